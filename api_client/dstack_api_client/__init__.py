@@ -1,0 +1,1 @@
+"""What is known about a dstack server, without a terminal."""

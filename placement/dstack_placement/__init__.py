@@ -1,0 +1,1 @@
+"""Placement of the replicas of one service over several fleets."""

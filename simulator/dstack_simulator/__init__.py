@@ -1,0 +1,1 @@
+"""A real dstack server with emulated hosts and cloud."""

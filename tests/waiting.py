@@ -1,0 +1,44 @@
+"""Waiting for a condition, with a limit, instead of by the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+#: Seconds between two looks at a condition.
+_LOOK_EVERY = 0.02
+
+
+async def until(
+    condition: Callable[[], Any | Awaitable[Any]], *, limit: float = 10.0, what: str = ""
+) -> Any:
+    """Looks at a condition again and again until it holds.
+
+    Args:
+        condition: Called without arguments; may be async. It holds when what it returns is true.
+        limit: Seconds after which waiting ends.
+        what: What is waited for, for the message.
+
+    Returns:
+        The first true value.
+
+    Raises:
+        AssertionError: The condition did not hold within the limit.
+    """
+    never = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    end = loop.time() + limit
+    while True:
+        value = condition()
+        if inspect.isawaitable(value):
+            value = await value
+        if value:
+            return value
+        if loop.time() > end:
+            raise AssertionError(f"not within {limit:g} s: {what or condition}")
+        try:
+            await asyncio.wait_for(never.wait(), _LOOK_EVERY)
+        except asyncio.TimeoutError:
+            continue

@@ -1,0 +1,1 @@
+"""Textual widgets fed with plain data."""
