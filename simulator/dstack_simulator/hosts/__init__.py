@@ -1,0 +1,32 @@
+"""Emulated hosts under a real dstack server: sshd, shim, runner, containers and gateways.
+
+The public names and their signatures (all in one process and one event loop):
+
+    pool = HostPool(folder=Path, login_keys=[PUBLIC_KEY, ...], timings=Timings())
+    host = await pool.add(HostSpec(...), authorized_keys=[...])     # kinds "ssh" and "cloud"
+    gateway = await pool.add_gateway(HostSpec(..., kind="gateway"), authorized_keys=[...])
+    await pool.remove(name)
+    pool.hosts: Mapping[str, Host]
+    pool.gateways: Mapping[str, EmulatedGateway]
+    pool.containers(text) -> list[Container]    # by job id, job name ("my-run-0-0") or run name
+    await pool.close()
+
+    host.name, host.address, host.ssh_port, host.spec
+    host.containers: Mapping[str, Container]    # by task id
+    await host.set_reachable(bool)
+    host.set_health("healthy" | "warning" | "failure", message="")
+    host.slow_start(seconds)                    # added to the start of containers from now on
+
+    container.job_name, container.job_id, container.run_name, container.running
+    container.fail_health(failing=True)         # the inference worker answers 503
+    await container.crash(exit_status=1)        # the job's process dies
+    await container.restart_router()            # the smg process is killed and started anew
+
+    gateway.name, gateway.address, gateway.ssh_port
+    gateway.services                            # "project/run" -> registered service
+    gateway.set_rps(run_name, requests_per_second)
+"""
+
+from dstack_simulator.hosts.specs import GpuSpec, HostKind, HostSpec, Timings
+
+__all__ = ["GpuSpec", "HostKind", "HostSpec", "Timings"]
