@@ -1,0 +1,124 @@
+"""Everything a fleet's configuration says, as labelled lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from dstack_api_client.configuration import readable
+from dstack_api_client.snapshot import Fleet
+
+#: Label of a line and its text.
+Fact = tuple[str, str]
+
+
+def fleet_facts(fleet: Fleet) -> list[Fact]:
+    """Lists what the fleet's configuration says, defaults included where they decide something.
+
+    Args:
+        fleet: The fleet, with its spec.
+
+    Returns:
+        Labels and texts in reading order. Secrets are masked.
+    """
+    spec = fleet.spec
+    profile = spec.get("profile") or {}
+    given = spec.get("configuration") or {}
+    # A profile's values hold where the configuration is silent (dstack's FleetSpec.merged_profile).
+    merged = {**profile, **{key: value for key, value in given.items() if value is not None}}
+    config = readable(merged)
+    return [*_placement(fleet, config), *_cost(fleet, config), *_hosts(config), *_rest(config)]
+
+
+def _placement(fleet: Fleet, config: Mapping[str, Any]) -> Iterator[Fact]:
+    yield "kind", "SSH hosts" if fleet.kind == "ssh" else "cloud"
+    yield "placement", str(config.get("placement", "any"))
+    nodes = config.get("nodes")
+    if isinstance(nodes, Mapping):
+        top = nodes.get("max")
+        yield "nodes", f"{nodes.get('min', 0)}..{'' if top is None else top}"
+        yield "target", str(nodes.get("target", nodes.get("min", 0)))
+    elif nodes is not None:
+        yield "nodes", str(nodes)
+        yield "target", str(nodes).partition("..")[0] or "0"
+    yield "blocks", str(config.get("blocks", 1))
+    for name, value in (config.get("resources") or {}).items():
+        yield name, str(value)
+
+
+def _cost(fleet: Fleet, config: Mapping[str, Any]) -> Iterator[Fact]:
+    if fleet.kind == "ssh":
+        return
+    yield "spot policy", str(config.get("spot_policy", "on-demand"))
+    yield "reservation", str(config.get("reservation", "none"))
+    for key, label in (
+        ("backends", "backends"),
+        ("regions", "regions"),
+        ("availability_zones", "zones"),
+        ("instance_types", "instance types"),
+    ):
+        yield label, ", ".join(map(str, config.get(key, ["any"])))
+    price = config.get("max_price")
+    yield "max price", "none" if price is None else f"{price:g} $/h"
+    yield "idle duration", str(config.get("idle_duration", "3d (default)"))
+    yield "retry", _retry(config.get("retry"))
+
+
+def _hosts(config: Mapping[str, Any]) -> Iterator[Fact]:
+    ssh = config.get("ssh_config")
+    if not isinstance(ssh, Mapping):
+        return
+    yield "user", str(ssh.get("user", "per host"))
+    yield "SSH port", str(ssh.get("port", 22))
+    yield "identity file", str(ssh.get("identity_file", "not stored"))
+    yield "network", str(ssh.get("network", "found by dstack"))
+    if "proxy_jump" in ssh:
+        yield "proxy jump", _jump(ssh["proxy_jump"])
+    for number, host in enumerate(ssh.get("hosts", ())):
+        yield f"host {number}", _host(host)
+
+
+def _rest(config: Mapping[str, Any]) -> Iterator[Fact]:
+    for label in ("env", "tags"):
+        value = config.get(label)
+        if isinstance(value, Mapping):
+            for name, text in value.items():
+                yield f"{label} {name}", "from the client" if text is None else str(text)
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            for item in value:
+                name, _, text = str(item).partition("=")
+                yield f"{label} {name}", text or "from the client"
+    for options in config.get("backend_options", ()):
+        yield "backend options", ", ".join(f"{key} {value}" for key, value in options.items())
+
+
+def _retry(retry: Any) -> str:
+    if not isinstance(retry, Mapping):
+        return "on" if retry else "off"
+    events = ", ".join(map(str, retry.get("on_events", ()))) or "any event"
+    length = retry.get("duration")
+    return f"on {events}" + (f", for {length}" if length else "")
+
+
+def _host(host: Any) -> str:
+    if not isinstance(host, Mapping):
+        return str(host)
+    parts = [str(host.get("hostname", "?"))]
+    if "port" in host:
+        parts[0] += f":{host['port']}"
+    if "user" in host:
+        parts[0] = f"{host['user']}@{parts[0]}"
+    if "internal_ip" in host:
+        parts.append(f"internal {host['internal_ip']}")
+    if "blocks" in host:
+        parts.append(f"blocks {host['blocks']}")
+    if "proxy_jump" in host:
+        parts.append(f"through {_jump(host['proxy_jump'])}")
+    return ", ".join(parts)
+
+
+def _jump(jump: Any) -> str:
+    if not isinstance(jump, Mapping):
+        return str(jump)
+    port = f":{jump['port']}" if "port" in jump else ""
+    return f"{jump.get('user', '')}@{jump.get('hostname', '?')}{port}".lstrip("@")

@@ -1,0 +1,358 @@
+"""The state of one project at one moment, joined once and never changed.
+
+Every screen and every headless command reads a `Snapshot`; none joins again. It is built by
+`dstack_api_client.joining.build` from decoded answers, and two of them are compared by
+`dstack_api_client.difference.diff`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, NamedTuple
+
+#: Statuses after which a job or a run does nothing any more (the server's `finished_statuses`).
+FINISHED = frozenset({"terminated", "aborted", "failed", "done"})
+#: Statuses of an instance that is going or gone.
+INSTANCE_GONE = frozenset({"terminating", "terminated"})
+
+
+class Link(str, Enum):
+    """How it is known which instance a job runs on.
+
+    The API gives a job neither a fleet id nor an instance id, so the link is found by what both
+    sides share.
+    """
+
+    EXACT = "exact"
+    """An event names both the job and the instance."""
+    HOST = "host"
+    """The job's host name (and port, where two share one) is the instance's."""
+    RUN_FLEET = "run fleet"
+    """Only the run's fleet is known, not the instance."""
+    UNKNOWN = "unknown"
+    """Nothing says where the job is, or it has no place yet."""
+
+
+class ReplicaKey(NamedTuple):
+    """What names a job within a project: a service has one job per replica."""
+
+    run_id: str
+    replica_num: int
+    job_num: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gpus:
+    """The GPUs of an instance or of a job's share of one."""
+
+    name: str
+    count: int
+    memory_mib: int
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.count}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """Which server answered."""
+
+    url: str
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An instance of a fleet, with the jobs that run on it."""
+
+    id: str
+    name: str
+    num: int
+    fleet_id: str | None
+    fleet_name: str | None
+    status: str
+    """pending, provisioning, idle, busy, terminating or terminated."""
+    unreachable: bool
+    health: str
+    """healthy, warning or failure."""
+    hostname: str | None
+    backend: str | None
+    region: str | None
+    availability_zone: str | None
+    instance_type: str | None
+    cpus: int
+    memory_mib: int
+    disk_mib: int
+    gpus: Gpus | None
+    gpu_driver: str | None
+    spot: bool
+    price: float | None
+    """Dollars per hour."""
+    total_blocks: int
+    busy_blocks: int
+    created_at: datetime
+    finished_at: datetime | None
+    termination_reason: str | None
+    termination_message: str | None
+    idle_since: datetime | None
+    """When it became idle, from the event feed; None when busy or not seen."""
+    jobs: tuple[ReplicaKey, ...]
+    """Jobs that run here now, services' and others'."""
+
+    @property
+    def state(self) -> str:
+        """The status, or `unreachable`, which counts more than the status."""
+        if self.unreachable and self.status not in INSTANCE_GONE:
+            return "unreachable"
+        return self.status
+
+    @property
+    def gpus_busy(self) -> float:
+        """GPUs in use: the instance's, times its share of busy blocks."""
+        if self.gpus is None or not self.total_blocks:
+            return 0.0
+        return self.gpus.count * self.busy_blocks / self.total_blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A fleet with what its instances add up to (terminated ones left out)."""
+
+    id: str
+    name: str
+    project: str
+    status: str
+    status_message: str | None
+    created_at: datetime
+    kind: str
+    """`cloud` (the server provisions) or `ssh` (hosts that exist)."""
+    nodes_min: int | None
+    nodes_target: int | None
+    nodes_max: int | None
+    """None without a limit; for SSH fleets all three are the number of hosts."""
+    spot_policy: str | None
+    backends: tuple[str, ...]
+    """As configured, else as its instances show."""
+    placement: str | None
+    reservation: str | None
+    idle_duration: str | None
+    instance_ids: tuple[str, ...]
+    """In the order of their numbers; terminated ones left out."""
+    states: Mapping[str, int]
+    """Instances by `Instance.state`."""
+    unhealthy: int
+    gpu_name: str | None
+    """None without GPUs; names joined by a comma where they differ."""
+    gpus_busy: float
+    gpus_total: int
+    blocks_busy: int
+    blocks_total: int
+    price: float
+    """Dollars per hour of all its instances that cost something now."""
+    replicas: int
+    """Replicas of services that have an instance here or are being started here."""
+    other_jobs: int
+    """Jobs of tasks and dev environments here."""
+    spec: Mapping[str, Any] = field(repr=False, compare=False)
+    """The whole spec as received (cleaned, not masked)."""
+    spec_digest: bytes = field(repr=False)
+    """Stands for `spec` in comparisons."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One probe of a replica."""
+
+    streak: int
+    ready_after: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether the streak of successes is long enough."""
+        return self.streak >= self.ready_after
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A job at its latest submission: a replica of a service, or a job of another run."""
+
+    key: ReplicaKey
+    run_name: str
+    run_type: str
+    """service, task or dev-environment."""
+    group: str
+    """The replica group's name; `0` where a service has just one."""
+    is_router: bool
+    job_name: str
+    submission_id: str
+    submission_num: int
+    deployment_num: int
+    status: str
+    """submitted, provisioning, pulling, running, terminating, terminated, aborted, failed, done."""
+    status_message: str
+    submitted_at: datetime
+    finished_at: datetime | None
+    termination_reason: str | None
+    termination_message: str | None
+    exit_status: int | None
+    error: str | None
+    probes: tuple[Probe, ...]
+    ready: bool
+    """Running with every probe passed (the server's own readiness is not in its API)."""
+    hostname: str | None
+    backend: str | None
+    region: str | None
+    spot: bool | None
+    gpus: Gpus | None
+    price: float | None
+    """Dollars per hour of its instance's share."""
+    instance_id: str | None
+    fleet_id: str | None
+    fleet_name: str | None
+    link: Link
+
+    @property
+    def active(self) -> bool:
+        """Whether the submission has not ended."""
+        return self.status not in FINISHED
+
+    @property
+    def message(self) -> str:
+        """What the server last said of it, in the order of weight."""
+        for text in (
+            self.termination_message,
+            self.error,
+            self.status_message if self.status_message != self.status else "",
+            (self.termination_reason or "").replace("_", " "),
+        ):
+            if text:
+                return text
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A replica group of a service; a service without groups has one, named `0`."""
+
+    name: str
+    replicas_min: int
+    replicas_max: int | None
+    router: str | None
+    """`smg` or `dynamo` for the group that routes, else None."""
+    active: int
+    running: int
+    ready: int
+
+
+@dataclass(frozen=True, slots=True)
+class FleetShare:
+    """What one fleet holds of one service."""
+
+    fleet: str | None
+    """The fleet's name; None for replicas without a place yet."""
+    fleet_id: str | None
+    running: int
+    ready: int
+    starting: int
+    """Submitted, provisioning or pulling."""
+    stopping: int
+    instances: int
+    """Different instances they are on."""
+    price: float
+
+    @property
+    def active(self) -> int:
+        """Replicas that count: running and starting."""
+        return self.running + self.starting
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A run of type service with what its replicas add up to."""
+
+    id: str
+    name: str
+    project: str
+    user: str
+    status: str
+    status_message: str
+    error: str | None
+    priority: int
+    submitted_at: datetime
+    deployment_num: int
+    at_deployment: int
+    """Active replicas at the latest deployment."""
+    active: int
+    """Replicas that have not ended and are not stopping."""
+    running: int
+    ready: int
+    replicas_min: int
+    replicas_max: int | None
+    autoscaled: bool
+    router: str | None
+    groups: tuple[Group, ...]
+    fleet_name: str | None
+    """The fleet the server stored on the run, if any."""
+    shares: tuple[FleetShare, ...]
+    """Per fleet, most replicas first, replicas without a place last."""
+    price: float
+    """Dollars per hour."""
+    url: str | None
+    model: str | None
+    replica_keys: tuple[ReplicaKey, ...]
+    """In the order of replica numbers: every replica whose last submission is active or failed."""
+    jobs_known: bool
+    """False while only the run without its jobs was read."""
+    spec: Mapping[str, Any] = field(repr=False, compare=False)
+    """The whole run spec as received (cleaned, not masked)."""
+    spec_digest: bytes = field(repr=False)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended."""
+        return self.status in FINISHED
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRun:
+    """A task or a dev environment: it matters for what it occupies."""
+
+    id: str
+    name: str
+    type: str
+    user: str
+    status: str
+    submitted_at: datetime
+    fleet_name: str | None
+    price: float
+    replica_keys: tuple[ReplicaKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One project of one server as it was at `observed_at`."""
+
+    server: ServerInfo
+    project: str
+    observed_at: datetime
+    fleets: Mapping[str, Fleet]
+    """By id, in the order of names."""
+    instances: Mapping[str, Instance]
+    services: Mapping[str, Service]
+    other_runs: Mapping[str, OtherRun]
+    replicas: Mapping[ReplicaKey, Replica]
+    """The jobs of services and of other runs."""
+    complete: bool = True
+    """False while the first full read is under way."""
+
+    def fleet_named(self, name: str) -> Fleet | None:
+        """The fleet of that name."""
+        return next((fleet for fleet in self.fleets.values() if fleet.name == name), None)
+
+    def service_named(self, name: str) -> Service | None:
+        """The service of that name; the active one where a finished one shares its name."""
+        named = [service for service in self.services.values() if service.name == name]
+        return min(named, key=lambda s: (s.finished, -s.submitted_at.timestamp()), default=None)
