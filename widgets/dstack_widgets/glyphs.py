@@ -1,0 +1,108 @@
+"""The signs that widgets draw, in one place: a Unicode set and an ASCII set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """The signs of one set. Each is one cell wide unless its description says otherwise."""
+
+    cursor: str
+    """In the gutter, before the row under the cursor."""
+    mark: str
+    """In the gutter, before a selected row."""
+    ascending: str
+    """In a header: sorted upwards by this column."""
+    descending: str
+    """In a header: sorted downwards by this column."""
+    more: str
+    """In a header: columns are left out here, there is more to the right."""
+    ellipsis: str
+    """Where a text was cut."""
+    dash: str
+    """For "there is none"."""
+    dot: str
+    """Between the parts of a line."""
+    bullet: str
+    """Before one of several things; filled."""
+    circle: str
+    """Before one of several things; hollow."""
+    check: str
+    """Something is as it should be."""
+    warning: str
+    """Something needs a look."""
+    cross: str
+    """Something failed."""
+    arrow: str
+    """From the old value to the new one."""
+    rule: str
+    """A horizontal line, repeated."""
+    bar_busy: str
+    """A bar's segment: at work."""
+    bar_idle: str
+    """A bar's segment: ready and unused."""
+    bar_starting: str
+    """A bar's segment: on its way."""
+    bar_ending: str
+    """A bar's segment: going away."""
+    bar_bad: str
+    """A bar's segment: failed or out of reach."""
+    bar_empty: str
+    """A bar's segment: nothing there."""
+    spark: str
+    """Levels of a sparkline from the lowest to the highest, one character each."""
+
+
+UNICODE = Glyphs(
+    cursor="▸",
+    mark="•",
+    ascending="▲",
+    descending="▼",
+    more="»",
+    ellipsis="…",
+    dash="\N{EN DASH}",
+    dot="·",
+    bullet="●",
+    circle="○",
+    check="✓",
+    warning="!",
+    cross="✗",
+    arrow="→",
+    rule="─",
+    bar_busy="█",
+    bar_idle="░",
+    bar_starting="▒",
+    bar_ending="▚",
+    bar_bad="!",
+    bar_empty="·",
+    spark="▁▂▃▄▅▆▇█",
+)
+"""For terminals with UTF-8."""
+
+ASCII = Glyphs(
+    cursor=">",
+    mark="*",
+    ascending="^",
+    descending="v",
+    more=">",
+    ellipsis="~",
+    dash="-",
+    dot="-",
+    bullet="*",
+    circle="o",
+    check="+",
+    warning="!",
+    cross="x",
+    arrow=">",
+    rule="-",
+    bar_busy="#",
+    bar_idle="-",
+    bar_starting="+",
+    bar_ending="%",
+    bar_bad="!",
+    bar_empty=".",
+    spark="_.-=*#",
+)
+"""For every other terminal, and for `--ascii`."""

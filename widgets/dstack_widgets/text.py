@@ -1,0 +1,97 @@
+"""The one way for text from a server to reach a widget, and measuring it in cells.
+
+Text from a server is data: it is never parsed as markup, and nothing in it may move the cursor,
+change colours or turn the direction of the text around it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rich.cells import cell_len, split_graphemes
+from textual.content import Content
+
+#: Control characters, the separators that break lines, what turns the direction of a text, tags,
+#: and halves of surrogate pairs (which no terminal can be sent).
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_REPLACEMENT = "\ufffd"
+_BLANKS = {"\t": " ", "\n": " ", "\r": " ", "\u2028": " ", "\u2029": " "}
+
+
+def clean(text: str) -> str:
+    """Replaces what must not reach a terminal.
+
+    Text is cleaned where it enters, in the client; this is the second lock on the door.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text on one line, without control characters and without characters that turn the
+        direction of the text around them. The text itself when there was nothing to replace.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return _UNSAFE.sub(lambda found: _BLANKS.get(found.group(), _REPLACEMENT), text)
+
+
+def literal(text: str, style: str = "") -> Content:
+    """Makes content of a text exactly as it stands.
+
+    Args:
+        text: Any text; brackets in it stay brackets.
+        style: A style as Textual writes it, such as `bold $text-error`.
+
+    Returns:
+        The content, on one line.
+    """
+    return Content.styled(clean(text), style)
+
+
+def fitting(text: str, cells: int) -> tuple[int, int]:
+    """Finds how much of a text fits.
+
+    A character is never parted from the marks combined with it.
+
+    Args:
+        text: Any text.
+        cells: How many cells there are.
+
+    Returns:
+        How many code points of the text fit, and how many cells these take.
+    """
+    width = cell_len(text)
+    if width <= cells:
+        return len(text), width
+    if text.isascii():
+        return cells, cells
+    spans, _ = split_graphemes(text)
+    taken = end = 0
+    for _, after, size in spans:
+        if taken + size > cells:
+            break
+        taken += size
+        end = after
+    return end, taken
+
+
+def shorten(text: str, cells: int, ellipsis: str = "…") -> str:
+    """Cuts a text to a number of cells.
+
+    Args:
+        text: Any text.
+        cells: How many cells there are.
+        ellipsis: What stands where the text was cut, one cell wide.
+
+    Returns:
+        The text if it fits, else its beginning and the ellipsis, together no wider than `cells`.
+    """
+    if cell_len(text) <= cells:
+        return text
+    if cells <= 0:
+        return ""
+    end, _ = fitting(text, cells - cell_len(ellipsis))
+    return text[:end] + ellipsis
