@@ -1,0 +1,275 @@
+"""The command line.
+
+What it needs is imported where it is needed: `--help` and the headless commands load no Textual.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from dstack_api_client.connection import ConfigError, Connection
+
+    from dstack_fleets_tui.settings import Settings
+
+DONE = 0
+FAILED = 1
+#: The server can't be reached, or does not let this user in, or it is not known where it is.
+NO_CONNECTION = 3
+INTERRUPTED = 130
+#: What a shell reports of a program whose reader went away.
+BROKEN_PIPE = 141
+
+PROGRAM = "dstack-fleets-tui"
+_DESCRIPTION = "A terminal dashboard for the fleets, services and replicas of a dstack server."
+_EXAMPLES = """\
+examples:
+  dstack-fleets-tui                            the dashboard, on the default project
+  dstack-fleets-tui --project prod             the dashboard, on another one
+  dstack-fleets-tui demo                       the dashboard, on an emulated data centre
+  dstack-fleets-tui get fleets                 a table
+  dstack-fleets-tui get services chat -o json  one service, for programs
+
+where to connect: the options above, then DSTACK_PROJECT, DSTACK_SERVER_URL and DSTACK_TOKEN,
+then ~/.dstack/config.yml, as `dstack` itself does.
+exit codes: 0 done, 1 failed, 2 wrong usage, 3 can't connect or not allowed.
+"""
+#: The options that are settings too, by the setting's name.
+_SETTINGS = ("ascii", "interval", "insecure_http", "ca_file")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        argv: Its arguments, if not the process's.
+
+    Returns:
+        The exit code.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes stdout once more on its way out, and would complain there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    connection = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = connection.add_argument_group("where to connect")
+    group.add_argument("--project", metavar="NAME", help="a project of the configuration")
+    group.add_argument("--server-url", "--url", metavar="URL", help="the server's address")
+    group.add_argument("--token-file", metavar="FILE", type=Path, help="a file with the token")
+    group.add_argument("--ca-file", metavar="FILE", type=Path, help="certificates (PEM) to trust")
+    group.add_argument(
+        "--insecure-http", action="store_true", help="send the token over plain HTTP"
+    )
+    group.add_argument(
+        "--debug-settings", action="store_true", help="say where each value comes from, and leave"
+    )
+    looks = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = looks.add_argument_group("the dashboard")
+    group.add_argument("--ascii", action="store_true", help="draw with plain ASCII characters")
+    group.add_argument(
+        "--interval", metavar="SECONDS", type=_interval, help="between two looks (default: 2)"
+    )
+
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[connection, looks],
+    )
+    parser.add_argument("--version", action=_Version, help="show the version, and leave")
+    parser.set_defaults(run=_dashboard)
+    commands = parser.add_subparsers(title="commands", metavar="")
+
+    get = commands.add_parser(
+        "get",
+        parents=[connection],
+        help="print fleets, instances, services or replicas",
+        description="Prints what the dashboard shows, once.",
+        epilog="NAME picks one fleet or service: of instances those of that fleet, of replicas\n"
+        "those of that service. The keys of JSON and YAML are described in docs/json.md.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    get.add_argument("kind", choices=("fleets", "instances", "services", "replicas"))
+    get.add_argument("name", metavar="NAME", nargs="?", help="just this fleet or service")
+    get.add_argument(
+        "-o", "--output", choices=("table", "json", "yaml"), default="table", help="the form"
+    )
+    get.set_defaults(run=_get)
+
+    demo = commands.add_parser(
+        "demo",
+        parents=[looks],
+        help="the dashboard on a real server with emulated hosts",
+        description="Starts a dstack server of its own with emulated hosts, and the dashboard on "
+        "it. Both are gone when you leave.",
+    )
+    demo.add_argument("--scenario", metavar="NAME", default="demo", help="default: demo")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _dashboard(args: argparse.Namespace) -> int:
+    settings = _settings(args)
+    connection = _connection(args, settings)
+    if "debug_settings" in args:
+        return _debug_settings(connection, settings)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        from dstack_api_client.connection import ConfigError
+
+        if isinstance(connection, ConfigError):
+            return _fail(connection.message, connection.hint, NO_CONNECTION)
+        return _fail(
+            "The dashboard needs a terminal.",
+            f"In scripts and pipes use `{PROGRAM} get`.",
+            FAILED,
+        )
+    from dstack_fleets_tui.app import run
+
+    return run(connection, settings)
+
+
+def _get(args: argparse.Namespace) -> int:
+    settings = _settings(args)
+    connection = _connection(args, settings)
+    if "debug_settings" in args:
+        return _debug_settings(connection, settings)
+    from dstack_api_client.connection import ConfigError
+
+    for notice in settings.notices:
+        _say(notice)
+    if isinstance(connection, ConfigError):
+        return _fail(connection.message, connection.hint, NO_CONNECTION)
+    for warning in connection.warnings:
+        _say(warning)
+    from dstack_api_client import errors
+
+    from dstack_fleets_tui.headless.get import get
+
+    try:
+        get(connection, args.kind, args.name, args.output)
+    except errors.ApiError as error:
+        away = (errors.CannotConnect, errors.Busy)
+        shut = (errors.Unauthorised, errors.Forbidden, errors.NotFound, ConfigError)
+        code = NO_CONNECTION if isinstance(error, (*away, *shut)) else FAILED
+        return _fail(error.message, error.hint, code)
+    return DONE
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from importlib.util import find_spec
+
+    if any(find_spec(name) is None for name in ("dstack", "asyncssh", "aiohttp")):
+        return _fail(
+            "The demo is not installed.",
+            f"Install it with: pipx install '{PROGRAM}[demo]'",
+            FAILED,
+        )
+    dashboard = [sys.executable, "-m", "dstack_fleets_tui"]
+    if "ascii" in args:
+        dashboard.append("--ascii")
+    if "interval" in args:
+        dashboard += ["--interval", f"{args.interval:g}"]
+    simulator = [sys.executable, "-m", "dstack_simulator", "--scenario", args.scenario]
+    _become([*simulator, "--", *dashboard])
+
+
+def _become(command: list[str]) -> NoReturn:
+    """Lets another program take this one's place, and with it its terminal and its signals."""
+    sys.stdout.flush()
+    os.execv(command[0], command)
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    from dstack_fleets_tui.settings import load
+
+    return load({name: getattr(args, name, None) for name in _SETTINGS})
+
+
+def _connection(args: argparse.Namespace, settings: Settings) -> Connection | ConfigError:
+    from dstack_api_client.config import Flags, connect
+    from dstack_api_client.connection import ConfigError
+
+    flags = Flags(
+        project=getattr(args, "project", None),
+        server_url=getattr(args, "server_url", None),
+        token_file=getattr(args, "token_file", None),
+        ca_file=settings.ca_file,
+        insecure_http=settings.insecure_http,
+    )
+    try:
+        return connect(flags)
+    except ConfigError as error:
+        return error
+
+
+def _debug_settings(connection: Connection | ConfigError, settings: Settings) -> int:
+    from dstack_api_client.connection import ConfigError
+
+    from dstack_fleets_tui.headless.table import Column, render
+    from dstack_fleets_tui.settings import settings_path
+
+    rows = [
+        (name, str(getattr(settings, name)), source) for name, source in settings.sources.items()
+    ]
+    if not isinstance(connection, ConfigError):
+        sources = connection.sources
+        rows = [
+            ("server", connection.url, sources.url),
+            ("project", connection.project, sources.project),
+            ("token", "(hidden)", sources.token),
+            *rows,
+        ]
+    columns = (Column("SETTING"), Column("VALUE"), Column("FROM"))
+    sys.stdout.write(render(columns, rows))
+    sys.stdout.write(f"\nThe settings file is looked for at {settings_path()}\n")
+    for notice in settings.notices:
+        _say(notice)
+    if isinstance(connection, ConfigError):
+        return _fail(connection.message, connection.hint, NO_CONNECTION)
+    for warning in connection.warnings:
+        _say(warning)
+    return DONE
+
+
+def _interval(text: str) -> float:
+    value = float(text)
+    if not 0.5 <= value <= 3600:
+        raise argparse.ArgumentTypeError("has to be 0.5 to 3600 seconds")
+    return value
+
+
+def _fail(message: str, hint: str, code: int) -> int:
+    _say(f"{message} {hint}".strip())
+    return code
+
+
+def _say(text: str) -> None:
+    print(f"{PROGRAM}: {text}", file=sys.stderr)  # noqa: T201
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        parser.exit(message=f"{PROGRAM} {version(PROGRAM)}\n")

@@ -1,0 +1,134 @@
+"""The user's settings, and where each of them came from.
+
+In the order of weight: the command line, the environment (`DSTACK_FLEETS_TUI_` and the name of the
+setting in capitals), the settings file, the default. What is wrong in the environment or in the
+file is a notice, and the next source counts: a slip in a file must not keep anyone from looking at
+their fleets.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from dstack_api_client.cleaning import one_line
+from platformdirs import user_config_path
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+#: What the name of every variable begins with.
+ENVIRONMENT = "DSTACK_FLEETS_TUI_"
+
+
+class Values(BaseModel):
+    """What can be set."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    ascii: bool = False
+    """Draw with plain ASCII characters."""
+    interval: Annotated[float, Field(ge=0.5, le=3600, allow_inf_nan=False)] = 2.0
+    """Seconds from the end of one look at the server to the next, 0.5 to 3600."""
+    theme: str | None = None
+    """The name of a Textual theme."""
+    insecure_http: bool = False
+    """Send the token over plain HTTP to other machines."""
+    ca_file: Path | None = None
+    """Certificates (PEM) to trust instead of the usual ones; beside the settings file, if there."""
+
+    @field_validator("ca_file")
+    @classmethod
+    def _expand(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser()
+
+
+class Settings(Values):
+    """The settings that count, with what was wrong on the way."""
+
+    sources: dict[str, str] = {}
+    """Per setting where its value came from; `default` where nobody set it."""
+    notices: tuple[str, ...] = ()
+    """What was wrong, each a sentence or two."""
+
+
+def settings_path() -> Path:
+    """Where the settings file is looked for."""
+    return user_config_path("dstack-fleets-tui", appauthor=False) / "settings.yml"
+
+
+def load(
+    arguments: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    path: Path | None = None,
+) -> Settings:
+    """Reads the settings from all their sources.
+
+    Args:
+        arguments: By name, what the command line set; None counts as not set.
+        environ: The environment, if not the process's.
+        path: The settings file, if not the usual one.
+    """
+    env = os.environ if environ is None else environ
+    file = settings_path() if path is None else path
+    notices: list[str] = []
+    in_file, problem = _read(file)
+    if problem is not None:
+        notices.append(problem)
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(Values.model_fields, "default")
+    layers: tuple[tuple[Iterator[tuple[str, str, Any]], str], ...] = (
+        (_from_file(in_file, file), "Mend the settings file."),
+        (_from_environment(env), "Mend or unset it."),
+        (((name, "command line", v) for name, v in (arguments or {}).items()), "Mend it."),
+    )
+    for layer, advice in layers:
+        for name, source, value in layer:
+            if value is None:
+                continue
+            if name not in Values.model_fields:
+                known = ", ".join(Values.model_fields)
+                notices.append(f"There is no setting {one_line(name)} ({source}). Known: {known}.")
+                continue
+            try:
+                values[name] = getattr(Values.model_validate({name: value}), name)
+            except ValidationError as error:
+                what = error.errors(include_url=False)[0]["msg"]
+                notices.append(f"{source}: {name} is not used ({what.lower()}). {advice}")
+            else:
+                sources[name] = source
+    return Settings(**values, sources=sources, notices=tuple(notices))
+
+
+def _read(path: Path) -> tuple[dict[str, Any], str | None]:
+    name = one_line(str(path))
+    try:
+        data = yaml.safe_load(path.read_bytes())
+    except FileNotFoundError:
+        return {}, None
+    except OSError as error:
+        return {}, f"The settings file {name} can't be read: {error.strerror}. It is not used."
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" (line {mark.line + 1})" if mark is not None else ""
+        return {}, f"The settings file {name} is not valid YAML{line}. It is not used."
+    if data is None:
+        return {}, None
+    if not isinstance(data, dict):
+        return {}, f"The settings file {name} is not a list of `name: value`. It is not used."
+    return {str(key): value for key, value in data.items()}, None
+
+
+def _from_file(data: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str, Any]]:
+    for name, value in data.items():
+        if name == "ca_file" and isinstance(value, str):
+            yield name, one_line(str(path)), path.parent / Path(value).expanduser()
+        else:
+            yield name, one_line(str(path)), value
+
+
+def _from_environment(env: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
+    for variable, value in env.items():
+        if variable.startswith(ENVIRONMENT) and value:
+            yield variable.removeprefix(ENVIRONMENT).lower(), variable, value
