@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, help="show the version, and leave")
     parser.set_defaults(run=_dashboard)
-    commands = parser.add_subparsers(title="commands", metavar="")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     get = commands.add_parser(
         "get",
@@ -141,7 +141,7 @@ def _dashboard(args: argparse.Namespace) -> int:
         )
     from dstack_fleets_tui.app import run
 
-    return run(connection, settings)
+    return run(connection, settings, again=lambda: _connection(args, settings))
 
 
 def _get(args: argparse.Namespace) -> int:
@@ -174,19 +174,17 @@ def _get(args: argparse.Namespace) -> int:
 def _demo(args: argparse.Namespace) -> int:
     from importlib.util import find_spec
 
-    if any(find_spec(name) is None for name in ("dstack", "asyncssh", "aiohttp")):
-        return _fail(
-            "The demo is not installed.",
-            f"Install it with: pipx install '{PROGRAM}[demo]'",
-            FAILED,
-        )
-    dashboard = [sys.executable, "-m", "dstack_fleets_tui"]
-    if "ascii" in args:
-        dashboard.append("--ascii")
-    if "interval" in args:
-        dashboard += ["--interval", f"{args.interval:g}"]
-    simulator = [sys.executable, "-m", "dstack_simulator", "--scenario", args.scenario]
-    _become([*simulator, "--", *dashboard])
+    if all(find_spec(name) for name in ("dstack", "asyncssh", "aiohttp")):
+        dashboard = [sys.executable, "-m", "dstack_fleets_tui"]
+        if "ascii" in args:
+            dashboard.append("--ascii")
+        if "interval" in args:
+            dashboard += ["--interval", f"{args.interval:g}"]
+        simulator = [sys.executable, "-m", "dstack_simulator", "--scenario", args.scenario]
+        _become([*simulator, "--", *dashboard])
+    return _fail(
+        "The demo is not installed.", f"Install it with: pipx install '{PROGRAM}[demo]'", FAILED
+    )
 
 
 def _become(command: list[str]) -> NoReturn:

@@ -1,0 +1,133 @@
+"""The user's settings: where each value comes from, and what a slip does."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dstack_fleets_tui.settings import Values, load, settings_path
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "settings.yml"
+
+
+def test_defaults(file: Path) -> None:
+    settings = load({}, {}, file)
+    assert settings.model_dump(include=set(Values.model_fields)) == {
+        "ascii": False,
+        "interval": 2.0,
+        "theme": None,
+        "insecure_http": False,
+        "ca_file": None,
+    }
+    assert set(settings.sources.values()) == {"default"}
+    assert settings.notices == ()
+
+
+def test_order_of_sources(file: Path) -> None:
+    file.write_text("interval: 10\ntheme: nord\nascii: true\ninsecure_http: yes\n")
+    env = {"DSTACK_FLEETS_TUI_INTERVAL": "20", "DSTACK_FLEETS_TUI_THEME": "gruvbox", "OTHER": "1"}
+    settings = load({"interval": 30.0, "ascii": None}, env, file)
+    assert (settings.interval, settings.theme, settings.ascii) == (30.0, "gruvbox", True)
+    assert settings.insecure_http
+    assert settings.sources == {
+        "ascii": str(file),
+        "interval": "command line",
+        "theme": "DSTACK_FLEETS_TUI_THEME",
+        "insecure_http": str(file),
+        "ca_file": "default",
+    }
+    assert settings.notices == ()
+
+
+@pytest.mark.parametrize("text", ["1", "true", "yes", "on"])
+def test_switches_in_the_environment(file: Path, text: str) -> None:
+    assert load({}, {"DSTACK_FLEETS_TUI_ASCII": text}, file).ascii
+
+
+def test_an_empty_variable_counts_as_not_set(file: Path) -> None:
+    settings = load({}, {"DSTACK_FLEETS_TUI_INTERVAL": ""}, file)
+    assert settings.interval == 2.0
+    assert settings.notices == ()
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "-1", "nan", "inf", "1e9", "[]"])
+def test_a_wrong_value_is_a_notice_and_the_next_source_counts(file: Path, value: str) -> None:
+    file.write_text("interval: 7\n")
+    settings = load({}, {"DSTACK_FLEETS_TUI_INTERVAL": value}, file)
+    assert settings.interval == 7
+    (notice,) = settings.notices
+    assert notice.startswith("DSTACK_FLEETS_TUI_INTERVAL: interval is not used (")
+
+
+def test_one_wrong_value_does_not_take_the_others_along(file: Path) -> None:
+    file.write_text("interval: [1]\ntheme: nord\nintervall: 3\n")
+    settings = load({}, {}, file)
+    assert (settings.interval, settings.theme) == (2.0, "nord")
+    assert [n.split(" ")[0] for n in settings.notices] == [f"{file}:", "There"]
+    assert "no setting intervall" in settings.notices[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"interval: 1\n  theme: x\n", "not valid YAML (line 2)"),
+        (b"\xff\xfe\x00", "not valid YAML"),
+        (b"- interval", "not a list of"),
+        (b"text", "not a list of"),
+    ],
+)
+def test_a_broken_file_is_a_notice(file: Path, content: bytes, words: str) -> None:
+    file.write_bytes(content)
+    settings = load({}, {}, file)
+    assert settings.interval == 2.0
+    (notice,) = settings.notices
+    assert words in notice
+    assert str(file) in notice
+
+
+@pytest.mark.parametrize("content", [None, b"", b"# nothing yet\n"])
+def test_no_settings_are_fine(file: Path, content: bytes | None) -> None:
+    if content is not None:
+        file.write_bytes(content)
+    assert load({}, {}, file).notices == ()
+
+
+def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
+    (notice,) = load({}, {}, tmp_path).notices
+    assert "can't be read: Is a directory" in notice
+
+
+def test_hostile_names_are_cleaned(file: Path) -> None:
+    file.write_text('"a\\e]0;x\\a": 1\n')
+    (notice,) = load({}, {}, file).notices
+    assert notice.isprintable()
+
+
+def test_a_ca_file_is_found_beside_the_settings(file: Path) -> None:
+    file.write_text("ca_file: certs/ca.pem\n")
+    assert load({}, {}, file).ca_file == file.parent / "certs" / "ca.pem"
+    file.write_text("ca_file: ~/ca.pem\n")
+    assert load({}, {}, file).ca_file == Path.home() / "ca.pem"
+    env = {"DSTACK_FLEETS_TUI_CA_FILE": "~/other.pem"}
+    assert load({}, env, file).ca_file == Path.home() / "other.pem"
+
+
+def test_the_usual_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    path = settings_path()
+    assert path.is_relative_to(tmp_path)
+    assert path.parts[-2:] == ("dstack-fleets-tui", "settings.yml")
+    path.parent.mkdir(parents=True)
+    path.write_text("theme: nord\n")
+    assert load().theme == os.environ.get("DSTACK_FLEETS_TUI_THEME", "nord")
+
+
+def test_every_setting_is_described() -> None:
+    for name, field in Values.model_fields.items():
+        assert field.description, name

@@ -1,0 +1,242 @@
+"""What the headless commands print, as plain data with stable keys (see docs/json.md).
+
+A key is never renamed and never changes its meaning; new ones may be added. `VERSION` counts up
+when that can't be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import Any, Literal, TypeAlias
+
+from dstack_api_client.snapshot import Fleet, Gpus, Instance, Replica, Service, Snapshot
+
+VERSION = 1
+
+Kind: TypeAlias = Literal["fleets", "instances", "services", "replicas"]
+Item: TypeAlias = dict[str, Any]
+
+#: The keys of a fleet's `instances.by_state`; each is always there.
+INSTANCE_STATES = (
+    "pending",
+    "provisioning",
+    "idle",
+    "busy",
+    "unreachable",
+    "terminating",
+    "terminated",
+)
+
+
+def envelope(snapshot: Snapshot, kind: Kind, items: list[Item]) -> dict[str, Any]:
+    """The one object that is printed."""
+    return {
+        "version": VERSION,
+        "project": snapshot.project,
+        "observed_at": time(snapshot.observed_at),
+        kind: items,
+    }
+
+
+def fleet(fleet: Fleet) -> Item:
+    """A fleet."""
+    return {
+        "id": fleet.id,
+        "name": fleet.name,
+        "kind": fleet.kind,
+        "status": fleet.status,
+        "status_message": fleet.status_message,
+        "nodes": {
+            "min": fleet.nodes_min,
+            "target": fleet.nodes_target,
+            "max": fleet.nodes_max,
+        },
+        "instances": {
+            "total": sum(fleet.states.values()),
+            "by_state": {state: fleet.states.get(state, 0) for state in INSTANCE_STATES},
+            "unhealthy": fleet.unhealthy,
+        },
+        "gpus": {
+            "name": fleet.gpu_name,
+            "busy": number(fleet.gpus_busy),
+            "total": fleet.gpus_total,
+        },
+        "blocks": {"busy": fleet.blocks_busy, "total": fleet.blocks_total},
+        "replicas": fleet.replicas,
+        "other_jobs": fleet.other_jobs,
+        "spot_policy": fleet.spot_policy,
+        "backends": list(fleet.backends),
+        "placement": fleet.placement,
+        "reservation": fleet.reservation,
+        "idle_duration": fleet.idle_duration,
+        "price_per_hour": number(fleet.price),
+        "created_at": time(fleet.created_at),
+    }
+
+
+def instance(instance: Instance, snapshot: Snapshot) -> Item:
+    """An instance with what runs on it."""
+    jobs = (snapshot.replicas[key] for key in instance.jobs if key in snapshot.replicas)
+    return {
+        "id": instance.id,
+        "name": instance.name,
+        "number": instance.num,
+        "fleet": instance.fleet_name,
+        "status": instance.status,
+        "unreachable": instance.unreachable,
+        "health": instance.health,
+        "hostname": instance.hostname,
+        "backend": instance.backend,
+        "region": instance.region,
+        "availability_zone": instance.availability_zone,
+        "instance_type": instance.instance_type,
+        "spot": instance.spot,
+        "cpus": instance.cpus,
+        "memory_mib": instance.memory_mib,
+        "disk_mib": instance.disk_mib,
+        "gpu": _gpu(instance.gpus),
+        "gpu_driver": instance.gpu_driver,
+        "gpus_busy": number(instance.gpus_busy),
+        "blocks": {"busy": instance.busy_blocks, "total": instance.total_blocks},
+        "price_per_hour": optional_number(instance.price),
+        "jobs": [
+            {
+                "run": job.run_name,
+                "type": job.run_type,
+                "replica": job.key.replica_num,
+                "job": job.key.job_num,
+                "status": job.status,
+            }
+            for job in jobs
+        ],
+        "created_at": time(instance.created_at),
+        "finished_at": optional_time(instance.finished_at),
+        "idle_since": optional_time(instance.idle_since),
+        "termination_reason": instance.termination_reason,
+        "termination_message": instance.termination_message,
+    }
+
+
+def service(service: Service) -> Item:
+    """A service with its replicas by group and by fleet."""
+    return {
+        "id": service.id,
+        "name": service.name,
+        "status": service.status,
+        "status_message": service.status_message,
+        "error": service.error,
+        "user": service.user,
+        "priority": service.priority,
+        "replicas": {
+            "min": service.replicas_min,
+            "max": service.replicas_max,
+            "active": service.active,
+            "running": service.running,
+            "ready": service.ready,
+        },
+        "autoscaled": service.autoscaled,
+        "groups": [
+            {
+                "name": group.name,
+                "router": group.router,
+                "min": group.replicas_min,
+                "max": group.replicas_max,
+                "active": group.active,
+                "running": group.running,
+                "ready": group.ready,
+            }
+            for group in service.groups
+        ],
+        "fleets": [
+            {
+                "fleet": share.fleet,
+                "running": share.running,
+                "ready": share.ready,
+                "starting": share.starting,
+                "stopping": share.stopping,
+                "instances": share.instances,
+                "price_per_hour": number(share.price),
+            }
+            for share in service.shares
+        ],
+        "assigned_fleet": service.fleet_name,
+        "router": service.router,
+        "deployment": {"number": service.deployment_num, "replicas": service.at_deployment},
+        "price_per_hour": number(service.price),
+        "url": service.url,
+        "model": service.model,
+        "submitted_at": time(service.submitted_at),
+    }
+
+
+def replica(replica: Replica, snapshot: Snapshot) -> Item:
+    """A replica at its latest submission."""
+    instance = snapshot.instances.get(replica.instance_id or "")
+    return {
+        "service": replica.run_name,
+        "replica": replica.key.replica_num,
+        "job": replica.key.job_num,
+        "group": replica.group,
+        "router": replica.is_router,
+        "status": replica.status,
+        "ready": replica.ready,
+        "message": replica.message or None,
+        "probes": [
+            {"streak": probe.streak, "ready_after": probe.ready_after, "passed": probe.passed}
+            for probe in replica.probes
+        ],
+        "deployment": replica.deployment_num,
+        "submission": replica.submission_num,
+        "fleet": replica.fleet_name,
+        "instance": instance.name if instance else None,
+        "link": replica.link.value,
+        "hostname": replica.hostname,
+        "backend": replica.backend,
+        "region": replica.region,
+        "spot": replica.spot,
+        "gpu": _gpu(replica.gpus),
+        "price_per_hour": optional_number(replica.price),
+        "submitted_at": time(replica.submitted_at),
+        "finished_at": optional_time(replica.finished_at),
+        "termination_reason": replica.termination_reason,
+        "exit_status": replica.exit_status,
+    }
+
+
+def replicas_of(services: Iterable[Service], snapshot: Snapshot) -> list[Replica]:
+    """The replicas of services, in the order of services and of replica numbers."""
+    return [
+        snapshot.replicas[key]
+        for service in services
+        for key in service.replica_keys
+        if key in snapshot.replicas
+    ]
+
+
+def time(moment: datetime) -> str:
+    """RFC 3339 in UTC: `2026-05-01T12:00:00.250Z`."""
+    utc = moment.astimezone(timezone.utc)
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def optional_time(moment: datetime | None) -> str | None:
+    """The same for what may not have happened."""
+    return None if moment is None else time(moment)
+
+
+def number(value: float) -> float:
+    """A number without the noise of binary fractions; whole ones without a fraction."""
+    rounded = round(value, 6)
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+def optional_number(value: float | None) -> float | None:
+    """The same for what may not be known."""
+    return None if value is None else number(value)
+
+
+def _gpu(gpus: Gpus | None) -> Item | None:
+    if gpus is None:
+        return None
+    return {"name": gpus.name, "count": gpus.count, "memory_mib": gpus.memory_mib}
