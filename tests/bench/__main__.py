@@ -19,7 +19,9 @@ def main(names: list[str]) -> int:
             found[module.name] = run
     unknown = sorted(set(names) - set(found))
     if unknown:
-        sys.stderr.write(f"There is no benchmark {', '.join(unknown)}. Take of: {', '.join(found)}.\n")
+        sys.stderr.write(
+            f"There is no benchmark {', '.join(unknown)}. Take of: {', '.join(found)}.\n"
+        )
         return 2
     for name, run in found.items():
         if not names or name in names:

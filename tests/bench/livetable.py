@@ -160,9 +160,7 @@ class DataApp(Bench):
         return lambda: self.table.sort(column, key=key) and None
 
 
-async def measured(
-    app: Bench, pilot: Pilot[None], call: Callable[[], object]
-) -> tuple[float, int]:
+async def measured(app: Bench, pilot: Pilot[None], call: Callable[[], object]) -> tuple[float, int]:
     await pilot.pause()
     CountingDriver.written = 0
     start = app.painted_at = time.thread_time()

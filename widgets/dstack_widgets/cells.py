@@ -89,9 +89,11 @@ def same_cell(one: Cell, other: Cell) -> bool:
     """Tells whether two cells look the same. `Content` compares its text only."""
     if one is other:
         return True
-    if isinstance(one, Content):
-        return isinstance(other, Content) and one.is_same(other)
-    return not isinstance(other, Content) and one == other
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, (str, CellValue)):
+        return one == other
+    return isinstance(other, Content) and one.is_same(other)
 
 
 def _of_text(text: str) -> Any:

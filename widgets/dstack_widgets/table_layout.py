@@ -173,7 +173,7 @@ def arrange(
     width = x - gap if places else gutter
     fixed = places[0].x + places[0].width + gap if places else gutter
     if fixed > room * 2 // 3:
-        fixed = 0
+        fixed = gutter
     return Layout(gutter, gap, tuple(places), dropped, fixed, width)
 
 

@@ -124,14 +124,13 @@ class Painter:
         return line.strip()
 
     def _add(self, line: Line, component: str, cell: Cell, width: int, room: int) -> None:
-        if isinstance(cell, Content):
+        if isinstance(cell, str):
+            text, style = cell, line.base
+        elif isinstance(cell, CellValue):
+            text, style = cell.text, self.style(component, style_of(cell.style))
+        else:
             self._add_content(line, component, cell, width, room)
             return
-        if isinstance(cell, CellValue):
-            text, name = cell.text, cell.style
-            style = self.style(component, style_of(name))
-        else:
-            text, style = cell, line.base
         cleaned = clean(text)
         if cleaned is not text:
             text, width = cleaned, cell_len(cleaned)

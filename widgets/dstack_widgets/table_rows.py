@@ -179,3 +179,25 @@ def _by_kind(value: Any) -> tuple[str, float, str]:
     if isinstance(value, (int, float)):
         return ("", float(value), "")
     return (type(value).__name__, 0.0, str(value))
+
+
+def follow(key: str, index: int, before: Sequence[str], order: Sequence[str]) -> int:
+    """Finds where a row went, or its neighbour if it is gone.
+
+    Args:
+        key: The key of the row.
+        index: Where it was.
+        before: The order then.
+        order: The order now, not empty.
+
+    Returns:
+        The index of the row; else of the nearest row after it that is still there, else of the
+        nearest one before it; else whichever row is where it was.
+    """
+    if 0 <= index < len(order) and order[index] == key:
+        return index
+    places = {each: place for place, each in enumerate(order)}
+    for each in (key, *before[index + 1 :], *reversed(before[: max(0, index)])):
+        if each in places:
+            return places[each]
+    return max(0, min(index, len(order) - 1))

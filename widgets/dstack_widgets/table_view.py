@@ -1,0 +1,347 @@
+"""How a table looks: it compares what is to be seen with what was painted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+from textual.cache import LRUCache
+from textual.geometry import Region, Size
+from textual.reactive import var
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widget import Widget
+
+from .cells import Cell, Cells, Column, same_cell
+from .glyphs import Glyphs
+from .table_layout import ColumnWidths, Layout, Place, arrange
+from .table_paint import Painter
+from .table_rows import TableRows
+from .text import clean, shorten
+
+#: Lines above the rows.
+HEADER_LINES = 1
+
+
+class _Shown(NamedTuple):
+    """What a line of the table shows, to compare with what it is to show."""
+
+    key: str
+    component: str
+    gutter: str
+    cells: Cells
+
+
+class TableView(ScrollView, inherit_bindings=False):
+    """The part of a table that draws. What happens on keys and clicks is `LiveTable`'s."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "live-table--header",
+        "live-table--row",
+        "live-table--cursor",
+        "live-table--selected",
+        "live-table--empty",
+    }
+
+    DEFAULT_CSS = """
+    TableView {
+        height: 1fr;
+        color: $foreground;
+        background: $background;
+        scrollbar-size-vertical: 1;
+        scrollbar-size-horizontal: 1;
+
+        & > .live-table--header {
+            color: $foreground;
+            text-style: bold dim;
+        }
+        & > .live-table--cursor {
+            background: $primary 15%;
+        }
+        & > .live-table--selected {
+            text-style: bold;
+            color: $text-accent;
+        }
+        & > .live-table--empty {
+            text-style: dim;
+        }
+        &:focus > .live-table--cursor {
+            background: $primary 35%;
+            text-style: bold;
+        }
+        &:nocolor:focus > .live-table--cursor, &:ansi:focus > .live-table--cursor {
+            text-style: reverse;
+        }
+    }
+    """
+
+    ALLOW_SELECT = False
+
+    empty_text: var[str] = var("", init=False)
+    """Stands where the rows would, when there are none."""
+    no_match_text: var[str] = var("No row matches the filter", init=False)
+    """Stands where the rows would, when the filter lets none through."""
+    show_all_columns: var[bool] = var(False, init=False)
+    """Scroll sideways rather than leave columns out."""
+
+    def __init__(
+        self,
+        *,
+        selectable: bool,
+        glyphs: Glyphs,
+        name: str | None,
+        id: str | None,  # noqa: A002 (the name that every widget gives it)
+        classes: str | None,
+        disabled: bool,
+    ) -> None:
+        super().__init__(name=name, id=id, classes=classes, disabled=disabled)
+        self.selectable = selectable
+        self.glyphs = glyphs
+        self._rows = TableRows()
+        self._widths = ColumnWidths()
+        self._placed = arrange((), (), 0, 0, everything=False)
+        self._cursor_key: str | None = None
+        self._selected: set[str] = set()
+        self._shown: list[_Shown] = []
+        self._shown_at = (0, 0)
+        self._room = 0
+        self._painter: Painter | None = None
+        self._strips: LRUCache[tuple[str, str, str], tuple[Cells, Strip]] = LRUCache(512)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns, hidden ones included."""
+        return self._rows.columns
+
+    @property
+    def visible_columns(self) -> Sequence[str]:
+        """The keys of the columns there is room for, from the left."""
+        return tuple(place.column.key for place in self._placed.places)
+
+    def watch_show_all_columns(self) -> None:
+        """Arranges the columns anew."""
+        if not self.show_all_columns:
+            self.scroll_to(x=0, animate=False)
+        self._refresh_changed()
+
+    def watch_empty_text(self) -> None:
+        """Paints the text."""
+        self._refresh_empty()
+
+    def watch_no_match_text(self) -> None:
+        """Paints the text."""
+        self._refresh_empty()
+
+    def watch_scroll_x(self, old_value: float, new_value: float) -> None:
+        """Paints the other columns."""
+        self._strips.clear()
+        super().watch_scroll_x(old_value, new_value)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Paints the other rows."""
+        super().watch_scroll_y(old_value, new_value)
+        self._refresh_changed()
+
+    def notify_style_update(self) -> None:
+        """Forgets what was drawn in the old styles."""
+        super().notify_style_update()
+        self._painter = None
+        self._strips.clear()
+
+    def _place_at(self, x: int) -> Place | None:
+        layout = self._placed
+        if x >= layout.fixed:
+            x += round(self.scroll_x)
+        for place in layout.places:
+            if place.x <= x < place.x + place.width + layout.gap:
+                return place
+        return None
+
+    def _fit_virtual_size(self) -> None:
+        """Follows the size of what there is to scroll over.
+
+        A new virtual size makes Textual repaint the whole table, even for one row more. Only where
+        a scrollbar comes or goes is that needed.
+        """
+        size = Size(self._placed.width, len(self._rows.order) + HEADER_LINES)
+        if size == self.virtual_size:
+            return
+        window = self.scrollable_content_region
+        bars = (self.show_vertical_scrollbar, self.show_horizontal_scrollbar)
+        if (size.height > window.height, size.width > window.width) == bars:
+            self.set_reactive(Widget.virtual_size, size)
+            if self.show_vertical_scrollbar:
+                self.vertical_scrollbar.window_virtual_size = size.height
+            if self.show_horizontal_scrollbar:
+                self.horizontal_scrollbar.window_virtual_size = size.width
+            self.scroll_y = self.validate_scroll_y(self.scroll_y)
+            self.scroll_x = self.validate_scroll_x(self.scroll_x)
+        else:
+            self.virtual_size = size
+
+    def _gutter(self, key: str) -> str:
+        glyphs = self.glyphs
+        cursor = glyphs.cursor if key == self._cursor_key else " "
+        if not self.selectable:
+            return f"{cursor} "
+        return f"{cursor}{glyphs.mark if key in self._selected else ' '} "
+
+    def _show(self, key: str) -> _Shown:
+        if key == self._cursor_key:
+            component = "live-table--cursor"
+        elif key in self._selected:
+            component = "live-table--selected"
+        else:
+            component = "live-table--row"
+        return _Shown(key, component, self._gutter(key), self._rows.cells(key))
+
+    def _refresh_changed(self) -> None:
+        """Compares what is to be seen with what was painted, and repaints the difference."""
+        window = self.scrollable_content_region
+        if not window:
+            return
+        top = round(self.scroll_y)
+        keys = self._rows.order[top : top + max(0, window.height - HEADER_LINES)]
+        shown = [self._show(key) for key in keys]
+        before, self._shown = self._shown, shown
+        at = (top, round(self.scroll_x))
+        layout = self._arrange(window.width, shown)
+        if layout != self._placed or window.width != self._room:
+            self._placed = layout
+            self._room = window.width
+            self._strips.clear()
+            self._fit_virtual_size()
+            self.refresh()
+        elif at != self._shown_at or bool(before) != bool(shown):
+            self.refresh(self.size.region)
+        else:
+            regions = [
+                region
+                for line in range(max(len(shown), len(before)))
+                if (region := self._changed_region(line, before, shown)) is not None
+            ]
+            if regions:
+                self.refresh(*regions)
+        self._shown_at = at
+
+    def _arrange(self, room: int, shown: Sequence[_Shown]) -> Layout:
+        widths = self._widths.measure(
+            self.columns, (row.cells for row in shown), self._rows.sort_column
+        )
+        gutter = 3 if self.selectable else 2
+        return arrange(self.columns, widths, room, gutter, everything=self.show_all_columns)
+
+    def _changed_region(
+        self, line: int, before: Sequence[_Shown], shown: Sequence[_Shown]
+    ) -> Region | None:
+        """Finds which part of a line looks different now."""
+        y = line + HEADER_LINES
+        if line >= len(shown) or line >= len(before):
+            return Region(0, y, self.size.width, 1)
+        old, new = before[line], shown[line]
+        if old.component != new.component:
+            return Region(0, y, self.size.width, 1)
+        left, right = self.size.width, 0
+        if old.gutter != new.gutter:
+            left, right = 0, self._placed.gutter
+        if old.cells is not new.cells:
+            layout = self._placed
+            shift = round(self.scroll_x)
+            for place in layout.places:
+                if not same_cell(_at(old.cells, place.index), _at(new.cells, place.index)):
+                    x = place.x if place.x < layout.fixed else place.x - shift
+                    left = min(left, x)
+                    right = max(right, x + place.width)
+        left, right = max(0, left), min(right, self.size.width)
+        return Region(left, y, right - left, 1) if right > left else None
+
+    def _refresh_header(self) -> None:
+        self.refresh(Region(0, 0, self.size.width, HEADER_LINES))
+
+    def _refresh_empty(self) -> None:
+        if not self._rows.order:
+            self.refresh(Region(0, HEADER_LINES, self.size.width, 1))
+
+    def _get_painter(self) -> Painter:
+        if self._painter is None:
+            self._painter = Painter(self.get_visual_style, self._get_style, self.glyphs)
+        return self._painter
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Draws lines of the table.
+
+        Without border, padding and opacity of its own there is nothing for Textual to add to a
+        line, and a line that was drawn once is written again as it is while the table scrolls.
+        """
+        plain = not (self.styles.gutter or self.styles.has_rule("tint") or self.opacity < 1)
+        if not plain:
+            return super().render_lines(crop)
+        filters = self.get_line_filters()
+        _, background = self.background_colors
+        strips = []
+        for y in crop.line_range:
+            strip = self.render_line(y)
+            for each in filters:
+                strip = strip.apply_filter(each, background)
+            strips.append(strip)
+        if crop.column_span != (0, self.size.width):
+            strips = [strip.crop(*crop.column_span) for strip in strips]
+        return strips
+
+    def render_line(self, y: int) -> Strip:
+        """Draws a line of the table.
+
+        Args:
+            y: The line, counted from the top of the table.
+        """
+        width = self.size.width
+        painter = self._get_painter()
+        layout = self._placed
+        if y < HEADER_LINES:
+            header = painter.header(
+                layout,
+                "live-table--header",
+                self._rows.sort_column,
+                reverse=self._rows.sort_reverse,
+                room=self._room,
+            )
+            return self._window(header)
+        line = y - HEADER_LINES
+        if line < len(self._shown):
+            shown = self._shown[line]
+            name = (shown.key, shown.component, shown.gutter)
+            drawn = self._strips.get(name)
+            if drawn is not None and drawn[0] is shown.cells:
+                return drawn[1]
+            strip = painter.row(layout, shown.component, shown.gutter, shown.cells, self._room)
+            strip = self._window(strip)
+            self._strips[name] = (shown.cells, strip)
+            return strip
+        if line == 0:
+            return self._empty_line(painter, width)
+        return Strip.blank(width, painter.style("live-table--row"))
+
+    def _window(self, strip: Strip) -> Strip:
+        """Cuts out of a whole row what sideways scrolling leaves on the screen."""
+        width = self.size.width
+        shift = round(self.scroll_x)
+        fixed = self._placed.fixed
+        if shift and fixed:
+            strip = Strip.join(
+                [strip.crop(0, fixed), strip.crop(fixed + shift, max(fixed, width) + shift)]
+            )
+        elif shift:
+            strip = strip.crop(shift, width + shift)
+        return strip.adjust_cell_length(width, self._get_painter().style("live-table--row"))
+
+    def _empty_line(self, painter: Painter, width: int) -> Strip:
+        text = self.no_match_text if len(self._rows) else self.empty_text
+        text = "  " + shorten(clean(text), width - 2, self.glyphs.ellipsis)
+        strip = Strip.blank(0)
+        if text.strip():
+            strip = painter.text("live-table--empty", text)
+        return strip.adjust_cell_length(width, painter.style("live-table--row"))
+
+
+def _at(cells: Cells, index: int) -> Cell:
+    return cells[index] if index < len(cells) else ""
