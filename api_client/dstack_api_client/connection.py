@@ -41,8 +41,9 @@ class Connection:
     warnings: tuple[str, ...] = ()
     """What the user should know, each a sentence or two."""
 
-    def ssl_context(self) -> ssl.SSLContext | bool:
-        """What httpx takes as `verify`: True unless a CA file is named.
+    @property
+    def verify(self) -> ssl.SSLContext | bool:
+        """What a client verifies TLS with: True for the usual authorities.
 
         Raises:
             ConfigError: The CA file can't be used.

@@ -102,9 +102,9 @@ def test_a_ca_file(tmp_path: Path) -> None:
     path = write(tmp_path / "config.yml", [MAIN])
     connection = connect(Flags(), {}, path)
     assert connection.ca_file is None
-    assert connection.ssl_context() is True
+    assert connection.verify is True
     connection = connect(Flags(ca_file=Path(certifi.where())), {}, path)
-    context = connection.ssl_context()
+    context = connection.verify
     assert isinstance(context, ssl.SSLContext)
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.check_hostname
