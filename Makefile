@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint bench screenshots format clean
+.PHONY: help demo test lint bench screenshots docs format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ bench: $(READY) ## speed and bytes, as ratios measured in one run
 
 screenshots: $(READY) ## pictures of the running demo, as SVG and PNG
 	$(BIN)/python -m screenshots.make
+
+docs: $(READY) ## pages that are written from the code
+	$(BIN)/python -m dstack_fleets_tui.keys_page > docs/keys.md
 
 clean: ## remove what make made
 	rm -rf $(VENV) .cache

@@ -1,0 +1,119 @@
+"""Every action of the dashboard, once: bindings, footer, help, commands and docs come from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+#: Screens an action belongs to; an action with none belongs to all.
+FLEETS, FLEET, SERVICES, SERVICE = "fleets", "fleet", "services", "service"
+LISTS = (FLEETS, SERVICES)
+DETAILS = (FLEET, SERVICE)
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing a user can ask for.
+
+    Attributes:
+        id: Names it in settings, on the command line (`:`) and in `do_<id>` of the screens.
+        keys: Textual's names of the keys that trigger it.
+        title: The word in the footer.
+        help: One sentence for the help screen and the docs.
+        screens: Where it exists; empty for everywhere.
+        argument: What the command line takes after its name, if anything.
+        footer: Whether the footer shows it.
+        writes: Whether it changes something on the server.
+    """
+
+    id: str
+    keys: tuple[str, ...]
+    title: str
+    help: str
+    screens: tuple[str, ...] = ()
+    argument: str = ""
+    footer: bool = False
+    writes: bool = False
+
+    def on(self, screen: str) -> bool:
+        """Whether the action exists on a screen."""
+        return not self.screens or screen in self.screens
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action("fleets", ("1",), "fleets", "Show the fleets."),
+    Action("services", ("2",), "services", "Show the services."),
+    Action("open", ("enter",), "open", "Open the row under the cursor.", LISTS, "NAME", True),
+    Action("back", ("escape",), "back", "Go back, or take a filter away.", (), "", True),
+    Action("view", ("tab",), "next view", "Show the next view.", DETAILS, "VIEW", True),
+    Action("view_back", ("shift+tab",), "previous view", "Show the previous view.", DETAILS),
+    Action("filter", ("slash",), "filter", "Show rows with a text in them.", (), "TEXT", True),
+    Action("sort", ("s",), "sort", "Sort by the next column, or a named one.", (), "COLUMN", True),
+    Action("reverse", ("S",), "reverse", "Turn the order of the rows around."),
+    Action(
+        "finished",
+        ("a",),
+        "finished",
+        "Show or hide services that have ended well.",
+        (SERVICES,),
+        "",
+        True,
+    ),
+    Action("refresh", ("ctrl+r",), "refresh", "Read everything again now."),
+    Action("pause", ("p",), "pause", "Stop reading, or go on.", (), "", True),
+    Action("command", ("colon",), "command", "Type a command by its name.", (), "", True),
+    Action("help", ("question_mark",), "help", "Show the keys."),
+    Action("quit", ("q",), "quit", "Leave.", (), "", True),
+)
+
+BY_ID = {action.id: action for action in ACTIONS}
+
+#: How a key is written for people.
+_KEY_NAMES = {
+    "enter": "⏎",
+    "escape": "esc",
+    "slash": "/",
+    "colon": ":",
+    "question_mark": "?",
+    "shift+tab": "⇧tab",
+    "ctrl+r": "^r",
+}
+_ASCII_KEY_NAMES = {"enter": "enter", "shift+tab": "shift+tab"}
+
+
+def key_name(key: str, *, ascii_only: bool = False) -> str:
+    """Writes a key for people."""
+    if ascii_only and key in _ASCII_KEY_NAMES:
+        return _ASCII_KEY_NAMES[key]
+    return _KEY_NAMES.get(key, key)
+
+
+def on_screen(screen: str) -> list[Action]:
+    """The actions that exist on a screen, in the order of the registry."""
+    return [action for action in ACTIONS if action.on(screen)]
+
+
+def bindings(screen: str) -> Iterator[Binding]:
+    """The bindings of a screen; `enter` is left to the table, which sends what was activated."""
+    for action in on_screen(screen):
+        for key in action.keys:
+            if key != "enter":
+                yield Binding(
+                    key,
+                    f"do('{action.id}')",
+                    action.title,
+                    show=False,
+                    id=action.id,
+                    tooltip=action.help,
+                )
+
+
+def footer(screen: str, *, ascii_only: bool = False) -> list[tuple[str, str]]:
+    """Key and title of what the footer shows on a screen."""
+    return [
+        (key_name(action.keys[0], ascii_only=ascii_only), action.title)
+        for action in on_screen(screen)
+        if action.footer and not (action.id == "back" and screen in LISTS)
+    ]

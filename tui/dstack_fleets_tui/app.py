@@ -1,0 +1,309 @@
+"""The dashboard: one app over one feed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from urllib.parse import urlsplit
+
+from dstack_api_client.feed import ConnectionState, Feed, Health, Update
+from dstack_widgets.status_header import HeaderState
+from textual import work
+from textual.app import App, SystemCommand
+from textual.message import Message
+from textual.screen import Screen
+
+from dstack_api_client.client import Client
+from dstack_api_client.connection import ConfigError, Connection
+from dstack_api_client.snapshot import Snapshot
+from dstack_fleets_tui import actions
+from dstack_fleets_tui.formatting import length
+from dstack_fleets_tui.poller import Polled, Poller
+from dstack_fleets_tui.screens.base import LiveScreen
+from dstack_fleets_tui.screens.help import HelpScreen
+from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.trouble import TroubleScreen
+from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.terminal import LOOK_EVERY, let_hang_up_end_us, terminal_is_gone
+from dstack_widgets.glyphs import ASCII, UNICODE
+
+#: States that polling on does not mend: the user has to.
+_TROUBLE = frozenset(
+    {ConnectionState.UNAUTHORISED, ConnectionState.NO_PROJECT, ConnectionState.UNSUPPORTED}
+)
+
+
+def utc_now() -> datetime:
+    """The time, with its zone."""
+    return datetime.now(timezone.utc)
+
+
+@asynccontextmanager
+async def open_feed(connection: Connection) -> AsyncIterator[Polled]:
+    """Opens a client on a connection and the feed of its project."""
+    async with Client(connection.url, connection.token, verify=connection.verify) as client:
+        yield Feed(client, connection.project)
+
+
+class FleetsApp(App[int]):
+    """The dashboard.
+
+    Args:
+        connection: Where to connect, or why that is not known.
+        settings: The user's settings.
+        again: Finds the connection anew, after the user has mended something.
+        now: The clock.
+        open_feed: Opens what is polled.
+        terminal_is_gone: Tells when to leave.
+    """
+
+    TITLE = "dstack-fleets-tui"
+    CSS_PATH = "app.tcss"
+    MODES = {actions.FLEETS: FleetsScreen, actions.SERVICES: ServicesScreen}
+    DEFAULT_MODE = actions.FLEETS
+
+    @dataclass
+    class Read(Message):
+        """A poll brought something, be it only a new state of the connection."""
+
+        update: Update
+
+    def __init__(
+        self,
+        connection: Connection | ConfigError,
+        settings: Settings,
+        *,
+        again: Callable[[], Connection | ConfigError] | None = None,
+        now: Callable[[], datetime] = utc_now,
+        open_feed: Callable[[Connection], AbstractAsyncContextManager[Polled]] = open_feed,
+        terminal_is_gone: Callable[[], bool] = terminal_is_gone,
+    ) -> None:
+        super().__init__()
+        self._connection = connection
+        self._settings = settings
+        self._again = again
+        self._open_feed = open_feed
+        self._terminal_is_gone = terminal_is_gone
+        self._feed: Polled | None = None
+        self._poller: Poller | None = None
+        self._paused = False
+        self._trouble: TroubleScreen | None = None
+        self.now = now
+        self.ascii = settings.ascii
+        self.glyphs = ASCII if settings.ascii else UNICODE
+        self.snapshot: Snapshot | None = None
+        self.health = Health(ConnectionState.CONNECTING, now(), None, None, None)
+
+    # Life ---------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """Starts to read; the first paint does not wait for it."""
+        self.set_interval(LOOK_EVERY, self._leave_with_terminal)
+        theme = self._settings.theme
+        if theme in self.available_themes:
+            self.theme = theme
+        elif theme is not None:
+            self.warn(f"There is no theme {theme}. Themes: {', '.join(self.available_themes)}.")
+        for notice in self._settings.notices:
+            self.warn(notice)
+        self._connect()
+
+    def warn(self, text: str) -> None:
+        """Shows a notice that goes away by itself."""
+        self.notify(text, severity="warning", markup=False)
+
+    def _connect(self) -> None:
+        if isinstance(self._connection, ConfigError):
+            self._show_trouble(self._connection.message, self._connection.hint)
+            return
+        self._end_trouble()
+        for warning in self._connection.warnings:
+            self.warn(warning)
+        self.read(self._connection)
+
+    @work(exclusive=True, group="read")
+    async def read(self, connection: Connection) -> None:
+        """Polls the server until the app ends or connects anew."""
+        async with self._open_feed(connection) as feed:
+            self._feed = feed
+            self._poller = Poller(
+                feed,
+                lambda update: self.post_message(self.Read(update)),
+                interval=self._settings.interval,
+            )
+            self._poller.pause(self._paused)
+            if isinstance(self.screen, LiveScreen):
+                self.screen.focus_on()
+            await self._poller.run()
+
+    def _leave_with_terminal(self) -> None:
+        if self._terminal_is_gone():
+            self.exit(1)
+
+    # Data ---------------------------------------------------------------------------------
+
+    def on_fleets_app_read(self, message: Read) -> None:
+        """Takes over what a poll brought, and has the screen in front show it."""
+        update = message.update
+        self.health = update.health
+        if update.snapshot is not None:
+            self.snapshot = update.snapshot
+        if update.health.state in _TROUBLE:
+            self._show_trouble(update.health.message or "", update.health.hint or "")
+            return
+        self._end_trouble()
+        if isinstance(self.screen, LiveScreen):
+            self.screen.show()
+            if not update.difference.same_keys:
+                self.screen.focus_on()
+
+    def focus_on(
+        self,
+        *,
+        services: Collection[str] = (),
+        fleets: Collection[str] = (),
+        opened_service: str | None = None,
+        opened_fleet: str | None = None,
+    ) -> None:
+        """Tells the feed what is on screen, by ids."""
+        if self._feed is None or self._poller is None:
+            return
+        self._feed.focus(
+            services=services,
+            fleets=fleets,
+            opened_service=opened_service,
+            opened_fleet=opened_fleet,
+        )
+        if opened_service or opened_fleet:
+            self._poller.hurry()
+
+    def header_state(self) -> HeaderState:
+        """What the header shows now."""
+        now, health = self.now(), self.health
+        host = "" if isinstance(self._connection, ConfigError) else self._connection.url
+        project = "" if isinstance(self._connection, ConfigError) else self._connection.project
+        word, style = self._state_word(now, health)
+        return HeaderState(
+            project=project,
+            host=urlsplit(host).netloc,
+            version=(self.snapshot.server.version or "") if self.snapshot else "",
+            state=word,
+            style=style,
+            clock=now.astimezone().strftime("%H:%M:%S"),
+        )
+
+    def _state_word(self, now: datetime, health: Health) -> tuple[str, str]:
+        if isinstance(self._connection, ConfigError):
+            return "not connected", "bad"
+        if health.state is ConnectionState.CONNECTING:
+            return "connecting", "starting"
+        if health.state is ConnectionState.STALE:
+            if health.last_success is None:
+                return "unreachable", "bad"
+            return f"stale since {health.last_success.astimezone():%H:%M:%S}", "bad"
+        if health.state in _TROUBLE:
+            return health.state.value.replace("_", " "), "bad"
+        age = length(now - health.last_success) if health.last_success else ""
+        if self._paused:
+            return f"paused {age}", "warn"
+        if self.snapshot is not None and not self.snapshot.complete:
+            return "reading", "starting"
+        return f"live {age}", "ok"
+
+    def empty_text(self, thing: str) -> str:
+        """What a list without rows says: why it has none."""
+        health = self.health
+        if health.state is ConnectionState.STALE and self.snapshot is None:
+            return " ".join(part for part in (health.message, health.hint) if part)
+        if self.snapshot is None or not self.snapshot.complete:
+            return f"Reading the {thing} of {self.project}."
+        return f"No {thing} in {self.project}."
+
+    @property
+    def project(self) -> str:
+        """The project's name, as far as known."""
+        return "" if isinstance(self._connection, ConfigError) else self._connection.project
+
+    # Trouble that the user has to mend ----------------------------------------------------
+
+    def _show_trouble(self, message: str, hint: str) -> None:
+        if self._trouble is not None:
+            self._trouble.show(message, hint)
+            return
+        self._trouble = TroubleScreen(message, hint)
+        self.push_screen(self._trouble)
+
+    def _end_trouble(self) -> None:
+        trouble, self._trouble = self._trouble, None
+        if trouble is not None:
+            trouble.dismiss()
+
+    # Actions ------------------------------------------------------------------------------
+
+    def do_fleets(self, argument: str) -> None:
+        """Shows the fleets."""
+        self.switch_mode(actions.FLEETS)
+
+    def do_services(self, argument: str) -> None:
+        """Shows the services."""
+        self.switch_mode(actions.SERVICES)
+
+    def do_refresh(self, argument: str) -> None:
+        """Reads everything again; after a failure to connect, looks for the connection again."""
+        if self._trouble is not None or isinstance(self._connection, ConfigError):
+            if self._again is not None:
+                self._connection = self._again()
+            self._connect()
+        elif self._poller is not None:
+            self._poller.refresh()
+
+    def do_pause(self, argument: str) -> None:
+        """Stops reading, or goes on."""
+        self._paused = not self._paused
+        if self._poller is not None:
+            self._poller.pause(self._paused)
+        if isinstance(self.screen, LiveScreen):
+            self.screen.show_state()
+
+    def do_quit(self, argument: str) -> None:
+        """Leaves."""
+        self.exit(0)
+
+    def show_help(self, screen: str) -> None:
+        """Shows the keys of a screen."""
+        self.push_screen(HelpScreen(screen, ascii_only=self.ascii))
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Offers the actions of the screen in front in the palette, and the choice of a theme."""
+        if isinstance(screen, LiveScreen):
+            for action in actions.on_screen(screen.name_of_screen):
+                yield SystemCommand(
+                    action.title.capitalize(),
+                    action.help,
+                    lambda action_id=action.id: screen.action_do(action_id),
+                )
+        yield SystemCommand("Theme", "Choose another theme.", self.action_change_theme)
+
+
+def run(
+    connection: Connection | ConfigError,
+    settings: Settings,
+    *,
+    again: Callable[[], Connection | ConfigError] | None = None,
+) -> int:
+    """Runs the dashboard in this terminal.
+
+    Args:
+        connection: Where to connect, or why that is not known.
+        settings: The user's settings.
+        again: Finds the connection anew.
+
+    Returns:
+        The exit code.
+    """
+    let_hang_up_end_us()
+    app = FleetsApp(connection, settings, again=again)
+    code = app.run()
+    return app.return_code or 0 if code is None else code

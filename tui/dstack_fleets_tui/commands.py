@@ -1,0 +1,43 @@
+"""The command line (`:`): an action's name and its argument."""
+
+from __future__ import annotations
+
+from dstack_fleets_tui import actions
+
+#: Short forms that fingers know from other tools.
+ALIASES = {"q": "quit", "q!": "quit", "exit": "quit", "h": "help", "r": "refresh"}
+
+
+class CommandError(Exception):
+    """A command that can't be run; its text says why and what to do."""
+
+
+def parse(text: str, screen: str) -> tuple[str, str]:
+    """Finds the action a typed line names.
+
+    Args:
+        text: The line, such as `sort price`.
+        screen: The screen it was typed on.
+
+    Returns:
+        The action's id and its argument.
+
+    Raises:
+        CommandError: No action, or more than one, has a name that starts so on this screen.
+    """
+    name, _, argument = text.strip().partition(" ")
+    name = ALIASES.get(name.lower(), name.lower().replace("-", "_"))
+    known = [action.id for action in actions.on_screen(screen)]
+    if name in known:
+        return name, argument.strip()
+    near = [action_id for action_id in known if name and action_id.startswith(name)]
+    if len(near) == 1:
+        return near[0], argument.strip()
+    if near:
+        raise CommandError(f"{name} may be {' or '.join(near)}. Type more of it.")
+    raise CommandError(f"There is no command {name!r} here. Press ? to see what there is.")
+
+
+def suggestions(screen: str) -> list[str]:
+    """What the command line completes on a screen."""
+    return [action.id for action in actions.on_screen(screen) if action.id != "command"]

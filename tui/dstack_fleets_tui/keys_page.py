@@ -1,0 +1,32 @@
+"""Writes docs/keys.md from the registry of actions (`make docs`)."""
+
+from __future__ import annotations
+
+import sys
+
+from dstack_fleets_tui import actions
+from dstack_fleets_tui.screens.help import TABLE_KEYS
+
+
+def page() -> str:
+    """The page, as Markdown."""
+    lines = [
+        "# Keys and commands",
+        "",
+        "Press `?` on any screen for its keys. Type `:` and a command's name, or the first letters",
+        "of it, with what it takes: `:sort price`, `:open gpu-spot`.",
+        "",
+        "| key | command | where | what it does |",
+        "| --- | --- | --- | --- |",
+    ]
+    for action in actions.ACTIONS:
+        keys = " ".join(f"`{actions.key_name(key)}`" for key in action.keys)
+        command = f"`:{action.id}{' ' + action.argument if action.argument else ''}`"
+        lines.append(f"| {keys} | {command} | {', '.join(action.screens)} | {action.help} |")
+    lines += ["", "In a table:", "", "| key | what it does |", "| --- | --- |"]
+    lines += [f"| `{keys}` | {text} |" for keys, text in TABLE_KEYS]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

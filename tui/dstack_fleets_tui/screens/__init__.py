@@ -1,0 +1,1 @@
+"""The screens: each reads the snapshot and fills its widgets."""

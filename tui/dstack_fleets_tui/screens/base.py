@@ -1,0 +1,202 @@
+"""What every screen of the dashboard has: header, tabs, lines for typing, footer, actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from dstack_widgets.command_line import CommandLine, FilterLine
+from dstack_widgets.status_header import KeysFooter, StatusHeader, TabsLine
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Static
+
+from dstack_api_client.snapshot import Snapshot
+from dstack_fleets_tui import actions
+from dstack_fleets_tui.commands import CommandError, parse, suggestions
+from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.live_table import LiveTable
+from dstack_widgets.text import literal
+
+if TYPE_CHECKING:
+    from dstack_fleets_tui.app import FleetsApp
+
+TABS = (("1", "Fleets"), ("2", "Services"))
+
+
+class LiveScreen(Screen[None]):
+    """A screen over the snapshot.
+
+    A subclass names itself as the registry of actions does (`name_of_screen`), composes its own
+    part in `body` and fills it in `fill`, which runs whenever the snapshot changed and when the
+    screen comes to the front.
+    """
+
+    name_of_screen: ClassVar[str]
+    tab: ClassVar[int]
+
+    CSS_PATH = "base.tcss"
+
+    @property
+    def fleets_app(self) -> FleetsApp:
+        """The app, typed."""
+        return cast("FleetsApp", self.app)
+
+    @property
+    def looks(self) -> Looks:
+        """What cells are made with now."""
+        return Looks(self.fleets_app.now(), self.fleets_app.glyphs)
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The latest snapshot."""
+        return self.fleets_app.snapshot
+
+    def compose(self) -> ComposeResult:
+        """Lays out the frame around `body`."""
+        glyphs = self.fleets_app.glyphs
+        yield StatusHeader(glyphs=glyphs)
+        yield TabsLine(TABS, active=self.tab, glyphs=glyphs)
+        yield from self.body()
+        yield Static("", id="summary", markup=False)
+        yield FilterLine()
+        yield CommandLine(suggestions(self.name_of_screen))
+        yield KeysFooter(
+            actions.footer(self.name_of_screen, ascii_only=self.fleets_app.ascii), glyphs=glyphs
+        )
+
+    def body(self) -> Iterable[Widget]:
+        """The screen's own widgets."""
+        raise NotImplementedError
+
+    def fill(self) -> None:
+        """Shows the snapshot."""
+        raise NotImplementedError
+
+    def focus_on(self) -> None:
+        """Tells the feed what is on screen."""
+        raise NotImplementedError
+
+    @property
+    def table(self) -> LiveTable:
+        """The table that filter and sort work on."""
+        return self.query_one(LiveTable)
+
+    def on_mount(self) -> None:
+        """Shows what there is, without waiting for the server."""
+        self.set_interval(1, self.show_state)
+
+    def on_screen_resume(self) -> None:
+        """Catches up with what changed while another screen was in front."""
+        self.focus_on()
+        self.show()
+
+    def show(self) -> None:
+        """Shows the state of the connection and the snapshot."""
+        if self.is_mounted:
+            self.show_state()
+            self.fill()
+
+    def show_state(self) -> None:
+        """Shows the state of the connection and the age of the data."""
+        if self.is_current:
+            self.query_one(StatusHeader).show(self.fleets_app.header_state())
+
+    def show_summary(self, text: str | Content) -> None:
+        """Shows one line below the screen's own part."""
+        content = literal(text) if isinstance(text, str) else text
+        self.query_one("#summary", Static).update(content)
+
+    def since(self, moment: datetime) -> float:
+        """Seconds since a moment."""
+        return (self.fleets_app.now() - moment).total_seconds()
+
+    # Actions ------------------------------------------------------------------------------
+
+    def action_do(self, action_id: str, argument: str = "") -> None:
+        """Runs an action of the registry by its id.
+
+        Args:
+            action_id: `Action.id`; the screen or the app has a method `do_<id>`.
+            argument: What was typed after the action's name on the command line.
+        """
+        owner = self if hasattr(self, f"do_{action_id}") else self.fleets_app
+        getattr(owner, f"do_{action_id}")(argument)
+
+    def do_filter(self, argument: str) -> None:
+        """Opens the filter line, or filters by the argument."""
+        line = self.query_one(FilterLine)
+        if argument:
+            line.apply(argument)
+        else:
+            line.open(self.table.filter_text)
+
+    def do_sort(self, argument: str) -> None:
+        """Sorts by the named column, or by the next one."""
+        table = self.table
+        keys = [column.key for column in table.columns]
+        if argument:
+            key = next((key for key in keys if key.startswith(argument.lower())), None)
+            if key is None:
+                raise CommandError(f"No column is named {argument}. Columns: {', '.join(keys)}.")
+            table.sort_by(key)
+            return
+        current = table.sort_column
+        following = keys.index(current) + 1 if current in keys else 0
+        table.sort_by(keys[following] if following < len(keys) else None)
+
+    def do_reverse(self, argument: str) -> None:
+        """Turns the order around."""
+        table = self.table
+        table.sort_by(table.sort_column or table.columns[0].key, reverse=not table.sort_reverse)
+
+    def do_back(self, argument: str) -> None:
+        """Takes the filter away, or goes back to the list."""
+        if self.table.filter_text:
+            self.query_one(FilterLine).apply("")
+        elif len(self.app.screen_stack) > 1:
+            self.app.pop_screen()
+
+    def do_command(self, argument: str) -> None:
+        """Opens the command line."""
+        self.query_one(CommandLine).open()
+
+    def do_help(self, argument: str) -> None:
+        """Shows the keys of this screen."""
+        self.fleets_app.show_help(self.name_of_screen)
+
+    # Messages -----------------------------------------------------------------------------
+
+    def on_filter_line_changed(self, message: FilterLine.Changed) -> None:
+        """Filters while typing."""
+        message.stop()
+        self.table.filter_text = message.text
+
+    def on_filter_line_closed(self, message: FilterLine.Closed) -> None:
+        """Gives the keys back to the table."""
+        message.stop()
+        self.table.focus()
+
+    def on_command_line_submitted(self, message: CommandLine.Submitted) -> None:
+        """Runs a typed command."""
+        message.stop()
+        self.table.focus()
+        try:
+            action_id, argument = parse(message.text, self.name_of_screen)
+            self.action_do(action_id, argument)
+        except CommandError as error:
+            self.notify(str(error), severity="warning", markup=False)
+
+    def on_command_line_closed(self, message: CommandLine.Closed) -> None:
+        """Gives the keys back to the table."""
+        message.stop()
+        self.table.focus()
+
+    def on_live_table_header_clicked(self, message: LiveTable.HeaderClicked) -> None:
+        """Sorts by the column, or turns its order around."""
+        message.stop()
+        same = self.table.sort_column == message.column_key
+        self.table.sort_by(message.column_key, reverse=same and not self.table.sort_reverse)

@@ -1,0 +1,162 @@
+"""The two lists: fleets and services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
+
+from textual.widget import Widget
+
+from dstack_api_client.snapshot import Service, Snapshot
+from dstack_fleets_tui import actions
+from dstack_fleets_tui.commands import CommandError
+from dstack_fleets_tui.screens.base import LiveScreen
+from dstack_fleets_tui.screens.fleet import FleetScreen
+from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.tables import fleets, services
+from dstack_widgets.cells import Cells, Column
+from dstack_widgets.live_table import LiveTable
+
+
+class ListScreen(LiveScreen):
+    """One table over the whole screen, and a line on the row under the cursor."""
+
+    columns: ClassVar[Sequence[Column]]
+    thing: ClassVar[str]
+    """What a row is, in the plural."""
+
+    def body(self) -> Iterable[Widget]:
+        """The table."""
+        yield LiveTable(self.columns, glyphs=self.fleets_app.glyphs)
+
+    def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
+        """The rows to show, by key."""
+        raise NotImplementedError
+
+    def summary(self, snapshot: Snapshot, key: str) -> str:
+        """One line on a row."""
+        raise NotImplementedError
+
+    def open(self, key: str) -> None:
+        """Opens the screen of a row."""
+        raise NotImplementedError
+
+    def key_named(self, snapshot: Snapshot, name: str) -> str | None:
+        """The key of the row with a name."""
+        raise NotImplementedError
+
+    def fill(self) -> None:
+        """Fills the table; the cursor stays with its key."""
+        table = self.table
+        table.empty_text = self.fleets_app.empty_text(self.thing)
+        if self.snapshot is not None:
+            table.set_rows(self.rows(self.snapshot))
+        self._summarise()
+
+    def do_open(self, argument: str) -> None:
+        """Opens the row under the cursor, or the named one."""
+        key = self.table.cursor_key
+        if argument:
+            key = self.key_named(self.snapshot, argument) if self.snapshot else None
+            if key is None:
+                raise CommandError(f"There is no {argument} among the {self.thing}.")
+        if key is not None:
+            self.open(key)
+
+    def on_live_table_row_activated(self, message: LiveTable.RowActivated) -> None:
+        """Opens the row."""
+        message.stop()
+        self.open(message.key)
+
+    def on_live_table_row_highlighted(self, message: LiveTable.RowHighlighted) -> None:
+        """Says more of the row under the cursor."""
+        message.stop()
+        self._summarise()
+
+    def _summarise(self) -> None:
+        key = self.table.cursor_key
+        known = self.snapshot is not None and key is not None
+        self.show_summary(self.summary(self.snapshot, key) if known else "")  # type: ignore[arg-type]
+
+
+class FleetsScreen(ListScreen):
+    """Every fleet of the project."""
+
+    name_of_screen = actions.FLEETS
+    tab = 0
+    columns = fleets.COLUMNS
+    thing = "fleets"
+    BINDINGS = list(actions.bindings(actions.FLEETS))
+
+    def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
+        """A row per fleet."""
+        looks = self.looks
+        return {key: fleets.cells(fleet, looks) for key, fleet in snapshot.fleets.items()}
+
+    def summary(self, snapshot: Snapshot, key: str) -> str:
+        """What kind of fleet it is."""
+        fleet = snapshot.fleets.get(key)
+        return fleets.summary(fleet, self.looks) if fleet else ""
+
+    def open(self, key: str) -> None:
+        """Opens the fleet."""
+        self.app.push_screen(FleetScreen(key))
+
+    def key_named(self, snapshot: Snapshot, name: str) -> str | None:
+        """The fleet's id."""
+        fleet = snapshot.fleet_named(name)
+        return fleet.id if fleet else None
+
+    def focus_on(self) -> None:
+        """All fleets are on screen."""
+        snapshot = self.snapshot
+        self.fleets_app.focus_on(fleets=snapshot.fleets if snapshot else ())
+
+
+class ServicesScreen(ListScreen):
+    """Every service of the project that runs or has failed; the others on request."""
+
+    name_of_screen = actions.SERVICES
+    tab = 1
+    columns = services.COLUMNS
+    thing = "services"
+    BINDINGS = list(actions.bindings(actions.SERVICES))
+
+    _finished = False
+
+    def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
+        """A row per service."""
+        looks = self.looks
+        return {
+            key: services.cells(service, looks)
+            for key, service in snapshot.services.items()
+            if self._shown(service)
+        }
+
+    def summary(self, snapshot: Snapshot, key: str) -> str:
+        """Groups, model and what the server last said."""
+        service = snapshot.services.get(key)
+        return services.summary(service) if service else ""
+
+    def open(self, key: str) -> None:
+        """Opens the service."""
+        self.app.push_screen(ServiceScreen(key))
+
+    def key_named(self, snapshot: Snapshot, name: str) -> str | None:
+        """The run's id."""
+        service = snapshot.service_named(name)
+        return service.id if service else None
+
+    def focus_on(self) -> None:
+        """The services that are shown are on screen."""
+        snapshot = self.snapshot
+        shown = [s.id for s in snapshot.services.values() if self._shown(s)] if snapshot else ()
+        self.fleets_app.focus_on(services=shown)
+
+    def do_finished(self, argument: str) -> None:
+        """Shows or hides services that have ended well."""
+        self._finished = not self._finished
+        self.fill()
+
+    def _shown(self, service: Service) -> bool:
+        return self._finished or not service.finished or service.status == "failed"

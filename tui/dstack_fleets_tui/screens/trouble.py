@@ -1,0 +1,53 @@
+"""What is in the way of any data, and how to mend it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from dstack_fleets_tui.actions import BY_ID
+from dstack_widgets.text import literal
+
+if TYPE_CHECKING:
+    from dstack_fleets_tui.app import FleetsApp
+
+
+class TroubleScreen(ModalScreen[None]):
+    """One sentence on what happened, one on what to do, and the keys that help."""
+
+    CSS_PATH = "trouble.tcss"
+    BINDINGS = [
+        Binding(key, f"do('{action.id}')", action.title, show=False, id=f"trouble.{action.id}")
+        for action in (BY_ID["refresh"], BY_ID["quit"])
+        for key in action.keys
+    ]
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__()
+        self._message = message
+        self._hint = hint
+
+    def compose(self) -> ComposeResult:
+        """A box in the middle."""
+        with Vertical(id="box"):
+            yield Static(literal(self._message), id="what")
+            yield Static(literal(self._hint), id="todo")
+            yield Static(literal("Ctrl+R try again   q quit"), id="keys")
+
+    def show(self, message: str, hint: str) -> None:
+        """Shows other trouble."""
+        if (message, hint) == (self._message, self._hint):
+            return
+        self._message, self._hint = message, hint
+        if self.is_mounted:
+            self.query_one("#what", Static).update(literal(message))
+            self.query_one("#todo", Static).update(literal(hint))
+
+    def action_do(self, action_id: str) -> None:
+        """Runs one of the app's actions."""
+        getattr(cast("FleetsApp", self.app), f"do_{action_id}")("")

@@ -1,0 +1,93 @@
+"""The list of fleets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dstack_widgets.bars import state_bar
+
+from dstack_api_client.snapshot import Fleet
+from dstack_fleets_tui.formatting import NOTHING, age, count, span
+from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.cells import Cell, Column
+
+COLUMNS = (
+    Column("fleet", "FLEET", min_width=8, max_width=30, priority=10),
+    Column("kind", "KIND", priority=6),
+    Column("nodes", "NODES", justify="right", priority=8),
+    Column("instances", "INSTANCES", min_width=12, max_width=44, priority=9),
+    Column("gpu", "GPU", justify="right", priority=7, max_width=24),
+    Column("replicas", "REPL", justify="right", priority=7),
+    Column("spot", "SPOT", priority=3),
+    Column("backends", "BACKENDS", priority=2, max_width=20),
+    Column("price", "$/H", justify="right", priority=5),
+    Column("status", "STATUS", priority=1),
+    Column("age", "AGE", justify="right", priority=4),
+)
+
+
+def cells(fleet: Fleet, looks: Looks) -> Sequence[Cell]:
+    """The row of one fleet.
+
+    Args:
+        fleet: The fleet.
+        looks: Time and glyphs to show it with.
+
+    Returns:
+        One cell per column of `COLUMNS`.
+    """
+    return (
+        looks.text(fleet.name, looks.fleet_style(fleet)),
+        fleet.kind,
+        looks.text(nodes(fleet), sort=fleet.nodes_max or 0),
+        looks.bar(
+            state_bar(fleet.states, width=12, glyphs=looks.glyphs), sort=sum(fleet.states.values())
+        ),
+        looks.text(gpus(fleet), sort=fleet.gpus_total),
+        looks.number(fleet.replicas),
+        looks.word(fleet.spot_policy),
+        looks.word(", ".join(fleet.backends)),
+        looks.price(fleet.price),
+        looks.text(fleet.status, "" if fleet.status == "active" else "warn"),
+        looks.age(fleet.created_at),
+    )
+
+
+def nodes(fleet: Fleet) -> str:
+    """`2..4`, with the target where it differs from the minimum: `2..6 →4`."""
+    text = span(fleet.nodes_min, fleet.nodes_max)
+    if fleet.nodes_target not in (None, fleet.nodes_min):
+        text += f" ({fleet.nodes_target})"
+    return text
+
+
+def gpus(fleet: Fleet) -> str:
+    """`H100 24/32`: busy of total."""
+    if not fleet.gpus_total:
+        return NOTHING
+    return f"{fleet.gpu_name} {count(fleet.gpus_busy)}/{fleet.gpus_total}"
+
+
+def summary(fleet: Fleet, looks: Looks) -> str:
+    """One line on what the fleet is, for below the list."""
+    parts = [fleet.name]
+    if fleet.kind == "ssh":
+        parts.append(f"{len(fleet.instance_ids)} SSH hosts")
+    else:
+        parts.append(fleet.spot_policy or "on-demand")
+    if fleet.reservation:
+        parts.append(f"reservation {fleet.reservation}")
+    if fleet.backends:
+        parts.append(", ".join(fleet.backends))
+    if fleet.blocks_total > len(fleet.instance_ids):
+        parts.append(f"blocks {fleet.blocks_busy}/{fleet.blocks_total} busy")
+    if fleet.idle_duration:
+        parts.append(f"idle {fleet.idle_duration}")
+    if fleet.unhealthy:
+        parts.append(f"{fleet.unhealthy} unhealthy")
+    if fleet.other_jobs:
+        parts.append(f"{fleet.other_jobs} jobs of tasks and dev environments")
+    if fleet.status_message:
+        parts.append(fleet.status_message)
+    parts.append(f"created {age(fleet.created_at, looks.now)} ago")
+    return "  ".join(parts)

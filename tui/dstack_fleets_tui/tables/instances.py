@@ -1,0 +1,58 @@
+"""The instances of a fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dstack_api_client.snapshot import Instance, Replica, Snapshot
+from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.cells import Cell, Column
+
+COLUMNS = (
+    Column("num", "NUM", justify="right", priority=10),
+    Column("host", "HOST", min_width=6, max_width=32, priority=8),
+    Column("state", "STATE", priority=9),
+    Column("runs", "RUNS", min_width=6, max_width=40, priority=9),
+    Column("gpu", "GPU", priority=7),
+    Column("blocks", "BLOCKS", justify="right", priority=5),
+    Column("health", "HEALTH", priority=6),
+    Column("backend", "BACKEND", priority=4, max_width=12),
+    Column("region", "REGION", priority=3, max_width=20),
+    Column("price", "$/H", justify="right", priority=6),
+    Column("idle", "IDLE", justify="right", priority=4),
+    Column("age", "AGE", justify="right", priority=5),
+    Column("message", "MESSAGE", priority=2, max_width=60),
+)
+
+
+def cells(instance: Instance, snapshot: Snapshot, looks: Looks) -> Sequence[Cell]:
+    """The row of one instance: one cell per column of `COLUMNS`."""
+    jobs = [snapshot.replicas[key] for key in instance.jobs if key in snapshot.replicas]
+    return (
+        looks.number(instance.num),
+        looks.word(instance.hostname),
+        looks.state(instance.state),
+        looks.word(", ".join(job_label(job) for job in jobs)),
+        looks.word(str(instance.gpus) if instance.gpus else None),
+        looks.text(f"{instance.busy_blocks}/{instance.total_blocks}", sort=instance.busy_blocks),
+        looks.health(instance.health),
+        looks.word(instance.backend),
+        looks.word(instance.region),
+        looks.price(instance.price),
+        looks.age(instance.idle_since if instance.state == "idle" else None),
+        looks.age(instance.created_at),
+        instance.termination_message or (instance.termination_reason or "").replace("_", " "),
+    )
+
+
+def job_label(job: Replica) -> str:
+    """`chat-70b decode 3`: what runs there, group left out where there is one group."""
+    if job.run_type != "service":
+        return f"{job.run_name} ({job.run_type})"
+    return f"{job.run_name} {replica_label(job)}"
+
+
+def replica_label(job: Replica) -> str:
+    """`decode 3`, or `3` where the service has no named groups."""
+    number = str(job.key.replica_num)
+    return number if job.group.isdigit() else f"{job.group} {number}"

@@ -1,0 +1,77 @@
+"""How values look in a cell: glyph, word, style and what the column sorts by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from dstack_fleets_tui import formatting
+from dstack_widgets.cells import CellValue
+from dstack_widgets.glyphs import UNICODE, Glyphs
+
+#: Statuses of runs, jobs and instances: style in the palette and which glyph stands before them.
+_STATES: dict[str, tuple[str, str]] = {
+    "running": ("ok", "bullet"),
+    "busy": ("busy", "bullet"),
+    "active": ("ok", "bullet"),
+    "idle": ("idle", "circle"),
+    "done": ("dim", "check"),
+    "pending": ("starting", "circle"),
+    "submitted": ("starting", "circle"),
+    "provisioning": ("starting", "circle"),
+    "pulling": ("starting", "circle"),
+    "terminating": ("ending", "circle"),
+    "terminated": ("dim", "cross"),
+    "aborted": ("dim", "cross"),
+    "failed": ("bad", "cross"),
+    "unreachable": ("bad", "warning"),
+}
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What cells are made with.
+
+    Attributes:
+        now: The moment ages are counted to.
+        glyphs: The set of signs in use.
+    """
+
+    now: datetime
+    glyphs: Glyphs = UNICODE
+
+    def text(self, text: str, style: str = "", sort: object = None) -> CellValue:
+        """A text with a style of the palette and a value to sort by."""
+        return CellValue(self.glyphs.dash if text == formatting.NOTHING else text, style, sort)
+
+    def word(self, text: str | None, style: str = "") -> CellValue:
+        """A text that may be missing."""
+        return CellValue(text, style) if text else CellValue(self.glyphs.dash, "dim")
+
+    def number(self, number: float | None, style: str = "") -> CellValue:
+        """A number that may be missing."""
+        if number is None:
+            return self.word(None)
+        return CellValue(formatting.count(number), style, number)
+
+    def price(self, dollars: float | None) -> CellValue:
+        """Dollars per hour; nothing is paid for SSH hosts, which is a dash too."""
+        return self.text(formatting.price(dollars or None), "", dollars or None)
+
+    def age(self, since: datetime | None) -> CellValue:
+        """How long ago something was."""
+        if since is None:
+            return self.word(None)
+        return CellValue(formatting.age(since, self.now), "", self.now - since)
+
+    def state(self, status: str) -> CellValue:
+        """A status as glyph and word; one that is not known is shown as it is."""
+        style, glyph = _STATES.get(status, ("", "circle"))
+        return CellValue(f"{getattr(self.glyphs, glyph)} {status}", style, status)
+
+    def health(self, health: str) -> CellValue:
+        """The health of an instance: quiet when healthy."""
+        if health == "healthy":
+            return CellValue(health, "dim")
+        style = "bad" if health == "failure" else "warn"
+        return CellValue(f"{self.glyphs.warning} {health}", style)

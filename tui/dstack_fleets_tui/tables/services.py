@@ -1,0 +1,118 @@
+"""The list of services."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dstack_widgets.bars import share_bar
+
+from dstack_api_client.snapshot import Service
+from dstack_fleets_tui.formatting import span
+from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.cells import Cell, Column
+
+COLUMNS = (
+    Column("service", "SERVICE", min_width=8, max_width=30, priority=10),
+    Column("status", "STATUS", priority=9),
+    Column("wanted", "WANTED", justify="right", priority=8),
+    Column("running", "RUN", justify="right", priority=8),
+    Column("ready", "READY", justify="right", priority=8),
+    Column("fleets", "FLEETS", min_width=10, max_width=60, priority=7),
+    Column("router", "ROUTER", priority=4),
+    Column("rollout", "ROLLOUT", justify="right", priority=5),
+    Column("priority", "PRIO", justify="right", priority=3),
+    Column("price", "$/H", justify="right", priority=6),
+    Column("age", "AGE", justify="right", priority=5),
+    Column("url", "URL", priority=1, max_width=60),
+)
+
+
+def cells(service: Service, looks: Looks) -> Sequence[Cell]:
+    """The row of one service: one cell per column of `COLUMNS`."""
+    wanted = replicas_wanted(service)
+    short = service.ready < wanted
+    return (
+        looks.text(service.name, "bad" if service.status == "failed" else ""),
+        looks.state(service.status),
+        looks.text(wanted_text(service), sort=wanted),
+        looks.number(service.running),
+        looks.number(service.ready, "warn" if short else "ok"),
+        looks.bar(share_bar(shares(service), glyphs=looks.glyphs), sort=service.active),
+        looks.word(service.router),
+        looks.text(rollout(service), "warn" if rolling(service) else "", service.deployment_num),
+        looks.number(service.priority),
+        looks.price(service.price),
+        looks.age(service.submitted_at),
+        looks.word(service.url),
+    )
+
+
+def replicas_wanted(service: Service) -> int:
+    """Replicas the service should have now.
+
+    The server keeps the autoscaler's number to itself: what it has submitted, and never less
+    than the minimum, is the best that can be read.
+    """
+    return 0 if service.finished else max(service.replicas_min, service.active)
+
+
+def wanted_text(service: Service) -> str:
+    """`3`, or `3 of 2..6` where the number may change."""
+    wanted = replicas_wanted(service)
+    if service.replicas_min == service.replicas_max:
+        return str(wanted)
+    return f"{wanted} of {span(service.replicas_min, service.replicas_max)}"
+
+
+def rolling(service: Service) -> bool:
+    """Whether a rolling deployment is under way."""
+    return not service.finished and service.at_deployment < service.active
+
+
+def rollout(service: Service) -> str:
+    """`7`, or `7 (3/9)` while replicas of an older deployment are left."""
+    if not rolling(service):
+        return str(service.deployment_num)
+    return f"{service.deployment_num} ({service.at_deployment}/{service.active})"
+
+
+def shares(service: Service) -> list[tuple[str, int, int]]:
+    """Per fleet: its name, running replicas and starting ones."""
+    return [
+        (share.fleet or "no fleet yet", share.running, share.starting)
+        for share in service.shares
+        if share.active
+    ]
+
+
+def distribution(service: Service) -> str:
+    """`gpu-reserved 4, gpu-spot 5 and 1 starting`: replicas per fleet in words."""
+    return ", ".join(
+        f"{name} {running}" + (f" and {starting} starting" if starting else "")
+        for name, running, starting in shares(service)
+    )
+
+
+def groups(service: Service) -> str:
+    """`router 1/1 (smg), decode 5/2..8`: running of wanted per group, where groups have names."""
+    if len(service.groups) == 1 and service.groups[0].name.isdigit():
+        return ""
+    return ", ".join(
+        f"{group.name} {group.running}/{span(group.replicas_min, group.replicas_max)}"
+        + (f" ({group.router})" if group.router else "")
+        for group in service.groups
+    )
+
+
+def summary(service: Service) -> str:
+    """One line on what the service is, for below the list."""
+    message = service.error or service.status_message
+    parts = [
+        service.name,
+        groups(service),
+        f"model {service.model}" if service.model else "",
+        f"by {service.user}",
+        message if message != service.status else "",
+        service.url or "",
+    ]
+    return "  ".join(part for part in parts if part)
