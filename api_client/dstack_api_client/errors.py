@@ -1,0 +1,198 @@
+"""What can go wrong with a server, each with a sentence a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from dstack_api_client.cleaning import one_line
+
+#: Longest text of a server that is put into a message.
+_LONGEST = 400
+
+
+class ApiError(Exception):
+    """A request that did not give what was asked for.
+
+    Attributes:
+        message: One sentence on what happened.
+        hint: One sentence on what to do.
+    """
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class CannotConnectError(ApiError):
+    """No connection, or one that broke off."""
+
+
+class CertificateError(CannotConnectError):
+    """The server's TLS certificate could not be verified."""
+
+
+class TimedOutError(CannotConnectError):
+    """The server did not answer in time."""
+
+
+class UnauthorisedError(ApiError):
+    """The token is missing, wrong or revoked."""
+
+
+class ForbiddenError(ApiError):
+    """The token is right, but its user may not do this."""
+
+
+class NotFoundError(ApiError):
+    """A project, run, fleet or path that is not there or can't be seen."""
+
+
+class WrongShapeError(ApiError):
+    """A request the server could not read, or an answer that this client could not."""
+
+
+class ServerFailedError(ApiError):
+    """The server failed, or something in front of it did (5xx)."""
+
+
+class BusyError(ServerFailedError):
+    """The server, or something in front of it, asks to come back later (429, 502, 503, 504)."""
+
+
+class VersionUnsupportedError(ApiError):
+    """A server too old (or too new) for this client."""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One of the reasons a server gives for a refusal."""
+
+    message: str
+    code: str | None
+
+
+class RefusedError(ApiError):
+    """The server understood and said no (400).
+
+    Attributes:
+        details: The server's reasons, in its order.
+    """
+
+    def __init__(self, message: str, hint: str, details: Sequence[Detail]) -> None:
+        super().__init__(message, hint)
+        self.details = tuple(details)
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """The server's codes, such as `resource_not_exists`."""
+        return frozenset(detail.code for detail in self.details if detail.code)
+
+
+def details_of(body: bytes) -> list[Detail]:
+    """Reads the reasons out of an error's body, whichever of the server's shapes it has.
+
+    Args:
+        body: The body of an answer with a status of 400 or more.
+
+    Returns:
+        The reasons; none where the body is not a server's JSON.
+    """
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []
+    if isinstance(answer, dict) and "detail" in answer:
+        answer = answer["detail"]
+    return [
+        detail
+        for item in (answer if isinstance(answer, list) else [answer])
+        if (detail := _detail(item)) is not None
+    ]
+
+
+def _detail(item: object) -> Detail | None:
+    if isinstance(item, str):
+        return Detail(one_line(item)[:_LONGEST], None)
+    if not isinstance(item, dict) or not isinstance(item.get("msg"), str):
+        return None
+    message = one_line(item["msg"])[:_LONGEST]
+    code = item.get("code")
+    place = item.get("loc")
+    if isinstance(place, list):  # what a body of the wrong shape is answered with
+        path = ".".join(str(step) for step in place if step != "body")
+        message = f"{one_line(path)[:_LONGEST]}: {message}" if path else message
+    return Detail(message, one_line(code) if isinstance(code, str) else None)
+
+
+def from_answer(status: int, body: bytes, *, what: str, url: str) -> ApiError:
+    """Makes the error that stands for an answer.
+
+    Args:
+        status: The HTTP status, 300 or more.
+        body: The answer's body.
+        what: What was asked for, to be read after "while reading".
+        url: The server's address.
+    """
+    details = details_of(body)
+    said = "; ".join(detail.message for detail in details if detail.message)
+    codes = {detail.code for detail in details}
+    if status == 401 or (status == 403 and "invalid token" in said.lower()):
+        return UnauthorisedError(
+            f"The server at {url} does not accept the token.",
+            "Copy a fresh token from the server's user page into ~/.dstack/config.yml"
+            " or DSTACK_TOKEN.",
+        )
+    if status == 403:
+        return ForbiddenError(
+            f"The server at {url} does not let this user read {what}"
+            f"{_because(said, unless='access denied')}.",
+            "Ask an administrator of the project to add you, or choose another project.",
+        )
+    if status == 404 or (status == 400 and "resource_not_exists" in codes):
+        if not details and status == 404:
+            return NotFoundError(
+                f"Nothing at {url} answers for {what}.",
+                "Check that the address is a dstack server's, without a path behind it.",
+            )
+        return NotFoundError(
+            f"The server has no such thing as {what}{_because(said, unless='not found')}.",
+            "Check the name, and that you are a member of the project.",
+        )
+    if status == 400:
+        return RefusedError(
+            f"The server refused {what}{_because(said)}.",
+            "Change what it names and try again.",
+            details,
+        )
+    if status == 422:
+        return WrongShapeError(
+            f"The server did not understand the request for {what}{_because(said)}.",
+            "This version of the client and the server's may not fit: update the older one.",
+        )
+    if status in (429, 502, 503, 504):
+        return BusyError(
+            f"The server at {url} is too busy or restarting (HTTP {status}).",
+            "It is tried again by itself; look at the server if it stays so.",
+        )
+    if status >= 500:
+        return ServerFailedError(
+            f"The server failed at {what} (HTTP {status}){_because(said)}.",
+            "Look at the server's log.",
+        )
+    return WrongShapeError(
+        f"The server at {url} answered with HTTP {status} for {what}.",
+        "Check that the address is a dstack server's own and is not redirected.",
+    )
+
+
+def _because(said: str, *, unless: str = "") -> str:
+    if not said or said.lower().rstrip(".") == unless:
+        return ""
+    return f": {said.rstrip('.')}"

@@ -1,0 +1,89 @@
+"""Which instance a job runs on.
+
+A job has neither a fleet id nor an instance id in the API. An event that names both is exact; a
+host name that only one instance has is nearly so; otherwise the run's fleet has to do.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from dstack_api_client import wire
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.snapshot import Link
+
+
+class Place(NamedTuple):
+    """Where a job is, as far as it is known."""
+
+    instance_id: str | None
+    fleet_id: str | None
+    fleet_name: str | None
+    link: Link
+
+
+def by_host(instances: Mapping[str, wire.Instance]) -> dict[str, tuple[str, ...]]:
+    """The instances of each host name; more than one where only their SSH ports differ."""
+    hosts: dict[str, list[str]] = defaultdict(list)
+    for instance in instances.values():
+        if instance.hostname:
+            hosts[one_line(instance.hostname)].append(instance.id)
+    return {host: tuple(ids) for host, ids in hosts.items()}
+
+
+def place(
+    run: wire.Run,
+    submission: wire.JobSubmission,
+    *,
+    instances: Mapping[str, wire.Instance],
+    hosts: Mapping[str, tuple[str, ...]],
+    links: Mapping[str, str],
+) -> Place:
+    """Finds where a submission runs.
+
+    Args:
+        run: The run it belongs to.
+        submission: The submission.
+        instances: Instances by id.
+        hosts: Instances by host name.
+        links: Instances by submission, from events.
+
+    Returns:
+        The place, with how it is known.
+    """
+    linked = instances.get(links.get(submission.id, ""))
+    if linked is not None:
+        return _on(linked, Link.EXACT)
+    data = submission.job_provisioning_data
+    candidates: list[wire.Instance] = []
+    if data is not None and data.hostname:
+        ids = hosts.get(one_line(data.hostname), ())
+        candidates = _narrowed([instances[each] for each in ids], run, data)
+    if len(candidates) == 1:
+        return _on(candidates[0], Link.HOST)
+    if run.fleet is not None:
+        return Place(None, run.fleet.id, one_line(run.fleet.name), Link.RUN_FLEET)
+    return Place(None, None, None, Link.UNKNOWN)
+
+
+def _on(instance: wire.Instance, link: Link) -> Place:
+    name = one_line(instance.fleet_name) if instance.fleet_name else None
+    return Place(instance.id, instance.fleet_id, name, link)
+
+
+def _narrowed(
+    candidates: list[wire.Instance], run: wire.Run, data: wire.ProvisioningData
+) -> list[wire.Instance]:
+    """Leaves out what can't be the one, as long as something is left."""
+    for fits in (
+        lambda instance: instance.backend == data.backend and instance.region == data.region,
+        lambda instance: instance.instance_type == data.instance_type,
+        lambda instance: run.fleet is None or instance.fleet_id == run.fleet.id,
+        lambda instance: bool(instance.busy_blocks),
+    ):
+        if len(candidates) < 2:
+            break
+        candidates = [each for each in candidates if fits(each)] or candidates
+    return candidates

@@ -1,0 +1,270 @@
+"""Services, other runs and their jobs, made from a server's answers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dstack_api_client import wire
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.fleets import gpus_of
+from dstack_api_client.links import Place
+from dstack_api_client.snapshot import (
+    FINISHED,
+    FleetShare,
+    Gpus,
+    Group,
+    OtherRun,
+    Probe,
+    Replica,
+    ReplicaKey,
+    Service,
+)
+
+#: The group of a service without groups.
+ONLY_GROUP = "0"
+_STARTING = frozenset({"submitted", "provisioning", "pulling"})
+#: What the server calls the `smg` router in its answers.
+_LEGACY_SMG = "sglang"
+
+
+def shown_jobs(run: wire.Run) -> Iterable[tuple[wire.Job, wire.JobSubmission]]:
+    """The jobs that count: those whose last submission is active or failed."""
+    for job in run.jobs or ():
+        if not job.job_submissions:
+            continue
+        latest = job.job_submissions[-1]
+        if latest.status not in FINISHED or latest.status == "failed":
+            yield job, latest
+
+
+def run_name(run: wire.Run, spec: wire.RunSpec) -> str:
+    """The name of a run."""
+    return one_line(spec.run_name or spec.configuration.name or run.id)
+
+
+def replica_of(
+    run: wire.Run, spec: wire.RunSpec, job: wire.Job, latest: wire.JobSubmission, place: Place
+) -> Replica:
+    """Makes a replica (or another run's job) of its latest submission."""
+    wanted = job.job_spec
+    data = latest.job_provisioning_data
+    kind = data.instance_type if data else None
+    active = latest.status not in FINISHED
+    probes = _probes(wanted, latest)
+    group = one_line(wanted.replica_group or ONLY_GROUP)
+    return Replica(
+        key=ReplicaKey(run.id, wanted.replica_num, wanted.job_num),
+        run_name=run_name(run, spec),
+        run_type=spec.configuration.type or "",
+        group=group,
+        is_router=any(each.name == group and each.router for each in groups_of(spec)),
+        job_name=one_line(wanted.job_name),
+        submission_id=latest.id,
+        submission_num=latest.submission_num,
+        deployment_num=latest.deployment_num or 0,
+        status=latest.status,
+        status_message=one_line(latest.status_message or ""),
+        submitted_at=latest.submitted_at,
+        finished_at=latest.finished_at,
+        termination_reason=latest.termination_reason,
+        termination_message=_text(latest.termination_reason_message),
+        exit_status=latest.exit_status,
+        error=_text(latest.error),
+        probes=probes,
+        ready=latest.status == "running" and all(probe.passed for probe in probes),
+        hostname=_text(data.hostname) if data else None,
+        backend=data.backend if data else None,
+        region=data.region if data else None,
+        spot=kind.resources.spot if kind else None,
+        gpus=_share_of_gpus(latest),
+        price=_price(latest) if active else None,
+        instance_id=place.instance_id,
+        fleet_id=place.fleet_id,
+        fleet_name=place.fleet_name,
+        link=place.link,
+    )
+
+
+def service_of(
+    run: wire.Run, spec: wire.RunSpec, replicas: Sequence[Replica], server_url: str
+) -> Service:
+    """Makes a service of its run and its replicas."""
+    groups = _with_counts(groups_of(spec), replicas)
+    active = [replica for replica in replicas if _counts(replica)]
+    limits = [group.replicas_max for group in groups]
+    raw = wire.LazySpec(bytes(run.run_spec))
+    endpoint = run.service or wire.ServiceEndpoint()
+    url = one_line(endpoint.url) if endpoint.url else None
+    return Service(
+        id=run.id,
+        name=run_name(run, spec),
+        project=one_line(run.project_name),
+        user=one_line(run.user),
+        status=run.status,
+        status_message=one_line(run.status_message or run.status),
+        error=_text(run.error),
+        priority=spec.configuration.priority or 0,
+        submitted_at=run.submitted_at,
+        deployment_num=run.deployment_num or 0,
+        at_deployment=sum(r.deployment_num == (run.deployment_num or 0) for r in active),
+        active=len(active),
+        running=sum(replica.status == "running" for replica in replicas),
+        ready=sum(replica.ready for replica in replicas),
+        replicas_min=sum(group.replicas_min for group in groups),
+        replicas_max=None if None in limits else sum(limit or 0 for limit in limits),
+        autoscaled=any(group.replicas_min != group.replicas_max for group in groups),
+        router=next((group.router for group in groups if group.router), None),
+        groups=groups,
+        fleet_name=one_line(run.fleet.name) if run.fleet else None,
+        shares=_shares(replicas),
+        price=sum(replica.price or 0.0 for replica in replicas if replica.active),
+        url=f"{server_url}{url}" if url and url.startswith("/") else url,
+        model=_text(endpoint.model.name) if endpoint.model else None,
+        replica_keys=tuple(replica.key for replica in replicas),
+        jobs_known=run.jobs is not None,
+        spec=raw,
+        spec_digest=raw.digest(),
+    )
+
+
+def other_run_of(run: wire.Run, spec: wire.RunSpec, jobs: Sequence[Replica]) -> OtherRun:
+    """Makes a task or a dev environment of its run and its jobs."""
+    return OtherRun(
+        id=run.id,
+        name=run_name(run, spec),
+        type=spec.configuration.type or "",
+        user=one_line(run.user),
+        status=run.status,
+        submitted_at=run.submitted_at,
+        fleet_name=one_line(run.fleet.name) if run.fleet else None,
+        price=sum(job.price or 0.0 for job in jobs if job.active),
+        replica_keys=tuple(job.key for job in jobs),
+    )
+
+
+def groups_of(spec: wire.RunSpec) -> tuple[Group, ...]:
+    """The replica groups of a service's configuration, nothing counted yet."""
+    configuration = spec.configuration
+    if configuration.groups:
+        groups = configuration.groups
+    elif isinstance(configuration.replicas, list):  # the name of groups before 0.21.3
+        groups = [_legacy_group(each) for each in configuration.replicas if isinstance(each, dict)]
+    else:
+        low, high = _limits(configuration.replicas)
+        return (Group(ONLY_GROUP, low, high, _router(configuration.router), 0, 0, 0),)
+    made = []
+    for number, group in enumerate(groups):
+        low, high = _limits(group.replicas if group.replicas is not None else group.count)
+        name = one_line(group.name) if group.name else str(number)
+        made.append(Group(name, low, high, _router(group.router), 0, 0, 0))
+    return tuple(made)
+
+
+def _legacy_group(group: Mapping[str, Any]) -> wire.ReplicaGroup:
+    name = group.get("name")
+    return wire.ReplicaGroup(
+        name=name if isinstance(name, str) else None,
+        replicas=group.get("replicas"),
+        count=group.get("count"),
+        router=group.get("router"),
+    )
+
+
+def _limits(replicas: Any) -> tuple[int, int | None]:
+    """The smallest and the largest number of replicas; one where nothing is said."""
+    if isinstance(replicas, Mapping):
+        low, high = replicas.get("min"), replicas.get("max")
+        return low if isinstance(low, int) else 0, high if isinstance(high, int) else None
+    if isinstance(replicas, int):
+        return replicas, replicas
+    return 1, 1
+
+
+def _router(router: Any) -> str | None:
+    kind = router.get("type") if isinstance(router, Mapping) else router
+    if not isinstance(kind, str):
+        return None
+    return "smg" if kind == _LEGACY_SMG else one_line(kind)
+
+
+def _with_counts(groups: tuple[Group, ...], replicas: Sequence[Replica]) -> tuple[Group, ...]:
+    known = {group.name for group in groups}
+    gone = {replica.group for replica in replicas if replica.active} - known
+    return tuple(
+        Group(
+            group.name,
+            group.replicas_min,
+            group.replicas_max,
+            group.router,
+            active=sum(_counts(r) for r in replicas if r.group == group.name),
+            running=sum(r.status == "running" for r in replicas if r.group == group.name),
+            ready=sum(r.ready for r in replicas if r.group == group.name),
+        )
+        for group in (*groups, *(Group(name, 0, 0, None, 0, 0, 0) for name in sorted(gone)))
+    )
+
+
+def _shares(replicas: Sequence[Replica]) -> tuple[FleetShare, ...]:
+    by_fleet: dict[tuple[str | None, str | None], list[Replica]] = defaultdict(list)
+    for replica in replicas:
+        if replica.active:
+            by_fleet[replica.fleet_id, replica.fleet_name].append(replica)
+    shares = [
+        FleetShare(
+            fleet=name,
+            fleet_id=fleet_id,
+            running=sum(replica.status == "running" for replica in here),
+            ready=sum(replica.ready for replica in here),
+            starting=sum(replica.status in _STARTING for replica in here),
+            stopping=sum(replica.status == "terminating" for replica in here),
+            instances=len({r.instance_id for r in here if r.instance_id is not None}),
+            price=sum(replica.price or 0.0 for replica in here),
+        )
+        for (fleet_id, name), here in by_fleet.items()
+    ]
+    return tuple(sorted(shares, key=lambda s: (s.fleet is None, -s.active, s.fleet or "")))
+
+
+def _counts(replica: Replica) -> bool:
+    return replica.active and replica.status != "terminating"
+
+
+def _probes(wanted: wire.JobSpec, latest: wire.JobSubmission) -> tuple[Probe, ...]:
+    specs = wanted.probes or []
+    states = latest.probes or []
+    return tuple(
+        Probe(
+            streak=states[number].success_streak if number < len(states) else 0,
+            ready_after=1 if spec.ready_after is None else spec.ready_after,
+        )
+        for number, spec in enumerate(specs)
+    )
+
+
+def _share_of_gpus(latest: wire.JobSubmission) -> Gpus | None:
+    runtime = latest.job_runtime_data
+    if runtime is not None and runtime.offer is not None and runtime.offer.instance is not None:
+        return gpus_of(runtime.offer.instance)
+    data = latest.job_provisioning_data
+    if data is None or data.instance_type is None:
+        return None
+    whole = gpus_of(data.instance_type)
+    if whole is None or runtime is None or runtime.gpu is None:
+        return whole
+    return Gpus(whole.name, runtime.gpu, whole.memory_mib) if runtime.gpu else None
+
+
+def _price(latest: wire.JobSubmission) -> float | None:
+    data = latest.job_provisioning_data
+    if data is None or data.price is None:
+        return None
+    offer = latest.job_runtime_data.offer if latest.job_runtime_data else None
+    if offer is not None and offer.blocks and offer.total_blocks:
+        return data.price * offer.blocks / offer.total_blocks
+    return data.price
+
+
+def _text(text: str | None) -> str | None:
+    return one_line(text) if text else None

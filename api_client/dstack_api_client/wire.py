@@ -1,0 +1,387 @@
+"""The shapes of a server's answers: small structs with only what is used.
+
+Fields of other versions and unknown ones are skipped, missing ones have defaults, and words such
+as statuses stay text, so that a new one does not break reading. Texts were cleaned before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from dstack_api_client.cleaning import clean_json
+
+
+class LazySpec(Mapping[str, Any]):
+    """A spec as received, decoded when something of it is read."""
+
+    __slots__ = ("_decoded", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self._decoded: dict[str, Any] | None = None
+
+    def _mapping(self) -> dict[str, Any]:
+        if self._decoded is None:
+            decoded = msgspec.json.decode(self.raw)
+            self._decoded = decoded if isinstance(decoded, dict) else {}
+        return self._decoded
+
+    def __getitem__(self, key: str) -> Any:
+        return self._mapping()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._mapping())
+
+    def __len__(self) -> int:
+        return len(self._mapping())
+
+    def __repr__(self) -> str:
+        return f"LazySpec({len(self.raw)} bytes)"
+
+    def digest(self) -> bytes:
+        """What stands for the spec in comparisons."""
+        return hashlib.blake2b(self.raw, digest_size=16).digest()
+
+
+class Gpu(msgspec.Struct):
+    """One GPU of an instance type."""
+
+    name: str = ""
+    memory_mib: int = 0
+
+
+class Disk(msgspec.Struct):
+    """The disk of an instance type."""
+
+    size_mib: int = 0
+
+
+class Resources(msgspec.Struct):
+    """What an instance type has."""
+
+    cpus: int = 0
+    memory_mib: int = 0
+    gpus: list[Gpu] = []
+    spot: bool = False
+    disk: Disk | None = None
+
+
+class InstanceType(msgspec.Struct):
+    """A kind of machine."""
+
+    name: str = ""
+    resources: Resources = msgspec.field(default_factory=Resources)
+
+
+class GpuDriver(msgspec.Struct):
+    """The accelerator driver of a host."""
+
+    version: str | None = None
+
+
+class Instance(msgspec.Struct):
+    """`Instance` of the server."""
+
+    id: str
+    name: str
+    instance_num: int
+    status: str
+    created: datetime
+    project_name: str | None = None
+    fleet_id: str | None = None
+    fleet_name: str | None = None
+    backend: str | None = None
+    instance_type: InstanceType | None = None
+    hostname: str | None = None
+    unreachable: bool = False
+    health_status: str | None = None
+    termination_reason: str | None = None
+    termination_reason_message: str | None = None
+    finished_at: datetime | None = None
+    region: str | None = None
+    availability_zone: str | None = None
+    price: float | None = None
+    total_blocks: int | None = None
+    busy_blocks: int | None = 0
+    gpu_driver: GpuDriver | None = None
+
+
+class Fleet(msgspec.Struct):
+    """`Fleet` of the server."""
+
+    id: str
+    name: str
+    status: str
+    created_at: datetime
+    spec: msgspec.Raw
+    project_name: str = ""
+    status_message: str | None = None
+    instances: list[Instance] = []
+
+
+class ProvisioningData(msgspec.Struct):
+    """Where a job runs."""
+
+    backend: str | None = None
+    instance_type: InstanceType | None = None
+    hostname: str | None = None
+    region: str | None = None
+    availability_zone: str | None = None
+    price: float | None = None
+    ssh_port: int | None = None
+
+
+class Offer(msgspec.Struct):
+    """The share of an instance that a job has."""
+
+    instance: InstanceType | None = None
+    price: float | None = None
+    blocks: int | None = None
+    total_blocks: int | None = None
+
+
+class RuntimeData(msgspec.Struct):
+    """What is known of a job once it is placed."""
+
+    gpu: int | None = None
+    offer: Offer | None = None
+
+
+class ProbeState(msgspec.Struct):
+    """A probe's successes in a row."""
+
+    success_streak: int = 0
+
+
+class ProbeSpec(msgspec.Struct):
+    """What a probe asks for."""
+
+    ready_after: int | None = 1
+
+
+class JobSpec(msgspec.Struct):
+    """What a job is to be."""
+
+    job_name: str
+    job_num: int = 0
+    replica_num: int = 0
+    replica_group: str | None = None
+    probes: list[ProbeSpec] | None = None
+
+
+class JobSubmission(msgspec.Struct):
+    """One attempt at a job."""
+
+    id: str
+    status: str
+    submitted_at: datetime
+    submission_num: int = 0
+    deployment_num: int | None = 0
+    finished_at: datetime | None = None
+    status_message: str | None = None
+    termination_reason: str | None = None
+    termination_reason_message: str | None = None
+    exit_status: int | None = None
+    job_provisioning_data: ProvisioningData | None = None
+    job_runtime_data: RuntimeData | None = None
+    error: str | None = None
+    probes: list[ProbeState] | None = None
+
+
+class Job(msgspec.Struct):
+    """A job with its attempts, the oldest first."""
+
+    job_spec: JobSpec
+    job_submissions: list[JobSubmission] = []
+
+
+class RunFleet(msgspec.Struct):
+    """The fleet stored on a run."""
+
+    id: str
+    name: str
+
+
+class ServiceModel(msgspec.Struct):
+    """The model that a service serves."""
+
+    name: str | None = None
+
+
+class ServiceEndpoint(msgspec.Struct):
+    """Where a service answers."""
+
+    url: str | None = None
+    model: ServiceModel | None = None
+
+
+class Run(msgspec.Struct):
+    """`Run` of the server; `jobs` is None where it was read without them."""
+
+    id: str
+    status: str
+    submitted_at: datetime
+    run_spec: msgspec.Raw
+    project_name: str = ""
+    user: str = ""
+    fleet: RunFleet | None = None
+    status_message: str | None = None
+    termination_reason: str | None = None
+    jobs: list[Job] | None = None
+    service: ServiceEndpoint | None = None
+    deployment_num: int | None = 0
+    error: str | None = None
+    deleted: bool | None = None
+
+
+class ReplicaGroup(msgspec.Struct):
+    """A group of replicas in a configuration; `count` is the name before 0.21.3."""
+
+    name: str | None = None
+    replicas: Any = None
+    count: Any = None
+    scaling: Any = None
+    router: Any = None
+
+
+class RunConfiguration(msgspec.Struct):
+    """What is used of a run's configuration; `replicas` was a list of groups before 0.21.3."""
+
+    type: str | None = None
+    name: str | None = None
+    replicas: Any = None
+    groups: list[ReplicaGroup] | None = None
+    scaling: Any = None
+    priority: int | None = None
+    router: Any = None
+
+
+class RunSpec(msgspec.Struct):
+    """What is used of a run's spec."""
+
+    run_name: str | None = None
+    configuration: RunConfiguration = msgspec.field(default_factory=RunConfiguration)
+
+
+class EventTarget(msgspec.Struct):
+    """What an event is about."""
+
+    type: str
+    id: str
+    name: str = ""
+    project_name: str | None = None
+
+
+class Event(msgspec.Struct):
+    """`Event` of the server."""
+
+    id: str
+    message: str
+    recorded_at: datetime
+    actor_user: str | None = None
+    targets: list[EventTarget] = []
+
+
+class Project(msgspec.Struct):
+    """A project, without what it holds."""
+
+    project_id: str
+    project_name: str
+
+
+class User(msgspec.Struct):
+    """A user, without anything secret."""
+
+    id: str
+    username: str
+    global_role: str | None = None
+    active: bool | None = None
+    email: str | None = None
+
+
+class ServerInfo(msgspec.Struct):
+    """What the server says of itself."""
+
+    server_version: str | None = None
+
+
+class Metric(msgspec.Struct):
+    """A series of values of one metric, the latest first."""
+
+    name: str
+    timestamps: list[datetime] = []
+    values: list[Any] = []
+
+
+class JobMetrics(msgspec.Struct):
+    """The metrics of one job."""
+
+    metrics: list[Metric] = []
+
+
+class LogEvent(msgspec.Struct):
+    """A piece of a job's output; `message` is base64 of its bytes."""
+
+    timestamp: datetime
+    message: str
+    log_source: str = "stdout"
+
+
+class Logs(msgspec.Struct):
+    """A page of a job's output."""
+
+    logs: list[LogEvent] = []
+    next_token: str | None = None
+    external_url: str | None = None
+
+
+_run = msgspec.json.Decoder(Run)
+_fleet = msgspec.json.Decoder(Fleet)
+_run_spec = msgspec.json.Decoder(RunSpec)
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def decode_items(body: bytes) -> list[bytes]:
+    """Splits a JSON list into its items, without decoding them.
+
+    Args:
+        body: A list in JSON.
+
+    Returns:
+        The items, each JSON of its own.
+
+    Raises:
+        msgspec.DecodeError: It is not a list.
+    """
+    return [bytes(item) for item in _items.decode(body)]
+
+
+def decode_run(raw: bytes) -> Run:
+    """Decodes one run; its spec no longer holds on to the whole answer."""
+    run = _run.decode(clean_json(raw))
+    run.run_spec = run.run_spec.copy()
+    return run
+
+
+def decode_run_alone(raw: bytes) -> Run:
+    """Decodes one run that was asked for without its jobs."""
+    run = decode_run(raw)
+    run.jobs = None
+    return run
+
+
+def decode_fleet(raw: bytes) -> Fleet:
+    """Decodes one fleet with its instances; its spec no longer holds on to the whole answer."""
+    fleet = _fleet.decode(clean_json(raw))
+    fleet.spec = fleet.spec.copy()
+    return fleet
+
+
+def run_spec(run: Run) -> RunSpec:
+    """Decodes what is used of a run's spec."""
+    return _run_spec.decode(run.run_spec)
