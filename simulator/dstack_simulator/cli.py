@@ -1,0 +1,156 @@
+"""The command line of the simulator."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from dstack_simulator import scenario as scenarios
+from dstack_simulator.errors import SimulatorError
+from dstack_simulator.simulator import Simulator
+
+_FAILED = 1
+_NOT_FOUND = 127
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command: list[str] = []
+    if "--" in given:
+        at = given.index("--")
+        given, command = given[:at], given[at + 1 :]
+    options = _parser().parse_args(given)
+    try:
+        if options.list:
+            for name, description in scenarios.shipped().items():
+                _say(f"{name:<10} {description}")
+            return 0
+        return _run(options, command)
+    except SimulatorError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return _FAILED
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _run(options: argparse.Namespace, command: list[str]) -> int:
+    if command and shutil.which(command[0]) is None:
+        print(f"There is no program {command[0]}. Check the command.", file=sys.stderr)  # noqa: T201
+        return _NOT_FOUND
+    simulator = Simulator(
+        options.scenario, port=options.port, folder=options.folder, launcher=options.launcher
+    )
+    # A plain SIGTERM or SIGHUP would end this process without its `finally`.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        simulator.open()
+        if not command:
+            _say(f"Starting dstack's server with the scenario {options.scenario} ...")
+        simulator.wait_ready()
+        if command:
+            return _run_command(simulator, command)
+        _serve(simulator)
+        return 0
+    finally:
+        simulator.stop()
+
+
+def _run_command(simulator: Simulator, command: list[str]) -> int:
+    # The scenario goes on being applied beside; what becomes of it is for the log, as the
+    # terminal is the command's.
+    log = simulator.folder.command_log
+
+    def settle() -> None:
+        try:
+            simulator.wait_settled()
+            log.write_text("The scenario is there.\n")
+        except (SimulatorError, OSError) as error:
+            if log.parent.exists():
+                log.write_text(f"{error}\n")
+
+    threading.Thread(target=settle, daemon=True).start()
+    environment = {**os.environ, **simulator.environment}
+    # Ctrl+C at the terminal goes to both; what it means is the command's to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    process = subprocess.Popen(
+        command, env=environment, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    )
+    try:
+        code = process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    return code if code >= 0 else 128 - code
+
+
+def _serve(simulator: Simulator) -> None:
+    _say(
+        f"url      {simulator.url}\n"
+        f"token    {simulator.token}\n"
+        f"project  {simulator.project}\n"
+        f"logs     {simulator.folder.root}\n"
+        "\n"
+        "Connect with\n"
+        f"  export DSTACK_SERVER_URL={simulator.url}"
+        f" DSTACK_TOKEN={simulator.token} DSTACK_PROJECT={simulator.project}\n"
+        "  dstack-fleets-tui\n"
+        "\n"
+        "Press Ctrl+C to end."
+    )
+    try:
+        if simulator.scenario.steps:
+            _say("Applying the scenario ...")
+            simulator.wait_settled()
+            _say("The scenario is there.")
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        _say("Ending.")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m dstack_simulator",
+        description="Starts a real dstack server with emulated hosts and cloud, on loopback.",
+        epilog=(
+            "With `-- COMMAND ...`, starts the command when the server answers, with"
+            " DSTACK_SERVER_URL, DSTACK_TOKEN and DSTACK_PROJECT set, and ends with it."
+        ),
+    )
+    parser.add_argument(
+        "--scenario",
+        default="demo",
+        metavar="NAME",
+        help="one of --list, or a YAML file (default: demo)",
+    )
+    parser.add_argument("--list", action="store_true", help="list the scenarios and exit")
+    parser.add_argument("--port", type=int, help="the server's port (default: any free one)")
+    parser.add_argument(
+        "--folder", type=Path, help="keep the database and logs there (default: a temporary one)"
+    )
+    parser.add_argument(
+        "--launcher",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module that the server's process imports before anything of dstack; repeatable",
+    )
+    return parser

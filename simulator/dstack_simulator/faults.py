@@ -1,0 +1,79 @@
+"""The faults that the handle of a simulator can set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from dstack_simulator.simulator import Simulator
+
+
+class Faults:
+    """What can be made to go wrong.
+
+    A host is named by its name in the scenario; a cloud instance by the name the server shows or
+    by the cloud's id; a replica by its job's name (`chat-0-0`), a job's id, or its run's name for
+    all replicas of it.
+    """
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+
+    async def host_unreachable(self, host: str) -> None:
+        """Cuts a host off the network."""
+        await self._set("host_unreachable", host=host)
+
+    async def host_back(self, host: str) -> None:
+        """Lets a host be reached again."""
+        await self._set("host_back", host=host)
+
+    async def host_health(
+        self, host: str, health: Literal["healthy", "warning", "failure"], message: str = ""
+    ) -> None:
+        """Sets what the health check of a host's accelerators finds."""
+        await self._set("host_health", host=host, health=health, message=message)
+
+    async def spot_interrupted(self, instance: str) -> str:
+        """Takes a spot instance back; returns the cloud's id of it."""
+        instance_id: str = await self._set("spot_interrupted", instance=instance)
+        return instance_id
+
+    async def no_capacity(self, region: str | None = None, *, on: bool = True) -> None:
+        """Takes away or gives back the capacity of a region, or of every one."""
+        await self._set("no_capacity", region=region, on=on)
+
+    async def slow_start(self, seconds: float) -> None:
+        """Makes whatever starts from now on take longer; 0 ends it."""
+        await self._set("slow_start", seconds=seconds)
+
+    async def worker_unhealthy(self, replica: str, *, on: bool = True) -> None:
+        """Makes a replica's inference worker fail its health check, or recover."""
+        await self._set("worker_unhealthy", replica=replica, on=on)
+
+    async def worker_crash(self, replica: str, *, exit_status: int = 1) -> None:
+        """Ends a replica's process as a crash would."""
+        await self._set("worker_crash", replica=replica, exit_status=exit_status)
+
+    async def router_restart(self, replica: str) -> None:
+        """Kills a service's router, which starts anew and has forgotten its workers."""
+        await self._set("router_restart", replica=replica)
+
+    async def server_restart(self, *, graceful: bool = True) -> None:
+        """Ends the server, or kills it, and starts it again; its address stays the same."""
+        await self._set("server_restart", limit=180, graceful=graceful)
+        self._simulator.wait_ready()
+
+    async def server_slow(self, seconds: float) -> None:
+        """Holds every answer of the server back; 0 ends it."""
+        await self._set("server_slow", seconds=seconds)
+
+    async def server_cut(self, *, on: bool = True) -> None:
+        """Cuts every connection to the server and refuses new ones, or lets them through."""
+        await self._set("server_cut", on=on)
+
+    async def set_rps(self, service: str, rps: float) -> None:
+        """Sets the requests per second that the gateway reports for a service."""
+        await self._set("set_rps", service=service, rps=rps)
+
+    async def _set(self, fault: str, *, limit: float = 60.0, **arguments: Any) -> Any:
+        return await self._simulator.acall(f"faults/{fault}", arguments, limit=limit)

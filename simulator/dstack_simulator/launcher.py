@@ -1,0 +1,57 @@
+"""Starts dstack's own server command with the emulated cloud registered in it.
+
+`python -m dstack_simulator.launcher [--before MODULE ...] -- ARGUMENTS` imports the named modules,
+then registers the emulated cloud through dstack's hook for more configurators, then runs dstack's
+command line with the arguments. The package stays as it is installed; a module that must come
+before everything else of dstack is named with `--before`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+
+from dstack_simulator.folder import MARK_VARIABLE
+from dstack_simulator.processes import end_marked, when_input_ends
+
+
+def _end() -> None:
+    end_marked(os.environ[MARK_VARIABLE], besides=(os.getpid(),))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    """Runs the launcher; returns when the server has ended."""
+    parser = argparse.ArgumentParser(prog="dstack_simulator.launcher", description=__doc__)
+    parser.add_argument("--before", action="append", default=[], metavar="MODULE")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    options = parser.parse_args()
+    arguments = options.arguments
+    if arguments[:1] == ["--"]:
+        arguments = arguments[1:]
+    when_input_ends(_end)
+
+    # dstack wants this before anything that may import grpc.
+    from dstack._internal.server import bootstrap
+
+    bootstrap.set_up_process()
+    for module in options.before:
+        importlib.import_module(module)
+
+    from dstack._internal.core.backends.configurators import register_configurator
+
+    from dstack_simulator.backend import EmulatedConfigurator
+
+    register_configurator(EmulatedConfigurator)
+
+    from dstack._internal.cli.main import main as dstack
+
+    sys.argv = ["dstack", *arguments]
+    dstack()
+
+
+if __name__ == "__main__":
+    main()

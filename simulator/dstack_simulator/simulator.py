@@ -1,0 +1,399 @@
+"""The handle of a running simulator, for tests and for the command line."""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import json
+import os
+import secrets
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from dstack_simulator import scenario as scenarios
+from dstack_simulator.errors import PortTakenError, SimulatorError
+from dstack_simulator.faults import Faults
+from dstack_simulator.folder import Folder, find_ssh
+
+_EXTRA_MODULES = ("dstack", "fastapi", "boto3", "asyncssh", "aiohttp", "psutil", "smg")
+_WORLD_LIMIT = 30.0
+_END_LIMIT = 20.0
+
+
+class Simulator:
+    """A real dstack server on loopback, with emulated hosts and an emulated cloud.
+
+    `async with Simulator("demo") as sim:` or `with Simulator("demo") as sim:` starts one, waits
+    until its server answers, and leaves nothing behind. The handle belongs to no event loop.
+
+    Attributes:
+        url: The server's address.
+        token: Its administrator's token.
+        project: The project that everything is in.
+        faults: What can be made to go wrong.
+    """
+
+    def __init__(
+        self,
+        scenario: str | scenarios.Scenario,
+        *,
+        port: int | None = None,
+        folder: Path | None = None,
+        launcher: Sequence[str] = (),
+        start_limit: float = 60.0,
+    ) -> None:
+        """Prepares a simulator; starts nothing.
+
+        Args:
+            scenario: The name of one that is shipped, the path of a YAML file, or one made here.
+            port: Where the server shall be; any free port if None.
+            folder: Where databases and logs go, kept afterwards; a temporary one if None.
+            launcher: Modules that the server's process imports before anything of dstack.
+            start_limit: Seconds within which the server must answer.
+
+        Raises:
+            SimulatorError: The scenario makes no sense, or something isn't installed.
+        """
+        if isinstance(scenario, str):
+            self.name = scenario
+            self.scenario = scenarios.load(scenario)
+        else:
+            self.name = scenario.description
+            self.scenario = scenario
+        check_installation()
+        self.url = ""
+        self.token = secrets.token_hex(16)
+        self.project = ""
+        self.mark = secrets.token_hex(16)
+        self.faults = Faults(self)
+        self._port = port
+        self._keep_folder = folder is not None
+        self._folder = folder
+        self._launcher = tuple(launcher)
+        self._start_limit = start_limit
+        self._control_url = ""
+        self._control_token = secrets.token_hex(16)
+        self._world: subprocess.Popen[bytes] | None = None
+        self._server_port = 0
+
+    @property
+    def folder(self) -> Folder:
+        """Where this simulator keeps its files, among them the logs."""
+        if self._folder is None:
+            raise SimulatorError("The simulator has not been started. Start it first.")
+        return Folder(self._folder)
+
+    @property
+    def server_url(self) -> str:
+        """The server's own address, without the proxy before it: for measurements.
+
+        It changes when the server is restarted.
+        """
+        return f"http://127.0.0.1:{self._server_port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What dstack's clients read to connect to this server."""
+        return {
+            "DSTACK_SERVER_URL": self.url,
+            "DSTACK_TOKEN": self.token,
+            "DSTACK_PROJECT": self.project,
+        }
+
+    def open(self) -> None:
+        """Starts the world and the server, without waiting for the server.
+
+        Raises:
+            SimulatorError: It could not be started.
+        """
+        if self._folder is None:
+            # Short, as sockets lie in it, and their paths are limited to about 100 bytes.
+            self._folder = Path(tempfile.mkdtemp(prefix="dsim-"))
+        self._folder = self._folder.resolve()
+        self.folder.prepare()
+        atexit.register(self.stop)
+        with self.folder.world_log.open("ab") as log:
+            self._world = subprocess.Popen(
+                [sys.executable, "-m", "dstack_simulator.world"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self.folder.environment(self.mark, {}),
+                cwd=self._folder,
+                # Of its own process group: Ctrl+C is for the terminal's program.
+                start_new_session=True,
+            )
+        try:
+            self._greet(self._world)
+        except BaseException:
+            self.stop()
+            raise
+
+    def wait_ready(self) -> None:
+        """Waits until the server answers.
+
+        Raises:
+            SimulatorError: It did not start.
+        """
+        answer = self.call("world/ready", limit=self._start_limit * 3)
+        self._server_port = answer["server_port"]
+
+    def start(self) -> Simulator:
+        """Starts everything and waits until the server answers."""
+        self.open()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Ends everything that was started and removes the temporary folder."""
+        atexit.unregister(self.stop)
+        world, self._world = self._world, None
+        if world is not None:
+            if world.stdin is not None:
+                world.stdin.close()
+            try:
+                world.wait(_END_LIMIT)
+            except subprocess.TimeoutExpired:
+                world.kill()
+                world.wait()
+            if world.stdout is not None:
+                world.stdout.close()
+        from dstack_simulator.processes import end_marked
+
+        left = end_marked(self.mark)
+        if self._folder is not None and not self._keep_folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+        if left:
+            raise SimulatorError(
+                f"These processes could not be ended: {', '.join(map(str, left))}. End them by"
+                " hand."
+            )
+
+    def processes(self) -> list[int]:
+        """The ids of all living processes of this simulator."""
+        from dstack_simulator.processes import marked
+
+        return [process.pid for process in marked(self.mark)]
+
+    def __enter__(self) -> Simulator:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Simulator:
+        import asyncio
+
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self.stop)
+
+    async def settled(self) -> None:
+        """Waits until the scenario is applied and looks as its file expects.
+
+        Raises:
+            SimulatorError: Something is missing after the scenario's own limit; says what.
+        """
+        await self.acall("world/settled", limit=self.scenario.limit + self._start_limit)
+
+    def wait_settled(self) -> None:
+        """As `settled`, for code without an event loop."""
+        self.call("world/settled", limit=self.scenario.limit + self._start_limit)
+
+    async def hosts(self) -> list[dict[str, Any]]:
+        """The emulated hosts: name, kind, address, SSH port, names of the jobs on them."""
+        hosts: list[dict[str, Any]] = await self.acall("world/hosts")
+        return hosts
+
+    async def gateway_services(self) -> list[str]:
+        """The services that the emulated gateways know, as `project/run`."""
+        services: list[str] = await self.acall("world/gateway_services")
+        return services
+
+    async def apply(self, configuration: str | dict[str, Any]) -> str:
+        """Applies one of dstack's configurations, as another client would.
+
+        Args:
+            configuration: YAML, or what it holds. Hosts of an SSH fleet may be named by the
+                names of emulated hosts.
+
+        Returns:
+            The name of what was applied.
+        """
+        name: str = await self.acall("world/apply", {"configuration": configuration})
+        return name
+
+    async def stop_run(self, name: str, *, abort: bool = False) -> None:
+        """Stops a run."""
+        await self.api("runs/stop", {"runs_names": [name], "abort": abort})
+
+    async def delete_fleet(self, name: str) -> None:
+        """Deletes a fleet."""
+        await self.api("fleets/delete", {"names": [name]})
+
+    async def run(self, name: str) -> dict[str, Any]:
+        """A run as the server shows it."""
+        run: dict[str, Any] = await self.api("runs/get", {"run_name": name})
+        return run
+
+    async def fleet(self, name: str) -> dict[str, Any]:
+        """A fleet as the server shows it."""
+        fleet: dict[str, Any] = await self.api("fleets/get", {"name": name})
+        return fleet
+
+    async def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Calls the server's API: `/api/project/PROJECT/PATH`, or a path that begins with `/`.
+
+        Raises:
+            SimulatorError: The server refused.
+        """
+        if not path.startswith("/"):
+            path = f"/api/project/{self.project}/{path}"
+        async with self.client() as client:
+            answer = await client.post(path, json=body or {})
+        if answer.status_code >= 400:
+            raise SimulatorError(
+                f"The server refused {path} with {answer.status_code}: {answer.text[:500]}"
+            )
+        return answer.json() if answer.content else None
+
+    def client(self) -> httpx.AsyncClient:
+        """An HTTP client with the server's address and the administrator's token."""
+        return httpx.AsyncClient(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {self.token}"},
+            timeout=60.0,
+            trust_env=False,
+            verify=False,
+        )
+
+    async def acall(
+        self, what: str, body: dict[str, Any] | None = None, *, limit: float = 60.0
+    ) -> Any:
+        """Calls the world's control API."""
+        async with httpx.AsyncClient(trust_env=False, verify=False, timeout=limit) as client:
+            try:
+                answer = await client.post(**self._request(what, body))
+            except httpx.HTTPError as error:
+                raise self._gone(error) from error
+        return _result(answer)
+
+    def call(self, what: str, body: dict[str, Any] | None = None, *, limit: float = 60.0) -> Any:
+        """Calls the world's control API, for code without an event loop."""
+        with httpx.Client(trust_env=False, verify=False, timeout=limit) as client:
+            try:
+                answer = client.post(**self._request(what, body))
+            except httpx.HTTPError as error:
+                raise self._gone(error) from error
+        return _result(answer)
+
+    def _request(self, what: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        if not self._control_url:
+            raise SimulatorError("The simulator has not been started. Start it first.")
+        return {
+            "url": f"{self._control_url}/{what}",
+            "json": body or {},
+            "headers": {"Authorization": f"Bearer {self._control_token}"},
+        }
+
+    def _gone(self, error: httpx.HTTPError) -> SimulatorError:
+        return SimulatorError(
+            f"The simulator's world does not answer ({error!r}). Its log is"
+            f" {self.folder.world_log}."
+        )
+
+    def _greet(self, world: subprocess.Popen[bytes]) -> None:
+        assert world.stdin is not None
+        assert world.stdout is not None
+        asked = {
+            "scenario": self.scenario.model_dump(mode="json", by_alias=True),
+            "folder": str(self._folder),
+            "remove_folder": not self._keep_folder,
+            "mark": self.mark,
+            "control_token": self._control_token,
+            "server_token": self.token,
+            "port": self._port,
+            "before": list(self._launcher),
+            "start_limit": self._start_limit,
+        }
+        line = b""
+        try:
+            world.stdin.write(json.dumps(asked).encode() + b"\n")
+            world.stdin.flush()
+            end = time.monotonic() + _WORLD_LIMIT
+            while not line.endswith(b"\n") and (left := end - time.monotonic()) > 0:
+                if not select.select([world.stdout], [], [], left)[0]:
+                    break
+                data = os.read(world.stdout.fileno(), 65536)
+                if not data:
+                    break
+                line += data
+        except BrokenPipeError:
+            # It ended before it had read what to do; its log says why.
+            pass
+        if not line.endswith(b"\n"):
+            raise SimulatorError(f"The simulator's world did not start: {self._last_words()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            kind = PortTakenError if answer.get("port_taken") else SimulatorError
+            raise kind(answer["error"])
+        self.url = answer["url"]
+        self.project = answer["project"]
+        self._control_url = answer["control_url"]
+
+    def _last_words(self) -> str:
+        text = self.folder.world_log.read_text(errors="replace").strip()
+        return text.splitlines()[-1] if text else "it said nothing."
+
+
+def check_installation() -> None:
+    """Makes sure that what a simulator needs is installed.
+
+    Raises:
+        SimulatorError: Something is missing; says how to get it.
+    """
+    missing = [name for name in _EXTRA_MODULES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SimulatorError(
+            f"The simulator needs the extra `demo` ({', '.join(missing)} not found). Install it:"
+            " pip install 'dstack-fleets-tui[demo]'"
+        )
+    find_ssh()
+
+
+def _result(answer: httpx.Response) -> Any:
+    if answer.status_code >= 400:
+        try:
+            message = answer.json()["error"]
+        except (ValueError, KeyError, TypeError):
+            message = f"The simulator's world failed ({answer.status_code}). Its log says why."
+        raise SimulatorError(message)
+    return answer.json()

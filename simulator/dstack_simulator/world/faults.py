@@ -1,0 +1,140 @@
+"""Faults: what goes wrong outside the server, and how to ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from dstack_simulator.errors import SimulatorError
+
+if TYPE_CHECKING:
+    from dstack_simulator.hosts.container import Container
+    from dstack_simulator.hosts.host import Host
+    from dstack_simulator.world.world import World
+
+
+class WorldFaults:
+    """Sets faults in the world; every call is named as the method of the simulator's handle."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def calls(self) -> dict[str, Callable[..., Awaitable[Any]]]:
+        """The faults by name."""
+        return {
+            "host_unreachable": self.host_unreachable,
+            "host_back": self.host_back,
+            "host_health": self.host_health,
+            "spot_interrupted": self.spot_interrupted,
+            "no_capacity": self.no_capacity,
+            "slow_start": self.slow_start,
+            "worker_unhealthy": self.worker_unhealthy,
+            "worker_crash": self.worker_crash,
+            "router_restart": self.router_restart,
+            "server_restart": self.server_restart,
+            "server_slow": self.server_slow,
+            "server_cut": self.server_cut,
+            "set_rps": self.set_rps,
+        }
+
+    async def host_unreachable(self, host: str) -> None:
+        """Cuts a host off."""
+        await (await self._host(host)).set_reachable(False)
+
+    async def host_back(self, host: str) -> None:
+        """Lets a host be reached again."""
+        await (await self._host(host)).set_reachable(True)
+
+    async def host_health(self, host: str, health: str, message: str = "") -> None:
+        """Sets what a host's health check finds: healthy, warning or failure."""
+        if health not in ("healthy", "warning", "failure"):
+            raise SimulatorError(f"{health!r} is no health. Choose healthy, warning or failure.")
+        (await self._host(host)).set_health(health, message)
+
+    async def spot_interrupted(self, instance: str) -> str:
+        """Takes a spot instance back."""
+        instance_id = await self._instance_id(instance)
+        await self._world.cloud.interrupt(instance_id)
+        return instance_id
+
+    async def no_capacity(self, region: str | None = None, on: bool = True) -> None:
+        """Takes away or gives back the capacity of a region, or of all."""
+        cloud = self._world.cloud
+        if region is not None and region not in cloud.regions:
+            known = ", ".join(cloud.regions) or "none"
+            raise SimulatorError(f"The emulated cloud has no region {region}. It has {known}.")
+        regions = cloud.regions if region is None else [region]
+        if on:
+            cloud.without_capacity.update(regions)
+        else:
+            cloud.without_capacity.difference_update(regions)
+
+    async def slow_start(self, seconds: float) -> None:
+        """Makes new instances and new containers take longer to start."""
+        cloud, pool = self._world.cloud, self._world.pool
+        cloud.start_seconds = self._world.scenario.cloud.start_seconds + seconds
+        pool.timings.loading = self._world.scenario.timing.loading + seconds
+
+    async def worker_unhealthy(self, replica: str, on: bool = True) -> None:
+        """Makes a replica's inference worker fail its health check."""
+        for container in await self._containers(replica):
+            container.fail_health(on)
+
+    async def worker_crash(self, replica: str, exit_status: int = 1) -> None:
+        """Ends the process of a replica."""
+        for container in await self._containers(replica):
+            await container.crash(exit_status)
+
+    async def router_restart(self, replica: str) -> None:
+        """Kills a replica's router, which is then started anew."""
+        routers = [c for c in await self._containers(replica) if c.is_router]
+        if not routers:
+            raise SimulatorError(f"{replica} runs no router.")
+        for container in routers:
+            await container.restart_router()
+
+    async def server_restart(self, graceful: bool = True) -> None:
+        """Ends the server and starts it again; its address stays."""
+        await self._world.restart_server(graceful=graceful)
+
+    async def server_slow(self, seconds: float) -> None:
+        """Holds every answer of the server back; 0 ends it."""
+        self._world.front.delay = seconds
+
+    async def server_cut(self, on: bool = True) -> None:
+        """Cuts every connection to the server and refuses new ones."""
+        self._world.cut(on)
+
+    async def set_rps(self, service: str, rps: float) -> None:
+        """Sets the requests per second that gateways report for a service."""
+        gateways = list(self._world.pool.gateways.values())
+        if not gateways:
+            raise SimulatorError("There is no gateway that could report requests.")
+        for gateway in gateways:
+            gateway.set_rps(service, rps)
+
+    async def _host(self, name: str) -> Host:
+        hosts = self._world.pool.hosts
+        if name in hosts:
+            return hosts[name]
+        return hosts[await self._instance_id(name)]
+
+    async def _instance_id(self, name: str) -> str:
+        """The cloud's id of an instance, given that or the name the server shows."""
+        if name in self._world.cloud.instances:
+            return name
+        running = [
+            instance.id
+            for instance in self._world.cloud.instances.values()
+            if instance.state != "gone" and instance.name == name
+        ]
+        if not running:
+            known = ", ".join(sorted(self._world.pool.hosts)) or "none"
+            raise SimulatorError(f"There is no host or instance {name}. There are {known}.")
+        return running[-1]
+
+    async def _containers(self, text: str) -> list[Container]:
+        containers = [c for c in self._world.pool.containers(text) if c.running]
+        if not containers:
+            raise SimulatorError(f"No container of {text} runs.")
+        return containers

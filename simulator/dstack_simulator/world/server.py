@@ -1,0 +1,154 @@
+"""The server's process: started, waited for, restarted."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import aiohttp
+
+from dstack_simulator.errors import SimulatorError
+
+_LOOK_EVERY = 0.1
+_STARTS = 3
+_TAKEN = "address already in use"
+
+
+class ServerProcess:
+    """dstack's server as a child process.
+
+    Attributes:
+        port: The server's own port, behind the front.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        log: Path,
+        environment: Mapping[str, str],
+        before: Sequence[str],
+        limit: float,
+    ) -> None:
+        """Prepares; starts nothing.
+
+        Args:
+            folder: The server's own folder.
+            log: Where its output goes.
+            environment: All of its environment.
+            before: Modules to import before anything of dstack.
+            limit: Seconds within which it must answer.
+        """
+        self.port = 0
+        self._folder = folder
+        self._log = log
+        self._environment = environment
+        self._before = before
+        self._limit = limit
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Starts the server and waits until it answers.
+
+        Raises:
+            SimulatorError: It ended or did not answer in time.
+        """
+        for attempt in range(1, _STARTS + 1):
+            written = self._log.stat().st_size if self._log.exists() else 0
+            await self._spawn()
+            if await self._answers():
+                return
+            await self.kill()
+            said = _tail(self._log, written)
+            # Between looking for a free port and taking it, another program may have been faster.
+            if _TAKEN in said and attempt < _STARTS:
+                continue
+            last = said.strip().splitlines()[-1:] or ["it said nothing"]
+            raise SimulatorError(
+                f"dstack's server did not start: {last[0].strip()}. Its log is {self._log}."
+            )
+
+    async def restart(self, *, graceful: bool) -> None:
+        """Ends the server and starts it again on another port of its own."""
+        await self.end(graceful=graceful)
+        await self.start()
+
+    async def end(self, *, graceful: bool) -> None:
+        """Ends the server.
+
+        Args:
+            graceful: Asks it to end, which takes it some seconds, instead of killing it.
+        """
+        if self._process is None:
+            return
+        if graceful and self._process.returncode is None:
+            self._process.terminate()
+            try:
+                await asyncio.wait_for(self._process.wait(), 30)
+            except asyncio.TimeoutError:
+                pass
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Kills the server, if it runs."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.returncode is None
+
+    async def _spawn(self) -> None:
+        self.port = _free_port()
+        before = [argument for module in self._before for argument in ("--before", module)]
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "dstack_simulator.launcher",
+                *before,
+                "--",
+                *("server", "--host", "127.0.0.1", "--port", str(self.port), "-y"),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=dict(self._environment),
+                cwd=self._folder,
+            )
+
+    async def _answers(self) -> bool:
+        end = asyncio.get_running_loop().time() + self._limit
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+            while self.running and asyncio.get_running_loop().time() < end:
+                try:
+                    async with session.get(f"http://127.0.0.1:{self.port}/healthcheck") as answer:
+                        if answer.status == 200:
+                            return True
+                except (aiohttp.ClientError, asyncio.TimeoutError):
+                    pass
+                await asyncio.sleep(_LOOK_EVERY)
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _tail(path: Path, start: int) -> str:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read().decode(errors="replace")

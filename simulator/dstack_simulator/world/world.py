@@ -1,0 +1,284 @@
+"""Everything outside the server, and the server's process itself."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import asyncssh
+import yaml
+
+from dstack_simulator import scenario as scenarios
+from dstack_simulator.errors import SimulatorError
+from dstack_simulator.folder import CONTROL_TOKEN_VARIABLE, CONTROL_URL_VARIABLE, Folder
+from dstack_simulator.hosts import Timings
+from dstack_simulator.hosts.pool import HostPool
+from dstack_simulator.world.api import Api
+from dstack_simulator.world.cloud import Cloud, machine_spec
+from dstack_simulator.world.control import Control
+from dstack_simulator.world.expectations import missing
+from dstack_simulator.world.faults import WorldFaults
+from dstack_simulator.world.front import Front
+from dstack_simulator.world.server import ServerProcess
+
+logger = logging.getLogger(__name__)
+
+PROJECT = "main"
+_LOOK_EVERY = 0.25
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a world is started with."""
+
+    folder: Folder
+    scenario: scenarios.Scenario
+    mark: str
+    control_token: str
+    server_token: str
+    port: int | None
+    before: tuple[str, ...]
+    start_limit: float
+
+
+class World:
+    """Hosts, cloud, the front before the server, the server, and the scenario being applied."""
+
+    def __init__(self, options: Options) -> None:
+        self.scenario = options.scenario
+        self.front = Front()
+        self.faults = WorldFaults(self)
+        self.pool: HostPool
+        self.cloud: Cloud
+        self._options = options
+        self._control = Control(self, options.control_token)
+        self._key = asyncssh.generate_private_key("ssh-ed25519", "dstack-simulator")
+        self._server: ServerProcess
+        self._api: Api
+        self._ready: asyncio.Task[None]
+        self._settled: asyncio.Task[None]
+        self._cut = False
+
+    @property
+    def public_key(self) -> str:
+        """The key that runs and hosts authorise."""
+        return self._key.export_public_key().decode().strip()
+
+    async def open(self) -> dict[str, Any]:
+        """Starts everything that does not wait for the server.
+
+        Returns:
+            What the handle needs to know.
+        """
+        options = self._options
+        timing = self.scenario.timing
+        self.pool = HostPool(
+            folder=options.folder.hosts,
+            login_keys=[self.public_key],
+            timings=Timings(**timing.model_dump()),
+        )
+        self.cloud = Cloud(self.scenario.cloud, self.pool, options.folder.gateway_ports)
+        await self.front.open(options.port)
+        await self._control.open()
+        url = f"http://127.0.0.1:{self.front.port}"
+        self._server = ServerProcess(
+            folder=options.folder.server,
+            log=options.folder.server_log,
+            environment=self._server_environment(url),
+            before=options.before,
+            limit=options.start_limit,
+        )
+        self._write_server_config()
+        self._api = Api(url, options.server_token, PROJECT)
+        self._ready = asyncio.create_task(self._start())
+        self._settled = asyncio.create_task(self._apply_scenario())
+        # Their errors are told to whoever waits for them; nobody may.
+        for task in (self._ready, self._settled):
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return {"url": url, "project": PROJECT, "control_url": self._control.url}
+
+    async def close(self) -> None:
+        """Ends the server, the hosts and the control API."""
+        for task in (self._settled, self._ready):
+            task.cancel()
+        await asyncio.gather(self._settled, self._ready, return_exceptions=True)
+        await self.front.close()
+        await self._server.end(graceful=False)
+        await self._api.close()
+        await self.pool.close()
+        await self._control.close()
+
+    def calls(self) -> dict[str, Callable[..., Awaitable[Any]]]:
+        """What the handle may call, by name."""
+        return {
+            "ready": self.ready,
+            "settled": self.settled,
+            "hosts": self.hosts,
+            "apply": self.apply,
+            "gateway_services": self.gateway_services,
+        }
+
+    async def ready(self) -> dict[str, Any]:
+        """Waits until the server answers for the first time."""
+        await asyncio.shield(self._ready)
+        return {"server_port": self._server.port}
+
+    async def settled(self) -> None:
+        """Waits until the scenario is applied and its expectations hold."""
+        await asyncio.shield(self._settled)
+
+    async def hosts(self) -> list[dict[str, Any]]:
+        """Every emulated host."""
+        return [
+            {
+                "name": host.name,
+                "kind": host.spec.kind,
+                "address": host.address,
+                "ssh_port": host.ssh_port,
+                "jobs": [c.job_name for c in host.containers.values()],
+            }
+            for host in self.pool.hosts.values()
+        ]
+
+    async def gateway_services(self) -> list[str]:
+        """The services that emulated gateways know, as `project/run`."""
+        return sorted(
+            {name for gateway in self.pool.gateways.values() for name in gateway.services}
+        )
+
+    async def apply(self, configuration: str | dict[str, Any]) -> str:
+        """Applies one configuration of dstack's; returns the name it got."""
+        if isinstance(configuration, str):
+            try:
+                configuration = yaml.safe_load(configuration)
+            except yaml.YAMLError as error:
+                raise SimulatorError(f"The configuration is not YAML: {error}") from error
+        if not isinstance(configuration, dict):
+            raise SimulatorError("A configuration is a mapping with a type.")
+        return await self._api.apply(self._with_hosts(configuration), self.public_key)
+
+    async def restart_server(self, *, graceful: bool) -> None:
+        """Ends the server and starts it again behind the same address."""
+        await asyncio.shield(self._ready)
+        self.front.lead_to(None)
+        await self._server.restart(graceful=graceful)
+        self._lead()
+
+    def cut(self, on: bool) -> None:
+        """Cuts clients off the server, or lets them through again."""
+        self._cut = on
+        self._lead()
+
+    def _lead(self) -> None:
+        self.front.lead_to(None if self._cut else self._server.port)
+
+    async def _start(self) -> None:
+        if self.scenario.seed is not None:
+            from dstack_simulator.world.seeding import seed
+
+            await seed(
+                self.scenario.seed,
+                environment=self._server_environment(""),
+                log=self._options.folder.server_log,
+            )
+        await self._server.start()
+        self._lead()
+
+    async def _apply_scenario(self) -> None:
+        adding = asyncio.gather(*(self._add_hosts(hosts) for hosts in self.scenario.hosts))
+        try:
+            await asyncio.shield(self._ready)
+            await adding
+        finally:
+            adding.cancel()
+        end = asyncio.get_running_loop().time() + self.scenario.limit
+        for number, step in enumerate(self.scenario.steps):
+            try:
+                if step.apply is not None:
+                    await self.apply(step.apply)
+                elif step.fault is not None:
+                    await self._set_fault(step.fault, step.arguments)
+                elif step.until is not None:
+                    await self._wait_for(step.until, end)
+            except SimulatorError as error:
+                raise SimulatorError(f"Step {number + 1} of the scenario: {error}") from error
+        await self._wait_for(self.scenario.expect, end)
+
+    async def _set_fault(self, name: str, arguments: dict[str, Any]) -> None:
+        call = self.faults.calls().get(name)
+        if call is None:
+            raise SimulatorError(f"There is no fault {name}.")
+        await call(**arguments)
+
+    async def _wait_for(self, expected: scenarios.Expectation, end: float) -> None:
+        while problems := await missing(self._api, expected):
+            if asyncio.get_running_loop().time() > end:
+                raise SimulatorError(
+                    f"The scenario is not there after {self.scenario.limit:g} s:"
+                    f" {'; '.join(problems)}. The server's log is"
+                    f" {self._options.folder.server_log}."
+                )
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _add_hosts(self, hosts: scenarios.Hosts) -> None:
+        for name in hosts.names():
+            host = await self.pool.add(
+                machine_spec(name, hosts, "ssh"), authorized_keys=[self.public_key]
+            )
+            if hosts.health != "healthy":
+                host.set_health(hosts.health, hosts.health_message)
+
+    def _with_hosts(self, configuration: dict[str, Any]) -> dict[str, Any]:
+        """Fills the addresses and keys of emulated hosts into a fleet's SSH configuration."""
+        ssh = configuration.get("ssh_config")
+        if configuration.get("type") != "fleet" or not isinstance(ssh, dict):
+            return configuration
+        configuration = copy.deepcopy(configuration)
+        ssh = configuration["ssh_config"]
+        ssh.setdefault("user", "ubuntu")
+        ssh.setdefault("network", "127.0.0.0/8")
+        ssh["ssh_key"] = {
+            "public": self.public_key,
+            "private": self._key.export_private_key().decode(),
+        }
+        filled = []
+        for item in ssh.get("hosts", []):
+            entry = dict(item) if isinstance(item, dict) else {"hostname": item}
+            host = self.pool.hosts.get(entry.get("hostname", ""))
+            if host is not None:
+                entry.update(hostname=host.address, port=host.ssh_port)
+            filled.append(entry)
+        ssh["hosts"] = filled
+        return configuration
+
+    def _server_environment(self, url: str) -> dict[str, str]:
+        options = self._options
+        settings = {
+            "DSTACK_SERVER_DIR": str(options.folder.server),
+            "DSTACK_SERVER_ADMIN_TOKEN": options.server_token,
+            "DSTACK_SSH_CLIENT": str(options.folder.ssh),
+            # Seen sooner than by the minute, so that an unhealthy host shows while one looks.
+            "DSTACK_SERVER_INSTANCE_HEALTH_MIN_COLLECT_INTERVAL_SECONDS": "5",
+            "DSTACK_SERVER_LOG_FORMAT": "standard",
+            CONTROL_URL_VARIABLE: self._control.url,
+            CONTROL_TOKEN_VARIABLE: options.control_token,
+        }
+        if url:
+            settings["DSTACK_SERVER_URL"] = url
+        if self.scenario.server.frozen:
+            settings["DSTACK_SERVER_BACKGROUND_PROCESSING_DISABLED"] = "1"
+        settings.update(self.scenario.server.environment)
+        return options.folder.environment(options.mark, settings)
+
+    def _write_server_config(self) -> None:
+        config = {
+            "projects": [
+                {"name": PROJECT, "backends": [{"type": "aws", "creds": {"type": "default"}}]}
+            ]
+        }
+        path = self._options.folder.server / "config.yml"
+        path.write_text(yaml.safe_dump(config), encoding="utf-8")

@@ -1,0 +1,38 @@
+"""Simulators shared by the whole session; each starts when a test first asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from dstack_simulator import Simulator
+
+
+@pytest.fixture(scope="session")
+def empty_sim() -> Iterator[Simulator]:
+    """A server with nothing on it."""
+    yield from _shared("empty")
+
+
+@pytest.fixture(scope="session")
+def demo_sim() -> Iterator[Simulator]:
+    """The scenario `demo`, fully running. Tests that change it put it back."""
+    yield from _shared("demo", settled=True)
+
+
+@pytest.fixture(scope="session")
+def large_sim() -> Iterator[Simulator]:
+    """The scenario `large`: many fleets and services on a frozen server."""
+    yield from _shared("large")
+
+
+def _shared(scenario: str, *, settled: bool = False) -> Iterator[Simulator]:
+    simulator = Simulator(scenario).start()
+    try:
+        if settled:
+            simulator.wait_settled()
+        yield simulator
+    finally:
+        simulator.stop()
+    assert not simulator.processes(), "the simulator left processes behind"
