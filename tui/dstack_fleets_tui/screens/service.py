@@ -70,17 +70,11 @@ class ServiceScreen(DetailScreen):
 
     def _head(self, service: Service) -> list[tuple[str, str]]:
         message = service.error or service.status_message
-        status = (
-            service.status if message in ("", service.status) else f"{service.status}: {message}"
-        )
+        told = "" if message in ("", service.status) else f": {message}"
         facts = [
             ("service", f"{service.name}, run by {service.user}"),
-            ("status", status),
-            (
-                "replicas",
-                f"wanted {services.wanted_text(service)}, "
-                f"running {service.running}, ready {service.ready}",
-            ),
+            ("status", service.status + told),
+            ("replicas", services.counts(service)),
             ("deployment", services.rollout(service)),
             ("fleets", services.distribution(service)),
             ("groups", services.groups(service)),

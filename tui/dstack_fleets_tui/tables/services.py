@@ -64,6 +64,12 @@ def wanted_text(service: Service) -> str:
     return f"{wanted} of {span(service.replicas_min, service.replicas_max)}"
 
 
+def counts(service: Service) -> str:
+    """`wanted 3 of 2..6, running 3, ready 2`."""
+    wanted = wanted_text(service)
+    return f"wanted {wanted}, running {service.running}, ready {service.ready}"
+
+
 def rolling(service: Service) -> bool:
     """Whether a rolling deployment is under way."""
     return not service.finished and service.at_deployment < service.active
