@@ -27,6 +27,19 @@ The public names and their signatures (all in one process and one event loop):
     gateway.set_rps(run_name, requests_per_second)
 """
 
+from dstack_simulator.hosts.container import Container
+from dstack_simulator.hosts.host import Host
+from dstack_simulator.hosts.network import NoAddressError
+from dstack_simulator.hosts.pool import HostPool
 from dstack_simulator.hosts.specs import GpuSpec, HostKind, HostSpec, Timings
 
-__all__ = ["GpuSpec", "HostKind", "HostSpec", "Timings"]
+__all__ = [
+    "Container",
+    "GpuSpec",
+    "Host",
+    "HostKind",
+    "HostPool",
+    "HostSpec",
+    "NoAddressError",
+    "Timings",
+]

@@ -1,0 +1,106 @@
+"""All emulated hosts and gateways of one world, in one process and one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from types import MappingProxyType
+
+from dstack_simulator.hosts.channels import ProtocolFactory, relay_to_address
+from dstack_simulator.hosts.container import Container
+from dstack_simulator.hosts.host import Host
+from dstack_simulator.hosts.network import AddressBlock
+from dstack_simulator.hosts.specs import HostSpec, Timings
+from dstack_simulator.hosts.sshd import make_host_key, server_options
+
+
+class HostPool:
+    """The hosts of a world.
+
+    Args:
+        folder: Where private files go: the host key and what servers upload.
+        login_keys: Public keys that may log in to every host.
+        timings: How long things take; may be changed at any time.
+        version: The version of shim and runner that hosts report; that of the installed dstack
+            by default, so that a server has nothing to update.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        login_keys: Sequence[str] = (),
+        timings: Timings | None = None,
+        version: str | None = None,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.timings = timings or Timings()
+        self._folder = folder
+        self._login_keys = tuple(login_keys)
+        self._version = version or installed_version("dstack")
+        self._addresses = AddressBlock()
+        self._options = server_options(make_host_key(folder))
+        self._hosts: dict[str, Host] = {}
+
+    @property
+    def hosts(self) -> Mapping[str, Host]:
+        """The hosts, by name."""
+        return MappingProxyType(self._hosts)
+
+    async def add(self, spec: HostSpec, *, authorized_keys: Sequence[str] = ()) -> Host:
+        """Starts a host on an address of its own.
+
+        Args:
+            spec: The host, of the kind `ssh` or `cloud`.
+            authorized_keys: Public keys that may log in besides the pool's.
+
+        Raises:
+            ValueError: There is a host of this name.
+        """
+        if spec.name in self._hosts:
+            raise ValueError(f"There is a host named {spec.name} already. Choose another name.")
+        host = Host(
+            spec,
+            addresses=self._addresses,
+            folder=self._folder / spec.name,
+            authorized_keys=[*self._login_keys, *authorized_keys],
+            options=self._options,
+            timings=self.timings,
+            version=self._version,
+            connect_elsewhere=self._connect,
+        )
+        self._hosts[spec.name] = host
+        await host.open()
+        return host
+
+    async def remove(self, name: str) -> None:
+        """Ends a host and what runs on it.
+
+        Raises:
+            KeyError: There is no such host.
+        """
+        await self._hosts.pop(name).close()
+
+    def containers(self, text: str | None = None) -> list[Container]:
+        """The containers of all hosts; with a text, those whose job id, job name or run it is."""
+        return [
+            container
+            for host in self._hosts.values()
+            for container in host.containers.values()
+            if text is None or text in (container.job_id, container.job_name, container.run_name)
+        ]
+
+    async def close(self) -> None:
+        """Ends all hosts."""
+        hosts = list(self._hosts.values())
+        self._hosts.clear()
+        await asyncio.gather(*(host.close() for host in hosts))
+        self._addresses.release()
+
+    async def _connect(self, address: str, port: int) -> ProtocolFactory:
+        for host in self._hosts.values():
+            if (host.address, host.ssh_port) == (address, port):
+                return await relay_to_address(address, port)
+        raise ConnectionRefusedError(f"there is no host {address}:{port}")

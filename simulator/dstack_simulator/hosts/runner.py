@@ -1,0 +1,400 @@
+"""The runner inside an emulated container: takes a job, runs its commands, hands over its log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from aiohttp import web
+
+from dstack_simulator.hosts.http import Routes, read_json
+from dstack_simulator.hosts.load import ENGINE, IDLE, ROUTER, WORKLOAD, Load, Meter
+from dstack_simulator.hosts.logs import LogBuffer
+from dstack_simulator.hosts.network import Network
+from dstack_simulator.hosts.router import (
+    RouterError,
+    RouterProcess,
+    port_of,
+    router_arguments,
+)
+from dstack_simulator.hosts.script import (
+    Action,
+    Engine,
+    Exit,
+    Finish,
+    Router,
+    Sleep,
+    Step,
+    Workload,
+    read_script,
+)
+from dstack_simulator.hosts.specs import Timings
+from dstack_simulator.hosts.worker import Worker, read_engine_options
+
+_DEFAULT_PORT = 8000
+_METRICS_PORT = 29000
+_WORKING_DIR = "/dstack/run"
+_PORT_TAKEN_STATUS = 98
+
+RunnerState = Literal["new", "submitted", "running", "ended"]
+
+
+class _ScriptEndedError(Exception):
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Runner:
+    """One job. It is submitted, runs once, and ends."""
+
+    def __init__(
+        self,
+        *,
+        network: Network,
+        load: Load,
+        meter: Meter,
+        gpus: int,
+        timings: Timings,
+        folder: Path,
+        version: str,
+    ) -> None:
+        self.state: RunnerState = "new"
+        self.run_name = ""
+        self.extra_loading = 0.0
+        self.log = LogBuffer()
+        self.worker: Worker | None = None
+        self.router: RouterProcess | None = None
+        self.exit_status: int | None = None
+        self.version = version
+        self._network = network
+        self._load = load
+        self._meter = meter
+        self._gpus = gpus
+        self._timings = timings
+        self._folder = folder
+        self._runner_log = LogBuffer()
+        self._events: list[dict[str, Any]] = []
+        self._spec: dict[str, Any] = {}
+        self._configuration: dict[str, Any] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[int]] = []
+        self._crash_status: int | None = None
+        self._restarting = False
+        self._step_count = 0
+
+    def serve(self) -> web.Server:
+        """Makes the protocol factory of the runner's API."""
+        return _routes.serve(self)
+
+    @property
+    def port(self) -> int:
+        """The port of the service that the job is part of."""
+        port = self._configuration.get("port")
+        value = port.get("container_port") if isinstance(port, dict) else port
+        return value if isinstance(value, int) else _DEFAULT_PORT
+
+    @property
+    def is_service(self) -> bool:
+        """Whether the job is a replica of a service."""
+        return self._configuration.get("type") == "service"
+
+    @property
+    def has_router(self) -> bool:
+        """Whether a router of the same service dials this replica."""
+        groups = self._configuration.get("groups") or self._configuration.get("replicas")
+        return isinstance(groups, list) and any(
+            isinstance(group, dict) and group.get("router") for group in groups
+        )
+
+    def submit(self, body: Mapping[str, Any]) -> None:
+        """Takes the job's specification."""
+        self._spec = dict(body["job_spec"])
+        run_spec = body.get("run_spec") or body["run"]["run_spec"]
+        self._configuration = dict(run_spec["configuration"])
+        self.run_name = run_spec["run_name"] or ""
+        self.state = "submitted"
+
+    def start(self) -> None:
+        """Starts the commands."""
+        self.state = "running"
+        self._record("running")
+        self._task = asyncio.ensure_future(self._run())
+
+    async def stop(self, state: Literal["terminated", "failed"] = "terminated") -> None:
+        """Ends the job, if it is still going."""
+        if self.state == "running" and self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._clean_up()
+        if self.state != "ended":
+            self.state = "ended"
+            self._record(state)
+
+    async def crash(self, exit_status: int) -> None:
+        """Lets the job's process die with a status."""
+        if self.state == "running" and self._task is not None:
+            self._crash_status = exit_status
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def restart_router(self) -> None:
+        """Kills the router process; the commands start it again, with an empty list of workers."""
+        if self.router is not None:
+            self._restarting = True
+            self.router.kill()
+
+    async def _run(self) -> None:
+        duration = self._spec.get("max_duration")
+        try:
+            status = await asyncio.wait_for(self._run_script(), duration or None)
+        except asyncio.TimeoutError:
+            self.state = "ended"
+            self._record("terminated", reason="max_duration_exceeded")
+        except asyncio.CancelledError:
+            if self._crash_status is None:
+                raise
+            self._finish(self._crash_status)
+        except RouterError as error:
+            self.log.write(str(error))
+            self._finish(127)
+        else:
+            self._finish(status)
+        await self._clean_up()
+
+    def _finish(self, status: int) -> None:
+        self.state = "ended"
+        self.exit_status = status
+        self._meter.profile = IDLE
+        if status == 0:
+            self._record("done", exit_status=0)
+        else:
+            self._runner_log.write(f"exit status {status}")
+            self._record("failed", reason="container_exited_with_error", exit_status=status)
+
+    async def _clean_up(self) -> None:
+        for task in self._background:
+            task.cancel()
+        if self._background:
+            await asyncio.wait(self._background)
+        self._background.clear()
+
+    async def _run_script(self) -> int:
+        env = {name: str(value) for name, value in (self._spec.get("env") or {}).items()}
+        env.setdefault("DSTACK_GPUS_NUM", str(self._gpus))
+        env.setdefault("DSTACK_GPUS_PER_NODE", str(self._gpus))
+        steps = read_script(
+            self._spec.get("commands") or [],
+            env,
+            kind="service" if self.is_service else "task",
+        )
+        status = 0
+        try:
+            for step in steps:
+                if (step.join == "if_ok" and status) or (step.join == "if_failed" and not status):
+                    continue
+                status = await self._run_step(step)
+        except _ScriptEndedError as end:
+            return end.status
+        return status
+
+    async def _run_step(self, step: Step) -> int:
+        if step.background:
+            self._background.append(asyncio.ensure_future(self._perform(step.action)))
+            return 0
+        return await self._perform(step.action)
+
+    async def _perform(self, action: Action) -> int:
+        if isinstance(action, Exit):
+            raise _ScriptEndedError(action.status)
+        if isinstance(action, Sleep):
+            await self._sleep(action.seconds)
+            return 0
+        if isinstance(action, Finish):
+            if action.text:
+                self.log.write(action.text)
+            return action.status
+        if isinstance(action, Router):
+            return await self._run_router(action)
+        if isinstance(action, Engine):
+            return await self._run_engine(action)
+        return await self._run_workload(action)
+
+    async def _sleep(self, seconds: float | None) -> None:
+        if seconds is None:
+            await asyncio.Event().wait()
+        else:
+            await asyncio.sleep(seconds)
+
+    async def _run_engine(self, action: Engine) -> int:
+        model = self._configuration.get("model")
+        name = model.get("name") if isinstance(model, dict) else model
+        options = read_engine_options(action.command, default_model=name or "emulated/model")
+        worker = Worker(options, self._load, self.log, port=self.port)
+        worker.log_start()
+        await asyncio.sleep(self._timings.loading + self.extra_loading)
+        try:
+            if self.has_router:
+                # The router dials its workers itself, so these need a socket.
+                await self._network.open_for_all(self.port, worker.serve())
+            else:
+                self._network.open_in_process(self.port, worker.serve())
+        except OSError as error:
+            self.log.write(f"[Errno {error.errno}] port {self.port} cannot be opened: {error}")
+            return _PORT_TAKEN_STATUS
+        self.worker = worker
+        self._meter.profile = ENGINE
+        worker.log_ready()
+        try:
+            await self._sleep(None)
+        finally:
+            await self._network.close_port(self.port)
+        return 0
+
+    async def _run_router(self, action: Router) -> int:
+        port = port_of(action.arguments, self.port)
+        arguments = router_arguments(
+            action.arguments, address=self._network.address, metrics_port=_METRICS_PORT
+        )
+        self._meter.profile = ROUTER
+        self._network.declare_real(port)
+        try:
+            while True:
+                self.router = RouterProcess(arguments, folder=self._folder, on_line=self.log.write)
+                status = await self.router.run()
+                if not self._restarting:
+                    return status
+                self._restarting = False
+                self.log.write("The router restarts.")
+        finally:
+            await self._network.close_port(port)
+
+    async def _run_workload(self, action: Workload) -> int:
+        self._meter.profile = WORKLOAD
+        self.log.write(f"+ {action.command}")
+        await self._sleep(None)
+        return 0
+
+    def _record(
+        self, state: str, *, reason: str | None = None, exit_status: int | None = None
+    ) -> None:
+        event: dict[str, Any] = {"timestamp": self.log.stamp(), "state": state}
+        if reason is not None:
+            event["termination_reason"] = reason
+            event["termination_message"] = ""
+        if exit_status is not None:
+            event["exit_status"] = exit_status
+        self._events.append(event)
+
+    def pull(self, timestamp: int, no_connections_secs: int) -> dict[str, Any]:
+        """What happened after a timestamp, and the log since."""
+        if self.worker is not None and self.state == "running":
+            self.worker.log_progress()
+        elif self.state == "running" and self._meter.profile is WORKLOAD:
+            self._step_count += 1
+            loss = 2.5 / (1 + self._step_count * 0.02) + 0.4
+            self.log.write(f"step {self._step_count * 50} loss {loss:.4f}")
+        states = [event for event in self._events if event["timestamp"] > timestamp]
+        return {
+            "job_states": states,
+            "job_logs": self.log.after(timestamp),
+            "runner_logs": self._runner_log.after(timestamp),
+            "last_updated": max(self.log.stamp(), self._runner_log.stamp()),
+            "no_connections_secs": no_connections_secs,
+            "has_more": False,
+        }
+
+    def metrics(self) -> dict[str, Any]:
+        """The container's metrics now."""
+        sample = self._meter.sample()
+        gpu = {
+            "gpu_memory_usage_bytes": sample.gpu_memory_bytes,
+            "gpu_util_percent": sample.gpu_util_percent,
+        }
+        return {
+            "timestamp_micro": int(time.time() * 1e6),
+            "cpu_usage_micro": sample.cpu_usage_micro,
+            "memory_usage_bytes": sample.memory_bytes,
+            "memory_working_set_bytes": int(sample.memory_bytes * 0.9),
+            "gpus": [gpu] * self._gpus,
+        }
+
+    no_connections_since: float | None = None
+    """When the last SSH connection to the container ended; none while there is one."""
+
+    def idle_seconds(self) -> int:
+        """Seconds without an SSH connection to the container."""
+        if self.no_connections_since is None:
+            return 0
+        return int(time.monotonic() - self.no_connections_since)
+
+
+_routes: Routes[Runner] = Routes()
+
+
+@_routes.on("GET", "/api/healthcheck")
+async def _healthcheck(
+    runner: Runner, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    return web.json_response({"service": "dstack-runner", "version": runner.version})
+
+
+@_routes.on("GET", "/api/metrics")
+async def _metrics(
+    runner: Runner, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    return web.json_response(runner.metrics())
+
+
+@_routes.on("POST", "/api/submit")
+async def _submit(
+    runner: Runner, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    if runner.state not in ("new", "submitted"):
+        return web.Response(status=409, text="A job is running already.")
+    runner.submit(await read_json(request))
+    return web.json_response({})
+
+
+@_routes.on("POST", "/api/upload_archive", "/api/upload_code")
+async def _upload(
+    runner: Runner, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    if runner.state != "submitted":
+        return web.Response(status=409, text="There is no job to upload files for.")
+    # Read to the end and thrown away: nothing here runs them.
+    async for _chunk in request.content.iter_any():
+        pass
+    return web.json_response({})
+
+
+@_routes.on("POST", "/api/run")
+async def _run(
+    runner: Runner, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    if runner.state != "submitted":
+        return web.Response(status=409, text="There is no job to run.")
+    runner.start()
+    return web.json_response({"working_dir": _WORKING_DIR, "username": "root"})
+
+
+@_routes.on("GET", "/api/pull")
+async def _pull(
+    runner: Runner, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    timestamp = 0
+    with contextlib.suppress(ValueError):
+        timestamp = int(request.query.get("timestamp", "0"))
+    return web.json_response(runner.pull(timestamp, runner.idle_seconds()))
+
+
+@_routes.on("POST", "/api/stop")
+async def _stop(
+    runner: Runner, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    await runner.stop()
+    return web.json_response({})

@@ -1,0 +1,378 @@
+"""An emulated inference worker: the HTTP API of an inference engine, without a model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shlex
+import time
+import uuid
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aiohttp import web
+
+from dstack_simulator.hosts.http import Routes, read_json
+from dstack_simulator.hosts.load import Load
+from dstack_simulator.hosts.logs import LogBuffer
+
+Role = Literal["regular", "prefill", "decode"]
+Runtime = Literal["sglang", "vllm"]
+
+_BOOTSTRAP_PORT = 8998
+_CONTEXT_LENGTH = 32768
+_TOKEN_SECONDS = 0.004
+_PREFILL_SECONDS = 0.02
+_VERSIONS: Mapping[str, str] = {"sglang": "0.5.6", "vllm": "0.11.2"}
+_ANSWERS = (
+    (
+        "This answer comes from an emulated worker. The path that led here is real: the proxy, the "
+        "tunnel, the router if there is one, and the registration of this replica."
+    ),
+    (
+        "No model was loaded to write this. The request reached a replica of the service through the "
+        "same machinery that a request in production takes."
+    ),
+    (
+        "The worker that wrote this has no GPU and no weights, only this sentence and a few others. "
+        "Everything between it and you works as it always does."
+    ),
+)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What the command line of an engine says about it."""
+
+    model: str
+    role: Role = "regular"
+    runtime: Runtime = "sglang"
+    bootstrap_port: int = _BOOTSTRAP_PORT
+    tensor_parallel: int = 1
+
+
+def read_engine_options(command: str, *, default_model: str) -> EngineOptions:
+    """Reads the flags that matter from an engine's command line."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()
+    flags: dict[str, str] = {}
+    for position, word in enumerate(words):
+        if word.startswith("-"):
+            name, equals, value = word.partition("=")
+            following = words[position + 1] if position + 1 < len(words) else ""
+            flags[name] = value if equals else following
+    runtime: Runtime = "vllm" if re.search(r"\bvllm\b", command) else "sglang"
+    model = _first(flags, "--served-model-name", "--model-path", "--model", "--model-id")
+    if not model and "serve" in words[:-1]:
+        after = words[words.index("serve") + 1]
+        model = "" if after.startswith("-") else after
+    mode = flags.get("--disaggregation-mode", "")
+    role: Role = "prefill" if mode == "prefill" else "decode" if mode == "decode" else "regular"
+    return EngineOptions(
+        model=model or default_model,
+        role=role,
+        runtime=runtime,
+        bootstrap_port=_number(flags.get("--disaggregation-bootstrap-port"), _BOOTSTRAP_PORT),
+        tensor_parallel=_number(
+            _first(flags, "--tp", "--tp-size", "--tensor-parallel-size", "-tp"), 1
+        ),
+    )
+
+
+def _first(flags: Mapping[str, str], *names: str) -> str:
+    return next((flags[name] for name in names if flags.get(name)), "")
+
+
+def _number(text: str | None, default: int) -> int:
+    return int(text) if text and text.isdecimal() else default
+
+
+class Worker:
+    """The state of one engine."""
+
+    def __init__(self, options: EngineOptions, load: Load, log: LogBuffer, *, port: int) -> None:
+        self.options = options
+        self.port = port
+        self.failing = False
+        """Answers 503 to health checks and to requests."""
+        self.requests = 0
+        self._load = load
+        self._log = log
+        self._started = int(time.time())
+        self._reported = time.monotonic()
+
+    def serve(self) -> web.Server:
+        """Makes the protocol factory of this worker."""
+        return _routes.serve(self)
+
+    def log_start(self) -> None:
+        """Writes what an engine writes while it loads a model."""
+        name, version = self.options.runtime, _VERSIONS[self.options.runtime]
+        self._log.write(
+            f"[{name}] {name} {version}, model={self.options.model}, "
+            f"tp={self.options.tensor_parallel}, role={self.options.role}\n"
+            f"[{name}] Init torch distributed begin.\n"
+            f"[{name}] Load weight begin.\n"
+        )
+
+    def log_ready(self) -> None:
+        """Writes that the engine takes requests."""
+        name = self.options.runtime
+        self._log.write(
+            f"[{name}] Load weight end. dtype=torch.bfloat16\n"
+            f"[{name}] KV cache allocated. max_total_num_tokens=412880\n"
+            f"[{name}] Capture cuda graph end.\n"
+            f"[{name}] Uvicorn running on http://0.0.0.0:{self.port}\n"
+            f"[{name}] The server is fired up and ready to roll!\n"
+        )
+
+    def log_progress(self) -> None:
+        """Writes the line about the current batch that engines write under load."""
+        now = time.monotonic()
+        rate = self._load.requests_per_second()
+        if rate <= 0 or now - self._reported < 4.0:
+            return
+        self._reported = now
+        phase = "Prefill" if self.options.role == "prefill" else "Decode"
+        level = self._load.level()
+        self._log.write(
+            f"[{self.options.runtime}] {phase} batch. #running-req: {max(1, round(rate * 1.8))}, "
+            f"token usage: {0.05 + 0.8 * level:.2f}, "
+            f"gen throughput (token/s): {rate * 182:.2f}, #queue-req: {int(max(0, rate - 12))}"
+        )
+
+    def count(self, request: web.BaseRequest, status: int) -> None:
+        """Notes a request for inference and writes its line."""
+        self.requests += 1
+        self._load.count_request()
+        self._log.write(f'INFO: "{request.method} {request.path} HTTP/1.1" {status}')
+
+
+_routes: Routes[Worker] = Routes()
+
+
+def _unavailable() -> web.Response:
+    return web.json_response(
+        {"error": {"message": "The engine does not answer.", "type": "unavailable", "code": 503}},
+        status=503,
+    )
+
+
+@_routes.on("GET", "/health", "/health_generate", "/ping", "/readiness")
+async def _health(
+    worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    return _unavailable() if worker.failing else web.Response()
+
+
+@_routes.on("GET", "/v1/models")
+async def _models(
+    worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    card = {
+        "id": worker.options.model,
+        "object": "model",
+        "created": worker._started,
+        "owned_by": worker.options.runtime,
+        "root": worker.options.model,
+        "max_model_len": _CONTEXT_LENGTH,
+    }
+    return web.json_response({"object": "list", "data": [card]})
+
+
+@_routes.on("GET", "/server_info", "/get_server_info")
+async def _server_info(
+    worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    options = worker.options
+    if options.runtime != "sglang":
+        return web.json_response({"detail": "Not Found"}, status=404)
+    info: dict[str, Any] = {
+        "status": "ready",
+        "version": _VERSIONS["sglang"],
+        "model_path": options.model,
+        "served_model_name": options.model,
+        "tokenizer_path": options.model,
+        "tp_size": options.tensor_parallel,
+        "dp_size": 1,
+        "context_length": _CONTEXT_LENGTH,
+        "max_total_num_tokens": 412880,
+        "max_req_input_len": _CONTEXT_LENGTH - 6,
+        "disaggregation_mode": "null" if options.role == "regular" else options.role,
+        "disaggregation_bootstrap_port": options.bootstrap_port,
+        "internal_states": [{"last_gen_throughput": worker._load.requests_per_second() * 182}],
+    }
+    return web.json_response(info)
+
+
+@_routes.on("GET", "/model_info", "/get_model_info")
+async def _model_info(
+    worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    return web.json_response(
+        {
+            "model_path": worker.options.model,
+            "tokenizer_path": worker.options.model,
+            "is_generation": True,
+            "preferred_sampling_params": None,
+        }
+    )
+
+
+@_routes.on("GET", "/version")
+async def _version(
+    worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    return web.json_response({"version": _VERSIONS[worker.options.runtime]})
+
+
+@_routes.on("GET", "/get_load", "/v1/loads")
+async def _get_load(
+    worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    running = round(worker._load.requests_per_second() * 1.8)
+    tokens = round(worker._load.level() * 412880)
+    loads = [{"dp_rank": 0, "num_reqs": running, "num_waiting_reqs": 0, "num_tokens": tokens}]
+    if request.path == "/get_load":
+        return web.json_response(loads)
+    return web.json_response({"loads": loads, "dp_rank_count": 1})
+
+
+@_routes.on("GET", "/metrics")
+async def _metrics(
+    worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    prefix, label = worker.options.runtime, f'{{model_name="{worker.options.model}"}}'
+    running = round(worker._load.requests_per_second() * 1.8)
+    return web.Response(
+        text=(
+            f"# TYPE {prefix}:num_running_reqs gauge\n"
+            f"{prefix}:num_running_reqs{label} {running}\n"
+            f"# TYPE {prefix}:token_usage gauge\n"
+            f"{prefix}:token_usage{label} {worker._load.level():.4f}\n"
+            f"# TYPE {prefix}:num_requests_total counter\n"
+            f"{prefix}:num_requests_total{label} {worker.requests}\n"
+        )
+    )
+
+
+def _prompt_of(body: Mapping[str, Any]) -> str:
+    prompt = body.get("messages") or body.get("prompt") or body.get("text") or body.get("input_ids")
+    return prompt if isinstance(prompt, str) else json.dumps(prompt)
+
+
+def _answer_to(body: Mapping[str, Any]) -> tuple[list[str], dict[str, int]]:
+    """The words of the canned answer, and the token counts."""
+    prompt = _prompt_of(body)
+    sampling = body.get("sampling_params")
+    limit = body.get("max_tokens") or body.get("max_completion_tokens")
+    if isinstance(sampling, dict):
+        limit = sampling.get("max_new_tokens", limit)
+    words = re.findall(r"\S+\s*", _ANSWERS[zlib.crc32(prompt.encode()) % len(_ANSWERS)])
+    if isinstance(limit, int) and limit > 0:
+        words = words[:limit]
+    asked = max(1, len(prompt.split()))
+    usage = {
+        "prompt_tokens": asked,
+        "completion_tokens": len(words),
+        "total_tokens": asked + len(words),
+    }
+    return words, usage
+
+
+async def _stream(
+    request: web.BaseRequest, events: AsyncIterator[Mapping[str, Any]]
+) -> web.StreamResponse:
+    response = web.StreamResponse(
+        headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+    )
+    await response.prepare(request)
+    async for event in events:
+        await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+    await response.write(b"data: [DONE]\n\n")
+    await response.write_eof()
+    return response
+
+
+@_routes.on("POST", "/v1/chat/completions", "/v1/completions")
+async def _complete(
+    worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    body = await read_json(request)
+    worker.count(request, 503 if worker.failing else 200)
+    if worker.failing:
+        return _unavailable()
+    chat = request.path.endswith("/chat/completions")
+    words, usage = _answer_to(body)
+    finish = "length" if len(words) < usage["completion_tokens"] else "stop"
+    head: dict[str, Any] = {
+        "id": f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}",
+        "created": int(time.time()),
+        "model": body.get("model") or worker.options.model,
+    }
+    await asyncio.sleep(_PREFILL_SECONDS)
+    if not body.get("stream"):
+        text = "".join(words)
+        part: dict[str, Any] = {"index": 0, "finish_reason": finish, "logprobs": None}
+        if chat:
+            part["message"] = {"role": "assistant", "content": text}
+        else:
+            part["text"] = text
+        kind = "chat.completion" if chat else "text_completion"
+        return web.json_response({**head, "object": kind, "choices": [part], "usage": usage})
+
+    async def chunks() -> AsyncIterator[Mapping[str, Any]]:
+        kind = "chat.completion.chunk" if chat else "text_completion"
+        for position, word in enumerate([*words, ""]):
+            last = position == len(words)
+            choice: dict[str, Any] = {"index": 0, "finish_reason": finish if last else None}
+            if chat:
+                role = {"role": "assistant"} if position == 0 else {}
+                choice["delta"] = {} if last else {**role, "content": word}
+            else:
+                choice["text"] = word
+            yield {**head, "object": kind, "choices": [choice]}
+            await asyncio.sleep(_TOKEN_SECONDS)
+        if (body.get("stream_options") or {}).get("include_usage"):
+            yield {**head, "object": kind, "choices": [], "usage": usage}
+
+    return await _stream(request, chunks())
+
+
+@_routes.on("POST", "/generate")
+async def _generate(
+    worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    body = await read_json(request)
+    worker.count(request, 503 if worker.failing else 200)
+    if worker.failing:
+        return _unavailable()
+    words, usage = _answer_to(body)
+    await asyncio.sleep(_PREFILL_SECONDS)
+    meta: dict[str, Any] = {
+        "id": body.get("rid") or uuid.uuid4().hex,
+        "finish_reason": {"type": "stop"},
+        "prompt_tokens": usage["prompt_tokens"],
+        "completion_tokens": usage["completion_tokens"],
+    }
+    if not body.get("stream"):
+        return web.json_response({"text": "".join(words), "meta_info": meta})
+
+    async def chunks() -> AsyncIterator[Mapping[str, Any]]:
+        for count in range(1, len(words) + 1):
+            yield {"text": "".join(words[:count]), "meta_info": meta}
+            await asyncio.sleep(_TOKEN_SECONDS)
+
+    return await _stream(request, chunks())
+
+
+@_routes.on("POST", "/flush_cache", "/abort_request")
+async def _accept(
+    worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    return web.Response()
