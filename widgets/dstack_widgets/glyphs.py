@@ -51,6 +51,8 @@ class Glyphs:
     """A bar's segment: failed or out of reach."""
     bar_empty: str
     """A bar's segment: nothing there."""
+    fills: str
+    """Fillings that tell the parts of a bar apart, one character each."""
     spark: str
     """Levels of a sparkline from the lowest to the highest, one character each."""
 
@@ -77,6 +79,7 @@ UNICODE = Glyphs(
     bar_ending="▚",
     bar_bad="!",
     bar_empty="·",
+    fills="█▓▒░",
     spark="▁▂▃▄▅▆▇█",
 )
 """For terminals with UTF-8."""
@@ -103,6 +106,7 @@ ASCII = Glyphs(
     bar_ending="%",
     bar_bad="!",
     bar_empty=".",
+    fills="#=+-",
     spark="_.-=*#",
 )
 """For every other terminal, and for `--ascii`."""

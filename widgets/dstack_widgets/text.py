@@ -51,6 +51,20 @@ def literal(text: str, style: str = "") -> Content:
     return Content.styled(clean(text), style)
 
 
+def safe(content: Content) -> Content:
+    """Makes sure of content made elsewhere.
+
+    Args:
+        content: Any content; its lines stay lines.
+
+    Returns:
+        The content itself; without its styles if it had characters that must not reach a terminal.
+    """
+    lines = content.plain.split("\n")
+    cleaned = [clean(line) for line in lines]
+    return content if cleaned == lines else Content("\n".join(cleaned))
+
+
 def fitting(text: str, cells: int) -> tuple[int, int]:
     """Finds how much of a text fits.
 

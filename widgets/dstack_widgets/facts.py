@@ -1,0 +1,275 @@
+"""Panels of details: facts by name, and a document as YAML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+from rich.cells import cell_len
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import ScrollableContainer
+from textual.content import Content
+from textual.geometry import Size
+from textual.widget import Widget
+
+from .cells import Cell, CellValue, same_cell
+from .glyphs import UNICODE, Glyphs
+from .palette import style_of
+from .text import clean, literal, safe
+
+
+class Fact(NamedTuple):
+    """One line of a panel."""
+
+    name: str
+    """What it is; the names of a panel are aligned."""
+    value: Cell
+    """A `str` is literal text. An empty one is drawn as a dash."""
+
+
+class Heading(NamedTuple):
+    """A line that begins a group of facts."""
+
+    title: str
+
+
+_GAP = 2
+
+
+def fact_lines(
+    facts: Sequence[Fact | Heading], width: int, glyphs: Glyphs = UNICODE
+) -> list[Content]:
+    """Lays facts out.
+
+    Args:
+        facts: The facts, in order.
+        width: Cells of a line.
+        glyphs: The signs to draw.
+
+    Returns:
+        The lines: names in one column, values wrapped beside them; where that leaves a value too
+        little room, below its name.
+    """
+    names = [cell_len(clean(fact.name)) for fact in facts if isinstance(fact, Fact)]
+    indent = max(names, default=0) + _GAP
+    if width - indent < min(16, width // 2):
+        indent = _GAP
+    lines: list[Content] = []
+    for fact in facts:
+        if isinstance(fact, Heading):
+            if lines:
+                lines.append(Content(""))
+            lines.append(literal(fact.title, style_of("strong")))
+            continue
+        name = literal(fact.name, style_of("dim"))
+        wrapped = _value(fact.value, glyphs).wrap(max(2, width - indent))
+        if name.cell_length + _GAP <= indent:
+            first = name.pad_right(indent - name.cell_length) + wrapped[0]
+            rest = wrapped[1:]
+        else:
+            first, rest = name, wrapped
+        lines += [first, *(each.pad_left(indent) for each in rest)]
+    return lines
+
+
+def _value(value: Cell, glyphs: Glyphs) -> Content:
+    if isinstance(value, CellValue):
+        value = literal(value.text, style_of(value.style))
+    elif isinstance(value, str):
+        value = literal(value)
+    else:
+        value = safe(value)
+    if not value.plain.strip():
+        return literal(glyphs.dash, style_of("dim"))
+    return value
+
+
+def _same_fact(one: Fact | Heading, other: Fact | Heading) -> bool:
+    if isinstance(one, Fact) and isinstance(other, Fact):
+        return one.name == other.name and same_cell(one.value, other.value)
+    return type(one) is type(other) and one == other
+
+
+class _Body(Widget):
+    """Lines that depend on how wide they may be."""
+
+    DEFAULT_CSS = """
+    _Body {
+        width: 1fr;
+        height: auto;
+    }
+    """
+
+    def __init__(self, glyphs: Glyphs) -> None:
+        super().__init__()
+        self.glyphs = glyphs
+        self.facts: tuple[Fact | Heading, ...] = ()
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(fact_lines(self.facts, width, self.glyphs))
+
+    def render(self) -> Content:
+        return Content("\n").join(fact_lines(self.facts, self.size.width, self.glyphs))
+
+
+_SCROLL_BINDINGS: list[BindingType] = [
+    Binding("up,k", "scroll_up", "Up", show=False, id="panel.up"),
+    Binding("down,j", "scroll_down", "Down", show=False, id="panel.down"),
+    Binding("left", "scroll_left", "Left", show=False, id="panel.left"),
+    Binding("right", "scroll_right", "Right", show=False, id="panel.right"),
+    Binding("pageup", "page_up", "Page up", show=False, id="panel.page-up"),
+    Binding("pagedown", "page_down", "Page down", show=False, id="panel.page-down"),
+    Binding("home,g", "scroll_home", "Top", show=False, id="panel.first"),
+    Binding("end,G", "scroll_end", "Bottom", show=False, id="panel.last"),
+]
+
+
+class _Panel(ScrollableContainer, can_focus=True, inherit_bindings=False):
+    """Scrolls what it holds."""
+
+    BINDINGS: ClassVar[list[BindingType]] = _SCROLL_BINDINGS
+
+    DEFAULT_CSS = """
+    _Panel {
+        height: 1fr;
+        scrollbar-size-vertical: 1;
+        scrollbar-size-horizontal: 1;
+    }
+    """
+
+    ALLOW_MAXIMIZE = False
+
+
+class Facts(_Panel):
+    """A panel of names and values. Values are literal text and wrap."""
+
+    def __init__(
+        self,
+        facts: Sequence[Fact | Heading] = (),
+        *,
+        glyphs: Glyphs = UNICODE,
+        name: str | None = None,
+        id: str | None = None,  # noqa: A002 (the name that every widget gives it)
+        classes: str | None = None,
+    ) -> None:
+        """Makes a panel.
+
+        Args:
+            facts: What it shows at first.
+            glyphs: The signs to draw.
+            name: As for every widget.
+            id: As for every widget.
+            classes: As for every widget.
+        """
+        super().__init__(name=name, id=id, classes=classes)
+        self._body = _Body(glyphs)
+        self.show(facts)
+
+    @property
+    def facts(self) -> tuple[Fact | Heading, ...]:
+        """What the panel shows."""
+        return self._body.facts
+
+    def compose(self) -> ComposeResult:
+        """Holds the lines."""
+        yield self._body
+
+    def show(self, facts: Sequence[Fact | Heading]) -> None:
+        """Shows other facts; the same ones again cost nothing."""
+        before = self._body.facts
+        if len(before) == len(facts) and all(map(_same_fact, before, facts)):
+            return
+        self._body.facts = tuple(facts)
+        self._body.refresh(layout=True)
+
+
+_YAML_LINE = re.compile(
+    r"(?P<lead>\s*(?:- )*)(?:(?P<key>[^\s#'\":][^:#]*?)(?P<colon>:)(?=\s|$))?(?P<rest>.*)"
+)
+
+
+def yaml_content(text: str) -> Content:
+    """Colours a YAML text line by line: keys, and lines that are comments.
+
+    Args:
+        text: The text; it is shown whether it is YAML or not.
+
+    Returns:
+        The content, line for line, literally.
+    """
+    lines = []
+    for line in text.splitlines():
+        if line.lstrip().startswith("#"):
+            lines.append(literal(line, style_of("dim")))
+            continue
+        found = _YAML_LINE.fullmatch(line.replace("\t", "    "))
+        if found is None or found["key"] is None:
+            lines.append(literal(line))
+            continue
+        lines.append(
+            literal(found["lead"])
+            + literal(found["key"], style_of("accent"))
+            + literal(found["colon"], style_of("dim"))
+            + literal(found["rest"])
+        )
+    return Content("\n").join(lines)
+
+
+class _Document(Widget):
+    """Text at its full width."""
+
+    DEFAULT_CSS = """
+    _Document {
+        width: auto;
+        height: auto;
+    }
+    """
+
+    content = Content("")
+
+    def render(self) -> Content:
+        return self.content
+
+
+class YamlView(_Panel):
+    """A document to read: it scrolls both ways and never wraps."""
+
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        name: str | None = None,
+        id: str | None = None,  # noqa: A002 (the name that every widget gives it)
+        classes: str | None = None,
+    ) -> None:
+        """Makes a view.
+
+        Args:
+            text: What it shows at first.
+            name: As for every widget.
+            id: As for every widget.
+            classes: As for every widget.
+        """
+        super().__init__(name=name, id=id, classes=classes)
+        self._document = _Document()
+        self._text = ""
+        self.show(text)
+
+    @property
+    def text(self) -> str:
+        """The text as it was given."""
+        return self._text
+
+    def compose(self) -> ComposeResult:
+        """Holds the document."""
+        yield self._document
+
+    def show(self, text: str) -> None:
+        """Shows another text; the same one again costs nothing."""
+        if text == self._text:
+            return
+        self._text = text
+        self._document.content = yaml_content(text)
+        self._document.refresh(layout=True)
