@@ -89,7 +89,8 @@ def state_bar(counts: Mapping[str, int], width: int = 8, glyphs: Glyphs = UNICOD
         if size
     ]
     parts.append(literal(" " * (width - sum(cells))))
-    for state in states:
+    # What is wrong comes first in words: a narrow column cuts the end off.
+    for state in sorted(states, key=lambda state: _look(state).segment != "bar_bad"):
         look = _look(state)
         # Busy and idle are as things should be: their words stay quiet.
         quiet = state in ("busy", "idle")

@@ -134,6 +134,7 @@ class _Panel(ScrollableContainer, can_focus=True, inherit_bindings=False):
     DEFAULT_CSS = """
     _Panel {
         height: 1fr;
+        padding: 0 1;
         scrollbar-size-vertical: 1;
         scrollbar-size-horizontal: 1;
     }

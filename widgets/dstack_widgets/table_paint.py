@@ -93,7 +93,9 @@ class Painter:
         found = self._rich.get((component, style))
         if found is None:
             base = self._base(component)
-            found = (base + self._parse(style) if style else base).rich_style
+            # In a reversed row, a colour would come out as a patch of background.
+            coloured = style and not base.reverse
+            found = (base + self._parse(style) if coloured else base).rich_style
             self._rich[component, style] = found
         return found
 
@@ -148,6 +150,8 @@ class Painter:
             end, _ = fitting(clean(cell.plain), room - 1)
             cell = cell[:end]
             ellipsis = self._glyphs.ellipsis
+        if line.base.reverse:
+            cell = cell.without_spans
         for text, style in cell.render(self._base(component), end="", parse_style=self._parse):
             text = clean(text)
             line.add(text, self._combined(style), cell_len(text))
@@ -184,10 +188,6 @@ class Painter:
                 x += place.width - width
             line.pad_to(x)
             line.add(title, line.base, width)
-        more = f"{layout.dropped}{self._glyphs.more}"
-        if layout.dropped and line.width + 1 + len(more) <= room:
-            line.pad_to(room - len(more))
-            line.add(more, line.base, len(more))
         line.pad_to(room)
         return line.strip()
 

@@ -10,6 +10,7 @@ from textual.geometry import Region, Size
 from textual.reactive import var
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.style import Style
 from textual.widget import Widget
 
 from .cells import Cell, Cells, Column, same_cell
@@ -49,7 +50,7 @@ class TableView(ScrollView, inherit_bindings=False):
         color: $foreground;
         background: $background;
         scrollbar-size-vertical: 1;
-        scrollbar-size-horizontal: 1;
+        scrollbar-size-horizontal: 0;
 
         & > .live-table--header {
             color: $foreground;
@@ -71,6 +72,10 @@ class TableView(ScrollView, inherit_bindings=False):
         }
         &:nocolor:focus > .live-table--cursor, &:ansi:focus > .live-table--cursor {
             text-style: reverse;
+        }
+        &:ansi > .live-table--cursor, &:ansi:focus > .live-table--cursor {
+            color: ansi_default;
+            background: ansi_default;
         }
     }
     """
@@ -264,8 +269,14 @@ class TableView(ScrollView, inherit_bindings=False):
 
     def _get_painter(self) -> Painter:
         if self._painter is None:
-            self._painter = Painter(self.get_visual_style, self._get_style, self.glyphs)
+            self._painter = Painter(self._look, self._get_style, self.glyphs)
         return self._painter
+
+    def _look(self, component: str) -> Style:
+        style = self.get_visual_style(component)
+        # Textual leaves this one out of visual styles.
+        reverse = self.get_component_styles(component).text_style.reverse
+        return style + Style(reverse=True) if reverse else style
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Draws lines of the table.
@@ -298,14 +309,7 @@ class TableView(ScrollView, inherit_bindings=False):
         painter = self._get_painter()
         layout = self._placed
         if y < HEADER_LINES:
-            header = painter.header(
-                layout,
-                "live-table--header",
-                self._rows.sort_column,
-                reverse=self._rows.sort_reverse,
-                room=self._room,
-            )
-            return self._window(header)
+            return self._header(painter)
         line = y - HEADER_LINES
         if line < len(self._shown):
             shown = self._shown[line]
@@ -320,6 +324,21 @@ class TableView(ScrollView, inherit_bindings=False):
         if line == 0:
             return self._empty_line(painter, width)
         return Strip.blank(width, painter.style("live-table--row"))
+
+    def _header(self, painter: Painter) -> Strip:
+        header = painter.header(
+            self._placed,
+            "live-table--header",
+            self._rows.sort_column,
+            reverse=self._rows.sort_reverse,
+            room=self._room,
+        )
+        header = self._window(header)
+        if self._placed.dropped or self.scroll_x < self.max_scroll_x:
+            # Takes the last two cells, whatever title is there.
+            more = painter.text("live-table--header", f" {self.glyphs.more}")
+            header = Strip.join([header.crop(0, header.cell_length - 2), more])
+        return header
 
     def _window(self, strip: Strip) -> Strip:
         """Cuts out of a whole row what sideways scrolling leaves on the screen."""
