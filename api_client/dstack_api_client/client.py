@@ -25,6 +25,7 @@ import msgspec
 
 from dstack_api_client import errors, wire
 from dstack_api_client.cleaning import clean_json, one_line
+from dstack_api_client.connection import trust
 from dstack_api_client.snapshot import ServerInfo
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class Client:
         #: The server's clock less this machine's; None until a server told its time.
         self.clock_offset: float | None = None
         if isinstance(verify, (str, Path)):
-            verify = _trusting(Path(verify))
+            verify = trust(Path(verify))
         self._sleep = sleep
         self._monotonic = monotonic
         self._rng = rng or random.Random()
@@ -146,6 +147,28 @@ class Client:
             f"the fleets of project {project}",
         )
         return await self._decode(body, wire.decode_fleet, f"the fleets of project {project}")
+
+    async def fleets_page(
+        self, project: str, *, limit: int, after: tuple[datetime, str] | None = None
+    ) -> list[wire.Fleet]:
+        """Some fleets of a project with their instances, newest first.
+
+        Args:
+            project: The project's name; one that can't be seen has no fleets here.
+            limit: Most fleets in the answer.
+            after: Time of creation and id of the fleet after which to begin.
+        """
+        query: dict[str, Any] = {
+            "project_name": project,
+            "only_active": True,
+            "include_imported": True,
+            "limit": limit,
+        }
+        if after is not None:
+            query |= {"prev_created_at": _time(after[0]), "prev_id": after[1]}
+        what = f"the fleets of project {project}"
+        body = await self._read("/api/fleets/list", query, what)
+        return await self._decode(body, wire.decode_fleet, what)
 
     async def fleet(
         self, project: str, *, fleet_id: str | None = None, name: str | None = None
@@ -226,6 +249,31 @@ class Client:
         ):
             yield runs
 
+    async def runs_page(
+        self,
+        project: str,
+        *,
+        limit: int,
+        only_active: bool = True,
+        jobs: bool = True,
+        after: tuple[datetime, str] | None = None,
+    ) -> list[wire.Run]:
+        """Some runs of a project with their jobs' latest submissions, newest first.
+
+        Args:
+            project: The project's name; one that can't be seen has no runs here.
+            limit: Most runs in the answer.
+            only_active: Whether runs that ended are left out.
+            jobs: Whether the runs come with their jobs.
+            after: Time of submission and id of the run after which to begin.
+        """
+        query = _runs_query(
+            project, only_active=only_active, jobs=jobs, submissions=1, page=limit, after=after
+        )
+        what = f"the runs of project {project}"
+        body = await self._read("/api/runs/list", query, what)
+        return await self._decode(body, _run_decoder(jobs), what)
+
     async def run(
         self, project: str, *, run_id: str | None = None, name: str | None = None
     ) -> wire.Run:
@@ -252,41 +300,21 @@ class Client:
             The run; None when it is not there any more.
         """
         before = str(UUID(int=max(UUID(run_id).int - 1, 0)))
-        query = _runs_query(
-            project,
-            only_active=False,
-            jobs=jobs,
-            submissions=1,
-            page=1,
-            after=(submitted_at, before),
+        found = await self.runs_page(
+            project, limit=1, only_active=False, jobs=jobs, after=(submitted_at, before)
         )
-        what = f"the run {run_id}"
-        body = await self._read("/api/runs/list", query, what)
-        found = await self._decode(body, _run_decoder(jobs), what)
         return found[0] if found and found[0].id == run_id else None
 
     async def events(
-        self,
-        *,
-        since: tuple[datetime, str | None] | None = None,
-        ascending: bool = True,
-        page: int = PAGE,
-        **filters: Sequence[str],
+        self, since: datetime, filters: Mapping[str, Sequence[str]]
     ) -> AsyncIterator[list[wire.Event]]:
-        """Events, page by page.
+        """Events after a moment, the oldest first, page by page.
 
         Args:
-            since: Time and id of the event after which to begin (with no id, after that time).
-            ascending: Whether the oldest come first.
-            page: Most events in one page.
-            **filters: The server's filters, such as `within_projects`, each a list of ids.
+            since: The moment, by the server's clock.
+            filters: The server's filters, such as `within_projects`, each a list of ids.
         """
-        query: dict[str, Any] = {"limit": page, "ascending": ascending}
-        query |= {name: list(values) for name, values in filters.items()}
-        if since is not None:
-            query["prev_recorded_at"] = _time(since[0])
-            if since[1] is not None:
-                query["prev_id"] = since[1]
+        query = {"limit": PAGE, "ascending": True, "prev_recorded_at": _time(since), **filters}
         async for events in self._pages(
             "/api/events/list",
             query,
@@ -295,6 +323,18 @@ class Client:
             "the events",
         ):
             yield events
+
+    async def newest_events(
+        self, filters: Mapping[str, Sequence[str]], *, limit: int = PAGE
+    ) -> list[wire.Event]:
+        """The newest events, the newest first.
+
+        Args:
+            filters: The server's filters, such as `target_jobs`, each a list of ids.
+            limit: Most events in the answer.
+        """
+        query = {"limit": limit, "ascending": False, **filters}
+        return await self._all("/api/events/list", query, wire.Event, "the events")
 
     async def job_metrics(
         self, project: str, run_name: str, *, replica_num: int = 0, job_num: int = 0, limit: int = 1
@@ -455,16 +495,6 @@ class Client:
         except (KeyError, ValueError):
             return
         self.clock_offset = (told - datetime.now(timezone.utc)).total_seconds()
-
-
-def _trusting(ca_file: Path) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=str(ca_file))
-    except (OSError, ssl.SSLError) as error:
-        raise errors.CertificateError(
-            f"The CA file {ca_file} could not be read: {error.strerror or error}.",
-            "Name a PEM file with the certificate of the authority that signed the server's.",
-        ) from error
 
 
 def _connection_error(url: str, error: Exception) -> errors.ApiError:

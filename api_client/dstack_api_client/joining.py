@@ -114,7 +114,7 @@ def _join_runs(
             else:
                 other_runs[run.id] = old.other_runs[run.id]
             continue
-        spec = wire.run_spec(run)
+        spec = run.read_spec
         joined = []
         for job, latest in shown_jobs(run):
             found = place(

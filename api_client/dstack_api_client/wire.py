@@ -220,25 +220,6 @@ class ServiceEndpoint(msgspec.Struct):
     model: ServiceModel | None = None
 
 
-class Run(msgspec.Struct):
-    """`Run` of the server; `jobs` is None where it was read without them."""
-
-    id: str
-    status: str
-    submitted_at: datetime
-    run_spec: msgspec.Raw
-    project_name: str = ""
-    user: str = ""
-    fleet: RunFleet | None = None
-    status_message: str | None = None
-    termination_reason: str | None = None
-    jobs: list[Job] | None = None
-    service: ServiceEndpoint | None = None
-    deployment_num: int | None = 0
-    error: str | None = None
-    deleted: bool | None = None
-
-
 class ReplicaGroup(msgspec.Struct):
     """A group of replicas in a configuration; `count` is the name before 0.21.3."""
 
@@ -266,6 +247,27 @@ class RunSpec(msgspec.Struct):
 
     run_name: str | None = None
     configuration: RunConfiguration = msgspec.field(default_factory=RunConfiguration)
+
+
+class Run(msgspec.Struct):
+    """`Run` of the server; `jobs` is None where it was read without them."""
+
+    id: str
+    status: str
+    submitted_at: datetime
+    run_spec: msgspec.Raw
+    project_name: str = ""
+    user: str = ""
+    fleet: RunFleet | None = None
+    status_message: str | None = None
+    termination_reason: str | None = None
+    jobs: list[Job] | None = None
+    service: ServiceEndpoint | None = None
+    deployment_num: int | None = 0
+    error: str | None = None
+    deleted: bool | None = None
+    read_spec: RunSpec = msgspec.field(default_factory=RunSpec)
+    """What is used of `run_spec`; not the server's."""
 
 
 class EventTarget(msgspec.Struct):
@@ -365,6 +367,7 @@ def decode_run(raw: bytes) -> Run:
     """Decodes one run; its spec no longer holds on to the whole answer."""
     run = _run.decode(clean_json(raw))
     run.run_spec = run.run_spec.copy()
+    run.read_spec = _run_spec.decode(run.run_spec)
     return run
 
 
@@ -380,8 +383,3 @@ def decode_fleet(raw: bytes) -> Fleet:
     fleet = _fleet.decode(clean_json(raw))
     fleet.spec = fleet.spec.copy()
     return fleet
-
-
-def run_spec(run: Run) -> RunSpec:
-    """Decodes what is used of a run's spec."""
-    return _run_spec.decode(run.run_spec)

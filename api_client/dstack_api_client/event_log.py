@@ -1,0 +1,131 @@
+"""The events of a project: where reading stopped, and what they say of runs and instances.
+
+An event may show up after newer ones, so each reading goes back a little and leaves out what it
+has seen.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from dstack_api_client import wire
+
+#: How late an event may show up.
+_OVERLAP = timedelta(seconds=15)
+#: How many events are kept, the newest.
+_KEPT = 1000
+
+
+@dataclass
+class Named:
+    """What events name, to be read again."""
+
+    fleets: set[str] = field(default_factory=set)
+    instances: set[str] = field(default_factory=set)
+    runs: set[str] = field(default_factory=set)
+    jobs: dict[str, str] = field(default_factory=dict)
+    """Names of jobs by the id of their submission."""
+
+    def add(self, other: Named) -> None:
+        """Takes what others named too."""
+        self.fleets |= other.fleets
+        self.instances |= other.instances
+        self.runs |= other.runs
+        self.jobs |= other.jobs
+
+
+class EventLog:
+    """The newest events of one project.
+
+    Attributes:
+        links: Instance by job submission, as events named both.
+        idle_since: When an instance became idle.
+    """
+
+    def __init__(self, project: str) -> None:
+        self._project = project
+        self._events: OrderedDict[str, wire.Event] = OrderedDict()
+        self._newest: datetime | None = None
+        self.links: dict[str, str] = {}
+        self.idle_since: dict[str, datetime] = {}
+        self._linked_at: dict[str, datetime] = {}
+
+    @property
+    def events(self) -> list[wire.Event]:
+        """The events that are kept, the oldest first."""
+        return sorted(self._events.values(), key=_in_time)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there never was an event."""
+        return self._newest is None
+
+    def since(self, server_time: datetime) -> datetime:
+        """The moment after which to ask for events.
+
+        Args:
+            server_time: The server's clock now.
+        """
+        early = server_time - _OVERLAP
+        return early if self._newest is None else min(self._newest, early)
+
+    def take(self, events: list[wire.Event]) -> Named:
+        """Takes events, in any order.
+
+        Args:
+            events: Events as the server gave them, maybe some that were taken before.
+
+        Returns:
+            What those that are new name.
+        """
+        named = Named()
+        for event in sorted(events, key=_in_time):
+            if event.id in self._events:
+                continue
+            self._events[event.id] = event
+            if self._newest is None or event.recorded_at > self._newest:
+                self._newest = event.recorded_at
+            self.learn(event)
+            for target in event.targets:
+                if target.project_name not in (None, self._project):
+                    continue
+                if target.type == "fleet":
+                    named.fleets.add(target.id)
+                elif target.type == "instance":
+                    named.instances.add(target.id)
+                elif target.type == "run":
+                    named.runs.add(target.id)
+                elif target.type == "job":
+                    named.jobs[target.id] = target.name
+        while len(self._events) > _KEPT:
+            self._events.popitem(last=False)
+        return named
+
+    def learn(self, event: wire.Event) -> None:
+        """Learns which instance a job runs on and since when an instance is idle."""
+        jobs = [target.id for target in event.targets if target.type == "job"]
+        instances = [target.id for target in event.targets if target.type == "instance"]
+        if len(instances) != 1:
+            return
+        for job in jobs:
+            linked_at = self._linked_at.get(job)
+            if linked_at is None or linked_at <= event.recorded_at:
+                self.links[job] = instances[0]
+                self._linked_at[job] = event.recorded_at
+        if event.message.startswith("Instance status changed") and "-> IDLE" in event.message:
+            since = self.idle_since.get(instances[0])
+            if since is None or since < event.recorded_at:
+                self.idle_since[instances[0]] = event.recorded_at
+
+    def forget_all_but(self, jobs: Collection[str], instances: Collection[str]) -> None:
+        """Keeps only what concerns jobs and instances that still are."""
+        self.links = {job: at for job, at in self.links.items() if job in jobs}
+        self._linked_at = {job: at for job, at in self._linked_at.items() if job in jobs}
+        self.idle_since = {key: at for key, at in self.idle_since.items() if key in instances}
+
+
+def _in_time(event: wire.Event) -> tuple[datetime, str]:
+    return (event.recorded_at, event.id)

@@ -1,0 +1,139 @@
+"""A pass over everything a project has, page by page, newest first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from dstack_api_client.client import Client
+from dstack_api_client.known import Known
+
+#: Server time that one page should take, in seconds.
+_PAGE_SECONDS = 0.05
+#: Items of the first pages, before it is known what one costs.
+_FIRST_FLEETS, _FIRST_RUNS = 5, 10
+_MOST = 100
+#: How many of the newest runs are looked at for those that ended, without their jobs.
+_RECENT = 50
+
+
+class PageSize:
+    """How many items to ask for, so that a page costs the server about the same each time."""
+
+    def __init__(self, first: int) -> None:
+        self.size = first
+
+    def learn(self, items: int, seconds: float) -> None:
+        """Takes what a page cost."""
+        if items and seconds > 0:
+            wanted = items * _PAGE_SECONDS / seconds
+            self.size = round(min(max((self.size + wanted) / 2, 1), _MOST))
+
+
+class Sizes:
+    """The page sizes that were found good, kept from pass to pass."""
+
+    def __init__(self) -> None:
+        self.fleets = PageSize(_FIRST_FLEETS)
+        self.runs = PageSize(_FIRST_RUNS)
+
+
+class Pass:
+    """Reads everything once, one page at each step.
+
+    Args:
+        client: The client to read with.
+        project: The project's name.
+        known: Where the answers go.
+        sizes: How large pages are.
+        monotonic: A clock for durations.
+
+    Attributes:
+        steps: How many steps were made.
+        seconds: What they took.
+        bytes: What they brought.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        project: str,
+        known: Known,
+        sizes: Sizes,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._project = project
+        self._known = known
+        self._sizes = sizes
+        self._monotonic = monotonic
+        self._fleets_before = set(known.fleets)
+        self._runs_before = set(known.runs)
+        self._after: tuple[datetime, str] | None = None
+        self._stages = [self._read_project, self._read_fleets, self._read_runs, self._read_recent]
+        known.touched.clear()
+        self.steps = 0
+        self.seconds = 0.0
+        self.bytes = 0
+
+    async def step(self) -> bool:
+        """Reads the next page; after the last one, forgets what is not there any more.
+
+        Returns:
+            Whether that was the last one.
+        """
+        bytes_before, start = self._client.meter.bytes, self._monotonic()
+        if await self._stages[0]():
+            self._stages.pop(0)
+            self._after = None
+        self.steps += 1
+        self.seconds += self._monotonic() - start
+        self.bytes += self._client.meter.bytes - bytes_before
+        if not self._stages:
+            self._forget_gone()
+        return not self._stages
+
+    async def _read_project(self) -> bool:
+        await self._client.project(self._project)
+        return True
+
+    async def _read_fleets(self) -> bool:
+        limit, start = self._sizes.fleets.size, self._client.meter.seconds
+        page = await self._client.fleets_page(self._project, limit=limit, after=self._after)
+        self._sizes.fleets.learn(len(page), self._client.meter.seconds - start)
+        for fleet in page:
+            self._known.put_fleet(fleet)
+        return self._was_last(((fleet.created_at, fleet.id) for fleet in page), limit)
+
+    async def _read_runs(self) -> bool:
+        limit, start = self._sizes.runs.size, self._client.meter.seconds
+        page = await self._client.runs_page(self._project, limit=limit, after=self._after)
+        self._sizes.runs.learn(len(page), self._client.meter.seconds - start)
+        for run in page:
+            self._known.put_run(run)
+        return self._was_last(((run.submitted_at, run.id) for run in page), limit)
+
+    async def _read_recent(self) -> bool:
+        for run in await self._client.runs_page(
+            self._project, limit=_RECENT, only_active=False, jobs=False
+        ):
+            self._known.put_run(run)
+        return True
+
+    def _was_last(self, keys: Iterable[tuple[datetime, str]], limit: int) -> bool:
+        """Whether the pages end here: not a full one, or one that does not lead further back."""
+        page = list(keys)
+        if len(page) < limit or (self._after is not None and page[-1][0] > self._after[0]):
+            return True
+        repeated = page[-1] == self._after
+        self._after = page[-1]
+        return repeated
+
+    def _forget_gone(self) -> None:
+        touched = self._known.touched
+        self._known.keep_only(
+            [key for key in self._known.fleets if key in touched or key not in self._fleets_before],
+            [key for key in self._known.runs if key in touched or key not in self._runs_before],
+        )
