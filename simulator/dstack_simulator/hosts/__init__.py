@@ -20,14 +20,20 @@ The public names and their signatures (all in one process and one event loop):
     container.job_name, container.job_id, container.run_name, container.running
     container.fail_health(failing=True)         # the inference worker answers 503
     await container.crash(exit_status=1)        # the job's process dies
+    container.set_rate(requests_per_second)     # the load; None: a slow wave of its own
     await container.restart_router()            # the smg process is killed and started anew
 
     gateway.name, gateway.address, gateway.ssh_port
     gateway.services                            # "project/run" -> registered service
-    gateway.set_rps(run_name, requests_per_second)
+    gateway.set_rps(run_name, requests_per_second, for_seconds=0)
+    await gateway.set_reachable(bool)
+
+The server connects to gateways at port 22 of their address; its `DSTACK_SSH_CLIENT` has to be a
+program that adds `-p PORT` for the addresses of `pool.gateways`.
 """
 
 from dstack_simulator.hosts.container import Container
+from dstack_simulator.hosts.gateway import EmulatedGateway
 from dstack_simulator.hosts.host import Host
 from dstack_simulator.hosts.network import NoAddressError
 from dstack_simulator.hosts.pool import HostPool
@@ -35,6 +41,7 @@ from dstack_simulator.hosts.specs import GpuSpec, HostKind, HostSpec, Timings
 
 __all__ = [
     "Container",
+    "EmulatedGateway",
     "GpuSpec",
     "Host",
     "HostKind",

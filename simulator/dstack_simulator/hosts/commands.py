@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,17 @@ class CommandResult:
 
 
 class Machine(Protocol):
-    """What commands can act on."""
-
-    architecture: str
+    """A machine with files."""
 
     @property
     def files(self) -> Path:
         """The folder that stands for `/`."""
+
+
+class ShimMachine(Machine, Protocol):
+    """A machine that a shim can be installed on."""
+
+    architecture: str
 
     def authorize(self, public_key: str) -> None:
         """Lets a key log in."""
@@ -46,17 +50,18 @@ class Machine(Protocol):
         """The answer of the shim's health check; none before it has started."""
 
 
-Action = Callable[[Machine, "re.Match[str]"], CommandResult]
+AnyMachine = TypeVar("AnyMachine", bound=Machine)
+Action = Callable[[AnyMachine, "re.Match[str]"], CommandResult]
 
 
-class CommandTable:
+class CommandTable(Generic[AnyMachine]):
     """Patterns and their actions, in the order in which they are tried."""
 
-    def __init__(self, entries: Iterable[tuple[str, Action]]) -> None:
+    def __init__(self, entries: Iterable[tuple[str, Action[AnyMachine]]]) -> None:
         self._entries = [(re.compile(pattern, re.DOTALL), action) for pattern, action in entries]
         self.unknown: list[str] = []
 
-    def run(self, machine: Machine, command: str) -> CommandResult:
+    def run(self, machine: AnyMachine, command: str) -> CommandResult:
         """Runs a command line on a machine."""
         for pattern, action in self._entries:
             match = pattern.match(command)
@@ -80,11 +85,11 @@ def succeed(machine: Machine, match: re.Match[str]) -> CommandResult:
     return CommandResult()
 
 
-def _architecture(machine: Machine, match: re.Match[str]) -> CommandResult:
+def _architecture(machine: ShimMachine, match: re.Match[str]) -> CommandResult:
     return CommandResult(stdout=f"{machine.architecture}\n")
 
 
-def _authorize(machine: Machine, match: re.Match[str]) -> CommandResult:
+def _authorize(machine: ShimMachine, match: re.Match[str]) -> CommandResult:
     for line in match["keys"].splitlines():
         _blob, _tab, entry = line.partition("\t")
         if entry:
@@ -102,7 +107,7 @@ def _move(machine: Machine, match: re.Match[str]) -> CommandResult:
     return CommandResult()
 
 
-def _install_service(machine: Machine, match: re.Match[str]) -> CommandResult:
+def _install_service(machine: ShimMachine, match: re.Match[str]) -> CommandResult:
     moved = _move(machine, match)
     if moved.exit_status == 0:
         machine.start_shim()
@@ -117,7 +122,7 @@ def _remove_if_there(machine: Machine, match: re.Match[str]) -> CommandResult:
     return CommandResult()
 
 
-def _host_info(machine: Machine, match: re.Match[str]) -> CommandResult:
+def _host_info(machine: ShimMachine, match: re.Match[str]) -> CommandResult:
     text = machine.host_info()
     if text is None:
         message = f"cat: {match['path']}: No such file or directory\n"
@@ -125,17 +130,17 @@ def _host_info(machine: Machine, match: re.Match[str]) -> CommandResult:
     return CommandResult(stdout=text)
 
 
-def _shim_health(machine: Machine, match: re.Match[str]) -> CommandResult:
+def _shim_health(machine: ShimMachine, match: re.Match[str]) -> CommandResult:
     text = machine.shim_health()
     return CommandResult(exit_status=7) if text is None else CommandResult(stdout=text)
 
 
-def _shim_status(machine: Machine, match: re.Match[str]) -> CommandResult:
+def _shim_status(machine: ShimMachine, match: re.Match[str]) -> CommandResult:
     state = "inactive (dead)" if machine.shim_health() is None else "active (running)"
     return CommandResult(stdout=f"● dstack-shim.service - dstack-shim\n     Active: {state}\n")
 
 
-def host_commands() -> CommandTable:
+def host_commands() -> CommandTable[ShimMachine]:
     """The commands with which a server takes a host into an SSH fleet."""
     return CommandTable(
         [
@@ -173,7 +178,7 @@ def _remove(machine: Machine, match: re.Match[str]) -> CommandResult:
     return CommandResult()
 
 
-def gateway_commands() -> CommandTable:
+def gateway_commands() -> CommandTable[Machine]:
     """The commands that a server runs on a gateway."""
     return CommandTable(
         [

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncssh
 
 from dstack_simulator.hosts.channels import ProtocolFactory
-from dstack_simulator.hosts.commands import CommandResult, CommandTable, host_commands
+from dstack_simulator.hosts.commands import CommandResult, host_commands
 from dstack_simulator.hosts.container import RUNNER_PORT, SSH_PORT, Container, TaskRequest
 from dstack_simulator.hosts.network import AddressBlock, Network
 from dstack_simulator.hosts.shim import SHIM_PORT, HealthLevel, Shim
@@ -42,7 +42,7 @@ class Host:
         self.spec = spec
         self.folder = folder
         self.network = Network(addresses.host_address())
-        self.commands: CommandTable = host_commands()
+        self.commands = host_commands()
         self._addresses = addresses
         self._options = options
         self._timings = timings

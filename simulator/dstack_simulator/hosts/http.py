@@ -13,11 +13,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 Owner = TypeVar("Owner")
 Handler = Callable[[Owner, web.BaseRequest, Mapping[str, str]], Awaitable[web.StreamResponse]]
 
 _logger = logging.getLogger("dstack_simulator.http")
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    # A server probes workers for gRPC on the same port: what is no HTTP/1.1 is answered 400.
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
+
+
+_logger.addFilter(_is_worth_a_line)
 
 
 class Routes(Generic[Owner]):

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from dstack_simulator.hosts.channels import ProtocolFactory, relay_to_address
 from dstack_simulator.hosts.container import Container
+from dstack_simulator.hosts.gateway import EmulatedGateway
 from dstack_simulator.hosts.host import Host
 from dstack_simulator.hosts.network import AddressBlock
 from dstack_simulator.hosts.specs import HostSpec, Timings
@@ -43,11 +44,17 @@ class HostPool:
         self._addresses = AddressBlock()
         self._options = server_options(make_host_key(folder))
         self._hosts: dict[str, Host] = {}
+        self._gateways: dict[str, EmulatedGateway] = {}
 
     @property
     def hosts(self) -> Mapping[str, Host]:
         """The hosts, by name."""
         return MappingProxyType(self._hosts)
+
+    @property
+    def gateways(self) -> Mapping[str, EmulatedGateway]:
+        """The gateways, by name."""
+        return MappingProxyType(self._gateways)
 
     async def add(self, spec: HostSpec, *, authorized_keys: Sequence[str] = ()) -> Host:
         """Starts a host on an address of its own.
@@ -59,8 +66,7 @@ class HostPool:
         Raises:
             ValueError: There is a host of this name.
         """
-        if spec.name in self._hosts:
-            raise ValueError(f"There is a host named {spec.name} already. Choose another name.")
+        self._check_name(spec.name)
         host = Host(
             spec,
             addresses=self._addresses,
@@ -75,13 +81,39 @@ class HostPool:
         await host.open()
         return host
 
+    async def add_gateway(
+        self, spec: HostSpec, *, authorized_keys: Sequence[str] = ()
+    ) -> EmulatedGateway:
+        """Starts a gateway on an address of its own.
+
+        Raises:
+            ValueError: There is a host or gateway of this name.
+        """
+        self._check_name(spec.name)
+        gateway = EmulatedGateway(
+            spec,
+            address=self._addresses.host_address(),
+            folder=self._folder / spec.name,
+            authorized_keys=[*self._login_keys, *authorized_keys],
+            options=self._options,
+            set_rate=self._set_rate,
+            is_up=self._is_up,
+        )
+        self._gateways[spec.name] = gateway
+        await gateway.open()
+        return gateway
+
     async def remove(self, name: str) -> None:
-        """Ends a host and what runs on it.
+        """Ends a host or gateway and what runs on it.
 
         Raises:
             KeyError: There is no such host.
         """
-        await self._hosts.pop(name).close()
+        gateway = self._gateways.pop(name, None)
+        if gateway is not None:
+            await gateway.close()
+        else:
+            await self._hosts.pop(name).close()
 
     def containers(self, text: str | None = None) -> list[Container]:
         """The containers of all hosts; with a text, those whose job id, job name or run it is."""
@@ -94,9 +126,10 @@ class HostPool:
 
     async def close(self) -> None:
         """Ends all hosts."""
-        hosts = list(self._hosts.values())
+        machines: list[Host | EmulatedGateway] = [*self._hosts.values(), *self._gateways.values()]
         self._hosts.clear()
-        await asyncio.gather(*(host.close() for host in hosts))
+        self._gateways.clear()
+        await asyncio.gather(*(machine.close() for machine in machines))
         self._addresses.release()
 
     async def _connect(self, address: str, port: int) -> ProtocolFactory:
@@ -104,3 +137,19 @@ class HostPool:
             if (host.address, host.ssh_port) == (address, port):
                 return await relay_to_address(address, port)
         raise ConnectionRefusedError(f"there is no host {address}:{port}")
+
+    def _check_name(self, name: str) -> None:
+        if name in self._hosts or name in self._gateways:
+            raise ValueError(f"There is a host named {name} already. Choose another name.")
+
+    def _set_rate(self, job_id: str, requests_per_second: float | None) -> None:
+        for container in self.containers(job_id):
+            container.set_rate(requests_per_second)
+
+    def _is_up(self, job_id: str) -> bool:
+        return any(
+            container.running and host.reachable
+            for host in self._hosts.values()
+            for container in host.containers.values()
+            if container.job_id == job_id
+        )

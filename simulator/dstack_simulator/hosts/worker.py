@@ -11,6 +11,7 @@ import uuid
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any, Literal
 
 from aiohttp import web
@@ -24,21 +25,25 @@ Runtime = Literal["sglang", "vllm"]
 
 _BOOTSTRAP_PORT = 8998
 _CONTEXT_LENGTH = 32768
+_CACHE_TOKENS = 412880
+_MAX_RUNNING = 256
+_REQUEST_SECONDS = 1.8
+_TOKENS_PER_REQUEST = 182
 _TOKEN_SECONDS = 0.004
 _PREFILL_SECONDS = 0.02
 _VERSIONS: Mapping[str, str] = {"sglang": "0.5.6", "vllm": "0.11.2"}
 _ANSWERS = (
     (
-        "This answer comes from an emulated worker. The path that led here is real: the proxy, the "
-        "tunnel, the router if there is one, and the registration of this replica."
+        "This answer comes from an emulated worker. The path that led here is real: the proxy, "
+        "the tunnel, the router if there is one, and the registration of this replica."
     ),
     (
-        "No model was loaded to write this. The request reached a replica of the service through the "
-        "same machinery that a request in production takes."
+        "No model was loaded to write this. The request reached a replica of the service through "
+        "the same machinery that a request in production takes."
     ),
     (
-        "The worker that wrote this has no GPU and no weights, only this sentence and a few others. "
-        "Everything between it and you works as it always does."
+        "The worker that wrote this has no GPU and no weights, only this sentence and a few "
+        "others. Everything between it and you works as it always does."
     ),
 )
 
@@ -125,7 +130,7 @@ class Worker:
         name = self.options.runtime
         self._log.write(
             f"[{name}] Load weight end. dtype=torch.bfloat16\n"
-            f"[{name}] KV cache allocated. max_total_num_tokens=412880\n"
+            f"[{name}] KV cache allocated. max_total_num_tokens={_CACHE_TOKENS}\n"
             f"[{name}] Capture cuda graph end.\n"
             f"[{name}] Uvicorn running on http://0.0.0.0:{self.port}\n"
             f"[{name}] The server is fired up and ready to roll!\n"
@@ -139,11 +144,11 @@ class Worker:
             return
         self._reported = now
         phase = "Prefill" if self.options.role == "prefill" else "Decode"
-        level = self._load.level()
+        running = max(1, round(rate * _REQUEST_SECONDS))
         self._log.write(
-            f"[{self.options.runtime}] {phase} batch. #running-req: {max(1, round(rate * 1.8))}, "
-            f"token usage: {0.05 + 0.8 * level:.2f}, "
-            f"gen throughput (token/s): {rate * 182:.2f}, #queue-req: {int(max(0, rate - 12))}"
+            f"[{self.options.runtime}] {phase} batch. #running-req: {running}, "
+            f"token usage: {0.05 + 0.8 * self._load.level():.2f}, "
+            f"gen throughput (token/s): {rate * _TOKENS_PER_REQUEST:.2f}, #queue-req: 0"
         )
 
     def count(self, request: web.BaseRequest, status: int) -> None:
@@ -192,6 +197,7 @@ async def _server_info(
     options = worker.options
     if options.runtime != "sglang":
         return web.json_response({"detail": "Not Found"}, status=404)
+    throughput = worker._load.requests_per_second() * _TOKENS_PER_REQUEST
     info: dict[str, Any] = {
         "status": "ready",
         "version": _VERSIONS["sglang"],
@@ -201,11 +207,13 @@ async def _server_info(
         "tp_size": options.tensor_parallel,
         "dp_size": 1,
         "context_length": _CONTEXT_LENGTH,
-        "max_total_num_tokens": 412880,
+        "max_total_num_tokens": _CACHE_TOKENS,
         "max_req_input_len": _CONTEXT_LENGTH - 6,
         "disaggregation_mode": "null" if options.role == "regular" else options.role,
         "disaggregation_bootstrap_port": options.bootstrap_port,
-        "internal_states": [{"last_gen_throughput": worker._load.requests_per_second() * 182}],
+        "internal_states": [
+            {"last_gen_throughput": worker._load.requests_per_second() * _TOKENS_PER_REQUEST}
+        ],
     }
     return web.json_response(info)
 
@@ -235,12 +243,32 @@ async def _version(
 async def _get_load(
     worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
 ) -> web.StreamResponse:
-    running = round(worker._load.requests_per_second() * 1.8)
-    tokens = round(worker._load.level() * 412880)
-    loads = [{"dp_rank": 0, "num_reqs": running, "num_waiting_reqs": 0, "num_tokens": tokens}]
+    rate, level = worker._load.requests_per_second(), worker._load.level()
+    running, tokens = round(rate * _REQUEST_SECONDS), round(level * _CACHE_TOKENS)
     if request.path == "/get_load":
-        return web.json_response(loads)
-    return web.json_response({"loads": loads, "dp_rank_count": 1})
+        old = {"dp_rank": 0, "num_reqs": running, "num_waiting_reqs": 0, "num_tokens": tokens}
+        return web.json_response([old])
+    load = {
+        "dp_rank": 0,
+        "num_running_reqs": running,
+        "num_waiting_reqs": 0,
+        "num_total_reqs": running,
+        "num_used_tokens": tokens,
+        "max_total_num_tokens": _CACHE_TOKENS,
+        "token_usage": round(level, 4),
+        "gen_throughput": round(rate * _TOKENS_PER_REQUEST, 2),
+        "cache_hit_rate": 0.0,
+        "utilization": round(level, 4),
+        "max_running_requests": _MAX_RUNNING,
+    }
+    return web.json_response(
+        {
+            "timestamp": datetime.now(timezone.utc).isoformat(),
+            "version": _VERSIONS["sglang"],
+            "dp_rank_count": 1,
+            "loads": [load],
+        }
+    )
 
 
 @_routes.on("GET", "/metrics")
@@ -248,7 +276,7 @@ async def _metrics(
     worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
 ) -> web.StreamResponse:
     prefix, label = worker.options.runtime, f'{{model_name="{worker.options.model}"}}'
-    running = round(worker._load.requests_per_second() * 1.8)
+    running = round(worker._load.requests_per_second() * _REQUEST_SECONDS)
     return web.Response(
         text=(
             f"# TYPE {prefix}:num_running_reqs gauge\n"

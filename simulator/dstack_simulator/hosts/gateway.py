@@ -1,0 +1,423 @@
+"""An emulated gateway: the registry and the statistics that dstack's server uses through a tunnel.
+
+Requests do not pass through it. How many a service gets is set by a call, the statistics follow,
+and dstack's own autoscaler does the rest. The replicas' load follows as well.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import asyncssh
+from aiohttp import web
+
+from dstack_simulator.hosts.channels import ProtocolFactory
+from dstack_simulator.hosts.commands import CommandResult, gateway_commands
+from dstack_simulator.hosts.http import Routes, read_json
+from dstack_simulator.hosts.network import Network
+from dstack_simulator.hosts.specs import HostSpec
+from dstack_simulator.hosts.sshd import AuthorizedKeys, SshListener
+
+_PROXY_PORT = 8000
+_WINDOWS = (30, 60, 300)
+_REQUEST_SECONDS = 0.35
+
+SetRate = Callable[[str, "float | None"], None]
+IsUp = Callable[[str], bool]
+
+
+class Traffic:
+    """The requests of one service over time, from the rates that were set."""
+
+    def __init__(self) -> None:
+        self._rates: list[tuple[float, float]] = []
+
+    @property
+    def rate(self) -> float:
+        """Requests per second now."""
+        return self._rates[-1][1] if self._rates else 0.0
+
+    def set(self, requests_per_second: float, *, since: float = 0.0) -> None:
+        """Sets the rate, from some seconds ago or from now on."""
+        now = time.monotonic() - since
+        while self._rates and self._rates[-1][0] >= now:
+            self._rates.pop()
+        self._rates.append((now, requests_per_second))
+        # What is older than the longest window matters no more, but for the last rate before it.
+        oldest = now - max(_WINDOWS)
+        while len(self._rates) > 1 and self._rates[1][0] < oldest:
+            self._rates.pop(0)
+
+    def requests(self, window: float) -> int:
+        """The number of requests in the last `window` seconds."""
+        now = time.monotonic()
+        begin, total = now - window, 0.0
+        ends = [start for start, _ in self._rates[1:]] + [now]
+        for (start, rate), end in zip(self._rates, ends, strict=True):
+            total += rate * max(0.0, end - max(start, begin))
+        return math.floor(total + 0.5)
+
+
+@dataclass
+class GatewayService:
+    """A service as the server registered it."""
+
+    id: str | None
+    project: str
+    run_name: str
+    domain: str
+    https: bool
+    auth: bool
+    replicas: set[str] = field(default_factory=set)
+    """Ids of the registered replicas' jobs."""
+    traffic: Traffic = field(default_factory=Traffic)
+
+    def stats(self) -> dict[str, dict[str, float]]:
+        """Requests and their mean time, by window in seconds."""
+        result = {}
+        for window in _WINDOWS:
+            requests = self.traffic.requests(window)
+            result[str(window)] = {
+                "requests": requests,
+                "request_time": _REQUEST_SECONDS if requests else 0.0,
+            }
+        return result
+
+
+class EmulatedGateway:
+    """A gateway that a dstack server connects to, configures and registers services with."""
+
+    def __init__(
+        self,
+        spec: HostSpec,
+        *,
+        address: str,
+        folder: Path,
+        authorized_keys: Iterable[str],
+        options: asyncssh.SSHServerConnectionOptions,
+        set_rate: SetRate,
+        is_up: IsUp,
+    ) -> None:
+        self.spec = spec
+        self.commands = gateway_commands()
+        self.config: dict[str, Any] = {}
+        self.entrypoints: set[str] = set()
+        self._folder = folder
+        self._services: dict[str, GatewayService] = {}
+        self._set_rate = set_rate
+        self._is_up = is_up
+        self._keys = AuthorizedKeys(authorized_keys)
+        self._network = Network(address)
+        self._listener = SshListener(self, address, options)
+
+    @property
+    def name(self) -> str:
+        """The name in the pool."""
+        return self.spec.name
+
+    @property
+    def address(self) -> str:
+        """The loopback address, which is its own."""
+        return self._network.address
+
+    @property
+    def ssh_port(self) -> int:
+        """The port of its sshd. The server asks for port 22, so its `ssh` has to be told."""
+        return self._listener.port
+
+    @property
+    def reachable(self) -> bool:
+        """Whether it is on the network."""
+        return self._listener.listening
+
+    @property
+    def services(self) -> Mapping[str, GatewayService]:
+        """The registered services, by `project/run`."""
+        return MappingProxyType(self._services)
+
+    def set_rps(
+        self, run_name: str, requests_per_second: float, *, for_seconds: float = 0.0
+    ) -> None:
+        """Sets how many requests a service gets.
+
+        Args:
+            run_name: The service's run name, or `project/run` where two projects have it.
+            requests_per_second: The rate.
+            for_seconds: For how long it has been so. The statistics are sums over 30, 60 and 300
+                seconds, so a rate that begins now takes that long to show in full.
+
+        Raises:
+            LookupError: The service is not registered here.
+            ValueError: The rate is negative.
+        """
+        if requests_per_second < 0:
+            raise ValueError("A rate cannot be negative. Give 0 or more requests per second.")
+        found = [
+            service
+            for key, service in self._services.items()
+            if run_name in (key, service.run_name)
+        ]
+        if not found:
+            raise LookupError(
+                f"Service {run_name} is not registered with gateway {self.name}. "
+                "Wait until it runs, or name another."
+            )
+        for service in found:
+            service.traffic.set(requests_per_second, since=for_seconds)
+            self.spread(service)
+
+    def spread(self, service: GatewayService) -> None:
+        """Gives each replica its part of the load."""
+        for replica in service.replicas:
+            self._set_rate(replica, service.traffic.rate / len(service.replicas))
+
+    async def open(self) -> None:
+        """Puts the gateway on the network."""
+        self._network.open_in_process(_PROXY_PORT, _routes.serve(self))
+        await self._listener.open()
+
+    async def close(self) -> None:
+        """Takes the gateway off the network."""
+        await self._listener.cut()
+        await self._network.close()
+
+    async def set_reachable(self, reachable: bool) -> None:
+        """Cuts the gateway off, connections that are open included, or connects it again."""
+        if reachable:
+            await self._listener.open()
+        else:
+            await self._listener.cut()
+
+    # The registry.
+
+    def register(self, project: str, body: Mapping[str, Any]) -> None:
+        """Takes a service.
+
+        Raises:
+            RegistryError: There is one of this name or domain.
+        """
+        run_name, domain = body["run_name"].lower(), body["domain"].lower()
+        key = f"{project}/{run_name}"
+        if key in self._services:
+            raise RegistryError(f"Service {key} is already registered")
+        if any(service.domain == domain for service in self._services.values()):
+            raise RegistryError(f"Domain name {domain!r} is already taken by another service")
+        self._services[key] = GatewayService(
+            id=body.get("id"),
+            project=project,
+            run_name=run_name,
+            domain=domain,
+            https=body["https"],
+            auth=body["auth"],
+        )
+
+    def find(self, project: str, run_name: str) -> GatewayService:
+        """A registered service.
+
+        Raises:
+            RegistryError: It is not registered.
+        """
+        try:
+            return self._services[f"{project}/{run_name}".lower()]
+        except KeyError:
+            raise RegistryError(f"Service {project}/{run_name} is not registered") from None
+
+    def unregister(self, project: str, run_name: str) -> None:
+        """Forgets a service.
+
+        Raises:
+            RegistryError: It is not registered.
+        """
+        service = self.find(project, run_name)
+        for replica in service.replicas:
+            self._set_rate(replica, None)
+        del self._services[f"{service.project}/{service.run_name}"]
+
+    def register_replica(self, service: GatewayService, job_id: str) -> None:
+        """Takes a replica of a service, if it can be reached.
+
+        Raises:
+            RegistryError: It is there already, or it does not answer.
+        """
+        replica = str(uuid.UUID(job_id))
+        if replica in service.replicas:
+            raise RegistryError(f"Replica {job_id} already exists in service {service.run_name}")
+        if not self._is_up(replica):
+            raise RegistryError(f"Cannot register replica {job_id}: it cannot be connected to")
+        service.replicas.add(replica)
+        self.spread(service)
+
+    def unregister_replica(self, service: GatewayService, job_id: str) -> None:
+        """Forgets a replica of a service.
+
+        Raises:
+            RegistryError: It is not registered.
+        """
+        replica = str(uuid.UUID(job_id))
+        if replica not in service.replicas:
+            raise RegistryError(f"Replica {job_id} does not exist in service {service.run_name}")
+        service.replicas.remove(replica)
+        self._set_rate(replica, None)
+        self.spread(service)
+
+    # What commands and sshd ask.
+
+    @property
+    def files(self) -> Path:
+        """The folder that stands for `/`."""
+        return self._folder
+
+    def accepts(self, key: asyncssh.SSHKey) -> bool:
+        """Whether a key may log in."""
+        return key in self._keys
+
+    async def connect(self, port: int) -> ProtocolFactory:
+        """What serves a port."""
+        return await self._network.connect(port)
+
+    async def connect_elsewhere(self, host: str, port: int) -> ProtocolFactory:
+        """A gateway is no jump host."""
+        raise ConnectionRefusedError(f"{host}:{port} cannot be reached from a gateway")
+
+    def run(self, command: str) -> CommandResult:
+        """Runs a command line."""
+        return self.commands.run(self, command)
+
+    def connection_opened(self) -> None:
+        """Logins to gateways are not counted."""
+
+    def connection_closed(self) -> None:
+        """Logins to gateways are not counted."""
+
+
+class RegistryError(RuntimeError):
+    """What the gateway answers with status 400."""
+
+
+_routes: Routes[EmulatedGateway] = Routes()
+_OK = {"status": "ok"}
+_SERVICE = "/api/registry/{project}/services/{run}"
+
+
+def _answer(action: Callable[[], None]) -> web.Response:
+    try:
+        action()
+    except RegistryError as error:
+        return web.json_response({"detail": str(error)}, status=400)
+    return web.json_response(_OK)
+
+
+@_routes.on("GET", "/")
+async def _info(
+    gateway: EmulatedGateway, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    return web.json_response({"service": "dstack-gateway"})
+
+
+@_routes.on("POST", "/api/config")
+async def _config(
+    gateway: EmulatedGateway, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    gateway.config = await read_json(request)
+    return web.json_response(_OK)
+
+
+@_routes.on("GET", "/api/services/list")
+async def _list_services(
+    gateway: EmulatedGateway, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    services = [
+        {
+            "id": service.id,
+            "project_name": service.project,
+            "run_name": service.run_name,
+            "replicas": [{"id": uuid.UUID(job_id).hex} for job_id in sorted(service.replicas)],
+        }
+        for service in gateway.services.values()
+    ]
+    return web.json_response({"services": services})
+
+
+@_routes.on("GET", "/api/stats/collect")
+async def _stats(
+    gateway: EmulatedGateway, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    return web.json_response(
+        [
+            {
+                "project_name": service.project,
+                "run_name": service.run_name,
+                "stats": service.stats(),
+            }
+            for service in gateway.services.values()
+        ]
+    )
+
+
+@_routes.on("POST", "/api/registry/{project}/entrypoints/register")
+async def _register_entrypoint(
+    gateway: EmulatedGateway, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    body = await read_json(request)
+    gateway.entrypoints.add(str(body["domain"]).lower())
+    return web.json_response(_OK)
+
+
+@_routes.on("POST", "/api/registry/{project}/services/register")
+async def _register_service(
+    gateway: EmulatedGateway, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    body = await read_json(request)
+    return _answer(lambda: gateway.register(match["project"].lower(), body))
+
+
+@_routes.on("POST", _SERVICE + "/unregister")
+async def _unregister_service(
+    gateway: EmulatedGateway, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    return _answer(lambda: gateway.unregister(match["project"], match["run"]))
+
+
+@_routes.on("POST", _SERVICE + "/set_id")
+async def _set_id(
+    gateway: EmulatedGateway, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    body = await read_json(request)
+
+    def set_id() -> None:
+        service = gateway.find(match["project"], match["run"])
+        if service.id is not None:
+            raise RegistryError(f"Service {service.run_name} already has an ID")
+        service.id = str(body["id"])
+
+    return _answer(set_id)
+
+
+@_routes.on("POST", _SERVICE + "/replicas/register")
+async def _register_replica(
+    gateway: EmulatedGateway, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    body = await read_json(request)
+    return _answer(
+        lambda: gateway.register_replica(
+            gateway.find(match["project"], match["run"]), str(body["job_id"])
+        )
+    )
+
+
+@_routes.on("POST", _SERVICE + "/replicas/{job}/unregister")
+async def _unregister_replica(
+    gateway: EmulatedGateway, request: web.BaseRequest, match: Mapping[str, str]
+) -> web.StreamResponse:
+    return _answer(
+        lambda: gateway.unregister_replica(
+            gateway.find(match["project"], match["run"]), match["job"]
+        )
+    )
