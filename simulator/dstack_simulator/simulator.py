@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import copy
 import importlib.util
 import json
 import os
@@ -258,6 +259,32 @@ class Simulator:
     async def delete_fleet(self, name: str) -> None:
         """Deletes a fleet."""
         await self.api("fleets/delete", {"names": [name]})
+
+    async def touch_run(self, name: str, **changes: Any) -> dict[str, Any]:
+        """Updates a run in place, as another client would, with the event that this emits.
+
+        Args:
+            name: The run.
+            changes: Fields of its configuration; another priority if there are none.
+
+        Returns:
+            The run as it is then.
+        """
+        run = await self.run(name)
+        spec = copy.deepcopy(run["run_spec"])
+        configuration = spec["configuration"]
+        configuration.update(changes or {"priority": (configuration["priority"] or 0) % 100 + 1})
+        plan = await self.api("runs/get_plan", {"run_spec": spec})
+        if plan["action"] != "update":
+            raise SimulatorError(f"The run {name} can't be changed like this in place.")
+        touched: dict[str, Any] = await self.api(
+            "runs/apply",
+            {
+                "plan": {"run_spec": spec, "current_resource": plan["current_resource"]},
+                "force": False,
+            },
+        )
+        return touched
 
     async def run(self, name: str) -> dict[str, Any]:
         """A run as the server shows it."""

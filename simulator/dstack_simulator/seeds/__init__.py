@@ -1,0 +1,1 @@
+"""Data sets written straight into the database of a server that has not started yet."""
