@@ -211,9 +211,7 @@ async def _server_info(
         "max_req_input_len": _CONTEXT_LENGTH - 6,
         "disaggregation_mode": "null" if options.role == "regular" else options.role,
         "disaggregation_bootstrap_port": options.bootstrap_port,
-        "internal_states": [
-            {"last_gen_throughput": worker._load.requests_per_second() * _TOKENS_PER_REQUEST}
-        ],
+        "internal_states": [{"last_gen_throughput": throughput}],
     }
     return web.json_response(info)
 
