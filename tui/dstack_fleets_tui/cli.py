@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from dstack_api_client.connection import ConfigError, Connection
-
     from dstack_fleets_tui.settings import Settings
 
 DONE = 0
@@ -110,6 +109,10 @@ def _parser() -> argparse.ArgumentParser:
     get.add_argument(
         "-o", "--output", choices=("table", "json", "yaml"), default="table", help="the form"
     )
+    get.add_argument("-a", "--all", action="store_true", help="services that have ended, too")
+    get.add_argument(
+        "--ascii", action="store_true", default=argparse.SUPPRESS, help="tables in plain ASCII"
+    )
     get.set_defaults(run=_get)
 
     demo = commands.add_parser(
@@ -157,17 +160,15 @@ def _get(args: argparse.Namespace) -> int:
         return _fail(connection.message, connection.hint, NO_CONNECTION)
     for warning in connection.warnings:
         _say(warning)
-    from dstack_api_client import errors
-
-    from dstack_fleets_tui.headless.get import get
+    from dstack_fleets_tui.headless.get import UnavailableError, get
+    from dstack_fleets_tui.headless.select import NoSuchNameError
 
     try:
-        get(connection, args.kind, args.name, args.output)
-    except errors.ApiError as error:
-        away = (errors.CannotConnect, errors.Busy)
-        shut = (errors.Unauthorised, errors.Forbidden, errors.NotFound, ConfigError)
-        code = NO_CONNECTION if isinstance(error, (*away, *shut)) else FAILED
-        return _fail(error.message, error.hint, code)
+        get(connection, args.kind, args.name, args.output, ended=args.all, plain=settings.ascii)
+    except UnavailableError as error:
+        return _fail(error.message, error.hint, NO_CONNECTION)
+    except NoSuchNameError as error:
+        return _fail(error.message, error.hint, FAILED)
     return DONE
 
 
@@ -183,7 +184,9 @@ def _demo(args: argparse.Namespace) -> int:
         simulator = [sys.executable, "-m", "dstack_simulator", "--scenario", args.scenario]
         _become([*simulator, "--", *dashboard])
     return _fail(
-        "The demo is not installed.", f"Install it with: pipx install '{PROGRAM}[demo]'", FAILED
+        "The demo is not installed.",
+        f"Install {PROGRAM} with its extra `demo`; in a checkout: pipx install --force '.[demo]'",
+        FAILED,
     )
 
 
@@ -218,7 +221,6 @@ def _connection(args: argparse.Namespace, settings: Settings) -> Connection | Co
 
 def _debug_settings(connection: Connection | ConfigError, settings: Settings) -> int:
     from dstack_api_client.connection import ConfigError
-
     from dstack_fleets_tui.headless.table import Column, render
     from dstack_fleets_tui.settings import settings_path
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from dstack_api_client.cleaning import one_line
 from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from dstack_api_client.cleaning import one_line
 
 #: What the name of every variable begins with.
 ENVIRONMENT = "DSTACK_FLEETS_TUI_"

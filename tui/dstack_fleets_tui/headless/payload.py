@@ -6,7 +6,6 @@ when that can't be kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any, Literal, TypeAlias
 
@@ -18,15 +17,7 @@ Kind: TypeAlias = Literal["fleets", "instances", "services", "replicas"]
 Item: TypeAlias = dict[str, Any]
 
 #: The keys of a fleet's `instances.by_state`; each is always there.
-INSTANCE_STATES = (
-    "pending",
-    "provisioning",
-    "idle",
-    "busy",
-    "unreachable",
-    "terminating",
-    "terminated",
-)
+INSTANCE_STATES = ("pending", "provisioning", "idle", "busy", "unreachable", "terminating")
 
 
 def envelope(snapshot: Snapshot, kind: Kind, items: list[Item]) -> dict[str, Any]:
@@ -202,16 +193,6 @@ def replica(replica: Replica, snapshot: Snapshot) -> Item:
         "termination_reason": replica.termination_reason,
         "exit_status": replica.exit_status,
     }
-
-
-def replicas_of(services: Iterable[Service], snapshot: Snapshot) -> list[Replica]:
-    """The replicas of services, in the order of services and of replica numbers."""
-    return [
-        snapshot.replicas[key]
-        for service in services
-        for key in service.replica_keys
-        if key in snapshot.replicas
-    ]
 
 
 def time(moment: datetime) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
+
+from dstack_api_client.cleaning import one_line
 
 _GAP = "  "
-_CUT = "…"
-#: No column is cut to fewer cells than this.
-_LEAST = 12
+_END = "\x1b[0m"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,57 +25,28 @@ class Column:
 
 
 def render(
-    columns: Sequence[Column],
-    rows: Sequence[Sequence[str]],
-    *,
-    width: int | None = None,
-    colour: bool = False,
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], *, colour: bool = False
 ) -> str:
-    """Writes a table.
+    """Writes a table, every cell whole.
 
     Args:
         columns: Its columns.
-        rows: Their cells: one line each, free of control characters.
-        width: Cells of a line; the widest columns are cut until they fit. None for no limit.
+        rows: Their cells.
         colour: Whether the terminal is to be sent colours.
 
     Returns:
         The table with its header, a line feed after each line.
     """
-    lines = [[column.title for column in columns], *rows]
+    lines = [[column.title for column in columns]]
+    lines += [[one_line(cell) for cell in row] for row in rows]
     widths = [max(cell_len(line[i]) for line in lines) for i in range(len(columns))]
-    if width is not None:
-        widths = _fit(widths, width)
     text = ""
     for number, line in enumerate(lines):
         cells = []
-        for column, cell, size in zip(columns, line, widths, strict=True):
-            padded = _pad(cell, size, right=column.right)
-            paint = column.paint if colour and number else None
-            code = paint(cell) if paint else ""
-            cells.append(f"{code}{padded}\x1b[0m" if code else padded)
+        for column, cell, width in zip(columns, line, widths, strict=True):
+            blank = " " * (width - cell_len(cell))
+            code = column.paint(cell) if colour and number and column.paint else ""
+            painted = f"{code}{cell}{_END}" if code else cell
+            cells.append(blank + painted if column.right else painted + blank)
         text += _GAP.join(cells).rstrip() + "\n"
     return text
-
-
-def _fit(widths: Sequence[int], width: int) -> list[int]:
-    sizes = list(widths)
-    excess = sum(sizes) + len(_GAP) * (len(sizes) - 1) - width
-    while excess > 0:
-        widest = max(range(len(sizes)), key=lambda i: sizes[i])
-        second = max((s for i, s in enumerate(sizes) if i != widest), default=_LEAST)
-        step = min(excess, max(sizes[widest] - max(second, _LEAST), 1))
-        if sizes[widest] - step < _LEAST:
-            break
-        sizes[widest] -= step
-        excess -= step
-    return sizes
-
-
-def _pad(text: str, size: int, *, right: bool) -> str:
-    taken = cell_len(text)
-    if taken > size:
-        text = set_cell_size(text, size - 1).rstrip() + _CUT
-        taken = cell_len(text)
-    blank = " " * (size - taken)
-    return blank + text if right else text + blank

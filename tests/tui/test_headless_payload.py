@@ -1,0 +1,180 @@
+"""What the headless commands print, held against docs/json.md."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dstack_fleets_tui.headless import payload
+from dstack_fleets_tui.headless.get import KINDS, collect
+from tests.tui import things
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "json.md"
+#: What a documented type lets a value be.
+TYPES = {
+    "text": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "time": str,
+    "object": dict,
+    "list": list,
+}
+
+
+def documented() -> dict[str, dict[str, str]]:
+    """Per kind, the documented type of each key; `*` for what all kinds share."""
+    found: dict[str, dict[str, str]] = {}
+    section = ""
+    for line in DOCUMENT.read_text().splitlines():
+        if heading := re.match(r"## `?(\w+)`?", line):
+            section = heading[1].lower()
+        elif row := re.match(r"\| `([^`]+)` \| ([^|]+) \| (.+) \|$", line):
+            assert row[3].strip(), line
+            rows = found.setdefault(section, {})
+            assert row[1] not in rows, f"{row[1]} is there twice"
+            rows[row[1]] = row[2].strip()
+    return found
+
+
+def walk(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Every key of nested data with its value: `a`, `a.b`, `a[].b`."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            below = f"{path}.{key}" if path else key
+            yield below, item
+            yield from walk(item, below)
+    elif isinstance(value, list):
+        for item in value:
+            if isinstance(item, (Mapping, list)):
+                yield from walk(item, f"{path}[]")
+            else:
+                yield f"{path}[]", item
+
+
+def items(kind: payload.Kind) -> list[dict[str, Any]]:
+    collected: list[dict[str, Any]] = collect(things.SNAPSHOT, kind, None, ended=True)[kind]
+    return collected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_key_is_documented_and_no_more(kind: payload.Kind) -> None:
+    rows = documented()[kind]
+    printed = {path for item in items(kind) for path, _ in walk(item) if not path.endswith("[]")}
+    assert printed == set(rows)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_value_is_of_its_documented_type(kind: payload.Kind) -> None:
+    rows = documented()[kind]
+    seen_null, seen_value = set(), set()
+    for item in items(kind):
+        for path, value in walk(item):
+            if path.endswith("[]"):
+                assert "list of text" in rows[path[:-2]]
+                assert isinstance(value, str)
+                continue
+            kinds = rows[path].split(" or ")
+            if value is None:
+                assert "null" in kinds, path
+                seen_null.add(path)
+                continue
+            name = kinds[0].split(" ")[0]
+            assert isinstance(value, TYPES[name]), path
+            assert name == "boolean" or not isinstance(value, bool), path
+            if name == "time":
+                assert datetime.fromisoformat(str(value).replace("Z", "+00:00")).tzinfo, path
+            seen_value.add(path)
+    assert seen_value == set(rows), "each key has a value somewhere in the snapshot of the tests"
+    assert seen_null == {path for path, kind_ in rows.items() if "null" in kind_}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_envelope(kind: payload.Kind) -> None:
+    whole = collect(things.SNAPSHOT, kind, None)
+    assert list(whole) == ["version", "project", "observed_at", kind]
+    assert set(whole) - {kind} == set(documented()["envelope"])
+    assert whole["version"] == 1
+    assert whole["project"] == "main"
+    assert whole["observed_at"] == "2026-05-01T12:00:00.250Z"
+
+
+def test_a_fleet() -> None:
+    (fleet,) = collect(things.SNAPSHOT, "fleets", "gpu-spot")["fleets"]
+    assert fleet["kind"] == "cloud"
+    assert fleet["nodes"] == {"min": 0, "target": 1, "max": None}
+    assert fleet["instances"] == {
+        "total": 3,
+        "by_state": {
+            "pending": 0,
+            "provisioning": 1,
+            "idle": 0,
+            "busy": 1,
+            "unreachable": 1,
+            "terminating": 0,
+        },
+        "unhealthy": 1,
+    }
+    assert fleet["gpus"] == {"name": "H100", "busy": 4.5, "total": 24}
+    assert fleet["price_per_hour"] == 31.05
+    assert fleet["created_at"] == "2026-04-19T12:00:00.000Z"
+
+
+def test_a_service_with_a_router() -> None:
+    (service,) = collect(things.SNAPSHOT, "services", "chat")["services"]
+    assert service["replicas"] == {"min": 3, "max": 6, "active": 4, "running": 3, "ready": 2}
+    assert [(share["fleet"], share["running"], share["ready"]) for share in service["fleets"]] == [
+        ("gpu-reserved", 2, 2),
+        ("gpu-spot", 1, 0),
+        (None, 0, 0),
+    ]
+    assert service["router"] == "smg"
+    assert service["deployment"] == {"number": 7, "replicas": 3}
+
+
+def test_what_has_ended_well_is_left_out() -> None:
+    names = [s["name"] for s in collect(things.SNAPSHOT, "services", None)["services"]]
+    assert names == ["broken", "chat", "plain"]
+    every = [s["name"] for s in collect(things.SNAPSHOT, "services", None, ended=True)["services"]]
+    assert every == ["broken", "chat", "finished", "plain"]
+    assert collect(things.SNAPSHOT, "services", "finished")["services"][0]["status"] == "done"
+
+
+def test_names_choose() -> None:
+    instances = collect(things.SNAPSHOT, "instances", "gpu-reserved")["instances"]
+    assert [(i["fleet"], i["number"]) for i in instances] == [
+        ("gpu-reserved", 0),
+        ("gpu-reserved", 1),
+    ]
+    replicas = collect(things.SNAPSHOT, "replicas", "plain")["replicas"]
+    assert {r["service"] for r in replicas} == {"plain"}
+    assert len(collect(things.SNAPSHOT, "replicas", None)["replicas"]) > len(replicas)
+
+
+def test_terminated_instances_are_left_out() -> None:
+    statuses = {i["status"] for i in collect(things.SNAPSHOT, "instances", None)["instances"]}
+    assert "terminated" not in statuses
+    assert "terminated" in {i.status for i in things.SNAPSHOT.instances.values()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_secrets_stay_inside(kind: payload.Kind) -> None:
+    assert things.SECRET in str(
+        [dict(s.spec) for s in things.SNAPSHOT.services.values()]
+        + [dict(f.spec) for f in things.SNAPSHOT.fleets.values()]
+    )
+    assert things.SECRET not in json.dumps(collect(things.SNAPSHOT, kind, None, ended=True))
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.1 + 0.2, "0.3"), (4.0, "4"), (0.0, "0"), (31.05, "31.05"), (1e-9, "0")],
+)
+def test_numbers(value: float, written: str) -> None:
+    assert json.dumps(payload.number(value)) == written

@@ -1,0 +1,126 @@
+"""Plain tables."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from rich.cells import cell_len
+
+from dstack_fleets_tui.headless.get import KINDS, table
+from dstack_fleets_tui.headless.payload import Kind
+from dstack_fleets_tui.headless.table import Column, render
+from tests.tui import things
+
+COLOUR = re.compile("\x1b\\[[0-9;]*m")
+HOSTILE = [
+    "[/x]",
+    "[red]",
+    "\x1b]0;owned\x07",
+    "a\nb",
+    "日本語",
+    "\u202eabc",
+    "x" * 300,
+    "👩‍👩‍👧",
+    "",
+]
+
+
+def test_columns_are_aligned_by_cells() -> None:
+    columns = (Column("NAME"), Column("N", right=True), Column("LAST"))
+    rows = [[name, str(number), "end"] for number, name in enumerate(HOSTILE, start=8)]
+    lines = render(columns, rows).splitlines()
+    assert len(lines) == len(rows) + 1
+    assert {cell_len(line[: line.rindex(" ") + 1]) for line in lines} == {300 + 2 + 2 + 2}
+    assert all(line.endswith("end") for line in lines[1:])
+    assert "x" * 300 in lines[7], "nothing is cut"
+
+
+def test_nothing_harmful_gets_through() -> None:
+    text = render((Column("NAME"),), [[name] for name in HOSTILE])
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+    assert "[/x]" in text
+    assert "[red]" in text
+
+
+def test_numbers_stand_to_the_right_and_no_line_has_trailing_blanks() -> None:
+    columns = (Column("A"), Column("N", right=True), Column("B"))
+    text = render(columns, [["x", "1", ""], ["y", "100", "z"]])
+    assert text == "A    N  B\nx    1\ny  100  z\n"
+
+
+def test_no_rows_is_a_header() -> None:
+    assert render((Column("A"), Column("B")), []) == "A  B\n"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_colour_changes_no_text(kind: Kind) -> None:
+    plain = table(things.SNAPSHOT, kind, None)
+    coloured = table(things.SNAPSHOT, kind, None, colour=True)
+    assert "\x1b" not in plain
+    assert COLOUR.sub("", coloured) == plain
+    assert COLOUR.search(coloured)
+    assert coloured.count("\x1b[0m") * 2 == coloured.count("\x1b")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plain_is_ascii_and_as_wide(kind: Kind) -> None:
+    text = table(things.SNAPSHOT, kind, None)
+    plain = table(things.SNAPSHOT, kind, None, plain=True)
+    assert plain.isascii()
+    assert [len(line) for line in plain.splitlines()] == [len(line) for line in text.splitlines()]
+
+
+def row(kind: Kind, name: str, first: str) -> dict[str, str]:
+    header, *lines = table(things.SNAPSHOT, kind, name).splitlines()
+    titles = header.split()
+    line = next(line for line in lines if line.startswith(first))
+    cells = re.split(r"\s{2,}", line)
+    return dict(zip(titles, cells, strict=False))
+
+
+def test_a_fleet() -> None:
+    assert row("fleets", "gpu-spot", "gpu-spot") == {
+        "FLEET": "gpu-spot",
+        "KIND": "cloud",
+        "STATUS": "active",
+        "NODES": "0.. (1)",
+        "INSTANCES": "1 busy, 1 unreachable, 1 provisioning (1 unhealthy)",
+        "GPUS": "H100 4.5/24",
+        "BLOCKS": "9/18",
+        "REPLICAS": "1",
+        "SPOT": "spot",
+        "BACKENDS": "aws",
+        "$/H": "31.05",
+        "AGE": "12d",
+    }
+
+
+def test_a_service() -> None:
+    assert row("services", "chat", "chat") == {
+        "SERVICE": "chat",
+        "STATUS": "running",
+        "PRIO": "50",
+        "WANTED": "4 of 3..6",
+        "RUNNING": "3",
+        "READY": "2",
+        "FLEETS": "gpu-reserved 2, gpu-spot 1, no fleet yet 0+1",
+        "ROUTER": "smg",
+        "ROLLOUT": "7 (3/4)",
+        "$/H": "227.69",
+        "AGE": "6h",
+        "URL": "https://chat.example",
+    }
+
+
+def test_instances_and_replicas() -> None:
+    instance = row("instances", "lab", "lab")
+    assert (instance["RUNS"], instance["$/H"]) == ("train (task)", "–")
+    idle = table(things.SNAPSHOT, "instances", "gpu-reserved").splitlines()[2]
+    assert idle.split()[-2:] == ["20m", "2d"]
+    starting = table(things.SNAPSHOT, "replicas", "chat").splitlines()[3]
+    assert starting.split()[:7] == [
+        "chat", "2", "decode", "gpu-spot", "gpu-spot-0", "10.0.0.7", "running",
+    ]  # fmt: skip
+    assert "1/3 0/2" in starting
+    assert "out of memory" in table(things.SNAPSHOT, "replicas", "broken")

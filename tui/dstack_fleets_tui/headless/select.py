@@ -1,0 +1,97 @@
+"""Which things of a snapshot a command prints."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.errors import ApiError
+from dstack_api_client.snapshot import Fleet, Instance, Replica, Service, Snapshot
+
+_MOST_NAMES = 10
+
+
+class NoSuchNameError(ApiError):
+    """The project has no fleet or no service of the name that was given."""
+
+
+def fleets(snapshot: Snapshot, name: str | None) -> list[Fleet]:
+    """The fleets, by name.
+
+    Raises:
+        NoSuchNameError: There is none of that name.
+    """
+    if name is None:
+        return sorted(snapshot.fleets.values(), key=lambda fleet: (fleet.name, fleet.id))
+    fleet = snapshot.fleet_named(name)
+    if fleet is None:
+        raise _missing("fleet", name, snapshot, [f.name for f in snapshot.fleets.values()])
+    return [fleet]
+
+
+def instances(snapshot: Snapshot, name: str | None) -> list[Instance]:
+    """The instances that are not terminated, by fleet and number.
+
+    Raises:
+        NoSuchNameError: There is no fleet of that name.
+    """
+    chosen = snapshot.instances.values() if name is None else _of_fleet(snapshot, name)
+    return sorted(
+        (instance for instance in chosen if instance.status != "terminated"),
+        key=lambda instance: (instance.fleet_name or "", instance.num, instance.id),
+    )
+
+
+def services(snapshot: Snapshot, name: str | None, *, ended: bool = False) -> list[Service]:
+    """The services, by name.
+
+    Args:
+        snapshot: Where they are.
+        name: Just the one of this name, whether it has ended or not.
+        ended: Whether those that have ended well are wanted too; failed ones always are.
+
+    Raises:
+        NoSuchNameError: There is none of that name.
+    """
+    if name is None:
+        chosen = [
+            service
+            for service in snapshot.services.values()
+            if ended or not service.finished or service.status == "failed"
+        ]
+        return sorted(chosen, key=lambda service: (service.name, -service.submitted_at.timestamp()))
+    service = snapshot.service_named(name)
+    if service is None:
+        raise _missing("service", name, snapshot, [s.name for s in snapshot.services.values()])
+    return [service]
+
+
+def replicas(snapshot: Snapshot, chosen: Iterable[Service]) -> list[Replica]:
+    """The replicas of services, in the order of services and of replica numbers."""
+    return [
+        snapshot.replicas[key]
+        for service in chosen
+        for key in service.replica_keys
+        if key in snapshot.replicas
+    ]
+
+
+def _of_fleet(snapshot: Snapshot, name: str) -> list[Instance]:
+    ids = {fleet.id for fleet in fleets(snapshot, name)}
+    return [instance for instance in snapshot.instances.values() if instance.fleet_id in ids]
+
+
+def _missing(kind: str, name: str, snapshot: Snapshot, names: Sequence[str]) -> NoSuchNameError:
+    known = sorted(set(names))
+    near = difflib.get_close_matches(name, known, 1)
+    if near:
+        hint = f"Did you mean {one_line(near[0])}?"
+    elif not known:
+        hint = f"It has no {kind}s at all."
+    else:
+        more = f" and {len(known) - _MOST_NAMES} more" if len(known) > _MOST_NAMES else ""
+        hint = f"It has: {', '.join(map(one_line, known[:_MOST_NAMES]))}{more}."
+    return NoSuchNameError(
+        f"There is no {kind} {one_line(name)} in project {one_line(snapshot.project)}.", hint
+    )

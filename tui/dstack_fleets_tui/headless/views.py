@@ -1,0 +1,183 @@
+"""The columns of the plain tables, and the cells of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dstack_api_client.snapshot import Fleet, Instance, Replica, Service, Snapshot
+from dstack_fleets_tui import words
+from dstack_fleets_tui.formatting import NOTHING, age, price
+from dstack_fleets_tui.headless.table import Column
+
+_RED, _YELLOW, _GREEN = "\x1b[31m", "\x1b[33m", "\x1b[32m"
+_COLOURS = {
+    "running": _GREEN,
+    "busy": _GREEN,
+    "ready": _GREEN,
+    "failed": _RED,
+    "failure": _RED,
+    "unreachable": _RED,
+    "warning": _YELLOW,
+    "pending": _YELLOW,
+    "submitted": _YELLOW,
+    "provisioning": _YELLOW,
+    "pulling": _YELLOW,
+    "terminating": _YELLOW,
+}
+
+
+def _colour(cell: str) -> str:
+    return _COLOURS.get(cell, "")
+
+
+FLEETS = (
+    Column("FLEET"),
+    Column("KIND"),
+    Column("STATUS", paint=_colour),
+    Column("NODES", right=True),
+    Column("INSTANCES"),
+    Column("GPUS", right=True),
+    Column("BLOCKS", right=True),
+    Column("REPLICAS", right=True),
+    Column("SPOT"),
+    Column("BACKENDS"),
+    Column("$/H", right=True),
+    Column("AGE", right=True),
+)
+INSTANCES = (
+    Column("FLEET"),
+    Column("NUM", right=True),
+    Column("STATE", paint=_colour),
+    Column("HEALTH", paint=_colour),
+    Column("HOST"),
+    Column("BACKEND"),
+    Column("REGION"),
+    Column("GPU"),
+    Column("BLOCKS", right=True),
+    Column("$/H", right=True),
+    Column("RUNS"),
+    Column("IDLE", right=True),
+    Column("AGE", right=True),
+)
+SERVICES = (
+    Column("SERVICE"),
+    Column("STATUS", paint=_colour),
+    Column("PRIO", right=True),
+    Column("WANTED", right=True),
+    Column("RUNNING", right=True),
+    Column("READY", right=True),
+    Column("FLEETS"),
+    Column("ROUTER"),
+    Column("ROLLOUT", right=True),
+    Column("$/H", right=True),
+    Column("AGE", right=True),
+    Column("URL"),
+)
+REPLICAS = (
+    Column("SERVICE"),
+    Column("REPLICA", right=True),
+    Column("GROUP"),
+    Column("FLEET"),
+    Column("INSTANCE"),
+    Column("HOST"),
+    Column("STATE", paint=_colour),
+    Column("PROBES", paint=_colour),
+    Column("GPU"),
+    Column("DEPLOYMENT", right=True),
+    Column("$/H", right=True),
+    Column("AGE", right=True),
+    Column("MESSAGE"),
+)
+
+
+def fleet(fleet: Fleet, snapshot: Snapshot) -> Sequence[str]:
+    """One cell per column of `FLEETS`."""
+    states = ", ".join(f"{count} {state}" for state, count in fleet.states.items() if count)
+    if fleet.unhealthy:
+        states += f" ({fleet.unhealthy} unhealthy)"
+    return (
+        fleet.name,
+        fleet.kind,
+        fleet.status,
+        words.nodes(fleet),
+        states or NOTHING,
+        words.gpus(fleet),
+        f"{fleet.blocks_busy}/{fleet.blocks_total}",
+        str(fleet.replicas),
+        fleet.spot_policy or NOTHING,
+        ", ".join(fleet.backends) or NOTHING,
+        price(fleet.price or None),
+        age(fleet.created_at, snapshot.observed_at),
+    )
+
+
+def instance(instance: Instance, snapshot: Snapshot) -> Sequence[str]:
+    """One cell per column of `INSTANCES`."""
+    jobs = [snapshot.replicas[key] for key in instance.jobs if key in snapshot.replicas]
+    return (
+        instance.fleet_name or NOTHING,
+        str(instance.num),
+        instance.state,
+        instance.health,
+        instance.hostname or NOTHING,
+        instance.backend or NOTHING,
+        instance.region or NOTHING,
+        str(instance.gpus or NOTHING),
+        f"{instance.busy_blocks}/{instance.total_blocks}",
+        price(instance.price or None),
+        ", ".join(words.job(job) for job in jobs) or NOTHING,
+        age(instance.idle_since, snapshot.observed_at),
+        age(instance.created_at, snapshot.observed_at),
+    )
+
+
+def service(service: Service, snapshot: Snapshot) -> Sequence[str]:
+    """One cell per column of `SERVICES`."""
+    shares = ", ".join(
+        f"{share.fleet or 'no fleet yet'} {share.running}"
+        + (f"+{share.starting}" if share.starting else "")
+        for share in service.shares
+        if share.active
+    )
+    return (
+        service.name,
+        service.status,
+        str(service.priority),
+        words.wanted(service),
+        str(service.running),
+        str(service.ready),
+        shares or NOTHING,
+        service.router or NOTHING,
+        words.rollout(service),
+        price(service.price or None),
+        age(service.submitted_at, snapshot.observed_at),
+        service.url or NOTHING,
+    )
+
+
+def replica(replica: Replica, snapshot: Snapshot) -> Sequence[str]:
+    """One cell per column of `REPLICAS`."""
+    instance = snapshot.instances.get(replica.instance_id or "")
+    return (
+        replica.run_name,
+        str(replica.key.replica_num),
+        NOTHING if replica.group.isdigit() else replica.group,
+        replica.fleet_name or NOTHING,
+        instance.name if instance else NOTHING,
+        replica.hostname or NOTHING,
+        replica.status,
+        _probes(replica),
+        str(replica.gpus or NOTHING),
+        str(replica.deployment_num),
+        price(replica.price or None),
+        age(replica.submitted_at, snapshot.observed_at),
+        replica.message,
+    )
+
+
+def _probes(replica: Replica) -> str:
+    if replica.status != "running":
+        return NOTHING
+    if replica.ready:
+        return "ready"
+    return " ".join(f"{probe.streak}/{probe.ready_after}" for probe in replica.probes)

@@ -1,0 +1,63 @@
+"""How a fleet, a service or a replica is put into a few words, on screens and in plain tables."""
+
+from __future__ import annotations
+
+from dstack_api_client.snapshot import Fleet, Replica, Service
+from dstack_fleets_tui.formatting import NOTHING, count, span
+
+
+def nodes(fleet: Fleet) -> str:
+    """`2..4`, with the target where it differs from the minimum: `2..6 (4)`."""
+    text = span(fleet.nodes_min, fleet.nodes_max)
+    if fleet.nodes_target not in (None, fleet.nodes_min):
+        text += f" ({fleet.nodes_target})"
+    return text
+
+
+def gpus(fleet: Fleet) -> str:
+    """`H100 24/32`: busy of total."""
+    if not fleet.gpus_total:
+        return NOTHING
+    return f"{fleet.gpu_name} {count(fleet.gpus_busy)}/{fleet.gpus_total}"
+
+
+def replicas_wanted(service: Service) -> int:
+    """Replicas the service should have now.
+
+    The server keeps the autoscaler's number to itself: what it has submitted, and never less
+    than the minimum, is the best that can be read.
+    """
+    return 0 if service.finished else max(service.replicas_min, service.active)
+
+
+def wanted(service: Service) -> str:
+    """`3`, or `3 of 2..6` where the number may change."""
+    number = replicas_wanted(service)
+    if service.replicas_min == service.replicas_max:
+        return str(number)
+    return f"{number} of {span(service.replicas_min, service.replicas_max)}"
+
+
+def rolling(service: Service) -> bool:
+    """Whether a rolling deployment is under way."""
+    return not service.finished and service.at_deployment < service.active
+
+
+def rollout(service: Service) -> str:
+    """`7`, or `7 (3/9)` while replicas of an older deployment are left."""
+    if not rolling(service):
+        return str(service.deployment_num)
+    return f"{service.deployment_num} ({service.at_deployment}/{service.active})"
+
+
+def job(job: Replica) -> str:
+    """`chat-70b decode 3`: what runs on an instance."""
+    if job.run_type != "service":
+        return f"{job.run_name} ({job.run_type})"
+    return f"{job.run_name} {replica(job)}"
+
+
+def replica(job: Replica) -> str:
+    """`decode 3`, or `3` where the service has no named groups."""
+    number = str(job.key.replica_num)
+    return number if job.group.isdigit() else f"{job.group} {number}"
