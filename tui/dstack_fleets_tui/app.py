@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from urllib.parse import urlsplit
 
 from dstack_api_client.feed import ConnectionState, Feed, Health, Update
-from dstack_widgets.status_header import HeaderState
 from textual import work
 from textual.app import App, SystemCommand
 from textual.message import Message
@@ -19,7 +18,6 @@ from dstack_api_client.client import Client
 from dstack_api_client.connection import ConfigError, Connection
 from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui import actions
-from dstack_fleets_tui.formatting import length
 from dstack_fleets_tui.poller import Polled, Poller
 from dstack_fleets_tui.screens.base import LiveScreen
 from dstack_fleets_tui.screens.help import HelpScreen
@@ -28,11 +26,24 @@ from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.terminal import LOOK_EVERY, let_hang_up_end_us, terminal_is_gone
 from dstack_widgets.glyphs import ASCII, UNICODE
+from dstack_widgets.status_header import Connection as ConnectionWord
+from dstack_widgets.status_header import HeaderState
 
 #: States that polling on does not mend: the user has to.
 _TROUBLE = frozenset(
     {ConnectionState.UNAUTHORISED, ConnectionState.NO_PROJECT, ConnectionState.UNSUPPORTED}
 )
+
+
+#: What the header says of a state of the connection.
+_WORDS: dict[ConnectionState, ConnectionWord] = {
+    ConnectionState.CONNECTING: "connecting",
+    ConnectionState.LIVE: "live",
+    ConnectionState.STALE: "stale",
+    ConnectionState.UNAUTHORISED: "unauthorised",
+    ConnectionState.NO_PROJECT: "unreachable",
+    ConnectionState.UNSUPPORTED: "unreachable",
+}
 
 
 def utc_now() -> datetime:
@@ -93,6 +104,7 @@ class FleetsApp(App[int]):
         self.now = now
         self.ascii = settings.ascii
         self.glyphs = ASCII if settings.ascii else UNICODE
+        self.set_class(self.ascii, "-ascii")
         self.snapshot: Snapshot | None = None
         self.health = Health(ConnectionState.CONNECTING, now(), None, None, None)
 
@@ -156,8 +168,7 @@ class FleetsApp(App[int]):
         self._end_trouble()
         if isinstance(self.screen, LiveScreen):
             self.screen.show()
-            if not update.difference.same_keys:
-                self.screen.focus_on()
+            self.screen.focus_on()
 
     def focus_on(
         self,
@@ -168,49 +179,40 @@ class FleetsApp(App[int]):
         opened_fleet: str | None = None,
     ) -> None:
         """Tells the feed what is on screen, by ids."""
-        if self._feed is None or self._poller is None:
-            return
-        self._feed.focus(
-            services=services,
-            fleets=fleets,
-            opened_service=opened_service,
-            opened_fleet=opened_fleet,
-        )
-        if opened_service or opened_fleet:
+        if self._feed is not None:
+            self._feed.focus(
+                services=services,
+                fleets=fleets,
+                opened_service=opened_service,
+                opened_fleet=opened_fleet,
+            )
+
+    def hurry(self) -> None:
+        """Polls now: something new is in front."""
+        if self._poller is not None:
             self._poller.hurry()
 
     def header_state(self) -> HeaderState:
         """What the header shows now."""
-        now, health = self.now(), self.health
-        host = "" if isinstance(self._connection, ConfigError) else self._connection.url
-        project = "" if isinstance(self._connection, ConfigError) else self._connection.project
-        word, style = self._state_word(now, health)
+        connection = self._connection
+        snapshot, last = self.snapshot, self.health.last_success
         return HeaderState(
-            project=project,
-            host=urlsplit(host).netloc,
-            version=(self.snapshot.server.version or "") if self.snapshot else "",
-            state=word,
-            style=style,
-            clock=now.astimezone().strftime("%H:%M:%S"),
+            project=self.project,
+            host="" if isinstance(connection, ConfigError) else urlsplit(connection.url).netloc,
+            now=self.now().astimezone(),
+            connection=self._state_word(),
+            observed_at=last.astimezone() if last else None,
+            version=(snapshot.server.version or "") if snapshot else "",
         )
 
-    def _state_word(self, now: datetime, health: Health) -> tuple[str, str]:
+    def _state_word(self) -> ConnectionWord:
         if isinstance(self._connection, ConfigError):
-            return "not connected", "bad"
-        if health.state is ConnectionState.CONNECTING:
-            return "connecting", "starting"
-        if health.state is ConnectionState.STALE:
-            if health.last_success is None:
-                return "unreachable", "bad"
-            return f"stale since {health.last_success.astimezone():%H:%M:%S}", "bad"
-        if health.state in _TROUBLE:
-            return health.state.value.replace("_", " "), "bad"
-        age = length(now - health.last_success) if health.last_success else ""
-        if self._paused:
-            return f"paused {age}", "warn"
-        if self.snapshot is not None and not self.snapshot.complete:
-            return "reading", "starting"
-        return f"live {age}", "ok"
+            return "unreachable"
+        if self.health.state is ConnectionState.LIVE and self._paused:
+            return "paused"
+        if self.health.state is ConnectionState.STALE and self.health.last_success is None:
+            return "unreachable"
+        return _WORDS[self.health.state]
 
     def empty_text(self, thing: str) -> str:
         """What a list without rows says: why it has none."""
@@ -232,7 +234,7 @@ class FleetsApp(App[int]):
         if self._trouble is not None:
             self._trouble.show(message, hint)
             return
-        self._trouble = TroubleScreen(message, hint)
+        self._trouble = TroubleScreen(message, hint, ascii_only=self.ascii)
         self.push_screen(self._trouble)
 
     def _end_trouble(self) -> None:

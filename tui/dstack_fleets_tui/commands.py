@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from dstack_fleets_tui import actions
 
 #: Short forms that fingers know from other tools.
@@ -38,6 +40,19 @@ def parse(text: str, screen: str) -> tuple[str, str]:
     raise CommandError(f"There is no command {name!r} here. Press ? to see what there is.")
 
 
-def suggestions(screen: str) -> list[str]:
-    """What the command line completes on a screen."""
-    return [action.id for action in actions.on_screen(screen) if action.id != "command"]
+def complete(text: str, screen: str, arguments: Callable[[str], Sequence[str]]) -> list[str]:
+    """Finds what a typed text may become.
+
+    Args:
+        text: What was typed so far.
+        screen: The screen it was typed on.
+        arguments: Gives what may follow an action's id.
+
+    Returns:
+        Whole lines.
+    """
+    name, space, argument = text.partition(" ")
+    if not space:
+        known = [action.id for action in actions.on_screen(screen) if action.id != "command"]
+        return [action_id for action_id in known if action_id.startswith(name)]
+    return [f"{name} {each}" for each in arguments(name) if each.startswith(argument)]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from dstack_widgets.command_line import CommandLine, FilterLine
-from dstack_widgets.status_header import KeysFooter, StatusHeader, TabsLine
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.screen import Screen
@@ -16,15 +13,17 @@ from textual.widgets import Static
 
 from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui import actions
-from dstack_fleets_tui.commands import CommandError, parse, suggestions
+from dstack_fleets_tui.commands import CommandError, complete, parse
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.command_line import CommandLine, FilterLine
 from dstack_widgets.live_table import LiveTable
+from dstack_widgets.status_header import KeysFooter, StatusHeader, Tab, TabsLine
 from dstack_widgets.text import literal
 
 if TYPE_CHECKING:
     from dstack_fleets_tui.app import FleetsApp
 
-TABS = (("1", "Fleets"), ("2", "Services"))
+TABS = (Tab("1", "Fleets"), Tab("2", "Services"))
 
 
 class LiveScreen(Screen[None]):
@@ -36,7 +35,8 @@ class LiveScreen(Screen[None]):
     """
 
     name_of_screen: ClassVar[str]
-    tab: ClassVar[int]
+    tab: ClassVar[str]
+    """The key of the tab it belongs to."""
 
     CSS_PATH = "base.tcss"
 
@@ -59,14 +59,12 @@ class LiveScreen(Screen[None]):
         """Lays out the frame around `body`."""
         glyphs = self.fleets_app.glyphs
         yield StatusHeader(glyphs=glyphs)
-        yield TabsLine(TABS, active=self.tab, glyphs=glyphs)
+        yield TabsLine(TABS, self.tab)
         yield from self.body()
         yield Static("", id="summary", markup=False)
         yield FilterLine()
-        yield CommandLine(suggestions(self.name_of_screen))
-        yield KeysFooter(
-            actions.footer(self.name_of_screen, ascii_only=self.fleets_app.ascii), glyphs=glyphs
-        )
+        yield CommandLine(self.complete, glyphs=glyphs)
+        yield KeysFooter(actions.footer(self.name_of_screen, ascii_only=self.fleets_app.ascii))
 
     def body(self) -> Iterable[Widget]:
         """The screen's own widgets."""
@@ -110,10 +108,6 @@ class LiveScreen(Screen[None]):
         content = literal(text) if isinstance(text, str) else text
         self.query_one("#summary", Static).update(content)
 
-    def since(self, moment: datetime) -> float:
-        """Seconds since a moment."""
-        return (self.fleets_app.now() - moment).total_seconds()
-
     # Actions ------------------------------------------------------------------------------
 
     def action_do(self, action_id: str, argument: str = "") -> None:
@@ -126,13 +120,22 @@ class LiveScreen(Screen[None]):
         owner = self if hasattr(self, f"do_{action_id}") else self.fleets_app
         getattr(owner, f"do_{action_id}")(argument)
 
+    def arguments(self, action_id: str) -> Sequence[str]:
+        """What may follow an action's name on the command line."""
+        if action_id == "sort":
+            return [column.key for column in self.table.columns]
+        return ()
+
+    def complete(self, text: str) -> Sequence[str]:
+        """The commands that a typed text may become."""
+        return complete(text, self.name_of_screen, self.arguments)
+
     def do_filter(self, argument: str) -> None:
         """Opens the filter line, or filters by the argument."""
-        line = self.query_one(FilterLine)
         if argument:
-            line.apply(argument)
+            self.table.filter_text = argument
         else:
-            line.open(self.table.filter_text)
+            self.query_one(FilterLine).open(self.table.filter_text)
 
     def do_sort(self, argument: str) -> None:
         """Sorts by the named column, or by the next one."""
@@ -156,7 +159,7 @@ class LiveScreen(Screen[None]):
     def do_back(self, argument: str) -> None:
         """Takes the filter away, or goes back to the list."""
         if self.table.filter_text:
-            self.query_one(FilterLine).apply("")
+            self.table.filter_text = ""
         elif len(self.app.screen_stack) > 1:
             self.app.pop_screen()
 
@@ -175,25 +178,19 @@ class LiveScreen(Screen[None]):
         message.stop()
         self.table.filter_text = message.text
 
-    def on_filter_line_closed(self, message: FilterLine.Closed) -> None:
-        """Gives the keys back to the table."""
-        message.stop()
-        self.table.focus()
-
     def on_command_line_submitted(self, message: CommandLine.Submitted) -> None:
         """Runs a typed command."""
         message.stop()
-        self.table.focus()
         try:
             action_id, argument = parse(message.text, self.name_of_screen)
             self.action_do(action_id, argument)
         except CommandError as error:
             self.notify(str(error), severity="warning", markup=False)
 
-    def on_command_line_closed(self, message: CommandLine.Closed) -> None:
-        """Gives the keys back to the table."""
+    def on_tabs_line_tab_clicked(self, message: TabsLine.TabClicked) -> None:
+        """Goes to the list that was clicked."""
         message.stop()
-        self.table.focus()
+        self.action_do({tab.key: tab.title.lower() for tab in TABS}[message.key])
 
     def on_live_table_header_clicked(self, message: LiveTable.HeaderClicked) -> None:
         """Sorts by the column, or turns its order around."""

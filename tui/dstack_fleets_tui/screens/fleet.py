@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dstack_widgets.facts import FactsPanel, TextView
 from textual.widget import Widget
 
 from dstack_api_client.configuration import as_yaml
@@ -13,6 +12,7 @@ from dstack_api_client.snapshot import Fleet
 from dstack_fleets_tui import actions, formatting
 from dstack_fleets_tui.screens.detail import DetailScreen
 from dstack_fleets_tui.tables import fleets, instances
+from dstack_widgets.facts import Fact, Facts, YamlView
 from dstack_widgets.live_table import LiveTable
 
 
@@ -20,15 +20,15 @@ class FleetScreen(DetailScreen):
     """One fleet, by its id."""
 
     name_of_screen = actions.FLEET
-    tab = 0
+    tab = "1"
     views = ("instances", "configuration", "yaml")
     BINDINGS = list(actions.bindings(actions.FLEET))
 
     def contents(self) -> Iterable[Widget]:
         """Instances, configuration, YAML."""
         yield LiveTable(instances.COLUMNS, id="instances", glyphs=self.fleets_app.glyphs)
-        yield FactsPanel(id="configuration")
-        yield TextView(id="yaml")
+        yield Facts(id="configuration", glyphs=self.fleets_app.glyphs)
+        yield YamlView(id="yaml")
 
     def focus_on(self) -> None:
         """This fleet is open."""
@@ -41,7 +41,7 @@ class FleetScreen(DetailScreen):
         if snapshot is None or fleet is None:
             self.show_summary("This fleet is gone from the server. Press Esc to go back.")
             return
-        self.query_one("#head", FactsPanel).show(self._head(fleet))
+        self.show_head(fleet.name, self._head(fleet))
         looks = self.looks
         self.table.empty_text = "No instances."
         self.table.set_rows(
@@ -52,20 +52,22 @@ class FleetScreen(DetailScreen):
             }
         )
         if self.view == "configuration":
-            self.query_one("#configuration", FactsPanel).show(fleet_facts(fleet))
+            facts = [Fact(name, value) for name, value in fleet_facts(fleet)]
+            self.query_one("#configuration", Facts).show(facts)
         elif self.view == "yaml":
-            self.query_one(TextView).show(as_yaml(fleet.spec.get("configuration") or {}))
+            self.query_one(YamlView).show(as_yaml(fleet.spec.get("configuration") or {}))
         self.show_summary(fleet.status_message or "")
 
     def _head(self, fleet: Fleet) -> list[tuple[str, str]]:
         states = ", ".join(f"{number} {state}" for state, number in fleet.states.items())
         return [
-            ("fleet", f"{fleet.name} ({fleet.kind}, {fleet.status})"),
-            ("instances", states or "none"),
+            (fleet.kind, fleet.status),
             ("nodes", fleets.nodes(fleet)),
-            ("GPUs busy", fleets.gpus(fleet)),
-            ("blocks busy", f"{fleet.blocks_busy}/{fleet.blocks_total}"),
-            ("replicas", f"{fleet.replicas}, other jobs {fleet.other_jobs}"),
+            ("instances", states or "none"),
+            ("GPUs", fleets.gpus(fleet)),
+            ("blocks", f"{fleet.blocks_busy}/{fleet.blocks_total}"),
+            ("replicas", str(fleet.replicas)),
+            ("other jobs", str(fleet.other_jobs or "")),
             ("price", f"{formatting.price(fleet.price or None)} $/h"),
             ("age", formatting.age(fleet.created_at, self.looks.now)),
         ]

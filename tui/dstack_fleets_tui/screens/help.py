@@ -29,7 +29,7 @@ class HelpScreen(ModalScreen[None]):
     ]
 
     def __init__(self, screen: str, *, ascii_only: bool = False) -> None:
-        super().__init__()
+        super().__init__(classes="-ascii" if ascii_only else None)
         self._screen_name = screen
         self._ascii = ascii_only
 

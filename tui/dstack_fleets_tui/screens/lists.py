@@ -41,9 +41,15 @@ class ListScreen(LiveScreen):
         """Opens the screen of a row."""
         raise NotImplementedError
 
-    def key_named(self, snapshot: Snapshot, name: str) -> str | None:
-        """The key of the row with a name."""
+    def named(self, snapshot: Snapshot) -> Mapping[str, str]:
+        """The key of every row by its name."""
         raise NotImplementedError
+
+    def arguments(self, action_id: str) -> Sequence[str]:
+        """Names to open, besides what every screen knows."""
+        if action_id == "open" and self.snapshot is not None:
+            return list(self.named(self.snapshot))
+        return super().arguments(action_id)
 
     def fill(self) -> None:
         """Fills the table; the cursor stays with its key."""
@@ -57,7 +63,7 @@ class ListScreen(LiveScreen):
         """Opens the row under the cursor, or the named one."""
         key = self.table.cursor_key
         if argument:
-            key = self.key_named(self.snapshot, argument) if self.snapshot else None
+            key = self.named(self.snapshot).get(argument) if self.snapshot else None
             if key is None:
                 raise CommandError(f"There is no {argument} among the {self.thing}.")
         if key is not None:
@@ -83,7 +89,7 @@ class FleetsScreen(ListScreen):
     """Every fleet of the project."""
 
     name_of_screen = actions.FLEETS
-    tab = 0
+    tab = "1"
     columns = fleets.COLUMNS
     thing = "fleets"
     BINDINGS = list(actions.bindings(actions.FLEETS))
@@ -102,10 +108,9 @@ class FleetsScreen(ListScreen):
         """Opens the fleet."""
         self.app.push_screen(FleetScreen(key))
 
-    def key_named(self, snapshot: Snapshot, name: str) -> str | None:
-        """The fleet's id."""
-        fleet = snapshot.fleet_named(name)
-        return fleet.id if fleet else None
+    def named(self, snapshot: Snapshot) -> Mapping[str, str]:
+        """The fleets' ids by name."""
+        return {fleet.name: fleet.id for fleet in snapshot.fleets.values()}
 
     def focus_on(self) -> None:
         """All fleets are on screen."""
@@ -117,7 +122,7 @@ class ServicesScreen(ListScreen):
     """Every service of the project that runs or has failed; the others on request."""
 
     name_of_screen = actions.SERVICES
-    tab = 1
+    tab = "2"
     columns = services.COLUMNS
     thing = "services"
     BINDINGS = list(actions.bindings(actions.SERVICES))
@@ -142,10 +147,13 @@ class ServicesScreen(ListScreen):
         """Opens the service."""
         self.app.push_screen(ServiceScreen(key))
 
-    def key_named(self, snapshot: Snapshot, name: str) -> str | None:
-        """The run's id."""
-        service = snapshot.service_named(name)
-        return service.id if service else None
+    def named(self, snapshot: Snapshot) -> Mapping[str, str]:
+        """The runs' ids by name; of several runs with one name the one that runs."""
+        services = snapshot.services.values()
+        return {
+            service.name: service.id
+            for service in sorted(services, key=lambda s: (not s.finished, s.submitted_at))
+        }
 
     def focus_on(self) -> None:
         """The services that are shown are on screen."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dstack_widgets.facts import FactsPanel, TextView
 from textual.widget import Widget
 
 from dstack_api_client.configuration import as_yaml
@@ -12,6 +11,7 @@ from dstack_api_client.snapshot import ReplicaKey, Service
 from dstack_fleets_tui import actions, formatting
 from dstack_fleets_tui.screens.detail import DetailScreen
 from dstack_fleets_tui.tables import replicas, services
+from dstack_widgets.facts import YamlView
 from dstack_widgets.live_table import LiveTable
 
 
@@ -19,14 +19,14 @@ class ServiceScreen(DetailScreen):
     """One service, by the id of its run."""
 
     name_of_screen = actions.SERVICE
-    tab = 1
+    tab = "2"
     views = ("replicas", "yaml")
     BINDINGS = list(actions.bindings(actions.SERVICE))
 
     def contents(self) -> Iterable[Widget]:
         """Replicas and YAML."""
         yield LiveTable(replicas.COLUMNS, id="replicas", glyphs=self.fleets_app.glyphs)
-        yield TextView(id="yaml")
+        yield YamlView(id="yaml")
 
     def focus_on(self) -> None:
         """This service is open."""
@@ -39,7 +39,7 @@ class ServiceScreen(DetailScreen):
         if snapshot is None or service is None:
             self.show_summary("This service is gone from the server. Press Esc to go back.")
             return
-        self.query_one("#head", FactsPanel).show(self._head(service))
+        self.show_head(service.name, self._head(service))
         looks = self.looks
         self.table.empty_text = "No replicas." if service.jobs_known else "Reading the replicas."
         self.table.set_rows(
@@ -50,7 +50,7 @@ class ServiceScreen(DetailScreen):
             }
         )
         if self.view == "yaml":
-            self.query_one(TextView).show(as_yaml(service.spec.get("configuration") or {}))
+            self.query_one(YamlView).show(as_yaml(service.spec.get("configuration") or {}))
         self._summarise()
 
     def on_live_table_row_highlighted(self, message: LiveTable.RowHighlighted) -> None:
@@ -71,20 +71,19 @@ class ServiceScreen(DetailScreen):
     def _head(self, service: Service) -> list[tuple[str, str]]:
         message = service.error or service.status_message
         told = "" if message in ("", service.status) else f": {message}"
-        facts = [
-            ("service", f"{service.name}, run by {service.user}"),
-            ("status", service.status + told),
+        return [
+            ("", service.status + told),
             ("replicas", services.counts(service)),
             ("deployment", services.rollout(service)),
             ("fleets", services.distribution(service)),
             ("groups", services.groups(service)),
             ("priority", str(service.priority)),
             ("price", f"{formatting.price(service.price or None)} $/h"),
-            ("model", service.model or "none"),
+            ("model", service.model or ""),
+            ("by", service.user),
             ("age", formatting.age(service.submitted_at, self.looks.now)),
-            ("URL", service.url or "none"),
+            ("URL", service.url or ""),
         ]
-        return [(label, text) for label, text in facts if text]
 
 
 def row_key(key: ReplicaKey) -> str:

@@ -27,8 +27,8 @@ class TroubleScreen(ModalScreen[None]):
         for key in action.keys
     ]
 
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__()
+    def __init__(self, message: str, hint: str, *, ascii_only: bool = False) -> None:
+        super().__init__(classes="-ascii" if ascii_only else None)
         self._message = message
         self._hint = hint
 

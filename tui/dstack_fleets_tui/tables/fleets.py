@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dstack_widgets.bars import state_bar
-
 from dstack_api_client.snapshot import Fleet
 from dstack_fleets_tui.formatting import NOTHING, age, count, span
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.bars import state_bar
 from dstack_widgets.cells import Cell, Column
+
+#: Cells of the bar of instances.
+_BAR = 8
 
 COLUMNS = (
     Column("fleet", "FLEET", min_width=8, max_width=30, priority=10),
@@ -37,12 +39,10 @@ def cells(fleet: Fleet, looks: Looks) -> Sequence[Cell]:
         One cell per column of `COLUMNS`.
     """
     return (
-        looks.text(fleet.name, looks.fleet_style(fleet)),
+        looks.text(fleet.name, "bad" if troubled(fleet) else "strong"),
         fleet.kind,
         looks.text(nodes(fleet), sort=fleet.nodes_max or 0),
-        looks.bar(
-            state_bar(fleet.states, width=12, glyphs=looks.glyphs), sort=sum(fleet.states.values())
-        ),
+        state_bar(fleet.states, width=_BAR, glyphs=looks.glyphs),
         looks.text(gpus(fleet), sort=fleet.gpus_total),
         looks.number(fleet.replicas),
         looks.word(fleet.spot_policy),
@@ -51,6 +51,11 @@ def cells(fleet: Fleet, looks: Looks) -> Sequence[Cell]:
         looks.text(fleet.status, "" if fleet.status == "active" else "warn"),
         looks.age(fleet.created_at),
     )
+
+
+def troubled(fleet: Fleet) -> bool:
+    """Whether an instance can't be reached or failed its health checks."""
+    return bool(fleet.states.get("unreachable") or fleet.unhealthy)
 
 
 def nodes(fleet: Fleet) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dstack_widgets.bars import share_bar
-
 from dstack_api_client.snapshot import Service
 from dstack_fleets_tui.formatting import span
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.bars import Share, share_bar
 from dstack_widgets.cells import Cell, Column
 
 COLUMNS = (
@@ -37,7 +36,7 @@ def cells(service: Service, looks: Looks) -> Sequence[Cell]:
         looks.text(wanted_text(service), sort=wanted),
         looks.number(service.running),
         looks.number(service.ready, "warn" if short else "ok"),
-        looks.bar(share_bar(shares(service), glyphs=looks.glyphs), sort=service.active),
+        share_bar(shares(service), glyphs=looks.glyphs),
         looks.word(service.router),
         looks.text(rollout(service), "warn" if rolling(service) else "", service.deployment_num),
         looks.number(service.priority),
@@ -82,10 +81,10 @@ def rollout(service: Service) -> str:
     return f"{service.deployment_num} ({service.at_deployment}/{service.active})"
 
 
-def shares(service: Service) -> list[tuple[str, int, int]]:
+def shares(service: Service) -> list[Share]:
     """Per fleet: its name, running replicas and starting ones."""
     return [
-        (share.fleet or "no fleet yet", share.running, share.starting)
+        Share(share.fleet or "no fleet yet", share.running, share.starting)
         for share in service.shares
         if share.active
     ]

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from dstack_fleets_tui import actions
+from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.commands import CommandError, parse
+from dstack_fleets_tui.keys_page import page
+from dstack_fleets_tui.screens.fleet import FleetScreen
+from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.service import ServiceScreen
+from tests import ROOT
+
+SCREENS = {
+    screen.name_of_screen: screen
+    for screen in (FleetsScreen, FleetScreen, ServicesScreen, ServiceScreen)
+}
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_every_action_of_a_screen_can_be_carried_out(name):
+    screen = SCREENS[name]
+    for action in actions.on_screen(name):
+        if action.id in getattr(screen, "views", ()):
+            continue
+        owner = screen if hasattr(screen, f"do_{action.id}") else FleetsApp
+        assert callable(getattr(owner, f"do_{action.id}")), action.id
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_no_key_means_two_things_on_one_screen(name):
+    keys = [key for action in actions.on_screen(name) for key in action.keys]
+    assert len(keys) == len(set(keys))
+
+
+def test_no_default_key_is_taken_by_terminals():
+    taken = {f"ctrl+{letter}" for letter in "abhijm"}
+    assert not taken & {key for action in actions.ACTIONS for key in action.keys}
+
+
+def test_ids_are_unique():
+    assert len(actions.BY_ID) == len(actions.ACTIONS)
+
+
+def test_the_page_of_keys_is_the_registry():
+    written = (ROOT / "docs" / "keys.md").read_text()
+    assert written == page(), "docs/keys.md is out of date: run `make docs`"
+
+
+def test_a_command_may_be_shortened_while_it_is_clear():
+    assert parse("sor price", actions.FLEETS) == ("sort", "price")
+    assert parse("q", actions.FLEETS) == ("quit", "")
+    assert parse("view-back", actions.FLEET) == ("view_back", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [("nonsense", "no command 'nonsense'"), ("", "no command ''"), ("f", "fleets or filter")],
+)
+def test_a_command_that_is_none_says_so(text, part):
+    with pytest.raises(CommandError, match=part):
+        parse(text, actions.SERVICES)

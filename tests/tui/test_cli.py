@@ -1,0 +1,435 @@
+"""The command line: what it loads, what it says, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from dstack_api_client.connection import ConfigError, Connection
+from dstack_api_client.snapshot import Snapshot
+from dstack_fleets_tui.cli import main
+from dstack_fleets_tui.headless import get as get_module
+from dstack_fleets_tui.settings import Settings
+from tests.tui import things
+
+TOKEN = "token-of-the-test"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own, and an environment that says where to connect."""
+    for name in list(os.environ):
+        if name.startswith(("DSTACK_", "XDG_", "SSL_CERT_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DSTACK_SERVER_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("DSTACK_TOKEN", TOKEN)
+    monkeypatch.setenv("DSTACK_PROJECT", "main")
+    return tmp_path
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing says where to connect."""
+    monkeypatch.delenv("DSTACK_SERVER_URL")
+    monkeypatch.delenv("DSTACK_TOKEN")
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
+    """Reading gives the snapshot of the tests; the connections that were read."""
+    connections: list[Connection] = []
+
+    async def observe(connection: Connection) -> Snapshot:
+        connections.append(connection)
+        return things.SNAPSHOT
+
+    monkeypatch.setattr(get_module, "observe", observe)
+    return connections
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Settings, Callable[[], Any]]]:
+    """A dashboard that only notes what it was started with, on a terminal."""
+    calls: list[tuple[Any, Settings, Callable[[], Any]]] = []
+
+    def run(connection: Any, settings: Settings, *, again: Callable[[], Any]) -> int:
+        calls.append((connection, settings, again))
+        return 0
+
+    monkeypatch.setitem(sys.modules, "dstack_fleets_tui.app", SimpleNamespace(run=run))
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    return calls
+
+
+def exits(*arguments: str) -> int:
+    """The code of a command that leaves from within argparse."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def python(code: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs code in a fresh interpreter."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+LOADED = """
+import sys
+from dstack_fleets_tui.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+print(*sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "never"),
+    [
+        (["--help"], {"textual", "rich", "httpx", "pydantic", "yaml", "asyncio", "msgspec"}),
+        (["get", "--help"], {"textual", "rich", "httpx", "pydantic", "yaml", "asyncio"}),
+        (["--version"], {"textual", "rich", "httpx", "pydantic", "yaml", "asyncio"}),
+        (["--debug-settings"], {"textual", "httpx", "dstack"}),
+        (["get", "fleets"], {"textual", "dstack", "dstack_widgets"}),
+        (["get", "replicas", "-o", "yaml"], {"textual", "dstack", "dstack_widgets"}),
+    ],
+)
+def test_only_what_is_needed_is_loaded(arguments: list[str], never: set[str]) -> None:
+    loaded = set(python(LOADED, *arguments).stderr.splitlines()[-1].split())
+    assert "dstack_fleets_tui.cli" in loaded
+    assert not {name for name in loaded if name.partition(".")[0] in never}
+    assert ("dstack_fleets_tui.headless.get" in loaded) == (arguments[:1] == ["get"]) or (
+        "--help" in arguments
+    )
+
+
+def test_help_has_examples_and_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exits("--help") == 0
+    text = capsys.readouterr().out
+    for words in ("get", "demo", "examples:", "exit codes:", "--token-file", "DSTACK_TOKEN"):
+        assert words in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert "--token " not in text, "a token on the command line can be read by everyone"
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exits("--version") == 0
+    name, number = capsys.readouterr().out.split()
+    assert name == "dstack-fleets-tui"
+    assert number.count(".") == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--interval", "0"],
+        ["--interval", "soon"],
+        ["--interval", "nan"],
+        ["get"],
+        ["get", "volumes"],
+        ["get", "fleets", "-o", "xml"],
+        ["nonsense"],
+        ["--token", "x"],
+    ],
+)
+def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert exits(*arguments) == 2
+    assert "error:" in capsys.readouterr().err
+
+
+def test_a_token_is_never_an_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--token` must not pass as a shortened `--token-file` either."""
+    assert exits("get", "--token", "secret", "fleets") == 2
+    assert "unrecognized" in capsys.readouterr().err
+
+
+def test_json(seen: list[Connection], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["get", "services", "chat", "-o", "json", "--project", "main"]) == 0
+    printed, said = capsys.readouterr()
+    whole = json.loads(printed)
+    assert list(whole) == ["version", "project", "observed_at", "services"]
+    assert [service["name"] for service in whole["services"]] == ["chat"]
+    assert said == ""
+    (connection,) = seen
+    assert (connection.url, connection.token) == ("http://127.0.0.1:1", TOKEN)
+
+
+@pytest.mark.parametrize("kind", get_module.KINDS)
+def test_yaml_is_the_same_object(
+    kind: str, seen: list[Connection], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["get", kind, "-o", "json"]) == 0
+    as_json = json.loads(capsys.readouterr().out)
+    assert main(["get", kind, "-o", "yaml"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == as_json
+    assert as_json[kind]
+
+
+def test_a_table(seen: list[Connection], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["get", "fleets"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "FLEET", "cpu", "edge-l4", "gpu-reserved", "gpu-spot", "lab",
+    ]  # fmt: skip
+    assert main(["get", "services", "--all"]) == 0
+    assert "finished" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("terminal", "variable", "coloured"), [(True, "", True), (True, "1", False), (False, "", False)]
+)
+def test_colour(
+    terminal: bool,
+    variable: str,
+    coloured: bool,
+    seen: list[Connection],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NO_COLOR", variable)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    assert main(["get", "instances"]) == 0
+    assert ("\x1b[" in capsys.readouterr().out) == coloured
+
+
+@pytest.mark.parametrize("where", ["before", "after", "environment"])
+def test_plain_tables(
+    where: str,
+    seen: list[Connection],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["get", "fleets"]
+    if where == "before":
+        arguments.insert(0, "--ascii")
+    elif where == "after":
+        arguments.append("--ascii")
+    else:
+        monkeypatch.setenv("DSTACK_FLEETS_TUI_ASCII", "1")
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.isascii()
+
+
+@pytest.mark.parametrize("kind", ["services", "replicas"])
+def test_an_unknown_service(
+    kind: str, seen: list[Connection], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["get", kind, "chatt", "-o", "json"]) == 1
+    printed, said = capsys.readouterr()
+    assert printed == ""
+    assert "There is no service chatt in project main. Did you mean chat?" in said
+
+
+@pytest.mark.parametrize("kind", ["fleets", "instances"])
+def test_an_unknown_fleet(
+    kind: str, seen: list[Connection], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["get", kind, "\x1b[2J[red]zzz"]) == 1
+    said = capsys.readouterr().err
+    assert "There is no fleet" in said
+    assert "It has: cpu, edge-l4, gpu-reserved, gpu-spot, lab." in said
+    assert said.rstrip("\n").isprintable()
+
+
+def test_a_server_that_is_away(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["get", "fleets"]) == 3
+    printed, said = capsys.readouterr()
+    assert printed == ""
+    assert said.count("\n") == 1
+    assert "http://127.0.0.1:1" in said
+    assert TOKEN not in said
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_no_config(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["get", "fleets"]) == 3
+    assert f"There is no dstack configuration at {home}/.dstack/config.yml." in (
+        capsys.readouterr().err
+    )
+
+
+def test_plain_http(capsys: pytest.CaptureFixture[str], seen: list[Connection]) -> None:
+    url = "http://dstack.example"
+    os.environ["DSTACK_SERVER_URL"] = url
+    assert main(["get", "fleets"]) == 3
+    assert "--insecure-http" in capsys.readouterr().err
+    assert main(["get", "fleets", "--insecure-http"]) == 0
+    assert main(["--insecure-http", "get", "fleets"]) == 0
+    os.environ["DSTACK_FLEETS_TUI_INSECURE_HTTP"] = "1"
+    assert main(["get", "fleets"]) == 0
+    del os.environ["DSTACK_FLEETS_TUI_INSECURE_HTTP"]
+    assert [connection.url for connection in seen] == [url] * 3
+
+
+def test_warnings_and_notices_do_not_mix_with_what_is_printed(
+    home: Path,
+    seen: list[Connection],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DSTACK_FLEETS_TUI_INTERVAL", "soon")
+    monkeypatch.delenv("DSTACK_TOKEN")
+    config = home / ".dstack" / "config.yml"
+    config.parent.mkdir()
+    config.write_text("projects: [{name: main, url: 'https://h', token: t}]")
+    config.chmod(0o600)
+    assert main(["get", "fleets", "-o", "json"]) == 0
+    printed, said = capsys.readouterr()
+    assert json.loads(printed)["project"] == "main"
+    assert "DSTACK_FLEETS_TUI_INTERVAL: interval is not used" in said
+    assert "DSTACK_SERVER_URL is not used" in said
+
+
+def test_debug_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--debug-settings", "--interval", "5"]) == 0
+    printed = capsys.readouterr().out
+    rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line}
+    assert rows["server"] == ["http://127.0.0.1:1", "DSTACK_SERVER_URL"]
+    assert rows["project"] == ["main", "DSTACK_PROJECT"]
+    assert rows["interval"] == ["5.0", "command", "line"]
+    assert TOKEN not in printed
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_debug_settings_without_a_connection(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["get", "--debug-settings", "fleets"]) == 3
+    printed, said = capsys.readouterr()
+    assert "interval" in printed
+    assert "There is no dstack configuration" in said
+
+
+def test_the_dashboard(ran: list[tuple[Any, Settings, Callable[[], Any]]]) -> None:
+    assert main(["--project", "prod", "--ascii", "--interval", "7"]) == 0
+    ((connection, settings, again),) = ran
+    assert connection.project == "prod"
+    assert (settings.ascii, settings.interval) == (True, 7.0)
+    os.environ["DSTACK_SERVER_URL"] = "http://127.0.0.1:2"
+    assert again().url == "http://127.0.0.1:2", "what was mended meanwhile counts"
+    assert again().project == "prod"
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_the_dashboard_opens_without_a_connection(
+    ran: list[tuple[Any, Settings, Callable[[], Any]]],
+) -> None:
+    assert main([]) == 0
+    ((failure, _, _),) = ran
+    assert isinstance(failure, ConfigError)
+
+
+def test_the_dashboard_needs_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("dstack-fleets-tui: The dashboard needs a terminal.")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_without_a_terminal_a_failure_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 3
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("asyncssh")
+    became: list[tuple[str, list[str]]] = []
+
+    class Became(Exception):
+        """In place of never coming back."""
+
+    def execv(path: str, arguments: list[str]) -> None:
+        became.append((path, arguments))
+        raise Became
+
+    monkeypatch.setattr(os, "execv", execv)
+    with pytest.raises(Became):
+        main(["demo", "--ascii", "--scenario", "burst"])
+    ((path, arguments),) = became
+    assert path == sys.executable
+    split = arguments.index("--")
+    assert arguments[:split] == [
+        sys.executable, "-m", "dstack_simulator", "--scenario", "burst",
+    ]  # fmt: skip
+    assert arguments[split + 1 :] == [sys.executable, "-m", "dstack_fleets_tui", "--ascii"]
+
+
+def test_the_demo_without_its_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["demo"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "extra `demo`" in said
+
+
+def test_ctrl_c_is_quiet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def observe(connection: Connection) -> Snapshot:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(get_module, "observe", observe)
+    assert main(["get", "fleets"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+SHOWN = """
+import sys
+from dstack_fleets_tui.cli import main
+from dstack_fleets_tui.headless import get
+from tests.tui import things
+async def observe(connection):
+    return things.SNAPSHOT
+get.observe = observe
+sys.exit(main(sys.argv[1:]))
+"""
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_reader_that_goes_away() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        process = subprocess.run(
+            [sys.executable, "-c", SHOWN, "get", "replicas", "-o", "json"],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+            cwd=ROOT,
+        )
+    finally:
+        os.close(writer)
+    assert process.returncode == 141
+    assert process.stderr == b""
+
+
+def test_output_that_can_hold_ascii_only() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    table = python(SHOWN, "get", "fleets", env=environment, cwd=ROOT)
+    assert (table.returncode, table.stderr) == (0, "")
+    assert table.stdout.isascii()
+    whole = python(SHOWN, "get", "services", "-o", "json", env=environment, cwd=ROOT)
+    assert (whole.returncode, whole.stderr) == (0, "")
+    assert json.loads(whole.stdout)["services"]
