@@ -50,10 +50,6 @@ class Pace:
         """Whether it is time."""
         return now >= self._due
 
-    def hurry(self) -> None:
-        """Makes the next page due."""
-        self._due = 0.0
-
     def stepped(self, now: float) -> None:
         """Waits for the next page."""
         self._due = now + self._between

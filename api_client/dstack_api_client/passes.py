@@ -8,6 +8,7 @@ from datetime import datetime
 
 from dstack_api_client.client import Client
 from dstack_api_client.known import Known
+from dstack_api_client.snapshot import FINISHED
 
 #: Server time that one page should take, in seconds.
 _PAGE_SECONDS = 0.05
@@ -16,6 +17,8 @@ _FIRST_FLEETS, _FIRST_RUNS = 5, 10
 _MOST = 100
 #: How many of the newest runs are looked at for those that ended, without their jobs.
 _RECENT = 50
+#: How many runs that just ended are looked up one by one.
+_MOST_ENDED = 20
 
 
 class PageSize:
@@ -72,7 +75,13 @@ class Pass:
         self._fleets_before = set(known.fleets)
         self._runs_before = set(known.runs)
         self._after: tuple[datetime, str] | None = None
-        self._stages = [self._read_project, self._read_fleets, self._read_runs, self._read_recent]
+        self._stages = [
+            self._read_project,
+            self._read_fleets,
+            self._read_runs,
+            self._read_recent,
+            self._read_ended,
+        ]
         known.touched.clear()
         self.steps = 0
         self.seconds = 0.0
@@ -122,6 +131,21 @@ class Pass:
             self._known.put_run(run)
         return True
 
+    async def _read_ended(self) -> bool:
+        """Reads how runs ended that were active before and are neither active nor recent now."""
+        gone = [
+            run
+            for run in self._known.runs.values()
+            if run.status not in FINISHED
+            and run.id in self._runs_before
+            and run.id not in self._known.touched
+        ]
+        for run in gone[:_MOST_ENDED]:
+            found = await self._client.run_now(self._project, run.id, run.submitted_at)
+            if found is not None:
+                self._known.put_run(found)
+        return True
+
     def _was_last(self, keys: Iterable[tuple[datetime, str]], limit: int) -> bool:
         """Whether the pages end here: not a full one, or one that does not lead further back."""
         page = list(keys)
@@ -132,8 +156,13 @@ class Pass:
         return repeated
 
     def _forget_gone(self) -> None:
+        """Forgets what was known before and not seen since, but for runs known to have ended."""
         touched = self._known.touched
         self._known.keep_only(
             [key for key in self._known.fleets if key in touched or key not in self._fleets_before],
-            [key for key in self._known.runs if key in touched or key not in self._runs_before],
+            [
+                run.id
+                for run in self._known.runs.values()
+                if run.id in touched or run.id not in self._runs_before or run.status in FINISHED
+            ],
         )

@@ -48,20 +48,24 @@ class LazySpec(Mapping[str, Any]):
         return hashlib.blake2b(self.raw, digest_size=16).digest()
 
 
-class Gpu(msgspec.Struct):
+class Answer(msgspec.Struct, gc=False):
+    """Part of an answer; never in a cycle, so the garbage collector need not look at it."""
+
+
+class Gpu(Answer):
     """One GPU of an instance type."""
 
     name: str = ""
     memory_mib: int = 0
 
 
-class Disk(msgspec.Struct):
+class Disk(Answer):
     """The disk of an instance type."""
 
     size_mib: int = 0
 
 
-class Resources(msgspec.Struct):
+class Resources(Answer):
     """What an instance type has."""
 
     cpus: int = 0
@@ -71,20 +75,20 @@ class Resources(msgspec.Struct):
     disk: Disk | None = None
 
 
-class InstanceType(msgspec.Struct):
+class InstanceType(Answer):
     """A kind of machine."""
 
     name: str = ""
     resources: Resources = msgspec.field(default_factory=Resources)
 
 
-class GpuDriver(msgspec.Struct):
+class GpuDriver(Answer):
     """The accelerator driver of a host."""
 
     version: str | None = None
 
 
-class Instance(msgspec.Struct):
+class Instance(Answer):
     """`Instance` of the server."""
 
     id: str
@@ -111,7 +115,7 @@ class Instance(msgspec.Struct):
     gpu_driver: GpuDriver | None = None
 
 
-class Fleet(msgspec.Struct):
+class Fleet(Answer):
     """`Fleet` of the server."""
 
     id: str
@@ -124,7 +128,7 @@ class Fleet(msgspec.Struct):
     instances: list[Instance] = []
 
 
-class ProvisioningData(msgspec.Struct):
+class ProvisioningData(Answer):
     """Where a job runs."""
 
     backend: str | None = None
@@ -136,7 +140,7 @@ class ProvisioningData(msgspec.Struct):
     ssh_port: int | None = None
 
 
-class Offer(msgspec.Struct):
+class Offer(Answer):
     """The share of an instance that a job has."""
 
     instance: InstanceType | None = None
@@ -145,26 +149,26 @@ class Offer(msgspec.Struct):
     total_blocks: int | None = None
 
 
-class RuntimeData(msgspec.Struct):
+class RuntimeData(Answer):
     """What is known of a job once it is placed."""
 
     gpu: int | None = None
     offer: Offer | None = None
 
 
-class ProbeState(msgspec.Struct):
+class ProbeState(Answer):
     """A probe's successes in a row."""
 
     success_streak: int = 0
 
 
-class ProbeSpec(msgspec.Struct):
+class ProbeSpec(Answer):
     """What a probe asks for."""
 
     ready_after: int | None = 1
 
 
-class JobSpec(msgspec.Struct):
+class JobSpec(Answer):
     """What a job is to be."""
 
     job_name: str
@@ -174,7 +178,7 @@ class JobSpec(msgspec.Struct):
     probes: list[ProbeSpec] | None = None
 
 
-class JobSubmission(msgspec.Struct):
+class JobSubmission(Answer):
     """One attempt at a job."""
 
     id: str
@@ -193,34 +197,34 @@ class JobSubmission(msgspec.Struct):
     probes: list[ProbeState] | None = None
 
 
-class Job(msgspec.Struct):
+class Job(Answer):
     """A job with its attempts, the oldest first."""
 
     job_spec: JobSpec
     job_submissions: list[JobSubmission] = []
 
 
-class RunFleet(msgspec.Struct):
+class RunFleet(Answer):
     """The fleet stored on a run."""
 
     id: str
     name: str
 
 
-class ServiceModel(msgspec.Struct):
+class ServiceModel(Answer):
     """The model that a service serves."""
 
     name: str | None = None
 
 
-class ServiceEndpoint(msgspec.Struct):
+class ServiceEndpoint(Answer):
     """Where a service answers."""
 
     url: str | None = None
     model: ServiceModel | None = None
 
 
-class ReplicaGroup(msgspec.Struct):
+class ReplicaGroup(Answer):
     """A group of replicas in a configuration; `count` is the name before 0.21.3."""
 
     name: str | None = None
@@ -230,7 +234,7 @@ class ReplicaGroup(msgspec.Struct):
     router: Any = None
 
 
-class RunConfiguration(msgspec.Struct):
+class RunConfiguration(Answer):
     """What is used of a run's configuration; `replicas` was a list of groups before 0.21.3."""
 
     type: str | None = None
@@ -242,14 +246,14 @@ class RunConfiguration(msgspec.Struct):
     router: Any = None
 
 
-class RunSpec(msgspec.Struct):
+class RunSpec(Answer):
     """What is used of a run's spec."""
 
     run_name: str | None = None
     configuration: RunConfiguration = msgspec.field(default_factory=RunConfiguration)
 
 
-class Run(msgspec.Struct):
+class Run(Answer):
     """`Run` of the server; `jobs` is None where it was read without them."""
 
     id: str
@@ -270,7 +274,7 @@ class Run(msgspec.Struct):
     """What is used of `run_spec`; not the server's."""
 
 
-class EventTarget(msgspec.Struct):
+class EventTarget(Answer):
     """What an event is about."""
 
     type: str
@@ -279,7 +283,7 @@ class EventTarget(msgspec.Struct):
     project_name: str | None = None
 
 
-class Event(msgspec.Struct):
+class Event(Answer):
     """`Event` of the server."""
 
     id: str
@@ -289,14 +293,14 @@ class Event(msgspec.Struct):
     targets: list[EventTarget] = []
 
 
-class Project(msgspec.Struct):
+class Project(Answer):
     """A project, without what it holds."""
 
     project_id: str
     project_name: str
 
 
-class User(msgspec.Struct):
+class User(Answer):
     """A user, without anything secret."""
 
     id: str
@@ -306,13 +310,13 @@ class User(msgspec.Struct):
     email: str | None = None
 
 
-class ServerInfo(msgspec.Struct):
+class ServerInfo(Answer):
     """What the server says of itself."""
 
     server_version: str | None = None
 
 
-class Metric(msgspec.Struct):
+class Metric(Answer):
     """A series of values of one metric, the latest first."""
 
     name: str
@@ -320,13 +324,13 @@ class Metric(msgspec.Struct):
     values: list[Any] = []
 
 
-class JobMetrics(msgspec.Struct):
+class JobMetrics(Answer):
     """The metrics of one job."""
 
     metrics: list[Metric] = []
 
 
-class LogEvent(msgspec.Struct):
+class LogEvent(Answer):
     """A piece of a job's output; `message` is base64 of its bytes."""
 
     timestamp: datetime
@@ -334,7 +338,7 @@ class LogEvent(msgspec.Struct):
     log_source: str = "stdout"
 
 
-class Logs(msgspec.Struct):
+class Logs(Answer):
     """A page of a job's output."""
 
     logs: list[LogEvent] = []

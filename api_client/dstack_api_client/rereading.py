@@ -1,0 +1,230 @@
+"""Reads again what events named and what is on screen, and asks for what is not known yet."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from dstack_api_client import errors
+from dstack_api_client.client import FILTER_ITEMS, Client
+from dstack_api_client.event_log import Named
+from dstack_api_client.known import Known
+from dstack_api_client.pacing import Allowance
+from dstack_api_client.snapshot import FINISHED, Link, Snapshot
+
+#: Runs named by events after which reading everything is cheaper.
+_MOST_NAMED_RUNS = 30
+#: Instances of one fleet named by events after which the whole fleet is read.
+_MOST_NAMED_INSTANCES = 20
+#: Questions for the instances of jobs in one poll.
+_MOST_LINK_QUESTIONS = 4
+#: Idle instances up to which it is asked, unopened, since when they are.
+_FEW_IDLE = 48
+
+
+@dataclass(frozen=True)
+class Focus:
+    """What is on screen, by ids."""
+
+    services: Collection[str] = ()
+    fleets: Collection[str] = ()
+    opened_service: str | None = None
+    opened_fleet: str | None = None
+
+
+class Rereading:
+    """Reads parts of a project again.
+
+    Args:
+        client: The client to read with.
+        project: The project's name.
+        known: Where the answers go.
+        monotonic: A clock for durations.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        project: str,
+        known: Known,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._project = project
+        self._known = known
+        self._monotonic = monotonic
+        self._allowance = Allowance()
+        self._read_at: dict[str, float] = {}
+        self._opened: set[str] = set()
+        self._asked: set[str] = set()
+
+    async def named(self, named: Named) -> bool:
+        """Reads what events named.
+
+        Returns:
+            False when it is so much that reading everything is cheaper; nothing was read then.
+        """
+        runs, names = self._runs_of(named)
+        if len(runs) + len(names) > _MOST_NAMED_RUNS:
+            return False
+        fleets = set(named.fleets)
+        by_fleet: dict[str | None, set[str]] = {}
+        instances = named.instances | {
+            self._known.events.links[job] for job in named.jobs if job in self._known.events.links
+        }
+        for instance in instances:
+            known = self._known.instances.get(instance)
+            by_fleet.setdefault(known.fleet_id if known else None, set()).add(instance)
+        for fleet_id, members in by_fleet.items():
+            if fleet_id is not None and len(members) > _MOST_NAMED_INSTANCES:
+                fleets.add(fleet_id)
+        single = {
+            instance
+            for fleet_id, members in by_fleet.items()
+            if fleet_id not in fleets
+            for instance in members
+        }
+        await self._charged(
+            [
+                *(self._read_run(run) for run in sorted(runs)),
+                *(self._read_run_named(name) for name in sorted(names)),
+                *(self._read_fleet(fleet) for fleet in sorted(fleets)),
+                *(self._read_instance(instance) for instance in sorted(single)),
+            ]
+        )
+        return True
+
+    def _runs_of(self, named: Named) -> tuple[set[str], set[str]]:
+        """Ids of the runs that events are about, and names of those that are not known yet."""
+        by_submission = {
+            job.job_submissions[-1].id: run.id
+            for run in self._known.runs.values()
+            for job in run.jobs or ()
+            if job.job_submissions
+        }
+        by_name = {
+            run.read_spec.run_name: run.id
+            for run in self._known.runs.values()
+            if run.status not in FINISHED
+        }
+        runs, names = set(named.runs), set()
+        for submission, job_name in named.jobs.items():
+            name = job_name.rsplit("-", 2)[0]
+            run_id = by_submission.get(submission) or by_name.get(name)
+            if run_id is not None:
+                runs.add(run_id)
+            else:
+                names.add(name)
+        known_names = {
+            run.read_spec.run_name for run_id, run in self._known.runs.items() if run_id in runs
+        }
+        return runs, names - known_names
+
+    async def focused(self, focus: Focus) -> None:
+        """Reads what is on screen, as far as the allowance of a poll goes.
+
+        What was opened just now is read in any case.
+        """
+        self._allowance.refill()
+        opened = [key for key in (focus.opened_service, focus.opened_fleet) if key is not None]
+        listed = [*focus.services, *focus.fleets]
+        turn = sorted(listed, key=lambda key: self._read_at.get(key, 0.0))
+        for key in dict.fromkeys([*opened, *turn]):
+            is_new = key in opened and key not in self._opened
+            if self._allowance.is_spent and not is_new:
+                break
+            run = self._known.runs.get(key)
+            if run is not None and (run.jobs is None or run.status not in FINISHED):
+                await self._charged([self._read_run(key)])
+            elif key in self._known.fleets:
+                await self._charged([self._read_fleet(key)])
+            self._read_at[key] = self._monotonic()
+        self._opened = set(opened)
+
+    async def _charged(self, reads: Iterable[Awaitable[None]]) -> None:
+        """Makes several reads at once and takes what they cost from the allowance."""
+        meter = self._client.meter
+        bytes_before, seconds_before = meter.bytes, meter.seconds
+        outcomes = await asyncio.gather(*reads, return_exceptions=True)
+        self._allowance.spend(meter.bytes - bytes_before, meter.seconds - seconds_before)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _read_run(self, run_id: str) -> None:
+        known = self._known.runs.get(run_id)
+        try:
+            if known is None:
+                run = await self._client.run(self._project, run_id=run_id)
+            else:
+                found = await self._client.run_now(self._project, run_id, known.submitted_at)
+                if found is None:
+                    self._known.drop_run(run_id)
+                    return
+                run = found
+        except errors.NotFoundError:
+            self._known.drop_run(run_id)
+            return
+        self._known.put_run(run)
+
+    async def _read_run_named(self, name: str) -> None:
+        try:
+            run = await self._client.run(self._project, name=name)
+        except errors.NotFoundError:
+            return
+        self._known.put_run(run)
+
+    async def _read_fleet(self, fleet_id: str) -> None:
+        try:
+            fleet = await self._client.fleet(self._project, fleet_id=fleet_id)
+        except (errors.NotFoundError, errors.ForbiddenError):
+            self._known.drop_fleet(fleet_id)
+            return
+        self._known.put_fleet(fleet)
+
+    async def _read_instance(self, instance_id: str) -> None:
+        is_new = instance_id not in self._known.instances
+        try:
+            instance = await self._client.instance(self._project, instance_id)
+        except (errors.NotFoundError, errors.ForbiddenError):
+            self._known.instances.pop(instance_id, None)
+            return
+        if is_new and instance.fleet_id is not None and instance.status != "terminated":
+            await self._read_fleet(instance.fleet_id)  # its nodes may have been changed
+        else:
+            self._known.put_instance(instance)
+
+    async def unknown(self, snapshot: Snapshot, focus: Focus) -> None:
+        """Asks the events for the instances of jobs and for idle times that are not known yet."""
+        jobs = [
+            replica.submission_id
+            for replica in snapshot.replicas.values()
+            if replica.active
+            and replica.status != "submitted"
+            and replica.link in (Link.RUN_FLEET, Link.UNKNOWN)
+            and replica.submission_id not in self._asked
+        ]
+        idle = [
+            instance
+            for instance in snapshot.instances.values()
+            if instance.status == "idle" and instance.idle_since is None
+        ]
+        few = len(idle) <= _FEW_IDLE
+        instances = [
+            instance.id
+            for instance in idle
+            if (few or instance.fleet_id == focus.opened_fleet) and instance.id not in self._asked
+        ]
+        questions = [("target_jobs", group) for group in _grouped(jobs)]
+        questions += [("target_instances", group) for group in _grouped(instances)]
+        for filter_name, group in questions[:_MOST_LINK_QUESTIONS]:
+            self._asked |= set(group)
+            for event in await self._client.newest_events({filter_name: group}):
+                self._known.events.learn(event)
+
+
+def _grouped(items: list[str]) -> list[list[str]]:
+    return [items[start : start + FILTER_ITEMS] for start in range(0, len(items), FILTER_ITEMS)]
