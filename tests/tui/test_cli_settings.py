@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
-from dstack_fleets_tui.settings import Values, load, settings_path
+from dstack_fleets_tui.settings import ENVIRONMENT, Values, load, settings_path
 
 
 @pytest.fixture
@@ -131,3 +132,21 @@ def test_the_usual_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 def test_every_setting_is_described() -> None:
     for name, field in Values.model_fields.items():
         assert field.description, name
+
+
+def test_the_document_lists_every_setting_and_its_default() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "connecting.md").read_text()
+    rows = [
+        [cell.strip().strip("`") for cell in line.strip("|").split("|")]
+        for line in document.splitlines()
+        if "DSTACK_FLEETS_TUI_" in line and line.startswith("|")
+    ]
+    assert [(name, variable) for name, _, variable, *_ in rows] == [
+        (name, f"{ENVIRONMENT}{name.upper()}") for name in Values.model_fields
+    ]
+    for name, _, _, default, meaning in rows:
+        if default:
+            assert yaml.safe_load(default) == Values.model_fields[name].default
+        else:
+            assert Values.model_fields[name].default is None
+        assert meaning

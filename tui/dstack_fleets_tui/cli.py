@@ -65,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    # Nothing is shortened: `--token SECRET` would pass for `--token-file`, and be printed.
     connection = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     group = connection.add_argument_group("where to connect")
     group.add_argument("--project", metavar="NAME", help="a project of the configuration")
@@ -88,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[connection, looks],
     )
@@ -97,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
 
     get = commands.add_parser(
         "get",
+        allow_abbrev=False,
         parents=[connection],
         help="print fleets, instances, services or replicas",
         description="Prints what the dashboard shows, once.",
@@ -117,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser(
         "demo",
+        allow_abbrev=False,
         parents=[looks],
         help="the dashboard on a real server with emulated hosts",
         description="Starts a dstack server of its own with emulated hosts, and the dashboard on "
@@ -272,4 +276,5 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from importlib.metadata import version
 
-        parser.exit(message=f"{PROGRAM} {version(PROGRAM)}\n")
+        sys.stdout.write(f"{PROGRAM} {version(PROGRAM)}\n")
+        parser.exit()
