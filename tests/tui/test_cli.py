@@ -373,14 +373,13 @@ def test_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     assert arguments[split + 1 :] == [sys.executable, "-m", "dstack_fleets_tui", "--ascii"]
 
 
-def test_the_demo_without_its_extra(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert main(["demo"]) == 1
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "extra `demo`" in said
+def test_the_demo_with_an_unknown_scenario() -> None:
+    process = python(
+        "import sys; from dstack_fleets_tui.cli import main; main(['demo', '--scenario', 'none'])"
+    )
+    assert process.returncode == 1
+    assert "none" in process.stderr
+    assert process.stderr.count("\n") == 1
 
 
 def test_ctrl_c_is_quiet(

@@ -117,7 +117,7 @@ def test_instances_and_replicas() -> None:
     instance = row("instances", "lab", "lab")
     assert (instance["RUNS"], instance["$/H"]) == ("train (task)", "–")
     idle = table(things.SNAPSHOT, "instances", "gpu-reserved").splitlines()[2]
-    assert idle.split()[-2:] == ["20m", "2d"]
+    assert idle.split()[-3:] == ["20m", "2d", "–"]
     starting = table(things.SNAPSHOT, "replicas", "chat").splitlines()[3]
     assert starting.split()[:7] == [
         "chat", "2", "decode", "gpu-spot", "gpu-spot-0", "10.0.0.7", "running",

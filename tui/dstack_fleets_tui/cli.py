@@ -176,28 +176,17 @@ def _get(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _demo(args: argparse.Namespace) -> int:
-    from importlib.util import find_spec
-
-    if all(find_spec(name) for name in ("dstack", "asyncssh", "aiohttp")):
-        dashboard = [sys.executable, "-m", "dstack_fleets_tui"]
-        if "ascii" in args:
-            dashboard.append("--ascii")
-        if "interval" in args:
-            dashboard += ["--interval", f"{args.interval:g}"]
-        simulator = [sys.executable, "-m", "dstack_simulator", "--scenario", args.scenario]
-        _become([*simulator, "--", *dashboard])
-    return _fail(
-        "The demo is not installed.",
-        f"Install {PROGRAM} with its extra `demo`; in a checkout: pipx install --force '.[demo]'",
-        FAILED,
-    )
-
-
-def _become(command: list[str]) -> NoReturn:
-    """Lets another program take this one's place, and with it its terminal and its signals."""
+def _demo(args: argparse.Namespace) -> NoReturn:
+    dashboard = [sys.executable, "-m", "dstack_fleets_tui"]
+    if "ascii" in args:
+        dashboard.append("--ascii")
+    if "interval" in args:
+        dashboard += ["--interval", f"{args.interval:g}"]
+    simulator = [sys.executable, "-m", "dstack_simulator", "--scenario", args.scenario]
     sys.stdout.flush()
-    os.execv(command[0], command)
+    # The simulator takes this process's place, and with it its terminal and its signals; it says
+    # itself what is missing when its extra is not installed.
+    os.execv(sys.executable, [*simulator, "--", *dashboard])
 
 
 def _settings(args: argparse.Namespace) -> Settings:

@@ -55,9 +55,9 @@ INSTANCES = (
     Column("GPU"),
     Column("BLOCKS", right=True),
     Column("$/H", right=True),
-    Column("RUNS"),
     Column("IDLE", right=True),
     Column("AGE", right=True),
+    Column("RUNS"),
 )
 SERVICES = (
     Column("SERVICE"),
@@ -125,9 +125,9 @@ def instance(instance: Instance, snapshot: Snapshot) -> Sequence[str]:
         str(instance.gpus or NOTHING),
         f"{instance.busy_blocks}/{instance.total_blocks}",
         price(instance.price or None),
-        ", ".join(words.job(job) for job in jobs) or NOTHING,
         age(instance.idle_since, snapshot.observed_at),
         age(instance.created_at, snapshot.observed_at),
+        ", ".join(words.job(job) for job in jobs) or NOTHING,
     )
 
 
