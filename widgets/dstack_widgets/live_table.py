@@ -276,7 +276,9 @@ class LiveTable(TableView, can_focus=True):
             self._jump(self._cursor_index - self._page + 1)
 
     def _jump(self, top: int) -> None:
-        self.scroll_to(y=top, animate=False)
+        # Before there is a size there is nothing to scroll; `on_resize` finds the cursor.
+        if self.size:
+            self.scroll_to(y=top, animate=False)
 
     def action_cursor_up(self) -> None:
         """Moves the cursor one row up."""

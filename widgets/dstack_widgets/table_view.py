@@ -109,6 +109,7 @@ class TableView(ScrollView, inherit_bindings=False):
         self._selected: set[str] = set()
         self._shown: list[_Shown] = []
         self._shown_at = (0, 0)
+        self._shown_notice = ""
         self._room = 0
         self._painter: Painter | None = None
         self._strips: LRUCache[tuple[str, str, str], tuple[Cells, Strip]] = LRUCache(512)
@@ -131,11 +132,11 @@ class TableView(ScrollView, inherit_bindings=False):
 
     def watch_empty_text(self) -> None:
         """Paints the text."""
-        self._refresh_empty()
+        self._refresh_notice()
 
     def watch_no_match_text(self) -> None:
         """Paints the text."""
-        self._refresh_empty()
+        self._refresh_notice()
 
     def watch_scroll_x(self, old_value: float, new_value: float) -> None:
         """Paints the other columns."""
@@ -145,6 +146,10 @@ class TableView(ScrollView, inherit_bindings=False):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Paints the other rows."""
         super().watch_scroll_y(old_value, new_value)
+        self._refresh_changed()
+
+    def watch_show_vertical_scrollbar(self) -> None:
+        """Leaves room for the scrollbar, which Textual does not report as a new size."""
         self._refresh_changed()
 
     def notify_style_update(self) -> None:
@@ -217,7 +222,7 @@ class TableView(ScrollView, inherit_bindings=False):
             self._strips.clear()
             self._fit_virtual_size()
             self.refresh()
-        elif at != self._shown_at or bool(before) != bool(shown):
+        elif at != self._shown_at:
             self.refresh(self.size.region)
         else:
             regions = [
@@ -227,6 +232,7 @@ class TableView(ScrollView, inherit_bindings=False):
             ]
             if regions:
                 self.refresh(*regions)
+            self._refresh_notice()
         self._shown_at = at
 
     def _arrange(self, room: int, shown: Sequence[_Shown]) -> Layout:
@@ -242,11 +248,11 @@ class TableView(ScrollView, inherit_bindings=False):
         """Finds which part of a line looks different now."""
         y = line + HEADER_LINES
         if line >= len(shown) or line >= len(before):
-            return Region(0, y, self.size.width, 1)
+            return Region(0, y, self._room, 1)
         old, new = before[line], shown[line]
         if old.component != new.component:
-            return Region(0, y, self.size.width, 1)
-        left, right = self.size.width, 0
+            return Region(0, y, self._room, 1)
+        left, right = self._room, 0
         if old.gutter != new.gutter:
             left, right = 0, self._placed.gutter
         if old.cells is not new.cells:
@@ -257,15 +263,23 @@ class TableView(ScrollView, inherit_bindings=False):
                     x = place.x if place.x < layout.fixed else place.x - shift
                     left = min(left, x)
                     right = max(right, x + place.width)
-        left, right = max(0, left), min(right, self.size.width)
+        left, right = max(0, left), min(right, self._room)
         return Region(left, y, right - left, 1) if right > left else None
 
     def _refresh_header(self) -> None:
-        self.refresh(Region(0, 0, self.size.width, HEADER_LINES))
+        self.refresh(Region(0, 0, self._room, HEADER_LINES))
 
-    def _refresh_empty(self) -> None:
-        if not self._rows.order:
-            self.refresh(Region(0, HEADER_LINES, self.size.width, 1))
+    @property
+    def _notice(self) -> str:
+        """What stands where the rows would."""
+        if self._shown:
+            return ""
+        return self.no_match_text if len(self._rows) else self.empty_text
+
+    def _refresh_notice(self) -> None:
+        before, self._shown_notice = self._shown_notice, self._notice
+        if self._shown_notice != before:
+            self.refresh(Region(0, HEADER_LINES, self._room, 1))
 
     def _get_painter(self) -> Painter:
         if self._painter is None:
@@ -305,7 +319,7 @@ class TableView(ScrollView, inherit_bindings=False):
         Args:
             y: The line, counted from the top of the table.
         """
-        width = self.size.width
+        width = self._room
         painter = self._get_painter()
         layout = self._placed
         if y < HEADER_LINES:
@@ -322,7 +336,7 @@ class TableView(ScrollView, inherit_bindings=False):
             self._strips[name] = (shown.cells, strip)
             return strip
         if line == 0:
-            return self._empty_line(painter, width)
+            return self._notice_line(painter, width)
         return Strip.blank(width, painter.style("live-table--row"))
 
     def _header(self, painter: Painter) -> Strip:
@@ -342,7 +356,7 @@ class TableView(ScrollView, inherit_bindings=False):
 
     def _window(self, strip: Strip) -> Strip:
         """Cuts out of a whole row what sideways scrolling leaves on the screen."""
-        width = self.size.width
+        width = self._room
         shift = round(self.scroll_x)
         fixed = self._placed.fixed
         if shift and fixed:
@@ -353,13 +367,12 @@ class TableView(ScrollView, inherit_bindings=False):
             strip = strip.crop(shift, width + shift)
         return strip.adjust_cell_length(width, self._get_painter().style("live-table--row"))
 
-    def _empty_line(self, painter: Painter, width: int) -> Strip:
-        text = self.no_match_text if len(self._rows) else self.empty_text
-        text = "  " + shorten(clean(text), width - 2, self.glyphs.ellipsis)
-        strip = Strip.blank(0)
-        if text.strip():
-            strip = painter.text("live-table--empty", text)
-        return strip.adjust_cell_length(width, painter.style("live-table--row"))
+    def _notice_line(self, painter: Painter, width: int) -> Strip:
+        text = "  " + shorten(clean(self._notice), width - 2, self.glyphs.ellipsis)
+        blank = painter.style("live-table--row")
+        if not text.strip():
+            return Strip.blank(width, blank)
+        return painter.text("live-table--empty", text).adjust_cell_length(width, blank)
 
 
 def _at(cells: Cells, index: int) -> Cell:

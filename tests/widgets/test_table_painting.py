@@ -1,0 +1,134 @@
+"""What the table writes to the terminal: enough to be right, and no more."""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import Any
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.pilot import Pilot
+
+from dstack_widgets.live_table import CellValue, Column, LiveTable
+
+from .terminal import Terminal
+
+COLUMNS = [
+    Column("name", "NAME"),
+    Column("state", "STATE"),
+    Column("load", "LOAD", justify="right"),
+    Column("note", "NOTE", flexible=True, priority=-1),
+]
+NAMES = ["fleet", "日本語", "[red]x", "שלום", "\x1b[31mx", "e\u0301"]
+STATES = [("running", "busy"), ("failed", "bad"), ("pulling", "starting")]
+
+
+class PaintApp(App[None]):
+    def __init__(self) -> None:
+        super().__init__(driver_class=Terminal)
+        self.table = LiveTable(COLUMNS, empty_text="No rows yet", selectable=True)
+
+    def compose(self) -> ComposeResult:
+        yield self.table
+
+    @property
+    def terminal(self) -> Terminal:
+        assert isinstance(self._driver, Terminal)
+        return self._driver
+
+    def drawn_whole(self) -> list[str]:
+        """What a full repaint would show."""
+        return [strip.text for strip in self.screen._compositor.render_strips()]
+
+
+def row(source: random.Random, key: int) -> tuple[Any, ...]:
+    return (
+        f"{source.choice(NAMES)}-{key}",
+        CellValue(*source.choice(STATES)),
+        source.choice(["–", str(source.randrange(100))]),
+        "n" * source.choice([0, 3, 3, 3, 50]),
+    )
+
+
+def change(source: random.Random, table: LiveTable) -> None:
+    step = source.randrange(9)
+    if step == 0:
+        first = source.randrange(10)
+        table.set_rows(
+            {f"k{key}": row(source, key) for key in range(first, first + source.randrange(60))}
+        )
+    elif step == 1:
+        known = [*table.keys]
+        table.update_rows(
+            {f"k{key}": row(source, key) for key in source.sample(range(80), source.randrange(4))},
+            source.sample(known, min(len(known), source.randrange(3))),
+        )
+    elif step == 2:
+        table.sort_by(source.choice([None, "name", "load"]), reverse=source.choice([True, False]))
+    elif step == 3:
+        table.filter_text = source.choice(["", "", "fleet", "3", "nothing"])
+    elif step == 4:
+        source.choice(
+            [table.action_page_down, table.action_page_up, table.action_last, table.action_first]
+        )()
+    elif step == 5:
+        table.action_sideways(source.choice([-1, 1]))
+    elif step == 6 and table.cursor_key is not None:
+        table.action_toggle_mark()
+    elif step == 7:
+        table.scroll_to(y=source.randrange(40), animate=False)
+    else:
+        source.choice([table.action_cursor_down, table.action_cursor_up])()
+
+
+@pytest.mark.parametrize("size", [(30, 10), (60, 20), (100, 30)])
+async def test_any_course_of_changes_leaves_the_screen_as_a_full_repaint_would(
+    size: tuple[int, int],
+) -> None:
+    seed = random.randrange(2**32)
+    sys.stdout.write(f"seed {seed}\n")
+    source = random.Random(seed)
+    app = PaintApp()
+    async with app.run_test(size=size, headless=False) as pilot:
+        for _ in range(60):
+            for _ in range(source.randrange(1, 4)):
+                change(source, app.table)
+            await pilot.pause()
+            assert app.terminal.lines == app.drawn_whole()
+        assert not app.terminal.unknown
+        lines = app.drawn_whole()
+        cursor = [line for line in lines[1:] if line.startswith("▸")]
+        assert len(cursor) <= 1
+
+
+async def written(app: PaintApp, pilot: Pilot[None], call: Any) -> int:
+    await pilot.pause()
+    app.terminal.written = 0
+    call()
+    await pilot.pause()
+    return app.terminal.written
+
+
+async def test_little_is_written_for_little_that_changed() -> None:
+    app = PaintApp()
+    async with app.run_test(size=(160, 50), headless=False) as pilot:
+        rows = {f"k{key}": (f"fleet-{key}", "running", "10", "note") for key in range(1000)}
+        table = app.table
+        whole = await written(app, pilot, lambda: table.set_rows(rows))
+        assert whole > 2000
+
+        again = {key: tuple(cells) for key, cells in rows.items()}
+        assert await written(app, pilot, lambda: table.set_rows(again)) == 0
+
+        one = {"k7": ("fleet-7", "running", "11", "note")}
+        assert 0 < await written(app, pilot, lambda: table.update_rows(one)) <= 303
+
+        unseen = {"k700": ("fleet-700", "failed", "11", "note")}
+        assert await written(app, pilot, lambda: table.update_rows(unseen)) == 0
+
+        assert await written(app, pilot, table.action_cursor_down) < 1000
+
+        more = {"new": ("fleet-0000", "running", "10", "note")}
+        assert await written(app, pilot, lambda: table.update_rows(more)) < 2000
+        assert table.row_count == 1001
