@@ -59,8 +59,8 @@ class Traffic:
         """The number of requests in the last `window` seconds."""
         now = time.monotonic()
         begin, total = now - window, 0.0
-        ends = [start for start, _ in self._rates[1:]] + [now]
-        for (start, rate), end in zip(self._rates, ends, strict=True):
+        ends = [*(start for start, _ in self._rates[1:]), now]
+        for (start, rate), end in zip(self._rates, ends, strict=False):
             total += rate * max(0.0, end - max(start, begin))
         return math.floor(total + 0.5)
 

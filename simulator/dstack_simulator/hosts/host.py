@@ -54,7 +54,7 @@ class Host:
         self._slow = 0.0
         self._next_port = _FIRST_MAPPED_PORT
         self._shim_started = False
-        self._shim = Shim(
+        self.shim = Shim(
             spec.gpu,
             version=version,
             make_container=self._make_container,
@@ -85,7 +85,7 @@ class Host:
     @property
     def containers(self) -> Mapping[str, Container]:
         """The containers, by task id."""
-        return self._shim.tasks
+        return self.shim.tasks
 
     async def open(self) -> None:
         """Puts the host on the network."""
@@ -96,15 +96,15 @@ class Host:
     async def close(self) -> None:
         """Takes the host off the network and ends its containers."""
         await self._listener.cut()
-        for container in list(self._shim.tasks.values()):
+        for container in list(self.shim.tasks.values()):
             await container.terminate("terminated_by_server", "")
             await self._forget_container(container)
-        self._shim.tasks.clear()
+        self.shim.tasks.clear()
         await self.network.close()
 
     async def set_reachable(self, reachable: bool) -> None:
         """Cuts the host off, connections that are open included, or connects it again."""
-        for network in {self.network, *(task.network for task in self._shim.tasks.values())}:
+        for network in {self.network, *(task.network for task in self.shim.tasks.values())}:
             await network.set_reachable(reachable)
         if reachable:
             await self._listener.open()
@@ -122,7 +122,7 @@ class Host:
                 f"Host {self.name} has no NVIDIA GPU that could report its health. "
                 "Name a host with one."
             )
-        self._shim.health, self._shim.health_message = level, message
+        self.shim.health, self.shim.health_message = level, message
 
     def slow_start(self, seconds: float) -> None:
         """Lets containers that start from now on take longer."""
@@ -142,7 +142,7 @@ class Host:
     def start_shim(self) -> None:
         """Starts the shim; containers that run go on."""
         if self._shim_server is None:
-            self._shim_server = self._shim.serve()
+            self._shim_server = self.shim.serve()
             self.network.open_in_process(SHIM_PORT, self._shim_server)
         self._shim_started = True
 
@@ -166,7 +166,7 @@ class Host:
 
     def shim_health(self) -> str | None:
         """The shim's health check."""
-        return self._shim.health_check() if self._shim_started else None
+        return self.shim.health_check() if self._shim_started else None
 
     # What its sshd asks.
 
@@ -176,7 +176,7 @@ class Host:
 
     async def connect(self, port: int) -> ProtocolFactory:
         """What serves a port: the shim, or the runner or sshd of a container."""
-        for container in self._shim.tasks.values():
+        for container in self.shim.tasks.values():
             if container.status != "running":
                 continue
             if port == container.ports.get(SSH_PORT):

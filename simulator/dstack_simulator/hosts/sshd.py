@@ -142,8 +142,10 @@ async def _run_command(process: asyncssh.SSHServerProcess[str]) -> None:
     server = process.get_extra_info("connection").get_owner()
     assert isinstance(server, _Server)
     if process.command is None:
+        # A shell that ends at once, and well: OpenSSH asks for one when it adds forwardings to a
+        # connection that it shares.
         process.stdout.write("This machine is emulated and has no shell.\r\n")
-        process.exit(1)
+        process.exit(0)
         return
     result = server.login.run(process.command)
     process.stdout.write(result.stdout)

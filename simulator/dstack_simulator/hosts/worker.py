@@ -292,23 +292,24 @@ def _prompt_of(body: Mapping[str, Any]) -> str:
     return prompt if isinstance(prompt, str) else json.dumps(prompt)
 
 
-def _answer_to(body: Mapping[str, Any]) -> tuple[list[str], dict[str, int]]:
-    """The words of the canned answer, and the token counts."""
+def _answer_to(body: Mapping[str, Any]) -> tuple[list[str], dict[str, int], str]:
+    """The words of the canned answer, the token counts, and why it ends."""
     prompt = _prompt_of(body)
     sampling = body.get("sampling_params")
     limit = body.get("max_tokens") or body.get("max_completion_tokens")
     if isinstance(sampling, dict):
         limit = sampling.get("max_new_tokens", limit)
     words = re.findall(r"\S+\s*", _ANSWERS[zlib.crc32(prompt.encode()) % len(_ANSWERS)])
-    if isinstance(limit, int) and limit > 0:
-        words = words[:limit]
+    finish = "stop"
+    if isinstance(limit, int) and 0 < limit < len(words):
+        words, finish = words[:limit], "length"
     asked = max(1, len(prompt.split()))
     usage = {
         "prompt_tokens": asked,
         "completion_tokens": len(words),
         "total_tokens": asked + len(words),
     }
-    return words, usage
+    return words, usage, finish
 
 
 async def _stream(
@@ -334,8 +335,7 @@ async def _complete(
     if worker.failing:
         return _unavailable()
     chat = request.path.endswith("/chat/completions")
-    words, usage = _answer_to(body)
-    finish = "length" if len(words) < usage["completion_tokens"] else "stop"
+    words, usage, finish = _answer_to(body)
     head: dict[str, Any] = {
         "id": f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}",
         "created": int(time.time()),
@@ -378,11 +378,11 @@ async def _generate(
     worker.count(request, 503 if worker.failing else 200)
     if worker.failing:
         return _unavailable()
-    words, usage = _answer_to(body)
+    words, usage, finish = _answer_to(body)
     await asyncio.sleep(_PREFILL_SECONDS)
     meta: dict[str, Any] = {
         "id": body.get("rid") or uuid.uuid4().hex,
-        "finish_reason": {"type": "stop"},
+        "finish_reason": {"type": finish},
         "prompt_tokens": usage["prompt_tokens"],
         "completion_tokens": usage["completion_tokens"],
     }
