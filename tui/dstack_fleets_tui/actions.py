@@ -54,7 +54,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("view", ("tab",), "next view", "Show the next view.", DETAILS, "VIEW", True),
     Action("view_back", ("shift+tab",), "previous view", "Show the previous view.", DETAILS),
     Action("filter", ("slash",), "filter", "Show rows with a text in them.", (), "TEXT", True),
-    Action("sort", ("s",), "sort", "Sort by the next column, or a named one.", (), "COLUMN", True),
+    Action("sort", ("s",), "sort", "Sort by the next or a named column.", (), "COLUMN", True),
     Action("reverse", ("S",), "reverse", "Turn the order of the rows around."),
     Action(
         "finished",

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from urllib.parse import urlsplit
 
-from dstack_api_client.feed import ConnectionState, Feed, Health, Update
 from textual import work
 from textual.app import App, SystemCommand
 from textual.message import Message
 from textual.screen import Screen
+from textual.scrollbar import ScrollBar, ScrollBarRender
 
 from dstack_api_client.client import Client
 from dstack_api_client.connection import ConfigError, Connection
+from dstack_api_client.feed import ConnectionState, Feed, Health, Update
 from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.poller import Polled, Poller
@@ -26,6 +27,7 @@ from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.terminal import LOOK_EVERY, let_hang_up_end_us, terminal_is_gone
 from dstack_widgets.glyphs import ASCII, UNICODE
+from dstack_widgets.scroll_bars import AsciiScrollBars
 from dstack_widgets.status_header import Connection as ConnectionWord
 from dstack_widgets.status_header import HeaderState
 
@@ -105,6 +107,8 @@ class FleetsApp(App[int]):
         self.ascii = settings.ascii
         self.glyphs = ASCII if settings.ascii else UNICODE
         self.set_class(self.ascii, "-ascii")
+        # Every bar asks the class, so one place decides for all of them.
+        ScrollBar.renderer = AsciiScrollBars if self.ascii else ScrollBarRender
         self.snapshot: Snapshot | None = None
         self.health = Health(ConnectionState.CONNECTING, now(), None, None, None)
 

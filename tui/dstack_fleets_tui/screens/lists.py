@@ -132,11 +132,9 @@ class ServicesScreen(ListScreen):
     def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
         """A row per service."""
         looks = self.looks
-        return {
-            key: services.cells(service, looks)
-            for key, service in snapshot.services.items()
-            if self._shown(service)
-        }
+        shown = (service for service in snapshot.services.values() if self._shown(service))
+        ordered = sorted(shown, key=lambda s: (s.finished, s.name, s.submitted_at))
+        return {service.id: services.cells(service, looks) for service in ordered}
 
     def summary(self, snapshot: Snapshot, key: str) -> str:
         """Groups, model and what the server last said."""

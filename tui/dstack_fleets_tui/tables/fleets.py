@@ -17,7 +17,7 @@ COLUMNS = (
     Column("fleet", "FLEET", min_width=8, max_width=30, priority=10),
     Column("kind", "KIND", priority=6),
     Column("nodes", "NODES", justify="right", priority=8),
-    Column("instances", "INSTANCES", min_width=12, max_width=44, priority=9),
+    Column("instances", "INSTANCES", min_width=24, max_width=70, priority=9, flexible=True),
     Column("gpu", "GPU", justify="right", priority=7, max_width=24),
     Column("replicas", "REPL", justify="right", priority=7),
     Column("spot", "SPOT", priority=3),

@@ -10,13 +10,16 @@ from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.bars import Share, share_bar
 from dstack_widgets.cells import Cell, Column
 
+#: Cells of the bar of fleets.
+_BAR = 6
+
 COLUMNS = (
     Column("service", "SERVICE", min_width=8, max_width=30, priority=10),
     Column("status", "STATUS", priority=9),
     Column("wanted", "WANTED", justify="right", priority=8),
     Column("running", "RUN", justify="right", priority=8),
     Column("ready", "READY", justify="right", priority=8),
-    Column("fleets", "FLEETS", min_width=10, max_width=60, priority=7),
+    Column("fleets", "FLEETS", min_width=20, max_width=60, priority=8, flexible=True),
     Column("router", "ROUTER", priority=4),
     Column("rollout", "ROLLOUT", justify="right", priority=5),
     Column("priority", "PRIO", justify="right", priority=3),
@@ -36,7 +39,7 @@ def cells(service: Service, looks: Looks) -> Sequence[Cell]:
         looks.text(wanted_text(service), sort=wanted),
         looks.number(service.running),
         looks.number(service.ready, "warn" if short else "ok"),
-        share_bar(shares(service), glyphs=looks.glyphs),
+        share_bar(shares(service), width=_BAR, glyphs=looks.glyphs),
         looks.word(service.router),
         looks.text(rollout(service), "warn" if rolling(service) else "", service.deployment_num),
         looks.number(service.priority),
