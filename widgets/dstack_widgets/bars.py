@@ -90,11 +90,12 @@ def state_bar(counts: Mapping[str, int], width: int = 8, glyphs: Glyphs = UNICOD
     ]
     parts.append(literal(" " * (width - sum(cells))))
     # What is wrong comes first in words: a narrow column cuts the end off.
-    for state in sorted(states, key=lambda state: _look(state).segment != "bar_bad"):
+    worded = sorted(states, key=lambda state: _look(state).segment != "bar_bad")
+    for state in worded:
         look = _look(state)
         # Busy and idle are as things should be: their words stay quiet.
         quiet = state in ("busy", "idle")
-        parts.append(literal(" " if len(parts) == 1 else "  "))
+        parts.append(literal(" " if state == worded[0] else "  "))
         parts.append(literal(f"{counts[state]} {look.word}", "" if quiet else style_of(look.style)))
     return Content("").join(parts)
 

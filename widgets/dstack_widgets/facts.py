@@ -114,22 +114,19 @@ class _Body(Widget):
         return Content("\n").join(fact_lines(self.facts, self.size.width, self.glyphs))
 
 
-_SCROLL_BINDINGS: list[BindingType] = [
-    Binding("up,k", "scroll_up", "Up", show=False, id="panel.up"),
-    Binding("down,j", "scroll_down", "Down", show=False, id="panel.down"),
-    Binding("left", "scroll_left", "Left", show=False, id="panel.left"),
-    Binding("right", "scroll_right", "Right", show=False, id="panel.right"),
-    Binding("pageup", "page_up", "Page up", show=False, id="panel.page-up"),
-    Binding("pagedown", "page_down", "Page down", show=False, id="panel.page-down"),
-    Binding("home,g", "scroll_home", "Top", show=False, id="panel.first"),
-    Binding("end,G", "scroll_end", "Bottom", show=False, id="panel.last"),
-]
-
-
 class _Panel(ScrollableContainer, can_focus=True, inherit_bindings=False):
     """Scrolls what it holds."""
 
-    BINDINGS: ClassVar[list[BindingType]] = _SCROLL_BINDINGS
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "go('up')", "Up", show=False, id="panel.up"),
+        Binding("down,j", "go('down')", "Down", show=False, id="panel.down"),
+        Binding("left", "go('left')", "Left", show=False, id="panel.left"),
+        Binding("right", "go('right')", "Right", show=False, id="panel.right"),
+        Binding("pageup", "go('page_up')", "Page up", show=False, id="panel.page-up"),
+        Binding("pagedown", "go('page_down')", "Page down", show=False, id="panel.page-down"),
+        Binding("home,g", "go('home')", "Top", show=False, id="panel.first"),
+        Binding("end,G", "go('end')", "Bottom", show=False, id="panel.last"),
+    ]
 
     DEFAULT_CSS = """
     _Panel {
@@ -141,6 +138,24 @@ class _Panel(ScrollableContainer, can_focus=True, inherit_bindings=False):
     """
 
     ALLOW_MAXIMIZE = False
+
+    def action_go(self, where: str) -> None:
+        """Scrolls, at once: every frame on the way would cost as much as the last.
+
+        Args:
+            where: Up, down, left, right, or by a page, or to an end.
+        """
+        scroll = {
+            "up": self.scroll_up,
+            "down": self.scroll_down,
+            "left": self.scroll_left,
+            "right": self.scroll_right,
+            "page_up": self.scroll_page_up,
+            "page_down": self.scroll_page_down,
+            "home": self.scroll_home,
+            "end": self.scroll_end,
+        }[where]
+        scroll(animate=False)
 
 
 class Facts(_Panel):
@@ -201,11 +216,11 @@ def yaml_content(text: str) -> Content:
         The content, line for line, literally.
     """
     lines = []
-    for line in text.splitlines():
+    for line in text.expandtabs(4).rstrip("\n").split("\n"):
         if line.lstrip().startswith("#"):
             lines.append(literal(line, style_of("dim")))
             continue
-        found = _YAML_LINE.fullmatch(line.replace("\t", "    "))
+        found = _YAML_LINE.fullmatch(line)
         if found is None or found["key"] is None:
             lines.append(literal(line))
             continue
@@ -225,10 +240,14 @@ class _Document(Widget):
     _Document {
         width: auto;
         height: auto;
+        text-wrap: nowrap;
     }
     """
 
     content = Content("")
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        return max(cell_len(line) for line in self.content.plain.split("\n"))
 
     def render(self) -> Content:
         return self.content
