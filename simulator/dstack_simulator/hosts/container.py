@@ -103,7 +103,6 @@ class Container:
             folder=folder,
             version=version,
         )
-        self.runner.no_connections_since = time.monotonic()
         self._timings = timings
         self._images = images
         self._options = options
@@ -179,7 +178,14 @@ class Container:
             self._images.add(self.request.image)
         self.status = "creating"
         await asyncio.sleep(self._timings.creating + self._extra_start)
-        self.network.open_in_process(RUNNER_PORT, self.runner.serve())
+        try:
+            self.network.open_in_process(RUNNER_PORT, self.runner.serve())
+        except OSError as error:
+            # Another container in host mode that has not gone yet: Docker would fail as well.
+            self.status = "terminated"
+            self.termination_reason = "creating_container_error"
+            self.termination_message = str(error)
+            return
         self.status = "running"
 
     def pull_progress(self) -> dict[str, Any] | None:
@@ -198,7 +204,13 @@ class Container:
         }
 
     async def terminate(self, reason: str, message: str) -> None:
-        """Ends everything in the container."""
+        """Ends everything in the container, which takes as long as the timings say."""
+        if self.status != "terminated":
+            await asyncio.sleep(self._timings.stopping)
+            await self.end(reason, message)
+
+    async def end(self, reason: str, message: str) -> None:
+        """Ends everything in the container at once."""
         if self.status == "terminated":
             return
         self.status = "terminated"

@@ -96,10 +96,11 @@ class Host:
     async def close(self) -> None:
         """Takes the host off the network and ends its containers."""
         await self._listener.cut()
-        for container in list(self.shim.tasks.values()):
-            await container.terminate("terminated_by_server", "")
-            await self._forget_container(container)
+        containers = list(self.shim.tasks.values())
         self.shim.tasks.clear()
+        for container in containers:
+            await container.end("terminated_by_server", "")
+            await self._forget_container(container)
         await self.network.close()
 
     async def set_reachable(self, reachable: bool) -> None:

@@ -80,7 +80,7 @@ class Network:
         self._in_process: dict[int, ProtocolFactory] = {}
         self._real: set[int] = set()
         self._servers: dict[int, asyncio.Server] = {}
-        self._dialled: weakref.WeakSet[_Dialled] = weakref.WeakSet()
+        self._dialled: dict[int, weakref.WeakSet[_Dialled]] = {}
         self._reachable = True
 
     def open_in_process(self, port: int, factory: ProtocolFactory) -> None:
@@ -111,12 +111,13 @@ class Network:
         self._real.add(port)
 
     async def close_port(self, port: int) -> None:
-        """Closes a port; connections that are open stay."""
+        """Closes a port and the connections to it that were dialled."""
         self._real.discard(port)
         self._in_process.pop(port, None)
         server = self._servers.pop(port, None)
         if server is not None:
             server.close()
+        self._abort(port)
 
     async def connect(self, port: int) -> ProtocolFactory:
         """What serves a connection to a port.
@@ -139,10 +140,9 @@ class Network:
             return
         self._reachable = reachable
         if not reachable:
-            for server in self._servers.values():
+            for port, server in self._servers.items():
                 server.close()
-            for connection in list(self._dialled):
-                connection.abort()
+                self._abort(port)
             return
         for port in list(self._servers):
             await self._listen(port)
@@ -154,15 +154,20 @@ class Network:
 
     async def _listen(self, port: int) -> None:
         factory = self._in_process[port]
+        dialled = self._dialled.setdefault(port, weakref.WeakSet())
 
         def accept() -> _Dialled:
             connection = _Dialled(factory())
-            self._dialled.add(connection)
+            dialled.add(connection)
             return connection
 
         self._servers[port] = await asyncio.get_running_loop().create_server(
             accept, self.address, port, reuse_address=True
         )
+
+    def _abort(self, port: int) -> None:
+        for connection in list(self._dialled.get(port, ())):
+            connection.abort()
 
 
 class _Dialled(asyncio.Protocol):

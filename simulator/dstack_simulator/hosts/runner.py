@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,8 @@ from dstack_simulator.hosts.script import (
 )
 from dstack_simulator.hosts.specs import Timings
 from dstack_simulator.hosts.worker import Worker, read_engine_options
+
+_logger = logging.getLogger("dstack_simulator.runner")
 
 _DEFAULT_PORT = 8000
 _METRICS_PORT = 29000
@@ -71,6 +74,8 @@ class Runner:
         self.router: RouterProcess | None = None
         self.exit_status: int | None = None
         self.version = version
+        self.no_connections_since: float | None = time.monotonic()
+        """When the last SSH connection to the container ended; none while there is one."""
         self._network = network
         self._load = load
         self._meter = meter
@@ -124,6 +129,7 @@ class Runner:
         self.state = "running"
         self._record("running")
         self._task = asyncio.ensure_future(self._run())
+        self._task.add_done_callback(_report_defect)
 
     async def stop(self, state: Literal["terminated", "failed"] = "terminated") -> None:
         """Ends the job, if it is still going."""
@@ -237,12 +243,13 @@ class Runner:
         worker = Worker(options, self._load, self.log, port=self.port)
         worker.log_start()
         await asyncio.sleep(self._timings.loading + self.extra_loading)
+        server = worker.serve()
         try:
             if self.has_router:
                 # The router dials its workers itself, so these need a socket.
-                await self._network.open_for_all(self.port, worker.serve())
+                await self._network.open_for_all(self.port, server)
             else:
-                self._network.open_in_process(self.port, worker.serve())
+                self._network.open_in_process(self.port, server)
         except OSError as error:
             self.log.write(f"[Errno {error.errno}] port {self.port} cannot be opened: {error}")
             return _PORT_TAKEN_STATUS
@@ -253,6 +260,7 @@ class Runner:
             await self._sleep(None)
         finally:
             await self._network.close_port(self.port)
+            await server.shutdown(0)
         return 0
 
     async def _run_router(self, action: Router) -> int:
@@ -323,14 +331,16 @@ class Runner:
             "gpus": [gpu] * self._gpus,
         }
 
-    no_connections_since: float | None = None
-    """When the last SSH connection to the container ended; none while there is one."""
-
     def idle_seconds(self) -> int:
         """Seconds without an SSH connection to the container."""
         if self.no_connections_since is None:
             return 0
         return int(time.monotonic() - self.no_connections_since)
+
+
+def _report_defect(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _logger.error("An emulated job ended by a defect of the simulator", exc_info=error)
 
 
 _routes: Routes[Runner] = Routes()

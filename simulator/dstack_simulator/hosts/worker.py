@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import random
 import re
 import shlex
 import time
@@ -12,6 +14,7 @@ import zlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from http import HTTPStatus
 from typing import Any, Literal
 
 from aiohttp import web
@@ -29,6 +32,7 @@ _CACHE_TOKENS = 412880
 _MAX_RUNNING = 256
 _REQUEST_SECONDS = 1.8
 _TOKENS_PER_REQUEST = 182
+_REPORT_SECONDS = 4.0
 _TOKEN_SECONDS = 0.004
 _PREFILL_SECONDS = 0.02
 _VERSIONS: Mapping[str, str] = {"sglang": "0.5.6", "vllm": "0.11.2"}
@@ -110,6 +114,7 @@ class Worker:
         self._log = log
         self._started = int(time.time())
         self._reported = time.monotonic()
+        self._chance = random.Random(options.model)
 
     def serve(self) -> web.Server:
         """Makes the protocol factory of this worker."""
@@ -137,12 +142,14 @@ class Worker:
         )
 
     def log_progress(self) -> None:
-        """Writes the line about the current batch that engines write under load."""
+        """Writes what engines write under load: some requests, and a line about the batch."""
         now = time.monotonic()
         rate = self._load.requests_per_second()
-        if rate <= 0 or now - self._reported < 4.0:
+        if self.failing or rate <= 0 or now - self._reported < _REPORT_SECONDS:
             return
         self._reported = now
+        for _ in range(min(3, math.ceil(rate / 4))):
+            self._log_request("POST", "/v1/chat/completions", 200)
         phase = "Prefill" if self.options.role == "prefill" else "Decode"
         running = max(1, round(rate * _REQUEST_SECONDS))
         self._log.write(
@@ -155,7 +162,12 @@ class Worker:
         """Notes a request for inference and writes its line."""
         self.requests += 1
         self._load.count_request()
-        self._log.write(f'INFO: "{request.method} {request.path} HTTP/1.1" {status}')
+        self._log_request(request.method, request.path, status)
+
+    def _log_request(self, method: str, path: str, status: int) -> None:
+        phrase = HTTPStatus(status).phrase
+        peer = f"10.0.0.{self._chance.randrange(2, 250)}:{self._chance.randrange(32768, 60999)}"
+        self._log.write(f'INFO:     {peer} - "{method} {path} HTTP/1.1" {status} {phrase}')
 
 
 _routes: Routes[Worker] = Routes()
