@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len
@@ -36,6 +37,9 @@ class Heading(NamedTuple):
 
 
 _GAP = 2
+
+#: Cells that one key press scrolls sideways.
+_SIDEWAYS = 8
 
 
 def fact_lines(
@@ -145,17 +149,17 @@ class _Panel(ScrollableContainer, can_focus=True, inherit_bindings=False):
         Args:
             where: Up, down, left, right, or by a page, or to an end.
         """
-        scroll = {
+        ways: dict[str, Callable[..., object]] = {
             "up": self.scroll_up,
             "down": self.scroll_down,
-            "left": self.scroll_left,
-            "right": self.scroll_right,
+            "left": partial(self.scroll_relative, x=-_SIDEWAYS),
+            "right": partial(self.scroll_relative, x=_SIDEWAYS),
             "page_up": self.scroll_page_up,
             "page_down": self.scroll_page_down,
             "home": self.scroll_home,
             "end": self.scroll_end,
-        }[where]
-        scroll(animate=False)
+        }
+        ways[where](animate=False)
 
 
 class Facts(_Panel):

@@ -18,7 +18,10 @@ from .table_view import HEADER_LINES, TableView
 
 __all__ = ["Cell", "CellValue", "Cells", "Column", "LiveTable", "Row"]
 
+#: Lines that one turn of the wheel scrolls.
 _WHEEL_LINES = 3
+
+#: Cells that one key press scrolls sideways.
 _SIDEWAYS = 8
 
 
