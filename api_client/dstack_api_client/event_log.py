@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from dstack_api_client import wire
 
 #: How late an event may show up.
-_OVERLAP = timedelta(seconds=15)
+_OVERLAP = timedelta(seconds=20)
 #: How many events are kept, the newest.
 _KEPT = 1000
 

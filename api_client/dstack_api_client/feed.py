@@ -226,8 +226,7 @@ class Feed:
                 await self._ask_for_links()
             if everything.steps > 1:
                 yield
-        self._pass = None
-        self._pace.finished(everything, self._monotonic(), spread=self._follows_events)
+        self._finished(everything)
 
     async def _read_in_background(self) -> bool:
         """Goes on with reading everything, if it is time."""
@@ -239,11 +238,20 @@ class Feed:
         while not done and not self._follows_events:
             done = await self._pass.step()
         if done:
-            self._pace.finished(self._pass, self._monotonic(), spread=self._follows_events)
-            self._pass = None
+            self._finished(self._pass)
         else:
             self._pace.stepped(self._monotonic())
         return True
+
+    def _finished(self, everything: Pass) -> None:
+        self._pass = None
+        self._pace.finished(
+            everything.seconds,
+            everything.bytes,
+            everything.steps,
+            self._monotonic(),
+            spread=self._follows_events,
+        )
 
     async def _ask_for_links(self) -> None:
         if self._has_events:

@@ -203,40 +203,39 @@ def _join_fleets(
         if instance.fleet_id is not None:
             members[instance.fleet_id].append(instance)
     services: Counter[str] = Counter()
-    others: Counter[str] = Counter()
+    other_jobs: Counter[str] = Counter()
     for replica in replicas:
         if replica.fleet_id is not None and replica.active:
-            counter = services if replica.run_type == "service" else others
+            counter = services if replica.run_type == "service" else other_jobs
             counter[replica.fleet_id] += 1
+    before = previous.snapshot.instances if previous else {}
     changed = {
         instance.fleet_id
-        for instance_id, instance in instances.items()
-        if previous is None or previous.snapshot.instances.get(instance_id) is not instance
+        for known, others in ((instances, before), (before, instances))
+        for instance_id, instance in known.items()
+        if others.get(instance_id) is not instance
     }
-    if previous is not None:
-        changed |= {
-            instance.fleet_id
-            for instance_id, instance in previous.snapshot.instances.items()
-            if instance_id not in instances
-        }
     fleets = {}
     for answer in sorted(answers.fleets.values(), key=lambda fleet: (fleet.name, fleet.id)):
         fleet_id = answer.id
-        known = previous.snapshot.fleets.get(fleet_id) if previous else None
+        old = previous.snapshot.fleets.get(fleet_id) if previous else None
         if (
-            known is not None
+            old is not None
             and previous is not None
             and previous.answers.fleets.get(fleet_id) is answer
             and fleet_id not in changed
-            and known.replicas == services[fleet_id]
-            and known.other_jobs == others[fleet_id]
+            and old.replicas == services[fleet_id]
+            and old.other_jobs == other_jobs[fleet_id]
         ):
-            fleets[fleet_id] = known
+            fleets[fleet_id] = old
         else:
             fleet = fleet_of(
-                answer, members[fleet_id], replicas=services[fleet_id], other_jobs=others[fleet_id]
+                answer,
+                members[fleet_id],
+                replicas=services[fleet_id],
+                other_jobs=other_jobs[fleet_id],
             )
-            fleets[fleet_id] = _kept(known, fleet)
+            fleets[fleet_id] = _kept(old, fleet)
     return fleets
 
 

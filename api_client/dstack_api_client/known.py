@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
 from dstack_api_client import wire
 from dstack_api_client.event_log import EventLog
@@ -94,7 +95,7 @@ class Known:
             self.drop_run(run_id)
         ended = sorted(
             (run for run in self.runs.values() if run.status in FINISHED),
-            key=lambda run: run.submitted_at,
+            key=_last_moment,
             reverse=True,
         )
         for run in ended[_FINISHED_KEPT:]:
@@ -108,3 +109,16 @@ class Known:
             },
             self.instances.keys(),
         )
+
+
+def _last_moment(run: wire.Run) -> datetime:
+    """When a run ended as far as its jobs tell, else when it began."""
+    return max(
+        (
+            submission.finished_at
+            for job in run.jobs or ()
+            for submission in job.job_submissions
+            if submission.finished_at is not None
+        ),
+        default=run.submitted_at,
+    )

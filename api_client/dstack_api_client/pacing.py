@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dstack_api_client.passes import Pass
-
 #: What may be spent on what is on screen, in each poll.
 _BYTES, _SECONDS = 35_000, 0.035
 #: How many polls of allowance one read may use up beforehand.
@@ -54,18 +52,20 @@ class Pace:
         """Waits for the next page."""
         self._due = now + self._between
 
-    def finished(self, everything: Pass, now: float, *, spread: bool) -> None:
+    def finished(self, seconds: float, size: int, steps: int, now: float, *, spread: bool) -> None:
         """Waits for the next full read, as long as the last one's cost asks for.
 
         Args:
-            everything: The full read that ended.
+            seconds: How long the full read that ended took.
+            size: How many bytes it brought.
+            steps: How many pages it had.
             now: The time.
             spread: Whether events tell of changes meanwhile: then the pages are spread over the
                 time, and may come more rarely for what they bring.
         """
-        period = everything.seconds / _SHARE
+        period = seconds / _SHARE
         if spread:
-            period = max(period, everything.bytes / _BYTES_PER_SECOND, _SHORTEST)
+            period = max(period, size / _BYTES_PER_SECOND, _SHORTEST)
         period = min(period, _LONGEST)
-        self._between = period / max(everything.steps, 1) if spread else 0.0
+        self._between = period / max(steps, 1) if spread else 0.0
         self._due = now + (self._between if spread else period)

@@ -1,0 +1,222 @@
+import gzip
+import json
+import random
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from dstack_api_client import errors
+from dstack_api_client.client import Client
+from tests.api_client import answers
+from tests.api_client.fake_server import FakeServer
+
+
+def client_of(
+    handler: Callable[[httpx.Request], httpx.Response], waits: list[float] | None = None
+) -> Client:
+    async def sleep(seconds: float) -> None:
+        if waits is not None:
+            waits.append(seconds)
+
+    return Client(
+        "http://server/",
+        "secret-token",
+        transport=httpx.MockTransport(handler),
+        sleep=sleep,
+        rng=random.Random(1),
+    )
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 7, 10])
+async def test_runs_are_paged_to_the_end_even_with_equal_times(page: int) -> None:
+    server = FakeServer()
+    server.runs = [
+        answers.run(number, name=f"run-{number}", submitted_at=answers.at(number // 3))
+        for number in range(7)
+    ]
+    async with server.client() as client:
+        seen = [run.id async for runs in client.runs("main", page=page) for run in runs]
+    assert sorted(seen) == sorted(run["id"] for run in server.runs)
+    assert len(set(seen)) == 7
+
+
+async def test_a_server_that_repeats_a_page_is_an_error_and_no_endless_loop() -> None:
+    def repeat(request: httpx.Request) -> httpx.Response:
+        del request
+        return httpx.Response(200, json=[answers.run(1)])
+
+    async with client_of(repeat) as client:
+        with pytest.raises(errors.WrongShapeError, match="repeats itself"):
+            async for _ in client.runs("main", page=1):
+                pass
+
+
+async def test_a_run_is_read_alone_from_the_list_by_where_it_stands() -> None:
+    server = FakeServer()
+    server.runs = [
+        answers.run(number, answers.job(0), name=f"run-{number}", submitted_at=answers.at(5))
+        for number in range(3)
+    ]
+    async with server.client() as client:
+        for run in server.runs:
+            found = await client.run_now("main", run["id"], answers.as_run(run).submitted_at)
+            assert found is not None
+            assert found.id == run["id"]
+            assert found.jobs is not None
+        gone = server.runs.pop(1)
+        assert await client.run_now("main", gone["id"], answers.as_run(gone).submitted_at) is None
+
+
+@pytest.mark.parametrize("trouble", [429, 502, 503, 504, httpx.ConnectError("refused")])
+async def test_reads_are_tried_again_on_trouble_that_passes(trouble: int | Exception) -> None:
+    troubles = [trouble, trouble]
+    waits: list[float] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        del request
+        if troubles:
+            now = troubles.pop()
+            if isinstance(now, Exception):
+                raise now
+            return httpx.Response(now)
+        return httpx.Response(200, json={"server_version": "0.22.5"})
+
+    async with client_of(handler, waits) as client:
+        assert (await client.server_info()).version == "0.22.5"
+        assert client.meter.requests == 3
+    assert len(waits) == 2
+    assert 0.1 <= waits[0] <= 0.3 <= waits[1] <= 0.9
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "tries"),
+    [
+        (httpx.Response(503), errors.BusyError, 3),
+        (httpx.ConnectError("refused"), errors.CannotConnectError, 3),
+        (httpx.RemoteProtocolError("gone"), errors.CannotConnectError, 3),
+        (httpx.ReadTimeout("slow"), errors.TimedOutError, 1),
+        (httpx.Response(500), errors.ServerFailedError, 1),
+        (httpx.Response(403, json={"detail": {"msg": "no"}}), errors.ForbiddenError, 1),
+        (httpx.Response(200, text="<html>hello</html>"), errors.WrongShapeError, 1),
+        (httpx.Response(200, content=b"\xff"), errors.WrongShapeError, 1),
+        (httpx.Response(200, json=["not", "an", "object"]), errors.WrongShapeError, 1),
+        (httpx.Response(301, headers={"location": "/"}), errors.WrongShapeError, 1),
+    ],
+)
+async def test_trouble_that_stays_is_one_of_the_errors(
+    answer: httpx.Response | Exception, kind: type[errors.ApiError], tries: int
+) -> None:
+    asked = 0
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        del request
+        asked += 1
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async with client_of(handler) as client:
+        with pytest.raises(errors.ApiError) as raised:
+            await client.server_info()
+    assert type(raised.value) is kind
+    assert asked == tries
+    assert "secret-token" not in str(raised.value)
+
+
+async def test_a_certificate_that_can_not_be_verified_is_named_and_not_tried_again() -> None:
+    asked = 0
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        del request
+        asked += 1
+        cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
+        cause.verify_message = "self-signed certificate"
+        raise httpx.ConnectError("TLS") from cause
+
+    async with client_of(handler) as client:
+        with pytest.raises(errors.CertificateError, match="self-signed certificate"):
+            await client.server_info()
+    assert asked == 1
+
+
+async def test_answers_may_be_compressed_and_the_meter_counts_what_came_over_the_line() -> None:
+    body = json.dumps({"server_version": "0.22.5", "filler": "x" * 10_000}).encode()
+    packed = gzip.compress(body)
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert "gzip" in request.headers["accept-encoding"]
+        return httpx.Response(
+            200, stream=httpx.ByteStream(packed), headers={"content-encoding": "gzip"}
+        )
+
+    async with client_of(handler) as client:
+        assert (await client.server_info()).version == "0.22.5"
+        assert client.meter.bytes == len(packed)
+        assert client.meter.seconds > 0
+
+
+async def test_requests_name_only_what_servers_know_and_carry_the_token() -> None:
+    requests: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(200, json=[] if request.url.path.endswith("list") else {"logs": []})
+
+    async with client_of(handler) as client:
+        await client.projects()
+        await client.users()
+        await client.newest_events({"within_projects": [answers.ident(1)]})
+        await client.logs("main", "llm", answers.ident(1), start=answers.START)
+        await client.fleets("a/b")
+    assert [request.headers["authorization"] for request in requests] == [
+        "Bearer secret-token"
+    ] * len(requests)
+    assert all("x-api-version" not in request.headers for request in requests)
+    assert [request.url.raw_path.decode() for request in requests] == [
+        "/api/projects/list",
+        "/api/users/list",
+        "/api/events/list",
+        "/api/project/main/logs/poll",
+        "/api/project/a%2Fb/fleets/list",
+    ]
+    assert json.loads(requests[2].content) == {
+        "limit": 100,
+        "ascending": False,
+        "within_projects": [answers.ident(1)],
+    }
+
+
+async def test_users_never_hold_secrets() -> None:
+    user: dict[str, Any] = {
+        "id": answers.ident(1),
+        "username": "admin",
+        "global_role": "admin",
+        "active": True,
+        "creds": {"token": "t0ken"},
+        "ssh_private_key": "key",
+    }
+
+    async with client_of(lambda request: httpx.Response(200, json=[user])) as client:
+        users = await client.users()
+    assert users[0].username == "admin"
+    assert "t0ken" not in repr(users)
+    assert "key" not in repr(users)
+
+
+async def test_the_clock_of_the_server_is_learned() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        del request
+        return httpx.Response(
+            200, json={"server_version": None}, headers={"date": "Sun, 01 Mar 2015 12:00:00 GMT"}
+        )
+
+    async with client_of(handler) as client:
+        assert client.clock_offset is None
+        assert (await client.server_info()).version is None
+        assert client.clock_offset is not None
+        assert client.clock_offset < -(10 * 365 * 86400)

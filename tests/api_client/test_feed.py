@@ -1,0 +1,487 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from dstack_api_client.feed import ConnectionState, Feed, Update
+from dstack_api_client.snapshot import Link, Snapshot
+from tests.api_client import answers
+from tests.api_client.fake_server import FakeServer
+
+
+@dataclass
+class Clock:
+    """A clock that stands still, for the feed and for the server."""
+
+    server: FakeServer
+
+    def now(self) -> datetime:
+        return answers.START + timedelta(seconds=self.server.now)
+
+    def monotonic(self) -> float:
+        return self.server.now
+
+
+@dataclass
+class Followed:
+    """A feed on a server in memory."""
+
+    server: FakeServer
+    feed: Feed
+
+    async def poll(self, *, full: bool = False, after: float = 2.0) -> list[Update]:
+        self.server.now += after
+        self.server.asked.clear()
+        return [update async for update in self.feed.poll(full=full)]
+
+    @property
+    def snapshot(self) -> Snapshot:
+        assert self.feed.snapshot is not None
+        return self.feed.snapshot
+
+
+@asynccontextmanager
+async def following(server: FakeServer) -> AsyncIterator[Followed]:
+    clock = Clock(server)
+    async with server.client(monotonic=clock.monotonic) as client:
+        yield Followed(server, Feed(client, "main", now=clock.now, monotonic=clock.monotonic))
+
+
+def small() -> FakeServer:
+    """Two fleets of two instances, three services of two replicas and a task."""
+    server = FakeServer()
+    server.fleets = [answers.fleet(1), answers.fleet(2)]
+    server.instances = [
+        answers.instance(number, server.fleets[number // 2], hostname=f"10.0.0.{number}")
+        for number in range(4)
+    ]
+    for number in range(3):
+        jobs = [
+            answers.job(
+                replica,
+                answers.submission(
+                    number * 10 + replica,
+                    job_provisioning_data={
+                        **answers.submission(0)["job_provisioning_data"],
+                        "hostname": f"10.0.0.{number}",
+                    },
+                ),
+                name=f"s-{number}",
+            )
+            for replica in range(2)
+        ]
+        server.runs.append(answers.run(number, *jobs, name=f"s-{number}"))
+    server.runs.append(
+        answers.run(
+            8, answers.job(0, answers.submission(80)), name="t", configuration={"type": "task"}
+        )
+    )
+    server.runs.append(answers.run(9, name="old", status="failed"))
+    server.now = 1000.0
+    return server
+
+
+def submission_of(server: FakeServer, name: str, replica: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = server.run_named(name)["jobs"][replica]["job_submissions"][-1]
+    return found
+
+
+async def test_the_first_poll_reads_everything_and_shows_it_as_it_comes() -> None:
+    server = small()
+    for number in range(20, 45):
+        server.runs.append(answers.run(number, answers.job(0), name=f"more-{number}"))
+    async with following(server) as followed:
+        assert followed.feed.health.state is ConnectionState.CONNECTING
+        updates = await followed.poll()
+    snapshots = [update.snapshot for update in updates]
+    assert all(snapshot is not None for snapshot in snapshots)
+    assert [s.complete for s in snapshots if s] == [False] * (len(updates) - 1) + [True]
+    counts = [len(s.services) for s in snapshots if s]
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 2
+    assert counts[-1] == 29
+    assert len(followed.snapshot.fleets) == 2
+    assert len(followed.snapshot.other_runs) == 1
+    assert followed.snapshot.services[answers.ident(10_009)].finished
+    added = [key for update in updates for key in update.difference.services.added]
+    assert sorted(added) == sorted(followed.snapshot.services)
+    assert updates[-1].health.state is ConnectionState.LIVE
+    assert sum(update.cost.requests for update in updates) == sum(server.asked.values())
+
+
+async def test_a_quiet_poll_asks_for_events_only() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        updates = await followed.poll()
+        assert dict(followed.server.asked) == {"events/list": 1}
+        assert not updates[-1].difference
+        assert updates[-1].snapshot is not None
+        assert updates[-1].snapshot.observed_at > answers.START
+
+
+async def test_an_event_has_only_what_it_names_read_again() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        server = followed.server
+        submission_of(server, "s-1")["status"] = "terminating"
+        server.happens("Job status changed", ("job", submission_of(server, "s-1")["id"], "s-1-0-0"))
+        updates = await followed.poll()
+        assert dict(server.asked) == {"events/list": 1, "runs/list": 1}
+        assert len(updates[0].difference.replicas.changed) == 1
+        assert len(updates[0].difference.services.changed) == 1
+
+
+@pytest.mark.parametrize("late", [0.0, 5.0, 14.0])
+async def test_a_late_event_is_not_missed(late: float) -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        server = followed.server
+        run = server.run_named("s-2")
+        server.happens("Run status changed", ("run", run["id"], "s-2"))
+        await followed.poll()
+        server.run_named("s-0")["status"] = "terminating"
+        late_run = server.run_named("s-0")["id"]
+        server.happens("Run status changed", ("run", late_run, "s-0"), late=late)
+        updates = await followed.poll()
+        assert updates[0].difference.services.changed == {late_run}
+        assert server.asked["runs/list"] == 1
+
+
+async def test_an_event_is_followed_once() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        followed.server.happens("Run updated", ("run", answers.ident(10_001), "s-1"))
+        await followed.poll()
+        assert followed.server.asked["runs/list"] == 1
+        await followed.poll()
+        assert followed.server.asked["runs/list"] == 0
+
+
+async def test_what_events_named_is_read_although_the_server_failed_in_between() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        server = followed.server
+        server.run_named("s-1")["status"] = "terminating"
+        server.happens("Run status changed", ("run", server.run_named("s-1")["id"], "s-1"))
+        server.fail = lambda path: httpx.Response(500) if "runs" in path else None
+        failed = await followed.poll()
+        assert failed[-1].health.state is ConnectionState.STALE
+        server.fail = lambda path: None
+        await followed.poll()
+        assert followed.snapshot.services[server.run_named("s-1")["id"]].status == "terminating"
+
+
+async def test_new_runs_and_fleets_and_instances_come_by_events() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        server = followed.server
+        server.runs.append(answers.run(20, answers.job(0, answers.submission(200)), name="new"))
+        server.happens("Run submitted", ("run", answers.ident(10_020), "new"))
+        server.fleets.append(answers.fleet(3))
+        server.happens("Fleet created", ("fleet", server.fleets[-1]["id"], "fleet-3"))
+        server.instances.append(answers.instance(9, server.fleets[0]))
+        server.fleets[0]["spec"]["configuration"]["nodes"] = {"min": 3, "max": 9}
+        server.happens(
+            "Instance created on fleet update",
+            ("instance", server.instances[-1]["id"], "fleet-1-9"),
+        )
+        updates = await followed.poll()
+        assert updates[0].difference.services.added == {answers.ident(10_020)}
+        assert updates[0].difference.fleets.added == {server.fleets[2]["id"]}
+        assert updates[0].difference.instances.added == {server.instances[-1]["id"]}
+        assert followed.snapshot.fleets[server.fleets[0]["id"]].nodes_max == 9
+
+
+async def test_a_job_of_a_run_that_is_not_known_is_found_by_its_name() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        server = followed.server
+        server.runs.append(
+            answers.run(20, answers.job(0, answers.submission(200), name="a-b"), name="a-b")
+        )
+        server.happens("Job created", ("job", answers.ident(100_200), "a-b-0-0"))
+        server.happens("Job created", ("job", answers.ident(100_201), "nobody-0-0"))
+        await followed.poll()
+        assert followed.snapshot.service_named("a-b") is not None
+
+
+async def test_what_goes_is_gone() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        server = followed.server
+        gone = server.runs.pop(0)
+        server.happens("Run deleted", ("run", gone["id"], "s-0"))
+        server.runs[0]["deleted"] = True
+        server.happens("Run deleted", ("run", server.runs[0]["id"], "s-1"))
+        server.instances[0]["status"] = "terminated"
+        server.happens("Instance status changed", ("instance", server.instances[0]["id"], "i"))
+        fleet = server.fleets.pop(1)
+        server.happens("Fleet deleted", ("fleet", fleet["id"], "fleet-2"))
+        updates = await followed.poll()
+        difference = updates[0].difference
+        assert difference.services.gone == {gone["id"], server.runs[0]["id"]}
+        assert difference.fleets.gone == {fleet["id"]}
+        assert difference.instances.gone == {answers.ident(1000 + n) for n in (0, 2, 3)}
+
+
+async def test_an_event_tells_the_instance_of_a_job_and_how_long_it_is_idle() -> None:
+    server = small()
+    for instance in server.instances:
+        instance["hostname"] = "shared"
+    job = submission_of(server, "s-0")
+    job["job_provisioning_data"]["hostname"] = "shared"
+    async with following(server) as followed:
+        await followed.poll()
+        key = followed.snapshot.services[answers.ident(10_000)].replica_keys[0]
+        assert followed.snapshot.replicas[key].link is not Link.EXACT
+        server.happens(
+            "Job assigned to instance. Instance blocks: 1/8 busy",
+            ("job", job["id"], "s-0-0-0"),
+            ("instance", answers.ident(1003), "i"),
+        )
+        server.instances[2]["status"] = "idle"
+        idle = ("instance", answers.ident(1002), "i")
+        server.happens("Instance status changed BUSY -> IDLE", idle)
+        await followed.poll()
+        replica = followed.snapshot.replicas[key]
+        assert (replica.link, replica.instance_id) == (Link.EXACT, answers.ident(1003))
+        idle_since = followed.snapshot.instances[answers.ident(1002)].idle_since
+        assert idle_since == answers.START + timedelta(seconds=server.now - 2)
+        assert [event.message for event in followed.feed.events][-2:] == [
+            server.events[-2]["message"],
+            server.events[-1]["message"],
+        ]
+
+
+async def test_older_events_are_asked_for_jobs_that_nothing_else_places() -> None:
+    server = small()
+    job = submission_of(server, "s-0")
+    job["job_provisioning_data"]["hostname"] = ""
+    server.now = 10.0
+    server.happens(
+        "Job assigned to instance",
+        ("job", job["id"], "s-0-0-0"),
+        ("instance", answers.ident(1003), "i"),
+    )
+    server.now = 20.0
+    for number in range(150):
+        server.happens(f"Noise {number}", ("run", answers.ident(77), "other"))
+    server.now = 1000.0
+    async with following(server) as followed:
+        await followed.poll()
+        key = followed.snapshot.services[answers.ident(10_000)].replica_keys[0]
+        assert followed.snapshot.replicas[key].link is Link.EXACT
+        await followed.poll()
+        assert server.asked["events/list"] == 1
+
+
+async def test_what_is_opened_is_read_at_once_and_what_is_listed_in_turns() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        server = followed.server
+        services = [answers.ident(10_000 + number) for number in range(3)]
+        followed.feed.focus(services=services, opened_service=services[0])
+        submission_of(server, "s-0")["probes"] = [{"success_streak": 0}]
+        await followed.poll()
+        key = followed.snapshot.services[services[0]].replica_keys[0]
+        assert followed.snapshot.replicas[key].ready is False
+        for name in ("s-1", "s-2"):
+            submission_of(server, name)["probes"] = [{"success_streak": 0}]
+        for _ in range(5):
+            await followed.poll()
+        assert [followed.snapshot.services[service].ready for service in services] == [1, 1, 1]
+
+
+async def test_an_opened_fleet_is_read_and_a_service_that_ended_is_read_once() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        server = followed.server
+        server.instances[0]["price"] = 99.0
+        followed.feed.focus(
+            opened_fleet=server.fleets[0]["id"], opened_service=answers.ident(10_009)
+        )
+        assert followed.snapshot.services[answers.ident(10_009)].jobs_known is False
+        await followed.poll()
+        assert followed.snapshot.instances[server.instances[0]["id"]].price == 99.0
+        assert followed.snapshot.services[answers.ident(10_009)].jobs_known is True
+        assert server.asked["runs/list"] == 1
+        await followed.poll()
+        assert server.asked["runs/list"] == 0
+
+
+async def test_what_no_event_tells_is_read_in_the_background() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        server = followed.server
+        server.fleets[0]["spec"]["configuration"]["nodes"] = {"min": 0, "max": 7}
+        server.runs = [run for run in server.runs if run["run_spec"]["run_name"] != "s-2"]
+        server.fleets = server.fleets[:1]
+        polls = 0
+        while len(followed.snapshot.services) > 3:
+            await followed.poll()
+            polls += 1
+            assert polls < 150, "not within 300 seconds"
+        assert followed.snapshot.fleets[server.fleets[0]["id"]].nodes_max == 7
+        assert len(followed.snapshot.fleets) == 1
+
+
+async def test_a_refresh_reads_everything_now() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        followed.server.fleets[0]["status_message"] = "changed"
+        updates = await followed.poll(full=True)
+        assert len(updates) > 2
+        assert followed.snapshot.fleets[followed.server.fleets[0]["id"]].status_message == "changed"
+        assert all(update.snapshot and update.snapshot.complete for update in updates)
+
+
+async def test_a_run_that_ended_long_after_it_began_is_kept_as_it_ended() -> None:
+    server = small()
+    async with following(server) as followed:
+        await followed.poll()
+        for number in range(100, 160):
+            server.runs.append(answers.run(number, name=f"r-{number}", status="done"))
+        server.run_named("s-0")["status"] = "failed"
+        submission_of(server, "s-0")["finished_at"] = answers.at(999)
+        await followed.poll(full=True)
+        service = followed.snapshot.service_named("s-0")
+        assert service is not None
+        assert service.status == "failed"
+
+
+async def test_much_at_once_is_read_in_full() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        server = followed.server
+        for number in range(100, 140):
+            server.runs.append(answers.run(number, answers.job(0), name=f"r-{number}"))
+            server.happens("Run submitted", ("run", answers.ident(10_000 + number), "r"))
+        await followed.poll()
+        assert len(followed.snapshot.services) == 44
+        assert server.asked["runs/get"] == 0
+
+
+async def test_more_events_than_can_be_followed_are_read_in_full() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        server = followed.server
+        server.run_named("s-1")["status"] = "terminating"
+        for number in range(700):
+            server.happens(f"Noise {number}", ("user", answers.ident(5), "admin"))
+        await followed.poll()
+        service = followed.snapshot.service_named("s-1")
+        assert service is not None
+        assert service.status == "terminating"
+        assert server.asked["events/list"] == 6
+        await followed.poll(after=20.0)
+        assert dict(server.asked)["events/list"] == 1
+
+
+async def test_a_server_without_events_is_read_in_full_as_often_as_it_may() -> None:
+    server = small()
+    server.fail = lambda path: (
+        httpx.Response(404, json={"detail": {"msg": "Not found"}}) if "events" in path else None
+    )
+    async with following(server) as followed:
+        await followed.poll()
+        assert followed.feed.health.state is ConnectionState.LIVE
+        server.run_named("s-1")["status"] = "terminating"
+        await followed.poll()
+        assert server.asked["events/list"] == 0
+        service = followed.snapshot.service_named("s-1")
+        assert service is not None
+        assert service.status == "terminating"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "state"),
+    [
+        (lambda path: httpx.ConnectError("refused"), ConnectionState.STALE),
+        (lambda path: httpx.Response(500), ConnectionState.STALE),
+        (lambda path: httpx.Response(200, text="<html>"), ConnectionState.STALE),
+        (
+            lambda path: httpx.Response(403, json={"detail": {"msg": "Invalid token"}}),
+            ConnectionState.UNAUTHORISED,
+        ),
+        (
+            lambda path: httpx.Response(403, json={"detail": {"msg": "Access denied"}}),
+            ConnectionState.NO_PROJECT,
+        ),
+        (
+            lambda path: httpx.Response(404, json={"detail": {"msg": "Not found"}}),
+            ConnectionState.NO_PROJECT,
+        ),
+    ],
+)
+async def test_a_failure_is_a_state_and_it_ends_by_itself(
+    spoil: Callable[[str], Any], state: ConnectionState
+) -> None:
+    server = small()
+    async with following(server) as followed:
+        server.fail = spoil
+        first = await followed.poll()
+        early = ConnectionState.CONNECTING if state is ConnectionState.STALE else state
+        assert (first[-1].health.state, first[-1].snapshot) == (early, None)
+        server.fail = lambda path: None
+        await followed.poll()
+        good = followed.snapshot
+        since = followed.feed.health.since
+        server.fail = spoil
+        updates = await followed.poll()
+        health = updates[-1].health
+        assert len(updates) == 1
+        assert updates[-1].snapshot is good
+        assert health.message
+        assert health.hint
+        assert health.last_success == since
+        assert health.since > since
+        if state is not ConnectionState.NO_PROJECT:
+            assert health.state is state
+        again = (await followed.poll())[-1].health
+        assert again.since == health.since
+        server.fail = lambda path: None
+        server.happens("Run updated", ("run", answers.ident(10_001), "s-1"))
+        await followed.poll()
+        assert followed.feed.health.state is ConnectionState.LIVE
+        assert server.asked["runs/list"] == 1
+
+
+async def test_a_server_that_is_too_old_is_said_to_be() -> None:
+    server = small()
+    server.version = "0.19.40"
+    async with following(server) as followed:
+        updates = await followed.poll()
+    assert updates[-1].health.state is ConnectionState.UNSUPPORTED
+    assert "0.19.40" in str(updates[-1].health.message)
+
+
+@pytest.mark.parametrize("version", ["0.20.29", "0.23.0rc1", "latest", None])
+async def test_other_versions_are_read(version: str | None) -> None:
+    server = small()
+    server.version = version
+    async with following(server) as followed:
+        await followed.poll()
+    assert followed.feed.health.state is ConnectionState.LIVE
+
+
+async def test_a_project_made_anew_under_its_old_name_is_read_anew() -> None:
+    server = small()
+    async with following(server) as followed:
+        await followed.poll()
+        server.fail = lambda path: httpx.Response(500)
+        await followed.poll()
+        server.runs, server.fleets, server.instances = server.runs[:1], [], []
+        server.fail = lambda path: (
+            httpx.Response(200, json={"project_id": answers.ident(2), "project_name": "main"})
+            if path.startswith("/api/projects")
+            else None
+        )
+        await followed.poll()
+        assert len(followed.snapshot.services) == 1
+        assert followed.snapshot.fleets == {}

@@ -1,0 +1,523 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dstack_api_client import wire
+from dstack_api_client.joining import Answers, Joined, build
+from dstack_api_client.snapshot import Link, ReplicaKey, ServerInfo, Snapshot
+from tests.api_client import answers
+
+SERVER = ServerInfo("http://server", "0.22.5")
+
+
+def known(
+    *,
+    fleets: list[dict[str, Any]] = [],  # noqa: B006
+    instances: list[dict[str, Any]] = [],  # noqa: B006
+    runs: list[dict[str, Any]] = [],  # noqa: B006
+    links: Mapping[str, str] | None = None,
+    idle_since: Mapping[str, datetime] | None = None,
+) -> Answers:
+    return Answers(
+        {fleet["id"]: answers.as_fleet(fleet) for fleet in fleets},
+        {each["id"]: answers.as_instance(each) for each in instances},
+        {run["id"]: answers.as_run(run) for run in runs},
+        links or {},
+        idle_since or {},
+    )
+
+
+def joined(what: Answers, previous: Joined | None = None) -> Joined:
+    return build(what, server=SERVER, project="main", observed_at=answers.START, previous=previous)
+
+
+def snapshot(**what: Any) -> Snapshot:
+    return joined(known(**what)).snapshot
+
+
+FLEET = answers.fleet(1)
+OTHER = answers.fleet(2)
+
+
+def host(name: str, **changes: Any) -> dict[str, Any]:
+    """What a job says of where it runs."""
+    base = answers.submission(0)["job_provisioning_data"]
+    return {**base, "hostname": name, **changes}
+
+
+class TestLinks:
+    def test_by_the_host_name(self) -> None:
+        made = snapshot(
+            fleets=[FLEET, OTHER],
+            instances=[answers.instance(1, FLEET), answers.instance(2, OTHER)],
+            runs=[answers.run(1, answers.job(0))],
+        )
+        replica = next(iter(made.replicas.values()))
+        assert (replica.link, replica.fleet_name) == (Link.HOST, "fleet-1")
+        assert replica.instance_id == answers.ident(1001)
+        assert made.instances[answers.ident(1001)].jobs == (replica.key,)
+        assert made.instances[answers.ident(1002)].jobs == ()
+
+    def test_an_event_decides_over_the_host_name(self) -> None:
+        job = answers.job(0)
+        made = snapshot(
+            fleets=[FLEET, OTHER],
+            instances=[answers.instance(1, FLEET), answers.instance(2, OTHER)],
+            runs=[answers.run(1, job)],
+            links={job["job_submissions"][0]["id"]: answers.ident(1002)},
+        )
+        replica = next(iter(made.replicas.values()))
+        assert (replica.link, replica.fleet_name) == (Link.EXACT, "fleet-2")
+
+    def test_an_event_about_an_instance_that_is_gone_decides_nothing(self) -> None:
+        job = answers.job(0)
+        made = snapshot(
+            fleets=[FLEET],
+            instances=[answers.instance(1, FLEET)],
+            runs=[answers.run(1, job)],
+            links={job["job_submissions"][0]["id"]: answers.ident(1999)},
+        )
+        assert next(iter(made.replicas.values())).link is Link.HOST
+
+    @pytest.mark.parametrize(
+        ("first", "second", "run"),
+        [
+            ({"busy_blocks": 0, "status": "idle"}, {}, {}),
+            ({"region": "eu-west-1"}, {}, {}),
+            ({"backend": "gcp"}, {}, {}),
+            ({"instance_type": answers.machine(4)}, {}, {}),
+            ({}, {}, {"fleet": {"id": OTHER["id"], "name": OTHER["name"]}}),
+        ],
+    )
+    def test_two_instances_of_one_host_are_told_apart_by_what_fits(
+        self, first: dict[str, Any], second: dict[str, Any], run: dict[str, Any]
+    ) -> None:
+        made = snapshot(
+            fleets=[FLEET, OTHER],
+            instances=[
+                answers.instance(1, FLEET, hostname="shared", **first),
+                answers.instance(2, OTHER, hostname="shared", **second),
+            ],
+            runs=[
+                answers.run(
+                    1,
+                    answers.job(0, answers.submission(0, job_provisioning_data=host("shared"))),
+                    **run,
+                )
+            ],
+        )
+        replica = next(iter(made.replicas.values()))
+        assert (replica.link, replica.instance_id) == (Link.HOST, answers.ident(1002))
+
+    def test_two_instances_of_one_host_that_both_fit_leave_the_run_fleet(self) -> None:
+        instances = [answers.instance(number, FLEET, hostname="shared") for number in (1, 2)]
+        job = answers.job(0, answers.submission(0, job_provisioning_data=host("shared")))
+        fleet = {"id": FLEET["id"], "name": FLEET["name"]}
+        made = snapshot(
+            fleets=[FLEET], instances=instances, runs=[answers.run(1, job, fleet=fleet)]
+        )
+        replica = next(iter(made.replicas.values()))
+        assert (replica.link, replica.instance_id) == (Link.RUN_FLEET, None)
+        assert replica.fleet_name == "fleet-1"
+        assert made.fleets[FLEET["id"]].replicas == 1
+        assert all(instance.jobs == () for instance in made.instances.values())
+
+    def test_without_a_host_or_a_fleet_it_is_unknown(self) -> None:
+        job = answers.job(0, answers.submission(0, status="submitted", job_provisioning_data=None))
+        made = snapshot(
+            fleets=[FLEET], instances=[answers.instance(1, FLEET)], runs=[answers.run(1, job)]
+        )
+        replica = next(iter(made.replicas.values()))
+        assert (replica.link, replica.fleet_id) == (Link.UNKNOWN, None)
+        share = next(iter(made.services.values())).shares[0]
+        assert (share.fleet, share.starting) == (None, 1)
+
+    def test_an_empty_host_name_is_no_host_name(self) -> None:
+        job = answers.job(0, answers.submission(0, job_provisioning_data=host("")))
+        instances = [answers.instance(1, FLEET, hostname="")]
+        made = snapshot(fleets=[FLEET], instances=instances, runs=[answers.run(1, job)])
+        assert next(iter(made.replicas.values())).link is Link.UNKNOWN
+
+
+class TestFleets:
+    def test_what_instances_add_up_to(self) -> None:
+        made = snapshot(
+            fleets=[FLEET],
+            instances=[
+                answers.instance(3, FLEET, status="idle", busy_blocks=0),
+                answers.instance(1, FLEET, busy_blocks=6, health_status="failure"),
+                answers.instance(2, FLEET, unreachable=True),
+                answers.instance(4, FLEET, status="pending", price=None, instance_type=None),
+                answers.instance(5, FLEET, status="terminating"),
+                answers.instance(6, FLEET, status="terminated"),
+                answers.instance(7, OTHER),
+            ],
+            runs=[answers.run(1, answers.job(0))],
+        )
+        fleet = made.fleets[FLEET["id"]]
+        assert fleet.instance_ids == tuple(answers.ident(1000 + n) for n in (1, 2, 3, 4, 5))
+        assert fleet.states == {
+            "busy": 1,
+            "idle": 1,
+            "pending": 1,
+            "terminating": 1,
+            "unreachable": 1,
+        }
+        assert fleet.unhealthy == 1
+        assert (fleet.gpu_name, fleet.gpus_busy, fleet.gpus_total) == ("H100", 7.0, 24)
+        assert (fleet.blocks_busy, fleet.blocks_total) == (8, 32)
+        assert fleet.price == 4 * 32.0
+        assert (fleet.replicas, fleet.other_jobs) == (1, 0)
+
+    def test_what_a_cloud_fleet_says(self) -> None:
+        fleet = snapshot(fleets=[FLEET]).fleets[FLEET["id"]]
+        assert (fleet.kind, fleet.placement) == ("cloud", "cluster")
+        assert (fleet.nodes_min, fleet.nodes_target, fleet.nodes_max) == (1, 1, 4)
+        assert (fleet.spot_policy, fleet.idle_duration) == ("auto", "3d")
+        assert fleet.spec["configuration"]["nodes"] == {"min": 1, "max": 4}
+
+    @pytest.mark.parametrize(
+        ("nodes", "read"),
+        [
+            ({"min": 0, "target": 2, "max": None}, (0, 2, None)),
+            ({"min": 2, "max": 2}, (2, 2, 2)),
+            (3, (3, 3, 3)),
+            (None, (None, None, None)),
+            ("0..2", (None, None, None)),
+        ],
+    )
+    def test_nodes(self, nodes: Any, read: tuple[int | None, ...]) -> None:
+        answer = {**FLEET, "spec": {"configuration": {"nodes": nodes}}}
+        fleet = snapshot(fleets=[answer]).fleets[FLEET["id"]]
+        assert (fleet.nodes_min, fleet.nodes_target, fleet.nodes_max) == read
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"),
+        [
+            (0, "0s"),
+            (90, "90s"),
+            (300, "5m"),
+            (7200, "2h"),
+            (-1, "off"),
+            (False, "off"),
+            ("1d", "1d"),
+        ],
+    )
+    def test_idle_duration(self, seconds: Any, text: str) -> None:
+        answer = {**FLEET, "spec": {"configuration": {}, "profile": {"idle_duration": seconds}}}
+        assert snapshot(fleets=[answer]).fleets[FLEET["id"]].idle_duration == text
+
+    def test_an_ssh_fleet_has_as_many_nodes_as_hosts(self) -> None:
+        spec = {"configuration": {"ssh_config": {"hosts": ["a", {"hostname": "b"}]}}}
+        instances = [answers.instance(1, FLEET, backend="remote")]
+        fleet = snapshot(fleets=[{**FLEET, "spec": spec}], instances=instances).fleets[FLEET["id"]]
+        assert (fleet.kind, fleet.nodes_min, fleet.nodes_max) == ("ssh", 2, 2)
+        assert (fleet.spot_policy, fleet.backends) == (None, ("remote",))
+
+    def test_an_instance_is_idle_since_an_event_said_so_while_it_is(self) -> None:
+        since = {answers.ident(1001): answers.START, answers.ident(1002): answers.START}
+        made = snapshot(
+            instances=[answers.instance(1, FLEET, status="idle"), answers.instance(2, FLEET)],
+            idle_since=since,
+        )
+        assert made.instances[answers.ident(1001)].idle_since == answers.START
+        assert made.instances[answers.ident(1002)].idle_since is None
+
+
+class TestServices:
+    def test_what_replicas_add_up_to(self) -> None:
+        jobs = [
+            answers.job(0, answers.submission(0, deployment_num=1)),
+            answers.job(1, answers.submission(1, probes=[{"success_streak": 1}])),
+            answers.job(2, answers.submission(2, status="pulling", deployment_num=1)),
+            answers.job(3, answers.submission(3, status="terminating")),
+            answers.job(4, answers.submission(4, status="failed", exit_status=1)),
+            answers.job(5, answers.submission(5, status="terminated")),
+        ]
+        made = snapshot(
+            fleets=[FLEET],
+            instances=[answers.instance(1, FLEET)],
+            runs=[answers.run(1, *jobs, deployment_num=1, configuration={"priority": 7})],
+        )
+        service = made.services[answers.ident(10_001)]
+        assert (service.active, service.running, service.ready) == (3, 2, 1)
+        assert (service.deployment_num, service.at_deployment) == (1, 2)
+        assert [key.replica_num for key in service.replica_keys] == [0, 1, 2, 3, 4]
+        assert service.price == 4 * 4.0
+        assert service.priority == 7
+        assert service.url == "http://server/proxy/services/main/llm/"
+        share = service.shares[0]
+        assert (share.running, share.ready, share.starting, share.stopping) == (2, 1, 1, 1)
+        assert (share.instances, share.price) == (1, 16.0)
+        failed = made.replicas[ReplicaKey(service.id, 4, 0)]
+        assert (failed.price, failed.exit_status, failed.active) == (None, 1, False)
+
+    def test_a_job_counts_as_its_last_submission(self) -> None:
+        job = answers.job(
+            0,
+            answers.submission(0, status="failed"),
+            answers.submission(1, submission_num=1, status="provisioning"),
+        )
+        replica = next(iter(snapshot(runs=[answers.run(1, job)]).replicas.values()))
+        assert (replica.status, replica.submission_num) == ("provisioning", 1)
+
+    @pytest.mark.parametrize(
+        ("configuration", "limits", "groups", "autoscaled"),
+        [
+            ({"replicas": {"min": 2, "max": 2}}, (2, 2), ["0"], False),
+            ({"replicas": {"min": 0, "max": 5}}, (0, 5), ["0"], True),
+            ({"replicas": None}, (1, 1), ["0"], False),
+            (
+                {
+                    "replicas": None,
+                    "groups": [
+                        {"name": "router", "replicas": {"min": 1, "max": 1}},
+                        {"replicas": {"min": 2, "max": 4}},
+                    ],
+                },
+                (3, 5),
+                ["router", "1"],
+                True,
+            ),
+            (
+                {
+                    "replicas": [
+                        {"name": "a", "count": {"min": 1, "max": 1}},
+                        {"count": {"min": 2, "max": None}},
+                    ]
+                },
+                (3, None),
+                ["a", "1"],
+                True,
+            ),
+        ],
+    )
+    def test_groups_of_every_version(
+        self,
+        configuration: dict[str, Any],
+        limits: tuple[int, int | None],
+        groups: list[str],
+        autoscaled: bool,
+    ) -> None:
+        made = snapshot(runs=[answers.run(1, configuration=configuration)])
+        service = made.services[answers.ident(10_001)]
+        assert (service.replicas_min, service.replicas_max) == limits
+        assert [group.name for group in service.groups] == groups
+        assert service.autoscaled is autoscaled
+
+    def test_the_router_is_named_as_operators_write_it(self) -> None:
+        groups = [
+            {"name": "router", "replicas": {"min": 1, "max": 1}, "router": {"type": "sglang"}},
+            {"name": "worker", "replicas": {"min": 1, "max": 1}, "router": None},
+        ]
+        made = snapshot(
+            runs=[
+                answers.run(
+                    1,
+                    answers.job(0, replica_group="router"),
+                    answers.job(1, answers.submission(1), replica_group="worker"),
+                    configuration={"groups": groups, "replicas": None},
+                )
+            ]
+        )
+        service = made.services[answers.ident(10_001)]
+        assert service.router == "smg"
+        assert [(g.name, g.router, g.active, g.ready) for g in service.groups] == [
+            ("router", "smg", 1, 1),
+            ("worker", None, 1, 1),
+        ]
+        assert [made.replicas[key].is_router for key in service.replica_keys] == [True, False]
+
+    def test_a_group_that_was_taken_out_shows_as_long_as_it_has_replicas(self) -> None:
+        made = snapshot(runs=[answers.run(1, answers.job(0, replica_group="old"))])
+        groups = made.services[answers.ident(10_001)].groups
+        assert [(group.name, group.replicas_max, group.active) for group in groups] == [
+            ("0", 1, 0),
+            ("old", 0, 1),
+        ]
+
+    def test_no_probes_means_ready_when_running(self) -> None:
+        job = answers.job(0, answers.submission(0, probes=[]), probes=[])
+        assert next(iter(snapshot(runs=[answers.run(1, job)]).replicas.values())).ready
+
+    def test_the_price_of_a_job_is_its_share_of_the_instance(self) -> None:
+        whole = answers.submission(0, job_runtime_data=None)
+        made = snapshot(runs=[answers.run(1, answers.job(0, whole), answers.job(1))])
+        assert [replica.price for replica in made.replicas.values()] == [32.0, 4.0]
+        assert [str(replica.gpus) for replica in made.replicas.values()] == ["H100:8", "H100:1"]
+
+    def test_a_task_is_counted_and_occupies(self) -> None:
+        task = answers.run(1, answers.job(0), configuration={"type": "task"}, service=None)
+        made = snapshot(fleets=[FLEET], instances=[answers.instance(1, FLEET)], runs=[task])
+        assert made.services == {}
+        assert made.other_runs[answers.ident(10_001)].type == "task"
+        assert made.fleets[FLEET["id"]].other_jobs == 1
+        assert len(made.instances[answers.ident(1001)].jobs) == 1
+
+    def test_a_run_read_without_jobs_says_so(self) -> None:
+        run = answers.as_run(answers.run(1))
+        run.jobs = None
+        made = joined(Answers({}, {}, {run.id: run})).snapshot
+        assert made.services[run.id].jobs_known is False
+
+    def test_hostile_text_is_harmless(self) -> None:
+        evil = "x\x1b[31m\u202e\ny"
+        run = answers.run(1, answers.job(0, answers.submission(0, error=evil)), user=evil)
+        made = snapshot(runs=[run], fleets=[{**FLEET, "name": evil}])
+        texts = [
+            next(iter(made.services.values())).user,
+            next(iter(made.replicas.values())).error,
+            next(iter(made.fleets.values())).name,
+        ]
+        assert texts == ["x\ufffd[31m\ufffd y"] * 3
+
+
+class TestVersions:
+    def test_a_time_may_end_in_either_way(self) -> None:
+        old = answers.run(1, submitted_at="2026-03-01T12:00:01.000001+00:00")
+        new = answers.run(1, submitted_at="2026-03-01T12:00:01.000001Z")
+        assert answers.as_run(old) == answers.as_run(new)
+
+    def test_unknown_words_and_missing_or_empty_fields_are_no_trouble(self) -> None:
+        run = answers.run(
+            1,
+            answers.job(0, answers.submission(0, status="hibernating"), probes=None),
+            status="hibernating",
+            new_field={"a": 1},
+        )
+        del run["error"], run["deployment_num"], run["deleted"]
+        made = snapshot(
+            runs=[run], instances=[answers.instance(1, None, busy_blocks=None, total_blocks=None)]
+        )
+        assert made.services[answers.ident(10_001)].status == "hibernating"
+        assert next(iter(made.replicas.values())).active
+
+
+# Joining again, and properties
+
+_HOSTS = st.sampled_from(["10.0.0.1", "10.0.0.2", "10.0.0.3", "", None])
+_STATUSES = st.sampled_from(
+    ["submitted", "provisioning", "running", "terminating", "failed", "done"]
+)
+_FLEETS = [answers.fleet(number) for number in (1, 2)]
+
+
+@st.composite
+def projects(draw: st.DrawFn) -> Answers:
+    instances = [
+        answers.instance(
+            number,
+            draw(st.sampled_from([*_FLEETS, None])),
+            hostname=draw(_HOSTS),
+            status=draw(st.sampled_from(["idle", "busy", "terminating", "pending"])),
+            busy_blocks=draw(st.integers(0, 8)),
+        )
+        for number in range(draw(st.integers(0, 4)))
+    ]
+    runs = []
+    for number in range(draw(st.integers(0, 3))):
+        jobs = [
+            answers.job(
+                replica,
+                answers.submission(
+                    number * 10 + replica,
+                    status=draw(_STATUSES),
+                    job_provisioning_data=host(name)
+                    if (name := draw(_HOSTS)) is not None
+                    else None,
+                ),
+            )
+            for replica in range(draw(st.integers(0, 4)))
+        ]
+        fleet = draw(
+            st.sampled_from([{"id": f["id"], "name": f["name"]} for f in _FLEETS] + [None])
+        )
+        kind = draw(st.sampled_from(["service", "task"]))
+        runs.append(answers.run(number, *jobs, fleet=fleet, configuration={"type": kind}))
+    links = draw(
+        st.dictionaries(
+            st.sampled_from([answers.ident(100_000 + n) for n in range(4)]),
+            st.sampled_from([answers.ident(1000 + n) for n in range(4)]),
+        )
+    )
+    return known(fleets=_FLEETS, instances=instances, runs=runs, links=links)
+
+
+@given(projects())
+def test_no_replica_is_lost_and_everything_adds_up(project: Answers) -> None:
+    made = joined(project).snapshot
+    wanted = {
+        ReplicaKey(run.id, job.job_spec.replica_num, job.job_spec.job_num)
+        for run in project.runs.values()
+        for job in run.jobs or ()
+        if job.job_submissions[-1].status != "done"
+    }
+    assert made.replicas.keys() == wanted
+    listed = [
+        key
+        for owner in (*made.services.values(), *made.other_runs.values())
+        for key in owner.replica_keys
+    ]
+    assert sorted(listed) == sorted(wanted)
+    active = [replica for replica in made.replicas.values() if replica.active]
+    placed = [key for instance in made.instances.values() for key in instance.jobs]
+    assert sorted(placed) == sorted(r.key for r in active if r.instance_id is not None)
+    assert sum(fleet.replicas + fleet.other_jobs for fleet in made.fleets.values()) == sum(
+        replica.fleet_id is not None for replica in active
+    )
+    for service in made.services.values():
+        counted = sum(share.active + share.stopping for share in service.shares)
+        assert counted == sum(made.replicas[key].active for key in service.replica_keys)
+
+
+@given(projects(), projects(), st.data())
+def test_joining_again_gives_what_joining_anew_gives(
+    before: Answers, after: Answers, data: st.DataObject
+) -> None:
+    def mixed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+        """Parts of the new that are taken over, and parts of the old that stay as they are."""
+        kept = data.draw(st.sets(st.sampled_from(sorted(old)))) if old else set()
+        return {**new, **{key: old[key] for key in kept}}
+
+    mixture = Answers(
+        mixed(before.fleets, after.fleets),
+        mixed(before.instances, after.instances),
+        mixed(before.runs, after.runs),
+        mixed(before.links, after.links),
+    )
+    again = joined(mixture, previous=joined(before)).snapshot
+    assert again == joined(mixture).snapshot
+
+
+@given(projects())
+def test_what_did_not_change_stays_the_same_object(project: Answers) -> None:
+    first = joined(project)
+    second = joined(
+        dataclasses.replace(project, runs=dict(project.runs), links=dict(project.links)), first
+    )
+    for kind in ("fleets", "instances", "services", "other_runs", "replicas"):
+        old, new = getattr(first.snapshot, kind), getattr(second.snapshot, kind)
+        assert all(new[key] is value for key, value in old.items())
+
+
+def test_only_the_run_that_changed_is_joined_again() -> None:
+    runs = [
+        answers.run(number, answers.job(0, answers.submission(number)), name=f"s-{number}")
+        for number in range(3)
+    ]
+    before = known(fleets=[FLEET], instances=[answers.instance(1, FLEET)], runs=runs)
+    first = joined(before)
+    changed: wire.Run = answers.as_run({**runs[1], "status": "terminating"})
+    second = joined(dataclasses.replace(before, runs={**before.runs, changed.id: changed}), first)
+    services = [
+        (first.snapshot.services[key], second.snapshot.services[key]) for key in before.runs
+    ]
+    assert [old is new for old, new in services] == [True, False, True]
+    assert first.snapshot.replicas == second.snapshot.replicas
