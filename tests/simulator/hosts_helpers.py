@@ -15,6 +15,7 @@ from uuid import uuid4
 import asyncssh
 
 from dstack_simulator.hosts import Container, GpuSpec, Host, HostPool, HostSpec, Timings
+from dstack_simulator.hosts.container import TaskRequest
 from tests.waiting import until
 
 QUICK = Timings(pulling=0.05, creating=0.02, loading=0.05, stopping=0.0)
@@ -140,8 +141,6 @@ def job_json(configuration: dict[str, Any], commands: Sequence[str], **spec: Any
 
 async def start_container(host: Host, name: str = "my-run-0-0", **changes: Any) -> Container:
     """Submits a task to a host's shim and waits until its container runs."""
-    from dstack_simulator.hosts.container import TaskRequest
-
     request = TaskRequest.from_json(task_json(name, **changes))
     assert host.shim.submit(request)
     container = host.containers[request.id]

@@ -18,7 +18,15 @@ from dstack._internal.server.services.runner.client import (
 )
 
 from dstack_simulator.hosts import GpuSpec, Host
-from tests.simulator.hosts_helpers import Site, job_json, open_site, start_container, start_job
+from dstack_simulator.hosts.container import TaskRequest
+from tests.simulator.hosts_helpers import (
+    Site,
+    job_json,
+    open_site,
+    start_container,
+    start_job,
+    task_json,
+)
 from tests.waiting import until
 
 SERVICE = {"type": "service", "port": 8000, "model": "some/model"}
@@ -185,6 +193,32 @@ async def test_crash_and_failing_health() -> None:
         with pytest.raises(ConnectionRefusedError):
             await container.connect(8000)
         assert site.pool.containers("my-run") == [container]
+
+
+async def test_what_was_dialled_ends_with_the_worker() -> None:
+    service = {**SERVICE, "groups": [{"name": "r", "router": {"type": "smg"}}, {"name": "w"}]}
+    async with open_site() as site:
+        host = await site.host()
+        container = await start_job(host, service, ["sglang serve"])
+        await until(lambda: container.runner.worker is not None)
+        reader, writer = await asyncio.open_connection(host.address, 8000)
+        await container.crash()
+        assert await asyncio.wait_for(reader.read(1), 5) == b""
+        writer.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(host.address, 8000)
+
+
+async def test_two_containers_cannot_share_the_hosts_network() -> None:
+    async with open_site() as site:
+        host = await site.host()
+        await start_container(host, "a-0-0")
+        request = TaskRequest.from_json(task_json("b-0-0"))
+        host.shim.submit(request)
+        second = host.containers[request.id]
+        await until(lambda: second.status == "terminated")
+        assert second.termination_reason == "creating_container_error"
+        assert "10999" in second.termination_message
 
 
 async def test_a_task_has_no_health_to_fail() -> None:

@@ -55,8 +55,8 @@ def test_reads_the_command_line(command: str, expected: EngineOptions) -> None:
 
 
 async def probe(command: str) -> _TargetWorker | None:
-    async with serve(command) as (_, client):
-        return await _probe_http_worker(client_at(client), log_prefix="t", address="10.0.0.1:8000")
+    async with serve(command) as (_, client), client_at(client) as tunnel:
+        return await _probe_http_worker(tunnel, log_prefix="t", address="10.0.0.1:8000")
 
 
 def client_at(client: httpx.AsyncClient) -> httpx.AsyncClient:
