@@ -60,8 +60,8 @@ class Column:
     justify: Literal["left", "right"] = "left"
     """Numbers stand to the right."""
     priority: int = 0
-    """When the width is not enough, columns of the lowest priority go first; those of the highest
-    priority in the table, and its first column, never go: then the table scrolls."""
+    """When the width is not enough, columns of the lowest priority go first. The first column never
+    goes, nor do those of the highest priority among the others: then the table scrolls."""
     sort_key: Callable[[Any], Any] | None = None
     """Makes what to sort by of a cell's sort value, or of its text when it has none. Rows for which
     it gives `None` come last."""

@@ -21,9 +21,6 @@ __all__ = ["Cell", "CellValue", "Cells", "Column", "LiveTable", "Row"]
 #: Lines that one turn of the wheel scrolls.
 _WHEEL_LINES = 3
 
-#: Cells that one key press scrolls sideways.
-_SIDEWAYS = 8
-
 
 class LiveTable(TableView, can_focus=True):
     """A table with keyed rows that paints only the visible cells that changed.
@@ -310,7 +307,7 @@ class LiveTable(TableView, can_focus=True):
         self._move_cursor(len(self._rows.order) - 1)
 
     def action_sideways(self, direction: int) -> None:
-        """Scrolls sideways; columns that were left out come in.
+        """Scrolls sideways by a column; columns that were left out come in.
 
         Args:
             direction: -1 for left, 1 for right.
@@ -319,7 +316,14 @@ class LiveTable(TableView, can_focus=True):
             self.show_all_columns = True
         elif direction < 0 and self.scroll_x <= 0:
             self.show_all_columns = False
-        self.scroll_to(x=self.scroll_x + direction * _SIDEWAYS, animate=False)
+        layout = self._placed
+        now = round(self.scroll_x)
+        stops = [place.x - layout.fixed for place in layout.places if place.x >= layout.fixed]
+        if direction > 0:
+            stop = min((each for each in stops if each > now), default=now)
+        else:
+            stop = max((each for each in stops if each < now), default=0)
+        self.scroll_to(x=stop, animate=False)
 
     def action_activate(self) -> None:
         """Opens the row under the cursor."""

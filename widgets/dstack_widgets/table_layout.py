@@ -13,6 +13,9 @@ from .text import clean
 #: After so many looks at narrower contents a column gives room back: it must not jitter.
 SHRINK_AFTER = 30
 
+#: Room at the right end of the header for the sign that there are more columns.
+MORE = 2
+
 #: Room for a sort mark and the blank before it.
 _MARK = 2
 
@@ -148,8 +151,9 @@ def arrange(
     dropped = 0
     gap = 2
     while True:
-        gap = 2 if _total(shown, fitted, gutter, 2) <= room else 1
-        over = _total(shown, fitted, gutter, gap) - room
+        space = room - MORE if dropped else room
+        gap = 2 if _total(shown, fitted, gutter, 2) <= space else 1
+        over = _total(shown, fitted, gutter, gap) - space
         if over <= 0:
             break
         yielding = [index for index in shown if columns[index].flexible]
@@ -158,7 +162,7 @@ def arrange(
             _give_way(columns, fitted, yielding, over)
             break
         lowest = min((columns[index].priority for index in shown[1:]), default=0)
-        highest = max((columns[index].priority for index in shown), default=0)
+        highest = max((columns[index].priority for index in shown[1:]), default=0)
         if everything or lowest >= highest:
             _give_way(columns, fitted, yielding, spare)
             break

@@ -15,7 +15,7 @@ from textual.widget import Widget
 
 from .cells import Cell, Cells, Column, same_cell
 from .glyphs import Glyphs
-from .table_layout import ColumnWidths, Layout, Place, arrange
+from .table_layout import MORE, ColumnWidths, Layout, Place, arrange
 from .table_paint import Painter
 from .table_rows import TableRows
 from .text import clean, shorten
@@ -349,9 +349,8 @@ class TableView(ScrollView, inherit_bindings=False):
         )
         header = self._window(header)
         if self._placed.dropped or self.scroll_x < self.max_scroll_x:
-            # Takes the last two cells, whatever title is there.
-            more = painter.text("live-table--header", f" {self.glyphs.more}")
-            header = Strip.join([header.crop(0, header.cell_length - 2), more])
+            more = painter.text("live-table--header", self.glyphs.more.rjust(MORE))
+            header = Strip.join([header.crop(0, header.cell_length - MORE), more])
         return header
 
     def _window(self, strip: Strip) -> Strip:
