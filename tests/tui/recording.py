@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from base64 import b64encode
 from dataclasses import fields
 from datetime import datetime
@@ -29,6 +28,8 @@ from dstack_api_client.snapshot import (
 )
 from dstack_simulator import Simulator
 
+#: Stands for the address of the recorded server.
+ADDRESS = "http://127.0.0.1:3000"
 FILE = Path(__file__).parent / "data" / "demo.json"
 _LISTS = {
     "fleets": Fleet,
@@ -60,13 +61,13 @@ def load(path: Path = FILE) -> Snapshot:
             things.append(msgspec.convert(item, kind, strict=False))
         key = "key" if name == "replicas" else "id"
         lists[name] = {getattr(thing, key): thing for thing in things}
-    server = ServerInfo("http://127.0.0.1:3000", data["version"])
+    server = ServerInfo(ADDRESS, data["version"])
     observed_at = msgspec.convert(data["observed_at"], type=datetime)
     return Snapshot(server=server, project=data["project"], observed_at=observed_at, **lists)
 
 
-async def record(path: Path = FILE) -> None:
-    """Records the demo once it runs."""
+async def observe() -> tuple[str, Snapshot]:
+    """Starts the demo and reads it once it runs: the server's address and the snapshot."""
     async with Simulator("demo") as sim:
         await sim.settled()
         async with Client(sim.url, sim.token) as client:
@@ -74,18 +75,22 @@ async def record(path: Path = FILE) -> None:
             for full in (True, False, False):
                 async for _ in feed.poll(full=full):
                     pass
-            snapshot = feed.snapshot
-    assert snapshot is not None
+        assert feed.snapshot is not None
+        return sim.url, feed.snapshot
+
+
+def save(url: str, snapshot: Snapshot, path: Path = FILE) -> None:
+    """Writes a snapshot to a file, its server's address replaced by one that stays the same."""
     data = {
         "version": snapshot.server.version,
         "project": snapshot.project,
         "observed_at": snapshot.observed_at,
         **{name: [plain(v) for v in getattr(snapshot, name).values()] for name in _LISTS},
     }
-    text = msgspec.json.encode(data).decode().replace(sim.url, "http://127.0.0.1:3000")
+    text = msgspec.json.encode(data).decode().replace(url, ADDRESS)
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(json.loads(text), indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(record()))
+    save(*asyncio.run(observe()))

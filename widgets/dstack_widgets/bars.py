@@ -130,12 +130,12 @@ def share_bar(parts: Sequence[Share], width: int = 0, glyphs: Glyphs = UNICODE) 
     if width:
         cells = share_out([part.running + part.starting for part in shown], width)
         bar = "".join(fill * size for fill, size in zip(fills, cells, strict=True))
-        pieces.append(literal(f"{bar.ljust(width)} ", style_of("accent")))
+        pieces.append(literal(f"{bar.ljust(width)} ", style_of("idle")))
     for index, part in enumerate(shown):
         if index:
             pieces.append(literal(f" {glyphs.dot} ", style_of("dim")))
         if width:
-            pieces.append(literal(f"{fills[index]} ", style_of("accent")))
+            pieces.append(literal(f"{fills[index]} ", style_of("idle")))
         pieces.append(literal(f"{part.name} "))
         pieces.append(literal(str(part.running), style_of("strong")))
         if part.starting:

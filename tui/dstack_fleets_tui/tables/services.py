@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textual.content import Content
+
 from dstack_api_client.snapshot import Service
 from dstack_fleets_tui.formatting import span
 from dstack_fleets_tui.tables.looks import Looks
@@ -38,8 +40,8 @@ def cells(service: Service, looks: Looks) -> Sequence[Cell]:
         looks.state(service.status),
         looks.text(wanted_text(service), sort=wanted),
         looks.number(service.running),
-        looks.number(service.ready, "warn" if short else "ok"),
-        share_bar(shares(service), width=_BAR, glyphs=looks.glyphs),
+        looks.number(service.ready, "warn" if short else "ok" if wanted else "dim"),
+        _distribution(service, looks),
         looks.word(service.router),
         looks.text(rollout(service), "warn" if rolling(service) else "", service.deployment_num),
         looks.number(service.priority),
@@ -47,6 +49,12 @@ def cells(service: Service, looks: Looks) -> Sequence[Cell]:
         looks.age(service.submitted_at),
         looks.word(service.url),
     )
+
+
+def _distribution(service: Service, looks: Looks) -> Content:
+    parts = shares(service)
+    # A bar of one part says nothing.
+    return share_bar(parts, width=_BAR if len(parts) > 1 else 0, glyphs=looks.glyphs)
 
 
 def replicas_wanted(service: Service) -> int:

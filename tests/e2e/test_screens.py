@@ -1,0 +1,230 @@
+"""Every screen against a real server with the demo on it."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import pytest
+from textual.widgets import Static
+
+from dstack_api_client.connection import Connection, Sources
+from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.screens.fleet import FleetScreen
+from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.screens.trouble import TroubleScreen
+from dstack_fleets_tui.settings import Settings
+from dstack_simulator import Simulator
+from dstack_widgets.cells import plain_text
+from dstack_widgets.facts import Facts, YamlView
+from dstack_widgets.flow import Flow
+from dstack_widgets.live_table import LiveTable
+from dstack_widgets.status_header import StatusHeader
+from tests.waiting import until
+
+pytestmark = pytest.mark.e2e
+
+SIZE = (200, 40)
+#: Stands in the scenario's environment variables and must never be shown.
+SECRET = "hf_not_for_anyone"
+
+
+@asynccontextmanager
+async def dashboard(sim: Simulator, *, token: str | None = None, project: str | None = None):
+    here = Sources("test", "test", "test")
+    connection = Connection(sim.url, project or sim.project, token or sim.token, here)
+    app = FleetsApp(connection, Settings(interval=0.5), terminal_is_gone=lambda: False)
+    async with app.run_test(size=SIZE) as pilot:
+        yield app, pilot
+
+
+def table(app):
+    return app.screen.query_one(LiveTable)
+
+
+def row(app, key):
+    cells = table(app).get_cells(key)
+    return {c.key: plain_text(cell) for c, cell in zip(table(app).columns, cells, strict=True)}
+
+
+def rows(app, column):
+    """The rows by what stands in one column."""
+    return {row(app, key)[column]: row(app, key) for key in table(app).keys}
+
+
+async def complete(app):
+    await until(lambda: app.snapshot is not None and app.snapshot.complete, what="a full read")
+
+
+async def opened(app, pilot, kind, name):
+    await complete(app)
+    await pilot.press("colon", *f"open {name}", "enter")
+    await until(lambda: isinstance(app.screen, kind), what=f"{kind.__name__} of {name}")
+
+
+async def test_fleets(demo_sim: Simulator):
+    async with dashboard(demo_sim) as (app, _):
+        await complete(app)
+        await until(lambda: table(app).row_count == 4, what="the four fleets")
+        fleets = rows(app, "fleet")
+        assert list(fleets) == ["edge-l4", "gpu-reserved", "gpu-spot", "lab-h100"]
+        assert {name: shown["kind"] for name, shown in fleets.items()} == {
+            "edge-l4": "cloud",
+            "gpu-reserved": "cloud",
+            "gpu-spot": "cloud",
+            "lab-h100": "ssh",
+        }
+        assert fleets["gpu-reserved"]["nodes"] == "2..4 (3)"
+        assert fleets["gpu-reserved"]["price"] == "294.96"
+        assert fleets["gpu-reserved"]["gpu"] == "H100 8/24"
+        assert "1 busy  2 idle" in fleets["gpu-reserved"]["instances"]
+        assert fleets["gpu-spot"]["spot"] == "spot"
+        assert fleets["edge-l4"]["gpu"] == "L4 3/8"
+        assert fleets["edge-l4"]["replicas"] == "3"
+        assert fleets["lab-h100"]["nodes"] == "4"
+        assert "0.22.5" in app.screen.query_one(StatusHeader).text
+
+
+async def test_a_fleet_with_its_instances_and_everything_its_configuration_says(
+    demo_sim: Simulator,
+):
+    async with dashboard(demo_sim) as (app, pilot):
+        await opened(app, pilot, FleetScreen, "lab-h100")
+        await until(lambda: table(app).row_count == 4, what="four hosts")
+        hosts = rows(app, "num")
+        assert sorted(hosts) == ["0", "1", "2", "3"]
+        assert all(host["gpu"] == "H100:8" for host in hosts.values())
+        assert [host["health"] for host in hosts.values()].count("! warning") == 1
+        runs = ", ".join(host["runs"] for host in hosts.values())
+        for name in ("chat-70b router 0", "chat-70b prefill 1", "chat-70b decode 2"):
+            assert name in runs
+        assert "finetune-lora (task)" in runs
+
+        await pilot.press("c")
+        facts = app.screen.query_one("#configuration", Facts)
+        await until(lambda: facts.facts, what="the configuration")
+        shown = {fact.name: plain_text(fact.value) for fact in facts.facts}
+        assert shown["kind"] == "SSH hosts"
+        assert shown["env NCCL_SOCKET_IFNAME"] == shown["env HF_TOKEN"] == "********"
+        assert len([name for name in shown if name.startswith("host ")]) == 4
+        await pilot.press("y")
+        yaml = app.screen.query_one(YamlView)
+        await until(lambda: "ssh_config:" in yaml.text, what="the YAML")
+        assert SECRET not in yaml.text
+
+
+async def test_a_cloud_fleet_says_what_it_allows(demo_sim: Simulator):
+    async with dashboard(demo_sim) as (app, pilot):
+        await opened(app, pilot, FleetScreen, "gpu-reserved")
+        await pilot.press("c")
+        facts = app.screen.query_one("#configuration", Facts)
+        await until(lambda: facts.facts, what="the configuration")
+        shown = {fact.name: plain_text(fact.value) for fact in facts.facts}
+        assert shown["placement"] == "cluster"
+        assert shown["nodes"] == "2..4"
+        assert shown["target"] == "3"
+        assert shown["reservation"] == "cr-0f3a91c2d4"
+        assert shown["gpu"] == "H100:8"
+        assert shown["idle duration"] == "off"
+        assert shown["tags team"] == "serving"
+
+
+async def test_services(demo_sim: Simulator):
+    async with dashboard(demo_sim) as (app, pilot):
+        await pilot.press("2")
+        await until(lambda: isinstance(app.screen, ServicesScreen))
+        await complete(app)
+        await until(lambda: table(app).row_count == 4, what="the four services")
+        services = rows(app, "service")
+        assert list(services) == ["chat-70b", "embed", "summarize", "vision"]
+        chat = services["chat-70b"]
+        assert (chat["wanted"], chat["running"], chat["ready"]) == ("4", "4", "4")
+        assert chat["router"] == "smg"
+        assert chat["priority"] == "50"
+        assert chat["fleets"].endswith("lab-h100 4")
+        assert services["summarize"]["wanted"] == "1 of 1..4"
+        assert services["vision"]["price"] == "62.10"
+
+
+async def test_a_service_with_its_replicas(demo_sim: Simulator):
+    async with dashboard(demo_sim) as (app, pilot):
+        await pilot.press("2")
+        await opened(app, pilot, ServiceScreen, "chat-70b")
+        await until(lambda: table(app).row_count == 4, what="four replicas")
+        replicas = rows(app, "replica")
+        groups = [replicas[number]["group"] for number in "0123"]
+        assert groups == ["router", "prefill", "decode", "decode"]
+        for replica in replicas.values():
+            assert replica["fleet"] == "lab-h100"
+            assert replica["state"].endswith("running")
+            assert replica["probes"].endswith("ready")
+            assert replica["instance"] != "–"
+        assert "groups router 1/1 (smg), prefill 1/1, decode 2/2" in (
+            app.screen.query_one(Flow).text
+        )
+        await pilot.press("y")
+        yaml = app.screen.query_one(YamlView)
+        await until(lambda: "type: service" in yaml.text, what="the YAML")
+        assert SECRET not in yaml.text
+
+
+async def test_a_failed_replica_shows_its_restart(demo_sim: Simulator):
+    async with dashboard(demo_sim) as (app, pilot):
+        await pilot.press("2")
+        await opened(app, pilot, ServiceScreen, "embed")
+        await until(lambda: table(app).row_count == 3, what="three replicas")
+        assert rows(app, "replica")["2"]["restarts"] == "1"
+
+
+async def test_a_change_by_another_client_comes_on_screen(demo_sim: Simulator):
+    await demo_sim.apply({"type": "fleet", "name": "new-fleet", "nodes": "0..1"})
+    try:
+        async with dashboard(demo_sim) as (app, _):
+            await complete(app)
+            await until(lambda: "new-fleet" in rows(app, "fleet"), what="the new fleet")
+            await demo_sim.delete_fleet("new-fleet")
+            await until(lambda: "new-fleet" not in rows(app, "fleet"), limit=20, what="its end")
+    finally:
+        if "new-fleet" in {f["name"] for f in await demo_sim.api("/api/fleets/list", {})}:
+            await demo_sim.delete_fleet("new-fleet")
+
+
+async def test_a_server_that_goes_away_is_said_and_it_comes_back_by_itself(demo_sim: Simulator):
+    async with dashboard(demo_sim) as (app, _):
+        await complete(app)
+
+        def header():
+            return app.screen.query_one(StatusHeader).text
+
+        await until(lambda: "live" in header())
+        await demo_sim.faults.server_cut()
+        try:
+            await until(lambda: "stale since" in header(), limit=30, what="stale")
+            assert table(app).row_count == 4
+        finally:
+            await demo_sim.faults.server_cut(on=False)
+        await until(lambda: "live" in header(), limit=30, what="live again")
+
+
+async def test_a_wrong_token_is_said_with_how_to_fix_it(demo_sim: Simulator):
+    async with dashboard(demo_sim, token="wrong") as (app, _):
+        await until(lambda: isinstance(app.screen, TroubleScreen), what="the trouble")
+        what = str(app.screen.query_one("#what", Static).content)
+        assert "token" in what
+        assert "wrong" not in what
+        assert str(app.screen.query_one("#todo", Static).content)
+
+
+async def test_an_unknown_project_is_said_with_how_to_fix_it(demo_sim: Simulator):
+    async with dashboard(demo_sim, project="nowhere") as (app, pilot):
+        await until(lambda: isinstance(app.screen, TroubleScreen), what="the trouble")
+        assert "nowhere" in str(app.screen.query_one("#what", Static).content)
+        await pilot.press("q")
+        await until(lambda: not app.is_running)
+
+
+async def test_an_empty_project_says_so(empty_sim: Simulator):
+    async with dashboard(empty_sim) as (app, _):
+        await complete(app)
+        await until(lambda: table(app).empty_text == "No fleets in main.")
+        assert isinstance(app.screen, FleetsScreen)

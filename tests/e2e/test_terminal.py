@@ -1,0 +1,106 @@
+"""The dashboard as a program in a terminal of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from contextlib import asynccontextmanager
+
+import pytest
+
+from dstack_simulator import Simulator
+from tests.waiting import until
+
+pytestmark = pytest.mark.e2e
+
+
+class Terminal:
+    """A program on a pseudo-terminal, and what it has written so far."""
+
+    def __init__(self, *arguments: str, ignore_hangup: bool = False, **environment: str) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        os.set_blocking(self.master, False)
+        before = signal.getsignal(signal.SIGHUP)
+        if ignore_hangup:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a child inherits what is ignored
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "dstack_fleets_tui", *arguments],
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                start_new_session=True,
+                env={**os.environ, "TERM": "xterm-256color", **environment},
+            )
+        finally:
+            signal.signal(signal.SIGHUP, before)
+            os.close(slave)
+        self.written = b""
+
+    def shows(self, text: str) -> bool:
+        """Whether the program has written a text."""
+        try:
+            while chunk := os.read(self.master, 65536):
+                self.written += chunk
+        except (BlockingIOError, OSError):
+            pass
+        return text.encode() in self.written
+
+    def press(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def hang_up(self) -> None:
+        os.close(self.master)
+        self.master = -1
+
+    def end(self) -> None:
+        if self.master >= 0:
+            self.hang_up()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
+@asynccontextmanager
+async def terminal(*arguments: str, ignore_hangup: bool = False, **environment: str):
+    program = Terminal(*arguments, ignore_hangup=ignore_hangup, **environment)
+    try:
+        yield program
+    finally:
+        program.end()
+
+
+def connecting(sim: Simulator) -> dict[str, str]:
+    home = str(sim.folder.home)
+    return {**sim.environment, "HOME": home, "XDG_CONFIG_HOME": home}
+
+
+async def test_it_draws_answers_keys_and_leaves_with_zero(demo_sim: Simulator):
+    async with terminal(**connecting(demo_sim)) as program:
+        await until(lambda: program.shows("gpu-reserved"), limit=30, what="the fleets")
+        program.press("2")
+        await until(lambda: program.shows("summarize"), what="the services")
+        program.press("q")
+        await until(lambda: program.process.poll() is not None, limit=15, what="the end")
+        assert program.process.returncode == 0
+
+
+@pytest.mark.parametrize("ignore_hangup", [False, True], ids=["SIGHUP", "SIGHUP ignored"])
+async def test_it_ends_when_its_terminal_goes_away(demo_sim: Simulator, ignore_hangup: bool):
+    async with terminal(ignore_hangup=ignore_hangup, **connecting(demo_sim)) as program:
+        await until(lambda: program.shows("gpu-reserved"), limit=30, what="the fleets")
+        program.hang_up()
+        await until(lambda: program.process.poll() is not None, limit=20, what="the end")
+
+
+async def test_ascii_writes_ascii_only(demo_sim: Simulator):
+    async with terminal("--ascii", **connecting(demo_sim)) as program:
+        await until(lambda: program.shows("gpu-reserved"), limit=30, what="the fleets")
+        assert program.written.isascii()
