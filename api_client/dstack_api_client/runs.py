@@ -119,7 +119,7 @@ def service_of(
         groups=groups,
         fleet_name=one_line(run.fleet.name) if run.fleet else None,
         shares=_shares(replicas),
-        price=sum(replica.price or 0.0 for replica in replicas if replica.active),
+        price=sum((replica.price or 0.0 for replica in replicas if replica.active), 0.0),
         url=f"{server_url}{url}" if url and url.startswith("/") else url,
         model=_text(endpoint.model.name) if endpoint.model else None,
         replica_keys=tuple(replica.key for replica in replicas),
@@ -139,7 +139,7 @@ def other_run_of(run: wire.Run, spec: wire.RunSpec, jobs: Sequence[Replica]) -> 
         status=run.status,
         submitted_at=run.submitted_at,
         fleet_name=one_line(run.fleet.name) if run.fleet else None,
-        price=sum(job.price or 0.0 for job in jobs if job.active),
+        price=sum((job.price or 0.0 for job in jobs if job.active), 0.0),
         replica_keys=tuple(job.key for job in jobs),
     )
 
@@ -220,7 +220,7 @@ def _shares(replicas: Sequence[Replica]) -> tuple[FleetShare, ...]:
             starting=sum(replica.status in _STARTING for replica in here),
             stopping=sum(replica.status == "terminating" for replica in here),
             instances=len({r.instance_id for r in here if r.instance_id is not None}),
-            price=sum(replica.price or 0.0 for replica in here),
+            price=sum((replica.price or 0.0 for replica in here), 0.0),
         )
         for (fleet_id, name), here in by_fleet.items()
     ]

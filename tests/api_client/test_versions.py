@@ -1,0 +1,138 @@
+"""The client against real servers of other versions."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from dstack_api_client import errors
+from dstack_api_client.client import Client
+from dstack_api_client.feed import ConnectionState, Feed
+from dstack_api_client.snapshot import Link
+from tests.api_client.old_servers import TOKEN, OldServer
+from tests.waiting import until
+
+pytestmark = pytest.mark.versions
+
+_PROFILE = {"name": "default"}
+
+
+async def submit(server: OldServer, path: str, body: dict[str, Any]) -> None:
+    """What another client does."""
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
+        answer = await http.post(
+            f"/api/project/main/{path}", json=body, headers={"Authorization": f"Bearer {TOKEN}"}
+        )
+        assert answer.status_code == 200, answer.text
+
+
+async def apply_fleet(server: OldServer, **configuration: Any) -> None:
+    spec = {"configuration": {"type": "fleet", **configuration}, "profile": _PROFILE}
+    await submit(server, "fleets/apply", {"plan": {"spec": spec}, "force": False})
+
+
+async def apply_service(server: OldServer, name: str, **configuration: Any) -> None:
+    service = {"type": "service", "name": name, "port": 8000, "gateway": False, **configuration}
+    run_spec = {"run_name": name, "configuration": service, "profile": _PROFILE}
+    await submit(server, "runs/apply", {"plan": {"run_spec": run_spec}, "force": False})
+
+
+async def is_ready(client: Client, server: OldServer) -> bool:
+    if not server.launched():
+        return False
+    try:
+        return (await client.server_info()).version == server.version
+    except errors.CannotConnectError:
+        return False
+
+
+@pytest.mark.timeout(300)
+async def test_everything_is_read(versioned_server: OldServer) -> None:
+    server = versioned_server
+    async with Client(server.url, TOKEN) as client:
+        await until(lambda: is_ready(client, server), limit=240, what=f"dstack {server.version}")
+        await apply_fleet(server, name="spare", nodes={"min": 0, "max": 2}, idle_duration="1h")
+        await apply_service(server, "plain", commands=["serve"], replicas=2, priority=7)
+        old_names = server.version == "0.20.29"
+        count = "count" if old_names else "replicas"
+        groups = [
+            {"name": "router", count: 1, "commands": ["route"], "router": {"type": "sglang"}},
+            {"name": "worker", count: 2, "commands": ["serve"]},
+        ]
+        await apply_service(server, "grouped", **{"replicas" if old_names else "groups": groups})
+
+        feed = Feed(client, "main")
+        updates = [update async for update in feed.poll()]
+        assert feed.health.state is ConnectionState.LIVE, feed.health.message
+        snapshot = updates[-1].snapshot
+        assert snapshot is not None
+        assert snapshot.complete
+        assert snapshot.server.version == server.version
+        fleet = snapshot.fleet_named("spare")
+        assert fleet is not None
+        assert (fleet.kind, fleet.nodes_min, fleet.nodes_max) == ("cloud", 0, 2)
+        assert (fleet.idle_duration, fleet.spot_policy) == ("1h", "on-demand")
+        plain, grouped = snapshot.service_named("plain"), snapshot.service_named("grouped")
+        assert plain is not None
+        assert (plain.status, plain.priority, plain.user) == ("submitted", 7, "admin")
+        assert (plain.replicas_min, plain.replicas_max, plain.active) == (2, 2, 2)
+        assert plain.url == f"{server.url}/proxy/services/main/plain/"
+        assert grouped is not None
+        assert [(group.name, group.router, group.active) for group in grouped.groups] == [
+            ("router", "smg", 1),
+            ("worker", None, 2),
+        ]
+        replica = snapshot.replicas[plain.replica_keys[0]]
+        assert (replica.status, replica.link) == ("submitted", Link.UNKNOWN)
+        assert abs(replica.submitted_at - snapshot.observed_at) < timedelta(hours=1)
+
+        await follow_a_change(server, feed)
+        await read_the_rest(client, replica.submission_id, plain.id)
+
+
+async def follow_a_change(server: OldServer, feed: Feed) -> None:
+    """A poll after another client's change reads just that."""
+    await submit(server, "runs/stop", {"runs_names": ["plain"], "abort": False})
+    updates = [update async for update in feed.poll()]
+    snapshot = updates[-1].snapshot
+    assert snapshot is not None
+    stopped = snapshot.service_named("plain")
+    assert stopped is not None
+    assert stopped.status == "terminating"
+    assert updates[0].difference.services.changed == {stopped.id}
+    assert updates[0].cost.requests <= 3
+    assert any(event.message.startswith("Run ") for event in feed.events)
+
+
+async def read_the_rest(client: Client, submission_id: str, run_id: str) -> None:
+    """What the feed does not ask for."""
+    projects, users, fleets, run = await asyncio.gather(
+        client.projects(),
+        client.users(),
+        client.fleets("main"),
+        client.run("main", name="grouped"),
+    )
+    assert [project.project_name for project in projects] == ["main"]
+    assert [user.username for user in users] == ["admin"]
+    assert [fleet.name for fleet in fleets] == ["spare"]
+    assert (await client.fleet("main", name="spare")).id == fleets[0].id
+    assert len(run.jobs or ()) == 3
+    assert [page async for page in client.instances("main")] == [[]]
+    assert (await client.logs("main", "plain", submission_id)).logs == []
+    assert (await client.job_metrics("main", "plain")).metrics is not None
+    assert (await client.run("main", run_id=run_id)).id == run_id
+    with pytest.raises(errors.NotFoundError):
+        await client.run("main", name="nobody")
+    with pytest.raises(errors.NotFoundError):
+        await client.project("nothing")
+    with pytest.raises(errors.NotFoundError):
+        await client.fleets("nothing")
+    with pytest.raises(errors.WrongShapeError):
+        await client.run("main", run_id="not an id")
+    async with Client(client.url, "wrong") as stranger:
+        with pytest.raises(errors.UnauthorisedError):
+            await stranger.projects()
