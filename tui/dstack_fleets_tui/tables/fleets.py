@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textual.content import Content
+
 from dstack_api_client.snapshot import Fleet
 from dstack_fleets_tui.formatting import NOTHING, age, count, span
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.bars import state_bar
 from dstack_widgets.cells import Cell, Column
+from dstack_widgets.palette import style_of
+from dstack_widgets.text import literal
 
 #: Cells of the bar of instances.
 _BAR = 8
@@ -42,7 +46,7 @@ def cells(fleet: Fleet, looks: Looks) -> Sequence[Cell]:
         looks.text(fleet.name, "bad" if troubled(fleet) else "strong"),
         fleet.kind,
         looks.text(nodes(fleet), sort=fleet.nodes_max or 0),
-        state_bar(fleet.states, width=_BAR, glyphs=looks.glyphs),
+        _instances(fleet, looks),
         looks.text(gpus(fleet), sort=fleet.gpus_total),
         looks.number(fleet.replicas),
         looks.word(fleet.spot_policy),
@@ -51,6 +55,13 @@ def cells(fleet: Fleet, looks: Looks) -> Sequence[Cell]:
         looks.text(fleet.status, "" if fleet.status == "active" else "warn"),
         looks.age(fleet.created_at),
     )
+
+
+def _instances(fleet: Fleet, looks: Looks) -> Content:
+    bar = state_bar(fleet.states, width=_BAR, glyphs=looks.glyphs)
+    if not fleet.unhealthy:
+        return bar
+    return bar + literal(f"  {fleet.unhealthy} unhealthy", style_of("warn"))
 
 
 def troubled(fleet: Fleet) -> bool:
@@ -88,8 +99,6 @@ def summary(fleet: Fleet, looks: Looks) -> str:
         parts.append(f"blocks {fleet.blocks_busy}/{fleet.blocks_total} busy")
     if fleet.idle_duration:
         parts.append(f"idle {fleet.idle_duration}")
-    if fleet.unhealthy:
-        parts.append(f"{fleet.unhealthy} unhealthy")
     if fleet.other_jobs:
         parts.append(f"{fleet.other_jobs} jobs of tasks and dev environments")
     if fleet.status_message:
