@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
+from textual.strip import Strip
 
 from dstack_widgets.live_table import CellValue, Column, LiveTable
+from dstack_widgets.table_paint import Painter
 
 from .terminal import Terminal
 
@@ -100,6 +102,31 @@ async def test_any_course_of_changes_leaves_the_screen_as_a_full_repaint_would(
         lines = app.drawn_whole()
         cursor = [line for line in lines[1:] if line.startswith("▸")]
         assert len(cursor) <= 1
+
+
+async def test_one_changed_cell_draws_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    row_of = Painter.row
+
+    def counting(self: Painter, *arguments: Any) -> Strip:
+        drawn.append(arguments[3][0])
+        return row_of(self, *arguments)
+
+    monkeypatch.setattr(Painter, "row", counting)
+    app = PaintApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        for load in "123":
+            rows = {f"k{key}": (f"fleet-{key}", "running", load, "note") for key in range(100)}
+            app.table.set_rows(rows)
+            await pilot.pause()
+        drawn.clear()
+        app.table.update_rows({"k7": ("fleet-7", "running", "4", "note")})
+        await pilot.pause()
+        assert drawn == ["fleet-7"]
+        drawn.clear()
+        app.table.scroll_to(y=1, animate=False)
+        await pilot.pause()
+        assert drawn == ["fleet-23"]
 
 
 async def written(app: PaintApp, pilot: Pilot[None], call: Any) -> int:

@@ -61,7 +61,7 @@ class Column:
     """Numbers stand to the right."""
     priority: int = 0
     """When the width is not enough, columns of the lowest priority go first. The first column never
-    goes, nor do those of the highest priority among the others: then the table scrolls."""
+    goes, nor do those of the highest priority there is: then the table scrolls."""
     sort_key: Callable[[Any], Any] | None = None
     """Makes what to sort by of a cell's sort value, or of its text when it has none. Rows for which
     it gives `None` come last."""

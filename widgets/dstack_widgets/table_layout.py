@@ -162,7 +162,7 @@ def arrange(
             _give_way(columns, fitted, yielding, over)
             break
         lowest = min((columns[index].priority for index in shown[1:]), default=0)
-        highest = max((columns[index].priority for index in shown[1:]), default=0)
+        highest = max((columns[index].priority for index in shown), default=0)
         if everything or lowest >= highest:
             _give_way(columns, fitted, yielding, spare)
             break

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
-from textual.cache import LRUCache
 from textual.geometry import Region, Size
 from textual.reactive import var
 from textual.scroll_view import ScrollView
@@ -22,6 +21,9 @@ from .text import clean, shorten
 
 #: Lines above the rows.
 HEADER_LINES = 1
+
+#: How many drawn rows are kept.
+_STRIPS = 1024
 
 
 class _Shown(NamedTuple):
@@ -112,7 +114,7 @@ class TableView(ScrollView, inherit_bindings=False):
         self._shown_notice = ""
         self._room = 0
         self._painter: Painter | None = None
-        self._strips: LRUCache[tuple[str, str, str], tuple[Cells, Strip]] = LRUCache(512)
+        self._strips: dict[tuple[str, str, str], tuple[Cells, Strip]] = {}
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -333,6 +335,8 @@ class TableView(ScrollView, inherit_bindings=False):
                 return drawn[1]
             strip = painter.row(layout, shown.component, shown.gutter, shown.cells, self._room)
             strip = self._window(strip)
+            if len(self._strips) >= _STRIPS:
+                self._strips.clear()
             self._strips[name] = (shown.cells, strip)
             return strip
         if line == 0:
