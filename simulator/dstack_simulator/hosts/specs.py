@@ -48,7 +48,7 @@ class Timings:
     """Image pull, once per image and host."""
     creating: float = 0.0
     """From the end of the pull until the runner answers."""
-    loading: float = 1.5
+    loading: float = 0.5
     """From the start of the commands until an inference engine answers its health check."""
     stopping: float = 0.3
     """From the request to end a container until it is gone."""
