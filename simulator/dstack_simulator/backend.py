@@ -111,6 +111,9 @@ class EmulatedCompute(
         return JobProvisioningData(
             backend=BackendType.AWS,
             instance_type=instance,
+            hostname=answer.get("address"),
+            internal_ip=answer.get("address"),
+            ssh_port=answer.get("ssh_port"),
             instance_id=answer["instance_id"],
             region=instance_offer.region,
             availability_zone=answer["zone"],

@@ -54,6 +54,10 @@ class Faults:
         """Ends a replica's process as a crash would."""
         await self._set("worker_crash", replica=replica, exit_status=exit_status)
 
+    async def container_fails(self, replica: str, *, message: str = "") -> None:
+        """Ends a replica's container from outside, as when its host can't create it."""
+        await self._set("container_fails", replica=replica, message=message)
+
     async def router_restart(self, replica: str) -> None:
         """Kills a service's router, which starts anew and has forgotten its workers."""
         await self._set("router_restart", replica=replica)

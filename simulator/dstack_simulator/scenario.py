@@ -143,6 +143,8 @@ class Expectation(_Strict):
     runs: dict[str, RunExpectation] = {}
     gateways: list[str] = []
     """Names of gateways that are running."""
+    containers: list[str] = []
+    """Names of jobs that an emulated host has a container of, whatever the server says."""
 
 
 class ServerOptions(_Strict):

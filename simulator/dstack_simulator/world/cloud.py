@@ -8,16 +8,16 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from dstack_simulator import scenario
 from dstack_simulator.errors import SimulatorError
-from dstack_simulator.hosts import GpuSpec, HostSpec
-
-if TYPE_CHECKING:
-    from dstack_simulator.hosts.pool import HostPool
+from dstack_simulator.hosts import GpuSpec, HostPool, HostSpec
 
 logger = logging.getLogger(__name__)
+
+#: Seconds that a request for an instance takes at most.
+_ACCEPTING = 2.0
 
 State = Literal["starting", "running", "gone"]
 
@@ -118,8 +118,10 @@ class Cloud:
         )
         self.instances[instance.id] = instance
         instance.starting = asyncio.create_task(self._start(instance, authorized_keys))
+        # A cloud answers when it has accepted the request; a quick one knows the address by then.
+        await asyncio.wait({instance.starting}, timeout=_ACCEPTING)
         zone = zones[0] if zones else f"{region}a"
-        return {"instance_id": instance.id, "zone": zone}
+        return {**await self.describe(instance.id), "instance_id": instance.id, "zone": zone}
 
     async def describe(self, instance_id: str) -> dict[str, Any]:
         """The state of an instance, and its address once it runs."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from dstack_simulator.errors import SimulatorError
 
+from dstack_simulator.hosts import Container, Host
+
 if TYPE_CHECKING:
-    from dstack_simulator.hosts.container import Container
-    from dstack_simulator.hosts.host import Host
     from dstack_simulator.world.world import World
 
 
@@ -30,6 +30,7 @@ class WorldFaults:
             "slow_start": self.slow_start,
             "worker_unhealthy": self.worker_unhealthy,
             "worker_crash": self.worker_crash,
+            "container_fails": self.container_fails,
             "router_restart": self.router_restart,
             "server_restart": self.server_restart,
             "server_slow": self.server_slow,
@@ -49,7 +50,10 @@ class WorldFaults:
         """Sets what a host's health check finds: healthy, warning or failure."""
         if health not in ("healthy", "warning", "failure"):
             raise SimulatorError(f"{health!r} is no health. Choose healthy, warning or failure.")
-        (await self._host(host)).set_health(health, message)
+        try:
+            (await self._host(host)).set_health(health, message)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise SimulatorError(str(error)) from error
 
     async def spot_interrupted(self, instance: str) -> str:
         """Takes a spot instance back."""
@@ -77,7 +81,10 @@ class WorldFaults:
 
     async def worker_unhealthy(self, replica: str, on: bool = True) -> None:
         """Makes a replica's inference worker fail its health check."""
-        for container in await self._containers(replica):
+        workers = [c for c in await self._containers(replica) if c.runner.worker is not None]
+        if not workers:
+            raise SimulatorError(f"{replica} runs no inference worker. Name one that does.")
+        for container in workers:
             container.fail_health(on)
 
     async def worker_crash(self, replica: str, exit_status: int = 1) -> None:
@@ -85,11 +92,19 @@ class WorldFaults:
         for container in await self._containers(replica):
             await container.crash(exit_status)
 
+    async def container_fails(self, replica: str, message: str = "") -> None:
+        """Ends a replica's container from outside, as when it can't be created."""
+        containers = [c for c in self._world.pool.containers(replica) if c.status != "terminated"]
+        if not containers:
+            raise SimulatorError(f"There is no container of {replica}.")
+        for container in containers:
+            await container.terminate("creating_container_error", message)
+
     async def router_restart(self, replica: str) -> None:
         """Kills a replica's router, which is then started anew."""
-        routers = [c for c in await self._containers(replica) if c.is_router]
+        routers = [c for c in await self._containers(replica) if c.runner.router is not None]
         if not routers:
-            raise SimulatorError(f"{replica} runs no router.")
+            raise SimulatorError(f"{replica} runs no router. Name a replica that runs smg.")
         for container in routers:
             await container.restart_router()
 

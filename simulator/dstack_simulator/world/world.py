@@ -15,8 +15,7 @@ import yaml
 from dstack_simulator import scenario as scenarios
 from dstack_simulator.errors import SimulatorError
 from dstack_simulator.folder import CONTROL_TOKEN_VARIABLE, CONTROL_URL_VARIABLE, Folder
-from dstack_simulator.hosts import Timings
-from dstack_simulator.hosts.pool import HostPool
+from dstack_simulator.hosts import HostPool, Timings
 from dstack_simulator.world.api import Api
 from dstack_simulator.world.cloud import Cloud, machine_spec
 from dstack_simulator.world.control import Control
@@ -28,7 +27,7 @@ from dstack_simulator.world.server import ServerProcess
 logger = logging.getLogger(__name__)
 
 PROJECT = "main"
-_LOOK_EVERY = 0.25
+_LOOK_EVERY = 0.5
 
 
 @dataclass(frozen=True)
@@ -215,7 +214,7 @@ class World:
         await call(**arguments)
 
     async def _wait_for(self, expected: scenarios.Expectation, end: float) -> None:
-        while problems := await missing(self._api, expected):
+        while problems := await self._missing(expected):
             if asyncio.get_running_loop().time() > end:
                 raise SimulatorError(
                     f"The scenario is not there after {self.scenario.limit:g} s:"
@@ -223,6 +222,14 @@ class World:
                     f" {self._options.folder.server_log}."
                 )
             await asyncio.sleep(_LOOK_EVERY)
+
+    async def _missing(self, expected: scenarios.Expectation) -> list[str]:
+        waiting = [
+            f"there is no container of {name}"
+            for name in expected.containers
+            if not self.pool.containers(name)
+        ]
+        return waiting or await missing(self._api, expected)
 
     async def _add_hosts(self, hosts: scenarios.Hosts) -> None:
         for name in hosts.names():
