@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import random
 import sys
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.strip import Strip
 
+from dstack_widgets.lean_screen import LeanScreen
 from dstack_widgets.live_table import CellValue, Column, LiveTable
+from dstack_widgets.status_header import HeaderState, StatusHeader
 from dstack_widgets.table_paint import Painter
 
 from .terminal import Terminal
@@ -27,11 +31,16 @@ STATES = [("running", "busy"), ("failed", "bad"), ("pulling", "starting")]
 
 
 class PaintApp(App[None]):
-    def __init__(self) -> None:
+    def __init__(self, screen: type[Screen[Any]] = LeanScreen) -> None:
         super().__init__(driver_class=Terminal)
+        self.screen_type = screen
         self.table = LiveTable(COLUMNS, empty_text="No rows yet", selectable=True)
 
+    def get_default_screen(self) -> Screen[Any]:
+        return self.screen_type(id="_default")
+
     def compose(self) -> ComposeResult:
+        yield StatusHeader()
         yield self.table
 
     @property
@@ -84,23 +93,29 @@ def change(source: random.Random, table: LiveTable) -> None:
         source.choice([table.action_cursor_down, table.action_cursor_up])()
 
 
-@pytest.mark.parametrize("size", [(30, 10), (60, 20), (100, 30)])
+@pytest.mark.parametrize(
+    ("size", "screen"), [((30, 10), LeanScreen), ((60, 20), Screen), ((100, 30), LeanScreen)]
+)
 async def test_any_course_of_changes_leaves_the_screen_as_a_full_repaint_would(
-    size: tuple[int, int],
+    size: tuple[int, int], screen: type[Screen[Any]]
 ) -> None:
     seed = random.randrange(2**32)
     sys.stdout.write(f"seed {seed}\n")
     source = random.Random(seed)
-    app = PaintApp()
+    app = PaintApp(screen)
+    seconds = 0
     async with app.run_test(size=size, headless=False) as pilot:
         for _ in range(60):
             for _ in range(source.randrange(1, 4)):
                 change(source, app.table)
+            seconds += source.randrange(3)
+            now = datetime(2026, 1, 2) + timedelta(seconds=seconds)
+            app.query_one(StatusHeader).show(HeaderState("main", "host", now, "live", now))
             await pilot.pause()
             assert app.terminal.lines == app.drawn_whole()
         assert not app.terminal.unknown
         lines = app.drawn_whole()
-        cursor = [line for line in lines[1:] if line.startswith("▸")]
+        cursor = [line for line in lines[2:] if line.startswith("▸")]
         assert len(cursor) <= 1
 
 
@@ -126,7 +141,7 @@ async def test_one_changed_cell_draws_one_row(monkeypatch: pytest.MonkeyPatch) -
         drawn.clear()
         app.table.scroll_to(y=1, animate=False)
         await pilot.pause()
-        assert drawn == ["fleet-23"]
+        assert drawn == ["fleet-22"]
 
 
 async def written(app: PaintApp, pilot: Pilot[None], call: Any) -> int:
@@ -149,7 +164,7 @@ async def test_little_is_written_for_little_that_changed() -> None:
         assert await written(app, pilot, lambda: table.set_rows(again)) == 0
 
         one = {"k7": ("fleet-7", "running", "11", "note")}
-        assert 0 < await written(app, pilot, lambda: table.update_rows(one)) <= 303
+        assert 0 < await written(app, pilot, lambda: table.update_rows(one)) < 100
 
         unseen = {"k700": ("fleet-700", "failed", "11", "note")}
         assert await written(app, pilot, lambda: table.update_rows(unseen)) == 0
@@ -159,3 +174,27 @@ async def test_little_is_written_for_little_that_changed() -> None:
         more = {"new": ("fleet-0000", "running", "10", "note")}
         assert await written(app, pilot, lambda: table.update_rows(more)) < 2000
         assert table.row_count == 1001
+
+
+async def test_on_an_ordinary_screen_a_changed_cell_is_still_cheap() -> None:
+    app = PaintApp(Screen)
+    async with app.run_test(size=(160, 50), headless=False) as pilot:
+        rows = {f"k{key}": (f"fleet-{key}", "running", "10", "note") for key in range(1000)}
+        await written(app, pilot, lambda: app.table.set_rows(rows))
+        one = {"k7": ("fleet-7", "running", "11", "eton")}
+        assert 0 < await written(app, pilot, lambda: app.table.update_rows(one)) <= 303
+        assert app.terminal.lines == app.drawn_whole()
+
+
+async def test_a_clock_that_ticks_costs_the_clock_and_not_the_line() -> None:
+    app = PaintApp()
+    async with app.run_test(size=(160, 50), headless=False) as pilot:
+        header = app.query_one(StatusHeader)
+
+        def show(second: int) -> None:
+            now = datetime(2026, 1, 2, 3, 4, second)
+            header.show(HeaderState("main", "host", now, "live", now, "0.22.5"))
+
+        await written(app, pilot, lambda: show(5))
+        assert 0 < await written(app, pilot, lambda: show(6)) < 200
+        assert await written(app, pilot, lambda: show(6)) == 0

@@ -14,6 +14,7 @@ from textual.widget import Widget
 
 from .cells import Cell, Cells, Column, same_cell
 from .glyphs import Glyphs
+from .lean_screen import LeanScreen
 from .table_layout import MORE, ColumnWidths, Layout, Place, arrange
 from .table_paint import Painter
 from .table_rows import TableRows
@@ -21,6 +22,9 @@ from .text import clean, shorten
 
 #: Lines above the rows.
 HEADER_LINES = 1
+
+#: To write so many cells anew costs about as much as to begin at another place of the line.
+_STRETCH = 24
 
 #: How many drawn rows are kept.
 _STRIPS = 1024
@@ -227,10 +231,11 @@ class TableView(ScrollView, inherit_bindings=False):
         elif at != self._shown_at:
             self.refresh(self.size.region)
         else:
+            lean = isinstance(self.screen, LeanScreen)
             regions = [
                 region
                 for line in range(max(len(shown), len(before)))
-                if (region := self._changed_region(line, before, shown)) is not None
+                for region in self._changed_regions(line, before, shown, lean=lean)
             ]
             if regions:
                 self.refresh(*regions)
@@ -244,29 +249,30 @@ class TableView(ScrollView, inherit_bindings=False):
         gutter = 3 if self.selectable else 2
         return arrange(self.columns, widths, room, gutter, everything=self.show_all_columns)
 
-    def _changed_region(
-        self, line: int, before: Sequence[_Shown], shown: Sequence[_Shown]
-    ) -> Region | None:
-        """Finds which part of a line looks different now."""
+    def _changed_regions(
+        self, line: int, before: Sequence[_Shown], shown: Sequence[_Shown], *, lean: bool
+    ) -> list[Region]:
+        """Finds which parts of a line look different now."""
         y = line + HEADER_LINES
         if line >= len(shown) or line >= len(before):
-            return Region(0, y, self._room, 1)
+            return [Region(0, y, self._room, 1)]
         old, new = before[line], shown[line]
         if old.component != new.component:
-            return Region(0, y, self._room, 1)
-        left, right = self._room, 0
+            return [Region(0, y, self._room, 1)]
+        layout = self._placed
+        spans = []
         if old.gutter != new.gutter:
-            left, right = 0, self._placed.gutter
+            spans.append((0, layout.gutter))
         if old.cells is not new.cells:
-            layout = self._placed
             shift = round(self.scroll_x)
             for place in layout.places:
                 if not same_cell(_at(old.cells, place.index), _at(new.cells, place.index)):
                     x = place.x if place.x < layout.fixed else place.x - shift
-                    left = min(left, x)
-                    right = max(right, x + place.width)
-        left, right = max(0, left), min(right, self._room)
-        return Region(left, y, right - left, 1) if right > left else None
+                    spans.append((max(0, x), min(x + place.width, self._room)))
+        # An ordinary screen writes every stretch from the left edge of the table: there, one
+        # stretch is always the cheapest.
+        joined = _joined([span for span in spans if span[0] < span[1]], _STRETCH if lean else None)
+        return [Region(left, y, right - left, 1) for left, right in joined]
 
     def _refresh_header(self) -> None:
         self.refresh(Region(0, 0, self._room, HEADER_LINES))
@@ -380,3 +386,14 @@ class TableView(ScrollView, inherit_bindings=False):
 
 def _at(cells: Cells, index: int) -> Cell:
     return cells[index] if index < len(cells) else ""
+
+
+def _joined(spans: Sequence[tuple[int, int]], gap: int | None) -> list[tuple[int, int]]:
+    """Joins spans with no more than `gap` cells between them, or all of them."""
+    joined: list[tuple[int, int]] = []
+    for left, right in sorted(spans):
+        if joined and (gap is None or left - joined[-1][1] <= gap):
+            joined[-1] = (joined[-1][0], max(right, joined[-1][1]))
+        else:
+            joined.append((left, right))
+    return joined

@@ -1,0 +1,53 @@
+"""A screen that writes only the cells that changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.control import Control
+from textual._compositor import ChopsUpdate, Compositor
+from textual.screen import Screen, ScreenResultType
+
+
+class _LeanUpdate(ChopsUpdate):
+    """Writes each changed stretch of a line from where it begins.
+
+    Textual writes it from where the widget begins: a changed cell in the last column costs the
+    whole row.
+    """
+
+    def render_segments(self, console: Console) -> str:
+        sequences: list[str] = []
+        for y, first, last in self.spans:
+            for end, (start, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=True):
+                left, right = max(start, first), min(end, last)
+                if strip is None or left >= right:
+                    continue
+                sequences.append(Control.move_to(left, y).segment.text)
+                sequences.append(strip.crop(left - start, right - start).render(console))
+        return "".join(sequences)
+
+
+class _LeanCompositor(Compositor):
+    """Makes lean updates."""
+
+    def render_partial_update(self) -> ChopsUpdate | None:
+        update = super().render_partial_update()
+        if update is None:
+            return None
+        return _LeanUpdate(update.chops, update.spans, update.chop_ends)
+
+
+class LeanScreen(Screen[ScreenResultType]):
+    """A screen for slow lines: of a line that changed in part, only that part is written."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Makes a screen.
+
+        Args:
+            args: As for every screen.
+            kwargs: As for every screen.
+        """
+        super().__init__(*args, **kwargs)
+        self._compositor = _LeanCompositor()
