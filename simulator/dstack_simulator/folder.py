@@ -133,6 +133,19 @@ class Folder:
         return environment
 
 
+def last_line(log: Path, start: int = 0) -> str:
+    """The last line of a log, for a message.
+
+    Args:
+        log: The file.
+        start: Where in it to begin.
+    """
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else "It said nothing."
+
+
 def find_ssh() -> str:
     """The path of the OpenSSH client.
 

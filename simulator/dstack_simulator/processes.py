@@ -8,6 +8,7 @@ those connections lead, end with the world's process.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Collection
@@ -58,10 +59,8 @@ def end_marked(mark: str, *, besides: Collection[int] = (), limit: float = 5.0) 
         if not left:
             break
         for process in left:
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-            except psutil.Error:
-                continue
         _, left = psutil.wait_procs(left, timeout=_LOOK_EVERY)
     return [process.pid for process in left]
 

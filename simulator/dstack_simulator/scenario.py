@@ -182,7 +182,7 @@ class Scenario(_Strict):
 
 def shipped() -> dict[str, str]:
     """The names and descriptions of the scenarios that come with the simulator."""
-    return {name: load(name).description for name in sorted(_shipped_files())}
+    return {name: parse(text, name).description for name, text in sorted(_shipped_files())}
 
 
 def load(name: str) -> Scenario:

@@ -24,7 +24,7 @@ import httpx
 from dstack_simulator import scenario as scenarios
 from dstack_simulator.errors import PortTakenError, SimulatorError
 from dstack_simulator.faults import Faults
-from dstack_simulator.folder import Folder, find_ssh
+from dstack_simulator.folder import Folder, find_ssh, last_line
 
 _EXTRA_MODULES = ("dstack", "fastapi", "boto3", "asyncssh", "aiohttp", "psutil", "smg")
 _WORLD_LIMIT = 30.0
@@ -387,7 +387,9 @@ class Simulator:
             # It ended before it had read what to do; its log says why.
             pass
         if not line.endswith(b"\n"):
-            raise SimulatorError(f"The simulator's world did not start: {self._last_words()}")
+            raise SimulatorError(
+                f"The simulator's world did not start: {last_line(self.folder.world_log)}"
+            )
         answer = json.loads(line)
         if "error" in answer:
             kind = PortTakenError if answer.get("port_taken") else SimulatorError
@@ -395,10 +397,6 @@ class Simulator:
         self.url = answer["url"]
         self.project = answer["project"]
         self._control_url = answer["control_url"]
-
-    def _last_words(self) -> str:
-        text = self.folder.world_log.read_text(errors="replace").strip()
-        return text.splitlines()[-1] if text else "it said nothing."
 
 
 def check_installation() -> None:

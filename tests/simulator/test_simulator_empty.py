@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import httpx
+import psutil
 import pytest
 
 from dstack_simulator import Simulator, SimulatorError
@@ -28,10 +27,9 @@ async def test_server_has_the_emulated_cloud(empty_sim: Simulator) -> None:
     assert [backend["name"] for backend in project["backends"]] == ["aws"]
 
 
-async def test_the_users_home_stays_untouched(empty_sim: Simulator) -> None:
-    environment = Path(f"/proc/{empty_sim.processes()[0]}/environ").read_bytes().split(b"\0")
-    home = next(item for item in environment if item.startswith(b"HOME="))
-    assert home.decode() == f"HOME={empty_sim.folder.home}"
+def test_the_users_home_stays_untouched(empty_sim: Simulator) -> None:
+    homes = {psutil.Process(pid).environ()["HOME"] for pid in empty_sim.processes()}
+    assert homes == {str(empty_sim.folder.home)}
 
 
 async def test_everything_is_gone_afterwards() -> None:

@@ -16,9 +16,11 @@ async def missing(api: Api, expected: Expectation) -> list[str]:
     if expected.gateways:
         gateways = await api.project("gateways/list", {})
         states = {gateway["name"]: gateway["status"] for gateway in gateways}
-        for name in expected.gateways:
-            if states.get(name) != "running":
-                problems.append(f"gateway {name} is {states.get(name, 'not there')}")
+        problems += [
+            f"gateway {name} is {states.get(name, 'not there')}"
+            for name in expected.gateways
+            if states.get(name) != "running"
+        ]
     if expected.fleets:
         fleets = {fleet["name"]: fleet for fleet in await api.project("fleets/list", {})}
         for name, fleet_expected in expected.fleets.items():

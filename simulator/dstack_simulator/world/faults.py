@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from dstack_simulator.errors import SimulatorError
-
 from dstack_simulator.hosts import Container, Host
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dstack_simulator.errors import SimulatorError
+from dstack_simulator.folder import last_line
 
 
 async def seed(name: str, *, environment: Mapping[str, str], log: Path) -> None:
@@ -37,7 +38,6 @@ async def seed(name: str, *, environment: Mapping[str, str], log: Path) -> None:
             await process.wait()
             raise
     if code:
-        said = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
         raise SimulatorError(
-            f"The data set {name} could not be written: {said[0]}. The log is {log}."
+            f"The data set {name} could not be written: {last_line(log)} The log is {log}."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from pathlib import Path
 import aiohttp
 
 from dstack_simulator.errors import SimulatorError
+from dstack_simulator.folder import last_line
 
 _LOOK_EVERY = 0.1
 _STARTS = 3
-_TAKEN = "address already in use"
+_GRACE = 30.0
+_TAKEN = b"address already in use"
 
 
 class ServerProcess:
@@ -63,13 +66,12 @@ class ServerProcess:
             if await self._answers():
                 return
             await self.kill()
-            said = _tail(self._log, written)
             # Between looking for a free port and taking it, another program may have been faster.
-            if _TAKEN in said and attempt < _STARTS:
+            if attempt < _STARTS and await asyncio.to_thread(self._port_was_taken, written):
                 continue
-            last = said.strip().splitlines()[-1:] or ["it said nothing"]
             raise SimulatorError(
-                f"dstack's server did not start: {last[0].strip()}. Its log is {self._log}."
+                f"dstack's server did not start: {last_line(self._log, written)}"
+                f" Its log is {self._log}."
             )
 
     async def restart(self, *, graceful: bool) -> None:
@@ -87,10 +89,8 @@ class ServerProcess:
             return
         if graceful and self._process.returncode is None:
             self._process.terminate()
-            try:
-                await asyncio.wait_for(self._process.wait(), 30)
-            except asyncio.TimeoutError:
-                pass
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._process.wait(), _GRACE)
         await self.kill()
 
     async def kill(self) -> None:
@@ -127,6 +127,11 @@ class ServerProcess:
                 cwd=self._folder,
             )
 
+    def _port_was_taken(self, start: int) -> bool:
+        with self._log.open("rb") as file:
+            file.seek(start)
+            return _TAKEN in file.read()
+
     async def _answers(self) -> bool:
         end = asyncio.get_running_loop().time() + self._limit
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
@@ -146,9 +151,3 @@ def _free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
-
-
-def _tail(path: Path, start: int) -> str:
-    with path.open("rb") as file:
-        file.seek(start)
-        return file.read().decode(errors="replace")

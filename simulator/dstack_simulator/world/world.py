@@ -195,17 +195,20 @@ class World:
         finally:
             adding.cancel()
         end = asyncio.get_running_loop().time() + self.scenario.limit
-        for number, step in enumerate(self.scenario.steps):
-            try:
-                if step.apply is not None:
-                    await self.apply(step.apply)
-                elif step.fault is not None:
-                    await self._set_fault(step.fault, step.arguments)
-                elif step.until is not None:
-                    await self._wait_for(step.until, end)
-            except SimulatorError as error:
-                raise SimulatorError(f"Step {number + 1} of the scenario: {error}") from error
+        for number, step in enumerate(self.scenario.steps, 1):
+            await self._take(step, number, end)
         await self._wait_for(self.scenario.expect, end)
+
+    async def _take(self, step: scenarios.Step, number: int, end: float) -> None:
+        try:
+            if step.apply is not None:
+                await self.apply(step.apply)
+            elif step.fault is not None:
+                await self._set_fault(step.fault, step.arguments)
+            elif step.until is not None:
+                await self._wait_for(step.until, end)
+        except SimulatorError as error:
+            raise SimulatorError(f"Step {number} of the scenario: {error}") from error
 
     async def _set_fault(self, name: str, arguments: dict[str, Any]) -> None:
         call = self.faults.calls().get(name)
