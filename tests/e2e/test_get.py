@@ -186,8 +186,8 @@ def test_replicas(demo_sim: Simulator) -> None:
     assert chat["1"]["gpu"] == {"name": "H100", "count": 1, "memory_mib": 81920}
 
     embed = get(demo_sim, "replicas", "embed")
-    assert embed["2"]["submission"] == 1, "it crashed once"
-    assert [embed[number]["submission"] for number in "01"] == [0, 0]
+    assert embed["0"]["submission"] >= 1, "its first try failed"
+    assert [embed[number]["submission"] for number in "12"] == [0, 0]
     everything = command(demo_sim, "get", "replicas", "-o", "json").stdout
     assert len(json.loads(everything)["replicas"]) == 4 + 3 + 1 + 2
 
