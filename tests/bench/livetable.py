@@ -18,8 +18,10 @@ from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.drivers.headless_driver import HeadlessDriver
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import DataTable
 
+from dstack_widgets.lean_screen import LeanScreen
 from dstack_widgets.live_table import CellValue, Column, LiveTable
 
 from .table import Table
@@ -86,6 +88,13 @@ class Bench(App[None]):
 
 
 class LiveApp(Bench):
+    def __init__(self, screen: type[Screen[Any]] = Screen) -> None:
+        super().__init__()
+        self.screen_type = screen
+
+    def get_default_screen(self) -> Screen[Any]:
+        return self.screen_type(id="_default")
+
     def compose(self) -> ComposeResult:
         yield LiveTable(COLUMNS)
 
@@ -103,6 +112,14 @@ class LiveApp(Bench):
         cells = list(self.query_one(LiveTable).get_cells("r20"))
         cells[7] = str(turn + 10)
         return lambda: self.query_one(LiveTable).update_rows({"r20": cells})
+
+    def tick(self, turn: int) -> Callable[[], None]:
+        table = self.query_one(LiveTable)
+        rows = {
+            f"r{row}": (*table.get_cells(f"r{row}")[:9], f"{turn % 50 + 10}s")
+            for row in range(ROWS)
+        }
+        return lambda: table.set_rows(rows)
 
     def add(self, turn: int) -> Callable[[], None]:
         return lambda: self.query_one(LiveTable).update_rows({f"n{turn}": values(turn, turn)})
@@ -148,6 +165,15 @@ class DataApp(Bench):
 
     def change(self, turn: int) -> Callable[[], None]:
         return lambda: self.table.update_cell("r20", "load", Text(str(turn + 10)))
+
+    def tick(self, turn: int) -> Callable[[], None]:
+        age = Text(f"{turn % 50 + 10}s")
+
+        def update() -> None:
+            for row in range(ROWS):
+                self.table.update_cell(f"r{row}", "age", age)
+
+        return update
 
     def add(self, turn: int) -> Callable[[], None]:
         cells = self.cells(turn, turn)
@@ -199,6 +225,7 @@ STEPS = (
     ("fill", "first fill", 1),
     ("fill", "full refresh", REPEATS),
     ("change", "one changed cell", REPEATS),
+    ("tick", "every age changed", REPEATS),
     ("cursor", "cursor one row down", REPEATS),
     ("scroll", "scroll one row", REPEATS),
     ("add", "one row more", REPEATS),
@@ -233,28 +260,34 @@ async def measure(app: LiveApp | DataApp) -> dict[str, tuple[float, int]]:
 
 
 def run() -> Table:
+    lean = asyncio.run(measure(LiveApp(LeanScreen)))
     live = asyncio.run(measure(LiveApp()))
     data = asyncio.run(measure(DataApp()))
     rows = []
     for title, (spent, size) in live.items():
-        other, other_size = data.get(title, (0.0, 0))
+        other, other_size = data[title]
+        small = lean[title][1]
         rows.append(
             [
                 title,
                 f"{spent:.2f}",
-                f"{other:.1f}" if other else "",
-                f"{other / spent:.0f}" if other and spent else "",
-                str(size) if size else "",
-                str(other_size) if other_size else "",
-                f"{other_size / size:.0f}" if size and other_size else "",
+                f"{other:.1f}",
+                f"{other / spent:.0f}",
+                *(
+                    [str(size), str(small), str(other_size), f"{other_size / small:.0f}"]
+                    if size
+                    else [""] * 4
+                ),
             ]
         )
     return Table(
         title=f"LiveTable and DataTable, {ROWS:,} rows, {SIZE[0]}x{SIZE[1]}",
-        columns=["", "ms", "DataTable", "ratio", "bytes", "DataTable", "ratio"],
+        columns=["", "ms", "DataTable", "ratio", "bytes", "lean", "DataTable", "lean ratio"],
         rows=rows,
         note=(
             f"Medians of {REPEATS}, in processor time. Key presses: the slowest of {KEY_PRESSES}"
-            " while new rows are made;\nfrozen: after gc.freeze() and with higher thresholds."
+            " while new rows are made;
+frozen: after gc.freeze() and with higher thresholds."
+            " Lean: on a LeanScreen."
         ),
     )
