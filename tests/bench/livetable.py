@@ -286,8 +286,7 @@ def run() -> Table:
         rows=rows,
         note=(
             f"Medians of {REPEATS}, in processor time. Key presses: the slowest of {KEY_PRESSES}"
-            " while new rows are made;
-frozen: after gc.freeze() and with higher thresholds."
+            " while new rows are made;\nfrozen: after gc.freeze() and with higher thresholds."
             " Lean: on a LeanScreen."
         ),
     )
