@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 
@@ -20,8 +20,7 @@ from dstack_api_client.event_log import Named
 from dstack_api_client.joining import Joined, build
 from dstack_api_client.known import Known
 from dstack_api_client.pacing import Pace
-from dstack_api_client.passes import Pass, Sizes
-from dstack_api_client.reader import Meter
+from dstack_api_client.passes import IN_BACKGROUND, WAITED_FOR, Pass, Sizes
 from dstack_api_client.rereading import Focus, Rereading
 from dstack_api_client.snapshot import ServerInfo, Snapshot
 
@@ -125,7 +124,7 @@ class Feed:
         self._known = Known(project)
         self._rereading = Rereading(client, project, self._known, monotonic=monotonic)
         self._joined: Joined | None = None
-        self._spent = Meter()
+        self._spent = replace(client.meter)
         self._sizes = Sizes()
         self._pace = Pace()
         self._pass: Pass | None = None
@@ -214,7 +213,7 @@ class Feed:
         self._met = True
 
     async def _read_everything(self) -> AsyncIterator[None]:
-        everything = self._new_pass()
+        everything = self._new_pass(WAITED_FOR)
         self._behind = True
         done = False
         while not done:
@@ -233,22 +232,22 @@ class Feed:
         if not self._pace.is_due(self._monotonic()):
             return False
         if self._pass is None:
-            self._pass = self._new_pass()
+            self._pass = self._new_pass(IN_BACKGROUND)
+        before = self._pass.bytes
         done = await self._pass.step()
         while not done and not self._follows_events:
             done = await self._pass.step()
         if done:
             self._finished(self._pass)
         else:
-            self._pace.stepped(self._monotonic())
+            self._pace.stepped(self._pass.bytes - before, self._monotonic())
         return True
 
     def _finished(self, everything: Pass) -> None:
         self._pass = None
         self._pace.finished(
-            everything.seconds,
             everything.bytes,
-            everything.steps,
+            everything.seconds,
             self._monotonic(),
             spread=self._follows_events,
         )
@@ -257,9 +256,14 @@ class Feed:
         if self._has_events:
             await self._rereading.unknown(self._build().snapshot, self._focus)
 
-    def _new_pass(self) -> Pass:
+    def _new_pass(self, page_seconds: float) -> Pass:
         return Pass(
-            self._client, self._project, self._known, self._sizes, monotonic=self._monotonic
+            self._client,
+            self._project,
+            self._known,
+            self._sizes,
+            page_seconds=page_seconds,
+            monotonic=self._monotonic,
         )
 
     @property
@@ -336,7 +340,7 @@ class Feed:
             meter.bytes - spent.bytes,
             meter.seconds - spent.seconds,
         )
-        self._spent = Meter(meter.requests, meter.bytes, meter.seconds)
+        self._spent = replace(meter)
         return cost
 
 

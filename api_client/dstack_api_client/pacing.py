@@ -12,6 +12,8 @@ _SHARE = 0.05
 _BYTES_PER_SECOND = 10_000
 #: Seconds between two full reads.
 _SHORTEST, _LONGEST = 15.0, 300.0
+#: Seconds of that before the first page.
+_REST = 5.0
 
 
 class Allowance:
@@ -38,34 +40,41 @@ class Allowance:
 
 
 class Pace:
-    """When the next page of a full read in the background is due."""
+    """When the next page of a full read in the background is due.
+
+    Where events tell of changes, pages are spread over the time until everything is to have been
+    read again; otherwise all of them are read when that time is over.
+    """
 
     def __init__(self) -> None:
         self._due = 0.0
-        self._between = 0.0
+        self._seconds_per_byte = 0.0
 
     def is_due(self, now: float) -> bool:
         """Whether it is time."""
         return now >= self._due
 
-    def stepped(self, now: float) -> None:
-        """Waits for the next page."""
-        self._due = now + self._between
-
-    def finished(self, seconds: float, size: int, steps: int, now: float, *, spread: bool) -> None:
-        """Waits for the next full read, as long as the last one's cost asks for.
+    def stepped(self, size: int, now: float) -> None:
+        """Waits for the next page.
 
         Args:
-            seconds: How long the full read that ended took.
-            size: How many bytes it brought.
-            steps: How many pages it had.
+            size: How many bytes the last one brought.
             now: The time.
-            spread: Whether events tell of changes meanwhile: then the pages are spread over the
-                time, and may come more rarely for what they bring.
+        """
+        self._due = now + size * self._seconds_per_byte
+
+    def finished(self, size: int, seconds: float, now: float, *, spread: bool) -> None:
+        """Waits as long as the cost of the full read that ended asks for.
+
+        Args:
+            size: How many bytes it brought.
+            seconds: How long it took.
+            now: The time.
+            spread: Whether events tell of changes; then it may also be rarer for its bytes.
         """
         period = seconds / _SHARE
         if spread:
             period = max(period, size / _BYTES_PER_SECOND, _SHORTEST)
         period = min(period, _LONGEST)
-        self._between = period / max(steps, 1) if spread else 0.0
-        self._due = now + (self._between if spread else period)
+        self._seconds_per_byte = max(period - _REST, 0.0) / max(size, 1)
+        self._due = now + (_REST if spread else period)

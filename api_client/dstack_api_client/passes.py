@@ -10,10 +10,8 @@ from dstack_api_client.client import Client
 from dstack_api_client.known import Known
 from dstack_api_client.snapshot import FINISHED
 
-#: Server time that one page should take, in seconds.
-_PAGE_SECONDS = 0.05
-#: Items of the first pages, before it is known what one costs.
-_FIRST_FLEETS, _FIRST_RUNS = 5, 10
+#: Seconds that one page should take, when somebody waits for all of them and when nobody does.
+WAITED_FOR, IN_BACKGROUND = 0.1, 0.015
 _MOST = 100
 #: How many of the newest runs are looked at for those that ended, without their jobs.
 _RECENT = 50
@@ -22,24 +20,39 @@ _MOST_ENDED = 20
 
 
 class PageSize:
-    """How many items to ask for, so that a page costs the server about the same each time."""
+    """How many items to ask for, so that a page takes about the same time everywhere.
+
+    Args:
+        first: Items of the first page, before it is known what one costs.
+    """
 
     def __init__(self, first: int) -> None:
-        self.size = first
+        self._first = first
+        self._per_item: float | None = None
+
+    def fitting(self, seconds: float) -> int:
+        """How many items fit into a page that should take so long."""
+        if self._per_item is None:
+            return self._first
+        return max(1, min(round(seconds / self._per_item), _MOST))
 
     def learn(self, items: int, seconds: float) -> None:
-        """Takes what a page cost."""
-        if items and seconds > 0:
-            wanted = items * _PAGE_SECONDS / seconds
-            self.size = round(min(max((self.size + wanted) / 2, 1), _MOST))
+        """Takes what a page took, beyond what every request takes."""
+        if not items:
+            return
+        per_item = max(seconds / items, 1e-6)
+        if self._per_item is None:
+            self._per_item = per_item
+        else:  # a server that paused for once should not make pages small
+            self._per_item += (min(per_item, 2 * self._per_item) - self._per_item) / 3
 
 
 class Sizes:
-    """The page sizes that were found good, kept from pass to pass."""
+    """What fleets and runs were found to cost, kept from pass to pass."""
 
     def __init__(self) -> None:
-        self.fleets = PageSize(_FIRST_FLEETS)
-        self.runs = PageSize(_FIRST_RUNS)
+        self.fleets = PageSize(5)
+        self.runs = PageSize(10)
 
 
 class Pass:
@@ -49,7 +62,8 @@ class Pass:
         client: The client to read with.
         project: The project's name.
         known: Where the answers go.
-        sizes: How large pages are.
+        sizes: What fleets and runs cost.
+        page_seconds: How long a page should take.
         monotonic: A clock for durations.
 
     Attributes:
@@ -65,12 +79,14 @@ class Pass:
         known: Known,
         sizes: Sizes,
         *,
+        page_seconds: float = WAITED_FOR,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._project = project
         self._known = known
         self._sizes = sizes
+        self._page_seconds = page_seconds
         self._monotonic = monotonic
         self._fleets_before = set(known.fleets)
         self._runs_before = set(known.runs)
@@ -109,20 +125,27 @@ class Pass:
         return True
 
     async def _read_fleets(self) -> bool:
-        limit, start = self._sizes.fleets.size, self._client.meter.seconds
+        limit = self._sizes.fleets.fitting(self._page_seconds)
+        start = self._client.meter.seconds
         page = await self._client.fleets_page(self._project, limit=limit, after=self._after)
-        self._sizes.fleets.learn(len(page), self._client.meter.seconds - start)
+        self._sizes.fleets.learn(len(page), self._beyond_latency(start))
         for fleet in page:
             self._known.put_fleet(fleet)
         return self._was_last(((fleet.created_at, fleet.id) for fleet in page), limit)
 
     async def _read_runs(self) -> bool:
-        limit, start = self._sizes.runs.size, self._client.meter.seconds
+        limit = self._sizes.runs.fitting(self._page_seconds)
+        start = self._client.meter.seconds
         page = await self._client.runs_page(self._project, limit=limit, after=self._after)
-        self._sizes.runs.learn(len(page), self._client.meter.seconds - start)
+        self._sizes.runs.learn(len(page), self._beyond_latency(start))
         for run in page:
             self._known.put_run(run)
         return self._was_last(((run.submitted_at, run.id) for run in page), limit)
+
+    def _beyond_latency(self, start: float) -> float:
+        """What requests took since then, less what the fastest request of all took."""
+        meter = self._client.meter
+        return max(meter.seconds - start - meter.fastest, 0.0)
 
     async def _read_recent(self) -> bool:
         for run in await self._client.runs_page(

@@ -7,6 +7,7 @@ page and decoded item by item, so that neither the server nor the event loop sta
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import ssl
 import time
@@ -46,6 +47,16 @@ class Meter:
     bytes: int = 0
     seconds: float = 0.0
     """From sending to the last byte, summed over requests."""
+    fastest: float = math.inf
+    """The shortest of them that was answered: about what the way there and back takes."""
+
+    def add(self, size: int, seconds: float, *, answered: bool) -> None:
+        """Counts a request."""
+        self.requests += 1
+        self.bytes += size
+        self.seconds += seconds
+        if answered:
+            self.fastest = min(self.fastest, seconds)
 
 
 class Reader:
@@ -211,7 +222,7 @@ class Reader:
         params: Mapping[str, Any] | None,
     ) -> bytes:
         start = self._monotonic()
-        size = 0
+        size, answered = 0, False
         try:
             request = (
                 self._http.build_request("GET", path, params=dict(params or {}))
@@ -224,7 +235,7 @@ class Reader:
                 )
             )
             response = await self._http.send(request)
-            size = response.num_bytes_downloaded
+            size, answered = response.num_bytes_downloaded, True
         except httpx.TimeoutException as error:
             raise errors.TimedOutError(
                 f"The server at {self.url} did not answer in time.",
@@ -233,9 +244,7 @@ class Reader:
         except (httpx.TransportError, ssl.SSLError, OSError) as error:
             raise _connection_error(self.url, error) from error
         finally:
-            self.meter.requests += 1
-            self.meter.bytes += size
-            self.meter.seconds += self._monotonic() - start
+            self.meter.add(size, self._monotonic() - start, answered=answered)
         self._look_at_clock(response)
         if response.status_code != 200:
             raise errors.from_answer(

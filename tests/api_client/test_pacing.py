@@ -47,28 +47,39 @@ def test_nothing_is_saved_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "size", "steps", "spread", "next_page", "last_page"),
+    ("seconds", "size", "period"),
     [
-        (0.1, 100_000, 4, True, 15 / 4, 15),  # small: as often as it may
-        (1.2, 11_000_000, 20, True, 15, 300),  # large: at least every five minutes
-        (3.0, 100_000, 4, True, 15, 60),  # slow: a twentieth of the time
-        (60.0, 100_000, 4, True, 75, 300),
-        (0.1, 100_000, 4, False, 2, 2),  # no events: the server's time alone decides
-        (3.0, 11_000_000, 4, False, 60, 60),
+        (0.1, 100_000, 15),  # small: as often as it may
+        (1.2, 11_000_000, 300),  # large: at least every five minutes
+        (3.0, 100_000, 60),  # slow: a twentieth of the time
+        (0.1, 600_000, 60),  # many bytes in little time
+        (60.0, 100_000, 300),
+        (0.0, 0, 15),
     ],
 )
-def test_when_everything_is_read_again(
-    seconds: float, size: int, steps: int, spread: bool, next_page: float, last_page: float
+def test_with_events_the_pages_of_a_full_read_are_spread_over_the_time(
+    seconds: float, size: int, period: float
+) -> None:
+    pace, now = Pace(), 100.0
+    pace.finished(size, seconds, now, spread=True)
+    assert not pace.is_due(now + 4.9)
+    now += 5.0
+    for _ in range(10):
+        assert pace.is_due(now)
+        pace.stepped(size // 10, now)
+        if size:
+            assert not pace.is_due(now + (period - 5) / 10 - 0.01)
+            now += (period - 5) / 10 + 0.001
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "period"), [(0.1, 100_000, 2), (3.0, 11_000_000, 60), (60.0, 100, 300)]
+)
+def test_without_events_everything_is_read_when_the_server_s_time_allows(
+    seconds: float, size: int, period: float
 ) -> None:
     pace = Pace()
     assert pace.is_due(0.0)
-    pace.finished(seconds, size, steps, 100.0, spread=spread)
-    assert not pace.is_due(100.0 + next_page - 0.01)
-    assert pace.is_due(100.0 + next_page + 0.01)
-    if spread:
-        now = 100.0
-        for _ in range(steps - 1):
-            now += next_page
-            pace.stepped(now)
-        assert not pace.is_due(100.0 + last_page - 0.01)
-        assert pace.is_due(100.0 + last_page + 0.01)
+    pace.finished(size, seconds, 100.0, spread=False)
+    assert not pace.is_due(100.0 + period - 0.01)
+    assert pace.is_due(100.0 + period + 0.01)

@@ -1,0 +1,167 @@
+"""What following a large project costs its server and the line, beside reading everything again.
+
+Times are from sending a request to the last byte of its answer on loopback, so what the server
+needs and a little more. Following is measured over as many polls as a full read in the background
+is spread over; the clock that paces it is moved on between polls, so that nobody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+
+from dstack_api_client.client import Client
+from dstack_api_client.feed import Cost, Feed, Update
+from dstack_api_client.snapshot import Service, Snapshot
+from dstack_fleets_tui.poller import Poller
+from dstack_simulator import Simulator
+
+from .table import Table
+
+INTERVAL = 2.0
+POLLS = 150
+CHANGES = 5
+LISTED = 20
+
+
+class Clock:
+    """Real time, and what was skipped of it."""
+
+    skipped = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.skipped
+
+
+@dataclass
+class Polls:
+    """What polls cost, without and with the full read in the background."""
+
+    alone: list[Cost]
+    all: list[Cost]
+
+
+async def plain_full_read(client: Client, project: str) -> Cost:
+    """Everything, as simply as can be."""
+    meter = client.meter
+    before = (meter.requests, meter.bytes, meter.seconds)
+    await client.fleets(project)
+    async for _ in client.runs(project, page=100):
+        pass
+    return Cost(meter.requests - before[0], meter.bytes - before[1], meter.seconds - before[2])
+
+
+async def follow(feed: Feed, clock: Clock) -> Polls:
+    polls = Polls([], [])
+    for _ in range(POLLS):
+        clock.skipped += INTERVAL
+        costs = [update.cost async for update in feed.poll()]
+        polls.alone.append(costs[0])
+        polls.all.append(added(costs))
+    return polls
+
+
+def added(costs: list[Cost]) -> Cost:
+    return Cost(
+        sum(cost.requests for cost in costs),
+        sum(cost.bytes for cost in costs),
+        sum(cost.seconds for cost in costs),
+    )
+
+
+async def changes_seen(feed: Feed, sim: Simulator, services: list[Service]) -> list[float]:
+    """Seconds from another client's change to the update that shows it, polling as the app does."""
+    loop = asyncio.get_running_loop()
+    seen: asyncio.Queue[tuple[str, float]] = asyncio.Queue()
+
+    def look(update: Update) -> None:
+        for key in update.difference.services.changed:
+            if update.snapshot and update.snapshot.services[key].status == "terminating":
+                seen.put_nowait((key, loop.time()))
+
+    polling = asyncio.create_task(Poller(feed, look, interval=INTERVAL).run())
+    took = []
+    async with httpx.AsyncClient(base_url=sim.server_url, timeout=30) as http:
+        for number, service in enumerate(services):
+            await asyncio.wait({loop.create_future()}, timeout=0.3 + number * 0.4)
+            answer = await http.post(
+                f"/api/project/{sim.project}/runs/stop",
+                json={"runs_names": [service.name], "abort": False},
+                headers={"Authorization": f"Bearer {sim.token}"},
+            )
+            answer.raise_for_status()
+            changed_at = loop.time()
+            while (shown := await asyncio.wait_for(seen.get(), 30))[0] != service.id:
+                continue
+            took.append(shown[1] - changed_at)
+    polling.cancel()
+    return took
+
+
+def row(name: str, costs: list[Cost], pick: Callable[[list[float]], float]) -> list[str]:
+    return [
+        name,
+        f"{pick([cost.requests for cost in costs]):.1f}",
+        f"{pick([cost.bytes for cost in costs]) / 1000:,.1f} kB",
+        f"{pick([cost.seconds for cost in costs]) * 1000:,.1f} ms",
+    ]
+
+
+def mean(values: list[float]) -> float:
+    return statistics.fmean(values)
+
+
+async def measure(sim: Simulator) -> Table:
+    clock = Clock()
+    async with Client(sim.server_url, sim.token) as client:
+        plain = [await plain_full_read(client, sim.project) for _ in range(3)]
+        feed = Feed(client, sim.project, monotonic=clock)
+        updates = [update async for update in feed.poll()]
+        snapshot = updates[-1].snapshot
+        assert snapshot is not None
+        first = added([update.cost for update in updates])
+        rows = [
+            row("plain full read", plain, statistics.median),
+            row("first read of the feed, page by page", [first], mean),
+        ]
+        services = list(snapshot.services.values())
+        shown = [service.id for service in services[:LISTED]]
+        usual = min(services, key=lambda service: abs(service.active - 30))
+        settings = {
+            "nothing on screen": {},
+            f"{LISTED} services listed": {"services": shown},
+            f"a service of {usual.active} replicas open": {"opened_service": usual.id},
+            "a fleet of 100 instances open": {"opened_fleet": next(iter(snapshot.fleets))},
+        }
+        for name, focus in settings.items():
+            feed.focus(**focus)
+            polls = await follow(feed, clock)
+            rows.append(row(f"a poll, {name}: mean", polls.alone, mean))
+            rows.append(row("  with the background read: mean", polls.all, mean))
+            rows.append(row("  with the background read: largest", polls.all, max))
+        feed.focus(services=shown)
+        seen = await changes_seen(feed, sim, services[:CHANGES])
+    return Table(
+        f"Reading {counted(snapshot)}, a poll every {INTERVAL:g} s",
+        ["what", "requests", "bytes", "time"],
+        rows,
+        f"Another client's change was shown after {', '.join(f'{each:.1f}' for each in seen)} s"
+        f" (most: {max(seen):.1f} s).",
+    )
+
+
+def counted(snapshot: Snapshot) -> str:
+    return (
+        f"{len(snapshot.fleets)} fleets, {len(snapshot.instances)} instances,"
+        f" {len(snapshot.services)} services, {len(snapshot.replicas)} replicas"
+    )
+
+
+def run() -> Table:
+    with Simulator("large") as sim:
+        return asyncio.run(measure(sim))
