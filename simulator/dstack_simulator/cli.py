@@ -59,7 +59,10 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
         simulator.wait_ready()
         if command:
             return _run_command(simulator, command)
-        _serve(simulator)
+        try:
+            _serve(simulator)
+        except KeyboardInterrupt:
+            _say("Ending.")
         return 0
     finally:
         simulator.stop()
@@ -108,14 +111,11 @@ def _serve(simulator: Simulator) -> None:
         "\n"
         "Press Ctrl+C to end."
     )
-    try:
-        if simulator.scenario.steps:
-            _say("Applying the scenario ...")
-            simulator.wait_settled()
-            _say("The scenario is there.")
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        _say("Ending.")
+    if simulator.scenario.steps:
+        _say("Applying the scenario ...")
+        simulator.wait_settled()
+        _say("The scenario is there.")
+    threading.Event().wait()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
