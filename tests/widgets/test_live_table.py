@@ -306,9 +306,10 @@ async def test_text_is_literal_and_cannot_reach_the_terminal_as_control() -> Non
 
 async def test_content_is_cut_with_its_styles() -> None:
     async with running(columns=[Column("a", "A", width=6)]) as (app, table, pilot):
-        table.set_rows({"1": (Content.assemble(("███", "$text-success"), " 3 busy"),)})
-        table.set_rows({"1": (Content.assemble(("███", "$text-success"), " 3 busy"),)})
+        bar = Content.assemble(("███", "$text-success"), " 3 busy")
+        table.set_rows({"1": (bar,), "2": (CellValue(bar, sort=3),)})
         await pilot.pause()
+        assert app.lines()[2].strip() == "███ 3…"
         assert app.lines()[1].strip() == "▸ ███ 3…"
         styles = [
             each.style for each in app.screen._compositor.render_strips()[1] if "█" in each.text

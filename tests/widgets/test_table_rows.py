@@ -54,6 +54,19 @@ def test_a_cell_sorts_by_what_it_means() -> None:
     assert rows.order == ["b", "a", "c"]
 
 
+def test_content_can_mean_something_too() -> None:
+    rows = TableRows()
+    rows.set_columns([Column("bar", "BAR")])
+    rows.replace(
+        {name: (CellValue(Content(f"{name} busy"), sort=len(name)),) for name in ("bbb", "c", "aa")}
+    )
+    rows.sort_by("bar")
+    assert rows.order == ["c", "aa", "bbb"]
+    rows.filter_by("A BUSY")
+    assert rows.order == ["aa"]
+    assert not same_cell(CellValue(Content.styled("a", "bold")), CellValue(Content("a")))
+
+
 def test_a_column_has_its_own_rule() -> None:
     rows = TableRows()
     rows.set_columns([Column("gpu", "GPU", sort_key=lambda text: int(text.split("/")[0]))])

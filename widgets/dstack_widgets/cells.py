@@ -17,10 +17,10 @@ class CellValue(NamedTuple):
     A named tuple, since a table of 10,000 rows makes many of them at every refresh.
     """
 
-    text: str
-    """Shown as it stands, never parsed as markup."""
+    text: str | Content
+    """Shown as it stands; a `str` is never parsed as markup."""
     style: str = ""
-    """A name in the palette."""
+    """A name in the palette; content has styles of its own instead."""
     sort: Any = None
     """What the column sorts by; the text when there is none."""
 
@@ -78,11 +78,9 @@ _NOTHING = frozenset({"", "-", "\N{EN DASH}", "\N{EM DASH}"})
 
 def plain_text(cell: Cell) -> str:
     """Gives the text of a cell without its styles."""
-    if isinstance(cell, str):
-        return cell
     if isinstance(cell, CellValue):
-        return cell.text
-    return cell.plain
+        cell = cell.text
+    return cell if isinstance(cell, str) else cell.plain
 
 
 def same_cell(one: Cell, other: Cell) -> bool:
@@ -91,9 +89,11 @@ def same_cell(one: Cell, other: Cell) -> bool:
         return True
     if type(one) is not type(other):
         return False
-    if isinstance(one, (str, CellValue)):
+    if isinstance(one, str):
         return one == other
-    return isinstance(other, Content) and one.is_same(other)
+    if isinstance(one, CellValue) and isinstance(other, CellValue):
+        return one.style == other.style and same_cell(one.text, other.text)
+    return isinstance(one, Content) and isinstance(other, Content) and one.is_same(other)
 
 
 def _of_text(text: str) -> Any:

@@ -79,12 +79,11 @@ def fact_lines(
 
 
 def _value(value: Cell, glyphs: Glyphs) -> Content:
+    style = ""
     if isinstance(value, CellValue):
-        value = literal(value.text, style_of(value.style))
-    elif isinstance(value, str):
-        value = literal(value)
-    else:
-        value = safe(value)
+        style = style_of(value.style)
+        value = value.text
+    value = literal(value, style) if isinstance(value, str) else safe(value)
     if not value.plain.strip():
         return literal(glyphs.dash, style_of("dim"))
     return value

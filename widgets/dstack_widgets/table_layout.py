@@ -52,11 +52,9 @@ class Layout:
 
 def cell_width(cell: Cell) -> int:
     """Measures a cell."""
-    if isinstance(cell, str):
-        return cell_len(clean(cell))
     if isinstance(cell, CellValue):
-        return cell_len(clean(cell.text))
-    return cell_len(clean(cell.plain))
+        cell = cell.text
+    return cell_len(clean(cell if isinstance(cell, str) else cell.plain))
 
 
 class ColumnWidths:
@@ -161,8 +159,8 @@ def arrange(
         if spare >= over:
             _give_way(columns, fitted, yielding, over)
             break
-        lowest = min((columns[index].priority for index in shown[1:]), default=0)
-        highest = max((columns[index].priority for index in shown), default=0)
+        highest = max(columns[index].priority for index in shown)
+        lowest = min((columns[index].priority for index in shown[1:]), default=highest)
         if everything or lowest >= highest:
             _give_way(columns, fitted, yielding, spare)
             break

@@ -126,13 +126,15 @@ class Painter:
         return line.strip()
 
     def _add(self, line: Line, component: str, cell: Cell, width: int, room: int) -> None:
-        if isinstance(cell, str):
-            text, style = cell, line.base
-        elif isinstance(cell, CellValue):
-            text, style = cell.text, self.style(component, style_of(cell.style))
-        else:
+        style = line.base
+        if isinstance(cell, CellValue):
+            if cell.style:
+                style = self.style(component, style_of(cell.style))
+            cell = cell.text
+        if isinstance(cell, Content):
             self._add_content(line, component, cell, width, room)
             return
+        text = cell
         cleaned = clean(text)
         if cleaned is not text:
             text, width = cleaned, cell_len(cleaned)
