@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -16,6 +15,7 @@ from dstack_fleets_tui import actions
 from dstack_fleets_tui.commands import CommandError, complete, parse
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.command_line import CommandLine, FilterLine
+from dstack_widgets.lean_screen import LeanScreen
 from dstack_widgets.live_table import LiveTable
 from dstack_widgets.status_header import KeysFooter, StatusHeader, Tab, TabsLine
 from dstack_widgets.text import literal
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TABS = (Tab("1", "Fleets"), Tab("2", "Services"))
 
 
-class LiveScreen(Screen[None]):
+class LiveScreen(LeanScreen[None]):
     """A screen over the snapshot.
 
     A subclass names itself as the registry of actions does (`name_of_screen`), composes its own

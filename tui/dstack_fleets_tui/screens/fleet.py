@@ -9,9 +9,9 @@ from textual.widget import Widget
 from dstack_api_client.configuration import as_yaml
 from dstack_api_client.fleet_facts import fleet_facts
 from dstack_api_client.snapshot import Fleet
-from dstack_fleets_tui import actions, formatting
+from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.screens.detail import DetailScreen
-from dstack_fleets_tui.tables import fleets, instances
+from dstack_fleets_tui.tables import instances
 from dstack_widgets.facts import Fact, Facts, YamlView
 from dstack_widgets.live_table import LiveTable
 
@@ -62,9 +62,9 @@ class FleetScreen(DetailScreen):
         states = ", ".join(f"{number} {state}" for state, number in fleet.states.items())
         return [
             (fleet.kind, fleet.status),
-            ("nodes", fleets.nodes(fleet)),
+            ("nodes", words.nodes(fleet)),
             ("instances", states or "none"),
-            ("GPUs", fleets.gpus(fleet)),
+            ("GPUs", words.gpus(fleet)),
             ("blocks", f"{fleet.blocks_busy}/{fleet.blocks_total}"),
             ("replicas", str(fleet.replicas)),
             ("other jobs", str(fleet.other_jobs or "")),

@@ -8,7 +8,7 @@ from textual.widget import Widget
 
 from dstack_api_client.configuration import as_yaml
 from dstack_api_client.snapshot import ReplicaKey, Service
-from dstack_fleets_tui import actions, formatting
+from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.screens.detail import DetailScreen
 from dstack_fleets_tui.tables import replicas, services
 from dstack_widgets.facts import YamlView
@@ -74,7 +74,7 @@ class ServiceScreen(DetailScreen):
         return [
             ("", service.status + told),
             ("replicas", services.counts(service)),
-            ("deployment", services.rollout(service)),
+            ("deployment", words.rollout(service)),
             ("fleets", services.distribution(service)),
             ("groups", services.groups(service)),
             ("priority", str(service.priority)),

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from dstack_api_client.snapshot import Fleet
-from dstack_fleets_tui.formatting import NOTHING, age, count, span
+from dstack_fleets_tui import words
+from dstack_fleets_tui.formatting import age
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.bars import state_bar
 from dstack_widgets.cells import Cell, Column
@@ -45,9 +46,9 @@ def cells(fleet: Fleet, looks: Looks) -> Sequence[Cell]:
     return (
         looks.text(fleet.name, "bad" if troubled(fleet) else "strong"),
         fleet.kind,
-        looks.text(nodes(fleet), sort=fleet.nodes_max or 0),
+        looks.text(words.nodes(fleet), sort=fleet.nodes_max or 0),
         _instances(fleet, looks),
-        looks.text(gpus(fleet), sort=fleet.gpus_total),
+        looks.text(words.gpus(fleet), sort=fleet.gpus_total),
         looks.number(fleet.replicas),
         looks.word(fleet.spot_policy),
         looks.word(", ".join(fleet.backends)),
@@ -67,21 +68,6 @@ def _instances(fleet: Fleet, looks: Looks) -> Content:
 def troubled(fleet: Fleet) -> bool:
     """Whether an instance can't be reached or failed its health checks."""
     return bool(fleet.states.get("unreachable") or fleet.unhealthy)
-
-
-def nodes(fleet: Fleet) -> str:
-    """`2..4`, with the target where it differs from the minimum: `2..6 →4`."""
-    text = span(fleet.nodes_min, fleet.nodes_max)
-    if fleet.nodes_target not in (None, fleet.nodes_min):
-        text += f" ({fleet.nodes_target})"
-    return text
-
-
-def gpus(fleet: Fleet) -> str:
-    """`H100 24/32`: busy of total."""
-    if not fleet.gpus_total:
-        return NOTHING
-    return f"{fleet.gpu_name} {count(fleet.gpus_busy)}/{fleet.gpus_total}"
 
 
 def summary(fleet: Fleet, looks: Looks) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dstack_api_client.snapshot import Instance, Replica, Snapshot
+from dstack_api_client.snapshot import Instance, Snapshot
+from dstack_fleets_tui import words
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import Cell, Column
 
@@ -32,7 +33,7 @@ def cells(instance: Instance, snapshot: Snapshot, looks: Looks) -> Sequence[Cell
         looks.number(instance.num),
         looks.word(instance.hostname),
         looks.state(instance.state),
-        looks.word(", ".join(job_label(job) for job in jobs)),
+        looks.word(", ".join(words.job(job) for job in jobs)),
         looks.word(str(instance.gpus) if instance.gpus else None),
         looks.text(f"{instance.busy_blocks}/{instance.total_blocks}", sort=instance.busy_blocks),
         looks.health(instance.health),
@@ -43,16 +44,3 @@ def cells(instance: Instance, snapshot: Snapshot, looks: Looks) -> Sequence[Cell
         looks.age(instance.created_at),
         instance.termination_message or (instance.termination_reason or "").replace("_", " "),
     )
-
-
-def job_label(job: Replica) -> str:
-    """`chat-70b decode 3`: what runs there, group left out where there is one group."""
-    if job.run_type != "service":
-        return f"{job.run_name} ({job.run_type})"
-    return f"{job.run_name} {replica_label(job)}"
-
-
-def replica_label(job: Replica) -> str:
-    """`decode 3`, or `3` where the service has no named groups."""
-    number = str(job.key.replica_num)
-    return number if job.group.isdigit() else f"{job.group} {number}"

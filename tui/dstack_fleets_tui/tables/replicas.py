@@ -35,8 +35,8 @@ def cells(replica: Replica, service: Service, snapshot: Snapshot, looks: Looks) 
     return (
         looks.number(replica.key.replica_num),
         looks.word(None if replica.group.isdigit() else replica.group),
-        fleet,
-        instance_label(replica, snapshot),
+        looks.text(fleet),
+        looks.text(instance_label(replica, snapshot)),
         looks.state(replica.status),
         looks.text(*probes(replica, looks)),
         looks.word(str(replica.gpus) if replica.gpus else None),

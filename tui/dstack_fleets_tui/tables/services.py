@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from dstack_api_client.snapshot import Service
+from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import span
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.bars import Share, share_bar
@@ -33,17 +34,19 @@ COLUMNS = (
 
 def cells(service: Service, looks: Looks) -> Sequence[Cell]:
     """The row of one service: one cell per column of `COLUMNS`."""
-    wanted = replicas_wanted(service)
+    wanted = words.replicas_wanted(service)
     short = service.ready < wanted
     return (
         looks.text(service.name, "bad" if service.status == "failed" else ""),
         looks.state(service.status),
-        looks.text(wanted_text(service), sort=wanted),
+        looks.text(words.wanted(service), sort=wanted),
         looks.number(service.running),
         looks.number(service.ready, "warn" if short else "ok" if wanted else "dim"),
         _distribution(service, looks),
         looks.word(service.router),
-        looks.text(rollout(service), "warn" if rolling(service) else "", service.deployment_num),
+        looks.text(
+            words.rollout(service), "warn" if words.rolling(service) else "", service.deployment_num
+        ),
         looks.number(service.priority),
         looks.price(service.price),
         looks.age(service.submitted_at),
@@ -57,39 +60,10 @@ def _distribution(service: Service, looks: Looks) -> Content:
     return share_bar(parts, width=_BAR if len(parts) > 1 else 0, glyphs=looks.glyphs)
 
 
-def replicas_wanted(service: Service) -> int:
-    """Replicas the service should have now.
-
-    The server keeps the autoscaler's number to itself: what it has submitted, and never less
-    than the minimum, is the best that can be read.
-    """
-    return 0 if service.finished else max(service.replicas_min, service.active)
-
-
-def wanted_text(service: Service) -> str:
-    """`3`, or `3 of 2..6` where the number may change."""
-    wanted = replicas_wanted(service)
-    if service.replicas_min == service.replicas_max:
-        return str(wanted)
-    return f"{wanted} of {span(service.replicas_min, service.replicas_max)}"
-
-
 def counts(service: Service) -> str:
     """`wanted 3 of 2..6, running 3, ready 2`."""
-    wanted = wanted_text(service)
+    wanted = words.wanted(service)
     return f"wanted {wanted}, running {service.running}, ready {service.ready}"
-
-
-def rolling(service: Service) -> bool:
-    """Whether a rolling deployment is under way."""
-    return not service.finished and service.at_deployment < service.active
-
-
-def rollout(service: Service) -> str:
-    """`7`, or `7 (3/9)` while replicas of an older deployment are left."""
-    if not rolling(service):
-        return str(service.deployment_num)
-    return f"{service.deployment_num} ({service.at_deployment}/{service.active})"
 
 
 def shares(service: Service) -> list[Share]:
