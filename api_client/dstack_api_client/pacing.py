@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: What may be spent on what is on screen, in each poll.
-_BYTES, _SECONDS = 35_000, 0.035
+_BYTES, _SECONDS = 30_000, 0.035
 #: How many polls of allowance one read may use up beforehand.
 _MOST_POLLS_OWED = 5
 #: The share of time that reading everything may take.

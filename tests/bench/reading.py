@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import httpx
-
 from dstack_api_client.client import Client
 from dstack_api_client.feed import Cost, Feed, Update
 from dstack_api_client.snapshot import Service, Snapshot
@@ -86,19 +84,13 @@ async def changes_seen(feed: Feed, sim: Simulator, services: list[Service]) -> l
 
     polling = asyncio.create_task(Poller(feed, look, interval=INTERVAL).run())
     took = []
-    async with httpx.AsyncClient(base_url=sim.server_url, timeout=30) as http:
-        for number, service in enumerate(services):
-            await asyncio.wait({loop.create_future()}, timeout=0.3 + number * 0.4)
-            answer = await http.post(
-                f"/api/project/{sim.project}/runs/stop",
-                json={"runs_names": [service.name], "abort": False},
-                headers={"Authorization": f"Bearer {sim.token}"},
-            )
-            answer.raise_for_status()
-            changed_at = loop.time()
-            while (shown := await asyncio.wait_for(seen.get(), 30))[0] != service.id:
-                continue
-            took.append(shown[1] - changed_at)
+    for number, service in enumerate(services):
+        await asyncio.wait({loop.create_future()}, timeout=0.3 + number * 0.4)
+        await sim.stop_run(service.name)
+        changed_at = loop.time()
+        while (shown := await asyncio.wait_for(seen.get(), 30))[0] != service.id:
+            continue
+        took.append(shown[1] - changed_at)
     polling.cancel()
     return took
 
