@@ -462,3 +462,18 @@ async def test_a_table_with_a_border_of_its_own_is_drawn_within_it() -> None:
         assert app.lines()[2].startswith("│▸ fleet-0")
         await pilot.click(LiveTable, offset=(5, 3))
         assert table.cursor_key == "r1"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 5), (7, 1), (12, 4)])
+async def test_a_terminal_that_is_far_too_small_is_no_trouble(size: tuple[int, int]) -> None:
+    async with running(size=size, selectable=True, empty_text="Nothing") as (app, table, pilot):
+        await pilot.pause()
+        table.set_rows(rows(9))
+        table.sort_by("price", reverse=True)
+        await pilot.press("down", "right", "right", "space", "end", "left")
+        table.set_columns([])
+        await pilot.pause()
+        table.set_columns([Column("name", "日本語"), *WIDE])
+        await pilot.pause()
+        assert table.cursor_key == "r0"
+        assert {strip.cell_length for strip in app.screen._compositor.render_strips()} == {size[0]}

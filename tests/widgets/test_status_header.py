@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from textual.app import App, ComposeResult
 
+from dstack_widgets.command_line import CommandLine
 from dstack_widgets.glyphs import ASCII
 from dstack_widgets.status_header import (
     HeaderState,
@@ -19,6 +20,8 @@ from dstack_widgets.status_header import (
     header_parts,
     keys_line,
 )
+
+from .gallery import Gallery
 
 NOW = datetime(2026, 1, 2, 14, 2, 31)
 LIVE = HeaderState(
@@ -120,6 +123,26 @@ async def test_the_header_follows_its_state_and_the_terminal() -> None:
         assert "stale since" in header.text
 
 
+async def test_a_shorter_age_keeps_the_room_of_a_longer_one() -> None:
+    app = LinesApp()
+    async with app.run_test(size=(80, 5)) as pilot:
+        header = app.query_one(StatusHeader)
+        header.show(replace(LIVE, observed_at=NOW - timedelta(seconds=10)))
+        await pilot.pause()
+        updates = header._right._layout_updates
+        header.show(replace(LIVE, observed_at=NOW))
+        await pilot.pause()
+        assert header._right._layout_updates == updates
+        assert app.lines()[0].endswith("   live 0 s · 14:02:31 ")
+
+
+async def test_tabs_that_do_not_fit_are_cut_and_not_wrapped_away() -> None:
+    app = LinesApp()
+    async with app.run_test(size=(16, 5)) as pilot:
+        await pilot.pause()
+        assert app.lines()[1] == " 1 Fleets   2 Se"
+
+
 async def test_tabs_are_clicked_by_key() -> None:
     app = LinesApp()
     async with app.run_test(size=(80, 5)) as pilot:
@@ -135,3 +158,16 @@ async def test_tabs_are_clicked_by_key() -> None:
         await pilot.pause()
         assert app.lines()[1].rstrip() == " 1 Fleets"
         assert app.lines()[2].rstrip() == " ? help"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 4), (20, 12)])
+async def test_every_widget_bears_a_terminal_that_is_too_small(size: tuple[int, int]) -> None:
+    app = Gallery()
+    async with app.run_test(size=size) as pilot:
+        app.query_one(CommandLine).open()
+        await pilot.press("s", "tab")
+        await pilot.resize_terminal(100, 30)
+        await pilot.resize_terminal(2, 2)
+        await pilot.pause()
+        strips = app.screen._compositor.render_strips()
+        assert [strip.cell_length for strip in strips] == [2, 2]

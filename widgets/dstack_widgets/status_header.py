@@ -30,6 +30,10 @@ _STYLES = {
 }
 
 
+#: So many cells the right part may be wider than it needs.
+_SPARE = 3
+
+
 @dataclass(frozen=True)
 class HeaderState:
     """What the header shows."""
@@ -120,6 +124,7 @@ class _Part(Widget):
     _Part {
         width: 1fr;
         height: 1;
+        text-wrap: nowrap;
     }
     """
 
@@ -194,6 +199,10 @@ class StatusHeader(Widget):
         if self._state is None or not self.size.width:
             return
         left, right = header_parts(self._state, self.size.width, self.glyphs)
+        # Another width lays the screen out anew: "live 10 s" keeps its room for "live 9 s".
+        spare = self._right.content.cell_length - right.cell_length
+        if 0 < spare <= _SPARE and left.cell_length + right.cell_length + spare <= self.size.width:
+            right = right.pad_left(spare)
         if right.cell_length != self._right.content.cell_length:
             self._right.styles.width = right.cell_length
         self._left.show(left)
@@ -218,6 +227,7 @@ class TabsLine(Widget):
     TabsLine {
         height: 1;
         width: 1fr;
+        text-wrap: nowrap;
     }
     """
 

@@ -148,7 +148,7 @@ def arrange(
     }
     dropped = 0
     gap = 2
-    while True:
+    while shown:
         space = room - MORE if dropped else room
         gap = 2 if _total(shown, fitted, gutter, 2) <= space else 1
         over = _total(shown, fitted, gutter, gap) - space
