@@ -231,9 +231,9 @@ class GivenFeed:
 
 def live(new: Snapshot, old: Snapshot | None = None) -> Update:
     """The update of a poll that went well."""
-    return Update(
-        new, diff(old, new), Health(ConnectionState.LIVE, NOW, None, None, NOW), Cost(1, 1, 0.0)
-    )
+    then = new.observed_at
+    health = Health(ConnectionState.LIVE, then, None, None, then)
+    return Update(new, diff(old, new), health, Cost(1, 1, 0.0))
 
 
 def failing(

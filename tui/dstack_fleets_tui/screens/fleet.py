@@ -68,6 +68,6 @@ class FleetScreen(DetailScreen):
             ("blocks", f"{fleet.blocks_busy}/{fleet.blocks_total}"),
             ("replicas", str(fleet.replicas)),
             ("other jobs", str(fleet.other_jobs or "")),
-            ("price", f"{formatting.price(fleet.price or None)} $/h"),
+            ("price", f"{formatting.price(fleet.price)} $/h" if fleet.price else ""),
             ("age", formatting.age(fleet.created_at, self.looks.now)),
         ]

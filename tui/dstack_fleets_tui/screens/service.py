@@ -78,7 +78,7 @@ class ServiceScreen(DetailScreen):
             ("fleets", services.distribution(service)),
             ("groups", services.groups(service)),
             ("priority", str(service.priority)),
-            ("price", f"{formatting.price(service.price or None)} $/h"),
+            ("price", f"{formatting.price(service.price)} $/h" if service.price else ""),
             ("model", service.model or ""),
             ("by", service.user),
             ("age", formatting.age(service.submitted_at, self.looks.now)),

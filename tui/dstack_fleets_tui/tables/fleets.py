@@ -62,7 +62,9 @@ def _instances(fleet: Fleet, looks: Looks) -> Content:
     bar = state_bar(fleet.states, width=_BAR, glyphs=looks.glyphs)
     if not fleet.unhealthy:
         return bar
-    return bar + literal(f"  {fleet.unhealthy} unhealthy", style_of("warn"))
+    # Right behind the bar: what is wrong is read first and cut last.
+    told = literal(f"  {fleet.unhealthy} unhealthy", style_of("warn"))
+    return bar[:_BAR] + told + bar[_BAR:]
 
 
 def troubled(fleet: Fleet) -> bool:
