@@ -63,7 +63,7 @@ def _instances(fleet: Fleet, looks: Looks) -> Content:
     if not fleet.unhealthy:
         return bar
     # Right behind the bar: what is wrong is read first and cut last.
-    told = literal(f"  {fleet.unhealthy} unhealthy", style_of("warn"))
+    told = literal(f" {fleet.unhealthy} unhealthy ", style_of("warn"))
     return bar[:_BAR] + told + bar[_BAR:]
 
 

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from dstack_api_client.configuration import MASK
+from dstack_api_client.fleet_facts import fleet_facts
+from tests.tui.factory import fleet
+
+
+def facts(kind="cloud", profile=None, **configuration):
+    spec = {"configuration": {"type": "fleet", **configuration}, "profile": profile or {}}
+    return dict(fleet_facts(fleet("f", kind=kind, spec=spec)))
+
+
+def test_hosts_proxy_jumps_and_names_of_variables_are_readable():
+    jump = {"hostname": "head", "user": "ops", "port": 2222, "identity_file": "~/.ssh/head"}
+    shown = facts(
+        "ssh",
+        placement="cluster",
+        blocks="auto",
+        env={"NCCL": "secret", "HF_TOKEN": {"key": "HF_TOKEN"}},
+        ssh_config={
+            "user": "ubuntu",
+            "port": None,
+            "identity_file": "~/.ssh/id",
+            "ssh_key": {"private": "secret"},
+            "network": "10.0.0.0/8",
+            "proxy_jump": jump,
+            "hosts": [
+                "10.0.0.1",
+                {
+                    "hostname": "10.0.0.2",
+                    "user": "root",
+                    "port": 22022,
+                    "internal_ip": "10.1.0.2",
+                    "blocks": 4,
+                    "proxy_jump": {**jump, "hostname": "other", "port": None},
+                },
+            ],
+        },
+    )
+    assert shown["kind"] == "SSH hosts"
+    assert shown["placement"] == "cluster"
+    assert shown["blocks"] == "auto"
+    assert shown["identity file"] == "~/.ssh/id"
+    assert shown["network"] == "10.0.0.0/8"
+    assert shown["proxy jump"] == "ops@head:2222"
+    assert shown["host 0"] == "10.0.0.1"
+    assert shown["host 1"] == (
+        "root@10.0.0.2:22022, internal 10.1.0.2, blocks 4, through ops@other"
+    )
+    assert shown["env NCCL"] == MASK
+    assert shown["env HF_TOKEN"] == "from the client"
+    assert "secret" not in str(shown)
+    assert "spot policy" not in shown
+
+
+def test_what_a_cloud_fleet_may_start_is_readable():
+    shown = facts(
+        nodes={"min": 1, "target": 2, "max": 5},
+        resources={"gpu": {"name": ["H100"], "count": {"min": 8, "max": 8}}},
+        spot_policy="auto",
+        backends=["aws", "gcp"],
+        regions=["us-east-1"],
+        idle_duration=3600,
+        max_price=9.5,
+        reservation="cr-1",
+        retry={"on_events": ["no-capacity"], "duration": 3600},
+        tags={"team": "x"},
+    )
+    assert shown["nodes"] == "1..5"
+    assert shown["target"] == "2"
+    assert shown["gpu"] == "H100:8"
+    assert shown["spot policy"] == "auto"
+    assert shown["backends"] == "aws, gcp"
+    assert shown["regions"] == "us-east-1"
+    assert shown["idle duration"] == "1h"
+    assert shown["max price"] == "9.5 $/h"
+    assert shown["reservation"] == "cr-1"
+    assert shown["retry"] == "on no-capacity, for 1h"
+    assert shown["tags team"] == "x"
+
+
+def test_defaults_that_decide_something_are_said():
+    shown = facts(nodes={"min": 0, "max": None})
+    assert shown["nodes"] == "0.."
+    assert shown["target"] == "0"
+    assert shown["spot policy"] == "on-demand"
+    assert shown["backends"] == "any"
+    assert shown["idle duration"] == "3d (default)"
+    assert shown["retry"] == "off"
+
+
+def test_a_profile_counts_where_the_configuration_is_silent():
+    shown = facts(profile={"spot_policy": "spot", "regions": ["a"]}, regions=["b"])
+    assert shown["spot policy"] == "spot"
+    assert shown["regions"] == "b"
