@@ -43,7 +43,8 @@ KEYS = [("enter", "open"), ("e", "edit"), ("/", "filter"), ("?", "help"), ("q", 
         ),
         ({"connection": "unauthorised"}, "unauthorised"),
         ({"connection": "paused"}, "paused since 14:02:30"),
-        ({"connection": "connecting", "observed_at": None}, "connecting"),
+        ({"connection": "connecting"}, "connecting"),
+        ({"connection": "stale", "observed_at": None}, "stale"),
     ],
 )
 def test_the_state_comes_with_an_age(change: dict[str, Any], text: str) -> None:

@@ -70,7 +70,7 @@ def connection_text(state: HeaderState) -> str:
         return state.connection
     if state.connection == "live":
         return f"live {age_text((state.now - observed).total_seconds())}"
-    if state.connection == "unauthorised":
+    if state.connection in ("unauthorised", "connecting"):
         return state.connection
     when = "%H:%M:%S" if observed.date() == state.now.date() else "%Y-%m-%d %H:%M"
     return f"{state.connection} since {observed.strftime(when)}"
