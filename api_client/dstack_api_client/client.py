@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from dstack_api_client import wire
+from dstack_api_client import errors, wire
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.reader import Reader, decoder
 from dstack_api_client.snapshot import ServerInfo
@@ -37,10 +37,22 @@ class Client(Reader):
         return await self.all("/api/projects/list", {}, wire.Project, "the projects")
 
     async def project(self, name: str) -> wire.Project:
-        """One project by its name."""
-        return await self.one(
-            f"/api/projects/{quote(name, safe='')}/get", {}, wire.Project, f"the project {name}"
-        )
+        """One project by its name.
+
+        Raises:
+            NoProjectError: It is not there or can't be seen; says which others can.
+        """
+        path, what = f"/api/projects/{quote(name, safe='')}/get", f"the project {name}"
+        try:
+            return await self.one(path, {}, wire.Project, what)
+        except (errors.NotFoundError, errors.ForbiddenError) as error:
+            names = sorted(one_line(each.project_name) for each in await self.projects())
+            raise errors.NoProjectError(
+                f"There is no project {name} at {self.url}, or this user may not see it.",
+                f"Choose one that this user can see: {', '.join(names)}."
+                if names
+                else "Ask an administrator to add this user: there is none that it can see.",
+            ) from error
 
     async def users(self) -> list[wire.User]:
         """The users of the server, without anything secret."""

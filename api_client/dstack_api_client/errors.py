@@ -54,6 +54,10 @@ class NotFoundError(ApiError):
     """A project, run, fleet or path that is not there or can't be seen."""
 
 
+class NoProjectError(NotFoundError):
+    """A project that is not there, or that its user may not see."""
+
+
 class WrongShapeError(ApiError):
     """A request the server could not read, or an answer that this client could not."""
 

@@ -89,7 +89,7 @@ class EventLog:
             if self._newest is None or event.recorded_at > self._newest:
                 self._newest = event.recorded_at
             self.learn(event)
-            for target in event.targets:
+            for target in event.targets or ():
                 if target.project_name not in (None, self._project):
                     continue
                 if target.type == "fleet":
@@ -106,8 +106,8 @@ class EventLog:
 
     def learn(self, event: wire.Event) -> None:
         """Learns which instance a job runs on and since when an instance is idle."""
-        jobs = [target.id for target in event.targets if target.type == "job"]
-        instances = [target.id for target in event.targets if target.type == "instance"]
+        jobs = [target.id for target in event.targets or () if target.type == "job"]
+        instances = [target.id for target in event.targets or () if target.type == "instance"]
         if len(instances) != 1:
             return
         for job in jobs:

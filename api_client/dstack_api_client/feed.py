@@ -327,7 +327,7 @@ class Feed:
     def _state_for(self, error: errors.ApiError) -> ConnectionState:
         if isinstance(error, errors.UnauthorisedError):
             return ConnectionState.UNAUTHORISED
-        if isinstance(error, (errors.ForbiddenError, errors.NotFoundError)):
+        if isinstance(error, errors.NoProjectError):
             return ConnectionState.NO_PROJECT
         if isinstance(error, errors.VersionUnsupportedError):
             return ConnectionState.UNSUPPORTED

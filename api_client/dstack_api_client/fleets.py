@@ -44,7 +44,7 @@ def instance_of(
         fleet_id=instance.fleet_id,
         fleet_name=_text(instance.fleet_name),
         status=instance.status,
-        unreachable=instance.unreachable,
+        unreachable=bool(instance.unreachable),
         health=instance.health_status or "healthy",
         hostname=_text(instance.hostname),
         backend=_text(instance.backend),

@@ -151,6 +151,7 @@ def _changed_runs(answers: Answers, previous: Joined) -> set[str]:
             replica.hostname in hosts
             or replica.instance_id in instances
             or replica.submission_id in links
+            or answers.links.get(replica.submission_id) in instances
             for replica in previous.replicas[run_id]
         ):
             changed.add(run_id)

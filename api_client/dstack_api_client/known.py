@@ -45,15 +45,15 @@ class Known:
         if fleet.status == "terminated":
             self.drop_fleet(fleet.id)
             return
-        here = {instance.id for instance in fleet.instances}
+        instances, fleet.instances = fleet.instances or [], None
+        here = {instance.id for instance in instances}
         for instance in list(self.instances.values()):
             if instance.fleet_id == fleet.id and instance.id not in here:
                 del self.instances[instance.id]
-        for instance in fleet.instances:
+        for instance in instances:
             if instance.fleet_id is None:
                 instance.fleet_id, instance.fleet_name = fleet.id, fleet.name
             self.put_instance(instance)
-        fleet.instances = []
         if self.fleets.get(fleet.id) != fleet:
             self.fleets[fleet.id] = fleet
 
@@ -65,13 +65,13 @@ class Known:
             self.instances[instance.id] = instance
 
     def put_run(self, run: wire.Run) -> None:
-        """Takes a run; one read without jobs keeps those that are known."""
+        """Takes a run; one that had ended and was read without jobs keeps those that are known."""
         self.touched.add(run.id)
         if run.deleted:
             self.drop_run(run.id)
             return
         known = self.runs.get(run.id)
-        if known is not None and run.jobs is None:
+        if known is not None and run.jobs is None and known.status == run.status:
             run.jobs = known.jobs
         if known != run:
             self.runs[run.id] = run
@@ -101,12 +101,7 @@ class Known:
         for run in ended[_FINISHED_KEPT:]:
             self.drop_run(run.id)
         self.events.forget_all_but(
-            {
-                job.job_submissions[-1].id
-                for run in self.runs.values()
-                for job in run.jobs or ()
-                if job.job_submissions
-            },
+            {latest.id for run in self.runs.values() for _, latest in run.latest()},
             self.instances.keys(),
         )
 
@@ -114,11 +109,6 @@ class Known:
 def _last_moment(run: wire.Run) -> datetime:
     """When a run ended as far as its jobs tell, else when it began."""
     return max(
-        (
-            submission.finished_at
-            for job in run.jobs or ()
-            for submission in job.job_submissions
-            if submission.finished_at is not None
-        ),
+        (latest.finished_at for _, latest in run.latest() if latest.finished_at is not None),
         default=run.submitted_at,
     )

@@ -91,6 +91,7 @@ class Pass:
         self._fleets_before = set(known.fleets)
         self._runs_before = set(known.runs)
         self._after: tuple[datetime, str] | None = None
+        self._with_jobs: dict[str, datetime] = {}
         self._stages = [
             self._read_project,
             self._read_fleets,
@@ -148,23 +149,26 @@ class Pass:
         return max(meter.seconds - start - meter.fastest, 0.0)
 
     async def _read_recent(self) -> bool:
-        for run in await self._client.runs_page(
+        """Reads the newest runs without jobs, for those that ended; others need their jobs."""
+        page = await self._client.runs_page(
             self._project, limit=_RECENT, only_active=False, jobs=False
-        ):
-            self._known.put_run(run)
+        )
+        for run in page:
+            known = self._known.runs.get(run.id)
+            if run.status in FINISHED and (known is None or known.status in FINISHED):
+                self._known.put_run(run)
+            elif run.id not in self._known.touched:
+                self._with_jobs[run.id] = run.submitted_at
         return True
 
     async def _read_ended(self) -> bool:
-        """Reads how runs ended that were active before and are neither active nor recent now."""
-        gone = [
-            run
-            for run in self._known.runs.values()
-            if run.status not in FINISHED
-            and run.id in self._runs_before
-            and run.id not in self._known.touched
-        ]
-        for run in gone[:_MOST_ENDED]:
-            found = await self._client.run_now(self._project, run.id, run.submitted_at)
+        """Reads the runs that ended since the last pass, or that began during this one."""
+        for run in self._known.runs.values():
+            is_old = run.id in self._runs_before and run.id not in self._known.touched
+            if is_old and run.status not in FINISHED:
+                self._with_jobs[run.id] = run.submitted_at
+        for run_id, submitted_at in list(self._with_jobs.items())[:_MOST_ENDED]:
+            found = await self._client.run_now(self._project, run_id, submitted_at)
             if found is not None:
                 self._known.put_run(found)
         return True

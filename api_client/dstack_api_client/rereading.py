@@ -100,10 +100,7 @@ class Rereading:
     def _runs_of(self, named: Named) -> tuple[set[str], set[str]]:
         """Ids of the runs that events are about, and names of those that are not known yet."""
         by_submission = {
-            job.job_submissions[-1].id: run.id
-            for run in self._known.runs.values()
-            for job in run.jobs or ()
-            if job.job_submissions
+            latest.id: run.id for run in self._known.runs.values() for _, latest in run.latest()
         }
         by_name = {
             run.read_spec.run_name: run.id

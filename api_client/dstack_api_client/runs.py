@@ -31,10 +31,7 @@ _LEGACY_SMG = "sglang"
 
 def shown_jobs(run: wire.Run) -> Iterable[tuple[wire.Job, wire.JobSubmission]]:
     """The jobs that count: those whose last submission is active or failed."""
-    for job in run.jobs or ():
-        if not job.job_submissions:
-            continue
-        latest = job.job_submissions[-1]
+    for job, latest in run.latest():
         if latest.status not in FINISHED or latest.status == "failed":
             yield job, latest
 

@@ -70,7 +70,7 @@ class Resources(Answer):
 
     cpus: int = 0
     memory_mib: int = 0
-    gpus: list[Gpu] = []
+    gpus: list[Gpu] | None = None
     spot: bool = False
     disk: Disk | None = None
 
@@ -102,7 +102,7 @@ class Instance(Answer):
     backend: str | None = None
     instance_type: InstanceType | None = None
     hostname: str | None = None
-    unreachable: bool = False
+    unreachable: bool | None = False
     health_status: str | None = None
     termination_reason: str | None = None
     termination_reason_message: str | None = None
@@ -125,7 +125,7 @@ class Fleet(Answer):
     spec: msgspec.Raw
     project_name: str = ""
     status_message: str | None = None
-    instances: list[Instance] = []
+    instances: list[Instance] | None = None
 
 
 class ProvisioningData(Answer):
@@ -201,7 +201,7 @@ class Job(Answer):
     """A job with its attempts, the oldest first."""
 
     job_spec: JobSpec
-    job_submissions: list[JobSubmission] = []
+    job_submissions: list[JobSubmission] | None = None
 
 
 class RunFleet(Answer):
@@ -273,6 +273,12 @@ class Run(Answer):
     read_spec: RunSpec = msgspec.field(default_factory=RunSpec)
     """What is used of `run_spec`; not the server's."""
 
+    def latest(self) -> Iterator[tuple[Job, JobSubmission]]:
+        """Each job that was ever submitted, with its latest submission."""
+        for job in self.jobs or ():
+            if job.job_submissions:
+                yield job, job.job_submissions[-1]
+
 
 class EventTarget(Answer):
     """What an event is about."""
@@ -290,7 +296,7 @@ class Event(Answer):
     message: str
     recorded_at: datetime
     actor_user: str | None = None
-    targets: list[EventTarget] = []
+    targets: list[EventTarget] | None = None
 
 
 class Project(Answer):

@@ -411,12 +411,9 @@ async def test_a_server_without_events_is_read_in_full_as_often_as_it_may() -> N
         ),
         (
             lambda path: httpx.Response(403, json={"detail": {"msg": "Access denied"}}),
-            ConnectionState.NO_PROJECT,
+            ConnectionState.STALE,
         ),
-        (
-            lambda path: httpx.Response(404, json={"detail": {"msg": "Not found"}}),
-            ConnectionState.NO_PROJECT,
-        ),
+        (lambda path: httpx.Response(404, text="<html>"), ConnectionState.STALE),
     ],
 )
 async def test_a_failure_is_a_state_and_it_ends_by_itself(
@@ -441,8 +438,7 @@ async def test_a_failure_is_a_state_and_it_ends_by_itself(
         assert health.hint
         assert health.last_success == since
         assert health.since > since
-        if state is not ConnectionState.NO_PROJECT:
-            assert health.state is state
+        assert health.state is state
         again = (await followed.poll())[-1].health
         assert again.since == health.since
         server.fail = lambda path: None
@@ -450,6 +446,48 @@ async def test_a_failure_is_a_state_and_it_ends_by_itself(
         await followed.poll()
         assert followed.feed.health.state is ConnectionState.LIVE
         assert server.asked["runs/list"] == 1
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_project_that_can_not_be_seen_is_said_to_be_with_those_that_can(
+    status: int,
+) -> None:
+    def fail(path: str) -> httpx.Response | None:
+        if path == "/api/projects/main/get":
+            return httpx.Response(status, json={"detail": {"msg": "Not here"}})
+        if path == "/api/projects/list":
+            others = [{"project_id": answers.ident(n), "project_name": f"p{n}"} for n in (2, 1)]
+            return httpx.Response(200, json=others)
+        return None
+
+    server = small()
+    async with following(server) as followed:
+        server.fail = fail
+        health = (await followed.poll())[-1].health
+        assert health.state is ConnectionState.NO_PROJECT
+        assert "main" in str(health.message)
+        assert "p1, p2" in str(health.hint)
+        server.fail = lambda path: None
+        await followed.poll()
+        assert followed.feed.health.state is ConnectionState.LIVE
+        server.fail = fail
+        updates = await followed.poll(full=True)
+        assert updates[-1].health.state is ConnectionState.NO_PROJECT
+        assert updates[-1].snapshot is not None
+
+
+async def test_a_run_that_ended_while_nobody_told_has_no_running_replicas() -> None:
+    server = small()
+    async with following(server) as followed:
+        await followed.poll()
+        run = server.run_named("s-0")
+        run["status"] = "failed"
+        submission_of(server, "s-0")["status"] = "failed"
+        submission_of(server, "s-0", 1)["status"] = "terminated"
+        await followed.poll(full=True)
+        service = followed.snapshot.services[run["id"]]
+        assert (service.status, service.running, service.jobs_known) == ("failed", 0, True)
+        assert [key.replica_num for key in service.replica_keys] == [0]
 
 
 async def test_a_server_that_is_too_old_is_said_to_be() -> None:

@@ -507,6 +507,25 @@ def test_what_did_not_change_stays_the_same_object(project: Answers) -> None:
         assert all(new[key] is value for key, value in old.items())
 
 
+def test_an_instance_that_moves_to_another_fleet_changes_both() -> None:
+    before = known(fleets=[FLEET, OTHER], instances=[answers.instance(1, FLEET)])
+    after = known(fleets=[FLEET, OTHER], instances=[answers.instance(1, OTHER)])
+    after = dataclasses.replace(after, fleets=before.fleets)
+    made = joined(after, joined(before)).snapshot
+    assert made == joined(after).snapshot
+    assert [len(fleet.instance_ids) for fleet in made.fleets.values()] == [0, 1]
+
+
+def test_an_instance_that_comes_after_the_event_that_named_it_is_found() -> None:
+    job = answers.job(0, answers.submission(0, job_provisioning_data=host("elsewhere")))
+    links = {job["job_submissions"][0]["id"]: answers.ident(1001)}
+    before = known(fleets=[FLEET], runs=[answers.run(1, job)], links=links)
+    instance = answers.as_instance(answers.instance(1, FLEET))
+    after = dataclasses.replace(before, instances={instance.id: instance})
+    made = joined(after, joined(before)).snapshot
+    assert [replica.link for replica in made.replicas.values()] == [Link.EXACT]
+
+
 def test_only_the_run_that_changed_is_joined_again() -> None:
     runs = [
         answers.run(number, answers.job(0, answers.submission(number)), name=f"s-{number}")
