@@ -20,7 +20,7 @@ from dstack_api_client.event_log import Named
 from dstack_api_client.joining import Joined, build
 from dstack_api_client.known import Known
 from dstack_api_client.pacing import Pace
-from dstack_api_client.passes import IN_BACKGROUND, WAITED_FOR, Pass, Sizes
+from dstack_api_client.passes import IN_BACKGROUND, WAITED_FOR, PageTime, Pass, Sizes
 from dstack_api_client.rereading import Focus, Rereading
 from dstack_api_client.snapshot import ServerInfo, Snapshot
 
@@ -256,13 +256,13 @@ class Feed:
         if self._has_events:
             await self._rereading.unknown(self._build().snapshot, self._focus)
 
-    def _new_pass(self, page_seconds: float) -> Pass:
+    def _new_pass(self, page_time: PageTime) -> Pass:
         return Pass(
             self._client,
             self._project,
             self._known,
             self._sizes,
-            page_seconds=page_seconds,
+            page_time=page_time,
             monotonic=self._monotonic,
         )
 

@@ -5,18 +5,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from dstack_api_client.client import Client
 from dstack_api_client.known import Known
 from dstack_api_client.snapshot import FINISHED
 
-#: Seconds that one page should take, when somebody waits for all of them and when nobody does.
-WAITED_FOR, IN_BACKGROUND = 0.1, 0.015
 _MOST = 100
 #: How many of the newest runs are looked at for those that ended, without their jobs.
 _RECENT = 50
 #: How many runs that just ended are looked up one by one.
 _MOST_ENDED = 20
+
+
+class PageTime(NamedTuple):
+    """How long a page should take."""
+
+    seconds: float
+    """At least this."""
+    latencies: float
+    """At least so many times what the way to the server and back takes."""
+
+
+#: When somebody waits for all pages: few enough to lose little on the way.
+WAITED_FOR = PageTime(0.1, 10.0)
+#: When nobody waits: short enough to hold up nothing.
+IN_BACKGROUND = PageTime(0.015, 1.0)
 
 
 class PageSize:
@@ -63,7 +77,7 @@ class Pass:
         project: The project's name.
         known: Where the answers go.
         sizes: What fleets and runs cost.
-        page_seconds: How long a page should take.
+        page_time: How long a page should take.
         monotonic: A clock for durations.
 
     Attributes:
@@ -79,14 +93,14 @@ class Pass:
         known: Known,
         sizes: Sizes,
         *,
-        page_seconds: float = WAITED_FOR,
+        page_time: PageTime = WAITED_FOR,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._project = project
         self._known = known
         self._sizes = sizes
-        self._page_seconds = page_seconds
+        self._page_time = page_time
         self._monotonic = monotonic
         self._fleets_before = set(known.fleets)
         self._runs_before = set(known.runs)
@@ -142,6 +156,11 @@ class Pass:
         for run in page:
             self._known.put_run(run)
         return self._was_last(((run.submitted_at, run.id) for run in page), limit)
+
+    @property
+    def _page_seconds(self) -> float:
+        latency = self._client.meter.fastest
+        return max(self._page_time.seconds, self._page_time.latencies * latency)
 
     def _beyond_latency(self, start: float) -> float:
         """What requests took since then, less what the fastest request of all took."""
