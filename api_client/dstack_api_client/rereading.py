@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from dstack_api_client import errors
+from dstack_api_client import errors, wire
 from dstack_api_client.client import FILTER_ITEMS, Client
 from dstack_api_client.event_log import Named
 from dstack_api_client.known import Known
@@ -175,24 +175,29 @@ class Rereading:
         self._known.put_run(run)
 
     async def _read_fleet(self, fleet_id: str) -> None:
+        known = self._known.fleets.get(fleet_id)
         try:
-            fleet = await self._client.fleet(self._project, fleet_id=fleet_id)
+            fleet = await self._client.fleet(self._owner(known), fleet_id=fleet_id)
         except (errors.NotFoundError, errors.ForbiddenError):
             self._known.drop_fleet(fleet_id)
             return
         self._known.put_fleet(fleet)
 
     async def _read_instance(self, instance_id: str) -> None:
-        is_new = instance_id not in self._known.instances
+        known = self._known.instances.get(instance_id)
         try:
-            instance = await self._client.instance(self._project, instance_id)
+            instance = await self._client.instance(self._owner(known), instance_id)
         except (errors.NotFoundError, errors.ForbiddenError):
             self._known.instances.pop(instance_id, None)
             return
-        if is_new and instance.fleet_id is not None and instance.status != "terminated":
+        if known is None and instance.fleet_id is not None and instance.status != "terminated":
             await self._read_fleet(instance.fleet_id)  # its nodes may have been changed
         else:
             self._known.put_instance(instance)
+
+    def _owner(self, known: wire.Fleet | wire.Instance | None) -> str:
+        """The project to ask: what is imported is asked of the project that shares it."""
+        return (known.project_name if known is not None else None) or self._project
 
     async def unknown(self, snapshot: Snapshot, focus: Focus) -> None:
         """Asks the events for the instances of jobs and for idle times that are not known yet."""

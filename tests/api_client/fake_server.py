@@ -72,11 +72,12 @@ class FakeServer:
             return _ok([self._fleet(fleet) for fleet in page])
         if path == "/api/project/main/fleets/list":
             return _ok([self._fleet(fleet) for fleet in self.fleets])
-        if path == "/api/project/main/fleets/get":
-            found = [fleet for fleet in self.fleets if fleet["id"] == query["id"]]
+        owner = path.split("/")[3]
+        if path.endswith("/fleets/get"):
+            found = _of(owner, self.fleets, query["id"])
             return _ok(self._fleet(found[0])) if found else _missing()
-        if path == "/api/project/main/instances/get":
-            found = [each for each in self.instances if each["id"] == query["id"]]
+        if path.endswith("/instances/get"):
+            found = _of(owner, self.instances, query["id"])
             return _ok(found[0]) if found else _missing()
         if path == "/api/runs/list":
             runs = [
@@ -139,6 +140,10 @@ def _page(
 
         ordered = [item for item in ordered if item["id"] != last_id and is_after(item)]
     return ordered[: query["limit"]]
+
+
+def _of(owner: str, items: list[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
+    return [item for item in items if item["id"] == wanted and item["project_name"] == owner]
 
 
 def _run(run: dict[str, Any], *, jobs: bool) -> dict[str, Any]:

@@ -315,6 +315,24 @@ async def test_an_opened_fleet_is_read_and_a_service_that_ended_is_read_once() -
         assert server.asked["runs/list"] == 0
 
 
+async def test_an_imported_fleet_is_asked_of_the_project_that_shares_it() -> None:
+    server = small()
+    for item in (server.fleets[0], *server.instances[:2]):
+        item["project_name"] = "shared"
+    async with following(server) as followed:
+        await followed.poll()
+        followed.feed.focus(opened_fleet=server.fleets[0]["id"])
+        server.instances[0]["busy_blocks"] = 5
+        await followed.poll()
+        assert followed.snapshot.fleets[server.fleets[0]["id"]].project == "shared"
+        assert followed.snapshot.instances[server.instances[0]["id"]].busy_blocks == 5
+        server.instances[1]["status"] = "terminating"
+        job = ("job", submission_of(server, "s-1")["id"], "s-1-0-0")
+        server.happens("Job assigned", job, ("instance", server.instances[1]["id"], "i"))
+        await followed.poll()
+        assert followed.snapshot.instances[server.instances[1]["id"]].status == "terminating"
+
+
 async def test_what_no_event_tells_is_read_in_the_background() -> None:
     async with following(small()) as followed:
         await followed.poll()
