@@ -183,7 +183,7 @@ def test_replicas(demo_sim: Simulator) -> None:
         assert replica["fleet"] == "lab-h100"
         assert replica["instance"] in instances
         assert replica["link"] in ("exact", "host")
-    assert chat["1"]["gpu"] == {"name": "H100", "count": 1, "memory_mib": 81920}
+    assert chat["1"]["gpu"] == {"name": "H100", "count": 8, "memory_mib": 81920}
 
     embed = get(demo_sim, "replicas", "embed")
     assert embed["0"]["submission"] >= 1, "its first try failed"
