@@ -29,7 +29,8 @@ from .table import Table
 ROWS = 10_000
 SIZE = (160, 50)
 REPEATS = 7
-KEY_PRESSES = 150
+KEY_PRESSES = 60
+ROUNDS = 3
 
 COLUMNS = [
     Column("replica", "REPLICA"),
@@ -210,14 +211,20 @@ async def measured(
 
 
 async def worst_key(app: Bench, pilot: Pilot[None]) -> float:
-    """The slowest of many key presses while a poller makes new rows all the time."""
-    worst = 0.0
-    for turn in range(KEY_PRESSES):
-        polled = [values(row, turn) for row in range(300)]
-        spent, _ = await measured(app, pilot, lambda: app.simulate_key("down"), tidy=False)
-        worst = max(worst, spent)
-        del polled
-    return worst
+    """The slowest of many key presses while a poller makes new rows all the time.
+
+    Of several rounds the median: other programs of the machine cause slow ones too.
+    """
+    worst = []
+    for _ in range(ROUNDS):
+        times = []
+        for turn in range(KEY_PRESSES):
+            polled = [values(row, turn) for row in range(300)]
+            spent, _ = await measured(app, pilot, lambda: app.simulate_key("down"), tidy=False)
+            times.append(spent)
+            del polled
+        worst.append(max(times))
+    return statistics.median(worst)
 
 
 #: What is measured: a title, and the method that prepares the call.
@@ -250,7 +257,7 @@ async def measure(app: LiveApp | DataApp) -> dict[str, tuple[float, int]]:
         thresholds = gc.get_threshold()
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        gc.set_threshold(10_000, 20, 50)
         try:
             found["worst key press, frozen"] = (await worst_key(app, pilot), 0)
         finally:
@@ -285,8 +292,9 @@ def run() -> Table:
         columns=["", "ms", "DataTable", "ratio", "bytes", "lean", "DataTable", "lean ratio"],
         rows=rows,
         note=(
-            f"Medians of {REPEATS}, in processor time. Key presses: the slowest of {KEY_PRESSES}"
-            " while new rows are made;\nfrozen: after gc.freeze() and with higher thresholds."
+            f"Medians of {REPEATS}, in processor time. Key presses: the slowest of {KEY_PRESSES},"
+            f" median of {ROUNDS} rounds,\nwhile new rows are made;"
+            " frozen: after gc.freeze() and with higher thresholds."
             " Lean: on a LeanScreen."
         ),
     )
