@@ -82,6 +82,11 @@ class Bench(App[None]):
         super().__init__(driver_class=CountingDriver)
         self.painted = asyncio.Event()
         self.painted_at = 0.0
+        # As an app holds its snapshots: what a refresh replaces is not freed within it.
+        self.kept: list[object] = []
+
+    def keep(self, rows: object) -> None:
+        self.kept = [*self.kept[-1:], rows]
 
     def post_display_hook(self) -> None:
         self.painted_at = time.thread_time()
@@ -107,6 +112,7 @@ class LiveApp(Bench):
             )
             for row in range(ROWS)
         }
+        self.keep(rows)
         return lambda: self.query_one(LiveTable).set_rows(rows)
 
     def change(self, turn: int) -> Callable[[], None]:
@@ -120,6 +126,7 @@ class LiveApp(Bench):
             f"r{row}": (*table.get_cells(f"r{row}")[:9], f"{turn % 50 + 10}s")
             for row in range(ROWS)
         }
+        self.keep(rows)
         return lambda: table.set_rows(rows)
 
     def add(self, turn: int) -> Callable[[], None]:
@@ -156,6 +163,7 @@ class DataApp(Bench):
 
     def fill(self, turn: int) -> Callable[[], None]:
         rows = [(f"r{row}", self.cells(row, turn)) for row in range(ROWS)]
+        self.keep(rows)
 
         def refresh() -> None:
             self.table.clear()
