@@ -181,8 +181,7 @@ class Feed:
             await self._read_newest_events()
         else:
             await self._read_new_events()
-            if not full and not self._behind and await self._rereading.named(self._named):
-                self._named = Named()
+            if not full and not self._behind and await self._read_named():
                 await self._rereading.focused(self._focus)
                 await self._ask_for_links()
                 yield
@@ -191,6 +190,13 @@ class Feed:
                 return
         async for _ in self._read_everything():
             yield
+
+    async def _read_named(self) -> bool:
+        """Reads what events named; False when it is so much that everything is to be read."""
+        done = await self._rereading.named(self._named, self.snapshot)
+        if done:
+            self._named = Named()
+        return done
 
     async def _meet(self) -> None:
         """Finds out which server it is, and whether the project is there."""

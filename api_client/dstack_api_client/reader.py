@@ -33,6 +33,8 @@ R = TypeVar("R", bound="Reader")
 _MOST_PAGES = 10_000
 #: Seconds that decoding may hold the event loop before it lets others run.
 _SLICE = 0.01
+#: Most requests at once.
+_AT_ONCE = 4
 #: How often a read is tried.
 _TRIES = 3
 #: Seconds before the second try, and what the wait grows by.
@@ -98,12 +100,13 @@ class Reader:
         self._sleep = sleep
         self._monotonic = monotonic
         self._rng = rng or random.Random()
+        self._slots = asyncio.Semaphore(_AT_ONCE)
         self._http = httpx.AsyncClient(
             base_url=self.url,
             headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
             verify=verify,
             timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
-            limits=httpx.Limits(max_connections=4, max_keepalive_connections=4),
+            limits=httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE),
             transport=transport,
         )
 
@@ -204,7 +207,8 @@ class Reader:
         wait = _FIRST_WAIT
         for attempt in range(1, _TRIES + 1):
             try:
-                return await self._send(path, query, what, params)
+                async with self._slots:  # so that waiting for a connection is not measured
+                    return await self._send(path, query, what, params)
             except (errors.CertificateError, errors.TimedOutError):
                 raise
             except (errors.CannotConnectError, errors.BusyError):

@@ -20,6 +20,8 @@ _MOST_NAMED_RUNS = 30
 _MOST_NAMED_INSTANCES = 20
 #: Questions for the instances of jobs in one poll.
 _MOST_LINK_QUESTIONS = 4
+#: Ids that are remembered as asked for.
+_MOST_ASKED = 20_000
 #: Idle instances up to which it is asked, unopened, since when they are.
 _FEW_IDLE = 48
 
@@ -61,8 +63,12 @@ class Rereading:
         self._opened: set[str] = set()
         self._asked: set[str] = set()
 
-    async def named(self, named: Named) -> bool:
-        """Reads what events named.
+    async def named(self, named: Named, snapshot: Snapshot | None) -> bool:
+        """Reads what events named, and the instances that the jobs among it are on.
+
+        Args:
+            named: What events named.
+            snapshot: Where jobs were before.
 
         Returns:
             False when it is so much that reading everything is cheaper; nothing was read then.
@@ -72,10 +78,7 @@ class Rereading:
             return False
         fleets = set(named.fleets)
         by_fleet: dict[str | None, set[str]] = {}
-        instances = named.instances | {
-            self._known.events.links[job] for job in named.jobs if job in self._known.events.links
-        }
-        for instance in instances:
+        for instance in named.instances | self._instances_of(named, snapshot):
             known = self._known.instances.get(instance)
             by_fleet.setdefault(known.fleet_id if known else None, set()).add(instance)
         for fleet_id, members in by_fleet.items():
@@ -119,6 +122,20 @@ class Rereading:
             run.read_spec.run_name for run_id, run in self._known.runs.items() if run_id in runs
         }
         return runs, names - known_names
+
+    def _instances_of(self, named: Named, snapshot: Snapshot | None) -> set[str]:
+        """The instances of jobs: a job that comes or goes changes how many blocks are busy."""
+        if not named.jobs:
+            return set()
+        links = self._known.events.links
+        found = {links[job] for job in named.jobs if job in links}
+        if snapshot is not None:
+            found |= {
+                replica.instance_id
+                for replica in snapshot.replicas.values()
+                if replica.submission_id in named.jobs and replica.instance_id is not None
+            }
+        return found
 
     async def focused(self, focus: Focus) -> None:
         """Reads what is on screen, as far as the allowance of a poll goes.
@@ -201,6 +218,8 @@ class Rereading:
 
     async def unknown(self, snapshot: Snapshot, focus: Focus) -> None:
         """Asks the events for the instances of jobs and for idle times that are not known yet."""
+        if len(self._asked) > _MOST_ASKED:
+            self._asked.clear()
         jobs = [
             replica.submission_id
             for replica in snapshot.replicas.values()

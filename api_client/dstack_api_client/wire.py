@@ -137,14 +137,12 @@ class ProvisioningData(Answer):
     region: str | None = None
     availability_zone: str | None = None
     price: float | None = None
-    ssh_port: int | None = None
 
 
 class Offer(Answer):
     """The share of an instance that a job has."""
 
     instance: InstanceType | None = None
-    price: float | None = None
     blocks: int | None = None
     total_blocks: int | None = None
 
@@ -230,7 +228,6 @@ class ReplicaGroup(Answer):
     name: str | None = None
     replicas: Any = None
     count: Any = None
-    scaling: Any = None
     router: Any = None
 
 
@@ -241,7 +238,6 @@ class RunConfiguration(Answer):
     name: str | None = None
     replicas: Any = None
     groups: list[ReplicaGroup] | None = None
-    scaling: Any = None
     priority: int | None = None
     router: Any = None
 
@@ -264,7 +260,6 @@ class Run(Answer):
     user: str = ""
     fleet: RunFleet | None = None
     status_message: str | None = None
-    termination_reason: str | None = None
     jobs: list[Job] | None = None
     service: ServiceEndpoint | None = None
     deployment_num: int | None = 0

@@ -132,9 +132,22 @@ async def test_an_event_has_only_what_it_names_read_again() -> None:
         submission_of(server, "s-1")["status"] = "terminating"
         server.happens("Job status changed", ("job", submission_of(server, "s-1")["id"], "s-1-0-0"))
         updates = await followed.poll()
-        assert dict(server.asked) == {"events/list": 1, "runs/list": 1}
+        assert dict(server.asked) == {"events/list": 1, "runs/list": 1, "instances/get": 1}
         assert len(updates[0].difference.replicas.changed) == 1
         assert len(updates[0].difference.services.changed) == 1
+
+
+async def test_a_job_that_ends_frees_its_blocks_on_screen() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        server = followed.server
+        job = submission_of(server, "s-1")
+        job["status"] = "terminated"
+        server.instances[1]["busy_blocks"] = 0
+        server.happens("Job status changed", ("job", job["id"], "s-1-0-0"))
+        await followed.poll()
+        assert followed.snapshot.instances[server.instances[1]["id"]].busy_blocks == 0
+        assert followed.snapshot.fleets[server.fleets[0]["id"]].blocks_busy == 1
 
 
 @pytest.mark.parametrize("late", [0.0, 5.0, 14.0])
