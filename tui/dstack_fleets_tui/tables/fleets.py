@@ -47,7 +47,7 @@ def cells(fleet: Fleet, looks: Looks) -> Sequence[Cell]:
         looks.text(fleet.name, "bad" if troubled(fleet) else "strong"),
         fleet.kind,
         looks.text(words.nodes(fleet), sort=fleet.nodes_max or 0),
-        _instances(fleet, looks),
+        looks.bar(_instances(fleet, looks), len(fleet.instance_ids)),
         looks.text(words.gpus(fleet), sort=fleet.gpus_total),
         looks.number(fleet.replicas),
         looks.word(fleet.spot_policy),

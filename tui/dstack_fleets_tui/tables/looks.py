@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from textual.content import Content
+
 from dstack_fleets_tui import formatting
 from dstack_widgets.cells import CellValue
 from dstack_widgets.glyphs import UNICODE, Glyphs
@@ -43,6 +45,10 @@ class Looks:
     def text(self, text: str, style: str = "", sort: object = None) -> CellValue:
         """A text with a style of the palette and a value to sort by."""
         return CellValue(self.glyphs.dash if text == formatting.NOTHING else text, style, sort)
+
+    def bar(self, bar: Content, sort: float) -> CellValue:
+        """A drawn cell and the number it stands for."""
+        return CellValue(bar, "", sort)
 
     def word(self, text: str | None, style: str = "") -> CellValue:
         """A text that may be missing."""

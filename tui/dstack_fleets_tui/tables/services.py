@@ -42,7 +42,7 @@ def cells(service: Service, looks: Looks) -> Sequence[Cell]:
         looks.text(words.wanted(service), sort=wanted),
         looks.number(service.running),
         looks.number(service.ready, "warn" if short else "ok" if wanted else "dim"),
-        _distribution(service, looks),
+        looks.bar(_distribution(service, looks), service.active),
         looks.word(service.router),
         looks.text(
             words.rollout(service), "warn" if words.rolling(service) else "", service.deployment_num
