@@ -85,7 +85,7 @@ class RouterProcess:
         environment = {
             name: value
             for name, value in os.environ.items()
-            if name in ("PATH", "LANG", "LC_ALL", "TMPDIR", MARK_VARIABLE)
+            if name in ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", MARK_VARIABLE)
         }
         environment["HOME"] = str(self._folder)
         try:
