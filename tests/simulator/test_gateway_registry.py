@@ -16,7 +16,7 @@ from dstack._internal.server.services.gateways.client import GatewayClient
 from dstack._internal.server.services.gateways.connection import GatewayConnection
 
 from dstack_simulator.hosts import EmulatedGateway, HostSpec
-from dstack_simulator.hosts.gateway import Traffic
+from dstack_simulator.hosts.traffic import Traffic
 from tests.simulator.hosts_helpers import Site, open_site, start_job
 from tests.waiting import until
 

@@ -12,9 +12,10 @@ from dstack._internal.server.services.runs.router_worker_sync import (
     _TargetWorker,
 )
 
+from dstack_simulator.hosts.engine import EngineOptions, read_engine_options
 from dstack_simulator.hosts.load import Load
 from dstack_simulator.hosts.logs import LogBuffer
-from dstack_simulator.hosts.worker import EngineOptions, Worker, read_engine_options
+from dstack_simulator.hosts.worker import Worker
 
 CHAT = "/v1/chat/completions"
 HELLO = {"model": "m", "messages": [{"role": "user", "content": "Hello there"}]}

@@ -16,6 +16,7 @@ from dstack_simulator.hosts.commands import CommandResult
 from dstack_simulator.hosts.load import Load, Meter
 from dstack_simulator.hosts.network import Network
 from dstack_simulator.hosts.runner import Runner
+from dstack_simulator.hosts.runner_api import serve_runner
 from dstack_simulator.hosts.specs import GpuSpec, HostSpec, Timings
 from dstack_simulator.hosts.sshd import AuthorizedKeys, serve_in_process
 
@@ -179,7 +180,7 @@ class Container:
         self.status = "creating"
         await asyncio.sleep(self._timings.creating + self._extra_start)
         try:
-            self.network.open_in_process(RUNNER_PORT, self.runner.serve())
+            self.network.open_in_process(RUNNER_PORT, serve_runner(self.runner))
         except OSError as error:
             # Another container in host mode that has not gone yet: Docker would fail as well.
             self.status = "terminated"

@@ -6,8 +6,6 @@ and dstack's own autoscaler does the rest. The replicas' load follows as well.
 
 from __future__ import annotations
 
-import math
-import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,45 +22,13 @@ from dstack_simulator.hosts.http import Routes, read_json
 from dstack_simulator.hosts.network import Network
 from dstack_simulator.hosts.specs import HostSpec
 from dstack_simulator.hosts.sshd import AuthorizedKeys, SshListener
+from dstack_simulator.hosts.traffic import WINDOWS, Traffic
 
 _PROXY_PORT = 8000
-_WINDOWS = (30, 60, 300)
 _REQUEST_SECONDS = 0.35
 
 SetRate = Callable[[str, "float | None"], None]
 IsUp = Callable[[str], bool]
-
-
-class Traffic:
-    """The requests of one service over time, from the rates that were set."""
-
-    def __init__(self) -> None:
-        self._rates: list[tuple[float, float]] = []
-
-    @property
-    def rate(self) -> float:
-        """Requests per second now."""
-        return self._rates[-1][1] if self._rates else 0.0
-
-    def set(self, requests_per_second: float, *, since: float = 0.0) -> None:
-        """Sets the rate, from some seconds ago or from now on."""
-        now = time.monotonic() - since
-        while self._rates and self._rates[-1][0] >= now:
-            self._rates.pop()
-        self._rates.append((now, requests_per_second))
-        # What is older than the longest window matters no more, but for the last rate before it.
-        oldest = now - max(_WINDOWS)
-        while len(self._rates) > 1 and self._rates[1][0] < oldest:
-            self._rates.pop(0)
-
-    def requests(self, window: float) -> int:
-        """The number of requests in the last `window` seconds."""
-        now = time.monotonic()
-        begin, total = now - window, 0.0
-        ends = [*(start for start, _ in self._rates[1:]), now]
-        for (start, rate), end in zip(self._rates, ends, strict=False):
-            total += rate * max(0.0, end - max(start, begin))
-        return math.floor(total + 0.5)
 
 
 @dataclass
@@ -82,7 +48,7 @@ class GatewayService:
     def stats(self) -> dict[str, dict[str, float]]:
         """Requests and their mean time, by window in seconds."""
         result = {}
-        for window in _WINDOWS:
+        for window in WINDOWS:
             requests = self.traffic.requests(window)
             result[str(window)] = {
                 "requests": requests,

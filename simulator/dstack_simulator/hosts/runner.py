@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from aiohttp import web
-
-from dstack_simulator.hosts.http import Routes, read_json
+from dstack_simulator.hosts.engine import read_engine_options
 from dstack_simulator.hosts.load import ENGINE, IDLE, ROUTER, WORKLOAD, Load, Meter
 from dstack_simulator.hosts.logs import LogBuffer
 from dstack_simulator.hosts.network import Network
@@ -34,13 +31,12 @@ from dstack_simulator.hosts.script import (
     read_script,
 )
 from dstack_simulator.hosts.specs import Timings
-from dstack_simulator.hosts.worker import Worker, read_engine_options
+from dstack_simulator.hosts.worker import Worker
 
 _logger = logging.getLogger("dstack_simulator.runner")
 
 _DEFAULT_PORT = 8000
 _METRICS_PORT = 29000
-_WORKING_DIR = "/dstack/run"
 _PORT_TAKEN_STATUS = 98
 
 RunnerState = Literal["new", "submitted", "running", "ended"]
@@ -91,10 +87,6 @@ class Runner:
         self._crash_status: int | None = None
         self._restarting = False
         self._step_count = 0
-
-    def serve(self) -> web.Server:
-        """Makes the protocol factory of the runner's API."""
-        return _routes.serve(self)
 
     @property
     def port(self) -> int:
@@ -341,70 +333,3 @@ class Runner:
 def _report_defect(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         _logger.error("An emulated job ended by a defect of the simulator", exc_info=error)
-
-
-_routes: Routes[Runner] = Routes()
-
-
-@_routes.on("GET", "/api/healthcheck")
-async def _healthcheck(
-    runner: Runner, request: web.BaseRequest, match: Mapping[str, str]
-) -> web.StreamResponse:
-    return web.json_response({"service": "dstack-runner", "version": runner.version})
-
-
-@_routes.on("GET", "/api/metrics")
-async def _metrics(
-    runner: Runner, request: web.BaseRequest, match: Mapping[str, str]
-) -> web.StreamResponse:
-    return web.json_response(runner.metrics())
-
-
-@_routes.on("POST", "/api/submit")
-async def _submit(
-    runner: Runner, request: web.BaseRequest, match: Mapping[str, str]
-) -> web.StreamResponse:
-    if runner.state not in ("new", "submitted"):
-        return web.Response(status=409, text="A job is running already.")
-    runner.submit(await read_json(request))
-    return web.json_response({})
-
-
-@_routes.on("POST", "/api/upload_archive", "/api/upload_code")
-async def _upload(
-    runner: Runner, request: web.BaseRequest, match: Mapping[str, str]
-) -> web.StreamResponse:
-    if runner.state != "submitted":
-        return web.Response(status=409, text="There is no job to upload files for.")
-    # Read to the end and thrown away: nothing here runs them.
-    async for _chunk in request.content.iter_any():
-        pass
-    return web.json_response({})
-
-
-@_routes.on("POST", "/api/run")
-async def _run(
-    runner: Runner, request: web.BaseRequest, match: Mapping[str, str]
-) -> web.StreamResponse:
-    if runner.state != "submitted":
-        return web.Response(status=409, text="There is no job to run.")
-    runner.start()
-    return web.json_response({"working_dir": _WORKING_DIR, "username": "root"})
-
-
-@_routes.on("GET", "/api/pull")
-async def _pull(
-    runner: Runner, request: web.BaseRequest, match: Mapping[str, str]
-) -> web.StreamResponse:
-    timestamp = 0
-    with contextlib.suppress(ValueError):
-        timestamp = int(request.query.get("timestamp", "0"))
-    return web.json_response(runner.pull(timestamp, runner.idle_seconds()))
-
-
-@_routes.on("POST", "/api/stop")
-async def _stop(
-    runner: Runner, request: web.BaseRequest, match: Mapping[str, str]
-) -> web.StreamResponse:
-    await runner.stop()
-    return web.json_response({})

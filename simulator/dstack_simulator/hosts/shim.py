@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from dstack_simulator.hosts.container import RUNNER_PORT, SSH_PORT, Container, TaskRequest
+from dstack_simulator.hosts.container import Container, TaskRequest
 from dstack_simulator.hosts.http import Routes, read_json
 from dstack_simulator.hosts.specs import GpuSpec
 
@@ -235,6 +235,3 @@ async def _task_metrics(
     shim: Shim, request: web.BaseRequest, match: Mapping[str, str]
 ) -> web.StreamResponse:
     raise web.HTTPNotFound(text="This host has no metrics exporter.")
-
-
-PORTS_OF_A_CONTAINER = (RUNNER_PORT, SSH_PORT)

@@ -7,26 +7,21 @@ import json
 import math
 import random
 import re
-import shlex
 import time
 import uuid
 import zlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any
 
 from aiohttp import web
 
+from dstack_simulator.hosts.engine import EngineOptions
 from dstack_simulator.hosts.http import Routes, read_json
 from dstack_simulator.hosts.load import Load
 from dstack_simulator.hosts.logs import LogBuffer
 
-Role = Literal["regular", "prefill", "decode"]
-Runtime = Literal["sglang", "vllm"]
-
-_BOOTSTRAP_PORT = 8998
 _CONTEXT_LENGTH = 32768
 _CACHE_TOKENS = 412880
 _MAX_RUNNING = 256
@@ -50,55 +45,6 @@ _ANSWERS = (
         "others. Everything between it and you works as it always does."
     ),
 )
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """What the command line of an engine says about it."""
-
-    model: str
-    role: Role = "regular"
-    runtime: Runtime = "sglang"
-    bootstrap_port: int = _BOOTSTRAP_PORT
-    tensor_parallel: int = 1
-
-
-def read_engine_options(command: str, *, default_model: str) -> EngineOptions:
-    """Reads the flags that matter from an engine's command line."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        words = command.split()
-    flags: dict[str, str] = {}
-    for position, word in enumerate(words):
-        if word.startswith("-"):
-            name, equals, value = word.partition("=")
-            following = words[position + 1] if position + 1 < len(words) else ""
-            flags[name] = value if equals else following
-    runtime: Runtime = "vllm" if re.search(r"\bvllm\b", command) else "sglang"
-    model = _first(flags, "--served-model-name", "--model-path", "--model", "--model-id")
-    if not model and "serve" in words[:-1]:
-        after = words[words.index("serve") + 1]
-        model = "" if after.startswith("-") else after
-    mode = flags.get("--disaggregation-mode", "")
-    role: Role = "prefill" if mode == "prefill" else "decode" if mode == "decode" else "regular"
-    return EngineOptions(
-        model=model or default_model,
-        role=role,
-        runtime=runtime,
-        bootstrap_port=_number(flags.get("--disaggregation-bootstrap-port"), _BOOTSTRAP_PORT),
-        tensor_parallel=_number(
-            _first(flags, "--tp", "--tp-size", "--tensor-parallel-size", "-tp"), 1
-        ),
-    )
-
-
-def _first(flags: Mapping[str, str], *names: str) -> str:
-    return next((flags[name] for name in names if flags.get(name)), "")
-
-
-def _number(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdecimal() else default
 
 
 class Worker:
