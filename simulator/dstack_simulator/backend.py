@@ -102,7 +102,6 @@ class EmulatedCompute(
                 "zones": instance_offer.availability_zones,
                 "spot": instance.resources.spot,
                 "reservation": instance_config.reservation,
-                "name": instance_config.instance_name,
                 "authorized_keys": instance_config.get_public_keys(),
             },
         )
@@ -167,10 +166,7 @@ class EmulatedCompute(
         """Starts an emulated gateway."""
         answer = self._ask(
             "create_gateway",
-            {
-                "name": configuration.instance_name,
-                "authorized_keys": [configuration.ssh_key_pub.strip()],
-            },
+            {"authorized_keys": [configuration.ssh_key_pub.strip()]},
         )
         return GatewayReplicaProvisioningData(
             instance_id=answer["instance_id"],

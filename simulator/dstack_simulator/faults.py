@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 class Faults:
     """What can be made to go wrong.
 
-    A host is named by its name in the scenario; a cloud instance by the name the server shows or
-    by the cloud's id; a replica by its job's name (`chat-0-0`), a job's id, or its run's name for
+    A host is named by its name in the scenario or, as every instance, by the name the server shows;
+    a cloud instance by the cloud's id as well; a replica by its job's name (`chat-0-0`), a job's id, or its run's name for
     all replicas of it.
     """
 

@@ -58,7 +58,6 @@ async def _create(cloud: Cloud, region: str = "east", **given: Any) -> dict[str,
         "zones": None,
         "spot": False,
         "reservation": None,
-        "name": "fleet-0",
         "authorized_keys": [],
         **given,
     }
@@ -148,12 +147,12 @@ async def test_only_spot_instances_are_interrupted(cloud: Cloud) -> None:
     assert await cloud.describe(spot["instance_id"]) == {"state": "gone"}
     with pytest.raises(SimulatorError, match="not a spot instance"):
         await cloud.interrupt(firm["instance_id"])
-    with pytest.raises(SimulatorError, match="No instance"):
+    with pytest.raises(SimulatorError, match="no running instance"):
         await cloud.interrupt(spot["instance_id"])
 
 
 async def test_a_gateway_leaves_its_port_for_the_servers_ssh(cloud: Cloud, tmp_path: Path) -> None:
-    created = await cloud.create_gateway("edge", [])
+    created = await cloud.create_gateway([])
     port = tmp_path / "ports" / created["address"]
     assert int(port.read_text()) > 0
     await cloud.terminate(created["instance_id"])

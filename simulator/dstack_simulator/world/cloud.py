@@ -27,7 +27,6 @@ class Instance:
     """One instance that the server asked for."""
 
     id: str
-    name: str
     offer: scenario.Offer
     region: str
     spot: bool
@@ -100,7 +99,6 @@ class Cloud:
         zones: list[str] | None,
         spot: bool,
         reservation: str | None,
-        name: str,
         authorized_keys: list[str],
     ) -> dict[str, Any]:
         """Starts an instance, if there is capacity."""
@@ -110,7 +108,6 @@ class Cloud:
             return {"no_capacity": f"No {kind}capacity for {instance_type} in {region}"}
         instance = Instance(
             id=f"i-{secrets.token_hex(8)}",
-            name=name,
             offer=offer,
             region=region,
             spot=spot,
@@ -152,12 +149,12 @@ class Cloud:
         """
         instance = self.instances.get(instance_id)
         if instance is None or instance.state == "gone":
-            raise SimulatorError(f"No instance {instance_id} runs in the emulated cloud.")
+            raise SimulatorError(f"{instance_id} is no running instance of the emulated cloud.")
         if not instance.spot:
             raise SimulatorError(f"The instance {instance_id} is not a spot instance.")
         await self._end(instance)
 
-    async def create_gateway(self, name: str, authorized_keys: list[str]) -> dict[str, Any]:
+    async def create_gateway(self, authorized_keys: list[str]) -> dict[str, Any]:
         """Starts an emulated gateway."""
         instance_id = f"gw-{secrets.token_hex(8)}"
         gateway = await self._pool.add_gateway(

@@ -56,9 +56,9 @@ class WorldFaults:
 
     async def spot_interrupted(self, instance: str) -> str:
         """Takes a spot instance back."""
-        instance_id = await self._instance_id(instance)
-        await self._world.cloud.interrupt(instance_id)
-        return instance_id
+        host = await self._host(instance)
+        await self._world.cloud.interrupt(host.name)
+        return host.name
 
     async def no_capacity(self, region: str | None = None, on: bool = True) -> None:
         """Takes away or gives back the capacity of a region, or of all."""
@@ -128,24 +128,16 @@ class WorldFaults:
             gateway.set_rps(service, rps)
 
     async def _host(self, name: str) -> Host:
+        """A host, given its name in the scenario, the cloud's id, or the server's name of it."""
         hosts = self._world.pool.hosts
         if name in hosts:
             return hosts[name]
-        return hosts[await self._instance_id(name)]
-
-    async def _instance_id(self, name: str) -> str:
-        """The cloud's id of an instance, given that or the name the server shows."""
-        if name in self._world.cloud.instances:
-            return name
-        running = [
-            instance.id
-            for instance in self._world.cloud.instances.values()
-            if instance.state != "gone" and instance.name == name
-        ]
-        if not running:
-            known = ", ".join(sorted(self._world.pool.hosts)) or "none"
-            raise SimulatorError(f"There is no host or instance {name}. There are {known}.")
-        return running[-1]
+        address = await self._world.address_of_instance(name)
+        for host in hosts.values():
+            if host.address == address:
+                return host
+        known = ", ".join(sorted(hosts)) or "none"
+        raise SimulatorError(f"There is no host or instance {name}. There are {known}.")
 
     async def _containers(self, text: str) -> list[Container]:
         containers = [c for c in self._world.pool.containers(text) if c.running]

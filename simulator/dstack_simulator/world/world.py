@@ -160,6 +160,15 @@ class World:
             raise SimulatorError("A configuration is a mapping with a type.")
         return await self._api.apply(self._with_hosts(configuration), self.public_key)
 
+    async def address_of_instance(self, name: str) -> str | None:
+        """The address of an instance, given the name that the server shows."""
+        for fleet in await self._api.project("fleets/list", {}):
+            for instance in fleet["instances"]:
+                if instance["name"] == name and instance["status"] != "terminated":
+                    address: str | None = instance["hostname"]
+                    return address
+        return None
+
     async def restart_server(self, *, graceful: bool) -> None:
         """Ends the server and starts it again behind the same address."""
         await asyncio.shield(self._ready)
