@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from textual.events import Key
 from textual.widgets import ContentSwitcher, Static
 
 from dstack_api_client.connection import ConfigError
@@ -387,3 +388,16 @@ async def test_ascii_draws_nothing_else():
             await pilot.pause()
             lines = screen_text(app).split("\n")
             assert not [line for line in lines if not line.isascii()]
+
+
+async def test_keys_typed_ahead_count_in_their_order():
+    names = ("pqr", "beta")
+    app = app_on(GivenFeed(live(snapshot(fleets=[fleet(name) for name in names]))))
+    async with app.run_test(size=SIZE):
+        await filled(app)
+        # All at once, as a slow line hands them over.
+        for key in ("slash", "p", "q", "enter"):
+            app.post_message(Key(key, key if len(key) == 1 else None))
+        await until(lambda: list(table(app).keys) == ["f-pqr"], what="the filter")
+        assert app.is_running
+        assert "paused" not in header(app)

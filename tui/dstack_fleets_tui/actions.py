@@ -100,7 +100,12 @@ def on_screen(screen: str) -> list[Action]:
 
 
 def bindings(screen: str) -> Iterator[Binding]:
-    """The bindings of a screen; `enter` is left to the table, which sends what was activated."""
+    """The bindings of a screen; `enter` is left to the table, which sends what was activated.
+
+    They come before what has the focus, so that keys typed ahead of a slow line count in their
+    order: in `/quit` typed at once, the q goes into the filter. Screens hold them back while
+    something is typed.
+    """
     for action in on_screen(screen):
         for key in action.keys:
             if key != "enter":
@@ -109,6 +114,7 @@ def bindings(screen: str) -> Iterator[Binding]:
                     f"do('{action.id}')",
                     action.title,
                     show=False,
+                    priority=True,
                     id=action.id,
                     tooltip=action.help,
                 )

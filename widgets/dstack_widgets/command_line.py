@@ -108,13 +108,14 @@ class _Line(Widget):
         self.display = True
         self._input.value = text
         self._input.cursor_position = len(text)
-        self._input.focus()
+        # Not `focus()`, which comes after the keys that are typed meanwhile.
+        self.screen.set_focus(self._input)
 
     def _close(self) -> None:
         before, self._focus_before = self._focus_before, None
         self.display = False
         if before is not None and before.is_attached:
-            before.focus()
+            self.screen.set_focus(before)
 
 
 class FilterLine(_Line):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui import actions
@@ -109,6 +109,10 @@ class LiveScreen(LeanScreen[None]):
         self.query_one("#summary", Static).update(content)
 
     # Actions ------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leaves keys to the line that is typed in."""
+        return not (action == "do" and isinstance(self.focused, Input))
 
     def action_do(self, action_id: str, argument: str = "") -> None:
         """Runs an action of the registry by its id.
