@@ -52,6 +52,7 @@ async def test_a_server_that_repeats_a_page_is_an_error_and_no_endless_loop() ->
         with pytest.raises(errors.WrongShapeError, match="repeats itself"):
             async for _ in client.runs("main", page=1):
                 pass
+        assert client.meter.requests == 2
 
 
 async def test_a_run_is_read_alone_from_the_list_by_where_it_stands() -> None:

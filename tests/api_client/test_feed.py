@@ -77,11 +77,8 @@ def small() -> FakeServer:
             for replica in range(2)
         ]
         server.runs.append(answers.run(number, *jobs, name=f"s-{number}"))
-    server.runs.append(
-        answers.run(
-            8, answers.job(0, answers.submission(80)), name="t", configuration={"type": "task"}
-        )
-    )
+    job = answers.job(0, answers.submission(80), name="t")
+    server.runs.append(answers.run(8, job, name="t", configuration={"type": "task"}))
     server.runs.append(answers.run(9, name="old", status="failed"))
     server.now = 1000.0
     return server
