@@ -24,7 +24,7 @@ import msgspec
 
 from dstack_api_client import errors, wire
 from dstack_api_client.cleaning import clean_json, one_line
-from dstack_api_client.connection import trust
+from dstack_api_client.connection import is_loopback, trust
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Reader")
@@ -108,6 +108,9 @@ class Reader:
             timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
             limits=httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE),
             transport=transport,
+            # A proxy of the environment would be handed the token of a plain HTTP request, and
+            # what goes to this machine is not to leave it.
+            trust_env=not is_loopback(self.url),
         )
 
     async def __aenter__(self: R) -> R:
