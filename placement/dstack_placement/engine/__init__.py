@@ -1,0 +1,44 @@
+"""Placement of the replicas of one service over several fleets: rules only, no input or output.
+
+The server asks `place` for one replica, `next_actions` for all, and `stopping_order` for who goes
+first. A client asks `preview` what an edit would do. docs/placement-engine.md states the rules.
+"""
+
+from .cooldown import Cooldown, after_failure, reset
+from .lanes import Lane, LanesError, parse_lanes
+from .model import SHARED, Group, Replica, ReplicaState, Room, Service, edited
+from .placing import Placing, Reason, place
+from .planning import Action, LanePlan, Plan, ReplicaPlan, next_actions, preview
+from .specification import GroupLanes, ServiceLanes, read_configuration
+from .stopping import stopping_order
+from .targets import targets
+
+__all__ = [
+    "SHARED",
+    "Action",
+    "Cooldown",
+    "Group",
+    "GroupLanes",
+    "Lane",
+    "LanePlan",
+    "LanesError",
+    "Placing",
+    "Plan",
+    "Reason",
+    "Replica",
+    "ReplicaPlan",
+    "ReplicaState",
+    "Room",
+    "Service",
+    "ServiceLanes",
+    "after_failure",
+    "edited",
+    "next_actions",
+    "parse_lanes",
+    "place",
+    "preview",
+    "read_configuration",
+    "reset",
+    "stopping_order",
+    "targets",
+]

@@ -1,0 +1,231 @@
+"""The board: counts per lane and room per fleet, on which placing and stopping are played."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import Enum
+
+from .cooldown import Cooldown
+from .lanes import Lane, in_order
+from .model import SHARED, Group, Replica, ReplicaState, Service
+
+
+class Block(Enum):
+    """Why a lane takes no further replica."""
+
+    MAXIMUM = "maximum"
+    COOLDOWN = "cooldown"
+    FULL = "full"
+
+
+class Rooms:
+    """Room of the fleets, shared by all pools."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._more = {
+            fleet: max(room.more, 0)
+            for fleet, room in service.rooms.items()
+            if room.more is not None
+        }
+        self._more_of = {
+            fleet: {group: max(more, 0) for group, more in room.more_of.items()}
+            for fleet, room in service.rooms.items()
+            if room.more_of
+        }
+
+    def more(self, fleet: str) -> int | None:
+        """How many more replicas fit; None is not known."""
+        return self._more.get(fleet)
+
+    def fits(self, fleet: str, group: str) -> bool:
+        """Whether one more replica of a group fits."""
+        return self._more.get(fleet, 1) > 0 and self._more_of.get(fleet, {}).get(group, 1) > 0
+
+    def take(self, fleet: str) -> None:
+        """Places one replica."""
+        if fleet in self._more:
+            self._more[fleet] -= 1
+        limits = self._more_of.get(fleet)
+        if limits:
+            for group in limits:
+                limits[group] -= 1
+
+    def why(self, fleet: str) -> str:
+        """What the caller said of there being no more."""
+        room = self._service.rooms.get(fleet)
+        return room.why if room is not None else ""
+
+
+class LaneCount:
+    """One lane in play.
+
+    Attributes:
+        lane: The lane.
+        place: Its place in the order of filling, from 0.
+        workers: Replicas here that count towards the minimum.
+        routers: Router replicas here.
+        leaving: Workers among them that a rolling deployment is about to stop.
+        members: The replicas by group, who goes first last.
+    """
+
+    __slots__ = ("cooldown", "lane", "leaving", "members", "place", "routers", "workers")
+
+    def __init__(self, lane: Lane, place: int, cooldown: Cooldown | None) -> None:
+        self.lane = lane
+        self.place = place
+        self.cooldown = cooldown
+        self.workers = 0
+        self.routers = 0
+        self.leaving = 0
+        self.members: dict[str, list[Replica]] = {}
+
+    @property
+    def count(self) -> int:
+        """All replicas here."""
+        return self.workers + self.routers
+
+    @property
+    def missing(self) -> int:
+        """Workers short of the minimum; what is about to leave does not count."""
+        return max(0, self.lane.min_replicas - self.workers + self.leaving)
+
+    @property
+    def above_minimum(self) -> bool:
+        """Whether a worker can go without breaking the minimum."""
+        return self.workers > self.lane.min_replicas
+
+    @property
+    def above_maximum(self) -> bool:
+        """Whether there are more replicas than the maximum."""
+        most = self.lane.max_replicas
+        return most is not None and self.workers + self.routers > most
+
+
+class Pool:
+    """Groups that share lanes.
+
+    Attributes:
+        name: `SHARED`, or the name of the group with lanes of its own.
+        groups: The groups, in the order of the configuration.
+        lanes: The lanes in the order of filling.
+        strays: Replicas in fleets that are no lane, by group, who goes first last.
+        unplaced: Replicas without a fleet, by group, in the order in which they are placed.
+    """
+
+    def __init__(self, name: str, groups: list[Group], lanes: list[LaneCount]) -> None:
+        self.name = name
+        self.groups = groups
+        self.lanes = lanes
+        self.by_fleet = {count.lane.fleet: count for count in lanes}
+        self.strays: dict[str, list[Replica]] = {group.name: [] for group in groups}
+        self.unplaced: dict[str, list[Replica]] = {group.name: [] for group in groups}
+
+
+class Board:
+    """The state of a service, made from plain data and changed by each step that is played."""
+
+    def __init__(self, service: Service, now: datetime) -> None:
+        self.service = service
+        self.rooms = Rooms(service)
+        self.pools = _pools(service, now)
+        self.groups = {group.name: group for group in service.groups}
+        self.pool_of = {group.name: pool for pool in self.pools for group in pool.groups}
+        self.active: dict[str, list[Replica]] = {group.name: [] for group in service.groups}
+        self.removed: list[Replica] = []
+        for replica in sorted(service.replicas, key=stopping_key, reverse=True):
+            self._add(replica)
+        for pool in self.pools:
+            for waiting in pool.unplaced.values():
+                waiting.sort(key=placing_key)
+        self.rolling = {
+            group
+            for group, replicas in self.active.items()
+            if any(replica.out_of_date for replica in replicas)
+        }
+
+    def _add(self, replica: Replica) -> None:
+        if replica.state is ReplicaState.STOPPING:
+            return
+        if replica.group not in self.groups:
+            self.removed.append(replica)
+            return
+        self.active[replica.group].append(replica)
+        pool = self.pool_of.get(replica.group)
+        if pool is None:
+            return
+        if replica.fleet is None:
+            pool.unplaced[replica.group].append(replica)
+            return
+        count = pool.by_fleet.get(replica.fleet)
+        if count is None:
+            pool.strays[replica.group].append(replica)
+            return
+        count.members.setdefault(replica.group, []).append(replica)
+        if self.groups[replica.group].router:
+            count.routers += 1
+        else:
+            count.workers += 1
+
+    def block(self, count: LaneCount, group: str) -> Block | None:
+        """Why a lane takes no further replica of a group; None when it takes one."""
+        most = count.lane.max_replicas
+        if most is not None and count.workers + count.routers >= most:
+            return Block.MAXIMUM
+        if count.cooldown is not None:
+            return Block.COOLDOWN
+        if not self.rooms.fits(count.lane.fleet, group):
+            return Block.FULL
+        return None
+
+    def put(self, count: LaneCount, group: str) -> None:
+        """Places one more replica of a group in a lane."""
+        self.rooms.take(count.lane.fleet)
+        if self.groups[group].router:
+            count.routers += 1
+        else:
+            count.workers += 1
+
+    def drop(self, count: LaneCount, group: str) -> Replica:
+        """Takes from a lane the replica of a group that goes first.
+
+        The room it leaves is not given back: it is free only when the replica has ended.
+        """
+        if self.groups[group].router:
+            count.routers -= 1
+        else:
+            count.workers -= 1
+        return count.members[group].pop()
+
+
+def stopping_key(replica: Replica) -> tuple[bool, int, int, str]:
+    """Sorts those that go first to the front, inside a lane.
+
+    The stock server's order: out of date first, then least progressed, then highest number.
+    """
+    return (not replica.out_of_date, replica.state.progress, -replica.number, replica.key)
+
+
+def placing_key(replica: Replica) -> tuple[int, str]:
+    """Sorts replicas without a lane into the order in which they get one."""
+    return (replica.number, replica.key)
+
+
+def _pools(service: Service, now: datetime) -> list[Pool]:
+    shared = [group for group in service.groups if group.lanes is None]
+    owners: list[tuple[str, list[Group], Iterable[Lane]]] = [(SHARED, shared, service.lanes)]
+    owners += [(group.name, [group], group.lanes) for group in service.groups if group.lanes]
+    pools = []
+    for name, groups, lanes in owners:
+        ordered = in_order(tuple(lanes))
+        if not groups or not ordered:
+            continue
+        counts = []
+        for place, lane in enumerate(ordered):
+            cooldown = service.cooldowns.get((name, lane.fleet))
+            if cooldown is not None and not cooldown.cools(now):
+                cooldown = None
+            counts.append(LaneCount(lane, place, cooldown))
+        pools.append(Pool(name, groups, counts))
+    return pools

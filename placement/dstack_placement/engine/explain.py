@@ -1,0 +1,90 @@
+"""The engine's reasons in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from .board import Block, Board, LaneCount
+
+
+def clock(time: datetime) -> str:
+    """A time of day, in the time zone that the time carries."""
+    return time.strftime("%H:%M:%S")
+
+
+def blocked(board: Board, count: LaneCount, block: Block) -> str:
+    """Why a lane is passed over: `gpu-a has no room until 14:05:30, no capacity in us-east-1`."""
+    fleet = count.lane.fleet
+    if block is Block.MAXIMUM:
+        return f"{fleet} is at its maximum of {count.lane.max_replicas}"
+    if block is Block.COOLDOWN and count.cooldown is not None:
+        text = f"{fleet} has no room until {clock(count.cooldown.until)}"
+        return f"{text}, {count.cooldown.cause}" if count.cooldown.cause else text
+    why = board.rooms.why(fleet)
+    return f"{fleet} has no room, {why}" if why else f"{fleet} has no room"
+
+
+def passed_over(board: Board, counts: Iterable[LaneCount], group: str) -> tuple[str, bool]:
+    """Why lanes take no further replica of a group, and whether room or a cool-down is a reason."""
+    parts = []
+    lacking = False
+    for count in counts:
+        block = board.block(count, group)
+        if block is not None:
+            parts.append(blocked(board, count, block))
+            lacking = lacking or block is not Block.MAXIMUM
+    return "; ".join(parts), lacking
+
+
+def lane_line(board: Board, count: LaneCount, *, wanted: int, coming: int) -> str:
+    """One line on a lane as it is now.
+
+    Args:
+        board: The board before anything was played on it.
+        count: The lane.
+        wanted: Replicas wanted in the lane's pool that count towards minimums.
+        coming: Replicas that start or move here.
+    """
+    lane = count.lane
+    parts = []
+    block = _room_block(board, count)
+    if count.workers < lane.min_replicas:
+        parts.append(_deficit(board, count, block, wanted=wanted, coming=coming))
+    else:
+        if lane.min_replicas:
+            parts.append(f"baseline {lane.min_replicas} of {lane.min_replicas}")
+        if count.above_maximum:
+            parts.append(f"{count.count} of at most {lane.max_replicas}")
+        elif block is not None:
+            parts.append(blocked(board, count, block))
+        else:
+            more = board.rooms.more(lane.fleet)
+            parts.append(
+                f"{lane.fleet} has room for {more} more"
+                if more is not None
+                else f"the room in {lane.fleet} is not known and counts as unlimited"
+            )
+        if coming:
+            parts.append(f"{coming} more to come")
+    return "; ".join(parts)
+
+
+def _deficit(
+    board: Board, count: LaneCount, block: Block | None, *, wanted: int, coming: int
+) -> str:
+    lane = count.lane
+    if block is not None:
+        cause = blocked(board, count, block)
+    elif coming:
+        cause = f"{coming} more to come"
+    elif wanted <= count.workers:
+        cause = f"only {wanted} wanted"
+    else:
+        cause = "no other lane has a replica to spare"
+    return f"baseline {count.workers} of {lane.min_replicas}: {cause}"
+
+
+def _room_block(board: Board, count: LaneCount) -> Block | None:
+    """Why the lane takes no replica of any group; a single group's limit plays no part."""
+    return board.block(count, "")

@@ -1,0 +1,195 @@
+"""Lanes: how a service's `fleets` are read, and what is refused in them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+_COUNTS = ("min_replicas", "max_replicas", "priority")
+_KEYS = ("name", "project", *_COUNTS)
+
+
+class LanesError(ValueError):
+    """Lanes that can't be accepted.
+
+    Attributes:
+        lines: One line for each thing that is wrong: what it is, and what to do.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.lines = tuple(lines)
+        super().__init__("\n".join(self.lines))
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One entry of `fleets`: a fleet, and how many replicas belong there.
+
+    Attributes:
+        fleet: The fleet's name, or `project/name` for an imported fleet.
+        min_replicas: Replicas always kept here.
+        max_replicas: Most replicas here; None is no cap.
+        priority: Higher goes first. Lanes of equal priority keep the order of the list.
+        explicit: Whether a count or the priority was written down, be it the default.
+    """
+
+    fleet: str
+    min_replicas: int = 0
+    max_replicas: int | None = None
+    priority: int = 0
+    explicit: bool = field(default=False, compare=False)
+
+    @property
+    def plain(self) -> bool:
+        """Whether this is no more than a fleet's name, as the stock server knows it."""
+        return not (
+            self.explicit or self.min_replicas or self.priority or self.max_replicas is not None
+        )
+
+
+def in_order(lanes: Sequence[Lane]) -> list[Lane]:
+    """The lanes in the order in which they are filled: by priority, then as listed."""
+    return sorted(lanes, key=lambda lane: -lane.priority)
+
+
+def parse_lanes(
+    value: object, *, where: str = "fleets", project: str | None = None
+) -> tuple[Lane, ...]:
+    """Reads `fleets`: a list whose entries are names, `project/name`, or mappings.
+
+    Args:
+        value: What stands behind `fleets:`; None is no lanes.
+        where: What to call the list in messages.
+        project: The service's own project: `project/name` with it is the same as `name`.
+
+    Raises:
+        LanesError: An entry is malformed, has a negative count, a maximum below its minimum, or a
+            fleet stands there twice. All such lines are in it.
+    """
+    if value is None:
+        return ()
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise LanesError([f"`{where}` is not a list. Write one fleet or lane per entry."])
+    lanes: list[Lane] = []
+    wrong: list[str] = []
+    for number, entry in enumerate(value, 1):
+        try:
+            lane = _parse_lane(entry, f"Entry {number} of `{where}`", project)
+        except LanesError as error:
+            wrong += error.lines
+            continue
+        if any(other.fleet == lane.fleet for other in lanes):
+            wrong.append(f"Fleet {lane.fleet} stands twice in `{where}`. Keep one of the entries.")
+        lanes.append(lane)
+    if wrong:
+        raise LanesError(dict.fromkeys(wrong))
+    return tuple(lanes)
+
+
+def check_known(lanes: Sequence[Lane], known: Collection[str], *, where: str) -> list[str]:
+    """A line for each lane whose fleet is not among those that exist.
+
+    Args:
+        lanes: The lanes to check.
+        known: Names of the project's fleets, and `project/name` of the imported ones.
+        where: What to call the list in messages.
+    """
+    names = ", ".join(sorted(known))
+    advice = f"Take of: {names}." if names else "Create it first: the project has no fleet."
+    return [
+        f"Fleet {lane.fleet} in `{where}` does not exist. {advice}"
+        for lane in lanes
+        if lane.fleet not in known
+    ]
+
+
+def check_counts(
+    lanes: Sequence[Lane],
+    *,
+    where: str,
+    workers: tuple[int, int | None],
+    routers: tuple[int, int | None] = (0, 0),
+) -> tuple[list[str], list[str]]:
+    """Compares minimums and maximums with the replica counts.
+
+    Args:
+        lanes: The lanes of the service, or of one group.
+        where: What to call the list in messages.
+        workers: Least and greatest number of replicas that share the lanes, without the router's;
+            None is no limit.
+        routers: The same of router replicas, which count towards maximums only.
+
+    Returns:
+        Lines for which the lanes are refused, and warnings.
+    """
+    errors: list[str] = []
+    warnings: list[str] = []
+    minimums = sum(lane.min_replicas for lane in lanes)
+    least, greatest = workers
+    if greatest is not None and minimums > greatest:
+        errors.append(
+            f"The `min_replicas` of `{where}` add up to {minimums}, above the greatest replica"
+            f" count of {greatest}. Lower them or raise `replicas`."
+        )
+    elif minimums > least:
+        warnings.append(
+            f"The `min_replicas` of `{where}` add up to {minimums}, above the least replica count"
+            f" of {least}: scaling down to it breaks the baseline."
+        )
+    caps = [lane.max_replicas for lane in lanes]
+    if lanes and None not in caps:
+        allowed = sum(cap for cap in caps if cap is not None)
+        if allowed < least + routers[0]:
+            errors.append(
+                f"The `max_replicas` of `{where}` add up to {allowed}, below the least replica"
+                f" count of {least + routers[0]}. Raise them or lower `replicas`."
+            )
+    return errors, warnings
+
+
+def _parse_lane(entry: object, what: str, project: str | None) -> Lane:
+    if isinstance(entry, str):
+        return Lane(_fleet(None, entry, what, project))
+    if not isinstance(entry, Mapping):
+        raise LanesError([f"{what} is neither a fleet's name nor a mapping. Write `name: FLEET`."])
+    wrong = [
+        f"{what} has the unknown key {key}. Take of: {', '.join(_KEYS)}."
+        for key in sorted(map(str, entry))
+        if key not in _KEYS
+    ]
+    fleet = ""
+    try:
+        fleet = _fleet(entry.get("project"), entry.get("name"), what, project)
+    except LanesError as error:
+        wrong += error.lines
+    counts: dict[str, int] = {}
+    for key in _COUNTS:
+        number = entry.get(key)
+        if number is None:
+            continue
+        if isinstance(number, bool) or not isinstance(number, int):
+            wrong.append(f"`{key}` of {fleet or what} is not a whole number. Write 0 or more.")
+        elif number < 0:
+            wrong.append(f"`{key}` of {fleet or what} is negative ({number}). Write 0 or more.")
+        else:
+            counts[key] = number
+    least, most = counts.get("min_replicas", 0), counts.get("max_replicas")
+    if most is not None and most < least:
+        wrong.append(
+            f"`max_replicas` of {fleet or what} ({most}) is below its `min_replicas` ({least})."
+            " Raise the one or lower the other."
+        )
+    if wrong:
+        raise LanesError(wrong)
+    return Lane(fleet, least, most, counts.get("priority", 0), explicit=bool(counts))
+
+
+def _fleet(owner: object, name: object, what: str, project: str | None) -> str:
+    parts = name.split("/") if isinstance(name, str) else []
+    if isinstance(owner, str):
+        parts = [owner, *parts]
+    if (owner is not None and not isinstance(owner, str)) or not parts or not all(parts):
+        raise LanesError([f"{what} names no fleet. Write `name: FLEET` or `name: PROJECT/FLEET`."])
+    if len(parts) > 2:
+        raise LanesError([f"{what} names more than a project and a fleet. Write `PROJECT/FLEET`."])
+    return parts[-1] if len(parts) == 1 or parts[0] == project else "/".join(parts)

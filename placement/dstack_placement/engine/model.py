@@ -1,0 +1,141 @@
+"""What the engine is told: replicas, groups, and how much the fleets can take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from .cooldown import Cooldown, reset
+from .lanes import Lane
+
+#: The name of the pool that shares the service's own lanes.
+SHARED = ""
+
+
+class ReplicaState(str, Enum):
+    """How far a replica has come."""
+
+    PENDING = "pending"  # submitted, no instance yet
+    STARTING = "starting"  # provisioning or pulling
+    RUNNING = "running"  # runs, receives no traffic yet
+    READY = "ready"  # receives traffic
+    STOPPING = "stopping"  # on its way out: counts nowhere
+
+    @property
+    def progress(self) -> int:
+        """Greater is further, in the order in which the server compares replicas."""
+        return _PROGRESS[self]
+
+
+_PROGRESS = {state: number for number, state in enumerate(ReplicaState)}
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One replica as it is now.
+
+    Attributes:
+        key: What names it to the caller, unique in the service.
+        number: Its replica number.
+        group: Its replica group.
+        state: How far it has come.
+        fleet: The fleet it was placed in, as lanes name it; None while it has none.
+        out_of_date: Whether it is of an older deployment.
+    """
+
+    key: str
+    number: int
+    group: str = "0"
+    state: ReplicaState = ReplicaState.READY
+    fleet: str | None = None
+    out_of_date: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One replica group.
+
+    Attributes:
+        name: Its name.
+        wanted: Replicas it should have now.
+        router: Whether its replica is the service's router.
+        lanes: Lanes of its own, which replace the service's; None where it has none.
+    """
+
+    name: str = "0"
+    wanted: int = 1
+    router: bool = False
+    lanes: tuple[Lane, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many more replicas a fleet can take, beyond those that were placed in it.
+
+    Attributes:
+        more: Idle matching capacity and what `nodes.max` still allows, in replicas; None is not
+            known and counts as unlimited.
+        more_of: Tighter limits of single groups, whose replicas need more than others. Each
+            replica placed counts as one against every limit.
+        why: Why there is no more, for people to read.
+    """
+
+    more: int | None = None
+    more_of: Mapping[str, int] = field(default_factory=dict)
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything the engine looks at. The order of `replicas` plays no part.
+
+    Attributes:
+        lanes: The service's lanes, shared by the groups without lanes of their own.
+        groups: The replica groups, in the order of the configuration.
+        replicas: The replicas that have not ended.
+        rooms: By fleet; a fleet that is not in it has room that is not known.
+        cooldowns: By pool (`SHARED`, or the group with lanes of its own) and fleet.
+    """
+
+    lanes: tuple[Lane, ...] = ()
+    groups: tuple[Group, ...] = (Group(),)
+    replicas: tuple[Replica, ...] = ()
+    rooms: Mapping[str, Room] = field(default_factory=dict)
+    cooldowns: Mapping[tuple[str, str], Cooldown] = field(default_factory=dict)
+
+
+def edited(
+    service: Service,
+    *,
+    lanes: tuple[Lane, ...] | None = None,
+    group_lanes: Mapping[str, tuple[Lane, ...] | None] | None = None,
+    wanted: Mapping[str, int] | None = None,
+) -> Service:
+    """The service as it would be after an edit, on the replicas it has now.
+
+    Args:
+        service: The service.
+        lanes: New lanes of the service; None keeps them.
+        group_lanes: New lanes of groups by name; None for a group takes its own lanes away.
+        wanted: New replica counts by group.
+
+    Returns:
+        The edited service. Lanes that were edited do not cool down any more.
+    """
+    group_lanes, wanted = group_lanes or {}, wanted or {}
+    cooldowns = dict(service.cooldowns)
+    if lanes is not None and lanes != service.lanes:
+        cooldowns = reset(cooldowns, pool=SHARED)
+    groups = []
+    for group in service.groups:
+        own = group_lanes.get(group.name, group.lanes)
+        if own != group.lanes:
+            cooldowns = reset(cooldowns, pool=group.name)
+        groups.append(replace(group, lanes=own, wanted=wanted.get(group.name, group.wanted)))
+    return replace(
+        service,
+        lanes=service.lanes if lanes is None else lanes,
+        groups=tuple(groups),
+        cooldowns=cooldowns,
+    )

@@ -1,0 +1,295 @@
+"""The plan for a service: what each replica does, how each lane stands, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from .board import Board, Pool
+from .explain import lane_line
+from .model import Replica, ReplicaState, Service
+from .moving import next_move
+from .placing import Placing, Reason, new_replicas, place_waiting
+from .stopping import kept_until_ready, take_surplus
+from .targets import targets
+
+
+class Action(str, Enum):
+    """What a replica does."""
+
+    STAY = "stay"
+    START = "start"
+    STOP = "stop"
+    MOVE = "move"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaPlan:
+    """What one replica does.
+
+    Attributes:
+        replica: The replica as it is; one that does not exist yet has a key `new-NUMBER`.
+        action: What it does. A replica that moves stops once a new one in `to` is ready.
+        to: The fleet it starts in or moves to; None for all else.
+        reason: Why there, for one that starts or is pending.
+        why: The reason in words.
+        new: Whether the replica is still to be made.
+    """
+
+    replica: Replica
+    action: Action
+    to: str | None = None
+    reason: Reason | None = None
+    why: str = ""
+    new: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LanePlan:
+    """How one lane stands, before the plan is carried out.
+
+    Attributes:
+        pool: `""` for the service's lanes, else the group whose own lane it is.
+        fleet: The fleet.
+        min_replicas: Replicas always kept here.
+        max_replicas: Most replicas here; None is no cap.
+        priority: Higher goes first.
+        target: Replicas here when nothing holds back.
+        placed: Replicas here that are not stopping, routers included.
+        states: How many of the replicas here are in each state, those that stop included.
+        deficit: How many are short of the minimum.
+        room: How many more the fleet takes; None is not known and counts as unlimited.
+        until: Until when the lane is passed over after a failed start; None when it is not.
+        reason: One line on all of it.
+        after: Replicas here once the plan is carried out.
+    """
+
+    pool: str
+    fleet: str
+    min_replicas: int
+    max_replicas: int | None
+    priority: int
+    target: int
+    placed: int
+    states: dict[ReplicaState, int]
+    deficit: int
+    room: int | None
+    until: datetime | None
+    reason: str
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The engine's answer.
+
+    Attributes:
+        replicas: All replicas that are not stopping, and those to start, by group and number.
+        lanes: All lanes, in the order of filling.
+        notes: What a reader should know besides, a line each.
+    """
+
+    replicas: tuple[ReplicaPlan, ...]
+    lanes: tuple[LanePlan, ...]
+    notes: tuple[str, ...] = ()
+
+    def doing(self, action: Action) -> list[ReplicaPlan]:
+        """The replicas that do one thing."""
+        return [row for row in self.replicas if row.action is action]
+
+
+def next_actions(service: Service, *, now: datetime, rebalance: bool = False) -> Plan:
+    """What to do now.
+
+    It has at most one move, and none while anything else is to be done or under way: a move ends
+    with a stop once the new replica is ready. Carried out and asked for again, it comes to rest.
+
+    Args:
+        service: The service as it is.
+        now: The time, for cool-downs.
+        rebalance: Whether to move replicas towards the targets too.
+    """
+    return _plan(service, now, rebalance=rebalance, all_moves=False)
+
+
+def preview(service: Service, *, now: datetime, rebalance: bool = False) -> Plan:
+    """All that would happen, one step after the other, if every start succeeded.
+
+    Args:
+        service: The service, as `edited` makes it for changed lanes or counts.
+        now: The time, for cool-downs.
+        rebalance: Whether to move replicas towards the targets too.
+    """
+    return _plan(service, now, rebalance=rebalance, all_moves=True)
+
+
+def _plan(service: Service, now: datetime, *, rebalance: bool, all_moves: bool) -> Plan:
+    board = Board(service, now)
+    before = Board(service, now)
+    rows: dict[str, ReplicaPlan] = {
+        replica.key: ReplicaPlan(replica, Action.STAY)
+        for replicas in board.active.values()
+        for replica in replicas
+    }
+    for replica in board.removed:
+        why = f"group {replica.group} is not in the service any more"
+        rows[replica.key] = ReplicaPlan(replica, Action.STOP, why=why)
+
+    busy = _stop_surplus(board, rows, to_the_end=all_moves) or bool(board.removed or board.rolling)
+    new = new_replicas(board)
+    made = {replica.key for replica in new}
+    excluded = set(board.rolling)
+    for placing in place_waiting(board, new):
+        rows[placing.replica.key] = _placed_row(placing, new=placing.replica.key in made)
+        if placing.fleet is None:
+            excluded.add(placing.replica.group)
+        else:
+            busy = True
+    if all_moves or not busy:
+        _move(board, rows, excluded, rebalance=rebalance, all_moves=all_moves)
+    return Plan(
+        replicas=tuple(sorted(rows.values(), key=_row_key(service))),
+        lanes=tuple(_lane_plans(before, service, now, rows.values())),
+        notes=tuple(_notes(before)),
+    )
+
+
+def _stop_surplus(board: Board, rows: dict[str, ReplicaPlan], *, to_the_end: bool) -> bool:
+    """Stops what is too many; one may stay until its relief is ready, unless `to_the_end`.
+
+    Returns:
+        Whether there was any.
+    """
+    any_surplus = False
+    for pool in board.pools:
+        for group in pool.groups:
+            number = len(board.active[group.name])
+            if number <= group.wanted or group.name in board.rolling:
+                continue
+            any_surplus = True
+            stopped = take_surplus(board, pool, group.name, number - group.wanted)
+            kept = kept_until_ready(board, group.name, stopped)
+            for replica in stopped:
+                action, why = Action.STOP, f"{number} are more than the {group.wanted} wanted"
+                if replica is kept:
+                    why = "stops when as many as wanted are ready"
+                    action = Action.STOP if to_the_end else Action.STAY
+                rows[replica.key] = ReplicaPlan(replica, action, why=why)
+    return any_surplus
+
+
+def _placed_row(placing: Placing, *, new: bool) -> ReplicaPlan:
+    action = Action.PENDING if placing.fleet is None else Action.START
+    return ReplicaPlan(placing.replica, action, placing.fleet, placing.reason, placing.why, new=new)
+
+
+def _move(
+    board: Board,
+    rows: dict[str, ReplicaPlan],
+    excluded: Collection[str],
+    *,
+    rebalance: bool,
+    all_moves: bool,
+) -> None:
+    groups = {name for name in board.pool_of if name not in excluded}
+    while (move := next_move(board, groups, rebalance=rebalance)) is not None:
+        rows[move.replica.key] = ReplicaPlan(move.replica, Action.MOVE, move.fleet, why=move.why)
+        if not all_moves:
+            return
+
+
+def _row_key(service: Service) -> Callable[[ReplicaPlan], tuple[int, str, int, str]]:
+    place = {group.name: number for number, group in enumerate(service.groups)}
+
+    def key(row: ReplicaPlan) -> tuple[int, str, int, str]:
+        replica = row.replica
+        return (place.get(replica.group, len(place)), replica.group, replica.number, replica.key)
+
+    return key
+
+
+def _lane_plans(
+    board: Board, service: Service, now: datetime, rows: Collection[ReplicaPlan]
+) -> list[LanePlan]:
+    states: dict[tuple[str, str], Counter[ReplicaState]] = {}
+    for replica in service.replicas:
+        pool = board.pool_of.get(replica.group)
+        if pool is not None and replica.fleet is not None:
+            states.setdefault((pool.name, replica.fleet), Counter())[replica.state] += 1
+    coming: Counter[tuple[str, str]] = Counter()
+    going: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        pool = board.pool_of.get(row.replica.group)
+        if pool is None:
+            continue
+        if row.to is not None:
+            coming[pool.name, row.to] += 1
+        if row.action in (Action.STOP, Action.MOVE) and row.replica.fleet is not None:
+            going[pool.name, row.replica.fleet] += 1
+    plans = []
+    for pool in board.pools:
+        workers = sum(group.wanted for group in pool.groups if not group.router)
+        for count, target in zip(pool.lanes, pool_targets(board, pool), strict=True):
+            lane = count.lane
+            at = (pool.name, lane.fleet)
+            plans.append(
+                LanePlan(
+                    pool=pool.name,
+                    fleet=lane.fleet,
+                    min_replicas=lane.min_replicas,
+                    max_replicas=lane.max_replicas,
+                    priority=lane.priority,
+                    target=target,
+                    placed=count.count,
+                    states=dict(states.get(at, {})),
+                    deficit=count.missing,
+                    room=board.rooms.more(lane.fleet),
+                    until=count.cooldown.until if count.cooldown is not None else None,
+                    reason=lane_line(board, count, wanted=workers, coming=coming[at]),
+                    after=count.count + coming[at] - going[at],
+                )
+            )
+    return plans
+
+
+def pool_targets(board: Board, pool: Pool) -> list[int]:
+    """The targets of a pool's lanes, on what they have and can take now.
+
+    A lane that cools down can have what it has. Fleets that several pools share are counted in
+    each, and the limits of single groups play no part.
+    """
+    capacity = []
+    for count in pool.lanes:
+        more = 0 if count.cooldown is not None else board.rooms.more(count.lane.fleet)
+        capacity.append(None if more is None else count.count + more)
+    return targets(
+        [count.lane for count in pool.lanes],
+        capacity,
+        workers=sum(group.wanted for group in pool.groups if not group.router),
+        routers=sum(group.wanted for group in pool.groups if group.router),
+    )
+
+
+def _notes(board: Board) -> list[str]:
+    notes = []
+    fleets = dict.fromkeys(count.lane.fleet for pool in board.pools for count in pool.lanes)
+    unknown = [fleet for fleet in fleets if board.rooms.more(fleet) is None]
+    if unknown:
+        names = ", ".join(unknown)
+        notes.append(f"The room in {names} is not known and counts as unlimited.")
+    notes += [
+        f"Group {name} is in a rolling deployment: until it ends, the group is neither scaled"
+        " nor moved."
+        for name in board.groups
+        if name in board.rolling
+    ]
+    notes += [
+        f"Group {name} has no lanes: the server's own rule places it."
+        for name in board.groups
+        if name not in board.pool_of
+    ]
+    return notes

@@ -1,0 +1,174 @@
+"""Lanes of a whole run configuration, as it is written in YAML or sent to the server."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from .lanes import Lane, LanesError, check_counts, check_known, parse_lanes
+
+#: The group that dstack gives the replicas of a service without `groups`.
+ONLY_GROUP = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLanes:
+    """What a run configuration says of one replica group.
+
+    Attributes:
+        name: The group's name.
+        least: Least replica count.
+        greatest: Greatest replica count; None is no limit.
+        router: Whether the group's replica is the service's router.
+        lanes: Lanes of its own; None where those of the service apply.
+    """
+
+    name: str
+    least: int = 1
+    greatest: int | None = 1
+    router: bool = False
+    lanes: tuple[Lane, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLanes:
+    """What a run configuration says of placement.
+
+    Attributes:
+        lanes: Lanes of the service; empty where it names no fleet.
+        groups: The replica groups, in their order.
+        warnings: Lines on what is allowed and still worth a second look.
+    """
+
+    lanes: tuple[Lane, ...] = ()
+    groups: tuple[GroupLanes, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def managed(self) -> bool:
+        """Whether a lane sets a minimum, a maximum or a priority.
+
+        Where none does, the replicas are placed by the stock server's own rule, one fleet for all.
+        """
+        every = [*self.lanes, *(lane for group in self.groups for lane in group.lanes or ())]
+        return any(not lane.plain for lane in every)
+
+
+def read_configuration(
+    configuration: Mapping[str, object],
+    *,
+    known: Collection[str] | None = None,
+    project: str | None = None,
+) -> ServiceLanes:
+    """Reads and checks the lanes of a run configuration.
+
+    A configuration whose `fleets` are names only is not checked: it is the stock server's.
+
+    Args:
+        configuration: The configuration as a mapping, with `type`, `fleets`, `replicas`, `groups`.
+        known: Names of the fleets that exist, `project/name` for imported ones; None where they
+            are not known, and then names are not checked.
+        project: The project in which the service runs.
+
+    Raises:
+        LanesError: The lanes can't be accepted; it has one line for each reason.
+    """
+    wrong: list[str] = []
+
+    def lanes_of(owner: Mapping[str, object], where: str) -> tuple[Lane, ...]:
+        try:
+            return parse_lanes(owner.get("fleets"), where=where, project=project)
+        except LanesError as error:
+            wrong.extend(error.lines)
+            return ()
+
+    kind = configuration.get("type", "service")
+    lanes = lanes_of(configuration, "fleets")
+    groups: list[GroupLanes] = []
+    for name, entry in _groups(configuration):
+        least, greatest = _range(entry.get("replicas", entry.get("count")))
+        has_own = entry is not configuration and entry.get("fleets") is not None
+        own = (lanes_of(entry, _where(name)) or None) if has_own else None
+        router = entry is not configuration and entry.get("router") is not None
+        groups.append(GroupLanes(name, least, greatest, router, own))
+    read = ServiceLanes(lanes, tuple(groups))
+    if wrong:
+        raise LanesError(dict.fromkeys(wrong))
+    if not read.managed:
+        return read
+    if kind != "service":
+        raise LanesError(
+            [f"Lanes are for services, and this is a {kind}. Name its fleets without counts."]
+        )
+    warnings = _check(read, known, wrong)
+    if wrong:
+        raise LanesError(dict.fromkeys(wrong))
+    return ServiceLanes(lanes, tuple(groups), tuple(warnings))
+
+
+def _check(read: ServiceLanes, known: Collection[str] | None, wrong: list[str]) -> list[str]:
+    warnings: list[str] = []
+    shared = [group for group in read.groups if group.lanes is None]
+    pools = [("fleets", read.lanes, shared)]
+    pools += [(_where(group.name), group.lanes, [group]) for group in read.groups if group.lanes]
+    for where, lanes, groups in pools:
+        if known is not None:
+            wrong += check_known(lanes, known, where=where)
+        if not lanes:
+            continue
+        if not groups:
+            warnings.append(f"`{where}` applies to no group: each has `fleets` of its own.")
+            continue
+        errors, doubts = check_counts(
+            lanes,
+            where=where,
+            workers=_sum(group for group in groups if not group.router),
+            routers=_sum(group for group in groups if group.router),
+        )
+        wrong += errors
+        warnings += doubts
+    return warnings
+
+
+def _sum(groups: Iterable[GroupLanes]) -> tuple[int, int | None]:
+    least, greatest = 0, 0
+    unlimited = False
+    for group in groups:
+        least += group.least
+        unlimited = unlimited or group.greatest is None
+        greatest += group.greatest or 0
+    return least, None if unlimited else greatest
+
+
+def _where(group: str) -> str:
+    return f"fleets of group {group}"
+
+
+def _groups(configuration: Mapping[str, object]) -> list[tuple[str, Mapping[str, object]]]:
+    listed = configuration.get("groups")
+    if listed is None and isinstance(configuration.get("replicas"), list):
+        listed = configuration["replicas"]  # where servers before 0.21.3 have the groups
+    if not isinstance(listed, Sequence) or isinstance(listed, str):
+        return [(ONLY_GROUP, configuration)]
+    return [
+        (str(entry.get("name") or number), entry)
+        for number, entry in enumerate(listed)
+        if isinstance(entry, Mapping)
+    ]
+
+
+def _range(value: object) -> tuple[int, int | None]:
+    """Least and greatest of `replicas`: a number, `3..10`, or a mapping with `min` and `max`."""
+    if value is None:
+        return 1, 1
+    if isinstance(value, Mapping):
+        low, high = value.get("min"), value.get("max")
+    else:
+        low, dots, high = str(value).partition("..")
+        high = high if dots else low
+    try:
+        return int(low or 0), None if high in (None, "") else int(str(high))
+    except ValueError:
+        raise LanesError(
+            [f"`replicas` is not a count ({value}). Write a number, or a range such as 3..10."]
+        ) from None
