@@ -46,12 +46,13 @@ class ServiceLanes:
 
     @property
     def managed(self) -> bool:
-        """Whether a lane sets a minimum, a maximum or a priority.
+        """Whether a lane sets a minimum, a maximum or a priority, or a group has its own `fleets`.
 
         Where none does, the replicas are placed by the stock server's own rule, one fleet for all.
         """
-        every = [*self.lanes, *(lane for group in self.groups for lane in group.lanes or ())]
-        return any(not lane.plain for lane in every)
+        return any(not lane.plain for lane in self.lanes) or any(
+            group.lanes is not None for group in self.groups
+        )
 
 
 def read_configuration(

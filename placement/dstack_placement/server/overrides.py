@@ -1,0 +1,292 @@
+"""All functions of dstack that the add-on overrides, each wrapped and never copied.
+
+Every wrapper begins by calling dstack's own function when the run has no lanes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dstack_placement.server.errors import AddonError
+
+_RUNS = "dstack._internal.server.services.runs"
+_PIPELINES = "dstack._internal.server.background.pipeline_tasks"
+_SUBMITTED = f"{_PIPELINES}.jobs_submitted"
+_ACTIVE = f"{_PIPELINES}.runs.active"
+
+Wrapped = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One overridden function.
+
+    Attributes:
+        module: Where dstack defines it.
+        name: Its name there.
+        wrap: Makes the wrapper of the function.
+        why: Which behaviour it changes and why.
+        at: Modules in which the name is replaced: those that define it or import it by its name.
+    """
+
+    module: str
+    name: str
+    wrap: Callable[[Wrapped], Wrapped]
+    why: str
+    at: tuple[str, ...]
+
+    @property
+    def function(self) -> str:
+        """The function, as `shapes` names it."""
+        return f"{self.module}:{self.name}"
+
+    def install(self) -> None:
+        """Puts the wrapper in the place of the function."""
+        original = getattr(importlib.import_module(self.module), self.name)
+        wrapper = self.wrap(original)
+        for module in [importlib.import_module(name) for name in self.at]:
+            if getattr(module, self.name) is not original:
+                raise AddonError(
+                    f"{module.__name__} has another {self.name} than {self.module}. Install the"
+                    " release of dstack that the add-on supports."
+                )
+            setattr(module, self.name, wrapper)
+
+
+def _migrate(original: Wrapped) -> Wrapped:
+    async def migrate() -> None:
+        from dstack_placement.server import tables
+
+        await original()
+        await tables.create()
+
+    return migrate
+
+
+def _check_first(original: Wrapped) -> Wrapped:
+    async def check_first(*args: Any, **kwargs: Any) -> Any:
+        from dstack_placement.server import specs
+
+        # dstack passes everything by name here.
+        plan = kwargs.get("plan")
+        run_spec = plan.run_spec if plan is not None else kwargs["run_spec"]
+        await specs.refuse_wrong_lanes(kwargs["session"], kwargs["project"], run_spec)
+        return await original(*args, **kwargs)
+
+    return check_first
+
+
+def _check_can_update(original: Wrapped) -> Wrapped:
+    def check_can_update_run_spec(current_run_spec: Any, new_run_spec: Any) -> Any:
+        from dstack_placement.server import planning
+
+        return planning.check_can_update(original, current_run_spec, new_run_spec)
+
+    return check_can_update_run_spec
+
+
+def _nodes_required(original: Wrapped) -> Wrapped:
+    def get_nodes_required_num(run_spec: Any) -> int:
+        from dstack_placement.server import planning
+
+        return 1 if planning.has_lanes(run_spec) else int(original(run_spec))
+
+    return get_nodes_required_num
+
+
+def _plan_candidates(original: Wrapped) -> Wrapped:
+    async def _select_candidate_fleet_models(
+        session: Any, project: Any, run_model: Any, run_spec: Any
+    ) -> Any:
+        from dstack_placement.server import planning
+
+        return await original(
+            session=session,
+            project=project,
+            run_model=run_model,
+            run_spec=planning.with_all_fleets(run_spec),
+        )
+
+    return _select_candidate_fleet_models
+
+
+def _plan_offers(original: Wrapped) -> Wrapped:
+    async def find_optimal_fleet_with_offers(**kwargs: Any) -> Any:
+        from dstack_placement.server import planning
+
+        return await planning.offers_of_lanes(original, kwargs)
+
+    return find_optimal_fleet_with_offers
+
+
+def _job_context(original: Wrapped) -> Wrapped:
+    async def _load_submitted_job_context(session: Any, job_model: Any) -> Any:
+        from dstack_placement.server import choosing, specs
+
+        context = await original(session=session, job_model=job_model)
+        lanes = specs.lanes_of(context.run.run_spec, context.project.name)
+        if lanes is not None and context.job_model.fleet is not None:
+            choosing.use_fleet(context, context.job_model.fleet, lanes)
+        return context
+
+    return _load_submitted_job_context
+
+
+def _assignment(original: Wrapped) -> Wrapped:
+    async def _process_assignment(context: Any) -> Any:
+        from dstack_placement.server import choosing, specs
+
+        lanes = specs.lanes_of(context.run.run_spec, context.project.name)
+        if lanes is None or specs.pool_of(lanes, context.job.job_spec.replica_group) is None:
+            return await original(context=context)
+        return await choosing.assign(original, context, lanes)
+
+    return _process_assignment
+
+
+def _active_run(original: Wrapped) -> Wrapped:
+    async def process_active_run(context: Any) -> Any:
+        from dstack_placement.server import running, specs
+
+        lanes = specs.lanes_of(context.run_spec, context.run_model.project.name)
+        if lanes is None:
+            return await original(context)
+        token = running.looked_at.set(await running.look(context, lanes))
+        try:
+            return await original(context)
+        finally:
+            running.looked_at.reset(token)
+
+    return process_active_run
+
+
+def _replica_analysis(original: Wrapped) -> Wrapped:
+    async def _analyze_active_run_replica(
+        run_model: Any, replica_num: int, job_models: list[Any]
+    ) -> Any:
+        from dstack._internal.core.models.runs import RunStatus
+
+        from dstack_placement.server import running
+
+        analysis = await original(
+            run_model=run_model, replica_num=replica_num, job_models=job_models
+        )
+        if RunStatus.FAILED in analysis.contributed_statuses and running.goes_on(
+            run_model, job_models
+        ):
+            analysis.contributed_statuses = set()
+            analysis.termination_reasons = set()
+            analysis.needs_retry = True
+        return analysis
+
+    return _analyze_active_run_replica
+
+
+def _replica_lists(original: Wrapped) -> Wrapped:
+    def build_replica_lists(run_model: Any, group_filter: str | None = None) -> Any:
+        from dstack_placement.server import running
+
+        active, inactive = original(run_model=run_model, group_filter=group_filter)
+        return running.in_order_of_lanes(group_filter, active), inactive
+
+    return build_replica_lists
+
+
+OVERRIDES = (
+    Override(
+        "dstack._internal.server.db",
+        "migrate",
+        _migrate,
+        "After dstack's own migrations, the add-on's tables are created.",
+        at=("dstack._internal.server.db", "dstack._internal.server.app"),
+    ),
+    Override(
+        _RUNS,
+        "get_plan",
+        _check_first,
+        "Lanes that can't be accepted are refused before a plan is made.",
+        at=(_RUNS,),
+    ),
+    Override(
+        _RUNS,
+        "apply_plan",
+        _check_first,
+        "Lanes that can't be accepted are refused before a run is submitted or updated.",
+        at=(_RUNS,),
+    ),
+    Override(
+        f"{_RUNS}.spec",
+        "check_can_update_run_spec",
+        _check_can_update,
+        "`fleets` of a service with lanes can be updated in place: replicas have fleets of their"
+        " own, so the run needs no restart.",
+        at=(f"{_RUNS}.spec", _RUNS),
+    ),
+    Override(
+        f"{_RUNS}.spec",
+        "get_nodes_required_num",
+        _nodes_required,
+        "A plan does not ask that one fleet holds all replicas of a service with lanes.",
+        at=(f"{_RUNS}.plan",),
+    ),
+    Override(
+        f"{_RUNS}.plan",
+        "_select_candidate_fleet_models",
+        _plan_candidates,
+        "A plan considers the fleets of the groups' lanes too, not only the service's.",
+        at=(f"{_RUNS}.plan",),
+    ),
+    Override(
+        f"{_RUNS}.plan",
+        "find_optimal_fleet_with_offers",
+        _plan_offers,
+        "A plan shows the offers of all lanes of a group, by priority, not of one fleet.",
+        at=(f"{_RUNS}.plan",),
+    ),
+    Override(
+        _SUBMITTED,
+        "_load_submitted_job_context",
+        _job_context,
+        "A replica that has been given a fleet is provisioned in it, not in the fleet of the run.",
+        at=(_SUBMITTED,),
+    ),
+    Override(
+        _SUBMITTED,
+        "_process_assignment",
+        _assignment,
+        "A replica gets its fleet from the lanes; while it fits nowhere it waits, instead of ending"
+        " the run.",
+        at=(_SUBMITTED,),
+    ),
+    Override(
+        _ACTIVE,
+        "process_active_run",
+        _active_run,
+        "Before a run with lanes is processed, its lanes are looked at and failed starts noted.",
+        at=(_ACTIVE,),
+    ),
+    Override(
+        _ACTIVE,
+        "_analyze_active_run_replica",
+        _replica_analysis,
+        "A replica that found or kept no capacity is started again in another lane, instead of"
+        " failing the run.",
+        at=(_ACTIVE,),
+    ),
+    Override(
+        f"{_RUNS}.replicas",
+        "build_replica_lists",
+        _replica_lists,
+        "Scaling down and rolling deployments stop replicas in the order of the lanes.",
+        at=(f"{_RUNS}.replicas", _ACTIVE),
+    ),
+)
+
+
+def install() -> None:
+    """Puts all overrides in place. The lanes must be in dstack's models before."""
+    for override in OVERRIDES:
+        override.install()

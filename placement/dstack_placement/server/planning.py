@@ -1,0 +1,71 @@
+"""Lanes in dstack's plans and in-place updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dstack._internal.core.models.configurations import ServiceConfiguration
+from dstack._internal.core.models.runs import RunSpec
+from dstack._internal.core.services.diff import ModelFieldDiff
+
+from dstack_placement.engine import ServiceLanes
+from dstack_placement.server import specs
+
+
+def has_lanes(run_spec: RunSpec) -> bool:
+    """Whether a spec is of a service with lanes."""
+    return _lanes(run_spec) is not None
+
+
+def check_can_update(
+    original: Callable[..., Any], current_run_spec: RunSpec, new_run_spec: RunSpec
+) -> Any:
+    """As dstack's own check, on specs between which `fleets` may differ when one has lanes."""
+    current, new = current_run_spec.configuration, new_run_spec.configuration
+    if (
+        not isinstance(current, ServiceConfiguration)
+        or not isinstance(new, ServiceConfiguration)
+        or current.fleets == new.fleets
+        or not (has_lanes(current_run_spec) or has_lanes(new_run_spec))
+    ):
+        return original(current_run_spec, new_run_spec)
+    data = new_run_spec.model_dump()
+    data["configuration"]["fleets"] = current_run_spec.model_dump()["configuration"]["fleets"]
+    diff = original(current_run_spec, RunSpec.model_validate(data))
+    diff["configuration"]["fleets"] = ModelFieldDiff(old=current.fleets, new=new.fleets)
+    return diff
+
+
+def with_all_fleets(run_spec: RunSpec) -> RunSpec:
+    """The spec with the fleets of all groups, where a group has lanes of its own."""
+    lanes = _lanes(run_spec)
+    if lanes is None or any(specs.pool_of(lanes, group.name) is None for group in lanes.groups):
+        # A group without lanes may use any fleet.
+        return run_spec
+    names = {lane.fleet for pool in specs.pools(lanes).values() for lane in pool}
+    profile = run_spec.merged_profile.model_copy(update={"fleets": sorted(names)})
+    return run_spec.model_copy(update={"merged_profile": profile})
+
+
+async def offers_of_lanes(original: Callable[..., Any], asked: dict[str, Any]) -> Any:
+    """As dstack's own search for a fleet, over the lanes of the job's group."""
+    lanes = _lanes(asked["run_spec"])
+    pool = specs.pool_of(lanes, asked["job"].job_spec.replica_group) if lanes else None
+    if pool is None:
+        return await original(**asked)
+    found, instances, backends = None, [], []
+    for lane in sorted(pool[1], key=lambda lane: -lane.priority):
+        name = lane.fleet.split("/")[-1]
+        # Two imported fleets may share a name; what is shown of both is right for the lane.
+        models = [fleet for fleet in asked["fleet_models"] if fleet.name == name]
+        fleet, of_instances, of_backends = await original(**{**asked, "fleet_models": models})
+        found = found or fleet
+        instances += of_instances
+        backends += of_backends
+    return found, instances, backends
+
+
+def _lanes(run_spec: RunSpec) -> ServiceLanes | None:
+    # The project only matters for telling `project/name` from `name`, which plays no part here.
+    return specs.lanes_of(run_spec, "")

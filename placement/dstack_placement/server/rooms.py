@@ -1,0 +1,84 @@
+"""How many more replicas a fleet can take, by dstack's own matching of instances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dstack._internal.core.models.instances import InstanceStatus
+from dstack._internal.core.models.profiles import CreationPolicy
+from dstack._internal.core.models.runs import Job, RunSpec
+from dstack._internal.server.models import FleetModel
+from dstack._internal.server.services import fleets as dstack_fleets
+from dstack._internal.server.services.runs import plan as dstack_plan
+
+from dstack_placement.engine import Room
+
+
+def room_of(
+    fleet: FleetModel, run_spec: RunSpec, samples: Mapping[str, Job], kept: int
+) -> Room:
+    """Idle capacity that fits, and what the fleet may still create.
+
+    Args:
+        fleet: The fleet with its instances.
+        run_spec: The run's spec.
+        samples: One job of each group that is to be placed.
+        kept: Places that are given away and not taken yet.
+    """
+    idle = {group: _idle(fleet, run_spec, job) for group, job in samples.items()}
+    new: dict[str, int | None] = {}
+    why = ""
+    for group, job in samples.items():
+        new[group], reason = _creatable(fleet, run_spec, job)
+        why = why or reason
+    totals = {
+        group: None if more is None else max(idle[group] + more - kept, 0)
+        for group, more in new.items()
+    }
+    if not totals or None in totals.values():
+        more = None
+    else:
+        more = max(total for total in totals.values() if total is not None)
+    limits = {group: total for group, total in totals.items() if total is not None}
+    return Room(more, limits if len(totals) > 1 else {}, why)
+
+
+def _idle(fleet: FleetModel, run_spec: RunSpec, job: Job) -> int:
+    offers = dstack_plan.get_instance_offers_in_fleet(
+        fleet_model=fleet, run_spec=run_spec, job=job, exclude_not_available=True
+    )
+    places = 0
+    for instance, offer in offers:
+        if (instance.total_blocks or 1) > 1:
+            # A shared instance takes as many replicas as there are idle blocks for.
+            idle = (instance.total_blocks or 1) - instance.busy_blocks
+            places += max(idle // max(offer.blocks, 1), 1)
+        else:
+            places += 1
+    return places
+
+
+def _creatable(fleet: FleetModel, run_spec: RunSpec, job: Job) -> tuple[int | None, str]:
+    """Instances that may still be created, None for no limit; and why there are none."""
+    spec = dstack_fleets.get_fleet_spec(fleet)
+    if spec.configuration.ssh_config is not None:
+        return 0, _of_hosts(fleet)
+    profile = run_spec.merged_profile
+    if profile.creation_policy == CreationPolicy.REUSE or profile.instances is not None:
+        return 0, "no idle instance fits, and the service creates none"
+    try:
+        dstack_plan.get_run_profile_and_requirements_in_fleet(
+            job=job, run_spec=run_spec, fleet_spec=spec
+        )
+    except ValueError:
+        return 0, "its resources or policies do not match those of the service"
+    nodes = spec.configuration.nodes
+    if nodes is None or nodes.max is None:
+        return None, ""
+    active = sum(instance.status.is_active() for instance in fleet.instances)
+    return max(nodes.max - active, 0), f"{active} of at most {nodes.max} nodes exist, none is idle"
+
+
+def _of_hosts(fleet: FleetModel) -> str:
+    busy = sum(instance.status == InstanceStatus.BUSY for instance in fleet.instances)
+    return f"no idle host fits ({busy} of {len(fleet.instances)} are busy)"

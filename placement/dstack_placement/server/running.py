@@ -1,0 +1,203 @@
+"""What lanes change in dstack's regular look at an active run."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import replace
+from datetime import datetime
+
+from dstack._internal.core.models.runs import Job, JobStatus, JobTerminationReason
+from dstack._internal.server.background.pipeline_tasks.runs.active import ActiveContext
+from dstack._internal.server.models import JobModel, RunModel
+from dstack._internal.server.services import events
+from dstack._internal.server.services.jobs import get_job_spec
+from dstack._internal.server.services.runs.replicas import is_replica_receiving_traffic
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from dstack_placement.engine import (
+    Cooldown,
+    Replica,
+    ReplicaState,
+    ServiceLanes,
+    after_failure,
+    place,
+    stopping_order,
+)
+from dstack_placement.server import specs
+from dstack_placement.server.state import ReplicaJob, RunState, read_state, state_of
+from dstack_placement.server.tables import CooldownRow, PlacementRow, locked_run
+
+#: Ends of a job for which its fleet or its cloud is the cause, not the service.
+_LOST_CAPACITY = frozenset(
+    {
+        JobTerminationReason.FAILED_TO_START_DUE_TO_NO_CAPACITY,
+        JobTerminationReason.INTERRUPTED_BY_NO_CAPACITY,
+        JobTerminationReason.INSTANCE_UNREACHABLE,
+        JobTerminationReason.WAITING_INSTANCE_LIMIT_EXCEEDED,
+        JobTerminationReason.WAITING_RUNNER_LIMIT_EXCEEDED,
+    }
+)
+_ENDING = frozenset({JobStatus.TERMINATING, *JobStatus.finished_statuses()})
+
+#: The state of the run that dstack looks at in this task; None for a run without lanes.
+looked_at: ContextVar[RunState | None] = ContextVar("looked_at", default=None)
+
+
+async def look(context: ActiveContext, lanes: ServiceLanes) -> RunState:
+    """Reads the state of a run and settles which of its starts succeeded or failed."""
+    run_model: RunModel = context.run_model
+    jobs = [_replica_job(run_model, job) for job in run_model.jobs if job.job_num == 0]
+    samples: dict[str, Job] = {}
+    for job_model in run_model.jobs:
+        spec = get_job_spec(job_model)
+        samples.setdefault(spec.replica_group, Job(job_spec=spec, job_submissions=[]))
+    async with locked_run(run_model.id) as session:
+        state = await read_state(
+            session,
+            run=run_model,
+            run_spec=context.run_spec,
+            project=run_model.project,
+            lanes=lanes,
+            jobs=[job for job in jobs if job is not None],
+            samples=samples,
+        )
+        cooldowns = await _settle(session, run_model, state)
+    return replace(state, service=replace(state.service, cooldowns=cooldowns))
+
+
+def goes_on(run_model: RunModel, replica: list[JobModel]) -> bool:
+    """Whether a replica that lost its instance is replaced instead of failing the run.
+
+    So it is while another replica lives or a lane takes it.
+    """
+    state = looked_at.get()
+    if state is None or not replica:
+        return False
+    job_model = replica[0]
+    if job_model.termination_reason not in _LOST_CAPACITY:
+        return False
+    group = get_job_spec(job_model).replica_group
+    if specs.pool_of(state.lanes, group) is None:
+        return False
+    if any(other.lives for other in state.jobs.values() if other.id != job_model.id):
+        return True
+    key = f"again-{job_model.id}"
+    waiting = Replica(key, job_model.replica_num, group, ReplicaState.PENDING)
+    others = tuple(other for other in state.service.replicas if other.key != str(job_model.id))
+    service = replace(state.service, replicas=(*others, waiting))
+    return place(service, key, now=state.now).fleet is not None
+
+
+def in_order_of_lanes(
+    group: str | None, active: list[tuple[int, bool, int, list[JobModel]]]
+) -> list[tuple[int, bool, int, list[JobModel]]]:
+    """Sorts dstack's list of active replicas so that who goes first by the lanes is last."""
+    state = looked_at.get()
+    if state is None or group is None or specs.pool_of(state.lanes, group) is None:
+        return active
+    if all(entry.name != group for entry in state.lanes.groups):
+        return active
+    order = stopping_order(state.service, group, now=state.now)
+    places = {replica.key: number for number, replica in enumerate(order)}
+    # What is not known goes first: it was made after the look, so it has progressed least.
+    return sorted(active, key=lambda entry: -places.get(str(entry[3][0].id), -1))
+
+
+def _replica_job(run_model: RunModel, job_model: JobModel) -> ReplicaJob | None:
+    if job_model.status.is_finished():
+        return None
+    ready = job_model.status is JobStatus.RUNNING and is_replica_receiving_traffic(
+        run_model, [job_model]
+    )
+    return ReplicaJob(
+        id=job_model.id,
+        number=job_model.replica_num,
+        group=get_job_spec(job_model).replica_group,
+        state=state_of(job_model.status, ready=ready),
+        fleet_id=job_model.fleet_id,
+        deployment=job_model.deployment_num,
+        assigned=job_model.instance_assigned,
+    )
+
+
+async def _settle(
+    session: AsyncSession, run_model: RunModel, state: RunState
+) -> dict[tuple[str, str], Cooldown]:
+    """Cools down lanes whose starts failed and ends the cool-down of those where one ran."""
+    cooldowns = dict(state.service.cooldowns)
+    for job_model in run_model.jobs:
+        row = state.placements.get(job_model.id)
+        if row is None or row.fleet is None or row.outcome is not None:
+            continue
+        pool = specs.pool_of(state.lanes, get_job_spec(job_model).replica_group)
+        if pool is None:
+            continue
+        at = (pool[0], row.fleet)
+        if job_model.status is JobStatus.RUNNING or job_model.running_at is not None:
+            row.outcome = "started"
+            if cooldowns.pop(at, None) is not None:
+                await _forget(session, run_model.id, at)
+        elif job_model.status in _ENDING:
+            row.outcome = "ended"
+            if job_model.termination_reason in _LOST_CAPACITY and at in state.editions:
+                row.outcome = "failed"
+                before = cooldowns.get(at)
+                cause = _cause(job_model)
+                after = after_failure(before, now=state.now, started=row.since, cause=cause)
+                cooldowns[at] = after
+                await _remember(session, run_model.id, at, state.editions[at], after)
+                if before is None or after.until != before.until:
+                    _tell(session, run_model, row.fleet, after, state.now)
+    return cooldowns
+
+
+def _cause(job_model: JobModel) -> str:
+    message = job_model.termination_reason_message
+    if message:
+        # dstack's messages go on with a link on a line of its own.
+        return str(message).splitlines()[0].rstrip(".")
+    return str(job_model.termination_reason.value).replace("_", " ")
+
+
+async def _remember(
+    session: AsyncSession,
+    run_id: uuid.UUID,
+    at: tuple[str, str],
+    edition: str,
+    cooldown: Cooldown,
+) -> None:
+    await session.merge(
+        CooldownRow(
+            run_id=run_id,
+            pool=at[0],
+            fleet=at[1],
+            edition=edition,
+            failures=cooldown.failures,
+            since=cooldown.since,
+            until=cooldown.until,
+            cause=cooldown.cause,
+        )
+    )
+
+
+async def _forget(session: AsyncSession, run_id: uuid.UUID, at: tuple[str, str]) -> None:
+    await session.execute(
+        delete(CooldownRow).where(
+            CooldownRow.run_id == run_id, CooldownRow.pool == at[0], CooldownRow.fleet == at[1]
+        )
+    )
+
+
+def _tell(
+    session: AsyncSession, run_model: RunModel, fleet: str, cooldown: Cooldown, now: datetime
+) -> None:
+    seconds = round((cooldown.until - now).total_seconds())
+    events.emit(
+        session,
+        f"Fleet {fleet} is passed over for {seconds} s after a failed start: {cooldown.cause}",
+        actor=events.SystemActor(),
+        targets=[events.Target.from_model(run_model)],
+    )

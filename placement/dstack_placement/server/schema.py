@@ -1,0 +1,121 @@
+"""The lanes in dstack's own configuration models.
+
+`fleets` of a run's configuration and profile takes lanes, and a replica group gets `fleets` of its
+own. It must be done before other modules of dstack build their models on these.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, Optional, Union
+
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic.fields import FieldInfo
+
+from dstack_placement.server.errors import AddonError
+
+_PROFILES = "dstack._internal.core.models.profiles"
+_CONFIGURATIONS = "dstack._internal.core.models.configurations"
+_GROUP_FLEETS = (
+    "The fleets of this group, which replace the service's `fleets` for it. Each is a fleet's name"
+    " or a lane with `min_replicas`, `max_replicas` and `priority`"
+)
+
+_installed = False
+
+
+def install() -> None:
+    """Adds the lanes to dstack's models; the second call does nothing.
+
+    Raises:
+        AddonError: Modules that build on these models were imported before.
+    """
+    global _installed
+    if _installed:
+        return
+    if _PROFILES in sys.modules or _CONFIGURATIONS in sys.modules:
+        raise AddonError(
+            "dstack's configuration models are imported already, so lanes can't be added to them."
+            " Import the add-on before any other module of dstack."
+        )
+    _extend_profiles()
+    _extend_groups()
+    _installed = True
+
+
+def _extend_profiles() -> None:
+    from dstack._internal.core.models import profiles
+    from dstack._internal.core.models.common import EntityReference
+
+    class LaneReference(EntityReference):
+        """A fleet, and how many replicas of a service belong there."""
+
+        min_replicas: Annotated[
+            Optional[int],
+            Field(
+                description=(
+                    "For services: the replicas always kept in this fleet. Defaults to `0`"
+                ),
+                json_schema_extra={"minimum": 0},
+                exclude_if=_not_set,
+            ),
+        ] = None
+        max_replicas: Annotated[
+            Optional[int],
+            Field(
+                description="For services: the most replicas in this fleet. Defaults to no cap",
+                json_schema_extra={"minimum": 0},
+                exclude_if=_not_set,
+            ),
+        ] = None
+        priority: Annotated[
+            Optional[int],
+            Field(
+                description=(
+                    "For services: fleets of higher priority are filled first, fleets of equal"
+                    " priority in the order of the list. Defaults to `0`"
+                ),
+                json_schema_extra={"minimum": 0},
+                exclude_if=_not_set,
+            ),
+        ] = None
+
+    reference = Annotated[Union[LaneReference, str], AfterValidator(LaneReference.parse)]
+    annotation = Optional[list[reference]]  # type: ignore[valid-type]
+    for model in (profiles.ProfileParams, profiles.Profile):
+        field: FieldInfo = model.model_fields["fleets"]
+        field.annotation = annotation
+        field.description = (
+            f"{field.description}. For services, a fleet may be a lane with `min_replicas`,"
+            " `max_replicas` and `priority`"
+        )
+        model.model_rebuild(force=True)
+    profiles.ProfilesConfig.model_rebuild(force=True)
+    profiles.FleetReferenceOrShorthand = reference
+
+
+def _extend_groups() -> None:
+    from dstack._internal.core.models import configurations, profiles
+
+    group: Any = configurations.ReplicaGroup
+    annotation = Optional[list[profiles.FleetReferenceOrShorthand]]
+    group.__annotations__["fleets"] = annotation
+    group.__pydantic_fields__["fleets"] = FieldInfo(
+        annotation=annotation, default=None, description=_GROUP_FLEETS, exclude_if=_not_set
+    )
+    group.model_rebuild(force=True)
+    # In the order of the module: each is built on those before it.
+    for value in list(vars(configurations).values()):
+        if _is_model_of(value, configurations.__name__) and value is not group:
+            value.model_rebuild(force=True)
+
+
+def _not_set(value: object) -> bool:
+    # A service without lanes is stored and sent just as the stock server does it.
+    return value is None
+
+
+def _is_model_of(value: object, module: str) -> bool:
+    return (
+        isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == module
+    )

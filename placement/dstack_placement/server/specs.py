@@ -1,0 +1,119 @@
+"""Lanes as they stand in dstack's run specs, and what is refused in them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from dstack._internal.core.errors import ServerClientError
+from dstack._internal.core.models.common import EntityReference
+from dstack._internal.core.models.configurations import ServiceConfiguration
+from dstack._internal.core.models.runs import RunSpec
+from dstack._internal.server.models import (
+    ExportedFleetModel,
+    FleetModel,
+    ImportModel,
+    ProjectModel,
+)
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from dstack_placement.engine import (
+    SHARED,
+    Lane,
+    LanesError,
+    ServiceLanes,
+    read_configuration,
+)
+
+
+def lanes_of(run_spec: RunSpec, project: str) -> ServiceLanes | None:
+    """The lanes of a service; None for a service without, which dstack's own code places.
+
+    Args:
+        run_spec: The run's spec.
+        project: The name of its project.
+    """
+    if not isinstance(run_spec.configuration, ServiceConfiguration):
+        return None
+    read = read_configuration(_plain(run_spec), project=project)
+    return read if read.managed else None
+
+
+def pool_of(lanes: ServiceLanes, group: str) -> tuple[str, tuple[Lane, ...]] | None:
+    """The pool of a replica group with its lanes; None for a group that has none."""
+    own = next((entry.lanes for entry in lanes.groups if entry.name == group), None)
+    if own is not None:
+        return group, own
+    return (SHARED, lanes.lanes) if lanes.lanes else None
+
+
+def pools(lanes: ServiceLanes) -> dict[str, tuple[Lane, ...]]:
+    """All pools of a service, by name."""
+    found: dict[str, tuple[Lane, ...]] = {}
+    for group in lanes.groups:
+        pool = pool_of(lanes, group.name)
+        if pool is not None:
+            found[pool[0]] = pool[1]
+    return found
+
+
+async def refuse_wrong_lanes(
+    session: AsyncSession, project: ProjectModel, run_spec: RunSpec
+) -> ServiceLanes:
+    """Checks the lanes of a spec that somebody plans or applies.
+
+    Raises:
+        ServerClientError: They can't be accepted; one line for each reason.
+    """
+    try:
+        return read_configuration(
+            _plain(run_spec),
+            known=await known_fleets(session, project),
+            project=project.name,
+        )
+    except LanesError as error:
+        raise ServerClientError(str(error)) from error
+
+
+async def known_fleets(session: AsyncSession, project: ProjectModel) -> Collection[str]:
+    """The fleets that a run of the project may name: its own and the imported ones."""
+    own = await session.execute(
+        select(FleetModel.name).where(
+            FleetModel.project_id == project.id, FleetModel.deleted.is_(False)
+        )
+    )
+    imported = await session.execute(
+        select(ProjectModel.name, FleetModel.name)
+        .join(FleetModel, FleetModel.project_id == ProjectModel.id)
+        .join(ExportedFleetModel, ExportedFleetModel.fleet_id == FleetModel.id)
+        .join(ImportModel, ImportModel.export_id == ExportedFleetModel.export_id)
+        .where(ImportModel.project_id == project.id, FleetModel.deleted.is_(False))
+    )
+    return {*own.scalars(), *(f"{owner}/{name}" for owner, name in imported)}
+
+
+def _plain(run_spec: RunSpec) -> dict[str, Any]:
+    """What the engine reads of a configuration, without a dump of all of it."""
+    configuration = run_spec.configuration
+    plain: dict[str, Any] = {
+        "type": configuration.type,
+        "fleets": _references(run_spec.merged_profile.fleets),
+    }
+    if isinstance(configuration, ServiceConfiguration):
+        plain["groups"] = [
+            {
+                "name": group.name,
+                "replicas": {"min": group.replicas.min, "max": group.replicas.max},
+                "router": group.router,
+                "fleets": _references(group.fleets),
+            }
+            for group in configuration.replica_groups
+        ]
+    return plain
+
+
+def _references(fleets: list[EntityReference | str] | None) -> list[Any] | None:
+    if fleets is None:
+        return None
+    return [fleet if isinstance(fleet, str) else fleet.model_dump() for fleet in fleets]

@@ -1,0 +1,333 @@
+"""The state of a run as the engine looks at it, read from dstack's database."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from dstack._internal.core.models.runs import Job, JobStatus, RunSpec
+from dstack._internal.server.models import FleetModel, JobModel, ProjectModel, RunModel
+from dstack._internal.server.services.runs import plan as dstack_plan
+from dstack._internal.utils.common import get_current_datetime
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from dstack_placement.engine import (
+    Cooldown,
+    Group,
+    Lane,
+    Replica,
+    ReplicaState,
+    Room,
+    Service,
+    ServiceLanes,
+)
+from dstack_placement.server import specs
+from dstack_placement.server.rooms import room_of
+from dstack_placement.server.tables import CooldownRow, PlacementRow
+
+#: For how long a lane that was given to a replica is kept for it, until it has an instance.
+KEPT = timedelta(seconds=30)
+
+_STATES = {
+    JobStatus.SUBMITTED: ReplicaState.PENDING,
+    JobStatus.PROVISIONING: ReplicaState.STARTING,
+    JobStatus.PULLING: ReplicaState.STARTING,
+    JobStatus.RUNNING: ReplicaState.RUNNING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaJob:
+    """What counts of a replica's job (a service's replica has one).
+
+    Attributes:
+        state: How far it has come; `READY` where it gets traffic.
+        assigned: Whether it has been given an instance.
+    """
+
+    id: uuid.UUID
+    number: int
+    group: str
+    state: ReplicaState
+    fleet_id: uuid.UUID | None
+    deployment: int
+    assigned: bool
+
+    @property
+    def key(self) -> str:
+        """What names the replica in the engine."""
+        return str(self.id)
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has an instance and is not on its way out."""
+        return self.assigned and self.state is not ReplicaState.STOPPING
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run with lanes.
+
+    Attributes:
+        now: The time of the look.
+        lanes: What its spec says of lanes.
+        service: The same and all that is now, for the engine.
+        jobs: The jobs that have not ended, by engine's key.
+        placements: What was decided on them, by job.
+        fleets: The fleets of the lanes that exist, with their instances, by the lanes' names.
+        editions: A digest of lanes and fleet per lane, by pool and fleet.
+    """
+
+    now: datetime
+    lanes: ServiceLanes
+    service: Service
+    jobs: Mapping[str, ReplicaJob]
+    placements: Mapping[uuid.UUID, PlacementRow]
+    fleets: Mapping[str, FleetModel]
+    editions: Mapping[tuple[str, str], str]
+
+
+async def read_jobs(session: AsyncSession, run_id: uuid.UUID) -> list[ReplicaJob]:
+    """The jobs of a run that have not ended."""
+    rows = await session.execute(
+        select(
+            JobModel.id,
+            JobModel.replica_num,
+            JobModel.status,
+            JobModel.ready,
+            JobModel.fleet_id,
+            JobModel.deployment_num,
+            JobModel.instance_assigned,
+        ).where(
+            JobModel.run_id == run_id,
+            JobModel.job_num == 0,
+            JobModel.status.not_in(JobStatus.finished_statuses()),
+        )
+    )
+    found = rows.all()
+    groups = await _groups_of(session, [row.id for row in found])
+    return [
+        ReplicaJob(
+            id=row.id,
+            number=row.replica_num,
+            group=groups[row.id],
+            state=state_of(row.status, ready=row.ready),
+            fleet_id=row.fleet_id,
+            deployment=row.deployment_num,
+            assigned=row.instance_assigned,
+        )
+        for row in found
+    ]
+
+
+def state_of(status: JobStatus, *, ready: bool) -> ReplicaState:
+    """How far a job has come, in the engine's terms."""
+    if status is JobStatus.RUNNING and ready:
+        return ReplicaState.READY
+    return _STATES.get(status, ReplicaState.STOPPING)
+
+
+async def read_state(
+    session: AsyncSession,
+    *,
+    run: RunModel,
+    run_spec: RunSpec,
+    project: ProjectModel,
+    lanes: ServiceLanes,
+    jobs: Sequence[ReplicaJob],
+    samples: Mapping[str, Job],
+    wanted: Mapping[str, int] | None = None,
+) -> RunState:
+    """Reads what the engine needs to know of a run.
+
+    Args:
+        session: The session to read in.
+        run: The run, whose desired counts and deployment number are current.
+        run_spec: Its spec.
+        project: Its project.
+        lanes: The lanes of the spec.
+        jobs: Its jobs that have not ended.
+        samples: A job of each group whose needs are to be compared with the fleets' instances.
+        wanted: Replicas wanted by group; as dstack last decided if None.
+    """
+    now = get_current_datetime()
+    fleets = await _fleets(session, project, run_spec, lanes)
+    names = {fleet.id: name for name, fleet in fleets.items()}
+    rows = await session.execute(select(PlacementRow).where(PlacementRow.run_id == run.id))
+    placements = {row.job_id: row for row in rows.scalars()}
+    editions = _editions(lanes, fleets)
+    if wanted is None:
+        wanted = json.loads(run.desired_replica_counts) if run.desired_replica_counts else {}
+    kept = await _kept_elsewhere(session, run.id, list(names), now)
+    replicas = []
+    for job in jobs:
+        fleet = _fleet_of(job, placements.get(job.id), names, now)
+        if not job.assigned and fleet is not None:
+            kept[fleet] = kept.get(fleet, 0) + 1
+        replicas.append(
+            Replica(
+                key=job.key,
+                number=job.number,
+                group=job.group,
+                state=job.state,
+                fleet=fleet,
+                out_of_date=job.deployment < run.deployment_num,
+            )
+        )
+    service = Service(
+        lanes=lanes.lanes,
+        groups=tuple(
+            Group(group.name, wanted.get(group.name, group.least), group.router, group.lanes)
+            for group in lanes.groups
+        ),
+        replicas=tuple(replicas),
+        rooms=_rooms(lanes, fleets, run_spec, samples, kept),
+        cooldowns=await _cooldowns(session, run.id, editions),
+    )
+    return RunState(
+        now=now,
+        lanes=lanes,
+        service=service,
+        jobs={job.key: job for job in jobs},
+        placements=placements,
+        fleets=fleets,
+        editions=editions,
+    )
+
+
+_group_of_job: dict[uuid.UUID, str] = {}
+_MOST_REMEMBERED = 20_000
+
+
+async def _groups_of(session: AsyncSession, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """The replica groups of jobs: part of a large text that never changes, so it is kept."""
+    wanted = list(ids)
+    missing = [job for job in wanted if job not in _group_of_job]
+    if missing:
+        if len(_group_of_job) > _MOST_REMEMBERED:
+            _group_of_job.clear()
+            missing = wanted
+        rows = await session.execute(
+            select(JobModel.id, JobModel.job_spec_data).where(JobModel.id.in_(missing))
+        )
+        for job_id, text in rows:
+            _group_of_job[job_id] = json.loads(text)["replica_group"]
+    return {job: _group_of_job[job] for job in wanted}
+
+
+async def _fleets(
+    session: AsyncSession, project: ProjectModel, run_spec: RunSpec, lanes: ServiceLanes
+) -> dict[str, FleetModel]:
+    names = {lane.fleet for pool in specs.pools(lanes).values() for lane in pool}
+    of_lanes = run_spec.model_copy(
+        update={
+            "merged_profile": run_spec.merged_profile.model_copy(
+                update={"fleets": sorted(names), "instances": None}
+            )
+        }
+    )
+    fleet_filters, instance_filters = await dstack_plan.get_run_candidate_fleet_models_filters(
+        session=session, project=project, run_model=None, run_spec=of_lanes
+    )
+    with_instances, without = await dstack_plan.select_run_candidate_fleet_models_with_filters(
+        session=session,
+        fleet_filters=fleet_filters,
+        instance_filters=instance_filters,
+        lock_instances=False,
+    )
+    found = [*with_instances, *without]
+    owners = await session.execute(
+        select(ProjectModel.id, ProjectModel.name).where(
+            ProjectModel.id.in_({fleet.project_id for fleet in found})
+        )
+    )
+    owner_names = {row.id: row.name for row in owners}
+    return {
+        fleet.name
+        if fleet.project_id == project.id
+        else f"{owner_names[fleet.project_id]}/{fleet.name}": fleet
+        for fleet in found
+    }
+
+
+def _fleet_of(
+    job: ReplicaJob, row: PlacementRow | None, names: Mapping[uuid.UUID, str], now: datetime
+) -> str | None:
+    if job.fleet_id is not None:
+        # A fleet that is no lane any more keeps a name that no lane has.
+        return names.get(job.fleet_id, str(job.fleet_id))
+    if row is None or row.fleet_id is None or now - row.since > KEPT:
+        return None
+    return names.get(row.fleet_id)
+
+
+async def _kept_elsewhere(
+    session: AsyncSession, run_id: uuid.UUID, fleets: list[uuid.UUID], now: datetime
+) -> dict[str, int]:
+    """Places in the fleets that other runs' replicas were given and have not taken yet."""
+    rows = await session.execute(
+        select(PlacementRow.fleet, func.count())
+        .join(JobModel, JobModel.id == PlacementRow.job_id)
+        .where(
+            PlacementRow.run_id != run_id,
+            PlacementRow.fleet_id.in_(fleets),
+            PlacementRow.since > now - KEPT,
+            JobModel.status == JobStatus.SUBMITTED,
+            JobModel.instance_assigned.is_(False),
+        )
+        .group_by(PlacementRow.fleet)
+    )
+    return {fleet: count for fleet, count in rows}
+
+
+def _rooms(
+    lanes: ServiceLanes,
+    fleets: Mapping[str, FleetModel],
+    run_spec: RunSpec,
+    samples: Mapping[str, Job],
+    kept: Mapping[str, int],
+) -> dict[str, Room]:
+    rooms: dict[str, Room] = {}
+    for pool in specs.pools(lanes).values():
+        for lane in pool:
+            if lane.fleet in rooms:
+                continue
+            fleet = fleets.get(lane.fleet)
+            if fleet is None:
+                rooms[lane.fleet] = Room(0, why="the fleet does not exist")
+                continue
+            rooms[lane.fleet] = room_of(fleet, run_spec, samples, kept.get(lane.fleet, 0))
+    return rooms
+
+
+async def _cooldowns(
+    session: AsyncSession, run_id: uuid.UUID, editions: Mapping[tuple[str, str], str]
+) -> dict[tuple[str, str], Cooldown]:
+    rows = await session.execute(select(CooldownRow).where(CooldownRow.run_id == run_id))
+    return {
+        (row.pool, row.fleet): Cooldown(row.failures, row.since, row.until, row.cause)
+        for row in rows.scalars()
+        if editions.get((row.pool, row.fleet)) == row.edition
+    }
+
+
+def _editions(
+    lanes: ServiceLanes, fleets: Mapping[str, FleetModel]
+) -> dict[tuple[str, str], str]:
+    editions = {}
+    for name, pool in specs.pools(lanes).items():
+        text = repr([_written(lane) for lane in pool])
+        for lane in pool:
+            fleet = fleets.get(lane.fleet)
+            spec = fleet.spec if fleet is not None else ""
+            editions[name, lane.fleet] = hashlib.sha256(f"{text}\n{spec}".encode()).hexdigest()
+    return editions
+
+
+def _written(lane: Lane) -> tuple[object, ...]:
+    return (lane.fleet, lane.min_replicas, lane.max_replicas, lane.priority)
