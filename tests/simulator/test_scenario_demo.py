@@ -15,7 +15,12 @@ from dstack_simulator import Simulator, SimulatorError
 from dstack_simulator.world.expectations import is_ready
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(300),
+    # Not used here: set up meanwhile for the tests that come next.
+    pytest.mark.usefixtures("beside"),
+]
 
 
 def _latest(run: dict[str, Any]) -> list[dict[str, Any]]:
