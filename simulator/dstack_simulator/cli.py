@@ -82,12 +82,9 @@ def _run_command(simulator: Simulator, command: list[str]) -> int:
                 log.write_text(f"{error}\n")
 
     threading.Thread(target=settle, daemon=True).start()
-    environment = {**os.environ, **simulator.environment}
+    process = subprocess.Popen(command, env={**os.environ, **simulator.environment})
     # Ctrl+C at the terminal goes to both; what it means is the command's to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    process = subprocess.Popen(
-        command, env=environment, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
-    )
     try:
         code = process.wait()
     except BaseException:

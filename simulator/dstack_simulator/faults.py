@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 class Faults:
     """What can be made to go wrong.
 
-    A host is named by its name in the scenario or, as every instance, by the name the server shows;
-    a cloud instance by the cloud's id as well; a replica by its job's name (`chat-0-0`), a job's id, or its run's name for
-    all replicas of it.
+    A host is named by its name in the scenario; it, like every cloud instance, also by the name
+    the server shows or by the cloud's id. A replica is named by its job's name (`chat-0-0`), by its
+    job's id, or by its run's name for all replicas of it.
     """
 
     def __init__(self, simulator: Simulator) -> None:
@@ -65,7 +65,7 @@ class Faults:
     async def server_restart(self, *, graceful: bool = True) -> None:
         """Ends the server, or kills it, and starts it again; its address stays the same."""
         await self._set("server_restart", limit=180, graceful=graceful)
-        self._simulator.wait_ready()
+        await self._simulator.ready()
 
     async def server_slow(self, seconds: float) -> None:
         """Holds every answer of the server back; 0 ends it."""

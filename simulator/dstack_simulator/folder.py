@@ -44,9 +44,15 @@ exec {ssh} "$@"
 
 @dataclass(frozen=True)
 class Folder:
-    """Paths inside the private folder of one simulator."""
+    """Paths inside the private folder of one simulator.
+
+    Attributes:
+        root: The folder itself.
+    """
 
     root: Path
+    temporary: Path
+    """For sockets and keys. Short, as the paths of sockets are limited to about 100 bytes."""
 
     @property
     def home(self) -> Path:
@@ -62,11 +68,6 @@ class Folder:
     def hosts(self) -> Path:
         """What emulated hosts write."""
         return self.root / "hosts"
-
-    @property
-    def temporary(self) -> Path:
-        """For sockets and keys; short, as socket paths are limited to about 100 bytes."""
-        return self.root / "tmp"
 
     @property
     def gateway_ports(self) -> Path:
@@ -97,8 +98,9 @@ class Folder:
         """Creates the folders and the files that a server finds when it starts."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)
-        for path in (self.home, self.server, self.hosts, self.temporary, self.gateway_ports):
+        for path in (self.home, self.server, self.hosts, self.gateway_ports):
             path.mkdir(exist_ok=True)
+        self.temporary.mkdir(exist_ok=True, mode=0o700)
         # Without this file dstack's command line asks its maker's site for a newer version.
         checked = self.home / ".cache" / ".dstack" / "cli" / "last_check"
         checked.parent.mkdir(parents=True, exist_ok=True)

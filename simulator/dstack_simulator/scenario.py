@@ -168,7 +168,7 @@ class Scenario(_Strict):
     timing: Timing = Timing()
     steps: list[Step] = []
     expect: Expectation = Expectation()
-    limit: float = Field(default=120.0, gt=0)
+    limit: float = Field(default=180.0, gt=0)
     """Seconds within which `expect` must hold, counted from the server's first answer."""
 
     @model_validator(mode="after")

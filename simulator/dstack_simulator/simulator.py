@@ -78,8 +78,8 @@ class Simulator:
         self.mark = secrets.token_hex(16)
         self.faults = Faults(self)
         self._port = port
-        self._keep_folder = folder is not None
-        self._folder = folder
+        self._asked_folder = folder
+        self._folder: Folder | None = None
         self._launcher = tuple(launcher)
         self._start_limit = start_limit
         self._control_url = ""
@@ -92,7 +92,7 @@ class Simulator:
         """Where this simulator keeps its files, among them the logs."""
         if self._folder is None:
             raise SimulatorError("The simulator has not been started. Start it first.")
-        return Folder(self._folder)
+        return self._folder
 
     @property
     def server_url(self) -> str:
@@ -117,11 +117,8 @@ class Simulator:
         Raises:
             SimulatorError: It could not be started.
         """
-        if self._folder is None:
-            # Short, as sockets lie in it, and their paths are limited to about 100 bytes.
-            self._folder = Path(tempfile.mkdtemp(prefix="dsim-"))
-        self._folder = self._folder.resolve()
-        self.folder.prepare()
+        self._folder = _make_folder(self._asked_folder)
+        self._folder.prepare()
         atexit.register(self.stop)
         with self.folder.world_log.open("ab") as log:
             self._world = subprocess.Popen(
@@ -130,7 +127,7 @@ class Simulator:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=self.folder.environment(self.mark, {}),
-                cwd=self._folder,
+                cwd=self._folder.root,
                 # Of its own process group: Ctrl+C is for the terminal's program.
                 start_new_session=True,
             )
@@ -146,7 +143,11 @@ class Simulator:
         Raises:
             SimulatorError: It did not start.
         """
-        answer = self.call("world/ready", limit=self._start_limit * 3)
+        self._server_port = self.call("world/ready", limit=self._ready_limit)["server_port"]
+
+    async def ready(self) -> None:
+        """As `wait_ready`, for code with an event loop."""
+        answer = await self.acall("world/ready", limit=self._ready_limit)
         self._server_port = answer["server_port"]
 
     def start(self) -> Simulator:
@@ -176,9 +177,12 @@ class Simulator:
         from dstack_simulator.processes import end_marked
 
         left = end_marked(self.mark)
-        if self._folder is not None and not self._keep_folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        if self._folder is not None:
+            # The world has done so, unless it was killed.
+            shutil.rmtree(self._folder.temporary, ignore_errors=True)
+            if self._asked_folder is None:
+                shutil.rmtree(self._folder.root, ignore_errors=True)
+                self._folder = None
         if left:
             raise SimulatorError(
                 f"These processes could not be ended: {', '.join(map(str, left))}. End them by"
@@ -342,6 +346,11 @@ class Simulator:
                 raise self._gone(error) from error
         return _result(answer)
 
+    @property
+    def _ready_limit(self) -> float:
+        # Writing a data set and another try on another port come on top.
+        return self._start_limit * 3
+
     def _request(self, what: str, body: dict[str, Any] | None) -> dict[str, Any]:
         if not self._control_url:
             raise SimulatorError("The simulator has not been started. Start it first.")
@@ -362,8 +371,9 @@ class Simulator:
         assert world.stdout is not None
         asked = {
             "scenario": self.scenario.model_dump(mode="json", by_alias=True),
-            "folder": str(self._folder),
-            "remove_folder": not self._keep_folder,
+            "folder": str(self.folder.root),
+            "temporary": str(self.folder.temporary),
+            "remove_folder": self._asked_folder is None,
             "mark": self.mark,
             "control_token": self._control_token,
             "server_token": self.token,
@@ -412,6 +422,15 @@ def check_installation() -> None:
             " pip install 'dstack-fleets-tui[demo]'"
         )
     find_ssh()
+
+
+def _make_folder(asked: Path | None) -> Folder:
+    # Of the system's temporary folders the one with the short name: sockets will lie in it.
+    short = "/tmp" if os.access("/tmp", os.W_OK) else None
+    made = Path(tempfile.mkdtemp(prefix="dsim-", dir=short)).resolve()
+    if asked is None:
+        return Folder(made, made / "tmp")
+    return Folder(asked.resolve(), made)
 
 
 def _result(answer: httpx.Response) -> Any:

@@ -15,7 +15,12 @@ from dstack_simulator import Simulator, SimulatorError
 from dstack_simulator.world.expectations import is_ready
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(300),
+    # Not used here: set up meanwhile for the tests that come next.
+    pytest.mark.usefixtures("beside"),
+]
 
 
 def _latest(run: dict[str, Any]) -> list[dict[str, Any]]:
@@ -32,6 +37,24 @@ async def _chat(simulator: Simulator, service: str) -> httpx.Response:
                 "max_tokens": 16,
             },
         )
+
+
+async def _router_answers(simulator: Simulator) -> None:
+    """Waits for a completion through the router.
+
+    dstack puts workers into its list every 5 s, once they are ready.
+    """
+    said: list[str] = []
+
+    async def answered() -> bool:
+        answer = await _chat(simulator, "chat-70b")
+        said.append(answer.text)
+        return answer.status_code == 200 and bool(answer.json()["choices"])
+
+    try:
+        await until(answered, limit=90, what="a completion through the router")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; the last answer was {said[-1]}") from error
 
 
 async def test_the_fleets_are_of_every_kind(demo_sim: Simulator) -> None:
@@ -86,12 +109,7 @@ async def test_requests_through_dstacks_proxy_succeed(demo_sim: Simulator, servi
 
 
 async def test_requests_through_the_real_router_succeed(demo_sim: Simulator) -> None:
-    async def answered() -> bool:
-        # dstack puts workers into the router's list every 5 s, after they are ready.
-        answer = await _chat(demo_sim, "chat-70b")
-        return answer.status_code == 200 and bool(answer.json()["choices"])
-
-    await until(answered, limit=60, what="the router answers with a worker's completion")
+    await _router_answers(demo_sim)
 
 
 async def test_a_worker_failing_its_health_loses_its_streak(demo_sim: Simulator) -> None:
@@ -113,11 +131,7 @@ async def test_a_worker_failing_its_health_loses_its_streak(demo_sim: Simulator)
 
 async def test_a_restarted_router_gets_its_workers_back(demo_sim: Simulator) -> None:
     await demo_sim.faults.router_restart("chat-70b")
-
-    async def answered() -> bool:
-        return (await _chat(demo_sim, "chat-70b")).status_code == 200
-
-    await until(answered, limit=90, what="the restarted router has workers")
+    await _router_answers(demo_sim)
     with pytest.raises(SimulatorError, match="runs no router"):
         await demo_sim.faults.router_restart("vision")
 

@@ -24,9 +24,7 @@ from dstack_simulator import scenario as scenarios
         ),
         ("description: x\nsteps: [{}]", "exactly one of apply, until and fault"),
         (
-            "description: x\nhosts:\n"
-            "  - {name: a, count: 2, cpus: 1, memory_gib: 1}\n"
-            "  - {name: a-2, cpus: 1, memory_gib: 1}\n",
+            "description: x\nhosts: [&h {name: a-2, cpus: 1, memory_gib: 1}, {<<: *h}]",
             "two hosts have the name a-2",
         ),
         ("description: x\nexpect: {runs: {a: {state: running}}}", "expect.runs.a.state"),

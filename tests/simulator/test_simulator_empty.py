@@ -46,14 +46,6 @@ async def test_everything_is_gone_afterwards() -> None:
             await client.get(f"{simulator.url}/healthcheck")
 
 
-async def test_an_exception_ends_it_too() -> None:
-    simulator = Simulator("empty")
-    with pytest.raises(ZeroDivisionError):
-        async with simulator:
-            raise ZeroDivisionError
-    assert simulator.processes() == []
-
-
 def test_a_handle_that_was_not_started_says_so() -> None:
     with pytest.raises(SimulatorError, match="has not been started"):
         Simulator("empty").call("world/hosts")

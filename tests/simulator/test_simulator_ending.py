@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,26 +20,25 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
-#: Starts a simulator with a host that the server is connected to, tells its mark and its folder,
-#: and then does as it is told.
+#: Starts a simulator, tells its mark and its folder, and then does as it is told.
 _PARENT = """
 import sys
 from pathlib import Path
 from dstack_simulator import Simulator
 
 simulator = Simulator(sys.argv[1]).start()
-simulator.wait_settled()
 print(simulator.mark, simulator.folder.root, flush=True)
 sys.stdin.readline()
 {then}
 """
 
-_ONE_HOST = """\
-description: One host in a fleet, so that the server holds a tunnel to it
-hosts: [{name: lab, cpus: 8, memory_gib: 64}]
+_ONE_INSTANCE = """\
+description: One instance in a fleet, so that the server holds a tunnel to it
+cloud:
+  start_seconds: 0
+  offers: [{instance_type: c, cpus: 8, memory_gib: 64, regions: {east: {on_demand: 1}}}]
 steps:
-  - apply: {type: fleet, name: lab, ssh_config: {hosts: [lab]}}
-expect: {fleets: {lab: {instances: {idle: 1}}}}
+  - apply: {type: fleet, name: one, nodes: 1}
 """
 
 
@@ -78,6 +78,7 @@ def parents() -> Iterator[list[_Parent]]:
         parent.process.communicate()
         if parent.mark:
             end_marked(parent.mark)
+            shutil.rmtree(parent.folder, ignore_errors=True)
 
 
 def _programs(mark: str) -> set[str]:
@@ -86,7 +87,7 @@ def _programs(mark: str) -> set[str]:
 
 async def test_a_killed_parent_leaves_nothing(parents: list[_Parent], tmp_path: Path) -> None:
     scenario = tmp_path / "one.yml"
-    scenario.write_text(_ONE_HOST)
+    scenario.write_text(_ONE_INSTANCE)
     parent = _Parent(str(scenario))
     parents.append(parent)
     parent.greet()
@@ -106,13 +107,8 @@ async def test_a_killed_world_takes_the_server_along(parents: list[_Parent]) -> 
     await until(lambda: not marked(parent.mark), limit=20, what="every process is gone")
 
 
-@pytest.mark.parametrize(
-    "then", ["raise ValueError", "sys.exit(3)", "del simulator"], ids=["error", "exit", "end"]
-)
-async def test_a_parent_that_ends_by_itself_leaves_nothing(
-    parents: list[_Parent], then: str
-) -> None:
-    parent = _Parent("empty", then)
+async def test_a_parent_that_fails_leaves_nothing(parents: list[_Parent]) -> None:
+    parent = _Parent("empty", "raise ValueError")
     parents.append(parent)
     parent.greet()
     parent.go_on()
@@ -121,12 +117,18 @@ async def test_a_parent_that_ends_by_itself_leaves_nothing(
     assert not parent.folder.exists()
 
 
-def test_a_kept_folder_stays(tmp_path: Path) -> None:
+def test_a_kept_folder_stays_and_a_named_module_comes_first(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
-    with Simulator("empty", folder=folder) as simulator:
+    # A module that says something when it is imported.
+    with Simulator("empty", folder=folder, launcher=["this"]) as simulator:
         assert simulator.folder.root == folder
+        # Sockets lie in the temporary folder, whatever the length of the one that was asked for.
+        temporary = simulator.folder.temporary
+        assert len(str(temporary)) < 30
     assert (folder / "server" / "data" / "sqlite.db").exists()
-    assert (folder / "server.log").exists()
+    log = (folder / "server.log").read_text()
+    assert "The Zen of Python" in log[: log.index("dstack")]
+    assert not temporary.exists()
 
 
 def test_what_does_not_carry_the_mark_is_spared() -> None:

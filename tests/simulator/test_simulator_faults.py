@@ -7,7 +7,7 @@ faults are set at once, and each test waits for what it is about.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,53 +15,11 @@ import pytest
 import pytest_asyncio
 
 from dstack_simulator import Simulator
+from tests.simulator.beside import replicas_run
 from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-_GATEWAY = """\
-type: gateway
-name: edge
-default: false
-backend: aws
-region: us-east-1
-domain: apps.acme.test
-"""
-_FLEET = """\
-type: fleet
-name: shared
-nodes: 2..4
-blocks: 8
-backends: [aws]
-spot_policy: spot
-resources: {gpu: "H100:8"}
-"""
-_FRAGILE = """\
-type: service
-name: fragile
-port: 8000
-commands: [vllm serve acme/fragile-8b --port 8000]
-probes: []
-replicas: 2
-fleets: [shared]
-spot_policy: auto
-resources: {gpu: 1}
-retry: {on_events: [no-capacity, interruption, error], duration: 1h}
-"""
-_BUSY = """\
-type: service
-name: busy
-gateway: edge
-https: false
-port: 8000
-commands: [vllm serve acme/busy-8b --port 8000]
-probes: []
-replicas: 1..3
-scaling: {metric: rps, target: 10, scale_up_delay: 5s}
-fleets: [shared]
-spot_policy: auto
-resources: {gpu: 1}
-"""
 _HUNGRY = """\
 type: task
 name: {name}
@@ -70,31 +28,6 @@ fleets: [gpu-spot]
 spot_policy: spot
 resources: {{gpu: "H100:8"}}
 """
-
-
-@pytest_asyncio.fixture(scope="module")
-async def simulator() -> AsyncIterator[Simulator]:
-    """`burst`, and beside it a fleet of blocks with two services, one behind a gateway."""
-    async with Simulator("burst") as simulator:
-        await simulator.apply(_GATEWAY)
-        await simulator.apply(_FLEET)
-
-        async def idle() -> bool:
-            statuses = [i["status"] for i in (await simulator.fleet("shared"))["instances"]]
-            return statuses == ["idle", "idle"]
-
-        async def gateway() -> bool:
-            (edge,) = await simulator.api("gateways/list")
-            return bool(edge["status"] == "running")
-
-        await until(idle, limit=90, what="the shared fleet")
-        await simulator.apply(_FRAGILE)
-        await until(gateway, limit=90, what="the gateway")
-        await simulator.apply(_BUSY)
-        for name, replicas in (("fragile", 2), ("busy", 1)):
-            await until(_running(simulator, name, replicas), limit=90, what=f"{name} runs")
-        await simulator.settled()
-        yield simulator
 
 
 @dataclass
@@ -106,6 +39,12 @@ class _Trouble:
     unhealthy: str
     crashed_before: int
     """Submissions of the crashed replica before it crashed."""
+
+
+@pytest_asyncio.fixture(scope="module")
+async def simulator(beside: Future[Simulator]) -> Simulator:
+    """`burst`, and beside it a fleet of blocks with two services, one behind a gateway."""
+    return await asyncio.wrap_future(beside)
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -214,13 +153,5 @@ async def test_lost_instances_show_and_only_the_cut_off_one_comes_back(trouble: 
 
 async def test_load_on_the_gateway_scales_the_service(trouble: _Trouble) -> None:
     await until(
-        _running(trouble.simulator, "busy", 2), limit=150, what="a second replica of busy runs"
+        replicas_run(trouble.simulator, "busy", 2), limit=150, what="a second replica of busy runs"
     )
-
-
-def _running(simulator: Simulator, name: str, wanted: int) -> Any:
-    async def holds() -> bool:
-        jobs = (await simulator.run(name))["jobs"]
-        return sum(job["job_submissions"][-1]["status"] == "running" for job in jobs) == wanted
-
-    return holds

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from textual.command import CommandPalette
 from textual.events import Key
 from textual.widgets import ContentSwitcher, Static
 
@@ -19,7 +21,8 @@ from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_widgets.cells import plain_text
-from dstack_widgets.facts import YamlView
+from dstack_widgets.facts import Fact, Facts, YamlView
+from dstack_widgets.flow import Flow
 from dstack_widgets.live_table import LiveTable
 from dstack_widgets.status_header import StatusHeader
 from tests.tui.factory import (
@@ -52,6 +55,10 @@ def texts(app, key):
 
 def header(app):
     return app.screen.query_one(StatusHeader).text
+
+
+def summary(app):
+    return str(app.screen.query_one("#summary", Static).content)
 
 
 async def on_screen(app, kind):
@@ -143,6 +150,8 @@ async def test_each_tab_keeps_its_place():
         await on_screen(app, ServicesScreen)
         await pilot.press("1")
         await on_screen(app, FleetScreen)
+        await pilot.press("1")
+        await on_screen(app, FleetsScreen)
 
 
 async def test_the_feed_is_told_what_is_on_screen():
@@ -181,13 +190,15 @@ async def test_a_server_that_goes_away_keeps_the_data_and_comes_back():
     async with app.run_test(size=SIZE) as pilot:
         await until(lambda: "stale since" in header(app))
         assert table(app).row_count == 1
+        assert summary(app) == "It is away. Wait."
         feed.waiting.append(live(known, known))
         await pilot.press("ctrl+r")
         await until(lambda: "live" in header(app))
+        await until(lambda: summary(app).startswith("gpu  "))
 
 
 async def test_a_server_never_reached_says_why_in_the_empty_table():
-    app = app_on(GivenFeed(failing(ConnectionState.STALE, "Nobody answers.", "Start it.")))
+    app = app_on(GivenFeed(failing(ConnectionState.CONNECTING, "Nobody answers.", "Start it.")))
     async with app.run_test(size=SIZE):
         await until(lambda: "unreachable" in header(app))
         assert table(app).empty_text == "Nobody answers. Start it."
@@ -244,8 +255,10 @@ async def test_filter_and_escape():
         await pilot.press("slash", *"bet", "enter")
         await until(lambda: list(table(app).keys) == ["f-beta"])
         await until(lambda: app.focused is table(app))
+        assert "/bet  1 of 2" in screen_text(app)
         await pilot.press("escape")
         await until(lambda: len(table(app).keys) == 2)
+        await until(lambda: "/bet" not in screen_text(app))
 
 
 async def test_sort_by_key_and_by_command():
@@ -272,7 +285,8 @@ async def test_help_lists_the_keys_of_this_screen():
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("question_mark")
         await on_screen(app, HelpScreen)
-        shown = str(app.screen.query_one(Static).content)
+        facts = [fact for fact in app.screen.query_one(Facts).facts if isinstance(fact, Fact)]
+        shown = " ".join(str(fact.value) for fact in facts)
         assert "Show or hide services" not in shown
         assert "Read everything again now." in shown
         await pilot.press("escape")
@@ -305,8 +319,9 @@ async def test_a_thing_that_goes_while_it_is_open_says_so():
         await on_screen(app, FleetScreen)
         feed.waiting.append(live(snapshot(fleets=[]), old))
         await pilot.press("ctrl+r")
-        summary = app.screen.query_one("#summary", Static)
-        await until(lambda: "gone" in str(summary.content))
+        await until(lambda: "gone" in table(app).empty_text)
+        assert table(app).row_count == 0
+        assert app.screen.query_one(Flow).text == "gpu  gone"
 
 
 async def test_q_leaves_with_zero():
@@ -401,3 +416,115 @@ async def test_keys_typed_ahead_count_in_their_order():
         await until(lambda: list(table(app).keys) == ["f-pqr"], what="the filter")
         assert app.is_running
         assert "paused" not in header(app)
+
+
+async def test_sorting_goes_through_the_columns_on_screen_and_tells_of_others():
+    app = app_on(GivenFeed(live(snapshot())))
+    async with app.run_test(size=(60, 20)) as pilot:
+        await filled(app)
+        seen = []
+        while True:
+            await pilot.press("s")
+            if table(app).sort_column is None:
+                break
+            seen.append(table(app).sort_column)
+        assert set(table(app).visible_columns) <= set(seen) < {c.key for c in table(app).columns}
+        assert len(seen) == len(set(seen))
+        await pilot.press("colon", *"sort age", "enter")
+        await until(lambda: "sorted by AGE" in screen_text(app))
+
+
+async def test_filter_and_sort_bring_the_table_to_the_front():
+    app = app_on(GivenFeed(live(snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await filled(app)
+        await pilot.press("enter")
+        await on_screen(app, FleetScreen)
+        for key in ("s", "S", "slash"):
+            app.screen.show_view("yaml")
+            await pilot.press(key)
+            assert app.screen.view == "instances", key
+
+
+async def test_trouble_ends_although_the_palette_stands_before_it():
+    feed = GivenFeed(failing(ConnectionState.UNAUTHORISED))
+    app = app_on(feed, Settings(interval=0.5))
+    async with app.run_test(size=SIZE) as pilot:
+        await on_screen(app, TroubleScreen)
+        await pilot.press("ctrl+p")
+        await until(lambda: CommandPalette.is_open(app))
+        feed.waiting.append(live(snapshot()))
+        await on_screen(app, FleetsScreen)
+        await filled(app)
+
+
+async def test_another_server_does_not_inherit_what_was_read():
+    connections = [CONNECTION, replace(CONNECTION, project="other")]
+    feed = GivenFeed(live(snapshot()), failing(ConnectionState.UNAUTHORISED, kept=snapshot()))
+    app = app_on(feed)
+    app._again = lambda: connections[1]
+    async with app.run_test(size=SIZE) as pilot:
+        await on_screen(app, TroubleScreen)
+        assert app.snapshot is not None
+        await pilot.press("ctrl+r")
+        await on_screen(app, FleetsScreen)
+        await until(lambda: "other @" in header(app))
+        assert app.snapshot is None
+        # A word from the connection before comes late.
+        app.post_message(FleetsApp.Read(live(snapshot()), connections[0]))
+        await pilot.pause()
+        assert app.snapshot is None
+
+
+async def test_services_that_are_all_over_are_mentioned():
+    app = app_on(GivenFeed(live(snapshot(services=[service("over", status="terminated")]))))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("2")
+        await on_screen(app, ServicesScreen)
+        await until(lambda: "Press a to see" in table(app).empty_text)
+
+
+async def test_what_is_said_of_an_instance_is_read_in_full():
+    said = "No capacity. " * 4 + "The end."
+    gone = instance(status="terminating", termination_message=said, jobs=())
+    shot = snapshot(instances=[gone], fleets=[fleet("gpu", instance_ids=(gone.id,))])
+    app = app_on(GivenFeed(live(shot)))
+    async with app.run_test(size=SIZE) as pilot:
+        await filled(app)
+        await pilot.press("enter")
+        await on_screen(app, FleetScreen)
+        await until(lambda: said in summary(app))
+
+
+async def test_ctrl_c_leaves():
+    app = app_on(GivenFeed())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("ctrl+c")
+        await until(lambda: not app.is_running)
+    assert app.return_value == 0
+
+
+async def test_a_narrow_terminal_still_shows_which_instance_is_unhealthy():
+    key = ReplicaKey("s-chat", 0, 0)
+    ill = instance(health="failure", hostname="host-" * 4, jobs=(key,))
+    shot = snapshot(
+        instances=[ill],
+        fleets=[fleet("gpu", unhealthy=1, instance_ids=(ill.id,))],
+        replicas=[replica(run_name="a-long-name-of-a-service", group="prefill")],
+    )
+    app = app_on(GivenFeed(live(shot)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await filled(app)
+        await pilot.press("enter")
+        await on_screen(app, FleetScreen)
+        await until(lambda: "! failure" in screen_text(app))
+        assert "1 busy (1 unhealthy)" in screen_text(app)
+
+
+async def test_fleets_without_a_limit_sort_as_the_largest():
+    fleets = [fleet("a", nodes_max=None), fleet("b", nodes_max=9), fleet("c", nodes_max=10)]
+    app = app_on(GivenFeed(live(snapshot(fleets=fleets))))
+    async with app.run_test(size=SIZE):
+        await filled(app)
+        table(app).sort_by("nodes")
+        assert list(table(app).keys) == ["f-b", "f-c", "f-a"]

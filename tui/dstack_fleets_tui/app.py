@@ -22,6 +22,7 @@ from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.poller import Polled, Poller
 from dstack_fleets_tui.screens.base import LiveScreen
+from dstack_fleets_tui.screens.detail import DetailScreen
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
@@ -92,6 +93,8 @@ class FleetsApp(App[int]):
         """A poll brought something, be it only a new state of the connection."""
 
         update: Update
+        connection: Connection
+        """On which it was read."""
 
     def __init__(
         self,
@@ -112,15 +115,18 @@ class FleetsApp(App[int]):
         self._feed: Polled | None = None
         self._poller: Poller | None = None
         self._paused = False
+        self._where: tuple[str, str] | None = None
         self._trouble: TroubleScreen | None = None
         self.now = now
         self.ascii = settings.ascii
         self.glyphs = ASCII if settings.ascii else UNICODE
+        # The palette draws what ASCII has not; the command line does the same.
+        self.use_command_palette = not settings.ascii
         self.set_class(self.ascii, "-ascii")
         # Every bar asks the class, so one place decides for all of them.
         ScrollBar.renderer = AsciiScrollBars if self.ascii else ScrollBarRender
         self.snapshot: Snapshot | None = None
-        self.health = Health(ConnectionState.CONNECTING, now(), None, None, None)
+        self.health = Health(ConnectionState.CONNECTING, now())
 
     # Life ---------------------------------------------------------------------------------
 
@@ -147,6 +153,12 @@ class FleetsApp(App[int]):
         self._end_trouble()
         for warning in self._connection.warnings:
             self.warn(warning)
+        where = (self._connection.url, self._connection.project)
+        if where != self._where:
+            # What was read elsewhere must not stand under this name.
+            self._where = where
+            self.snapshot = None
+            self.health = Health(ConnectionState.CONNECTING, self.now())
         self.read(self._connection)
 
     @work(exclusive=True, group="read")
@@ -156,7 +168,7 @@ class FleetsApp(App[int]):
             self._feed = feed
             self._poller = Poller(
                 feed,
-                lambda update: self.post_message(self.Read(update)),
+                lambda update: self.post_message(self.Read(update, connection)),
                 interval=self._settings.interval,
             )
             self._poller.pause(self._paused)
@@ -172,6 +184,8 @@ class FleetsApp(App[int]):
 
     def on_fleets_app_read(self, message: Read) -> None:
         """Takes over what a poll brought, and has the screen in front show it."""
+        if message.connection is not self._connection:
+            return  # of a connection that was given up meanwhile
         update = message.update
         self.health = update.health
         if update.snapshot is not None:
@@ -226,18 +240,22 @@ class FleetsApp(App[int]):
             return "unreachable"
         if self.health.state is ConnectionState.LIVE and self._paused:
             return "paused"
-        if self.health.state is ConnectionState.STALE and self.health.last_success is None:
+        if self.health.state is ConnectionState.CONNECTING and self.health.message:
             return "unreachable"
         return _WORDS[self.health.state]
 
     def empty_text(self, thing: str) -> str:
         """What a list without rows says: why it has none."""
-        health = self.health
-        if health.state is ConnectionState.STALE and self.snapshot is None:
-            return " ".join(part for part in (health.message, health.hint) if part)
+        if self.snapshot is None and self.failure:
+            return self.failure
         if self.snapshot is None or not self.snapshot.complete:
             return f"Reading the {thing} of {self.project}."
         return f"No {thing} in {self.project}."
+
+    @property
+    def failure(self) -> str:
+        """Why the last poll failed and what to do, if it did."""
+        return " ".join(part for part in (self.health.message, self.health.hint) if part)
 
     @property
     def project(self) -> str:
@@ -256,21 +274,30 @@ class FleetsApp(App[int]):
     def _end_trouble(self) -> None:
         trouble, self._trouble = self._trouble, None
         if trouble is not None:
+            # The palette may stand before it.
+            trouble.pop_until_active()
             trouble.dismiss()
 
     # Actions ------------------------------------------------------------------------------
 
     def do_fleets(self, argument: str) -> None:
         """Shows the fleets."""
-        self.switch_mode(actions.FLEETS)
+        self._show_list(actions.FLEETS)
 
     def do_services(self, argument: str) -> None:
         """Shows the services."""
-        self.switch_mode(actions.SERVICES)
+        self._show_list(actions.SERVICES)
+
+    def _show_list(self, mode: str) -> None:
+        """Goes to a list where it was left; once there, leaves what is open over it."""
+        if mode != self.current_mode:
+            self.switch_mode(mode)
+        elif isinstance(self.screen, DetailScreen):
+            self.pop_screen()
 
     def do_refresh(self, argument: str) -> None:
-        """Reads everything again; after a failure to connect, looks for the connection again."""
-        if self._trouble is not None or isinstance(self._connection, ConfigError):
+        """Reads everything again; where nothing was read yet, looks for the connection again."""
+        if self._trouble is not None or self.snapshot is None:
             if self._again is not None:
                 self._connection = self._again()
             self._connect()
@@ -288,6 +315,10 @@ class FleetsApp(App[int]):
     def do_quit(self, argument: str) -> None:
         """Leaves."""
         self.exit(0)
+
+    def action_help_quit(self) -> None:
+        """Leaves at Ctrl+C, as everywhere in a terminal; with a text selected it copies that."""
+        self.do_quit("")
 
     def show_help(self, screen: str) -> None:
         """Shows the keys of a screen."""

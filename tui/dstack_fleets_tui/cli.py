@@ -241,7 +241,10 @@ def _debug_settings(connection: Connection | ConfigError, settings: Settings) ->
 
 
 def _interval(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0.5 <= value <= 3600:
         raise argparse.ArgumentTypeError("has to be 0.5 to 3600 seconds")
     return value

@@ -28,11 +28,7 @@ def parse(text: str, screen: str) -> tuple[str, str]:
         CommandError: No action, or more than one, has a name that starts so on this screen.
     """
     name, _, argument = text.strip().partition(" ")
-    name = ALIASES.get(name.lower(), name.lower().replace("-", "_"))
-    known = [action.id for action in actions.on_screen(screen)]
-    if name in known:
-        return name, argument.strip()
-    near = [action_id for action_id in known if name and action_id.startswith(name)]
+    near = _meant(name, screen)
     if len(near) == 1:
         return near[0], argument.strip()
     if near:
@@ -55,4 +51,15 @@ def complete(text: str, screen: str, arguments: Callable[[str], Sequence[str]]) 
     if not space:
         known = [action.id for action in actions.on_screen(screen) if action.id != "command"]
         return [action_id for action_id in known if action_id.startswith(name)]
-    return [f"{name} {each}" for each in arguments(name) if each.startswith(argument)]
+    near = _meant(name, screen)
+    known = list(arguments(near[0])) if len(near) == 1 else []
+    return [f"{name} {each}" for each in known if each.startswith(argument)]
+
+
+def _meant(name: str, screen: str) -> list[str]:
+    """The actions that a name, or the beginning of one, may mean."""
+    name = ALIASES.get(name.lower(), name.lower().replace("-", "_"))
+    known = [action.id for action in actions.on_screen(screen)]
+    if name in known:
+        return [name]
+    return [action_id for action_id in known if name and action_id.startswith(name)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from dstack_fleets_tui import actions
-from dstack_fleets_tui.screens.help import TABLE_KEYS
+from dstack_fleets_tui.screens.help import GENERAL_KEYS, PALETTE_KEYS, TABLE_KEYS
 
 
 def page() -> str:
@@ -23,6 +23,7 @@ def page() -> str:
         keys = " ".join(f"`{actions.key_name(key)}`" for key in action.keys)
         command = f"`:{action.id}{' ' + action.argument if action.argument else ''}`"
         lines.append(f"| {keys} | {command} | {', '.join(action.screens)} | {action.help} |")
+    lines += [f"| `{keys}` |  |  | {text} |" for keys, text in PALETTE_KEYS + GENERAL_KEYS]
     lines += ["", "In a table:", "", "| key | what it does |", "| --- | --- |"]
     lines += [f"| `{keys}` | {text} |" for keys, text in TABLE_KEYS]
     return "\n".join(lines) + "\n"

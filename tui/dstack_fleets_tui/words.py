@@ -14,6 +14,12 @@ def nodes(fleet: Fleet) -> str:
     return text
 
 
+def states(fleet: Fleet) -> str:
+    """`2 busy, 1 idle (1 unhealthy)`: instances by state; empty without any."""
+    text = ", ".join(f"{number} {state}" for state, number in fleet.states.items() if number)
+    return text + (f" ({fleet.unhealthy} unhealthy)" if fleet.unhealthy else "")
+
+
 def gpus(fleet: Fleet) -> str:
     """`H100 24/32`: busy of total."""
     if not fleet.gpus_total:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
 from textual.content import Content
@@ -16,7 +17,7 @@ from textual.widget import Widget
 
 from .glyphs import UNICODE, Glyphs
 from .palette import style_of
-from .text import literal, shorten
+from .text import clean, literal, shorten
 
 Connection = Literal["connecting", "live", "stale", "paused", "unauthorised", "unreachable"]
 
@@ -221,7 +222,7 @@ class Tab(NamedTuple):
 
 
 class TabsLine(Widget):
-    """One line with the tabs: `1 Fleets   2 Services`."""
+    """One line with the tabs, `1 Fleets   2 Services`, and a note at its right end."""
 
     DEFAULT_CSS = """
     TabsLine {
@@ -248,6 +249,7 @@ class TabsLine(Widget):
         tabs: Sequence[Tab] = (),
         active: str = "",
         *,
+        glyphs: Glyphs = UNICODE,
         name: str | None = None,
         id: str | None = None,  # noqa: A002 (the name that every widget gives it)
         classes: str | None = None,
@@ -257,6 +259,7 @@ class TabsLine(Widget):
         Args:
             tabs: The tabs, from the left.
             active: The key of the active one.
+            glyphs: The signs to draw.
             name: As for every widget.
             id: As for every widget.
             classes: As for every widget.
@@ -264,6 +267,8 @@ class TabsLine(Widget):
         super().__init__(name=name, id=id, classes=classes)
         self._tabs = tuple(tabs)
         self._active = active
+        self._note = ""
+        self._glyphs = glyphs
 
     def show(self, tabs: Sequence[Tab], active: str) -> None:
         """Shows other tabs, or another one as active; the same again cost nothing."""
@@ -271,9 +276,20 @@ class TabsLine(Widget):
             self._tabs, self._active = tuple(tabs), active
             self.refresh()
 
+    def note(self, text: str) -> None:
+        """Shows another note, cut where there is no room; the same one again costs nothing."""
+        if text != self._note:
+            self._note = text
+            self.refresh()
+
     def render(self) -> Content:
         """Draws the line. The active tab is underlined, so that it needs no colour."""
-        return Content("").join(self._pieces())
+        line = Content("").join(self._pieces())
+        room = self.size.width - line.cell_length - 1
+        note = shorten(clean(self._note), room, self._glyphs.ellipsis)
+        if not note:
+            return line
+        return line + literal(note, style_of("accent")).pad_left(room - cell_len(note))
 
     def _pieces(self) -> list[Content]:
         pieces = []

@@ -122,6 +122,10 @@ class Pool:
         self.strays: dict[str, list[Replica]] = {group.name: [] for group in groups}
         self.unplaced: dict[str, list[Replica]] = {group.name: [] for group in groups}
 
+    def spread(self, group: str) -> int:
+        """In how many lanes a group has replicas."""
+        return sum(1 for count in self.lanes if count.members.get(group))
+
 
 class Board:
     """The state of a service, made from plain data and changed by each step that is played."""
@@ -162,6 +166,9 @@ class Board:
         if count is None:
             pool.strays[replica.group].append(replica)
             return
+        self._count_in(count, replica)
+
+    def _count_in(self, count: LaneCount, replica: Replica) -> None:
         count.members.setdefault(replica.group, []).append(replica)
         if self.groups[replica.group].router:
             count.routers += 1
@@ -179,13 +186,10 @@ class Board:
             return Block.FULL
         return None
 
-    def put(self, count: LaneCount, group: str) -> None:
-        """Places one more replica of a group in a lane."""
+    def put(self, count: LaneCount, replica: Replica) -> None:
+        """Places one more replica in a lane; it goes first there, being the newest."""
         self.rooms.take(count.lane.fleet)
-        if self.groups[group].router:
-            count.routers += 1
-        else:
-            count.workers += 1
+        self._count_in(count, replica)
 
     def drop(self, count: LaneCount, group: str) -> Replica:
         """Takes from a lane the replica of a group that goes first.

@@ -52,6 +52,14 @@ def in_order(lanes: Sequence[Lane]) -> list[Lane]:
     return sorted(lanes, key=lambda lane: -lane.priority)
 
 
+def sets_lanes(value: object) -> bool:
+    """Whether an entry of `fleets` says more than a fleet's name, be it wrong."""
+    return isinstance(value, Sequence) and any(
+        isinstance(entry, Mapping) and any(entry.get(key) is not None for key in _COUNTS)
+        for entry in value
+    )
+
+
 def parse_lanes(
     value: object, *, where: str = "fleets", project: str | None = None
 ) -> tuple[Lane, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .board import Board, LaneCount, Pool
 from .model import Group, Replica
@@ -15,7 +15,8 @@ class Move:
     """One replica that moves.
 
     Attributes:
-        replica: The one that stops when the new one is ready.
+        replica: The one that stops when the new one is ready. Where it has been started or moved
+            on the board before, its fleet is the one it has there.
         fleet: Where the new one starts.
         why: What it makes good.
     """
@@ -53,36 +54,42 @@ def _move(board: Board, pool: Pool, group: Group, *, rebalance: bool) -> Move | 
     to = _destination(board, pool, group.name)
     if to is None:
         return None
-    missing = to.missing
     strays = pool.strays[group.name]
     if strays:
-        board.put(to, group.name)
         gone = strays.pop()
+        board.put(to, replace(gone, fleet=to.lane.fleet))
         return Move(gone, to.lane.fleet, f"{gone.fleet} is no lane of the service")
-    to.workers += 1  # the victim is chosen as it will be once the new one is there
+    # Who goes is chosen as it will be chosen then, once the new replica is there.
+    missing = to.missing
+    newest = Replica("", 0, group.name)
+    members = to.members.setdefault(group.name, [])
+    members.append(newest)
+    to.workers += 1
     source = lane_to_relieve(board, pool, group.name)
     to.workers -= 1
+    members.pop()
     if source is None or source is to:
         return None
     if source.above_maximum:
-        most = source.lane.max_replicas
-        why = f"{source.lane.fleet} has {source.count} of at most {most}"
+        why = f"{source.lane.fleet} has {source.count} of at most {source.lane.max_replicas}"
     elif missing and source.above_minimum:
         why = f"makes good the baseline of {to.lane.fleet}"
-    elif rebalance and (to.place < source.place):
+    elif rebalance and to.place < source.place:
         why = f"{to.lane.fleet} goes before {source.lane.fleet}"
     else:
         return None
-    board.put(to, group.name)
-    return Move(board.drop(source, group.name), to.lane.fleet, why)
+    gone = board.drop(source, group.name)
+    board.put(to, replace(gone, fleet=to.lane.fleet))
+    return Move(gone, to.lane.fleet, why)
 
 
 def _destination(board: Board, pool: Pool, group: str) -> LaneCount | None:
     """The lane that one more worker of a group gets."""
     free = None
     for count in pool.lanes:
-        if board.block(count, group) is None:
-            if count.missing:
+        missing = count.missing
+        if (missing or free is None) and board.block(count, group) is None:
+            if missing:
                 return count
-            free = free or count
+            free = count
     return free

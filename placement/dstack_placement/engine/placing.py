@@ -140,7 +140,7 @@ def _fill_minimums(
             if block is not None:
                 queue.appendleft(replica)
                 break
-            board.put(count, replica.group)
+            board.put(count, replica)
             least = count.lane.min_replicas
             why = f"baseline {least - count.missing} of {least}"
             placed.append(Placing(replica, count.lane.fleet, Reason.BASELINE, why))
@@ -174,7 +174,7 @@ def _fill_by_priority(
             placed.append(_exceed(board, pool, replica, cause))
             continue
         count = pool.lanes[at]
-        board.put(count, group)
+        board.put(count, replica)
         reason, why = Reason.PRIORITY, cause or "first by priority"
         if fallen and not board.groups[group].router:
             reason, why = Reason.FALLBACK, fallen.popleft()
@@ -193,7 +193,7 @@ def _exceed(board: Board, pool: Pool, replica: Replica, cause: str) -> Placing:
     if group in board.rolling and len(board.active[group]) > board.groups[group].wanted:
         for count in pool.lanes:
             if _may_exceed(board, count, group):
-                board.put(count, group)
+                board.put(count, replica)
                 why = f"{cause}; one above it while the deployment replaces a replica there"
                 return Placing(replica, count.lane.fleet, Reason.FALLBACK, why)
     return Placing(replica, None, Reason.PENDING, cause)

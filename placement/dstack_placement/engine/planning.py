@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
@@ -166,7 +166,8 @@ def _stop_surplus(board: Board, rows: dict[str, ReplicaPlan], *, to_the_end: boo
     """
     any_surplus = False
     for pool in board.pools:
-        for group in pool.groups:
+        # Those with the least choice of lanes choose first, and the others spare what they need.
+        for group in sorted(pool.groups, key=lambda group: pool.spread(group.name)):
             number = len(board.active[group.name])
             if number <= group.wanted or group.name in board.rolling:
                 continue
@@ -197,7 +198,12 @@ def _move(
 ) -> None:
     groups = {name for name in board.pool_of if name not in excluded}
     while (move := next_move(board, groups, rebalance=rebalance)) is not None:
-        rows[move.replica.key] = ReplicaPlan(move.replica, Action.MOVE, move.fleet, why=move.why)
+        row = rows[move.replica.key]
+        if row.to is None:
+            row = ReplicaPlan(move.replica, Action.MOVE, move.fleet, why=move.why)
+        else:  # what starts or moves already ends up elsewhere
+            row = replace(row, to=move.fleet, why=move.why)
+        rows[move.replica.key] = row
         if not all_moves:
             return
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .lanes import Lane, LanesError, check_counts, check_known, parse_lanes
+from .lanes import Lane, LanesError, check_counts, check_known, parse_lanes, sets_lanes
 
 #: The group that dstack gives the replicas of a service without `groups`.
 ONLY_GROUP = "0"
@@ -74,7 +74,7 @@ def read_configuration(
     Raises:
         LanesError: The lanes can't be accepted; it has one line for each reason.
     """
-    wrong: list[str] = []
+    wrong: list[str] = []  # the stock server judges names alone, so nothing is raised early
 
     def lanes_of(owner: Mapping[str, object], where: str) -> tuple[Lane, ...]:
         try:
@@ -87,16 +87,21 @@ def read_configuration(
     lanes = lanes_of(configuration, "fleets")
     groups: list[GroupLanes] = []
     for name, entry in _groups(configuration):
-        least, greatest = _range(entry.get("replicas", entry.get("count")))
+        try:
+            least, greatest = _range(entry.get("replicas", entry.get("count")))
+        except LanesError as error:
+            wrong.extend(error.lines)
+            continue
         has_own = entry is not configuration and entry.get("fleets") is not None
         own = (lanes_of(entry, _where(name)) or None) if has_own else None
         router = entry is not configuration and entry.get("router") is not None
         groups.append(GroupLanes(name, least, greatest, router, own))
     read = ServiceLanes(lanes, tuple(groups))
+    owners = [configuration, *(entry for _, entry in _groups(configuration))]
+    if not any(sets_lanes(owner.get("fleets")) for owner in owners):
+        return read
     if wrong:
         raise LanesError(dict.fromkeys(wrong))
-    if not read.managed:
-        return read
     if kind != "service":
         raise LanesError(
             [f"Lanes are for services, and this is a {kind}. Name its fleets without counts."]

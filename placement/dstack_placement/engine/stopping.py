@@ -64,7 +64,12 @@ def take_surplus(board: Board, pool: Pool, group: str, number: int) -> list[Repl
         count = lane_to_relieve(board, pool, group)
         if count is None:
             break
-        taken.append(board.drop(count, group))
+        # The lane stays the one to relieve for as long as what made it so does.
+        over, spare = count.above_maximum, count.above_minimum
+        while len(taken) < number and count.members[group]:
+            taken.append(board.drop(count, group))
+            if (over and not count.above_maximum) or (spare and not count.above_minimum):
+                break
     return taken
 
 

@@ -26,7 +26,7 @@ from dstack_simulator.world.world import Options, World
 def main() -> None:
     """Reads what to run and runs it until standard input ends."""
     asked = json.loads(_read_line())
-    folder = Folder(Path(asked["folder"]))
+    folder = Folder(Path(asked["folder"]), Path(asked["temporary"]))
     # A signal meant for the terminal's program is none for this process: its end is the pipe's.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(
@@ -36,6 +36,7 @@ def main() -> None:
         asyncio.run(_run(folder, asked))
     finally:
         end_marked(asked["mark"], besides=(os.getpid(),))
+        shutil.rmtree(folder.temporary, ignore_errors=True)
         if asked["remove_folder"]:
             shutil.rmtree(folder.root, ignore_errors=True)
 

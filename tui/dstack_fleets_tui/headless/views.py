@@ -92,15 +92,12 @@ REPLICAS = (
 
 def fleet(fleet: Fleet, snapshot: Snapshot) -> Sequence[str]:
     """One cell per column of `FLEETS`."""
-    states = ", ".join(f"{count} {state}" for state, count in fleet.states.items() if count)
-    if fleet.unhealthy:
-        states += f" ({fleet.unhealthy} unhealthy)"
     return (
         fleet.name,
         fleet.kind,
         fleet.status,
         words.nodes(fleet),
-        states or NOTHING,
+        words.states(fleet) or NOTHING,
         words.gpus(fleet),
         f"{fleet.blocks_busy}/{fleet.blocks_total}",
         str(fleet.replicas),

@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from dstack_api_client.feed import ConnectionState
 from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.commands import CommandError, complete, parse
@@ -17,6 +18,7 @@ from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.command_line import CommandLine, FilterLine
 from dstack_widgets.lean_screen import LeanScreen
 from dstack_widgets.live_table import LiveTable
+from dstack_widgets.palette import style_of
 from dstack_widgets.status_header import KeysFooter, StatusHeader, Tab, TabsLine
 from dstack_widgets.text import literal
 
@@ -59,9 +61,9 @@ class LiveScreen(LeanScreen[None]):
         """Lays out the frame around `body`."""
         glyphs = self.fleets_app.glyphs
         yield StatusHeader(glyphs=glyphs)
-        yield TabsLine(TABS, self.tab)
+        yield TabsLine(TABS, self.tab, glyphs=glyphs)
         yield from self.body()
-        yield Static("", id="summary", markup=False)
+        yield Static(Content(), id="summary", markup=False)
         yield FilterLine()
         yield CommandLine(self.complete, glyphs=glyphs)
         yield KeysFooter(actions.footer(self.name_of_screen, ascii_only=self.fleets_app.ascii))
@@ -97,16 +99,42 @@ class LiveScreen(LeanScreen[None]):
         if self.is_mounted:
             self.show_state()
             self.fill()
+            self.show_note()
 
     def show_state(self) -> None:
         """Shows the state of the connection and the age of the data."""
         if self.is_current:
             self.query_one(StatusHeader).show(self.fleets_app.header_state())
 
-    def show_summary(self, text: str | Content) -> None:
-        """Shows one line below the screen's own part."""
-        content = literal(text) if isinstance(text, str) else text
-        self.query_one("#summary", Static).update(content)
+    def show_summary(self, text: str) -> None:
+        """Shows one line below the screen's own part; why the data is stale counts more."""
+        app = self.fleets_app
+        if app.health.state is ConnectionState.STALE:
+            content = literal(app.failure, style_of("warn"))
+        else:
+            content = literal(text)
+        summary = self.query_one("#summary", Static)
+        if not content.is_same(cast("Content", summary.content)):
+            summary.update(content, layout=False)
+
+    def show_note(self) -> None:
+        """Tells beside the tabs why the table does not show everything in its usual order."""
+        self.notes.note(f" {self.fleets_app.glyphs.dot} ".join(self._notes()))
+
+    @property
+    def notes(self) -> TabsLine:
+        """Where notes on the table stand."""
+        return self.query(TabsLine).last()
+
+    def _notes(self) -> Iterable[str]:
+        table = self.table
+        if table.filter_text:
+            yield f"/{table.filter_text}  {len(table.keys)} of {table.row_count}, esc shows all"
+        if table.sort_column is not None and table.sort_column not in table.visible_columns:
+            titles = {column.key: column.title for column in table.columns}
+            yield f"sorted by {titles[table.sort_column]}"
+        if self.snapshot is not None and not self.snapshot.complete:
+            yield "reading on"
 
     # Actions ------------------------------------------------------------------------------
 
@@ -138,11 +166,12 @@ class LiveScreen(LeanScreen[None]):
         """Opens the filter line, or filters by the argument."""
         if argument:
             self.table.filter_text = argument
+            self.show_note()
         else:
             self.query_one(FilterLine).open(self.table.filter_text)
 
     def do_sort(self, argument: str) -> None:
-        """Sorts by the named column, or by the next one."""
+        """Sorts by the named column, or by the next one of those on screen."""
         table = self.table
         keys = [column.key for column in table.columns]
         if argument:
@@ -150,20 +179,24 @@ class LiveScreen(LeanScreen[None]):
             if key is None:
                 raise CommandError(f"No column is named {argument}. Columns: {', '.join(keys)}.")
             table.sort_by(key)
-            return
-        current = table.sort_column
-        following = keys.index(current) + 1 if current in keys else 0
-        table.sort_by(keys[following] if following < len(keys) else None)
+        else:
+            # The sort mark may take the room of its own column, so it is all of them in order.
+            following = keys.index(table.sort_column) + 1 if table.sort_column else 0
+            shown = table.visible_columns
+            table.sort_by(next((key for key in keys[following:] if key in shown), None))
+        self.show_note()
 
     def do_reverse(self, argument: str) -> None:
         """Turns the order around."""
         table = self.table
         table.sort_by(table.sort_column or table.columns[0].key, reverse=not table.sort_reverse)
+        self.show_note()
 
     def do_back(self, argument: str) -> None:
         """Takes the filter away, or goes back to the list."""
         if self.table.filter_text:
             self.table.filter_text = ""
+            self.show_note()
         elif len(self.app.screen_stack) > 1:
             self.app.pop_screen()
 
@@ -181,6 +214,7 @@ class LiveScreen(LeanScreen[None]):
         """Filters while typing."""
         message.stop()
         self.table.filter_text = message.text
+        self.show_note()
 
     def on_command_line_submitted(self, message: CommandLine.Submitted) -> None:
         """Runs a typed command."""
@@ -201,3 +235,4 @@ class LiveScreen(LeanScreen[None]):
         message.stop()
         same = self.table.sort_column == message.column_key
         self.table.sort_by(message.column_key, reverse=same and not self.table.sort_reverse)
+        self.show_note()

@@ -10,6 +10,7 @@ from textual.widgets import ContentSwitcher
 
 from dstack_fleets_tui.actions import BY_ID
 from dstack_fleets_tui.commands import CommandError
+from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.screens.base import LiveScreen
 from dstack_widgets.flow import Flow
 from dstack_widgets.palette import style_of
@@ -30,11 +31,12 @@ class DetailScreen(LiveScreen):
     def __init__(self, key: str) -> None:
         super().__init__()
         self.key = key
+        self._title = ""
 
     def body(self) -> Iterable[Widget]:
         """A head, the names of the views, and the view itself."""
         yield Flow(id="head", glyphs=self.fleets_app.glyphs)
-        yield TabsLine(self._tabs(), self._tabs()[0].key, id="views")
+        yield TabsLine(self._tabs(), self._tabs()[0].key, id="views", glyphs=self.fleets_app.glyphs)
         with ContentSwitcher(id="switcher", initial=self.views[0]):
             yield from self.contents()
 
@@ -66,6 +68,21 @@ class DetailScreen(LiveScreen):
         else:
             super().action_do(action_id, argument)
 
+    def do_filter(self, argument: str) -> None:
+        """Filters the table, in front."""
+        self.show_view(self.views[0])
+        super().do_filter(argument)
+
+    def do_sort(self, argument: str) -> None:
+        """Sorts the table, in front."""
+        self.show_view(self.views[0])
+        super().do_sort(argument)
+
+    def do_reverse(self, argument: str) -> None:
+        """Turns the order of the table around, in front."""
+        self.show_view(self.views[0])
+        super().do_reverse(argument)
+
     def do_view(self, argument: str) -> None:
         """Shows the next view, or the named one."""
         if argument:
@@ -87,7 +104,7 @@ class DetailScreen(LiveScreen):
         """Shows one of the views and gives it the keys."""
         self.query_one(ContentSwitcher).current = view
         self.query_one("#views", TabsLine).show(self._tabs(), BY_ID[view].keys[0])
-        self.query_one(f"#{view}").focus()
+        self.set_focus(self.query_one(f"#{view}"))
         self.fill()
 
     def on_tabs_line_tab_clicked(self, message: TabsLine.TabClicked) -> None:
@@ -106,9 +123,26 @@ class DetailScreen(LiveScreen):
             name: The thing's name.
             facts: Labels and texts; those without a text are left out.
         """
+        self._title = name
         parts = [literal(name, style_of("strong"))]
         for label, text in facts:
-            if text:
+            if text and text != NOTHING:
                 dim = literal(f"{label} " if label else "", style_of("dim"))
                 parts.append(dim + literal(text))
         self.query_one("#head", Flow).show(parts)
+
+    def show_missing(self, kind: str) -> None:
+        """Says that the thing is not there: what was known of it is not true any more.
+
+        Args:
+            kind: What it is, such as `fleet`.
+        """
+        snapshot = self.snapshot
+        if snapshot is None or not snapshot.complete:
+            self.table.empty_text = f"Reading the {kind}."
+        else:
+            self.table.empty_text = f"This {kind} is gone from the server. Press Esc to go back."
+            title = literal(self._title, style_of("strong"))
+            self.query_one("#head", Flow).show([title, literal("gone", style_of("bad"))])
+        self.table.set_rows({})
+        self.show_summary("")

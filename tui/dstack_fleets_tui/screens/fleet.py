@@ -39,7 +39,7 @@ class FleetScreen(DetailScreen):
         snapshot = self.snapshot
         fleet = snapshot.fleets.get(self.key) if snapshot else None
         if snapshot is None or fleet is None:
-            self.show_summary("This fleet is gone from the server. Press Esc to go back.")
+            self.show_missing("fleet")
             return
         self.show_head(fleet.name, self._head(fleet))
         looks = self.looks
@@ -56,14 +56,25 @@ class FleetScreen(DetailScreen):
             self.query_one("#configuration", Facts).show(facts)
         elif self.view == "yaml":
             self.query_one(YamlView).show(as_yaml(fleet.spec.get("configuration") or {}))
-        self.show_summary(fleet.status_message or "")
+        self._summarise()
+
+    def on_live_table_row_highlighted(self, message: LiveTable.RowHighlighted) -> None:
+        """Says more of the instance under the cursor."""
+        message.stop()
+        self._summarise()
+
+    def _summarise(self) -> None:
+        snapshot, key = self.snapshot, self.table.cursor_key
+        instance = snapshot.instances.get(key) if snapshot and key else None
+        shown = instance if self.view == "instances" else None
+        self.show_summary(instances.summary(shown, snapshot) if shown and snapshot else "")
 
     def _head(self, fleet: Fleet) -> list[tuple[str, str]]:
-        states = ", ".join(f"{number} {state}" for state, number in fleet.states.items())
+        told = f": {fleet.status_message}" if fleet.status_message else ""
         return [
-            (fleet.kind, fleet.status),
+            (fleet.kind, fleet.status + told),
             ("nodes", words.nodes(fleet)),
-            ("instances", states or "none"),
+            ("instances", words.states(fleet) or "none"),
             ("GPUs", words.gpus(fleet)),
             ("blocks", f"{fleet.blocks_busy}/{fleet.blocks_total}"),
             ("replicas", str(fleet.replicas)),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import VerticalScroll
-from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from dstack_fleets_tui import actions
+from dstack_widgets.facts import Fact, Facts, Heading
+from dstack_widgets.glyphs import ASCII, UNICODE
 
 #: What the table itself listens to, for every screen.
 TABLE_KEYS = (
@@ -18,6 +20,10 @@ TABLE_KEYS = (
     ("← →", "scroll columns that do not fit"),
 )
 _ASCII_TABLE_KEYS = (("up down j k", TABLE_KEYS[0][1]), TABLE_KEYS[1], ("left right", "scroll"))
+#: What is the same on every screen and no action of one.
+GENERAL_KEYS = (("^c", "Leave, or copy what the mouse selected."),)
+#: Only where the palette can be drawn.
+PALETTE_KEYS = (("^p", "Search for a command, or choose a theme."),)
 
 
 class HelpScreen(ModalScreen[None]):
@@ -35,24 +41,25 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """The table of keys."""
-        with VerticalScroll(id="box"):
-            yield Static(self._text())
+        box = Facts(list(self._facts()), glyphs=ASCII if self._ascii else UNICODE, id="box")
+        box.border_subtitle = "esc closes this"
+        yield box
 
-    def _text(self) -> Content:
-        lines: list[tuple[str, str, str]] = [
+    def _facts(self) -> Iterator[Fact | Heading]:
+        rows: list[tuple[str, str, str]] = [
             (
                 " ".join(actions.key_name(key, ascii_only=self._ascii) for key in action.keys),
-                action.id + (f" {action.argument}" if action.argument else ""),
+                f":{action.id} {action.argument}".rstrip(),
                 action.help,
             )
             for action in actions.on_screen(self._screen_name)
         ]
         moves = _ASCII_TABLE_KEYS if self._ascii else TABLE_KEYS
-        wide = max(len(keys) for keys, _ in moves) + 2
-        content = Content.styled(f"{'KEY':<{wide}}{'COMMAND':<18}\n", "bold")
-        for keys, command, text in lines:
-            content += Content(f"{keys:<{wide}}:{command:<17}{text}\n")
-        content += Content("\n")
-        for keys, text in moves:
-            content += Content(f"{keys:<{wide}}{text}\n")
-        return content + Content.styled("\nEsc closes this.", "dim")
+        general = GENERAL_KEYS if self._ascii else (*PALETTE_KEYS, *GENERAL_KEYS)
+        wide = max(cell_len(keys) for keys, *_ in (*rows, *moves)) + 2
+        yield Heading(f"{'KEY':<{wide}}COMMAND")
+        for keys, command, text in rows:
+            yield Fact(f"{keys:<{wide}}{command}", text)
+        yield from (Fact(keys, text) for keys, text in general)
+        yield Heading("In a table")
+        yield from (Fact(keys, text) for keys, text in moves)

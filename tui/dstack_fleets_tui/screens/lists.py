@@ -51,10 +51,14 @@ class ListScreen(LiveScreen):
             return list(self.named(self.snapshot))
         return super().arguments(action_id)
 
+    def empty_text(self) -> str:
+        """What the list says when it has no rows."""
+        return self.fleets_app.empty_text(self.thing)
+
     def fill(self) -> None:
         """Fills the table; the cursor stays with its key."""
         table = self.table
-        table.empty_text = self.fleets_app.empty_text(self.thing)
+        table.empty_text = self.empty_text()
         if self.snapshot is not None:
             table.set_rows(self.rows(self.snapshot))
         self._summarise()
@@ -158,6 +162,13 @@ class ServicesScreen(ListScreen):
         snapshot = self.snapshot
         shown = [s.id for s in snapshot.services.values() if self._shown(s)] if snapshot else ()
         self.fleets_app.focus_on(services=shown)
+
+    def empty_text(self) -> str:
+        """Tells of services that are there and not shown."""
+        snapshot = self.snapshot
+        if snapshot is None or not snapshot.complete or not snapshot.services:
+            return super().empty_text()
+        return f"No service runs in {snapshot.project}. Press a to see those that have ended."
 
     def do_finished(self, argument: str) -> None:
         """Shows or hides services that have ended well."""

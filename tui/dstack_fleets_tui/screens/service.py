@@ -37,7 +37,7 @@ class ServiceScreen(DetailScreen):
         snapshot = self.snapshot
         service = snapshot.services.get(self.key) if snapshot else None
         if snapshot is None or service is None:
-            self.show_summary("This service is gone from the server. Press Esc to go back.")
+            self.show_missing("service")
             return
         self.show_head(service.name, self._head(service))
         looks = self.looks
@@ -61,7 +61,7 @@ class ServiceScreen(DetailScreen):
     def _summarise(self) -> None:
         snapshot, key = self.snapshot, self.table.cursor_key
         text = ""
-        if snapshot is not None and key is not None:
+        if snapshot is not None and key is not None and self.view == "replicas":
             number, _, job = key.partition(".")
             replica = snapshot.replicas.get(ReplicaKey(self.key, int(number), int(job)))
             if replica is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 from textual.content import Content
 
@@ -46,7 +47,7 @@ def cells(fleet: Fleet, looks: Looks) -> Sequence[Cell]:
     return (
         looks.text(fleet.name, "bad" if troubled(fleet) else "strong"),
         fleet.kind,
-        looks.text(words.nodes(fleet), sort=fleet.nodes_max or 0),
+        looks.text(words.nodes(fleet), sort=inf if fleet.nodes_max is None else fleet.nodes_max),
         looks.bar(_instances(fleet, looks), len(fleet.instance_ids)),
         looks.text(words.gpus(fleet), sort=fleet.gpus_total),
         looks.number(fleet.replicas),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dstack_api_client.snapshot import Instance, Snapshot
-from dstack_fleets_tui import words
+from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import Cell, Column
 
@@ -13,10 +13,10 @@ COLUMNS = (
     Column("num", "NUM", justify="right", priority=10),
     Column("host", "HOST", min_width=6, max_width=32, priority=8),
     Column("state", "STATE", priority=9),
-    Column("runs", "RUNS", min_width=6, max_width=40, priority=9),
+    Column("runs", "RUNS", min_width=22, max_width=40, priority=9, flexible=True),
     Column("gpu", "GPU", priority=7),
     Column("blocks", "BLOCKS", justify="right", priority=5),
-    Column("health", "HEALTH", priority=6),
+    Column("health", "HEALTH", priority=8),
     Column("backend", "BACKEND", priority=4, max_width=12),
     Column("region", "REGION", priority=3, max_width=20),
     Column("price", "$/H", justify="right", priority=6),
@@ -28,12 +28,11 @@ COLUMNS = (
 
 def cells(instance: Instance, snapshot: Snapshot, looks: Looks) -> Sequence[Cell]:
     """The row of one instance: one cell per column of `COLUMNS`."""
-    jobs = [snapshot.replicas[key] for key in instance.jobs if key in snapshot.replicas]
     return (
         looks.number(instance.num),
         looks.word(instance.hostname),
         looks.state(instance.state),
-        looks.word(", ".join(words.job(job) for job in jobs)),
+        looks.word(_runs(instance, snapshot)),
         looks.word(str(instance.gpus) if instance.gpus else None),
         looks.text(f"{instance.busy_blocks}/{instance.total_blocks}", sort=instance.busy_blocks),
         looks.health(instance.health),
@@ -42,5 +41,31 @@ def cells(instance: Instance, snapshot: Snapshot, looks: Looks) -> Sequence[Cell
         looks.price(instance.price),
         looks.age(instance.idle_since if instance.state == "idle" else None),
         looks.age(instance.created_at),
-        instance.termination_message or (instance.termination_reason or "").replace("_", " "),
+        _message(instance),
     )
+
+
+def summary(instance: Instance, snapshot: Snapshot) -> str:
+    """One line on an instance: what the server last said of it, what runs there, what it is."""
+    memory = formatting.mebibytes(instance.memory_mib)
+    parts = (
+        instance.name,
+        _message(instance),
+        _runs(instance, snapshot),
+        # Of an SSH host it is just "instance".
+        instance.instance_type or "" if instance.backend != "remote" else "",
+        f"{instance.cpus} CPUs  {memory}" if instance.cpus else "",
+        "spot" if instance.spot else "",
+        instance.availability_zone or "",
+        f"driver {instance.gpu_driver}" if instance.gpu_driver else "",
+    )
+    return "  ".join(part for part in parts if part)
+
+
+def _message(instance: Instance) -> str:
+    return instance.termination_message or (instance.termination_reason or "").replace("_", " ")
+
+
+def _runs(instance: Instance, snapshot: Snapshot) -> str:
+    jobs = (snapshot.replicas[key] for key in instance.jobs if key in snapshot.replicas)
+    return ", ".join(words.job(job) for job in jobs)

@@ -75,7 +75,8 @@ def summary(replica: Replica) -> str:
         Link.RUN_FLEET: "its instance is not known, the fleet is the run's",
         Link.UNKNOWN: "not placed yet" if replica.active else "",
     }[replica.link]
-    where = " ".join(part for part in (replica.backend, replica.region) if part)
+    # Of an SSH host both are "remote".
+    where = " ".join(dict.fromkeys(part for part in (replica.backend, replica.region) if part))
     spot = "" if replica.spot is None else "spot" if replica.spot else "on-demand"
     ended = "" if replica.exit_status is None else f"exit status {replica.exit_status}"
     parts = (replica.job_name, where, spot, place, ended, replica.message)

@@ -1,0 +1,137 @@
+"""Plans: previews of edits, what lanes report, and the lines people read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dstack_placement.engine import (
+    Action,
+    Group,
+    Lane,
+    ReplicaState,
+    Room,
+    Service,
+    after_failure,
+    edited,
+    next_actions,
+    preview,
+)
+
+from .generated import cases, services
+from .things import BURST, NOW, replicas, service, where
+
+
+def test_an_edit_is_previewed_to_its_end() -> None:
+    state = service(BURST, 3, "reserved spot spot", room={"reserved": 2, "spot": 1})
+    lanes = (Lane("reserved", 3, priority=10), Lane("spot", max_replicas=1))
+    plan = preview(edited(state, lanes=lanes, wanted={"0": 5}), now=NOW)
+    assert where(plan) == {
+        "r0": "stay",
+        "r1": "stay",
+        "r2": "stay",
+        "new-3": "start reserved (baseline)",
+        "new-4": "start reserved (baseline)",
+    }
+    assert plan.lanes[1].reason == "2 of at most 1"
+    plan = preview(edited(state, lanes=lanes), now=NOW)
+    assert where(plan) == {"r0": "stay", "r1": "move reserved", "r2": "move reserved"}
+    assert [(lane.fleet, lane.placed, lane.after) for lane in plan.lanes] == [
+        ("reserved", 1, 3),
+        ("spot", 2, 0),
+    ]
+
+
+def test_a_preview_changes_nothing_that_it_was_given() -> None:
+    state = service(BURST, 1, "spot spot", room={"reserved": 1})
+    copy = replace(state)
+    preview(edited(state, wanted={"0": 3}), now=NOW)
+    assert state == copy
+
+
+def test_a_preview_stops_what_waits_for_its_relief() -> None:
+    state = service(BURST, 1, "reserved/starting spot")
+    assert where(preview(state, now=NOW)) == {"r0": "stay", "r1": "stop"}
+    assert where(next_actions(state, now=NOW)) == {"r0": "stay", "r1": "stay"}
+
+
+def test_group_lanes_can_be_edited_and_taken_away() -> None:
+    groups = (Group("one", 1, lanes=(Lane("a", 1),)),)
+    state = Service((Lane("b", 1),), groups, replicas("a", group="one"))
+    assert where(preview(state, now=NOW)) == {"r0": "stay"}
+    assert where(preview(edited(state, group_lanes={"one": None}), now=NOW)) == {"r0": "move b"}
+    new = edited(state, group_lanes={"one": (Lane("c"),)})
+    assert where(preview(new, now=NOW)) == {"r0": "move c"}
+
+
+def test_lanes_report_what_is_in_them() -> None:
+    words = "reserved reserved/starting reserved/stopping reserved/running spot"
+    plan = next_actions(service(BURST, 4, words, room={"spot": 3}), now=NOW)
+    first, second = plan.lanes
+    assert first.states == {
+        ReplicaState.READY: 1,
+        ReplicaState.STARTING: 1,
+        ReplicaState.RUNNING: 1,
+        ReplicaState.STOPPING: 1,
+    }
+    assert (first.placed, first.target, first.room, first.until) == (3, 4, None, None)
+    assert (second.placed, second.target, second.room) == (1, 0, 3)
+
+
+@pytest.mark.parametrize(
+    ("lane", "wanted", "now", "room", "line"),
+    [
+        (Lane("a"), 1, "a", 2, "a has room for 2 more"),
+        (Lane("a"), 2, "a", 2, "a has room for 2 more; 1 more to come"),
+        (Lane("a"), 1, "a", None, "the room in a is not known and counts as unlimited"),
+        (Lane("a", 1), 1, "a", 0, "baseline 1 of 1; a has no room"),
+        (Lane("a", 0, 1), 1, "a", 4, "a is at its maximum of 1"),
+        (Lane("a", 2), 1, "a", 4, "baseline 1 of 2: only 1 wanted"),
+        (Lane("a", 2), 2, "a", 4, "baseline 1 of 2: 1 more to come"),
+        (Lane("a", 2), 2, "a", 0, "baseline 1 of 2: a has no room"),
+    ],
+)
+def test_the_line_of_a_lane(lane: Lane, wanted: int, now: str, room: int | None, line: str) -> None:
+    plan = next_actions(service((lane,), wanted, now, room={"a": room}), now=NOW)
+    assert plan.lanes[0].reason == line
+
+
+def test_a_lane_says_until_when_it_cools_down() -> None:
+    cooldown = after_failure(None, now=NOW, started=NOW, cause="no capacity in us-east-1")
+    state = replace(service(BURST, 1, "reserved"), cooldowns={("", "reserved"): cooldown})
+    lane = next_actions(state, now=NOW).lanes[0]
+    assert lane.until == cooldown.until
+    text = "reserved has no room until 14:05:30, no capacity in us-east-1"
+    assert lane.reason == f"baseline 1 of 1; {text}"
+
+
+def test_why_there_is_no_room_is_told_on() -> None:
+    room = {"reserved": Room(0, why="nodes.max is 1")}
+    plan = next_actions(service(BURST, 1, room=room), now=NOW)
+    assert plan.replicas[0].why == "baseline 1 of 1: reserved has no room, nodes.max is 1"
+
+
+@cases(services())
+def test_every_replica_has_one_line_and_what_is_new_adds_up(state: Service) -> None:
+    for plan in (next_actions(state, now=NOW), preview(state, now=NOW, rebalance=True)):
+        keys = [row.replica.key for row in plan.replicas]
+        there = {r.key for r in state.replicas if r.state is not ReplicaState.STOPPING}
+        assert len(keys) == len(set(keys))
+        assert {row.replica.key for row in plan.replicas if not row.new} == there
+        assert all(row.why for row in plan.replicas if row.action is not Action.STAY)
+        assert all(lane.reason for lane in plan.lanes)
+        for row in plan.replicas:
+            assert (row.to is not None) == (row.action in (Action.START, Action.MOVE))
+
+
+@cases(services())
+def test_groups_end_up_with_what_they_want(state: Service) -> None:
+    plan = preview(state, now=NOW)
+    rolling = {
+        r.group for r in state.replicas if r.out_of_date and r.state is not ReplicaState.STOPPING
+    }
+    for group in state.groups:
+        rows = [row for row in plan.replicas if row.replica.group == group.name]
+        if group.name not in rolling:
+            assert sum(row.action is not Action.STOP for row in rows) == group.wanted
