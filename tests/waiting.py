@@ -12,7 +12,11 @@ _LOOK_EVERY = 0.02
 
 
 async def until(
-    condition: Callable[[], Any | Awaitable[Any]], *, limit: float = 10.0, what: str = ""
+    condition: Callable[[], Any | Awaitable[Any]],
+    *,
+    limit: float = 10.0,
+    what: str = "",
+    every: float = _LOOK_EVERY,
 ) -> Any:
     """Looks at a condition again and again until it holds.
 
@@ -20,6 +24,7 @@ async def until(
         condition: Called without arguments; may be async. It holds when what it returns is true.
         limit: Seconds after which waiting ends.
         what: What is waited for, for the message.
+        every: Seconds between two looks, more where a look costs something.
 
     Returns:
         The first true value.
@@ -39,6 +44,6 @@ async def until(
         if loop.time() > end:
             raise AssertionError(f"not within {limit:g} s: {what or condition}")
         try:
-            await asyncio.wait_for(never.wait(), _LOOK_EVERY)
+            await asyncio.wait_for(never.wait(), every)
         except asyncio.TimeoutError:
             continue

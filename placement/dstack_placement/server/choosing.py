@@ -22,6 +22,9 @@ from dstack_placement.server import specs
 from dstack_placement.server.state import KEPT, RunState, read_jobs, read_state
 from dstack_placement.server.tables import PlacementRow, forget_finished_runs, locked_run
 
+#: Most looks at a state that changes, before the last is taken as it is.
+_LOOKS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -71,15 +74,7 @@ async def choose(context: _SubmittedJobContext, lanes: ServiceLanes) -> Choice:
     run_model: RunModel = context.run_model
     job = context.job
     async with locked_run(run_model.id) as session:
-        state = await read_state(
-            session,
-            run=await _fresh(session, run_model.id),
-            run_spec=context.run.run_spec,
-            project=context.project,
-            lanes=lanes,
-            jobs=await read_jobs(session, run_model.id),
-            samples={job.job_spec.replica_group: job},
-        )
+        state = await _read(session, context, lanes)
         lives = any(other.lives for other in state.jobs.values() if other.id != job_model.id)
         row = state.placements.get(job_model.id)
         if row is not None and _holds(state, row, job.job_spec.replica_group):
@@ -103,6 +98,33 @@ def use_fleet(context: _SubmittedJobContext, fleet: FleetModel, lanes: ServiceLa
         run_spec.merged_profile.fleets = [lane.fleet for lane in pool[1]]
 
 
+async def _read(
+    session: AsyncSession, context: _SubmittedJobContext, lanes: ServiceLanes
+) -> RunState:
+    """The state with jobs and fleets of one moment.
+
+    Other workers give instances to replicas meanwhile. A replica that is seen without an instance
+    that is seen as taken would count twice, so the look is repeated while jobs change under it.
+    """
+    run_id = context.run_model.id
+    run = await _fresh(session, run_id)
+    jobs = await read_jobs(session, run_id)
+    for _ in range(_LOOKS):
+        state = await read_state(
+            session,
+            run=run,
+            run_spec=context.run.run_spec,
+            project=context.project,
+            lanes=lanes,
+            jobs=jobs,
+            samples={context.job.job_spec.replica_group: context.job},
+        )
+        before, jobs = jobs, await read_jobs(session, run_id)
+        if [job.assigned for job in before] == [job.assigned for job in jobs]:
+            break
+    return state
+
+
 async def _fresh(session: AsyncSession, run_id: uuid.UUID) -> RunModel:
     result = await session.execute(
         select(RunModel).where(RunModel.id == run_id).options(lazyload(RunModel.jobs))
@@ -112,7 +134,7 @@ async def _fresh(session: AsyncSession, run_id: uuid.UUID) -> RunModel:
 
 def _holds(state: RunState, row: PlacementRow, group: str) -> bool:
     """Whether a lane that was kept for a job is still good."""
-    if row.fleet not in state.fleets or state.now - row.since > KEPT:
+    if row.fleet is None or row.fleet not in state.fleets or state.now - row.since > KEPT:
         return False
     pool = specs.pool_of(state.lanes, group)
     if pool is None or all(lane.fleet != row.fleet for lane in pool[1]):

@@ -14,9 +14,7 @@ from dstack._internal.server.services.runs import plan as dstack_plan
 from dstack_placement.engine import Room
 
 
-def room_of(
-    fleet: FleetModel, run_spec: RunSpec, samples: Mapping[str, Job], kept: int
-) -> Room:
+def room_of(fleet: FleetModel, run_spec: RunSpec, samples: Mapping[str, Job], kept: int) -> Room:
     """Idle capacity that fits, and what the fleet may still create.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime
@@ -28,7 +27,7 @@ from dstack_placement.engine import (
 )
 from dstack_placement.server import specs
 from dstack_placement.server.state import ReplicaJob, RunState, read_state, state_of
-from dstack_placement.server.tables import CooldownRow, PlacementRow, locked_run
+from dstack_placement.server.tables import CooldownRow, locked_run
 
 #: Ends of a job for which its fleet or its cloud is the cause, not the service.
 _LOST_CAPACITY = frozenset(

@@ -7,7 +7,7 @@ own. It must be done before other modules of dstack build their models on these.
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any, Optional, Union
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic.fields import FieldInfo
@@ -51,7 +51,7 @@ def _extend_profiles() -> None:
         """A fleet, and how many replicas of a service belong there."""
 
         min_replicas: Annotated[
-            Optional[int],
+            int | None,
             Field(
                 description=(
                     "For services: the replicas always kept in this fleet. Defaults to `0`"
@@ -61,7 +61,7 @@ def _extend_profiles() -> None:
             ),
         ] = None
         max_replicas: Annotated[
-            Optional[int],
+            int | None,
             Field(
                 description="For services: the most replicas in this fleet. Defaults to no cap",
                 json_schema_extra={"minimum": 0},
@@ -69,7 +69,7 @@ def _extend_profiles() -> None:
             ),
         ] = None
         priority: Annotated[
-            Optional[int],
+            int | None,
             Field(
                 description=(
                     "For services: fleets of higher priority are filled first, fleets of equal"
@@ -80,8 +80,8 @@ def _extend_profiles() -> None:
             ),
         ] = None
 
-    reference = Annotated[Union[LaneReference, str], AfterValidator(LaneReference.parse)]
-    annotation = Optional[list[reference]]  # type: ignore[valid-type]
+    reference = Annotated[LaneReference | str, AfterValidator(LaneReference.parse)]
+    annotation = list[reference] | None
     for model in (profiles.ProfileParams, profiles.Profile):
         field: FieldInfo = model.model_fields["fleets"]
         field.annotation = annotation
@@ -98,7 +98,7 @@ def _extend_groups() -> None:
     from dstack._internal.core.models import configurations, profiles
 
     group: Any = configurations.ReplicaGroup
-    annotation = Optional[list[profiles.FleetReferenceOrShorthand]]
+    annotation = list[profiles.FleetReferenceOrShorthand] | None
     group.__annotations__["fleets"] = annotation
     group.__pydantic_fields__["fleets"] = FieldInfo(
         annotation=annotation, default=None, description=_GROUP_FLEETS, exclude_if=_not_set
@@ -116,6 +116,4 @@ def _not_set(value: object) -> bool:
 
 
 def _is_model_of(value: object, module: str) -> bool:
-    return (
-        isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == module
-    )
+    return isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == module

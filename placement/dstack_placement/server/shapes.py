@@ -124,7 +124,9 @@ def _main() -> None:
     missing = [name for name, shape in found.items() if shape is None]
     if missing:
         raise SystemExit(f"dstack has no {', '.join(missing)}. Mend the overrides first.")
-    text = json.dumps({name: asdict(shape) for name, shape in sorted(found.items()) if shape}, indent=2)
+    text = json.dumps(
+        {name: asdict(shape) for name, shape in sorted(found.items()) if shape}, indent=2
+    )
     Path(__file__).with_name("shapes.json").write_text(f"{text}\n", encoding="utf-8")
 
 

@@ -15,6 +15,7 @@ from dstack._internal.server.services.runs import plan as dstack_plan
 from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
 
 from dstack_placement.engine import (
     Cooldown,
@@ -103,11 +104,13 @@ async def read_jobs(session: AsyncSession, run_id: uuid.UUID) -> list[ReplicaJob
             JobModel.fleet_id,
             JobModel.deployment_num,
             JobModel.instance_assigned,
-        ).where(
+        )
+        .where(
             JobModel.run_id == run_id,
             JobModel.job_num == 0,
             JobModel.status.not_in(JobStatus.finished_statuses()),
         )
+        .order_by(JobModel.id)
     )
     found = rows.all()
     groups = await _groups_of(session, [row.id for row in found])
@@ -234,13 +237,16 @@ async def _fleets(
     fleet_filters, instance_filters = await dstack_plan.get_run_candidate_fleet_models_filters(
         session=session, project=project, run_model=None, run_spec=of_lanes
     )
-    with_instances, without = await dstack_plan.select_run_candidate_fleet_models_with_filters(
-        session=session,
-        fleet_filters=fleet_filters,
-        instance_filters=instance_filters,
-        lock_instances=False,
+    # One statement for fleets, one for instances: dstack's own two would lose a fleet that gets its
+    # first instance between them.
+    result = await session.execute(
+        select(FleetModel)
+        .join(FleetModel.project)
+        .where(*fleet_filters)
+        .options(selectinload(FleetModel.instances.and_(*instance_filters)))
+        .execution_options(populate_existing=True)
     )
-    found = [*with_instances, *without]
+    found = result.unique().scalars().all()
     owners = await session.execute(
         select(ProjectModel.id, ProjectModel.name).where(
             ProjectModel.id.in_({fleet.project_id for fleet in found})
@@ -282,7 +288,7 @@ async def _kept_elsewhere(
         )
         .group_by(PlacementRow.fleet)
     )
-    return {fleet: count for fleet, count in rows}
+    return {str(fleet): count for fleet, count in rows}
 
 
 def _rooms(
@@ -316,9 +322,7 @@ async def _cooldowns(
     }
 
 
-def _editions(
-    lanes: ServiceLanes, fleets: Mapping[str, FleetModel]
-) -> dict[tuple[str, str], str]:
+def _editions(lanes: ServiceLanes, fleets: Mapping[str, FleetModel]) -> dict[tuple[str, str], str]:
     editions = {}
     for name, pool in specs.pools(lanes).items():
         text = repr([_written(lane) for lane in pool])

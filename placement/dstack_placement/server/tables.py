@@ -1,4 +1,4 @@
-"""What the add-on keeps in dstack's database, in tables of its own that the stock server ignores."""
+"""What the add-on keeps in dstack's database, in tables that the stock server ignores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Optional
 
 from dstack._internal.core.models.runs import RunStatus
 from dstack._internal.server.db import get_db, get_session_ctx
@@ -40,12 +39,12 @@ class PlacementRow(Base):
 
     job_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
     run_id: Mapped[uuid.UUID] = mapped_column(Uuid, index=True)
-    fleet: Mapped[Optional[str]] = mapped_column(Text)
-    fleet_id: Mapped[Optional[uuid.UUID]] = mapped_column(Uuid, index=True)
+    fleet: Mapped[str | None] = mapped_column(Text)
+    fleet_id: Mapped[uuid.UUID | None] = mapped_column(Uuid, index=True)
     reason: Mapped[str] = mapped_column(String(20))
     why: Mapped[str] = mapped_column(Text)
     since: Mapped[datetime] = mapped_column(NaiveDateTime)
-    outcome: Mapped[Optional[str]] = mapped_column(String(20))
+    outcome: Mapped[str | None] = mapped_column(String(20))
 
 
 class CooldownRow(Base):
@@ -67,22 +66,6 @@ class CooldownRow(Base):
     since: Mapped[datetime] = mapped_column(NaiveDateTime)
     until: Mapped[datetime] = mapped_column(NaiveDateTime)
     cause: Mapped[str] = mapped_column(Text)
-
-
-class DeficitRow(Base):
-    """A baseline that is not held now, as the last event about it said.
-
-    Attributes:
-        missing: How many replicas the lane is short of its minimum.
-    """
-
-    __tablename__ = "dstack_fleets_deficits"
-
-    run_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
-    pool: Mapped[str] = mapped_column(String(100), primary_key=True)
-    fleet: Mapped[str] = mapped_column(String(255), primary_key=True)
-    missing: Mapped[int]
-    since: Mapped[datetime] = mapped_column(NaiveDateTime)
 
 
 async def create() -> None:
@@ -114,5 +97,5 @@ async def locked_run(run_id: uuid.UUID) -> AsyncIterator[AsyncSession]:
 async def forget_finished_runs(session: AsyncSession) -> None:
     """Deletes what is kept of runs that have ended."""
     active = select(RunModel.id).where(RunModel.status.not_in(RunStatus.finished_statuses()))
-    for table in (PlacementRow, CooldownRow, DeficitRow):
+    for table in (PlacementRow, CooldownRow):
         await session.execute(delete(table).where(table.run_id.not_in(active)))

@@ -1,0 +1,191 @@
+"""What the tests of the placement add-on share."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from dstack_simulator import Simulator
+from dstack_simulator.scenario import Scenario
+from tests.waiting import until
+
+#: What a server with the add-on imports before anything of dstack.
+LAUNCHER = ("dstack_placement.server.autoload",)
+
+LANES = [
+    {"name": "gpu-reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10},
+    {"name": "gpu-spot"},
+]
+
+ENDED = {"terminating", "terminated", "aborted", "failed", "done"}
+
+#: Two fleets in regions of their own, so that capacity can be taken from one of them.
+SCENARIO = {
+    "description": "A reserved fleet and a spot fleet, each in a region of its own",
+    "cloud": {
+        "start_seconds": 0.2,
+        "offers": [
+            {
+                "instance_type": "p5.48xlarge",
+                "cpus": 192,
+                "memory_gib": 2048,
+                "disk_gib": 4000,
+                "gpu": {"name": "H100", "memory_gib": 80, "count": 8},
+                "regions": {
+                    "us-east-1": {"on_demand": 98.32, "capacity": 4},
+                    "us-west-2": {"spot": 31.05, "spot_capacity": 12},
+                },
+            }
+        ],
+    },
+    "steps": [
+        {
+            "apply": {
+                "type": "fleet",
+                "name": "gpu-reserved",
+                "nodes": "0..2",
+                "backends": ["aws"],
+                "regions": ["us-east-1"],
+                "spot_policy": "on-demand",
+                "idle_duration": "off",
+                "resources": {"gpu": "H100:8"},
+            }
+        },
+        {
+            "apply": {
+                "type": "fleet",
+                "name": "gpu-spot",
+                "nodes": "0..8",
+                "backends": ["aws"],
+                "regions": ["us-west-2"],
+                "spot_policy": "spot",
+                "idle_duration": "off",
+                "resources": {"gpu": "H100:8"},
+            }
+        },
+    ],
+}
+
+
+def scenario() -> Scenario:
+    """Two fleets and no service."""
+    return Scenario.model_validate(copy.deepcopy(SCENARIO))
+
+
+def service(name: str, **changes: Any) -> dict[str, Any]:
+    """A service of two replicas with lanes in both fleets, and changes to it."""
+    whole = {
+        "type": "service",
+        "name": name,
+        "port": 8000,
+        "commands": ["python -m sglang.launch_server --model acme/chat-8b --port 8000"],
+        "model": "acme/chat-8b",
+        "replicas": 2,
+        "spot_policy": "auto",
+        "fleets": copy.deepcopy(LANES),
+        "resources": {"gpu": "H100:8"},
+        **changes,
+    }
+    return {key: value for key, value in whole.items() if value is not None}
+
+
+async def active(sim: Simulator, name: str) -> list[dict[str, Any]]:
+    """The latest submissions of a run's replicas that have not ended."""
+    run = await sim.run(name)
+    latest = [job["job_submissions"][-1] for job in run["jobs"]]
+    return [submission for submission in latest if submission["status"] not in ENDED]
+
+
+async def places(sim: Simulator, name: str, *, status: str = "running") -> Counter[str]:
+    """How many replicas of a run, in a status, are in each fleet."""
+    return _places(await sim.api("fleets/list"), await active(sim, name), status)
+
+
+def _places(
+    fleets: list[dict[str, Any]], submissions: list[dict[str, Any]], status: str
+) -> Counter[str]:
+    hosts = {}
+    for fleet in fleets:
+        for instance in fleet["instances"]:
+            hosts[instance["hostname"]] = fleet["name"]
+    return Counter(
+        hosts.get((submission["job_provisioning_data"] or {}).get("hostname"), "nowhere")
+        for submission in submissions
+        if submission["status"] == status
+    )
+
+
+async def settled(
+    sim: Simulator,
+    name: str,
+    expected: dict[str, int],
+    *,
+    limit: float = 45.0,
+    at_every_look: Callable[[Counter[str]], None] | None = None,
+) -> None:
+    """Waits until a run's running replicas are placed as expected, and there are no others."""
+    seen: Counter[str] = Counter()
+
+    async def look() -> bool:
+        nonlocal seen
+        submissions = await active(sim, name)
+        seen = _places(await sim.api("fleets/list"), submissions, "running")
+        if at_every_look is not None:
+            at_every_look(seen)
+        return seen == Counter(expected) and len(submissions) == sum(expected.values())
+
+    try:
+        await until(look, limit=limit, every=0.3)
+    except AssertionError:
+        raise AssertionError(f"{name} is placed {dict(seen)}, not {expected}") from None
+
+
+async def update(sim: Simulator, name: str, **changes: Any) -> dict[str, Any]:
+    """Changes a run in place; a value of None removes the property."""
+    return await sim.touch_run(name, **changes)
+
+
+async def events(sim: Simulator, name: str) -> list[str]:
+    """The messages of a run's events, oldest first."""
+    run = await sim.run(name)
+    found = await sim.api("/api/events/list", {"within_runs": [run["id"]], "limit": 100})
+    return [event["message"] for event in reversed(found)]
+
+
+def command(
+    sim: Simulator, *arguments: str, module: str = "dstack_placement.server"
+) -> subprocess.CompletedProcess[str]:
+    """Runs `dstack-fleets` as a program of its own, in the simulator's home."""
+    home = dict.fromkeys(("HOME", "XDG_CONFIG_HOME"), str(sim.folder.home))
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        env={**os.environ, **home, **sim.environment, "COLUMNS": "200"},
+        cwd=sim.folder.home,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def in_process(code: str) -> Any:
+    """Runs code in a fresh process, where nothing of dstack is imported; returns its answer.
+
+    Args:
+        code: Statements that put what they find into `answer`.
+    """
+    process = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport json\nprint(json.dumps(answer))"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout.splitlines()[-1])
