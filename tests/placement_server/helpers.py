@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import subprocess
@@ -18,68 +17,66 @@ from tests.waiting import until
 #: What a server with the add-on imports before anything of dstack.
 LAUNCHER = ("dstack_placement.server.autoload",)
 
-LANES = [
-    {"name": "gpu-reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10},
-    {"name": "gpu-spot"},
-]
+#: Pairs of fleets, each with its region on demand and its region for spot, so that capacity can be
+#: taken from one of them.
+PAIRS = {
+    "gpu": ("us-east-1", "us-west-2"),
+    "dry": ("eu-west-1", "eu-north-1"),
+    "plain": ("ap-east-1", "ap-south-1"),
+}
 
 ENDED = {"terminating", "terminated", "aborted", "failed", "done"}
 
-#: Two fleets in regions of their own, so that capacity can be taken from one of them.
-SCENARIO = {
-    "description": "A reserved fleet and a spot fleet, each in a region of its own",
-    "cloud": {
-        "start_seconds": 0.2,
-        "offers": [
-            {
-                "instance_type": "p5.48xlarge",
-                "cpus": 192,
-                "memory_gib": 2048,
-                "disk_gib": 4000,
-                "gpu": {"name": "H100", "memory_gib": 80, "count": 8},
-                "regions": {
-                    "us-east-1": {"on_demand": 98.32, "capacity": 4},
-                    "us-west-2": {"spot": 31.05, "spot_capacity": 12},
-                },
-            }
-        ],
-    },
-    "steps": [
-        {
-            "apply": {
-                "type": "fleet",
-                "name": "gpu-reserved",
-                "nodes": "0..2",
-                "backends": ["aws"],
-                "regions": ["us-east-1"],
-                "spot_policy": "on-demand",
-                "idle_duration": "off",
-                "resources": {"gpu": "H100:8"},
-            }
-        },
-        {
-            "apply": {
-                "type": "fleet",
-                "name": "gpu-spot",
-                "nodes": "0..8",
-                "backends": ["aws"],
-                "regions": ["us-west-2"],
-                "spot_policy": "spot",
-                "idle_duration": "off",
-                "resources": {"gpu": "H100:8"},
-            }
-        },
-    ],
-}
+
+def lanes(pair: str = "gpu") -> list[dict[str, Any]]:
+    """A baseline of one in the reserved fleet of a pair, all else in the spot fleet."""
+    return [
+        {"name": f"{pair}-reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10},
+        {"name": f"{pair}-spot"},
+    ]
 
 
 def scenario() -> Scenario:
-    """Two fleets and no service."""
-    return Scenario.model_validate(copy.deepcopy(SCENARIO))
+    """The fleets, and no service."""
+    regions: dict[str, dict[str, float]] = {}
+    steps = []
+    for pair, (reserved, spot) in PAIRS.items():
+        regions[reserved] = {"on_demand": 98.32, "capacity": 4}
+        regions[spot] = {"spot": 31.05, "spot_capacity": 12}
+        steps.append({"apply": _fleet(f"{pair}-reserved", reserved, "on-demand", "0..2")})
+        steps.append({"apply": _fleet(f"{pair}-spot", spot, "spot", "0..8")})
+    offer = {
+        "instance_type": "p5.48xlarge",
+        "cpus": 192,
+        "memory_gib": 2048,
+        "disk_gib": 4000,
+        "gpu": {"name": "H100", "memory_gib": 80, "count": 8},
+        "regions": regions,
+    }
+    return Scenario.model_validate(
+        {
+            "description": "Pairs of a reserved and a spot fleet",
+            "cloud": {"start_seconds": 0.2, "offers": [offer]},
+            "steps": steps,
+        }
+    )
+
+
+def _fleet(name: str, region: str, spot_policy: str, nodes: str) -> dict[str, Any]:
+    return {
+        "type": "fleet",
+        "name": name,
+        "nodes": nodes,
+        "backends": ["aws"],
+        "regions": [region],
+        "spot_policy": spot_policy,
+        "idle_duration": "off",
+        "resources": {"gpu": "H100:8"},
+    }
 
 
 def service(name: str, **changes: Any) -> dict[str, Any]:
-    """A service of two replicas with lanes in both fleets, and changes to it."""
+    """A service of two replicas with lanes, and changes to it."""
     whole = {
         "type": "service",
         "name": name,
@@ -88,7 +85,7 @@ def service(name: str, **changes: Any) -> dict[str, Any]:
         "model": "acme/chat-8b",
         "replicas": 2,
         "spot_policy": "auto",
-        "fleets": copy.deepcopy(LANES),
+        "fleets": lanes(),
         "resources": {"gpu": "H100:8"},
         **changes,
     }

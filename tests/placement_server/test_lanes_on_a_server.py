@@ -1,49 +1,156 @@
-"""Lanes on a real server: how its replicas are placed, and what can be edited."""
+"""Lanes on a real server: how replicas are placed, what can be edited, and what lanes survive.
+
+What happens on a server takes its time, so all that does not touch begins at once.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from dstack_simulator import Simulator
-from tests.placement_server.helpers import events, service, settled, update
+from tests.placement_server.helpers import (
+    PAIRS,
+    active,
+    events,
+    places,
+    service,
+    settled,
+    update,
+)
+from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
+Stories = dict[str, "asyncio.Task[Any]"]
 
-async def test_a_baseline_and_an_overflow(addon: Simulator) -> None:
+
+def _baseline_is_kept(seen: Counter[str]) -> None:
+    assert seen["gpu-reserved"] >= 1, seen
+
+
+async def _overflow(addon: Simulator) -> None:
     await addon.apply(service("chat"))
-    await settled(addon, "chat", {"gpu-reserved": 1, "gpu-spot": 1}, limit=30)
+    await settled(addon, "chat", {"gpu-reserved": 1, "gpu-spot": 1}, limit=60)
 
 
-async def test_scaling_keeps_the_minimum_at_every_moment(addon: Simulator) -> None:
-    def baseline(seen: Counter[str]) -> None:
-        assert seen["gpu-reserved"] >= 1
-
-    await update(addon, "chat", replicas=6)
-    await settled(addon, "chat", {"gpu-reserved": 1, "gpu-spot": 5}, at_every_look=baseline)
-    await update(addon, "chat", replicas=2)
-    await settled(addon, "chat", {"gpu-reserved": 1, "gpu-spot": 1}, at_every_look=baseline)
-
-
-async def test_lanes_are_edited_in_place(addon: Simulator) -> None:
+async def _edit_and_scale(addon: Simulator, overflow: asyncio.Task[None]) -> None:
+    await asyncio.wait([overflow])
     before = await addon.run("chat")
-    lanes = [
+    edited = [
         {"name": "gpu-reserved", "min_replicas": 1, "max_replicas": 2},
         {"name": "gpu-spot", "min_replicas": 1, "max_replicas": 3},
     ]
-    spec = before["run_spec"]
-    spec["configuration"].update(fleets=lanes, replicas=4)
-    plan = await addon.api("runs/get_plan", {"run_spec": spec})
-    assert plan["action"] == "update"
-    offers = {offer["region"] for offer in plan["job_plans"][0]["offers"]}
-    assert offers == {"us-east-1", "us-west-2"}
-
-    after = await update(addon, "chat", fleets=lanes, replicas=4)
+    after = await update(addon, "chat", fleets=edited, replicas=5)
     assert after["id"] == before["id"]
     assert after["deployment_num"] == before["deployment_num"] + 1
     stored = after["run_spec"]["configuration"]["fleets"]
-    assert [lane.get("max_replicas") for lane in stored] == [2, 3]
-    await settled(addon, "chat", {"gpu-reserved": 2, "gpu-spot": 2})
-    assert any("fleets" in message for message in await events(addon, "chat"))
+    assert [lane["max_replicas"] for lane in stored] == [2, 3]
+    expected = {"gpu-reserved": 2, "gpu-spot": 3}
+    await settled(addon, "chat", expected, limit=90, at_every_look=_baseline_is_kept)
+    told = await events(addon, "chat")
+    assert any("configuration.fleets" in message for message in told), told
+
+    await update(addon, "chat", replicas=2)
+    expected = {"gpu-reserved": 1, "gpu-spot": 1}
+    await settled(addon, "chat", expected, limit=90, at_every_look=_baseline_is_kept)
+
+
+async def _no_capacity(addon: Simulator) -> None:
+    spot_first = [
+        {"name": "dry-spot", "min_replicas": 1, "priority": 10},
+        {"name": "dry-reserved"},
+    ]
+    await addon.faults.no_capacity(PAIRS["dry"][1])
+    await addon.apply(service("dry", fleets=spot_first))
+    await settled(addon, "dry", {"dry-reserved": 2}, limit=90)
+    told = await events(addon, "dry")
+    passed_over = "Fleet dry-spot is passed over for 60 s after a failed start: p5.48xlarge in aws/"
+    assert any(message.startswith(passed_over) for message in told), told
+    assert any("Replica falls back to fleet dry-reserved" in message for message in told), told
+
+    # An edit of the lanes ends the cool-down.
+    await addon.faults.no_capacity(PAIRS["dry"][1], on=False)
+    spot_first[0]["priority"] = 20
+    await update(addon, "dry", fleets=spot_first, replicas=3)
+    await settled(addon, "dry", {"dry-reserved": 2, "dry-spot": 1}, limit=90)
+
+
+async def _without_lanes(sim: Simulator) -> tuple[Counter[str], Counter[str], dict[str, Any]]:
+    await sim.apply(service("plain", fleets=["plain-reserved", "plain-spot"]))
+
+    async def runs() -> bool:
+        return len(await active(sim, "plain")) == sum((await places(sim, "plain")).values()) == 2
+
+    await until(runs, limit=90, every=0.3)
+    run = await sim.run("plain")
+    run["run_spec"]["configuration"]["fleets"] = ["plain-spot", "plain-reserved"]
+    plan = await sim.api("runs/get_plan", {"run_spec": run["run_spec"]})
+    kept = {
+        "spec": {**run["run_spec"], "ssh_key_pub": None, "repo_id": None},
+        "fleet": run["fleet"]["name"],
+        "action": plan["action"],
+        "offers": [offer["region"] for offer in plan["job_plans"][0]["offers"]],
+    }
+    return await places(sim, "plain"), Counter(await events(sim, "plain")), kept
+
+
+@pytest_asyncio.fixture(scope="module")
+async def stories(addon: Simulator, stock: Simulator) -> AsyncIterator[Stories]:
+    """All that goes on at the same time, by name."""
+    begun: Stories = {}
+
+    def begin(name: str, story: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        begun[name] = asyncio.create_task(story, name=name)
+        return begun[name]
+
+    begin("edit", _edit_and_scale(addon, begin("overflow", _overflow(addon))))
+    begin("no capacity", _no_capacity(addon))
+    begin("without lanes", _without_lanes(addon))
+    begin("without the add-on", _without_lanes(stock))
+    yield begun
+    for task in begun.values():
+        task.cancel()
+    await asyncio.gather(*begun.values(), return_exceptions=True)
+
+
+async def test_a_baseline_and_an_overflow(stories: Stories) -> None:
+    await stories["overflow"]
+
+
+async def test_a_service_without_lanes_is_as_on_the_stock_server(stories: Stories) -> None:
+    ours, theirs = await stories["without lanes"], await stories["without the add-on"]
+    assert ours == theirs
+    assert ours[2]["action"] == "create"
+
+
+async def test_a_lane_without_capacity_is_passed_over(stories: Stories) -> None:
+    await stories["no capacity"]
+
+
+async def test_lanes_are_edited_and_scaled_in_place(stories: Stories) -> None:
+    await stories["edit"]
+
+
+async def test_a_server_killed_while_it_scales_up_doubles_nothing(
+    addon: Simulator, stories: Stories
+) -> None:
+    await asyncio.wait(stories.values())
+    await update(addon, "chat", replicas=5)
+
+    async def begun() -> bool:
+        return len(await active(addon, "chat")) > 2
+
+    await until(begun, limit=60, every=0.2)
+    await addon.faults.server_restart(graceful=False)
+    await settled(addon, "chat", {"gpu-reserved": 2, "gpu-spot": 3}, limit=90)
+    for fleet, nodes in (("gpu-reserved", 2), ("gpu-spot", 8)):
+        instances = (await addon.fleet(fleet))["instances"]
+        assert len([i for i in instances if i["status"] != "terminated"]) <= nodes
+    numbers = [job["job_spec"]["replica_num"] for job in (await addon.run("chat"))["jobs"]]
+    assert len(numbers) == len(set(numbers))

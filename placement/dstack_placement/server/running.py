@@ -126,7 +126,8 @@ async def _settle(
     session: AsyncSession, run_model: RunModel, state: RunState
 ) -> dict[tuple[str, str], Cooldown]:
     """Cools down lanes whose starts failed and ends the cool-down of those where one ran."""
-    cooldowns = dict(state.service.cooldowns)
+    before = state.service.cooldowns
+    cooldowns = dict(before)
     for job_model in run_model.jobs:
         row = state.placements.get(job_model.id)
         if row is None or row.fleet is None or row.outcome is not None:
@@ -137,27 +138,32 @@ async def _settle(
         at = (pool[0], row.fleet)
         if job_model.status is JobStatus.RUNNING or job_model.running_at is not None:
             row.outcome = "started"
-            if cooldowns.pop(at, None) is not None:
-                await _forget(session, run_model.id, at)
+            cooldowns.pop(at, None)
         elif job_model.status in _ENDING:
             row.outcome = "ended"
             if job_model.termination_reason in _LOST_CAPACITY and at in state.editions:
                 row.outcome = "failed"
-                before = cooldowns.get(at)
-                cause = _cause(job_model)
-                after = after_failure(before, now=state.now, started=row.since, cause=cause)
-                cooldowns[at] = after
-                await _remember(session, run_model.id, at, state.editions[at], after)
-                if before is None or after.until != before.until:
-                    _tell(session, run_model, row.fleet, after, state.now)
+                cooldowns[at] = after_failure(
+                    cooldowns.get(at), now=state.now, started=row.since, cause=_cause(job_model)
+                )
+    for at in before.keys() - cooldowns.keys():
+        await _forget(session, run_model.id, at)
+    for at, cooldown in cooldowns.items():
+        known = before.get(at)
+        if cooldown != known:
+            await _remember(session, run_model.id, at, state.editions[at], cooldown)
+        if known is None or cooldown.until != known.until:
+            _tell(session, run_model, at[1], cooldown, state.now)
     return cooldowns
 
 
 def _cause(job_model: JobModel) -> str:
     message = job_model.termination_reason_message
     if message:
-        # dstack's messages go on with a link on a line of its own.
-        return str(message).splitlines()[0].rstrip(".")
+        # A line on what was tried, one with the cloud's errors if there are any, and one of help.
+        lines = str(message).splitlines()
+        errors = [line.removeprefix("Errors: ") for line in lines if line.startswith("Errors: ")]
+        return (errors or lines)[0].rstrip(".")
     return str(job_model.termination_reason.value).replace("_", " ")
 
 
