@@ -83,6 +83,7 @@ def service(name: str, **changes: Any) -> dict[str, Any]:
         "port": 8000,
         "commands": ["python -m sglang.launch_server --model acme/chat-8b --port 8000"],
         "model": "acme/chat-8b",
+        "probes": [],
         "replicas": 2,
         "spot_policy": "auto",
         "fleets": lanes(),

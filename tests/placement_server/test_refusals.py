@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dstack_simulator import Simulator, SimulatorError
-from tests.placement_server.helpers import PAIRS, command, service
+from tests.placement_server.helpers import command, service
 
 pytestmark = pytest.mark.e2e
 
@@ -94,8 +94,6 @@ async def test_the_command_accepts_lanes(addon: Simulator) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     run = await addon.run("accepted")
     assert run["run_spec"]["configuration"]["fleets"][0]["min_replicas"] == 1
-    plan = await addon.api("runs/get_plan", {"run_spec": run["run_spec"]})
-    assert {offer["region"] for offer in plan["job_plans"][0]["offers"]} == set(PAIRS["gpu"])
     await addon.stop_run("accepted", abort=True)
 
 

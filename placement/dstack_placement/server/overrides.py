@@ -149,16 +149,19 @@ def _assignment(original: Wrapped) -> Wrapped:
 
 def _active_run(original: Wrapped) -> Wrapped:
     async def process_active_run(context: Any) -> Any:
-        from dstack_placement.server import running, specs
+        from dstack_placement.server import moves, running, specs
 
         lanes = specs.lanes_of(context.run_spec, context.run_model.project.name)
         if lanes is None:
             return await original(context)
-        token = running.looked_at.set(await running.look(context, lanes))
+        state = await running.look(context, lanes)
+        token = running.looked_at.set(state)
         try:
-            return await original(context)
+            result = await original(context)
         finally:
             running.looked_at.reset(token)
+        await moves.carry_out(context, state, result)
+        return result
 
     return process_active_run
 
@@ -265,7 +268,8 @@ OVERRIDES = (
         _ACTIVE,
         "process_active_run",
         _active_run,
-        "Before a run with lanes is processed, its lanes are looked at and failed starts noted.",
+        "Before a run with lanes is processed, failed starts are noted; after it, replicas move to"
+        " make good a minimum, and stay until their relief is ready.",
         at=(_ACTIVE,),
     ),
     Override(

@@ -68,6 +68,23 @@ class CooldownRow(Base):
     cause: Mapped[str] = mapped_column(Text)
 
 
+class DeficitRow(Base):
+    """A baseline that is not held, so that its end is told once.
+
+    Attributes:
+        pool: The engine's name of the pool that the lane belongs to.
+        missing: How many replicas the lane is short of its minimum.
+    """
+
+    __tablename__ = "dstack_fleets_deficits"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    pool: Mapped[str] = mapped_column(String(100), primary_key=True)
+    fleet: Mapped[str] = mapped_column(String(255), primary_key=True)
+    missing: Mapped[int]
+    since: Mapped[datetime] = mapped_column(NaiveDateTime)
+
+
 async def create() -> None:
     """Creates the tables where they are missing, once dstack's own are up to date."""
     async with get_db().engine.begin() as connection:
@@ -97,5 +114,5 @@ async def locked_run(run_id: uuid.UUID) -> AsyncIterator[AsyncSession]:
 async def forget_finished_runs(session: AsyncSession) -> None:
     """Deletes what is kept of runs that have ended."""
     active = select(RunModel.id).where(RunModel.status.not_in(RunStatus.finished_statuses()))
-    for table in (PlacementRow, CooldownRow):
+    for table in (PlacementRow, CooldownRow, DeficitRow):
         await session.execute(delete(table).where(table.run_id.not_in(active)))

@@ -1,0 +1,180 @@
+"""Moving replicas that run, and baselines that are not held.
+
+It comes after dstack's own look at a run, on what dstack is about to do: nothing is stopped before
+its relief is ready, and one more replica is started for each that moves.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from dstack._internal.core.models.runs import JobTerminationReason
+from dstack._internal.server.background.pipeline_tasks.runs.active import (
+    ActiveContext,
+    ActiveResult,
+)
+from dstack._internal.server.background.pipeline_tasks.runs.common import (
+    build_scale_up_job_models,
+)
+from dstack._internal.server.models import JobModel, RunModel
+from dstack._internal.server.services import events
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from dstack_placement.engine import Action, Plan, ReplicaPlan, next_actions
+from dstack_placement.server import specs
+from dstack_placement.server.state import RunState
+from dstack_placement.server.tables import DeficitRow, PlacementRow, locked_run
+
+
+async def carry_out(context: ActiveContext, state: RunState, result: ActiveResult) -> None:
+    """Changes what dstack is about to do with a run so that replicas move by the lanes.
+
+    Args:
+        context: dstack's context of the run.
+        state: The state that was read before.
+        result: What dstack is about to do; it is changed.
+    """
+    counts = result.run_update_map.get("desired_replica_counts")
+    if counts is None:
+        # The run ends, or replicas that failed are started again: dstack scales nothing now.
+        return
+    wanted = json.loads(counts)
+    service = replace(
+        state.service,
+        groups=tuple(
+            replace(group, wanted=wanted.get(group.name, group.wanted))
+            for group in state.service.groups
+        ),
+    )
+    plan = next_actions(service, now=state.now)
+    _keep_until_relieved(context.run_model, plan, result)
+    _attach(context.run_model, state, result)
+    async with locked_run(context.run_model.id) as session:
+        if not result.new_job_models and not _stops(result):
+            for row in plan.doing(Action.MOVE):
+                await _start_relief(session, context, state, row, result)
+        await _tell_deficits(session, context.run_model, plan, state)
+
+
+def _stops(result: ActiveResult) -> set[object]:
+    """The jobs that dstack is about to stop because there are too many."""
+    return {
+        job_id
+        for job_id, change in result.job_id_to_update_map.items()
+        if change.get("termination_reason") is JobTerminationReason.SCALED_DOWN
+    }
+
+
+def _keep_until_relieved(run_model: RunModel, plan: Plan, result: ActiveResult) -> None:
+    """Lets a replica stay whose relief is not ready yet, though there is one too many."""
+    rows = {row.replica.key: row for row in plan.replicas}
+    for job_model in run_model.jobs:
+        row = rows.get(str(job_model.id))
+        if row is None or row.action is not Action.STAY or row.replica.out_of_date:
+            continue
+        if row.why and job_model.id in _stops(result):
+            del result.job_id_to_update_map[job_model.id]
+
+
+def _attach(run_model: RunModel, state: RunState, result: ActiveResult) -> None:
+    """Attaches the run to another of its fleets once it has left the one it is attached to.
+
+    dstack lets nobody delete the fleet that a run is attached to.
+    """
+    attached = result.run_update_map.get("fleet_id", run_model.fleet_id)
+    fleets = [fleet.id for fleet in state.fleets.values()]
+    used = {job.fleet_id for job in state.jobs.values()}
+    everywhere = all(specs.pool_of(state.lanes, group.name) for group in state.lanes.groups)
+    if attached is None or attached in fleets or attached in used or not everywhere:
+        return
+    if fleets:
+        result.run_update_map["fleet_id"] = next((id_ for id_ in fleets if id_ in used), fleets[0])
+
+
+async def _start_relief(
+    session: AsyncSession,
+    context: ActiveContext,
+    state: RunState,
+    row: ReplicaPlan,
+    result: ActiveResult,
+) -> None:
+    """Starts the replica that takes the place of one that moves, in the lane it moves to."""
+    fleet = state.fleets[str(row.to)]
+    new: list[JobModel] = await build_scale_up_job_models(
+        run_model=context.run_model,
+        run_spec=context.run_spec,
+        secrets=context.secrets,
+        replicas_diff=1,
+        group_name=row.replica.group,
+    )
+    result.new_job_models.extend(new)
+    for job_model in new:
+        session.add(
+            PlacementRow(
+                job_id=job_model.id,
+                run_id=context.run_model.id,
+                fleet=row.to,
+                fleet_id=fleet.id,
+                reason="move",
+                why=row.why,
+                since=state.now,
+                outcome=None,
+            )
+        )
+    events.emit(
+        session,
+        f"Replica {row.replica.number} moves to fleet {row.to}: {row.why}. It stops when replica"
+        f" {new[0].replica_num} is ready",
+        actor=events.SystemActor(),
+        targets=[events.Target.from_model(_job_model(context.run_model, row.replica.key))],
+    )
+
+
+def _job_model(run_model: RunModel, key: str) -> JobModel:
+    return next(job for job in run_model.jobs if str(job.id) == key)
+
+
+async def _tell_deficits(
+    session: AsyncSession, run_model: RunModel, plan: Plan, state: RunState
+) -> None:
+    """Emits an event when a baseline is not held, and when it is again.
+
+    What starts or moves now will hold it: only what stays missing then is a deficit.
+    """
+    found = await session.execute(select(DeficitRow).where(DeficitRow.run_id == run_model.id))
+    known = {(row.pool, row.fleet): row for row in found.scalars()}
+    for lane in plan.lanes:
+        at = (lane.pool, lane.fleet)
+        row = known.pop(at, None)
+        missing = lane.deficit if lane.after < lane.min_replicas else 0
+        if missing and row is None:
+            session.add(
+                DeficitRow(
+                    run_id=run_model.id,
+                    pool=lane.pool,
+                    fleet=lane.fleet,
+                    missing=missing,
+                    since=state.now,
+                )
+            )
+            _tell(session, run_model, f"Baseline of fleet {lane.fleet} is not held: {lane.reason}")
+        elif missing and row is not None:
+            row.missing = missing
+        elif row is not None and not lane.deficit:
+            await session.delete(row)
+            held = f"{lane.min_replicas} of {lane.min_replicas}"
+            _tell(session, run_model, f"Baseline of fleet {lane.fleet} is held again: {held}")
+    for row in known.values():
+        # The lane is gone.
+        await session.delete(row)
+
+
+def _tell(session: AsyncSession, run_model: RunModel, message: str) -> None:
+    events.emit(
+        session,
+        message,
+        actor=events.SystemActor(),
+        targets=[events.Target.from_model(run_model)],
+    )
