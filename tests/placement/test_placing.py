@@ -182,6 +182,12 @@ def test_stopping_replicas_count_nowhere() -> None:
     assert plan.lanes[0].states == {ReplicaState.STOPPING: 1}
 
 
+def test_the_one_that_asks_goes_first() -> None:
+    state = service(BURST, 2, "- -", room={"reserved": 1})
+    assert place(state, "r1", now=NOW).reason is Reason.BASELINE
+    assert place(state, "r0", now=NOW).reason is Reason.BASELINE
+
+
 def test_placing_a_replica_that_does_not_wait_is_an_error() -> None:
     with pytest.raises(LookupError, match="No replica r0 waits"):
         place(service(BURST, 1, "spot"), "r0", now=NOW)

@@ -74,7 +74,7 @@ def _move(board: Board, pool: Pool, group: Group, *, rebalance: bool) -> Move | 
         why = f"{source.lane.fleet} has {source.count} of at most {source.lane.max_replicas}"
     elif missing and source.above_minimum:
         why = f"makes good the baseline of {to.lane.fleet}"
-    elif rebalance and to.place < source.place:
+    elif rebalance:  # who goes first is never in a lane of higher priority
         why = f"{to.lane.fleet} goes before {source.lane.fleet}"
     else:
         return None
