@@ -210,6 +210,8 @@ async def test_trouble_is_a_screen_that_says_what_to_do_and_goes_when_mended(sta
     app = app_on(feed)
     async with app.run_test(size=SIZE) as pilot:
         await on_screen(app, TroubleScreen)
+        header_behind = app.screen_stack[0].query_one(StatusHeader)
+        await until(lambda: state.value in header_behind.text)
         assert str(app.screen.query_one("#what", Static).content) == "The token [red] is wrong."
         assert str(app.screen.query_one("#todo", Static).content) == "Get another."
         feed.waiting.append(live(snapshot()))
@@ -382,7 +384,7 @@ def screen_text(app):
 
 
 async def test_ascii_draws_nothing_else():
-    many = [service(f"chat-{number:03}") for number in range(100)]
+    many = [service(f"chat-{number:03}", model="x" * 99) for number in range(100)]
     instances = [instance(f"gpu-{number}", num=number) for number in range(100)]
     big = fleet("gpu", instance_ids=tuple(i.id for i in instances), states={"busy": 100})
     update = live(snapshot(fleets=[big], instances=instances, services=many))
@@ -528,3 +530,20 @@ async def test_fleets_without_a_limit_sort_as_the_largest():
         await filled(app)
         table(app).sort_by("nodes")
         assert list(table(app).keys) == ["f-b", "f-c", "f-a"]
+
+
+async def test_why_there_is_no_data_is_read_in_full_at_80_columns():
+    message = "No connection to http://127.0.0.1:3000: All connection attempts failed."
+    hint = "Check that the server runs and that this machine reaches it."
+    known = snapshot()
+    feed = GivenFeed(failing(ConnectionState.CONNECTING, message, hint))
+    app = app_on(feed)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: "reaches it." in screen_text(app))
+        feed.waiting += [
+            live(known),
+            failing(ConnectionState.STALE, message, hint, kept=known),
+        ]
+        await pilot.press("ctrl+r")
+        await until(lambda: "stale" in header(app))
+        await until(lambda: "reaches it." in screen_text(app))

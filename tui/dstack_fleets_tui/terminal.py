@@ -1,4 +1,4 @@
-"""Leaving when the terminal goes away."""
+"""What the terminal can do, and leaving when it goes away."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import os
 import signal
 import sys
 
+from rich.console import Console
+
+#: The theme for terminals that have a palette of their own and no more.
+THEME_OF_FEW_COLOURS = "ansi-dark"
 #: Seconds between two looks whether the terminal is still there.
 LOOK_EVERY = 2.0
 
@@ -18,6 +22,11 @@ def let_hang_up_end_us() -> None:
     """
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def has_few_colours() -> bool:
+    """Whether the terminal has 16 colours: a theme of more comes out in white and grey there."""
+    return Console(force_terminal=True).color_system == "standard"
 
 
 def terminal_is_gone() -> bool:

@@ -19,7 +19,9 @@ from .glyphs import UNICODE, Glyphs
 from .palette import style_of
 from .text import clean, literal, shorten
 
-Connection = Literal["connecting", "live", "stale", "paused", "unauthorised", "unreachable"]
+Connection = Literal[
+    "connecting", "live", "stale", "paused", "unauthorised", "no project", "too old", "unreachable"
+]
 
 _STYLES = {
     "connecting": "starting",
@@ -27,6 +29,8 @@ _STYLES = {
     "stale": "warn",
     "paused": "accent",
     "unauthorised": "bad",
+    "no project": "bad",
+    "too old": "bad",
     "unreachable": "bad",
 }
 
@@ -71,7 +75,7 @@ def connection_text(state: HeaderState) -> str:
         return state.connection
     if state.connection == "live":
         return f"live {age_text((state.now - observed).total_seconds())}"
-    if state.connection in ("unauthorised", "connecting"):
+    if state.connection not in ("stale", "paused", "unreachable"):
         return state.connection
     when = "%H:%M:%S" if observed.date() == state.now.date() else "%Y-%m-%d %H:%M"
     return f"{state.connection} since {observed.strftime(when)}"

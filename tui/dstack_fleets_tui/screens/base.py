@@ -109,11 +109,10 @@ class LiveScreen(LeanScreen[None]):
     def show_summary(self, text: str) -> None:
         """Shows one line below the screen's own part; why the data is stale counts more."""
         app = self.fleets_app
-        if app.health.state is ConnectionState.STALE:
-            content = literal(app.failure, style_of("warn"))
-        else:
-            content = literal(text)
+        stale = app.health.state is ConnectionState.STALE
+        content = literal(app.failure, style_of("warn")) if stale else literal(text)
         summary = self.query_one("#summary", Static)
+        summary.set_class(stale, "-whole")
         if not content.is_same(cast("Content", summary.content)):
             summary.update(content, layout=False)
 
