@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from textual._compositor import CompositorUpdate
 from textual.command import CommandPalette
 from textual.events import Key
 from textual.widgets import ContentSwitcher, Static
@@ -547,3 +548,37 @@ async def test_why_there_is_no_data_is_read_in_full_at_80_columns():
         await pilot.press("ctrl+r")
         await until(lambda: "stale" in header(app))
         await until(lambda: "reaches it." in screen_text(app))
+
+
+@pytest.mark.parametrize("keys", [(), ("enter",), ("2", "enter")], ids=["list", "fleet", "service"])
+async def test_a_second_that_goes_by_paints_a_few_cells(keys):
+    moment = [NOW]
+    known = snapshot()
+    feed = GivenFeed(live(known))
+    app = app_on(feed)
+    app.now = lambda: moment[0]
+    async with app.run_test(size=(160, 50)) as pilot:
+        await filled(app)
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause()
+        await pilot.pause()
+        painted = []
+        paint = app._display
+
+        def count(screen, renderable):
+            if isinstance(renderable, CompositorUpdate):
+                painted.append(len(renderable.render_segments(app.console)))
+            paint(screen, renderable)
+
+        app._display = count
+        for second in range(1, 4):
+            moment[0] = NOW + timedelta(seconds=second)
+            app.post_message(FleetsApp.Read(live(known, known), app._connection))
+            await until(lambda second=second: f"live {second} s" in header(app))
+            for screen in app.screen_stack:
+                screen.show_state()
+            await pilot.pause()
+            if second == 1:
+                painted.clear()  # what was still to be painted of the screen as a whole
+        assert 0 < sum(painted) < 200

@@ -277,6 +277,8 @@ class FleetsApp(App[int]):
         if self._trouble is not None:
             self._trouble.show(message, hint)
             return
+        if isinstance(self.screen, LiveScreen):
+            self.screen.show_state()  # for the last time: it is behind from now on
         self._trouble = TroubleScreen(message, hint, ascii_only=self.ascii)
         self.push_screen(self._trouble)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
+import termios
 
 from rich.console import Console
 
@@ -30,11 +30,14 @@ def has_few_colours() -> bool:
 
 
 def terminal_is_gone() -> bool:
-    """Whether the terminal of this process has gone: its descriptor answers no more."""
+    """Whether the terminal of this process has gone: its descriptor answers no more.
+
+    It need not be the controlling terminal: under `setsid` and in some containers it is not.
+    """
     if sys.__stdin__ is None:
         return True
     try:
-        os.tcgetpgrp(sys.__stdin__.fileno())
-    except (OSError, ValueError):
+        termios.tcgetattr(sys.__stdin__.fileno())
+    except (termios.error, OSError, ValueError):
         return True
     return False

@@ -11,13 +11,14 @@ from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import var
 from textual.widget import Widget
 
 from .glyphs import UNICODE, Glyphs
 from .palette import style_of
-from .text import clean, literal, shorten
+from .text import changed_stretches, clean, literal, shorten
 
 Connection = Literal[
     "connecting", "live", "stale", "paused", "unauthorised", "no project", "too old", "unreachable"
@@ -136,9 +137,10 @@ class _Part(Widget):
     content: var[Content] = var(Content(""), init=False)
 
     def show(self, content: Content) -> None:
-        if not content.is_same(self.content):
+        stretches = changed_stretches(self.content, content)
+        if stretches:
             self.content = content
-            self.refresh()
+            self.refresh(*(Region(left, 0, right - left, 1) for left, right in stretches))
 
     def render(self) -> Content:
         return self.content

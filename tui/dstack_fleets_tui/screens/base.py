@@ -102,8 +102,11 @@ class LiveScreen(LeanScreen[None]):
             self.show_note()
 
     def show_state(self) -> None:
-        """Shows the state of the connection and the age of the data."""
-        if self.is_current:
+        """Shows the state of the connection and the age of the data.
+
+        Not behind another screen: there, every change has Textual paint the screen in front anew.
+        """
+        if self.is_active:
             self.query_one(StatusHeader).show(self.fleets_app.header_state())
 
     def show_summary(self, text: str) -> None:
