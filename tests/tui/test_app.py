@@ -22,6 +22,7 @@ from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_widgets.cells import plain_text
+from dstack_widgets.command_line import CommandLine
 from dstack_widgets.facts import Fact, Facts, YamlView
 from dstack_widgets.flow import Flow
 from dstack_widgets.live_table import LiveTable
@@ -582,3 +583,16 @@ async def test_a_second_that_goes_by_paints_a_few_cells(keys):
             if second == 1:
                 painted.clear()  # what was still to be painted of the screen as a whole
         assert 0 < sum(painted) < 200
+
+
+async def test_completion_waits_for_what_was_typed_before():
+    app = app_on(GivenFeed(live(snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await filled(app)
+        await pilot.press("enter")
+        await on_screen(app, FleetScreen)
+        for key in ("colon", "s", "o", "tab"):
+            app.post_message(Key(key, key if len(key) == 1 else None))
+        line = app.screen.query_one(CommandLine)
+        await until(lambda: line.text == "sort", what="the completed command")
+        assert app.screen.view == "instances"
