@@ -80,4 +80,4 @@ class Faults:
         await self._set("set_rps", service=service, rps=rps)
 
     async def _set(self, fault: str, *, limit: float = 60.0, **arguments: Any) -> Any:
-        return await self._simulator.acall(f"faults/{fault}", arguments, limit=limit)
+        return await self._simulator.control.acall(f"faults/{fault}", arguments, limit=limit)

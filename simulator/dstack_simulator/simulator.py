@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 
 from dstack_simulator import scenario as scenarios
+from dstack_simulator.control import ControlClient
 from dstack_simulator.errors import PortTakenError, SimulatorError
 from dstack_simulator.faults import Faults
 from dstack_simulator.folder import Folder, find_ssh, last_line
@@ -42,6 +43,7 @@ class Simulator:
         token: Its administrator's token.
         project: The project that everything is in.
         faults: What can be made to go wrong.
+        control: Calls the process that emulates what is around the server.
     """
 
     def __init__(
@@ -82,8 +84,7 @@ class Simulator:
         self._folder: Folder | None = None
         self._launcher = tuple(launcher)
         self._start_limit = start_limit
-        self._control_url = ""
-        self._control_token = secrets.token_hex(16)
+        self.control = ControlClient(secrets.token_hex(16))
         self._world: subprocess.Popen[bytes] | None = None
         self._server_port = 0
 
@@ -143,11 +144,11 @@ class Simulator:
         Raises:
             SimulatorError: It did not start.
         """
-        self._server_port = self.call("world/ready", limit=self._ready_limit)["server_port"]
+        self._server_port = self.control.call("world/ready", limit=self._ready_limit)["server_port"]
 
     async def ready(self) -> None:
         """As `wait_ready`, for code with an event loop."""
-        answer = await self.acall("world/ready", limit=self._ready_limit)
+        answer = await self.control.acall("world/ready", limit=self._ready_limit)
         self._server_port = answer["server_port"]
 
     def start(self) -> Simulator:
@@ -227,20 +228,20 @@ class Simulator:
         Raises:
             SimulatorError: Something is missing after the scenario's own limit; says what.
         """
-        await self.acall("world/settled", limit=self.scenario.limit + self._start_limit)
+        await self.control.acall("world/settled", limit=self.scenario.limit + self._start_limit)
 
     def wait_settled(self) -> None:
         """As `settled`, for code without an event loop."""
-        self.call("world/settled", limit=self.scenario.limit + self._start_limit)
+        self.control.call("world/settled", limit=self.scenario.limit + self._start_limit)
 
     async def hosts(self) -> list[dict[str, Any]]:
         """The emulated hosts: name, kind, address, SSH port, names of the jobs on them."""
-        hosts: list[dict[str, Any]] = await self.acall("world/hosts")
+        hosts: list[dict[str, Any]] = await self.control.acall("world/hosts")
         return hosts
 
     async def gateway_services(self) -> list[str]:
         """The services that the emulated gateways know, as `project/run`."""
-        services: list[str] = await self.acall("world/gateway_services")
+        services: list[str] = await self.control.acall("world/gateway_services")
         return services
 
     async def apply(self, configuration: str | dict[str, Any]) -> str:
@@ -253,7 +254,7 @@ class Simulator:
         Returns:
             The name of what was applied.
         """
-        name: str = await self.acall("world/apply", {"configuration": configuration})
+        name: str = await self.control.acall("world/apply", {"configuration": configuration})
         return name
 
     async def stop_run(self, name: str, *, abort: bool = False) -> None:
@@ -326,45 +327,10 @@ class Simulator:
             verify=False,
         )
 
-    async def acall(
-        self, what: str, body: dict[str, Any] | None = None, *, limit: float = 60.0
-    ) -> Any:
-        """Calls the world's control API."""
-        async with httpx.AsyncClient(trust_env=False, verify=False, timeout=limit) as client:
-            try:
-                answer = await client.post(**self._request(what, body))
-            except httpx.HTTPError as error:
-                raise self._gone(error) from error
-        return _result(answer)
-
-    def call(self, what: str, body: dict[str, Any] | None = None, *, limit: float = 60.0) -> Any:
-        """Calls the world's control API, for code without an event loop."""
-        with httpx.Client(trust_env=False, verify=False, timeout=limit) as client:
-            try:
-                answer = client.post(**self._request(what, body))
-            except httpx.HTTPError as error:
-                raise self._gone(error) from error
-        return _result(answer)
-
     @property
     def _ready_limit(self) -> float:
         # Writing a data set and another try on another port come on top.
         return self._start_limit * 3
-
-    def _request(self, what: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        if not self._control_url:
-            raise SimulatorError("The simulator has not been started. Start it first.")
-        return {
-            "url": f"{self._control_url}/{what}",
-            "json": body or {},
-            "headers": {"Authorization": f"Bearer {self._control_token}"},
-        }
-
-    def _gone(self, error: httpx.HTTPError) -> SimulatorError:
-        return SimulatorError(
-            f"The simulator's world does not answer ({error!r}). Its log is"
-            f" {self.folder.world_log}."
-        )
 
     def _greet(self, world: subprocess.Popen[bytes]) -> None:
         assert world.stdin is not None
@@ -375,7 +341,7 @@ class Simulator:
             "temporary": str(self.folder.temporary),
             "remove_folder": self._asked_folder is None,
             "mark": self.mark,
-            "control_token": self._control_token,
+            "control_token": self.control.token,
             "server_token": self.token,
             "port": self._port,
             "before": list(self._launcher),
@@ -406,7 +372,7 @@ class Simulator:
             raise kind(answer["error"])
         self.url = answer["url"]
         self.project = answer["project"]
-        self._control_url = answer["control_url"]
+        self.control.url = answer["control_url"]
 
 
 def check_installation() -> None:
@@ -431,13 +397,3 @@ def _make_folder(asked: Path | None) -> Folder:
     if asked is None:
         return Folder(made, made / "tmp")
     return Folder(asked.resolve(), made)
-
-
-def _result(answer: httpx.Response) -> Any:
-    if answer.status_code >= 400:
-        try:
-            message = answer.json()["error"]
-        except (ValueError, KeyError, TypeError):
-            message = f"The simulator's world failed ({answer.status_code}). Its log says why."
-        raise SimulatorError(message)
-    return answer.json()

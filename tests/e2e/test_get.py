@@ -129,7 +129,8 @@ def test_instances(demo_sim: Simulator) -> None:
 
 def test_services(demo_sim: Simulator) -> None:
     services = get(demo_sim, "services")
-    assert list(services) == ["chat-70b", "embed", "summarize", "vision"]
+    assert list(services) == ["chat-70b", "embed", "rerank", "summarize", "vision"]
+    assert services["rerank"]["status"] == "failed"
 
     chat = services["chat-70b"]
     assert (chat["status"], chat["priority"], chat["router"]) == ("running", 50, "smg")

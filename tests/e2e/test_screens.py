@@ -134,9 +134,11 @@ async def test_services(demo_sim: Simulator):
         await pilot.press("2")
         await until(lambda: isinstance(app.screen, ServicesScreen))
         await complete(app)
-        await until(lambda: table(app).row_count == 4, what="the four services")
+        await until(lambda: table(app).row_count == 5, what="the five services")
         services = rows(app, "service")
-        assert list(services) == ["chat-70b", "embed", "summarize", "vision"]
+        # What has ended stands last.
+        assert list(services) == ["chat-70b", "embed", "summarize", "vision", "rerank"]
+        assert services["rerank"]["status"].endswith("failed")
         chat = services["chat-70b"]
         assert (chat["wanted"], chat["running"], chat["ready"]) == ("4", "4", "4")
         assert chat["router"] == "smg"
@@ -166,6 +168,18 @@ async def test_a_service_with_its_replicas(demo_sim: Simulator):
         yaml = app.screen.query_one(YamlView)
         await until(lambda: "type: service" in yaml.text, what="the YAML")
         assert SECRET not in yaml.text
+
+
+async def test_a_failed_replica_says_how_it_ended(demo_sim: Simulator):
+    async with dashboard(demo_sim) as (app, pilot):
+        await pilot.press("2")
+        await opened(app, pilot, ServiceScreen, "rerank")
+        await until(lambda: table(app).row_count == 1, what="the replica")
+        replica = rows(app, "replica")["0"]
+        assert replica["state"].endswith("failed")
+        assert replica["message"] == "exited (3)"
+        summary = app.screen.query_one("#summary", Static)
+        await until(lambda: "exit status 3" in str(summary.content), what="how it ended")
 
 
 async def test_a_failed_replica_shows_its_restart(demo_sim: Simulator):

@@ -37,6 +37,8 @@ class Terminal:
                 stdout=slave,
                 stderr=slave,
                 start_new_session=True,
+                # Only a controlling terminal sends SIGHUP when it goes.
+                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
                 env={**os.environ, "TERM": "xterm-256color", **environment},
             )
         finally:

@@ -26,7 +26,18 @@ from dstack_placement.engine import (
 )
 
 from .generated import cases, services
-from .things import BURST, NOW, PENDING, carry_out, counts, replicas, service, where, without_moves
+from .things import (
+    BURST,
+    NOW,
+    PENDING,
+    all_ready,
+    carry_out,
+    counts,
+    replicas,
+    service,
+    where,
+    without_moves,
+)
 
 
 def test_the_baseline_comes_before_the_overflow() -> None:
@@ -140,6 +151,17 @@ def test_pools_share_the_room_of_a_fleet_and_minimums_go_first() -> None:
     ]
 
 
+def test_one_pool_leaves_free_what_a_minimum_of_another_needs() -> None:
+    groups = (
+        Group("prefill", 1, lanes=(Lane("h100"), Lane("l4"))),
+        Group("decode", 1, lanes=(Lane("h100", 1),)),
+    )
+    waiting = replicas("-", group="prefill")
+    state = Service((), groups, waiting, {"h100": Room(1)})
+    assert place(state, "r0", now=NOW).fleet == "l4"
+    assert place(replace(state, rooms={"h100": Room(2)}), "r0", now=NOW).fleet == "h100"
+
+
 def test_a_group_may_need_more_room_than_others() -> None:
     groups = (Group("large", 1), Group("small", 1))
     room = Room(4, more_of={"large": 0})
@@ -158,6 +180,12 @@ def test_stopping_replicas_count_nowhere() -> None:
     plan = next_actions(service(lanes, 1, "a/stopping"), now=NOW)
     assert where(plan) == {"new-1": "start a (priority)"}
     assert plan.lanes[0].states == {ReplicaState.STOPPING: 1}
+
+
+def test_the_one_that_asks_goes_first() -> None:
+    state = service(BURST, 2, "- -", room={"reserved": 1})
+    assert place(state, "r1", now=NOW).reason is Reason.BASELINE
+    assert place(state, "r0", now=NOW).reason is Reason.BASELINE
 
 
 def test_placing_a_replica_that_does_not_wait_is_an_error() -> None:
@@ -200,14 +228,20 @@ def _shared(state: Service, group: str) -> bool:
     return any(g.name == group and g.lanes is None for g in state.groups)
 
 
-@cases(services(several=False), st.randoms(use_true_random=False))
+@cases(services(), st.randoms(use_true_random=False))
 def test_one_by_one_in_any_order_ends_where_all_at_once_ends(
     state: Service, chance: random.Random
 ) -> None:
-    active = [r for r in state.replicas if r.state is not ReplicaState.STOPPING]
-    missing = max(0, state.groups[0].wanted - len(active))
-    new = [Replica(f"x{n}", 100 + n, "one", PENDING) for n in range(missing)]
-    state = edited(replace(state, replicas=(*active, *new)), wanted={"one": len(active) + missing})
+    groups = tuple(replace(group, lanes=None) for group in state.groups)
+    there = [replace(r, out_of_date=False) for r in all_ready(state).replicas]
+    new = [
+        Replica(f"x{group.name}{n}", 100 + n, group.name, PENDING)
+        for group in groups
+        for n in range(group.wanted - sum(r.group == group.name for r in there))
+    ]
+    there += new
+    wanted = {group.name: sum(r.group == group.name for r in there) for group in groups}
+    state = edited(replace(state, replicas=tuple(there), groups=groups), wanted=wanted)
     at_once = counts(carry_out(state, without_moves(next_actions(state, now=NOW))))
     waiting = [r.key for r in state.replicas if r.fleet is None]
     chance.shuffle(waiting)

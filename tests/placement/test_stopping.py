@@ -95,8 +95,9 @@ def test_a_group_scales_down_its_own_replicas_on_shared_lanes() -> None:
 
 
 def test_a_router_goes_from_the_lowest_priority_though_it_holds_no_minimum() -> None:
-    groups = (Group("router", 1, router=True), Group("worker", 1))
-    now = (*replicas("reserved spot", group="router"), *replicas("spot", group="worker", first=2))
+    groups = (Group("router", 1, router=True), Group("worker", 2))
+    workers = replicas("spot reserved", group="worker", first=2)
+    now = (*replicas("reserved spot", group="router"), *workers)
     lanes = (Lane("reserved", priority=1), Lane("spot", 1))
     assert stopped(Service(lanes, groups, now)) == ["r1"]
 
@@ -166,6 +167,11 @@ def test_the_extra_replica_may_exceed_a_maximum_where_it_could_not_start_at_all(
     full = replace(state, rooms={"reserved": Room(0), "spot": Room(0)})
     assert place(full, "r2", now=NOW).fleet is None
     assert place(edited(state, wanted={"0": 3}), "r2", now=NOW).fleet is None
+
+
+def test_a_maximum_is_exceeded_by_one_at_most() -> None:
+    state = service((Lane("a", max_replicas=1),), 2, "a/old a/starting -")
+    assert place(state, "r2", now=NOW).fleet is None
 
 
 def roll_out(state: Service) -> Service:

@@ -48,4 +48,4 @@ async def test_everything_is_gone_afterwards() -> None:
 
 def test_a_handle_that_was_not_started_says_so() -> None:
     with pytest.raises(SimulatorError, match="has not been started"):
-        Simulator("empty").call("world/hosts")
+        Simulator("empty").control.call("world/hosts")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from textual._compositor import CompositorUpdate
 from textual.command import CommandPalette
 from textual.events import Key
 from textual.widgets import ContentSwitcher, Static
@@ -21,6 +22,7 @@ from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_widgets.cells import plain_text
+from dstack_widgets.command_line import CommandLine
 from dstack_widgets.facts import Fact, Facts, YamlView
 from dstack_widgets.flow import Flow
 from dstack_widgets.live_table import LiveTable
@@ -210,6 +212,8 @@ async def test_trouble_is_a_screen_that_says_what_to_do_and_goes_when_mended(sta
     app = app_on(feed)
     async with app.run_test(size=SIZE) as pilot:
         await on_screen(app, TroubleScreen)
+        header_behind = app.screen_stack[0].query_one(StatusHeader)
+        await until(lambda: state.value in header_behind.text)
         assert str(app.screen.query_one("#what", Static).content) == "The token [red] is wrong."
         assert str(app.screen.query_one("#todo", Static).content) == "Get another."
         feed.waiting.append(live(snapshot()))
@@ -382,7 +386,7 @@ def screen_text(app):
 
 
 async def test_ascii_draws_nothing_else():
-    many = [service(f"chat-{number:03}") for number in range(100)]
+    many = [service(f"chat-{number:03}", model="x" * 99) for number in range(100)]
     instances = [instance(f"gpu-{number}", num=number) for number in range(100)]
     big = fleet("gpu", instance_ids=tuple(i.id for i in instances), states={"busy": 100})
     update = live(snapshot(fleets=[big], instances=instances, services=many))
@@ -528,3 +532,67 @@ async def test_fleets_without_a_limit_sort_as_the_largest():
         await filled(app)
         table(app).sort_by("nodes")
         assert list(table(app).keys) == ["f-b", "f-c", "f-a"]
+
+
+async def test_why_there_is_no_data_is_read_in_full_at_80_columns():
+    message = "No connection to http://127.0.0.1:3000: All connection attempts failed."
+    hint = "Check that the server runs and that this machine reaches it."
+    known = snapshot()
+    feed = GivenFeed(failing(ConnectionState.CONNECTING, message, hint))
+    app = app_on(feed)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: "reaches it." in screen_text(app))
+        feed.waiting += [
+            live(known),
+            failing(ConnectionState.STALE, message, hint, kept=known),
+        ]
+        await pilot.press("ctrl+r")
+        await until(lambda: "stale" in header(app))
+        await until(lambda: "reaches it." in screen_text(app))
+
+
+@pytest.mark.parametrize("keys", [(), ("enter",), ("2", "enter")], ids=["list", "fleet", "service"])
+async def test_a_second_that_goes_by_paints_a_few_cells(keys):
+    moment = [NOW]
+    known = snapshot()
+    feed = GivenFeed(live(known))
+    app = app_on(feed)
+    app.now = lambda: moment[0]
+    async with app.run_test(size=(160, 50)) as pilot:
+        await filled(app)
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause()
+        await pilot.pause()
+        painted = []
+        paint = app._display
+
+        def count(screen, renderable):
+            if isinstance(renderable, CompositorUpdate):
+                painted.append(len(renderable.render_segments(app.console)))
+            paint(screen, renderable)
+
+        app._display = count
+        for second in range(1, 4):
+            moment[0] = NOW + timedelta(seconds=second)
+            app.post_message(FleetsApp.Read(live(known, known), app._connection))
+            await until(lambda second=second: f"live {second} s" in header(app))
+            for screen in app.screen_stack:
+                screen.show_state()
+            await pilot.pause()
+            if second == 1:
+                painted.clear()  # what was still to be painted of the screen as a whole
+        assert 0 < sum(painted) < 200
+
+
+async def test_completion_waits_for_what_was_typed_before():
+    app = app_on(GivenFeed(live(snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await filled(app)
+        await pilot.press("enter")
+        await on_screen(app, FleetScreen)
+        for key in ("colon", "s", "o", "tab"):
+            app.post_message(Key(key, key if len(key) == 1 else None))
+        line = app.screen.query_one(CommandLine)
+        await until(lambda: line.text == "sort", what="the completed command")
+        assert app.screen.view == "instances"

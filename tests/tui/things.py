@@ -21,11 +21,11 @@ from dstack_api_client.snapshot import (
     Service,
     Snapshot,
 )
+from tests.tui import factory
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, 250_000, timezone.utc)
 #: Stands in specs, and must never be printed.
 SECRET = "hunter2-is-the-password"
-H100 = Gpus("H100", 8, 81920)
 
 
 def ago(**span: float) -> datetime:
@@ -33,56 +33,28 @@ def ago(**span: float) -> datetime:
 
 
 def instance(fleet: str, num: int, **changes: Any) -> Instance:
+    """A busy instance, named as the server names those of a fleet."""
     values: dict[str, Any] = {
         "id": f"{fleet}-{num}-id",
-        "name": f"{fleet}-{num}",
         "num": num,
         "fleet_id": f"{fleet}-id",
         "fleet_name": fleet,
-        "status": "busy",
-        "unreachable": False,
-        "health": "healthy",
         "hostname": f"10.0.{num}.7",
-        "backend": "aws",
-        "region": "us-east-1",
         "availability_zone": "us-east-1a",
-        "instance_type": "p5.48xlarge",
-        "cpus": 192,
-        "memory_mib": 2097152,
-        "disk_mib": 102400,
-        "gpus": H100,
         "gpu_driver": "570.1",
-        "spot": False,
-        "price": 98.32,
-        "total_blocks": 1,
-        "busy_blocks": 1,
         "created_at": ago(days=2),
-        "finished_at": None,
-        "termination_reason": None,
-        "termination_message": None,
-        "idle_since": None,
-        "jobs": (),
     }
-    return Instance(**{**values, **changes})
+    return factory.instance(f"{fleet}-{num}", **{**values, **changes})
 
 
 def fleet(name: str, members: list[Instance], **changes: Any) -> Fleet:
+    """A fleet that adds its members up."""
     here = [each for each in members if each.status != "terminated"]
     values: dict[str, Any] = {
         "id": f"{name}-id",
-        "name": name,
-        "project": "main",
-        "status": "active",
-        "status_message": None,
         "created_at": ago(days=12),
-        "kind": "cloud",
         "nodes_min": 2,
         "nodes_target": 2,
-        "nodes_max": 4,
-        "spot_policy": "on-demand",
-        "backends": ("aws",),
-        "placement": None,
-        "reservation": None,
         "idle_duration": None,
         "instance_ids": tuple(each.id for each in here),
         "states": Counter(each.state for each in here),
@@ -94,80 +66,44 @@ def fleet(name: str, members: list[Instance], **changes: Any) -> Fleet:
         "blocks_total": sum(each.total_blocks for each in here),
         "price": sum(each.price or 0 for each in here),
         "replicas": 0,
-        "other_jobs": 0,
         "spec": {"configuration": {"env": {"PASSWORD": SECRET}}},
-        "spec_digest": b"",
     }
-    return Fleet(**{**values, **changes})
+    return factory.fleet(name, **{**values, **changes})
 
 
 def replica(service: str, num: int, **changes: Any) -> Replica:
+    """A replica that runs on the first instance of gpu-reserved."""
     values: dict[str, Any] = {
         "key": ReplicaKey(f"{service}-id", num, 0),
-        "run_name": service,
-        "run_type": "service",
-        "group": "0",
-        "is_router": False,
-        "job_name": f"{service}-0-{num}",
-        "submission_id": f"{service}-{num}-submission",
-        "submission_num": 0,
         "deployment_num": 7,
-        "status": "running",
-        "status_message": "running",
         "submitted_at": ago(hours=5),
-        "finished_at": None,
-        "termination_reason": None,
-        "termination_message": None,
-        "exit_status": None,
-        "error": None,
         "probes": (Probe(3, 3),),
-        "ready": True,
         "hostname": "10.0.0.7",
-        "backend": "aws",
-        "region": "us-east-1",
-        "spot": False,
-        "gpus": H100,
-        "price": 98.32,
         "instance_id": "gpu-reserved-0-id",
         "fleet_id": "gpu-reserved-id",
         "fleet_name": "gpu-reserved",
-        "link": Link.EXACT,
     }
-    return Replica(**{**values, **changes})
+    return factory.replica(service, num, **{**values, **changes})
 
 
 def service(name: str, replicas: list[Replica], **changes: Any) -> Service:
+    """A service whose replicas all run."""
     values: dict[str, Any] = {
         "id": f"{name}-id",
-        "name": name,
-        "project": "main",
-        "user": "admin",
-        "status": "running",
-        "status_message": "running",
-        "error": None,
-        "priority": 0,
         "submitted_at": ago(hours=6),
-        "deployment_num": 0,
         "at_deployment": len(replicas),
         "active": len(replicas),
         "running": len(replicas),
         "ready": len(replicas),
-        "replicas_min": 1,
-        "replicas_max": 1,
-        "autoscaled": False,
-        "router": None,
         "groups": (),
         "fleet_name": None,
         "shares": (),
         "price": sum(each.price or 0 for each in replicas),
         "url": None,
-        "model": None,
         "replica_keys": tuple(each.key for each in replicas),
-        "jobs_known": True,
         "spec": {"configuration": {"env": {"PASSWORD": SECRET}}},
-        "spec_digest": b"",
     }
-    return Service(**{**values, **changes})
+    return factory.service(name, **{**values, **changes})
 
 
 def _snapshot() -> Snapshot:

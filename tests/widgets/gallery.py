@@ -128,7 +128,7 @@ class Gallery(App[None]):
         self.query_one(StatusHeader).show(self.state)
         self.table.set_rows(fleets(self.glyphs))
         self.table.sort_by("price", reverse=True)
-        self.table.focus()
+        self.screen.set_focus(self.table)
 
 
 class HostileTable(App[None]):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.content import Content
 
-from dstack_widgets.text import clean, literal, safe, shorten
+from dstack_widgets.text import changed_stretches, clean, literal, safe, shorten
 
 HOSTILE = [
     "[/x]",
@@ -78,3 +78,18 @@ def test_content_made_elsewhere_is_looked_at() -> None:
     good = Content.styled("fine\nlines", "bold")
     assert safe(good) is good
     assert safe(Content("a\x1b[0mb\nc")).plain == "a\ufffd[0mb\nc"
+
+
+def test_only_the_cells_that_changed_are_found() -> None:
+    def line(text: str) -> Content:
+        return literal(text, "bold")
+
+    assert changed_stretches(line("live 1 s, 07:12:22"), line("live 1 s, 07:12:22")) == []
+    assert changed_stretches(line("live 1 s, at 07:12:22"), line("live 0 s, at 07:12:23")) == [
+        (5, 6),
+        (20, 21),
+    ]
+    assert changed_stretches(line("09:59"), line("10:00")) == [(0, 5)]
+    assert changed_stretches(line("9 s"), line("10 s")) == [(0, 4)]
+    assert changed_stretches(line("日本"), line("日木")) == [(0, 4)]
+    assert changed_stretches(line("same"), literal("same", "dim")) == [(0, 4)]

@@ -27,7 +27,13 @@ from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
-from dstack_fleets_tui.terminal import LOOK_EVERY, let_hang_up_end_us, terminal_is_gone
+from dstack_fleets_tui.terminal import (
+    LOOK_EVERY,
+    THEME_OF_FEW_COLOURS,
+    has_few_colours,
+    let_hang_up_end_us,
+    terminal_is_gone,
+)
 from dstack_widgets.glyphs import ASCII, UNICODE
 from dstack_widgets.scroll_bars import AsciiScrollBars
 from dstack_widgets.status_header import Connection as ConnectionWord
@@ -39,14 +45,17 @@ _TROUBLE = frozenset(
 )
 
 
+#: How long a notice stays: several at once want to be read.
+_NOTICE_SECONDS = 15
+
 #: What the header says of a state of the connection.
 _WORDS: dict[ConnectionState, ConnectionWord] = {
     ConnectionState.CONNECTING: "connecting",
     ConnectionState.LIVE: "live",
     ConnectionState.STALE: "stale",
     ConnectionState.UNAUTHORISED: "unauthorised",
-    ConnectionState.NO_PROJECT: "unreachable",
-    ConnectionState.UNSUPPORTED: "unreachable",
+    ConnectionState.NO_PROJECT: "no project",
+    ConnectionState.UNSUPPORTED: "too old",
 }
 
 
@@ -144,7 +153,7 @@ class FleetsApp(App[int]):
 
     def warn(self, text: str) -> None:
         """Shows a notice that goes away by itself."""
-        self.notify(text, severity="warning", markup=False)
+        self.notify(text, severity="warning", timeout=_NOTICE_SECONDS, markup=False)
 
     def _connect(self) -> None:
         if isinstance(self._connection, ConfigError):
@@ -268,6 +277,8 @@ class FleetsApp(App[int]):
         if self._trouble is not None:
             self._trouble.show(message, hint)
             return
+        if isinstance(self.screen, LiveScreen):
+            self.screen.show_state()  # for the last time: it is behind from now on
         self._trouble = TroubleScreen(message, hint, ascii_only=self.ascii)
         self.push_screen(self._trouble)
 
@@ -353,6 +364,8 @@ def run(
         The exit code.
     """
     let_hang_up_end_us()
+    if settings.theme is None and has_few_colours():
+        settings = settings.model_copy(update={"theme": THEME_OF_FEW_COLOURS})
     app = FleetsApp(connection, settings, again=again)
     code = app.run()
     return app.return_code or 0 if code is None else code

@@ -51,11 +51,6 @@ class Poller:
         self._paused = False
         self._full = False
 
-    @property
-    def paused(self) -> bool:
-        """Whether polls are held."""
-        return self._paused
-
     def refresh(self) -> None:
         """Reads everything again, now; while paused, once."""
         self._full = True

@@ -1,11 +1,15 @@
-"""Leaving when the terminal goes away."""
+"""What the terminal can do, and leaving when it goes away."""
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
+import termios
 
+from rich.console import Console
+
+#: The theme for terminals that have a palette of their own and no more.
+THEME_OF_FEW_COLOURS = "ansi-dark"
 #: Seconds between two looks whether the terminal is still there.
 LOOK_EVERY = 2.0
 
@@ -20,12 +24,20 @@ def let_hang_up_end_us() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def has_few_colours() -> bool:
+    """Whether the terminal has 16 colours: a theme of more comes out in white and grey there."""
+    return Console(force_terminal=True).color_system == "standard"
+
+
 def terminal_is_gone() -> bool:
-    """Whether the terminal of this process has gone: its descriptor answers no more."""
+    """Whether the terminal of this process has gone: its descriptor answers no more.
+
+    It need not be the controlling terminal: under `setsid` and in some containers it is not.
+    """
     if sys.__stdin__ is None:
         return True
     try:
-        os.tcgetpgrp(sys.__stdin__.fileno())
-    except (OSError, ValueError):
+        termios.tcgetattr(sys.__stdin__.fileno())
+    except (termios.error, OSError, ValueError):
         return True
     return False

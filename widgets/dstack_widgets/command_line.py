@@ -247,13 +247,13 @@ class CommandLine(_Line):
     """Commands, with completion by Tab and history by the arrow keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "complete(1)", "Complete", show=False, priority=True, id="line.complete"),
+        # No priority: what was typed before the key has to be in the line by then.
+        Binding("tab", "complete(1)", "Complete", show=False, id="line.complete"),
         Binding(
             "shift+tab",
             "complete(-1)",
             "Complete backwards",
             show=False,
-            priority=True,
             id="line.complete-back",
         ),
         Binding("up", "history(-1)", "Earlier command", show=False, id="line.earlier"),

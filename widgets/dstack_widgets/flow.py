@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.content import Content
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.widget import Widget
 
 from .glyphs import UNICODE, Glyphs
-from .text import literal
+from .text import changed_stretches, literal
 
 _GAP = 3
 
@@ -63,13 +63,24 @@ class Flow(Widget):
         self._parts: tuple[Content, ...] = ()
 
     def show(self, parts: Sequence[Content]) -> None:
-        """Shows other parts; the same ones again cost nothing."""
-        same = len(parts) == len(self._parts) and all(
-            new.is_same(old) for new, old in zip(parts, self._parts, strict=True)
-        )
-        if not same:
-            self._parts = tuple(parts)
+        """Shows other parts; only what looks different is painted."""
+        before = self._lines(self.size.width)
+        self._parts = tuple(parts)
+        lines = self._lines(self.size.width)
+        if len(lines) != len(before):
             self.refresh(layout=True)
+            return
+        left, top = self.gutter.left, self.gutter.top
+        regions = [
+            Region(left + start, top + y, end - start, 1)
+            for y, (old, new) in enumerate(zip(before, lines, strict=True))
+            for start, end in changed_stretches(old, new)
+        ]
+        if regions:
+            self.refresh(*regions)
+
+    def _lines(self, width: int) -> list[Content]:
+        return flow_lines(self._parts, width, self._glyphs.ellipsis)
 
     @property
     def text(self) -> str:
@@ -78,9 +89,8 @@ class Flow(Widget):
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """As many lines as the parts take."""
-        return max(1, len(flow_lines(self._parts, width, self._glyphs.ellipsis)))
+        return max(1, len(self._lines(width)))
 
     def render(self) -> Content:
         """Draws the lines."""
-        lines = flow_lines(self._parts, self.size.width, self._glyphs.ellipsis)
-        return Content("\n").join(lines)
+        return Content("\n").join(self._lines(self.size.width))

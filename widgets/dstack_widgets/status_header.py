@@ -11,15 +11,18 @@ from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import var
 from textual.widget import Widget
 
 from .glyphs import UNICODE, Glyphs
 from .palette import style_of
-from .text import clean, literal, shorten
+from .text import changed_stretches, clean, literal, shorten
 
-Connection = Literal["connecting", "live", "stale", "paused", "unauthorised", "unreachable"]
+Connection = Literal[
+    "connecting", "live", "stale", "paused", "unauthorised", "no project", "too old", "unreachable"
+]
 
 _STYLES = {
     "connecting": "starting",
@@ -27,6 +30,8 @@ _STYLES = {
     "stale": "warn",
     "paused": "accent",
     "unauthorised": "bad",
+    "no project": "bad",
+    "too old": "bad",
     "unreachable": "bad",
 }
 
@@ -71,7 +76,7 @@ def connection_text(state: HeaderState) -> str:
         return state.connection
     if state.connection == "live":
         return f"live {age_text((state.now - observed).total_seconds())}"
-    if state.connection in ("unauthorised", "connecting"):
+    if state.connection not in ("stale", "paused", "unreachable"):
         return state.connection
     when = "%H:%M:%S" if observed.date() == state.now.date() else "%Y-%m-%d %H:%M"
     return f"{state.connection} since {observed.strftime(when)}"
@@ -132,9 +137,10 @@ class _Part(Widget):
     content: var[Content] = var(Content(""), init=False)
 
     def show(self, content: Content) -> None:
-        if not content.is_same(self.content):
+        stretches = changed_stretches(self.content, content)
+        if stretches:
             self.content = content
-            self.refresh()
+            self.refresh(*(Region(left, 0, right - left, 1) for left, right in stretches))
 
     def render(self) -> Content:
         return self.content

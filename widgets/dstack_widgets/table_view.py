@@ -18,7 +18,7 @@ from .lean_screen import LeanScreen
 from .table_layout import MORE, ColumnWidths, Layout, Place, arrange
 from .table_paint import Painter
 from .table_rows import TableRows
-from .text import clean, shorten
+from .text import literal
 
 #: Lines above the rows.
 HEADER_LINES = 1
@@ -115,7 +115,7 @@ class TableView(ScrollView, inherit_bindings=False):
         self._selected: set[str] = set()
         self._shown: list[_Shown] = []
         self._shown_at = (0, 0)
-        self._shown_notice = ""
+        self._shown_notice: list[str] = []
         self._room = 0
         self._painter: Painter | None = None
         self._strips: dict[tuple[str, str, str], tuple[Cells, Strip]] = {}
@@ -284,10 +284,19 @@ class TableView(ScrollView, inherit_bindings=False):
             return ""
         return self.no_match_text if len(self._rows) else self.empty_text
 
+    @property
+    def _notice_lines(self) -> list[str]:
+        notice = self._notice
+        # As far from the right end as from the left one.
+        return (
+            [line.plain for line in literal(notice).wrap(max(8, self._room - 4))] if notice else []
+        )
+
     def _refresh_notice(self) -> None:
-        before, self._shown_notice = self._shown_notice, self._notice
+        before, self._shown_notice = self._shown_notice, self._notice_lines
         if self._shown_notice != before:
-            self.refresh(Region(0, HEADER_LINES, self._room, 1))
+            height = max(len(before), len(self._shown_notice))
+            self.refresh(Region(0, HEADER_LINES, self._room, height))
 
     def _get_painter(self) -> Painter:
         if self._painter is None:
@@ -345,9 +354,11 @@ class TableView(ScrollView, inherit_bindings=False):
                 self._strips.clear()
             self._strips[name] = (shown.cells, strip)
             return strip
-        if line == 0:
-            return self._notice_line(painter, width)
-        return Strip.blank(width, painter.style("live-table--row"))
+        blank = painter.style("live-table--row")
+        if line >= len(self._notice_lines):
+            return Strip.blank(width, blank)
+        text = "  " + self._notice_lines[line]
+        return painter.text("live-table--empty", text).adjust_cell_length(width, blank)
 
     def _header(self, painter: Painter) -> Strip:
         header = painter.header(
@@ -375,13 +386,6 @@ class TableView(ScrollView, inherit_bindings=False):
         elif shift:
             strip = strip.crop(shift, width + shift)
         return strip.adjust_cell_length(width, self._get_painter().style("live-table--row"))
-
-    def _notice_line(self, painter: Painter, width: int) -> Strip:
-        text = "  " + shorten(clean(self._notice), width - 2, self.glyphs.ellipsis)
-        blank = painter.style("live-table--row")
-        if not text.strip():
-            return Strip.blank(width, blank)
-        return painter.text("live-table--empty", text).adjust_cell_length(width, blank)
 
 
 def _at(cells: Cells, index: int) -> Cell:

@@ -65,6 +65,34 @@ def safe(content: Content) -> Content:
     return content if cleaned == lines else Content("\n".join(cleaned))
 
 
+def changed_stretches(before: Content, after: Content, gap: int = 8) -> list[tuple[int, int]]:
+    """Finds which cells of a line look different now.
+
+    Args:
+        before: The line as it was.
+        after: The line as it is.
+        gap: So many equal cells between two changes are written along.
+
+    Returns:
+        Where each stretch begins and ends; all of the longer line where cells can't be compared
+        one by one.
+    """
+    old, new = before.plain, after.plain
+    if before.is_same(after):
+        return []
+    if len(old) != len(new) or before.spans != after.spans or cell_len(new) != len(new):
+        return [(0, max(before.cell_length, after.cell_length))]
+    stretches: list[tuple[int, int]] = []
+    for x, (one, other) in enumerate(zip(old, new, strict=True)):
+        if one == other:
+            continue
+        if stretches and x - stretches[-1][1] <= gap:
+            stretches[-1] = (stretches[-1][0], x + 1)
+        else:
+            stretches.append((x, x + 1))
+    return stretches
+
+
 def fitting(text: str, cells: int) -> tuple[int, int]:
     """Finds how much of a text fits.
 

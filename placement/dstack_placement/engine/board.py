@@ -63,6 +63,8 @@ class LaneCount:
 
     Attributes:
         lane: The lane.
+        least: The lane's minimum.
+        most: The lane's maximum; None is no cap.
         place: Its place in the order of filling, from 0.
         workers: Replicas here that count towards the minimum.
         routers: Router replicas here.
@@ -70,10 +72,22 @@ class LaneCount:
         members: The replicas by group, who goes first last.
     """
 
-    __slots__ = ("cooldown", "lane", "leaving", "members", "place", "routers", "workers")
+    __slots__ = (
+        "cooldown",
+        "lane",
+        "least",
+        "leaving",
+        "members",
+        "most",
+        "place",
+        "routers",
+        "workers",
+    )
 
     def __init__(self, lane: Lane, place: int, cooldown: Cooldown | None) -> None:
         self.lane = lane
+        self.least = lane.min_replicas
+        self.most = lane.max_replicas
         self.place = place
         self.cooldown = cooldown
         self.workers = 0
@@ -89,18 +103,17 @@ class LaneCount:
     @property
     def missing(self) -> int:
         """Workers short of the minimum; what is about to leave does not count."""
-        return max(0, self.lane.min_replicas - self.workers + self.leaving)
+        return max(0, self.least - self.workers + self.leaving)
 
     @property
     def above_minimum(self) -> bool:
         """Whether a worker can go without breaking the minimum."""
-        return self.workers > self.lane.min_replicas
+        return self.workers > self.least
 
     @property
     def above_maximum(self) -> bool:
         """Whether there are more replicas than the maximum."""
-        most = self.lane.max_replicas
-        return most is not None and self.workers + self.routers > most
+        return self.most is not None and self.workers + self.routers > self.most
 
 
 class Pool:
@@ -177,8 +190,7 @@ class Board:
 
     def block(self, count: LaneCount, group: str) -> Block | None:
         """Why a lane takes no further replica of a group; None when it takes one."""
-        most = count.lane.max_replicas
-        if most is not None and count.workers + count.routers >= most:
+        if count.most is not None and count.workers + count.routers >= count.most:
             return Block.MAXIMUM
         if count.cooldown is not None:
             return Block.COOLDOWN

@@ -60,7 +60,7 @@ def _move(board: Board, pool: Pool, group: Group, *, rebalance: bool) -> Move | 
         board.put(to, replace(gone, fleet=to.lane.fleet))
         return Move(gone, to.lane.fleet, f"{gone.fleet} is no lane of the service")
     # Who goes is chosen as it will be chosen then, once the new replica is there.
-    missing = to.missing
+    missing = to.workers < to.least
     newest = Replica("", 0, group.name)
     members = to.members.setdefault(group.name, [])
     members.append(newest)
@@ -74,7 +74,7 @@ def _move(board: Board, pool: Pool, group: Group, *, rebalance: bool) -> Move | 
         why = f"{source.lane.fleet} has {source.count} of at most {source.lane.max_replicas}"
     elif missing and source.above_minimum:
         why = f"makes good the baseline of {to.lane.fleet}"
-    elif rebalance and to.place < source.place:
+    elif rebalance:  # who goes first is never in a lane of higher priority
         why = f"{to.lane.fleet} goes before {source.lane.fleet}"
     else:
         return None
@@ -87,7 +87,7 @@ def _destination(board: Board, pool: Pool, group: str) -> LaneCount | None:
     """The lane that one more worker of a group gets."""
     free = None
     for count in pool.lanes:
-        missing = count.missing
+        missing = count.workers < count.least
         if (missing or free is None) and board.block(count, group) is None:
             if missing:
                 return count

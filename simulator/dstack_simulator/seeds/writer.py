@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -43,8 +42,6 @@ from dstack._internal.core.models.runs import (
 )
 from dstack._internal.server.db import get_session_ctx, migrate
 from dstack._internal.server.models import (
-    EventModel,
-    EventTargetModel,
     FleetModel,
     InstanceModel,
     JobModel,
@@ -55,7 +52,6 @@ from dstack._internal.server.models import (
     UserModel,
 )
 from dstack._internal.server.services.config import ServerConfigManager
-from dstack._internal.server.services.events import Target
 from dstack._internal.server.services.jobs import get_job_specs_from_run_spec
 from dstack._internal.server.services.offers import generate_shared_offer
 from dstack._internal.server.services.projects import get_or_create_default_project
@@ -66,6 +62,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_simulator.seeds import large
+from dstack_simulator.seeds.history import event, of_replica
 from dstack_simulator.seeds.large import FleetPlan, GroupPlan, InstancePlan, ServicePlan
 
 _SSH_KEY = (
@@ -122,14 +119,6 @@ class _Slot:
 
 
 @dataclass
-class _Event:
-    at: datetime
-    message: str
-    targets: list[Target]
-    actor: uuid.UUID | None = None
-
-
-@dataclass
 class _Writer:
     session: AsyncSession
     user: UserModel
@@ -175,11 +164,7 @@ class _Writer:
             instances=[],
         )
         self.session.add(fleet)
-        self._emit(
-            _Event(
-                created, "Fleet created. Status: ACTIVE", [Target.from_model(fleet)], self.user.id
-            )
-        )
+        self.session.add(event(created, "Fleet created. Status: ACTIVE", fleet, actor=self.user))
         slots: list[list[_Slot]] = []
         for instance_plan in plans:
             instance, provisioning, offer = self._instance(fleet, plan, instance_plan, created)
@@ -263,13 +248,8 @@ class _Writer:
         )
         self.session.add(model)
         if instance.unreachable:
-            self._emit(
-                _Event(
-                    self.now - timedelta(minutes=self.chance.randrange(2, 90)),
-                    "Instance became unreachable",
-                    [Target.from_model(model)],
-                )
-            )
+            since = self.now - timedelta(minutes=self.chance.randrange(2, 90))
+            self.session.add(event(since, "Instance became unreachable", model))
         return model, provisioning, offer
 
     async def _service(self, plan: ServicePlan, before: int) -> int:
@@ -308,14 +288,7 @@ class _Writer:
             desired_replica_counts=json.dumps(wanted),
         )
         self.session.add(run)
-        self._emit(
-            _Event(
-                submitted,
-                "Run submitted. Status: SUBMITTED",
-                [Target.from_model(run)],
-                self.user.id,
-            )
-        )
+        self.session.add(event(submitted, "Run submitted. Status: SUBMITTED", run, actor=self.user))
         number = 0
         fleets: set[uuid.UUID] = set()
         for group in plan.groups:
@@ -414,8 +387,7 @@ class _Writer:
                     active=True,
                 )
             )
-        for event in self._history(job, slot):
-            self._emit(event)
+        self.session.add_all(of_replica(job, slot.instance))
 
     def _job(
         self, run: RunModel, slot: _Slot, spec: str, name: str, number: int, **given: Any
@@ -434,40 +406,6 @@ class _Writer:
             job_runtime_data=slot.runtime,
             probes=[],
             **given,
-        )
-
-    def _history(self, job: JobModel, slot: _Slot) -> Iterator[_Event]:
-        on_job = Target.from_model(job)
-        on_instance = Target.from_model(slot.instance)
-        blocks = f"{slot.instance.busy_blocks}/{slot.instance.total_blocks} busy"
-        at = job.submitted_at
-        yield _Event(at, "Job created on run submission. Status: SUBMITTED", [on_job])
-        yield _Event(
-            at + timedelta(seconds=2),
-            f"Job assigned to instance. Instance blocks: {blocks}",
-            [on_job, on_instance],
-        )
-        yield _Event(at + timedelta(seconds=95), "Job status changed PULLING -> RUNNING", [on_job])
-
-    def _emit(self, event: _Event) -> None:
-        self.session.add(
-            EventModel(
-                id=uuid.uuid4(),
-                message=event.message,
-                actor_user_id=event.actor,
-                recorded_at=event.at,
-                targets=[
-                    EventTargetModel(
-                        entity_type=target.type,
-                        entity_project_id=target.project_id,
-                        entity_id=target.id,
-                        entity_name=target.name,
-                        entity_run_id=target.run_id,
-                        entity_fleet_id=target.fleet_id,
-                    )
-                    for target in event.targets
-                ],
-            )
         )
 
 

@@ -102,18 +102,20 @@ class LiveScreen(LeanScreen[None]):
             self.show_note()
 
     def show_state(self) -> None:
-        """Shows the state of the connection and the age of the data."""
-        if self.is_current:
+        """Shows the state of the connection and the age of the data.
+
+        Not behind another screen: there, every change has Textual paint the screen in front anew.
+        """
+        if self.is_active:
             self.query_one(StatusHeader).show(self.fleets_app.header_state())
 
     def show_summary(self, text: str) -> None:
         """Shows one line below the screen's own part; why the data is stale counts more."""
         app = self.fleets_app
-        if app.health.state is ConnectionState.STALE:
-            content = literal(app.failure, style_of("warn"))
-        else:
-            content = literal(text)
+        stale = app.health.state is ConnectionState.STALE
+        content = literal(app.failure, style_of("warn")) if stale else literal(text)
         summary = self.query_one("#summary", Static)
+        summary.set_class(stale, "-whole")
         if not content.is_same(cast("Content", summary.content)):
             summary.update(content, layout=False)
 

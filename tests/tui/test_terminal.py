@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import os
+import pty
+import sys
+from pathlib import Path
+
+import pytest
+from textual.theme import BUILTIN_THEMES
+
+from dstack_fleets_tui.terminal import (
+    THEME_OF_FEW_COLOURS,
+    has_few_colours,
+    terminal_is_gone,
+)
+
+
+@pytest.mark.parametrize(
+    ("term", "colorterm", "few"),
+    [
+        ("linux", None, True),
+        ("xterm", None, True),
+        ("screen", None, True),
+        ("xterm-256color", None, False),
+        ("xterm", "truecolor", False),
+        ("dumb", None, False),
+    ],
+)
+def test_terminals_of_16_colours_are_known(monkeypatch, term, colorterm, few):
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.delenv("COLORTERM", raising=False)
+    if colorterm is not None:
+        monkeypatch.setenv("COLORTERM", colorterm)
+    assert has_few_colours() is few
+
+
+def test_there_is_a_theme_for_them():
+    assert THEME_OF_FEW_COLOURS in BUILTIN_THEMES
+
+
+def test_a_terminal_that_hung_up_is_gone(monkeypatch):
+    master, slave = pty.openpty()
+    # Not the controlling terminal of this process.
+    with os.fdopen(slave) as stdin:
+        monkeypatch.setattr(sys, "__stdin__", stdin)
+        assert not terminal_is_gone()
+        os.close(master)
+        assert terminal_is_gone()
+
+
+def test_without_a_terminal_it_is_gone(monkeypatch):
+    with Path(os.devnull).open() as stdin:
+        monkeypatch.setattr(sys, "__stdin__", stdin)
+        assert terminal_is_gone()
+    assert terminal_is_gone()
+    monkeypatch.setattr(sys, "__stdin__", None)
+    assert terminal_is_gone()
