@@ -23,6 +23,7 @@ PAIRS = {
     "gpu": ("us-east-1", "us-west-2"),
     "dry": ("eu-west-1", "eu-north-1"),
     "plain": ("ap-east-1", "ap-south-1"),
+    "shown": ("ca-central-1", "sa-east-1"),
 }
 
 ENDED = {"terminating", "terminated", "aborted", "failed", "done"}

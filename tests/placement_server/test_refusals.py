@@ -17,7 +17,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"fleets": [{"name": "gpu-gone", "min_replicas": 1}]},
         (
             "Fleet gpu-gone in `fleets` does not exist. Take of: dry-reserved, dry-spot,"
-            " gpu-reserved, gpu-spot, plain-reserved, plain-spot."
+            " gpu-reserved, gpu-spot, plain-reserved, plain-spot, shown-reserved, shown-spot."
         ),
     ),
     (
@@ -50,7 +50,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "`priority` of gpu-spot is negative (-1). Write 0 or more.",
     ),
     (
-        {"type": "task", "port": None, "model": None, "replicas": None},
+        {"type": "task", "port": None, "model": None, "probes": None, "replicas": None},
         "Lanes are for services, and this is a task. Name its fleets without counts.",
     ),
 ]

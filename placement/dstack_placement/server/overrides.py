@@ -66,6 +66,18 @@ def _migrate(original: Wrapped) -> Wrapped:
     return migrate
 
 
+def _routes(original: Wrapped) -> Wrapped:
+    def register_routes(app: Any, *args: Any, **kwargs: Any) -> None:
+        from dstack_placement.server import api
+
+        # Before dstack's own: the last of those takes every path that is left.
+        app.include_router(api.root_router)
+        app.include_router(api.project_router)
+        original(app, *args, **kwargs)
+
+    return register_routes
+
+
 def _check_first(original: Wrapped) -> Wrapped:
     async def check_first(*args: Any, **kwargs: Any) -> Any:
         from dstack_placement.server import specs
@@ -205,6 +217,13 @@ OVERRIDES = (
         _migrate,
         "After dstack's own migrations, the add-on's tables are created.",
         at=("dstack._internal.server.db", "dstack._internal.server.app"),
+    ),
+    Override(
+        "dstack._internal.server.app",
+        "register_routes",
+        _routes,
+        "The add-on's endpoints are served beside dstack's own.",
+        at=("dstack._internal.server.app",),
     ),
     Override(
         _RUNS,

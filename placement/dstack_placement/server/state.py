@@ -144,7 +144,7 @@ async def read_state(
     lanes: ServiceLanes,
     jobs: Sequence[ReplicaJob],
     samples: Mapping[str, Job],
-    wanted: Mapping[str, int] | None = None,
+    changed: Mapping[str, int] | None = None,
 ) -> RunState:
     """Reads what the engine needs to know of a run.
 
@@ -156,7 +156,7 @@ async def read_state(
         lanes: The lanes of the spec.
         jobs: Its jobs that have not ended.
         samples: A job of each group whose needs are to be compared with the fleets' instances.
-        wanted: Replicas wanted by group; as dstack last decided if None.
+        changed: Replicas wanted by group, where it is not as dstack last decided.
     """
     now = get_current_datetime()
     fleets = await _fleets(session, project, run_spec, lanes)
@@ -164,8 +164,8 @@ async def read_state(
     rows = await session.execute(select(PlacementRow).where(PlacementRow.run_id == run.id))
     placements = {row.job_id: row for row in rows.scalars()}
     editions = _editions(lanes, fleets)
-    if wanted is None:
-        wanted = json.loads(run.desired_replica_counts) if run.desired_replica_counts else {}
+    wanted = json.loads(run.desired_replica_counts) if run.desired_replica_counts else {}
+    wanted.update(changed or {})
     kept = await _kept_elsewhere(session, run.id, list(names), now)
     replicas = []
     for job in jobs:

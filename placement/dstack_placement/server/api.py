@@ -1,0 +1,47 @@
+"""The add-on's endpoints, under dstack's own authentication and project rules."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from dstack._internal.server.db import get_session
+from dstack._internal.server.models import ProjectModel, UserModel
+from dstack._internal.server.security.permissions import Authenticated, ProjectMember
+from dstack._internal.server.utils.routers import get_base_api_additional_responses
+from fastapi import APIRouter, Depends
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from dstack_placement.server import answers, looking
+
+root_router = APIRouter(
+    prefix="/api/placement", tags=["placement"], responses=get_base_api_additional_responses()
+)
+project_router = APIRouter(
+    prefix="/api/project/{project_name}/placement",
+    tags=["placement"],
+    responses=get_base_api_additional_responses(),
+)
+
+Session = Annotated[AsyncSession, Depends(get_session)]
+Member = Annotated[tuple[UserModel, ProjectModel], Depends(ProjectMember())]
+
+
+@root_router.post("/get_info", summary="Get placement add-on info", response_model=answers.Info)
+async def get_info(user: Annotated[UserModel, Depends(Authenticated())]) -> Any:
+    """Returns what the placement add-on of this server is and can do."""
+    return answers.info()
+
+
+@project_router.post("/get", summary="Get placement of a run", response_model=answers.Placement)
+async def get_placement(body: answers.GetPlacementRequest, session: Session, member: Member) -> Any:
+    """Returns how the replicas of a service with lanes are placed, and why."""
+    return await looking.placement(session, member[1], body.run_name)
+
+
+@project_router.post("/preview", summary="Preview placement", response_model=answers.Preview)
+async def preview_placement(body: answers.PreviewRequest, session: Session, member: Member) -> Any:
+    """Returns what changed lanes or replica counts would do to a run as it is now.
+
+    Nothing is changed. What is left out of the body stays as it is.
+    """
+    return await looking.preview_of(session, member[1], body)

@@ -1,0 +1,215 @@
+"""The placement of a run as the endpoints show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dstack._internal.core.errors import ResourceNotExistsError, ServerClientError
+from dstack._internal.core.models.configurations import ServiceConfiguration
+from dstack._internal.core.models.runs import Job, RunSpec
+from dstack._internal.server.models import InstanceModel, JobModel, ProjectModel, RunModel
+from dstack._internal.server.services.jobs import get_job_spec
+from dstack._internal.server.services.runs import get_run_spec
+from dstack._internal.utils.common import get_current_datetime
+from pydantic import ValidationError
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import lazyload
+
+from dstack_placement.engine import preview
+from dstack_placement.server import answers, specs
+from dstack_placement.server.state import ReplicaJob, RunState, read_jobs, read_state
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    model: RunModel
+    spec: RunSpec
+    state: RunState | None
+
+
+async def placement(
+    session: AsyncSession, project: ProjectModel, run_name: str
+) -> answers.Placement:
+    """How the replicas of a run are placed.
+
+    Raises:
+        ResourceNotExistsError: There is no such run.
+    """
+    model = await _run_model(session, project, run_name)
+    run = await _read(session, project, model, get_run_spec(model), None)
+    if run.state is None:
+        return answers.Placement(
+            run_id=model.id,
+            run_name=run_name,
+            managed=False,
+            observed_at=get_current_datetime(),
+            groups=[],
+            lanes=[],
+            replicas=[],
+            notes=[],
+        )
+    plan = preview(run.state.service, now=run.state.now)
+    return answers.Placement(
+        run_id=model.id,
+        run_name=run_name,
+        managed=True,
+        observed_at=run.state.now,
+        groups=[
+            answers.PlacementGroup(
+                name=group.name,
+                desired=group.wanted,
+                pool=pool[0] if (pool := specs.pool_of(run.state.lanes, group.name)) else None,
+            )
+            for group in run.state.service.groups
+        ],
+        lanes=[answers.lane(lane) for lane in plan.lanes],
+        replicas=await _replicas(session, run.state),
+        notes=list(plan.notes),
+    )
+
+
+async def preview_of(
+    session: AsyncSession, project: ProjectModel, asked: answers.PreviewRequest
+) -> answers.Preview:
+    """What changed lanes or counts would do.
+
+    Raises:
+        ResourceNotExistsError: There is no such run.
+        ServerClientError: The lanes can't be accepted, or a group does not exist.
+    """
+    model = await _run_model(session, project, asked.run_name)
+    spec = _edited(get_run_spec(model), asked)
+    read = await specs.refuse_wrong_lanes(session, project, spec)
+    run = await _read(session, project, model, spec, asked.replicas)
+    if run.state is None:
+        return answers.Preview(
+            run_id=model.id,
+            run_name=asked.run_name,
+            managed=False,
+            observed_at=get_current_datetime(),
+            lanes=[],
+            replicas=[],
+            notes=["No lanes: dstack's own rule places the replicas, in one fleet for all."],
+        )
+    plan = preview(run.state.service, now=run.state.now, rebalance=asked.rebalance)
+    return answers.Preview(
+        run_id=model.id,
+        run_name=asked.run_name,
+        managed=True,
+        observed_at=run.state.now,
+        lanes=[answers.lane(lane) for lane in plan.lanes],
+        replicas=[
+            answers.PreviewReplica(
+                replica_num=row.replica.number,
+                group=row.replica.group,
+                new=row.new,
+                fleet=row.replica.fleet,
+                action=row.action.value,
+                to=row.to,
+                reason=row.reason.value if row.reason is not None else None,
+                why=row.why,
+            )
+            for row in plan.replicas
+        ],
+        notes=[*read.warnings, *plan.notes],
+    )
+
+
+async def _run_model(session: AsyncSession, project: ProjectModel, name: str) -> RunModel:
+    result = await session.execute(
+        select(RunModel)
+        .where(
+            RunModel.project_id == project.id,
+            RunModel.run_name == name,
+            RunModel.deleted.is_(False),
+        )
+        .options(lazyload(RunModel.jobs))
+    )
+    model = result.unique().scalar_one_or_none()
+    if model is None:
+        raise ResourceNotExistsError("Run not found")
+    return model
+
+
+async def _read(
+    session: AsyncSession,
+    project: ProjectModel,
+    model: RunModel,
+    spec: RunSpec,
+    changed: Mapping[str, int] | None,
+) -> _Run:
+    lanes = specs.lanes_of(spec, project.name)
+    if lanes is None:
+        return _Run(model, spec, None)
+    jobs = await read_jobs(session, model.id)
+    state = await read_state(
+        session,
+        run=model,
+        run_spec=spec,
+        project=project,
+        lanes=lanes,
+        jobs=jobs,
+        samples=await _samples(session, jobs),
+        changed=changed or {},
+    )
+    return _Run(model, spec, state)
+
+
+async def _samples(session: AsyncSession, jobs: list[ReplicaJob]) -> dict[str, Job]:
+    """A job of each group that has one; what others need is not known."""
+    first = {job.group: job.id for job in reversed(jobs)}
+    rows = await session.execute(select(JobModel).where(JobModel.id.in_(first.values())))
+    specs_of = [get_job_spec(row) for row in rows.scalars()]
+    return {spec.replica_group: Job(job_spec=spec, job_submissions=[]) for spec in specs_of}
+
+
+def _edited(spec: RunSpec, asked: answers.PreviewRequest) -> RunSpec:
+    if not isinstance(spec.configuration, ServiceConfiguration):
+        raise ServerClientError("The run is not a service. Name one.")
+    data = spec.model_dump()
+    configuration = data["configuration"]
+    if asked.fleets is not None:
+        configuration["fleets"] = asked.fleets
+    groups = {group["name"]: group for group in configuration.get("groups") or []}
+    names = {group.name for group in spec.configuration.replica_groups}
+    unknown = sorted(({*asked.group_fleets} - {*groups}) | ({*asked.replicas} - names))
+    if unknown:
+        raise ServerClientError(
+            f"The run has no group {', '.join(unknown)}. Take of: {', '.join(sorted(names))}."
+        )
+    for name, fleets in asked.group_fleets.items():
+        groups[name]["fleets"] = fleets
+    try:
+        return RunSpec.model_validate(data)
+    except ValidationError as error:
+        raise ServerClientError(f"The lanes can't be read: {error.errors()[0]['msg']}.") from error
+
+
+async def _replicas(session: AsyncSession, state: RunState) -> list[answers.PlacementReplica]:
+    ids = [job.id for job in state.jobs.values()]
+    rows = await session.execute(
+        select(JobModel.id, InstanceModel.name)
+        .join(InstanceModel, InstanceModel.id == JobModel.instance_id)
+        .where(JobModel.id.in_(ids))
+    )
+    instances = {row.id: row.name for row in rows}
+    fleets = {replica.key: replica.fleet for replica in state.service.replicas}
+    shown = []
+    for job in sorted(state.jobs.values(), key=lambda job: (job.group, job.number)):
+        row = state.placements.get(job.id)
+        shown.append(
+            answers.PlacementReplica(
+                replica_num=job.number,
+                group=job.group,
+                job_id=job.id,
+                state=job.state.value,
+                fleet=fleets[job.key],
+                instance=instances.get(job.id),
+                reason=row.reason if row is not None else None,
+                why=row.why if row is not None else None,
+                since=row.since if row is not None else None,
+            )
+        )
+    return shown
