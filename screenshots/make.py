@@ -31,7 +31,7 @@ async def take(url: str, token: str, project: str) -> None:
     """
     here = "the simulator"
     connection = Connection(url, project, token, Sources(here, here, here))
-    app = FleetsApp(connection, Settings())
+    app = FleetsApp(connection, Settings(), terminal_is_gone=lambda: False)
     async with app.run_test(size=SIZE) as pilot:
 
         async def screen(name: str, ready: Callable[[], bool]) -> None:
@@ -40,9 +40,10 @@ async def take(url: str, token: str, project: str) -> None:
             print(save(app, name))  # noqa: T201 - it says what it made
 
         def rows(at_least: int = 1) -> bool:
-            whole = app.snapshot is not None and app.snapshot.complete
             screen = app.screen
-            return whole and isinstance(screen, LiveScreen) and screen.table.row_count >= at_least
+            if app.snapshot is None or not app.snapshot.complete or not screen.is_mounted:
+                return False
+            return isinstance(screen, LiveScreen) and screen.table.row_count >= at_least
 
         def shown(name: str) -> bool:
             return (

@@ -328,6 +328,15 @@ async def test_a_thing_that_goes_while_it_is_open_says_so():
         assert app.screen.query_one(Flow).text == "gpu  gone"
 
 
+async def test_leaving_while_a_screen_comes_up_leaves_with_zero():
+    app = app_on(GivenFeed(live(snapshot())))
+    async with app.run_test(size=SIZE):
+        app.do_services("")
+        app.do_quit("")
+        await until(lambda: not app.is_running)
+    assert app.return_value == 0
+
+
 async def test_q_leaves_with_zero():
     app = app_on(GivenFeed())
     async with app.run_test(size=SIZE) as pilot:

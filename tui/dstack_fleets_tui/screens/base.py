@@ -96,7 +96,8 @@ class LiveScreen(LeanScreen[None]):
 
     def show(self) -> None:
         """Shows the state of the connection and the snapshot."""
-        if self.is_mounted:
+        # When the app leaves, a screen loses its widgets before its last messages come.
+        if self.is_mounted and self.children:
             self.show_state()
             self.fill()
             self.show_note()
