@@ -76,6 +76,12 @@ async def test_the_api_refuses(addon: Simulator, changes: dict[str, Any], line: 
         await addon.run("refused")
 
 
+async def test_what_the_stock_server_accepts_is_accepted(addon: Simulator) -> None:
+    odd = service("odd", fleets=["gpu-spot", "gpu-spot", "gpu-gone"])
+    plan = await addon.api("runs/get_plan", {"run_spec": {"configuration": odd}})
+    assert plan["action"] == "create"
+
+
 async def test_the_command_refuses(addon: Simulator) -> None:
     changes, line = REFUSED[0]
     file = addon.folder.home / "refused.dstack.yml"

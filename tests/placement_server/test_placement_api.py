@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dstack_simulator import Simulator
-from tests.placement_server.helpers import lanes, service, settled
+from tests.placement_server.helpers import lanes, settled
 
 pytestmark = pytest.mark.e2e
 
@@ -38,7 +38,6 @@ async def test_nobody_without_a_token_sees_anything(addon: Simulator) -> None:
 
 
 async def test_the_placement_of_a_run_and_a_preview(addon: Simulator) -> None:
-    await addon.apply(service("shown", fleets=lanes("shown")))
     await settled(addon, "shown", {"shown-reserved": 1, "shown-spot": 1}, limit=60)
     seen = await _call(addon, "get", {"run_name": "shown"})
     assert seen["managed"] is True
