@@ -14,6 +14,7 @@ import pytest
 
 from dstack_simulator.hosts import Container, Host
 from dstack_simulator.hosts.router import port_of, router_arguments
+from tests import ROOT
 from tests.simulator.hosts_helpers import open_site, start_job
 from tests.waiting import until
 
@@ -126,20 +127,20 @@ async def test_smg_does_not_outlive_a_killed_simulator(tmp_path: Path) -> None:
         import asyncio
         from pathlib import Path
         from dstack_simulator.hosts.router import RouterProcess
+        from tests.waiting import until
 
         async def main():
             arguments = ["launch", "--host", "127.0.0.1", "--port", "0"]
             router = RouterProcess(arguments, folder=Path({str(tmp_path)!r}), on_line=lambda _: 0)
             task = asyncio.ensure_future(router.run())
-            while router.pid is None:
-                await asyncio.sleep(0)
+            await until(lambda: router.pid)
             print(router.pid, flush=True)
             await task
 
         asyncio.run(main())
     """)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
     assert process.stdout is not None
     child = psutil.Process(int(await process.stdout.readline()))

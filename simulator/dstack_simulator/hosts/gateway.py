@@ -19,6 +19,7 @@ from aiohttp import web
 from dstack_simulator.hosts.channels import ProtocolFactory
 from dstack_simulator.hosts.commands import CommandResult, gateway_commands
 from dstack_simulator.hosts.http import Routes, read_json
+from dstack_simulator.hosts.machine import Machine
 from dstack_simulator.hosts.network import Network
 from dstack_simulator.hosts.specs import HostSpec
 from dstack_simulator.hosts.sshd import AuthorizedKeys, SshListener
@@ -57,7 +58,7 @@ class GatewayService:
         return result
 
 
-class EmulatedGateway:
+class EmulatedGateway(Machine):
     """A gateway that a dstack server connects to, configures and registers services with."""
 
     def __init__(
@@ -80,28 +81,8 @@ class EmulatedGateway:
         self._set_rate = set_rate
         self._is_up = is_up
         self._keys = AuthorizedKeys(authorized_keys)
-        self._network = Network(address)
+        self.network = Network(address)
         self._listener = SshListener(self, address, options)
-
-    @property
-    def name(self) -> str:
-        """The name in the pool."""
-        return self.spec.name
-
-    @property
-    def address(self) -> str:
-        """The loopback address, which is its own."""
-        return self._network.address
-
-    @property
-    def ssh_port(self) -> int:
-        """The port of its sshd. The server asks for port 22, so its `ssh` has to be told."""
-        return self._listener.port
-
-    @property
-    def reachable(self) -> bool:
-        """Whether it is on the network."""
-        return self._listener.listening
 
     @property
     def services(self) -> Mapping[str, GatewayService]:
@@ -146,13 +127,13 @@ class EmulatedGateway:
 
     async def open(self) -> None:
         """Puts the gateway on the network."""
-        self._network.open_in_process(_PROXY_PORT, _routes.serve(self))
+        self.network.open_in_process(_PROXY_PORT, _routes.serve(self))
         await self._listener.open()
 
     async def close(self) -> None:
         """Takes the gateway off the network."""
         await self._listener.cut()
-        await self._network.close()
+        await self.network.close()
 
     async def set_reachable(self, reachable: bool) -> None:
         """Cuts the gateway off, connections that are open included, or connects it again."""
@@ -246,7 +227,7 @@ class EmulatedGateway:
 
     async def connect(self, port: int) -> ProtocolFactory:
         """What serves a port."""
-        return await self._network.connect(port)
+        return await self.network.connect(port)
 
     async def connect_elsewhere(self, host: str, port: int) -> ProtocolFactory:
         """A gateway is no jump host."""

@@ -11,6 +11,7 @@ import asyncssh
 from dstack_simulator.hosts.channels import ProtocolFactory
 from dstack_simulator.hosts.commands import CommandResult, host_commands
 from dstack_simulator.hosts.container import RUNNER_PORT, SSH_PORT, Container, TaskRequest
+from dstack_simulator.hosts.machine import Machine
 from dstack_simulator.hosts.network import AddressBlock, Network
 from dstack_simulator.hosts.shim import SHIM_PORT, HealthLevel, Shim
 from dstack_simulator.hosts.specs import HostSpec, Timings
@@ -22,7 +23,7 @@ _FIRST_MAPPED_PORT = 32768
 ConnectElsewhere = Callable[[str, int], Awaitable[ProtocolFactory]]
 
 
-class Host:
+class Host(Machine):
     """A host that a dstack server can reach by SSH and run containers on."""
 
     architecture = "x86_64"
@@ -61,26 +62,6 @@ class Host:
             forget_container=self._forget_container,
         )
         self._shim_server: ProtocolFactory | None = None
-
-    @property
-    def name(self) -> str:
-        """The name in the pool."""
-        return self.spec.name
-
-    @property
-    def address(self) -> str:
-        """The loopback address, which is its own."""
-        return self.network.address
-
-    @property
-    def ssh_port(self) -> int:
-        """The port of its sshd."""
-        return self._listener.port
-
-    @property
-    def reachable(self) -> bool:
-        """Whether it is on the network."""
-        return self._listener.listening
 
     @property
     def containers(self) -> Mapping[str, Container]:
