@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import textwrap
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -122,15 +124,28 @@ async def test_prefill_and_decode() -> None:
         await client.aclose()
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
 async def test_smg_does_not_outlive_a_killed_simulator(tmp_path: Path) -> None:
+    ports = free_ports(2)
     program = textwrap.dedent(f"""
         import asyncio
         from pathlib import Path
-        from dstack_simulator.hosts.router import RouterProcess
+        from dstack_simulator.hosts.router import RouterProcess, router_arguments
         from tests.waiting import until
 
         async def main():
-            arguments = ["launch", "--host", "127.0.0.1", "--port", "0"]
+            # A port for metrics of its own: other routers may run beside this one.
+            arguments = router_arguments(
+                ["launch", "--port", "{ports[0]}"], address="127.0.0.1", metrics_port={ports[1]}
+            )
             router = RouterProcess(arguments, folder=Path({str(tmp_path)!r}), on_line=lambda _: 0)
             task = asyncio.ensure_future(router.run())
             await until(lambda: router.pid)
@@ -155,3 +170,4 @@ async def test_smg_does_not_outlive_a_killed_simulator(tmp_path: Path) -> None:
         lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE,
         what="smg to end with its parent",
     )
+    await process.stdout.read()  # to its end, so that the pipe is closed before the loop is
