@@ -66,4 +66,10 @@ def job(job: Replica) -> str:
 def replica(job: Replica) -> str:
     """`decode 3`, or `3` where the service has no named groups."""
     number = str(job.key.replica_num)
-    return number if job.group.isdigit() else f"{job.group} {number}"
+    named = group(job.group)
+    return f"{named} {number}" if named else number
+
+
+def group(name: str) -> str | None:
+    """The name of a replica group; None where dstack numbered it because nobody named it."""
+    return None if name.isdigit() else name

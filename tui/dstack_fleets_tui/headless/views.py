@@ -158,7 +158,7 @@ def replica(replica: Replica, snapshot: Snapshot) -> Sequence[str]:
     return (
         replica.run_name,
         str(replica.key.replica_num),
-        NOTHING if replica.group.isdigit() else replica.group,
+        words.group(replica.group) or NOTHING,
         replica.fleet_name or NOTHING,
         instance.name if instance else NOTHING,
         replica.hostname or NOTHING,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dstack_api_client.snapshot import Link, Replica, Service, Snapshot
+from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import Cell, Column
@@ -24,18 +25,16 @@ COLUMNS = (
     Column("message", "MESSAGE", priority=2, max_width=80),
 )
 
-#: Says how a fleet is known when no exact link is.
-_DOUBT = {Link.RUN_FLEET: " (run)", Link.UNKNOWN: ""}
-
 
 def cells(replica: Replica, service: Service, snapshot: Snapshot, looks: Looks) -> Sequence[Cell]:
     """The row of one replica: one cell per column of `COLUMNS`."""
     outdated = replica.active and replica.deployment_num != service.deployment_num
-    fleet = (replica.fleet_name or NOTHING) + _DOUBT.get(replica.link, "")
+    # Of some only the run's fleet is known.
+    doubt = " (run)" if replica.link is Link.RUN_FLEET else ""
     return (
         looks.number(replica.key.replica_num),
-        looks.word(None if replica.group.isdigit() else replica.group),
-        looks.text(fleet),
+        looks.word(words.group(replica.group)),
+        looks.text((replica.fleet_name or NOTHING) + doubt),
         looks.text(instance_label(replica, snapshot)),
         looks.state(replica.status),
         looks.text(*probes(replica, looks)),

@@ -85,7 +85,7 @@ def distribution(service: Service) -> str:
 
 def groups(service: Service) -> str:
     """`router 1/1 (smg), decode 5/2..8`: running of wanted per group, where groups have names."""
-    if len(service.groups) == 1 and service.groups[0].name.isdigit():
+    if len(service.groups) == 1 and words.group(service.groups[0].name) is None:
         return ""
     return ", ".join(
         f"{group.name} {group.running}/{span(group.replicas_min, group.replicas_max)}"
