@@ -11,7 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dstack_api_client.capabilities import UNKNOWN, Capabilities
+
+if TYPE_CHECKING:
+    from dstack_api_client.placement import Placement
+    from dstack_api_client.routers.view import RouterView
 
 #: Statuses after which a job or a run does nothing any more (the server's `finished_statuses`).
 FINISHED = frozenset({"terminated", "aborted", "failed", "done"})
@@ -347,6 +353,13 @@ class Snapshot:
     """The jobs of services and of other runs."""
     complete: bool = True
     """False while the first full read is under way."""
+    capabilities: Capabilities = UNKNOWN
+    """What the server can do."""
+    placements: Mapping[str, Placement] = field(default_factory=dict)
+    """By run id, where the server has the placement add-on: of the service that is looked at in
+    full, of the others what the add-on tells in short."""
+    routers: Mapping[str, RouterView] = field(default_factory=dict)
+    """By run id, of services with a router, once it was looked at."""
 
     def fleet_named(self, name: str) -> Fleet | None:
         """The fleet of that name."""

@@ -1,0 +1,35 @@
+"""What a server can do beyond what every dstack server can."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What was found out about a server when it was connected to.
+
+    Attributes:
+        server_version: dstack's version as the server tells it; None in development.
+        lanes: Whether its schema lets the `fleets` of a service be lanes.
+        placement_version: The version of the placement add-on; None on a stock server.
+        features: What the add-on says it can do (`placement`, `preview`, `rebalance`, ...).
+    """
+
+    server_version: str | None = None
+    lanes: bool = False
+    placement_version: str | None = None
+    features: frozenset[str] = frozenset()
+
+    @property
+    def has_addon(self) -> bool:
+        """Whether the server has the placement add-on."""
+        return self.placement_version is not None
+
+    def can(self, feature: str) -> bool:
+        """Whether the add-on has a feature."""
+        return feature in self.features
+
+
+#: What is assumed until a server was asked: nothing.
+UNKNOWN = Capabilities()

@@ -1,0 +1,69 @@
+"""How a service is placed over fleets, as the placement add-on of a server tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class LanePlacement:
+    """One lane: what it should hold and what it holds."""
+
+    pool: str
+    """Empty for the service's own lanes, else the replica group whose lanes they are."""
+    fleet: str
+    min_replicas: int
+    max_replicas: int | None
+    """None without a cap."""
+    priority: int
+    target: int
+    running: int
+    ready: int
+    """Of those running."""
+    pending: int
+    """Given to the lane and not running yet."""
+    deficit: int
+    """Replicas that the minimum lacks."""
+    deficit_since: datetime | None
+    """Since when the minimum has not been held; None when it is, or where this is not known."""
+    fallbacks: int
+    """Replicas that are here because a lane before it had no room or was cooling down."""
+    room: int | None
+    """Replicas that it can take more; None when unknown."""
+    cooldown_until: datetime | None
+    reason: str
+    """Why it is as it is, one line."""
+
+
+@dataclass(frozen=True)
+class ReplicaPlacement:
+    """Why a replica is where it is."""
+
+    replica_num: int
+    group: str
+    job_id: str
+    fleet: str | None
+    reason: str | None
+    """`baseline`, `priority`, `fallback` or `move`; None where the add-on did not place it."""
+    why: str | None
+    since: datetime | None
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The placement of one service."""
+
+    run_id: str
+    managed: bool
+    """Whether lanes decide; else dstack's own rule does."""
+    observed_at: datetime
+    desired: dict[str, int]
+    """Replicas wanted now, by replica group."""
+    pools: dict[str, str | None]
+    """Which lanes serve a replica group: a `LanePlacement.pool`, None for none."""
+    lanes: tuple[LanePlacement, ...]
+    """In the order of priority within a pool."""
+    replicas: tuple[ReplicaPlacement, ...]
+    notes: tuple[str, ...]
+    rebalancing_since: datetime | None = None

@@ -1,0 +1,1 @@
+"""Routers of services and the workers they know."""
