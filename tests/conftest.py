@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 
 from dstack_simulator import Simulator
+from tests.postgres import Postgres, running
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +27,13 @@ def demo_sim() -> Iterator[Simulator]:
 def large_sim() -> Iterator[Simulator]:
     """The scenario `large`: many fleets and services on a frozen server."""
     yield from _shared("large")
+
+
+@pytest_asyncio.fixture(scope="session")
+async def postgres() -> AsyncIterator[Postgres]:
+    """A PostgreSQL, on which each simulator gets a database of its own."""
+    async with running() as server:
+        yield server
 
 
 def _shared(scenario: str, *, settled: bool = False) -> Iterator[Simulator]:

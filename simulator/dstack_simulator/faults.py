@@ -12,7 +12,8 @@ class Faults:
     """What can be made to go wrong.
 
     A host is named by its name in the scenario; it, like every cloud instance, also by the name
-    the server shows or by the cloud's id. A replica is named by its job's name (`chat-0-0`), by its
+    the server shows or by the cloud's id. Of several servers, one is named by its number from 1;
+    without it the first is meant. A replica is named by its job's name (`chat-0-0`), by its
     job's id, or by its run's name for all replicas of it.
     """
 
@@ -62,18 +63,27 @@ class Faults:
         """Kills a service's router, which starts anew and has forgotten its workers."""
         await self._set("router_restart", replica=replica)
 
-    async def server_restart(self, *, graceful: bool = True) -> None:
-        """Ends the server, or kills it, and starts it again; its address stays the same."""
-        await self._set("server_restart", limit=180, graceful=graceful)
+    async def server_restart(self, *, graceful: bool = True, server: int = 1) -> None:
+        """Ends a server, or kills it, and starts it again; its address stays the same."""
+        await self._set("server_restart", limit=180, graceful=graceful, server=server)
         await self._simulator.ready()
 
-    async def server_slow(self, seconds: float) -> None:
-        """Holds every answer of the server back; 0 ends it."""
-        await self._set("server_slow", seconds=seconds)
+    async def server_end(self, *, graceful: bool = True, server: int = 1) -> None:
+        """Ends a server, or kills it."""
+        await self._set("server_end", graceful=graceful, server=server)
 
-    async def server_cut(self, *, on: bool = True) -> None:
-        """Cuts every connection to the server and refuses new ones, or lets them through."""
-        await self._set("server_cut", on=on)
+    async def server_start(self, *, server: int = 1) -> None:
+        """Starts a server that has been ended, and waits until it answers."""
+        await self._set("server_start", limit=180, server=server)
+        await self._simulator.ready()
+
+    async def server_slow(self, seconds: float, *, server: int = 1) -> None:
+        """Holds every answer of a server back; 0 ends it."""
+        await self._set("server_slow", seconds=seconds, server=server)
+
+    async def server_cut(self, *, on: bool = True, server: int = 1) -> None:
+        """Cuts every connection to a server and refuses new ones, or lets them through."""
+        await self._set("server_cut", on=on, server=server)
 
     async def set_rps(self, service: str, rps: float) -> None:
         """Sets the requests per second that the gateway reports for a service."""

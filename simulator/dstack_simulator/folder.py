@@ -61,8 +61,8 @@ class Folder:
 
     @property
     def server(self) -> Path:
-        """The server's database, configuration and logs of jobs."""
-        return self.root / "server"
+        """The first server's database, configuration and logs of jobs."""
+        return self.of_server(1)
 
     @property
     def hosts(self) -> Path:
@@ -86,13 +86,21 @@ class Folder:
 
     @property
     def server_log(self) -> Path:
-        """What the server logs, over all its restarts."""
-        return self.root / "server.log"
+        """What the first server logs, over all its restarts."""
+        return self.log_of_server(1)
 
     @property
     def command_log(self) -> Path:
         """What the command line would print while another program has the terminal."""
         return self.root / "simulator.log"
+
+    def of_server(self, number: int) -> Path:
+        """The folder of one of several servers, which are numbered from 1."""
+        return self.root / _numbered("server", number)
+
+    def log_of_server(self, number: int) -> Path:
+        """What one of several servers logs, over all its restarts."""
+        return self.root / f"{_numbered('server', number)}.log"
 
     def prepare(self) -> None:
         """Creates the folders and the files that a server finds when it starts."""
@@ -133,6 +141,10 @@ class Folder:
         )
         environment.update(extra)
         return environment
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
 
 
 def last_line(log: Path, start: int = 0) -> str:

@@ -39,7 +39,8 @@ class Simulator:
     until its server answers, and leaves nothing behind. The handle belongs to no event loop.
 
     Attributes:
-        url: The server's address.
+        url: The server's address, the first one's of several.
+        urls: The addresses of all servers.
         token: Its administrator's token.
         project: The project that everything is in.
         faults: What can be made to go wrong.
@@ -53,6 +54,8 @@ class Simulator:
         port: int | None = None,
         folder: Path | None = None,
         launcher: Sequence[str] = (),
+        database: str | None = None,
+        servers: int = 1,
         start_limit: float = 60.0,
     ) -> None:
         """Prepares a simulator; starts nothing.
@@ -62,6 +65,9 @@ class Simulator:
             port: Where the server shall be; any free port if None.
             folder: Where databases and logs go, kept afterwards; a temporary one if None.
             launcher: Modules that the server's process imports before anything of dstack.
+            database: The URL of an empty or an existing PostgreSQL database of dstack's, such as
+                `postgresql+asyncpg://user:password@127.0.0.1:5432/dstack`; SQLite if None.
+            servers: How many servers work on the database at the same time.
             start_limit: Seconds within which the server must answer.
 
         Raises:
@@ -73,8 +79,13 @@ class Simulator:
         else:
             self.name = scenario.description
             self.scenario = scenario
+        if servers < 1 or (servers > 1 and database is None):
+            raise SimulatorError(
+                "Several servers need one database to share. Give the URL of a PostgreSQL database."
+            )
         check_installation()
         self.url = ""
+        self.urls: list[str] = []
         self.token = secrets.token_hex(16)
         self.project = ""
         self.mark = secrets.token_hex(16)
@@ -83,10 +94,12 @@ class Simulator:
         self._asked_folder = folder
         self._folder: Folder | None = None
         self._launcher = tuple(launcher)
+        self._database = database
+        self._servers = servers
         self._start_limit = start_limit
         self.control = ControlClient(secrets.token_hex(16))
         self._world: subprocess.Popen[bytes] | None = None
-        self._server_port = 0
+        self._server_ports: list[int] = []
 
     @property
     def folder(self) -> Folder:
@@ -97,11 +110,11 @@ class Simulator:
 
     @property
     def server_url(self) -> str:
-        """The server's own address, without the proxy before it: for measurements.
+        """The first server's own address, without the proxy before it: for measurements.
 
         It changes when the server is restarted.
         """
-        return f"http://127.0.0.1:{self._server_port}"
+        return f"http://127.0.0.1:{self._server_ports[0]}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -139,17 +152,18 @@ class Simulator:
             raise
 
     def wait_ready(self) -> None:
-        """Waits until the server answers.
+        """Waits until every server answers.
 
         Raises:
-            SimulatorError: It did not start.
+            SimulatorError: One did not start.
         """
-        self._server_port = self.control.call("world/ready", limit=self._ready_limit)["server_port"]
+        answer = self.control.call("world/ready", limit=self._ready_limit)
+        self._server_ports = answer["server_ports"]
 
     async def ready(self) -> None:
         """As `wait_ready`, for code with an event loop."""
         answer = await self.control.acall("world/ready", limit=self._ready_limit)
-        self._server_port = answer["server_port"]
+        self._server_ports = answer["server_ports"]
 
     def start(self) -> Simulator:
         """Starts everything and waits until the server answers."""
@@ -301,15 +315,15 @@ class Simulator:
         fleet: dict[str, Any] = await self.api("fleets/get", {"name": name})
         return fleet
 
-    async def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Calls the server's API: `/api/project/PROJECT/PATH`, or a path that begins with `/`.
+    async def api(self, path: str, body: dict[str, Any] | None = None, *, server: int = 1) -> Any:
+        """Calls a server's API: `/api/project/PROJECT/PATH`, or a path that begins with `/`.
 
         Raises:
             SimulatorError: The server refused.
         """
         if not path.startswith("/"):
             path = f"/api/project/{self.project}/{path}"
-        async with self.client() as client:
+        async with self.client(server=server) as client:
             answer = await client.post(path, json=body or {})
         if answer.status_code >= 400:
             raise SimulatorError(
@@ -317,10 +331,10 @@ class Simulator:
             )
         return answer.json() if answer.content else None
 
-    def client(self) -> httpx.AsyncClient:
-        """An HTTP client with the server's address and the administrator's token."""
+    def client(self, *, server: int = 1) -> httpx.AsyncClient:
+        """An HTTP client with a server's address and the administrator's token."""
         return httpx.AsyncClient(
-            base_url=self.url,
+            base_url=self.urls[server - 1],
             headers={"Authorization": f"Bearer {self.token}"},
             timeout=60.0,
             trust_env=False,
@@ -346,6 +360,8 @@ class Simulator:
             "port": self._port,
             "before": list(self._launcher),
             "start_limit": self._start_limit,
+            "database": self._database,
+            "servers": self._servers,
         }
         line = b""
         try:
@@ -370,7 +386,8 @@ class Simulator:
         if "error" in answer:
             kind = PortTakenError if answer.get("port_taken") else SimulatorError
             raise kind(answer["error"])
-        self.url = answer["url"]
+        self.urls = answer["urls"]
+        self.url = self.urls[0]
         self.project = answer["project"]
         self.control.url = answer["control_url"]
 

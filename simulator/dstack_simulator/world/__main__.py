@@ -20,7 +20,8 @@ from dstack_simulator import scenario
 from dstack_simulator.errors import PortTakenError, SimulatorError
 from dstack_simulator.folder import Folder
 from dstack_simulator.processes import end_marked, when_input_ends
-from dstack_simulator.world.world import Options, World
+from dstack_simulator.world.options import Options
+from dstack_simulator.world.world import World
 
 
 def main() -> None:
@@ -56,6 +57,8 @@ async def _run(folder: Folder, asked: dict[str, Any]) -> None:
             port=asked["port"],
             before=tuple(asked["before"]),
             start_limit=asked["start_limit"],
+            database=asked["database"],
+            servers=asked["servers"],
         )
     )
     try:

@@ -32,6 +32,8 @@ class WorldFaults:
             "container_fails": self.container_fails,
             "router_restart": self.router_restart,
             "server_restart": self.server_restart,
+            "server_end": self.server_end,
+            "server_start": self.server_start,
             "server_slow": self.server_slow,
             "server_cut": self.server_cut,
             "set_rps": self.set_rps,
@@ -107,17 +109,26 @@ class WorldFaults:
         for container in routers:
             await container.restart_router()
 
-    async def server_restart(self, graceful: bool = True) -> None:
-        """Ends the server and starts it again; its address stays."""
-        await self._world.restart_server(graceful=graceful)
+    async def server_restart(self, graceful: bool = True, server: int = 1) -> None:
+        """Ends a server and starts it again; its address stays."""
+        await self.server_end(graceful, server)
+        await self.server_start(server)
 
-    async def server_slow(self, seconds: float) -> None:
-        """Holds every answer of the server back; 0 ends it."""
-        self._world.front.delay = seconds
+    async def server_end(self, graceful: bool = True, server: int = 1) -> None:
+        """Ends a server, or kills it."""
+        await self._world.end_server(server, graceful=graceful)
 
-    async def server_cut(self, on: bool = True) -> None:
-        """Cuts every connection to the server and refuses new ones."""
-        self._world.cut(on)
+    async def server_start(self, server: int = 1) -> None:
+        """Starts a server that has been ended."""
+        await self._world.servers.start_one(server)
+
+    async def server_slow(self, seconds: float, server: int = 1) -> None:
+        """Holds every answer of a server back; 0 ends it."""
+        self._world.servers.slow(server, seconds)
+
+    async def server_cut(self, on: bool = True, server: int = 1) -> None:
+        """Cuts every connection to a server and refuses new ones."""
+        self._world.servers.cut(server, on)
 
     async def set_rps(self, service: str, rps: float) -> None:
         """Sets the requests per second that gateways report for a service."""

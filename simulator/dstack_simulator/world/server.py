@@ -74,11 +74,6 @@ class ServerProcess:
                 f" Its log is {self._log}."
             )
 
-    async def restart(self, *, graceful: bool) -> None:
-        """Ends the server and starts it again on another port of its own."""
-        await self.end(graceful=graceful)
-        await self.start()
-
     async def end(self, *, graceful: bool) -> None:
         """Ends the server.
 

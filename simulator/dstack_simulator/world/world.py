@@ -6,7 +6,6 @@ import asyncio
 import copy
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import asyncssh
@@ -14,15 +13,14 @@ import yaml
 
 from dstack_simulator import scenario as scenarios
 from dstack_simulator.errors import SimulatorError
-from dstack_simulator.folder import CONTROL_TOKEN_VARIABLE, CONTROL_URL_VARIABLE, Folder
 from dstack_simulator.hosts import HostPool, Timings
 from dstack_simulator.world.api import Api
 from dstack_simulator.world.cloud import Cloud, machine_spec
 from dstack_simulator.world.control import Control
 from dstack_simulator.world.expectations import missing
 from dstack_simulator.world.faults import WorldFaults
-from dstack_simulator.world.front import Front
-from dstack_simulator.world.server import ServerProcess
+from dstack_simulator.world.options import Options
+from dstack_simulator.world.servers import Servers
 
 logger = logging.getLogger(__name__)
 
@@ -30,37 +28,21 @@ PROJECT = "main"
 _LOOK_EVERY = 0.5
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a world is started with."""
-
-    folder: Folder
-    scenario: scenarios.Scenario
-    mark: str
-    control_token: str
-    server_token: str
-    port: int | None
-    before: tuple[str, ...]
-    start_limit: float
-
-
 class World:
-    """Hosts, cloud, the front before the server, the server, and the scenario being applied."""
+    """Hosts, cloud, the servers, and the scenario being applied."""
 
     def __init__(self, options: Options) -> None:
         self.scenario = options.scenario
-        self.front = Front()
+        self.servers = Servers(options, PROJECT)
         self.faults = WorldFaults(self)
         self.pool: HostPool
         self.cloud: Cloud
         self._options = options
         self._control = Control(self, options.control_token)
         self._key = asyncssh.generate_private_key("ssh-ed25519", "dstack-simulator")
-        self._server: ServerProcess
         self._api: Api
         self._ready: asyncio.Task[None]
         self._settled: asyncio.Task[None]
-        self._cut = False
 
     @property
     def public_key(self) -> str:
@@ -81,32 +63,23 @@ class World:
             timings=Timings(**timing.model_dump()),
         )
         self.cloud = Cloud(self.scenario.cloud, self.pool, options.folder.gateway_ports)
-        await self.front.open(options.port)
         await self._control.open()
-        url = f"http://127.0.0.1:{self.front.port}"
-        self._server = ServerProcess(
-            folder=options.folder.server,
-            log=options.folder.server_log,
-            environment=self._server_environment(url),
-            before=options.before,
-            limit=options.start_limit,
-        )
-        self._write_server_config()
-        self._api = Api(url, options.server_token, PROJECT)
-        self._ready = asyncio.create_task(self._start())
+        await self.servers.open(self._control.url)
+        urls = self.servers.urls
+        self._api = Api(urls[0], options.server_token, PROJECT)
+        self._ready = asyncio.create_task(self.servers.start())
         self._settled = asyncio.create_task(self._apply_scenario())
         # Their errors are told to whoever waits for them; nobody may.
         for task in (self._ready, self._settled):
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return {"url": url, "project": PROJECT, "control_url": self._control.url}
+        return {"urls": urls, "project": PROJECT, "control_url": self._control.url}
 
     async def close(self) -> None:
         """Ends the server, the hosts and the control API."""
         for task in (self._settled, self._ready):
             task.cancel()
         await asyncio.gather(self._settled, self._ready, return_exceptions=True)
-        await self.front.close()
-        await self._server.end(graceful=False)
+        await self.servers.close()
         await self._api.close()
         await self.pool.close()
         await self._control.close()
@@ -122,9 +95,9 @@ class World:
         }
 
     async def ready(self) -> dict[str, Any]:
-        """Waits until the server answers for the first time."""
+        """Waits until every server has answered for the first time."""
         await asyncio.shield(self._ready)
-        return {"server_port": self._server.port}
+        return {"server_ports": self.servers.ports}
 
     async def settled(self) -> None:
         """Waits until the scenario is applied and its expectations hold."""
@@ -169,32 +142,10 @@ class World:
                     return address
         return None
 
-    async def restart_server(self, *, graceful: bool) -> None:
-        """Ends the server and starts it again behind the same address."""
+    async def end_server(self, number: int, *, graceful: bool) -> None:
+        """Ends a server, or kills it; its address stays."""
         await asyncio.shield(self._ready)
-        self.front.lead_to(None)
-        await self._server.restart(graceful=graceful)
-        self._lead()
-
-    def cut(self, on: bool) -> None:
-        """Cuts clients off the server, or lets them through again."""
-        self._cut = on
-        self._lead()
-
-    def _lead(self) -> None:
-        self.front.lead_to(None if self._cut else self._server.port)
-
-    async def _start(self) -> None:
-        if self.scenario.seed is not None:
-            from dstack_simulator.world.seeding import seed
-
-            await seed(
-                self.scenario.seed,
-                environment=self._server_environment(""),
-                log=self._options.folder.server_log,
-            )
-        await self._server.start()
-        self._lead()
+        await self.servers.end_one(number, graceful=graceful)
 
     async def _apply_scenario(self) -> None:
         adding = asyncio.gather(*(self._add_hosts(hosts) for hosts in self.scenario.hosts))
@@ -273,31 +224,3 @@ class World:
             filled.append(entry)
         ssh["hosts"] = filled
         return configuration
-
-    def _server_environment(self, url: str) -> dict[str, str]:
-        options = self._options
-        settings = {
-            "DSTACK_SERVER_DIR": str(options.folder.server),
-            "DSTACK_SERVER_ADMIN_TOKEN": options.server_token,
-            "DSTACK_SSH_CLIENT": str(options.folder.ssh),
-            # Seen sooner than by the minute, so that an unhealthy host shows while one looks.
-            "DSTACK_SERVER_INSTANCE_HEALTH_MIN_COLLECT_INTERVAL_SECONDS": "5",
-            "DSTACK_SERVER_LOG_FORMAT": "standard",
-            CONTROL_URL_VARIABLE: self._control.url,
-            CONTROL_TOKEN_VARIABLE: options.control_token,
-        }
-        if url:
-            settings["DSTACK_SERVER_URL"] = url
-        if self.scenario.server.frozen:
-            settings["DSTACK_SERVER_BACKGROUND_PROCESSING_DISABLED"] = "1"
-        settings.update(self.scenario.server.environment)
-        return options.folder.environment(options.mark, settings)
-
-    def _write_server_config(self) -> None:
-        config = {
-            "projects": [
-                {"name": PROJECT, "backends": [{"type": "aws", "creds": {"type": "default"}}]}
-            ]
-        }
-        path = self._options.folder.server / "config.yml"
-        path.write_text(yaml.safe_dump(config), encoding="utf-8")

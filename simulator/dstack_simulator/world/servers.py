@@ -1,0 +1,150 @@
+"""The servers of a world: one, or several on one database, each behind an address of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import yaml
+
+from dstack_simulator.errors import SimulatorError
+from dstack_simulator.folder import CONTROL_TOKEN_VARIABLE, CONTROL_URL_VARIABLE
+from dstack_simulator.world.front import Front
+from dstack_simulator.world.options import Options
+from dstack_simulator.world.server import ServerProcess
+
+
+@dataclass
+class _Server:
+    front: Front
+    process: ServerProcess
+    cut: bool = False
+
+    def lead(self) -> None:
+        """Lets clients through to the process, if there is one and they are not cut off."""
+        open_ = self.process.running and not self.cut
+        self.front.lead_to(self.process.port if open_ else None)
+
+
+class Servers:
+    """Numbered from 1. The address of each stays the same while its process comes and goes."""
+
+    def __init__(self, options: Options, project: str) -> None:
+        self._options = options
+        self._project = project
+        self._servers: list[_Server] = []
+        self._control_url = ""
+
+    @property
+    def urls(self) -> list[str]:
+        """The address of each server."""
+        return [f"http://127.0.0.1:{server.front.port}" for server in self._servers]
+
+    @property
+    def ports(self) -> list[int]:
+        """The port of each server's own, behind its address; it changes with every start."""
+        return [server.process.port for server in self._servers]
+
+    async def open(self, control_url: str) -> None:
+        """Takes the addresses, and starts no server yet.
+
+        Args:
+            control_url: Where the emulated cloud's backend finds the control API.
+
+        Raises:
+            PortTakenError: The port that was asked for is in use.
+        """
+        options = self._options
+        self._control_url = control_url
+        for number in range(1, options.servers + 1):
+            front = Front()
+            await front.open(options.port if number == 1 else None)
+            folder = options.folder.of_server(number)
+            self._write_config(number)
+            process = ServerProcess(
+                folder=folder,
+                log=options.folder.log_of_server(number),
+                environment=self._environment(number, f"http://127.0.0.1:{front.port}"),
+                before=options.before,
+                limit=options.start_limit,
+            )
+            self._servers.append(_Server(front, process))
+
+    async def start(self) -> None:
+        """Writes the scenario's data set, if it has one, and starts all servers at once."""
+        if self._options.scenario.seed is not None:
+            from dstack_simulator.world.seeding import seed
+
+            await seed(
+                self._options.scenario.seed,
+                environment=self._environment(1),
+                log=self._options.folder.log_of_server(1),
+            )
+        await asyncio.gather(*(self.start_one(number + 1) for number in range(len(self._servers))))
+
+    async def start_one(self, number: int) -> None:
+        """Starts one server that does not run, and waits until it answers."""
+        server = self._server(number)
+        if not server.process.running:
+            await server.process.start()
+        server.lead()
+
+    async def end_one(self, number: int, *, graceful: bool) -> None:
+        """Ends one server, or kills it."""
+        server = self._server(number)
+        server.front.lead_to(None)
+        await server.process.end(graceful=graceful)
+
+    def cut(self, number: int, on: bool) -> None:
+        """Cuts clients off a server, or lets them through again."""
+        server = self._server(number)
+        server.cut = on
+        server.lead()
+
+    def slow(self, number: int, seconds: float) -> None:
+        """Holds every answer of a server back; 0 ends it."""
+        self._server(number).front.delay = seconds
+
+    async def close(self) -> None:
+        """Ends all of them."""
+        for server in self._servers:
+            await server.front.close()
+        await asyncio.gather(*(server.process.end(graceful=False) for server in self._servers))
+
+    def _server(self, number: int) -> _Server:
+        if not 1 <= number <= len(self._servers):
+            raise SimulatorError(
+                f"There is no server {number}. Name one from 1 to {len(self._servers)}."
+            )
+        return self._servers[number - 1]
+
+    def _environment(self, number: int, url: str = "") -> dict[str, str]:
+        options = self._options
+        settings = {
+            "DSTACK_SERVER_DIR": str(options.folder.of_server(number)),
+            "DSTACK_SERVER_ADMIN_TOKEN": options.server_token,
+            "DSTACK_SSH_CLIENT": str(options.folder.ssh),
+            # Seen sooner than by the minute, so that an unhealthy host shows while one looks.
+            "DSTACK_SERVER_INSTANCE_HEALTH_MIN_COLLECT_INTERVAL_SECONDS": "5",
+            "DSTACK_SERVER_LOG_FORMAT": "standard",
+            CONTROL_URL_VARIABLE: self._control_url,
+            CONTROL_TOKEN_VARIABLE: options.control_token,
+        }
+        if url:
+            settings["DSTACK_SERVER_URL"] = url
+        if options.database is not None:
+            settings["DSTACK_DATABASE_URL"] = options.database
+        if options.scenario.server.frozen:
+            settings["DSTACK_SERVER_BACKGROUND_PROCESSING_DISABLED"] = "1"
+        settings.update(options.scenario.server.environment)
+        return options.folder.environment(options.mark, settings)
+
+    def _write_config(self, number: int) -> None:
+        config = {
+            "projects": [
+                {"name": self._project, "backends": [{"type": "aws", "creds": {"type": "default"}}]}
+            ]
+        }
+        folder = self._options.folder.of_server(number)
+        folder.mkdir(exist_ok=True)
+        (folder / "config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
