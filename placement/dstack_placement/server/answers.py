@@ -14,7 +14,16 @@ from dstack_placement.engine import LanePlan, ReplicaState
 _WAITING = (ReplicaState.PENDING, ReplicaState.STARTING)
 
 #: What a client may rely on, by name.
-CAPABILITIES = ("lanes", "group-lanes", "update-lanes", "moves", "placement", "preview")
+CAPABILITIES = (
+    "lanes",
+    "group-lanes",
+    "update-lanes",
+    "moves",
+    "placement",
+    "desired-counts",
+    "preview",
+    "router",
+)
 
 
 class Info(CoreModel):
@@ -26,7 +35,7 @@ class Info(CoreModel):
     capabilities: list[str]
 
 
-class GetPlacementRequest(CoreModel):
+class RunRequest(CoreModel):
     """Which run is meant."""
 
     run_name: str
@@ -84,7 +93,11 @@ class PlacementReplica(CoreModel):
 
 
 class Placement(CoreModel):
-    """The placement of a run; a run without lanes has neither lanes nor replicas in it."""
+    """The placement of a run.
+
+    One without lanes is not `managed`: dstack's own rule places it, and only the counts of its
+    groups are told.
+    """
 
     run_id: uuid.UUID
     run_name: str

@@ -11,7 +11,7 @@ from dstack._internal.server.utils.routers import get_base_api_additional_respon
 from fastapi import APIRouter, Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.server import answers, looking
+from dstack_placement.server import answers, looking, router_answers, router_view
 
 root_router = APIRouter(
     prefix="/api/placement", tags=["placement"], responses=get_base_api_additional_responses()
@@ -33,7 +33,7 @@ async def get_info(user: Annotated[UserModel, Depends(Authenticated())]) -> Any:
 
 
 @project_router.post("/get", summary="Get placement of a run", response_model=answers.Placement)
-async def get_placement(body: answers.GetPlacementRequest, session: Session, member: Member) -> Any:
+async def get_placement(body: answers.RunRequest, session: Session, member: Member) -> Any:
     """Returns how the replicas of a service with lanes are placed, and why."""
     return await looking.placement(session, member[1], body.run_name)
 
@@ -45,3 +45,13 @@ async def preview_placement(body: answers.PreviewRequest, session: Session, memb
     Nothing is changed. What is left out of the body stays as it is.
     """
     return await looking.preview_of(session, member[1], body)
+
+
+@project_router.post("/router", summary="Get router workers", response_model=router_answers.Router)
+async def get_router(body: answers.RunRequest, session: Session, member: Member) -> Any:
+    """Returns the worker list of a service's router, and the workers that dstack expects in it.
+
+    The router is asked through this server's own tunnel; one answer serves all who ask within a
+    second.
+    """
+    return await router_view.router_of(session, member[1], body.run_name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dstack._internal.core.errors import ResourceNotExistsError, ServerClientError
+from dstack._internal.core.errors import ServerClientError
 from dstack._internal.core.models.configurations import ServiceConfiguration
 from dstack._internal.core.models.runs import Job, RunSpec
 from dstack._internal.server.models import InstanceModel, JobModel, ProjectModel, RunModel
@@ -15,11 +15,17 @@ from dstack._internal.utils.common import get_current_datetime
 from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import lazyload
 
 from dstack_placement.engine import preview
 from dstack_placement.server import answers, specs
-from dstack_placement.server.state import ReplicaJob, RunState, read_jobs, read_state
+from dstack_placement.server.finding import find_run
+from dstack_placement.server.state import (
+    ReplicaJob,
+    RunState,
+    desired_counts,
+    read_jobs,
+    read_state,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ async def placement(
     Raises:
         ResourceNotExistsError: There is no such run.
     """
-    model = await _run_model(session, project, run_name)
+    model = await find_run(session, project, run_name)
     run = await _read(session, project, model, get_run_spec(model), None)
     if run.state is None:
         return answers.Placement(
@@ -45,7 +51,7 @@ async def placement(
             run_name=run_name,
             managed=False,
             observed_at=get_current_datetime(),
-            groups=[],
+            groups=_groups_without_lanes(model, run.spec),
             lanes=[],
             replicas=[],
             notes=[],
@@ -79,7 +85,7 @@ async def preview_of(
         ResourceNotExistsError: There is no such run.
         ServerClientError: The lanes can't be accepted, or a group does not exist.
     """
-    model = await _run_model(session, project, asked.run_name)
+    model = await find_run(session, project, asked.run_name)
     spec = _edited(get_run_spec(model), asked)
     read = await specs.refuse_wrong_lanes(session, project, spec)
     run = await _read(session, project, model, spec, asked.replicas)
@@ -117,22 +123,6 @@ async def preview_of(
     )
 
 
-async def _run_model(session: AsyncSession, project: ProjectModel, name: str) -> RunModel:
-    result = await session.execute(
-        select(RunModel)
-        .where(
-            RunModel.project_id == project.id,
-            RunModel.run_name == name,
-            RunModel.deleted.is_(False),
-        )
-        .options(lazyload(RunModel.jobs))
-    )
-    model = result.unique().scalar_one_or_none()
-    if model is None:
-        raise ResourceNotExistsError("Run not found")
-    return model
-
-
 async def _read(
     session: AsyncSession,
     project: ProjectModel,
@@ -155,6 +145,20 @@ async def _read(
         changed=changed or {},
     )
     return _Run(model, spec, state)
+
+
+def _groups_without_lanes(model: RunModel, spec: RunSpec) -> list[answers.PlacementGroup]:
+    if not isinstance(spec.configuration, ServiceConfiguration):
+        return []
+    counts = desired_counts(model)
+    return [
+        answers.PlacementGroup(
+            name=str(group.name),
+            desired=counts.get(str(group.name), group.replicas.min or 0),
+            pool=None,
+        )
+        for group in spec.configuration.replica_groups
+    ]
 
 
 async def _samples(session: AsyncSession, jobs: list[ReplicaJob]) -> dict[str, Job]:

@@ -135,6 +135,12 @@ def state_of(status: JobStatus, *, ready: bool) -> ReplicaState:
     return _STATES.get(status, ReplicaState.STOPPING)
 
 
+def desired_counts(run: RunModel) -> dict[str, int]:
+    """The replicas that dstack wants now, by group; empty until it has decided."""
+    counts = run.desired_replica_counts
+    return dict(json.loads(counts)) if counts else {}
+
+
 async def read_state(
     session: AsyncSession,
     *,
@@ -164,8 +170,7 @@ async def read_state(
     rows = await session.execute(select(PlacementRow).where(PlacementRow.run_id == run.id))
     placements = {row.job_id: row for row in rows.scalars()}
     editions = _editions(lanes, fleets)
-    wanted = json.loads(run.desired_replica_counts) if run.desired_replica_counts else {}
-    wanted.update(changed or {})
+    wanted = {**desired_counts(run), **(changed or {})}
     kept = await _kept_elsewhere(session, run.id, list(names), now)
     replicas = []
     for job in jobs:
