@@ -186,6 +186,23 @@ def test_names_alone_are_left_to_the_stock_server() -> None:
     assert read.lanes == (Lane("unknown"), Lane("spot"))
     assert not read_configuration(service("spot", "spot", replicas="many"), known=KNOWN).managed
     assert not read_configuration({"type": "task", "fleets": "spot"}).managed
+    assert not read_configuration(service("spot", "spot"), known=KNOWN).managed
+
+
+def test_fleets_of_a_group_are_lanes_be_they_names_only() -> None:
+    def asked(*fleets: str) -> dict[str, object]:
+        return service("spot", groups=[{"name": "decode", "replicas": 1, "fleets": [*fleets]}])
+
+    assert refused(asked("unknown")) == [
+        (
+            "Fleet unknown in `fleets of group decode` does not exist."
+            " Take of: reserved, spot, team/shared."
+        )
+    ]
+    assert refused(asked("spot", "spot")) == [
+        "Fleet spot stands twice in `fleets of group decode`. Keep one of the entries."
+    ]
+    assert read_configuration(asked("spot"), known=KNOWN).managed
 
 
 def test_a_group_is_checked_against_its_own_counts() -> None:

@@ -11,6 +11,7 @@ from dstack_placement.engine import (
     Action,
     Group,
     Lane,
+    Reason,
     Replica,
     ReplicaState,
     Room,
@@ -155,15 +156,20 @@ def test_the_extra_replica_goes_where_one_is_about_to_leave_a_minimum() -> None:
     assert (placed.fleet, placed.why) == ("reserved", "baseline 1 of 1")
 
 
-def test_the_extra_replica_stays_below_the_maximum_where_it_can() -> None:
-    lanes = (Lane("reserved", max_replicas=1, priority=10), Lane("spot"))
-    assert place(service(lanes, 1, "reserved/old -"), "r1", now=NOW).fleet == "spot"
+@pytest.mark.parametrize("least", [0, 1])
+def test_the_extra_replica_stays_below_the_maximum_where_it_can(least: int) -> None:
+    lanes = (Lane("reserved", least, max_replicas=1, priority=10), Lane("spot"))
+    placed = place(service(lanes, 1, "reserved/old -"), "r1", now=NOW)
+    assert (placed.fleet, placed.reason) == ("spot", Reason.PRIORITY)
 
 
 def test_the_extra_replica_may_exceed_a_maximum_where_it_could_not_start_at_all() -> None:
     lanes = (Lane("reserved", 1, 1), Lane("spot", max_replicas=1))
     state = service(lanes, 2, "reserved/old spot/old -")
-    assert place(state, "r2", now=NOW).fleet == "reserved"
+    placed = place(state, "r2", now=NOW)
+    assert (placed.fleet, placed.reason) == ("reserved", Reason.PRIORITY)
+    dry = replace(state, rooms={"spot": Room(0)}, lanes=(lanes[0], Lane("spot", max_replicas=2)))
+    assert place(dry, "r2", now=NOW).reason is Reason.FALLBACK
     full = replace(state, rooms={"reserved": Room(0), "spot": Room(0)})
     assert place(full, "r2", now=NOW).fleet is None
     assert place(edited(state, wanted={"0": 3}), "r2", now=NOW).fleet is None

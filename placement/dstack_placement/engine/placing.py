@@ -148,11 +148,12 @@ def _fill_minimums(
         short = min(count.missing, len(queue))
         if short:
             group = next((r.group for r in queue if not board.groups[r.group].router), None)
-            cause = passed_over(board, [count], group)[0] if group is not None else ""
+            cause, lacking = passed_over(board, [count], group or "")
+            if group is None or not lacking:  # a lane at its maximum has what it may have
+                continue
             least = count.lane.min_replicas
             for nth in range(least - count.missing + 1, least - count.missing + 1 + short):
-                if cause:
-                    fallen.append(f"baseline {nth} of {least}: {cause}")
+                fallen.append(f"baseline {nth} of {least}: {cause}")
 
 
 def _fill_by_priority(
@@ -171,7 +172,7 @@ def _fill_by_priority(
             causes[group, at] = passed_over(board, pool.lanes[:at], group)
         cause, lacking = causes[group, at]
         if at == len(pool.lanes):
-            placed.append(_exceed(board, pool, replica, cause))
+            placed.append(_exceed(board, pool, replica, cause, lacking=lacking))
             continue
         count = pool.lanes[at]
         board.put(count, replica)
@@ -183,7 +184,7 @@ def _fill_by_priority(
         placed.append(Placing(replica, count.lane.fleet, reason, why))
 
 
-def _exceed(board: Board, pool: Pool, replica: Replica, cause: str) -> Placing:
+def _exceed(board: Board, pool: Pool, replica: Replica, cause: str, *, lacking: bool) -> Placing:
     """The extra replica of a rolling deployment that fits nowhere.
 
     It goes one above the maximum of a lane that holds what it relieves; otherwise a deployment on
@@ -195,7 +196,8 @@ def _exceed(board: Board, pool: Pool, replica: Replica, cause: str) -> Placing:
             if _may_exceed(board, count, group):
                 board.put(count, replica)
                 why = f"{cause}; one above it while the deployment replaces a replica there"
-                return Placing(replica, count.lane.fleet, Reason.FALLBACK, why)
+                reason = Reason.FALLBACK if lacking else Reason.PRIORITY
+                return Placing(replica, count.lane.fleet, reason, why)
     return Placing(replica, None, Reason.PENDING, cause)
 
 

@@ -63,7 +63,8 @@ def read_configuration(
 ) -> ServiceLanes:
     """Reads and checks the lanes of a run configuration.
 
-    A configuration whose `fleets` are names only is not checked: it is the stock server's.
+    A configuration without lanes is not checked: it is the stock server's, which accepts a fleet
+    twice and names that do not exist. `fleets` of a group are lanes, be they names only.
 
     Args:
         configuration: The configuration as a mapping, with `type`, `fleets`, `replicas`, `groups`.
@@ -97,8 +98,7 @@ def read_configuration(
         router = entry is not configuration and entry.get("router") is not None
         groups.append(GroupLanes(name, least, greatest, router, own))
     read = ServiceLanes(lanes, tuple(groups))
-    owners = [configuration, *(entry for _, entry in _groups(configuration))]
-    if not any(sets_lanes(owner.get("fleets")) for owner in owners):
+    if not _has_lanes(configuration):
         return read
     if wrong:
         raise LanesError(dict.fromkeys(wrong))
@@ -110,6 +110,12 @@ def read_configuration(
     if wrong:
         raise LanesError(dict.fromkeys(wrong))
     return ServiceLanes(lanes, tuple(groups), tuple(warnings))
+
+
+def _has_lanes(configuration: Mapping[str, object]) -> bool:
+    return sets_lanes(configuration.get("fleets")) or any(
+        entry.get("fleets") for _, entry in _groups(configuration) if entry is not configuration
+    )
 
 
 def _check(read: ServiceLanes, known: Collection[str] | None, wrong: list[str]) -> list[str]:
