@@ -56,8 +56,8 @@ class Folder:
 
     @property
     def home(self) -> Path:
-        """The server's home, so that the user's own is neither read nor written."""
-        return self.root / "home"
+        """The first server's home, so that the user's own is neither read nor written."""
+        return self.home_of_server(1)
 
     @property
     def server(self) -> Path:
@@ -102,17 +102,24 @@ class Folder:
         """What one of several servers logs, over all its restarts."""
         return self.root / f"{_numbered('server', number)}.log"
 
-    def prepare(self) -> None:
-        """Creates the folders and the files that a server finds when it starts."""
+    def home_of_server(self, number: int) -> Path:
+        """The home of one of several servers, each of which writes its address there."""
+        return self.root / _numbered("home", number)
+
+    def prepare(self, servers: int) -> None:
+        """Creates the folders and the files that servers find when they start."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)
-        for path in (self.home, self.server, self.hosts, self.gateway_ports):
+        for path in (self.hosts, self.gateway_ports):
             path.mkdir(exist_ok=True)
+        for number in range(1, servers + 1):
+            self.of_server(number).mkdir(exist_ok=True)
+            # Without this file dstack's command line asks its maker's site for a newer version.
+            home = self.home_of_server(number)
+            checked = home / ".cache" / ".dstack" / "cli" / "last_check"
+            checked.parent.mkdir(parents=True, exist_ok=True)
+            checked.touch()
         self.temporary.mkdir(exist_ok=True, mode=0o700)
-        # Without this file dstack's command line asks its maker's site for a newer version.
-        checked = self.home / ".cache" / ".dstack" / "cli" / "last_check"
-        checked.parent.mkdir(parents=True, exist_ok=True)
-        checked.touch()
         ssh = find_ssh()
         self.ssh.write_text(
             _SSH_WRAPPER.format(ssh=shlex.quote(ssh), ports=shlex.quote(str(self.gateway_ports)))

@@ -132,7 +132,7 @@ class Simulator:
             SimulatorError: It could not be started.
         """
         self._folder = _make_folder(self._asked_folder)
-        self._folder.prepare()
+        self._folder.prepare(self._servers)
         atexit.register(self.stop)
         with self.folder.world_log.open("ab") as log:
             self._world = subprocess.Popen(

@@ -121,6 +121,7 @@ class Servers:
     def _environment(self, number: int, url: str = "") -> dict[str, str]:
         options = self._options
         settings = {
+            "HOME": str(options.folder.home_of_server(number)),
             "DSTACK_SERVER_DIR": str(options.folder.of_server(number)),
             "DSTACK_SERVER_ADMIN_TOKEN": options.server_token,
             "DSTACK_SSH_CLIENT": str(options.folder.ssh),
@@ -145,6 +146,5 @@ class Servers:
                 {"name": self._project, "backends": [{"type": "aws", "creds": {"type": "default"}}]}
             ]
         }
-        folder = self._options.folder.of_server(number)
-        folder.mkdir(exist_ok=True)
-        (folder / "config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        path = self._options.folder.of_server(number) / "config.yml"
+        path.write_text(yaml.safe_dump(config), encoding="utf-8")
