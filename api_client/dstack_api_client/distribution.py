@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import NamedTuple
+
+from dstack_api_client.capabilities import UNKNOWN
+from dstack_api_client.lane_input import (
+    STARTING,
+    active_replicas,
+    engine_service,
+    fixed_count,
+    lanes_of,
+    pools_of,
+)
+from dstack_api_client.naming import counted, listed, replica_name
+from dstack_api_client.placement import LanePlacement, Placement
+from dstack_api_client.snapshot import Replica, Service, Snapshot
+from dstack_placement import engine
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,7 @@ class FleetRow:
         fallbacks: Replicas that are here because a fleet before it could not take them.
         cooldown_until: Until when new replicas pass it over.
         reason: Why it is as it is, one line.
+        fallback_causes: Why those that fell back did, one line per cause.
     """
 
     pool: str
@@ -59,6 +76,7 @@ class FleetRow:
     fallbacks: int = 0
     cooldown_until: datetime | None = None
     reason: str = ""
+    fallback_causes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,3 +108,318 @@ class Distribution:
     price: float
     groups: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+
+def distribution_of(snapshot: Snapshot, service: Service) -> Distribution:
+    """Spreads a service out over its fleets.
+
+    The lanes' targets come from the server's placement add-on; where it has not answered, from the
+    engine on what the snapshot shows; a service without lanes has one fleet, and no targets but
+    the number of replicas it is set to.
+
+    Args:
+        snapshot: Where the service is.
+        service: The service.
+    """
+    placement = snapshot.placements.get(service.id)
+    if placement is not None and placement.managed:
+        return _placed(snapshot, service, placement)
+    try:
+        lanes = lanes_of(service)
+    except engine.LanesError as error:
+        return _one_fleet(snapshot, service, placement, error.lines)
+    if placement is None and lanes.managed:
+        return _previewed(snapshot, service, lanes)
+    return _one_fleet(snapshot, service, placement)
+
+
+class _At(NamedTuple):
+    """Where replicas are: lanes of which group, and which fleet."""
+
+    pool: str
+    fleet: str | None
+
+
+@dataclass
+class _Held:
+    """What is held in one place."""
+
+    fleet_id: str | None = None
+    price: float = 0.0
+    groups: dict[str, Cell] = field(default_factory=dict)
+    replicas: list[Replica] = field(default_factory=list)
+
+    def add(self, replica: Replica) -> None:
+        self.fleet_id = self.fleet_id or replica.fleet_id
+        self.price += replica.price or 0.0
+        self.replicas.append(replica)
+        cell = self.groups.get(replica.group, Cell())
+        if replica.status == "running":
+            cell = replace(cell, running=cell.running + 1, ready=cell.ready + replica.ready)
+        elif replica.status in STARTING:
+            cell = replace(cell, pending=cell.pending + 1)
+        else:
+            cell = replace(cell, stopping=cell.stopping + 1)
+        self.groups[replica.group] = cell
+
+    def row(self, at: _At, service: Service, fleet_id: str | None) -> FleetRow:
+        """A row of what is held, with nothing on what should be."""
+        order = [group.name for group in service.groups]
+        cells = {name: self.groups[name] for name in order if name in self.groups}
+        cells |= {name: cell for name, cell in self.groups.items() if name not in cells}
+        return FleetRow(
+            pool=at.pool,
+            fleet=at.fleet,
+            fleet_id=self.fleet_id or fleet_id,
+            priority=None,
+            min_replicas=None,
+            max_replicas=None,
+            target=None,
+            running=sum(cell.running for cell in cells.values()),
+            ready=sum(cell.ready for cell in cells.values()),
+            pending=sum(cell.pending for cell in cells.values()),
+            stopping=sum(cell.stopping for cell in cells.values()),
+            groups=cells,
+            price=self.price,
+        )
+
+
+class _Board:
+    """All that a service holds, row by row."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        service: Service,
+        pools: Mapping[str, str | None],
+        assigned: Mapping[str, str],
+    ) -> None:
+        self._service = service
+        self._ids = {fleet.name: fleet.id for fleet in snapshot.fleets.values()}
+        self.left: dict[_At, _Held] = {}
+        for replica in active_replicas(snapshot, service):
+            fleet = assigned.get(replica.submission_id) or replica.fleet_name
+            at = _At(pools.get(replica.group) or engine.SHARED, fleet)
+            self.left.setdefault(at, _Held()).add(replica)
+
+    def take(self, at: _At) -> FleetRow:
+        """The row of one place, which is then no longer left."""
+        held = self.left.pop(at, None) or _Held()
+        return held.row(at, self._service, self._ids.get(at.fleet or ""))
+
+    def rest(self) -> list[tuple[FleetRow, list[Replica]]]:
+        """The rows that are left, most replicas first, those without a place last."""
+        rows = [(self.take(at), held.replicas) for at, held in list(self.left.items())]
+        return sorted(rows, key=lambda left: _most_first(left[0]))
+
+
+def _most_first(row: FleetRow) -> tuple[bool, int, str, str]:
+    return (row.fleet is None, -row.running - row.pending, row.fleet or "", row.pool)
+
+
+def _placed(snapshot: Snapshot, service: Service, placement: Placement) -> Distribution:
+    """With lanes, as the add-on tells."""
+    fleets = snapshot.fleets
+    assigned = {
+        # A fleet that is no lane any more is told by its id.
+        each.job_id: fleets[each.fleet].name if each.fleet in fleets else each.fleet
+        for each in placement.replicas
+        if each.fleet is not None
+    }
+    board = _Board(snapshot, service, placement.pools, assigned)
+    rows = []
+    for lane in placement.lanes:
+        row = replace(
+            board.take(_At(lane.pool, lane.fleet)),
+            priority=lane.priority,
+            min_replicas=lane.min_replicas,
+            max_replicas=lane.max_replicas,
+            target=lane.target,
+            deficit=lane.deficit,
+            deficit_since=lane.deficit_since,
+            fallbacks=lane.fallbacks,
+            cooldown_until=lane.cooldown_until,
+            reason=lane.reason,
+            fallback_causes=_causes(placement, lane),
+        )
+        rows.append(row)
+    why = {each.job_id: each.why for each in placement.replicas if each.why}
+    rows += _without_lane(board, placement.pools, why)
+    return _summed(
+        service,
+        rows,
+        managed=True,
+        observed_at=placement.observed_at,
+        wanted=sum(placement.desired.values()) if placement.desired else None,
+        notes=placement.notes,
+    )
+
+
+def _causes(placement: Placement, lane: LanePlacement) -> tuple[str, ...]:
+    return tuple(
+        dict.fromkeys(
+            each.why
+            for each in placement.replicas
+            if each.reason == "fallback"
+            and each.why
+            and each.fleet == lane.fleet
+            and (placement.pools.get(each.group) or engine.SHARED) == lane.pool
+        )
+    )
+
+
+def _previewed(snapshot: Snapshot, service: Service, lanes: engine.ServiceLanes) -> Distribution:
+    """With lanes, as the engine finds them on the snapshot."""
+    pools = pools_of(lanes)
+    plan = engine.preview(engine_service(snapshot, service, lanes), now=snapshot.observed_at)
+    board = _Board(snapshot, service, pools, {})
+    rows = [
+        replace(
+            board.take(_At(lane.pool, lane.fleet)),
+            priority=lane.priority,
+            min_replicas=lane.min_replicas,
+            max_replicas=lane.max_replicas,
+            target=lane.target,
+            deficit=lane.deficit,
+            reason=lane.reason,
+        )
+        for lane in plan.lanes
+    ]
+    rows += _without_lane(board, pools, {})
+    wanted = fixed_count(service.groups)
+    notes = [_WORKED_OUT]
+    if wanted is None:
+        notes.append(_AUTOSCALED)
+    return _summed(
+        service,
+        rows,
+        managed=True,
+        observed_at=snapshot.observed_at,
+        wanted=0 if service.finished else wanted,
+        notes=(*notes, *plan.notes),
+    )
+
+
+def _without_lane(
+    board: _Board, pools: Mapping[str, str | None], why: Mapping[str, str | None]
+) -> list[FleetRow]:
+    """Rows of what is in no lane, with the reason."""
+    rows = []
+    for row, replicas in board.rest():
+        if row.fleet is None:
+            reason = _waiting(replicas, why)
+        elif all(pools.get(group) is None for group in row.groups):
+            reason = _OWN_RULE
+        else:
+            reason = "no lane any more: its replicas move to the lanes"
+        rows.append(replace(row, reason=reason))
+    return rows
+
+
+def _waiting(replicas: Iterable[Replica], why: Mapping[str, str | None]) -> str:
+    """Why replicas have no fleet, each cause once with the replicas it holds back."""
+    held: dict[str, list[str]] = {}
+    for replica in replicas:
+        cause = why.get(replica.submission_id) or replica.message or "waits for a place"
+        held.setdefault(cause, []).append(replica_name(replica))
+    if len(held) == 1:
+        return next(iter(held))
+    return "; ".join(f"{listed(names)}: {cause}" for cause, names in held.items())
+
+
+_OWN_RULE = "placed by the server's own rule"
+_WORKED_OUT = (
+    "Targets are worked out here from the spec and the fleets: the server's own have not been read."
+    " Cool-downs, and since when a minimum is not held, are not known."
+)
+_AUTOSCALED = "The server does not tell how many replicas its autoscaler wants now."
+_NO_ADDON = (
+    "This server has no placement add-on: one fleet holds all replicas of a service, without"
+    " minimum, maximum or priority."
+)
+_NOT_ASKED = "Whether this server has the placement add-on is not known."
+_NO_LANES = (
+    "No lane of this service has a minimum, a maximum or a priority: the server's own rule keeps"
+    " all replicas in one fleet."
+)
+
+
+def _one_fleet(
+    snapshot: Snapshot,
+    service: Service,
+    placement: Placement | None,
+    trouble: Iterable[str] = (),
+) -> Distribution:
+    """Without lanes: the fleet that the server chose for the whole run."""
+    capabilities = snapshot.capabilities
+    board = _Board(snapshot, service, {}, {})
+    wanted = fixed_count(service.groups)
+    if placement is not None and placement.desired:
+        wanted = sum(placement.desired.values())
+    if service.finished:
+        wanted = 0
+    rows = []
+    if service.fleet_name is not None and not service.finished:
+        rows.append(board.take(_At(engine.SHARED, service.fleet_name)))
+    rows += [
+        replace(row, reason=_waiting(replicas, {}) if row.fleet is None else _OWN_RULE)
+        for row, replicas in board.rest()
+    ]
+    named = [row for row in rows if row.fleet is not None]
+    if len(named) == 1:  # else it is not told how they share what is wanted
+        rows[rows.index(named[0])] = replace(
+            named[0], target=wanted, reason=_of_one_fleet(named[0], wanted)
+        )
+    if capabilities.has_addon or capabilities.lanes:
+        notes = [_NO_LANES]
+    else:
+        notes = [_NOT_ASKED if capabilities == UNKNOWN else _NO_ADDON]
+    if wanted is None:
+        notes.append(_AUTOSCALED)
+    notes += [f"The lanes in the spec can't be read: {line}" for line in trouble]
+    return _summed(
+        service,
+        rows,
+        managed=False,
+        observed_at=placement.observed_at if placement is not None else snapshot.observed_at,
+        wanted=wanted,
+        notes=notes,
+    )
+
+
+def _of_one_fleet(row: FleetRow, wanted: int | None) -> str:
+    """What can be said of the one fleet of a service without lanes."""
+    text = "one fleet holds all replicas"
+    if wanted is None:
+        return text
+    missing = wanted - row.running - row.pending
+    if missing > 0:
+        return f"{text}; {counted(missing, 'replica')} without a place here yet"
+    if missing < 0:
+        return f"{text}; {counted(-missing, 'replica')} more than wanted"
+    return text
+
+
+def _summed(
+    service: Service,
+    rows: Iterable[FleetRow],
+    *,
+    managed: bool,
+    observed_at: datetime,
+    wanted: int | None,
+    notes: Iterable[str],
+) -> Distribution:
+    rows = tuple(rows)
+    return Distribution(
+        run_id=service.id,
+        managed=managed,
+        observed_at=observed_at,
+        rows=rows,
+        wanted=wanted,
+        running=sum(row.running for row in rows),
+        ready=sum(row.ready for row in rows),
+        pending=sum(row.pending for row in rows),
+        price=sum((row.price for row in rows), 0.0),
+        groups=tuple(group.name for group in service.groups),
+        notes=tuple(notes),
+    )

@@ -1,0 +1,146 @@
+"""What a snapshot tells the placement engine about a service with lanes.
+
+A server with the placement add-on answers for itself. Where it has not (yet) answered, the engine
+runs here on what the API shows, which is less: which instances fit a replica, how many replicas
+the autoscaler wants and which fleets cool down is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dstack_api_client.snapshot import INSTANCE_GONE, Fleet, Group, Instance, Service, Snapshot
+from dstack_api_client.snapshot import Replica as SnapshotReplica
+from dstack_placement import engine
+
+STARTING = frozenset({"submitted", "provisioning", "pulling"})
+"""Statuses of a replica that is to run and does not yet."""
+
+_STATES = {
+    "submitted": engine.ReplicaState.PENDING,
+    "provisioning": engine.ReplicaState.STARTING,
+    "pulling": engine.ReplicaState.STARTING,
+    "running": engine.ReplicaState.RUNNING,
+}
+
+
+def lanes_of(service: Service) -> engine.ServiceLanes:
+    """What a service's spec says of lanes.
+
+    Raises:
+        LanesError: It can't be read, or breaks a rule of lanes.
+    """
+    configuration = _mapping(service.spec.get("configuration"))
+    profile = _mapping(service.spec.get("profile"))
+    merged = dict(configuration)
+    if merged.get("fleets") is None:  # a profile's values hold where the configuration is silent
+        merged["fleets"] = profile.get("fleets")
+    return engine.read_configuration(merged, project=service.project)
+
+
+def pools_of(lanes: engine.ServiceLanes) -> dict[str, str | None]:
+    """By replica group, whose lanes serve it: `""` the service's, else the group's own."""
+    shared = engine.SHARED if lanes.lanes else None
+    return {g.name: g.name if g.lanes is not None else shared for g in lanes.groups}
+
+
+def engine_service(
+    snapshot: Snapshot, service: Service, lanes: engine.ServiceLanes
+) -> engine.Service:
+    """The service as the engine looks at it.
+
+    Args:
+        snapshot: Where it is.
+        service: The service.
+        lanes: What its spec says, by `lanes_of`.
+    """
+    names = {lane.fleet for lane in lanes.lanes}
+    names |= {lane.fleet for group in lanes.groups for lane in group.lanes or ()}
+    members = _members(snapshot)
+    return engine.Service(
+        lanes=lanes.lanes,
+        groups=tuple(
+            engine.Group(group.name, _wanted(service, group), group.router, group.lanes)
+            for group in lanes.groups
+        ),
+        replicas=tuple(
+            engine.Replica(
+                key=replica.submission_id,
+                number=replica.key.replica_num,
+                group=replica.group,
+                state=_state(replica),
+                fleet=replica.fleet_name,
+                out_of_date=replica.deployment_num < service.deployment_num,
+            )
+            for replica in active_replicas(snapshot, service)
+        ),
+        rooms={name: _room(snapshot.fleet_named(name), members) for name in sorted(names)},
+    )
+
+
+def active_replicas(snapshot: Snapshot, service: Service) -> list[SnapshotReplica]:
+    """The replicas of a service that have not ended, by number."""
+    found = (snapshot.replicas.get(key) for key in service.replica_keys)
+    return [replica for replica in found if replica is not None and replica.active]
+
+
+def fixed_count(groups: Iterable[Group]) -> int | None:
+    """Replicas wanted by groups whose number is fixed; None where an autoscaler decides it."""
+    total = 0
+    for group in groups:
+        if group.replicas_min != group.replicas_max:
+            return None
+        total += group.replicas_min
+    return total
+
+
+def _wanted(service: Service, group: engine.GroupLanes) -> int:
+    """The group's replicas, as far as can be told: those there are, within its limits."""
+    if service.finished:
+        return 0
+    active = next((each.active for each in service.groups if each.name == group.name), 0)
+    wanted = max(group.least, active)
+    return wanted if group.greatest is None else min(wanted, group.greatest)
+
+
+def _state(replica: SnapshotReplica) -> engine.ReplicaState:
+    if replica.ready:
+        return engine.ReplicaState.READY
+    return _STATES.get(replica.status, engine.ReplicaState.STOPPING)
+
+
+def _members(snapshot: Snapshot) -> dict[str, list[Instance]]:
+    members: dict[str, list[Instance]] = {}
+    for instance in snapshot.instances.values():
+        if instance.fleet_id is not None and instance.status not in INSTANCE_GONE:
+            members.setdefault(instance.fleet_id, []).append(instance)
+    return members
+
+
+def _room(fleet: Fleet | None, members: Mapping[str, list[Instance]]) -> engine.Room:
+    """Idle instances, and what the fleet may still create; that they fit is taken for granted."""
+    if fleet is None:  # imported from another project, whose fleets are not in the snapshot
+        return engine.Room()
+    here = members.get(fleet.id, [])
+    idle = sum(_places(instance) for instance in here)
+    if fleet.kind == "ssh":
+        return engine.Room(idle, why=f"none of its {len(here)} hosts is idle")
+    if fleet.nodes_max is None:
+        return engine.Room()
+    more = max(fleet.nodes_max - len(here), 0)
+    why = f"{len(here)} of at most {fleet.nodes_max} nodes exist, none is idle"
+    return engine.Room(idle + more, why=why)
+
+
+def _places(instance: Instance) -> int:
+    """Replicas that it could take: one, or one per idle block where it is shared."""
+    if instance.unreachable or instance.health == "failure":
+        return 0
+    if instance.status == "idle" or (instance.status == "busy" and instance.total_blocks > 1):
+        return instance.total_blocks - instance.busy_blocks
+    return 0
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
