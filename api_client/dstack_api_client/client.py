@@ -10,8 +10,9 @@ from uuid import UUID
 
 from dstack_api_client import errors, wire
 from dstack_api_client.cleaning import one_line
-from dstack_api_client.reader import Reader, decoder
+from dstack_api_client.reader import decoder
 from dstack_api_client.snapshot import ServerInfo
+from dstack_api_client.writer import Writer
 
 #: Most events, runs or fleets that a server gives in one page.
 PAGE = 100
@@ -19,11 +20,11 @@ PAGE = 100
 FILTER_ITEMS = 16
 
 
-class Client(Reader):
+class Client(Writer):
     """An asynchronous client of one dstack server.
 
-    What `Reader` says of its arguments and attributes holds here too. Every method raises an
-    `errors.ApiError` for whatever goes wrong.
+    What `Writer` and `Reader` say of their arguments and attributes holds here too. Every method
+    raises an `errors.ApiError` for whatever goes wrong.
     """
 
     async def server_info(self) -> ServerInfo:
@@ -249,26 +250,50 @@ class Client(Reader):
             yield events
 
     async def newest_events(
-        self, filters: Mapping[str, Sequence[str]], *, limit: int = PAGE
+        self,
+        filters: Mapping[str, Sequence[str]],
+        *,
+        limit: int = PAGE,
+        before: tuple[datetime, str] | None = None,
     ) -> list[wire.Event]:
         """The newest events, the newest first.
 
         Args:
             filters: The server's filters, such as `target_jobs`, each a list of ids.
             limit: Most events in the answer.
+            before: Time and id of the event after which, going back, to begin.
         """
-        query = {"limit": limit, "ascending": False, **filters}
+        query: dict[str, Any] = {"limit": limit, "ascending": False, **filters}
+        if before is not None:
+            query |= {"prev_recorded_at": _time(before[0]), "prev_id": before[1]}
         return await self.all("/api/events/list", query, wire.Event, "the events")
 
     async def job_metrics(
-        self, project: str, run_name: str, *, replica_num: int = 0, job_num: int = 0, limit: int = 1
+        self,
+        project: str,
+        run_name: str,
+        *,
+        run_id: str | None = None,
+        replica_num: int = 0,
+        job_num: int = 0,
+        limit: int = 1,
     ) -> wire.JobMetrics:
-        """The latest metrics of one job."""
+        """The latest metrics of one job's latest submission.
+
+        Args:
+            project: The project's name.
+            run_name: The run's name.
+            run_id: The run's id, where a finished run has the same name as a newer one.
+            replica_num: The number of the replica.
+            job_num: The number of the job within the replica.
+            limit: Most values of each metric.
+        """
+        params = {"replica_num": replica_num, "job_num": job_num, "limit": limit}
         body = await self.read(
             _in_project(project, f"metrics/job/{quote(run_name, safe='')}"),
             None,
             f"the metrics of {run_name}",
-            params={"replica_num": replica_num, "job_num": job_num, "limit": limit},
+            params=params if run_id is None else {"run_id": run_id, **params},
         )
         return self.decode(body, decoder(wire.JobMetrics), f"the metrics of {run_name}")
 

@@ -1,0 +1,168 @@
+"""What changes something on a server: each request is sent once, and never in read-only mode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from dstack_api_client import errors
+from dstack_api_client.reader import Reader
+
+
+class ReadOnlyError(errors.ApiError):
+    """Something was to be changed, and this client only reads."""
+
+
+class UnansweredError(errors.ApiError):
+    """A change was sent and no answer came: whether it was made is not known."""
+
+
+class Writer(Reader):
+    """Sends requests that change something, on top of what `Reader` does.
+
+    Args:
+        url: The server's address.
+        token: The user's token.
+        read_only: Whether every change is refused before anything is sent.
+        options: What else `Reader` takes.
+
+    Attributes:
+        read_only: As given.
+    """
+
+    def __init__(self, url: str, token: str, *, read_only: bool = False, **options: Any) -> None:
+        super().__init__(url, token, **options)
+        self.read_only = read_only
+
+    async def write(self, path: str, body: Mapping[str, Any], what: str) -> bytes:
+        """Sends a request that changes something, once: it is never tried again.
+
+        Every change goes through here.
+
+        Args:
+            path: Where to send it.
+            body: What to send.
+            what: What is changed, to be named in errors after "refused" or "change".
+
+        Returns:
+            The answer's body.
+
+        Raises:
+            ReadOnlyError: The client only reads; nothing was sent.
+            UnansweredError: It was sent, and whether it was done is not known.
+            ApiError: The server refused it, or it could not be sent; nothing was changed.
+        """
+        if self.read_only:
+            raise ReadOnlyError(
+                "Nothing is changed in read-only mode.",
+                "Leave out --read-only, and see `read_only` in the settings file.",
+            )
+        try:
+            async with self._slots:
+                return await self._send(path, body, what, None)
+        except errors.ForbiddenError as error:
+            raise errors.ForbiddenError(
+                f"The server at {self.url} does not let this user change {what}.",
+                "Ask an administrator of the project for the role that may.",
+            ) from error
+        except errors.CannotConnectError as error:
+            if _never_sent(error):
+                raise
+            raise _unanswered(error, what) from error
+        except errors.ServerFailedError as error:
+            raise _unanswered(error, what) from error
+
+    async def run_plan(self, project: str, spec: Mapping[str, Any], *, offers: int = 20) -> bytes:
+        """The server's plan for a run's spec; changes nothing.
+
+        Args:
+            project: The project's name.
+            spec: The whole spec.
+            offers: Most offers wanted for each replica group.
+        """
+        body = {"run_spec": spec, "max_offers": offers}
+        return await self.read(_path(project, "runs/get_plan"), body, f"the plan for {_run(spec)}")
+
+    async def apply_run(
+        self, project: str, spec: Mapping[str, Any], current: Mapping[str, Any]
+    ) -> bytes:
+        """Updates a run in place, if it still is as the caller believes.
+
+        Args:
+            project: The project's name.
+            spec: The whole new spec.
+            current: The run as the server gave it; its jobs may be left out.
+        """
+        body = {"plan": {"run_spec": spec, "current_resource": current}, "force": False}
+        return await self.write(_path(project, "runs/apply"), body, f"the change of {_run(spec)}")
+
+    async def fleet_plan(self, project: str, spec: Mapping[str, Any]) -> bytes:
+        """The server's plan for a fleet's spec; changes nothing."""
+        what = f"the plan for fleet {_fleet(spec)}"
+        return await self.read(_path(project, "fleets/get_plan"), {"spec": spec}, what)
+
+    async def apply_fleet(
+        self, project: str, spec: Mapping[str, Any], current: Mapping[str, Any] | None
+    ) -> bytes:
+        """Creates a fleet, or updates it in place if it still is as the caller believes.
+
+        Args:
+            project: The project's name.
+            spec: The whole new spec.
+            current: The fleet as the server gave it, its instances may be left out; None where
+                there is none.
+        """
+        body = {"plan": {"spec": spec, "current_resource": current}, "force": False}
+        what = f"the change of fleet {_fleet(spec)}"
+        return await self.write(_path(project, "fleets/apply"), body, what)
+
+    async def delete_fleet(self, project: str, name: str) -> None:
+        """Deletes a fleet and terminates its instances; the caller has asked for confirmation."""
+        body = {"names": [name]}
+        await self.write(_path(project, "fleets/delete"), body, f"the deletion of fleet {name}")
+
+    async def delete_instances(self, project: str, name: str, numbers: Sequence[int]) -> None:
+        """Terminates instances of a fleet by their numbers; the caller has asked for confirmation.
+
+        The server refuses when one of them is in use.
+        """
+        body = {"name": name, "instance_nums": list(numbers)}
+        what = f"the deletion of instances of fleet {name}"
+        await self.write(_path(project, "fleets/delete_instances"), body, what)
+
+    async def rebalance(self, project: str, run_name: str) -> None:
+        """Asks the placement add-on to move a service's replicas until lanes have their targets."""
+        body = {"run_name": run_name}
+        what = f"the rebalancing of {run_name}"
+        await self.write(_path(project, "placement/rebalance"), body, what)
+
+
+def _path(project: str, path: str) -> str:
+    return f"/api/project/{quote(project, safe='')}/{path}"
+
+
+def _run(spec: Mapping[str, Any]) -> str:
+    return f"run {spec.get('run_name')}"
+
+
+def _fleet(spec: Mapping[str, Any]) -> str:
+    return str((spec.get("configuration") or {}).get("name"))
+
+
+def _never_sent(error: errors.CannotConnectError) -> bool:
+    """Whether the request can't have reached the server."""
+    cause = error.__cause__
+    return isinstance(error, errors.CertificateError) or isinstance(
+        cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
+    )
+
+
+def _unanswered(error: errors.ApiError, what: str) -> UnansweredError:
+    return UnansweredError(
+        f"{what[:1].upper()}{what[1:]} was sent, and no answer says whether it was made:"
+        f" {error.message}",
+        "Look at it again before you repeat anything.",
+    )
