@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dstack_api_client.snapshot import ReplicaKey
+from dstack_api_client import wire
+from dstack_api_client.lane_input import STARTING
+from dstack_api_client.naming import counted, group_name, replica_name
+from dstack_api_client.since import Since, since_of
+from dstack_api_client.snapshot import Group, Replica, ReplicaKey, Service, Snapshot
+
+#: Replicas beyond those wanted that the server starts while it rolls a group out.
+SURGE = 1
 
 
 @dataclass(frozen=True)
@@ -42,8 +50,9 @@ class Rollout:
         total: Replicas that count.
         under_way: Whether replicas of an older deployment are left.
         since: When the latest deployment began, where known.
-        finished_at: When its last replica became ready, where known.
+        finished_at: When the last of the replicas that it has now became ready, where known.
         holdups: What it waits for, the longest first.
+        source: What `since` and `finished_at` were taken from; empty where nothing tells.
     """
 
     run_id: str
@@ -55,3 +64,173 @@ class Rollout:
     since: datetime | None
     finished_at: datetime | None
     holdups: tuple[Holdup, ...]
+    source: str = ""
+
+
+EVENTS = "the server's events"
+SUBMISSIONS = "when its replicas were submitted"
+
+
+def rollout_of(
+    snapshot: Snapshot,
+    service: Service,
+    events: Collection[wire.Event] = (),
+    *,
+    since: Since | None = None,
+) -> Rollout:
+    """Tells how far the latest deployment of a service has come, and what holds it up.
+
+    Args:
+        snapshot: Where the service is.
+        service: The service.
+        events: Events of the service, as many as are known.
+        since: What events told, where that is known already; `events` are then not looked at.
+    """
+    since = since_of(events) if since is None else since
+    number = service.deployment_num
+    replicas = [
+        replica
+        for key in service.replica_keys
+        if (replica := snapshot.replicas.get(key)) is not None
+    ]
+    active = [replica for replica in replicas if replica.active]
+    counting = [replica for replica in active if replica.status != "terminating"]
+    latest = [replica for replica in counting if replica.deployment_num == number]
+    old = [replica for replica in active if replica.deployment_num != number]
+    began, source = _began(service, latest, since, under_way=bool(old))
+    return Rollout(
+        run_id=service.id,
+        number=number,
+        deployments=_deployments(number, active),
+        at_latest=len(latest),
+        total=len(counting),
+        under_way=bool(old),
+        since=began,
+        finished_at=None if old else _finished(latest, began, since),
+        holdups=_holdups(service, replicas, since, began) if old and not service.finished else (),
+        source=source,
+    )
+
+
+def waits_for(replica: Replica) -> str:
+    """Why a replica is not ready, in a few words: `probe 1 has 2 of 3 successes in a row`."""
+    if replica.status == "running":
+        short = [
+            f"probe {place} has {probe.streak} of {probe.ready_after} successes in a row"
+            for place, probe in enumerate(replica.probes, 1)
+            if not probe.passed
+        ]
+        return f"it runs, and {', '.join(short)}" if short else "it runs"
+    return f"{replica.status}: {replica.message}" if replica.message else replica.status
+
+
+def status_since(replica: Replica, since: Since) -> datetime:
+    """Since when a replica has its status; where no event tells, when it was submitted."""
+    return since.job_status.get(replica.submission_id, replica.submitted_at)
+
+
+def out_of_date(replica: Replica, service: Service) -> bool:
+    """Whether a replica is of an older deployment and still to be replaced."""
+    return (
+        replica.active
+        and replica.status != "terminating"
+        and replica.deployment_num < service.deployment_num
+    )
+
+
+def _deployments(number: int, active: Sequence[Replica]) -> tuple[Deployment, ...]:
+    found = []
+    for each in sorted({number, *(replica.deployment_num for replica in active)}, reverse=True):
+        here = [replica for replica in active if replica.deployment_num == each]
+        found.append(
+            Deployment(
+                number=each,
+                running=sum(replica.status == "running" for replica in here),
+                ready=sum(replica.ready for replica in here),
+                pending=sum(replica.status in STARTING for replica in here),
+                stopping=sum(replica.status == "terminating" for replica in here),
+                since=min((replica.submitted_at for replica in here), default=None),
+            )
+        )
+    return tuple(found)
+
+
+def _began(
+    service: Service, latest: Sequence[Replica], since: Since, *, under_way: bool
+) -> tuple[datetime | None, str]:
+    told = since.deployments.get((service.id, service.deployment_num))
+    if told is not None:
+        return told, EVENTS
+    if service.deployment_num == 0:
+        return service.submitted_at, SUBMISSIONS
+    # An edit that restarts nothing renumbers replicas that are older than it, so that only while
+    # replicas are being replaced those at the latest number are of its time.
+    if under_way and latest:
+        return min(replica.submitted_at for replica in latest), SUBMISSIONS
+    return None, ""
+
+
+def _finished(latest: Sequence[Replica], began: datetime | None, since: Since) -> datetime | None:
+    """When the last replica became ready, where an event tells of each that had to."""
+    if began is None or not latest or not all(replica.ready for replica in latest):
+        return None
+    moments = []
+    for replica in latest:
+        ready = since.ready.get(replica.submission_id)
+        if ready is None:
+            if replica.submitted_at < began:  # it was there before, and only got a new number
+                continue
+            return None
+        moments.append(max(ready, began))
+    return max(moments, default=began)
+
+
+def _holdups(
+    service: Service, replicas: Sequence[Replica], since: Since, began: datetime | None
+) -> tuple[Holdup, ...]:
+    found = []
+    for replica in replicas:
+        if replica.deployment_num == service.deployment_num:
+            if not replica.ready and replica.status != "terminating":
+                text = f"{replica_name(replica)} is not ready: {waits_for(replica)}"
+                found.append(Holdup(text, replica.key, status_since(replica, since)))
+        elif replica.status == "terminating":
+            text = f"{replica_name(replica)} of deployment {replica.deployment_num} is stopping"
+            told = since.job_status.get(replica.submission_id)
+            found.append(Holdup(text, replica.key, told))
+    for group in service.groups:
+        here = [replica for replica in replicas if replica.group == group.name]
+        if not any(out_of_date(replica, service) for replica in here):
+            continue
+        if not any(r.deployment_num == service.deployment_num and r.active for r in here):
+            text = f"{_of(group)}no replica of deployment {service.deployment_num} was started yet"
+            found.append(Holdup(text, None, began))
+        frozen = _frozen(group)
+        if frozen:
+            found.append(Holdup(frozen, None, began))
+    return tuple(sorted(found, key=_longest_first))
+
+
+def _frozen(group: Group) -> str:
+    """What an edit of the count waits for: dstack scales no group that it is rolling out."""
+    limit = group.replicas_max
+    if group.active < group.replicas_min:
+        wanted = f"at least {group.replicas_min}"
+    elif limit is not None and group.active > limit + SURGE:
+        wanted = f"at most {limit}"
+    else:
+        return ""
+    return (
+        f"{_of(group)}{counted(group.active, 'replica')} where {wanted} are wanted: the group is"
+        " not scaled until the rollout ends"
+    )
+
+
+def _of(group: Group) -> str:
+    named = group_name(group.name)
+    return f"{named}: " if named else ""
+
+
+def _longest_first(holdup: Holdup) -> tuple[bool, float, str]:
+    since = holdup.since
+    return (since is None, since.timestamp() if since else 0.0, holdup.text)

@@ -1,0 +1,108 @@
+"""Since when things are as they are.
+
+A snapshot tells what is, and seldom since when. The server's events do where they reach back far
+enough; for the rest there is the moment at which it was first seen, which is a lower bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from dstack_api_client import wire
+from dstack_api_client.snapshot import Snapshot
+
+_JOB_STATUS = "Job status changed "
+_HEALTH = "Instance health changed "
+_INSTANCE_STATUS = "Instance status changed "
+_UPDATED = "Run updated. Deployment: "
+#: How servers said that a replica takes requests: since 0.21, and before.
+_READY = ("Service replica ready to receive requests", "Service replica registered to receive")
+
+
+@dataclass
+class Since:
+    """What events told, each the latest that was heard of.
+
+    Attributes:
+        unreachable: By instance, since when the server can't reach it.
+        health: By instance, since when its health is what it is.
+        instance_status: By instance, since when its status is what it is.
+        job_status: By submission, since when its status is what it is.
+        ready: By submission, when it began to take requests.
+        deployments: By run and deployment number, when it was applied.
+    """
+
+    unreachable: dict[str, datetime] = field(default_factory=dict)
+    health: dict[str, datetime] = field(default_factory=dict)
+    instance_status: dict[str, datetime] = field(default_factory=dict)
+    job_status: dict[str, datetime] = field(default_factory=dict)
+    ready: dict[str, datetime] = field(default_factory=dict)
+    deployments: dict[tuple[str, int], datetime] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set, repr=False)
+
+    def learn(self, events: Collection[wire.Event]) -> None:
+        """Takes events, in any order, some maybe once more."""
+        for event in sorted((e for e in events if e.id not in self._seen), key=_in_time):
+            self._take(event)
+        # Those that are no longer handed in don't come back.
+        self._seen = {event.id for event in events}
+
+    def forget_all_but(self, snapshot: Snapshot) -> None:
+        """Keeps only what concerns things that still are."""
+        instances = snapshot.instances.keys()
+        submissions = {replica.submission_id for replica in snapshot.replicas.values()}
+        for about, left in (
+            (self.unreachable, instances),
+            (self.health, instances),
+            (self.instance_status, instances),
+            (self.job_status, submissions),
+            (self.ready, submissions),
+        ):
+            for key in [key for key in about if key not in left]:
+                del about[key]
+        for run_id, number in [key for key in self.deployments if key[0] not in snapshot.services]:
+            del self.deployments[run_id, number]
+
+    def _take(self, event: wire.Event) -> None:
+        message, at = event.message, event.recorded_at
+        instances = _targets(event, "instance")
+        jobs = _targets(event, "job")
+        if message.startswith("Instance became unreachable"):
+            _note(self.unreachable, instances, at)
+        elif message.startswith(_HEALTH):
+            _note(self.health, instances, at)
+        elif message.startswith(_INSTANCE_STATUS):
+            _note(self.instance_status, instances, at)
+        elif message.startswith(_JOB_STATUS):
+            _note(self.job_status, jobs, at)
+        elif message.startswith(_READY):
+            _note(self.ready, jobs, at)
+        elif message.startswith(_UPDATED):
+            number = message[len(_UPDATED) :].partition(".")[0]
+            if number.isdigit():
+                for run_id in _targets(event, "run"):
+                    self.deployments[run_id, int(number)] = at
+
+
+def since_of(events: Collection[wire.Event]) -> Since:
+    """What events tell of since when things are as they are."""
+    since = Since()
+    since.learn(events)
+    return since
+
+
+def _note(about: dict[str, datetime], keys: Iterable[str], at: datetime) -> None:
+    for key in keys:
+        known = about.get(key)
+        if known is None or known < at:
+            about[key] = at
+
+
+def _targets(event: wire.Event, kind: str) -> list[str]:
+    return [target.id for target in event.targets or () if target.type == kind]
+
+
+def _in_time(event: wire.Event) -> tuple[datetime, str]:
+    return (event.recorded_at, event.id)
