@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from dstack_api_client import wire
 
 #: How late an event may show up.
-_OVERLAP = timedelta(seconds=20)
+OVERLAP = timedelta(seconds=20)
 #: How many events are kept, the newest.
 _KEPT = 1000
 
@@ -69,7 +69,7 @@ class EventLog:
         Args:
             server_time: The server's clock now.
         """
-        early = server_time - _OVERLAP
+        early = server_time - OVERLAP
         return early if self._newest is None else min(self._newest, early)
 
     def take(self, events: list[wire.Event]) -> Named:
