@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dstack_api_client.snapshot import Replica
+from dstack_api_client.snapshot import Replica, ReplicaKey
 
 #: Replicas that are named one by one in a line of text; the rest is counted.
 _NAMED = 3
@@ -34,3 +34,20 @@ def listed(names: Iterable[str]) -> str:
 def counted(number: int, thing: str) -> str:
     """`1 replica`, `3 replicas`."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def replica_row(key: ReplicaKey) -> str:
+    """What names a replica within its service."""
+    return f"{key.replica_num}.{key.job_num}"
+
+
+def lane_row(pool: str, fleet: str | None) -> str:
+    """What names a fleet within a service: it may serve several groups with lanes of their own."""
+    return f"{pool}/{fleet or ''}"
+
+
+def job_name(job: Replica) -> str:
+    """`chat-70b decode 3`, `train (task)`: a replica or another run's job among many."""
+    if job.run_type != "service":
+        return f"{job.run_name} ({job.run_type})"
+    return f"{job.run_name} {replica_name(job)}"

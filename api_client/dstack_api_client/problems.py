@@ -2,65 +2,97 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import datetime
-from enum import Enum
+
+from dstack_api_client.problem import Kind, Problem, Severity
+from dstack_api_client.problems_fleets import of_fleets
+from dstack_api_client.problems_routers import of_routers, told_by_routers
+from dstack_api_client.problems_services import of_services
+from dstack_api_client.since import Event, Since
+from dstack_api_client.snapshot import Snapshot
+
+__all__ = ["Kind", "Problem", "ProblemWatch", "Severity", "problems_of", "worst_first"]
+
+_KINDS = {kind: place for place, kind in enumerate(Kind)}
+_NEVER = Since()
 
 
-class Severity(int, Enum):
-    """How bad a problem is; the greater the worse."""
+def problems_of(
+    snapshot: Snapshot, now: datetime, since: Since | None = None
+) -> tuple[Problem, ...]:
+    """Finds what is wrong.
 
-    NOTICE = 1
-    """Costs money or may become a problem."""
-    WARNING = 2
-    """Something does not work as it should."""
-    CRITICAL = 3
-    """Requests fail or a guarantee is broken, and nothing mends it by itself."""
+    What one cause explains is one problem: replicas on an instance that can't be reached are
+    counted there, and replicas of a service that lack the same thing stand together.
+
+    Args:
+        snapshot: What is.
+        now: The time, to tell what takes too long.
+        since: What events told of since when things are so.
+
+    Returns:
+        The problems, worst first.
+    """
+    since = _NEVER if since is None else since
+    fleets = of_fleets(snapshot, now, since)
+    explained = fleets.unreachable | told_by_routers(snapshot)
+    services = of_services(snapshot, now, since, explained)
+    routers = of_routers(snapshot, fleets.unreachable | services.replicas)
+    return worst_first((*fleets.problems, *services.problems, *routers))
 
 
-class Kind(str, Enum):
-    """What sort of problem it is."""
-
-    BASELINE = "baseline"
-    ROUTER = "router"
-    WORKER = "worker"
-    INSTANCE = "instance"
-    REPLICA = "replica"
-    SERVICE = "service"
-    ROLLOUT = "rollout"
-    FLEET = "fleet"
-    IDLE = "idle"
+def worst_first(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Sorts problems: the worst, then by kind, then those that have lasted longest."""
+    return tuple(sorted(problems, key=_place))
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong.
+class ProblemWatch:
+    """Finds what is wrong again and again, and remembers since when.
 
     Attributes:
-        key: The same at every look as long as it is the same problem.
-        kind: What sort.
-        severity: How bad.
-        subject: What it is about, such as `chat-70b` or `gpu-reserved/3`.
-        text: What is wrong, one line.
-        hint: What it means or what can be done, one sentence; may be empty.
-        since: Since when, as far as known.
-        service_id: The service to jump to; None when it is about a fleet.
-        fleet_id: The fleet to jump to.
-        view: The view of the service or fleet to open (`distribution`, `replicas`, `router`,
-            `rollout`, `instances`).
-        row: The key of the row to put the cursor on there; None for none.
-        price: Dollars per hour that it costs, for what costs without use.
+        problems: What the last look found.
     """
 
-    key: str
-    kind: Kind
-    severity: Severity
-    subject: str
-    text: str
-    hint: str = ""
-    since: datetime | None = None
-    service_id: str | None = None
-    fleet_id: str | None = None
-    view: str = ""
-    row: str | None = None
-    price: float | None = None
+    def __init__(self) -> None:
+        self.problems: tuple[Problem, ...] = ()
+        self._since = Since()
+        self._seen: dict[str, datetime] = {}
+
+    def look(
+        self, snapshot: Snapshot, now: datetime, events: Collection[Event] = ()
+    ) -> tuple[Problem, ...]:
+        """Finds what is wrong now.
+
+        Args:
+            snapshot: What is.
+            now: The time.
+            events: The events that are known, those of earlier looks among them or not.
+
+        Returns:
+            The problems, worst first. Of what nothing tells since when, it is since it was first
+            seen here, and `Problem.at_least` says so.
+        """
+        self._since.learn(events)
+        self._since.forget_all_but(snapshot)
+        found = problems_of(snapshot, now, self._since)
+        self._seen = {each.key: self._seen.get(each.key, now) for each in found}
+        self.problems = worst_first(
+            each
+            if each.since is not None
+            else replace(each, since=self._seen[each.key], at_least=True)
+            for each in found
+        )
+        return self.problems
+
+
+def _place(problem: Problem) -> tuple[int, int, bool, float, str]:
+    since = problem.since
+    return (
+        -problem.severity,
+        _KINDS[problem.kind],
+        since is None,
+        since.timestamp() if since is not None else 0.0,
+        problem.key,
+    )

@@ -6,10 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dstack_api_client import wire
 from dstack_api_client.lane_input import STARTING
 from dstack_api_client.naming import counted, group_name, replica_name
-from dstack_api_client.since import Since, since_of
+from dstack_api_client.since import Event, Since, since_of
 from dstack_api_client.snapshot import Group, Replica, ReplicaKey, Service, Snapshot
 
 #: Replicas beyond those wanted that the server starts while it rolls a group out.
@@ -74,7 +73,7 @@ SUBMISSIONS = "when its replicas were submitted"
 def rollout_of(
     snapshot: Snapshot,
     service: Service,
-    events: Collection[wire.Event] = (),
+    events: Collection[Event] = (),
     *,
     since: Since | None = None,
 ) -> Rollout:

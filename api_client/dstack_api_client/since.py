@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
-from dstack_api_client import wire
 from dstack_api_client.snapshot import Snapshot
 
 _JOB_STATUS = "Job status changed "
@@ -19,6 +19,28 @@ _INSTANCE_STATUS = "Instance status changed "
 _UPDATED = "Run updated. Deployment: "
 #: How servers said that a replica takes requests: since 0.21, and before.
 _READY = ("Service replica ready to receive requests", "Service replica registered to receive")
+
+
+class Target(Protocol):
+    """What an event is about."""
+
+    @property
+    def type(self) -> str: ...  # noqa: D102
+    @property
+    def id(self) -> str: ...  # noqa: D102
+
+
+class Event(Protocol):
+    """An event, as it is read or as it is shown."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def message(self) -> str: ...  # noqa: D102
+    @property
+    def recorded_at(self) -> datetime: ...  # noqa: D102
+    @property
+    def targets(self) -> Iterable[Target] | None: ...  # noqa: D102
 
 
 @dataclass
@@ -42,7 +64,7 @@ class Since:
     deployments: dict[tuple[str, int], datetime] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set, repr=False)
 
-    def learn(self, events: Collection[wire.Event]) -> None:
+    def learn(self, events: Collection[Event]) -> None:
         """Takes events, in any order, some maybe once more."""
         for event in sorted((e for e in events if e.id not in self._seen), key=_in_time):
             self._take(event)
@@ -65,7 +87,7 @@ class Since:
         for run_id, number in [key for key in self.deployments if key[0] not in snapshot.services]:
             del self.deployments[run_id, number]
 
-    def _take(self, event: wire.Event) -> None:
+    def _take(self, event: Event) -> None:
         message, at = event.message, event.recorded_at
         instances = _targets(event, "instance")
         jobs = _targets(event, "job")
@@ -86,7 +108,7 @@ class Since:
                     self.deployments[run_id, int(number)] = at
 
 
-def since_of(events: Collection[wire.Event]) -> Since:
+def since_of(events: Collection[Event]) -> Since:
     """What events tell of since when things are as they are."""
     since = Since()
     since.learn(events)
@@ -100,9 +122,9 @@ def _note(about: dict[str, datetime], keys: Iterable[str], at: datetime) -> None
             about[key] = at
 
 
-def _targets(event: wire.Event, kind: str) -> list[str]:
+def _targets(event: Event, kind: str) -> list[str]:
     return [target.id for target in event.targets or () if target.type == kind]
 
 
-def _in_time(event: wire.Event) -> tuple[datetime, str]:
+def _in_time(event: Event) -> tuple[datetime, str]:
     return (event.recorded_at, event.id)

@@ -1,0 +1,69 @@
+"""One thing that is wrong, and how bad it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+
+class Severity(int, Enum):
+    """How bad a problem is; the greater the worse."""
+
+    NOTICE = 1
+    """Costs money or may become a problem."""
+    WARNING = 2
+    """Something does not work as it should."""
+    CRITICAL = 3
+    """Requests fail or a guarantee is broken, and nothing mends it by itself."""
+
+
+class Kind(str, Enum):
+    """What sort of problem it is."""
+
+    BASELINE = "baseline"
+    ROUTER = "router"
+    WORKER = "worker"
+    INSTANCE = "instance"
+    REPLICA = "replica"
+    SERVICE = "service"
+    ROLLOUT = "rollout"
+    FLEET = "fleet"
+    IDLE = "idle"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        key: The same at every look as long as it is the same problem.
+        kind: What sort.
+        severity: How bad.
+        subject: What it is about, such as `chat-70b` or `gpu-reserved/3`.
+        text: What is wrong, one line.
+        hint: What it means or what can be done, one sentence; may be empty.
+        since: Since when, as far as known.
+        at_least: Whether it may have been so for longer: nothing told since when, and `since` is
+            when it was first seen.
+        service_id: The service to jump to; None when it is about a fleet.
+        fleet_id: The fleet to jump to.
+        view: The view of the service or fleet to open (`distribution`, `replicas`, `router`,
+            `rollout`, `instances`).
+        row: The key of the row to put the cursor on there; None for none.
+        price: Dollars per hour that it costs, for what costs without use.
+    """
+
+    key: str
+    kind: Kind
+    severity: Severity
+    subject: str
+    text: str
+    hint: str = ""
+    since: datetime | None = None
+    service_id: str | None = None
+    fleet_id: str | None = None
+    view: str = ""
+    row: str | None = None
+    price: float | None = None
+    at_least: bool = False

@@ -1,0 +1,232 @@
+"""What is wrong with fleets and their instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from dstack_api_client.naming import counted, job_name, listed
+from dstack_api_client.problem import Kind, Problem, Severity
+from dstack_api_client.since import Since
+from dstack_api_client.snapshot import INSTANCE_GONE, Fleet, Instance, ReplicaKey, Snapshot
+
+#: dstack gives most instances 10 minutes to come up and the largest kinds 30, then it takes
+#: another; one that takes longer than most is worth a look.
+STARTING_LONG = timedelta(minutes=15)
+#: An instance that waits between two replicas is no waste; dstack's own default keeps an instance
+#: idle for 5 minutes before it gives back one that it created for a run.
+IDLE_LONG = timedelta(minutes=5)
+#: The server looks at a fleet's number of nodes every 15 s; right after it was created it had no
+#: chance to.
+NEW = timedelta(minutes=2)
+
+
+@dataclass
+class _Found:
+    """The instances of one fleet that something is wrong with, or may be."""
+
+    usable: int = 0
+    unreachable: list[Instance] = field(default_factory=list)
+    failing: list[Instance] = field(default_factory=list)
+    warned: list[Instance] = field(default_factory=list)
+    starting: list[Instance] = field(default_factory=list)
+    idle: list[Instance] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Fleets:
+    """What was found.
+
+    Attributes:
+        problems: Of fleets and instances.
+        unreachable: Jobs on instances that the server can't reach, which explains the rest that
+            is wrong with them.
+    """
+
+    problems: tuple[Problem, ...]
+    unreachable: frozenset[ReplicaKey]
+
+
+def of_fleets(snapshot: Snapshot, now: datetime, since: Since) -> Fleets:
+    """Finds what is wrong with fleets and instances.
+
+    Args:
+        snapshot: What is.
+        now: The time, to tell what takes too long.
+        since: What events told.
+    """
+    found: dict[str | None, _Found] = {fleet_id: _Found() for fleet_id in snapshot.fleets}
+    unreachable: set[ReplicaKey] = set()
+    for instance in snapshot.instances.values():
+        if instance.status in INSTANCE_GONE:
+            continue
+        here = found.setdefault(instance.fleet_id, _Found())
+        here.usable += 1
+        if instance.unreachable:
+            here.unreachable.append(instance)
+            unreachable.update(instance.jobs)
+        elif instance.health == "failure":
+            here.failing.append(instance)
+        elif instance.health == "warning":
+            here.warned.append(instance)
+        if instance.status in ("pending", "provisioning"):
+            here.starting.append(instance)
+        elif instance.status == "idle" and not instance.unreachable:
+            here.idle.append(instance)
+    problems: list[Problem] = []
+    for fleet_id, here in found.items():
+        fleet = snapshot.fleets.get(fleet_id or "")
+        problems += _of_instances(snapshot, fleet, here, now, since)
+        if fleet is not None:
+            problems += _of_fleet(fleet, here, now, since)
+    return Fleets(tuple(problems), frozenset(unreachable))
+
+
+def _of_instances(
+    snapshot: Snapshot, fleet: Fleet | None, here: _Found, now: datetime, since: Since
+) -> Iterator[Problem]:
+    if here.unreachable:
+        yield _together(
+            snapshot, fleet, here.unreachable, here.usable, "unreachable",
+            hint=_unreachable_hint(fleet),
+            since=_first(since.unreachable.get(each.id) for each in here.unreachable),
+        )  # fmt: skip
+    for health, instances in (("failure", here.failing), ("warning", here.warned)):
+        if instances:
+            problem = _together(
+                snapshot, fleet, instances, here.usable, f"health {health}",
+                hint="Its accelerators' health check says so; its events tell what was found.",
+                since=_first(since.health.get(each.id) for each in instances),
+                notice=health == "warning",
+            )  # fmt: skip
+            yield problem
+    slow = [i for i in here.starting if now - _began(i, since) > STARTING_LONG]
+    if slow:
+        yield _together(
+            snapshot, fleet, slow, here.usable, "not up yet",
+            hint="dstack gives up on an instance after 10 to 30 minutes, depending on its kind.",
+            since=_first(_began(each, since) for each in slow),
+        )  # fmt: skip
+
+
+def _together(
+    snapshot: Snapshot,
+    fleet: Fleet | None,
+    instances: Sequence[Instance],
+    usable: int,
+    what: str,
+    *,
+    hint: str,
+    since: datetime | None,
+    notice: bool = False,
+) -> Problem:
+    """One problem of all instances of a fleet that have the same."""
+    first = min(instances, key=lambda instance: (instance.num, instance.id))
+    name = fleet.name if fleet is not None else first.fleet_name
+    text = what
+    if len(instances) > 1:
+        numbers = listed(str(number) for number in sorted(i.num for i in instances))
+        text = f"{len(instances)} of {counted(usable, 'instance')} {what}: {numbers}"
+        subject = name or "instances without a fleet"
+    else:
+        subject = f"{name}/{first.num}" if name is not None else first.name
+    keys = (key for instance in instances for key in instance.jobs)
+    jobs = [job for key in keys if (job := snapshot.replicas.get(key)) is not None]
+    if jobs:
+        text += f"; on it: {listed(job_name(job) for job in jobs)}"
+    loud = Severity.CRITICAL if jobs else Severity.WARNING
+    return Problem(
+        key=f"{what}:{fleet.id if fleet is not None else first.id}",
+        kind=Kind.INSTANCE,
+        severity=Severity.NOTICE if notice else loud,
+        subject=subject,
+        text=text,
+        hint=hint,
+        since=since,
+        fleet_id=fleet.id if fleet is not None else None,
+        view="instances",
+        row=first.id,
+    )
+
+
+def _unreachable_hint(fleet: Fleet | None) -> str:
+    jobs = "What runs there fails after 2 minutes, and starts elsewhere if its spec has `retry`."
+    if fleet is not None and fleet.kind == "ssh":
+        return f"{jobs} dstack keeps the host and goes on trying."
+    return f"{jobs} dstack gives the instance back after 20 minutes."
+
+
+def _of_fleet(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterator[Problem]:
+    if fleet.status == "failed":
+        yield Problem(
+            key=f"fleet:{fleet.id}",
+            kind=Kind.FLEET,
+            severity=Severity.WARNING,
+            subject=fleet.name,
+            text=f"the fleet failed: {fleet.status_message}"
+            if fleet.status_message
+            else "the fleet failed",
+            hint="Nothing is started in it; delete it or apply it again.",
+            fleet_id=fleet.id,
+            view="instances",
+        )
+    if fleet.kind != "cloud" or fleet.status != "active":
+        return
+    least = fleet.nodes_min or 0
+    if here.usable < least and now - fleet.created_at > NEW:
+        yield Problem(
+            key=f"nodes:{fleet.id}",
+            kind=Kind.FLEET,
+            severity=Severity.WARNING,
+            subject=fleet.name,
+            text=f"{here.usable} of at least {counted(least, 'node')}",
+            hint="dstack tries again, at longer and longer intervals; its events tell how often.",
+            fleet_id=fleet.id,
+            view="instances",
+        )
+    yield from _idle(fleet, here, now, since)
+
+
+def _idle(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterator[Problem]:
+    """Instances that are kept beyond the minimum and do nothing, those that idle longest."""
+    waiting = [
+        (idle_since is not None, idle_since or now, instance.num, instance)
+        for instance in here.idle
+        if (idle_since := instance.idle_since or since.instance_status.get(instance.id)) is None
+        or now - idle_since > IDLE_LONG
+    ]
+    waiting.sort(key=lambda each: each[:3])
+    extra = waiting[: max(0, here.usable - (fleet.nodes_min or 0))]
+    price = sum((instance.price or 0.0 for *_, instance in extra), 0.0)
+    if not extra or not price:
+        return
+    known = [moment for told, moment, _, _ in extra if told]
+    idles = counted(len(extra), "instance")
+    if fleet.idle_duration == "off":
+        hint = "Its idle_duration is off: they stay until somebody deletes them."
+    else:
+        kept = fleet.idle_duration or "3d"  # dstack's own default of fleets
+        hint = f"dstack gives back what has been idle for {kept} (idle_duration)."
+    yield Problem(
+        key=f"idle:{fleet.id}",
+        kind=Kind.IDLE,
+        severity=Severity.NOTICE,
+        subject=fleet.name,
+        text=f"{idles} idle above the minimum of {fleet.nodes_min or 0}",
+        hint=hint,
+        since=min(known, default=None),
+        fleet_id=fleet.id,
+        view="instances",
+        row=extra[0][3].id,
+        price=price,
+    )
+
+
+def _began(instance: Instance, since: Since) -> datetime:
+    return since.instance_status.get(instance.id, instance.created_at)
+
+
+def _first(moments: Iterable[datetime | None]) -> datetime | None:
+    """The earliest of those that are known."""
+    return min((moment for moment in moments if moment is not None), default=None)

@@ -1,0 +1,305 @@
+"""What is wrong with services, their replicas, baselines and rollouts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from dstack_api_client.distribution import distribution_of
+from dstack_api_client.naming import group_name, lane_row, listed, replica_name, replica_row
+from dstack_api_client.placement import Placement
+from dstack_api_client.problem import Kind, Problem, Severity
+from dstack_api_client.rollout import out_of_date, status_since, waits_for
+from dstack_api_client.since import Since
+from dstack_api_client.snapshot import Replica, ReplicaKey, Service, Snapshot
+
+#: dstack looks for a place every few seconds; after minutes there is none.
+PENDING_LONG = timedelta(minutes=5)
+#: Large images and instances of most kinds are there within 10 minutes.
+STARTING_LONG = timedelta(minutes=15)
+#: Weights of the largest models load within 10 minutes from a volume, not from far away.
+UNREADY_LONG = timedelta(minutes=15)
+#: A replica has 5 minutes to stop by default, and dstack forces it a little later.
+STOPPING_LONG = timedelta(minutes=10)
+#: One new start may be chance (a spot instance was taken back), two are a pattern, ...
+RESTARTS = 2
+#: ... and a replica that has stayed up for this long since has come to rest.
+RESTARTED_WITHIN = timedelta(minutes=10)
+#: A rolling deployment replaces one replica at a time: what counts is how long the newest takes.
+ROLLOUT_STUCK = timedelta(minutes=15)
+#: A service that failed is news for the shift that follows, and history afterwards.
+FAILED_SHOWN = timedelta(hours=24)
+
+_HINTS = {
+    "pending": "dstack goes on looking for a place; see what its fleets may still hold.",
+    "starting": "dstack gives up on an instance that does not come up, and then tries another.",
+    "unready": "dstack sends it no requests, and does not restart it.",
+    "restarting": "Its log lines and the message of its last submission tell why it ended.",
+    "failed": "dstack starts it again only where the spec has `retry`.",
+    "stopping": "It holds its place until it has stopped.",
+}
+
+
+@dataclass
+class Services:
+    """What was found.
+
+    Attributes:
+        problems: Of services.
+        replicas: Replicas that one of them is about.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    replicas: set[ReplicaKey] = field(default_factory=set)
+
+
+def of_services(
+    snapshot: Snapshot, now: datetime, since: Since, explained: Collection[ReplicaKey]
+) -> Services:
+    """Finds what is wrong with services.
+
+    Args:
+        snapshot: What is.
+        now: The time, to tell what takes too long.
+        since: What events told.
+        explained: Replicas whose trouble has a cause that is told elsewhere.
+    """
+    found = Services()
+    alive = {service.name for service in snapshot.services.values() if not service.finished}
+    for service in snapshot.services.values():
+        if service.finished:
+            if service.status == "failed" and service.name not in alive:
+                found.problems += _failed(snapshot, service, now)
+            continue
+        found.problems += _baselines(snapshot, service)
+        replicas = [
+            replica
+            for key in service.replica_keys
+            if (replica := snapshot.replicas.get(key)) is not None
+        ]
+        for stuck in _rollouts(service, replicas, now, since):
+            found.problems.append(stuck[0])
+            found.replicas |= stuck[1]
+        sorts = _sorted_out(service, replicas, now, since, {*explained, *found.replicas})
+        for what, members in sorts.items():
+            found.problems.append(_of_replicas(snapshot, service, what, members, since))
+            found.replicas.update(replica.key for replica in members)
+        if not sorts and _waits(service, now):
+            found.problems.append(_waiting(service))
+    return found
+
+
+def _failed(snapshot: Snapshot, service: Service, now: datetime) -> Iterator[Problem]:
+    replicas = [snapshot.replicas[key] for key in service.replica_keys if key in snapshot.replicas]
+    ends = [replica.finished_at for replica in replicas if replica.finished_at is not None]
+    ended = max(ends, default=None)
+    if now - (ended or service.submitted_at) > FAILED_SHOWN:
+        return
+    last = next((replica.message for replica in replicas if replica.finished_at == ended), "")
+    text = service.error or last or service.status_message
+    yield Problem(
+        key=f"service:{service.id}",
+        kind=Kind.SERVICE,
+        severity=Severity.CRITICAL,
+        subject=service.name,
+        text=f"failed: {text}" if text and text != "failed" else "failed",
+        hint="It serves nothing until it is applied again; delete it if it is not wanted.",
+        since=ended,
+        service_id=service.id,
+        view="replicas",
+    )
+
+
+def _waits(service: Service, now: datetime) -> bool:
+    return (
+        service.jobs_known
+        and service.replicas_min > 0
+        and service.active == 0
+        and service.status in ("pending", "submitted")
+        and now - service.submitted_at > PENDING_LONG
+    )
+
+
+def _waiting(service: Service) -> Problem:
+    return Problem(
+        key=f"service:{service.id}",
+        kind=Kind.SERVICE,
+        severity=Severity.CRITICAL,
+        subject=service.name,
+        text=f"{service.status}: none of at least {service.replicas_min} replicas",
+        hint="dstack starts it again at longer and longer intervals, up to 10 minutes.",
+        service_id=service.id,
+        view="replicas",
+    )
+
+
+def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
+    placement = snapshot.placements.get(service.id)
+    if placement is None and not snapshot.capabilities.lanes:
+        return
+    if placement is not None and not any(lane.deficit for lane in placement.lanes):
+        return
+    for row in distribution_of(snapshot, service).rows:
+        if row.deficit and row.min_replicas is not None:
+            held = row.min_replicas - row.deficit
+            short = f"baseline {held} of {row.min_replicas}"
+            why = row.reason.removeprefix(short).lstrip(": ")
+            fewer = placement is not None and _wanted(placement, row.pool) <= held
+            yield Problem(
+                key=f"baseline:{service.id}:{row.pool}:{row.fleet}",
+                kind=Kind.BASELINE,
+                severity=Severity.WARNING if fewer else Severity.CRITICAL,
+                subject=service.name,
+                text=f"{row.fleet}: {short}" + (f": {why}" if why else ""),
+                hint="Fewer replicas are wanted than the minimums add up to."
+                if fewer
+                else "It is made good as soon as the fleet has room.",
+                since=row.deficit_since,
+                service_id=service.id,
+                view="distribution",
+                row=lane_row(row.pool, row.fleet),
+            )
+
+
+def _wanted(placement: Placement, pool: str) -> int:
+    """Replicas wanted of the groups that share lanes."""
+    return sum(
+        count for group, count in placement.desired.items() if placement.pools.get(group) == pool
+    )
+
+
+def _rollouts(
+    service: Service, replicas: Sequence[Replica], now: datetime, since: Since
+) -> Iterator[tuple[Problem, set[ReplicaKey]]]:
+    """Groups whose rolling deployment does not go on, with the replicas that hold it up."""
+    if service.at_deployment >= service.active:
+        return
+    behind = sorted({r.group for r in replicas if out_of_date(r, service)})
+    for group in behind:
+        new = [
+            replica
+            for replica in replicas
+            if replica.group == group
+            and replica.deployment_num == service.deployment_num
+            and replica.status != "terminating"
+        ]
+        newest = max(new, key=lambda replica: (replica.submitted_at, replica.key), default=None)
+        if newest is None:
+            began = since.deployments.get((service.id, service.deployment_num))
+            why = "no replica of it was started"
+        else:
+            began = status_since(newest, since)
+            why = f"{replica_name(newest)} is not ready: {waits_for(newest)}"
+            if newest.ready:
+                why = "all replicas of it are ready, and the older ones stay"
+        if began is None or now - began <= ROLLOUT_STUCK:
+            continue
+        held = {replica.key for replica in new if not replica.ready}
+        named = f" of {group_name(group)}" if group_name(group) else ""
+        yield (
+            Problem(
+                key=f"rollout:{service.id}:{group}",
+                kind=Kind.ROLLOUT,
+                severity=Severity.WARNING,
+                subject=service.name,
+                text=f"rollout{named} stuck at {service.at_deployment} of {service.active}: {why}",
+                hint="Until it ends, the group is not scaled; apply a spec that starts.",
+                since=began,
+                service_id=service.id,
+                view="rollout",
+            ),
+            held,
+        )
+
+
+def _sorted_out(
+    service: Service,
+    replicas: Sequence[Replica],
+    now: datetime,
+    since: Since,
+    explained: Collection[ReplicaKey],
+) -> dict[str, list[Replica]]:
+    """The replicas that something is wrong with, by what it is."""
+    found: dict[str, list[Replica]] = {}
+    for replica in replicas:
+        if replica.ready and replica.submission_num < RESTARTS:
+            continue
+        what = _what(service, replica, now, since)
+        if what and replica.key not in explained:
+            found.setdefault(what, []).append(replica)
+    return found
+
+
+def _what(service: Service, replica: Replica, now: datetime, since: Since) -> str:
+    """What is wrong with a replica: a key of `_HINTS`; empty when nothing is, or not for long."""
+    if not replica.active:
+        group = next((each for each in service.groups if each.name == replica.group), None)
+        lacking = group is not None and group.active < group.replicas_min
+        return "failed" if lacking else ""
+    if replica.status == "terminating":
+        told = since.job_status.get(replica.submission_id)
+        return "stopping" if told is not None and now - told > STOPPING_LONG else ""
+    if replica.submission_num >= RESTARTS and now - replica.submitted_at < RESTARTED_WITHIN:
+        return "restarting"
+    if replica.ready:
+        return ""
+    lasted = now - status_since(replica, since)
+    if replica.status == "running":
+        return "unready" if lasted > UNREADY_LONG else ""
+    if replica.status == "submitted":
+        return "pending" if lasted > PENDING_LONG else ""
+    return "starting" if lasted > STARTING_LONG else ""
+
+
+def _of_replicas(
+    snapshot: Snapshot, service: Service, what: str, members: list[Replica], since: Since
+) -> Problem:
+    """One problem of all replicas of a service that have the same."""
+    members = sorted(members, key=lambda replica: replica.key)
+    serving = any(group.ready for group in service.groups if group.router is None)
+    routes = any(replica.is_router for replica in members)
+    severity = Severity.WARNING if serving and not routes else Severity.CRITICAL
+    if what == "stopping":
+        severity = Severity.NOTICE
+    if what == "failed":
+        ends = [replica.finished_at for replica in members if replica.finished_at is not None]
+    else:
+        ends = [status_since(replica, since) for replica in members]
+    return Problem(
+        key=f"replica:{service.id}:{what}",
+        kind=Kind.REPLICA,
+        severity=severity,
+        subject=service.name,
+        text=f"{listed(map(replica_name, members))}: {_cause(snapshot, service, what, members)}",
+        hint=_HINTS[what],
+        since=min(ends, default=None),
+        service_id=service.id,
+        view="replicas",
+        row=replica_row(members[0].key),
+    )
+
+
+def _cause(snapshot: Snapshot, service: Service, what: str, members: Sequence[Replica]) -> str:
+    """The cause that most of the replicas have."""
+    placement = snapshot.placements.get(service.id)
+    why: Mapping[str, str | None] = (
+        {each.job_id: each.why for each in placement.replicas} if placement is not None else {}
+    )
+
+    def cause(replica: Replica) -> str:
+        if what == "restarting":
+            return f"started {replica.submission_num + 1} times, and {replica.status} now"
+        if what == "pending":
+            told = why.get(replica.submission_id) or replica.message
+            return f"no place yet: {told}" if told else "no place yet"
+        if what == "failed":
+            return f"failed: {replica.message}" if replica.message != "failed" else "failed"
+        if what == "stopping":
+            return "still stopping"
+        return f"not ready: {waits_for(replica)}"
+
+    counts = Counter(cause(replica) for replica in members)
+    most, number = min(counts.items(), key=lambda item: (-item[1], item[0]))
+    return most if number == len(members) else f"{most} ({number} of them)"
