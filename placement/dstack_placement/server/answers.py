@@ -10,6 +10,7 @@ from typing import Any
 from dstack._internal.core.models.common import CoreModel
 
 from dstack_placement.engine import LanePlan, ReplicaState
+from dstack_placement.server.tables import RebalanceRow
 
 _WAITING = (ReplicaState.PENDING, ReplicaState.STARTING)
 
@@ -22,6 +23,9 @@ CAPABILITIES = (
     "placement",
     "desired-counts",
     "preview",
+    "list",
+    "rebalance",
+    "reachability",
     "router",
 )
 
@@ -39,6 +43,19 @@ class RunRequest(CoreModel):
     """Which run is meant."""
 
     run_name: str
+
+
+class RebalanceRequest(CoreModel):
+    """Which run is to follow its priorities, or no longer."""
+
+    run_name: str
+    cancel: bool = False
+
+
+class ListRequest(CoreModel):
+    """Runs whose whole placement is wanted too; names of no run are left out."""
+
+    run_names: list[str] = []
 
 
 class PreviewRequest(CoreModel):
@@ -92,6 +109,13 @@ class PlacementReplica(CoreModel):
     since: datetime | None
 
 
+class Rebalancing(CoreModel):
+    """A rebalancing that goes on, and how many replicas it has still to move."""
+
+    since: datetime
+    left: int
+
+
 class Placement(CoreModel):
     """The placement of a run.
 
@@ -106,6 +130,7 @@ class Placement(CoreModel):
     groups: list[PlacementGroup]
     lanes: list[PlacementLane]
     replicas: list[PlacementReplica]
+    rebalancing: Rebalancing | None
     notes: list[str]
 
 
@@ -132,6 +157,85 @@ class Preview(CoreModel):
     lanes: list[PlacementLane]
     replicas: list[PreviewReplica]
     notes: list[str]
+
+
+class Move(CoreModel):
+    """One replica that is to move; it stops when the new one is ready."""
+
+    replica_num: int
+    group: str
+    fleet: str | None
+    to: str
+    why: str
+
+
+class Rebalance(CoreModel):
+    """What a rebalancing will move; `rebalancing` is empty when there is nothing to move."""
+
+    run_id: uuid.UUID
+    run_name: str
+    observed_at: datetime
+    rebalancing: Rebalancing | None
+    moves: list[Move]
+    lanes: list[PlacementLane]
+
+
+class Deficit(CoreModel):
+    """A baseline that is not held."""
+
+    pool: str
+    fleet: str
+    missing: int
+    since: datetime
+    reason: str
+
+
+class CooldownNow(CoreModel):
+    """A lane that is passed over after failed starts."""
+
+    pool: str
+    fleet: str
+    failures: int
+    since: datetime
+    until: datetime
+    cause: str
+
+
+class PendingReplica(CoreModel):
+    """A replica that fits in no lane at present."""
+
+    replica_num: int
+    group: str
+    since: datetime
+    why: str
+
+
+class RunSummary(CoreModel):
+    """What is worth knowing of one service without its whole placement.
+
+    `pending_replicas` counts those without an instance yet, `pending` tells which of them fit in no
+    lane. A service without lanes is not `managed`, and has its groups only.
+    """
+
+    run_id: uuid.UUID
+    run_name: str
+    managed: bool
+    groups: list[PlacementGroup]
+    deficits: list[Deficit]
+    cooldowns: list[CooldownNow]
+    fallback_replicas: int
+    pending_replicas: int
+    pending: list[PendingReplica]
+    rebalancing: Rebalancing | None
+    warnings: list[str]
+
+
+class PlacementList(CoreModel):
+    """All active services of a project, and the whole placement of those that were named."""
+
+    observed_at: datetime
+    runs: list[RunSummary]
+    placements: list[Placement]
 
 
 def info() -> Info:
@@ -163,3 +267,8 @@ def lane(plan: LanePlan) -> PlacementLane:
         reason=plan.reason,
         after=plan.after,
     )
+
+
+def rebalancing(row: RebalanceRow | None) -> Rebalancing | None:
+    """A rebalancing as it is sent."""
+    return Rebalancing(since=row.since, left=row.left) if row is not None else None

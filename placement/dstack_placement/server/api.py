@@ -11,7 +11,14 @@ from dstack._internal.server.utils.routers import get_base_api_additional_respon
 from fastapi import APIRouter, Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.server import answers, looking, router_answers, router_view
+from dstack_placement.server import (
+    answers,
+    listing,
+    looking,
+    rebalancing,
+    router_answers,
+    router_view,
+)
 
 root_router = APIRouter(
     prefix="/api/placement", tags=["placement"], responses=get_base_api_additional_responses()
@@ -45,6 +52,25 @@ async def preview_placement(body: answers.PreviewRequest, session: Session, memb
     Nothing is changed. What is left out of the body stays as it is.
     """
     return await looking.preview_of(session, member[1], body)
+
+
+@project_router.post(
+    "/list", summary="List placement of services", response_model=answers.PlacementList
+)
+async def list_placements(body: answers.ListRequest, session: Session, member: Member) -> Any:
+    """Returns what is worth knowing of every active service, and the placement of those named."""
+    return await listing.placements(session, member[1], body)
+
+
+@project_router.post("/rebalance", summary="Rebalance a run", response_model=answers.Rebalance)
+async def rebalance(body: answers.RebalanceRequest, session: Session, member: Member) -> Any:
+    """Moves running replicas until they follow the priorities, or cancels that.
+
+    One moves at a time, and the new one is ready before the old one stops. It goes on by itself
+    and ends when nothing is left to move; an edit of the lanes ends it too.
+    """
+    user, project = member
+    return await rebalancing.rebalance(session, project, user, body)
 
 
 @project_router.post("/router", summary="Get router workers", response_model=router_answers.Router)

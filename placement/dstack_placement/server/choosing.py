@@ -19,6 +19,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from dstack_placement.engine import Placing, Reason, Service, ServiceLanes, place
 from dstack_placement.server import specs
+from dstack_placement.server.reachability import tell_unreachable
 from dstack_placement.server.state import KEPT, RunState, read_jobs, read_state
 from dstack_placement.server.tables import PlacementRow, forget_finished_runs, locked_run
 
@@ -75,6 +76,7 @@ async def choose(context: _SubmittedJobContext, lanes: ServiceLanes) -> Choice:
     job = context.job
     async with locked_run(run_model.id) as session:
         state = await _read(session, context, lanes)
+        await tell_unreachable(session, run_model, state)
         lives = any(other.lives for other in state.jobs.values() if other.id != job_model.id)
         row = state.placements.get(job_model.id)
         if row is not None and _holds(state, row, job.job_spec.replica_group):

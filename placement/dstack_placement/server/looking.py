@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dstack._internal.core.errors import ServerClientError
 from dstack._internal.core.models.configurations import ServiceConfiguration
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.engine import preview
+from dstack_placement.engine import Plan, preview
 from dstack_placement.server import answers, specs
 from dstack_placement.server.finding import find_run
 from dstack_placement.server.state import (
@@ -29,7 +29,9 @@ from dstack_placement.server.state import (
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class SeenRun:
+    """A run with its spec; the state is None where it has no lanes."""
+
     model: RunModel
     spec: RunSpec
     state: RunState | None
@@ -44,16 +46,17 @@ async def placement(
         ResourceNotExistsError: There is no such run.
     """
     model = await find_run(session, project, run_name)
-    run = await _read(session, project, model, get_run_spec(model), None)
+    run = await read_run(session, project, model, get_run_spec(model))
     if run.state is None:
         return answers.Placement(
             run_id=model.id,
             run_name=run_name,
             managed=False,
             observed_at=get_current_datetime(),
-            groups=_groups_without_lanes(model, run.spec),
+            groups=groups_without_lanes(run.spec, desired_counts(model)),
             lanes=[],
             replicas=[],
+            rebalancing=None,
             notes=[],
         )
     plan = preview(run.state.service, now=run.state.now)
@@ -70,9 +73,10 @@ async def placement(
             )
             for group in run.state.service.groups
         ],
-        lanes=[answers.lane(lane) for lane in plan.lanes],
+        lanes=lanes_in(run.state, plan),
         replicas=await _replicas(session, run.state),
-        notes=list(plan.notes),
+        rebalancing=answers.rebalancing(run.state.rebalance),
+        notes=[*_unreachable(run.state), *plan.notes],
     )
 
 
@@ -88,7 +92,7 @@ async def preview_of(
     model = await find_run(session, project, asked.run_name)
     spec = _edited(get_run_spec(model), asked)
     read = await specs.refuse_wrong_lanes(session, project, spec)
-    run = await _read(session, project, model, spec, asked.replicas)
+    run = await read_run(session, project, model, spec, asked.replicas)
     if run.state is None:
         return answers.Preview(
             run_id=model.id,
@@ -105,7 +109,7 @@ async def preview_of(
         run_name=asked.run_name,
         managed=True,
         observed_at=run.state.now,
-        lanes=[answers.lane(lane) for lane in plan.lanes],
+        lanes=lanes_in(run.state, plan),
         replicas=[
             answers.PreviewReplica(
                 replica_num=row.replica.number,
@@ -119,20 +123,29 @@ async def preview_of(
             )
             for row in plan.replicas
         ],
-        notes=[*read.warnings, *plan.notes],
+        notes=[*read.warnings, *_unreachable(run.state), *plan.notes],
     )
 
 
-async def _read(
+async def read_run(
     session: AsyncSession,
     project: ProjectModel,
     model: RunModel,
     spec: RunSpec,
-    changed: Mapping[str, int] | None,
-) -> _Run:
+    changed: Mapping[str, int] | None = None,
+) -> SeenRun:
+    """Reads the state of a run.
+
+    Args:
+        session: The session to read in.
+        project: The run's project.
+        model: The run.
+        spec: Its spec, or another one to try.
+        changed: Replicas wanted by group, where it is not as dstack last decided.
+    """
     lanes = specs.lanes_of(spec, project.name)
     if lanes is None:
-        return _Run(model, spec, None)
+        return SeenRun(model, spec, None)
     jobs = await read_jobs(session, model.id)
     state = await read_state(
         session,
@@ -144,13 +157,18 @@ async def _read(
         samples=await _samples(session, jobs),
         changed=changed or {},
     )
-    return _Run(model, spec, state)
+    return SeenRun(model, spec, state)
 
 
-def _groups_without_lanes(model: RunModel, spec: RunSpec) -> list[answers.PlacementGroup]:
+def groups_without_lanes(spec: RunSpec, counts: Mapping[str, int]) -> list[answers.PlacementGroup]:
+    """The groups of a run without lanes; none for what is no service.
+
+    Args:
+        spec: The run's spec.
+        counts: The replicas wanted now, where dstack has decided.
+    """
     if not isinstance(spec.configuration, ServiceConfiguration):
         return []
-    counts = desired_counts(model)
     return [
         answers.PlacementGroup(
             name=str(group.name),
@@ -189,6 +207,21 @@ def _edited(spec: RunSpec, asked: answers.PreviewRequest) -> RunSpec:
         return RunSpec.model_validate(data)
     except ValidationError as error:
         raise ServerClientError(f"The lanes can't be read: {error.errors()[0]['msg']}.") from error
+
+
+def lanes_in(state: RunState, plan: Plan) -> list[answers.PlacementLane]:
+    """The lanes of a plan as they are sent, with those that the router can't reach marked."""
+    shown = []
+    for lane in plan.lanes:
+        unreachable = state.unreachable.get((lane.pool, lane.fleet))
+        if unreachable is not None and unreachable.why not in lane.reason:
+            lane = replace(lane, reason=f"{lane.reason}; {unreachable.why}")
+        shown.append(answers.lane(lane))
+    return shown
+
+
+def _unreachable(state: RunState) -> list[str]:
+    return [f"{lane.line(fleet)}." for (_, fleet), lane in state.unreachable.items()]
 
 
 async def _replicas(session: AsyncSession, state: RunState) -> list[answers.PlacementReplica]:

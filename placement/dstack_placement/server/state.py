@@ -28,8 +28,9 @@ from dstack_placement.engine import (
     ServiceLanes,
 )
 from dstack_placement.server import specs
+from dstack_placement.server.reachability import UnreachableLanes, limited, unreachable_lanes
 from dstack_placement.server.rooms import room_of
-from dstack_placement.server.tables import CooldownRow, PlacementRow
+from dstack_placement.server.tables import CooldownRow, PlacementRow, RebalanceRow
 
 #: For how long a lane that was given to a replica is kept for it, until it has an instance.
 KEPT = timedelta(seconds=30)
@@ -82,6 +83,8 @@ class RunState:
         placements: What was decided on them, by job.
         fleets: The fleets of the lanes that exist, with their instances, by the lanes' names.
         editions: A digest of lanes and fleet per lane, by pool and fleet.
+        unreachable: The lanes whose workers the router can't reach, by pool and fleet.
+        rebalance: The rebalancing that goes on.
     """
 
     now: datetime
@@ -91,6 +94,8 @@ class RunState:
     placements: Mapping[uuid.UUID, PlacementRow]
     fleets: Mapping[str, FleetModel]
     editions: Mapping[tuple[str, str], str]
+    unreachable: UnreachableLanes
+    rebalance: RebalanceRow | None
 
 
 async def read_jobs(session: AsyncSession, run_id: uuid.UUID) -> list[ReplicaJob]:
@@ -113,7 +118,7 @@ async def read_jobs(session: AsyncSession, run_id: uuid.UUID) -> list[ReplicaJob
         .order_by(JobModel.id)
     )
     found = rows.all()
-    groups = await _groups_of(session, [row.id for row in found])
+    groups = await groups_of(session, [row.id for row in found])
     return [
         ReplicaJob(
             id=row.id,
@@ -169,7 +174,7 @@ async def read_state(
     names = {fleet.id: name for name, fleet in fleets.items()}
     rows = await session.execute(select(PlacementRow).where(PlacementRow.run_id == run.id))
     placements = {row.job_id: row for row in rows.scalars()}
-    editions = _editions(lanes, fleets)
+    editions = editions_of(lanes, fleets)
     wanted = {**desired_counts(run), **(changed or {})}
     kept = await _kept_elsewhere(session, run.id, list(names), now)
     replicas = []
@@ -197,14 +202,17 @@ async def read_state(
         rooms=_rooms(lanes, fleets, run_spec, samples, kept),
         cooldowns=await _cooldowns(session, run.id, editions),
     )
+    unreachable = await unreachable_lanes(session, run_spec, lanes, service, fleets, now)
     return RunState(
         now=now,
         lanes=lanes,
-        service=service,
+        service=limited(service, lanes, unreachable),
         jobs={job.key: job for job in jobs},
         placements=placements,
         fleets=fleets,
         editions=editions,
+        unreachable=unreachable,
+        rebalance=await session.get(RebalanceRow, run.id, populate_existing=True),
     )
 
 
@@ -212,7 +220,7 @@ _group_of_job: dict[uuid.UUID, str] = {}
 _MOST_REMEMBERED = 20_000
 
 
-async def _groups_of(session: AsyncSession, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:
+async def groups_of(session: AsyncSession, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:
     """The replica groups of jobs: part of a large text that never changes, so it is kept."""
     wanted = list(ids)
     missing = [job for job in wanted if job not in _group_of_job]
@@ -327,7 +335,15 @@ async def _cooldowns(
     }
 
 
-def _editions(lanes: ServiceLanes, fleets: Mapping[str, FleetModel]) -> dict[tuple[str, str], str]:
+def editions_of(
+    lanes: ServiceLanes, fleets: Mapping[str, FleetModel]
+) -> dict[tuple[str, str], str]:
+    """A digest of lanes and fleet per lane, by pool and fleet: an edit of either changes it.
+
+    Args:
+        lanes: The lanes of a run.
+        fleets: The fleets that exist, by the lanes' names.
+    """
     editions = {}
     for name, pool in specs.pools(lanes).items():
         text = repr([_written(lane) for lane in pool])

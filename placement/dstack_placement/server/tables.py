@@ -74,6 +74,7 @@ class DeficitRow(Base):
     Attributes:
         pool: The engine's name of the pool that the lane belongs to.
         missing: How many replicas the lane is short of its minimum.
+        why: The lane's reason when it was last looked at.
     """
 
     __tablename__ = "dstack_fleets_deficits"
@@ -83,6 +84,41 @@ class DeficitRow(Base):
     fleet: Mapped[str] = mapped_column(String(255), primary_key=True)
     missing: Mapped[int]
     since: Mapped[datetime] = mapped_column(NaiveDateTime)
+    why: Mapped[str] = mapped_column(Text, default="")
+
+
+class UnreachableRow(Base):
+    """A lane that the run's router can't reach, so that it is told once.
+
+    Attributes:
+        pool: The engine's name of the pool that the lane belongs to.
+        line: What was told.
+    """
+
+    __tablename__ = "dstack_fleets_unreachable"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    pool: Mapped[str] = mapped_column(String(100), primary_key=True)
+    fleet: Mapped[str] = mapped_column(String(255), primary_key=True)
+    line: Mapped[str] = mapped_column(Text)
+    since: Mapped[datetime] = mapped_column(NaiveDateTime)
+
+
+class RebalanceRow(Base):
+    """A rebalancing that goes on.
+
+    Attributes:
+        since: When somebody asked for it.
+        edition: A digest of the run's lanes; an edit of them ends it.
+        left: How many replicas were still to be moved when it was last looked at.
+    """
+
+    __tablename__ = "dstack_fleets_rebalances"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    since: Mapped[datetime] = mapped_column(NaiveDateTime)
+    edition: Mapped[str] = mapped_column(String(64))
+    left: Mapped[int]
 
 
 async def create() -> None:
@@ -114,5 +150,5 @@ async def locked_run(run_id: uuid.UUID) -> AsyncIterator[AsyncSession]:
 async def forget_finished_runs(session: AsyncSession) -> None:
     """Deletes what is kept of runs that have ended."""
     active = select(RunModel.id).where(RunModel.status.not_in(RunStatus.finished_statuses()))
-    for table in (PlacementRow, CooldownRow, DeficitRow):
+    for table in (PlacementRow, CooldownRow, DeficitRow, UnreachableRow, RebalanceRow):
         await session.execute(delete(table).where(table.run_id.not_in(active)))

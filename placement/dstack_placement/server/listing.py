@@ -1,0 +1,263 @@
+"""What is worth knowing of all services of a project, in a number of queries that does not grow."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from dstack._internal.core.models.common import validate_json_extra_ignore
+from dstack._internal.core.models.configurations import ServiceConfiguration
+from dstack._internal.core.models.runs import JobStatus, RunSpec, RunStatus
+from dstack._internal.server.models import (
+    ExportedFleetModel,
+    FleetModel,
+    ImportModel,
+    JobModel,
+    ProjectModel,
+    RunModel,
+)
+from dstack._internal.utils.common import get_current_datetime
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import load_only
+
+from dstack_placement.engine import ServiceLanes
+from dstack_placement.server import answers, looking, specs
+from dstack_placement.server.state import editions_of, groups_of
+from dstack_placement.server.tables import (
+    Base,
+    CooldownRow,
+    DeficitRow,
+    PlacementRow,
+    RebalanceRow,
+    UnreachableRow,
+)
+
+Row = TypeVar("Row", bound=Base)
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """What counts of a service's spec."""
+
+    lanes: ServiceLanes | None
+    spec: RunSpec
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What is kept on the runs, by run."""
+
+    jobs: Mapping[uuid.UUID, Sequence[Any]]
+    groups: Mapping[uuid.UUID, str]
+    placements: Mapping[uuid.UUID, Sequence[PlacementRow]]
+    deficits: Mapping[uuid.UUID, Sequence[DeficitRow]]
+    cooldowns: Mapping[uuid.UUID, Sequence[CooldownRow]]
+    unreachable: Mapping[uuid.UUID, Sequence[UnreachableRow]]
+    rebalances: Mapping[uuid.UUID, Sequence[RebalanceRow]]
+    fleets: Mapping[str, FleetModel]
+
+
+async def placements(
+    session: AsyncSession, project: ProjectModel, asked: answers.ListRequest
+) -> answers.PlacementList:
+    """All active services of a project in short, and some of them in full."""
+    now = get_current_datetime()
+    found = await session.execute(
+        select(RunModel.id, RunModel.run_name, RunModel.run_spec, RunModel.desired_replica_counts)
+        .where(
+            RunModel.project_id == project.id,
+            RunModel.deleted.is_(False),
+            RunModel.status.not_in(RunStatus.finished_statuses()),
+        )
+        .order_by(RunModel.run_name)
+    )
+    services = [
+        (run, service)
+        for run in found
+        if (service := _service(run.run_spec, project.name)) is not None
+    ]
+    rows = await _rows(session, project, [run.id for run, service in services if service.lanes])
+    names = {run.run_name for run, _ in services}
+    return answers.PlacementList(
+        observed_at=now,
+        runs=[_summary(run, service, rows, now) for run, service in services],
+        placements=[
+            await looking.placement(session, project, name)
+            for name in dict.fromkeys(asked.run_names)
+            if name in names
+        ],
+    )
+
+
+# A spec is a large text that seldom changes, and reading one takes longer than all else here.
+@lru_cache(maxsize=2000)
+def _service(text: str, project: str) -> _Service | None:
+    spec = validate_json_extra_ignore(RunSpec, text)
+    if not isinstance(spec.configuration, ServiceConfiguration):
+        return None
+    return _Service(specs.lanes_of(spec, project), spec)
+
+
+async def _rows(session: AsyncSession, project: ProjectModel, runs: list[uuid.UUID]) -> _Rows:
+    jobs = await session.execute(
+        select(
+            JobModel.id,
+            JobModel.run_id,
+            JobModel.replica_num,
+            JobModel.status,
+            JobModel.instance_assigned,
+        )
+        .where(
+            JobModel.run_id.in_(runs),
+            JobModel.job_num == 0,
+            JobModel.status.not_in([JobStatus.TERMINATING, *JobStatus.finished_statuses()]),
+        )
+        .order_by(JobModel.replica_num)
+    )
+    jobs_of = _by_run(jobs.all())
+    cooldowns = await _kept(session, CooldownRow, runs)
+    return _Rows(
+        jobs=jobs_of,
+        groups=await groups_of(session, [job.id for of in jobs_of.values() for job in of]),
+        placements=await _kept(session, PlacementRow, runs),
+        deficits=await _kept(session, DeficitRow, runs),
+        cooldowns=cooldowns,
+        unreachable=await _kept(session, UnreachableRow, runs),
+        rebalances=await _kept(session, RebalanceRow, runs),
+        fleets=await _fleets(session, project) if cooldowns else {},
+    )
+
+
+async def _kept(
+    session: AsyncSession, table: type[Row], runs: list[uuid.UUID]
+) -> dict[uuid.UUID, list[Row]]:
+    found = await session.execute(select(table).where(table.run_id.in_(runs)))  # type: ignore[attr-defined]
+    return _by_run(found.scalars().all())
+
+
+def _by_run(rows: Collection[Any]) -> dict[uuid.UUID, list[Any]]:
+    found: dict[uuid.UUID, list[Any]] = defaultdict(list)
+    for row in rows:
+        found[row.run_id].append(row)
+    return dict(found)
+
+
+async def _fleets(session: AsyncSession, project: ProjectModel) -> dict[str, FleetModel]:
+    """The fleets that lanes may name, without their instances."""
+    imported = (
+        select(ExportedFleetModel.fleet_id)
+        .join(ImportModel, ImportModel.export_id == ExportedFleetModel.export_id)
+        .where(ImportModel.project_id == project.id)
+    )
+    found = await session.execute(
+        select(FleetModel, ProjectModel.name)
+        .join(ProjectModel, ProjectModel.id == FleetModel.project_id)
+        .where(
+            FleetModel.deleted.is_(False),
+            or_(FleetModel.project_id == project.id, FleetModel.id.in_(imported)),
+        )
+        .options(load_only(FleetModel.name, FleetModel.project_id, FleetModel.spec))
+    )
+    return {
+        fleet.name if fleet.project_id == project.id else f"{owner}/{fleet.name}": fleet
+        for fleet, owner in found
+    }
+
+
+def _summary(run: Any, service: _Service, rows: _Rows, now: datetime) -> answers.RunSummary:
+    counts = json.loads(run.desired_replica_counts) if run.desired_replica_counts else {}
+    lanes = service.lanes
+    if lanes is None:
+        return answers.RunSummary(
+            run_id=run.id,
+            run_name=run.run_name,
+            managed=False,
+            groups=looking.groups_without_lanes(service.spec, counts),
+            deficits=[],
+            cooldowns=[],
+            fallback_replicas=0,
+            pending_replicas=0,
+            pending=[],
+            rebalancing=None,
+            warnings=[],
+        )
+    jobs = rows.jobs.get(run.id, [])
+    placed = {row.job_id: row for row in rows.placements.get(run.id, [])}
+    at = {(name, lane.fleet) for name, pool in specs.pools(lanes).items() for lane in pool}
+    return answers.RunSummary(
+        run_id=run.id,
+        run_name=run.run_name,
+        managed=True,
+        groups=[
+            answers.PlacementGroup(
+                name=group.name,
+                desired=counts.get(group.name, group.least),
+                pool=pool[0] if (pool := specs.pool_of(lanes, group.name)) else None,
+            )
+            for group in lanes.groups
+        ],
+        deficits=[
+            answers.Deficit(
+                pool=row.pool,
+                fleet=row.fleet,
+                missing=row.missing,
+                since=row.since,
+                reason=row.why,
+            )
+            for row in rows.deficits.get(run.id, [])
+            if (row.pool, row.fleet) in at
+        ],
+        cooldowns=_cooldowns(rows.cooldowns.get(run.id, []), lanes, rows.fleets, now),
+        fallback_replicas=sum(
+            job.id in placed and placed[job.id].reason == "fallback" for job in jobs
+        ),
+        pending_replicas=sum(not job.instance_assigned for job in jobs),
+        pending=[
+            answers.PendingReplica(
+                replica_num=job.replica_num, group=rows.groups[job.id], since=row.since, why=row.why
+            )
+            for job in jobs
+            if not job.instance_assigned
+            and (row := placed.get(job.id)) is not None
+            and row.fleet is None
+        ],
+        rebalancing=answers.rebalancing(next(iter(rows.rebalances.get(run.id, [])), None)),
+        warnings=[
+            *lanes.warnings,
+            *(
+                f"{row.line}."
+                for row in rows.unreachable.get(run.id, [])
+                if (row.pool, row.fleet) in at
+            ),
+        ],
+    )
+
+
+def _cooldowns(
+    rows: Sequence[CooldownRow],
+    lanes: ServiceLanes,
+    fleets: Mapping[str, FleetModel],
+    now: datetime,
+) -> list[answers.CooldownNow]:
+    if not rows:
+        return []
+    editions = editions_of(lanes, fleets)
+    return [
+        answers.CooldownNow(
+            pool=row.pool,
+            fleet=row.fleet,
+            failures=row.failures,
+            since=row.since,
+            until=row.until,
+            cause=row.cause,
+        )
+        for row in rows
+        if now < row.until and editions.get((row.pool, row.fleet)) == row.edition
+    ]

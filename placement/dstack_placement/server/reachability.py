@@ -1,0 +1,314 @@
+"""Lanes whose workers the service's router can't reach, so that none is placed there in silence.
+
+Such a lane is passed over for workers while their group has another one. When it has none, they
+are placed all the same: what dstack knows of networks is not all there is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from dstack._internal.core.models.backends.base import BackendType
+from dstack._internal.core.models.runs import RunSpec
+from dstack._internal.server.models import (
+    BackendModel,
+    FleetModel,
+    InstanceModel,
+    JobModel,
+    RunModel,
+)
+from dstack._internal.server.services import events
+from dstack._internal.server.services import fleets as dstack_fleets
+from dstack._internal.server.services.requirements.combine import combine_fleet_and_run_profiles
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import load_only
+
+from dstack_placement.engine import ReplicaState, Room, Service, ServiceLanes, place
+from dstack_placement.server import specs
+from dstack_placement.server.networks import Place, Reach, Site, reach
+from dstack_placement.server.tables import UnreachableRow
+
+if TYPE_CHECKING:
+    from dstack_placement.server.state import RunState
+
+#: Set to 1 where all fleets share a network that dstack does not know of (VPN, peering, routes).
+ONE_NETWORK_VARIABLE = "DSTACK_FLEETS_ONE_NETWORK"
+
+#: By pool and fleet.
+UnreachableLanes = Mapping[tuple[str, str], "UnreachableLane"]
+
+
+@dataclass(frozen=True, slots=True)
+class UnreachableLane:
+    """One lane that the router can't reach.
+
+    Attributes:
+        router_fleet: The router's fleet.
+        cause: Why it can't.
+        used: Whether workers go there all the same, as they have no other lane.
+    """
+
+    router_fleet: str
+    cause: str
+    used: bool
+
+    @property
+    def why(self) -> str:
+        """One line on it, after the fleet's name."""
+        return f"the router in {self.router_fleet} can't reach it: {self.cause}"
+
+    def line(self, fleet: str) -> str:
+        """The whole in words.
+
+        Args:
+            fleet: The lane's fleet.
+        """
+        if self.used:
+            return (
+                f"Workers go to fleet {fleet}, which is all they have, although {self.why}. The"
+                " router won't use them"
+            )
+        return f"Fleet {fleet} is passed over for workers: {self.why}"
+
+
+async def unreachable_lanes(
+    session: AsyncSession,
+    run_spec: RunSpec,
+    lanes: ServiceLanes,
+    service: Service,
+    fleets: Mapping[str, FleetModel],
+    now: datetime,
+) -> dict[tuple[str, str], UnreachableLane]:
+    """The lanes that are known not to share a network with the service's router.
+
+    Args:
+        session: The session to read in.
+        run_spec: The run's spec.
+        lanes: Its lanes.
+        service: The state of the run, before these lanes are known.
+        fleets: The fleets of the lanes, with their instances.
+        now: The time of the look.
+    """
+    router = next((group.name for group in lanes.groups if group.router), None)
+    pools = dict(
+        pool
+        for group in lanes.groups
+        if not group.router and (pool := specs.pool_of(lanes, group.name)) is not None
+    )
+    if router is None or not pools or os.environ.get(ONE_NETWORK_VARIABLE) == "1":
+        return {}
+    sites = await _sites(session, run_spec, fleets)
+    placed = specs.pool_of(lanes, router) is not None
+    found = await _router_site(session, service, router, sites, now if placed else None)
+    if found is None:
+        return {}
+    router_fleet, router_site = found
+    unreachable = {}
+    for name, lanes_of_pool in pools.items():
+        causes = {}
+        for lane in lanes_of_pool:
+            if lane.fleet in sites:
+                verdict, cause = reach(router_site, sites[lane.fleet])
+                if verdict is Reach.UNREACHABLE:
+                    causes[lane.fleet] = cause
+        used = all(lane.fleet in causes for lane in lanes_of_pool)
+        for fleet, cause in causes.items():
+            unreachable[name, fleet] = UnreachableLane(router_fleet, cause, used)
+    return unreachable
+
+
+def limited(service: Service, lanes: ServiceLanes, unreachable: UnreachableLanes) -> Service:
+    """The service with no room for workers in the lanes that are passed over."""
+    rooms = dict(service.rooms)
+    for fleet in {fleet for (_, fleet), lane in unreachable.items() if not lane.used}:
+        whose = {
+            group.name: pool[0]
+            for group in lanes.groups
+            if (pool := specs.pool_of(lanes, group.name)) is not None
+            and any(lane.fleet == fleet for lane in pool[1])
+        }
+        routers = {group.name for group in lanes.groups if group.router}
+        barred = {
+            group: lane
+            for group, pool_name in whose.items()
+            if group not in routers
+            and (lane := unreachable.get((pool_name, fleet))) is not None
+            and not lane.used
+        }
+        why = next(iter(barred.values())).why
+        room = rooms.get(fleet, Room())
+        if barred.keys() == whose.keys():
+            rooms[fleet] = Room(0, why=why)
+        else:
+            limits = {**room.more_of, **dict.fromkeys(barred, 0)}
+            rooms[fleet] = replace(room, more_of=limits, why=why if room.more != 0 else room.why)
+    return replace(service, rooms=rooms)
+
+
+async def tell_unreachable(session: AsyncSession, run_model: RunModel, state: RunState) -> None:
+    """Emits an event for each lane that can't be reached, once until that changes.
+
+    Args:
+        session: A session of `locked_run`.
+        run_model: The run.
+        state: The run as it is now.
+    """
+    rows = await session.execute(
+        select(UnreachableRow).where(UnreachableRow.run_id == run_model.id)
+    )
+    known = {(row.pool, row.fleet): row for row in rows.scalars()}
+    for (pool, fleet), lane in state.unreachable.items():
+        row = known.pop((pool, fleet), None)
+        line = lane.line(fleet)
+        if row is not None and row.line == line:
+            continue
+        if row is not None:
+            row.line, row.since = line, state.now
+        else:
+            session.add(
+                UnreachableRow(
+                    run_id=run_model.id, pool=pool, fleet=fleet, line=line, since=state.now
+                )
+            )
+        _tell(session, run_model, line)
+    for row in known.values():
+        await session.delete(row)
+        if (row.pool, row.fleet) in state.editions:
+            _tell(session, run_model, f"Fleet {row.fleet} may be reached by the router now")
+
+
+def _tell(session: AsyncSession, run_model: RunModel, message: str) -> None:
+    events.emit(
+        session,
+        message,
+        actor=events.SystemActor(),
+        targets=[events.Target.from_model(run_model)],
+    )
+
+
+async def _router_site(
+    session: AsyncSession,
+    service: Service,
+    group: str,
+    sites: Mapping[str, Site],
+    now: datetime | None,
+) -> tuple[str, Site] | None:
+    """Where the router is or will be; None when that is not known.
+
+    Args:
+        session: The session to read in.
+        service: The state of the run.
+        group: The router's group.
+        sites: The fleets of the lanes.
+        now: The time, to tell which lane it will get; None where it has no lanes.
+    """
+    own = [
+        replica
+        for replica in service.replicas
+        if replica.group == group and replica.state is not ReplicaState.STOPPING
+    ]
+    if not own:
+        return None
+    router = max(own, key=lambda replica: (replica.state.progress, replica.number))
+    if router.fleet is None:
+        fleet = place(service, router.key, now=now).fleet if now is not None else None
+        return (fleet, sites[fleet]) if fleet is not None and fleet in sites else None
+    found = await session.execute(
+        select(InstanceModel, FleetModel.name)
+        .join(JobModel, JobModel.instance_id == InstanceModel.id)
+        .join(FleetModel, FleetModel.id == InstanceModel.fleet_id)
+        .where(JobModel.id == uuid.UUID(router.key))
+        .options(
+            load_only(
+                InstanceModel.backend,
+                InstanceModel.region,
+                InstanceModel.fleet_id,
+                InstanceModel.project_id,
+                InstanceModel.job_provisioning_data,
+            )
+        )
+    )
+    row = found.one_or_none()
+    if row is not None and row[0].backend is not None:
+        return (router.fleet if router.fleet in sites else row[1]), _site_of_instance(row[0])
+    return (router.fleet, sites[router.fleet]) if router.fleet in sites else None
+
+
+def _site_of_instance(instance: InstanceModel) -> Site:
+    data = json.loads(instance.job_provisioning_data or "{}")
+    return Site(
+        fleet=str(instance.fleet_id),
+        project=str(instance.project_id),
+        ssh=instance.backend is BackendType.REMOTE,
+        places=_places([instance]),
+        network=data.get("instance_network"),
+        addresses=_addresses([instance]),
+    )
+
+
+async def _sites(
+    session: AsyncSession, run_spec: RunSpec, fleets: Mapping[str, FleetModel]
+) -> dict[str, Site]:
+    backends = await session.execute(
+        select(BackendModel.project_id, BackendModel.type).where(
+            BackendModel.project_id.in_({fleet.project_id for fleet in fleets.values()})
+        )
+    )
+    configured: dict[uuid.UUID, list[BackendType]] = {}
+    for project_id, backend in backends:
+        configured.setdefault(project_id, []).append(backend)
+    return {
+        name: _site_of_fleet(fleet, run_spec, configured.get(fleet.project_id, []))
+        for name, fleet in fleets.items()
+    }
+
+
+def _site_of_fleet(fleet: FleetModel, run_spec: RunSpec, configured: Iterable[BackendType]) -> Site:
+    spec = dstack_fleets.get_fleet_spec(fleet)
+    active = [instance for instance in fleet.instances if instance.status.is_active()]
+    addresses = _addresses(active)
+    ssh = spec.configuration.ssh_config
+    if ssh is not None:
+        written = {host.internal_ip for host in ssh.hosts if not isinstance(host, str)}
+        return Site(
+            fleet=str(fleet.id),
+            project=str(fleet.project_id),
+            ssh=True,
+            network=ssh.network,
+            addresses=addresses | {address for address in written if address is not None},
+        )
+    places = set(_places(active))
+    profile = combine_fleet_and_run_profiles(spec.merged_profile, run_spec.merged_profile)
+    if profile is not None:
+        backends = configured if profile.backends is None else profile.backends
+        places |= {
+            Place(backend.value, region)
+            for backend in backends
+            for region in profile.regions or [None]
+        }
+    return Site(
+        fleet=str(fleet.id),
+        project=str(fleet.project_id),
+        places=frozenset(places),
+        addresses=addresses,
+    )
+
+
+def _places(instances: Iterable[InstanceModel]) -> frozenset[Place]:
+    return frozenset(
+        Place(instance.backend.value, instance.region)
+        for instance in instances
+        if instance.backend is not None and instance.backend is not BackendType.REMOTE
+    )
+
+
+def _addresses(instances: Iterable[InstanceModel]) -> frozenset[str]:
+    found = (json.loads(instance.job_provisioning_data or "{}") for instance in instances)
+    return frozenset(str(data["internal_ip"]) for data in found if data.get("internal_ip"))

@@ -1,0 +1,153 @@
+"""Rebalancing on request: running replicas move until they follow the priorities.
+
+The request is kept in the database. Each look at the run makes one move of it at most, and the last
+one ends it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from dstack._internal.core.errors import ServerClientError
+from dstack._internal.server.models import ProjectModel, RunModel, UserModel
+from dstack._internal.server.services import events
+from dstack._internal.server.services.runs import get_run_spec
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from dstack_placement.engine import Action, Service, ServiceLanes, preview
+from dstack_placement.server import answers, looking, specs
+from dstack_placement.server.finding import find_run
+from dstack_placement.server.state import RunState
+from dstack_placement.server.tables import RebalanceRow, locked_run
+
+
+async def rebalance(
+    session: AsyncSession, project: ProjectModel, user: UserModel, asked: answers.RebalanceRequest
+) -> answers.Rebalance:
+    """Begins to move the replicas of a run to the lanes of higher priority, or stops doing so.
+
+    Raises:
+        ResourceNotExistsError: There is no such run.
+        ServerClientError: It has ended, or it has no lanes.
+    """
+    run_model = await find_run(session, project, asked.run_name)
+    if run_model.status.is_finished():
+        raise ServerClientError(
+            f"Run {asked.run_name} has ended, so it has no replicas to move. Name an active one."
+        )
+    run = await looking.read_run(session, project, run_model, get_run_spec(run_model))
+    if run.state is None:
+        raise ServerClientError(
+            f"Run {asked.run_name} has no lanes: all its replicas are in one fleet. Give `fleets`"
+            " of the service lanes first."
+        )
+    plan = preview(_deployed(run.state.service), now=run.state.now, rebalance=not asked.cancel)
+    moves = [] if asked.cancel else plan.doing(Action.MOVE)
+    actor = events.UserActor.from_user(user)
+    async with locked_run(run_model.id) as locked:
+        row = await locked.get(RebalanceRow, run_model.id)
+        if asked.cancel and row is not None:
+            await locked.delete(row)
+            _tell(locked, run_model, "Rebalancing is cancelled", actor)
+            row = None
+        elif moves:
+            begun = row is None
+            row = row or RebalanceRow(run_id=run_model.id, since=run.state.now)
+            row.edition, row.left = _edition(run.state.lanes), len(moves)
+            locked.add(row)
+            if begun:
+                _tell(locked, run_model, f"Rebalancing begins: {_replicas(len(moves))} move", actor)
+        shown = answers.rebalancing(row)
+    return answers.Rebalance(
+        run_id=run_model.id,
+        run_name=asked.run_name,
+        observed_at=run.state.now,
+        rebalancing=shown,
+        moves=[
+            answers.Move(
+                replica_num=move.replica.number,
+                group=move.replica.group,
+                fleet=move.replica.fleet,
+                to=str(move.to),
+                why=move.why,
+            )
+            for move in moves
+        ],
+        lanes=looking.lanes_in(run.state, plan),
+    )
+
+
+def goes_on(state: RunState) -> bool:
+    """Whether replicas are to be moved towards the priorities now."""
+    return state.rebalance is not None and state.rebalance.edition == _edition(state.lanes)
+
+
+async def go_on(
+    session: AsyncSession, run_model: RunModel, state: RunState, service: Service
+) -> None:
+    """Notes how far a rebalancing has come, and ends it when nothing is left to move.
+
+    Args:
+        session: A session of `locked_run`.
+        run_model: The run.
+        state: The state that was read before.
+        service: The same, with the counts that dstack wants now.
+    """
+    row = await session.get(RebalanceRow, run_model.id)
+    if row is None:
+        return
+    if row.edition != _edition(state.lanes):
+        await session.delete(row)
+        _tell(session, run_model, "Rebalancing ends: the lanes were edited")
+        return
+    plan = preview(_deployed(service), now=state.now, rebalance=True)
+    row.left = len(plan.doing(Action.MOVE)) + len(plan.doing(Action.STOP))
+    # What starts may have to move too.
+    if row.left or plan.doing(Action.START):
+        return
+    await session.delete(row)
+    _tell(session, run_model, _end(service, state))
+
+
+def _deployed(service: Service) -> Service:
+    """The service as if a rolling deployment had ended, until which nothing moves."""
+    replicas = tuple(replace(replica, out_of_date=False) for replica in service.replicas)
+    return replace(service, replicas=replicas)
+
+
+def _end(service: Service, state: RunState) -> str:
+    """What is told at the end: lanes that cool down may have kept replicas where they are."""
+    plan = preview(replace(service, cooldowns={}), now=state.now, rebalance=True)
+    kept = len(plan.doing(Action.MOVE))
+    if not kept:
+        return "Rebalancing is done: the replicas follow the priorities"
+    cooling = "; ".join(
+        f"{fleet} is passed over after a failed start, {cooldown.cause}"
+        for (_, fleet), cooldown in service.cooldowns.items()
+        if cooldown.cools(state.now)
+    )
+    return f"Rebalancing ends with {_replicas(kept)} not moved: {cooling}"
+
+
+def _replicas(number: int) -> str:
+    return "1 replica" if number == 1 else f"{number} replicas"
+
+
+def _edition(lanes: ServiceLanes) -> str:
+    text = repr(sorted(specs.pools(lanes).items()))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _tell(
+    session: AsyncSession,
+    run_model: RunModel,
+    message: str,
+    actor: events.AnyActor | None = None,
+) -> None:
+    events.emit(
+        session,
+        message,
+        actor=actor or events.SystemActor(),
+        targets=[events.Target.from_model(run_model)],
+    )
