@@ -23,7 +23,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import Action, Plan, ReplicaPlan, next_actions
-from dstack_placement.server import specs
+from dstack_placement.server import rebalancing, specs
+from dstack_placement.server.reachability import tell_unreachable
 from dstack_placement.server.state import RunState
 from dstack_placement.server.tables import DeficitRow, PlacementRow, locked_run
 
@@ -48,7 +49,7 @@ async def carry_out(context: ActiveContext, state: RunState, result: ActiveResul
             for group in state.service.groups
         ),
     )
-    plan = next_actions(service, now=state.now)
+    plan = next_actions(service, now=state.now, rebalance=rebalancing.goes_on(state))
     _keep_until_relieved(context.run_model, plan, result)
     _attach(context.run_model, state, result)
     async with locked_run(context.run_model.id) as session:
@@ -56,6 +57,8 @@ async def carry_out(context: ActiveContext, state: RunState, result: ActiveResul
             for row in plan.doing(Action.MOVE):
                 await _start_relief(session, context, state, row, result)
         await _tell_deficits(session, context.run_model, plan, state)
+        await tell_unreachable(session, context.run_model, state)
+        await rebalancing.go_on(session, context.run_model, state, service)
 
 
 def _stops(result: ActiveResult) -> set[object]:
@@ -157,11 +160,12 @@ async def _tell_deficits(
                     fleet=lane.fleet,
                     missing=missing,
                     since=state.now,
+                    why=lane.reason,
                 )
             )
             _tell(session, run_model, f"Baseline of fleet {lane.fleet} is not held: {lane.reason}")
         elif missing and row is not None:
-            row.missing = missing
+            row.missing, row.why = missing, lane.reason
         elif row is not None and not lane.deficit:
             await session.delete(row)
             held = f"{lane.min_replicas} of {lane.min_replicas}"
