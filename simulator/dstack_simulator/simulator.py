@@ -56,6 +56,7 @@ class Simulator:
         launcher: Sequence[str] = (),
         database: str | None = None,
         servers: int = 1,
+        token: str | None = None,
         start_limit: float = 60.0,
     ) -> None:
         """Prepares a simulator; starts nothing.
@@ -65,9 +66,11 @@ class Simulator:
             port: Where the server shall be; any free port if None.
             folder: Where databases and logs go, kept afterwards; a temporary one if None.
             launcher: Modules that the server's process imports before anything of dstack.
-            database: The URL of an empty or an existing PostgreSQL database of dstack's, such as
+            database: The URL of a PostgreSQL database, empty or of another simulator, such as
                 `postgresql+asyncpg://user:password@127.0.0.1:5432/dstack`; SQLite if None.
             servers: How many servers work on the database at the same time.
+            token: The administrator's, which a database that is not new has already; a new one if
+                None.
             start_limit: Seconds within which the server must answer.
 
         Raises:
@@ -86,7 +89,7 @@ class Simulator:
         check_installation()
         self.url = ""
         self.urls: list[str] = []
-        self.token = secrets.token_hex(16)
+        self.token = token or secrets.token_hex(16)
         self.project = ""
         self.mark = secrets.token_hex(16)
         self.faults = Faults(self)

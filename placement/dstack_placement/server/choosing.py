@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from dstack._internal.core.models.runs import JobTerminationReason, RunSpec
@@ -12,16 +12,21 @@ from dstack._internal.server.background.pipeline_tasks import jobs_submitted
 from dstack._internal.server.background.pipeline_tasks.jobs_submitted import _SubmittedJobContext
 from dstack._internal.server.models import FleetModel, JobModel, RunModel
 from dstack._internal.server.services import events
+from dstack._internal.server.services.logging import fmt
+from dstack._internal.utils.logging import get_logger
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 from sqlalchemy.orm.attributes import set_committed_value
 
-from dstack_placement.engine import Placing, Reason, Service, ServiceLanes, place
+from dstack_placement.engine import Placing, Reason, ServiceLanes, place
 from dstack_placement.server import specs
 from dstack_placement.server.reachability import tell_unreachable
 from dstack_placement.server.state import KEPT, RunState, read_jobs, read_state
 from dstack_placement.server.tables import PlacementRow, forget_finished_runs, locked_run
+
+#: Below dstack's own, so that the level that is set for the server is this one's too.
+logger = get_logger("dstack.placement")
 
 #: Most looks at a state that changes, before the last is taken as it is.
 _LOOKS = 5
@@ -81,7 +86,7 @@ async def choose(context: _SubmittedJobContext, lanes: ServiceLanes) -> Choice:
         row = state.placements.get(job_model.id)
         if row is not None and _holds(state, row, job.job_spec.replica_group):
             return Choice(state.fleets[str(row.fleet)], row.why, lives)
-        placing = place(_without_place(state, job_model.id), str(job_model.id), now=state.now)
+        placing = place(state.service, str(job_model.id), now=state.now)
         await _keep(session, state, placing, row, job_model, run_model)
         fleet = state.fleets[placing.fleet] if placing.fleet is not None else None
         return Choice(fleet, placing.why, lives)
@@ -120,9 +125,10 @@ async def _read(
             lanes=lanes,
             jobs=jobs,
             samples={context.job.job_spec.replica_group: context.job},
+            placing=context.job_model.id,
         )
         before, jobs = jobs, await read_jobs(session, run_id)
-        if [job.assigned for job in before] == [job.assigned for job in jobs]:
+        if [(job.id, job.assigned) for job in before] == [(job.id, job.assigned) for job in jobs]:
             break
     return state
 
@@ -136,23 +142,14 @@ async def _fresh(session: AsyncSession, run_id: uuid.UUID) -> RunModel:
 
 def _holds(state: RunState, row: PlacementRow, group: str) -> bool:
     """Whether a lane that was kept for a job is still good."""
-    if row.fleet is None or row.fleet not in state.fleets or state.now - row.since > KEPT:
+    # Of an older one, not enough time might be left for what comes now.
+    if row.fleet is None or row.fleet not in state.fleets or state.now - row.since > KEPT / 2:
         return False
     pool = specs.pool_of(state.lanes, group)
     if pool is None or all(lane.fleet != row.fleet for lane in pool[1]):
         return False
     cooldown = state.service.cooldowns.get((pool[0], row.fleet))
     return cooldown is None or not cooldown.cools(state.now)
-
-
-def _without_place(state: RunState, job_id: uuid.UUID) -> Service:
-    return replace(
-        state.service,
-        replicas=tuple(
-            replace(replica, fleet=None) if replica.key == str(job_id) else replica
-            for replica in state.service.replicas
-        ),
-    )
 
 
 async def _keep(
@@ -179,6 +176,9 @@ async def _keep(
             outcome=None,
         )
     )
+    if not told:
+        where = f"goes to fleet {placing.fleet}" if placing.fleet is not None else "waits"
+        logger.info("%s: %s: %s", fmt(job_model), where, placing.why)
     message = {
         Reason.FALLBACK: f"Replica falls back to fleet {placing.fleet}: {placing.why}",
         Reason.PENDING: f"Replica waits for room in a lane: {placing.why}",

@@ -119,6 +119,8 @@ def _replica_job(run_model: RunModel, job_model: JobModel) -> ReplicaJob | None:
         fleet_id=job_model.fleet_id,
         deployment=job_model.deployment_num,
         assigned=job_model.instance_assigned,
+        in_hand=job_model.lock_expires_at,
+        handled=job_model.last_processed_at,
     )
 
 

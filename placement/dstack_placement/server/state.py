@@ -13,7 +13,7 @@ from dstack._internal.core.models.runs import Job, JobStatus, RunSpec
 from dstack._internal.server.models import FleetModel, JobModel, ProjectModel, RunModel
 from dstack._internal.server.services.runs import plan as dstack_plan
 from dstack._internal.utils.common import get_current_datetime
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -32,7 +32,8 @@ from dstack_placement.server.reachability import UnreachableLanes, limited, unre
 from dstack_placement.server.rooms import room_of
 from dstack_placement.server.tables import CooldownRow, PlacementRow, RebalanceRow
 
-#: For how long a lane that was given to a replica is kept for it, until it has an instance.
+#: For how long a lane that was given to a replica is kept for it, until it has an instance; longer
+#: while a worker of dstack's still has the job in hand, as asking a cloud can take its time.
 KEPT = timedelta(seconds=30)
 
 _STATES = {
@@ -50,6 +51,8 @@ class ReplicaJob:
     Attributes:
         state: How far it has come; `READY` where it gets traffic.
         assigned: Whether it has been given an instance.
+        in_hand: Until when a worker of dstack's has the job in hand, if one has.
+        handled: When a worker last let go of it.
     """
 
     id: uuid.UUID
@@ -59,6 +62,8 @@ class ReplicaJob:
     fleet_id: uuid.UUID | None
     deployment: int
     assigned: bool
+    in_hand: datetime | None
+    handled: datetime
 
     @property
     def key(self) -> str:
@@ -109,6 +114,8 @@ async def read_jobs(session: AsyncSession, run_id: uuid.UUID) -> list[ReplicaJob
             JobModel.fleet_id,
             JobModel.deployment_num,
             JobModel.instance_assigned,
+            JobModel.lock_expires_at,
+            JobModel.last_processed_at,
         )
         .where(
             JobModel.run_id == run_id,
@@ -128,6 +135,8 @@ async def read_jobs(session: AsyncSession, run_id: uuid.UUID) -> list[ReplicaJob
             fleet_id=row.fleet_id,
             deployment=row.deployment_num,
             assigned=row.instance_assigned,
+            in_hand=row.lock_expires_at,
+            handled=row.last_processed_at,
         )
         for row in found
     ]
@@ -156,6 +165,7 @@ async def read_state(
     jobs: Sequence[ReplicaJob],
     samples: Mapping[str, Job],
     changed: Mapping[str, int] | None = None,
+    placing: uuid.UUID | None = None,
 ) -> RunState:
     """Reads what the engine needs to know of a run.
 
@@ -168,6 +178,7 @@ async def read_state(
         jobs: Its jobs that have not ended.
         samples: A job of each group whose needs are to be compared with the fleets' instances.
         changed: Replicas wanted by group, where it is not as dstack last decided.
+        placing: The job that is about to be placed: no lane is kept for it.
     """
     now = get_current_datetime()
     fleets = await _fleets(session, project, run_spec, lanes)
@@ -179,7 +190,8 @@ async def read_state(
     kept = await _kept_elsewhere(session, run.id, list(names), now)
     replicas = []
     for job in jobs:
-        fleet = _fleet_of(job, placements.get(job.id), names, now)
+        row = placements.get(job.id) if job.id != placing else None
+        fleet = _fleet_of(job, row, names, now)
         if not job.assigned and fleet is not None:
             kept[fleet] = kept.get(fleet, 0) + 1
         replicas.append(
@@ -280,7 +292,10 @@ def _fleet_of(
     if job.fleet_id is not None:
         # A fleet that is no lane any more keeps a name that no lane has.
         return names.get(job.fleet_id, str(job.fleet_id))
-    if row is None or row.fleet_id is None or now - row.since > KEPT:
+    if row is None or row.fleet_id is None:
+        return None
+    deciding = job.in_hand is not None and job.in_hand > now and job.handled <= row.since
+    if now - row.since > KEPT and not deciding:
         return None
     return names.get(row.fleet_id)
 
@@ -295,7 +310,13 @@ async def _kept_elsewhere(
         .where(
             PlacementRow.run_id != run_id,
             PlacementRow.fleet_id.in_(fleets),
-            PlacementRow.since > now - KEPT,
+            or_(
+                PlacementRow.since > now - KEPT,
+                and_(
+                    JobModel.lock_expires_at > now,
+                    JobModel.last_processed_at <= PlacementRow.since,
+                ),
+            ),
             JobModel.status == JobStatus.SUBMITTED,
             JobModel.instance_assigned.is_(False),
         )

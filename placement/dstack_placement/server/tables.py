@@ -136,12 +136,13 @@ async def create() -> None:
 async def locked_run(run_id: uuid.UUID) -> AsyncIterator[AsyncSession]:
     """A session in which nobody else decides on this run; the caller commits once, at its end.
 
-    One server on SQLite is serialised by dstack's locker, several on PostgreSQL by an advisory lock
-    that ends with the transaction.
+    The tasks of one server are serialised by dstack's locker for SQLite, several servers on
+    PostgreSQL by an advisory lock that ends with the transaction. Who waits for that holds a
+    connection: without the first, the tasks of one server would wait with all of its connections.
     """
-    dialect = get_db().dialect_name
-    async with get_locker(dialect).lock_ctx(_LOCKS, [run_id]), get_session_ctx() as session:
-        if dialect == "postgresql":
+    locker = get_locker("sqlite")
+    async with locker.lock_ctx(_LOCKS, [run_id]), get_session_ctx() as session:
+        if get_db().dialect_name == "postgresql":
             lock = string_to_lock_id(f"{_LOCKS}:{run_id}")
             await session.execute(select(func.pg_advisory_xact_lock(lock)))
         yield session
