@@ -7,6 +7,7 @@ its relief is ready, and one more replica is started for each that moves.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 from dstack._internal.core.models.runs import JobTerminationReason
@@ -22,7 +23,7 @@ from dstack._internal.server.services import events
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.engine import Action, Plan, ReplicaPlan, next_actions
+from dstack_placement.engine import Action, Plan, ReplicaPlan, ReplicaState, next_actions
 from dstack_placement.server import rebalancing, specs
 from dstack_placement.server.reachability import tell_unreachable
 from dstack_placement.server.state import RunState
@@ -144,10 +145,12 @@ async def _tell_deficits(
 ) -> None:
     """Emits an event when a baseline is not held, and when it is again.
 
-    What starts or moves now will hold it: only what stays missing then is a deficit.
+    What starts or moves now may hold it: only what stays missing then is a deficit. Its end is told
+    once as many as the minimum are ready, since a start may fail.
     """
     found = await session.execute(select(DeficitRow).where(DeficitRow.run_id == run_model.id))
     known = {(row.pool, row.fleet): row for row in found.scalars()}
+    ready = _ready(state)
     for lane in plan.lanes:
         at = (lane.pool, lane.fleet)
         row = known.pop(at, None)
@@ -166,13 +169,30 @@ async def _tell_deficits(
             _tell(session, run_model, f"Baseline of fleet {lane.fleet} is not held: {lane.reason}")
         elif missing and row is not None:
             row.missing, row.why = missing, lane.reason
-        elif row is not None and not lane.deficit:
+        elif row is not None and ready[at] >= lane.min_replicas:
             await session.delete(row)
-            held = f"{lane.min_replicas} of {lane.min_replicas}"
-            _tell(session, run_model, f"Baseline of fleet {lane.fleet} is held again: {held}")
+            if lane.min_replicas:  # else an edit took the baseline away
+                held = f"{lane.min_replicas} of {lane.min_replicas}"
+                _tell(session, run_model, f"Baseline of fleet {lane.fleet} is held again: {held}")
     for row in known.values():
         # The lane is gone.
         await session.delete(row)
+
+
+def _ready(state: RunState) -> Counter[tuple[str, str]]:
+    """Workers that receive traffic, by pool and fleet."""
+    routers = {group.name for group in state.lanes.groups if group.router}
+    count: Counter[tuple[str, str]] = Counter()
+    for replica in state.service.replicas:
+        pool = specs.pool_of(state.lanes, replica.group)
+        if (
+            pool is not None
+            and replica.fleet is not None
+            and replica.state is ReplicaState.READY
+            and replica.group not in routers
+        ):
+            count[pool[0], replica.fleet] += 1
+    return count
 
 
 def _tell(session: AsyncSession, run_model: RunModel, message: str) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from dstack._internal.core.models.configurations import ServiceConfiguration
 from dstack._internal.core.models.runs import RunSpec
 from dstack._internal.core.services.diff import ModelFieldDiff
+from dstack._internal.server.models import FleetModel
+from dstack._internal.server.services.runs import plan as dstack_plan
 
 from dstack_placement.engine import ServiceLanes
 from dstack_placement.server import specs
@@ -61,9 +63,25 @@ async def offers_of_lanes(original: Callable[..., Any], asked: dict[str, Any]) -
         models = [fleet for fleet in asked["fleet_models"] if fleet.name == name]
         fleet, of_instances, of_backends = await original(**{**asked, "fleet_models": models})
         found = found or fleet
+        if fleet is None and not asked["exclude_not_available"]:
+            # dstack passes a full fleet over. That it is full shows by its busy instances.
+            of_instances = _instances_of(models, asked)
         instances += of_instances
         backends += of_backends
     return found, instances, backends
+
+
+def _instances_of(fleets: list[FleetModel], asked: dict[str, Any]) -> list[Any]:
+    return [
+        offer
+        for fleet in fleets
+        for offer in dstack_plan.get_instance_offers_in_fleet(
+            fleet_model=fleet,
+            run_spec=asked["run_spec"],
+            job=asked["job"],
+            volumes=asked["volumes"],
+        )
+    ]
 
 
 def _lanes(run_spec: RunSpec) -> ServiceLanes | None:

@@ -29,6 +29,8 @@ def room_of(fleet: FleetModel, run_spec: RunSpec, samples: Mapping[str, Job], ke
     for group, job in samples.items():
         new[group], reason = _creatable(fleet, run_spec, job)
         why = why or reason
+    if why and kept:
+        why = f"{why}, {kept} promised to replicas that start"
     totals = {
         group: None if more is None else max(idle[group] + more - kept, 0)
         for group, more in new.items()

@@ -26,8 +26,6 @@ from dstack_placement.engine import (
     read_configuration,
 )
 
-_LANE_KEYS = {"min_replicas", "max_replicas", "priority"}
-
 
 def lanes_of(run_spec: RunSpec, project: str) -> ServiceLanes | None:
     """The lanes of a service; None for a service without, which dstack's own code places.
@@ -36,7 +34,7 @@ def lanes_of(run_spec: RunSpec, project: str) -> ServiceLanes | None:
         run_spec: The run's spec.
         project: The name of its project.
     """
-    if not isinstance(run_spec.configuration, ServiceConfiguration) or _names_only(run_spec):
+    if not isinstance(run_spec.configuration, ServiceConfiguration):
         return None
     read = read_configuration(_plain(run_spec), project=project)
     return read if read.managed else None
@@ -68,9 +66,6 @@ async def refuse_wrong_lanes(
     Raises:
         ServerClientError: They can't be accepted; one line for each reason.
     """
-    if _names_only(run_spec):
-        # Not even what is odd in it is looked at: dstack accepts a fleet named twice.
-        return ServiceLanes()
     try:
         return read_configuration(
             _plain(run_spec),
@@ -96,19 +91,6 @@ async def known_fleets(session: AsyncSession, project: ProjectModel) -> Collecti
         .where(ImportModel.project_id == project.id, FleetModel.deleted.is_(False))
     )
     return {*own.scalars(), *(f"{owner}/{name}" for owner, name in imported)}
-
-
-def _names_only(run_spec: RunSpec) -> bool:
-    """Whether a spec is as the stock server knows it."""
-    configuration = run_spec.configuration
-    if isinstance(configuration, ServiceConfiguration) and any(
-        group.fleets is not None for group in configuration.groups or ()
-    ):
-        return False
-    return all(
-        isinstance(fleet, str) or not fleet.model_fields_set & _LANE_KEYS
-        for fleet in run_spec.merged_profile.fleets or ()
-    )
 
 
 def _plain(run_spec: RunSpec) -> dict[str, Any]:
