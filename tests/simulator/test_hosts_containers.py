@@ -221,6 +221,20 @@ async def test_two_containers_cannot_share_the_hosts_network() -> None:
         assert "10999" in second.termination_message
 
 
+async def test_a_connection_that_is_kept_open_keeps_no_container_alive() -> None:
+    async with open_site() as site:
+        host = await site.host()
+        container = await start_job(host, SERVICE, ["sglang serve"])
+        await until(lambda: container.runner.worker is not None)
+        async with site.tunnel(host, [8000]) as sockets:
+            reader, writer = await asyncio.open_unix_connection(str(sockets[8000]))
+            writer.write(b"GET /health HTTP/1.1\r\nHost: replica\r\n\r\n")
+            assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 200")
+            await asyncio.wait_for(container.end("done_by_runner", ""), 5)
+            writer.close()
+        await start_container(host, "next-0-0")
+
+
 async def test_a_task_has_no_health_to_fail() -> None:
     async with open_site() as site:
         container = await start_job(await site.host(), TASK, ["sleep 1h"])

@@ -38,6 +38,8 @@ _logger = logging.getLogger("dstack_simulator.runner")
 _DEFAULT_PORT = 8000
 _METRICS_PORT = 29000
 _PORT_TAKEN_STATUS = 98
+#: Seconds that a request has to end in when its process ends.
+_CLOSING = 0.1
 
 RunnerState = Literal["new", "submitted", "running", "ended"]
 
@@ -252,7 +254,8 @@ class Runner:
             await self._sleep(None)
         finally:
             await self._network.close_port(self.port)
-            await server.shutdown(0)
+            # Open connections end with their process; 0 would be no limit.
+            await server.shutdown(_CLOSING)
         return 0
 
     async def _run_router(self, action: Router) -> int:
