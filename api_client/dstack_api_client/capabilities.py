@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: Features of the add-on that this client asks for by name.
+LANES, PLACEMENT, PLACEMENT_LIST, ROUTER = "lanes", "placement", "placement-list", "router"
+
 
 @dataclass(frozen=True)
 class Capabilities:
@@ -29,6 +32,18 @@ class Capabilities:
     def can(self, feature: str) -> bool:
         """Whether the add-on has a feature."""
         return feature in self.features
+
+    @property
+    def line(self) -> str:
+        """What the server is and can do, in one line."""
+        parts = [self.server_version or "dstack in development"]
+        if self.placement_version is not None:
+            parts.append(f"placement {self.placement_version}")
+        elif self.lanes:
+            parts.append("lanes")
+        if self.can(ROUTER):
+            parts.append("router list through the server")
+        return " · ".join(parts)
 
 
 #: What is assumed until a server was asked: nothing.

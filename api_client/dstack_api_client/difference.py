@@ -32,10 +32,20 @@ class Difference:
     services: Changes[str] = field(default_factory=Changes)
     replicas: Changes[ReplicaKey] = field(default_factory=Changes)
     other_runs: Changes[str] = field(default_factory=Changes)
+    placements: Changes[str] = field(default_factory=Changes)
+    """By run id; a look that brought the same, only later, is none."""
+    routers: Changes[str] = field(default_factory=Changes)
+    """As `placements`."""
 
     def __bool__(self) -> bool:
         return bool(
-            self.fleets or self.instances or self.services or self.replicas or self.other_runs
+            self.fleets
+            or self.instances
+            or self.services
+            or self.replicas
+            or self.other_runs
+            or self.placements
+            or self.routers
         )
 
 
@@ -56,6 +66,8 @@ def diff(old: Snapshot | None, new: Snapshot) -> Difference:
             services=Changes(added=frozenset(new.services)),
             replicas=Changes(added=frozenset(new.replicas)),
             other_runs=Changes(added=frozenset(new.other_runs)),
+            placements=Changes(added=frozenset(new.placements)),
+            routers=Changes(added=frozenset(new.routers)),
         )
     return Difference(
         fleets=_changes(old.fleets, new.fleets),
@@ -63,6 +75,8 @@ def diff(old: Snapshot | None, new: Snapshot) -> Difference:
         services=_changes(old.services, new.services),
         replicas=_changes(old.replicas, new.replicas),
         other_runs=_changes(old.other_runs, new.other_runs),
+        placements=_changes(old.placements, new.placements),
+        routers=_changes(old.routers, new.routers),
     )
 
 

@@ -43,6 +43,7 @@ class EventLog:
     Attributes:
         links: Instance by job submission, as events named both.
         idle_since: When an instance became idle.
+        running_since: When a submission of a job began to run.
     """
 
     def __init__(self, project: str) -> None:
@@ -51,6 +52,7 @@ class EventLog:
         self._newest: datetime | None = None
         self.links: dict[str, str] = {}
         self.idle_since: dict[str, datetime] = {}
+        self.running_since: dict[str, datetime] = {}
         self._linked_at: dict[str, datetime] = {}
 
     @property
@@ -105,8 +107,10 @@ class EventLog:
         return named
 
     def learn(self, event: wire.Event) -> None:
-        """Learns which instance a job runs on and since when an instance is idle."""
+        """Learns where and since when a job runs, and since when an instance is idle."""
         jobs = [target.id for target in event.targets or () if target.type == "job"]
+        if event.message.startswith("Job status changed") and "-> RUNNING" in event.message:
+            self.running_since |= dict.fromkeys(jobs, event.recorded_at)
         instances = [target.id for target in event.targets or () if target.type == "instance"]
         if len(instances) != 1:
             return
@@ -124,6 +128,7 @@ class EventLog:
         """Keeps only what concerns jobs and instances that still are."""
         self.links = {job: at for job, at in self.links.items() if job in jobs}
         self._linked_at = {job: at for job, at in self._linked_at.items() if job in jobs}
+        self.running_since = {job: at for job, at in self.running_since.items() if job in jobs}
         self.idle_since = {key: at for key, at in self.idle_since.items() if key in instances}
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 
-from dstack_api_client import errors, wire
+from dstack_api_client import addon, errors, wire
+from dstack_api_client.capabilities import UNKNOWN, Capabilities
 from dstack_api_client.client import Client
 from dstack_api_client.difference import Difference, diff
 from dstack_api_client.event_log import Named
@@ -21,13 +22,18 @@ from dstack_api_client.joining import Joined, build
 from dstack_api_client.known import Known
 from dstack_api_client.pacing import Pace
 from dstack_api_client.passes import IN_BACKGROUND, WAITED_FOR, PageTime, Pass, Sizes
+from dstack_api_client.placements import Placements
 from dstack_api_client.rereading import Focus, Rereading
+from dstack_api_client.routers.watch import RouterWatch
 from dstack_api_client.snapshot import ServerInfo, Snapshot
+from dstack_api_client.versions import version_of
 
 #: The oldest server this client is tested with.
 OLDEST_SERVER = (0, 20)
 #: Pages of events after which reading everything is cheaper than following them.
 _MOST_EVENT_PAGES = 5
+#: Seconds after which an add-on that failed is asked again what it can do.
+_ASK_AGAIN = 30.0
 
 
 class ConnectionState(str, Enum):
@@ -92,6 +98,7 @@ class Feed:
     Args:
         client: The client to read with.
         project: The project's name.
+        routers: Where the routers of services are looked at; none are without it.
         now: The clock.
         monotonic: A clock for durations.
 
@@ -105,6 +112,7 @@ class Feed:
         client: Client,
         project: str,
         *,
+        routers: RouterWatch | None = None,
         now: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -115,6 +123,10 @@ class Feed:
         self._now = now
         self._monotonic = monotonic
         self._server: ServerInfo | None = None
+        self._capabilities = UNKNOWN
+        self._ask_again_at: float | None = None
+        self._placements = Placements(client, project, monotonic=monotonic)
+        self._routers = routers
         self._project_id = ""
         self._met = False
         self._complete = False
@@ -152,6 +164,8 @@ class Feed:
             opened_fleet: Id of the fleet whose instances are shown; it is read first.
         """
         self._focus = Focus(tuple(services), tuple(fleets), opened_service, opened_fleet)
+        if self._routers is not None:
+            self._routers.focus(opened_service)
 
     async def poll(self, *, full: bool = False) -> AsyncIterator[Update]:
         """Polls once.
@@ -184,6 +198,7 @@ class Feed:
             if not full and not self._behind and await self._read_named():
                 await self._rereading.focused(self._focus)
                 await self._ask_for_links()
+                await self._read_placements()
                 yield
                 if await self._read_in_background():
                     yield
@@ -199,7 +214,7 @@ class Feed:
         return done
 
     async def _meet(self) -> None:
-        """Finds out which server it is, and whether the project is there."""
+        """Finds out which server it is, what it can do, and whether the project is there."""
         self._server = await self._client.server_info()
         version = version_of(self._server.version)
         if version is not None and version < OLDEST_SERVER:
@@ -216,7 +231,29 @@ class Feed:
                 self._client, self._project, self._known, monotonic=self._monotonic
             )
             self._complete = False
+        await self._ask_what_it_can()
         self._met = True
+
+    async def _ask_what_it_can(self) -> None:
+        if self._server is None:
+            raise AssertionError("the server is known before what it can do")
+        self._ask_again_at = None
+        try:
+            self._capabilities = await addon.capabilities(
+                self._client, self._server, known=self._capabilities
+            )
+        except (errors.CannotConnectError, errors.BusyError, errors.UnauthorisedError):
+            raise
+        except errors.ApiError:
+            # An add-on that fails is as good as none, for now.
+            self._capabilities = Capabilities(self._server.version)
+            self._ask_again_at = self._monotonic() + _ASK_AGAIN
+
+    async def _read_placements(self) -> None:
+        if self._ask_again_at is not None and self._monotonic() >= self._ask_again_at:
+            await self._ask_what_it_can()
+        joined = self._joined or self._build()
+        await self._placements.read(joined.snapshot, self._capabilities, self._focus.opened_service)
 
     async def _read_everything(self) -> AsyncIterator[None]:
         everything = self._new_pass(WAITED_FOR)
@@ -229,6 +266,7 @@ class Feed:
                 self._behind = False
                 self._named = Named()
                 await self._ask_for_links()
+                await self._read_placements()
             if everything.steps > 1:
                 yield
         self._finished(everything)
@@ -319,10 +357,21 @@ class Feed:
 
     def _succeeded(self) -> Update:
         before, now = self.snapshot, self._now()
-        self.snapshot = self._build().snapshot
+        self.snapshot = self._whole(self._build().snapshot)
         since = self.health.since if self.health.state is ConnectionState.LIVE else now
         self.health = Health(ConnectionState.LIVE, since, last_success=now)
         return Update(self.snapshot, diff(before, self.snapshot), self.health, self._cost())
+
+    def _whole(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with what is read beside the answers it was joined from."""
+        snapshot = replace(
+            snapshot, capabilities=self._capabilities, placements=self._placements.known
+        )
+        if self._routers is None:
+            return snapshot
+        return replace(
+            snapshot, routers=self._routers.see(snapshot, self._known.events.running_since)
+        )
 
     def _failed(self, error: errors.ApiError) -> Update:
         state = self._state_for(error)
@@ -348,13 +397,3 @@ class Feed:
         )
         self._spent = replace(meter)
         return cost
-
-
-def version_of(text: str | None) -> tuple[int, ...] | None:
-    """The leading numbers of a version; None where a server has none, as in development."""
-    numbers = []
-    for part in (text or "").split("."):
-        if not part.isdigit():
-            break
-        numbers.append(int(part))
-    return tuple(numbers) if any(numbers) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -57,7 +57,7 @@ class Placement:
     run_id: str
     managed: bool
     """Whether lanes decide; else dstack's own rule does."""
-    observed_at: datetime
+    observed_at: datetime = field(compare=False)
     desired: dict[str, int]
     """Replicas wanted now, by replica group."""
     pools: dict[str, str | None]

@@ -7,6 +7,7 @@ page and decoded item by item, so that neither the server nor the event loop sta
 from __future__ import annotations
 
 import asyncio
+import copy
 import math
 import random
 import ssl
@@ -123,6 +124,12 @@ class Reader:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    def beside(self: R) -> R:
+        """The same reader, over the same connections, with a meter of its own."""
+        other = copy.copy(self)
+        other.meter = Meter()
+        return other
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -10,6 +10,7 @@ from dstack_api_client import wire
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.fleets import gpus_of
 from dstack_api_client.links import Place
+from dstack_api_client.logins import address_of, login_of
 from dstack_api_client.snapshot import (
     FINISHED,
     FleetShare,
@@ -25,6 +26,8 @@ from dstack_api_client.snapshot import (
 #: The group of a service without groups.
 ONLY_GROUP = "0"
 _STARTING = frozenset({"submitted", "provisioning", "pulling"})
+#: The settings by which a fleet of a service becomes a lane.
+_LANE_SETTINGS = ("min_replicas", "max_replicas", "priority")
 #: What the server calls the `smg` router in its answers.
 _LEGACY_SMG = "sglang"
 
@@ -51,12 +54,13 @@ def replica_of(
     active = latest.status not in FINISHED
     probes = _probes(wanted, latest)
     group = one_line(wanted.replica_group or ONLY_GROUP)
+    is_router = any(each.name == group and each.router for each in groups_of(spec))
     return Replica(
         key=ReplicaKey(run.id, wanted.replica_num, wanted.job_num),
         run_name=run_name(run, spec),
         run_type=spec.configuration.type or "",
         group=group,
-        is_router=any(each.name == group and each.router for each in groups_of(spec)),
+        is_router=is_router,
         job_name=one_line(wanted.job_name),
         submission_id=latest.id,
         submission_num=latest.submission_num,
@@ -81,6 +85,8 @@ def replica_of(
         fleet_id=place.fleet_id,
         fleet_name=place.fleet_name,
         link=place.link,
+        address=address_of(spec, wanted, data),
+        login=login_of(spec, job, latest) if is_router and active else None,
     )
 
 
@@ -123,6 +129,7 @@ def service_of(
         jobs_known=run.jobs is not None,
         spec=raw,
         spec_digest=raw.digest(),
+        has_lanes=_has_lanes(spec),
     )
 
 
@@ -265,3 +272,11 @@ def _price(latest: wire.JobSubmission) -> float | None:
 
 def _text(text: str | None) -> str | None:
     return one_line(text) if text else None
+
+
+def _has_lanes(spec: wire.RunSpec) -> bool:
+    fleets = spec.configuration.fleets or (spec.profile.fleets if spec.profile else None)
+    return any(group.fleets for group in spec.configuration.groups or ()) or any(
+        isinstance(fleet, Mapping) and any(fleet.get(key) is not None for key in _LANE_SETTINGS)
+        for fleet in (fleets if isinstance(fleets, list) else ())
+    )

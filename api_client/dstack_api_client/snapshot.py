@@ -182,6 +182,29 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class SshHop:
+    """A host that one logs in to, or passes through."""
+
+    host: str
+    port: int
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The way into the container of a job by SSH, as `dstack attach` goes it."""
+
+    hops: tuple[SshHop, ...]
+    """The last one is the container; each other one is passed through."""
+    own_jump: bool
+    """Whether the first is a jump host that the user's own SSH configuration must know."""
+    port: int
+    """The port of the service in the container."""
+    key: str | None
+    """The public key that the run lets in; None where another is asked (an SSH proxy)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Replica:
     """A job at its latest submission: a replica of a service, or a job of another run."""
 
@@ -219,6 +242,10 @@ class Replica:
     fleet_id: str | None
     fleet_name: str | None
     link: Link
+    address: str | None = None
+    """Where the router of its service dials it, `host:port`; None where that is not known."""
+    login: Login | None = field(default=None, repr=False)
+    """How to get into its container; only known of routers."""
 
     @property
     def active(self) -> bool:
@@ -315,6 +342,8 @@ class Service:
     spec: Mapping[str, Any] = field(repr=False, compare=False)
     """The whole run spec as received (cleaned, not masked)."""
     spec_digest: bytes = field(repr=False)
+    has_lanes: bool = False
+    """Whether its fleets are lanes, which the placement add-on of a server fills."""
 
     @property
     def finished(self) -> bool:

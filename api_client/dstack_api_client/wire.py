@@ -128,12 +128,25 @@ class Fleet(Answer):
     instances: list[Instance] | None = None
 
 
+class SshHost(Answer):
+    """A host to pass through by SSH."""
+
+    hostname: str
+    username: str
+    port: int
+
+
 class ProvisioningData(Answer):
-    """Where a job runs."""
+    """Where a job runs, and how one logs in there."""
 
     backend: str | None = None
     instance_type: InstanceType | None = None
     hostname: str | None = None
+    internal_ip: str | None = None
+    username: str | None = None
+    ssh_port: int | None = None
+    ssh_proxy: SshHost | None = None
+    dockerized: bool | None = True
     region: str | None = None
     availability_zone: str | None = None
     price: float | None = None
@@ -152,6 +165,8 @@ class RuntimeData(Answer):
 
     gpu: int | None = None
     offer: Offer | None = None
+    ports: dict[str, int] | None = None
+    username: str | None = None
 
 
 class ProbeState(Answer):
@@ -166,6 +181,12 @@ class ProbeSpec(Answer):
     ready_after: int | None = 1
 
 
+class UnixUser(Answer):
+    """The user that a container runs as."""
+
+    username: str | None = None
+
+
 class JobSpec(Answer):
     """What a job is to be."""
 
@@ -174,6 +195,8 @@ class JobSpec(Answer):
     replica_num: int = 0
     replica_group: str | None = None
     probes: list[ProbeSpec] | None = None
+    service_port: int | None = None
+    user: UnixUser | None = None
 
 
 class JobSubmission(Answer):
@@ -195,11 +218,20 @@ class JobSubmission(Answer):
     probes: list[ProbeState] | None = None
 
 
+class ConnectionInfo(Answer):
+    """The way to a job through the server's SSH proxy, where it has one."""
+
+    sshproxy_hostname: str | None = None
+    sshproxy_port: int | None = None
+    sshproxy_upstream_id: str | None = None
+
+
 class Job(Answer):
     """A job with its attempts, the oldest first."""
 
     job_spec: JobSpec
     job_submissions: list[JobSubmission] | None = None
+    job_connection_info: ConnectionInfo | None = None
 
 
 class RunFleet(Answer):
@@ -229,6 +261,7 @@ class ReplicaGroup(Answer):
     replicas: Any = None
     count: Any = None
     router: Any = None
+    fleets: Any = None
 
 
 class RunConfiguration(Answer):
@@ -240,12 +273,22 @@ class RunConfiguration(Answer):
     groups: list[ReplicaGroup] | None = None
     priority: int | None = None
     router: Any = None
+    port: Any = None
+    fleets: Any = None
+
+
+class Profile(Answer):
+    """What is used of the profile that a run was applied with."""
+
+    fleets: Any = None
 
 
 class RunSpec(Answer):
     """What is used of a run's spec."""
 
     run_name: str | None = None
+    ssh_key_pub: str | None = None
+    profile: Profile | None = None
     configuration: RunConfiguration = msgspec.field(default_factory=RunConfiguration)
 
 
@@ -309,6 +352,17 @@ class User(Answer):
     global_role: str | None = None
     active: bool | None = None
     email: str | None = None
+
+
+class UserKey(Answer):
+    """What is used of a user's own account: the keys it logs in with. Never to be shown."""
+
+    username: str = ""
+    ssh_public_key: str | None = None
+    ssh_private_key: str | None = None
+
+    def __repr__(self) -> str:
+        return "UserKey()"
 
 
 class ServerInfo(Answer):

@@ -6,7 +6,7 @@ where dstack wants it in the router's list (`Sync`), and how the router and dsta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
@@ -120,8 +120,8 @@ class RouterView:
     status: RouterStatus
     source: Source
     message: str = ""
-    observed_at: datetime | None = None
-    last_sync_at: datetime | None = None
+    observed_at: datetime | None = field(default=None, compare=False)
+    last_sync_at: datetime | None = field(default=None, compare=False)
     ready: int = 0
     expected: int = 0
     workers: tuple[Worker, ...] = ()

@@ -1,0 +1,148 @@
+"""What is read of a server with the placement add-on, and how it is found out that it has it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from dstack_api_client import errors, wire_addon
+from dstack_api_client.capabilities import LANES, UNKNOWN, Capabilities
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.placement import LanePlacement, Placement, ReplicaPlacement
+from dstack_api_client.reader import Reader, decoder
+from dstack_api_client.snapshot import ServerInfo
+
+#: What a server without an endpoint answers: 404 or, where other methods have the path, 405.
+_NOT_THERE = (errors.NotFoundError, errors.WrongShapeError)
+
+#: What the schema of a lane has, and no other.
+_LANE_WORDS = (b'"name"', b'"min_replicas"', b'"max_replicas"')
+
+
+async def capabilities(
+    reader: Reader, server: ServerInfo, *, known: Capabilities = UNKNOWN
+) -> Capabilities:
+    """Finds out what a server can do.
+
+    Args:
+        reader: Where to ask.
+        server: What it said of itself.
+        known: What was found out before; the schema of the same versions is not read again.
+
+    Raises:
+        ApiError: It could not be asked.
+    """
+    what = "what the placement add-on can do"
+    try:
+        info = await reader.one("/api/placement/get_info", {}, wire_addon.PlacementInfo, what)
+    except _NOT_THERE:
+        return Capabilities(server.version)
+    found = Capabilities(
+        server_version=server.version,
+        placement_version=one_line(info.version),
+        features=frozenset(one_line(feature) for feature in info.capabilities),
+    )
+    if replace(found, lanes=known.lanes) == known:
+        return known
+    return replace(found, lanes=found.can(LANES) and await _schema_has_lanes(reader))
+
+
+async def _schema_has_lanes(reader: Reader) -> bool:
+    """Whether the server's own schema lets the fleets of a service be lanes."""
+    try:
+        body = await reader.read("/openapi.json", None, "the server's schema")
+    except _NOT_THERE:
+        return False
+    schema = reader.decode(body, msgspec.json.Decoder(_Schema).decode, "the server's schema")
+    return any(
+        all(word in bytes(raw) for word in _LANE_WORDS)
+        for raw in schema.components.schemas.values()
+    )
+
+
+class _Schemas(msgspec.Struct):
+    schemas: dict[str, msgspec.Raw] = {}
+
+
+class _Schema(msgspec.Struct):
+    components: _Schemas = msgspec.field(default_factory=_Schemas)
+
+
+async def placement(reader: Reader, project: str, run_name: str) -> Placement:
+    """How one run is placed, in full."""
+    path = _path(project, "get")
+    answer = await reader.one(
+        path, {"run_name": run_name}, wire_addon.Placement, f"the placement of {run_name}"
+    )
+    return _placement(answer)
+
+
+async def placements(reader: Reader, project: str) -> list[Placement]:
+    """How every active service with lanes is placed, in short."""
+    what = f"the placement of the services of project {project}"
+    body = await reader.read(_path(project, "list"), {}, what)
+    answers = await reader.decode_list(body, decoder(wire_addon.Placement), what)
+    return [_placement(answer) for answer in answers]
+
+
+async def router(reader: Reader, project: str, run_name: str) -> wire_addon.RouterLook:
+    """What the router of a service says, as the server sees it."""
+    query: dict[str, Any] = {"run_name": run_name}
+    return await reader.one(
+        _path(project, "router"), query, wire_addon.RouterLook, f"the router of {run_name}"
+    )
+
+
+def _path(project: str, name: str) -> str:
+    return f"/api/project/{quote(project, safe='')}/placement/{name}"
+
+
+def _placement(answer: wire_addon.Placement) -> Placement:
+    return Placement(
+        run_id=answer.run_id,
+        managed=answer.managed,
+        observed_at=answer.observed_at,
+        desired={one_line(group.name): group.desired for group in answer.groups},
+        pools={
+            one_line(group.name): one_line(group.pool) if group.pool is not None else None
+            for group in answer.groups
+        },
+        lanes=tuple(_lane(lane) for lane in answer.lanes),
+        replicas=tuple(
+            ReplicaPlacement(
+                replica_num=replica.replica_num,
+                group=one_line(replica.group),
+                job_id=replica.job_id,
+                fleet=one_line(replica.fleet) if replica.fleet is not None else None,
+                reason=replica.reason,
+                why=one_line(replica.why) if replica.why is not None else None,
+                since=replica.since,
+            )
+            for replica in answer.replicas
+        ),
+        notes=tuple(one_line(note) for note in answer.notes),
+        rebalancing_since=answer.rebalancing_since,
+    )
+
+
+def _lane(lane: wire_addon.PlacementLane) -> LanePlacement:
+    return LanePlacement(
+        pool=one_line(lane.pool),
+        fleet=one_line(lane.fleet),
+        min_replicas=lane.min_replicas,
+        max_replicas=lane.max_replicas,
+        priority=lane.priority,
+        target=lane.target,
+        running=lane.running,
+        ready=lane.ready,
+        pending=lane.pending,
+        deficit=lane.deficit,
+        deficit_since=lane.deficit_since,
+        fallbacks=lane.fallbacks,
+        room=lane.room,
+        cooldown_until=lane.cooldown_until,
+        reason=one_line(lane.reason),
+    )

@@ -1,0 +1,156 @@
+"""The workers that dstack expects in the list of a service's router."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from dstack_api_client.runs import ONLY_GROUP
+from dstack_api_client.snapshot import Replica, ReplicaKey, Service, Snapshot
+
+#: Where a job is in its life: these may be in the list, or get there.
+_STARTING = frozenset({"submitted", "provisioning", "pulling"})
+_VLLM = re.compile(r"\bvllm\b")
+_SGLANG = re.compile(r"\bsglang\b")
+_GRPC = re.compile(r"(?<!\S)--grpc(?:-mode)?\b|\bgrpc_server\b|\bgrpc\.server\b")
+_API_KEY = re.compile(r"(?<!\S)--api-key\b")
+_ROLE = re.compile(r"--disaggregation-mode[\s=]+['\"]?(prefill|decode)\b")
+_VLLM_ROLE = re.compile(r"kv_role\W+kv_(producer|consumer)\b")
+_ROLES = {"producer": "prefill", "consumer": "decode"}
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What a replica group's commands say of its inference engine."""
+
+    name: str | None
+    """`sglang` or `vllm`; None for what is neither, or can't be seen."""
+    grpc: bool
+    asks_key: bool
+    """Whether it answers only who knows an API key."""
+    role: str | None
+    """`regular`, `prefill` or `decode`; None where the engine can't be seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A worker replica that has not ended."""
+
+    key: ReplicaKey
+    job_id: str
+    group: str
+    fleet: str | None
+    address: str | None
+    """`host:port` at which the router dials it."""
+    job_status: str
+    running_since: datetime | None
+    """None when it does not run, or where this is not known."""
+    probes_passed: bool | None
+    """None without probes."""
+    role: str | None
+    scheme: str
+    engine: Engine
+
+    @property
+    def running(self) -> bool:
+        """Whether it is to be in the list."""
+        return self.job_status == "running"
+
+    @property
+    def starting(self) -> bool:
+        """Whether it is to be in the list once it runs."""
+        return self.job_status in _STARTING
+
+
+def router_of(snapshot: Snapshot, service: Service) -> Replica | None:
+    """The replica that routes: one that runs before any other, then the newest."""
+    routers = [
+        snapshot.replicas[key]
+        for key in service.replica_keys
+        if key in snapshot.replicas and snapshot.replicas[key].is_router
+    ]
+    return max(
+        routers,
+        key=lambda r: (r.status == "running", r.active, r.deployment_num, r.key.replica_num),
+        default=None,
+    )
+
+
+def workers_of(
+    snapshot: Snapshot,
+    service: Service,
+    engines: Mapping[str, Engine],
+    running_since: Mapping[str, datetime],
+) -> list[Expected]:
+    """The worker replicas of a service that have not ended.
+
+    Args:
+        snapshot: Where the service is.
+        service: The service.
+        engines: What `engines_of` found in its spec.
+        running_since: When submissions of jobs began to run, as far as known.
+    """
+    unknown = Engine(None, grpc=False, asks_key=False, role=None)
+    found = []
+    for key in service.replica_keys:
+        replica = snapshot.replicas.get(key)
+        # Only the first job of a replica is a worker.
+        if replica is None or replica.is_router or not replica.active or key.job_num:
+            continue
+        engine = engines.get(replica.group, unknown)
+        found.append(
+            Expected(
+                key=key,
+                job_id=replica.submission_id,
+                group=replica.group,
+                fleet=replica.fleet_name,
+                address=replica.address,
+                job_status=replica.status,
+                running_since=running_since.get(replica.submission_id)
+                if replica.status == "running"
+                else None,
+                probes_passed=replica.ready if replica.probes else None,
+                role=engine.role,
+                scheme="grpc" if engine.grpc else "http",
+                engine=engine,
+            )
+        )
+    return found
+
+
+def engines_of(spec: Mapping[str, Any]) -> dict[str, Engine]:
+    """What the commands of each replica group say of its engine.
+
+    Args:
+        spec: A run's spec as received.
+    """
+    configuration = spec.get("configuration")
+    if not isinstance(configuration, Mapping):
+        return {}
+    groups = configuration.get("groups") or configuration.get("replicas")
+    if not isinstance(groups, list):
+        return {ONLY_GROUP: _engine(configuration)}
+    return {
+        str(group.get("name") or number): _engine({**configuration, **group})
+        for number, group in enumerate(groups)
+        if isinstance(group, Mapping)
+    }
+
+
+def _engine(configuration: Mapping[str, Any]) -> Engine:
+    commands = configuration.get("commands")
+    text = " ".join(str(line) for line in commands) if isinstance(commands, list) else ""
+    text += f" {configuration.get('entrypoint') or ''} {configuration.get('image') or ''}"
+    name = "vllm" if _VLLM.search(text) else "sglang" if _SGLANG.search(text) else None
+    role = "regular" if name else None
+    if (found := _ROLE.search(text) or _VLLM_ROLE.search(text)) is not None:
+        role = _ROLES.get(found[1], found[1])
+    return Engine(
+        name,
+        grpc=_GRPC.search(text) is not None,
+        asks_key=_API_KEY.search(text) is not None,
+        role=role,
+    )

@@ -1,0 +1,188 @@
+"""What the states of routers and workers mean, and what dstack does about them, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from dstack_api_client.routers.expected import Expected
+from dstack_api_client.routers.looks import MOST_SYNCED_BYTES, Listed, Look
+from dstack_api_client.snapshot import Replica
+
+#: Syncs that may be left out before it is worth a word.
+_LATE_SYNCS = 6
+
+NOT_MANAGED = (
+    "A Dynamo router finds its workers by itself: dstack keeps no list of them and mends none."
+)
+UNMANAGED_WORKER = (
+    "Whether the router has it can't be seen: Dynamo workers register with the router themselves."
+)
+UNSEEN_WORKER = "Whether the router has it is not known: the router's list could not be read."
+NO_ANSWER = (
+    "The router's process does not answer, though its job runs. dstack goes on asking every few"
+    " seconds; look at the log of its replica."
+)
+REFUSES = (
+    "The router asks for an API key that dstack does not have, so dstack can neither add nor remove"
+    " workers. Start it without one."
+)
+NOT_YET = "Its job does not run yet. dstack registers it once it does."
+PENDING = "It has just begun to run. dstack registers it as soon as it answers."
+PENDING_IN_ROUTER = "The router has it and has not found it healthy yet; it gets no requests."
+NOT_READY_WORKER = (
+    "The router's health check fails and it gets no requests; after some more failures the router"
+    " calls it failed. dstack will not repair this."
+)
+PROBES_FAIL = (
+    "The router sends it requests although dstack's probes fail: the router looks once a minute"
+    " only, by default, and wants three failures."
+)
+DRAINED = (
+    "The router lets it go although its job runs: somebody removed it. dstack registers it again"
+    " when it is gone."
+)
+DRAINING = "The router finishes its last requests and drops it within seconds; nothing is to do."
+STALE_SOON = "Its job no longer runs. dstack removes it with the next sync, within seconds."
+STALE = (
+    "Its job no longer runs, and dstack has not removed it: requests still sent there fail. Look"
+    " whether the server's sync runs."
+)
+
+
+def failed(since: datetime | None) -> str:
+    """A worker that runs and that the router calls failed."""
+    when = f" as of {since.astimezone():%H:%M:%S}" if since is not None else ""
+    return (
+        f"The router can't reach it{when} and sends it no requests. dstack will not repair this:"
+        " restart the worker, or mend the network between the two."
+    )
+
+
+def drift(entry: Listed, worker: Expected) -> str:
+    """A worker that is listed with another address than its own."""
+    return (
+        f"The router dials {entry.address}, but it is at {worker.address}. dstack will not correct"
+        " this: delete the entry from the router, and dstack registers it anew."
+    )
+
+
+def duplicate(entry: Listed, first: Listed) -> str:
+    """An entry too many for one worker."""
+    return (
+        f"The router has this worker as {first.address} too, and counts it twice. dstack will not"
+        f" remove either: delete the entry {entry.id} from the router."
+    )
+
+
+def foreign(*, deleted: bool) -> str:
+    """An entry that is no job's."""
+    if deleted:
+        return "It is no job of this service. This version of dstack deletes it with the next sync."
+    return (
+        "It is no job of this service, and requests are sent to it. dstack leaves it for ever:"
+        " delete it from the router if it should not be there."
+    )
+
+
+def missing(
+    worker: Expected, *, probes: bool | None, held: bool, lost: bool, router_fleet: str | None
+) -> str:
+    """A worker that runs and is not listed: the likely cause."""
+    if lost:
+        return (
+            "The router had it and has it no longer, as after a restart. dstack registers it again"
+            " with one of the next syncs."
+        )
+    if held:
+        return (
+            f"The router still has {worker.address} for a job that is gone. dstack removes that"
+            " entry first and then registers this one."
+        )
+    if worker.engine.name == "vllm" and not worker.engine.grpc:
+        return "It is vLLM over HTTP, which dstack never registers. Start it with gRPC."
+    if worker.engine.asks_key:
+        return (
+            "Likely it refuses dstack's check: its command sets an API key. dstack tries again at"
+            " every sync; start it without a key."
+        )
+    if probes is False:
+        return (
+            "Likely it is not serving yet: its probes fail. dstack registers it as soon as it"
+            " answers; look at its log."
+        )
+    network = ""
+    if router_fleet is not None and worker.fleet not in (None, router_fleet):
+        network = f" Fleets {worker.fleet} and {router_fleet} may have no network in common."
+    where = f"dial {worker.address}" if worker.address is not None else "reach it"
+    if probes:
+        return (
+            f"It serves, so likely the router accepted it and can't {where}.{network} dstack tries"
+            " again at every sync and can't mend the network."
+        )
+    return (
+        f"Either it is not serving yet, or the router can't {where}.{network} dstack tries again at"
+        " every sync; look at its log."
+    )
+
+
+def router_does_not_run(router: Replica | None) -> str:
+    """A router without a running job."""
+    if router is None:
+        return "There is no replica of the router. dstack starts one while the service runs."
+    said = f": {router.message.rstrip('.')}" if router.message else ""
+    if router.active:
+        return f"The router's replica is {router.status}{said}. No requests pass until it runs."
+    return (
+        f"The router's replica is {router.status}{said}. dstack starts it again only as far as the"
+        " service's retry says."
+    )
+
+
+def not_ready(workers: Sequence[Listed]) -> str:
+    """A router that calls itself not ready."""
+    if not workers:
+        return "The router has no worker at all: requests get errors until dstack registers one."
+    ready = [worker for worker in workers if worker.health == "ready"]
+    roles = {worker.role for worker in workers if worker.role in ("prefill", "decode")}
+    lacking = sorted(role for role in roles if all(worker.role != role for worker in ready) if role)
+    if ready and lacking:
+        return (
+            f"None of its {' and '.join(lacking)} workers is ready: requests get errors until one"
+            " is."
+        )
+    return (
+        f"{len(ready)} of the {len(workers)} workers that it lists are ready: requests get errors"
+        " until more are."
+    )
+
+
+def sync_is_late(look: Look, now: datetime) -> str:
+    """Why workers of a router that is ready may not be registered or removed; else empty."""
+    if look.size > MOST_SYNCED_BYTES:
+        return (
+            f"Its list has {look.size / 2**20:.1f} MB, more than the server reads: dstack's sync"
+            " does nothing here until it is shorter."
+        )
+    last = look.last_sync_at
+    if last is None or now - last < timedelta(seconds=_LATE_SYNCS * look.sync_interval):
+        return ""
+    return (
+        f"dstack's last sync was {seconds(now - last)} ago: new workers are not registered. Look at"
+        " the server's log."
+    )
+
+
+def blind(why: str, age: timedelta | None) -> str:
+    """A router of which nothing new is known."""
+    if age is None:
+        return why or "It is being looked at for the first time."
+    return f"The last answer is {seconds(age)} old. {why or 'A newer one is being waited for.'}"
+
+
+def seconds(age: timedelta) -> str:
+    """An age in words."""
+    whole = max(int(age.total_seconds()), 0)
+    if whole < 120:
+        return f"{whole} s"
+    return f"{whole // 60} m" if whole < 7200 else f"{whole // 3600} h"

@@ -1,0 +1,141 @@
+"""How OpenSSH is told the way into a container, as `dstack attach` goes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dstack_api_client.snapshot import Login, SshHop
+
+#: What a server may name: nothing that means something in a configuration or on a command line.
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.:-]*[A-Za-z0-9_])?")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+#: Nobody is asked anything, and a connection that hangs ends.
+_OPTIONS = {
+    "BatchMode": "yes",
+    "ConnectTimeout": "8",
+    "ServerAliveInterval": "5",
+    "ServerAliveCountMax": "3",
+    "LogLevel": "ERROR",
+    "ControlMaster": "no",
+    "ControlPath": "none",
+    "ForwardAgent": "no",
+    "ForwardX11": "no",
+    "PermitLocalCommand": "no",
+}
+#: Containers are new machines each time: dstack's own client does not know their keys either.
+_UNKNOWN_HOSTS = {"StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null"}
+_NAME = "dstack-hop-{}"
+
+
+class UnsafeNameError(ValueError):
+    """A server named a host or a user as none is named."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to a port in a container.
+
+    Attributes:
+        host: What OpenSSH is told to connect to.
+        port: The port in the container.
+        config: The text of a configuration to use in place of the user's own; None for that one.
+    """
+
+    host: str
+    port: int
+    config: str | None
+
+    def arguments(self, config: Path | None) -> list[str]:
+        """The arguments of OpenSSH that connect its input and output with the port.
+
+        Args:
+            config: The file that the configuration was written to.
+        """
+        own = [] if config is None else ["-F", str(config)]
+        options = [f"-o{name}={value}" for name, value in _OPTIONS.items()]
+        return [*own, *options, "-T", "-W", f"localhost:{self.port}", "--", self.host]
+
+
+def way_by_key(login: Login, key: Path) -> Way:
+    """The way that the server tells, with a key from a file.
+
+    Raises:
+        UnsafeNameError: The server named a host or a user as none is named.
+    """
+    names = [_NAME.format(number) for number in range(len(login.hops))]
+    if login.own_jump:
+        # Under its real name, so that the user's own configuration speaks of it.
+        names[0] = login.hops[0].host
+    lines: list[str] = []
+    for number, hop in enumerate(login.hops):
+        own = number == 0 and login.own_jump
+        lines += _block(names[number], hop, None if own else key)
+        if number:
+            lines.append(f"  ProxyJump {names[number - 1]}")
+        if own:
+            lines.append("  Include ~/.ssh/config")
+    lines += ["Host *", *_settings({**_OPTIONS, **_UNKNOWN_HOSTS})]
+    return Way(names[-1], login.port, "\n".join(lines) + "\n")
+
+
+def way_by_alias(alias: str, port: int) -> Way:
+    """The way that the user's own configuration tells, as while `dstack attach` runs.
+
+    Raises:
+        UnsafeNameError: The name could be taken for something else.
+    """
+    return Way(_checked(alias, _HOST), port, None)
+
+
+def is_configured(alias: str, resolved: str) -> bool:
+    """Whether a configuration says anything of a host.
+
+    Args:
+        alias: The host's name.
+        resolved: What `ssh -G` printed of it.
+    """
+    settings = dict(line.partition(" ")[::2] for line in resolved.splitlines())
+    return (
+        settings.get("hostname", alias) != alias
+        or settings.get("proxyjump", "none") != "none"
+        or settings.get("proxycommand", "none") != "none"
+    )
+
+
+def same_key(one: str, other: str) -> bool:
+    """Whether two public keys are the same, whatever their comments."""
+    return one.split()[:2] == other.split()[:2]
+
+
+def _block(name: str, hop: SshHop, key: Path | None) -> list[str]:
+    settings = {
+        "HostName": _checked(hop.host, _HOST),
+        "Port": str(hop.port),
+        "User": _checked(hop.user, _USER),
+    }
+    if key is not None:
+        settings |= {
+            "IdentityFile": f'"{key}"',
+            "IdentitiesOnly": "yes",
+            "IdentityAgent": "none",
+        }
+    return [f"Host {_checked(name, _HOST)}", *_settings(settings)]
+
+
+def _settings(settings: dict[str, str]) -> list[str]:
+    return [f"  {name} {value}" for name, value in settings.items()]
+
+
+def _checked(text: str, pattern: re.Pattern[str]) -> str:
+    if pattern.fullmatch(text) is None:
+        raise UnsafeNameError(f"{text!r} is no name of a host or a user.")
+    return text
+
+
+def last_words(lines: Sequence[str]) -> str:
+    """What OpenSSH said last that tells something."""
+    telling = [line for line in lines if not line.startswith(("Warning:", "kex_exchange"))]
+    return (telling or list(lines) or [""])[-1].rstrip(".")
