@@ -49,7 +49,7 @@ def told_by_routers(snapshot: Snapshot) -> frozenset[ReplicaKey]:
         told.update(
             worker.replica
             for worker in view.workers
-            if worker.wrong and worker.router_health == "failed" and worker.replica is not None
+            if worker.replica is not None and _state(worker) == "failed"
         )
     return frozenset(told)
 
@@ -120,13 +120,18 @@ def _alike(view: RouterView, explained: Collection[ReplicaKey]) -> dict[str, lis
     """Workers that something is wrong with, by what it is."""
     found: dict[str, list[Worker]] = {}
     for worker in view.workers:
-        if not worker.wrong or worker.replica in explained:
-            continue
-        state = worker.sync.value
-        if worker.sync is Sync.IN_SYNC and worker.router_health is not None:
-            state = worker.router_health
-        found.setdefault(state, []).append(worker)
+        if worker.wrong and worker.replica not in explained:
+            found.setdefault(_state(worker), []).append(worker)
     return found
+
+
+def _state(worker: Worker) -> str:
+    """What is wrong with a worker, if anything: where it stands, or how the router finds it."""
+    if worker.router_health == "failed" and worker.sync in (Sync.IN_SYNC, Sync.DRIFT):
+        return "failed"
+    if worker.sync is Sync.IN_SYNC and worker.router_health is not None:
+        return worker.router_health
+    return worker.sync.value
 
 
 def _names(snapshot: Snapshot, workers: list[Worker]) -> str:

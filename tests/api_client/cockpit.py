@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dstack_api_client.capabilities import Capabilities
-from dstack_api_client.lane_input import STARTING
 from dstack_api_client.placement import LanePlacement, Placement, ReplicaPlacement
 from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.snapshot import (

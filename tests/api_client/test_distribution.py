@@ -57,7 +57,7 @@ class TestPlacedByTheServer:
                 placement(
                     lane("reserved", min_replicas=2, max_replicas=4, priority=10, target=2,
                          reason="baseline 2 of 2"),
-                    lane("spot", target=1, fallbacks=1, cooldown_until=NOW, reason="a start failed"),
+                    lane("spot", target=1, fallbacks=1, cooldown_until=NOW, reason="it failed"),
                     desired={"0": 3},
                     notes=["a note"],
                 )
@@ -74,7 +74,7 @@ class TestPlacedByTheServer:
         assert (reserved.target, reserved.running, reserved.ready) == (2, 2, 1)
         assert (reserved.fleet_id, reserved.price) == ("f-reserved", 20.0)
         assert (spot.pending, spot.stopping, spot.fallbacks) == (1, 1, 1)
-        assert (spot.cooldown_until, spot.reason) == (NOW, "a start failed")
+        assert (spot.cooldown_until, spot.reason) == (NOW, "it failed")
         assert spot.groups == {"0": Cell(pending=1, stopping=1)}
 
     def test_a_deficit_keeps_since_when_and_why(self) -> None:
