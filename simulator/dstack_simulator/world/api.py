@@ -54,12 +54,14 @@ class Api:
             await asyncio.sleep(_BUSY_WAIT)
         raise SimulatorError(f"The server refused {path} with {answer.status}: {text[:500]}")
 
-    async def apply(self, configuration: dict[str, Any], ssh_public_key: str) -> str:
+    async def apply(self, configuration: dict[str, Any]) -> str:
         """Plans and applies one configuration of dstack's.
+
+        The containers of a run let in the key that the server keeps for its user, as when dstack's
+        own command line applies it.
 
         Args:
             configuration: As in a `.dstack.yml` file.
-            ssh_public_key: Who may log in to the containers of a run.
 
         Returns:
             The name of what was applied.
@@ -76,7 +78,6 @@ class Api:
             "run_name": configuration.get("name"),
             "configuration": configuration,
             "profile": {"name": "default"},
-            "ssh_key_pub": ssh_public_key,
         }
         plan = await self.project("runs/get_plan", {"run_spec": spec})
         run = await self.project(

@@ -46,7 +46,7 @@ class World:
 
     @property
     def public_key(self) -> str:
-        """The key that runs and hosts authorise."""
+        """The key that hosts authorise."""
         return self._key.export_public_key().decode().strip()
 
     async def open(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class World:
                 raise SimulatorError(f"The configuration is not YAML: {error}") from error
         if not isinstance(configuration, dict):
             raise SimulatorError("A configuration is a mapping with a type.")
-        return await self._api.apply(self._with_hosts(configuration), self.public_key)
+        return await self._api.apply(self._with_hosts(configuration))
 
     async def address_of_instance(self, name: str) -> str | None:
         """The address of an instance, given the name that the server shows."""
