@@ -1,0 +1,228 @@
+"""Carrying out a plan: read once more, send once, and look what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from dstack_api_client import errors
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.client import Client
+from dstack_api_client.edits import fields
+from dstack_api_client.edits.base import Base, Target, read_base
+from dstack_api_client.edits.errors import (
+    ConflictError,
+    EditError,
+    NotAppliedError,
+    NotInPlaceError,
+    ReplacedError,
+    UnknownOutcomeError,
+)
+from dstack_api_client.edits.merging import three_way
+from dstack_api_client.edits.planning import Plan, refuse_moved
+from dstack_api_client.writer import UnansweredError
+
+#: Seconds for which a change that got no answer may still turn up.
+LATE = 10.0
+#: Seconds for which a server that does not answer any more is asked again.
+LIMIT = 90.0
+_EVERY = 0.5
+_CHANGED = "resource has been changed"
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A change that was made and read back.
+
+    Attributes:
+        target: What was changed.
+        before: As it was.
+        now: As it is.
+        answered: Whether the server answered the request; else it was found by reading.
+        at: When that was known.
+    """
+
+    target: Target
+    before: Base
+    now: Base
+    answered: bool
+    at: datetime
+
+    @property
+    def line(self) -> str:
+        """What happened, one sentence."""
+        name = one_line(self.target.name)
+        deployment = (
+            f" as deployment {self.now.deployment}" if self.target.kind == "service" else ""
+        )
+        how = "" if self.answered else " (the server's answer got lost; this was read afterwards)"
+        return f"The change of {name} was applied{deployment}{how}."
+
+
+async def apply(
+    client: Client,
+    plan: Plan,
+    *,
+    sleep: Sleep = asyncio.sleep,
+    limit: float = LIMIT,
+    late: float = LATE,
+) -> Applied:
+    """Applies a plan to a service.
+
+    The service is read again just before. The request is sent once; where no answer comes, reading
+    tells what became of it.
+
+    Args:
+        client: Where.
+        plan: An applicable plan.
+        sleep: How to wait between reads.
+        limit: Seconds to ask a server that does not answer.
+        late: Seconds in which a change that got no answer may turn up.
+
+    Raises:
+        NotInPlaceError: The plan is not applicable.
+        EndedError: The service has ended since; nothing was sent.
+        ConflictError: Somebody else changed it since the plan, or at the same moment.
+        ReadOnlyError: The client only reads; nothing was sent.
+        NotAppliedError: No answer came, and nothing was changed.
+        UnknownOutcomeError: No answer came, and the server could not be read since.
+        ReplacedError: What is there now is not what was sent.
+        ApiError: The server refused it; nothing was changed.
+    """
+    if not plan.applicable:
+        raise NotInPlaceError("This plan can't be applied.", "Change the edit and plan again.")
+    base = await read_base(client, plan.base.target)
+    base.refuse_gone()
+    refuse_moved(plan.base, base, plan.spec)
+    answered = True
+    try:
+        await client.apply_run(base.target.project, plan.spec, base.current)
+    except UnansweredError:
+        answered = False
+    except errors.RefusedError as error:
+        if _CHANGED not in str(error).lower():
+            raise
+        now = await read_base(client, base.target)
+        raise _conflict(base, now, plan.spec) from error
+    check = Check(base, plan.spec, plan.expected, answered=answered)
+    now = await confirmed(client, check, sleep=sleep, limit=limit, late=late)
+    return Applied(base.target, base, now, answered, datetime.now(timezone.utc))
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is compared after a request.
+
+    Attributes:
+        base: What was there just before.
+        sent: The spec that was sent.
+        expected: The spec that the server said it would store.
+        answered: Whether the request was answered.
+    """
+
+    base: Base
+    sent: Mapping[str, Any]
+    expected: Mapping[str, Any]
+    answered: bool
+
+
+async def confirmed(
+    client: Client, check: Check, *, sleep: Sleep, limit: float, late: float
+) -> Base:
+    """Reads until it is clear what became of a request.
+
+    Returns:
+        What is there, which is what was sent.
+
+    Raises:
+        NotAppliedError: Nothing was changed.
+        UnknownOutcomeError: The server could not be read within the limit.
+        ReplacedError: Something else is there.
+        ConflictError: Another change came first.
+    """
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    first_read: float | None = None
+    while True:
+        try:
+            now = await read_base(client, check.base.target)
+        except (errors.CannotConnectError, errors.ServerFailedError) as error:
+            if loop.time() - start > limit:
+                raise UnknownOutcomeError(
+                    f"The change of {one_line(check.base.target.name)} was sent, and the server"
+                    f" has not answered for {limit:.0f} s: whether it was made is not known.",
+                    "Look at the service when the server is back; the same plan can't be applied"
+                    " twice.",
+                ) from error
+        else:
+            if judged(check, now):
+                return now
+            first_read = loop.time() if first_read is None else first_read
+            if check.answered or loop.time() - first_read > late:
+                raise _not_applied(check)
+        await sleep(_EVERY)
+
+
+def judged(check: Check, now: Base) -> bool:
+    """Compares what is there with what was sent.
+
+    Returns:
+        Whether it is what was sent; False while nothing has changed.
+
+    Raises:
+        ReplacedError: Something else is there.
+        ConflictError: Another change came first.
+    """
+    base, name = check.base, one_line(check.base.target.name)
+    if now.id != base.id:
+        raise ReplacedError(
+            f"{name} had ended in the very moment of the change, and the server started it anew.",
+            f"Stop it with `dstack stop {name}` if that is not wanted.",
+        )
+    step = now.deployment - base.deployment
+    stored = fields.same(now.spec, check.expected) or fields.same(now.spec, check.sent)
+    is_service = base.target.kind == "service"
+    if stored and (step == 1 or not is_service):
+        return True
+    if fields.same(now.spec, base.spec) and step == 0:
+        return False
+    if stored:
+        raise ReplacedError(
+            f"{name} has the spec that was sent, but {step} deployments came at once: somebody else"
+            " changes it too.",
+            "Look at its events.",
+        )
+    if check.answered:
+        raise ReplacedError(
+            f"The change of {name} was applied, but its spec is another one now.",
+            "Somebody else changed it right after, or the server did; plan again to see it.",
+        )
+    raise _conflict(base, now, check.sent)
+
+
+def _conflict(base: Base, now: Base, mine: Mapping[str, Any]) -> EditError:
+    return ConflictError(
+        f"Somebody else changed {one_line(base.target.name)} in the same moment; this change was"
+        " not applied.",
+        "Look at both changes and plan again.",
+        three_way(base, now, mine),
+    )
+
+
+def _not_applied(check: Check) -> EditError:
+    name = one_line(check.base.target.name)
+    if check.answered:
+        return ReplacedError(
+            f"The server said that {name} was changed, but it is as before.",
+            "Look at the server's log, and plan again.",
+        )
+    return NotAppliedError(
+        f"The change of {name} was sent and no answer came; it is as it was before.",
+        "Plan and apply it again; if the request is still on its way, the server refuses one of"
+        " both.",
+    )

@@ -1,0 +1,167 @@
+"""What an edit begins with: a run or a fleet read just now, whole and as received."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Literal
+from urllib.parse import quote
+
+import msgspec
+
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.edits.errors import EndedError
+from dstack_api_client.edits.fields import digest
+from dstack_api_client.reader import Reader
+from dstack_api_client.snapshot import FINISHED
+
+Kind = Literal["service", "fleet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is edited."""
+
+    server: str
+    """The server's address."""
+    project: str
+    kind: Kind
+    name: str
+
+
+@dataclass(frozen=True)
+class Base:
+    """A service's run or a fleet at one moment.
+
+    Attributes:
+        target: What it is.
+        id: Its id.
+        status: Its status.
+        deployment: The deployment number of a run; 0 for fleets.
+        spec: The whole spec as received; must not be changed.
+        resource: All else that the server said, without jobs or instances.
+        read_at: When it was read.
+    """
+
+    target: Target
+    id: str
+    status: str
+    deployment: int
+    spec: Mapping[str, Any]
+    resource: Mapping[str, Any]
+    read_at: datetime
+
+    @property
+    def digest(self) -> str:
+        """What stands for the spec in comparisons."""
+        return digest(self.spec)
+
+    @property
+    def configuration(self) -> Mapping[str, Any]:
+        """The spec's configuration."""
+        configuration = self.spec.get("configuration")
+        return configuration if isinstance(configuration, Mapping) else {}
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended or is on its way to."""
+        return self.status in FINISHED or self.status == "terminating"
+
+    def refuse_gone(self) -> None:
+        """Makes sure that there is something to update.
+
+        Raises:
+            EndedError: It has ended or is ending; to apply to it would start it anew.
+        """
+        if self.gone:
+            what = "The service" if self.target.kind == "service" else "The fleet"
+            raise EndedError(
+                f"{what} {one_line(self.target.name)} is {one_line(self.status)}: nothing is"
+                " changed, for that would start a new one.",
+                "Start it yourself with `dstack apply` if that is what you want.",
+            )
+
+    @property
+    def current(self) -> dict[str, Any]:
+        """What is sent back as the resource that is believed to be there."""
+        key = "run_spec" if self.target.kind == "service" else "spec"
+        return {**self.resource, key: self.spec}
+
+
+async def read_service(reader: Reader, project: str, name: str) -> Base:
+    """Reads a run for an edit.
+
+    Raises:
+        NotFoundError: There is none of that name.
+        EndedError: It is not a service.
+    """
+    body = await reader.read(
+        f"/api/project/{quote(project, safe='')}/runs/get", {"run_name": name}, f"the run {name}"
+    )
+    return service_of(reader, project, body)
+
+
+def service_of(reader: Reader, project: str, body: bytes) -> Base:
+    """Makes a base of the server's answer about a run."""
+    resource = _object(reader, body, "the run")
+    spec = resource.pop("run_spec", None)
+    if not isinstance(spec, dict):
+        spec = {}
+    # The server only looks at the id and the spec; jobs would be most of what is sent back.
+    resource["jobs"], resource["latest_job_submission"] = [], None
+    configuration = spec.get("configuration")
+    name = str(spec.get("run_name") or "")
+    if not isinstance(configuration, dict) or configuration.get("type") != "service":
+        raise EndedError(
+            f"{one_line(name)} is not a service.", "Name a service; tasks can't be edited here."
+        )
+    return Base(
+        target=Target(reader.url, project, "service", name),
+        id=str(resource.get("id")),
+        status=str(resource.get("status")),
+        deployment=int(resource.get("deployment_num") or 0),
+        spec=spec,
+        resource=resource,
+        read_at=datetime.now(timezone.utc),
+    )
+
+
+async def read_fleet(reader: Reader, project: str, name: str) -> Base:
+    """Reads a fleet for an edit.
+
+    Raises:
+        NotFoundError: There is none of that name.
+    """
+    body = await reader.read(
+        f"/api/project/{quote(project, safe='')}/fleets/get", {"name": name}, f"the fleet {name}"
+    )
+    return fleet_of(reader, project, body)
+
+
+def fleet_of(reader: Reader, project: str, body: bytes) -> Base:
+    """Makes a base of the server's answer about a fleet."""
+    resource = _object(reader, body, "the fleet")
+    spec = resource.pop("spec", None)
+    resource["instances"] = []
+    return Base(
+        target=Target(reader.url, project, "fleet", str(resource.get("name"))),
+        id=str(resource.get("id")),
+        status=str(resource.get("status")),
+        deployment=0,
+        spec=spec if isinstance(spec, dict) else {},
+        resource=resource,
+        read_at=datetime.now(timezone.utc),
+    )
+
+
+async def read_base(reader: Reader, target: Target) -> Base:
+    """Reads again what an edit is about."""
+    if target.kind == "service":
+        return await read_service(reader, target.project, target.name)
+    return await read_fleet(reader, target.project, target.name)
+
+
+def _object(reader: Reader, body: bytes, what: str) -> dict[str, Any]:
+    # Not cleaned: what is sent back must be what was received.
+    return reader.decode(body, msgspec.json.Decoder(dict[str, Any]).decode, what)

@@ -1,0 +1,201 @@
+"""What an edit changes, field by field, and what each change means for what runs.
+
+The rules are the server's own (dstack 0.22.5, `services/runs/spec.py` and `services/fleets.py`):
+which fields of a configuration change in place, and which of them by a rolling deployment. They say
+why; whether a change is possible is decided by the server's plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from dstack_api_client.capabilities import Capabilities
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.configuration import MASK, readable
+from dstack_api_client.edits import fields
+from dstack_api_client.edits.base import Kind
+from dstack_api_client.edits.fields import ABSENT, ORDER, Path
+from dstack_api_client.edits.secrets import is_secret
+
+#: Shown where there is no value.
+NOTHING = "–"
+_LONGEST = 120
+
+
+class ChangeKind(str, Enum):
+    """What a change means for what runs."""
+
+    NO_RESTART = "no restart"
+    ROLLING = "rolling deployment"
+    NOT_IN_PLACE = "not possible in place"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field that changes.
+
+    Attributes:
+        path: Where it is in the spec.
+        name: The same for people: `fleets gpu-spot min_replicas`.
+        old: What it was, fit to be shown; secrets are masked.
+        new: What it becomes.
+        kind: What the change means.
+        note: What else is to be known; may be empty.
+        source: Whose rule says so.
+        secret: Whether the values are masked.
+    """
+
+    path: Path
+    name: str
+    old: str
+    new: str
+    kind: ChangeKind
+    note: str
+    source: str
+    secret: bool = False
+
+
+_DSTACK = "dstack's rules for updates in place"
+_ADDON = "the placement add-on"
+_SERVICE_NO_RESTART = frozenset({"priority", "replicas", "groups", "scaling", "gateway", "https"})
+_SERVICE_ROLLING = frozenset(
+    {"port", "probes", "resources", "volumes", "docker", "files", "image", "user", "privileged"}
+    | {"entrypoint", "working_dir", "python", "nvcc", "single_branch", "env", "shell", "commands"}
+)
+_SPEC_ROLLING = frozenset({"repo_data", "repo_code_hash", "file_archives", "working_dir"})
+_GROUP_NO_RESTART = frozenset({"replicas", "scaling"})
+_FLEET_IN_PLACE = frozenset(
+    {"nodes", "reservation", "tags", "resources", "backends", "regions", "availability_zones"}
+    | {"instance_types", "spot_policy", "max_price"}
+)
+_FLEET_NOTES: Mapping[str, str] = {
+    "nodes": "the server starts or ends instances to keep min and max; target is only stored",
+}
+
+
+def difference(
+    old: Mapping[str, Any], new: Mapping[str, Any], kind: Kind, capabilities: Capabilities
+) -> tuple[FieldChange, ...]:
+    """Compares two specs of a service or a fleet.
+
+    Args:
+        old: The spec as it is.
+        new: As it is to be.
+        kind: What they are of.
+        capabilities: What the server can do.
+    """
+    found = fields.changes(old, new)
+    return tuple(
+        _change(path, was, is_now, kind, capabilities)
+        for path, (was, is_now) in found.items()
+        if not _told_elsewhere(path, found)
+    )
+
+
+def shown(path: Path, value: Any) -> str:
+    """A field's value on one line, short, as a configuration file has it; secrets are masked."""
+    if value is ABSENT or value is None:
+        return NOTHING
+    if is_secret(path):
+        return MASK
+    if path[-1] == ORDER and isinstance(value, list):
+        return _short(", ".join(map(str, value)))
+    short = readable({path[-1]: value}).get(path[-1])
+    if short is None:
+        short = value
+    if isinstance(short, list):
+        short = ", ".join(map(str, short)) or "none"
+    if isinstance(short, Mapping):
+        short = ", ".join(f"{key} {item}" for key, item in short.items()) or "none"
+    return _short(str(short))
+
+
+def _short(text: str) -> str:
+    text = one_line(text)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _told_elsewhere(path: Path, found: Mapping[Path, Any]) -> bool:
+    """Whether another change says the same: names of lanes that come or go, an empty parent."""
+    if path[-1] in ("name", "project") and len(path) > 2 and "fleets" in path[:-2]:
+        return True
+    was, is_now = found[path]
+    return (was in (ABSENT, None) and is_now in (ABSENT, None)) or (
+        path[-1] == "fleets"
+        and {was is ABSENT, is_now is ABSENT} == {True, False}
+        and (*path, ORDER) in found
+    )
+
+
+def _change(
+    path: Path, was: Any, is_now: Any, kind: Kind, capabilities: Capabilities
+) -> FieldChange:
+    rule = _of_fleet if kind == "fleet" else _of_service
+    change_kind, note, source = rule(path, was, is_now, capabilities)
+    secret = is_secret(path)
+    return FieldChange(
+        path=path,
+        name=one_line(fields.name_of(path)),
+        old=shown(path, was),
+        new=shown(path, is_now),
+        kind=change_kind,
+        note=note,
+        source=source,
+        secret=secret,
+    )
+
+
+_Rule = tuple[ChangeKind, str, str]
+
+
+def _of_service(path: Path, was: Any, is_now: Any, capabilities: Capabilities) -> _Rule:
+    if path[0] != "configuration":
+        if path[0] in _SPEC_ROLLING:
+            return ChangeKind.ROLLING, "", _DSTACK
+        if path[0] == "configuration_path":
+            return ChangeKind.NO_RESTART, "", _DSTACK
+        return ChangeKind.NOT_IN_PLACE, "", _DSTACK
+    steps = path[1:]
+    if "fleets" in steps[:1] or (steps[0] == "groups" and "fleets" in steps[2:3]):
+        return _of_lanes(steps, capabilities)
+    if steps[0] == "groups" and len(steps) > 2:
+        return _of_group(steps)
+    if steps[0] in _SERVICE_NO_RESTART:
+        return ChangeKind.NO_RESTART, "", _DSTACK
+    if steps[0] in _SERVICE_ROLLING:
+        return ChangeKind.ROLLING, "one replica at a time", _DSTACK
+    return ChangeKind.NOT_IN_PLACE, "", _DSTACK
+
+
+def _of_lanes(steps: Path, capabilities: Capabilities) -> _Rule:
+    if not capabilities.lanes:
+        return ChangeKind.NOT_IN_PLACE, "needs the placement add-on", _DSTACK
+    note = ""
+    if steps[-1] in ("priority", ORDER):
+        note = "moves nothing by itself"
+    return ChangeKind.NO_RESTART, note, _ADDON
+
+
+def _of_group(steps: Path) -> _Rule:
+    if steps[2] in _GROUP_NO_RESTART:
+        return ChangeKind.NO_RESTART, "", _DSTACK
+    if steps[2] == "router":
+        return ChangeKind.NOT_IN_PLACE, "the router's group is fixed", _DSTACK
+    return ChangeKind.ROLLING, f"replicas of {one_line(steps[1])}, one at a time", _DSTACK
+
+
+def _of_fleet(path: Path, was: Any, is_now: Any, capabilities: Capabilities) -> _Rule:
+    if path[0] == "configuration" and path[1] in _FLEET_IN_PLACE:
+        note = _FLEET_NOTES.get(path[1], "instances to come only")
+        return ChangeKind.NO_RESTART, note, _DSTACK
+    if path[0] == "configuration_path":
+        return ChangeKind.NO_RESTART, "", _DSTACK
+    return ChangeKind.NOT_IN_PLACE, "", _DSTACK
+
+
+def not_in_place(changes: tuple[FieldChange, ...]) -> Iterator[FieldChange]:
+    """The changes that can't be made while it runs."""
+    return (change for change in changes if change.kind is ChangeKind.NOT_IN_PLACE)

@@ -1,0 +1,373 @@
+"""What an edit would do to the replicas: which stay, start, stop, move or wait, and what it costs.
+
+The engine tells it at once from a snapshot; a server with the placement add-on tells it from what
+only it knows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+from typing import Any
+from urllib.parse import quote
+
+from dstack_api_client.edits.errors import InvalidEditError
+from dstack_api_client.edits.preview_wire import Preview
+from dstack_api_client.edits.prices import PlanOffer, price_in
+from dstack_api_client.edits.service import SERVICE, ServiceEdit
+from dstack_api_client.edits.situation import managed, situation
+from dstack_api_client.errors import NotFoundError, RefusedError, WrongShapeError
+from dstack_api_client.reader import Reader
+from dstack_api_client.snapshot import Snapshot
+from dstack_placement import engine
+
+_PREVIEW = "preview"
+
+
+class Source(str, Enum):
+    """Who told."""
+
+    SERVER = "the server"
+    ENGINE = "the engine here, on what the dashboard knows"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOutlook:
+    """One lane now and after the edit.
+
+    Attributes:
+        pool: Empty for the service's lanes, else the group whose own lane it is.
+        fleet: The fleet.
+        priority: As edited.
+        min_replicas: As edited.
+        max_replicas: As edited; None is no cap.
+        target: Replicas here when nothing holds back.
+        now: Replicas here now that are not stopping.
+        after: Replicas here once all is done.
+        start: Replicas that start here.
+        stop: Replicas that stop here.
+        enter: Replicas that move here.
+        leave: Replicas that move away.
+        deficit: How many are short of the minimum even then.
+        room: How many more the fleet takes; None is not known.
+        cooldown_until: Until when the lane is passed over.
+        reason: One line on all of it.
+        price_each: Dollars per hour of one replica; None is not known.
+    """
+
+    pool: str
+    fleet: str
+    priority: int
+    min_replicas: int
+    max_replicas: int | None
+    target: int
+    now: int
+    after: int
+    start: int
+    stop: int
+    enter: int
+    leave: int
+    deficit: int
+    room: int | None
+    cooldown_until: datetime | None
+    reason: str
+    price_each: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaOutlook:
+    """What one replica would do."""
+
+    number: int
+    group: str
+    new: bool
+    fleet: str | None
+    action: str
+    """`stay`, `start`, `stop`, `move` or `pending`."""
+    to: str | None
+    reason: str | None
+    why: str
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What would happen if every start succeeded.
+
+    Attributes:
+        source: Who told.
+        lanes: In the order of filling, fleets that are left last.
+        replicas: By group and number.
+        notes: What a reader should know besides, a line each.
+        price_now: Dollars per hour of the service now.
+        price_after: The same afterwards; None where a price is not known.
+        unpriced: Fleets of which no price is known.
+        managed: Whether lanes decide; else dstack's own rule does.
+    """
+
+    source: Source
+    lanes: tuple[LaneOutlook, ...]
+    replicas: tuple[ReplicaOutlook, ...]
+    notes: tuple[str, ...] = ()
+    price_now: float = 0.0
+    price_after: float | None = None
+    unpriced: tuple[str, ...] = ()
+    managed: bool = True
+
+    def count(self, action: str) -> int:
+        """How many replicas do one thing."""
+        return sum(row.action == action for row in self.replicas)
+
+    @property
+    def still(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(row.action == "stay" and not row.new for row in self.replicas)
+
+    @property
+    def price_change(self) -> float | None:
+        """Dollars per hour more or less; None where a price is not known."""
+        return None if self.price_after is None else self.price_after - self.price_now
+
+
+def dry_run_here(
+    edit: ServiceEdit,
+    snapshot: Snapshot,
+    *,
+    rebalance: bool = False,
+    offers: Iterable[PlanOffer] = (),
+) -> DryRun | None:
+    """Asks the engine what an edit would do; fast enough for every key stroke.
+
+    Returns:
+        None where the snapshot does not have the service.
+
+    Raises:
+        InvalidEditError: The edited lanes can't be accepted.
+    """
+    try:
+        state = situation(edit, snapshot)
+    except engine.LanesError as error:
+        raise InvalidEditError(error.lines) from error
+    if state is None:
+        return None
+    plan = engine.preview(state, now=snapshot.observed_at, rebalance=rebalance)
+    rows = tuple(
+        ReplicaOutlook(
+            number=row.replica.number,
+            group=row.replica.group,
+            new=row.new,
+            fleet=row.replica.fleet,
+            action=row.action.value,
+            to=row.to,
+            reason=row.reason.value if row.reason is not None else None,
+            why=row.why,
+        )
+        for row in plan.replicas
+    )
+    pools = _pools_here(state)
+    lanes = [
+        _lane(
+            LaneOutlook(
+                pool=lane.pool,
+                fleet=lane.fleet,
+                priority=lane.priority,
+                min_replicas=lane.min_replicas,
+                max_replicas=lane.max_replicas,
+                target=lane.target,
+                now=lane.placed,
+                after=lane.after,
+                start=0,
+                stop=0,
+                enter=0,
+                leave=0,
+                deficit=0,
+                room=lane.room,
+                cooldown_until=lane.until,
+                reason=lane.reason,
+            ),
+            rows,
+            pools,
+        )
+        for lane in plan.lanes
+    ]
+    outlook = DryRun(Source.ENGINE, tuple(lanes), rows, plan.notes, managed=managed(edit))
+    return _priced(_with_left(outlook, pools), edit, snapshot, offers)
+
+
+async def dry_run(
+    reader: Reader,
+    edit: ServiceEdit,
+    snapshot: Snapshot,
+    *,
+    rebalance: bool = False,
+    offers: Iterable[PlanOffer] = (),
+) -> DryRun | None:
+    """Asks the server what an edit would do, where it can tell; else the engine here.
+
+    Raises:
+        InvalidEditError: The edited lanes can't be accepted.
+        ApiError: The server could not be asked.
+    """
+    here = dry_run_here(edit, snapshot, rebalance=rebalance, offers=offers)
+    if here is None or not edit.capabilities.can(_PREVIEW):
+        return here
+    target = edit.base.target
+    path = f"/api/project/{quote(target.project, safe='')}/placement/preview"
+    what = f"the preview for {target.name}"
+    try:
+        answer = await reader.one(path, _question(edit, here, rebalance), Preview, what)
+    except (RefusedError, NotFoundError, WrongShapeError):
+        # It judges the lanes with the counts that are stored; the plan has the last word.
+        return here
+    if not answer.managed:
+        return here
+    rows = tuple(
+        ReplicaOutlook(
+            number=row.replica_num,
+            group=row.group,
+            new=row.new,
+            fleet=row.fleet,
+            action=row.action,
+            to=row.to,
+            reason=row.reason,
+            why=row.why,
+        )
+        for row in answer.replicas
+    )
+    pools = _pools_of(edit)
+    lanes = [
+        _lane(
+            LaneOutlook(
+                pool=lane.pool,
+                fleet=lane.fleet,
+                priority=lane.priority,
+                min_replicas=lane.min_replicas,
+                max_replicas=lane.max_replicas,
+                target=lane.target,
+                now=lane.running + lane.pending,
+                after=lane.after,
+                start=0,
+                stop=0,
+                enter=0,
+                leave=0,
+                deficit=0,
+                room=lane.room,
+                cooldown_until=lane.cooldown_until,
+                reason=lane.reason,
+            ),
+            rows,
+            pools,
+        )
+        for lane in answer.lanes
+    ]
+    outlook = DryRun(Source.SERVER, tuple(lanes), rows, tuple(answer.notes))
+    return _priced(_with_left(outlook, pools), edit, snapshot, offers)
+
+
+def _question(edit: ServiceEdit, here: DryRun, rebalance: bool) -> dict[str, Any]:
+    question: dict[str, Any] = {"run_name": edit.base.target.name, "rebalance": rebalance}
+    begun = ServiceEdit.begin(edit.base, edit.capabilities)
+    if edit.lanes() != begun.lanes():
+        question["fleets"] = edit.configuration.get("fleets") or []
+    owners = {group.name: group for group in begun.groups}
+    changed = {}
+    for group in edit.groups:
+        if group.named and edit.lanes(group.name) != begun.lanes(group.name):
+            entries = [edit.raw_lane(group.name, lane.fleet) for lane in edit.lanes(group.name)]
+            changed[group.name] = entries or None
+    if changed:
+        question["group_fleets"] = changed
+    wanted = Counter(
+        row.group for row in here.replicas if row.action in ("stay", "start", "move", "pending")
+    )
+    counts = {
+        group.name: wanted[group.name]
+        for group in edit.groups
+        if (before := owners.get(group.name)) is not None
+        and (before.least, before.greatest) != (group.least, group.greatest)
+    }
+    if counts:
+        question["replicas"] = counts
+    return question
+
+
+def _pools_of(edit: ServiceEdit) -> Mapping[str, str]:
+    return {g.name: g.name if g.own_lanes else SERVICE for g in edit.groups}
+
+
+def _pools_here(state: engine.Service) -> Mapping[str, str]:
+    return {g.name: g.name if g.lanes is not None else SERVICE for g in state.groups}
+
+
+def _lane(
+    lane: LaneOutlook, rows: Iterable[ReplicaOutlook], pools: Mapping[str, str]
+) -> LaneOutlook:
+    """The lane with what its replicas do counted."""
+    here = [row for row in rows if pools.get(row.group, SERVICE) == lane.pool]
+    return replace(
+        lane,
+        start=sum(row.action == "start" and row.to == lane.fleet for row in here),
+        stop=sum(row.action == "stop" and row.fleet == lane.fleet for row in here),
+        enter=sum(row.action == "move" and row.to == lane.fleet for row in here),
+        leave=sum(row.action == "move" and row.fleet == lane.fleet for row in here),
+        deficit=max(lane.min_replicas - lane.after, 0),
+    )
+
+
+def _with_left(outlook: DryRun, pools: Mapping[str, str]) -> DryRun:
+    """With the fleets that are no lanes (any more) and still have replicas."""
+    known = {(lane.pool, lane.fleet) for lane in outlook.lanes}
+    left: dict[tuple[str, str], list[ReplicaOutlook]] = {}
+    for row in outlook.replicas:
+        at = (pools.get(row.group, SERVICE), row.fleet or "")
+        if row.fleet is not None and at not in known:
+            left.setdefault(at, []).append(row)
+    lanes = list(outlook.lanes)
+    for (pool, fleet), rows in left.items():
+        stay = sum(row.action == "stay" for row in rows)
+        lane = LaneOutlook(
+            pool=pool,
+            fleet=fleet,
+            priority=0,
+            min_replicas=0,
+            max_replicas=None,
+            target=0,
+            now=len(rows),
+            after=stay,
+            start=0,
+            stop=0,
+            enter=0,
+            leave=0,
+            deficit=0,
+            room=None,
+            cooldown_until=None,
+            reason=f"{fleet} is no lane",
+        )
+        lanes.append(_lane(lane, rows, pools))
+    return replace(outlook, lanes=tuple(lanes))
+
+
+def _priced(
+    outlook: DryRun, edit: ServiceEdit, snapshot: Snapshot, offers: Iterable[PlanOffer]
+) -> DryRun:
+    service = snapshot.services[edit.base.id]
+    offers = tuple(offers)
+    lanes = []
+    change, unpriced = 0.0, []
+    for lane in outlook.lanes:
+        each = price_in(lane.fleet, service, snapshot, offers)
+        lanes.append(replace(lane, price_each=each))
+        if lane.after != lane.now:
+            if each is None:
+                unpriced.append(lane.fleet)
+            else:
+                change += each * (lane.after - lane.now)
+    return replace(
+        outlook,
+        lanes=tuple(lanes),
+        price_now=service.price,
+        price_after=None if unpriced else service.price + change,
+        unpriced=tuple(dict.fromkeys(unpriced)),
+    )

@@ -1,0 +1,295 @@
+"""An applied change, followed until the replicas are where they should be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from enum import Enum
+from urllib.parse import quote
+
+from dstack_api_client import addon, errors, wire
+from dstack_api_client.capabilities import PLACEMENT, Capabilities
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.client import Client
+from dstack_api_client.edits.base import Base, service_of
+from dstack_api_client.edits.dryrun import DryRun, dry_run
+from dstack_api_client.edits.errors import InvalidEditError
+from dstack_api_client.edits.service import SERVICE, ServiceEdit
+from dstack_api_client.joining import Answers, Joined, build
+from dstack_api_client.snapshot import FINISHED, Group, Replica, ServerInfo, Service, Snapshot
+
+#: Seconds between two looks: the server's pipelines are no faster.
+EVERY = 2.0
+_STARTING = frozenset({"submitted", "provisioning", "pulling"})
+
+
+class State(str, Enum):
+    """How far a change has come."""
+
+    MOVING = "moving"
+    """Replicas start, stop or move, or wait."""
+    DONE = "done"
+    FAILED = "failed"
+    """The service has ended, or is ending."""
+    SUPERSEDED = "superseded"
+    """A later change has taken its place."""
+    STILL_WAITING = "still waiting"
+    """It was not done within the limit; the server goes on with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneProgress:
+    """The replicas of one lane on their way."""
+
+    pool: str
+    fleet: str
+    ready: int
+    running: int
+    """Those that are ready included."""
+    starting: int
+    stopping: int
+    goal: int
+    """Replicas here in the end."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a change has come at one look.
+
+    Attributes:
+        state: Where it stands; anything but `MOVING` is the last one.
+        elapsed: Seconds since it was applied.
+        lanes: In the order of filling.
+        at_latest: Active replicas at the latest deployment.
+        active: Active replicas.
+        waiting: What is waited for, a line each; of a failure, why.
+        trouble: Why the last look failed; empty when it went well.
+    """
+
+    state: State
+    elapsed: float
+    lanes: tuple[LaneProgress, ...] = ()
+    at_latest: int = 0
+    active: int = 0
+    waiting: tuple[str, ...] = ()
+    trouble: str = ""
+
+    @property
+    def final(self) -> bool:
+        """Whether no further one follows."""
+        return self.state is not State.MOVING
+
+
+async def follow(
+    client: Client,
+    base: Base,
+    capabilities: Capabilities,
+    *,
+    planned: DryRun | None = None,
+    limit: float = 600.0,
+    every: float = EVERY,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncIterator[Progress]:
+    """Looks at a service until it has what its spec says.
+
+    A server that does not answer is asked again; what was applied goes on without being looked at.
+
+    Args:
+        client: Where.
+        base: The service as it was right after the change (`Applied.now`).
+        capabilities: What the server can do.
+        planned: What the plan said, for the goals until the server goes by the new spec.
+        limit: Seconds after which looking ends.
+        every: Seconds between two looks.
+        sleep: How to wait.
+
+    Yields:
+        How far it has come; the last one is `final`.
+    """
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    joined: Joined | None = None
+    last = Progress(State.MOVING, 0.0)
+    while True:
+        try:
+            now, joined = await _look(client, base, capabilities, joined)
+            edit = ServiceEdit.begin(now, capabilities)
+            outlook = await dry_run(client, edit, joined.snapshot)
+            last = progress(base, now, joined.snapshot, outlook, planned)
+        except (errors.CannotConnectError, errors.ServerFailedError) as error:
+            last = replace(last, trouble=error.message)
+        except errors.NotFoundError:
+            last = Progress(State.FAILED, 0.0, waiting=("The run is not there any more.",))
+        except InvalidEditError as error:
+            # The lanes are judged with fleets that may have gone since.
+            last = replace(last, trouble=error.message)
+        last = replace(last, elapsed=loop.time() - start)
+        if not last.final and last.elapsed >= limit:
+            last = replace(last, state=State.STILL_WAITING)
+        yield last
+        if last.final:
+            return
+        await sleep(every)
+
+
+def progress(
+    base: Base,
+    now: Base,
+    snapshot: Snapshot,
+    outlook: DryRun | None,
+    planned: DryRun | None = None,
+) -> Progress:
+    """How far a change has come, by one look.
+
+    Args:
+        base: The service right after the change.
+        now: As it is.
+        snapshot: What is known of the project.
+        outlook: What its lanes would still do.
+        planned: What the plan said they would do.
+    """
+    service = snapshot.services.get(base.id)
+    if now.id != base.id or service is None:
+        return Progress(State.FAILED, 0.0, waiting=("Another run has its name now.",))
+    replicas = [r for key in service.replica_keys if (r := snapshot.replicas.get(key)) is not None]
+    active = [replica for replica in replicas if replica.active]
+    standing = [replica for replica in active if replica.status != "terminating"]
+    at_latest = [r for r in standing if r.deployment_num >= now.deployment]
+    behind = len(at_latest) < len(standing)
+    lanes = _lanes(active, planned if behind and planned is not None else outlook)
+    coming = 0 if outlook is None else sum(row.new for row in outlook.replicas)
+    waiting = (*_of_replicas(now, service, active, coming), *_of_outlook(outlook))
+    if now.status in FINISHED or now.status == "terminating":
+        state = State.FAILED
+        waiting = (_ending(now), *waiting)
+    elif now.deployment > base.deployment:
+        state = State.SUPERSEDED
+        waiting = (f"Deployment {now.deployment} has taken its place.",)
+    elif waiting:
+        state = State.MOVING
+    else:
+        state = State.DONE
+    return Progress(state, 0.0, lanes, len(at_latest), len(standing), waiting)
+
+
+def _of_replicas(
+    now: Base, service: Service, active: list[Replica], coming: int
+) -> tuple[str, ...]:
+    """What the replicas themselves are waited for, lest the look was taken too early."""
+    found = []
+    standing = [replica for replica in active if replica.status != "terminating"]
+    behind = sum(replica.deployment_num < now.deployment for replica in standing)
+    if behind:
+        found.append(f"{_replicas(behind)} of an earlier deployment")
+    for group in service.groups:
+        number = sum(replica.group == group.name for replica in standing)
+        if number < group.replicas_min and not coming:
+            few = group.replicas_min - number
+            found.append(f"{_replicas(few)} to be made{_in(service, group)}")
+        elif group.replicas_max is not None and number > group.replicas_max:
+            many = number - group.replicas_max
+            found.append(f"{_replicas(many)} too many{_in(service, group)}")
+    starting = sum(replica.status in _STARTING for replica in standing)
+    if starting:
+        found.append(f"{_replicas(starting)} to start")
+    unready = sum(replica.status == "running" and not replica.ready for replica in standing)
+    if unready:
+        found.append(f"{_replicas(unready)} to be ready")
+    stopping = len(active) - len(standing)
+    if stopping:
+        found.append(f"{_replicas(stopping)} to stop")
+    return tuple(found)
+
+
+def _in(service: Service, group: Group) -> str:
+    return f" in group {group.name}" if len(service.groups) > 1 else ""
+
+
+def _of_outlook(outlook: DryRun | None) -> tuple[str, ...]:
+    if outlook is None or outlook.still:
+        return ()
+    found = []
+    new = Counter(row.to for row in outlook.replicas if row.new and row.action == "start")
+    found += [f"{_replicas(number)} to start in {fleet}" for fleet, number in new.items()]
+    for lane in outlook.lanes:
+        parts = []
+        if lane.enter:
+            parts.append(f"{_replicas(lane.enter)} to move to {lane.fleet}")
+        if lane.stop:
+            parts.append(f"{_replicas(lane.stop)} to stop in {lane.fleet}")
+        found += parts
+    pending = [row for row in outlook.replicas if row.action == "pending"]
+    if pending:
+        why = "; ".join(dict.fromkeys(row.why for row in pending if row.why))
+        found.append(f"{_replicas(len(pending))} without room" + (f": {why}" if why else ""))
+    return tuple(one_line(text) for text in found)
+
+
+def _lanes(active: list[Replica], outlook: DryRun | None) -> tuple[LaneProgress, ...]:
+    if outlook is None:
+        return ()
+    own = {lane.pool for lane in outlook.lanes if lane.pool != SERVICE}
+    lanes = []
+    for lane in outlook.lanes:
+        name = lane.fleet.rpartition("/")[2]
+        here = [
+            replica
+            for replica in active
+            if replica.fleet_name == name
+            and (replica.group == lane.pool if lane.pool else replica.group not in own)
+        ]
+        lanes.append(
+            LaneProgress(
+                pool=lane.pool,
+                fleet=lane.fleet,
+                ready=sum(replica.ready for replica in here),
+                running=sum(replica.status == "running" for replica in here),
+                starting=sum(replica.status in _STARTING for replica in here),
+                stopping=sum(replica.status == "terminating" for replica in here),
+                goal=lane.after,
+            )
+        )
+    return tuple(lanes)
+
+
+def _ending(now: Base) -> str:
+    why = now.resource.get("error") or now.resource.get("termination_reason")
+    said = f": {one_line(str(why)).replace('_', ' ')}" if why else ""
+    return f"The service is {one_line(now.status)}{said}."
+
+
+def _replicas(number: int) -> str:
+    return "1 replica" if number == 1 else f"{number} replicas"
+
+
+async def _look(
+    client: Client, base: Base, capabilities: Capabilities, previous: Joined | None
+) -> tuple[Base, Joined]:
+    """Reads the service with its fleets, and joins them."""
+    target = base.target
+    path = f"/api/project/{quote(target.project, safe='')}/runs/get"
+    what = f"the run {target.name}"
+    body = await client.read(path, {"run_name": target.name}, what)
+    now, run = service_of(client, target.project, body), client.decode(body, wire.decode_run, what)
+    fleets = await client.fleets(target.project)
+    instances = {}
+    for fleet in fleets:
+        for instance in fleet.instances or ():
+            instance.fleet_id, instance.fleet_name = fleet.id, fleet.name
+            instances[instance.id] = instance
+    answers = Answers({fleet.id: fleet for fleet in fleets}, instances, {run.id: run})
+    joined = build(
+        answers,
+        server=ServerInfo(client.url, capabilities.server_version),
+        project=target.project,
+        observed_at=datetime.now(timezone.utc),
+        previous=previous,
+    )
+    snapshot = replace(joined.snapshot, capabilities=capabilities)
+    if capabilities.can(PLACEMENT) and run.id in snapshot.services:
+        placed = await addon.placement(client, target.project, target.name)
+        snapshot = replace(snapshot, placements={run.id: placed})
+    return now, replace(joined, snapshot=snapshot)

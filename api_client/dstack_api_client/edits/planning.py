@@ -1,0 +1,241 @@
+"""The plan of an edit: what changes, what the server says to it, and what to be warned of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Any
+
+import msgspec
+
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.client import Client
+from dstack_api_client.edits import checks, fields
+from dstack_api_client.edits.base import Base, read_base
+from dstack_api_client.edits.difference import FieldChange, difference, not_in_place
+from dstack_api_client.edits.dryrun import DryRun, dry_run
+from dstack_api_client.edits.errors import (
+    ConflictError,
+    EndedError,
+    InvalidEditError,
+    NotInPlaceError,
+)
+from dstack_api_client.edits.merging import three_way
+from dstack_api_client.edits.prices import PlanOffer
+from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit, what_is_missing
+from dstack_api_client.edits.warnings import PlanWarning, warnings_of
+from dstack_api_client.errors import RefusedError, WrongShapeError
+from dstack_api_client.snapshot import Snapshot
+
+UPDATE = "update"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an edit comes to. Only one that is `applicable` can be applied.
+
+    Attributes:
+        edit: The edit, on `base`.
+        base: The service as it was read for this plan.
+        changes: The fields that change.
+        expected: The spec that the server says it will store.
+        action: The server's word: `update`; empty where there was nothing to ask.
+        dry_run: What it would do to the replicas; None where that can't be told.
+        offers: What the server could start, cheapest first within a replica group.
+        warnings: What to know before it is applied, the gravest first.
+        made_at: When it was made.
+    """
+
+    edit: ServiceEdit
+    base: Base
+    changes: tuple[FieldChange, ...]
+    expected: Mapping[str, Any]
+    action: str
+    dry_run: DryRun | None
+    offers: tuple[PlanOffer, ...]
+    warnings: tuple[PlanWarning, ...]
+    made_at: datetime
+
+    @property
+    def applicable(self) -> bool:
+        """Whether there is something to apply and the server can do it in place."""
+        return self.action == UPDATE and bool(self.changes)
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The whole spec that is sent."""
+        return self.edit.spec
+
+
+async def make_plan(
+    client: Client,
+    edit: ServiceEdit,
+    *,
+    snapshot: Snapshot | None = None,
+    known: Collection[str] | None = None,
+) -> Plan:
+    """Plans an edit on the service as it is now.
+
+    Args:
+        client: Where.
+        edit: The edit.
+        snapshot: What is known of the project, for the dry run; without it there is none.
+        known: The fleets that lanes may name, if not the snapshot's.
+
+    Raises:
+        InvalidEditError: Something in it is wrong; it has a line for each reason.
+        NotInPlaceError: The server can't change this while the service runs.
+        EndedError: The service has ended, or another one has its name now.
+        ConflictError: Somebody else changed it since the edit began.
+        ApiError: The server could not be asked.
+    """
+    if known is None and snapshot is not None:
+        known = checks.known_fleets(snapshot)
+    _refuse_problems(edit, known)
+    base = await read_base(client, edit.base.target)
+    base.refuse_gone()
+    refuse_moved(edit.base, base, edit.spec)
+    edit = replace(edit, base=base)
+    changes = difference(base.spec, edit.spec, "service", edit.capabilities)
+    made_at = datetime.now(timezone.utc)
+    if not changes:
+        return Plan(edit, base, (), base.spec, "", None, (), (), made_at)
+    _refuse_unknown_fields(edit)
+    answer = await _ask(client, edit)
+    if answer.action != UPDATE:
+        raise _not_in_place(changes)
+    expected = answer.effective_run_spec or dict(edit.spec)
+    offers = _offers(answer)
+    outlook = None
+    if snapshot is not None:
+        outlook = await dry_run(client, edit, snapshot, offers=offers)
+    # What the server makes of it is what is going to be stored, and so what is shown.
+    shown = difference(base.spec, expected, "service", edit.capabilities)
+    found = warnings_of(edit, outlook, snapshot, changed_by_server=_differs(edit, expected))
+    return Plan(edit, base, shown, expected, answer.action, outlook, offers, found, made_at)
+
+
+def refuse_moved(base: Base, now: Base, mine: Mapping[str, Any]) -> None:
+    """Makes sure that what an edit began with is still there.
+
+    Raises:
+        EndedError: Another run or fleet has the name now.
+        ConflictError: Its spec was changed.
+    """
+    name = one_line(base.target.name)
+    if now.id != base.id:
+        raise EndedError(
+            f"{name} is not the one that the edit began with: it was ended and started anew.",
+            "Begin the edit again.",
+        )
+    if not fields.same(now.spec, base.spec):
+        raise ConflictError(
+            f"Somebody else changed {name} since the edit began"
+            + (
+                f" (deployment {base.deployment}, now {now.deployment})." if now.deployment else "."
+            ),
+            "Look at both changes and plan again.",
+            three_way(base, now, mine),
+        )
+
+
+def _deployments(base: Base, now: Base) -> str:
+    if base.deployment == now.deployment:
+        return ""
+    return f" (deployment {base.deployment}, now {now.deployment})"
+
+
+def _refuse_problems(edit: ServiceEdit, known: Collection[str] | None) -> None:
+    found = checks.problems(edit, known)
+    if found:
+        raise InvalidEditError(list(dict.fromkeys(problem.line for problem in found)))
+
+
+def _refuse_unknown_fields(edit: ServiceEdit) -> None:
+    """Keeps a stock server from being sent what its schema does not know."""
+    if edit.capabilities.lanes:
+        return
+    for path, (was, _) in edit.changes.items():
+        of_group = path[:2] == ("configuration", "groups") and "fleets" in path[3:4]
+        if was is fields.ABSENT and "fleets" in path and (path[-1] in LANE_FIELDS or of_group):
+            raise NotInPlaceError(*what_is_missing(edit.capabilities))
+
+
+async def _ask(client: Client, edit: ServiceEdit) -> _Answer:
+    what = f"the plan for {edit.base.target.name}"
+    try:
+        body = await client.run_plan(edit.base.target.project, edit.spec)
+    except RefusedError as error:
+        lines = [line for detail in error.details for line in detail.message.splitlines()]
+        raise InvalidEditError(lines or [error.message]) from error
+    except WrongShapeError as error:
+        raise InvalidEditError([error.message]) from error
+    return client.decode(body, _answer.decode, what)
+
+
+def _not_in_place(changes: tuple[FieldChange, ...]) -> NotInPlaceError:
+    names = ", ".join(change.name for change in not_in_place(changes))
+    what = f"{names} can't be changed" if names else "This can't be changed"
+    return NotInPlaceError(
+        f"{what} while the service runs.",
+        "Leave it as it was, or stop the service and apply its file with `dstack apply`.",
+    )
+
+
+def _differs(edit: ServiceEdit, expected: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the fields that the server stores otherwise than they are sent."""
+    return tuple(one_line(fields.name_of(path)) for path in fields.changes(edit.spec, expected))
+
+
+def _offers(answer: _Answer) -> tuple[PlanOffer, ...]:
+    return tuple(
+        PlanOffer(
+            group=one_line(plan.job_spec.replica_group or ""),
+            backend=one_line(offer.backend),
+            region=one_line(offer.region),
+            instance=one_line(offer.instance.name),
+            spot=offer.instance.resources.spot,
+            price=offer.price,
+            availability=one_line(offer.availability),
+        )
+        for plan in answer.job_plans
+        for offer in plan.offers
+    )
+
+
+class _Resources(msgspec.Struct):
+    spot: bool = False
+
+
+class _Instance(msgspec.Struct):
+    name: str = ""
+    resources: _Resources = msgspec.field(default_factory=_Resources)
+
+
+class _Offer(msgspec.Struct):
+    price: float = 0.0
+    backend: str = ""
+    region: str = ""
+    availability: str = ""
+    instance: _Instance = msgspec.field(default_factory=_Instance)
+
+
+class _JobSpec(msgspec.Struct):
+    replica_group: str | None = None
+
+
+class _JobPlan(msgspec.Struct):
+    job_spec: _JobSpec
+    offers: list[_Offer] = []
+
+
+class _Answer(msgspec.Struct):
+    """The server's plan, without its copies of the run and of the jobs' secrets."""
+
+    action: str
+    job_plans: list[_JobPlan] = []
+    effective_run_spec: dict[str, Any] | None = None
+
+
+_answer = msgspec.json.Decoder(_Answer)

@@ -1,0 +1,38 @@
+"""The shape of the placement add-on's answer to a preview."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from dstack_api_client.wire import Answer
+from dstack_api_client.wire_addon import PlacementLane
+
+
+class PreviewLane(PlacementLane):
+    """A lane, with how many replicas it has in the end."""
+
+    after: int = 0
+
+
+class PreviewReplica(Answer):
+    """What one replica would do."""
+
+    replica_num: int
+    group: str
+    action: str
+    new: bool = False
+    fleet: str | None = None
+    to: str | None = None
+    reason: str | None = None
+    why: str = ""
+
+
+class Preview(Answer):
+    """What would happen."""
+
+    run_id: str
+    observed_at: datetime
+    managed: bool = False
+    lanes: list[PreviewLane] = []
+    replicas: list[PreviewReplica] = []
+    notes: list[str] = []

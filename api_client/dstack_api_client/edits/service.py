@@ -1,0 +1,435 @@
+"""The edit of a service: an immutable value that every key stroke replaces by another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dstack_api_client.capabilities import Capabilities
+from dstack_api_client.edits import fields
+from dstack_api_client.edits.base import Base
+from dstack_api_client.edits.errors import EditError
+from dstack_api_client.edits.fields import ABSENT, ORDER, Path
+from dstack_api_client.runs import ONLY_GROUP
+
+#: What a lane says besides its fleet.
+LANE_FIELDS = ("priority", "min_replicas", "max_replicas")
+#: The pool of the service's own lanes; other pools are named by their replica group.
+SERVICE = ""
+
+_CONFIGURATION = ("configuration",)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneView:
+    """A lane as the edit has it."""
+
+    fleet: str
+    """`project/name` for an imported fleet."""
+    priority: int
+    min_replicas: int
+    max_replicas: int | None
+    was: LaneView | None = field(default=None, repr=False, compare=False)
+    """The same before the edit; None for one that was added."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """A replica group as the edit has it; a service without groups has one, named `0`."""
+
+    name: str
+    named: bool
+    """Whether it stands under `groups`."""
+    least: int
+    greatest: int | None
+    router: bool
+    own_lanes: bool
+    """Whether it has `fleets` of its own."""
+    spot_policy: str | None
+    reservation: str | None
+    scaled: bool
+    """Whether it has scaling rules."""
+
+
+@dataclass(frozen=True)
+class ServiceEdit:
+    """A service's spec with changes.
+
+    Every method gives a new edit; what was not changed stays in `spec` as it was received.
+
+    Attributes:
+        base: The service that the edit began with.
+        capabilities: What the server can do.
+        spec: The whole spec with the changes; must not be changed.
+    """
+
+    base: Base
+    capabilities: Capabilities
+    spec: Mapping[str, Any]
+
+    @classmethod
+    def begin(cls, base: Base, capabilities: Capabilities) -> ServiceEdit:
+        """An edit that changes nothing yet."""
+        return cls(base, capabilities, base.spec)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything differs from the base."""
+        return not fields.same(self.spec, self.base.spec)
+
+    @property
+    def changes(self) -> dict[Path, tuple[Any, Any]]:
+        """By path the old and the new value of each field that differs."""
+        return fields.changes(self.base.spec, self.spec)
+
+    @property
+    def can_edit_lanes(self) -> bool:
+        """Whether the server's schema knows lanes; where it does not, they are read-only."""
+        return self.capabilities.lanes
+
+    @property
+    def configuration(self) -> Mapping[str, Any]:
+        """The spec's configuration."""
+        return _configuration(self.spec)
+
+    @property
+    def groups(self) -> tuple[GroupView, ...]:
+        """The replica groups in their order."""
+        listed = self.configuration.get("groups")
+        if isinstance(listed, list) and listed:
+            return tuple(
+                _group_view(str(entry.get("name") or number), entry, named=True)
+                for number, entry in enumerate(listed)
+                if isinstance(entry, Mapping)
+            )
+        return (_group_view(ONLY_GROUP, self.configuration, named=False),)
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The service's pool and those of the groups with lanes of their own."""
+        return (SERVICE, *(group.name for group in self.groups if group.own_lanes))
+
+    @property
+    def run_priority(self) -> int:
+        """The run's priority."""
+        return _whole(self.configuration.get("priority"))
+
+    def lanes(self, pool: str = SERVICE) -> tuple[LaneView, ...]:
+        """The lanes of the service, or of a group with lanes of its own, as they are listed."""
+        before = {lane.fleet: lane for lane in _lanes(self.base.spec, pool)}
+        return tuple(replace(lane, was=before.get(lane.fleet)) for lane in _lanes(self.spec, pool))
+
+    def raw_lane(self, pool: str, fleet: str) -> Mapping[str, Any]:
+        """A lane as it stands in the spec; empty for a bare name."""
+        for entry in _entries(self.spec, pool):
+            if fields.lane_name(entry) == fleet and isinstance(entry, Mapping):
+                return entry
+        return {}
+
+    def filled(self, pool: str = SERVICE) -> tuple[LaneView, ...]:
+        """The same in the order in which they are filled."""
+        return tuple(sorted(self.lanes(pool), key=lambda lane: -lane.priority))
+
+    def with_lane(self, pool: str, fleet: str, **values: int | None) -> ServiceEdit:
+        """Changes `priority`, `min_replicas` or `max_replicas` of a lane.
+
+        Args:
+            pool: The lane's pool.
+            fleet: The lane's fleet.
+            values: By field; None is the default: no maximum, or none of the others.
+
+        Raises:
+            EditError: There is no such lane, or the server knows none.
+        """
+        self._need_lanes()
+        view = self._lane(pool, fleet)
+        known = fields.fields_of(self.base.spec)
+        changes: dict[Path, Any] = {}
+        for name, value in values.items():
+            if name not in LANE_FIELDS:
+                raise EditError(f"A lane has no {name}.", f"It has: {', '.join(LANE_FIELDS)}.")
+            path = (*_fleets_path(pool), fleet, name)
+            if view.was is not None and value == getattr(view.was, name):
+                changes[path] = known.get(path, ABSENT)  # as it was written, if it was at all
+            elif value is None:
+                changes[path] = ABSENT
+            else:
+                changes[path] = value
+        return self._with(self._lanes_as_mappings(pool), changes)
+
+    def add_lane(self, pool: str, fleet: str, **values: int | None) -> ServiceEdit:
+        """Adds a lane at the end; one that was removed comes back as it was.
+
+        Raises:
+            EditError: The fleet has a lane already, or the server knows no lanes.
+        """
+        self._need_lanes()
+        names = [lane.fleet for lane in self.lanes(pool)]
+        if fleet in names:
+            raise EditError(f"Fleet {fleet} has a lane already.", "Change that one.")
+        path = _fleets_path(pool)
+        before = fields.fields_of(self.base.spec)
+        old = {at: value for at, value in before.items() if at[:-1] == (*path, fleet)}
+        entry: dict[Path, Any] = old or {
+            (*path, fleet, key): value for key, value in fields.lane_entry(fleet).items()
+        }
+        edit = self._with(self._lanes_as_mappings(pool), {**entry, (*path, ORDER): [*names, fleet]})
+        return edit.with_lane(pool, fleet, **values) if values else edit
+
+    def remove_lane(self, pool: str, fleet: str) -> ServiceEdit:
+        """Removes a lane.
+
+        Raises:
+            EditError: There is no such lane, or the server knows none.
+        """
+        self._need_lanes()
+        self._lane(pool, fleet)
+        path = _fleets_path(pool)
+        names = [lane.fleet for lane in self.lanes(pool) if lane.fleet != fleet]
+        spec = self._lanes_as_mappings(pool)
+        if names:
+            return self._with(spec, {(*path, ORDER): names})
+        gone = [at for at in fields.fields_of(spec) if at[: len(path)] == path]
+        # As a spec without lanes has it: null for a service, nothing for a group.
+        return self._with(spec, {**dict.fromkeys(gone, ABSENT), path: ABSENT if pool else None})
+
+    def move_lane(self, pool: str, fleet: str, by: int) -> ServiceEdit:
+        """Moves a lane up (-1) or down (1) in the order of filling.
+
+        It takes the priority of the lanes it passes as far as needed: where priorities are equal,
+        the order of the list decides.
+        """
+        self._need_lanes()
+        self._lane(pool, fleet)
+        order = list(self.filled(pool))
+        here = next(number for number, lane in enumerate(order) if lane.fleet == fleet)
+        there = min(max(here + by, 0), len(order) - 1)
+        if here == there:
+            return self
+        priorities = [lane.priority for lane in order]
+        order.insert(there, order.pop(here))
+        edit = self
+        for lane, priority in zip(order, priorities, strict=True):
+            if lane.priority != priority:
+                edit = edit.with_lane(pool, lane.fleet, priority=priority)
+        names = [lane.fleet for lane in order]
+        if [lane.fleet for lane in edit.filled(pool)] != names:
+            edit = edit.with_order(pool, names)
+        return edit
+
+    def with_order(self, pool: str, names: Sequence[str]) -> ServiceEdit:
+        """Lists the lanes in another order, which decides among equal priorities."""
+        self._need_lanes()
+        return self._with(
+            self._lanes_as_mappings(pool), {(*_fleets_path(pool), ORDER): list(names)}
+        )
+
+    def with_own_lanes(self, group: str, *, own: bool) -> ServiceEdit:
+        """Gives a group lanes of its own, at first the service's, or takes them away."""
+        self._need_lanes()
+        if own == any(view.name == group and view.own_lanes for view in self.groups):
+            return self
+        path = _fleets_path(group)
+        known = fields.fields_of(self.spec)
+        if own:
+            above = _fleets_path(SERVICE)
+            values = {
+                (*path, *at[len(above) :]): value
+                for at, value in fields.fields_of(self._lanes_as_mappings(SERVICE)).items()
+                if at[: len(above)] == above
+            }
+            return self._with(self.spec, {path: ABSENT, **values})
+        gone = [at for at in known if at[: len(path)] == path]
+        return self._with(self.spec, dict.fromkeys(gone, ABSENT))
+
+    def with_replicas(self, group: str, least: int, greatest: int | None = None) -> ServiceEdit:
+        """Changes how many replicas a group has; of a service without groups the group is `0`.
+
+        Scaling rules go with the range: one number leaves none, and a range that comes back has
+        those that it had.
+
+        Args:
+            group: The group's name.
+            least: The least count.
+            greatest: The greatest; the least if None.
+        """
+        view = self.group(group)
+        top = least if greatest is None else greatest
+        path = _group_path(view)
+        known = fields.fields_of(self.base.spec)
+        was = known.get((*path, "replicas"))
+        value: Any = {"min": least, "max": top}
+        if isinstance(was, Mapping) and was.get("min") == least and was.get("max") == top:
+            value = was
+        elif was is None and (least, top) == (1, 1):
+            value = None
+        changes: dict[Path, Any] = {(*path, "replicas"): value}
+        spec = fields.with_fields(self.spec, changes)
+        rules = (*path, "scaling")
+        here = {at: v for at, v in fields.fields_of(spec).items() if at[: len(rules)] == rules}
+        if least == top and view.scaled:
+            changes = {**dict.fromkeys(here, ABSENT), rules: None}
+            return self._with(spec, changes)
+        there = {at: v for at, v in known.items() if at[: len(rules)] == rules}
+        if least != top and not view.scaled and there:
+            return self._with(spec, {**dict.fromkeys(here, ABSENT), **there})
+        return self._with(spec, {})
+
+    def with_group(self, group: str, **values: str | None) -> ServiceEdit:
+        """Changes `spot_policy` or `reservation` of a replica group.
+
+        Raises:
+            EditError: There is no such group, or no such field.
+        """
+        view = self.group(group)
+        if not view.named:
+            raise EditError(
+                "The spot policy and the reservation of a service without replica groups can't be"
+                " changed in place.",
+                "They can for each of its `groups`.",
+            )
+        wrong = values.keys() - {"spot_policy", "reservation"}
+        if wrong:
+            raise EditError(
+                f"A group's {', '.join(sorted(wrong))} can't be changed here.",
+                "Edit the configuration as text.",
+            )
+        return self._with(
+            self.spec, {(*_group_path(view), name): value for name, value in values.items()}
+        )
+
+    def with_priority(self, priority: int) -> ServiceEdit:
+        """Changes the run's priority."""
+        return self._with(self.spec, {(*_CONFIGURATION, "priority"): priority})
+
+    def with_configuration(self, configuration: Mapping[str, Any]) -> ServiceEdit:
+        """Takes another configuration as a whole, as `texts` makes it of YAML."""
+        return replace(self, spec={**self.spec, "configuration": dict(configuration)})
+
+    def with_values(self, values: Mapping[Path, Any]) -> ServiceEdit:
+        """Sets fields by their paths, as kept drafts have them."""
+        return self._with(self.spec, values)
+
+    def group(self, name: str) -> GroupView:
+        """A group by its name.
+
+        Raises:
+            EditError: There is none of that name.
+        """
+        for view in self.groups:
+            if view.name == name:
+                return view
+        names = ", ".join(view.name for view in self.groups)
+        raise EditError(f"The service has no replica group {name}.", f"It has: {names}.")
+
+    def _lane(self, pool: str, fleet: str) -> LaneView:
+        for lane in self.lanes(pool):
+            if lane.fleet == fleet:
+                return lane
+        names = ", ".join(lane.fleet for lane in self.lanes(pool)) or "none"
+        raise EditError(f"There is no lane for fleet {fleet}.", f"There are: {names}.")
+
+    def _need_lanes(self) -> None:
+        if not self.capabilities.lanes:
+            raise EditError(*what_is_missing(self.capabilities))
+
+    def _lanes_as_mappings(self, pool: str) -> Mapping[str, Any]:
+        """The spec, with lanes that stand there as bare names, or in the profile, written out."""
+        path = _fleets_path(pool)
+        entries = _entries(self.spec, pool)
+        listed = _configuration(self.spec).get("fleets") if pool == SERVICE else entries
+        if listed and not any(isinstance(entry, str) for entry in entries):
+            return self.spec
+        whole = [fields.lane_entry(entry) if isinstance(entry, str) else entry for entry in entries]
+        return fields.with_fields(self.spec, {path: whole}) if whole else self.spec
+
+    def _with(self, spec: Mapping[str, Any], values: Mapping[Path, Any]) -> ServiceEdit:
+        return replace(self, spec=fields.with_fields(spec, values))
+
+
+def what_is_missing(capabilities: Capabilities) -> tuple[str, str]:
+    """What a server without lanes lacks, and how to get it, a sentence each."""
+    if capabilities.has_addon:
+        return (
+            "This server's placement add-on knows no lanes.",
+            "Update it: pip install -U 'dstack-fleets-tui[server]'.",
+        )
+    return (
+        "This server places all replicas of a service in one fleet: it has no placement add-on.",
+        "Install 'dstack-fleets-tui[server]' there and start it with `dstack-fleets server`.",
+    )
+
+
+def _configuration(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    configuration = spec.get("configuration")
+    return configuration if isinstance(configuration, Mapping) else {}
+
+
+def _entries(spec: Mapping[str, Any], pool: str) -> list[Any]:
+    """The entries of `fleets` that hold for a pool."""
+    configuration = _configuration(spec)
+    owner: Any = configuration
+    if pool != SERVICE:
+        listed = configuration.get("groups") or []
+        named = [g for n, g in enumerate(listed) if str(g.get("name") or n) == pool]
+        owner = named[0] if named else {}
+    entries = owner.get("fleets")
+    if entries is None and pool == SERVICE:
+        entries = (spec.get("profile") or {}).get("fleets")
+    return list(entries) if isinstance(entries, list) else []
+
+
+def _lanes(spec: Mapping[str, Any], pool: str) -> list[LaneView]:
+    lanes = []
+    for entry in _entries(spec, pool):
+        values = entry if isinstance(entry, Mapping) else {}
+        most = values.get("max_replicas")
+        lanes.append(
+            LaneView(
+                fields.lane_name(entry),
+                _whole(values.get("priority")),
+                _whole(values.get("min_replicas")),
+                None if most is None else _whole(most),
+            )
+        )
+    return lanes
+
+
+def _group_view(name: str, entry: Mapping[str, Any], *, named: bool) -> GroupView:
+    least, greatest = counts(entry.get("replicas"))
+    return GroupView(
+        name=name,
+        named=named,
+        least=least,
+        greatest=greatest,
+        router=named and entry.get("router") is not None,
+        own_lanes=named and bool(entry.get("fleets")),
+        spot_policy=entry.get("spot_policy"),
+        reservation=entry.get("reservation"),
+        scaled=entry.get("scaling") is not None,
+    )
+
+
+def counts(replicas: Any) -> tuple[int, int | None]:
+    """The least and the greatest count of `replicas` as the server sends it; one for nothing."""
+    if isinstance(replicas, Mapping):
+        most = replicas.get("max")
+        return _whole(replicas.get("min")), None if most is None else _whole(most)
+    if replicas is None:
+        return 1, 1
+    return _whole(replicas), _whole(replicas)
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _fleets_path(pool: str) -> Path:
+    if pool == SERVICE:
+        return (*_CONFIGURATION, "fleets")
+    return (*_CONFIGURATION, "groups", pool, "fleets")
+
+
+def _group_path(view: GroupView) -> Path:
+    return (*_CONFIGURATION, "groups", view.name) if view.named else _CONFIGURATION

@@ -1,0 +1,111 @@
+"""A service as the engine sees it after an edit: its replicas now, under the edited lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from dstack_api_client import lane_input
+from dstack_api_client.edits import checks
+from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.placement import Placement
+from dstack_api_client.snapshot import Service, Snapshot
+from dstack_placement import engine
+
+
+def situation(edit: ServiceEdit, snapshot: Snapshot) -> engine.Service | None:
+    """What the engine is told about an edit.
+
+    On a server without lanes, and for a service without, the fleet that holds the run's replicas
+    is the only lane: that is dstack's own rule.
+
+    Returns:
+        None where the snapshot does not have the service.
+
+    Raises:
+        LanesError: The edited lanes can't be accepted.
+    """
+    service = snapshot.services.get(edit.base.id)
+    if service is None:
+        return None
+    after = _lanes(edit, service)
+    before = _lanes(ServiceEdit.begin(edit.base, edit.capabilities), service)
+    state = lane_input.engine_service(snapshot, service, after)
+    placement = snapshot.placements.get(service.id)
+    if placement is None:
+        return state
+    return _with_placement(state, placement, before, after)
+
+
+def managed(edit: ServiceEdit) -> bool:
+    """Whether lanes decide where the edited service's replicas go.
+
+    Raises:
+        LanesError: The edited lanes can't be accepted.
+    """
+    return edit.can_edit_lanes and _read(edit).managed
+
+
+def _read(edit: ServiceEdit) -> engine.ServiceLanes:
+    return engine.read_configuration(checks.readable(edit), project=edit.base.target.project)
+
+
+def _lanes(edit: ServiceEdit, service: Service) -> engine.ServiceLanes:
+    read = _read(edit)
+    if edit.can_edit_lanes and read.managed:
+        return read
+    fleet = service.fleet_name or next((share.fleet for share in service.shares), None)
+    return replace(
+        read,
+        lanes=(engine.Lane(fleet),) if fleet else (),
+        groups=tuple(replace(group, lanes=None) for group in read.groups),
+    )
+
+
+def _with_placement(
+    state: engine.Service,
+    placement: Placement,
+    before: engine.ServiceLanes,
+    after: engine.ServiceLanes,
+) -> engine.Service:
+    """With what only the server knows: counts wanted, places given away, room and cool-downs."""
+    fleets = {replica.job_id: replica.fleet for replica in placement.replicas}
+    limits = {group.name: (group.least, group.greatest) for group in after.groups}
+    groups = []
+    for group in state.groups:
+        wanted = placement.desired.get(group.name)
+        if wanted is not None:
+            least, greatest = limits[group.name]
+            wanted = max(wanted, least)
+            group = replace(group, wanted=wanted if greatest is None else min(wanted, greatest))
+        groups.append(group)
+    rooms = dict(state.rooms)
+    cooldowns = {}
+    old, new = _pools(before), _pools(after)
+    for lane in placement.lanes:
+        if lane.room is not None:
+            rooms[lane.fleet] = engine.Room(
+                lane.room, why=rooms[lane.fleet].why if lane.fleet in rooms else ""
+            )
+        if lane.cooldown_until is not None and old.get(lane.pool) == new.get(lane.pool):
+            cooldowns[lane.pool, lane.fleet] = _cooldown(lane.cooldown_until)
+    return replace(
+        state,
+        groups=tuple(groups),
+        replicas=tuple(
+            replace(replica, fleet=fleets.get(replica.key) or replica.fleet)
+            for replica in state.replicas
+        ),
+        rooms=rooms,
+        cooldowns=cooldowns,
+    )
+
+
+def _pools(lanes: engine.ServiceLanes) -> Mapping[str, tuple[engine.Lane, ...]]:
+    own = {group.name: group.lanes for group in lanes.groups if group.lanes is not None}
+    return {engine.SHARED: lanes.lanes, **own}
+
+
+def _cooldown(until: datetime) -> engine.Cooldown:
+    return engine.Cooldown(1, until, until, "a start failed")

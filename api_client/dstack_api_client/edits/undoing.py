@@ -1,0 +1,83 @@
+"""The way back from what was applied last, through the same plan as any other edit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dstack_api_client.capabilities import Capabilities
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.edits.base import Base
+from dstack_api_client.edits.errors import EndedError, NotKeptError
+from dstack_api_client.edits.keeping import Kept, Store, differing, moved_since, values_of
+from dstack_api_client.edits.service import ServiceEdit
+
+
+@dataclass(frozen=True)
+class Undo:
+    """An edit that takes back what was applied last.
+
+    Attributes:
+        edit: The edit, on what is there now.
+        kept: What is taken back.
+        changed_since: Fields that somebody changed after it was applied; they go back too.
+        left_out: Fields that were changed and are not kept, since they may hold a secret.
+    """
+
+    edit: ServiceEdit
+    kept: Kept
+    changed_since: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An edit that was begun earlier, on what is there now.
+
+    Attributes:
+        edit: The edit.
+        kept: As it was kept.
+        base_moved: Whether what it began with is no longer there.
+        left_out: Fields that were changed and are not kept.
+    """
+
+    edit: ServiceEdit
+    kept: Kept
+    base_moved: bool
+    left_out: tuple[str, ...]
+
+
+def undo(store: Store, base: Base, capabilities: Capabilities) -> Undo:
+    """The edit that takes back what was applied last to a service.
+
+    Args:
+        store: Where that is kept.
+        base: The service as it is now.
+        capabilities: What its server can do.
+
+    Raises:
+        NotKeptError: Nothing is kept of it.
+        EndedError: What was changed was another run of that name.
+    """
+    name = one_line(base.target.name)
+    kept = store.applied(base.target)
+    if kept is None or not (kept.steps or kept.left_out):
+        raise NotKeptError(
+            f"Nothing is known here of a change to {name} that could be taken back.",
+            "Changes are known on the machine and to the user that applied them.",
+        )
+    if kept.id != base.id:
+        raise EndedError(
+            f"The change that is known was made to an earlier run of {name}.",
+            "There is nothing to take back on this one.",
+        )
+    edit = ServiceEdit.begin(base, capabilities).with_values(values_of(kept, back=True))
+    return Undo(edit, kept, tuple(differing(kept, base)), kept.left_out)
+
+
+def reopened(store: Store, base: Base, capabilities: Capabilities) -> Draft | None:
+    """The draft of a service, on what is there now; None where there is none."""
+    kept = store.draft(base.target)
+    if kept is None:
+        return None
+    edit = ServiceEdit.begin(base, capabilities).with_values(values_of(kept, back=False))
+    return Draft(edit, kept, moved_since(kept, base), kept.left_out)

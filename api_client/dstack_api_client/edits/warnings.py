@@ -1,0 +1,188 @@
+"""What an operator should know before an edit is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.edits import checks
+from dstack_api_client.edits.dryrun import DryRun
+from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.routers.view import Sync
+from dstack_api_client.snapshot import Snapshot
+
+
+class Risk(int, Enum):
+    """How grave a warning is."""
+
+    NOTE = 1
+    WARNING = 2
+    DANGER = 3
+    """The service could end, or stop answering."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanWarning:
+    """One thing to know.
+
+    Attributes:
+        key: What sort of thing: `kill-trap`, `no-retry`, `rollout`, `baseline`, `workers`,
+            `below-minimum`, `last-replica`, `pending`, `server-changes`.
+        risk: How grave.
+        line: What it is and what can be done, one line.
+    """
+
+    key: str
+    risk: Risk
+    line: str
+
+
+def warnings_of(
+    edit: ServiceEdit,
+    outlook: DryRun | None,
+    snapshot: Snapshot | None,
+    *,
+    changed_by_server: Sequence[str] = (),
+) -> tuple[PlanWarning, ...]:
+    """Everything to be warned of, the gravest first.
+
+    Args:
+        edit: The edit, on the service as it is now.
+        outlook: What it would do; None where that is not known.
+        snapshot: What is known of the project.
+        changed_by_server: Fields that the server stores otherwise than they are sent.
+    """
+    found: list[PlanWarning] = []
+    if outlook is not None:
+        found += _of_starts(edit, outlook)
+        found += _of_lanes(outlook)
+    found += _of_counts(edit, outlook)
+    if snapshot is not None:
+        found += _of_rollout(edit, snapshot)
+        found += _of_workers(edit, snapshot)
+    if changed_by_server:
+        names = ", ".join(changed_by_server)
+        found.append(
+            PlanWarning("server-changes", Risk.NOTE, f"The server itself changes {names}.")
+        )
+    return tuple(sorted(found, key=lambda warning: -warning.risk.value))
+
+
+def has_retry(edit: ServiceEdit) -> bool:
+    """Whether the spec has the run's failed starts retried."""
+    profile = edit.spec.get("profile")
+    retry = edit.configuration.get("retry")
+    if retry is None and isinstance(profile, Mapping):
+        retry = profile.get("retry")
+    if isinstance(retry, Mapping):
+        events = retry.get("on_events")
+        return not isinstance(events, list) or "no-capacity" in events
+    return bool(retry)
+
+
+def _of_starts(edit: ServiceEdit, outlook: DryRun) -> Iterator[PlanWarning]:
+    coming = outlook.count("start") + outlook.count("move")
+    pending = outlook.count("pending")
+    if not coming and not pending:
+        return
+    if pending:
+        reasons = dict.fromkeys(row.why for row in outlook.replicas if row.action == "pending")
+        why = one_line("; ".join(filter(None, reasons))) or "no room"
+        if outlook.managed:
+            yield PlanWarning(
+                "pending",
+                Risk.WARNING,
+                f"{_replicas(pending)} can't start now and will wait: {why}.",
+            )
+        elif not has_retry(edit):
+            yield PlanWarning(
+                "kill-trap",
+                Risk.DANGER,
+                f"{_replicas(pending)} can't start ({why}), and the spec has no `retry`: dstack"
+                " then ends the whole service, the replicas that run too. Make room first.",
+            )
+    if coming and not has_retry(edit):
+        but = " Lack of room alone does not." if outlook.managed else ""
+        yield PlanWarning(
+            "no-retry",
+            Risk.WARNING,
+            "The spec has no `retry`: if a new replica can't start, dstack ends the whole"
+            f" service.{but}",
+        )
+
+
+def _of_lanes(outlook: DryRun) -> Iterator[PlanWarning]:
+    for lane in outlook.lanes:
+        if lane.deficit:
+            where = f"{lane.pool}/{lane.fleet}" if lane.pool else lane.fleet
+            yield PlanWarning(
+                "baseline",
+                Risk.WARNING,
+                f"The baseline of {where} can't be met now: {lane.after} of {lane.min_replicas}."
+                f" {lane.reason[:1].upper()}{lane.reason[1:]}.",
+            )
+
+
+def _of_counts(edit: ServiceEdit, outlook: DryRun | None) -> Iterator[PlanWarning]:
+    for line in checks.warnings(edit):
+        yield PlanWarning("below-minimum", Risk.WARNING, line)
+    if all(group.greatest == 0 for group in edit.groups):
+        yield PlanWarning(
+            "last-replica", Risk.DANGER, "No replica is left: all requests will fail."
+        )
+        return
+    if outlook is None:
+        return
+    left = [row for row in outlook.replicas if row.action != "stop"]
+    stops = [row for row in outlook.replicas if row.action == "stop"]
+    if stops and not [row for row in left if not row.new]:
+        yield PlanWarning(
+            "last-replica",
+            Risk.DANGER,
+            "Every replica that runs is stopped: requests fail until new ones are ready.",
+        )
+
+
+def _of_rollout(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:
+    service = snapshot.services.get(edit.base.id)
+    if service is None:
+        return
+    behind: dict[str, int] = {}
+    for key in service.replica_keys:
+        replica = snapshot.replicas.get(key)
+        if (
+            replica is not None
+            and replica.active
+            and replica.status != "terminating"
+            and replica.deployment_num < service.deployment_num
+        ):
+            behind[replica.group] = behind.get(replica.group, 0) + 1
+    for group, number in behind.items():
+        which = f" of group {group}" if len(service.groups) > 1 else ""
+        yield PlanWarning(
+            "rollout",
+            Risk.WARNING,
+            f"A rolling deployment is under way ({_replicas(number)}{which} to go): until it ends,"
+            " counts and lanes are not followed.",
+        )
+
+
+def _of_workers(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:
+    router = snapshot.routers.get(edit.base.id)
+    if router is None:
+        return
+    missing = [worker for worker in router.workers if worker.sync is Sync.MISSING]
+    if missing:
+        fleets = ", ".join(dict.fromkeys(worker.fleet or "?" for worker in missing))
+        yield PlanWarning(
+            "workers",
+            Risk.WARNING,
+            f"The router does not reach {_replicas(len(missing))} in {one_line(fleets)}: more there"
+            " would get no requests either.",
+        )
+
+
+def _replicas(number: int) -> str:
+    return "1 replica" if number == 1 else f"{number} replicas"
