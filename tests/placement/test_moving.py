@@ -104,7 +104,7 @@ def test_no_minimum_gives_to_another() -> None:
     lanes = (Lane("a", 2, priority=1), Lane("b", 2))
     state = service(lanes, 2, "b b")
     assert not next_actions(state, now=NOW).doing(Action.MOVE)
-    line = "baseline 0 of 2: no other lane has a replica to spare"
+    line = "baseline 0 of 2: only 2 wanted"
     assert next_actions(state, now=NOW).lanes[0].reason == line
 
 

@@ -89,12 +89,19 @@ def test_lanes_report_what_is_in_them() -> None:
         (Lane("a", 0, 1), 1, "a", 4, "a is at its maximum of 1"),
         (Lane("a", 2), 1, "a", 4, "baseline 1 of 2: only 1 wanted"),
         (Lane("a", 2), 2, "a", 4, "baseline 1 of 2: 1 more to come"),
+        (Lane("a", 2), 2, "a/old b", 4, "baseline 1 of 2: the rolling deployment goes first"),
         (Lane("a", 2), 2, "a", 0, "baseline 1 of 2: a has no room"),
     ],
 )
 def test_the_line_of_a_lane(lane: Lane, wanted: int, now: str, room: int | None, line: str) -> None:
     plan = next_actions(service((lane,), wanted, now, room={"a": room}), now=NOW)
     assert plan.lanes[0].reason == line
+
+
+def test_a_baseline_that_too_few_are_wanted_for() -> None:
+    lanes = (Lane("a", 1, priority=1), Lane("b", 1))
+    plan = next_actions(service(lanes, 1, "a"), now=NOW)
+    assert plan.lanes[1].reason == "baseline 0 of 1: only 1 wanted"
 
 
 def test_a_lane_says_until_when_it_cools_down() -> None:

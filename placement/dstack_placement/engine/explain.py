@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from .board import Block, Board, LaneCount
+from .board import Block, Board, LaneCount, Pool
 
 
 def clock(time: datetime) -> str:
@@ -37,11 +37,12 @@ def passed_over(board: Board, counts: Iterable[LaneCount], group: str) -> tuple[
     return "; ".join(parts), lacking
 
 
-def lane_line(board: Board, count: LaneCount, *, wanted: int, coming: int) -> str:
+def lane_line(board: Board, pool: Pool, count: LaneCount, *, wanted: int, coming: int) -> str:
     """One line on a lane as it is now.
 
     Args:
         board: The board before anything was played on it.
+        pool: The lane's pool.
         count: The lane.
         wanted: Replicas wanted in the lane's pool that count towards minimums.
         coming: Replicas that start or move here.
@@ -50,7 +51,7 @@ def lane_line(board: Board, count: LaneCount, *, wanted: int, coming: int) -> st
     parts = []
     block = _room_block(board, count)
     if count.workers < lane.min_replicas:
-        parts.append(_deficit(board, count, block, wanted=wanted, coming=coming))
+        parts.append(_deficit(board, pool, count, block, wanted=wanted, coming=coming))
     else:
         if lane.min_replicas:
             parts.append(f"baseline {lane.min_replicas} of {lane.min_replicas}")
@@ -71,15 +72,17 @@ def lane_line(board: Board, count: LaneCount, *, wanted: int, coming: int) -> st
 
 
 def _deficit(
-    board: Board, count: LaneCount, block: Block | None, *, wanted: int, coming: int
+    board: Board, pool: Pool, count: LaneCount, block: Block | None, *, wanted: int, coming: int
 ) -> str:
     lane = count.lane
     if block is not None:
         cause = blocked(board, count, block)
     elif coming:
         cause = f"{coming} more to come"
-    elif wanted <= count.workers:
+    elif wanted < sum(other.least for other in pool.lanes):
         cause = f"only {wanted} wanted"
+    elif any(group.name in board.rolling for group in pool.groups):
+        cause = "the rolling deployment goes first"
     else:
         cause = "no other lane has a replica to spare"
     return f"baseline {count.workers} of {lane.min_replicas}: {cause}"

@@ -255,7 +255,7 @@ def _lane_plans(
                     deficit=count.missing,
                     room=board.rooms.more(lane.fleet),
                     until=count.cooldown.until if count.cooldown is not None else None,
-                    reason=lane_line(board, count, wanted=workers, coming=coming[at]),
+                    reason=lane_line(board, pool, count, wanted=workers, coming=coming[at]),
                     after=count.count + coming[at] - going[at],
                 )
             )

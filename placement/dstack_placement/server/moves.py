@@ -23,7 +23,7 @@ from dstack._internal.server.services import events
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.engine import Action, Plan, ReplicaPlan, ReplicaState, next_actions
+from dstack_placement.engine import Action, Plan, Replica, ReplicaPlan, ReplicaState, next_actions
 from dstack_placement.server import rebalancing, specs
 from dstack_placement.server.reachability import tell_unreachable
 from dstack_placement.server.state import RunState
@@ -49,6 +49,7 @@ async def carry_out(context: ActiveContext, state: RunState, result: ActiveResul
             replace(group, wanted=wanted.get(group.name, group.wanted))
             for group in state.service.groups
         ),
+        replicas=_brought_up_to_date(context.run_model, state, result),
     )
     plan = next_actions(service, now=state.now, rebalance=rebalancing.goes_on(state))
     _keep_until_relieved(context.run_model, plan, result)
@@ -60,6 +61,22 @@ async def carry_out(context: ActiveContext, state: RunState, result: ActiveResul
         await _tell_deficits(session, context.run_model, plan, state)
         await tell_unreachable(session, context.run_model, state)
         await rebalancing.go_on(session, context.run_model, state, service)
+
+
+def _brought_up_to_date(
+    run_model: RunModel, state: RunState, result: ActiveResult
+) -> tuple[Replica, ...]:
+    """The replicas once those that need no restart for an edit count as of its deployment."""
+    numbers = {
+        str(job_id): change.get("deployment_num")
+        for job_id, change in result.job_id_to_update_map.items()
+    }
+    return tuple(
+        replace(replica, out_of_date=False)
+        if numbers.get(replica.key) == run_model.deployment_num
+        else replica
+        for replica in state.service.replicas
+    )
 
 
 def _stops(result: ActiveResult) -> set[object]:
