@@ -89,7 +89,7 @@ def _of_instances(
     if here.unreachable:
         yield _together(
             snapshot, fleet, here.unreachable, here.usable, "unreachable",
-            hint=_unreachable_hint(fleet),
+            hint=_unreachable_hint(fleet, here.unreachable),
             since=_first(since.unreachable.get(each.id) for each in here.unreachable),
         )  # fmt: skip
     for health, instances in (("failure", here.failing), ("warning", here.warned)):
@@ -150,11 +150,14 @@ def _together(
     )
 
 
-def _unreachable_hint(fleet: Fleet | None) -> str:
-    jobs = "What runs there fails after 2 minutes, and starts elsewhere if its spec has `retry`."
+def _unreachable_hint(fleet: Fleet | None, instances: Iterable[Instance]) -> str:
     if fleet is not None and fleet.kind == "ssh":
-        return f"{jobs} dstack keeps the host and goes on trying."
-    return f"{jobs} dstack gives the instance back after 20 minutes."
+        text = "dstack keeps the host and goes on trying."
+    else:
+        text = "dstack gives the instance back after 20 minutes."
+    if any(instance.jobs for instance in instances):
+        text += " What runs there fails after 2 minutes, and starts elsewhere if it has `retry`."
+    return text
 
 
 def _of_fleet(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterator[Problem]:

@@ -137,7 +137,7 @@ def _waiting(service: Service) -> Problem:
 
 def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
     placement = snapshot.placements.get(service.id)
-    if placement is None and not snapshot.capabilities.lanes:
+    if placement is None and not service.has_lanes:
         return
     if placement is not None and not any(lane.deficit for lane in placement.lanes):
         return
@@ -146,7 +146,8 @@ def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
             held = row.min_replicas - row.deficit
             short = f"baseline {held} of {row.min_replicas}"
             why = row.reason.removeprefix(short).lstrip(": ")
-            fewer = placement is not None and _wanted(placement, row.pool) <= held
+            wanted = _wanted(placement, row.pool) if placement is not None else None
+            fewer = wanted is not None and wanted <= held
             yield Problem(
                 key=f"baseline:{service.id}:{row.pool}:{row.fleet}",
                 kind=Kind.BASELINE,
@@ -163,11 +164,12 @@ def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
             )
 
 
-def _wanted(placement: Placement, pool: str) -> int:
-    """Replicas wanted of the groups that share lanes."""
-    return sum(
+def _wanted(placement: Placement, pool: str) -> int | None:
+    """Replicas wanted of the groups that share lanes; None where that was not told."""
+    counts = [
         count for group, count in placement.desired.items() if placement.pools.get(group) == pool
-    )
+    ]
+    return sum(counts) if counts else None
 
 
 def _rollouts(

@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 from dstack_api_client.connection import ConfigError, Connection
-from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui.cli import main
 from dstack_fleets_tui.headless import get as get_module
+from dstack_fleets_tui.headless.looking import Asked, Look
 from dstack_fleets_tui.settings import Settings
-from tests.tui import things
+from tests.tui.cockpit_things import LOOK
 
 TOKEN = "token-of-the-test"
 
@@ -49,9 +49,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
     """Reading gives the snapshot of the tests; the connections that were read."""
     connections: list[Connection] = []
 
-    async def observe(connection: Connection) -> Snapshot:
+    async def observe(connection: Connection, asked: Asked) -> Look:
         connections.append(connection)
-        return things.SNAPSHOT
+        return LOOK
 
     monkeypatch.setattr(get_module, "observe", observe)
     return connections
@@ -112,6 +112,7 @@ print(*sys.modules, file=sys.stderr)
         (["--debug-settings"], {"textual", "httpx", "dstack"}),
         (["get", "fleets"], {"textual", "dstack", "dstack_widgets"}),
         (["get", "replicas", "-o", "yaml"], {"textual", "dstack", "dstack_widgets"}),
+        (["get", "problems"], {"textual", "dstack", "dstack_widgets"}),
     ],
 )
 def test_only_what_is_needed_is_loaded(arguments: list[str], never: set[str]) -> None:
@@ -147,6 +148,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ["get"],
         ["get", "volumes"],
         ["get", "fleets", "-o", "xml"],
+        ["get", "events", "--limit", "0"],
+        ["get", "events", "--limit", "many"],
+        ["get", "problems", "--severity", "fatal"],
         ["nonsense"],
         ["--token", "x"],
     ],
@@ -178,9 +182,10 @@ def test_json(seen: list[Connection], capsys: pytest.CaptureFixture[str]) -> Non
 def test_yaml_is_the_same_object(
     kind: str, seen: list[Connection], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["get", kind, "-o", "json"]) == 0
+    code = 4 if kind == "problems" else 0
+    assert main(["get", kind, "-o", "json"]) == code
     as_json = json.loads(capsys.readouterr().out)
-    assert main(["get", kind, "-o", "yaml"]) == 0
+    assert main(["get", kind, "-o", "yaml"]) == code
     assert yaml.safe_load(capsys.readouterr().out) == as_json
     assert as_json[kind]
 
@@ -385,7 +390,7 @@ def test_the_demo_with_an_unknown_scenario() -> None:
 def test_ctrl_c_is_quiet(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def observe(connection: Connection) -> Snapshot:
+    async def observe(connection: Connection, asked: Asked) -> Look:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(get_module, "observe", observe)
@@ -397,9 +402,9 @@ SHOWN = """
 import sys
 from dstack_fleets_tui.cli import main
 from dstack_fleets_tui.headless import get
-from tests.tui import things
-async def observe(connection):
-    return things.SNAPSHOT
+from tests.tui.cockpit_things import LOOK
+async def observe(connection, asked):
+    return LOOK
 get.observe = observe
 sys.exit(main(sys.argv[1:]))
 """

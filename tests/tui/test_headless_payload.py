@@ -14,6 +14,7 @@ import pytest
 from dstack_fleets_tui.headless import payload
 from dstack_fleets_tui.headless.get import KINDS, collect
 from tests.tui import things
+from tests.tui.cockpit_things import LOOK, asked
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "json.md"
 #: What a documented type lets a value be.
@@ -59,7 +60,7 @@ def walk(value: object, path: str = "") -> Iterator[tuple[str, object]]:
 
 
 def items(kind: payload.Kind) -> list[dict[str, Any]]:
-    collected: list[dict[str, Any]] = collect(things.SNAPSHOT, kind, None, ended=True)[kind]
+    collected: list[dict[str, Any]] = collect(LOOK, asked(kind, ended=True))[kind]
     return collected
 
 
@@ -97,7 +98,7 @@ def test_every_value_is_of_its_documented_type(kind: payload.Kind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_envelope(kind: payload.Kind) -> None:
-    whole = collect(things.SNAPSHOT, kind, None)
+    whole = collect(LOOK, asked(kind))
     assert list(whole) == ["version", "project", "observed_at", kind]
     assert set(whole) - {kind} == set(documented()["envelope"])
     assert whole["version"] == 1
@@ -106,7 +107,7 @@ def test_the_envelope(kind: payload.Kind) -> None:
 
 
 def test_a_fleet() -> None:
-    (fleet,) = collect(things.SNAPSHOT, "fleets", "gpu-spot")["fleets"]
+    (fleet,) = collect(LOOK, asked("fleets", "gpu-spot"))["fleets"]
     assert fleet["kind"] == "cloud"
     assert fleet["nodes"] == {"min": 0, "target": 1, "max": None}
     assert fleet["instances"] == {
@@ -127,7 +128,7 @@ def test_a_fleet() -> None:
 
 
 def test_a_service_with_a_router() -> None:
-    (service,) = collect(things.SNAPSHOT, "services", "chat")["services"]
+    (service,) = collect(LOOK, asked("services", "chat"))["services"]
     assert service["replicas"] == {"min": 3, "max": 6, "active": 4, "running": 3, "ready": 2}
     assert [(share["fleet"], share["running"], share["ready"]) for share in service["fleets"]] == [
         ("gpu-reserved", 2, 2),
@@ -139,26 +140,26 @@ def test_a_service_with_a_router() -> None:
 
 
 def test_what_has_ended_well_is_left_out() -> None:
-    names = [s["name"] for s in collect(things.SNAPSHOT, "services", None)["services"]]
+    names = [s["name"] for s in collect(LOOK, asked("services"))["services"]]
     assert names == ["broken", "chat", "plain"]
-    every = [s["name"] for s in collect(things.SNAPSHOT, "services", None, ended=True)["services"]]
+    every = [s["name"] for s in collect(LOOK, asked("services", ended=True))["services"]]
     assert every == ["broken", "chat", "finished", "plain"]
-    assert collect(things.SNAPSHOT, "services", "finished")["services"][0]["status"] == "done"
+    assert collect(LOOK, asked("services", "finished"))["services"][0]["status"] == "done"
 
 
 def test_names_choose() -> None:
-    instances = collect(things.SNAPSHOT, "instances", "gpu-reserved")["instances"]
+    instances = collect(LOOK, asked("instances", "gpu-reserved"))["instances"]
     assert [(i["fleet"], i["number"]) for i in instances] == [
         ("gpu-reserved", 0),
         ("gpu-reserved", 1),
     ]
-    replicas = collect(things.SNAPSHOT, "replicas", "plain")["replicas"]
+    replicas = collect(LOOK, asked("replicas", "plain"))["replicas"]
     assert {r["service"] for r in replicas} == {"plain"}
-    assert len(collect(things.SNAPSHOT, "replicas", None)["replicas"]) > len(replicas)
+    assert len(collect(LOOK, asked("replicas"))["replicas"]) > len(replicas)
 
 
 def test_terminated_instances_are_left_out() -> None:
-    statuses = {i["status"] for i in collect(things.SNAPSHOT, "instances", None)["instances"]}
+    statuses = {i["status"] for i in collect(LOOK, asked("instances"))["instances"]}
     assert "terminated" not in statuses
     assert "terminated" in {i.status for i in things.SNAPSHOT.instances.values()}
 
@@ -169,7 +170,7 @@ def test_secrets_stay_inside(kind: payload.Kind) -> None:
         [dict(s.spec) for s in things.SNAPSHOT.services.values()]
         + [dict(f.spec) for f in things.SNAPSHOT.fleets.values()]
     )
-    assert things.SECRET not in json.dumps(collect(things.SNAPSHOT, kind, None, ended=True))
+    assert things.SECRET not in json.dumps(collect(LOOK, asked(kind, ended=True)))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ DONE = 0
 FAILED = 1
 #: The server can't be reached, or does not let this user in, or it is not known where it is.
 NO_CONNECTION = 3
+#: `get problems` found some.
+WRONG = 4
 INTERRUPTED = 130
 #: What a shell reports of a program whose reader went away.
 BROKEN_PIPE = 141
@@ -33,11 +35,24 @@ examples:
   dstack-fleets-tui demo                       the dashboard, on an emulated data centre
   dstack-fleets-tui get fleets                 a table
   dstack-fleets-tui get services chat -o json  one service, for programs
+  dstack-fleets-tui get problems || page-me    what is wrong, and whether anything is
 
 where to connect: the options above, then DSTACK_PROJECT, DSTACK_SERVER_URL and DSTACK_TOKEN,
 then ~/.dstack/config.yml, as `dstack` itself does.
-exit codes: 0 done, 1 failed, 2 wrong usage, 3 can't connect or not allowed.
+exit codes: 0 done, 1 failed, 2 wrong usage, 3 can't connect or not allowed, 4 problems found.
 """
+_KINDS = (
+    "fleets",
+    "instances",
+    "services",
+    "replicas",
+    "distribution",
+    "router",
+    "problems",
+    "events",
+)
+#: Events that one command may ask a server for.
+_MOST_EVENTS = 10_000
 #: The options that are settings too, by the setting's name.
 _SETTINGS = ("ascii", "interval", "insecure_http", "ca_file")
 
@@ -101,18 +116,33 @@ def _parser() -> argparse.ArgumentParser:
         "get",
         allow_abbrev=False,
         parents=[connection],
-        help="print fleets, instances, services or replicas",
+        help="print fleets, services, how they are spread, what is wrong, what happened",
         description="Prints what the dashboard shows, once.",
         epilog="NAME picks one fleet or service: of instances those of that fleet, of replicas\n"
-        "those of that service. The keys of JSON and YAML are described in docs/json.md.",
+        "those of that service, of problems and events those of either. `get problems` exits with\n"
+        "4 when there are any. The keys of JSON and YAML are described in docs/json.md.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    get.add_argument("kind", choices=("fleets", "instances", "services", "replicas"))
+    get.add_argument("kind", choices=_KINDS, metavar="KIND", help=", ".join(_KINDS))
     get.add_argument("name", metavar="NAME", nargs="?", help="just this fleet or service")
     get.add_argument(
         "-o", "--output", choices=("table", "json", "yaml"), default="table", help="the form"
     )
     get.add_argument("-a", "--all", action="store_true", help="services that have ended, too")
+    get.add_argument(
+        "--limit", metavar="N", type=_limit, default=50, help="most events (default: 50)"
+    )
+    get.add_argument(
+        "--severity",
+        choices=("notice", "warning", "critical"),
+        default="notice",
+        help="problems that are at least as bad (default: notice)",
+    )
+    get.add_argument(
+        "--no-ssh",
+        action="store_true",
+        help="look at no router over SSH, where the server can't look itself",
+    )
     get.add_argument(
         "--ascii", action="store_true", default=argparse.SUPPRESS, help="tables in plain ASCII"
     )
@@ -164,16 +194,20 @@ def _get(args: argparse.Namespace) -> int:
         return _fail(connection.message, connection.hint, NO_CONNECTION)
     for warning in connection.warnings:
         _say(warning)
-    from dstack_fleets_tui.headless.get import UnavailableError, get
+    from dstack_api_client.problem import Severity
+    from dstack_fleets_tui.headless.get import get
+    from dstack_fleets_tui.headless.looking import Asked, UnavailableError
     from dstack_fleets_tui.headless.select import NoSuchNameError
 
+    severity = Severity[args.severity.upper()]
+    asked = Asked(args.kind, args.name, args.all, args.limit, severity, ssh=not args.no_ssh)
     try:
-        get(connection, args.kind, args.name, args.output, ended=args.all, plain=settings.ascii)
+        wrong = get(connection, asked, args.output, plain=settings.ascii)
     except UnavailableError as error:
         return _fail(error.message, error.hint, NO_CONNECTION)
     except NoSuchNameError as error:
         return _fail(error.message, error.hint, FAILED)
-    return DONE
+    return WRONG if wrong else DONE
 
 
 def _demo(args: argparse.Namespace) -> NoReturn:
@@ -248,6 +282,12 @@ def _interval(text: str) -> float:
     if not 0.5 <= value <= 3600:
         raise argparse.ArgumentTypeError("has to be 0.5 to 3600 seconds")
     return value
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= _MOST_EVENTS):
+        raise argparse.ArgumentTypeError(f"has to be 1 to {_MOST_EVENTS}")
+    return int(text)
 
 
 def _fail(message: str, hint: str, code: int) -> int:

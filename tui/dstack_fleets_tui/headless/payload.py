@@ -9,11 +9,24 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any, Literal, TypeAlias
 
+from dstack_api_client.distribution import Distribution, FleetRow
+from dstack_api_client.event_stream import Event
+from dstack_api_client.problem import Problem
+from dstack_api_client.routers.view import RouterView, Worker
 from dstack_api_client.snapshot import Fleet, Gpus, Instance, Replica, Service, Snapshot
 
 VERSION = 1
 
-Kind: TypeAlias = Literal["fleets", "instances", "services", "replicas"]
+Kind: TypeAlias = Literal[
+    "fleets",
+    "instances",
+    "services",
+    "replicas",
+    "distribution",
+    "router",
+    "problems",
+    "events",
+]
 Item: TypeAlias = dict[str, Any]
 
 #: The keys of a fleet's `instances.by_state`; each is always there.
@@ -192,6 +205,121 @@ def replica(replica: Replica, snapshot: Snapshot) -> Item:
         "finished_at": optional_time(replica.finished_at),
         "termination_reason": replica.termination_reason,
         "exit_status": replica.exit_status,
+    }
+
+
+def distribution(distribution: Distribution, service: Service) -> Item:
+    """A service over its fleets."""
+    return {
+        "id": service.id,
+        "service": service.name,
+        "managed": distribution.managed,
+        "observed_at": time(distribution.observed_at),
+        "wanted": distribution.wanted,
+        "running": distribution.running,
+        "ready": distribution.ready,
+        "pending": distribution.pending,
+        "price_per_hour": number(distribution.price),
+        "fleets": [_fleet_row(row) for row in distribution.rows],
+        "notes": list(distribution.notes),
+    }
+
+
+def _fleet_row(row: FleetRow) -> Item:
+    return {
+        "fleet": row.fleet,
+        "lanes_of": row.pool or None,
+        "priority": row.priority,
+        "min_replicas": row.min_replicas,
+        "max_replicas": row.max_replicas,
+        "target": row.target,
+        "running": row.running,
+        "ready": row.ready,
+        "pending": row.pending,
+        "stopping": row.stopping,
+        "deficit": row.deficit,
+        "deficit_since": optional_time(row.deficit_since),
+        "fallbacks": row.fallbacks,
+        "fallback_causes": list(row.fallback_causes),
+        "cooldown_until": optional_time(row.cooldown_until),
+        "price_per_hour": number(row.price),
+        "reason": row.reason,
+        "groups": [
+            {
+                "name": name,
+                "running": cell.running,
+                "ready": cell.ready,
+                "pending": cell.pending,
+                "stopping": cell.stopping,
+            }
+            for name, cell in row.groups.items()
+        ],
+    }
+
+
+def router(view: RouterView, service: Service) -> Item:
+    """A service's router and its workers."""
+    return {
+        "id": service.id,
+        "service": service.name,
+        "kind": view.kind,
+        "status": view.status.value,
+        "source": view.source.value,
+        "message": view.message or None,
+        "observed_at": optional_time(view.observed_at),
+        "last_sync_at": optional_time(view.last_sync_at),
+        "ready": view.ready,
+        "expected": view.expected,
+        "workers": [_worker(worker) for worker in view.workers],
+    }
+
+
+def _worker(worker: Worker) -> Item:
+    return {
+        "replica": worker.replica.replica_num if worker.replica is not None else None,
+        "group": worker.group,
+        "fleet": worker.fleet,
+        "sync": worker.sync.value,
+        "router_health": worker.router_health,
+        "job_status": worker.job_status,
+        "probes_passed": worker.probes_passed,
+        "role": worker.role,
+        "url": worker.url,
+        "load": worker.load,
+        "model": worker.model,
+        "since": optional_time(worker.since),
+        "message": worker.message or None,
+    }
+
+
+def problem(problem: Problem, snapshot: Snapshot) -> Item:
+    """One thing that is wrong."""
+    service = snapshot.services.get(problem.service_id or "")
+    fleet = snapshot.fleets.get(problem.fleet_id or "")
+    return {
+        "key": problem.key,
+        "severity": problem.severity.name.lower(),
+        "kind": problem.kind.value,
+        "subject": problem.subject,
+        "text": problem.text,
+        "hint": problem.hint or None,
+        "since": optional_time(problem.since),
+        "service": service.name if service is not None else None,
+        "fleet": fleet.name if fleet is not None else None,
+        "price_per_hour": optional_number(problem.price),
+    }
+
+
+def event(event: Event) -> Item:
+    """Something that happened."""
+    return {
+        "id": event.id,
+        "recorded_at": time(event.recorded_at),
+        "message": event.message,
+        "actor": event.actor,
+        "targets": [
+            {"type": target.type, "id": target.id, "name": target.name} for target in event.targets
+        ],
     }
 
 

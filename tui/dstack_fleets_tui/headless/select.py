@@ -77,6 +77,20 @@ def replicas(snapshot: Snapshot, chosen: Iterable[Service]) -> list[Replica]:
     ]
 
 
+def either(snapshot: Snapshot, name: str) -> tuple[str | None, str | None]:
+    """The ids of the service and of the fleet of a name, of which one may be missing.
+
+    Raises:
+        NoSuchNameError: There is neither.
+    """
+    service, fleet = snapshot.service_named(name), snapshot.fleet_named(name)
+    if service is None and fleet is None:
+        names = [each.name for each in snapshot.services.values()]
+        names += [each.name for each in snapshot.fleets.values()]
+        raise _missing("service or fleet", name, snapshot, names)
+    return service.id if service is not None else None, fleet.id if fleet is not None else None
+
+
 def _of_fleet(snapshot: Snapshot, name: str) -> list[Instance]:
     ids = {fleet.id for fleet in fleets(snapshot, name)}
     return [instance for instance in snapshot.instances.values() if instance.fleet_id in ids]
@@ -88,7 +102,7 @@ def _missing(kind: str, name: str, snapshot: Snapshot, names: Sequence[str]) -> 
     if near:
         hint = f"Did you mean {one_line(near[0])}?"
     elif not known:
-        hint = f"It has no {kind}s at all."
+        hint = f"It has no {kind} at all."
     else:
         more = f" and {len(known) - _MOST_NAMES} more" if len(known) > _MOST_NAMES else ""
         hint = f"It has: {', '.join(map(one_line, known[:_MOST_NAMES]))}{more}."

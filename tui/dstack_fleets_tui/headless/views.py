@@ -4,36 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dstack_api_client.naming import group_name, job_name
 from dstack_api_client.snapshot import Fleet, Instance, Replica, Service, Snapshot
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import NOTHING, age, price
 from dstack_fleets_tui.headless.table import Column
 
-_RED, _YELLOW, _GREEN = "\x1b[31m", "\x1b[33m", "\x1b[32m"
+RED, _YELLOW, _GREEN = "\x1b[31m", "\x1b[33m", "\x1b[32m"
 _COLOURS = {
     "running": _GREEN,
     "busy": _GREEN,
     "ready": _GREEN,
-    "failed": _RED,
-    "failure": _RED,
-    "unreachable": _RED,
+    "failed": RED,
+    "failure": RED,
+    "unreachable": RED,
     "warning": _YELLOW,
     "pending": _YELLOW,
     "submitted": _YELLOW,
     "provisioning": _YELLOW,
     "pulling": _YELLOW,
     "terminating": _YELLOW,
+    "critical": RED,
+    "in sync": _GREEN,
+    "missing": RED,
+    "address drift": RED,
+    "stale": _YELLOW,
+    "foreign": _YELLOW,
+    "duplicate": _YELLOW,
+    "draining": _YELLOW,
+    "not ready": _YELLOW,
 }
 
 
-def _colour(cell: str) -> str:
+def colour(cell: str) -> str:
+    """The escape sequence of a word that stands for a state; empty for others."""
     return _COLOURS.get(cell, "")
 
 
 FLEETS = (
     Column("FLEET"),
     Column("KIND"),
-    Column("STATUS", paint=_colour),
+    Column("STATUS", paint=colour),
     Column("NODES", right=True),
     Column("INSTANCES"),
     Column("GPUS", right=True),
@@ -47,8 +58,8 @@ FLEETS = (
 INSTANCES = (
     Column("FLEET"),
     Column("NUM", right=True),
-    Column("STATE", paint=_colour),
-    Column("HEALTH", paint=_colour),
+    Column("STATE", paint=colour),
+    Column("HEALTH", paint=colour),
     Column("HOST"),
     Column("BACKEND"),
     Column("REGION"),
@@ -61,7 +72,7 @@ INSTANCES = (
 )
 SERVICES = (
     Column("SERVICE"),
-    Column("STATUS", paint=_colour),
+    Column("STATUS", paint=colour),
     Column("PRIO", right=True),
     Column("WANTED", right=True),
     Column("RUNNING", right=True),
@@ -80,8 +91,8 @@ REPLICAS = (
     Column("FLEET"),
     Column("INSTANCE"),
     Column("HOST"),
-    Column("STATE", paint=_colour),
-    Column("PROBES", paint=_colour),
+    Column("STATE", paint=colour),
+    Column("PROBES", paint=colour),
     Column("GPU"),
     Column("DEPLOYMENT", right=True),
     Column("$/H", right=True),
@@ -124,7 +135,7 @@ def instance(instance: Instance, snapshot: Snapshot) -> Sequence[str]:
         price(instance.price or None),
         age(instance.idle_since, snapshot.observed_at),
         age(instance.created_at, snapshot.observed_at),
-        ", ".join(words.job(job) for job in jobs) or NOTHING,
+        ", ".join(job_name(job) for job in jobs) or NOTHING,
     )
 
 
@@ -158,7 +169,7 @@ def replica(replica: Replica, snapshot: Snapshot) -> Sequence[str]:
     return (
         replica.run_name,
         str(replica.key.replica_num),
-        words.group(replica.group) or NOTHING,
+        group_name(replica.group) or NOTHING,
         replica.fleet_name or NOTHING,
         instance.name if instance else NOTHING,
         replica.hostname or NOTHING,

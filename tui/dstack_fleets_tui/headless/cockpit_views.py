@@ -1,0 +1,163 @@
+"""The columns of the tables on distribution, routers, problems and events, and their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dstack_api_client.distribution import Cell, Distribution, FleetRow
+from dstack_api_client.event_stream import Event
+from dstack_api_client.naming import group_name, replica_name
+from dstack_api_client.problem import Problem
+from dstack_api_client.routers.view import RouterView, Worker
+from dstack_api_client.snapshot import Service, Snapshot
+from dstack_fleets_tui.formatting import NOTHING, age, price
+from dstack_fleets_tui.headless.payload import time
+from dstack_fleets_tui.headless.table import Column
+from dstack_fleets_tui.headless.views import RED, colour
+
+_LOUD = "BASELINE"
+
+DISTRIBUTION = (
+    Column("SERVICE"),
+    Column("PRIO", right=True),
+    Column("FLEET"),
+    Column("LANES OF"),
+    Column("MIN", right=True),
+    Column("MAX", right=True),
+    Column("TARGET", right=True),
+    Column("RUNNING", right=True),
+    Column("READY", right=True),
+    Column("PENDING", right=True),
+    Column("GROUPS"),
+    Column("$/H", right=True),
+    Column("WHY", paint=lambda cell: RED if cell.startswith(_LOUD) else ""),
+)
+ROUTER = (
+    Column("SERVICE"),
+    Column("SYNC", paint=colour),
+    Column("ROUTER", paint=colour),
+    Column("DSTACK", paint=colour),
+    Column("ROLE"),
+    Column("LOAD", right=True),
+    Column("REPLICA"),
+    Column("FLEET"),
+    Column("ADDRESS"),
+    Column("SINCE", right=True),
+    Column("WHAT IT MEANS"),
+)
+PROBLEMS = (
+    Column("SEVERITY", paint=colour),
+    Column("KIND"),
+    Column("SUBJECT"),
+    Column("PROBLEM"),
+    Column("$/H", right=True),
+    Column("SINCE", right=True),
+    Column("HINT"),
+)
+EVENTS = (
+    Column("TIME"),
+    Column("BY"),
+    Column("TARGETS"),
+    Column("EVENT"),
+)
+
+
+def distribution(
+    distribution: Distribution, service: Service, snapshot: Snapshot
+) -> Iterator[Sequence[str]]:
+    """One row of cells per fleet, as `DISTRIBUTION` has columns."""
+    for row in distribution.rows:
+        yield (
+            service.name,
+            _count(row.priority),
+            row.fleet or "no fleet yet",
+            row.pool or NOTHING,
+            _count(row.min_replicas),
+            _count(row.max_replicas),
+            _count(row.target),
+            str(row.running),
+            str(row.ready),
+            str(row.pending),
+            ", ".join(_group(name, cell) for name, cell in row.groups.items()) or NOTHING,
+            price(row.price or None),
+            _why(row, snapshot),
+        )
+
+
+def _why(row: FleetRow, snapshot: Snapshot) -> str:
+    """The reason; a baseline that is not held is loud, with since when."""
+    if not row.deficit or row.min_replicas is None:
+        return row.reason
+    held = f"{row.min_replicas - row.deficit} of {row.min_replicas}"
+    lasts = f" for {age(row.deficit_since, snapshot.observed_at)}" if row.deficit_since else ""
+    cause = row.reason.removeprefix(f"baseline {held}").lstrip(": ")
+    return f"{_LOUD} {held}{lasts}" + (f": {cause}" if cause else "")
+
+
+def _group(name: str, cell: Cell) -> str:
+    """`decode 5+1`: those that run, and those that are to."""
+    pending = f"+{cell.pending}" if cell.pending else ""
+    return f"{group_name(name) or ''} {cell.running}{pending}".strip()
+
+
+def _count(number: int | None) -> str:
+    return NOTHING if number is None else str(number)
+
+
+def router(view: RouterView, service: Service, snapshot: Snapshot) -> Iterator[Sequence[str]]:
+    """One row of cells per worker, as `ROUTER` has columns."""
+    for worker in view.workers:
+        yield (
+            service.name,
+            worker.sync.value,
+            worker.router_health or NOTHING,
+            worker.job_status or NOTHING,
+            worker.role or NOTHING,
+            _count(worker.load),
+            _replica(worker, snapshot),
+            worker.fleet or NOTHING,
+            worker.url or NOTHING,
+            age(worker.since, snapshot.observed_at),
+            worker.message,
+        )
+
+
+def _replica(worker: Worker, snapshot: Snapshot) -> str:
+    if worker.replica is None:
+        return NOTHING
+    replica = snapshot.replicas.get(worker.replica)
+    return replica_name(replica) if replica is not None else str(worker.replica.replica_num)
+
+
+def router_line(view: RouterView, service: Service, snapshot: Snapshot) -> str:
+    """How a router is, one line: `chat: smg ready, 7 of 8 workers, read through the server ...`."""
+    way = {"server": "through the server", "ssh": "over SSH"}.get(view.source.value)
+    text = f"{service.name}: {view.kind} {view.status.value}"
+    if way is not None:
+        text += f", {view.ready} of {view.expected} workers ready"
+        if view.observed_at is not None:
+            text += f", read {way} {age(view.observed_at, snapshot.observed_at)} ago"
+    return f"{text}. {view.message}".rstrip()
+
+
+def problem(problem: Problem, snapshot: Snapshot) -> Sequence[str]:
+    """One cell per column of `PROBLEMS`."""
+    return (
+        problem.severity.name.lower(),
+        problem.kind.value,
+        problem.subject,
+        problem.text,
+        price(problem.price),
+        age(problem.since, snapshot.observed_at),
+        problem.hint,
+    )
+
+
+def event(event: Event) -> Sequence[str]:
+    """One cell per column of `EVENTS`."""
+    return (
+        time(event.recorded_at),
+        event.actor or "server",
+        ", ".join(f"{target.type} {target.name}" for target in event.targets) or NOTHING,
+        event.message,
+    )

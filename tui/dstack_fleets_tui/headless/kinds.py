@@ -1,0 +1,160 @@
+"""What `get` can print: of each kind which things there are, their columns and their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dstack_api_client.distribution import Distribution, distribution_of
+from dstack_api_client.event_stream import Event
+from dstack_api_client.problem import Problem
+from dstack_api_client.routers.view import RouterView
+from dstack_api_client.snapshot import Service
+from dstack_fleets_tui.headless import cockpit_views, payload, select, views
+from dstack_fleets_tui.headless.looking import Asked, Look
+from dstack_fleets_tui.headless.payload import Item, Kind
+from dstack_fleets_tui.headless.table import Column
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How one kind is printed.
+
+    Attributes:
+        choose: The things that are asked for.
+        columns: Of the table.
+        rows: The rows of one thing, each a cell per column.
+        item: The object of one thing in JSON and YAML.
+        above: Lines above the table.
+        below: Lines below the table.
+        nothing: What is printed in place of a table without rows; None for its header alone.
+    """
+
+    choose: Callable[[Look, Asked], Sequence[Any]]
+    columns: Sequence[Column]
+    rows: Callable[[Any, Look], Iterable[Sequence[str]]]
+    item: Callable[[Any, Look], Item]
+    above: Callable[[Sequence[Any], Look], Sequence[str]] = lambda things, look: ()
+    below: Callable[[Sequence[Any], Look], Sequence[str]] = lambda things, look: ()
+    nothing: Callable[[Look], str] | None = None
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """A service over its fleets."""
+
+    service: Service
+    distribution: Distribution
+
+
+@dataclass(frozen=True)
+class _Routed:
+    """A service with its router."""
+
+    service: Service
+    view: RouterView
+
+
+def _distributions(look: Look, asked: Asked) -> list[_Spread]:
+    services = select.services(look.snapshot, asked.name, ended=asked.ended)
+    return [_Spread(each, distribution_of(look.snapshot, each)) for each in services]
+
+
+def _notes(things: Sequence[_Spread], look: Look) -> list[str]:
+    """What can't be known, once for all services that it is true of."""
+    about: dict[str, list[str]] = {}
+    for thing in things:
+        for note in thing.distribution.notes:
+            about.setdefault(note, []).append(thing.service.name)
+    if len(things) == 1:
+        return list(about)
+    return [f"{', '.join(names)}: {note}" for note, names in about.items()]
+
+
+def _routers(look: Look, asked: Asked) -> list[_Routed]:
+    services = select.services(look.snapshot, asked.name, ended=asked.ended)
+    routers = look.snapshot.routers
+    found = [_Routed(each, routers[each.id]) for each in services if each.id in routers]
+    if asked.name is not None and not found:
+        raise select.NoSuchNameError(
+            f"The service {services[0].name} has no router that runs.",
+            "A replica group with `router` makes one.",
+        )
+    return found
+
+
+def _problems(look: Look, asked: Asked) -> list[Problem]:
+    found = [each for each in look.problems if each.severity >= asked.severity]
+    if asked.name is None:
+        return found
+    ids = select.either(look.snapshot, asked.name)
+    return [
+        each
+        for each in found
+        if (each.service_id is not None and each.service_id in ids)
+        or (each.fleet_id is not None and each.fleet_id in ids)
+    ]
+
+
+def _events(look: Look, asked: Asked) -> Sequence[Event]:
+    return look.events
+
+
+SHOWN: dict[Kind, Shown] = {
+    "fleets": Shown(
+        lambda look, asked: select.fleets(look.snapshot, asked.name),
+        views.FLEETS,
+        lambda fleet, look: [views.fleet(fleet, look.snapshot)],
+        lambda fleet, look: payload.fleet(fleet),
+    ),
+    "instances": Shown(
+        lambda look, asked: select.instances(look.snapshot, asked.name),
+        views.INSTANCES,
+        lambda instance, look: [views.instance(instance, look.snapshot)],
+        lambda instance, look: payload.instance(instance, look.snapshot),
+    ),
+    "services": Shown(
+        lambda look, asked: select.services(look.snapshot, asked.name, ended=asked.ended),
+        views.SERVICES,
+        lambda service, look: [views.service(service, look.snapshot)],
+        lambda service, look: payload.service(service),
+    ),
+    "replicas": Shown(
+        lambda look, asked: select.replicas(
+            look.snapshot, select.services(look.snapshot, asked.name, ended=asked.ended)
+        ),
+        views.REPLICAS,
+        lambda replica, look: [views.replica(replica, look.snapshot)],
+        lambda replica, look: payload.replica(replica, look.snapshot),
+    ),
+    "distribution": Shown(
+        _distributions,
+        cockpit_views.DISTRIBUTION,
+        lambda one, look: cockpit_views.distribution(one.distribution, one.service, look.snapshot),
+        lambda one, look: payload.distribution(one.distribution, one.service),
+        below=_notes,
+    ),
+    "router": Shown(
+        _routers,
+        cockpit_views.ROUTER,
+        lambda one, look: cockpit_views.router(one.view, one.service, look.snapshot),
+        lambda one, look: payload.router(one.view, one.service),
+        above=lambda things, look: [
+            cockpit_views.router_line(one.view, one.service, look.snapshot) for one in things
+        ],
+    ),
+    "problems": Shown(
+        _problems,
+        cockpit_views.PROBLEMS,
+        lambda problem, look: [cockpit_views.problem(problem, look.snapshot)],
+        lambda problem, look: payload.problem(problem, look.snapshot),
+        nothing=lambda look: "Nothing is that bad." if look.problems else "Nothing is wrong.",
+    ),
+    "events": Shown(
+        _events,
+        cockpit_views.EVENTS,
+        lambda event, look: [cockpit_views.event(event)],
+        lambda event, look: payload.event(event),
+    ),
+}
