@@ -1,0 +1,105 @@
+"""Two servers with the add-on on one PostgreSQL: lanes hold as if there were one server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+
+from dstack_simulator import Simulator
+from tests.placement_server.helpers import LAUNCHER, service, update
+from tests.placement_server.many import Lane, Watch, containers, scenario
+from tests.postgres import Postgres
+from tests.waiting import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+
+_LANES = {
+    "reserved": Lane(hosts=2, least=8, most=12, priority=10),
+    "committed": Lane(hosts=2, least=6, most=14, priority=5),
+    "spot": Lane(hosts=2, least=2),
+    "last": Lane(hosts=2),
+}
+_TABLES = "SELECT tablename FROM pg_tables WHERE tablename LIKE 'dstack_fleets_%'"
+
+
+@dataclass
+class _Pair:
+    sim: Simulator
+    watch: Watch
+    stock_tables: list[str]
+    """The add-on's tables that there were after the stock server."""
+    tables: list[str]
+
+    def placed_by(self, number: int) -> int:
+        """How many replicas one of the servers has given a lane, by its log."""
+        log = self.sim.folder.log_of_server(number).read_text(encoding="utf-8")
+        return log.count(" goes to fleet ")
+
+
+@pytest_asyncio.fixture(scope="module")
+async def pair(postgres: Postgres) -> AsyncIterator[_Pair]:
+    """Two servers that have started at once on the database of a stock server."""
+    url = await postgres.create()
+
+    async def query(text: str) -> list[object]:
+        return await postgres.query(url, text)
+
+    async def tables() -> list[str]:
+        return [row["tablename"] for row in await postgres.query(url, _TABLES)]
+
+    async with Simulator("empty", database=url) as stock:
+        token = stock.token
+        before = await tables()
+    fleets = scenario(_LANES, DSTACK_SERVER_LOG_LEVEL="INFO")
+    launcher = (*LAUNCHER, "tests.placement_server.busy_server")
+    async with Simulator(fleets, launcher=launcher, database=url, servers=2, token=token) as sim:
+        await sim.settled()
+        yield _Pair(sim, Watch(query, "many", _LANES), before, await tables())
+
+
+async def test_servers_that_start_together_create_the_tables(pair: _Pair) -> None:
+    assert pair.stock_tables == []
+    assert "dstack_fleets_placements" in pair.tables
+    for number in (1, 2):
+        answer = await pair.sim.api("/api/placement/get_info", server=number)
+        assert answer
+
+
+async def test_fifty_replicas_are_placed_by_both(pair: _Pair) -> None:
+    lanes = [lane.written(name) for name, lane in _LANES.items()]
+    one = service("many", fleets=lanes, replicas=50, resources={"gpu": "H100:1"})
+    await pair.sim.apply(one)
+    await pair.watch.settled({"reserved": 12, "committed": 14, "spot": 16, "last": 8})
+    assert pair.placed_by(1) > 0
+    assert pair.placed_by(2) > 0
+    assert pair.watch.looks > 10
+
+
+async def test_minimums_are_kept_while_it_scales_down(pair: _Pair) -> None:
+    await update(pair.sim, "many", replicas=20)
+    await pair.watch.settled({"reserved": 12, "committed": 6, "spot": 2})
+
+
+async def test_a_server_killed_while_it_scales_up_doubles_nothing(pair: _Pair) -> None:
+    sim, watch = pair.sim, pair.watch
+    before = pair.placed_by(2)
+    await update(sim, "many", replicas=50)
+
+    async def takes_part() -> bool:
+        await watch.look()
+        return pair.placed_by(2) > before
+
+    await until(takes_part, limit=60, every=0.05, what="the second server has placed some")
+    await sim.faults.server_end(server=2, graceful=False)
+    assert sum(watch.running.values()) < 50, "it was killed too late to tell anything"
+
+    await watch.settled({"reserved": 12, "committed": 14, "spot": 16, "last": 8})
+
+    async def one_each() -> bool:
+        found = await containers(sim, "many")
+        return len(found) == 50 and set(found.values()) == {1}
+
+    await until(one_each, limit=60, every=0.3, what="one container of each replica")
