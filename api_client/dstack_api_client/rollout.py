@@ -201,7 +201,7 @@ def _holdups(
         here = [replica for replica in replicas if replica.group == group.name]
         if not any(out_of_date(replica, service) for replica in here):
             continue
-        if not any(r.deployment_num == service.deployment_num and r.active for r in here):
+        if not any(replica.deployment_num == service.deployment_num for replica in here):
             text = f"{_of(group)}no replica of deployment {service.deployment_num} was started yet"
             found.append(Holdup(text, None, began))
         frozen = _frozen(group)
