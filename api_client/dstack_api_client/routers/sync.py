@@ -108,7 +108,7 @@ class _Judgement:
 
     def _look_that_counts(self) -> Look | None:
         look = self.case.look
-        if look is None or self.now - look.observed_at > self.case.good_for:
+        if look is None or self.now - look.observed_at >= self.case.good_for:
             return None
         return look
 
