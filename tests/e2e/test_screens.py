@@ -9,6 +9,7 @@ from textual.widgets import Static
 
 from dstack_api_client.connection import Connection, Sources
 from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.screens.detail import DetailScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
@@ -39,7 +40,8 @@ async def dashboard(sim: Simulator, *, token: str | None = None, project: str | 
 
 
 def table(app):
-    return app.screen.query_one(LiveTable)
+    screen = app.screen
+    return screen.table if isinstance(screen, DetailScreen) else screen.query_one(LiveTable)
 
 
 def row(app, key):
@@ -152,6 +154,7 @@ async def test_a_service_with_its_replicas(demo_sim: Simulator):
     async with dashboard(demo_sim) as (app, pilot):
         await pilot.press("2")
         await opened(app, pilot, ServiceScreen, "chat-70b")
+        await pilot.press("r")
         await until(lambda: table(app).row_count == 4, what="four replicas")
         replicas = rows(app, "replica")
         groups = [replicas[number]["group"] for number in "0123"]
@@ -174,6 +177,7 @@ async def test_a_failed_replica_says_how_it_ended(demo_sim: Simulator):
     async with dashboard(demo_sim) as (app, pilot):
         await pilot.press("2")
         await opened(app, pilot, ServiceScreen, "rerank")
+        await pilot.press("r")
         await until(lambda: table(app).row_count == 1, what="the replica")
         replica = rows(app, "replica")["0"]
         assert replica["state"].endswith("failed")
@@ -186,6 +190,7 @@ async def test_a_failed_replica_shows_its_restart(demo_sim: Simulator):
     async with dashboard(demo_sim) as (app, pilot):
         await pilot.press("2")
         await opened(app, pilot, ServiceScreen, "embed")
+        await pilot.press("r")
         await until(lambda: table(app).row_count == 3, what="three replicas")
         restarts = [shown["restarts"] for shown in rows(app, "replica").values()]
         assert max(restarts) == "1"

@@ -15,6 +15,7 @@ from dstack_api_client.connection import ConfigError
 from dstack_api_client.feed import ConnectionState
 from dstack_api_client.snapshot import ReplicaKey
 from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.screens.detail import DetailScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
@@ -46,7 +47,8 @@ SIZE = (120, 30)
 
 
 def table(app):
-    return app.screen.query_one(LiveTable)
+    screen = app.screen
+    return screen.table if isinstance(screen, DetailScreen) else screen.query_one(LiveTable)
 
 
 def texts(app, key):
@@ -133,6 +135,7 @@ async def test_a_service_shows_its_replicas_and_hides_secrets():
         assert texts(app, "s-chat")["fleets"].endswith("gpu 1")
         await pilot.press("enter")
         await on_screen(app, ServiceScreen)
+        await pilot.press("r")
         await filled(app)
         shown = texts(app, "0.0")
         assert shown["fleet"] == "gpu"

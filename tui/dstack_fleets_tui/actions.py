@@ -11,6 +11,8 @@ from textual.binding import Binding
 FLEETS, FLEET, SERVICES, SERVICE = "fleets", "fleet", "services", "service"
 LISTS = (FLEETS, SERVICES)
 DETAILS = (FLEET, SERVICE)
+#: Where rows lead somewhere.
+OPENING = (*LISTS, SERVICE)
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,19 @@ class Action:
 ACTIONS: tuple[Action, ...] = (
     Action("fleets", ("1",), "fleets", "Show the fleets."),
     Action("services", ("2",), "services", "Show the services."),
-    Action("open", ("enter",), "open", "Open the row under the cursor.", LISTS, "NAME", True),
+    Action("open", ("enter",), "open", "Open the row under the cursor.", OPENING, "NAME", True),
     Action("back", ("escape",), "back", "Go back, or take a filter away.", (), "", True),
     Action("instances", ("i",), "Instances", "Show the instances of the fleet.", (FLEET,)),
+    Action(
+        "distribution",
+        ("d",),
+        "Distribution",
+        "Show how the replicas are spread over fleets.",
+        (SERVICE,),
+    ),
     Action("replicas", ("r",), "Replicas", "Show the replicas of the service.", (SERVICE,)),
+    Action("router", ("o",), "Router", "Show the router and its workers.", (SERVICE,)),
+    Action("rollout", ("u",), "Rollout", "Show the deployments side by side.", (SERVICE,)),
     Action("configuration", ("c",), "Configuration", "Show what the fleet allows.", (FLEET,)),
     Action("yaml", ("y",), "YAML", "Show the configuration as YAML.", DETAILS),
     Action("view", ("tab",), "next view", "Show the next view.", DETAILS, "VIEW", True),
@@ -62,6 +73,15 @@ ACTIONS: tuple[Action, ...] = (
         "finished",
         "Show or hide services that have ended well.",
         (SERVICES,),
+        "",
+        True,
+    ),
+    Action(
+        "wrong",
+        ("w",),
+        "only wrong",
+        "Show only the replicas with which something is wrong.",
+        (SERVICE,),
         "",
         True,
     ),

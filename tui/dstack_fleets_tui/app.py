@@ -23,8 +23,10 @@ from dstack_fleets_tui import actions
 from dstack_fleets_tui.poller import Polled, Poller
 from dstack_fleets_tui.screens.base import LiveScreen
 from dstack_fleets_tui.screens.detail import DetailScreen
+from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.terminal import (
@@ -230,6 +232,30 @@ class FleetsApp(App[int]):
         """Polls now: something new is in front."""
         if self._poller is not None:
             self._poller.hurry()
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two polls."""
+        return self._settings.interval
+
+    @property
+    def paused(self) -> bool:
+        """Whether the user stopped reading."""
+        return self._paused
+
+    def open_fleet(self, fleet_id: str, view: str = "", row: str | None = None) -> None:
+        """Opens a fleet over what is in front.
+
+        Args:
+            fleet_id: The fleet.
+            view: The view to begin with.
+            row: The key of the row to put the cursor on.
+        """
+        self.push_screen(FleetScreen(fleet_id, view, row))
+
+    def open_service(self, run_id: str, view: str = "", row: str | None = None) -> None:
+        """Opens a service over what is in front; arguments as for `open_fleet`."""
+        self.push_screen(ServiceScreen(run_id, view, row))
 
     def header_state(self) -> HeaderState:
         """What the header shows now."""

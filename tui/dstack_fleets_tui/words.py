@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from dstack_api_client.capabilities import Capabilities
+from dstack_api_client.problem import Problem, Severity
 from dstack_api_client.snapshot import Fleet, Replica, Service
 from dstack_fleets_tui.formatting import NOTHING, count, span
 
@@ -56,6 +60,13 @@ def rollout(service: Service) -> str:
     return f"{service.deployment_num} ({service.at_deployment}/{service.active})"
 
 
+def progress(service: Service) -> str:
+    """`7 (9 of 9)`: the deployment, and how many replicas have it."""
+    if service.finished or not service.active:
+        return str(service.deployment_num)
+    return f"{service.deployment_num} ({service.at_deployment} of {service.active})"
+
+
 def job(job: Replica) -> str:
     """`chat-70b decode 3`: what runs on an instance."""
     if job.run_type != "service":
@@ -73,3 +84,21 @@ def replica(job: Replica) -> str:
 def group(name: str) -> str | None:
     """The name of a replica group; None where dstack numbered it because nobody named it."""
     return None if name.isdigit() else name
+
+
+def problems(found: Sequence[Problem]) -> str:
+    """`2!`: how many problems there are, marked where one is more than a notice."""
+    if not found:
+        return ""
+    loud = any(problem.severity > Severity.NOTICE for problem in found)
+    return f"{len(found)}!" if loud else str(len(found))
+
+
+def abilities(capabilities: Capabilities, dot: str) -> str:
+    """`placement 1.0 · router list through the server`: what a server can do, without its version.
+
+    Args:
+        capabilities: What was found out about the server.
+        dot: The sign between two of them.
+    """
+    return f" {dot} ".join(capabilities.line.split(" · ")[1:])

@@ -143,6 +143,55 @@ def share_bar(parts: Sequence[Share], width: int = 0, glyphs: Glyphs = UNICODE) 
     return Content("").join(pieces)
 
 
+class Filling(NamedTuple):
+    """What a bar of replicas is made of."""
+
+    ready: int = 0
+    unready: int = 0
+    """Running and not ready."""
+    pending: int = 0
+    stopping: int = 0
+    missing: int = 0
+    """Wanted, and not even on their way."""
+
+
+#: Glyph and style of the parts of a `Filling`, in its order.
+_FILLING = (
+    ("bar_busy", "busy"),
+    ("bar_starting", "warn"),
+    ("bar_idle", "starting"),
+    ("bar_ending", "ending"),
+    ("bar_empty", "bad"),
+)
+
+
+def filled_bar(filling: Filling, scale: int, width: int = 8, glyphs: Glyphs = UNICODE) -> Content:
+    """Draws replicas, such as `████░`: those that are ready, and what is not there yet.
+
+    Args:
+        filling: How many of each.
+        scale: For how many replicas the whole width stands, the same for bars that are to be
+            compared. Where there is a cell for each, a replica is a cell.
+        width: Cells of the bar.
+        glyphs: The signs to draw.
+
+    Returns:
+        The bar without numbers, exactly `width` cells.
+    """
+    total = sum(filling)
+    kinds = sum(1 for count in filling if count)
+    room = width
+    if scale > width:
+        room = min(width, max(kinds, round(total * width / scale)))
+    cells = share_out(filling, room)
+    parts = [
+        literal(getattr(glyphs, glyph) * size, style_of(style))
+        for size, (glyph, style) in zip(cells, _FILLING, strict=True)
+        if size
+    ]
+    return Content("").join([*parts, literal(" " * (width - sum(cells)))])
+
+
 def ratio(used: int, total: int, width: int = 0, glyphs: Glyphs = UNICODE) -> Content:
     """Draws how much of something is in use, such as `24/32`.
 

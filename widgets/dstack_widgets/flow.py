@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.content import Content
-from textual.geometry import Region, Size
-from textual.widget import Widget
 
 from .glyphs import UNICODE, Glyphs
-from .text import changed_stretches, literal
+from .lines import Lines
+from .text import literal
 
 _GAP = 3
 
@@ -36,7 +35,7 @@ def flow_lines(parts: Sequence[Content], width: int, ellipsis: str = "…") -> l
     return lines
 
 
-class Flow(Widget):
+class Flow(Lines):
     """A few lines of facts, as high as they need."""
 
     DEFAULT_CSS = """
@@ -49,48 +48,40 @@ class Flow(Widget):
     def __init__(
         self,
         *,
+        most: int | None = None,
         glyphs: Glyphs = UNICODE,
         id: str | None = None,  # noqa: A002 (the name that every widget gives it)
     ) -> None:
         """Makes one without facts.
 
         Args:
+            most: How many lines there may be; without it, as many as it takes.
             glyphs: The signs to draw.
             id: As for every widget.
         """
         super().__init__(id=id)
         self._glyphs = glyphs
+        self._most = most
         self._parts: tuple[Content, ...] = ()
 
     def show(self, parts: Sequence[Content]) -> None:
         """Shows other parts; only what looks different is painted."""
-        before = self._lines(self.size.width)
+        before = self.lines(self.size.width)
         self._parts = tuple(parts)
-        lines = self._lines(self.size.width)
-        if len(lines) != len(before):
-            self.refresh(layout=True)
-            return
-        left, top = self.gutter.left, self.gutter.top
-        regions = [
-            Region(left + start, top + y, end - start, 1)
-            for y, (old, new) in enumerate(zip(before, lines, strict=True))
-            for start, end in changed_stretches(old, new)
-        ]
-        if regions:
-            self.refresh(*regions)
+        self.paint(before)
 
-    def _lines(self, width: int) -> list[Content]:
-        return flow_lines(self._parts, width, self._glyphs.ellipsis)
+    def lines(self, width: int) -> Sequence[Content]:
+        """The facts, broken between them."""
+        return flow_lines(self._parts, width, self._glyphs.ellipsis)[: self._most]
+
+    def limit(self, most: int | None) -> None:
+        """Says how many lines there may be: what is said last goes first."""
+        if most != self._most:
+            before = self.lines(self.size.width)
+            self._most = most
+            self.paint(before)
 
     @property
     def text(self) -> str:
         """What it says, without styles."""
         return "  ".join(part.plain for part in self._parts)
-
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """As many lines as the parts take."""
-        return max(1, len(self._lines(width)))
-
-    def render(self) -> Content:
-        """Draws the lines."""
-        return Content("\n").join(self._lines(self.size.width))

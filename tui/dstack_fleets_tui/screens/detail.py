@@ -13,36 +13,56 @@ from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.screens.base import LiveScreen
 from dstack_widgets.flow import Flow
+from dstack_widgets.live_table import LiveTable
 from dstack_widgets.palette import style_of
 from dstack_widgets.status_header import Tab, TabsLine
 from dstack_widgets.text import literal
+
+#: Lines that the head takes at most, and where the terminal has fewer lines than that.
+_HEAD, _HEAD_LOW, _LOW = 8, 2, 30
 
 
 class DetailScreen(LiveScreen):
     """One thing of the snapshot, held by its key, with views to step through.
 
-    Attributes:
+    Args:
         key: The id of the fleet or of the run. The thing may go while the screen is open.
+        view: The view to begin with; the first one without it.
+        row: The key of the row of its table to put the cursor on.
+
+    Attributes:
+        key: As given.
     """
 
     views: ClassVar[Sequence[str]]
     """Ids of the views; each is an action in the registry too."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, view: str = "", row: str | None = None) -> None:
         super().__init__()
         self.key = key
+        self._first = view if view in self.views else self.views[0]
+        self._row = row
         self._title = ""
 
     def body(self) -> Iterable[Widget]:
         """A head, the names of the views, and the view itself."""
-        yield Flow(id="head", glyphs=self.fleets_app.glyphs)
-        yield TabsLine(self._tabs(), self._tabs()[0].key, id="views", glyphs=self.fleets_app.glyphs)
-        with ContentSwitcher(id="switcher", initial=self.views[0]):
+        glyphs = self.fleets_app.glyphs
+        yield Flow(id="head", most=self._head_lines, glyphs=glyphs)
+        yield TabsLine(self._tabs(), BY_ID[self._first].keys[0], id="views", glyphs=glyphs)
+        with ContentSwitcher(id="switcher", initial=self._first):
             yield from self.contents()
 
+    @property
+    def _head_lines(self) -> int:
+        """How many lines of facts a terminal of this height has room for."""
+        return _HEAD_LOW if self.app.size.height < _LOW else _HEAD
+
+    def on_resize(self) -> None:
+        """Fits the head to another height."""
+        self.query_one("#head", Flow).limit(self._head_lines)
+
     def on_screen_resume(self) -> None:
-        """Catches up, and has this one thing read now."""
-        super().on_screen_resume()
+        """Has this one thing read now; Textual calls the base's handler too, which catches up."""
         self.fleets_app.hurry()
 
     def contents(self) -> Iterable[Widget]:
@@ -52,14 +72,34 @@ class DetailScreen(LiveScreen):
     @property
     def view(self) -> str:
         """The view in front."""
-        return self.query_one(ContentSwitcher).current or self.views[0]
+        return self.query_one(ContentSwitcher).current or self._first
+
+    @property
+    def shown_views(self) -> Sequence[str]:
+        """Those of the views that this thing has."""
+        return self.views
+
+    @property
+    def table(self) -> LiveTable:
+        """The table in front; where the view in front has none, the first."""
+        return self._table_of(self.view) or self.query(LiveTable).first()
+
+    def _table_of(self, view: str) -> LiveTable | None:
+        widget = self.query_one(f"#{view}")
+        if isinstance(widget, LiveTable):
+            return widget
+        return next(iter(widget.query(LiveTable)), None)
+
+    def _focusable(self, view: str) -> Widget:
+        widget = self.query_one(f"#{view}")
+        return widget if widget.can_focus else self._table_of(view) or widget
 
     def _tabs(self) -> list[Tab]:
-        return [Tab(BY_ID[view].keys[0], BY_ID[view].title) for view in self.views]
+        return [Tab(BY_ID[view].keys[0], BY_ID[view].title) for view in self.shown_views]
 
     def arguments(self, action_id: str) -> Sequence[str]:
         """The views, besides what every screen knows."""
-        return self.views if action_id == "view" else super().arguments(action_id)
+        return self.shown_views if action_id == "view" else super().arguments(action_id)
 
     def action_do(self, action_id: str, argument: str = "") -> None:
         """Runs an action; the name of a view shows it."""
@@ -70,25 +110,30 @@ class DetailScreen(LiveScreen):
 
     def do_filter(self, argument: str) -> None:
         """Filters the table, in front."""
-        self.show_view(self.views[0])
+        self._show_table()
         super().do_filter(argument)
 
     def do_sort(self, argument: str) -> None:
         """Sorts the table, in front."""
-        self.show_view(self.views[0])
+        self._show_table()
         super().do_sort(argument)
 
     def do_reverse(self, argument: str) -> None:
         """Turns the order of the table around, in front."""
-        self.show_view(self.views[0])
+        self._show_table()
         super().do_reverse(argument)
+
+    def _show_table(self) -> None:
+        if self._table_of(self.view) is None:
+            self.show_view(self.views[0])
 
     def do_view(self, argument: str) -> None:
         """Shows the next view, or the named one."""
         if argument:
-            named = [view for view in self.views if view.startswith(argument.lower())]
+            shown = self.shown_views
+            named = [view for view in shown if view.startswith(argument.lower())]
             if not named:
-                raise CommandError(f"No view is named {argument}. Views: {', '.join(self.views)}.")
+                raise CommandError(f"No view is named {argument}. Views: {', '.join(shown)}.")
             self.show_view(named[0])
         else:
             self._step(1)
@@ -98,14 +143,28 @@ class DetailScreen(LiveScreen):
         self._step(-1)
 
     def _step(self, by: int) -> None:
-        self.show_view(self.views[(self.views.index(self.view) + by) % len(self.views)])
+        shown = self.shown_views
+        at = shown.index(self.view) if self.view in shown else 0
+        self.show_view(shown[(at + by) % len(shown)])
 
     def show_view(self, view: str) -> None:
         """Shows one of the views and gives it the keys."""
         self.query_one(ContentSwitcher).current = view
-        self.query_one("#views", TabsLine).show(self._tabs(), BY_ID[view].keys[0])
-        self.set_focus(self.query_one(f"#{view}"))
+        self.show_tabs()
+        self.set_focus(self._focusable(view))
         self.fill()
+        self.show_note()
+
+    def show_tabs(self) -> None:
+        """Shows which views there are; the same again cost nothing."""
+        self.query_one("#views", TabsLine).show(self._tabs(), BY_ID[self.view].keys[0])
+
+    def find_row(self) -> None:
+        """Puts the cursor on the row that the screen was opened for, once it is there."""
+        if self._row is not None and self.view != self._first:
+            self._row = None
+        if self._row is not None and self.table.move_cursor_to(self._row):
+            self._row = None
 
     def on_tabs_line_tab_clicked(self, message: TabsLine.TabClicked) -> None:
         """Shows the view that was clicked, or goes to the list."""
@@ -114,7 +173,7 @@ class DetailScreen(LiveScreen):
             return
         message.stop()
         keys = [tab.key for tab in self._tabs()]
-        self.show_view(self.views[keys.index(message.key)])
+        self.show_view(self.shown_views[keys.index(message.key)])
 
     def show_head(self, name: str, facts: Sequence[tuple[str, str]]) -> None:
         """Shows what the thing is in a few dense lines.
@@ -139,10 +198,14 @@ class DetailScreen(LiveScreen):
         """
         snapshot = self.snapshot
         if snapshot is None or not snapshot.complete:
-            self.table.empty_text = f"Reading the {kind}."
+            self.show_nothing(f"Reading the {kind}.")
         else:
-            self.table.empty_text = f"This {kind} is gone from the server. Press Esc to go back."
+            self.show_nothing(f"This {kind} is gone from the server. Press Esc to go back.")
             title = literal(self._title, style_of("strong"))
             self.query_one("#head", Flow).show([title, literal("gone", style_of("bad"))])
-        self.table.set_rows({})
         self.show_summary("")
+
+    def show_nothing(self, text: str) -> None:
+        """Shows no rows, and why."""
+        self.table.empty_text = text
+        self.table.set_rows({})

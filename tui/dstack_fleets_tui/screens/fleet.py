@@ -51,6 +51,7 @@ class FleetScreen(DetailScreen):
                 if key in snapshot.instances
             }
         )
+        self.find_row()
         if self.view == "configuration":
             facts = [Fact(name, value) for name, value in fleet_facts(fleet)]
             self.query_one("#configuration", Facts).show(facts)

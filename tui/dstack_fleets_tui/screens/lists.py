@@ -11,8 +11,6 @@ from dstack_api_client.snapshot import Service, Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.screens.base import LiveScreen
-from dstack_fleets_tui.screens.fleet import FleetScreen
-from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.tables import fleets, services
 from dstack_widgets.cells import Cells, Column
 from dstack_widgets.live_table import LiveTable
@@ -110,7 +108,7 @@ class FleetsScreen(ListScreen):
 
     def open(self, key: str) -> None:
         """Opens the fleet."""
-        self.app.push_screen(FleetScreen(key))
+        self.fleets_app.open_fleet(key)
 
     def named(self, snapshot: Snapshot) -> Mapping[str, str]:
         """The fleets' ids by name."""
@@ -147,7 +145,7 @@ class ServicesScreen(ListScreen):
 
     def open(self, key: str) -> None:
         """Opens the service."""
-        self.app.push_screen(ServiceScreen(key))
+        self.fleets_app.open_service(key)
 
     def named(self, snapshot: Snapshot) -> Mapping[str, str]:
         """The runs' ids by name; of several runs with one name the one that runs."""

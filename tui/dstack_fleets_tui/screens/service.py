@@ -1,18 +1,25 @@
-"""One service: its replicas and its configuration."""
+"""One service: how it is spread, its replicas, its router, its rollout, its configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from textual.widget import Widget
 
 from dstack_api_client.configuration import as_yaml
-from dstack_api_client.snapshot import ReplicaKey, Service
+from dstack_api_client.snapshot import Service
 from dstack_fleets_tui import actions, formatting, words
+from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.screens.detail import DetailScreen
-from dstack_fleets_tui.tables import replicas, services
+from dstack_fleets_tui.screens.distribution import DistributionView
+from dstack_fleets_tui.screens.replicas import ReplicasView
+from dstack_fleets_tui.screens.rollout import RolloutView
+from dstack_fleets_tui.screens.service_view import ServiceView
+from dstack_fleets_tui.screens.workers import WorkersView
+from dstack_fleets_tui.tables import services
 from dstack_widgets.facts import YamlView
 from dstack_widgets.live_table import LiveTable
+from dstack_widgets.status_header import TabsLine
 
 
 class ServiceScreen(DetailScreen):
@@ -20,72 +27,141 @@ class ServiceScreen(DetailScreen):
 
     name_of_screen = actions.SERVICE
     tab = "2"
-    views = ("replicas", "yaml")
+    views = ("distribution", "replicas", "router", "rollout", "yaml")
     BINDINGS = list(actions.bindings(actions.SERVICE))
 
     def contents(self) -> Iterable[Widget]:
-        """Replicas and YAML."""
-        yield LiveTable(replicas.COLUMNS, id="replicas", glyphs=self.fleets_app.glyphs)
+        """The views, of which only the one in front is filled."""
+        glyphs = self.fleets_app.glyphs
+        yield DistributionView(id="distribution", glyphs=glyphs)
+        yield ReplicasView(id="replicas", glyphs=glyphs)
+        yield WorkersView(id="router", glyphs=glyphs)
+        yield RolloutView(id="rollout", glyphs=glyphs)
         yield YamlView(id="yaml")
+
+    @property
+    def shown_views(self) -> Sequence[str]:
+        """All but the router's, where there is none."""
+        service = self._service
+        if service is None or service.router or self._first == "router":
+            return self.views
+        return [view for view in self.views if view != "router"]
+
+    @property
+    def _service(self) -> Service | None:
+        snapshot = self.snapshot
+        return snapshot.services.get(self.key) if snapshot else None
+
+    @property
+    def _in_front(self) -> ServiceView | None:
+        widget = self.query_one(f"#{self.view}")
+        return widget if isinstance(widget, ServiceView) else None
+
+    @property
+    def notes(self) -> TabsLine:
+        """Beside the lists: the views take the width of their own line."""
+        return self.query(TabsLine).first()
+
+    def _notes(self) -> Iterable[str]:
+        front = self._in_front
+        if front is not None:
+            yield from front.notes()
+        yield from super()._notes()
 
     def focus_on(self) -> None:
         """This service is open."""
         self.fleets_app.focus_on(opened_service=self.key)
 
+    def show_view(self, view: str) -> None:
+        """Shows one of the views; that of a router only where there is one."""
+        if view not in self.shown_views:
+            raise CommandError(f"{self._title} has no replica group that routes.")
+        super().show_view(view)
+
     def fill(self) -> None:
         """Shows the service, or that it is gone."""
-        snapshot = self.snapshot
-        service = snapshot.services.get(self.key) if snapshot else None
+        snapshot, service = self.snapshot, self._service
         if snapshot is None or service is None:
             self.show_missing("service")
             return
+        self.show_tabs()
         self.show_head(service.name, self._head(service))
-        looks = self.looks
-        self.table.empty_text = "No replicas." if service.jobs_known else "Reading the replicas."
-        self.table.set_rows(
-            {
-                row_key(key): replicas.cells(snapshot.replicas[key], service, snapshot, looks)
-                for key in service.replica_keys
-                if key in snapshot.replicas
-            }
-        )
-        if self.view == "yaml":
+        front = self._in_front
+        if front is not None:
+            front.show(service, snapshot, self.looks)
+        else:
             self.query_one(YamlView).show(as_yaml(service.spec.get("configuration") or {}))
+        self.view_filled()
+
+    def view_filled(self) -> None:
+        """Follows when the view in front shows what it is to show."""
+        if self._in_front is not None:
+            self.find_row()
         self._summarise()
 
+    def show_nothing(self, text: str) -> None:
+        """Empties the view in front."""
+        front = self._in_front
+        if front is None:
+            self.query_one(YamlView).show("")
+        else:
+            front.empty(text)
+
     def on_live_table_row_highlighted(self, message: LiveTable.RowHighlighted) -> None:
-        """Says in full what the server last said of the replica."""
+        """Says more of the row under the cursor."""
         message.stop()
         self._summarise()
 
+    def on_live_table_row_activated(self, message: LiveTable.RowActivated) -> None:
+        """Opens what the row is about."""
+        message.stop()
+        if self._in_front is not None:
+            self._in_front.open(message.key)
+
+    def do_open(self, argument: str) -> None:
+        """Opens what the row under the cursor, or the named one, is about."""
+        front = self._in_front
+        key = front.table.cursor_key if front is not None else None
+        if front is not None and argument:
+            key = front.named().get(argument)
+            if key is None:
+                raise CommandError(f"There is no {argument} in this view.")
+        if front is not None and key is not None:
+            front.open(key)
+
+    def do_wrong(self, argument: str) -> None:
+        """Shows only the replicas with which something is wrong, or all again."""
+        view = self.query_one(ReplicasView)
+        view.only_wrong = self.view != "replicas" or not view.only_wrong
+        self.show_view("replicas")
+
+    def arguments(self, action_id: str) -> Sequence[str]:
+        """What can be opened, besides what every screen knows."""
+        if action_id == "open":
+            front = self._in_front
+            return list(front.named()) if front is not None else ()
+        return super().arguments(action_id)
+
     def _summarise(self) -> None:
-        snapshot, key = self.snapshot, self.table.cursor_key
-        text = ""
-        if snapshot is not None and key is not None and self.view == "replicas":
-            number, _, job = key.partition(".")
-            replica = snapshot.replicas.get(ReplicaKey(self.key, int(number), int(job)))
-            if replica is not None:
-                text = replicas.summary(replica)
-        self.show_summary(text)
+        front = self._in_front
+        key = front.table.cursor_key if front is not None else None
+        self.show_summary(front.summary(key) if front is not None and key is not None else "")
 
     def _head(self, service: Service) -> list[tuple[str, str]]:
         message = service.error or service.status_message
         told = "" if message in ("", service.status) else f": {message}"
+        # What is told first stays on a low screen.
         return [
             ("", service.status + told),
-            ("replicas", services.counts(service)),
-            ("deployment", words.rollout(service)),
-            ("fleets", services.distribution(service)),
+            ("deployment", words.progress(service)),
+            ("wanted", words.wanted(service)),
+            ("running", str(service.running)),
+            ("ready", str(service.ready)),
+            ("", f"{formatting.price(service.price)} $/h" if service.price else ""),
+            ("age", formatting.age(service.submitted_at, self.looks.now)),
+            ("priority", str(service.priority or "")),
             ("groups", services.groups(service)),
-            ("priority", str(service.priority)),
-            ("price", f"{formatting.price(service.price)} $/h" if service.price else ""),
             ("model", service.model or ""),
             ("by", service.user),
-            ("age", formatting.age(service.submitted_at, self.looks.now)),
             ("URL", service.url or ""),
         ]
-
-
-def row_key(key: ReplicaKey) -> str:
-    """The key of a replica's row within its service."""
-    return f"{key.replica_num}.{key.job_num}"

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
+from dstack_api_client.naming import group_name
+from dstack_api_client.placement import ReplicaPlacement
+from dstack_api_client.routers.view import Sync, Worker
 from dstack_api_client.snapshot import Link, Replica, Service, Snapshot
-from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import Cell, Column
+from dstack_fleets_tui.tables.workers import loudness
+from dstack_widgets.cells import Cell, CellValue, Column
 
-COLUMNS = (
+_COLUMNS = (
     Column("replica", "REPL", justify="right", priority=10),
     Column("group", "GROUP", priority=8, max_width=20),
     Column("fleet", "FLEET", priority=9, max_width=24),
-    Column("instance", "INSTANCE", priority=7, max_width=30),
+    Column("instance", "INSTANCE", priority=5, max_width=30),
     Column("state", "STATE", priority=10),
     Column("probes", "PROBES", priority=6),
+    Column("role", "ROLE", priority=4),
+    Column("router", "ROUTER", priority=8),
     Column("gpu", "GPU", priority=3),
     Column("deployment", "DEPL", justify="right", priority=5),
     Column("restarts", "RESTARTS", justify="right", priority=4),
@@ -24,27 +31,101 @@ COLUMNS = (
     Column("age", "AGE", justify="right", priority=6),
     Column("message", "MESSAGE", priority=2, max_width=80),
 )
+#: Only services with a router have these.
+_ROUTED = ("role", "router")
 
 
-def cells(replica: Replica, service: Service, snapshot: Snapshot, looks: Looks) -> Sequence[Cell]:
-    """The row of one replica: one cell per column of `COLUMNS`."""
+class Seen(NamedTuple):
+    """All that is known of a replica.
+
+    Attributes:
+        replica: The replica.
+        service: Whose it is.
+        snapshot: Where its instance is.
+        worker: How its router sees it; None without a router or for one that is no worker.
+        placed: Why it is where it is, where the placement add-on tells.
+    """
+
+    replica: Replica
+    service: Service
+    snapshot: Snapshot
+    worker: Worker | None
+    placed: ReplicaPlacement | None
+
+
+def columns(service: Service) -> tuple[Column, ...]:
+    """The columns that a service has: without a router, nothing to tell of one."""
+    return _columns(bool(service.router), grouped(service))
+
+
+def grouped(service: Service) -> bool:
+    """Whether the replica groups of a service have names."""
+    return any(group_name(group.name) for group in service.groups)
+
+
+@lru_cache
+def _columns(routed: bool, grouped: bool) -> tuple[Column, ...]:
+    return tuple(
+        column
+        for column in _COLUMNS
+        if (routed or column.key not in _ROUTED) and (grouped or column.key != "group")
+    )
+
+
+def is_wrong(replica: Replica, service: Service, worker: Worker | None) -> bool:
+    """Whether a replica does not do what it is there for.
+
+    It is not ready, not at the latest deployment, or not used by its router as it should be.
+    """
+    if not replica.ready or replica.deployment_num != service.deployment_num:
+        return True
+    return worker is not None and bool(loudness(worker))
+
+
+def cells(seen: Seen, looks: Looks) -> Sequence[Cell]:
+    """The row of one replica: one cell per column of `columns`."""
+    replica, service, snapshot, worker, placed = seen
     outdated = replica.active and replica.deployment_num != service.deployment_num
-    # Of some only the run's fleet is known.
-    doubt = " (run)" if replica.link is Link.RUN_FLEET else ""
-    return (
-        looks.number(replica.key.replica_num),
-        looks.word(words.group(replica.group)),
-        looks.text((replica.fleet_name or NOTHING) + doubt),
+    made = [looks.number(replica.key.replica_num)]
+    if grouped(service):
+        made.append(looks.word(group_name(replica.group)))
+    made += [
+        _fleet(replica, placed, looks),
         looks.text(instance_label(replica, snapshot)),
         looks.state(replica.status),
         looks.text(*probes(replica, looks)),
+    ]
+    if service.router:
+        made += [looks.word(_role(replica, worker)), _router(worker, looks)]
+    made += [
         looks.word(str(replica.gpus) if replica.gpus else None),
         looks.number(replica.deployment_num, "warn" if outdated else ""),
-        looks.number(replica.submission_num),
+        looks.number(replica.submission_num, "warn" if replica.submission_num else "dim"),
         looks.price(replica.price),
         looks.age(replica.submitted_at),
-        replica.message,
-    )
+        CellValue(replica.message),
+    ]
+    return made
+
+
+def _fleet(replica: Replica, placed: ReplicaPlacement | None, looks: Looks) -> CellValue:
+    if placed is not None and placed.reason == "fallback":
+        return CellValue(f"{replica.fleet_name or placed.fleet or NOTHING} (fallback)", "warn")
+    # Of some only the run's fleet is known.
+    doubt = " (run)" if replica.link is Link.RUN_FLEET else ""
+    return looks.text((replica.fleet_name or NOTHING) + doubt)
+
+
+def _role(replica: Replica, worker: Worker | None) -> str | None:
+    return "router" if replica.is_router else worker.role if worker is not None else None
+
+
+def _router(worker: Worker | None, looks: Looks) -> CellValue:
+    """What the router makes of it, in one word: the list first, then the health."""
+    if worker is None:
+        return looks.word(None)
+    known = worker.router_health if worker.sync is Sync.IN_SYNC else worker.sync.value
+    return looks.word(known, loudness(worker) or ("ok" if known == "ready" else "dim"))
 
 
 def instance_label(replica: Replica, snapshot: Snapshot) -> str:
@@ -66,8 +147,8 @@ def probes(replica: Replica, looks: Looks) -> tuple[str, str]:
     return f"{looks.glyphs.cross} {streaks}", "warn"
 
 
-def summary(replica: Replica) -> str:
-    """One line on a replica: its job, how its place is known, and the last message in full."""
+def summary(replica: Replica, placed: ReplicaPlacement | None = None) -> str:
+    """One line on a replica: its job, why it is where it is, and the last message in full."""
     place = {
         Link.EXACT: "",
         Link.HOST: "",
@@ -78,5 +159,6 @@ def summary(replica: Replica) -> str:
     where = " ".join(dict.fromkeys(part for part in (replica.backend, replica.region) if part))
     spot = "" if replica.spot is None else "spot" if replica.spot else "on-demand"
     ended = "" if replica.exit_status is None else f"exit status {replica.exit_status}"
-    parts = (replica.job_name, where, spot, place, ended, replica.message)
+    reason = f"{placed.reason}: {placed.why}" if placed and placed.reason and placed.why else ""
+    parts = (replica.job_name, where, spot, reason, place, ended, replica.message)
     return "  ".join(part for part in parts if part)

@@ -1,0 +1,107 @@
+"""The service screen with 3,000 replicas and 1,000 workers: keys, and polls that change nothing.
+
+Wall time from the key to the last write to the terminal that it caused, in the app as it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from textual.pilot import Pilot
+
+from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.screens.service import ServiceScreen
+from tests.tui import crowd
+from tests.tui.factory import GivenFeed, app_on, live
+from tests.waiting import until
+
+from .livetable import CountingDriver
+from .table import Table
+
+SIZE = (160, 50)
+REPEATS = 15
+VIEWS = {"distribution": "d", "replicas": "r", "router": "o", "rollout": "u"}
+
+
+class TimedDriver(CountingDriver):
+    """Knows when it last wrote."""
+
+    wrote_at = 0.0
+
+    def write(self, data: str) -> None:
+        super().write(data)
+        TimedDriver.wrote_at = time.perf_counter()
+
+
+async def timed(act: Callable[[], Awaitable[Any]], pilot: Pilot[int]) -> float:
+    """Milliseconds from an act to the last write that it caused."""
+    await pilot.pause()
+    gc.collect()
+    begin = TimedDriver.wrote_at = time.perf_counter()
+    await act()
+    await pilot.pause()
+    await pilot.pause()
+    return (TimedDriver.wrote_at - begin) * 1000
+
+
+async def measure(views: tuple[str, ...] = tuple(VIEWS)) -> Table:
+    shot = crowd.snapshot()
+    app = app_on(GivenFeed(live(shot)))
+    app.driver_class = TimedDriver
+    async with app.run_test(headless=False, size=SIZE) as pilot:
+        await until(lambda: app.snapshot is not None)
+        await pilot.press("2")
+        await pilot.pause()
+        rows = []
+        opened = []
+        for _ in range(REPEATS):
+            opened.append(await timed(lambda: pilot.press("enter"), pilot))
+            assert isinstance(app.screen, ServiceScreen)
+            assert app.screen.table.row_count
+            await pilot.press("escape")
+            await pilot.pause()
+        await pilot.press("enter")
+        rows.append(("opening, to the last write", *_figures(opened), ""))
+        for view in views:
+            shown, polled, written = [], [], []
+            for turn in range(REPEATS):
+                other = "u" if view != "rollout" else "d"
+                await pilot.press(other)
+                await pilot.pause()
+                shown.append(await timed(lambda key=VIEWS[view]: pilot.press(key), pilot))
+                for same in range(2):
+                    later = replace(
+                        shot, observed_at=shot.observed_at + timedelta(seconds=turn * 2 + same)
+                    )
+                    before = CountingDriver.written
+                    begin = time.perf_counter()
+                    app.post_message(FleetsApp.Read(live(later, shot), app._connection))
+                    await pilot.pause()
+                    if same:  # the first one may still paint what the key brought
+                        polled.append((time.perf_counter() - begin) * 1000)
+                        written.append(CountingDriver.written - before)
+            rows.append((f"key to {view}", *_figures(shown), ""))
+            bytes_ = str(round(statistics.median(written)))
+            rows.append((f"poll without a change: {view}", *_figures(polled), bytes_))
+    return Table(
+        f"A service with {crowd.REPLICAS:,} replicas and {crowd.WORKERS:,} workers, "
+        f"{SIZE[0]}x{SIZE[1]}",
+        ("", "median ms", "slowest ms", "bytes"),
+        rows,
+        "The clock of the app stands still, so that ages do not count as a change.",
+    )
+
+
+def _figures(taken: list[float]) -> tuple[str, str]:
+    return f"{statistics.median(taken):.0f}", f"{max(taken):.0f}"
+
+
+def run() -> Table:
+    return asyncio.run(measure())

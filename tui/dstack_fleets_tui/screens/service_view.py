@@ -1,0 +1,124 @@
+"""What the views of a service share: a line, a table, and what is to be said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+
+from dstack_api_client.snapshot import Service, Snapshot
+from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.findings import Findings
+from dstack_widgets.flow import Flow
+from dstack_widgets.glyphs import Glyphs
+from dstack_widgets.live_table import LiveTable
+
+if TYPE_CHECKING:
+    from dstack_fleets_tui.app import FleetsApp
+    from dstack_fleets_tui.screens.service import ServiceScreen
+
+#: Cells at the left and the right of the lines around the table.
+_SIDES = 2
+#: Lines that a table keeps while findings want room.
+_LEAST_ROWS = 6
+
+
+class ServiceView(Vertical):
+    """One view of a service.
+
+    The table is as high as its rows, so that what is to be said of them stands right below; where
+    the two do not fit, the table scrolls and the findings are cut.
+    """
+
+    def __init__(self, *, glyphs: Glyphs, id: str) -> None:  # noqa: A002 (as every widget has it)
+        super().__init__(id=id, classes="service-view")
+        self.line = Flow(glyphs=glyphs)
+        self.table = LiveTable(glyphs=glyphs)
+        self.findings = Findings(glyphs=glyphs)
+        self.line.display = False
+        self._shown: tuple[Service, Snapshot, Looks] | None = None
+
+    @property
+    def fleets_app(self) -> FleetsApp:
+        """The app, typed."""
+        return cast("FleetsApp", self.app)
+
+    @property
+    def service_screen(self) -> ServiceScreen:
+        """The screen it is on, typed."""
+        return cast("ServiceScreen", self.screen)
+
+    def compose(self) -> ComposeResult:
+        """The line, the table and the findings."""
+        yield self.line
+        yield self.table
+        yield self.findings
+
+    def show(self, service: Service, snapshot: Snapshot, looks: Looks) -> None:
+        """Shows a service, as soon as there is a width to lay it out for."""
+        self._shown = (service, snapshot, looks)
+        if self.size.width:
+            self.fill(service, snapshot, looks)
+
+    def fill(self, service: Service, snapshot: Snapshot, looks: Looks) -> None:
+        """Fills the table and what stands around it."""
+        raise NotImplementedError
+
+    def summary(self, key: str) -> str:
+        """One line on the row under the cursor."""
+        raise NotImplementedError
+
+    def open(self, key: str) -> None:
+        """Opens what a row is about, where there is something to open."""
+
+    def named(self) -> dict[str, str]:
+        """Keys of rows by the name that `:open` takes."""
+        return {}
+
+    def notes(self) -> Iterable[str]:
+        """Why the table does not show everything."""
+        return ()
+
+    def empty(self, text: str) -> None:
+        """Shows nothing, and why."""
+        self._shown = None
+        self.table.empty_text = text
+        self.table.set_rows({})
+        self.line.show(())
+        self.findings.show(())
+        self.show_line()
+
+    def show_line(self) -> None:
+        """Shows the line above the table, where it says something, and fits the heights."""
+        if self.line.display != bool(self.line.text):
+            self.line.display = bool(self.line.text)
+        self.fit()
+
+    def on_resize(self) -> None:
+        """Fits what is shown to the new size."""
+        if self._shown is not None:
+            self.fill(*self._shown)
+            self.service_screen.view_filled()
+        else:
+            self.fit()
+
+    def fit(self) -> None:
+        """Shares the height out between the table and the findings."""
+        width = self.size.width - _SIDES
+        if width <= 0:
+            return
+        room = self.size.height - (self.line.height_at(width) if self.line.display else 0)
+        rows = max(len(self.table.keys), _LEAST_ROWS if not self.table.row_count else 1)
+        lines = self.findings.needed(width)
+        # A blank line parts them.
+        below = lines + 1 if lines else 0
+        if rows + 1 + below > room:
+            below = min(below, max(room // 2, room - rows - 1, 0))
+        table = max(2, min(rows + 1, room - below))
+        if self.table.styles.height is None or self.table.styles.height.value != table:
+            self.table.styles.height = table
+        if self.findings.display != bool(below):
+            self.findings.display = bool(below)
+        self.findings.limit(max(0, below - 1))

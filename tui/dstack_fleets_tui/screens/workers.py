@@ -1,0 +1,78 @@
+"""The view of a service's router and its workers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from dstack_api_client.feed import ConnectionState
+from dstack_api_client.routers.view import RouterView, Worker
+from dstack_api_client.snapshot import Service, Snapshot
+from dstack_fleets_tui.screens.service_view import ServiceView
+from dstack_fleets_tui.tables import workers as table
+from dstack_fleets_tui.tables.looks import Looks
+
+#: So many polls after a look, nothing counts as in sync any more.
+_POLLS = 3
+
+
+class WorkersView(ServiceView):
+    """The router, and a row per worker with what the router and dstack say of it."""
+
+    _view: RouterView | None = None
+    _snapshot: Snapshot | None = None
+    _old = False
+
+    def on_mount(self) -> None:
+        """Looks whether the view has become too old while no poll brings another."""
+        self.set_interval(1, self._grow_old)
+
+    def _grow_old(self) -> None:
+        view = self._view
+        if view is not None and not self._old and self._too_old(view):
+            self.service_screen.fill()
+
+    def _too_old(self, view: RouterView) -> bool:
+        """Whether nobody looks at the router any more, and for how long not.
+
+        As long as there are polls, whoever reads the router's list says how old it may be.
+        """
+        app = self.fleets_app
+        if view.observed_at is None or (
+            app.health.state is ConnectionState.LIVE and not app.paused
+        ):
+            return False
+        return app.now() - view.observed_at > timedelta(seconds=_POLLS * app.interval)
+
+    def fill(self, service: Service, snapshot: Snapshot, looks: Looks) -> None:
+        """Shows the router's view beside dstack's."""
+        if not self.table.columns:
+            self.table.set_columns(table.COLUMNS)
+        self._snapshot = snapshot
+        view = self._view = snapshot.routers.get(service.id)
+        if view is None:
+            self.empty(
+                "The router has not been looked at yet."
+                if service.router
+                else "This service has no replica group that routes."
+            )
+            return
+        self._old = self._too_old(view)
+        if self._old:
+            view = self._view = table.aged(view)
+        names = snapshot.replicas
+        self.line.show(table.head(view, looks))
+        self.table.empty_text = "The router has no workers, and none are expected."
+        self.table.set_rows(
+            {worker.key: table.cells(worker, names, looks) for worker in view.workers}
+        )
+        self.findings.show(table.findings(view, names, old=self._old))
+        self.show_line()
+
+    def _worker(self, key: str) -> Worker | None:
+        workers = self._view.workers if self._view else ()
+        return next((worker for worker in workers if worker.key == key), None)
+
+    def summary(self, key: str) -> str:
+        """What the state of a worker means."""
+        worker = self._worker(key)
+        return table.summary(worker, self._snapshot.replicas) if worker and self._snapshot else ""

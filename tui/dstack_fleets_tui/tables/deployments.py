@@ -1,0 +1,95 @@
+"""The deployments of a service side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.content import Content
+
+from dstack_api_client.rollout import Deployment, Rollout
+from dstack_fleets_tui.formatting import age, length
+from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.bars import Filling, filled_bar, ratio
+from dstack_widgets.cells import Cell, CellValue, Column
+from dstack_widgets.findings import Finding
+from dstack_widgets.palette import style_of
+from dstack_widgets.text import literal
+
+#: Cells of the bar of a deployment, and of that of the progress.
+_BAR, _PROGRESS = 24, 12
+
+COLUMNS = (
+    Column("deployment", "DEPLOYMENT", justify="right", priority=10),
+    Column("replicas", "REPLICAS", width=_BAR, priority=5),
+    Column("running", "RUNNING", justify="right", priority=9),
+    Column("ready", "READY", justify="right", priority=9),
+    Column("pending", "PENDING", justify="right", priority=8),
+    Column("stopping", "STOPPING", justify="right", priority=7),
+    Column("since", "SINCE", justify="right", priority=6),
+)
+
+
+def cells(deployment: Deployment, rollout: Rollout, looks: Looks) -> Sequence[Cell]:
+    """The row of one deployment: one cell per column of `COLUMNS`."""
+    latest = deployment.number == rollout.number
+    scale = max(rollout.total, *(_replicas(each) for each in rollout.deployments), 1)
+    filling = Filling(
+        deployment.ready,
+        deployment.running - deployment.ready,
+        deployment.pending,
+        deployment.stopping,
+    )
+    short = deployment.ready < deployment.running
+    return (
+        looks.number(deployment.number, "strong" if latest else "warn"),
+        looks.bar(filled_bar(filling, scale, _BAR, looks.glyphs), _replicas(deployment)),
+        looks.number(deployment.running),
+        looks.number(deployment.ready, "warn" if short else "ok" if deployment.ready else "dim"),
+        _count(deployment.pending, "starting", looks),
+        _count(deployment.stopping, "ending", looks),
+        looks.age(deployment.since),
+    )
+
+
+def _replicas(deployment: Deployment) -> int:
+    return deployment.running + deployment.pending + deployment.stopping
+
+
+def _count(number: int, style: str, looks: Looks) -> CellValue:
+    return looks.number(number, style) if number else CellValue(looks.glyphs.dash, "dim", 0)
+
+
+def head(rollout: Rollout, looks: Looks) -> list[Content]:
+    """The line above the deployments: how far, and how long it has taken."""
+    parts = [
+        literal("deployment ", style_of("dim")) + literal(str(rollout.number), style_of("strong")),
+        ratio(rollout.at_latest, rollout.total, _PROGRESS, looks.glyphs) + literal(" replicas"),
+    ]
+    if rollout.under_way:
+        took = f" for {age(rollout.since, looks.now)}" if rollout.since else ""
+        parts.append(literal(f"under way{took}", style_of("starting")))
+    elif rollout.finished_at is not None:
+        text = f"complete, for {age(rollout.finished_at, looks.now)}"
+        if rollout.since is not None:
+            text += f", it took {length(rollout.finished_at - rollout.since)}"
+        parts.append(literal(text, style_of("ok")))
+    elif rollout.total:
+        parts.append(literal("every replica is at it", style_of("ok")))
+    return parts
+
+
+def findings(rollout: Rollout, looks: Looks) -> list[Finding]:
+    """What the rollout waits for, with how long it has."""
+    said = []
+    for holdup in rollout.holdups:
+        since = f" (for {age(holdup.since, looks.now)})" if holdup.since else ""
+        said.append(Finding("warn", "", holdup.text + since))
+    return said
+
+
+def summary(deployment: Deployment, rollout: Rollout) -> str:
+    """One line on a deployment."""
+    which = "the latest" if deployment.number == rollout.number else "being replaced"
+    since = deployment.since.astimezone() if deployment.since else None
+    began = f"first replica submitted {since:%Y-%m-%d %H:%M:%S}" if since else ""
+    return "  ".join(part for part in (f"deployment {deployment.number}", which, began) if part)

@@ -1,0 +1,258 @@
+"""A service over its fleets: a row per lane, or per fleet where there are no lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from textual.content import Content
+
+from dstack_api_client.distribution import Cell as GroupCell
+from dstack_api_client.distribution import Distribution, FleetRow
+from dstack_api_client.naming import counted, group_name, lane_row
+from dstack_fleets_tui.formatting import age
+from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.bars import Filling, Share, filled_bar, share_bar
+from dstack_widgets.cells import Cell, CellValue, Column
+from dstack_widgets.findings import Finding
+from dstack_widgets.palette import style_of
+from dstack_widgets.text import literal
+
+#: Cells of the bar of replicas.
+_BAR = 8
+#: The key of the row that adds the others up.
+TOTAL = "total"
+#: Sorts after everything, whatever is sorted by.
+_LAST = float("nan")
+#: What the columns of groups begin with.
+_GROUP = "group "
+#: Cells that the other columns want, and a column of a group: below that, groups have a line.
+_OTHERS, _ONE_GROUP = 98, 9
+_NO_FLEET = "no fleet yet"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the rows of one distribution have in common.
+
+    Attributes:
+        columns: The columns there are.
+        groups: Named replica groups, each with a column; none where there is but one.
+        scale: Replicas that the whole width of a bar stands for.
+        digits: Of the greatest number beside a bar.
+    """
+
+    columns: tuple[Column, ...]
+    groups: tuple[str, ...]
+    scale: int
+    digits: int
+
+
+def groups_fit(distribution: Distribution, width: int) -> bool:
+    """Whether there is room for a column per replica group."""
+    return width >= _OTHERS + _ONE_GROUP * len(distribution.groups)
+
+
+def shape(distribution: Distribution, width: int) -> Shape:
+    """Finds which columns there are; those that mean nothing on this server are left out."""
+    rows = distribution.rows
+    named = len(distribution.groups) > 1 and groups_fit(distribution, width)
+    groups = distribution.groups if named else ()
+    lanes = any(row.priority is not None for row in rows)
+    columns = [Column("fleet", "FLEET", min_width=8, max_width=24, priority=10)]
+    if any(row.pool for row in rows):
+        columns.append(Column("pool", "LANES OF", priority=9, max_width=16))
+    if lanes:
+        columns += [
+            Column("priority", "PRIO", justify="right", priority=7),
+            Column("min", "MIN", justify="right", priority=9),
+            Column("max", "MAX", justify="right", priority=8),
+        ]
+    if any(row.target is not None for row in rows):
+        columns.append(Column("target", "TARGET", justify="right", priority=9))
+    columns += [
+        Column("running", "RUNNING", priority=10),
+        Column("ready", "READY", justify="right", priority=8),
+        Column("pending", "PENDING", justify="right", priority=9),
+        Column("stopping", "STOPPING", justify="right", priority=1),
+    ]
+    columns += [
+        Column(_GROUP + name, name.upper(), justify="right", priority=3, max_width=12)
+        for name in groups
+    ]
+    columns += [
+        Column("price", "$/H", justify="right", priority=6),
+        Column("why", "WHY", min_width=16, max_width=120, priority=9, flexible=True),
+    ]
+    return Shape(
+        tuple(columns),
+        tuple(groups),
+        max((_scale(row) for row in rows), default=1),
+        len(str(max(distribution.running, 1))),
+    )
+
+
+def _scale(row: FleetRow) -> int:
+    return max(row.running + row.pending + row.stopping, row.target or 0, row.min_replicas or 0)
+
+
+def row_key(row: FleetRow) -> str:
+    """The key of a row."""
+    return lane_row(row.pool, row.fleet)
+
+
+def cells(row: FleetRow, shape: Shape, looks: Looks) -> Sequence[Cell]:
+    """The cells of one row, one per column of the shape."""
+    short = row.ready < row.running
+    known: dict[str, Cell] = {
+        "fleet": _fleet(row, looks),
+        "pool": looks.word(row.pool),
+        "priority": looks.number(row.priority),
+        "min": looks.number(row.min_replicas, "bad" if row.deficit else ""),
+        "max": looks.number(row.max_replicas),
+        "target": looks.number(row.target),
+        "running": _running(row, shape, looks),
+        "ready": looks.number(row.ready, "warn" if short else "ok" if row.ready else "dim"),
+        "pending": _count(row.pending, "starting", looks),
+        "stopping": _count(row.stopping, "ending", looks),
+        "price": looks.price(row.price),
+        "why": CellValue(why(row, looks), _loudness(row)),
+    }
+    for name in shape.groups:
+        known[_GROUP + name] = _group(row.groups.get(name), looks)
+    return [known[column.key] for column in shape.columns]
+
+
+def total(distribution: Distribution, shape: Shape, looks: Looks) -> Sequence[Cell]:
+    """The row that adds the others up; it stands last however they are sorted."""
+    known: dict[str, tuple[str, str]] = {
+        "fleet": ("total", "dim"),
+        "target": ("" if distribution.wanted is None else str(distribution.wanted), ""),
+        "running": (" " * (_BAR + 1) + str(distribution.running).rjust(shape.digits), ""),
+        "ready": (str(distribution.ready), ""),
+        "pending": (str(distribution.pending or looks.glyphs.dash), ""),
+        "price": (looks.price(distribution.price).text, ""),  # type: ignore[dict-item]
+    }
+    for name in shape.groups:
+        held = [row.groups[name] for row in distribution.rows if name in row.groups]
+        known[_GROUP + name] = (str(sum(cell.running for cell in held)), "")
+    return [CellValue(*known.get(column.key, ("", "")), sort=_LAST) for column in shape.columns]
+
+
+def why(row: FleetRow, looks: Looks) -> str:
+    """Why a row is as it is; a baseline that is not held comes first."""
+    fallen = _fallen(row) if row.fallbacks else ""
+    if not row.deficit or row.min_replicas is None:
+        return "; ".join(part for part in (fallen, row.reason) if part)
+    held = row.min_replicas - row.deficit
+    since = f" for {age(row.deficit_since, looks.now)}" if row.deficit_since else ""
+    # The server says the same of it, without since when.
+    cause = row.reason.removeprefix(f"baseline {held} of {row.min_replicas}: ")
+    told = f"BASELINE {held} of {row.min_replicas}{since}" + (f": {cause}" if cause else "")
+    return "; ".join(part for part in (told, fallen) if part)
+
+
+def summary(row: FleetRow, looks: Looks) -> str:
+    """One line on the row under the cursor: what its columns had no room for."""
+    groups = ", ".join(
+        f"{group_name(name) or name} {group_text(cell)}" for name, cell in row.groups.items()
+    )
+    parts = (
+        _name(row),
+        f"lanes of {row.pool}" if row.pool else "",
+        groups if len(row.groups) > 1 else "",
+        f"{row.stopping} stopping" if row.stopping else "",
+        why(row, looks),
+    )
+    return "  ".join(part for part in parts if part)
+
+
+def group_line(distribution: Distribution, looks: Looks) -> list[Content]:
+    """Each named group and its fleets, `decode  gpu-reserved 2 · gpu-spot 5+1`."""
+    if len(distribution.groups) < 2:
+        return []
+    parts = []
+    for name in distribution.groups:
+        shares: dict[str, Share] = {}
+        for row in distribution.rows:
+            cell = row.groups.get(name)
+            if cell is not None and cell.running + cell.pending:
+                fleet = _name(row)
+                known = shares.get(fleet, Share(fleet, 0))
+                shares[fleet] = Share(
+                    fleet, known.running + cell.running, known.starting + cell.pending
+                )
+        title = literal(f"{name} ", style_of("dim"))
+        parts.append(title + share_bar(list(shares.values()), glyphs=looks.glyphs))
+    return parts
+
+
+def findings(distribution: Distribution, looks: Looks) -> list[Finding]:
+    """What is to be said of a distribution, the loudest first."""
+    rows = distribution.rows
+    lost = [Finding("bad", _name(row), why(row, looks)) for row in rows if row.deficit]
+    fell = [
+        Finding("warn", _name(row), _fallen(row))
+        for row in rows
+        if row.fallbacks and not row.deficit
+    ]
+    waiting = [
+        Finding("warn", _name(row), row.reason)
+        for row in rows
+        if row.reason and not row.deficit and (row.fleet is None or _cools(row, looks.now))
+    ]
+    notes = [Finding("dim", "", note) for note in distribution.notes]
+    return [*lost, *fell, *waiting, *notes]
+
+
+def _name(row: FleetRow) -> str:
+    return row.fleet or _NO_FLEET
+
+
+def _fallen(row: FleetRow) -> str:
+    text = f"{counted(row.fallbacks, 'replica')} fell back here"
+    return f"{text}: {'; '.join(row.fallback_causes)}" if row.fallback_causes else text
+
+
+def _cools(row: FleetRow, now: datetime) -> bool:
+    return row.cooldown_until is not None and row.cooldown_until > now
+
+
+def _loudness(row: FleetRow) -> str:
+    return "bad" if row.deficit else "warn" if row.fallbacks else ""
+
+
+def _fleet(row: FleetRow, looks: Looks) -> CellValue:
+    if row.fleet is None:
+        return CellValue(_NO_FLEET, "warn", "\uffff")
+    if row.deficit:
+        return CellValue(f"{looks.glyphs.warning} {row.fleet}", "bad", row.fleet)
+    return CellValue(row.fleet, "strong" if row.running else "")
+
+
+def _running(row: FleetRow, shape: Shape, looks: Looks) -> CellValue:
+    missing = max(0, (row.min_replicas or 0) - row.running - row.pending)
+    filling = Filling(row.ready, row.running - row.ready, row.pending, row.stopping, missing)
+    bar = filled_bar(filling, shape.scale, _BAR, looks.glyphs)
+    return looks.bar(bar + literal(f" {row.running:>{shape.digits}}"), row.running)
+
+
+def _count(number: int, style: str, looks: Looks) -> CellValue:
+    """A count that is usually none, which is a dash."""
+    return looks.number(number, style) if number else CellValue(looks.glyphs.dash, "dim", 0)
+
+
+def group_text(cell: GroupCell) -> str:
+    """`5`, with `4/5` where only 4 are ready, and `+1` for one that does not run yet."""
+    running = str(cell.running)
+    if cell.ready < cell.running:
+        running = f"{cell.ready}/{cell.running}"
+    return running + (f"+{cell.pending}" if cell.pending else "")
+
+
+def _group(cell: GroupCell | None, looks: Looks) -> CellValue:
+    if cell is None or not (cell.running or cell.pending or cell.stopping):
+        return CellValue(looks.glyphs.dash, "dim", 0)
+    style = "warn" if cell.ready < cell.running else "starting" if cell.pending else ""
+    return CellValue(group_text(cell), style, cell.running)

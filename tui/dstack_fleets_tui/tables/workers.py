@@ -1,0 +1,204 @@
+"""A service's router and its workers, as the router and dstack see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from textual.content import Content
+
+from dstack_api_client.naming import listed, replica_name
+from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
+from dstack_api_client.snapshot import Replica, ReplicaKey
+from dstack_fleets_tui.formatting import age
+from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.cells import Cell, CellValue, Column
+from dstack_widgets.findings import Finding
+from dstack_widgets.palette import style_of
+from dstack_widgets.text import literal
+
+COLUMNS = (
+    Column("sync", "SYNC", priority=10),
+    Column("router", "ROUTER", priority=10),
+    Column("dstack", "DSTACK", priority=9),
+    Column("probes", "PROBES", priority=2),
+    Column("role", "ROLE", priority=5),
+    Column("load", "LOAD", justify="right", priority=7),
+    Column("replica", "REPLICA", priority=9, min_width=8, max_width=24, flexible=True),
+    Column("fleet", "FLEET", priority=6, min_width=8, max_width=24, flexible=True),
+    Column("address", "ADDRESS", priority=8, min_width=14, max_width=48, flexible=True),
+    Column("model", "MODEL", priority=1, max_width=40),
+    Column("since", "SINCE", justify="right", priority=6),
+)
+
+#: Style and glyph of what the router says of a worker.
+_HEALTH: Mapping[str, tuple[str, str]] = {
+    "ready": ("ok", "bullet"),
+    "not ready": ("warn", "circle"),
+    "pending": ("starting", "circle"),
+    "failed": ("bad", "cross"),
+    "draining": ("ending", "circle"),
+}
+#: Style of a sync state that nothing is wrong with.
+_SYNC: Mapping[Sync, str] = {
+    Sync.IN_SYNC: "",
+    Sync.PENDING: "starting",
+    Sync.DRAINING: "ending",
+    Sync.UNKNOWN: "dim",
+}
+_STATUS: Mapping[RouterStatus, str] = {
+    RouterStatus.READY: "ok",
+    RouterStatus.NOT_READY: "warn",
+    RouterStatus.DOWN: "bad",
+    RouterStatus.REFUSES: "bad",
+    RouterStatus.NOT_MANAGED: "idle",
+    RouterStatus.UNKNOWN: "warn",
+}
+_OLD = (
+    "The last look at the router is too old to tell how its workers are. They are listed as dstack"
+    " has them."
+)
+#: From this on a worker gets no requests or fails them, and from that on it wants a look. Below,
+#: things mend themselves within seconds.
+_LOUD, _WRONG = 60, 30
+
+
+def loudness(worker: Worker) -> str:
+    """The style of what is wrong with a worker; empty when it is nothing to look at."""
+    return "bad" if worker.wrong >= _LOUD else "warn" if worker.wrong >= _WRONG else ""
+
+
+def aged(view: RouterView) -> RouterView:
+    """A look that has become too old: what it said of each worker may not be so any more."""
+    return replace(
+        view,
+        workers=tuple(
+            replace(worker, sync=Sync.UNKNOWN, router_health=None, load=None, message="", wrong=0)
+            for worker in view.workers
+        ),
+    )
+
+
+def cells(worker: Worker, names: Mapping[ReplicaKey, Replica], looks: Looks) -> Sequence[Cell]:
+    """The row of one worker: one cell per column of `COLUMNS`."""
+    return (
+        _sync(worker, looks),
+        _health(worker, looks),
+        looks.state(worker.job_status) if worker.job_status else looks.word(None),
+        _probes(worker, looks),
+        looks.word(worker.role),
+        looks.number(worker.load),
+        looks.word(worker_name(worker, names)),
+        looks.word(worker.fleet),
+        looks.word(address(worker)),
+        looks.word(worker.model),
+        looks.age(worker.since),
+    )
+
+
+def worker_name(worker: Worker, names: Mapping[ReplicaKey, Replica]) -> str:
+    """`decode 3`; empty for a worker that is no replica."""
+    if worker.replica is None:
+        return ""
+    replica = names.get(worker.replica)
+    if replica is not None:
+        return replica_name(replica)
+    return f"{worker.group or ''} {worker.replica.replica_num}".strip()
+
+
+def address(worker: Worker) -> str:
+    """Where the router dials it; that it is HTTP goes without saying."""
+    return (worker.url or "").removeprefix("http://").rstrip("/")
+
+
+def summary(worker: Worker, names: Mapping[ReplicaKey, Replica]) -> str:
+    """One line on a worker: what its state means, and what the columns had no room for."""
+    parts = (
+        worker_name(worker, names) or address(worker),
+        worker.message,
+        worker.role or "",
+        f"model {worker.model}" if worker.model else "",
+        worker.url or "",
+    )
+    return "  ".join(dict.fromkeys(part for part in parts if part))
+
+
+def head(view: RouterView, looks: Looks) -> list[Content]:
+    """The line above the workers: which router, how it is, and how old the look is."""
+    kind = literal(view.kind, style_of("strong"))
+    parts = [kind + literal(f"  {view.status.value}", style_of(_STATUS[view.status]))]
+    if view.expected and view.status is not RouterStatus.NOT_MANAGED:
+        every = view.ready >= view.expected
+        known = view.source is not Source.NONE
+        if known:
+            text = f"{view.ready} of {view.expected} workers ready"
+            parts.append(literal(text, "" if every else style_of("warn")))
+        else:
+            parts.append(literal(f"{view.expected} workers expected"))
+    dim = style_of("dim")
+    if view.source is Source.NONE:
+        parts.append(literal("its list was not read", dim))
+    else:
+        way = "through the server" if view.source is Source.SERVER else "over SSH"
+        parts.append(literal(f"read {way} {age(view.observed_at, looks.now)} ago", dim))
+    if view.last_sync_at is not None:
+        parts.append(literal(f"dstack's last sync {age(view.last_sync_at, looks.now)} ago", dim))
+    return parts
+
+
+def findings(
+    view: RouterView, names: Mapping[ReplicaKey, Replica], *, old: bool = False
+) -> list[Finding]:
+    """What is wrong with the router and its workers; the same said of several is said once.
+
+    Args:
+        view: The router and its workers.
+        names: The replicas, for their names.
+        old: Whether the look is too old to go by.
+    """
+    said = []
+    if old:
+        said.append(Finding("warn", view.kind, _OLD))
+    if view.message:
+        style = _STATUS[view.status] if _STATUS[view.status] in ("bad", "warn") else "dim"
+        said.append(Finding(style, view.kind, view.message))
+    alike: dict[tuple[int, str, str], list[Worker]] = {}
+    for worker in view.workers:
+        if worker.message:
+            alike.setdefault((worker.wrong, _state(worker), worker.message), []).append(worker)
+    for (_, state, message), workers in sorted(alike.items(), key=lambda item: -item[0][0]):
+        style = loudness(workers[0]) or "dim"
+        named = listed(worker_name(worker, names) or address(worker) for worker in workers)
+        said.append(Finding(style, f"{named}: {state}", message))
+    return said
+
+
+def _state(worker: Worker) -> str:
+    """What is wrong, in a word: the router's view where the list is right."""
+    if worker.sync is Sync.IN_SYNC and worker.router_health:
+        failing = worker.router_health == "ready" and worker.probes_passed is False
+        return "probes fail" if failing else worker.router_health
+    return worker.sync.value
+
+
+def _sync(worker: Worker, looks: Looks) -> CellValue:
+    loud = loudness(worker)
+    mark = looks.glyphs.warning if loud else " "
+    style = loud or _SYNC.get(worker.sync, "dim")
+    return CellValue(
+        f"{mark} {worker.sync.value}", style, f"{999 - worker.wrong:03} {worker.sync.value}"
+    )
+
+
+def _health(worker: Worker, looks: Looks) -> CellValue:
+    if worker.router_health is None:
+        return looks.word(None)
+    style, glyph = _HEALTH.get(worker.router_health, ("", "circle"))
+    text = f"{getattr(looks.glyphs, glyph)} {worker.router_health}"
+    return CellValue(text, style, worker.router_health)
+
+
+def _probes(worker: Worker, looks: Looks) -> CellValue:
+    if worker.probes_passed is None:
+        return looks.word(None)
+    return CellValue("ready", "ok") if worker.probes_passed else CellValue("not ready", "warn")
