@@ -30,7 +30,8 @@ LATE = 10.0
 #: Seconds for which a server that does not answer any more is asked again.
 LIMIT = 90.0
 _EVERY = 0.5
-_CHANGED = "resource has been changed"
+#: What the server says when the base is not what it has.
+CHANGED = "resource has been changed"
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -105,10 +106,10 @@ async def apply(
     except UnansweredError:
         answered = False
     except errors.RefusedError as error:
-        if _CHANGED not in str(error).lower():
+        if CHANGED not in str(error).lower():
             raise
         now = await read_base(client, base.target)
-        raise _conflict(base, now, plan.spec) from error
+        raise conflict(base, now, plan.spec) from error
     check = Check(base, plan.spec, plan.expected, answered=answered)
     now = await confirmed(client, check, sleep=sleep, limit=limit, late=late)
     return Applied(base.target, base, now, answered, datetime.now(timezone.utc))
@@ -179,14 +180,15 @@ def judged(check: Check, now: Base) -> bool:
         ConflictError: Another change came first.
     """
     base, name = check.base, one_line(check.base.target.name)
+    is_service = base.target.kind == "service"
     if now.id != base.id:
+        undo = f"Stop it with `dstack stop {name}`" if is_service else "Delete it"
         raise ReplacedError(
-            f"{name} had ended in the very moment of the change, and the server started it anew.",
-            f"Stop it with `dstack stop {name}` if that is not wanted.",
+            f"{name} had ended in the very moment of the change, and the server made it anew.",
+            f"{undo} if that is not wanted.",
         )
     step = now.deployment - base.deployment
     stored = fields.same(now.spec, check.expected) or fields.same(now.spec, check.sent)
-    is_service = base.target.kind == "service"
     if stored and (step == 1 or not is_service):
         return True
     if fields.same(now.spec, base.spec) and step == 0:
@@ -202,10 +204,11 @@ def judged(check: Check, now: Base) -> bool:
             f"The change of {name} was applied, but its spec is another one now.",
             "Somebody else changed it right after, or the server did; plan again to see it.",
         )
-    raise _conflict(base, now, check.sent)
+    raise conflict(base, now, check.sent)
 
 
-def _conflict(base: Base, now: Base, mine: Mapping[str, Any]) -> EditError:
+def conflict(base: Base, now: Base, mine: Mapping[str, Any]) -> EditError:
+    """What is raised when another change came first, which the server has noticed."""
     return ConflictError(
         f"Somebody else changed {one_line(base.target.name)} in the same moment; this change was"
         " not applied.",

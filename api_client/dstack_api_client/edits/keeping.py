@@ -134,7 +134,6 @@ class Store:
         *,
         user: str,
         action: str = "apply",
-        at: datetime | None = None,
     ) -> None:
         """Writes one line to the audit log.
 
@@ -144,13 +143,12 @@ class Store:
             result: What came of it.
             user: The server's user, or what is known of who did it.
             action: What was done.
-            at: When, if not now.
 
         Raises:
             NotKeptError: It could not be written.
         """
         entry = {
-            "at": (at or datetime.now(timezone.utc)).isoformat(timespec="milliseconds"),
+            "at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
             "user": user,
             "local_user": _local_user(),
             "server": target.server,

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-import msgspec
-
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.edits import checks, fields
+from dstack_api_client.edits.asking import ask_run
 from dstack_api_client.edits.base import Base, read_base
 from dstack_api_client.edits.difference import FieldChange, difference, not_in_place
 from dstack_api_client.edits.dryrun import DryRun, dry_run
@@ -25,7 +24,6 @@ from dstack_api_client.edits.merging import three_way
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit, what_is_missing
 from dstack_api_client.edits.warnings import PlanWarning, warnings_of
-from dstack_api_client.errors import RefusedError, WrongShapeError
 from dstack_api_client.snapshot import Snapshot
 
 UPDATE = "update"
@@ -102,11 +100,11 @@ async def make_plan(
     if not changes:
         return Plan(edit, base, (), base.spec, "", None, (), (), made_at)
     _refuse_unknown_fields(edit)
-    answer = await _ask(client, edit)
+    answer = await ask_run(client, base.target.project, edit.spec)
     if answer.action != UPDATE:
         raise _not_in_place(changes)
     expected = answer.effective_run_spec or dict(edit.spec)
-    offers = _offers(answer)
+    offers = answer.offers
     outlook = None
     if snapshot is not None:
         outlook = await dry_run(client, edit, snapshot, offers=offers)
@@ -162,18 +160,6 @@ def _refuse_unknown_fields(edit: ServiceEdit) -> None:
             raise NotInPlaceError(*what_is_missing(edit.capabilities))
 
 
-async def _ask(client: Client, edit: ServiceEdit) -> _Answer:
-    what = f"the plan for {edit.base.target.name}"
-    try:
-        body = await client.run_plan(edit.base.target.project, edit.spec)
-    except RefusedError as error:
-        lines = [line for detail in error.details for line in detail.message.splitlines()]
-        raise InvalidEditError(lines or [error.message]) from error
-    except WrongShapeError as error:
-        raise InvalidEditError([error.message]) from error
-    return client.decode(body, _answer.decode, what)
-
-
 def _not_in_place(changes: tuple[FieldChange, ...]) -> NotInPlaceError:
     names = ", ".join(change.name for change in not_in_place(changes))
     what = f"{names} can't be changed" if names else "This can't be changed"
@@ -186,56 +172,3 @@ def _not_in_place(changes: tuple[FieldChange, ...]) -> NotInPlaceError:
 def _differs(edit: ServiceEdit, expected: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the fields that the server stores otherwise than they are sent."""
     return tuple(one_line(fields.name_of(path)) for path in fields.changes(edit.spec, expected))
-
-
-def _offers(answer: _Answer) -> tuple[PlanOffer, ...]:
-    return tuple(
-        PlanOffer(
-            group=one_line(plan.job_spec.replica_group or ""),
-            backend=one_line(offer.backend),
-            region=one_line(offer.region),
-            instance=one_line(offer.instance.name),
-            spot=offer.instance.resources.spot,
-            price=offer.price,
-            availability=one_line(offer.availability),
-        )
-        for plan in answer.job_plans
-        for offer in plan.offers
-    )
-
-
-class _Resources(msgspec.Struct):
-    spot: bool = False
-
-
-class _Instance(msgspec.Struct):
-    name: str = ""
-    resources: _Resources = msgspec.field(default_factory=_Resources)
-
-
-class _Offer(msgspec.Struct):
-    price: float = 0.0
-    backend: str = ""
-    region: str = ""
-    availability: str = ""
-    instance: _Instance = msgspec.field(default_factory=_Instance)
-
-
-class _JobSpec(msgspec.Struct):
-    replica_group: str | None = None
-
-
-class _JobPlan(msgspec.Struct):
-    job_spec: _JobSpec
-    offers: list[_Offer] = []
-
-
-class _Answer(msgspec.Struct):
-    """The server's plan, without its copies of the run and of the jobs' secrets."""
-
-    action: str
-    job_plans: list[_JobPlan] = []
-    effective_run_spec: dict[str, Any] | None = None
-
-
-_answer = msgspec.json.Decoder(_Answer)

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 import yaml
 
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.configuration import MASK, as_yaml, readable
 from dstack_api_client.edits import fields
+from dstack_api_client.edits.asking import ask_run
 from dstack_api_client.edits.errors import InvalidEditError, NotInPlaceError
 from dstack_api_client.edits.fields import lane_name
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit, what_is_missing
-from dstack_api_client.errors import RefusedError, WrongShapeError
 
 #: What begins the lines that `with_note` puts on top.
 _NOTE = "# ! "
@@ -72,7 +71,7 @@ async def with_text(client: Client, edit: ServiceEdit, text: str) -> ServiceEdit
     if written == shown:
         return edit
     _refuse_other(edit, written)
-    return await _normal(client, edit, _merged(edit.configuration, shown, written))
+    return await _normal(client, edit, merged(edit.configuration, shown, written))
 
 
 async def with_file(
@@ -97,7 +96,7 @@ async def with_file(
     _refuse_other(edit, written)
     if "env" in written:
         known = edit.base.configuration.get("env") or {}
-        written["env"] = _environment(written["env"], environment, known)
+        written["env"] = variables(written["env"], environment, known)
     return await _normal(client, edit, written)
 
 
@@ -139,22 +138,24 @@ async def _normal(
 ) -> ServiceEdit:
     """The edit with a configuration as the server reads it."""
     changed = edit.with_configuration({**configuration, "type": "service"})
-    try:
-        body = await client.run_plan(edit.base.target.project, changed.spec, offers=1)
-    except RefusedError as error:
-        lines = [line for detail in error.details for line in detail.message.splitlines()]
-        raise InvalidEditError(lines or [error.message]) from error
-    except WrongShapeError as error:
-        raise InvalidEditError([error.message]) from error
-    answer = client.decode(body, _answer.decode, f"the plan for {edit.base.target.name}")
+    answer = await ask_run(client, edit.base.target.project, changed.spec, offers=1)
     if answer.effective_run_spec is None:
         return changed
     effective = answer.effective_run_spec.get("configuration")
     return edit.with_configuration(effective) if isinstance(effective, dict) else changed
 
 
-def _merged(raw: Any, shown: Any, written: Any) -> Any:
-    """What was written, with all that was not touched as it was received."""
+def merged(raw: Any, shown: Any, written: Any) -> Any:
+    """What was written, with all that was not touched as it was received.
+
+    Args:
+        raw: What was received.
+        shown: The same as `readable` made it.
+        written: What somebody made of that.
+
+    Raises:
+        InvalidEditError: A mask stands where no secret was.
+    """
     if written == shown:
         return raw
     if written == MASK:
@@ -162,7 +163,7 @@ def _merged(raw: Any, shown: Any, written: Any) -> Any:
     if isinstance(raw, Mapping) and isinstance(shown, Mapping) and isinstance(written, Mapping):
         whole = {key: value for key, value in raw.items() if key not in shown or key in written}
         for key, value in written.items():
-            whole[key] = _merged(raw.get(key), shown.get(key), value)
+            whole[key] = merged(raw.get(key), shown.get(key), value)
         return whole
     if isinstance(raw, list) and isinstance(shown, list) and isinstance(written, list):
         return _merged_list(raw, shown, written)
@@ -180,7 +181,7 @@ def _merged_list(raw: list[Any], shown: list[Any], written: list[Any]) -> list[A
     result = []
     for entry in written:
         pair = known.get(_name(entry))
-        result.append(_merged(*pair, entry) if pair is not None else entry)
+        result.append(merged(*pair, entry) if pair is not None else entry)
         if pair is None:
             _refuse_masks(entry)
     return result
@@ -203,7 +204,7 @@ def _refuse_masks(written: Any) -> None:
             )
 
 
-def _environment(
+def variables(
     written: Any, environment: Mapping[str, str], known: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Variables with their values; of those that are only named, the client's own."""
@@ -224,10 +225,3 @@ def _environment(
         else:
             found[name] = str(value)
     return found
-
-
-class _Answer(msgspec.Struct):
-    effective_run_spec: dict[str, Any] | None = None
-
-
-_answer = msgspec.json.Decoder(_Answer)

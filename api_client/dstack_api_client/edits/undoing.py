@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.errors import EndedError, NotKeptError
+from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.keeping import Kept, Store, differing, moved_since, values_of
 from dstack_api_client.edits.service import ServiceEdit
 
+E = TypeVar("E", ServiceEdit, FleetEdit)
+
 
 @dataclass(frozen=True)
-class Undo:
+class Undo(Generic[E]):
     """An edit that takes back what was applied last.
 
     Attributes:
@@ -23,14 +27,14 @@ class Undo:
         left_out: Fields that were changed and are not kept, since they may hold a secret.
     """
 
-    edit: ServiceEdit
+    edit: E
     kept: Kept
     changed_since: tuple[str, ...]
     left_out: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Draft:
+class Draft(Generic[E]):
     """An edit that was begun earlier, on what is there now.
 
     Attributes:
@@ -40,13 +44,13 @@ class Draft:
         left_out: Fields that were changed and are not kept.
     """
 
-    edit: ServiceEdit
+    edit: E
     kept: Kept
     base_moved: bool
     left_out: tuple[str, ...]
 
 
-def undo(store: Store, base: Base, capabilities: Capabilities) -> Undo:
+def undo(store: Store, base: Base, capabilities: Capabilities) -> Undo[ServiceEdit]:
     """The edit that takes back what was applied last to a service.
 
     Args:
@@ -58,6 +62,31 @@ def undo(store: Store, base: Base, capabilities: Capabilities) -> Undo:
         NotKeptError: Nothing is kept of it.
         EndedError: What was changed was another run of that name.
     """
+    return _undo(store, base, ServiceEdit.begin(base, capabilities))
+
+
+def undo_fleet(store: Store, base: Base) -> Undo[FleetEdit]:
+    """The edit that takes back what was applied last to a fleet.
+
+    Raises:
+        NotKeptError: Nothing is kept of it.
+        EndedError: What was changed was another fleet of that name.
+        NotInPlaceError: The fleet can't be edited.
+    """
+    return _undo(store, base, FleetEdit.begin(base))
+
+
+def reopened(store: Store, base: Base, capabilities: Capabilities) -> Draft[ServiceEdit] | None:
+    """The draft of a service, on what is there now; None where there is none."""
+    return _reopened(store, base, ServiceEdit.begin(base, capabilities))
+
+
+def reopened_fleet(store: Store, base: Base) -> Draft[FleetEdit] | None:
+    """The draft of a fleet, on what is there now; None where there is none."""
+    return _reopened(store, base, FleetEdit.begin(base))
+
+
+def _undo(store: Store, base: Base, edit: E) -> Undo[E]:
     name = one_line(base.target.name)
     kept = store.applied(base.target)
     if kept is None or not (kept.steps or kept.left_out):
@@ -67,17 +96,16 @@ def undo(store: Store, base: Base, capabilities: Capabilities) -> Undo:
         )
     if kept.id != base.id:
         raise EndedError(
-            f"The change that is known was made to an earlier run of {name}.",
+            f"The change that is known was made to an earlier {name}.",
             "There is nothing to take back on this one.",
         )
-    edit = ServiceEdit.begin(base, capabilities).with_values(values_of(kept, back=True))
+    edit = edit.with_values(values_of(kept, back=True))
     return Undo(edit, kept, tuple(differing(kept, base)), kept.left_out)
 
 
-def reopened(store: Store, base: Base, capabilities: Capabilities) -> Draft | None:
-    """The draft of a service, on what is there now; None where there is none."""
+def _reopened(store: Store, base: Base, edit: E) -> Draft[E] | None:
     kept = store.draft(base.target)
     if kept is None:
         return None
-    edit = ServiceEdit.begin(base, capabilities).with_values(values_of(kept, back=False))
+    edit = edit.with_values(values_of(kept, back=False))
     return Draft(edit, kept, moved_since(kept, base), kept.left_out)
