@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dstack_api_client.capabilities import Capabilities
+from dstack_api_client.event_stream import Event, Target
 from dstack_api_client.placement import LanePlacement, Placement, ReplicaPlacement
 from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.snapshot import (
@@ -211,3 +212,33 @@ def worker(num: int, /, sync: Sync = Sync.IN_SYNC, **changes: Any) -> Worker:
         f"w-{num}", sync, "ready", "running", replica=ReplicaKey("s-chat", num, 0), group="decode"
     )
     return replace(base, **changes)
+
+
+def event(message: str, at: Any, kind: str, about: str) -> Event:
+    return Event(f"{message} {at} {about}", at, message, None, (Target(kind, about, about),))
+
+
+def chat(*replicas: Replica, low: int | None = None, **changes: Any) -> Snapshot:
+    """The service chat, alone."""
+    groups = changes.pop("groups", None)
+    if groups is None and low is not None:
+        groups = [group("0", low)]
+    about = {
+        key: changes.pop(key)
+        for key in ("placements", "routers", "fleets", "hosts")
+        if key in changes
+    }
+    return project((service(replicas, groups, **changes), replicas), **about)
+
+
+def fleet_of(*states: str, changes: dict[str, Any] | None = None, **host: Any) -> Snapshot:
+    """The fleet gpu, alone."""
+    return project(
+        fleets=[fleet("gpu", **(changes or {}))], hosts=instances("gpu", *states, **host)
+    )
+
+
+def stuck(num: int, status: str, /, **changes: Any) -> Replica:
+    """A replica that has had its status for an hour."""
+    at = changes.pop("fleet", "gpu" if status != "submitted" else None)
+    return replica(num, at, status, **{"ready": False, **changes})

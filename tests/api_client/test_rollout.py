@@ -6,14 +6,10 @@ from datetime import datetime
 
 import pytest
 
-from dstack_api_client.event_stream import Event, Target
+from dstack_api_client.event_stream import Event
 from dstack_api_client.rollout import EVENTS, SUBMISSIONS, Deployment, Rollout, rollout_of
 from dstack_api_client.snapshot import Group, Probe, Replica
-from tests.api_client.cockpit import ago, group, project, replica, service
-
-
-def event(message: str, at: datetime, kind: str, about: str) -> Event:
-    return Event(f"{message} {at} {about}", at, message, None, (Target(kind, about, about),))
+from tests.api_client.cockpit import ago, event, group, project, replica, service
 
 
 def updated(number: int, at: datetime) -> Event:

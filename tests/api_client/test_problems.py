@@ -1,0 +1,416 @@
+"""What is wrong: each thing found, told once, and gone with its cause."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dstack_api_client.problems import (
+    Kind,
+    ProblemWatch,
+    Severity,
+    problems_of,
+    worst_first,
+)
+from dstack_api_client.routers.view import RouterStatus, RouterView, Sync
+from dstack_api_client.since import since_of
+from dstack_api_client.snapshot import Instance, Snapshot
+from tests.api_client.cockpit import (
+    NOW,
+    ago,
+    chat,
+    event,
+    fleet_of,
+    group,
+    lane,
+    placement,
+    project,
+    replica,
+    router,
+    stuck,
+    with_lanes,
+    worker,
+)
+
+NOTICE, WARNING, CRITICAL = Severity.NOTICE, Severity.WARNING, Severity.CRITICAL
+LONG = timedelta(hours=1)
+
+
+READY = replica(0)
+IDLE = {"idle_since": ago(minutes=30)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that is wrong, and the same project without its cause."""
+
+    wrong: Snapshot
+    right: Snapshot
+    kind: Kind
+    severity: Severity
+    subject: str
+    words: str
+    view: str
+
+
+CASES = {
+    "baseline": Case(
+        chat(READY, placements=[placement(
+            lane("a", min_replicas=2, deficit=1, reason="baseline 1 of 2: a has no room"),
+            desired={"0": 2})]),
+        chat(READY, placements=[placement(lane("a", min_replicas=2), desired={"0": 2})]),
+        Kind.BASELINE, CRITICAL, "chat", "a: baseline 1 of 2: a has no room", "distribution"),
+    "baseline, as fewer are wanted": Case(
+        chat(READY, placements=[placement(
+            lane("a", min_replicas=2, deficit=1, reason="baseline 1 of 2: only 1 wanted"),
+            desired={"0": 1})]),
+        chat(READY, placements=[placement(lane("a", min_replicas=1), desired={"0": 1})]),
+        Kind.BASELINE, WARNING, "chat", "a: baseline 1 of 2: only 1 wanted", "distribution"),
+    "baseline, worked out here": Case(
+        chat(READY, spec=with_lanes([{"name": "a", "min_replicas": 1}, "gpu"], 1), has_lanes=True),
+        chat(READY, spec=with_lanes([{"name": "gpu", "min_replicas": 1}], 1), has_lanes=True),
+        Kind.BASELINE, CRITICAL, "chat", "a: baseline 0 of 1", "distribution"),
+    "router down": Case(
+        chat(READY, routers=[router(worker(0), status=RouterStatus.DOWN, message="Gone.")]),
+        chat(READY, routers=[router(worker(0))]),
+        Kind.ROUTER, CRITICAL, "chat", "the router does not answer", "router"),
+    "router not ready": Case(
+        chat(READY, routers=[router(
+            worker(0, Sync.MISSING, router_health=None, wrong=2),
+            worker(1, Sync.MISSING, router_health=None, wrong=2),
+            worker(2, router_health="failed", wrong=3), status=RouterStatus.NOT_READY)]),
+        chat(READY, routers=[router(worker(0), worker(1))]),
+        Kind.ROUTER, CRITICAL, "chat",
+        "the router has no worker that it calls ready: 0 of 3 (1 failed, 2 missing)", "router"),
+    "router refuses": Case(
+        chat(READY, routers=[router(status=RouterStatus.REFUSES)]),
+        chat(READY, routers=[router(status=RouterStatus.UNKNOWN)]),
+        Kind.ROUTER, WARNING, "chat", "the router refuses dstack", "router"),
+    "worker failed": Case(
+        chat(READY, replica(1, group="decode"), routers=[
+            router(worker(0), worker(1, router_health="failed", wrong=3, message="No."))]),
+        chat(READY, replica(1, group="decode"), routers=[router(worker(0), worker(1))]),
+        Kind.WORKER, CRITICAL, "chat",
+        "decode 1: failed for the router, and running for dstack", "router"),
+    "worker missing": Case(
+        chat(READY, routers=[router(
+            worker(0, Sync.MISSING, router_health=None, wrong=2), ready=1)]),
+        chat(READY, routers=[router(worker(0, Sync.PENDING, router_health=None, wrong=1))]),
+        Kind.WORKER, WARNING, "chat", "0: not in the router's list", "router"),
+    "worker of nobody": Case(
+        chat(READY, routers=[router(worker(0), worker(
+            9, Sync.FOREIGN, replica=None, job_status=None, url="http://10.0.0.9:8000", wrong=1))]),
+        chat(READY, routers=[router(worker(0))]),
+        Kind.WORKER, NOTICE, "chat", "http://10.0.0.9:8000: listed, and no replica", "router"),
+    "instance unreachable": Case(
+        fleet_of("idle", "busy", changes={"nodes_min": 2}, unreachable=True),
+        fleet_of("idle", "busy", changes={"nodes_min": 2}),
+        Kind.INSTANCE, WARNING, "gpu", "2 of 2 instances unreachable: 0, 1", "instances"),
+    "instance failing": Case(
+        fleet_of("busy", health="failure"),
+        fleet_of("busy"),
+        Kind.INSTANCE, WARNING, "gpu/0", "health failure", "instances"),
+    "instance warned": Case(
+        fleet_of("busy", health="warning"),
+        fleet_of("busy"),
+        Kind.INSTANCE, NOTICE, "gpu/0", "health warning", "instances"),
+    "instance not up": Case(
+        fleet_of("provisioning", created_at=ago(minutes=16)),
+        fleet_of("provisioning", created_at=ago(minutes=14)),
+        Kind.INSTANCE, WARNING, "gpu/0", "not up yet", "instances"),
+    "replica pending": Case(
+        chat(READY, stuck(1, "submitted", status_message="no capacity")),
+        chat(READY, replica(1)),
+        Kind.REPLICA, WARNING, "chat", "1: no place yet: no capacity", "replicas"),
+    "replica starting": Case(
+        chat(READY, stuck(1, "pulling")),
+        chat(READY, replica(1)),
+        Kind.REPLICA, WARNING, "chat", "1: not ready: pulling", "replicas"),
+    "replica not ready": Case(
+        chat(READY, stuck(1, "running")),
+        chat(READY, replica(1)),
+        Kind.REPLICA, WARNING, "chat", "1: not ready: it runs, and probe 1 has 1 of 3", "replicas"),
+    "replica restarting": Case(
+        chat(READY, replica(1, submission_num=4, submitted_at=ago(minutes=2))),
+        chat(READY, replica(1, submission_num=4, submitted_at=ago(minutes=11))),
+        Kind.REPLICA, WARNING, "chat", "1: started 5 times, and running now", "replicas"),
+    "replica failed": Case(
+        chat(READY, stuck(1, "failed", termination_message="out of memory"), low=2),
+        chat(READY, replica(1), low=2),
+        Kind.REPLICA, WARNING, "chat", "1: failed: out of memory", "replicas"),
+    "no replica ready": Case(
+        chat(stuck(0, "running")),
+        chat(READY),
+        Kind.REPLICA, CRITICAL, "chat", "0: not ready", "replicas"),
+    "the router's replica": Case(
+        chat(READY, stuck(1, "running", is_router=True, group="router"),
+             groups=[group("0"), group("router", router="smg")]),
+        chat(READY, replica(1, is_router=True, group="router"),
+             groups=[group("0"), group("router", router="smg")]),
+        Kind.REPLICA, CRITICAL, "chat", "router 1: not ready", "replicas"),
+    "service failed": Case(
+        chat(stuck(0, "failed", finished_at=ago(hours=1)), status="failed", error="It broke."),
+        chat(stuck(0, "failed", finished_at=ago(hours=25)), status="failed", error="It broke."),
+        Kind.SERVICE, CRITICAL, "chat", "failed: It broke.", "replicas"),
+    "service waiting": Case(
+        chat(low=2, status="pending"),
+        chat(low=0, status="pending"),
+        Kind.SERVICE, CRITICAL, "chat", "pending: none of at least 2 replicas", "replicas"),
+    "rollout stuck": Case(
+        chat(READY, stuck(1, "running", deployment_num=1), deployment_num=1),
+        chat(replica(0, deployment_num=1), replica(1, deployment_num=1), deployment_num=1),
+        Kind.ROLLOUT, WARNING, "chat", "rollout stuck at 1 of 2: 1 is not ready: it runs",
+        "rollout"),
+    "rollout that goes on": Case(
+        chat(READY, replica(1, deployment_num=1), deployment_num=1),
+        chat(READY, replica(1, deployment_num=1, submitted_at=ago(minutes=9)), deployment_num=1),
+        Kind.ROLLOUT, WARNING, "chat", "all replicas of it are ready, and the older ones stay",
+        "rollout"),
+    "fleet failed": Case(
+        fleet_of(changes={"status": "failed", "status_message": "no offers"}),
+        fleet_of(),
+        Kind.FLEET, WARNING, "gpu", "the fleet failed: no offers", "instances"),
+    "fleet short of nodes": Case(
+        fleet_of("busy", changes={"nodes_min": 2}),
+        fleet_of("busy", "provisioning", changes={"nodes_min": 2}, created_at=ago(minutes=1)),
+        Kind.FLEET, WARNING, "gpu", "1 of at least 2 nodes", "instances"),
+    "idle": Case(
+        fleet_of("idle", "idle", "busy", changes={"nodes_min": 1}, **IDLE),
+        fleet_of("idle", "idle", "busy", changes={"nodes_min": 1}, idle_since=ago(minutes=4)),
+        Kind.IDLE, NOTICE, "gpu", "2 instances idle above the minimum of 1", "instances"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_is_found_and_clears_when_its_cause_goes(name: str) -> None:
+    case = CASES[name]
+    (found,) = problems_of(case.wrong, NOW)
+    assert (found.kind, found.severity, found.subject) == (case.kind, case.severity, case.subject)
+    assert case.words in found.text
+    assert "\n" not in found.text
+    assert problems_of(case.right, NOW) == ()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_can_jump_to_it(name: str) -> None:
+    case = CASES[name]
+    (found,) = problems_of(case.wrong, NOW)
+    assert found.view == case.view
+    assert (found.service_id in case.wrong.services) != (found.fleet_id in case.wrong.fleets)
+    if found.row is None:
+        return
+    rows: Iterable[str] = {
+        "instances": case.wrong.instances.keys(),
+        "replicas": [f"{key.replica_num}.{key.job_num}" for key in case.wrong.replicas],
+        "router": [each.key for view in case.wrong.routers.values() for each in view.workers],
+        "distribution": ["/a"],
+    }[found.view]
+    assert found.row in rows
+
+
+def test_nothing_is_wrong_with_nothing() -> None:
+    assert problems_of(project(), NOW) == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "soon"),
+    [
+        ("submitted", timedelta(minutes=4)),
+        ("provisioning", timedelta(minutes=14)),
+        ("pulling", timedelta(minutes=14)),
+        ("running", timedelta(minutes=14)),
+    ],
+)
+def test_what_has_just_begun_is_no_problem(status: str, soon: timedelta) -> None:
+    young = stuck(1, status, submitted_at=NOW - soon)
+    assert problems_of(chat(READY, young), NOW) == ()
+    assert problems_of(chat(READY, young), NOW + timedelta(minutes=2)) != ()
+
+
+def test_how_long_a_status_has_lasted_is_told_by_events() -> None:
+    late = stuck(1, "running", submitted_at=ago(hours=3))
+    since = since_of(
+        [event("Job status changed PULLING -> RUNNING", ago(minutes=5), "job", "j-chat-1")]
+    )
+    assert problems_of(chat(READY, late), NOW, since) == ()
+    (found,) = problems_of(chat(READY, late), NOW + LONG, since)
+    assert found.since == ago(minutes=5)
+
+
+def test_one_that_does_not_stop_needs_an_event_to_be_told() -> None:
+    going = replica(1, "gpu", "terminating")
+    since = since_of(
+        [event("Job status changed RUNNING -> TERMINATING", ago(minutes=11), "job", "j-chat-1")]
+    )
+    assert problems_of(chat(READY, going), NOW) == ()
+    (found,) = problems_of(chat(READY, going), NOW, since)
+    assert (found.severity, found.text) == (NOTICE, "1: still stopping")
+
+
+def everything() -> Snapshot:
+    """A project in which all cases occur at once, each with names of its own."""
+    made = []
+    for number, case in enumerate(CASES.values()):
+        made.append(renamed(case.wrong, f"x{number}"))
+    first = made[0]
+    return replace(
+        first,
+        fleets={key: one for each in made for key, one in each.fleets.items()},
+        instances={key: one for each in made for key, one in each.instances.items()},
+        services={key: one for each in made for key, one in each.services.items()},
+        replicas={key: one for each in made for key, one in each.replicas.items()},
+        placements={key: one for each in made for key, one in each.placements.items()},
+        routers={key: one for each in made for key, one in each.routers.items()},
+    )
+
+
+def renamed(snapshot: Snapshot, mark: str) -> Snapshot:
+    """The same project under other names."""
+
+    def key_of(key: Any) -> Any:
+        return key._replace(run_id=f"{key.run_id}-{mark}")
+
+    def view_of(view: RouterView) -> RouterView:
+        workers = tuple(
+            replace(each, replica=key_of(each.replica) if each.replica else None)
+            for each in view.workers
+        )
+        return replace(view, run_id=f"{view.run_id}-{mark}", workers=workers)
+
+    def host_of(host: Instance) -> Instance:
+        return replace(host, id=f"{host.id}-{mark}", fleet_id=f"{host.fleet_id}-{mark}")
+
+    return replace(
+        snapshot,
+        fleets={
+            f"{key}-{mark}": replace(each, id=f"{key}-{mark}", name=f"{each.name}-{mark}")
+            for key, each in snapshot.fleets.items()
+        },
+        instances={f"{key}-{mark}": host_of(each) for key, each in snapshot.instances.items()},
+        services={
+            f"{key}-{mark}": replace(
+                each,
+                id=f"{key}-{mark}",
+                name=f"{each.name}-{mark}",
+                replica_keys=tuple(map(key_of, each.replica_keys)),
+            )
+            for key, each in snapshot.services.items()
+        },
+        replicas={
+            key_of(key): replace(each, key=key_of(key)) for key, each in snapshot.replicas.items()
+        },
+        placements={
+            f"{key}-{mark}": replace(each, run_id=f"{key}-{mark}")
+            for key, each in snapshot.placements.items()
+        },
+        routers={f"{key}-{mark}": view_of(each) for key, each in snapshot.routers.items()},
+    )
+
+
+EVERYTHING = everything()
+
+
+def test_all_at_once_is_as_many_as_one_by_one() -> None:
+    found = problems_of(EVERYTHING, NOW)
+    assert len(found) == len(CASES)
+    assert len({each.key for each in found}) == len(found)
+
+
+def test_the_worst_comes_first() -> None:
+    found = problems_of(EVERYTHING, NOW)
+    assert [each.severity for each in found] == sorted(
+        (each.severity for each in found), reverse=True
+    )
+    kinds = [each.kind for each in found if each.severity is CRITICAL]
+    assert kinds == sorted(kinds, key=list(Kind).index)
+    same = [each for each in found if (each.severity, each.kind) == (CRITICAL, Kind.REPLICA)]
+    assert [each.since for each in same] == sorted(each.since for each in same if each.since)
+
+
+@given(seed=st.integers(0, 1000))
+def test_the_order_of_what_was_read_plays_no_part(seed: int) -> None:
+    shuffle = random.Random(seed)
+
+    def shuffled(things: Any) -> dict[Any, Any]:
+        keys = list(things)
+        shuffle.shuffle(keys)
+        return {key: things[key] for key in keys}
+
+    other = replace(
+        EVERYTHING,
+        fleets=shuffled(EVERYTHING.fleets),
+        instances=shuffled(EVERYTHING.instances),
+        services=shuffled(EVERYTHING.services),
+        replicas=shuffled(EVERYTHING.replicas),
+        placements=shuffled(EVERYTHING.placements),
+        routers=shuffled(EVERYTHING.routers),
+    )
+    assert problems_of(other, NOW) == problems_of(EVERYTHING, NOW)
+
+
+@given(spans=st.lists(st.integers(0, 7200), max_size=6))
+def test_a_problem_keeps_its_key_while_it_lasts(spans: list[int]) -> None:
+    keys = {each.key for each in problems_of(EVERYTHING, NOW)}
+    now = NOW
+    for seconds in spans:
+        now += timedelta(seconds=seconds)
+        later = {each.key for each in problems_of(EVERYTHING, now)}
+        # Some end by time alone: what has come to rest, what is history.
+        assert {key for key in keys - later if ":restarting" not in key} == set()
+
+
+class TestWatch:
+    """Looking again and again."""
+
+    def test_it_remembers_the_first_look_where_nothing_tells(self) -> None:
+        watch = ProblemWatch()
+        snapshot = CASES["instance failing"].wrong
+        (first,) = watch.look(snapshot, NOW)
+        assert (first.since, first.at_least) == (NOW, True)
+        (later,) = watch.look(snapshot, NOW + LONG)
+        assert (later.since, later.at_least) == (NOW, True)
+        assert watch.problems == (later,)
+
+    def test_what_clears_and_comes_back_is_new(self) -> None:
+        watch = ProblemWatch()
+        case = CASES["instance failing"]
+        watch.look(case.wrong, NOW)
+        assert watch.look(case.right, NOW) == ()
+        (again,) = watch.look(case.wrong, NOW + LONG)
+        assert again.since == NOW + LONG
+
+    def test_events_tell_better(self) -> None:
+        watch = ProblemWatch()
+        snapshot = CASES["instance failing"].wrong
+        told = event(
+            "Instance health changed HEALTHY -> FAILURE", ago(minutes=7), "instance", "i-gpu-0"
+        )
+        (found,) = watch.look(snapshot, NOW, [told])
+        assert (found.since, found.at_least) == (ago(minutes=7), False)
+        (later,) = watch.look(snapshot, NOW + LONG)
+        assert later.since == ago(minutes=7), "although the event is not handed in again"
+
+    def test_what_is_dated_is_left_as_it_is(self) -> None:
+        watch = ProblemWatch()
+        (found,) = watch.look(CASES["replica pending"].wrong, NOW)
+        assert (found.since, found.at_least) == (ago(hours=1), False)
+
+    def test_the_order_is_that_of_the_dates_it_gave(self) -> None:
+        watch = ProblemWatch()
+        watch.look(CASES["instance failing"].wrong, NOW - LONG)
+        both = problems_of(EVERYTHING, NOW)
+        assert worst_first(reversed(both)) == both
+        looked = watch.look(EVERYTHING, NOW)
+        assert looked == worst_first(looked)
+
+
+@pytest.mark.parametrize("status", ["terminating", "terminated"])
+def test_instances_that_are_gone_are_no_problem(status: str) -> None:
+    assert problems_of(fleet_of(status, unreachable=True, health="failure"), NOW) == ()

@@ -1,0 +1,198 @@
+"""One cause is one problem, and what costs without use is counted once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dstack_api_client.problems import Kind, Severity, problems_of
+from dstack_api_client.routers.view import RouterStatus, Sync
+from tests.api_client.cockpit import (
+    NOW,
+    ago,
+    chat,
+    fleet,
+    fleet_of,
+    group,
+    instances,
+    lane,
+    placed,
+    placement,
+    project,
+    replica,
+    router,
+    service,
+    stuck,
+    worker,
+)
+
+CRITICAL = Severity.CRITICAL
+READY = replica(0)
+IDLE = {"idle_since": ago(minutes=30)}
+
+
+class TestOneCauseOneProblem:
+    """What one thing explains is told once."""
+
+    def test_replicas_on_a_host_that_can_not_be_reached(self) -> None:
+        replicas = [
+            stuck(num, "running", instance_id=f"i-gpu-{num}", hostname="h") for num in range(2)
+        ]
+        routing = replica(2, group="router", is_router=True)
+        hosts = [
+            replace(each, jobs=(replicas[num].key,) if num < 2 else (routing.key,))
+            for num, each in enumerate(instances("gpu", *["busy"] * 3, unreachable=True))
+        ]
+        snapshot = chat(
+            *replicas,
+            routing,
+            groups=[group("0", 2), group("router", router="smg")],
+            fleets=[fleet("gpu")],
+            hosts=hosts,
+            routers=[
+                router(
+                    worker(0, router_health="failed", wrong=3),
+                    worker(1, Sync.MISSING, wrong=2),
+                    status=RouterStatus.DOWN,
+                )
+            ],
+        )
+        (found,) = problems_of(snapshot, NOW)
+        assert found.severity is CRITICAL
+        assert found.text == (
+            "3 of 3 instances unreachable: 0, 1, 2; on it: chat 0, chat 1, chat router 2"
+        )
+
+    def test_instances_of_one_fleet_stand_together_and_those_of_another_apart(self) -> None:
+        hosts = [
+            *instances("a", *["idle"] * 7, unreachable=True),
+            *instances("b", "idle", unreachable=True, health="failure"),
+        ]
+        snapshot = project(fleets=[fleet("a", kind="ssh"), fleet("b", kind="ssh")], hosts=hosts)
+        assert [(each.subject, each.text) for each in problems_of(snapshot, NOW)] == [
+            ("a", "7 of 7 instances unreachable: 0, 1, 2 and 4 more"),
+            ("b/0", "unreachable"),
+        ]
+
+    def test_replicas_that_lack_the_same_stand_together(self) -> None:
+        waiting = [stuck(num, "submitted", status_message="no capacity") for num in range(1, 6)]
+        other = stuck(6, "submitted", status_message="quota")
+        (found,) = problems_of(chat(READY, *waiting, other), NOW)
+        assert found.text == "1, 2, 3 and 3 more: no place yet: no capacity (5 of them)"
+        assert found.row == "1.0"
+
+    def test_a_failed_worker_is_told_by_its_router_alone(self) -> None:
+        snapshot = chat(
+            READY,
+            stuck(1, "running"),
+            routers=[router(worker(0), worker(1, router_health="failed", wrong=3))],
+        )
+        assert [each.kind for each in problems_of(snapshot, NOW)] == [Kind.WORKER]
+
+    def test_a_worker_that_does_not_serve_is_told_by_its_replica_alone(self) -> None:
+        snapshot = chat(
+            READY,
+            stuck(1, "running"),
+            routers=[router(worker(0), worker(1, Sync.MISSING, router_health=None, wrong=2))],
+        )
+        assert [each.kind for each in problems_of(snapshot, NOW)] == [Kind.REPLICA]
+
+    def test_a_router_that_is_down_speaks_for_its_replica(self) -> None:
+        snapshot = chat(
+            READY,
+            stuck(1, "submitted", is_router=True, group="router"),
+            groups=[group("0"), group("router", router="smg")],
+            routers=[router(worker(0), status=RouterStatus.DOWN)],
+        )
+        assert [each.kind for each in problems_of(snapshot, NOW)] == [Kind.ROUTER]
+
+    def test_a_stuck_rollout_speaks_for_the_replica_that_holds_it_up(self) -> None:
+        snapshot = chat(READY, stuck(1, "submitted", deployment_num=1), deployment_num=1)
+        assert [each.kind for each in problems_of(snapshot, NOW)] == [Kind.ROLLOUT]
+
+    def test_groups_roll_out_for_themselves(self) -> None:
+        snapshot = chat(
+            replica(0, group="a"),
+            replica(1, group="b"),
+            stuck(2, "pulling", group="a", deployment_num=1),
+            replica(3, group="b", deployment_num=1, submitted_at=ago(minutes=1)),
+            groups=[group("a"), group("b")],
+            deployment_num=1,
+        )
+        (found,) = problems_of(snapshot, NOW)
+        assert found.text == "rollout of a stuck at 2 of 4: a 2 is not ready: pulling"
+
+    def test_a_failed_service_that_runs_again_is_none(self) -> None:
+        failed = [stuck(0, "failed", finished_at=ago(hours=1))]
+        again = [replica(0, service="chat")]
+        old = service(failed, status="failed", id="s-old")
+        assert problems_of(project((old, failed)), NOW)
+        assert not problems_of(project((old, failed), (service(again), again)), NOW)
+
+    def test_a_replica_that_failed_and_is_not_needed_is_none(self) -> None:
+        assert problems_of(chat(READY, stuck(1, "failed"), low=1), NOW) == ()
+
+
+class TestWithoutPlacesToStart:
+    """Why a replica waits, in the add-on's words where it has some."""
+
+    def test_the_addon_knows_why(self) -> None:
+        snapshot = chat(
+            READY,
+            stuck(1, "submitted"),
+            placements=[
+                placement(
+                    lane("a"), replicas=[placed(1, None, None, "a cools down until 14:05:30")]
+                )
+            ],
+        )
+        (found,) = problems_of(snapshot, NOW)
+        assert found.text == "1: no place yet: a cools down until 14:05:30"
+
+
+class TestIdle:
+    """What costs without use."""
+
+    @pytest.mark.parametrize(
+        ("states", "least", "price"),
+        [
+            (["idle", "idle", "busy"], 0, 20.0),
+            (["idle", "idle", "busy"], 2, 10.0),
+            (["idle", "idle", "busy"], 3, None),
+            (["idle", "provisioning"], 1, 10.0),
+            (["idle", "terminating"], 1, None),
+        ],
+    )
+    def test_only_what_is_above_the_minimum_counts(
+        self, states: list[str], least: int, price: float | None
+    ) -> None:
+        snapshot = fleet_of(
+            *states, changes={"nodes_min": least}, price=10.0, created_at=ago(minutes=1), **IDLE
+        )
+        assert [each.price for each in problems_of(snapshot, NOW)] == ([price] if price else [])
+
+    def test_those_that_idle_longest_are_meant(self) -> None:
+        hosts = [
+            replace(each, idle_since=ago(minutes=10 * num + 10), price=10.0 * (num + 1))
+            for num, each in enumerate(instances("gpu", "idle", "idle", "idle"))
+        ]
+        snapshot = project(fleets=[fleet("gpu", nodes_min=1)], hosts=hosts)
+        (found,) = problems_of(snapshot, NOW)
+        assert (found.price, found.since, found.row) == (50.0, ago(minutes=30), "i-gpu-2")
+
+    @pytest.mark.parametrize(
+        ("duration", "words"),
+        [("off", "until somebody deletes them"), ("1h", "idle for 1h"), (None, "idle for 3d")],
+    )
+    def test_what_will_become_of_them(self, duration: str | None, words: str) -> None:
+        (found,) = problems_of(fleet_of("idle", changes={"idle_duration": duration}, **IDLE), NOW)
+        assert words in found.hint
+
+    def test_what_costs_nothing_is_no_waste(self) -> None:
+        assert problems_of(fleet_of("idle", price=0.0, **IDLE), NOW) == ()
+        assert problems_of(fleet_of("idle", changes={"kind": "ssh"}, **IDLE), NOW) == ()
+
+    def test_an_idle_host_that_can_not_be_reached_is_no_waste(self) -> None:
+        found = problems_of(fleet_of("idle", unreachable=True, **IDLE), NOW)
+        assert [each.kind for each in found] == [Kind.INSTANCE]
