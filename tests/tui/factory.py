@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
+from dstack_api_client import wire
 from dstack_api_client.connection import Connection, Sources
 from dstack_api_client.difference import Difference, diff
 from dstack_api_client.feed import ConnectionState, Cost, Health, Update
@@ -25,8 +26,9 @@ from dstack_api_client.snapshot import (
     Snapshot,
 )
 from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.poller import Polled
 from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.source import Source
+from tests.given_client import GivenClient
 
 NOW = datetime(2026, 3, 14, 14, 2, 31, tzinfo=timezone.utc)
 CONNECTION = Connection(
@@ -207,6 +209,7 @@ class GivenFeed:
         self.waiting = list(updates)
         self.polls: list[bool] = []
         self.focused: dict[str, object] = {}
+        self.events: list[wire.Event] = []
 
     async def poll(self, *, full: bool = False) -> AsyncIterator[Update]:
         self.polls.append(full)
@@ -247,17 +250,28 @@ def failing(
     return Update(kept, Difference(), Health(state, NOW, message, hint, last), Cost(1, 0, 0.0))
 
 
-def app_on(feed: GivenFeed, settings: Settings | None = None) -> FleetsApp:
-    """The app on a given feed, at a given moment."""
+def app_on(
+    feed: GivenFeed,
+    settings: Settings | None = None,
+    client: GivenClient | None = None,
+    *,
+    untouched: bool = False,
+) -> FleetsApp:
+    """The app on a given feed and a given client, at a given moment.
+
+    Unless it is `untouched`, it begins as if somebody had pressed a key, with the fleets.
+    """
 
     @asynccontextmanager
-    async def opened(_: Connection) -> AsyncIterator[Polled]:
-        yield feed
+    async def opened(connection: Connection) -> AsyncIterator[Source]:
+        yield Source(feed, client or GivenClient(), connection.project)
 
-    return FleetsApp(
+    app = FleetsApp(
         CONNECTION,
         settings or Settings(),
         now=lambda: NOW,
-        open_feed=opened,
+        open_source=opened,
         terminal_is_gone=lambda: False,
     )
+    app._touched = not untouched
+    return app

@@ -6,14 +6,25 @@ from dstack_fleets_tui import actions
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.commands import CommandError, parse
 from dstack_fleets_tui.keys_page import page
+from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.problems import ProblemsScreen
+from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from tests import ROOT
 
 SCREENS = {
     screen.name_of_screen: screen
-    for screen in (FleetsScreen, FleetScreen, ServicesScreen, ServiceScreen)
+    for screen in (
+        FleetsScreen,
+        FleetScreen,
+        ServicesScreen,
+        ServiceScreen,
+        ProblemsScreen,
+        EventsScreen,
+        ReplicaScreen,
+    )
 }
 
 

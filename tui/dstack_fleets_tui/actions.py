@@ -9,10 +9,14 @@ from textual.binding import Binding
 
 #: Screens an action belongs to; an action with none belongs to all.
 FLEETS, FLEET, SERVICES, SERVICE = "fleets", "fleet", "services", "service"
-LISTS = (FLEETS, SERVICES)
-DETAILS = (FLEET, SERVICE)
+PROBLEMS, EVENTS, REPLICA = "problems", "events", "replica"
+LISTS = (FLEETS, SERVICES, PROBLEMS, EVENTS)
+CONFIGURED = (FLEET, SERVICE)
+DETAILS = (*CONFIGURED, REPLICA)
 #: Where rows lead somewhere.
-OPENING = (*LISTS, SERVICE)
+OPENING = (*LISTS, SERVICE, FLEET, REPLICA)
+#: Where something is followed as it comes in.
+FOLLOWING = (EVENTS, *DETAILS)
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Action:
 ACTIONS: tuple[Action, ...] = (
     Action("fleets", ("1",), "fleets", "Show the fleets."),
     Action("services", ("2",), "services", "Show the services."),
+    Action("problems", ("3",), "problems", "Show what is wrong, worst first."),
+    Action("events", ("4",), "events", "Show what happened in the project."),
     Action("open", ("enter",), "open", "Open the row under the cursor.", OPENING, "NAME", True),
     Action("back", ("escape",), "back", "Go back, or take a filter away.", (), "", True),
     Action("instances", ("i",), "Instances", "Show the instances of the fleet.", (FLEET,)),
@@ -61,7 +67,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("router", ("o",), "Router", "Show the router and its workers.", (SERVICE,)),
     Action("rollout", ("u",), "Rollout", "Show the deployments side by side.", (SERVICE,)),
     Action("configuration", ("c",), "Configuration", "Show what the fleet allows.", (FLEET,)),
-    Action("yaml", ("y",), "YAML", "Show the configuration as YAML.", DETAILS),
+    Action("yaml", ("y",), "YAML", "Show the configuration as YAML.", CONFIGURED),
+    Action(
+        "overview", ("o",), "Overview", "Show the state and the use of the replica.", (REPLICA,)
+    ),
+    Action("history", ("h",), "History", "Show every submission of the replica.", (REPLICA,)),
+    Action("events_here", ("v",), "Events", "Show what happened to what is open.", DETAILS),
+    Action("logs", ("l",), "Logs", "Show the last lines of output of the replica.", (REPLICA,)),
+    Action("host", ("i",), "instance", "Go to the instance that it runs on.", (REPLICA,), "", True),
+    Action("follow", ("f",), "follow", "Go to what came last, and follow.", FOLLOWING, "", True),
     Action("view", ("tab",), "next view", "Show the next view.", DETAILS, "VIEW", True),
     Action("view_back", ("shift+tab",), "previous view", "Show the previous view.", DETAILS),
     Action("filter", ("slash",), "filter", "Show rows with a text in them.", (), "TEXT", True),

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from urllib.parse import urlsplit
 
-from textual import work
+from textual import events, work
 from textual.app import App, SystemCommand
 from textual.message import Message
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
 
-from dstack_api_client.client import Client
 from dstack_api_client.connection import ConfigError, Connection
-from dstack_api_client.feed import ConnectionState, Feed, Health, Update
-from dstack_api_client.snapshot import Snapshot
-from dstack_fleets_tui import actions
-from dstack_fleets_tui.poller import Polled, Poller
+from dstack_api_client.feed import ConnectionState, Health, Update
+from dstack_api_client.problem import Problem
+from dstack_api_client.problems import ProblemWatch
+from dstack_api_client.snapshot import ReplicaKey, Snapshot
+from dstack_fleets_tui import actions, words
+from dstack_fleets_tui.poller import Poller
+from dstack_fleets_tui.screens import own_reads
 from dstack_fleets_tui.screens.base import LiveScreen
-from dstack_fleets_tui.screens.detail import DetailScreen
+from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.problems import ProblemsScreen
+from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.source import Source, open_source
 from dstack_fleets_tui.terminal import (
     LOOK_EVERY,
     THEME_OF_FEW_COLOURS,
@@ -75,13 +80,6 @@ def _spare_the_collector() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
-@asynccontextmanager
-async def open_feed(connection: Connection) -> AsyncIterator[Polled]:
-    """Opens a client on a connection and the feed of its project."""
-    async with Client(connection.url, connection.token, verify=connection.verify) as client:
-        yield Feed(client, connection.project)
-
-
 class FleetsApp(App[int]):
     """The dashboard.
 
@@ -90,13 +88,18 @@ class FleetsApp(App[int]):
         settings: The user's settings.
         again: Finds the connection anew, after the user has mended something.
         now: The clock.
-        open_feed: Opens what is polled.
+        open_source: Opens what is read of a connection.
         terminal_is_gone: Tells when to leave.
     """
 
     TITLE = "dstack-fleets-tui"
     CSS_PATH = "app.tcss"
-    MODES = {actions.FLEETS: FleetsScreen, actions.SERVICES: ServicesScreen}
+    MODES = {
+        actions.FLEETS: FleetsScreen,
+        actions.SERVICES: ServicesScreen,
+        actions.PROBLEMS: ProblemsScreen,
+        actions.EVENTS: EventsScreen,
+    }
     DEFAULT_MODE = actions.FLEETS
 
     @dataclass
@@ -114,18 +117,17 @@ class FleetsApp(App[int]):
         *,
         again: Callable[[], Connection | ConfigError] | None = None,
         now: Callable[[], datetime] = utc_now,
-        open_feed: Callable[[Connection], AbstractAsyncContextManager[Polled]] = open_feed,
+        open_source: Callable[[Connection], AbstractAsyncContextManager[Source]] = open_source,
         terminal_is_gone: Callable[[], bool] = terminal_is_gone,
     ) -> None:
         super().__init__()
         self._connection = connection
         self._settings = settings
         self._again = again
-        self._open_feed = open_feed
+        self._open_source = open_source
         self._terminal_is_gone = terminal_is_gone
-        self._feed: Polled | None = None
-        self._poller: Poller | None = None
-        self._paused = False
+        self._poller: Poller[Update] | None = None
+        self._touched = False
         self._where: tuple[str, str] | None = None
         self._trouble: TroubleScreen | None = None
         self.now = now
@@ -136,7 +138,10 @@ class FleetsApp(App[int]):
         self.set_class(self.ascii, "-ascii")
         # Every bar asks the class, so one place decides for all of them.
         ScrollBar.renderer = AsciiScrollBars if self.ascii else ScrollBarRender
+        self.paused = False
+        self.source: Source | None = None
         self.snapshot: Snapshot | None = None
+        self._watch = ProblemWatch()
         self.health = Health(ConnectionState.CONNECTING, now())
 
     # Life ---------------------------------------------------------------------------------
@@ -168,24 +173,31 @@ class FleetsApp(App[int]):
         if where != self._where:
             # What was read elsewhere must not stand under this name.
             self._where = where
+            self.source = None
             self.snapshot = None
+            self._watch = ProblemWatch()
             self.health = Health(ConnectionState.CONNECTING, self.now())
         self.read(self._connection)
 
     @work(exclusive=True, group="read")
     async def read(self, connection: Connection) -> None:
         """Polls the server until the app ends or connects anew."""
-        async with self._open_feed(connection) as feed:
-            self._feed = feed
+        async with self._open_source(connection) as source:
+            self.source = source
             self._poller = Poller(
-                feed,
+                source.feed,
                 lambda update: self.post_message(self.Read(update, connection)),
                 interval=self._settings.interval,
             )
-            self._poller.pause(self._paused)
+            self._poller.pause(self.paused)
             if isinstance(self.screen, LiveScreen):
                 self.screen.focus_on()
-            await self._poller.run()
+            try:
+                await self._poller.run()
+            finally:
+                for worker in list(self.workers):
+                    if worker.group == own_reads.GROUP:
+                        worker.cancel()
 
     def _leave_with_terminal(self) -> None:
         if self._terminal_is_gone():
@@ -199,17 +211,31 @@ class FleetsApp(App[int]):
             return  # of a connection that was given up meanwhile
         update = message.update
         self.health = update.health
+        became_complete = False
         if update.snapshot is not None:
-            if update.snapshot.complete and not (self.snapshot and self.snapshot.complete):
+            had_all = self.snapshot is not None and self.snapshot.complete
+            became_complete = update.snapshot.complete and not had_all
+            if became_complete:
                 _spare_the_collector()
+            if update.snapshot is not self.snapshot:
+                events_read = self.source.feed.events if self.source is not None else ()
+                self._watch.look(update.snapshot, self.now(), events_read)
             self.snapshot = update.snapshot
         if update.health.state in _TROUBLE:
             self._show_trouble(update.health.message or "", update.health.hint or "")
             return
         self._end_trouble()
+        if became_complete and self.problems and not self._touched:
+            self.switch_mode(actions.PROBLEMS)
         if isinstance(self.screen, LiveScreen):
             self.screen.show()
             self.screen.focus_on()
+
+    async def on_event(self, event: events.Event) -> None:
+        """Notices that somebody is at the keys: from then on no screen comes up by itself."""
+        if isinstance(event, (events.Key, events.Paste, events.MouseDown, events.MouseScrollDown)):
+            self._touched = True
+        await super().on_event(event)
 
     def focus_on(
         self,
@@ -220,8 +246,8 @@ class FleetsApp(App[int]):
         opened_fleet: str | None = None,
     ) -> None:
         """Tells the feed what is on screen, by ids."""
-        if self._feed is not None:
-            self._feed.focus(
+        if self.source is not None:
+            self.source.feed.focus(
                 services=services,
                 fleets=fleets,
                 opened_service=opened_service,
@@ -234,14 +260,14 @@ class FleetsApp(App[int]):
             self._poller.hurry()
 
     @property
+    def problems(self) -> Sequence[Problem]:
+        """What is wrong in the latest snapshot, worst first."""
+        return self._watch.problems
+
+    @property
     def interval(self) -> float:
         """Seconds between two polls."""
         return self._settings.interval
-
-    @property
-    def paused(self) -> bool:
-        """Whether the user stopped reading."""
-        return self._paused
 
     def open_fleet(self, fleet_id: str, view: str = "", row: str | None = None) -> None:
         """Opens a fleet over what is in front.
@@ -257,6 +283,15 @@ class FleetsApp(App[int]):
         """Opens a service over what is in front; arguments as for `open_fleet`."""
         self.push_screen(ServiceScreen(run_id, view, row))
 
+    def open_replica(self, key: ReplicaKey, view: str = "") -> None:
+        """Opens a replica over what is in front.
+
+        Args:
+            key: The replica.
+            view: The view to begin with.
+        """
+        self.push_screen(ReplicaScreen(key, view))
+
     def header_state(self) -> HeaderState:
         """What the header shows now."""
         connection = self._connection
@@ -268,12 +303,13 @@ class FleetsApp(App[int]):
             connection=self._state_word(),
             observed_at=last.astimezone() if last else None,
             version=(snapshot.server.version or "") if snapshot else "",
+            extra=words.abilities(snapshot.capabilities, self.glyphs.dot) if snapshot else "",
         )
 
     def _state_word(self) -> ConnectionWord:
         if isinstance(self._connection, ConfigError):
             return "unreachable"
-        if self.health.state is ConnectionState.LIVE and self._paused:
+        if self.health.state is ConnectionState.LIVE and self.paused:
             return "paused"
         if self.health.state is ConnectionState.CONNECTING and self.health.message:
             return "unreachable"
@@ -325,11 +361,20 @@ class FleetsApp(App[int]):
         """Shows the services."""
         self._show_list(actions.SERVICES)
 
+    def do_problems(self, argument: str) -> None:
+        """Shows what is wrong."""
+        self._show_list(actions.PROBLEMS)
+
+    def do_events(self, argument: str) -> None:
+        """Shows what happened."""
+        self._show_list(actions.EVENTS)
+
     def _show_list(self, mode: str) -> None:
-        """Goes to a list where it was left; once there, leaves what is open over it."""
+        """Goes to a list where it was left; once there, leaves all that is open over it."""
         if mode != self.current_mode:
             self.switch_mode(mode)
-        elif isinstance(self.screen, DetailScreen):
+            return
+        for _ in self.screen_stack[1:]:
             self.pop_screen()
 
     def do_refresh(self, argument: str) -> None:
@@ -340,12 +385,14 @@ class FleetsApp(App[int]):
             self._connect()
         elif self._poller is not None:
             self._poller.refresh()
+            if isinstance(self.screen, LiveScreen):
+                self.screen.reread()
 
     def do_pause(self, argument: str) -> None:
         """Stops reading, or goes on."""
-        self._paused = not self._paused
+        self.paused = not self.paused
         if self._poller is not None:
-            self._poller.pause(self._paused)
+            self._poller.pause(self.paused)
         if isinstance(self.screen, LiveScreen):
             self.screen.show_state()
 

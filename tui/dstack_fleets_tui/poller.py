@@ -1,23 +1,36 @@
-"""Polls a feed: finish, wait, start again; never a timer that cancels."""
+"""Polls something: finish, wait, start again; never a timer that cancels."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Collection
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
+from dstack_api_client import wire
 from dstack_api_client.feed import Update
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 #: A wait is longer or shorter by up to this share, so that many dashboards do not poll in step.
 _JITTER = 0.1
 
 
-class Polled(Protocol):
-    """What a poller polls; `dstack_api_client.feed.Feed` is one."""
+class Pollable(Protocol[T_co]):
+    """What a poller polls."""
 
-    def poll(self, *, full: bool = False) -> AsyncIterator[Update]:
-        """Polls once; a failure is an update too, never an exception."""
+    def poll(self, *, full: bool = False) -> AsyncIterator[T_co]:
+        """Polls once; a failure is something it brings too, never an exception."""
+        ...
+
+
+class Polled(Pollable[Update], Protocol):
+    """What the whole dashboard shows; `dstack_api_client.feed.Feed` is one."""
+
+    @property
+    def events(self) -> list[wire.Event]:
+        """The newest events that were read."""
         ...
 
     def focus(
@@ -32,19 +45,38 @@ class Polled(Protocol):
         ...
 
 
-class Poller:
-    """Runs the polls of one feed and hands on what each brings.
+class WhileWanted(Generic[T]):
+    """Lets polls through only while somebody wants what they bring.
 
     Args:
-        feed: What to poll. It reports failures as states, so a poll never raises for one.
-        hand_on: Called with every update, in the event loop.
+        source: What to poll.
+        is_wanted: Tells whether to; asked before every poll.
+    """
+
+    def __init__(self, source: Pollable[T], is_wanted: Callable[[], bool]) -> None:
+        self._source = source
+        self._is_wanted = is_wanted
+
+    async def poll(self, *, full: bool = False) -> AsyncIterator[T]:
+        """Polls once, if that is wanted or asked for."""
+        if full or self._is_wanted():
+            async for brought in self._source.poll(full=full):
+                yield brought
+
+
+class Poller(Generic[T]):
+    """Runs the polls of one source and hands on what each brings.
+
+    Args:
+        source: What to poll. It reports failures as states, so a poll never raises for one.
+        hand_on: Called with everything that is brought, in the event loop.
         interval: Seconds between the end of a poll and the start of the next.
     """
 
     def __init__(
-        self, feed: Polled, hand_on: Callable[[Update], object], *, interval: float
+        self, source: Pollable[T], hand_on: Callable[[T], object], *, interval: float
     ) -> None:
-        self._feed = feed
+        self._source = source
         self._hand_on = hand_on
         self._interval = interval
         self._wake = asyncio.Event()
@@ -70,8 +102,8 @@ class Poller:
         while True:
             full, self._full = self._full, False
             self._wake.clear()
-            async for update in self._feed.poll(full=full):
-                self._hand_on(update)
+            async for brought in self._source.poll(full=full):
+                self._hand_on(brought)
             await self._rest()
 
     async def _rest(self) -> None:

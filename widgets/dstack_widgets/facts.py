@@ -17,6 +17,7 @@ from textual.widget import Widget
 
 from .cells import Cell, CellValue, same_cell
 from .glyphs import UNICODE, Glyphs
+from .lines import Lines
 from .palette import style_of
 from .text import clean, literal, safe
 
@@ -95,8 +96,8 @@ def _same_fact(one: Fact | Heading, other: Fact | Heading) -> bool:
     return type(one) is type(other) and one == other
 
 
-class _Body(Widget):
-    """Lines that depend on how wide they may be."""
+class _Body(Lines):
+    """The lines of a panel."""
 
     DEFAULT_CSS = """
     _Body {
@@ -110,11 +111,8 @@ class _Body(Widget):
         self.glyphs = glyphs
         self.facts: tuple[Fact | Heading, ...] = ()
 
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return len(fact_lines(self.facts, width, self.glyphs))
-
-    def render(self) -> Content:
-        return Content("\n").join(fact_lines(self.facts, self.size.width, self.glyphs))
+    def lines(self, width: int) -> Sequence[Content]:
+        return fact_lines(self.facts, width, self.glyphs)
 
 
 class _Panel(ScrollableContainer, can_focus=True, inherit_bindings=False):
@@ -200,8 +198,9 @@ class Facts(_Panel):
         before = self._body.facts
         if len(before) == len(facts) and all(map(_same_fact, before, facts)):
             return
+        lines = self._body.lines(self._body.size.width)
         self._body.facts = tuple(facts)
-        self._body.refresh(layout=True)
+        self._body.paint(lines)
 
 
 _YAML_LINE = re.compile(

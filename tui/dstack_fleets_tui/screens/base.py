@@ -12,7 +12,7 @@ from textual.widgets import Input, Static
 
 from dstack_api_client.feed import ConnectionState
 from dstack_api_client.snapshot import Snapshot
-from dstack_fleets_tui import actions
+from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.commands import CommandError, complete, parse
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.command_line import CommandLine, FilterLine
@@ -25,7 +25,13 @@ from dstack_widgets.text import literal
 if TYPE_CHECKING:
     from dstack_fleets_tui.app import FleetsApp
 
-TABS = (Tab("1", "Fleets"), Tab("2", "Services"))
+#: The lists, by the key that goes there; each is an action, and a mode of the app.
+TABS = {
+    actions.FLEETS: Tab("1", "Fleets"),
+    actions.SERVICES: Tab("2", "Services"),
+    actions.PROBLEMS: Tab("3", "Problems"),
+    actions.EVENTS: Tab("4", "Events"),
+}
 
 
 class LiveScreen(LeanScreen[None]):
@@ -37,8 +43,6 @@ class LiveScreen(LeanScreen[None]):
     """
 
     name_of_screen: ClassVar[str]
-    tab: ClassVar[str]
-    """The key of the tab it belongs to."""
 
     CSS_PATH = "base.tcss"
 
@@ -61,12 +65,24 @@ class LiveScreen(LeanScreen[None]):
         """Lays out the frame around `body`."""
         glyphs = self.fleets_app.glyphs
         yield StatusHeader(glyphs=glyphs)
-        yield TabsLine(TABS, self.tab, glyphs=glyphs)
+        yield TabsLine(self._lists(), self._list_key(), glyphs=glyphs)
         yield from self.body()
         yield Static(Content(), id="summary", markup=False)
         yield FilterLine()
         yield CommandLine(self.complete, glyphs=glyphs)
         yield KeysFooter(actions.footer(self.name_of_screen, ascii_only=self.fleets_app.ascii))
+
+    def _lists(self) -> list[Tab]:
+        """The tabs; that of the problems says how many there are."""
+        badge = words.problems(self.fleets_app.problems)
+        return [
+            tab._replace(badge=badge) if mode == actions.PROBLEMS else tab
+            for mode, tab in TABS.items()
+        ]
+
+    def _list_key(self) -> str:
+        """The key of the list that Esc leads back to."""
+        return TABS[self.app.current_mode].key
 
     def body(self) -> Iterable[Widget]:
         """The screen's own widgets."""
@@ -79,6 +95,9 @@ class LiveScreen(LeanScreen[None]):
     def focus_on(self) -> None:
         """Tells the feed what is on screen."""
         raise NotImplementedError
+
+    def reread(self) -> None:
+        """Reads again what is read for this screen only, if anything is."""
 
     @property
     def table(self) -> LiveTable:
@@ -99,6 +118,7 @@ class LiveScreen(LeanScreen[None]):
         # When the app leaves, a screen loses its widgets before its last messages come.
         if self.is_mounted and self.children:
             self.show_state()
+            self.query(TabsLine).first().show(self._lists(), self._list_key())
             self.fill()
             self.show_note()
 
@@ -110,13 +130,20 @@ class LiveScreen(LeanScreen[None]):
         if self.is_active:
             self.query_one(StatusHeader).show(self.fleets_app.header_state())
 
-    def show_summary(self, text: str) -> None:
-        """Shows one line below the screen's own part; why the data is stale counts more."""
+    def show_summary(self, text: str, failure: str = "", *, whole: bool = False) -> None:
+        """Shows one line below the screen's own part; why the data is stale counts more.
+
+        Args:
+            text: The line.
+            whole: Whether it may take up to three lines.
+            failure: Why what only this screen reads can't be read.
+        """
         app = self.fleets_app
-        stale = app.health.state is ConnectionState.STALE
-        content = literal(app.failure, style_of("warn")) if stale else literal(text)
+        if app.health.state is ConnectionState.STALE:
+            failure = app.failure
+        content = literal(failure, style_of("warn")) if failure else literal(text)
         summary = self.query_one("#summary", Static)
-        summary.set_class(stale, "-whole")
+        summary.set_class(bool(failure) or whole, "-whole")
         if not content.is_same(cast("Content", summary.content)):
             summary.update(content, layout=False)
 
@@ -231,7 +258,7 @@ class LiveScreen(LeanScreen[None]):
     def on_tabs_line_tab_clicked(self, message: TabsLine.TabClicked) -> None:
         """Goes to the list that was clicked."""
         message.stop()
-        self.action_do({tab.key: tab.title.lower() for tab in TABS}[message.key])
+        self.action_do({tab.key: mode for mode, tab in TABS.items()}[message.key])
 
     def on_live_table_header_clicked(self, message: LiveTable.HeaderClicked) -> None:
         """Sorts by the column, or turns its order around."""

@@ -63,6 +63,8 @@ class DetailScreen(LiveScreen):
 
     def on_screen_resume(self) -> None:
         """Has this one thing read now; Textual calls the base's handler too, which catches up."""
+        if self.focused is None:
+            self.set_focus(self._focusable(self._first))
         self.fleets_app.hurry()
 
     def contents(self) -> Iterable[Widget]:
@@ -175,19 +177,20 @@ class DetailScreen(LiveScreen):
         keys = [tab.key for tab in self._tabs()]
         self.show_view(self.shown_views[keys.index(message.key)])
 
-    def show_head(self, name: str, facts: Sequence[tuple[str, str]]) -> None:
+    def show_head(self, name: str, facts: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:
         """Shows what the thing is in a few dense lines.
 
         Args:
             name: The thing's name.
-            facts: Labels and texts; those without a text are left out.
+            facts: Labels, texts, and their styles in the palette where they have one; those
+                without a text are left out.
         """
         self._title = name
         parts = [literal(name, style_of("strong"))]
-        for label, text in facts:
+        for label, text, *style in facts:
             if text and text != NOTHING:
                 dim = literal(f"{label} " if label else "", style_of("dim"))
-                parts.append(dim + literal(text))
+                parts.append(dim + literal(text, style_of(style[0] if style else "")))
         self.query_one("#head", Flow).show(parts)
 
     def show_missing(self, kind: str) -> None:

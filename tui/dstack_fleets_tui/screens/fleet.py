@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from textual.widget import Widget
 
 from dstack_api_client.configuration import as_yaml
 from dstack_api_client.fleet_facts import fleet_facts
-from dstack_api_client.snapshot import Fleet
+from dstack_api_client.snapshot import Fleet, Snapshot
 from dstack_fleets_tui import actions, formatting, words
-from dstack_fleets_tui.screens.detail import DetailScreen
+from dstack_fleets_tui.screens.events_view import EventsView
+from dstack_fleets_tui.screens.with_events import EVENTS_VIEW, WithEvents
 from dstack_fleets_tui.tables import instances
 from dstack_widgets.facts import Fact, Facts, YamlView
 from dstack_widgets.live_table import LiveTable
 
 
-class FleetScreen(DetailScreen):
+class FleetScreen(WithEvents):
     """One fleet, by its id."""
 
     name_of_screen = actions.FLEET
-    tab = "1"
-    views = ("instances", "configuration", "yaml")
+    views = ("instances", "configuration", EVENTS_VIEW, "yaml")
     BINDINGS = list(actions.bindings(actions.FLEET))
 
+    _instance: str | None = None
+    """The instance whose events are shown; None for all of the fleet."""
+
     def contents(self) -> Iterable[Widget]:
-        """Instances, configuration, YAML."""
+        """Instances, configuration, events, YAML."""
         yield LiveTable(instances.COLUMNS, id="instances", glyphs=self.fleets_app.glyphs)
         yield Facts(id="configuration", glyphs=self.fleets_app.glyphs)
+        yield EventsView(id=EVENTS_VIEW, glyphs=self.fleets_app.glyphs)
         yield YamlView(id="yaml")
 
     def focus_on(self) -> None:
@@ -43,8 +47,9 @@ class FleetScreen(DetailScreen):
             return
         self.show_head(fleet.name, self._head(fleet))
         looks = self.looks
-        self.table.empty_text = "No instances."
-        self.table.set_rows(
+        table = self.query_one("#instances", LiveTable)
+        table.empty_text = "No instances."
+        table.set_rows(
             {
                 key: instances.cells(snapshot.instances[key], snapshot, looks)
                 for key in fleet.instance_ids
@@ -57,15 +62,64 @@ class FleetScreen(DetailScreen):
             self.query_one("#configuration", Facts).show(facts)
         elif self.view == "yaml":
             self.query_one(YamlView).show(as_yaml(fleet.spec.get("configuration") or {}))
-        self._summarise()
+        elif self.shows_events:
+            self._follow(fleet, snapshot)
+        self.summarise()
+
+    def _follow(self, fleet: Fleet, snapshot: Snapshot) -> None:
+        view = self.events_view
+        instance = snapshot.instances.get(self._instance or "")
+        if instance is None:
+            self._instance = None
+            view.follow(fleet.name, {"within_fleets": [fleet.id]})
+        else:
+            view.follow(instance.name, {"target_instances": [instance.id]})
+
+    def show_view(self, view: str) -> None:
+        """Shows a view; the events, once in front, of all of the fleet."""
+        if view == EVENTS_VIEW and self.shows_events:
+            self._instance = None
+        super().show_view(view)
+
+    def do_open(self, argument: str) -> None:
+        """Opens what is under the cursor."""
+        self._open(self.table.cursor_key)
+
+    def _open(self, key: str | None) -> None:
+        """Shows the events of an instance, or opens what an event is about."""
+        if self.view == "instances" and key is not None:
+            self._instance = key
+            super().show_view(EVENTS_VIEW)
+        elif self.shows_events:
+            self.open_event(key)
+
+    def arguments(self, action_id: str) -> Sequence[str]:
+        """Nothing can be opened by name here."""
+        return () if action_id == "open" else super().arguments(action_id)
+
+    def on_live_table_row_activated(self, message: LiveTable.RowActivated) -> None:
+        """Opens what the row is about."""
+        message.stop()
+        self._open(message.key)
 
     def on_live_table_row_highlighted(self, message: LiveTable.RowHighlighted) -> None:
-        """Says more of the instance under the cursor."""
+        """Says more of the row under the cursor."""
         message.stop()
-        self._summarise()
+        self.summarise()
+        self.show_note()
 
-    def _summarise(self) -> None:
+    def _notes(self) -> Iterable[str]:
+        yield from super()._notes()
+        instance = self.snapshot.instances.get(self._instance or "") if self.snapshot else None
+        if self.shows_events and instance is not None:
+            yield f"of {instance.name}, v shows all of the fleet"
+
+    def summarise(self) -> None:
+        """Says more of the row under the cursor."""
         snapshot, key = self.snapshot, self.table.cursor_key
+        if self.shows_events:
+            self.show_event()
+            return
         instance = snapshot.instances.get(key) if snapshot and key else None
         shown = instance if self.view == "instances" else None
         self.show_summary(instances.summary(shown, snapshot) if shown and snapshot else "")

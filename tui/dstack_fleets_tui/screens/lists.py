@@ -91,7 +91,6 @@ class FleetsScreen(ListScreen):
     """Every fleet of the project."""
 
     name_of_screen = actions.FLEETS
-    tab = "1"
     columns = fleets.COLUMNS
     thing = "fleets"
     BINDINGS = list(actions.bindings(actions.FLEETS))
@@ -124,7 +123,6 @@ class ServicesScreen(ListScreen):
     """Every service of the project that runs or has failed; the others on request."""
 
     name_of_screen = actions.SERVICES
-    tab = "2"
     columns = services.COLUMNS
     thing = "services"
     BINDINGS = list(actions.bindings(actions.SERVICES))

@@ -10,11 +10,12 @@ from dstack_api_client.configuration import as_yaml
 from dstack_api_client.snapshot import Service
 from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.commands import CommandError
-from dstack_fleets_tui.screens.detail import DetailScreen
 from dstack_fleets_tui.screens.distribution import DistributionView
+from dstack_fleets_tui.screens.events_view import EventsView
 from dstack_fleets_tui.screens.replicas import ReplicasView
 from dstack_fleets_tui.screens.rollout import RolloutView
 from dstack_fleets_tui.screens.service_view import ServiceView
+from dstack_fleets_tui.screens.with_events import EVENTS_VIEW, WithEvents
 from dstack_fleets_tui.screens.workers import WorkersView
 from dstack_fleets_tui.tables import services
 from dstack_widgets.facts import YamlView
@@ -22,12 +23,11 @@ from dstack_widgets.live_table import LiveTable
 from dstack_widgets.status_header import TabsLine
 
 
-class ServiceScreen(DetailScreen):
+class ServiceScreen(WithEvents):
     """One service, by the id of its run."""
 
     name_of_screen = actions.SERVICE
-    tab = "2"
-    views = ("distribution", "replicas", "router", "rollout", "yaml")
+    views = ("distribution", "replicas", "router", "rollout", EVENTS_VIEW, "yaml")
     BINDINGS = list(actions.bindings(actions.SERVICE))
 
     def contents(self) -> Iterable[Widget]:
@@ -37,6 +37,7 @@ class ServiceScreen(DetailScreen):
         yield ReplicasView(id="replicas", glyphs=glyphs)
         yield WorkersView(id="router", glyphs=glyphs)
         yield RolloutView(id="rollout", glyphs=glyphs)
+        yield EventsView(id=EVENTS_VIEW, glyphs=glyphs)
         yield YamlView(id="yaml")
 
     @property
@@ -75,8 +76,10 @@ class ServiceScreen(DetailScreen):
     def show_view(self, view: str) -> None:
         """Shows one of the views; that of a router only where there is one."""
         if view not in self.shown_views:
-            raise CommandError(f"{self._title} has no replica group that routes.")
-        super().show_view(view)
+            text = f"{self._title} has no replica group that routes."
+            self.notify(text, severity="warning", markup=False)
+        else:
+            super().show_view(view)
 
     def fill(self) -> None:
         """Shows the service, or that it is gone."""
@@ -89,6 +92,8 @@ class ServiceScreen(DetailScreen):
         front = self._in_front
         if front is not None:
             front.show(service, snapshot, self.looks)
+        elif self.shows_events:
+            self.events_view.follow(service.name, {"within_runs": [service.id]})
         else:
             self.query_one(YamlView).show(as_yaml(service.spec.get("configuration") or {}))
         self.view_filled()
@@ -97,7 +102,7 @@ class ServiceScreen(DetailScreen):
         """Follows when the view in front shows what it is to show."""
         if self._in_front is not None:
             self.find_row()
-        self._summarise()
+        self.summarise()
 
     def show_nothing(self, text: str) -> None:
         """Empties the view in front."""
@@ -110,16 +115,21 @@ class ServiceScreen(DetailScreen):
     def on_live_table_row_highlighted(self, message: LiveTable.RowHighlighted) -> None:
         """Says more of the row under the cursor."""
         message.stop()
-        self._summarise()
+        self.summarise()
+        self.show_note()
 
     def on_live_table_row_activated(self, message: LiveTable.RowActivated) -> None:
         """Opens what the row is about."""
         message.stop()
-        if self._in_front is not None:
+        if self.shows_events:
+            self.open_event(message.key)
+        elif self._in_front is not None:
             self._in_front.open(message.key)
 
     def do_open(self, argument: str) -> None:
         """Opens what the row under the cursor, or the named one, is about."""
+        if self.shows_events:
+            self.open_event(self.table.cursor_key)
         front = self._in_front
         key = front.table.cursor_key if front is not None else None
         if front is not None and argument:
@@ -142,21 +152,26 @@ class ServiceScreen(DetailScreen):
             return list(front.named()) if front is not None else ()
         return super().arguments(action_id)
 
-    def _summarise(self) -> None:
+    def summarise(self) -> None:
+        """Says more of the row under the cursor."""
+        if self.shows_events:
+            self.show_event()
+            return
         front = self._in_front
         key = front.table.cursor_key if front is not None else None
         self.show_summary(front.summary(key) if front is not None and key is not None else "")
 
-    def _head(self, service: Service) -> list[tuple[str, str]]:
+    def _head(self, service: Service) -> list[tuple[str, str] | tuple[str, str, str]]:
         message = service.error or service.status_message
         told = "" if message in ("", service.status) else f": {message}"
+        short = service.ready < words.replicas_wanted(service)
         # What is told first stays on a low screen.
         return [
-            ("", service.status + told),
-            ("deployment", words.progress(service)),
+            ("", service.status + told, self.looks.state(service.status).style),
+            ("deployment", words.progress(service), "warn" if words.rolling(service) else ""),
             ("wanted", words.wanted(service)),
             ("running", str(service.running)),
-            ("ready", str(service.ready)),
+            ("ready", str(service.ready), "warn" if short else ""),
             ("", f"{formatting.price(service.price)} $/h" if service.price else ""),
             ("age", formatting.age(service.submitted_at, self.looks.now)),
             ("priority", str(service.priority or "")),

@@ -76,3 +76,9 @@ class WorkersView(ServiceView):
         """What the state of a worker means."""
         worker = self._worker(key)
         return table.summary(worker, self._snapshot.replicas) if worker and self._snapshot else ""
+
+    def open(self, key: str) -> None:
+        """Opens the replica of a worker that is one."""
+        worker = self._worker(key)
+        if worker is not None and worker.replica is not None:
+            self.fleets_app.open_replica(worker.replica)

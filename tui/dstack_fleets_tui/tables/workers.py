@@ -24,9 +24,9 @@ COLUMNS = (
     Column("probes", "PROBES", priority=2),
     Column("role", "ROLE", priority=5),
     Column("load", "LOAD", justify="right", priority=7),
-    Column("replica", "REPLICA", priority=9, min_width=8, max_width=24, flexible=True),
-    Column("fleet", "FLEET", priority=6, min_width=8, max_width=24, flexible=True),
-    Column("address", "ADDRESS", priority=8, min_width=14, max_width=48, flexible=True),
+    Column("replica", "REPLICA", priority=9, min_width=8, max_width=24),
+    Column("fleet", "FLEET", priority=6, min_width=8, max_width=24),
+    Column("address", "ADDRESS", priority=8, min_width=14, max_width=48),
     Column("model", "MODEL", priority=1, max_width=40),
     Column("since", "SINCE", justify="right", priority=6),
 )

@@ -1,0 +1,107 @@
+"""Everything that is wrong, over all services and fleets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from textual.widget import Widget
+
+from dstack_api_client.feed import ConnectionState
+from dstack_api_client.problem import Problem
+from dstack_api_client.snapshot import Snapshot
+from dstack_fleets_tui import actions
+from dstack_fleets_tui.screens.lists import ListScreen
+from dstack_fleets_tui.tables import problems
+from dstack_widgets.cells import Cells
+from dstack_widgets.findings import Findings
+from dstack_widgets.flow import Flow
+from dstack_widgets.palette import style_of
+from dstack_widgets.text import literal
+
+
+class ProblemsScreen(ListScreen):
+    """What is wrong now, worst first, and what can be done about it."""
+
+    name_of_screen = actions.PROBLEMS
+    columns = problems.COLUMNS
+    thing = "problems"
+    BINDINGS = list(actions.bindings(actions.PROBLEMS))
+
+    def body(self) -> Iterable[Widget]:
+        """How many there are, the table, and what is to be said of the row under the cursor."""
+        yield Flow(id="counts", glyphs=self.fleets_app.glyphs)
+        yield from super().body()
+        yield Findings(id="findings", glyphs=self.fleets_app.glyphs)
+
+    def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
+        """A row per problem."""
+        looks = self.looks
+        return {each.key: problems.cells(each, looks) for each in self.fleets_app.problems}
+
+    def named(self, snapshot: Snapshot) -> Mapping[str, str]:
+        """The problems by what they are about; of several the worst."""
+        return {each.subject: each.key for each in reversed(self.fleets_app.problems)}
+
+    def summary(self, snapshot: Snapshot, key: str) -> str:
+        """Nothing: what is to be said takes more than a line."""
+        return ""
+
+    def open(self, key: str) -> None:
+        """Goes to where the problem is."""
+        found = self._problem(key)
+        if found is not None and found.service_id is not None:
+            self.fleets_app.open_service(found.service_id, found.view, found.row)
+        elif found is not None and found.fleet_id is not None:
+            self.fleets_app.open_fleet(found.fleet_id, found.view, found.row)
+
+    def focus_on(self) -> None:
+        """All services and fleets may have problems."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            self.fleets_app.focus_on()
+            return
+        running = [each.id for each in snapshot.services.values() if not each.finished]
+        self.fleets_app.focus_on(services=running, fleets=snapshot.fleets)
+
+    def empty_text(self) -> str:
+        """Says that nothing is wrong where that is known."""
+        snapshot = self.snapshot
+        if snapshot is None or not snapshot.complete:
+            return super().empty_text()
+        looked_at = (
+            f"{len(snapshot.fleets)} fleets, {len(snapshot.instances)} instances, "
+            f"{sum(not each.finished for each in snapshot.services.values())} services and "
+            f"{sum(each.active for each in snapshot.replicas.values())} replicas were looked at."
+        )
+        if self.fleets_app.health.state is not ConnectionState.LIVE:
+            return f"Nothing was wrong in {snapshot.project} when it was last read. {looked_at}"
+        return f"Nothing wrong in {snapshot.project}. {looked_at}"
+
+    def fill(self) -> None:
+        """Fills the table and counts."""
+        super().fill()
+        told = problems.counts(self.fleets_app.problems)
+        line = self.query_one("#counts", Flow)
+        line.display = bool(told)
+        line.show([literal(text, style_of(style)) for style, text in told])
+
+    def on_mount(self) -> None:
+        """Lets ages go on although nothing is read."""
+        self.set_interval(1, self._grow_older)
+
+    def _grow_older(self) -> None:
+        if self.is_active and self.snapshot is not None:
+            self.table.set_rows(self.rows(self.snapshot))
+
+    def _problem(self, key: str) -> Problem | None:
+        return next((each for each in self.fleets_app.problems if each.key == key), None)
+
+    def _summarise(self) -> None:
+        super()._summarise()
+        key = self.table.cursor_key
+        found = self._problem(key) if key is not None else None
+        worst = self.fleets_app.problems[0] if found is not None else None
+        said = problems.findings(found, worst) if found and worst else []
+        panel = self.query_one("#findings", Findings)
+        panel.display = bool(said)
+        panel.show(said)

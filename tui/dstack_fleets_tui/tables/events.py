@@ -1,0 +1,77 @@
+"""The list of what happened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from dstack_api_client.event_stream import Event, Target
+from dstack_api_client.snapshot import Replica, Snapshot
+from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.cells import Cell, CellValue, Column
+
+COLUMNS = (
+    Column("time", "TIME", priority=9),
+    Column("about", "ABOUT", min_width=12, max_width=48, priority=8, flexible=True),
+    Column("event", "EVENT", min_width=20, max_width=160, priority=10, flexible=True),
+    Column("by", "BY", max_width=20, priority=6),
+)
+
+#: In what a server writes of something that went wrong.
+_BAD = re.compile(r"-> (?:FAILED|FAILURE)|unreachable|\berror\b", re.IGNORECASE)
+_GOOD = re.compile(r"-> (?:RUNNING|BUSY|HEALTHY|DONE)|became reachable|ready to receive")
+
+
+def cells(event: Event, today: date, looks: Looks) -> Sequence[Cell]:
+    """The row of one event.
+
+    Args:
+        event: The event.
+        today: The day of which the times need no date.
+        looks: Glyphs to show it with.
+
+    Returns:
+        One cell per column of `COLUMNS`.
+    """
+    return (
+        CellValue(time_of(event.recorded_at, today), "dim", event.recorded_at),
+        looks.word(about(event)),
+        looks.text(event.message, _style(event.message)),
+        looks.word(event.actor),
+    )
+
+
+def _style(message: str) -> str:
+    if _BAD.search(message):
+        return "bad"
+    return "ok" if _GOOD.search(message) else ""
+
+
+def time_of(moment: datetime, today: date) -> str:
+    """`14:02:31`, with the day before it where that is not today."""
+    here = moment.astimezone()
+    return here.strftime("%H:%M:%S" if here.date() == today else "%m-%d %H:%M:%S")
+
+
+def about(event: Event) -> str:
+    """`chat-70b-1-0, gpu-spot-0`: names of what it is about."""
+    return ", ".join(target.name or target.id for target in event.targets)
+
+
+def summary(event: Event) -> str:
+    """One line on an event: all of its message and what it is about by kind and name."""
+    kinds = ", ".join(f"{target.type} {target.name or target.id}" for target in event.targets)
+    who = f"by {event.actor}" if event.actor else "by the server"
+    return f"{event.message}  {kinds}  {who}"
+
+
+def replica_of(target: Target, snapshot: Snapshot) -> Replica | None:
+    """The replica that a job of an event belongs to, be it of an earlier submission."""
+    named = None
+    for replica in snapshot.replicas.values():
+        if replica.submission_id == target.id:
+            return replica
+        if replica.job_name == target.name:
+            named = replica
+    return named

@@ -1,0 +1,88 @@
+"""The list of what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dstack_api_client.problem import Problem, Severity
+from dstack_fleets_tui import formatting
+from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.cells import Cell, CellValue, Column
+from dstack_widgets.findings import Finding
+
+#: Of each severity: its word, its style in the palette and the glyph before it.
+_SEVERITIES = {
+    Severity.CRITICAL: ("critical", "bad", "cross"),
+    Severity.WARNING: ("warning", "warn", "warning"),
+    Severity.NOTICE: ("notice", "dim", "circle"),
+}
+
+COLUMNS = (
+    Column("severity", "SEVERITY", priority=9),
+    Column("kind", "KIND", priority=7),
+    Column("subject", "WHERE", min_width=8, max_width=36, priority=10, flexible=True),
+    Column("problem", "WHAT IS WRONG", min_width=20, max_width=110, priority=10, flexible=True),
+    Column("since", "FOR", justify="right", priority=9),
+    Column("price", "$/H", justify="right", priority=8),
+)
+
+
+def cells(problem: Problem, looks: Looks) -> Sequence[Cell]:
+    """The row of one problem: one cell per column of `COLUMNS`."""
+    word, style, glyph = _SEVERITIES[problem.severity]
+    loud = problem.severity is Severity.CRITICAL
+    return (
+        CellValue(f"{getattr(looks.glyphs, glyph)} {word}", style, -problem.severity),
+        problem.kind.value,
+        looks.text(problem.subject, "bad" if loud else "strong"),
+        looks.text(problem.text, "bad" if loud else ""),
+        _age(problem, looks),
+        looks.price(problem.price),
+    )
+
+
+def _age(problem: Problem, looks: Looks) -> Cell:
+    if problem.since is None or not problem.at_least:
+        return looks.age(problem.since)
+    # Since when is not known, only that it was so at the first look.
+    told = formatting.age(problem.since, looks.now)
+    return CellValue(f"{told}+", "", looks.now - problem.since)
+
+
+def findings(problem: Problem, worst: Problem) -> list[Finding]:
+    """What is to be said of a problem, and of the worst one where that is critical.
+
+    Args:
+        problem: The one under the cursor.
+        worst: The first of all.
+
+    Returns:
+        Its text in full and what can be done; what can be done about the worst one.
+    """
+    said = [_finding(problem)]
+    if worst.key != problem.key and worst.severity is Severity.CRITICAL:
+        said.append(_finding(worst))
+    return said
+
+
+def _finding(problem: Problem) -> Finding:
+    text = problem.text if problem.text.endswith((".", "!", "?")) else f"{problem.text}."
+    return Finding(
+        _SEVERITIES[problem.severity][1] if problem.severity > Severity.NOTICE else "accent",
+        problem.subject,
+        f"{text} {problem.hint}".rstrip(),
+    )
+
+
+def counts(problems: Sequence[Problem]) -> list[tuple[str, str]]:
+    """`1 critical`, `2 warnings`, ...: styles of the palette and texts, the worst first."""
+    told = []
+    for severity, (word, style, _) in _SEVERITIES.items():
+        number = sum(problem.severity is severity for problem in problems)
+        if number:
+            plural = "s" if number > 1 and severity is not Severity.CRITICAL else ""
+            told.append((style, f"{number} {word}{plural}"))
+    price = sum(problem.price or 0.0 for problem in problems)
+    if price:
+        told.append(("", f"{formatting.price(price)} $/h without use"))
+    return told
