@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +14,7 @@ from dstack_api_client import errors, wire_addon
 from dstack_api_client.capabilities import LANES, UNKNOWN, Capabilities
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.placement import LanePlacement, Placement, ReplicaPlacement
-from dstack_api_client.reader import Reader, decoder
+from dstack_api_client.reader import Reader
 from dstack_api_client.snapshot import ServerInfo
 
 #: What a server without an endpoint answers: 404 or, where other methods have the path, 405.
@@ -80,12 +82,23 @@ async def placement(reader: Reader, project: str, run_name: str) -> Placement:
     return _placement(answer)
 
 
-async def placements(reader: Reader, project: str) -> list[Placement]:
-    """How every active service with lanes is placed, in short."""
-    what = f"the placement of the services of project {project}"
-    body = await reader.read(_path(project, "list"), {}, what)
-    answers = await reader.decode_list(body, decoder(wire_addon.Placement), what)
-    return [_placement(answer) for answer in answers]
+async def placements(
+    reader: Reader, project: str, run_names: Sequence[str]
+) -> tuple[list[wire_addon.PlacementSummary], list[Placement]]:
+    """How all active services are placed in short, and some of them in full.
+
+    Args:
+        reader: Where to ask.
+        project: The project's name.
+        run_names: The services that are wanted in full; names of none are left out.
+    """
+    answer = await reader.one(
+        _path(project, "list"),
+        {"run_names": list(run_names)},
+        wire_addon.PlacementList,
+        f"the placement of the services of project {project}",
+    )
+    return answer.runs, [_placement(each) for each in answer.placements]
 
 
 async def router(reader: Reader, project: str, run_name: str) -> wire_addon.RouterLook:
@@ -101,16 +114,25 @@ def _path(project: str, name: str) -> str:
 
 
 def _placement(answer: wire_addon.Placement) -> Placement:
+    pools = {
+        one_line(group.name): one_line(group.pool) if group.pool is not None else None
+        for group in answer.groups
+    }
+    fallbacks = Counter(
+        (pools.get(one_line(replica.group)), one_line(replica.fleet or ""))
+        for replica in answer.replicas
+        if replica.reason == "fallback"
+    )
     return Placement(
         run_id=answer.run_id,
         managed=answer.managed,
         observed_at=answer.observed_at,
         desired={one_line(group.name): group.desired for group in answer.groups},
-        pools={
-            one_line(group.name): one_line(group.pool) if group.pool is not None else None
-            for group in answer.groups
-        },
-        lanes=tuple(_lane(lane) for lane in answer.lanes),
+        pools=pools,
+        lanes=tuple(
+            _lane(lane, fallbacks[one_line(lane.pool), one_line(lane.fleet)])
+            for lane in answer.lanes
+        ),
         replicas=tuple(
             ReplicaPlacement(
                 replica_num=replica.replica_num,
@@ -124,11 +146,12 @@ def _placement(answer: wire_addon.Placement) -> Placement:
             for replica in answer.replicas
         ),
         notes=tuple(one_line(note) for note in answer.notes),
-        rebalancing_since=answer.rebalancing_since,
+        rebalancing_since=answer.rebalancing.since if answer.rebalancing is not None else None,
+        rebalancing_left=answer.rebalancing.left if answer.rebalancing is not None else 0,
     )
 
 
-def _lane(lane: wire_addon.PlacementLane) -> LanePlacement:
+def _lane(lane: wire_addon.PlacementLane, fallbacks: int) -> LanePlacement:
     return LanePlacement(
         pool=one_line(lane.pool),
         fleet=one_line(lane.fleet),
@@ -140,8 +163,8 @@ def _lane(lane: wire_addon.PlacementLane) -> LanePlacement:
         ready=lane.ready,
         pending=lane.pending,
         deficit=lane.deficit,
-        deficit_since=lane.deficit_since,
-        fallbacks=lane.fallbacks,
+        deficit_since=None,
+        fallbacks=fallbacks,
         room=lane.room,
         cooldown_until=lane.cooldown_until,
         reason=one_line(lane.reason),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 #: Features of the add-on that this client asks for by name.
-LANES, PLACEMENT, PLACEMENT_LIST, ROUTER = "lanes", "placement", "placement-list", "router"
+LANES, PLACEMENT, PLACEMENT_LIST, ROUTER = "lanes", "placement", "list", "router"
 
 
 @dataclass(frozen=True)

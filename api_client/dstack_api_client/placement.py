@@ -67,3 +67,6 @@ class Placement:
     replicas: tuple[ReplicaPlacement, ...]
     notes: tuple[str, ...]
     rebalancing_since: datetime | None = None
+    """Since when replicas are moved to where the priorities want them; None when they are not."""
+    rebalancing_left: int = 0
+    """How many are still to move."""

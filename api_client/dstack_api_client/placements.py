@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
 
-from dstack_api_client import addon, errors
+from dstack_api_client import addon, errors, wire_addon
 from dstack_api_client.capabilities import PLACEMENT, PLACEMENT_LIST, Capabilities
 from dstack_api_client.client import Client
 from dstack_api_client.placement import Placement
@@ -15,12 +17,18 @@ from dstack_api_client.snapshot import FINISHED, Service, Snapshot
 _SHARE = 0.05
 #: Most seconds between two such readings.
 _LONGEST = 30.0
+#: Services that are read in full with one such reading, besides the one that is open.
+_AT_ONCE = 4
+#: Seconds after which one is read in full though nothing shows that it changed.
+_OLD = 60.0
 
 
 class Placements:
     """What the placement add-on of a server says of the services of a project.
 
-    A failure keeps what was known, which then gets older.
+    The service that is open is read every time. Of all others the add-on tells in short, in one
+    answer, by which is seen whose placement changed; those are read in full. A failure keeps what
+    was known, which then gets older.
 
     Args:
         client: The client to read with.
@@ -39,7 +47,9 @@ class Placements:
         self._project = project
         self._monotonic = monotonic
         self._due = 0.0
-        self._turn: list[str] = []
+        self._told: dict[str, wire_addon.PlacementSummary] = {}
+        self._read: dict[str, tuple[wire_addon.PlacementSummary | None, float]] = {}
+        """What was told in short when a service was last read in full, and when that was."""
 
     async def read(
         self, snapshot: Snapshot, capabilities: Capabilities, opened: str | None
@@ -49,7 +59,7 @@ class Placements:
         Args:
             snapshot: The services that there are.
             capabilities: What the server can do.
-            opened: Id of the service that is looked at, which is read in full every time.
+            opened: Id of the service that is looked at, which is read every time.
 
         Raises:
             CannotConnectError: The server can't be reached.
@@ -63,19 +73,13 @@ class Placements:
             for run_id, service in snapshot.services.items()
             if service.status not in FINISHED
         }
-        with_lanes = [run_id for run_id, service in services.items() if service.has_lanes]
-        if self.known.keys() - services.keys():
-            self.known = {key: value for key, value in self.known.items() if key in services}
+        self._forget_all_but(services)
+        lanes = {run_id for run_id, service in services.items() if service.has_lanes}
+        all_due = bool(lanes) and self._monotonic() >= self._due
         try:
-            if with_lanes and self._monotonic() >= self._due:
-                before = self._client.meter.seconds
-                if capabilities.can(PLACEMENT_LIST):
-                    await self._read_all(services, opened)
-                else:
-                    await self._read_next([run for run in with_lanes if run != opened], services)
-                spent = self._client.meter.seconds - before
-                self._due = self._monotonic() + min(spent / _SHARE, _LONGEST)
-            if opened in services:
+            if all_due and capabilities.can(PLACEMENT_LIST):
+                await self._read_all(services, lanes, opened)
+            elif opened in services:
                 await self._read_one(services[opened])
         except (errors.CannotConnectError, errors.UnauthorisedError):
             raise
@@ -83,21 +87,46 @@ class Placements:
             # Of the add-on's own making: what is known stays, and its age tells.
             return
 
-    async def _read_all(self, services: dict[str, Service], opened: str | None) -> None:
-        read = {each.run_id: each for each in await addon.placements(self._client, self._project)}
-        kept = {
-            run_id: each
-            for run_id, each in self.known.items()
-            if run_id == opened or not services[run_id].has_lanes
-        }
-        self.known = {**kept, **{key: each for key, each in read.items() if key not in kept}}
+    def _forget_all_but(self, services: Mapping[str, Service]) -> None:
+        if self.known.keys() - services.keys():
+            self.known = {key: value for key, value in self.known.items() if key in services}
+        for kept in (self._told, self._read):
+            for run_id in kept.keys() - services.keys():
+                del kept[run_id]
 
-    async def _read_next(self, runs: list[str], services: dict[str, Service]) -> None:
-        """Reads one service after the other, on a server that can't tell of all at once."""
-        if not runs:
-            return
-        self._turn = [run for run in self._turn if run in runs] or runs
-        await self._read_one(services[self._turn.pop(0)])
+    async def _read_all(
+        self, services: Mapping[str, Service], lanes: set[str], opened: str | None
+    ) -> None:
+        before = self._client.meter.seconds
+        wanted = self._to_be_read(lanes - {opened or ""})
+        if opened is not None and opened in services:
+            wanted = [opened, *wanted]
+        told, placements = await addon.placements(
+            self._client, self._project, [services[run_id].name for run_id in wanted]
+        )
+        self._told = {each.run_id: each for each in told if each.run_id in services}
+        self._take(placements, services)
+        spent = self._client.meter.seconds - before
+        self._due = self._monotonic() + min(spent / _SHARE, _LONGEST)
+        if self._to_be_read(lanes - {opened or ""}, only_changed=True):
+            self._due = self._monotonic()
+
+    def _to_be_read(self, lanes: set[str], *, only_changed: bool = False) -> list[str]:
+        """Services whose placement is not known, has changed or is old, in this order."""
+        now = self._monotonic()
+
+        def rank(run_id: str) -> tuple[int, float]:
+            if run_id not in self._read:
+                return (0, 0.0)
+            told, at = self._read[run_id]
+            return (1 if told != self._told.get(run_id) else 2, at)
+
+        ranked = sorted((*rank(run_id), run_id) for run_id in lanes)
+        return [
+            run_id
+            for order, at, run_id in ranked
+            if order < 2 or (not only_changed and now - at >= _OLD)
+        ][:_AT_ONCE]
 
     async def _read_one(self, service: Service) -> None:
         try:
@@ -105,5 +134,30 @@ class Placements:
         except errors.NotFoundError:
             self.known = {key: value for key, value in self.known.items() if key != service.id}
             return
-        if read.run_id == service.id:  # else another of that name, made meanwhile
-            self.known = {**self.known, service.id: read}
+        self._take([read], {service.id: service})
+
+    def _take(self, placements: list[Placement], services: Mapping[str, Service]) -> None:
+        now = self._monotonic()
+        taken = {}
+        for placement in placements:
+            run_id = placement.run_id
+            if run_id in services:  # else another of that name, made meanwhile
+                told = self._told.get(run_id)
+                self._read[run_id] = (told, now)
+                taken[run_id] = _with_since(placement, told)
+        if taken:
+            self.known = {**self.known, **taken}
+
+
+def _with_since(placement: Placement, told: wire_addon.PlacementSummary | None) -> Placement:
+    """The placement with since when minimums are not held, which only the short answer tells."""
+    since: dict[tuple[str, str], datetime] = {
+        (each.pool, each.fleet): each.since for each in (told.deficits if told is not None else ())
+    }
+    if not since:
+        return placement
+    lanes = tuple(
+        replace(lane, deficit_since=since.get((lane.pool, lane.fleet))) if lane.deficit else lane
+        for lane in placement.lanes
+    )
+    return replace(placement, lanes=lanes)

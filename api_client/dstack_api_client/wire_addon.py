@@ -36,8 +36,6 @@ class PlacementLane(Answer):
     ready: int = 0
     pending: int = 0
     deficit: int = 0
-    deficit_since: datetime | None = None
-    fallbacks: int = 0
     room: int | None = None
     cooldown_until: datetime | None = None
     reason: str = ""
@@ -55,8 +53,15 @@ class PlacementReplica(Answer):
     since: datetime | None = None
 
 
+class Rebalancing(Answer):
+    """A rebalancing that goes on."""
+
+    since: datetime
+    left: int = 0
+
+
 class Placement(Answer):
-    """The add-on's answer about one run; in short without replicas and notes."""
+    """The add-on's answer about one run."""
 
     run_id: str
     observed_at: datetime
@@ -66,7 +71,45 @@ class Placement(Answer):
     lanes: list[PlacementLane] = []
     replicas: list[PlacementReplica] = []
     notes: list[str] = []
-    rebalancing_since: datetime | None = None
+    rebalancing: Rebalancing | None = None
+
+
+class Deficit(Answer):
+    """A baseline that is not held."""
+
+    fleet: str
+    since: datetime
+    pool: str = ""
+    missing: int = 0
+
+
+class Cooldown(Answer):
+    """A lane that is passed over."""
+
+    fleet: str
+    until: datetime
+    pool: str = ""
+
+
+class PlacementSummary(Answer):
+    """What the add-on tells of one service among all: enough to see that something changed."""
+
+    run_id: str
+    managed: bool = False
+    groups: list[PlacementGroup] = []
+    deficits: list[Deficit] = []
+    cooldowns: list[Cooldown] = []
+    fallback_replicas: int = 0
+    pending_replicas: int = 0
+    rebalancing: Rebalancing | None = None
+    warnings: list[str] = []
+
+
+class PlacementList(Answer):
+    """All active services in short, and some in full."""
+
+    runs: list[PlacementSummary] = []
+    placements: list[Placement] = []
 
 
 class RouterWorker(Answer):

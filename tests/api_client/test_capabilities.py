@@ -1,0 +1,111 @@
+"""What a server can do, found out once per connection."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from dstack_api_client import errors
+from dstack_api_client.capabilities import UNKNOWN, Capabilities
+from dstack_api_client.feed import ConnectionState
+from tests.api_client.addon_server import FEATURES, AddonServer
+from tests.api_client.fake_server import FakeServer
+from tests.api_client.test_feed import following
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "line"),
+    [
+        (Capabilities("0.22.5"), "0.22.5"),
+        (UNKNOWN, "dstack in development"),
+        (Capabilities("0.23.0", lanes=True), "0.23.0 · lanes"),
+        (Capabilities("0.22.5", True, "1.0", frozenset({"lanes"})), "0.22.5 · placement 1.0"),
+        (
+            Capabilities("0.22.5", True, "1.0", frozenset(FEATURES)),
+            "0.22.5 · placement 1.0 · router list through the server",
+        ),
+    ],
+)
+def test_they_are_one_line(capabilities: Capabilities, line: str) -> None:
+    assert capabilities.line == line
+
+
+async def test_a_stock_server_is_asked_once_and_its_schema_never() -> None:
+    async with following(FakeServer()) as followed:
+        await followed.poll()
+        assert followed.snapshot.capabilities == Capabilities("0.22.5")
+        assert followed.server.asked["placement/get_info"] == 1
+        assert not any("openapi" in path for path in followed.server.asked)
+        await followed.poll()
+        assert followed.server.asked["placement/get_info"] == 0
+
+
+@pytest.mark.parametrize("status", [404, 405])
+async def test_other_ways_to_say_that_there_is_no_addon(status: int) -> None:
+    server = FakeServer()
+    server.fail = lambda path: httpx.Response(status) if "placement" in path else None
+    async with following(server) as followed:
+        await followed.poll()
+        assert followed.snapshot.capabilities == Capabilities("0.22.5")
+
+
+async def test_an_addon_says_what_it_can_and_the_schema_whether_lanes_go_in() -> None:
+    server = AddonServer()
+    async with following(server) as followed:
+        await followed.poll()
+        found = followed.snapshot.capabilities
+        assert found == Capabilities("0.22.5", True, "1.0", frozenset(FEATURES))
+        assert found.has_addon
+        assert found.can("router")
+        assert server.asked["/openapi.json"] == 1
+    server.lane_schema = {"properties": {"name": {}}}
+    async with following(server) as followed:
+        await followed.poll()
+        assert not followed.snapshot.capabilities.lanes
+
+
+async def test_they_are_asked_again_after_a_reconnect_and_the_schema_for_another_version() -> None:
+    server = AddonServer()
+    async with following(server) as followed:
+        await followed.poll()
+        server.fail = lambda path: httpx.ConnectError("cut")
+        (update,) = await followed.poll()
+        assert update.health.state is ConnectionState.STALE
+        server.fail = lambda path: None
+        await followed.poll()
+        assert server.asked["placement/get_info"] == 1
+        assert server.asked["/openapi.json"] == 0
+        server.fail = lambda path: httpx.ConnectError("cut")
+        await followed.poll()
+        server.fail = lambda path: None
+        server.version, server.features = "0.22.6", ["lanes"]
+        await followed.poll()
+        assert followed.snapshot.capabilities == Capabilities(
+            "0.22.6", True, "1.0", frozenset({"lanes"})
+        )
+        assert server.asked["/openapi.json"] == 1
+
+
+async def test_an_addon_that_fails_costs_no_poll_and_is_asked_again_later() -> None:
+    server = AddonServer()
+    server.fail = lambda path: (
+        httpx.Response(500) if path.endswith("get_info") and ("placement" in path) else None
+    )
+    async with following(server) as followed:
+        updates = await followed.poll()
+        assert updates[-1].health.state is ConnectionState.LIVE
+        assert followed.snapshot.capabilities == Capabilities("0.22.5")
+        server.fail = lambda path: None
+        await followed.poll()
+        assert followed.server.asked["placement/get_info"] == 0
+        await followed.poll(after=60)
+        assert followed.snapshot.capabilities.has_addon
+
+
+async def test_a_token_that_is_not_accepted_is_told_as_such() -> None:
+    server = AddonServer()
+    server.fail = lambda path: httpx.Response(401) if "placement" in path else None
+    async with following(server) as followed:
+        (update,) = await followed.poll()
+        assert update.health.state is ConnectionState.UNAUTHORISED
+    assert issubclass(errors.UnauthorisedError, errors.ApiError)

@@ -1,0 +1,191 @@
+"""How services are placed is read as often as it is worth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from dstack_api_client.feed import ConnectionState
+from tests.api_client import answers
+from tests.api_client.addon_server import LANES, AddonServer, lane
+from tests.api_client.fake_server import FakeServer
+from tests.api_client.test_feed import following, small
+
+
+def placed(services: int = 2) -> AddonServer:
+    """A server with services with lanes, one without, and their placements."""
+    server = AddonServer()
+    server.fleets = [answers.fleet(1), answers.fleet(2)]
+    for number in range(services):
+        name = f"s-{number}"
+        run = answers.run(
+            number, answers.job(0, name=name), name=name, configuration={"fleets": LANES}
+        )
+        server.runs.append(run)
+        server.place(run)
+    server.runs.append(answers.run(90, answers.job(0, name="plain"), name="plain"))
+    server.now = 1000.0
+    return server
+
+
+def run_id(server: FakeServer, name: str) -> str:
+    found: str = server.run_named(name)["id"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("configuration", "lanes"),
+    [
+        ({}, False),
+        ({"fleets": ["a", "b"]}, False),
+        ({"fleets": [{"name": "a"}]}, False),
+        ({"fleets": [{"name": "a", "min_replicas": None}]}, False),
+        ({"fleets": [{"name": "a", "min_replicas": 0}, "b"]}, True),
+        ({"fleets": [{"name": "a", "priority": 1}]}, True),
+        ({"groups": [{"name": "g", "replicas": 1}], "fleets": ["a"]}, False),
+        ({"groups": [{"name": "g", "replicas": 1, "fleets": ["a"]}]}, True),
+    ],
+)
+async def test_which_services_have_lanes(configuration: dict[str, Any], lanes: bool) -> None:
+    server = FakeServer()
+    server.runs = [answers.run(1, answers.job(0), configuration=configuration)]
+    async with following(server) as followed:
+        await followed.poll()
+        (service,) = followed.snapshot.services.values()
+        assert service.has_lanes is lanes
+
+
+async def test_lanes_may_come_from_a_profile() -> None:
+    server = FakeServer()
+    server.runs = [answers.run(1, answers.job(0))]
+    server.runs[0]["run_spec"]["profile"] = {"name": "default", "fleets": LANES}
+    async with following(server) as followed:
+        await followed.poll()
+        (service,) = followed.snapshot.services.values()
+        assert service.has_lanes
+
+
+async def test_a_stock_server_is_asked_for_no_placement() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        followed.feed.focus(opened_service=run_id(followed.server, "s-0"))
+        await followed.poll()
+        assert followed.snapshot.placements == {}
+        assert not any(path.startswith("placement") for path in followed.server.asked)
+
+
+async def test_without_lanes_and_nothing_open_nothing_is_asked() -> None:
+    server = AddonServer()
+    server.runs = [answers.run(1, answers.job(0))]
+    async with following(server) as followed:
+        await followed.poll()
+        await followed.poll()
+        assert dict(server.asked) == {"events/list": 1}
+        followed.feed.focus(opened_service=server.runs[0]["id"])
+        placement = server.place(server.runs[0], managed=False, lanes=[])
+        await followed.poll()
+        assert followed.snapshot.placements[placement["run_id"]].desired == {"0": 2}
+
+
+async def test_all_services_are_read_and_then_only_what_changed() -> None:
+    server = placed(10)
+    async with following(server) as followed:
+        await followed.poll()
+        for _ in range(3):
+            await followed.poll()
+        assert len(followed.snapshot.placements) == 10
+        assert [len(names) for names in server.wanted] == [4, 4, 2, 0]
+        difference = (await followed.poll())[-1].difference
+        assert server.wanted[-1] == []
+        assert not difference.placements
+        server.placements["s-7"]["groups"][0]["desired"] = 5
+        await followed.poll()
+        await followed.poll()
+        assert server.wanted[-1] == ["s-7"]
+        assert followed.snapshot.placements[run_id(server, "s-7")].desired == {"0": 5}
+
+
+async def test_the_open_service_is_read_every_time() -> None:
+    server = placed(3)
+    async with following(server) as followed:
+        await followed.poll()
+        opened = run_id(server, "s-1")
+        followed.feed.focus(opened_service=opened)
+        for wanted in (7, 8):
+            server.placements["s-1"]["lanes"][1]["target"] = wanted
+            update = (await followed.poll())[-1]
+            assert followed.snapshot.placements[opened].lanes[1].target == wanted
+            assert update.difference.placements.changed == {opened}
+            assert sum("placement" in path for path in server.asked) == 1
+
+
+async def test_what_is_told_only_in_short_is_added() -> None:
+    server = placed(1)
+    server.placements["s-0"]["lanes"][0].update(deficit=1, reason="baseline 0 of 1: no room")
+    server.placements["s-0"]["replicas"] = [
+        {"replica_num": n, "group": "0", "job_id": f"j{n}", "state": "ready", "fleet": "fleet-2",
+         "instance": None, "reason": reason, "why": "no room", "since": answers.at(1)}
+        for n, reason in enumerate(["fallback", "priority", "fallback"])
+    ]  # fmt: skip
+    server.placements["s-0"]["rebalancing"] = {"since": answers.at(9), "left": 2}
+    async with following(server) as followed:
+        await followed.poll()
+        (placement,) = followed.snapshot.placements.values()
+        first, second = placement.lanes
+        assert (first.deficit, first.reason) == (1, "baseline 0 of 1: no room")
+        assert first.deficit_since is not None
+        assert answers.seconds(first.deficit_since.isoformat()) == 5
+        assert (first.fallbacks, second.fallbacks) == (0, 2)
+        assert (second.deficit, second.deficit_since) == (0, None)
+        assert placement.rebalancing_left == 2
+        assert placement.rebalancing_since is not None
+
+
+async def test_an_addon_without_the_list_tells_of_the_open_service() -> None:
+    server = placed(2)
+    server.features.remove("list")
+    async with following(server) as followed:
+        await followed.poll()
+        assert followed.snapshot.placements == {}
+        opened = run_id(server, "s-1")
+        followed.feed.focus(opened_service=opened)
+        await followed.poll()
+        assert list(followed.snapshot.placements) == [opened]
+
+
+async def test_a_failure_keeps_what_was_known_and_the_poll_alive() -> None:
+    server = placed(2)
+    async with following(server) as followed:
+        await followed.poll()
+        known = followed.snapshot.placements
+        assert len(known) == 2
+        server.fail = lambda path: httpx.Response(500) if "placement" in path else None
+        (update,) = await followed.poll()
+        assert update.health.state is ConnectionState.LIVE
+        assert followed.snapshot.placements == known
+
+
+async def test_what_ended_is_forgotten() -> None:
+    server = placed(2)
+    async with following(server) as followed:
+        await followed.poll()
+        gone = run_id(server, "s-0")
+        del server.placements["s-0"]
+        server.run_named("s-0")["status"] = "terminated"
+        server.happens("Run status changed", ("run", gone, "s-0"))
+        update = (await followed.poll())[-1]
+        assert gone not in followed.snapshot.placements
+        assert update.difference.placements.gone == {gone}
+
+
+async def test_texts_of_the_addon_are_cleaned() -> None:
+    server = placed(1)
+    server.placements["s-0"]["notes"] = ["a\x1b[31mb\nc"]
+    server.placements["s-0"]["lanes"] = [lane("fleet-1", reason="x\x07y")]
+    async with following(server) as followed:
+        await followed.poll()
+        (placement,) = followed.snapshot.placements.values()
+        assert placement.notes == ("a\ufffd[31mb c",)
+        assert placement.lanes[0].reason == "x\ufffdy"
