@@ -1,0 +1,51 @@
+"""The list of all services costs few queries, however many there are."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests import ROOT
+
+
+@pytest.fixture(scope="module")
+def lists(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The list of 2 services, and of 12, with what they cost."""
+    folder = tmp_path_factory.mktemp("lists")
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.placement_server.listed", str(folder), "3", "2", "12"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    found: list[dict[str, Any]] = json.loads(process.stdout)
+    return found
+
+
+def test_more_services_cost_no_more_queries(lists: list[dict[str, Any]]) -> None:
+    few, many = lists
+    assert (len(few["runs"]), len(many["runs"])) == (2, 12)
+    assert few["statements"] == many["statements"] <= 10
+
+
+def test_what_is_told_of_a_service(lists: list[dict[str, Any]]) -> None:
+    run = lists[0]["runs"][0]
+    assert run["managed"] is True
+    assert run["groups"] == [{"name": "0", "desired": 3, "pool": ""}]
+    (deficit,) = run["deficits"]
+    assert (deficit["fleet"], deficit["missing"]) == ("near", 1)
+    assert deficit["reason"] == "baseline 0 of 1"
+    (cooldown,) = run["cooldowns"]  # that of lanes that were edited since is over
+    assert (cooldown["fleet"], cooldown["cause"]) == ("near", "no capacity")
+    assert (run["fallback_replicas"], run["pending_replicas"]) == (2, 3)
+    (pending,) = run["pending"]
+    assert (pending["replica_num"], pending["why"]) == (0, "no room")
+    assert run["rebalancing"]["left"] == 2
+    assert run["warnings"] == ["Fleet near is passed over."]
