@@ -157,6 +157,22 @@ async def events(sim: Simulator, name: str) -> list[str]:
     return [event["message"] for event in reversed(found)]
 
 
+async def ask(sim: Simulator, endpoint: str, *, status: int = 200, **body: Any) -> Any:
+    """The answer of one of the add-on's endpoints on a project.
+
+    Args:
+        sim: The simulator.
+        endpoint: The last part of its path.
+        status: The status that is expected.
+        body: What is asked.
+    """
+    async with sim.client() as client:
+        path = f"/api/project/{sim.project}/placement/{endpoint}"
+        answer = await client.post(path, json=body, timeout=30)
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
 def command(
     sim: Simulator, *arguments: str, module: str = "dstack_placement.server"
 ) -> subprocess.CompletedProcess[str]:

@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from dstack_simulator import Simulator
-from tests.placement_server.helpers import lanes, settled
+from tests.placement_server.helpers import ask, lanes, settled
 
 pytestmark = pytest.mark.e2e
 
-
-async def _call(addon: Simulator, path: str, body: dict[str, Any], status: int = 200) -> Any:
-    async with addon.client() as client:
-        answer = await client.post(f"/api/project/{addon.project}/placement/{path}", json=body)
-    assert answer.status_code == status, answer.text
-    return answer.json()
+_ENDPOINTS = ("get", "preview", "list", "rebalance", "router")
 
 
 async def test_what_the_add_on_can_do(addon: Simulator) -> None:
     info = await addon.api("/api/placement/get_info")
     assert info["name"] == "dstack-fleets"
     assert info["dstack_version"].startswith("0.22.")
-    assert {"lanes", "placement", "preview"} <= {*info["capabilities"]}
+    assert {"lanes", "placement", "preview", "router"} <= {*info["capabilities"]}
 
 
 async def test_nobody_without_a_token_sees_anything(addon: Simulator) -> None:
-    paths = [f"project/{addon.project}/placement/{name}" for name in ("get", "preview")]
+    paths = ["placement/get_info"]
+    paths += [f"project/{addon.project}/placement/{name}" for name in _ENDPOINTS]
     async with addon.client() as client:
-        for path in ("placement/get_info", *paths):
-            for header in ("", "Bearer wrong"):
-                answer = await client.post(f"/api/{path}", headers={"Authorization": header})
-                assert answer.status_code in (401, 403), (path, answer.text)
+        refused = await asyncio.gather(
+            *(
+                client.post(f"/api/{path}", headers={"Authorization": header})
+                for path in paths
+                for header in ("", "Bearer wrong")
+            )
+        )
+        assert {answer.status_code for answer in refused} <= {401, 403}
         paths = (await client.get("/openapi.json")).json()["paths"]
-    assert "/api/project/{project_name}/placement/preview" in paths
+    for name in _ENDPOINTS:
+        assert f"/api/project/{{project_name}}/placement/{name}" in paths
 
 
 async def test_the_placement_of_a_run_and_a_preview(addon: Simulator) -> None:
     await settled(addon, "shown", {"shown-reserved": 1, "shown-spot": 1}, limit=60)
-    seen = await _call(addon, "get", {"run_name": "shown"})
+    seen = await ask(addon, "get", run_name="shown")
     assert seen["managed"] is True
     assert seen["groups"] == [{"name": "0", "desired": 2, "pool": ""}]
     reserved, spot = seen["lanes"]
@@ -56,21 +58,21 @@ async def test_the_placement_of_a_run_and_a_preview(addon: Simulator) -> None:
 
     edited = lanes("shown")
     edited[0]["max_replicas"] = 2
-    asked = {"run_name": "shown", "fleets": edited, "replicas": {"0": 4}}
-    planned = await _call(addon, "preview", asked)
+    asked: dict[str, Any] = {"run_name": "shown", "fleets": edited, "replicas": {"0": 4}}
+    planned = await ask(addon, "preview", **asked)
     assert {lane["fleet"]: lane["after"] for lane in planned["lanes"]} == {
         "shown-reserved": 2,
         "shown-spot": 2,
     }
     assert [row["action"] for row in planned["replicas"]].count("start") == 2
-    assert await _call(addon, "get", {"run_name": "shown"}) | {"observed_at": None} == seen | {
+    assert await ask(addon, "get", run_name="shown") | {"observed_at": None} == seen | {
         "observed_at": None
     }
 
     edited[0]["name"] = "gone"
-    refused = await _call(addon, "preview", asked, 400)
+    refused = await ask(addon, "preview", status=400, **asked)
     assert "Fleet gone in `fleets` does not exist." in refused["detail"][0]["msg"]
-    unknown = await _call(addon, "preview", {"run_name": "shown", "replicas": {"x": 1}}, 400)
+    unknown = await ask(addon, "preview", status=400, run_name="shown", replicas={"x": 1})
     assert unknown["detail"][0]["msg"] == "The run has no group x. Take of: 0."
-    assert "not found" in str(await _call(addon, "get", {"run_name": "no-such"}, 400)).lower()
+    assert "not found" in str(await ask(addon, "get", status=400, run_name="no-such")).lower()
     await addon.stop_run("shown", abort=True)
