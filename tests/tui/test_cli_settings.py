@@ -24,6 +24,8 @@ def test_defaults(file: Path) -> None:
         "theme": None,
         "insecure_http": False,
         "ca_file": None,
+        "read_only": False,
+        "projects": {},
     }
     assert set(settings.sources.values()) == {"default"}
     assert settings.notices == ()
@@ -41,6 +43,8 @@ def test_order_of_sources(file: Path) -> None:
         "theme": "DSTACK_FLEETS_TUI_THEME",
         "insecure_http": str(file),
         "ca_file": "default",
+        "read_only": "default",
+        "projects": "default",
     }
     assert settings.notices == ()
 
@@ -150,3 +154,35 @@ def test_the_document_lists_every_setting_and_its_default() -> None:
         else:
             assert Values.model_fields[name].default is None
         assert meaning
+
+
+def test_what_holds_for_one_project(file: Path) -> None:
+    file.write_text("projects: {prod: {protected: true}, audit: {read_only: yes}}\n")
+    settings = load({}, {}, file)
+    assert settings.notices == ()
+    assert settings.protected_in("prod")
+    assert not settings.read_only_in("prod")
+    assert settings.read_only_in("audit")
+    assert not settings.protected_in("other")
+    assert load({"read_only": True}, {}, file).read_only_in("other")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["projects: {prod: {protekted: true}}\n", "read_only: perhaps\n", "projects: [prod]\n", "a: ["],
+)
+def test_a_slip_in_what_guards_makes_nothing_writable(file: Path, text: str) -> None:
+    file.write_text(text)
+    settings = load({}, {}, file)
+    assert settings.read_only_in("prod")
+    (notice,) = settings.notices
+    assert "is not used" in notice
+    assert notice.endswith("Until then nothing can be changed.")
+
+
+def test_projects_in_the_environment(file: Path) -> None:
+    variable = "DSTACK_FLEETS_TUI_PROJECTS"
+    assert load({}, {variable: "{prod: {protected: true}}"}, file).protected_in("prod")
+    settings = load({}, {variable: "{prod: ["}, file)
+    assert settings.read_only_in("prod")
+    assert settings.notices[0].startswith(f"{variable}: projects is not used (it is not valid yaml")

@@ -3,7 +3,7 @@
 In the order of weight: the command line, the environment (`DSTACK_FLEETS_TUI_` and the name of the
 setting in capitals), the settings file, the default. What is wrong in the environment or in the
 file is a notice, and the next source counts: a slip in a file must not keep anyone from looking at
-their fleets.
+their fleets. It does keep them from changing anything where what guards them can't be read.
 """
 
 from __future__ import annotations
@@ -21,6 +21,20 @@ from dstack_api_client.cleaning import one_line
 
 #: What the name of every variable begins with.
 ENVIRONMENT = "DSTACK_FLEETS_TUI_"
+#: Settings that keep things from being changed: a slip in one must not open the way.
+_GUARDS = ("read_only", "projects")
+_GUARDED = "Until then nothing can be changed."
+
+
+class ProjectValues(BaseModel):
+    """What can be set for one project."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    read_only: bool = False
+    """Refuse every change of this project."""
+    protected: bool = False
+    """Ask for the name of a service or fleet before it is changed."""
 
 
 class Values(BaseModel):
@@ -39,6 +53,16 @@ class Values(BaseModel):
     ca_file: Path | None = None
     """Certificates (PEM) to trust instead of the usual ones; beside the settings file, if there."""
 
+    read_only: bool = False
+    """Refuse every change."""
+    projects: dict[str, ProjectValues] = {}
+    """By a project's name, what holds for it alone."""
+
+    @field_validator("projects", mode="before")
+    @classmethod
+    def _parse(cls, value: Any) -> Any:
+        return yaml.safe_load(value) if isinstance(value, str) else value
+
     @field_validator("ca_file")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
@@ -52,6 +76,20 @@ class Settings(Values):
     """Per setting where its value came from; `default` where nobody set it."""
     notices: tuple[str, ...] = ()
     """What was wrong, each a sentence or two."""
+    guards_unknown: bool = False
+    """Whether what keeps things from being changed could not be read."""
+
+    def read_only_in(self, project: str) -> bool:
+        """Whether every change of a project is refused."""
+        return (
+            self.read_only
+            or self.guards_unknown
+            or self.projects.get(project, ProjectValues()).read_only
+        )
+
+    def protected_in(self, project: str) -> bool:
+        """Whether a name has to be typed before something of a project is changed."""
+        return self.projects.get(project, ProjectValues()).protected
 
 
 def settings_path() -> Path:
@@ -75,8 +113,9 @@ def load(
     file = settings_path() if path is None else path
     notices: list[str] = []
     in_file, problem = _read(file)
+    guards_unknown = problem is not None
     if problem is not None:
-        notices.append(problem)
+        notices.append(f"{problem} {_GUARDED}")
     values: dict[str, Any] = {}
     sources = dict.fromkeys(Values.model_fields, "default")
     layers: tuple[tuple[Iterator[tuple[str, str, Any]], str], ...] = (
@@ -94,12 +133,24 @@ def load(
                 continue
             try:
                 values[name] = getattr(Values.model_validate({name: value}), name)
-            except ValidationError as error:
-                what = error.errors(include_url=False)[0]["msg"]
-                notices.append(f"{source}: {name} is not used ({what.lower()}). {advice}")
+            except (ValidationError, yaml.YAMLError) as error:
+                notice = f"{source}: {name} is not used ({_what(error)}). {advice}"
+                if name in _GUARDS:
+                    guards_unknown = True
+                    notice += f" {_GUARDED}"
+                notices.append(notice)
             else:
                 sources[name] = source
-    return Settings(**values, sources=sources, notices=tuple(notices))
+    return Settings(
+        **values, sources=sources, notices=tuple(notices), guards_unknown=guards_unknown
+    )
+
+
+def _what(error: ValidationError | yaml.YAMLError) -> str:
+    if isinstance(error, yaml.YAMLError):
+        return "it is not valid yaml"
+    message: str = error.errors(include_url=False)[0]["msg"]
+    return message.lower()
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str | None]:

@@ -73,11 +73,11 @@ async def observe(connection: Connection, asked: Asked) -> Look:
     """
     async with Client(connection.url, connection.token, verify=connection.verify) as client:
         feed = Feed(client, connection.project)
-        snapshot = await _poll(feed, full=True)
+        snapshot = await poll(feed, full=True)
         if asked.kind == "distribution" and asked.name is not None:
             (service,) = select.services(snapshot, asked.name)
             feed.focus(opened_service=service.id)
-            snapshot = await _poll(feed)
+            snapshot = await poll(feed)
         since = Since()
         since.learn(feed.events)
         if asked.kind in ("router", "problems"):
@@ -125,7 +125,12 @@ async def _routers(
     return {view.run_id: view for view in views if view is not None}
 
 
-async def _poll(feed: Feed, *, full: bool = False) -> Snapshot:
+async def poll(feed: Feed, *, full: bool = False) -> Snapshot:
+    """Polls once.
+
+    Raises:
+        UnavailableError: It could not be read, or not to its end.
+    """
     async for _ in feed.poll(full=full):
         continue
     if feed.snapshot is None or feed.health.state is not ConnectionState.LIVE:
