@@ -279,8 +279,8 @@ OVERRIDES = (
         _SUBMITTED,
         "_process_assignment",
         _assignment,
-        "A replica gets its fleet from the lanes; while it fits nowhere it waits, instead of ending"
-        " the run.",
+        "A replica gets its fleet from the lanes, a worker only from those that its router may"
+        " reach; while it fits nowhere it waits, instead of ending the run.",
         at=(_SUBMITTED,),
     ),
     Override(
@@ -288,7 +288,8 @@ OVERRIDES = (
         "process_active_run",
         _active_run,
         "Before a run with lanes is processed, failed starts are noted; after it, replicas move to"
-        " make good a minimum, and stay until their relief is ready.",
+        " make good a minimum or because somebody asked for it, and stay until their relief is"
+        " ready.",
         at=(_ACTIVE,),
     ),
     Override(
