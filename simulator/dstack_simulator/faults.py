@@ -59,9 +59,20 @@ class Faults:
         """Ends a replica's container from outside, as when its host can't create it."""
         await self._set("container_fails", replica=replica, message=message)
 
+    async def worker_walled_off(self, replica: str, *, on: bool = True) -> None:
+        """Keeps the router from dialling a replica, which the server still reaches; or no longer.
+
+        This is what fleets without a network in common look like.
+        """
+        await self._set("worker_walled_off", replica=replica, on=on)
+
     async def router_restart(self, replica: str) -> None:
         """Kills a service's router, which starts anew and has forgotten its workers."""
         await self._set("router_restart", replica=replica)
+
+    async def router_frozen(self, replica: str, *, on: bool = True) -> None:
+        """Lets a service's router answer nothing, or go on."""
+        await self._set("router_frozen", replica=replica, on=on)
 
     async def server_restart(self, *, graceful: bool = True, server: int = 1) -> None:
         """Ends a server, or kills it, and starts it again; its address stays the same."""

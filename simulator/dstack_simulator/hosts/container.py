@@ -160,6 +160,20 @@ class Container:
             raise LookupError(f"{self.job_name} is no router. Name the replica that runs smg.")
         await self.runner.restart_router()
 
+    def freeze_router(self, frozen: bool = True) -> None:
+        """Lets the SMG process of a router replica answer nothing, or go on.
+
+        Raises:
+            LookupError: There is no router here.
+        """
+        if self.runner.router is None:
+            raise LookupError(f"{self.job_name} is no router. Name the replica that runs smg.")
+        self.runner.router.freeze(frozen)
+
+    async def wall_off(self, walled: bool = True) -> None:
+        """Keeps others, such as the router, from dialling the service's port here."""
+        await self.network.wall_off(self.runner.port, walled)
+
     def set_rate(self, requests_per_second: float | None) -> None:
         """Sets the load; `None` gives it back to its own slow wave."""
         self.load.rate = requests_per_second

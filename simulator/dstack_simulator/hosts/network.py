@@ -79,6 +79,8 @@ class Network:
         self.address = address
         self._in_process: dict[int, ProtocolFactory] = {}
         self._real: set[int] = set()
+        self._for_all: set[int] = set()
+        self._walled: set[int] = set()
         self._servers: dict[int, asyncio.Server] = {}
         self._dialled: dict[int, weakref.WeakSet[_Dialled]] = {}
         self._reachable = True
@@ -100,10 +102,12 @@ class Network:
             OSError: The port is taken.
         """
         self.open_in_process(port, factory)
+        self._for_all.add(port)
         try:
-            await self._listen(port)
+            await self._listen_or_not(port)
         except OSError:
             del self._in_process[port]
+            self._for_all.discard(port)
             raise
 
     def declare_real(self, port: int) -> None:
@@ -114,10 +118,8 @@ class Network:
         """Closes a port and the connections to it that were dialled."""
         self._real.discard(port)
         self._in_process.pop(port, None)
-        server = self._servers.pop(port, None)
-        if server is not None:
-            server.close()
-        self._abort(port)
+        self._for_all.discard(port)
+        await self._listen_or_not(port)
 
     async def connect(self, port: int) -> ProtocolFactory:
         """What serves a connection to a port.
@@ -136,21 +138,32 @@ class Network:
 
     async def set_reachable(self, reachable: bool) -> None:
         """Closes the listening sockets and what was dialled, or listens again."""
-        if reachable == self._reachable:
-            return
         self._reachable = reachable
-        if not reachable:
-            for port, server in self._servers.items():
-                server.close()
-                self._abort(port)
-            return
-        for port in list(self._servers):
-            await self._listen(port)
+        for port in list(self._for_all):
+            await self._listen_or_not(port)
+
+    async def wall_off(self, port: int, walled: bool) -> None:
+        """Keeps everyone from dialling a port, or no longer; forwarded connections get through."""
+        if walled:
+            self._walled.add(port)
+        else:
+            self._walled.discard(port)
+        await self._listen_or_not(port)
 
     async def close(self) -> None:
         """Closes every port."""
         for port in [*self._in_process, *self._real]:
             await self.close_port(port)
+
+    async def _listen_or_not(self, port: int) -> None:
+        if port in self._for_all and self._reachable and port not in self._walled:
+            if port not in self._servers:
+                await self._listen(port)
+            return
+        server = self._servers.pop(port, None)
+        if server is not None:
+            server.close()
+        self._abort(port)
 
     async def _listen(self, port: int) -> None:
         factory = self._in_process[port]

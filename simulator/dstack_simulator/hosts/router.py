@@ -113,6 +113,11 @@ class RouterProcess:
             raise
         return status if status >= 0 else 128 - status
 
+    def freeze(self, frozen: bool) -> None:
+        """Stops the process where it is, so that it answers nothing, or lets it go on."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
+
     async def stop(self) -> None:
         """Ends the process: politely, and by force after some seconds."""
         process = self._process

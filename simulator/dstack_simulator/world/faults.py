@@ -30,7 +30,9 @@ class WorldFaults:
             "worker_unhealthy": self.worker_unhealthy,
             "worker_crash": self.worker_crash,
             "container_fails": self.container_fails,
+            "worker_walled_off": self.worker_walled_off,
             "router_restart": self.router_restart,
+            "router_frozen": self.router_frozen,
             "server_restart": self.server_restart,
             "server_end": self.server_end,
             "server_start": self.server_start,
@@ -101,13 +103,20 @@ class WorldFaults:
         for container in containers:
             await container.terminate("creating_container_error", message)
 
+    async def worker_walled_off(self, replica: str, on: bool = True) -> None:
+        """Keeps the router from dialling a replica; the server's tunnels get through."""
+        for container in await self._containers(replica):
+            await container.wall_off(on)
+
     async def router_restart(self, replica: str) -> None:
         """Kills a replica's router, which is then started anew."""
-        routers = [c for c in await self._containers(replica) if c.runner.router is not None]
-        if not routers:
-            raise SimulatorError(f"{replica} runs no router. Name a replica that runs smg.")
-        for container in routers:
+        for container in await self._routers(replica):
             await container.restart_router()
+
+    async def router_frozen(self, replica: str, on: bool = True) -> None:
+        """Lets a replica's router answer nothing, or go on."""
+        for container in await self._routers(replica):
+            container.freeze_router(on)
 
     async def server_restart(self, graceful: bool = True, server: int = 1) -> None:
         """Ends a server and starts it again; its address stays."""
@@ -149,6 +158,12 @@ class WorldFaults:
                 return host
         known = ", ".join(sorted(hosts)) or "none"
         raise SimulatorError(f"There is no host or instance {name}. There are {known}.")
+
+    async def _routers(self, text: str) -> list[Container]:
+        routers = [c for c in await self._containers(text) if c.runner.router is not None]
+        if not routers:
+            raise SimulatorError(f"{text} runs no router. Name a replica that runs smg.")
+        return routers
 
     async def _containers(self, text: str) -> list[Container]:
         containers = [c for c in self._world.pool.containers(text) if c.running]
