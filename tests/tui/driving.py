@@ -5,7 +5,6 @@ from __future__ import annotations
 from textual.widgets import Static
 
 from dstack_widgets.cells import plain_text
-from dstack_widgets.live_table import LiveTable
 from dstack_widgets.status_header import StatusHeader
 from tests.waiting import until
 
@@ -13,7 +12,7 @@ SIZE = (120, 30)
 
 
 def table(app):
-    return app.screen.query_one(LiveTable)
+    return app.screen.table
 
 
 def texts(app, key):

@@ -54,7 +54,7 @@ def _state(replica: Replica, snapshot: Snapshot, looks: Looks) -> Iterator[Fact 
         yield Fact("message", CellValue(replica.message, "" if replica.active else "bad"))
     if replica.status == "running":
         streaks = ", ".join(f"{probe.streak} of {probe.ready_after}" for probe in replica.probes)
-        told = f"{ready}  (successes in a row {streaks})" if streaks else f"{ready}  (no probes)"
+        told = f"{ready}  (streak {streaks} needed)" if streaks else f"{ready}  (no probes)"
         yield Fact("probes", CellValue(told, style))
     if replica.exit_status is not None:
         yield Fact("exit status", str(replica.exit_status))
@@ -72,8 +72,10 @@ def _state(replica: Replica, snapshot: Snapshot, looks: Looks) -> Iterator[Fact 
         if worker.replica == replica.key:
             health = worker.router_health or "not listed"
             load = "" if worker.load is None else f", load {worker.load}"
-            told = f"{worker.sync.value}, the router says {health}{load}. {worker.message}"
-            yield Fact("router", CellValue(told.rstrip(), "bad" if worker.wrong else ""))
+            told = f"{worker.sync.value}, the router says {health}{load}"
+            if worker.message:
+                told += f". {worker.message}"
+            yield Fact("router", CellValue(told, "bad" if worker.wrong else ""))
 
 
 def _host(replica: Replica, snapshot: Snapshot, looks: Looks) -> Iterator[Fact | Heading]:
