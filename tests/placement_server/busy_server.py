@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from dstack._internal.server.background.pipeline_tasks.base import Fetcher, Pipeline
+from dstack._internal.server.background.pipeline_tasks.jobs_submitted import JobSubmittedPipeline
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,7 +24,8 @@ _read_jobs = choosing.read_jobs
 
 
 def _with_few_workers(self: Any, **settings: Any) -> None:
-    settings["workers_num"] = min(settings["workers_num"], 6)
+    if isinstance(self, JobSubmittedPipeline):
+        settings["workers_num"] = 6
     settings["lock_timeout"] = timedelta(seconds=20)
     settings["heartbeat_trigger"] = timedelta(seconds=10)
     _original(self, **settings)
@@ -31,7 +33,7 @@ def _with_few_workers(self: Any, **settings: Any) -> None:
 
 async def _read_and_pause(session: AsyncSession, run_id: uuid.UUID) -> Any:
     jobs = await _read_jobs(session, run_id)
-    await session.execute(text("SELECT pg_sleep(0.05)"))
+    await session.execute(text("SELECT pg_sleep(0.03)"))
     return jobs
 
 

@@ -66,7 +66,7 @@ def scenario(lanes: Lanes, **environment: str) -> Scenario:
             "hosts": hosts,
             "steps": fleets,
             "expect": {"fleets": idle},
-            "timing": {"pulling": 0.1, "creating": 0.1, "loading": 0.1, "stopping": 0.1},
+            "timing": {"pulling": 0, "creating": 0, "loading": 0, "stopping": 0},
             "server": {
                 "environment": {"PYTHONPATH": str(Path(__file__).parents[2]), **environment}
             },
@@ -74,11 +74,14 @@ def scenario(lanes: Lanes, **environment: str) -> Scenario:
     )
 
 
-#: A replica of a run that has not ended: its number, its status, whether it has an instance, and
-#: the fleet where it is or that it was given.
+#: A replica of a run that has not ended: its number, its status, the fleet that it has an instance
+#: in, and the lane that is kept for it while it has none.
 REPLICAS = """\
-    SELECT job.replica_num, job.status, job.instance_assigned,
-        coalesce(fleet.name, placement.fleet) AS lane
+    SELECT job.replica_num, upper(job.status) AS status, fleet.name AS fleet,
+        CASE WHEN NOT job.instance_assigned AND (
+            placement.since > (now() AT TIME ZONE 'utc') - interval '30 s'
+            OR job.lock_expires_at > (now() AT TIME ZONE 'utc')
+        ) THEN placement.fleet END AS kept
     FROM jobs AS job
     JOIN runs AS run ON run.id = job.run_id
     LEFT JOIN fleets AS fleet ON fleet.id = job.fleet_id
@@ -106,25 +109,35 @@ class Watch:
         """One look; returns the replicas."""
         rows = await self._query(self._text)
         self.looks += 1
-        self.placed = Counter(row["lane"] for row in rows if row["lane"] is not None)
-        self.running = Counter(row["lane"] for row in rows if row["status"].upper() == "RUNNING")
+        self.placed = Counter(row["fleet"] for row in rows if row["fleet"] is not None)
+        self.running = Counter(row["fleet"] for row in rows if row["status"] == "RUNNING")
         numbers = [row["replica_num"] for row in rows]
         assert len(numbers) == len(set(numbers)), f"replicas are there twice: {sorted(numbers)}"
         for name, lane in self._lanes.items():
             most = lane.room if lane.most is None else min(lane.most, lane.room)
             assert self.placed[name] <= most, f"{name} has more than {most}: {self.placed}"
-        short = [name for name, lane in self._lanes.items() if self.placed[name] < lane.least]
-        over = [name for name, lane in self._lanes.items() if self.placed[name] > lane.least]
-        assert not (short and over), f"{over} have more than their minimum, {short} less: {rows}"
+        given = self.placed + Counter(row["kept"] for row in rows if row["kept"] is not None)
+        short = [name for name, lane in self._lanes.items() if given[name] < lane.least]
+        over = [name for name, lane in self._lanes.items() if given[name] > lane.least]
+        assert not (short and over), f"{over} have more than their minimum, {short} less: {given}"
         return rows
 
-    async def settled(self, expected: Mapping[str, int], *, limit: float = 120.0) -> None:
-        """Waits until so many replicas run in each lane, and there are no others."""
+    async def settled(
+        self, expected: Mapping[str, int], *, running: bool = True, limit: float = 150.0
+    ) -> None:
+        """Waits until so many replicas are in each lane, and there are no others.
+
+        Args:
+            expected: How many replicas by lane.
+            running: Whether they must run; else that they have an instance is enough.
+            limit: Seconds to wait.
+        """
         want = Counter(expected)
 
         async def there() -> bool:
             rows = await self.look()
-            return self.running == want and len(rows) == sum(want.values())
+            everywhere = self.running if running else self.placed
+            return everywhere == want and len(rows) == sum(want.values())
 
         try:
             await until(there, limit=limit, every=0.2)
@@ -132,7 +145,8 @@ class Watch:
             if "not within" not in str(error):
                 raise
             raise AssertionError(
-                f"not within {limit:g} s: {dict(self.running)} run, not {dict(want)}"
+                f"not within {limit:g} s: {dict(self.placed)} are placed, {dict(self.running)} run,"
+                f" not {dict(want)}"
             ) from None
 
 

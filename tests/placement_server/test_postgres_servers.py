@@ -72,7 +72,8 @@ async def test_fifty_replicas_are_placed_by_both(pair: _Pair) -> None:
     lanes = [lane.written(name) for name, lane in _LANES.items()]
     one = service("many", fleets=lanes, replicas=50, resources={"gpu": "H100:1"})
     await pair.sim.apply(one)
-    await pair.watch.settled({"reserved": 12, "committed": 14, "spot": 16, "last": 8})
+    everywhere = {"reserved": 12, "committed": 14, "spot": 16, "last": 8}
+    await pair.watch.settled(everywhere, running=False)
     assert pair.placed_by(1) > 0
     assert pair.placed_by(2) > 0
     assert pair.watch.looks > 10
@@ -80,7 +81,7 @@ async def test_fifty_replicas_are_placed_by_both(pair: _Pair) -> None:
 
 async def test_minimums_are_kept_while_it_scales_down(pair: _Pair) -> None:
     await update(pair.sim, "many", replicas=20)
-    await pair.watch.settled({"reserved": 12, "committed": 6, "spot": 2})
+    await pair.watch.settled({"reserved": 12, "committed": 6, "spot": 2}, running=False)
 
 
 async def test_a_server_killed_while_it_scales_up_doubles_nothing(pair: _Pair) -> None:

@@ -120,7 +120,6 @@ def _replica_job(run_model: RunModel, job_model: JobModel) -> ReplicaJob | None:
         deployment=job_model.deployment_num,
         assigned=job_model.instance_assigned,
         in_hand=job_model.lock_expires_at,
-        handled=job_model.last_processed_at,
     )
 
 

@@ -13,7 +13,7 @@ from dstack._internal.core.models.runs import Job, JobStatus, RunSpec
 from dstack._internal.server.models import FleetModel, JobModel, ProjectModel, RunModel
 from dstack._internal.server.services.runs import plan as dstack_plan
 from dstack._internal.utils.common import get_current_datetime
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -33,7 +33,7 @@ from dstack_placement.server.rooms import room_of
 from dstack_placement.server.tables import CooldownRow, PlacementRow, RebalanceRow
 
 #: For how long a lane that was given to a replica is kept for it, until it has an instance; longer
-#: while a worker of dstack's still has the job in hand, as asking a cloud can take its time.
+#: while dstack has the job in hand, as queues and clouds can take their time.
 KEPT = timedelta(seconds=30)
 
 _STATES = {
@@ -51,8 +51,7 @@ class ReplicaJob:
     Attributes:
         state: How far it has come; `READY` where it gets traffic.
         assigned: Whether it has been given an instance.
-        in_hand: Until when a worker of dstack's has the job in hand, if one has.
-        handled: When a worker last let go of it.
+        in_hand: Until when a server has the job in hand, if one has.
     """
 
     id: uuid.UUID
@@ -63,7 +62,6 @@ class ReplicaJob:
     deployment: int
     assigned: bool
     in_hand: datetime | None
-    handled: datetime
 
     @property
     def key(self) -> str:
@@ -115,7 +113,6 @@ async def read_jobs(session: AsyncSession, run_id: uuid.UUID) -> list[ReplicaJob
             JobModel.deployment_num,
             JobModel.instance_assigned,
             JobModel.lock_expires_at,
-            JobModel.last_processed_at,
         )
         .where(
             JobModel.run_id == run_id,
@@ -136,7 +133,6 @@ async def read_jobs(session: AsyncSession, run_id: uuid.UUID) -> list[ReplicaJob
             deployment=row.deployment_num,
             assigned=row.instance_assigned,
             in_hand=row.lock_expires_at,
-            handled=row.last_processed_at,
         )
         for row in found
     ]
@@ -294,8 +290,8 @@ def _fleet_of(
         return names.get(job.fleet_id, str(job.fleet_id))
     if row is None or row.fleet_id is None:
         return None
-    deciding = job.in_hand is not None and job.in_hand > now and job.handled <= row.since
-    if now - row.since > KEPT and not deciding:
+    in_hand = job.in_hand is not None and job.in_hand > now
+    if now - row.since > KEPT and not in_hand:
         return None
     return names.get(row.fleet_id)
 
@@ -310,13 +306,7 @@ async def _kept_elsewhere(
         .where(
             PlacementRow.run_id != run_id,
             PlacementRow.fleet_id.in_(fleets),
-            or_(
-                PlacementRow.since > now - KEPT,
-                and_(
-                    JobModel.lock_expires_at > now,
-                    JobModel.last_processed_at <= PlacementRow.since,
-                ),
-            ),
+            or_(PlacementRow.since > now - KEPT, JobModel.lock_expires_at > now),
             JobModel.status == JobStatus.SUBMITTED,
             JobModel.instance_assigned.is_(False),
         )
