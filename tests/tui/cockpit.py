@@ -22,7 +22,7 @@ ADDON = Capabilities(
 )
 #: The service, and its group that is rolled out.
 NAME, RUN = "chat-70b", "s-chat-70b"
-_WHY = "gpu-reserved has no room until 14:05:30, no capacity in us-east-1"
+NO_ROOM = "gpu-reserved has no room until 14:05:30, no capacity in us-east-1"
 
 
 def fleets() -> list[Fleet]:
@@ -78,7 +78,7 @@ def placement(members: Sequence[Replica]) -> Placement:
         lanes=(
             LanePlacement("", "gpu-reserved", 3, 4, 10, 3, 1, 1, 1, 1,
                           NOW - timedelta(minutes=3), 0, 0, NOW + timedelta(minutes=3),
-                          f"baseline 2 of 3: {_WHY}"),
+                          f"baseline 2 of 3: {NO_ROOM}"),
             LanePlacement("", "gpu-spot", 0, None, 0, 5, 5, 4, 0, 0, None, 1, 7, None,
                           "gpu-spot has room for 7 more"),
             LanePlacement("", "edge-cpu", 0, 1, -5, 1, 1, 1, 0, 0, None, 0, 0, None,
@@ -92,7 +92,7 @@ def placement(members: Sequence[Replica]) -> Placement:
 def _placed(each: Replica) -> ReplicaPlacement:
     fell = each.key.replica_num == 6
     reason = "fallback" if fell else "priority" if each.fleet_name else None
-    why = _WHY if fell else "the first lane with room" if each.fleet_name else _WHY
+    why = NO_ROOM if fell else "the first lane with room" if each.fleet_name else NO_ROOM
     return ReplicaPlacement(each.key.replica_num, each.group, each.submission_id, each.fleet_name,
                             reason, why, each.submitted_at)  # fmt: skip
 

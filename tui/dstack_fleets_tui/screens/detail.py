@@ -37,6 +37,9 @@ class DetailScreen(LiveScreen):
     views: ClassVar[Sequence[str]]
     """Ids of the views; each is an action in the registry too."""
 
+    AUTO_FOCUS = ""
+    """Textual would take the first table, be it of a view that is not in front."""
+
     def __init__(self, key: str, view: str = "", row: str | None = None) -> None:
         super().__init__()
         self.key = key

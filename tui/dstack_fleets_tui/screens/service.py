@@ -102,6 +102,7 @@ class ServiceScreen(WithEvents):
         """Follows when the view in front shows what it is to show."""
         if self._in_front is not None:
             self.find_row()
+            self.show_note()
         self.summarise()
 
     def show_nothing(self, text: str) -> None:

@@ -1,0 +1,436 @@
+"""The screen of a service: what its views show, and what keys do there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from textual._compositor import CompositorUpdate, LayoutUpdate
+
+from dstack_api_client.feed import ConnectionState
+from dstack_api_client.snapshot import ReplicaKey
+from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.screens.fleet import FleetScreen
+from dstack_fleets_tui.screens.replica import ReplicaScreen
+from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.settings import Settings
+from dstack_widgets.cells import plain_text
+from dstack_widgets.findings import Findings
+from dstack_widgets.flow import Flow
+from dstack_widgets.status_header import TabsLine
+from tests.tui import cockpit, crowd, factory
+from tests.tui.driving import on_screen, screen_text
+from tests.tui.factory import NOW, GivenFeed, app_on, failing, live
+from tests.waiting import until
+
+SIZE = (160, 40)
+
+
+async def opened(app, pilot, *keys, view="", row=None):
+    """Opens the service of the cockpit and presses some keys there."""
+    await until(lambda: app.snapshot is not None, what="a snapshot")
+    app.open_service(cockpit.RUN, view, row)
+    await on_screen(app, ServiceScreen)
+    await pilot.pause()
+    for key in keys:
+        await pilot.press(key)
+        await pilot.pause()
+
+
+def rows(app):
+    """The rows in front, each with its texts by column."""
+    table = app.screen.table
+    return {
+        key: {
+            column.key: plain_text(cell).strip()
+            for column, cell in zip(table.columns, table.get_cells(key), strict=True)
+        }
+        for key in table.keys
+    }
+
+
+def said(app):
+    """What is said below the table in front."""
+    findings = app.screen.query_one(f"#{app.screen.view}").query_one(Findings).findings
+    return [(each.style, each.subject, each.text) for each in findings]
+
+
+def line(app):
+    """The line above the table in front."""
+    return app.screen.query_one(f"#{app.screen.view}").query_one(Flow).text
+
+
+async def test_it_opens_on_the_distribution_and_says_what_counts_first():
+    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot)
+        assert app.screen.view == "distribution"
+        head = app.screen.query_one("#head", Flow).text
+        assert head.startswith(
+            "chat-70b  running  deployment 7 (9 of 9)  wanted 9 of 3..12  running 7  ready 6"
+            "  321.04 $/h"
+        )
+
+
+async def test_lanes_show_what_they_should_hold_and_what_they_hold():
+    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot)
+        shown = rows(app)
+        assert list(shown) == ["/gpu-reserved", "/gpu-spot", "/edge-cpu", "/", "total"]
+        reserved = shown["/gpu-reserved"]
+        assert [reserved[key] for key in ("priority", "min", "max", "target", "pending")] == [
+            "10", "3", "4", "3", "1"
+        ]  # fmt: skip
+        assert reserved["running"] == "█░·      1"
+        assert reserved["price"] == "196.64"
+        assert shown["/gpu-spot"]["max"] == "–"
+        assert shown["/gpu-spot"]["group decode"] == "3/4"
+        assert shown["/"]["fleet"] == "no fleet yet"
+        total = shown["total"]
+        assert [total[key] for key in ("target", "running", "ready", "pending", "price")] == [
+            "9", "7", "6", "2", "321.04"
+        ]  # fmt: skip
+
+
+async def test_a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below():
+    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot)
+        loud = rows(app)["/gpu-reserved"]
+        assert loud["fleet"] == "! gpu-reserved"
+        assert loud["why"].startswith("BASELINE 2 of 3 for 3m: gpu-reserved has no room")
+        first, second, *_ = said(app)
+        assert first == (
+            "bad",
+            "gpu-reserved",
+            f"BASELINE 2 of 3 for 3m: {cockpit.NO_ROOM}",
+        )
+        assert second[:2] == ("warn", "gpu-spot")
+        assert "1 replica fell back here: gpu-reserved has no room" in second[2]
+
+
+async def test_a_server_without_the_add_on_says_what_it_can_not_tell():
+    app = app_on(GivenFeed(live(cockpit.stock(cockpit.snapshot()))))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot)
+        columns = {column.key for column in app.screen.table.columns}
+        assert not columns & {"priority", "min", "max"}
+        notes = " ".join(text for style, _, text in said(app) if style == "dim")
+        assert "no placement add-on" in notes
+        assert "does not tell how many replicas its autoscaler wants" in notes
+
+
+async def test_groups_have_columns_where_there_is_room_and_a_line_where_not():
+    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot)
+        assert "group prefill" in rows(app)["total"]
+        assert line(app) == ""
+        await pilot.resize_terminal(80, 24)
+        await until(lambda: "group prefill" not in rows(app)["total"])
+        assert "prefill gpu-reserved 1 · gpu-spot 1" in line(app)
+        # What can't be left out at 80 columns.
+        visible = app.screen.table.visible_columns
+        assert {"fleet", "min", "max", "target", "running", "ready", "pending", "why"} <= set(
+            visible
+        )
+
+
+async def test_the_total_stands_last_however_it_is_sorted():
+    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot)
+        for column in ("fleet", "running", "price", "why"):
+            for reverse in (False, True):
+                app.screen.table.sort_by(column, reverse=reverse)
+                assert app.screen.table.keys[-1] == "total", column
+
+
+async def test_enter_on_a_lane_opens_its_fleet_and_escape_comes_back():
+    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "down", "enter")
+        await on_screen(app, FleetScreen)
+        assert app.screen.key == "f-gpu-spot"
+        await pilot.press("escape")
+        await on_screen(app, ServiceScreen)
+        assert app.screen.table.cursor_key == "/gpu-spot"
+        await pilot.press("colon", *"open edge-cpu", "enter")
+        await on_screen(app, FleetScreen)
+        assert app.screen.key == "f-edge-cpu"
+
+
+async def test_replicas_say_where_they_are_why_and_what_the_router_makes_of_them():
+    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "r")
+        shown = rows(app)
+        assert shown["6.0"]["fleet"] == "gpu-spot (fallback)"
+        assert shown["6.0"]["probes"] == "✗ 1/3"
+        assert shown["6.0"]["restarts"] == "2"
+        assert shown["5.0"]["router"] == "failed"
+        assert shown["2.0"]["router"] == "missing"
+        assert shown["1.0"]["role"] == "prefill"
+        assert shown["0.0"]["role"] == "router"
+        app.screen.table.move_cursor_to("6.0")
+        await pilot.pause()
+        assert "fallback: gpu-reserved has no room" in screen_text(app)
+
+
+async def test_w_shows_only_what_is_wrong_and_says_so():
+    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "w")
+        assert app.screen.view == "replicas"
+        assert list(rows(app)) == ["2.0", "3.0", "5.0", "6.0", "7.0", "8.0"]
+        note = "only what is wrong: 6 of 9, w shows all"
+        assert note in screen_text(app)
+        await pilot.press("w")
+        assert len(rows(app)) == 9
+        await until(lambda: note not in screen_text(app))
+
+
+async def test_w_on_a_service_with_nothing_wrong_says_that():
+    app = app_on(GivenFeed(live(factory.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(lambda: app.snapshot is not None)
+        app.open_service("s-chat")
+        await pilot.pause()
+        await pilot.press("w")
+        await until(lambda: "Nothing is wrong with any replica" in app.screen.table.empty_text)
+        await pilot.press("w")
+        assert list(rows(app)) == ["0.0"]
+
+
+@pytest.mark.parametrize("key", ["r", "o"], ids=["replicas", "router"])
+async def test_enter_on_a_replica_opens_it(key):
+    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, key)
+        app.screen.table.move_cursor_to("5.0")
+        await pilot.press("enter")
+        await on_screen(app, ReplicaScreen)
+        assert app.screen.replica == ReplicaKey(cockpit.RUN, 5, 0)
+
+
+async def test_the_router_the_list_and_the_jobs_are_told_apart():
+    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "o")
+        assert line(app) == (
+            "smg  ready  4 of 7 workers ready  read through the server 2s ago"
+            "  dstack's last sync 4s ago"
+        )
+        shown = list(rows(app).values())
+        told = [(row["sync"], row["router"], row["dstack"], row["replica"]) for row in shown]
+        assert told[:4] == [
+            ("! in sync", "✗ failed", "● running", "decode 5"),
+            ("! missing", "–", "● running", "prefill 2"),
+            ("! address drift", "● ready", "● running", "decode 3"),
+            ("! foreign", "● ready", "–", "–"),
+        ]
+        assert shown[-1]["sync"] == "in sync"
+        assert shown[0]["address"] == "10.0.3.9:8000"
+        sentences = {subject: (style, text) for style, subject, text in said(app)}
+        assert sentences["decode 5: failed"] == ("bad", cockpit.FAILED)
+        assert sentences["prefill 2: missing"] == ("bad", cockpit.MISSING)
+        assert sentences["10.9.9.9:8000: foreign"][0] == "warn"
+        assert sentences["decode 7: pending"][0] == "dim"
+
+
+async def test_the_loudest_sentence_can_be_read_in_full_on_a_small_screen():
+    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot, "o")
+        text = " ".join(screen_text(app).split())
+        assert cockpit.FAILED in text
+        assert "more" in text
+
+
+async def test_an_unknown_router_says_why_and_lists_what_the_jobs_tell():
+    app = app_on(GivenFeed(live(cockpit.stock(cockpit.snapshot()))))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "o")
+        assert line(app) == "smg  unknown  7 workers expected  its list was not read"
+        assert {row["sync"] for row in rows(app).values()} == {"unknown"}
+        style, _, text = said(app)[0]
+        assert style == "warn"
+        assert "SSH to the router failed" in text
+        assert said(app)[1][1] == "decode 5, prefill 2, decode 3 and 4 more: unknown"
+
+
+async def test_a_service_without_a_router_has_no_such_view():
+    app = app_on(GivenFeed(live(factory.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(lambda: app.snapshot is not None)
+        app.open_service("s-chat")
+        await pilot.pause()
+        assert "Router" not in str(app.screen.query_one("#views", TabsLine).render())
+        await pilot.press("o")
+        await until(lambda: [n for n in app._notifications if "no replica group" in n.message])
+        assert app.screen.view == "distribution"
+
+
+@pytest.mark.parametrize("how", ["stale", "paused"])
+async def test_nothing_is_called_in_sync_from_an_old_look(how):
+    shot = cockpit.snapshot()
+    moment = [NOW]
+    feed = GivenFeed(live(shot))
+    app = app_on(feed, Settings(interval=2))
+    app.now = lambda: moment[0]
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "o")
+        if how == "stale":
+            feed.waiting.append(failing(ConnectionState.STALE, kept=shot))
+            await pilot.press("ctrl+r")
+        else:
+            await pilot.press("p")
+        await pilot.pause()
+        assert "in sync" in {row["sync"].lstrip("! ") for row in rows(app).values()}
+        moment[0] = NOW + timedelta(seconds=5)
+        await until(lambda: {row["sync"] for row in rows(app).values()} == {"unknown"})
+        assert "too old" in said(app)[0][2]
+        assert {row["load"] for row in rows(app).values()} == {"–"}
+
+
+async def test_a_rollout_shows_deployments_side_by_side_and_what_holds_it_up():
+    app = app_on(GivenFeed(live(cockpit.rolling())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "u")
+        shown = rows(app)
+        assert list(shown) == ["8", "7"]
+        assert (shown["8"]["running"], shown["8"]["ready"]) == ("3", "2")
+        assert "4/9 replicas  under way" in line(app)
+        texts = [text for _, _, text in said(app)]
+        assert any("decode 6 is not ready" in text and "(for " in text for text in texts)
+
+
+async def test_views_by_name_and_in_turn():
+    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot)
+        seen = [app.screen.view]
+        for _ in app.screen.shown_views[1:]:
+            await pilot.press("tab")
+            seen.append(app.screen.view)
+        assert seen == list(app.screen.shown_views)
+        await pilot.press("colon", *"view roll", "enter")
+        await until(lambda: app.screen.view == "rollout")
+
+
+async def test_it_opens_where_a_problem_is():
+    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, view="router", row="3.0")
+        assert app.screen.view == "router"
+        assert app.screen.table.cursor_key == "3.0"
+        assert app.focused is app.screen.table
+
+
+async def test_filter_and_sort_are_of_the_view_in_front():
+    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "o")
+        await pilot.press("slash", *"prefill", "enter")
+        await until(lambda: list(rows(app)) == ["2.0", "1.0"])
+        await pilot.press("r")
+        assert len(rows(app)) == 9
+        await pilot.press("o", "escape")
+        assert len(rows(app)) == 8
+
+
+async def test_a_service_that_goes_takes_what_was_said_of_it_along():
+    shot = cockpit.snapshot()
+    feed = GivenFeed(live(shot))
+    app = app_on(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "o")
+        feed.waiting.append(live(replace(shot, services={}), shot))
+        await pilot.press("ctrl+r")
+        await until(lambda: "gone" in app.screen.table.empty_text)
+        assert rows(app) == {}
+        assert said(app) == []
+        assert line(app) == ""
+
+
+HOSTILE = ["[/x]", "[red]name", "宽" * 30, "\u05d0\u05d1 name", "a\x1b[31mb"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_hostile_texts_do_no_harm(name):
+    shot = cockpit.snapshot()
+    placement = shot.placements[cockpit.RUN]
+    view = shot.routers[cockpit.RUN]
+    lanes = tuple(replace(lane, fleet=name, reason=name) for lane in placement.lanes[:1])
+    workers = tuple(
+        replace(each, url=name, model=name, role=name, message=name) for each in view.workers
+    )
+    hostile = replace(
+        shot,
+        placements={cockpit.RUN: replace(placement, lanes=lanes, notes=(name,))},
+        routers={cockpit.RUN: replace(view, message=name, workers=workers)},
+    )
+    app = app_on(GivenFeed(live(hostile)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot, "r", "o", "u", "y", "d")
+        assert "\x1b" not in screen_text(app)
+
+
+async def test_ascii_draws_nothing_else():
+    app = app_on(GivenFeed(live(cockpit.rolling())), Settings(ascii=True))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot)
+        for key in ("d", "r", "o", "u", "w"):
+            await pilot.press(key)
+            await pilot.pause()
+            assert not [row for row in screen_text(app).split("\n") if not row.isascii()]
+
+
+@pytest.mark.parametrize("key", ["d", "r", "o", "u"])
+async def test_a_poll_that_changes_nothing_writes_nothing(key):
+    shot = crowd.snapshot()
+    app = app_on(GivenFeed(live(shot)))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, key)
+        painted = []
+        paint = app._display
+
+        def count(screen, renderable):
+            if isinstance(renderable, (CompositorUpdate, LayoutUpdate)):
+                painted.append(renderable)
+            paint(screen, renderable)
+
+        app._display = count
+        for turn in range(3):
+            if turn == 1:
+                painted.clear()  # what was still to be painted of the screen as a whole
+            again = replace(shot, observed_at=NOW + timedelta(seconds=turn))
+            app.post_message(FleetsApp.Read(live(again, shot), app._connection))
+            await pilot.pause()
+        assert painted == []
+
+
+async def test_a_worker_that_changes_paints_its_row_only():
+    shot = crowd.snapshot()
+    app = app_on(GivenFeed(live(shot)))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "o")
+        view = shot.routers[cockpit.RUN]
+        first = replace(view.workers[0], load=7)
+        changed = replace(view, workers=(first, *view.workers[1:]))
+        painted = []
+        paint = app._display
+
+        def count(screen, renderable):
+            if isinstance(renderable, CompositorUpdate):
+                painted.append(len(renderable.render_segments(app.console)))
+            paint(screen, renderable)
+
+        app._display = count
+        again = replace(shot, routers={cockpit.RUN: changed})
+        app.post_message(FleetsApp.Read(live(again, shot), app._connection))
+        await until(lambda: rows(app)[first.key]["load"] == "7")
+        await pilot.pause()
+        assert 0 < sum(painted) < 100

@@ -1,0 +1,62 @@
+"""What the views of a service look like."""
+
+from __future__ import annotations
+
+import pytest
+from textual.pilot import Pilot
+
+from dstack_fleets_tui.settings import Settings
+from tests.tui import cockpit, crowd
+from tests.tui.factory import GivenFeed, app_on, live
+from tests.waiting import until
+
+SIZES = [(80, 24), (120, 30), (160, 40)]
+STOCK = cockpit.stock(cockpit.snapshot())
+#: A snapshot and the key of the view.
+VIEWS = {
+    "distribution": (cockpit.snapshot(), "d"),
+    "distribution-stock": (STOCK, "d"),
+    "replicas": (cockpit.snapshot(), "r"),
+    "replicas-wrong": (cockpit.snapshot(), "w"),
+    "router": (cockpit.snapshot(), "o"),
+    "router-unknown": (STOCK, "o"),
+    "router-crowd": (crowd.snapshot(), "o"),
+    "rollout": (cockpit.rolling(), "u"),
+}
+
+pytestmark = pytest.mark.usefixtures("frozen")
+
+
+def going(key: str):
+    async def go(pilot: Pilot[int]) -> None:
+        app = pilot.app
+        await until(lambda: app.snapshot is not None)
+        app.open_service(cockpit.RUN)
+        await pilot.pause()
+        await pilot.press(key)
+        await pilot.pause()
+
+    return go
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", VIEWS)
+def test_view(snap_compare, name, size):
+    shot, key = VIEWS[name]
+    app = app_on(GivenFeed(live(shot)))
+    assert snap_compare(app, terminal_size=size, run_before=going(key))
+
+
+@pytest.mark.parametrize("name", ["distribution", "router", "rollout"])
+def test_ascii(snap_compare, name):
+    shot, key = VIEWS[name]
+    app = app_on(GivenFeed(live(shot)), Settings(ascii=True))
+    assert snap_compare(app, terminal_size=(80, 24), run_before=going(key))
+
+
+@pytest.mark.parametrize("name", ["distribution", "router", "replicas-wrong"])
+def test_no_color(snap_compare, monkeypatch, name):
+    monkeypatch.setenv("NO_COLOR", "1")
+    shot, key = VIEWS[name]
+    app = app_on(GivenFeed(live(shot)))
+    assert snap_compare(app, terminal_size=(120, 30), run_before=going(key))
