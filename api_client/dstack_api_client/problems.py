@@ -8,7 +8,7 @@ from datetime import datetime
 
 from dstack_api_client.problem import Kind, Problem, Severity
 from dstack_api_client.problems_fleets import of_fleets
-from dstack_api_client.problems_routers import of_routers, told_by_routers
+from dstack_api_client.problems_routers import Routers
 from dstack_api_client.problems_services import of_services
 from dstack_api_client.since import Event, Since
 from dstack_api_client.snapshot import Snapshot
@@ -37,10 +37,10 @@ def problems_of(
     """
     since = _NEVER if since is None else since
     fleets = of_fleets(snapshot, now, since)
-    explained = fleets.unreachable | told_by_routers(snapshot)
-    services = of_services(snapshot, now, since, explained)
-    routers = of_routers(snapshot, fleets.unreachable | services.replicas)
-    return worst_first((*fleets.problems, *services.problems, *routers))
+    routers = Routers(snapshot, now, since)
+    services = of_services(snapshot, now, since, fleets.unreachable | routers.told)
+    of_routers = routers.problems(fleets.unreachable | services.replicas)
+    return worst_first((*fleets.problems, *services.problems, *of_routers))
 
 
 def worst_first(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -3,103 +3,191 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
 
 from dstack_api_client.naming import listed, replica_name
 from dstack_api_client.problem import Kind, Problem, Severity
-from dstack_api_client.routers.view import RouterStatus, RouterView, Sync, Worker
-from dstack_api_client.snapshot import ReplicaKey, Service, Snapshot
+from dstack_api_client.rollout import status_since
+from dstack_api_client.routers.view import PASSING, RouterStatus, RouterView, Sync, Worker
+from dstack_api_client.since import Since
+from dstack_api_client.snapshot import Replica, ReplicaKey, Service, Snapshot
+
+#: A router listens within seconds after its job runs, and a large model loads for minutes before
+#: its worker does: until then what looks wrong is just a start.
+ROUTER_STARTS, WORKER_STARTS = timedelta(minutes=1), timedelta(minutes=5)
 
 _STATUS = {
     RouterStatus.DOWN: (Severity.CRITICAL, "the router does not answer"),
     RouterStatus.NOT_READY: (Severity.CRITICAL, "the router has no worker that it calls ready"),
     RouterStatus.REFUSES: (Severity.WARNING, "the router refuses dstack"),
 }
+_FAILED, _PROBES, _LET_GO = "failed", "probes failing", "let go"
 #: What is wrong with workers, the worst first.
 _STATES = (
-    ("failed", Severity.CRITICAL, "failed for the router, and running for dstack"),
+    (_FAILED, Severity.CRITICAL, "failed for the router, and running for dstack"),
     (Sync.MISSING.value, Severity.WARNING, "not in the router's list"),
     (Sync.DRIFT.value, Severity.WARNING, "listed with another address than theirs"),
     ("not ready", Severity.WARNING, "not ready for the router"),
+    (_PROBES, Severity.WARNING, "ready for the router while dstack's probes fail"),
     (Sync.STALE.value, Severity.WARNING, "listed, and no longer there"),
     (Sync.DUPLICATE.value, Severity.WARNING, "listed more than once"),
+    (_LET_GO, Severity.NOTICE, "let go by the router though they run"),
     (Sync.FOREIGN.value, Severity.NOTICE, "listed, and no replica of this service"),
 )
+#: Of these the replica's own state is the consequence.
+_SPEAKS_FOR_REPLICA = frozenset({_FAILED, _PROBES})
 
 
-def of_routers(snapshot: Snapshot, explained: Collection[ReplicaKey]) -> Iterator[Problem]:
-    """Finds what is wrong with routers and workers.
+class Routers:
+    """What is wrong between routers and their workers.
 
     Args:
         snapshot: What is.
-        explained: Replicas whose trouble has a cause that is told elsewhere.
+        now: The time, to tell a start from a fault.
+        since: What events told.
+
+    Attributes:
+        told: Replicas whose trouble is told here: failed workers, and a router that is down.
     """
-    for run_id, view in snapshot.routers.items():
-        service = snapshot.services.get(run_id)
-        if service is not None and not service.finished:
-            yield from _of_router(snapshot, service, view, explained)
 
-
-def told_by_routers(snapshot: Snapshot) -> frozenset[ReplicaKey]:
-    """Replicas whose trouble is told by their router: failed workers, and a router that is down."""
-    told: set[ReplicaKey] = set()
-    for run_id, view in snapshot.routers.items():
-        service = snapshot.services.get(run_id)
-        if service is not None and view.status is RouterStatus.DOWN:
-            told |= _routers(snapshot, service)
-        told.update(
-            worker.replica
-            for worker in view.workers
-            if worker.replica is not None and _state(worker) == "failed"
-        )
-    return frozenset(told)
-
-
-def _routers(snapshot: Snapshot, service: Service) -> set[ReplicaKey]:
-    """The replicas of a service that route."""
-    return {
-        key
-        for key in service.replica_keys
-        if key in snapshot.replicas and snapshot.replicas[key].is_router
-    }
-
-
-def _of_router(
-    snapshot: Snapshot, service: Service, view: RouterView, explained: Collection[ReplicaKey]
-) -> Iterator[Problem]:
-    found = _alike(view, explained)
-    known = _STATUS.get(view.status)
-    # The service may start without workers, and a router may be on a host that is told of already.
-    if known is not None and not (view.status is RouterStatus.NOT_READY and not view.expected):
-        down = view.status is RouterStatus.DOWN
-        if not (down and _routers(snapshot, service) & set(explained)):
-            yield _problem(service, view, known, found)
-    if view.status in (RouterStatus.DOWN, RouterStatus.NOT_READY):
-        return
-    for state, severity, what in _STATES:
-        workers = found.get(state)
-        if workers:
-            yield Problem(
-                key=f"worker:{service.id}:{state}",
-                kind=Kind.WORKER,
-                severity=severity,
-                subject=service.name,
-                text=f"{_names(snapshot, workers)}: {what}",
-                hint=workers[0].message,
-                since=min((w.since for w in workers if w.since is not None), default=None),
-                service_id=service.id,
-                view="router",
-                row=workers[0].key,
+    def __init__(self, snapshot: Snapshot, now: datetime, since: Since) -> None:
+        self._snapshot = snapshot
+        self._now = now
+        self._since = since
+        self._found: list[tuple[Service, RouterView, dict[str, list[Worker]], bool]] = []
+        told: set[ReplicaKey] = set()
+        for run_id, view in snapshot.routers.items():
+            service = snapshot.services.get(run_id)
+            if service is None or service.finished:
+                continue
+            found = self._alike(view)
+            counts = self._counts(service, view, found)
+            self._found.append((service, view, found, counts))
+            if counts and view.status is RouterStatus.DOWN:
+                told.update(replica.key for replica in self._routers(service))
+            told.update(
+                worker.replica
+                for state in _SPEAKS_FOR_REPLICA
+                for worker in found.get(state, ())
+                if worker.replica is not None
             )
+        self.told = frozenset(told)
+
+    def problems(self, explained: Collection[ReplicaKey]) -> Iterator[Problem]:
+        """The problems.
+
+        Args:
+            explained: Replicas whose trouble has a cause that is told elsewhere.
+        """
+        for service, view, alike, counts in self._found:
+            found = {
+                state: left
+                for state, workers in alike.items()
+                if (left := [worker for worker in workers if worker.replica not in explained])
+            }
+            if counts and not self._is_explained(
+                service, view, bool(alike), bool(found), explained
+            ):
+                yield _problem(service, view, found)
+            if not (counts and view.status in (RouterStatus.DOWN, RouterStatus.NOT_READY)):
+                yield from self._of_workers(service, found)
+
+    def _is_explained(
+        self,
+        service: Service,
+        view: RouterView,
+        some: bool,
+        left: bool,
+        explained: Collection[ReplicaKey],
+    ) -> bool:
+        """Whether what is wrong with a router comes of what is told elsewhere, such as its host.
+
+        Args:
+            service: The service.
+            view: Its router.
+            some: Whether something is wrong with workers.
+            left: Whether something is that is not told elsewhere.
+            explained: Replicas whose trouble is.
+        """
+        if view.status is RouterStatus.DOWN:
+            return any(replica.key in explained for replica in self._routers(service))
+        return view.status is RouterStatus.NOT_READY and some and not left
+
+    def _of_workers(self, service: Service, found: dict[str, list[Worker]]) -> Iterator[Problem]:
+        for state, severity, what in _STATES:
+            workers = found.get(state)
+            if workers:
+                yield Problem(
+                    key=f"worker:{service.id}:{state}",
+                    kind=Kind.WORKER,
+                    severity=severity,
+                    subject=service.name,
+                    text=f"{_names(self._snapshot, workers)}: {what}",
+                    hint=workers[0].message,
+                    since=min((w.since for w in workers if w.since is not None), default=None),
+                    service_id=service.id,
+                    view="router",
+                    row=workers[0].key,
+                )
+
+    def _counts(self, service: Service, view: RouterView, found: dict[str, list[Worker]]) -> bool:
+        """Whether the router as a whole is a problem, not just starting."""
+        if view.status not in _STATUS:
+            return False
+        if view.status is RouterStatus.DOWN:
+            return self._is_down(service)
+        if view.status is RouterStatus.NOT_READY:
+            return view.expected > 0 and (
+                bool(found) or any(self._has_run(worker) for worker in view.workers)
+            )
+        return True
+
+    def _is_down(self, service: Service) -> bool:
+        routers = self._routers(service)
+        active = [replica for replica in routers if replica.active]
+        if not active:
+            return self._now - service.submitted_at > ROUTER_STARTS
+        return any(
+            # One that was started again passed requests before; a first start takes its time.
+            replica.submission_num > 0
+            or (replica.status == "running" and self._lasted(replica) > ROUTER_STARTS)
+            for replica in active
+        )
+
+    def _routers(self, service: Service) -> list[Replica]:
+        """The replicas of a service that route."""
+        found = (self._snapshot.replicas.get(key) for key in service.replica_keys)
+        return [replica for replica in found if replica is not None and replica.is_router]
+
+    def _lasted(self, replica: Replica) -> timedelta:
+        return self._now - status_since(replica, self._since)
+
+    def _has_run(self, worker: Worker) -> bool:
+        """Whether a worker's replica has run for long enough to serve."""
+        replica = self._snapshot.replicas.get(worker.replica) if worker.replica else None
+        return (
+            replica is not None
+            and replica.status == "running"
+            and self._lasted(replica) > WORKER_STARTS
+        )
+
+    def _alike(self, view: RouterView) -> dict[str, list[Worker]]:
+        """Workers that something is wrong with, by what it is."""
+        found: dict[str, list[Worker]] = {}
+        for worker in view.workers:
+            if worker.wrong < PASSING:
+                continue
+            state = _state(worker)
+            starts = worker.probes_passed is not True and not self._has_run(worker)
+            if starts and state in (Sync.MISSING.value, _PROBES):
+                continue
+            found.setdefault(state, []).append(worker)
+        return found
 
 
-def _problem(
-    service: Service,
-    view: RouterView,
-    known: tuple[Severity, str],
-    found: dict[str, list[Worker]],
-) -> Problem:
+def _problem(service: Service, view: RouterView, found: dict[str, list[Worker]]) -> Problem:
     """What is wrong with the router as a whole, with what its workers are that explains it."""
-    severity, text = known
+    severity, text = _STATUS[view.status]
     counts = [f"{len(found[state])} {state}" for state, _, _ in _STATES if state in found]
     if view.status is RouterStatus.NOT_READY:
         text += f": 0 of {view.expected}" if not view.ready else ""
@@ -116,22 +204,18 @@ def _problem(
     )
 
 
-def _alike(view: RouterView, explained: Collection[ReplicaKey]) -> dict[str, list[Worker]]:
-    """Workers that something is wrong with, by what it is."""
-    found: dict[str, list[Worker]] = {}
-    for worker in view.workers:
-        if worker.wrong and worker.replica not in explained:
-            found.setdefault(_state(worker), []).append(worker)
-    return found
-
-
 def _state(worker: Worker) -> str:
-    """What is wrong with a worker, if anything: where it stands, or how the router finds it."""
-    if worker.router_health == "failed" and worker.sync in (Sync.IN_SYNC, Sync.DRIFT):
-        return "failed"
-    if worker.sync is Sync.IN_SYNC and worker.router_health is not None:
-        return worker.router_health
-    return worker.sync.value
+    """What is wrong with a worker: where it stands, or how the router finds it."""
+    where: str = worker.sync.value
+    if worker.sync is Sync.DRAINING:
+        return _LET_GO
+    if worker.sync not in (Sync.IN_SYNC, Sync.DRIFT):
+        return where
+    if worker.router_health == "failed":
+        return _FAILED
+    if worker.sync is Sync.DRIFT:
+        return where
+    return _PROBES if worker.router_health == "ready" else worker.router_health or ""
 
 
 def _names(snapshot: Snapshot, workers: list[Worker]) -> str:

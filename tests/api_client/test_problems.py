@@ -83,9 +83,9 @@ CASES = {
         Kind.ROUTER, CRITICAL, "chat", "the router does not answer", "router"),
     "router not ready": Case(
         chat(READY, routers=[router(
-            worker(0, Sync.MISSING, router_health=None, wrong=2),
-            worker(1, Sync.MISSING, router_health=None, wrong=2),
-            worker(2, router_health="failed", wrong=3), status=RouterStatus.NOT_READY)]),
+            worker(0, Sync.MISSING, router_health=None, wrong=80),
+            worker(1, Sync.MISSING, router_health=None, wrong=80, probes_passed=True),
+            worker(2, router_health="failed", wrong=100), status=RouterStatus.NOT_READY)]),
         chat(READY, routers=[router(worker(0), worker(1))]),
         Kind.ROUTER, CRITICAL, "chat",
         "the router has no worker that it calls ready: 0 of 3 (1 failed, 2 missing)", "router"),
@@ -95,20 +95,37 @@ CASES = {
         Kind.ROUTER, WARNING, "chat", "the router refuses dstack", "router"),
     "worker failed": Case(
         chat(READY, replica(1, group="decode"), routers=[
-            router(worker(0), worker(1, router_health="failed", wrong=3, message="No."))]),
+            router(worker(0), worker(1, router_health="failed", wrong=100, message="No."))]),
         chat(READY, replica(1, group="decode"), routers=[router(worker(0), worker(1))]),
         Kind.WORKER, CRITICAL, "chat",
         "decode 1: failed for the router, and running for dstack", "router"),
     "worker missing": Case(
         chat(READY, routers=[router(
-            worker(0, Sync.MISSING, router_health=None, wrong=2), ready=1)]),
-        chat(READY, routers=[router(worker(0, Sync.PENDING, router_health=None, wrong=1))]),
+            worker(0, Sync.MISSING, router_health=None, wrong=80), ready=1)]),
+        chat(READY, routers=[router(worker(0, Sync.PENDING, router_health=None, wrong=2))]),
         Kind.WORKER, WARNING, "chat", "0: not in the router's list", "router"),
+    "worker ready and failing its probes": Case(
+        chat(READY, routers=[router(worker(0, probes_passed=False, wrong=30))]),
+        chat(READY, routers=[router(worker(0, probes_passed=True))]),
+        Kind.WORKER, WARNING, "chat", "0: ready for the router while dstack's probes fail",
+        "router"),
+    "worker let go": Case(
+        chat(READY, routers=[router(worker(0, Sync.DRAINING, router_health="draining", wrong=45))]),
+        chat(READY, routers=[router(worker(0, Sync.DRAINING, router_health="draining", wrong=5))]),
+        Kind.WORKER, NOTICE, "chat", "0: let go by the router though they run", "router"),
+    "worker stale": Case(
+        chat(READY, routers=[router(worker(0, Sync.STALE, wrong=50))]),
+        chat(READY, routers=[router(worker(0, Sync.STALE, wrong=5))]),
+        Kind.WORKER, WARNING, "chat", "0: listed, and no longer there", "router"),
+    "worker at another address, and failed": Case(
+        chat(READY, routers=[router(worker(0, Sync.DRIFT, router_health="failed", wrong=100))]),
+        chat(READY, routers=[router(worker(0))]),
+        Kind.WORKER, CRITICAL, "chat", "0: failed for the router", "router"),
     "worker of nobody": Case(
         chat(READY, routers=[router(worker(0), worker(
-            9, Sync.FOREIGN, replica=None, job_status=None, url="http://10.0.0.9:8000", wrong=1))]),
+            9, Sync.FOREIGN, replica=None, job_status=None, url="http://h:8000", wrong=40))]),
         chat(READY, routers=[router(worker(0))]),
-        Kind.WORKER, NOTICE, "chat", "http://10.0.0.9:8000: listed, and no replica", "router"),
+        Kind.WORKER, NOTICE, "chat", "http://h:8000: listed, and no replica", "router"),
     "instance unreachable": Case(
         fleet_of("idle", "busy", changes={"nodes_min": 2}, unreachable=True),
         fleet_of("idle", "busy", changes={"nodes_min": 2}),

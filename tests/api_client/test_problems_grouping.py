@@ -8,6 +8,7 @@ import pytest
 
 from dstack_api_client.problems import Kind, Severity, problems_of
 from dstack_api_client.routers.view import RouterStatus, Sync
+from dstack_api_client.snapshot import Replica
 from tests.api_client.cockpit import (
     NOW,
     ago,
@@ -52,8 +53,8 @@ class TestOneCauseOneProblem:
             hosts=hosts,
             routers=[
                 router(
-                    worker(0, router_health="failed", wrong=3),
-                    worker(1, Sync.MISSING, wrong=2),
+                    worker(0, router_health="failed", wrong=100),
+                    worker(1, Sync.MISSING, wrong=80),
                     status=RouterStatus.DOWN,
                 )
             ],
@@ -86,7 +87,7 @@ class TestOneCauseOneProblem:
         snapshot = chat(
             READY,
             stuck(1, "running"),
-            routers=[router(worker(0), worker(1, router_health="failed", wrong=3))],
+            routers=[router(worker(0), worker(1, router_health="failed", wrong=100))],
         )
         assert [each.kind for each in problems_of(snapshot, NOW)] == [Kind.WORKER]
 
@@ -94,18 +95,26 @@ class TestOneCauseOneProblem:
         snapshot = chat(
             READY,
             stuck(1, "running"),
-            routers=[router(worker(0), worker(1, Sync.MISSING, router_health=None, wrong=2))],
+            routers=[router(worker(0), worker(1, Sync.MISSING, router_health=None, wrong=80))],
         )
         assert [each.kind for each in problems_of(snapshot, NOW)] == [Kind.REPLICA]
 
     def test_a_router_that_is_down_speaks_for_its_replica(self) -> None:
         snapshot = chat(
             READY,
-            stuck(1, "submitted", is_router=True, group="router"),
+            stuck(1, "submitted", is_router=True, group="router", submission_num=1),
             groups=[group("0"), group("router", router="smg")],
             routers=[router(worker(0), status=RouterStatus.DOWN)],
         )
         assert [each.kind for each in problems_of(snapshot, NOW)] == [Kind.ROUTER]
+
+    def test_a_router_without_workers_on_account_of_their_host(self) -> None:
+        hosts = instances("gpu", "busy", unreachable=True, jobs=(READY.key,))
+        failed = worker(0, router_health="failed", wrong=100)
+        snapshot = chat(
+            READY, fleets=[fleet("gpu")], hosts=hosts, routers=[router(failed, status=NOT_READY)]
+        )
+        assert [each.kind for each in problems_of(snapshot, NOW)] == [Kind.INSTANCE]
 
     def test_a_stuck_rollout_speaks_for_the_replica_that_holds_it_up(self) -> None:
         snapshot = chat(READY, stuck(1, "submitted", deployment_num=1), deployment_num=1)
@@ -149,6 +158,68 @@ class TestWithoutPlacesToStart:
         )
         (found,) = problems_of(snapshot, NOW)
         assert found.text == "1: no place yet: a cools down until 14:05:30"
+
+
+DOWN, NOT_READY = RouterStatus.DOWN, RouterStatus.NOT_READY
+ROUTED = {"groups": [group("0"), group("router", router="smg")]}
+UNSEEN = worker(0, Sync.MISSING, router_health=None, wrong=80)
+
+
+def young(num: int, status: str = "running", **changes: object) -> Replica:
+    """A replica that was submitted half a minute ago."""
+    ready = changes.pop("ready", False)
+    return replica(
+        num, "gpu", status, **{"submitted_at": ago(seconds=30), "ready": ready, **changes}
+    )
+
+
+class TestStarts:
+    """What looks wrong while things start is no problem yet."""
+
+    @pytest.mark.parametrize(
+        ("routing", "problems"),
+        [
+            (young(1, "pulling"), 0),
+            (young(1), 0),
+            (replica(1), 1),
+            (young(1, "pulling", submission_num=1), 1),
+            (stuck(1, "failed"), 1),
+        ],
+    )
+    def test_a_router(self, routing: Replica, problems: int) -> None:
+        routing = replace(routing, is_router=True, group="router")
+        snapshot = chat(READY, routing, routers=[router(worker(0), status=DOWN)], **ROUTED)
+        assert len(problems_of(snapshot, NOW)) == problems
+
+    def test_a_router_whose_replica_is_not_there_yet(self) -> None:
+        new = chat(submitted_at=ago(seconds=50), routers=[router(status=DOWN)], **ROUTED)
+        old = chat(submitted_at=ago(seconds=70), routers=[router(status=DOWN)], **ROUTED)
+        assert problems_of(new, NOW) == ()
+        assert [each.kind for each in problems_of(old, NOW)] == [Kind.ROUTER]
+
+    @pytest.mark.parametrize(("first", "problems"), [(young(0), 0), (READY, 1)])
+    def test_a_router_whose_workers_load_their_model(self, first: Replica, problems: int) -> None:
+        snapshot = chat(first, routers=[router(UNSEEN, status=NOT_READY)])
+        assert len(problems_of(snapshot, NOW)) == problems
+
+    def test_a_router_without_workers_to_have(self) -> None:
+        assert problems_of(chat(READY, routers=[router(status=NOT_READY)]), NOW) == ()
+
+    @pytest.mark.parametrize(
+        ("passed", "first", "problems"),
+        [
+            (None, young(0), 0),
+            (False, young(0), 0),
+            (True, young(0, ready=True), 1),
+            (None, READY, 1),
+        ],
+    )
+    def test_a_worker_that_is_not_listed(
+        self, passed: bool | None, first: Replica, problems: int
+    ) -> None:
+        missing = replace(UNSEEN, probes_passed=passed)
+        snapshot = chat(first, routers=[router(worker(1), missing)])
+        assert len(problems_of(snapshot, NOW)) == problems
 
 
 class TestIdle:

@@ -47,13 +47,13 @@ _ROUTER = RouterView(
     workers=(
         Worker("2", Sync.IN_SYNC, "failed", "running", "decode", 0, "llama-70b",
                "http://10.0.0.7:8000", ReplicaKey("chat-id", 2, 0), "decode", "gpu-spot", False,
-               ago(minutes=2), "dstack will not repair this.", 2),
+               ago(minutes=2), "dstack will not repair this.", 100),
         Worker("1", Sync.IN_SYNC, "ready", "running", "prefill", 12, "llama-70b",
                "http://10.0.1.7:8000", ReplicaKey("chat-id", 1, 0), "prefill", "gpu-reserved",
                True),
-        Worker("x", Sync.FOREIGN, message="No replica of this service.", wrong=1),
+        Worker("x", Sync.FOREIGN, message="No replica of this service.", wrong=40),
         Worker("9", Sync.STALE, "draining", url="http://10.0.9.7:8000",
-               replica=ReplicaKey("chat-id", 9, 0), wrong=1),
+               replica=ReplicaKey("chat-id", 9, 0), wrong=50),
     ),
 )  # fmt: skip
 _SELF_MANAGED = RouterView(

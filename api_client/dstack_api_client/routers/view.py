@@ -59,6 +59,10 @@ class Source(str, Enum):
     NONE = "none"
 
 
+#: A worker that is less wrong than this is on its way in or out: it passes within seconds.
+PASSING = 10
+
+
 @dataclass(frozen=True)
 class Worker:
     """One worker, as both sides see it.
