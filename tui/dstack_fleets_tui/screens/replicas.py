@@ -79,10 +79,6 @@ class ReplicasView(ServiceView):
         """Opens the replica."""
         self.fleets_app.open_replica(replica_key(self._run_id, key))
 
-    def open(self, key: str) -> None:
-        """Opens the replica."""
-        self.fleets_app.open_replica(replica_key(self._run_id, key))
-
     def named(self) -> dict[str, str]:
         """Rows by the numbers of their replicas."""
         return {key.partition(".")[0]: key for key in self.table.keys}

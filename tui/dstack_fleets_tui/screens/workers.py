@@ -82,9 +82,3 @@ class WorkersView(ServiceView):
         worker = self._worker(key)
         if worker is not None and worker.replica is not None:
             self.fleets_app.open_replica(worker.replica)
-
-    def open(self, key: str) -> None:
-        """Opens the replica that the worker is; one that is nobody's has none."""
-        worker = self._worker(key)
-        if worker is not None and worker.replica is not None:
-            self.fleets_app.open_replica(worker.replica)
