@@ -81,7 +81,8 @@ async def choose(context: _SubmittedJobContext, lanes: ServiceLanes) -> Choice:
     job = context.job
     async with locked_run(run_model.id) as session:
         state = await _read(session, context, lanes)
-        await tell_unreachable(session, run_model, state)
+        if state.unreachable:
+            await tell_unreachable(session, run_model, state)
         lives = any(other.lives for other in state.jobs.values() if other.id != job_model.id)
         row = state.placements.get(job_model.id)
         if row is not None and _holds(state, row, job.job_spec.replica_group):
@@ -164,6 +165,9 @@ async def _keep(
         await forget_finished_runs(session)
     told = row is not None and (row.reason, row.fleet) == (placing.reason.value, placing.fleet)
     fleet = state.fleets[placing.fleet] if placing.fleet is not None else None
+    # A replica that waits is looked at again and again, and has waited since the first time.
+    waited = row is not None and row.fleet is None and placing.fleet is None
+    since = row.since if row is not None and waited else state.now
     await session.merge(
         PlacementRow(
             job_id=job_model.id,
@@ -172,7 +176,7 @@ async def _keep(
             fleet_id=fleet.id if fleet is not None else None,
             reason=placing.reason.value,
             why=placing.why,
-            since=state.now,
+            since=since,
             outcome=None,
         )
     )

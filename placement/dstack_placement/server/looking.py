@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dstack._internal.core.errors import ServerClientError
 from dstack._internal.core.models.configurations import ServiceConfiguration
@@ -26,6 +26,7 @@ from dstack_placement.server.state import (
     read_jobs,
     read_state,
 )
+from dstack_placement.server.unreachable import marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,9 @@ async def placement(
         ],
         lanes=lanes_in(run.state, plan),
         replicas=await _replicas(session, run.state),
-        rebalancing=answers.rebalancing(run.state.rebalance),
+        rebalancing=answers.rebalancing(
+            run.state.rebalance if not model.status.is_finished() else None
+        ),
         notes=[*_unreachable(run.state), *plan.notes],
     )
 
@@ -211,13 +214,7 @@ def _edited(spec: RunSpec, asked: answers.PreviewRequest) -> RunSpec:
 
 def lanes_in(state: RunState, plan: Plan) -> list[answers.PlacementLane]:
     """The lanes of a plan as they are sent, with those that the router can't reach marked."""
-    shown = []
-    for lane in plan.lanes:
-        unreachable = state.unreachable.get((lane.pool, lane.fleet))
-        if unreachable is not None and unreachable.why not in lane.reason:
-            lane = replace(lane, reason=f"{lane.reason}; {unreachable.why}")
-        shown.append(answers.lane(lane))
-    return shown
+    return [answers.lane(lane) for lane in marked(plan.lanes, state.unreachable)]
 
 
 def _unreachable(state: RunState) -> list[str]:

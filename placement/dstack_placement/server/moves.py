@@ -28,6 +28,7 @@ from dstack_placement.server import rebalancing, specs
 from dstack_placement.server.reachability import tell_unreachable
 from dstack_placement.server.state import RunState
 from dstack_placement.server.tables import DeficitRow, PlacementRow, locked_run
+from dstack_placement.server.unreachable import marked
 
 
 async def carry_out(context: ActiveContext, state: RunState, result: ActiveResult) -> None:
@@ -168,7 +169,7 @@ async def _tell_deficits(
     found = await session.execute(select(DeficitRow).where(DeficitRow.run_id == run_model.id))
     known = {(row.pool, row.fleet): row for row in found.scalars()}
     ready = _ready(state)
-    for lane in plan.lanes:
+    for lane in marked(plan.lanes, state.unreachable):
         at = (lane.pool, lane.fleet)
         row = known.pop(at, None)
         missing = lane.deficit if lane.after < lane.min_replicas else 0

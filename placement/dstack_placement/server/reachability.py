@@ -1,4 +1,4 @@
-"""Lanes whose workers the service's router can't reach, so that none is placed there in silence.
+"""Finds lanes whose workers the service's router can't reach, so that none goes there in silence.
 
 Such a lane is passed over for workers while their group has another one. When it has none, they
 are placed all the same: what dstack knows of networks is not all there is.
@@ -10,7 +10,6 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -30,52 +29,17 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
 
-from dstack_placement.engine import ReplicaState, Room, Service, ServiceLanes, place
+from dstack_placement.engine import ReplicaState, Service, ServiceLanes, place
 from dstack_placement.server import specs
 from dstack_placement.server.networks import Place, Reach, Site, reach
 from dstack_placement.server.tables import UnreachableRow
+from dstack_placement.server.unreachable import UnreachableLane
 
 if TYPE_CHECKING:
     from dstack_placement.server.state import RunState
 
 #: Set to 1 where all fleets share a network that dstack does not know of (VPN, peering, routes).
 ONE_NETWORK_VARIABLE = "DSTACK_FLEETS_ONE_NETWORK"
-
-#: By pool and fleet.
-UnreachableLanes = Mapping[tuple[str, str], "UnreachableLane"]
-
-
-@dataclass(frozen=True, slots=True)
-class UnreachableLane:
-    """One lane that the router can't reach.
-
-    Attributes:
-        router_fleet: The router's fleet.
-        cause: Why it can't.
-        used: Whether workers go there all the same, as they have no other lane.
-    """
-
-    router_fleet: str
-    cause: str
-    used: bool
-
-    @property
-    def why(self) -> str:
-        """One line on it, after the fleet's name."""
-        return f"the router in {self.router_fleet} can't reach it: {self.cause}"
-
-    def line(self, fleet: str) -> str:
-        """The whole in words.
-
-        Args:
-            fleet: The lane's fleet.
-        """
-        if self.used:
-            return (
-                f"Workers go to fleet {fleet}, which is all they have, although {self.why}. The"
-                " router won't use them"
-            )
-        return f"Fleet {fleet} is passed over for workers: {self.why}"
 
 
 async def unreachable_lanes(
@@ -122,34 +86,6 @@ async def unreachable_lanes(
         for fleet, cause in causes.items():
             unreachable[name, fleet] = UnreachableLane(router_fleet, cause, used)
     return unreachable
-
-
-def limited(service: Service, lanes: ServiceLanes, unreachable: UnreachableLanes) -> Service:
-    """The service with no room for workers in the lanes that are passed over."""
-    rooms = dict(service.rooms)
-    for fleet in {fleet for (_, fleet), lane in unreachable.items() if not lane.used}:
-        whose = {
-            group.name: pool[0]
-            for group in lanes.groups
-            if (pool := specs.pool_of(lanes, group.name)) is not None
-            and any(lane.fleet == fleet for lane in pool[1])
-        }
-        routers = {group.name for group in lanes.groups if group.router}
-        barred = {
-            group: lane
-            for group, pool_name in whose.items()
-            if group not in routers
-            and (lane := unreachable.get((pool_name, fleet))) is not None
-            and not lane.used
-        }
-        why = next(iter(barred.values())).why
-        room = rooms.get(fleet, Room())
-        if barred.keys() == whose.keys():
-            rooms[fleet] = Room(0, why=why)
-        else:
-            limits = {**room.more_of, **dict.fromkeys(barred, 0)}
-            rooms[fleet] = replace(room, more_of=limits, why=why if room.more != 0 else room.why)
-    return replace(service, rooms=rooms)
 
 
 async def tell_unreachable(session: AsyncSession, run_model: RunModel, state: RunState) -> None:

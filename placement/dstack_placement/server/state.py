@@ -28,9 +28,10 @@ from dstack_placement.engine import (
     ServiceLanes,
 )
 from dstack_placement.server import specs
-from dstack_placement.server.reachability import UnreachableLanes, limited, unreachable_lanes
+from dstack_placement.server.reachability import unreachable_lanes
 from dstack_placement.server.rooms import room_of
 from dstack_placement.server.tables import CooldownRow, PlacementRow, RebalanceRow
+from dstack_placement.server.unreachable import UnreachableLanes, limited
 
 #: For how long a lane that was given to a replica is kept for it, until it has an instance; longer
 #: while dstack has the job in hand, as queues and clouds can take their time.

@@ -1,0 +1,84 @@
+"""Lanes that a service's router can't reach: what the engine is told, and what people are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from dstack_placement.engine import LanePlan, Room, Service, ServiceLanes
+from dstack_placement.server import specs
+
+#: By pool and fleet.
+UnreachableLanes = Mapping[tuple[str, str], "UnreachableLane"]
+
+
+@dataclass(frozen=True, slots=True)
+class UnreachableLane:
+    """One lane that the router can't reach.
+
+    Attributes:
+        router_fleet: The router's fleet.
+        cause: Why it can't.
+        used: Whether workers go there all the same, as they have no other lane.
+    """
+
+    router_fleet: str
+    cause: str
+    used: bool
+
+    @property
+    def why(self) -> str:
+        """One line on it, after the fleet's name."""
+        return f"the router in {self.router_fleet} can't reach it: {self.cause}"
+
+    def line(self, fleet: str) -> str:
+        """The whole in words.
+
+        Args:
+            fleet: The lane's fleet.
+        """
+        if self.used:
+            return (
+                f"Workers go to fleet {fleet}, which is all they have, although {self.why}. The"
+                " router won't use them"
+            )
+        return f"Fleet {fleet} is passed over for workers: {self.why}"
+
+
+def limited(service: Service, lanes: ServiceLanes, unreachable: UnreachableLanes) -> Service:
+    """The service with no room for workers in the lanes that are passed over."""
+    rooms = dict(service.rooms)
+    for fleet in {fleet for (_, fleet), lane in unreachable.items() if not lane.used}:
+        whose = {
+            group.name: pool[0]
+            for group in lanes.groups
+            if (pool := specs.pool_of(lanes, group.name)) is not None
+            and any(lane.fleet == fleet for lane in pool[1])
+        }
+        routers = {group.name for group in lanes.groups if group.router}
+        barred = {
+            group: lane
+            for group, pool_name in whose.items()
+            if group not in routers
+            and (lane := unreachable.get((pool_name, fleet))) is not None
+            and not lane.used
+        }
+        why = next(iter(barred.values())).why
+        room = rooms.get(fleet, Room())
+        if barred.keys() == whose.keys():
+            rooms[fleet] = Room(0, why=why)
+        else:
+            limits = {**room.more_of, **dict.fromkeys(barred, 0)}
+            rooms[fleet] = replace(room, more_of=limits, why=why if room.more != 0 else room.why)
+    return replace(service, rooms=rooms)
+
+
+def marked(lanes: Iterable[LanePlan], unreachable: UnreachableLanes) -> list[LanePlan]:
+    """The lanes of a plan, with the reason of those that can't be reached told too."""
+    shown = []
+    for lane in lanes:
+        found = unreachable.get((lane.pool, lane.fleet))
+        if found is not None and found.why not in lane.reason:
+            lane = replace(lane, reason=f"{lane.reason}; {found.why}")
+        shown.append(lane)
+    return shown

@@ -1,0 +1,101 @@
+"""Lanes that a router can't reach take no workers, and are said to be so."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from dstack_placement.engine import (
+    Group,
+    GroupLanes,
+    Lane,
+    Reason,
+    Replica,
+    ReplicaState,
+    Room,
+    Service,
+    ServiceLanes,
+    place,
+    preview,
+)
+from dstack_placement.server.unreachable import UnreachableLane, limited, marked
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+NEAR, FAR = Lane("near", priority=10), Lane("far")
+FULL = Room(0, why="2 of at most 2 nodes exist, none is idle")
+WHY = "the router in near can't reach it: elsewhere"
+
+
+def barred(*, used: bool = False) -> UnreachableLane:
+    return UnreachableLane("near", "elsewhere", used)
+
+
+def shared(*, near: Room, far: Room) -> tuple[Service, ServiceLanes]:
+    """A router and a worker that share two lanes; both wait for one."""
+    waits = ReplicaState.PENDING
+    service = Service(
+        lanes=(NEAR, FAR),
+        groups=(Group("router", router=True), Group("worker")),
+        replicas=(
+            Replica("r", 0, "router", state=waits),
+            Replica("w", 1, "worker", state=waits),
+        ),
+        rooms={"near": near, "far": far},
+    )
+    groups = (GroupLanes("router", router=True), GroupLanes("worker"))
+    return service, ServiceLanes(lanes=(NEAR, FAR), groups=groups)
+
+
+def test_a_lane_out_of_reach_is_passed_over_by_workers_only() -> None:
+    service, lanes = shared(near=FULL, far=Room(4))
+    told = limited(service, lanes, {("", "far"): barred()})
+    worker = place(told, "w", now=NOW)
+    assert (worker.fleet, worker.reason) == (None, Reason.PENDING)
+    assert f"far has no room, {WHY}" in worker.why
+    assert place(told, "r", now=NOW).fleet == "far"
+    assert service.rooms["far"] == Room(4), "what it was told is not changed"
+
+
+def test_room_that_is_not_known_is_no_room_for_workers_either() -> None:
+    service, lanes = shared(near=FULL, far=Room())
+    assert place(service, "w", now=NOW).fleet == "far"
+    told = limited(service, lanes, {("", "far"): barred()})
+    assert place(told, "w", now=NOW).fleet is None
+
+
+def test_a_lane_that_is_all_there_is_is_used() -> None:
+    service, lanes = shared(near=FULL, far=Room(4))
+    unreachable = {("", "near"): barred(used=True), ("", "far"): barred(used=True)}
+    assert limited(service, lanes, unreachable) == service
+    line = barred(used=True).line("far")
+    assert line.startswith(f"Workers go to fleet far, which is all they have, although {WHY}.")
+
+
+def test_a_lane_of_workers_alone_has_no_room_at_all() -> None:
+    own = (Lane("near"), Lane("far", min_replicas=1))
+    service = Service(
+        lanes=(Lane("near"),),
+        groups=(Group("router", router=True), Group("worker", lanes=own)),
+        replicas=(Replica("w", 1, "worker", state=ReplicaState.PENDING),),
+        rooms={"near": Room(4), "far": Room(4)},
+    )
+    lanes = ServiceLanes(
+        lanes=(Lane("near"),),
+        groups=(GroupLanes("router", router=True), GroupLanes("worker", lanes=own)),
+    )
+    told = limited(service, lanes, {("worker", "far"): barred()})
+    assert told.rooms["far"] == Room(0, why=WHY)
+    worker = place(told, "w", now=NOW)
+    assert (worker.fleet, worker.reason) == ("near", Reason.FALLBACK)
+    assert worker.why == f"baseline 1 of 1: far has no room, {WHY}"
+    plan = preview(told, now=NOW)
+    far = next(lane for lane in marked(plan.lanes, {("worker", "far"): barred()}) if lane.deficit)
+    assert far.reason.count(WHY) == 1
+
+
+def test_the_reason_of_a_lane_tells_it_where_the_engine_does_not() -> None:
+    service, lanes = shared(near=Room(4), far=Room(4))
+    unreachable = {("", "far"): barred()}
+    plan = preview(limited(service, lanes, unreachable), now=NOW)
+    near, far = marked(plan.lanes, unreachable)
+    assert WHY not in near.reason
+    assert far.reason == f"far has room for 4 more; {WHY}"
