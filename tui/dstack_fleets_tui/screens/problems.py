@@ -69,9 +69,9 @@ class ProblemsScreen(ListScreen):
         if snapshot is None or not snapshot.complete:
             return super().empty_text()
         looked_at = (
-            f"{len(snapshot.fleets)} fleets, {len(snapshot.instances)} instances, "
-            f"{sum(not each.finished for each in snapshot.services.values())} services and "
-            f"{sum(each.active for each in snapshot.replicas.values())} replicas were looked at."
+            f"Looked at: fleets {len(snapshot.fleets)}, instances {len(snapshot.instances)},"
+            f" services {sum(not each.finished for each in snapshot.services.values())},"
+            f" replicas {sum(each.active for each in snapshot.replicas.values())}."
         )
         if self.fleets_app.health.state is not ConnectionState.LIVE:
             return f"Nothing was wrong in {snapshot.project} when it was last read. {looked_at}"

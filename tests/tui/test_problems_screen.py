@@ -1,0 +1,271 @@
+"""The list of what is wrong, on updates that a test hands to the app."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from dstack_api_client.feed import ConnectionState
+from dstack_api_client.problem import Kind, Problem, Severity
+from dstack_fleets_tui.screens.fleet import FleetScreen
+from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.problems import ProblemsScreen
+from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_widgets.findings import Findings
+from dstack_widgets.flow import Flow
+from tests.tui.driving import SIZE, filled, on_screen, screen_text, table, texts
+from tests.tui.factory import (
+    NOW,
+    GivenFeed,
+    app_on,
+    failing,
+    fleet,
+    instance,
+    live,
+    replica,
+    service,
+    snapshot,
+)
+from tests.waiting import until
+
+
+def failed():
+    """A service that has failed beside one that runs."""
+    services = [service(), service("broken", status="failed", error="out of [memory]")]
+    return snapshot(services=services)
+
+
+def unreachable():
+    """An instance that can't be reached, with a replica on it."""
+    lost = instance(unreachable=True, jobs=(replica().key,))
+    return snapshot(instances=[lost], fleets=[fleet(states={"unreachable": 1})])
+
+
+def given(*problems):
+    """Makes the app find these and nothing else."""
+
+    def look(self, shot, now, events=()):
+        self.problems = problems
+        return problems
+
+    return look
+
+
+def problem(key="p", severity=Severity.WARNING, **values):
+    return Problem(key, values.pop("kind", Kind.REPLICA), severity, values.pop("subject", key),
+                   values.pop("text", f"{key} is wrong"), **values)  # fmt: skip
+
+
+async def test_they_come_up_first_where_something_is_wrong():
+    app = app_on(GivenFeed(live(failed())), untouched=True)
+    async with app.run_test(size=SIZE):
+        await on_screen(app, ProblemsScreen)
+        await filled(app)
+        assert "3 Problems 1!" in screen_text(app)
+        first = texts(app, table(app).keys[0])
+        assert first["subject"] == "broken"
+        assert first["severity"].endswith("critical")
+        said = app.screen.query_one(Findings).findings
+        assert "out of [memory]" in said[0].text
+
+
+async def test_where_nothing_is_wrong_the_fleets_come_up():
+    app = app_on(GivenFeed(live(snapshot())), untouched=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await filled(app)
+        assert isinstance(app.screen, FleetsScreen)
+        await pilot.press("3")
+        await on_screen(app, ProblemsScreen)
+        assert table(app).empty_text.startswith("Nothing wrong in main. Looked at: fleets 1,")
+        assert "3 Problems   4" in screen_text(app)
+
+
+async def test_they_do_not_come_up_before_everything_was_read():
+    shot = failed()
+    feed = GivenFeed(live(replace(shot, complete=False)))
+    app = app_on(feed, untouched=True)
+    async with app.run_test(size=SIZE):
+        await filled(app)
+        assert isinstance(app.screen, FleetsScreen)
+        feed.waiting.append(live(shot))
+        app.hurry()
+        await on_screen(app, ProblemsScreen)
+
+
+@pytest.mark.parametrize("key", ["down", "1", "colon"])
+async def test_they_do_not_come_up_once_a_key_was_pressed(key):
+    shot = failed()
+    feed = GivenFeed(live(replace(shot, complete=False)))
+    app = app_on(feed, untouched=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await filled(app)
+        await pilot.press(key)
+        feed.waiting.append(live(shot))
+        app.hurry()
+        await until(lambda: app.snapshot.complete)
+        await until(lambda: "3 Problems 1!" in screen_text(app))
+        assert isinstance(app.screen, FleetsScreen)
+
+
+async def test_they_do_not_come_up_later_by_themselves():
+    feed = GivenFeed(live(snapshot()))
+    app = app_on(feed, untouched=True)
+    async with app.run_test(size=SIZE):
+        await filled(app)
+        feed.waiting.append(live(failed()))
+        app.hurry()
+        await until(lambda: "3 Problems 1!" in screen_text(app))
+        assert isinstance(app.screen, FleetsScreen)
+
+
+async def test_enter_goes_to_the_service_and_escape_back():
+    app = app_on(GivenFeed(live(failed())), untouched=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await on_screen(app, ProblemsScreen)
+        await filled(app)
+        await pilot.press("enter")
+        await on_screen(app, ServiceScreen)
+        assert app.screen.key == "s-broken"
+        await pilot.press("escape")
+        await on_screen(app, ProblemsScreen)
+
+
+async def test_enter_goes_to_the_view_and_the_row(monkeypatch):
+    found = [
+        problem("a", Severity.CRITICAL, service_id="s-chat", view="replicas", row="1.0"),
+        problem("b", fleet_id="f-gpu", view="instances", row="i-two"),
+    ]
+    monkeypatch.setattr("dstack_api_client.problems.ProblemWatch.look", given(*found))
+    many = [replica(), replica("chat", 1)]
+    shot = snapshot(
+        services=[service(replica_keys=tuple(each.key for each in many))],
+        replicas=many,
+        instances=[instance("one"), instance("two", num=1)],
+        fleets=[fleet(instance_ids=("i-one", "i-two"))],
+    )
+    app = app_on(GivenFeed(live(shot)), untouched=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await on_screen(app, ProblemsScreen)
+        await filled(app)
+        await pilot.press("enter")
+        await on_screen(app, ServiceScreen)
+        await until(lambda: app.screen.view == "replicas" and table(app).cursor_key == "1.0")
+        await pilot.press("3")
+        await on_screen(app, ProblemsScreen)
+        await pilot.press("down", "enter")
+        await on_screen(app, FleetScreen)
+        await until(lambda: app.screen.view == "instances" and table(app).cursor_key == "i-two")
+
+
+async def test_a_problem_that_is_gone_leaves_the_list_and_the_tab():
+    shot = failed()
+    feed = GivenFeed(live(shot))
+    app = app_on(feed, untouched=True)
+    async with app.run_test(size=SIZE):
+        await on_screen(app, ProblemsScreen)
+        await filled(app)
+        feed.waiting.append(live(snapshot(), shot))
+        app.hurry()
+        await until(lambda: not table(app).row_count)
+        assert "Nothing wrong in main." in screen_text(app)
+        assert "Problems 1" not in screen_text(app)
+
+
+async def test_nothing_wrong_is_not_said_of_what_is_stale():
+    shot = snapshot()
+    feed = GivenFeed(live(shot), failing(ConnectionState.STALE, kept=shot))
+    app = app_on(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("3")
+        await on_screen(app, ProblemsScreen)
+        await until(lambda: "when it was last read" in table(app).empty_text)
+
+
+async def test_what_to_do_about_the_worst_one_stays_in_sight(monkeypatch):
+    found = [
+        problem("worst", Severity.CRITICAL, hint="Run for it."),
+        problem("middle", hint="Walk."),
+        problem("idle", Severity.NOTICE, kind=Kind.IDLE, price=98.32),
+    ]
+    monkeypatch.setattr("dstack_api_client.problems.ProblemWatch.look", given(*found))
+    app = app_on(GivenFeed(live(snapshot())), untouched=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await on_screen(app, ProblemsScreen)
+        await filled(app)
+
+        def said():
+            return [(each.subject, each.text) for each in app.screen.query_one(Findings).findings]
+
+        assert said() == [("worst", "worst is wrong. Run for it.")]
+        await pilot.press("down")
+        await until(lambda: len(said()) == 2)
+        assert said() == [
+            ("middle", "middle is wrong. Walk."),
+            ("worst", "worst is wrong. Run for it."),
+        ]
+        counts = app.screen.query_one("#counts", Flow).text
+        assert counts == "1 critical  1 warning  1 notice  98.32 $/h without use"
+
+
+async def test_only_notices_are_counted_without_a_mark(monkeypatch):
+    found = problem("idle", Severity.NOTICE)
+    monkeypatch.setattr("dstack_api_client.problems.ProblemWatch.look", given(found))
+    app = app_on(GivenFeed(live(snapshot())))
+    async with app.run_test(size=SIZE):
+        await until(lambda: "3 Problems 1   4 Events" in screen_text(app))
+
+
+async def test_ages_go_on_while_nothing_is_read(monkeypatch):
+    since = NOW - timedelta(seconds=5)
+    found = [problem("a", since=since), problem("b", since=since, at_least=True)]
+    monkeypatch.setattr("dstack_api_client.problems.ProblemWatch.look", given(*found))
+    moment = [NOW]
+    app = app_on(GivenFeed(live(snapshot())), untouched=True)
+    app.now = lambda: moment[0]
+    async with app.run_test(size=SIZE):
+        await on_screen(app, ProblemsScreen)
+        await filled(app)
+        assert texts(app, "a")["since"] == "5s"
+        assert texts(app, "b")["since"] == "5s+"
+        moment[0] = NOW + timedelta(seconds=4)
+        await until(lambda: texts(app, "a")["since"] == "9s")
+
+
+async def test_problems_are_looked_for_once_per_snapshot(monkeypatch):
+    looks = []
+
+    def look(self, shot, now, events=()):
+        looks.append(shot)
+        return ()
+
+    monkeypatch.setattr("dstack_api_client.problems.ProblemWatch.look", look)
+    shot = snapshot()
+    feed = GivenFeed(live(shot), live(shot, shot), failing(ConnectionState.STALE, kept=shot))
+    app = app_on(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("3")
+        await on_screen(app, ProblemsScreen)
+        await until(lambda: not feed.waiting)
+        await pilot.pause()
+        assert looks == [shot]
+
+
+async def test_an_unreachable_instance_leads_to_its_fleet():
+    app = app_on(GivenFeed(live(unreachable())), untouched=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await on_screen(app, ProblemsScreen)
+        await filled(app)
+        await pilot.press("enter")
+        await on_screen(app, FleetScreen)
+        await until(lambda: table(app).cursor_key == "i-gpu-0")
+
+
+async def test_the_open_one_is_named_on_the_command_line():
+    app = app_on(GivenFeed(live(failed())), untouched=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await on_screen(app, ProblemsScreen)
+        await filled(app)
+        await pilot.press("colon", *"open broken", "enter")
+        await on_screen(app, ServiceScreen)
