@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,7 @@ def scenario(lanes: Lanes, **environment: str) -> Scenario:
 REPLICAS = """\
     SELECT job.replica_num, upper(job.status) AS status, fleet.name AS fleet,
         CASE WHEN NOT job.instance_assigned AND (
-            placement.since > (now() AT TIME ZONE 'utc') - interval '30 s'
-            OR job.lock_expires_at > (now() AT TIME ZONE 'utc')
+            placement.since > '{recently}' OR job.lock_expires_at > '{now}'
         ) THEN placement.fleet END AS kept
     FROM jobs AS job
     JOIN runs AS run ON run.id = job.run_id
@@ -99,7 +99,7 @@ class Watch:
 
     def __init__(self, query: Query, run: str, lanes: Lanes) -> None:
         self._query = query
-        self._text = REPLICAS.format(run=run)
+        self._run = run
         self._lanes = lanes
         self.looks = 0
         self.placed: Counter[str] = Counter()
@@ -107,7 +107,9 @@ class Watch:
 
     async def look(self) -> list[Any]:
         """One look; returns the replicas."""
-        rows = await self._query(self._text)
+        now = datetime.now(timezone.utc).replace(tzinfo=None)
+        recently = now - timedelta(seconds=30)
+        rows = await self._query(REPLICAS.format(run=self._run, now=now, recently=recently))
         self.looks += 1
         self.placed = Counter(row["fleet"] for row in rows if row["fleet"] is not None)
         self.running = Counter(row["fleet"] for row in rows if row["status"] == "RUNNING")

@@ -1,0 +1,41 @@
+"""Two hundred replicas over four fleets, on one server with SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from dstack_simulator import Simulator
+from tests.placement_server.helpers import LAUNCHER, service
+from tests.placement_server.many import Lane, Watch, scenario
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+
+_LANES = {
+    "reserved": Lane(hosts=9, least=40, most=64, priority=10),
+    "committed": Lane(hosts=8, least=30, priority=5),
+    "spot": Lane(hosts=7, least=20, most=50),
+    "last": Lane(hosts=5),
+}
+
+
+async def test_two_hundred_replicas_over_four_fleets() -> None:
+    async with Simulator(scenario(_LANES), launcher=LAUNCHER) as sim:
+        await sim.settled()
+        database = f"file:{sim.folder.server / 'data' / 'sqlite.db'}?mode=ro"
+
+        async def query(text: str) -> list[Any]:
+            with closing(sqlite3.connect(database, uri=True)) as connection:
+                connection.row_factory = sqlite3.Row
+                return connection.execute(text).fetchall()
+
+        watch = Watch(query, "many", _LANES)
+        lanes = [lane.written(name) for name, lane in _LANES.items()]
+        many = service("many", fleets=lanes, replicas=200, resources={"gpu": "H100:1"})
+        await sim.apply(many)
+        everywhere = {"reserved": 64, "committed": 64, "spot": 50, "last": 22}
+        await watch.settled(everywhere, running=False)
+        assert watch.looks > 10
