@@ -10,23 +10,26 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-if TYPE_CHECKING:
-    from dstack_api_client.connection import ConfigError, Connection
-    from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.cli_common import (
+    BROKEN_PIPE,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    NO_CONNECTION,
+    PROGRAM,
+    USAGE,
+    WRONG,
+    Parser,
+    connection_of,
+    debug_settings,
+    fail,
+    say,
+    settings_of,
+)
+from dstack_fleets_tui.cli_edits import add_edits
 
-DONE = 0
-FAILED = 1
-#: The server can't be reached, or does not let this user in, or it is not known where it is.
-NO_CONNECTION = 3
-#: `get problems` found some.
-WRONG = 4
-INTERRUPTED = 130
-#: What a shell reports of a program whose reader went away.
-BROKEN_PIPE = 141
-
-PROGRAM = "dstack-fleets-tui"
 _DESCRIPTION = "A terminal dashboard for the fleets, services and replicas of a dstack server."
 _EXAMPLES = """\
 examples:
@@ -36,10 +39,14 @@ examples:
   dstack-fleets-tui get fleets                 a table
   dstack-fleets-tui get services chat -o json  one service, for programs
   dstack-fleets-tui get problems || page-me    what is wrong, and whether anything is
+  dstack-fleets-tui plan chat --set gpu-spot.priority=5 --replicas 4
+  dstack-fleets-tui apply chat --set gpu-reserved.min_replicas=2 --wait
+  dstack-fleets-tui undo chat                  back to before the last change
 
 where to connect: the options above, then DSTACK_PROJECT, DSTACK_SERVER_URL and DSTACK_TOKEN,
 then ~/.dstack/config.yml, as `dstack` itself does.
-exit codes: 0 done, 1 failed, 2 wrong usage, 3 can't connect or not allowed, 4 problems found.
+exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 can't connect or not allowed, 4 problems
+found, 5 applied but not done within --wait; `plan`: 0 nothing to change, 2 changes, 1 refused.
 """
 _KINDS = (
     "fleets",
@@ -53,8 +60,6 @@ _KINDS = (
 )
 #: Events that one command may ask a server for.
 _MOST_EVENTS = 10_000
-#: The options that are settings too, by the setting's name.
-_SETTINGS = ("ascii", "interval", "insecure_http", "ca_file")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    args = _parser().parse_args(argv)
+    args = _parse(argv)
     try:
         code: int = args.run(args)
         sys.stdout.flush()
@@ -79,9 +84,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    args: argparse.Namespace
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.code = getattr(args, "usage_code", USAGE)
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return args
+
+
+def _parser() -> Parser:
     # Nothing is shortened: `--token SECRET` would pass for `--token-file`, and be printed.
-    connection = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    connection = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = connection.add_argument_group("where to connect")
     group.add_argument("--project", metavar="NAME", help="a project of the configuration")
     group.add_argument("--server-url", "--url", metavar="URL", help="the server's address")
@@ -90,17 +105,18 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--insecure-http", action="store_true", help="send the token over plain HTTP"
     )
+    group.add_argument("--read-only", action="store_true", help="refuse every change")
     group.add_argument(
         "--debug-settings", action="store_true", help="say where each value comes from, and leave"
     )
-    looks = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    looks = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = looks.add_argument_group("the dashboard")
     group.add_argument("--ascii", action="store_true", help="draw with plain ASCII characters")
     group.add_argument(
         "--interval", metavar="SECONDS", type=_interval, help="between two looks (default: 2)"
     )
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=PROGRAM,
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
@@ -148,6 +164,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     get.set_defaults(run=_get)
 
+    add_edits(commands, connection)
+
     demo = commands.add_parser(
         "demo",
         allow_abbrev=False,
@@ -162,38 +180,38 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _dashboard(args: argparse.Namespace) -> int:
-    settings = _settings(args)
-    connection = _connection(args, settings)
+    settings = settings_of(args)
+    connection = connection_of(args, settings)
     if "debug_settings" in args:
-        return _debug_settings(connection, settings)
+        return debug_settings(connection, settings)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         from dstack_api_client.connection import ConfigError
 
         if isinstance(connection, ConfigError):
-            return _fail(connection.message, connection.hint, NO_CONNECTION)
-        return _fail(
+            return fail(connection.message, connection.hint, NO_CONNECTION)
+        return fail(
             "The dashboard needs a terminal.",
             f"In scripts and pipes use `{PROGRAM} get`.",
             FAILED,
         )
     from dstack_fleets_tui.app import run
 
-    return run(connection, settings, again=lambda: _connection(args, settings))
+    return run(connection, settings, again=lambda: connection_of(args, settings))
 
 
 def _get(args: argparse.Namespace) -> int:
-    settings = _settings(args)
-    connection = _connection(args, settings)
+    settings = settings_of(args)
+    connection = connection_of(args, settings)
     if "debug_settings" in args:
-        return _debug_settings(connection, settings)
+        return debug_settings(connection, settings)
     from dstack_api_client.connection import ConfigError
 
     for notice in settings.notices:
-        _say(notice)
+        say(notice)
     if isinstance(connection, ConfigError):
-        return _fail(connection.message, connection.hint, NO_CONNECTION)
+        return fail(connection.message, connection.hint, NO_CONNECTION)
     for warning in connection.warnings:
-        _say(warning)
+        say(warning)
     from dstack_api_client.problem import Severity
     from dstack_fleets_tui.headless.get import get
     from dstack_fleets_tui.headless.looking import Asked, UnavailableError
@@ -204,9 +222,9 @@ def _get(args: argparse.Namespace) -> int:
     try:
         wrong = get(connection, asked, args.output, plain=settings.ascii)
     except UnavailableError as error:
-        return _fail(error.message, error.hint, NO_CONNECTION)
+        return fail(error.message, error.hint, NO_CONNECTION)
     except NoSuchNameError as error:
-        return _fail(error.message, error.hint, FAILED)
+        return fail(error.message, error.hint, FAILED)
     return WRONG if wrong else DONE
 
 
@@ -223,57 +241,6 @@ def _demo(args: argparse.Namespace) -> NoReturn:
     os.execv(sys.executable, [*simulator, "--", *dashboard])
 
 
-def _settings(args: argparse.Namespace) -> Settings:
-    from dstack_fleets_tui.settings import load
-
-    return load({name: getattr(args, name, None) for name in _SETTINGS})
-
-
-def _connection(args: argparse.Namespace, settings: Settings) -> Connection | ConfigError:
-    from dstack_api_client.config import Flags, connect
-    from dstack_api_client.connection import ConfigError
-
-    flags = Flags(
-        project=getattr(args, "project", None),
-        server_url=getattr(args, "server_url", None),
-        token_file=getattr(args, "token_file", None),
-        ca_file=settings.ca_file,
-        insecure_http=settings.insecure_http,
-    )
-    try:
-        return connect(flags)
-    except ConfigError as error:
-        return error
-
-
-def _debug_settings(connection: Connection | ConfigError, settings: Settings) -> int:
-    from dstack_api_client.connection import ConfigError
-    from dstack_fleets_tui.headless.table import Column, render
-    from dstack_fleets_tui.settings import settings_path
-
-    rows = [
-        (name, str(getattr(settings, name)), source) for name, source in settings.sources.items()
-    ]
-    if not isinstance(connection, ConfigError):
-        sources = connection.sources
-        rows = [
-            ("server", connection.url, sources.url),
-            ("project", connection.project, sources.project),
-            ("token", "(hidden)", sources.token),
-            *rows,
-        ]
-    columns = (Column("SETTING"), Column("VALUE"), Column("FROM"))
-    sys.stdout.write(render(columns, rows))
-    sys.stdout.write(f"\nThe settings file is looked for at {settings_path()}\n")
-    for notice in settings.notices:
-        _say(notice)
-    if isinstance(connection, ConfigError):
-        return _fail(connection.message, connection.hint, NO_CONNECTION)
-    for warning in connection.warnings:
-        _say(warning)
-    return DONE
-
-
 def _interval(text: str) -> float:
     try:
         value = float(text)
@@ -288,15 +255,6 @@ def _limit(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= _MOST_EVENTS):
         raise argparse.ArgumentTypeError(f"has to be 1 to {_MOST_EVENTS}")
     return int(text)
-
-
-def _fail(message: str, hint: str, code: int) -> int:
-    _say(f"{message} {hint}".strip())
-    return code
-
-
-def _say(text: str) -> None:
-    print(f"{PROGRAM}: {text}", file=sys.stderr)  # noqa: T201
 
 
 class _Version(argparse.Action):

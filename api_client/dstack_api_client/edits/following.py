@@ -92,6 +92,7 @@ async def follow(
     limit: float = 600.0,
     every: float = EVERY,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    rebalance: bool = False,
 ) -> AsyncIterator[Progress]:
     """Looks at a service until it has what its spec says.
 
@@ -105,6 +106,7 @@ async def follow(
         limit: Seconds after which looking ends.
         every: Seconds between two looks.
         sleep: How to wait.
+        rebalance: Whether replicas are moved until the lanes have their targets.
 
     Yields:
         How far it has come; the last one is `final`.
@@ -117,7 +119,7 @@ async def follow(
         try:
             now, joined = await _look(client, base, capabilities, joined)
             edit = ServiceEdit.begin(now, capabilities)
-            outlook = await dry_run(client, edit, joined.snapshot)
+            outlook = await dry_run(client, edit, joined.snapshot, rebalance=rebalance)
             last = progress(base, now, joined.snapshot, outlook, planned)
         except (errors.CannotConnectError, errors.ServerFailedError) as error:
             last = replace(last, trouble=error.message)

@@ -1,0 +1,106 @@
+"""What the commands of the command line share: codes, settings, and how trouble is told."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from dstack_api_client.connection import ConfigError, Connection
+    from dstack_fleets_tui.settings import Settings
+
+DONE = 0
+FAILED = 1
+USAGE = 2
+#: The server can't be reached, or does not let this user in, or it is not known where it is.
+NO_CONNECTION = 3
+#: `plan` found something to change.
+CHANGES = 2
+#: `get problems` found some.
+WRONG = 4
+#: It was applied, and was not done within `--wait`.
+STILL_WAITING = 5
+INTERRUPTED = 130
+#: What a shell reports of a program whose reader went away.
+BROKEN_PIPE = 141
+
+PROGRAM = "dstack-fleets-tui"
+#: The options that are settings too, by the setting's name.
+_SETTINGS = ("ascii", "interval", "insecure_http", "ca_file", "read_only")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that can end with another code where 2 means something else."""
+
+    code: int = USAGE
+
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong with the arguments, and leaves."""
+        self.print_usage(sys.stderr)
+        self.exit(self.code, f"{self.prog}: error: {message}\n")
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The settings that count for a command."""
+    from dstack_fleets_tui.settings import load
+
+    return load({name: getattr(args, name, None) for name in _SETTINGS})
+
+
+def connection_of(args: argparse.Namespace, settings: Settings) -> Connection | ConfigError:
+    """Where a command connects, or why that is not known."""
+    from dstack_api_client.config import Flags, connect
+    from dstack_api_client.connection import ConfigError
+
+    flags = Flags(
+        project=getattr(args, "project", None),
+        server_url=getattr(args, "server_url", None),
+        token_file=getattr(args, "token_file", None),
+        ca_file=settings.ca_file,
+        insecure_http=settings.insecure_http,
+    )
+    try:
+        return connect(flags)
+    except ConfigError as error:
+        return error
+
+
+def debug_settings(connection: Connection | ConfigError, settings: Settings) -> int:
+    """Prints where each value comes from."""
+    from dstack_api_client.connection import ConfigError
+    from dstack_fleets_tui.headless.table import Column, render
+    from dstack_fleets_tui.settings import settings_path
+
+    rows = [
+        (name, str(getattr(settings, name)), source) for name, source in settings.sources.items()
+    ]
+    if not isinstance(connection, ConfigError):
+        sources = connection.sources
+        rows = [
+            ("server", connection.url, sources.url),
+            ("project", connection.project, sources.project),
+            ("token", "(hidden)", sources.token),
+            *rows,
+        ]
+    columns = (Column("SETTING"), Column("VALUE"), Column("FROM"))
+    sys.stdout.write(render(columns, rows))
+    sys.stdout.write(f"\nThe settings file is looked for at {settings_path()}\n")
+    for notice in settings.notices:
+        say(notice)
+    if isinstance(connection, ConfigError):
+        return fail(connection.message, connection.hint, NO_CONNECTION)
+    for warning in connection.warnings:
+        say(warning)
+    return DONE
+
+
+def fail(message: str, hint: str, code: int) -> int:
+    """Says what happened and what to do; gives the code back."""
+    say(f"{message} {hint}".strip())
+    return code
+
+
+def say(text: str) -> None:
+    """Tells something beside the output proper."""
+    print(f"{PROGRAM}: {text}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,222 @@
+"""The commands that plan and apply changes: `plan`, `apply`, `undo`, `rebalance`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from dstack_fleets_tui.cli_common import (
+    CHANGES,
+    DONE,
+    FAILED,
+    NO_CONNECTION,
+    STILL_WAITING,
+    Parser,
+    connection_of,
+    debug_settings,
+    fail,
+    say,
+    settings_of,
+)
+
+if TYPE_CHECKING:
+    from dstack_api_client.connection import Connection
+    from dstack_fleets_tui.headless.apply import Manner
+    from dstack_fleets_tui.headless.plan import Wanted
+    from dstack_fleets_tui.settings import Settings
+
+
+def add_edits(commands: Any, connection: Parser) -> None:
+    """Adds the commands that plan and apply changes."""
+    changes = Parser(add_help=False)
+    group = changes.add_argument_group("what to change")
+    group.add_argument(
+        "--set",
+        metavar="WHAT=VALUE",
+        action="append",
+        default=[],
+        dest="assignments",
+        help="FLEET.priority, FLEET.min_replicas or FLEET.max_replicas of a lane (GROUP/FLEET. of a"
+        " group's own), GROUP.replicas, GROUP.spot_policy, GROUP.reservation, or priority;"
+        " may be repeated",
+    )
+    group.add_argument(
+        "--remove",
+        metavar="FLEET",
+        action="append",
+        default=[],
+        help="a lane to remove (or GROUP/FLEET); may be repeated",
+    )
+    group.add_argument("--replicas", metavar="RANGE", help="replicas: 3, or 3..10")
+    group.add_argument(
+        "-f", "--file", metavar="FILE", help="a whole configuration file (- is the standard input)"
+    )
+    form = Parser(add_help=False)
+    form.add_argument("-o", "--output", choices=("table", "json"), default="table", help="the form")
+    form.add_argument(
+        "--ascii", action="store_true", default=argparse.SUPPRESS, help="text in plain ASCII"
+    )
+    manner = Parser(add_help=False)
+    manner.add_argument("-y", "--yes", action="store_true", help="ask nobody")
+    manner.add_argument(
+        "--confirm", metavar="NAME", help="the service's name, in place of typing it when asked"
+    )
+    manner.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        nargs="?",
+        type=_seconds,
+        const=600.0,
+        help="follow it until it is done (default: at most 600 s)",
+    )
+    plan = commands.add_parser(
+        "plan",
+        allow_abbrev=False,
+        parents=[changes, form, connection],
+        help="what a change of a service would do; changes nothing",
+        description="Plans a change of a service and prints it. Exits with 0 when there is nothing"
+        " to change, 2 when there is, 1 when it is refused.",
+    )
+    plan.code = FAILED
+    plan.set_defaults(run=_plan, usage_code=FAILED)
+    apply = commands.add_parser(
+        "apply",
+        allow_abbrev=False,
+        parents=[changes, form, manner, connection],
+        help="change a service that runs, in place",
+        description="Plans a change of a service, prints the plan, asks, and applies it in place.",
+    )
+    undo = commands.add_parser(
+        "undo",
+        allow_abbrev=False,
+        parents=[form, manner, connection],
+        help="take the last change of a service back",
+        description="Plans the way back from what was applied last to a service from here, and "
+        "goes on as `apply`.",
+    )
+    rebalance = commands.add_parser(
+        "rebalance",
+        allow_abbrev=False,
+        parents=[form, manner, connection],
+        help="move a service's replicas to where its lanes say",
+        description="Has a server with the placement add-on move replicas until every lane has "
+        "its target, one at a time.",
+    )
+    for command, run in ((apply, _apply), (undo, _undo), (rebalance, _rebalance)):
+        command.set_defaults(run=run)
+    for command in (plan, apply, undo, rebalance):
+        command.add_argument("service", metavar="SERVICE", help="the service's name")
+
+
+def _plan(args: argparse.Namespace) -> int:
+    def run(connection: Connection, settings: Settings) -> int:
+        from dstack_fleets_tui.headless.plan import plan
+
+        changes = plan(connection, _wanted(args), args.output, plain=settings.ascii)
+        return CHANGES if changes else DONE
+
+    return _edit(args, run)
+
+
+def _apply(args: argparse.Namespace) -> int:
+    def run(connection: Connection, settings: Settings) -> int:
+        from dstack_fleets_tui.headless.apply import apply
+        from dstack_fleets_tui.headless.plan import planned
+
+        wanted = _wanted(args)
+        manner = _manner(args, connection, settings)
+        state = apply(connection, args.service, lambda at: planned(at, wanted), manner)
+        return _ended(state.name)
+
+    return _edit(args, run)
+
+
+def _undo(args: argparse.Namespace) -> int:
+    def run(connection: Connection, settings: Settings) -> int:
+        from dstack_fleets_tui.headless.apply import apply
+        from dstack_fleets_tui.headless.undo import undo_plan
+
+        manner = _manner(args, connection, settings)
+        return _ended(apply(connection, args.service, undo_plan, manner, action="undo").name)
+
+    return _edit(args, run)
+
+
+def _rebalance(args: argparse.Namespace) -> int:
+    def run(connection: Connection, settings: Settings) -> int:
+        from dstack_fleets_tui.headless.apply import rebalance
+
+        return _ended(rebalance(connection, args.service, _manner(args, connection, settings)).name)
+
+    return _edit(args, run)
+
+
+def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) -> int:
+    """Runs a command that edits, and tells what is in its way."""
+    settings = settings_of(args)
+    connection = connection_of(args, settings)
+    if "debug_settings" in args:
+        return debug_settings(connection, settings)
+    from dstack_api_client import errors
+    from dstack_api_client.connection import ConfigError
+    from dstack_fleets_tui.headless.looking import UnavailableError
+
+    for notice in settings.notices:
+        say(notice)
+    if isinstance(connection, ConfigError):
+        return fail(connection.message, connection.hint, NO_CONNECTION)
+    for warning in connection.warnings:
+        say(warning)
+    away = (
+        UnavailableError,
+        errors.CannotConnectError,
+        errors.UnauthorisedError,
+        errors.ForbiddenError,
+        errors.ServerFailedError,
+    )
+    try:
+        return run(connection, settings)
+    except errors.ApiError as error:
+        code = NO_CONNECTION if isinstance(error, away) else FAILED
+        return fail(error.message, error.hint, code)
+
+
+def _wanted(args: argparse.Namespace) -> Wanted:
+    from dstack_fleets_tui.headless.plan import Wanted, parse_all
+
+    return Wanted(
+        service=args.service,
+        assignments=parse_all(args.assignments),
+        removed=tuple(args.remove),
+        replicas=args.replicas,
+        file=args.file,
+    )
+
+
+def _manner(args: argparse.Namespace, connection: Connection, settings: Settings) -> Manner:
+    from dstack_fleets_tui.headless.apply import Manner
+
+    return Manner(
+        yes=args.yes,
+        wait=args.wait,
+        output=args.output,
+        plain=settings.ascii,
+        read_only=settings.read_only_in(connection.project),
+        protected=settings.protected_in(connection.project),
+        confirmed=args.confirm,
+    )
+
+
+def _ended(state: str) -> int:
+    return {"DONE": DONE, "STILL_WAITING": STILL_WAITING}.get(state, FAILED)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 86400:
+        raise argparse.ArgumentTypeError("has to be more than 0 and at most 86400 seconds")
+    return value

@@ -1,0 +1,271 @@
+"""`apply`, `undo` and `rebalance`: an edit planned, printed, confirmed, applied and followed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from dstack_api_client.capabilities import Capabilities
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.client import Client
+from dstack_api_client.connection import Connection
+from dstack_api_client.edits.base import Base
+from dstack_api_client.edits.dryrun import DryRun, dry_run
+from dstack_api_client.edits.errors import EditError
+from dstack_api_client.edits.following import Progress, State, follow
+from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.performing import Performed, perform, who
+from dstack_api_client.edits.planning import Plan
+from dstack_api_client.writer import ReadOnlyError
+from dstack_fleets_tui.headless.get import as_json
+from dstack_fleets_tui.headless.plan import Desk, Output, desk, write
+from dstack_fleets_tui.headless.plan_text import (
+    end_text,
+    plan_item,
+    plan_text,
+    progress_item,
+    progress_text,
+)
+
+#: Makes the plan of what is wanted.
+Planner = Callable[[Desk], Awaitable[Plan]]
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a change is carried out.
+
+    Attributes:
+        yes: Whether nobody is asked.
+        wait: Seconds to follow it; None does not.
+        output: In which form it is told.
+        plain: Whether text is kept to ASCII where that is not up to names.
+        read_only: Whether every change is refused.
+        protected: Whether the service's name has to be typed.
+        confirmed: The name, where it was typed beforehand.
+    """
+
+    yes: bool = False
+    wait: float | None = None
+    output: Output = "table"
+    plain: bool = False
+    read_only: bool = False
+    protected: bool = False
+    confirmed: str | None = None
+
+
+class NotConfirmedError(EditError):
+    """Nobody said yes."""
+
+
+def apply(
+    connection: Connection, service: str, planner: Planner, manner: Manner, *, action: str = "apply"
+) -> State:
+    """Plans, prints, asks, applies and follows.
+
+    Args:
+        connection: Where.
+        service: The service's name.
+        planner: Makes the plan.
+        manner: How.
+        action: What it is called in the audit log.
+
+    Returns:
+        How it ended; `DONE` where there was nothing to change or nothing was waited for.
+
+    Raises:
+        NotConfirmedError: Nobody said yes.
+        ApiError: It is refused, or the server could not be asked.
+    """
+    return asyncio.run(_apply(connection, service, planner, manner, action))
+
+
+async def _apply(
+    connection: Connection, service: str, planner: Planner, manner: Manner, action: str
+) -> State:
+    async with desk(connection, service, read_only=manner.read_only) as at:
+        plan = await planner(at)
+        item = plan_item(plan)
+        if manner.output == "table":
+            write(plan_text(plan, plain=manner.plain))
+        if not plan.changes:
+            if manner.output == "json":
+                write(as_json({**item, "result": None}))
+            return State.DONE
+        _refuse_read_only(manner)
+        _confirm(at.base, manner)
+        user = await who(at.client)
+        done = await _to_the_end(
+            perform(at.client, plan, Store.default(), user=user, action=action, on_notice=say)
+        )
+        for notice in done.notices:
+            say(notice)
+        line = done.applied.line if done.applied is not None else ""
+        _tell(manner, line)
+        last = await _wait(
+            at.client, done.now, at.snapshot.capabilities, manner, planned=plan.dry_run
+        )
+        if manner.output == "json":
+            write(as_json({**item, "result": _result(done.now, line, last)}))
+        return last.state if last is not None else State.DONE
+
+
+def rebalance(connection: Connection, service: str, manner: Manner) -> State:
+    """Has the server move a service's replicas until its lanes have their targets.
+
+    Returns:
+        How it ended; `DONE` where there was nothing to move or nothing was waited for.
+
+    Raises:
+        NotConfirmedError: Nobody said yes.
+        ApiError: It is refused, or the server could not be asked.
+    """
+    return asyncio.run(_rebalance(connection, service, manner))
+
+
+async def _rebalance(connection: Connection, service: str, manner: Manner) -> State:
+    async with desk(connection, service, read_only=manner.read_only) as at:
+        at.base.refuse_gone()
+        if not at.snapshot.capabilities.can("rebalance"):
+            raise EditError(
+                "This server can't rebalance services: its placement add-on is missing or older.",
+                "Install or update 'dstack-fleets-tui[server]' there.",
+            )
+        outlook = await dry_run(at.client, at.edit, at.snapshot, rebalance=True)
+        moves = [row for row in outlook.replicas if row.action == "move"] if outlook else []
+        name = one_line(service)
+        if manner.output == "table":
+            write("".join(f"replica {row.number}: {row.fleet} to {row.to}\n" for row in moves))
+        if not moves:
+            _tell(manner, f"Nothing to move: the replicas of {name} are where their lanes say.")
+            if manner.output == "json":
+                write(as_json({"service": service, "moves": [], "result": None}))
+            return State.DONE
+        _refuse_read_only(manner)
+        _confirm(at.base, manner)
+        await at.client.rebalance(connection.project, service)
+        store = Store.default()
+        store.audit(
+            at.base.target,
+            (),
+            f"asked for {len(moves)} moves",
+            user=await who(at.client),
+            action="rebalance",
+        )
+        _tell(manner, f"The server moves {len(moves)} of the replicas of {name}, one at a time.")
+        last = await _wait(
+            at.client, at.base, at.snapshot.capabilities, manner, planned=None, rebalance=True
+        )
+        if manner.output == "json":
+            item = {
+                "service": service,
+                "moves": [{"replica": r.number, "fleet": r.fleet, "to": r.to} for r in moves],
+            }
+            write(as_json({**item, "result": _result(at.base, "", last)}))
+        return last.state if last is not None else State.DONE
+
+
+def say(text: str) -> None:
+    """Tells something beside the output proper."""
+    print(one_line(text), file=sys.stderr)  # noqa: T201
+
+
+def _refuse_read_only(manner: Manner) -> None:
+    """Before anybody is asked; the client refuses too."""
+    if manner.read_only:
+        raise ReadOnlyError(
+            "Nothing is changed in read-only mode.",
+            "Leave out --read-only, and see `read_only` in the settings file.",
+        )
+
+
+def _confirm(base: Base, manner: Manner) -> None:
+    """Asks before something is changed.
+
+    Raises:
+        NotConfirmedError: Nobody could be asked, or the answer was no.
+    """
+    name, target = one_line(base.target.name), base.target
+    if manner.protected and manner.confirmed == target.name:
+        return
+    if manner.yes and manner.protected:
+        raise NotConfirmedError(
+            f"Project {one_line(target.project)} is protected.", f"Give --confirm {name} too."
+        )
+    if manner.yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise NotConfirmedError("Nobody can be asked here.", "Give --yes to apply the plan.")
+    where = f"{name} in {one_line(target.project)} @ {one_line(target.server)}"
+    if manner.protected:
+        question, wanted = f"The project is protected. Type {name} to change {where}: ", {name}
+    else:
+        question, wanted = f"Apply this to {where}? [y/N] ", {"y", "yes"}
+    print(question, end="", file=sys.stderr, flush=True)  # noqa: T201
+    if sys.stdin.readline().strip().lower() not in {each.lower() for each in wanted}:
+        raise NotConfirmedError("Nothing was changed.", "")
+
+
+async def _to_the_end(change: Coroutine[Any, Any, Performed]) -> Performed:
+    """Lets nothing come between sending a change and knowing what became of it."""
+    task = asyncio.create_task(change)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        say("Interrupted while the change is being made; looking what became of it.")
+        done = await task
+        if done.applied is not None:
+            say(f"{done.applied.line} It is not followed.")
+        raise
+
+
+async def _wait(
+    client: Client,
+    base: Base,
+    capabilities: Capabilities,
+    manner: Manner,
+    *,
+    planned: DryRun | None,
+    rebalance: bool = False,
+) -> Progress | None:
+    if manner.wait is None:
+        return None
+    last: Progress | None = None
+    told = ""
+    try:
+        async for last in follow(
+            client, base, capabilities, planned=planned, limit=manner.wait, rebalance=rebalance
+        ):
+            text = progress_text(last)
+            # A line for every change, not for every look.
+            if text.partition(" s")[2] != told:
+                told = text.partition(" s")[2]
+                _tell(manner, text)
+    except asyncio.CancelledError:
+        say("The change stays applied, and the server goes on with it; it is not followed further.")
+        raise
+    if last is not None:
+        _tell(manner, end_text(last))
+    return last
+
+
+def _tell(manner: Manner, text: str) -> None:
+    """Tells what happens: people on the output, beside it when that is for a program."""
+    if not text:
+        return
+    if manner.output == "json":
+        say(text)
+    else:
+        write(f"{text}\n")
+
+
+def _result(now: Base, line: str, last: Progress | None) -> dict[str, Any]:
+    return {
+        "id": now.id,
+        "deployment": now.deployment,
+        "message": line,
+        "progress": progress_item(last) if last is not None else None,
+    }

@@ -1,0 +1,173 @@
+"""`plan`: what an edit of a service would do, printed; nothing is changed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.client import Client
+from dstack_api_client.connection import Connection
+from dstack_api_client.edits import assignments, texts
+from dstack_api_client.edits.base import Base, read_service
+from dstack_api_client.edits.errors import EditError
+from dstack_api_client.edits.planning import Plan, make_plan
+from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.feed import Feed
+from dstack_api_client.snapshot import Snapshot
+from dstack_fleets_tui.headless import select
+from dstack_fleets_tui.headless.get import as_json
+from dstack_fleets_tui.headless.looking import poll
+from dstack_fleets_tui.headless.plan_text import plan_item, plan_text
+
+Output: TypeAlias = Literal["table", "json"]
+
+#: Longest configuration file that is read.
+_LONGEST = 1 << 20
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line asks to change.
+
+    Attributes:
+        service: The service's name.
+        assignments: What `--set` says, in its order.
+        removed: What `--remove` says.
+        replicas: What `--replicas` says.
+        file: A whole configuration, `-` for the standard input.
+    """
+
+    service: str
+    assignments: tuple[assignments.Assignment, ...] = ()
+    removed: tuple[str, ...] = ()
+    replicas: str | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What commands that edit work with.
+
+    Attributes:
+        client: Where.
+        snapshot: The project as it was just read.
+        base: The service, whole.
+    """
+
+    client: Client
+    snapshot: Snapshot
+    base: Base
+
+    @property
+    def edit(self) -> ServiceEdit:
+        """An edit that changes nothing yet."""
+        return ServiceEdit.begin(self.base, self.snapshot.capabilities)
+
+
+@asynccontextmanager
+async def desk(
+    connection: Connection, service: str, *, read_only: bool = True
+) -> AsyncIterator[Desk]:
+    """Reads a project and one of its services.
+
+    Args:
+        connection: Where.
+        service: The service's name.
+        read_only: Whether the client refuses every change.
+
+    Raises:
+        UnavailableError: The project could not be read.
+        NoSuchNameError: It has no service of that name.
+    """
+    async with Client(
+        connection.url, connection.token, verify=connection.verify, read_only=read_only
+    ) as client:
+        feed = Feed(client, connection.project)
+        snapshot = await poll(feed, full=True)
+        (found,) = select.services(snapshot, service)
+        feed.focus(opened_service=found.id)
+        snapshot = await poll(feed)
+        base = await read_service(client, connection.project, found.name)
+        yield Desk(client, snapshot, base)
+
+
+def plan(connection: Connection, wanted: Wanted, output: Output, *, plain: bool = False) -> bool:
+    """Plans an edit and prints it.
+
+    Args:
+        connection: Where.
+        wanted: What to change.
+        output: In which form.
+        plain: Whether the text is kept to ASCII where that is not up to names.
+
+    Returns:
+        Whether there is something to change.
+
+    Raises:
+        ApiError: It is refused, or the server could not be asked.
+    """
+    made = asyncio.run(_plan(connection, wanted))
+    write(as_json(plan_item(made)) if output == "json" else plan_text(made, plain=plain))
+    return bool(made.changes)
+
+
+async def _plan(connection: Connection, wanted: Wanted) -> Plan:
+    async with desk(connection, wanted.service) as at:
+        return await planned(at, wanted)
+
+
+async def planned(at: Desk, wanted: Wanted) -> Plan:
+    """Makes the edit that is wanted, and its plan.
+
+    Raises:
+        ApiError: It is refused, or the server could not be asked.
+    """
+    edit = at.edit
+    if wanted.file is not None:
+        edit = await texts.with_file(at.client, edit, _read(wanted.file), os.environ)
+    for subject in wanted.removed:
+        edit = assignments.remove(edit, subject)
+    for assignment in wanted.assignments:
+        edit = assignments.assign(edit, assignment)
+    if wanted.replicas is not None:
+        edit = assignments.with_replicas(edit, wanted.replicas)
+    return await make_plan(at.client, edit, snapshot=at.snapshot)
+
+
+def parse_all(texts_of: Sequence[str]) -> tuple[assignments.Assignment, ...]:
+    """Reads what stands behind `--set`.
+
+    Raises:
+        EditError: One of them can't be understood.
+    """
+    return tuple(map(assignments.parse, texts_of))
+
+
+def write(text: str) -> None:
+    """Writes to the standard output, escaping what its encoding can't hold."""
+    encoding = sys.stdout.encoding or "ascii"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.flush()
+
+
+def _read(name: str) -> str:
+    if name == "-":
+        return sys.stdin.read(_LONGEST)
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(_LONGEST).decode()
+    except OSError as error:
+        raise EditError(
+            f"{one_line(name)} can't be read: {error.strerror}.", "Name a configuration file."
+        ) from error
+    except UnicodeDecodeError:
+        raise EditError(
+            f"{one_line(name)} is not text in UTF-8.", "Name a configuration file."
+        ) from None

@@ -1,0 +1,231 @@
+"""A plan and how far it has come, as text for people and as data for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.edits.difference import FieldChange
+from dstack_api_client.edits.dryrun import DryRun, LaneOutlook
+from dstack_api_client.edits.following import LaneProgress, Progress, State
+from dstack_api_client.edits.planning import Plan
+from dstack_api_client.edits.warnings import Risk
+from dstack_fleets_tui import formatting
+from dstack_fleets_tui.headless.payload import VERSION, optional_number, optional_time, time
+from dstack_fleets_tui.headless.table import Column, render
+
+_RISKS = {Risk.DANGER: "DANGER: ", Risk.WARNING: "! ", Risk.NOTE: "note: "}
+_PLAIN = str.maketrans({"–": "-", "…": "~", "→": ">"})
+_CHANGES = (Column("FIELD"), Column("OLD", True), Column(""), Column("NEW"), Column("KIND"))
+_LANES = (
+    Column("PRIO", True),
+    Column("FLEET"),
+    Column("MIN", True),
+    Column("MAX", True),
+    Column("NOW", True),
+    Column("AFTER", True),
+    Column("START", True),
+    Column("STOP", True),
+    Column("MOVE", True),
+    Column("WHY"),
+)
+_VERBS = (
+    ("start", "start", "starts"),
+    ("move", "move", "moves"),
+    ("stop", "stop", "stops"),
+    ("pending", "wait", "waits"),
+    ("stay", "stay", "stays"),
+)
+
+
+def plan_text(plan: Plan, *, plain: bool = False) -> str:
+    """A plan for people to read."""
+    base = plan.base
+    where = f"{one_line(base.target.project)} @ {one_line(base.target.server)}"
+    text = (
+        f"Plan for {one_line(base.target.name)} in {where}   base: deployment {base.deployment}\n"
+    )
+    if not plan.changes:
+        return f"{text}Nothing to change.\n"
+    text += f"\n{render(_CHANGES, [_change(change) for change in plan.changes])}"
+    if plan.dry_run is not None:
+        text += f"\n{render(_LANES, [_lane(lane) for lane in plan.dry_run.lanes])}"
+        text += f"{_summary(plan.dry_run)}\n"
+    for warning in plan.warnings:
+        text += f"{_RISKS[warning.risk]}{one_line(warning.line)}\n"
+    return text.translate(_PLAIN) if plain else text
+
+
+def progress_text(progress: Progress) -> str:
+    """One line on how far a change has come."""
+    lanes = "  ".join(map(_lane_progress, progress.lanes))
+    parts = [f"{progress.elapsed:4.0f} s", lanes, "; ".join(progress.waiting), progress.trouble]
+    return one_line("   ".join(filter(None, parts)))
+
+
+def end_text(progress: Progress) -> str:
+    """How following ended, one or two sentences."""
+    why = "; ".join(progress.waiting) or progress.trouble
+    if progress.state is State.DONE:
+        return f"Done after {progress.elapsed:.0f} s."
+    if progress.state is State.STILL_WAITING:
+        return (
+            f"Not done after {progress.elapsed:.0f} s, still waiting for: {one_line(why)}."
+            " The change stays applied, and the server goes on with it."
+        )
+    if progress.state is State.SUPERSEDED:
+        return f"A later change has taken its place after {progress.elapsed:.0f} s."
+    return f"It failed after {progress.elapsed:.0f} s: {one_line(why)}"
+
+
+def plan_item(plan: Plan) -> dict[str, Any]:
+    """A plan for programs."""
+    base = plan.base
+    return {
+        "version": VERSION,
+        "server": base.target.server,
+        "project": base.target.project,
+        "service": base.target.name,
+        "base": {"id": base.id, "deployment": base.deployment, "read_at": time(base.read_at)},
+        "changes": [
+            {
+                "field": change.name,
+                "old": change.old,
+                "new": change.new,
+                "kind": change.kind.value,
+                "note": change.note,
+                "source": change.source,
+            }
+            for change in plan.changes
+        ],
+        "dry_run": None if plan.dry_run is None else _outlook(plan.dry_run),
+        "offers": [
+            {
+                "group": offer.group,
+                "backend": offer.backend,
+                "region": offer.region,
+                "instance_type": offer.instance,
+                "spot": offer.spot,
+                "price_per_hour": optional_number(offer.price),
+                "availability": offer.availability,
+            }
+            for offer in plan.offers
+        ],
+        "warnings": [
+            {"key": warning.key, "risk": warning.risk.name.lower(), "line": warning.line}
+            for warning in plan.warnings
+        ],
+    }
+
+
+def progress_item(progress: Progress) -> dict[str, Any]:
+    """How far a change has come, for programs."""
+    return {
+        "state": progress.state.value,
+        "elapsed_seconds": round(progress.elapsed, 1),
+        "lanes": [
+            {
+                "group": lane.pool or None,
+                "fleet": lane.fleet,
+                "ready": lane.ready,
+                "running": lane.running,
+                "starting": lane.starting,
+                "stopping": lane.stopping,
+                "goal": lane.goal,
+            }
+            for lane in progress.lanes
+        ],
+        "waiting": list(progress.waiting),
+    }
+
+
+def _outlook(outlook: DryRun) -> dict[str, Any]:
+    return {
+        "source": outlook.source.name.lower(),
+        "lanes": [
+            {
+                "group": lane.pool or None,
+                "fleet": lane.fleet,
+                "priority": lane.priority,
+                "min_replicas": lane.min_replicas,
+                "max_replicas": lane.max_replicas,
+                "now": lane.now,
+                "after": lane.after,
+                "start": lane.start,
+                "stop": lane.stop,
+                "enter": lane.enter,
+                "leave": lane.leave,
+                "deficit": lane.deficit,
+                "room": lane.room,
+                "cooldown_until": optional_time(lane.cooldown_until),
+                "reason": lane.reason,
+            }
+            for lane in outlook.lanes
+        ],
+        "replicas": [
+            {
+                "replica": row.number,
+                "group": row.group,
+                "new": row.new,
+                "fleet": row.fleet,
+                "action": row.action,
+                "to": row.to,
+                "reason": row.reason,
+                "why": row.why,
+            }
+            for row in outlook.replicas
+        ],
+        "price_per_hour": {
+            "now": optional_number(outlook.price_now),
+            "after": optional_number(outlook.price_after),
+        },
+        "notes": list(outlook.notes),
+    }
+
+
+def _change(change: FieldChange) -> tuple[str, ...]:
+    note = f", {change.note}" if change.note else ""
+    return (change.name, change.old, "→", change.new, f"{change.kind.value}{note}")
+
+
+def _lane(lane: LaneOutlook) -> tuple[str, ...]:
+    moving = f"+{lane.enter}" if lane.enter else ""
+    moving += f"-{lane.leave}" if lane.leave else ""
+    return (
+        str(lane.priority),
+        f"{lane.pool}/{lane.fleet}" if lane.pool else lane.fleet,
+        str(lane.min_replicas),
+        formatting.NOTHING if lane.max_replicas is None else str(lane.max_replicas),
+        str(lane.now),
+        str(lane.after),
+        _count(lane.start),
+        _count(lane.stop),
+        moving or formatting.NOTHING,
+        lane.reason,
+    )
+
+
+def _count(number: int) -> str:
+    return str(number) if number else formatting.NOTHING
+
+
+def _summary(outlook: DryRun) -> str:
+    parts = [
+        f"{number} {one if number == 1 else many}"
+        for action, many, one in _VERBS
+        if (number := outlook.count(action))
+    ]
+    price = f"{formatting.price(outlook.price_now)} → {formatting.price(outlook.price_after)} $/h"
+    if outlook.unpriced:
+        price += f" (no price is known in {', '.join(outlook.unpriced)})"
+    return f"{', '.join(parts) or 'no replicas'}   {price}   (by {outlook.source.value})"
+
+
+def _lane_progress(lane: LaneProgress) -> str:
+    name = f"{lane.pool}/{lane.fleet}" if lane.pool else lane.fleet
+    text = f"{name} {lane.ready}/{lane.goal}"
+    if lane.starting:
+        text += f" +{lane.starting}"
+    if lane.stopping:
+        text += f" -{lane.stopping}"
+    return text
