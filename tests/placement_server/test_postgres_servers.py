@@ -64,8 +64,7 @@ async def test_servers_that_start_together_create_the_tables(pair: _Pair) -> Non
     assert pair.stock_tables == []
     assert "dstack_fleets_placements" in pair.tables
     for number in (1, 2):
-        answer = await pair.sim.api("/api/placement/get_info", server=number)
-        assert answer
+        assert await pair.sim.api("/api/placement/get_info", server=number)
 
 
 async def test_fifty_replicas_are_placed_by_both(pair: _Pair) -> None:
@@ -104,3 +103,6 @@ async def test_a_server_killed_while_it_scales_up_doubles_nothing(pair: _Pair) -
         return len(found) == 50 and set(found.values()) == {1}
 
     await until(one_each, limit=60, every=0.3, what="one container of each replica")
+
+    await sim.faults.server_start(server=2)
+    assert await sim.api("/api/placement/get_info", server=2)
