@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+import pytest
+
 from dstack_placement.engine import (
     Group,
     GroupLanes,
@@ -17,7 +19,14 @@ from dstack_placement.engine import (
     place,
     preview,
 )
-from dstack_placement.server.unreachable import UnreachableLane, limited, marked
+from dstack_placement.server.networks import Place, Site
+from dstack_placement.server.unreachable import (
+    UnreachableLane,
+    is_one_network,
+    lanes_out_of_reach,
+    limited,
+    marked,
+)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 NEAR, FAR = Lane("near", priority=10), Lane("far")
@@ -90,6 +99,36 @@ def test_a_lane_of_workers_alone_has_no_room_at_all() -> None:
     plan = preview(told, now=NOW)
     far = next(lane for lane in marked(plan.lanes, {("worker", "far"): barred()}) if lane.deficit)
     assert far.reason.count(WHY) == 1
+
+
+EAST = Site("1", "p", places=frozenset({Place("aws", "us-east-1")}))
+WEST = Site("2", "p", places=frozenset({Place("aws", "us-west-2")}))
+ANY = Site("3", "p", places=frozenset({Place("aws", None)}))
+
+
+def groups(*own: tuple[Lane, ...] | None) -> ServiceLanes:
+    """A router and a group of workers for each argument, with lanes of its own or the shared."""
+    workers = (GroupLanes(f"w{number}", lanes=lanes) for number, lanes in enumerate(own))
+    router = GroupLanes("router", router=True)
+    return ServiceLanes(lanes=(NEAR, FAR), groups=(router, *workers))
+
+
+def test_which_lanes_are_out_of_reach() -> None:
+    lanes = groups(None, (FAR,), (NEAR,), (FAR, Lane("unknown"), Lane("deleted")))
+    found = lanes_out_of_reach(lanes, "near", EAST, {"near": EAST, "far": WEST, "unknown": ANY})
+    cause = "aws us-west-2 shares no network with aws us-east-1"
+    assert found == {
+        ("", "far"): UnreachableLane("near", cause, used=False),
+        ("w1", "far"): UnreachableLane("near", cause, used=True),
+        ("w3", "far"): UnreachableLane("near", cause, used=False),
+    }
+    assert lanes_out_of_reach(groups(None), "far", ANY, {"near": EAST, "far": WEST}) == {}
+
+
+def test_the_operator_can_say_that_all_is_one_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_one_network()
+    monkeypatch.setenv("DSTACK_FLEETS_ONE_NETWORK", "1")
+    assert is_one_network()
 
 
 def test_the_reason_of_a_lane_tells_it_where_the_engine_does_not() -> None:

@@ -7,7 +7,6 @@ are placed all the same: what dstack knows of networks is not all there is.
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -31,15 +30,16 @@ from sqlalchemy.orm import load_only
 
 from dstack_placement.engine import ReplicaState, Service, ServiceLanes, place
 from dstack_placement.server import specs
-from dstack_placement.server.networks import Place, Reach, Site, reach
+from dstack_placement.server.networks import Place, Site
 from dstack_placement.server.tables import UnreachableRow
-from dstack_placement.server.unreachable import UnreachableLane
+from dstack_placement.server.unreachable import (
+    UnreachableLane,
+    is_one_network,
+    lanes_out_of_reach,
+)
 
 if TYPE_CHECKING:
     from dstack_placement.server.state import RunState
-
-#: Set to 1 where all fleets share a network that dstack does not know of (VPN, peering, routes).
-ONE_NETWORK_VARIABLE = "DSTACK_FLEETS_ONE_NETWORK"
 
 
 async def unreachable_lanes(
@@ -61,31 +61,12 @@ async def unreachable_lanes(
         now: The time of the look.
     """
     router = next((group.name for group in lanes.groups if group.router), None)
-    pools = dict(
-        pool
-        for group in lanes.groups
-        if not group.router and (pool := specs.pool_of(lanes, group.name)) is not None
-    )
-    if router is None or not pools or os.environ.get(ONE_NETWORK_VARIABLE) == "1":
+    if router is None or is_one_network():
         return {}
     sites = await _sites(session, run_spec, fleets)
     placed = specs.pool_of(lanes, router) is not None
     found = await _router_site(session, service, router, sites, now if placed else None)
-    if found is None:
-        return {}
-    router_fleet, router_site = found
-    unreachable = {}
-    for name, lanes_of_pool in pools.items():
-        causes = {}
-        for lane in lanes_of_pool:
-            if lane.fleet in sites:
-                verdict, cause = reach(router_site, sites[lane.fleet])
-                if verdict is Reach.UNREACHABLE:
-                    causes[lane.fleet] = cause
-        used = all(lane.fleet in causes for lane in lanes_of_pool)
-        for fleet, cause in causes.items():
-            unreachable[name, fleet] = UnreachableLane(router_fleet, cause, used)
-    return unreachable
+    return lanes_out_of_reach(lanes, *found, sites) if found is not None else {}
 
 
 async def tell_unreachable(session: AsyncSession, run_model: RunModel, state: RunState) -> None:

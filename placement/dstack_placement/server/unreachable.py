@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from dstack_placement.engine import LanePlan, Room, Service, ServiceLanes
 from dstack_placement.server import specs
+from dstack_placement.server.networks import Reach, Site, reach
+
+#: Set to 1 where all fleets share a network that dstack does not know of (VPN, peering, routes).
+ONE_NETWORK_VARIABLE = "DSTACK_FLEETS_ONE_NETWORK"
 
 #: By pool and fleet.
 UnreachableLanes = Mapping[tuple[str, str], "UnreachableLane"]
@@ -43,6 +48,38 @@ class UnreachableLane:
                 " router won't use them"
             )
         return f"Fleet {fleet} is passed over for workers: {self.why}"
+
+
+def is_one_network() -> bool:
+    """Whether the operator says that all fleets share a network."""
+    return os.environ.get(ONE_NETWORK_VARIABLE) == "1"
+
+
+def lanes_out_of_reach(
+    lanes: ServiceLanes, router_fleet: str, router: Site, sites: Mapping[str, Site]
+) -> dict[tuple[str, str], UnreachableLane]:
+    """The lanes of workers that are known not to share a network with their router.
+
+    Args:
+        lanes: The lanes of the service.
+        router_fleet: The fleet of its router.
+        router: Where the router is or will be.
+        sites: Where the instances of the lanes are or may come to be, by fleet.
+    """
+    workers = [group.name for group in lanes.groups if not group.router]
+    pools = dict(pool for name in workers if (pool := specs.pool_of(lanes, name)) is not None)
+    found = {}
+    for name, own in pools.items():
+        causes = {}
+        for lane in own:
+            if lane.fleet in sites:
+                verdict, cause = reach(router, sites[lane.fleet])
+                if verdict is Reach.UNREACHABLE:
+                    causes[lane.fleet] = cause
+        used = all(lane.fleet in causes for lane in own)
+        for fleet, cause in causes.items():
+            found[name, fleet] = UnreachableLane(router_fleet, cause, used)
+    return found
 
 
 def limited(service: Service, lanes: ServiceLanes, unreachable: UnreachableLanes) -> Service:
