@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from dstack_simulator import Simulator
+from tests.placement_server import life
 from tests.placement_server.helpers import LAUNCHER, lanes, scenario, service
 
 
@@ -26,3 +29,21 @@ async def stock() -> AsyncIterator[Simulator]:
     async with Simulator(scenario()) as sim:
         await sim.settled()
         yield sim
+
+
+@pytest_asyncio.fixture(scope="session")
+async def stories(request: pytest.FixtureRequest) -> AsyncIterator[life.Stories]:
+    """All that goes on on a server of its own, begun at once: the `STORIES` of the test modules."""
+    begun: life.Stories = {}
+    modules = dict.fromkeys(item.module for item in request.session.items)  # type: ignore[attr-defined]
+    told = {
+        name: story for module in modules for name, story in getattr(module, "STORIES", {}).items()
+    }
+    async with Simulator(life.scenario(), launcher=LAUNCHER) as sim:
+        await sim.settled()
+        for name, story in told.items():
+            begun[name] = asyncio.create_task(story(sim), name=name)
+        yield begun
+        for task in begun.values():
+            task.cancel()
+        await asyncio.gather(*begun.values(), return_exceptions=True)

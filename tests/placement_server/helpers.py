@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from dstack_simulator import Simulator
 from dstack_simulator.scenario import Scenario
 from tests.waiting import until
+
+DOCS = Path(__file__).parents[2] / "docs"
+#: The examples of the manual, as they stand there.
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", (DOCS / "placement.md").read_text(), re.DOTALL)
 
 #: What a server with the add-on imports before anything of dstack.
 LAUNCHER = ("dstack_placement.server.autoload",)
@@ -44,8 +50,8 @@ def scenario() -> Scenario:
     for pair, (reserved, spot) in PAIRS.items():
         regions[reserved] = {"on_demand": 98.32, "capacity": 4}
         regions[spot] = {"spot": 31.05, "spot_capacity": 12}
-        steps.append({"apply": _fleet(f"{pair}-reserved", reserved, "on-demand", "0..2")})
-        steps.append({"apply": _fleet(f"{pair}-spot", spot, "spot", "0..8")})
+        steps.append({"apply": fleet(f"{pair}-reserved", reserved, "on-demand", "0..2")})
+        steps.append({"apply": fleet(f"{pair}-spot", spot, "spot", "0..8")})
     offer = {
         "instance_type": "p5.48xlarge",
         "cpus": 192,
@@ -63,7 +69,8 @@ def scenario() -> Scenario:
     )
 
 
-def _fleet(name: str, region: str, spot_policy: str, nodes: str) -> dict[str, Any]:
+def fleet(name: str, region: str, spot_policy: str, nodes: str | int) -> dict[str, Any]:
+    """A fleet of one region, on demand or of spot instances."""
     return {
         "type": "fleet",
         "name": name,

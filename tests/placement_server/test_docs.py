@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +9,7 @@ import yaml
 
 from dstack_placement.engine import read_configuration
 from dstack_placement.server.overrides import OVERRIDES
-from tests.placement_server.helpers import in_process
-
-DOCS = Path(__file__).parents[2] / "docs"
-EXAMPLES = re.findall(r"```yaml\n(.*?)```", (DOCS / "placement.md").read_text(), re.DOTALL)
+from tests.placement_server.helpers import DOCS, EXAMPLES, in_process
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -63,6 +63,14 @@ def test_lanes_are_stored_and_the_stock_server_drops_them() -> None:
         assert again == _spec(names, addon=False)
 
 
+def test_a_fleet_of_another_project_is_stored_as_the_stock_server_knows_it() -> None:
+    lane = {"name": "other/gpu", "min_replicas": 1}
+    stored = json.loads(_spec(service("chat", fleets=[lane]), addon=True))["configuration"]
+    assert stored["fleets"] == [{"project": "other", "name": "gpu", "min_replicas": 1}]
+    again = json.loads(_spec(stored, addon=False))["configuration"]
+    assert again["fleets"] == [{"project": "other", "name": "gpu"}]
+
+
 def test_it_must_come_before_dstacks_own_models() -> None:
     code = (
         "import dstack._internal.core.models.configurations\n"

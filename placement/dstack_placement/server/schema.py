@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from dstack_placement.server.errors import AddonError
@@ -79,6 +79,17 @@ def _extend_profiles() -> None:
                 exclude_if=_not_set,
             ),
         ] = None
+
+        @model_validator(mode="before")
+        @classmethod
+        def _split_name(cls, value: Any) -> Any:
+            """Takes `project/name` for a name, and keeps it as the stock server would."""
+            name = value.get("name") if isinstance(value, dict) else None
+            if isinstance(name, str) and value.get("project") is None and name.count("/") == 1:
+                project, name = name.split("/")
+                if project and name:
+                    return {**value, "project": project, "name": name}
+            return value
 
     reference = Annotated[LaneReference | str, AfterValidator(LaneReference.parse)]
     annotation = list[reference] | None

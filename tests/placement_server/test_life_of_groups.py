@@ -1,0 +1,189 @@
+"""Replica groups with lanes of their own, with a router and without, and lanes in lent fleets."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections import Counter
+from typing import Any
+
+import pytest
+import yaml
+
+from dstack_simulator import Simulator, SimulatorError
+from tests.placement_server.helpers import EXAMPLES, fleet, service
+from tests.placement_server.life import LENDER_REGION, PROBES, Look, Stories, Story, Watch
+from tests.waiting import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+async def _by_group(sim: Simulator, name: str) -> dict[str, Counter[str]]:
+    """Replicas per fleet, by group."""
+    found: dict[str, Counter[str]] = {}
+    for row in (await sim.api("placement/get", {"run_name": name}))["replicas"]:
+        if row["state"] != "stopping":
+            found.setdefault(row["group"], Counter())[row["fleet"]] += 1
+    return found
+
+
+async def _answers(sim: Simulator, name: str) -> None:
+    """Waits for a completion through the service's URL."""
+    url = f"/proxy/services/{sim.project}/{name}/v1/chat/completions"
+    body = {"model": "acme/chat-8b", "messages": [{"role": "user", "content": "Hello"}]}
+    said = ""
+
+    async def answered() -> bool:
+        nonlocal said
+        async with sim.client() as client:
+            answer = await client.post(url, json=body)
+        said = answer.text
+        return answer.status_code == 200 and bool(answer.json()["choices"])
+
+    try:
+        await until(answered, limit=120, every=0.5, what=f"an answer of {name}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; the last was {said}") from None
+
+
+async def _example(sim: Simulator) -> None:
+    """The second example of the manual: a router, prefill and decode, with the real router."""
+    # The server asks a registry about an image, and there is none here.
+    await sim.apply({**yaml.safe_load(EXAMPLES[1]), "image": None})
+    watch = Watch(sim, "split")
+    await watch.at_rest({"cpu": 1, "gpu-reserved": 3, "gpu-spot": 3})
+    assert await _by_group(sim, "split") == {
+        "router": {"cpu": 1},
+        "prefill": {"gpu-reserved": 2},
+        "decode": {"gpu-reserved": 1, "gpu-spot": 3},
+    }
+    await _answers(sim, "split")
+
+    # The lanes and the counts of one group are edited in place; the others stay where they are.
+    groups = (await sim.run("split"))["run_spec"]["configuration"]["groups"]
+    decode = next(group for group in groups if group["name"] == "decode")
+    decode["fleets"] = [{"name": "gpu-spot", "max_replicas": 2}, {"name": "gpu-reserved"}]
+    decode["replicas"] = {"min": 3, "max": 3}
+
+    def others_stay(look: Look) -> None:
+        assert look.ready["cpu"] == 1, look
+        assert look.ready["gpu-reserved"] >= 3, look
+
+    watch.check = others_stay
+    await sim.touch_run("split", groups=groups)
+    await watch.at_rest({"cpu": 1, "gpu-reserved": 3, "gpu-spot": 2})
+    assert await _by_group(sim, "split") == {
+        "router": {"cpu": 1},
+        "prefill": {"gpu-reserved": 2},
+        "decode": {"gpu-reserved": 1, "gpu-spot": 2},
+    }
+    await _answers(sim, "split")
+
+
+async def _pair(sim: Simulator) -> None:
+    """Two groups with lanes of their own in the same fleets, and no router."""
+    command = "python -m sglang.launch_server --model acme/chat-8b --port 8000"
+    groups: list[dict[str, Any]] = [
+        {
+            "name": "prefill",
+            "replicas": 2,
+            "commands": [f"{command} --disaggregation-mode prefill"],
+            "resources": {"gpu": "H100:8"},
+            "fleets": [
+                {"name": "pair-reserved", "max_replicas": 1, "priority": 5},
+                {"name": "pair-spot"},
+            ],
+        },
+        {
+            "name": "decode",
+            "replicas": 2,
+            "commands": [f"{command} --disaggregation-mode decode"],
+            "resources": {"gpu": "H100:8"},
+            "fleets": [
+                {"name": "pair-spot", "priority": 1},
+                {"name": "pair-reserved", "min_replicas": 1},
+            ],
+        },
+    ]
+    given = service("pair", replicas=None, commands=None, resources=None, fleets=None)
+    await sim.apply({**given, "probes": PROBES, "groups": groups})
+    watch = Watch(sim, "pair")
+    await watch.at_rest({"pair-reserved": 2, "pair-spot": 2})
+    spread = {"pair-reserved": 1, "pair-spot": 1}
+    assert await _by_group(sim, "pair") == {"prefill": spread, "decode": spread}
+
+    def never_fewer(look: Look) -> None:
+        assert sum(look.ready.values()) >= 4, look
+
+    watch.check = never_fewer
+    stored = (await sim.run("pair"))["run_spec"]["configuration"]["groups"]
+    stored[1]["fleets"][1]["min_replicas"] = 2
+    await sim.touch_run("pair", groups=stored)
+    await watch.at_rest({"pair-reserved": 3, "pair-spot": 1})
+    assert await _by_group(sim, "pair") == {"prefill": spread, "decode": {"pair-reserved": 2}}
+    await _answers(sim, "pair")
+
+
+def _lend(sim: Simulator) -> None:
+    """Writes what dstack keeps of a lent fleet: its own API for that is not in every edition."""
+    export, made, at = uuid.uuid4().hex, uuid.uuid4().hex, "2026-01-01 00:00:00.000000"
+    with sqlite3.connect(sim.folder.server / "data" / "sqlite.db", timeout=30) as database:
+        database.execute(
+            "INSERT INTO exports (id, name, project_id, is_global, created_at)"
+            " SELECT ?, 'gpu', id, 0, ? FROM projects WHERE name = 'lender'",
+            (export, at),
+        )
+        database.execute(
+            "INSERT INTO imports (id, project_id, export_id, created_at)"
+            " SELECT ?, id, ?, ? FROM projects WHERE name = ?",
+            (made, export, at, sim.project),
+        )
+        database.execute(
+            "INSERT INTO exported_fleets (id, export_id, fleet_id)"
+            " SELECT ?, ?, fleets.id FROM fleets JOIN projects ON fleets.project_id = projects.id"
+            " WHERE projects.name = 'lender'",
+            (made, export),
+        )
+    database.close()
+
+
+async def _lent(sim: Simulator) -> None:
+    """A lane in a fleet that another project lends, named `project/name`."""
+    lanes = [
+        {"name": "lender/gpu", "min_replicas": 1, "max_replicas": 1, "priority": 10},
+        "lent-spot",
+    ]
+    with pytest.raises(SimulatorError, match=r"Fleet lender/gpu in `fleets` does not exist\."):
+        await sim.apply(service("lent", fleets=lanes))
+    await sim.api("/api/projects/create", {"project_name": "lender"})
+    there = "/api/project/lender"
+    await sim.api(f"{there}/backends/create", {"type": "aws", "creds": {"type": "default"}})
+    configuration = fleet("gpu", LENDER_REGION, "on-demand", "0..1")
+    spec = {"configuration": configuration, "profile": {"name": "default"}}
+    await sim.api(f"{there}/fleets/apply", {"plan": {"spec": spec}, "force": False})
+    _lend(sim)
+
+    await sim.apply(service("lent", fleets=lanes))
+    await Watch(sim, "lent").at_rest({"lender/gpu": 1, "lent-spot": 1})
+    # The same, with the project beside the name; it is no change.
+    run = await sim.run("lent")
+    stored = run["run_spec"]["configuration"]["fleets"]
+    assert (stored[0]["project"], stored[0]["name"]) == ("lender", "gpu")
+    lane = (await sim.api("placement/get", {"run_name": "lent"}))["lanes"][0]
+    assert (lane["fleet"], lane["running"], lane["room"]) == ("lender/gpu", 1, 0)
+    await _answers(sim, "lent")
+
+
+STORIES: dict[str, Story] = {"split": _example, "pair": _pair, "lent": _lent}
+
+
+async def test_the_second_example_of_the_manual(stories: Stories) -> None:
+    await stories["split"]
+
+
+async def test_groups_have_lanes_without_a_router_too(stories: Stories) -> None:
+    await stories["pair"]
+
+
+async def test_a_lane_may_be_in_a_fleet_of_another_project(stories: Stories) -> None:
+    await stories["lent"]

@@ -1,0 +1,207 @@
+"""Replicas in lanes that fill up, lose their capacity and get it back, on a real server."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+import pytest
+import yaml
+
+from dstack_simulator import Simulator
+from tests.placement_server.helpers import EXAMPLES, events, service
+from tests.placement_server.life import FLEETS, PROBES, Look, Stories, Story, Watch
+from tests.waiting import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+def _lanes(name: str, **reserved: int) -> list[Any]:
+    return [{"name": f"{name}-reserved", "priority": 10, **reserved}, f"{name}-spot"]
+
+
+async def _placement(sim: Simulator, name: str) -> dict[str, Any]:
+    answer: dict[str, Any] = await sim.api("placement/get", {"run_name": name})
+    return answer
+
+
+async def _told(sim: Simulator, name: str) -> list[tuple[datetime, str]]:
+    """The events of a run with their times, oldest first."""
+    run = await sim.run(name)
+    found = await sim.api("/api/events/list", {"within_runs": [run["id"]], "limit": 100})
+    return [
+        (datetime.fromisoformat(event["recorded_at"].replace("Z", "+00:00")), event["message"])
+        for event in reversed(found)
+    ]
+
+
+def _time_of(told: list[tuple[datetime, str]], part: str) -> datetime:
+    """When the one event was recorded that says so."""
+    times = [time for time, message in told if part in message]
+    assert len(times) == 1, (part, told)
+    return times[0]
+
+
+async def _example(sim: Simulator) -> None:
+    """The first example of the manual: what it says happens, and nothing is a fallback."""
+    # The server asks a registry about an image, and there is none here.
+    await sim.apply({**yaml.safe_load(EXAMPLES[0]), "image": None})
+    await Watch(sim, "chat").at_rest({"gpu-reserved": 2, "gpu-spot": 2})
+    reasons = [row["reason"] for row in (await _placement(sim, "chat"))["replicas"]]
+    assert sorted(reasons) == ["baseline", "priority", "priority", "priority"]
+    told = await events(sim, "chat")
+    assert not [line for line in told if "falls back" in line or "is not held" in line]
+
+
+async def _full(sim: Simulator) -> None:
+    """The fleet of the first lane has no more nodes: the rest goes to the next lane."""
+    await sim.apply(service("full", replicas=4, fleets=_lanes("full")))
+    await Watch(sim, "full").at_rest({"full-reserved": 2, "full-spot": 2})
+    seen = await _placement(sim, "full")
+    full = "full-reserved has no room, 2 of at most 2 nodes exist, none is idle"
+    reserved, spot = seen["lanes"]
+    assert (reserved["room"], reserved["target"], reserved["reason"]) == (0, 2, full)
+    assert (spot["room"], spot["target"]) == (2, 2)
+    rows = {row["replica_num"]: row for row in seen["replicas"]}
+    assert [row["reason"] for row in rows.values()].count("fallback") == 2
+    fallen = [message for message in await events(sim, "full") if "falls back" in message]
+    assert len(fallen) == 2
+    for message in fallen:
+        # The first two may have been given their places, and no instances yet.
+        assert re.fullmatch(
+            "Replica falls back to fleet full-spot: full-reserved has no room, (0|1|2) of at most"
+            " 2 nodes exist, none is idle(, (1|2) promised to replicas that start)?",
+            message,
+        ), message
+
+    # A plan says that the fleet is full: its instances are there, and busy.
+    run = await sim.run("full")
+    plan = await sim.api("runs/get_plan", {"run_spec": run["run_spec"]})
+    offers = plan["job_plans"][0]["offers"]
+    shown = {(offer["region"], offer["availability"]) for offer in offers}
+    region = FLEETS["full"][0]
+    assert (region, "busy") in shown
+    assert (region, "available") not in shown
+    assert (FLEETS["full"][2], "available") in shown
+
+
+async def _short(sim: Simulator) -> None:
+    """The baseline falls back, is shown as a deficit, and is made good when capacity returns."""
+    region = FLEETS["short"][0]
+    await sim.faults.no_capacity(region)
+    lanes = _lanes("short", min_replicas=1)
+    await sim.apply(service("short", fleets=lanes, probes=PROBES))
+    watch = Watch(sim, "short")
+    await watch.at_rest({"short-spot": 2})
+    reserved, _ = (await _placement(sim, "short"))["lanes"]
+    assert (reserved["deficit"], reserved["ready"], reserved["target"]) == (1, 0, 0)
+    until_then = reserved["cooldown_until"]
+    assert until_then is not None
+    clock = until_then[11:19]
+    line = f"baseline 0 of 1: short-reserved has no room until {clock}, p5.48xlarge in aws/{region}"
+    assert reserved["reason"].startswith(line), reserved
+
+    # Nothing is asked for: it comes back by itself, the new replica before the old one goes.
+    def launch_before_terminate(look: Look) -> None:
+        assert sum(look.ready.values()) >= 2, look
+        assert sum(look.active.values()) <= 3, look
+
+    await sim.faults.no_capacity(region, on=False)
+    watch.check = launch_before_terminate
+    await watch.at_rest({"short-reserved": 1, "short-spot": 1})
+
+    async def ended() -> bool:
+        return any("is held again: 1 of 1" in message for _, message in await _told(sim, "short"))
+
+    await until(ended, limit=30, every=0.5, what="the end of the deficit is told")
+    told = await _told(sim, "short")
+    cooled = _time_of(told, "Fleet short-reserved is passed over for 60 s after a failed start")
+    missed = _time_of(told, "Baseline of fleet short-reserved is not held: baseline 0 of 1")
+    moved = _time_of(told, "moves to fleet short-reserved: makes good the baseline")
+    held = _time_of(told, "Baseline of fleet short-reserved is held again: 1 of 1")
+    assert cooled <= missed < moved < held
+    assert (moved - cooled).total_seconds() >= 59
+    ready = [time for time, text in told if text.startswith("Service replica ready")]
+    assert len(ready) == 3
+    assert ready[-1] < held
+
+
+async def _cool(sim: Simulator) -> None:
+    """After its cool-down a lane gets new replicas again; those that run stay where they are."""
+    region = FLEETS["cool"][0]
+    await sim.faults.no_capacity(region)
+    await sim.apply(service("cool", fleets=_lanes("cool")))
+    watch = Watch(sim, "cool")
+    await watch.at_rest({"cool-spot": 2})
+    await sim.faults.no_capacity(region, on=False)
+    # There is capacity again, and still the lane cools down.
+    assert (await _placement(sim, "cool"))["lanes"][0]["cooldown_until"] is not None
+    await sim.touch_run("cool", replicas=3)
+    await watch.at_rest({"cool-spot": 3})
+    fallen = [line for line in await events(sim, "cool") if "falls back to fleet cool-spot" in line]
+    assert len(fallen) == 3
+    assert all("cool-reserved has no room until" in line for line in fallen)
+
+    async def cooled() -> bool:
+        return (await _placement(sim, "cool"))["lanes"][0]["cooldown_until"] is None
+
+    await until(cooled, limit=80, every=0.5, what="the cool-down ends")
+    await watch.at_rest({"cool-spot": 3})
+    await sim.touch_run("cool", replicas=4)
+    await watch.at_rest({"cool-reserved": 1, "cool-spot": 3})
+    assert not [line for line in await events(sim, "cool") if "moves to" in line]
+
+
+async def _gone(sim: Simulator) -> None:
+    """A spot instance is taken back: its replica is started anew, and the baseline stays."""
+    await sim.apply(
+        service("gone", replicas=3, fleets=_lanes("gone", min_replicas=1, max_replicas=1))
+    )
+    watch = Watch(sim, "gone")
+    await watch.at_rest({"gone-reserved": 1, "gone-spot": 2})
+    taken = next(i for i in (await sim.fleet("gone-spot"))["instances"] if i["status"] == "busy")
+    await sim.faults.spot_interrupted(taken["name"])
+
+    def baseline(look: Look) -> None:
+        assert look.status == "running"
+        assert look.running["gone-reserved"] == 1, look
+
+    watch.check = baseline
+    await watch.until(lambda look: look.running["gone-spot"] == 1, limit=300, what="is noticed")
+    await watch.at_rest({"gone-reserved": 1, "gone-spot": 2})
+    again = [job for job in (await sim.run("gone"))["jobs"] if len(job["job_submissions"]) > 1]
+    assert len(again) == 1
+    lost, new = again[0]["job_submissions"]
+    assert lost["termination_reason"] == "interrupted_by_no_capacity"
+    ids = [one["job_provisioning_data"]["instance_id"] for one in (lost, new)]
+    assert ids[0] != ids[1]
+
+
+STORIES: dict[str, Story] = {
+    "gone": _gone,
+    "short": _short,
+    "cool": _cool,
+    "full": _full,
+    "example": _example,
+}
+
+
+async def test_the_first_example_of_the_manual(stories: Stories) -> None:
+    await stories["example"]
+
+
+async def test_a_full_fleet_overflows(stories: Stories) -> None:
+    await stories["full"]
+
+
+async def test_a_deficit_is_shown_and_made_good_by_itself(stories: Stories) -> None:
+    await stories["short"]
+
+
+async def test_a_lane_gets_new_replicas_after_its_cool_down(stories: Stories) -> None:
+    await stories["cool"]
+
+
+async def test_an_interrupted_spot_replica_is_started_anew(stories: Stories) -> None:
+    await stories["gone"]

@@ -1,0 +1,219 @@
+"""Services with lanes that are scaled by load, edited under requests and rolled out, for real."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from dstack_simulator import Simulator
+from tests.placement_server.helpers import events, service
+from tests.placement_server.life import PROBES, Look, Stories, Story, Watch
+from tests.waiting import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+#: Clients that ask a service all the time, and seconds between two requests of one.
+_CLIENTS, _PAUSE = 2, 0.2
+
+
+class Requests:
+    """Requests to a service's URL through the server's own proxy, one after the other."""
+
+    def __init__(self, sim: Simulator, name: str) -> None:
+        self.answered = 0
+        self.failed: list[str] = []
+        self.by_replica: Counter[str] = Counter()
+        self._url = f"/proxy/services/{sim.project}/{name}/v1/chat/completions"
+        self._sim = sim
+        self._ended = asyncio.Event()
+
+    async def _ask(self) -> None:
+        body = {
+            "model": "acme/chat-8b",
+            "messages": [{"role": "user", "content": "Hello"}],
+            "max_tokens": 8,
+        }
+        async with self._sim.client() as client:
+
+            async def one() -> bool:
+                try:
+                    answer = await client.post(self._url, json=body)
+                except httpx.HTTPError as error:
+                    self.failed.append(repr(error))
+                else:
+                    self._count(answer)
+                return self._ended.is_set()
+
+            await until(one, limit=600, every=_PAUSE)
+
+    def _count(self, answer: httpx.Response) -> None:
+        if answer.status_code == 200 and answer.json()["choices"]:
+            self.answered += 1
+        else:
+            self.failed.append(f"{answer.status_code}: {answer.text[:200]}")
+
+    @asynccontextmanager
+    async def flowing(self) -> AsyncIterator[None]:
+        """Has clients ask for as long as the block lasts."""
+        clients = [asyncio.create_task(self._ask()) for _ in range(_CLIENTS)]
+        try:
+            yield
+        finally:
+            self._ended.set()
+            await asyncio.gather(*clients)
+
+
+async def _scale(sim: Simulator) -> None:
+    """The load decides on 2, 10 and 3 replicas; no lane ever has less than its minimum."""
+
+    async def gateway() -> bool:
+        return bool((await sim.api("gateways/list"))[0]["status"] == "running")
+
+    await until(gateway, limit=120, every=0.5, what="the gateway runs")
+    lanes = [
+        {"name": "scale-reserved", "min_replicas": 1, "max_replicas": 3, "priority": 10},
+        {"name": "scale-spot", "min_replicas": 1},
+    ]
+    scaling = {
+        "metric": "rps",
+        "target": 10,
+        "window": "30s",
+        "scale_up_delay": "5s",
+        "scale_down_delay": "5s",
+    }
+    await sim.apply(
+        service(
+            "scale",
+            gateway="edge",
+            https=False,
+            replicas="2..10",
+            scaling=scaling,
+            fleets=lanes,
+        )
+    )
+    watch = Watch(sim, "scale")
+    await watch.at_rest({"scale-reserved": 1, "scale-spot": 1})
+
+    def minimums(look: Look) -> None:
+        assert look.running["scale-reserved"] >= 1, look
+        assert look.running["scale-spot"] >= 1, look
+        assert look.active["scale-reserved"] <= 3, look
+
+    watch.check = minimums
+
+    async def registered() -> bool:
+        return f"{sim.project}/scale" in await sim.gateway_services()
+
+    await until(registered, limit=60, every=0.5, what="the gateway knows the service")
+    await sim.faults.set_rps("scale", 98)
+    await watch.at_rest({"scale-reserved": 3, "scale-spot": 7})
+    await sim.faults.set_rps("scale", 28)
+    await watch.at_rest({"scale-reserved": 2, "scale-spot": 1})
+    assert not [line for line in await events(sim, "scale") if "falls back" in line]
+
+
+async def _edit(sim: Simulator) -> None:
+    """Priorities, minimums and maximums are edited in place while requests flow."""
+
+    def lanes(reserved: tuple[int, int, int], spot: tuple[int, int, int]) -> list[dict[str, Any]]:
+        keys = ("min_replicas", "max_replicas", "priority")
+        return [
+            {"name": "edit-reserved", **dict(zip(keys, reserved, strict=True))},
+            {"name": "edit-spot", **dict(zip(keys, spot, strict=True))},
+        ]
+
+    await sim.apply(service("edit", fleets=lanes((1, 1, 10), (0, 3, 0)), probes=PROBES))
+    watch = Watch(sim, "edit")
+    await watch.at_rest({"edit-reserved": 1, "edit-spot": 1})
+    first = await sim.run("edit")
+
+    def never_fewer_than_two(look: Look) -> None:
+        assert sum(look.ready.values()) >= 2, look
+
+    watch.check = never_fewer_than_two
+    requests = Requests(sim, "edit")
+    async with requests.flowing():
+        # A mere change of priority moves nothing.
+        await sim.touch_run("edit", fleets=lanes((1, 1, 0), (0, 3, 10)))
+        await watch.at_rest({"edit-reserved": 1, "edit-spot": 1})
+        # A higher minimum takes a replica from the other lane.
+        await sim.touch_run("edit", fleets=lanes((2, 3, 0), (0, 3, 10)))
+        await watch.at_rest({"edit-reserved": 2})
+        # A lower maximum gives it back.
+        await sim.touch_run("edit", fleets=lanes((0, 1, 0), (1, 3, 10)))
+        await watch.at_rest({"edit-reserved": 1, "edit-spot": 1})
+        # Counts and lanes in one edit.
+        await sim.touch_run("edit", fleets=lanes((2, 2, 5), (1, 3, 0)), replicas=4)
+        await watch.at_rest({"edit-reserved": 2, "edit-spot": 2})
+        await sim.touch_run("edit", replicas=3)
+        await watch.at_rest({"edit-reserved": 2, "edit-spot": 1})
+    last = await sim.run("edit")
+    assert last["id"] == first["id"]
+    assert last["deployment_num"] == first["deployment_num"] + 5
+    assert requests.failed == [], (len(requests.failed), requests.failed[:3])
+    assert requests.answered > 100
+
+
+async def _roll(sim: Simulator) -> None:
+    """A rolling deployment over lanes that are all at their maximum."""
+    lanes = [
+        {"name": "roll-reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10},
+        {"name": "roll-spot", "min_replicas": 1, "max_replicas": 2},
+    ]
+    await sim.apply(service("roll", replicas=3, fleets=lanes, probes=PROBES))
+    watch = Watch(sim, "roll")
+    await watch.at_rest({"roll-reserved": 1, "roll-spot": 2})
+
+    most_above = 0
+
+    def rolls(look: Look) -> None:
+        nonlocal most_above
+        assert sum(look.ready.values()) >= 3, look
+        assert look.ready["roll-reserved"] >= 1, look
+        assert look.ready["roll-spot"] >= 1, look
+        above = [look.active["roll-reserved"] - 1, look.active["roll-spot"] - 2]
+        most_above = max(most_above, sum(max(one, 0) for one in above))
+        assert most_above <= 1, look
+
+    watch.check = rolls
+    requests = Requests(sim, "roll")
+    async with requests.flowing():
+        rolled = await sim.touch_run("roll", env={"SGLANG_LOG_LEVEL": "debug"})
+        new = rolled["deployment_num"]
+
+        async def replaced() -> bool:
+            look = await watch.look()
+            run = await sim.run("roll")
+            latest = [job["job_submissions"][-1] for job in run["jobs"]]
+            running = [one["deployment_num"] for one in latest if one["status"] == "running"]
+            return running == [new] * 3 and look.at_rest({"roll-reserved": 1, "roll-spot": 2})
+
+        await until(replaced, limit=400, every=0.6, what="all replicas are of the new deployment")
+    assert most_above == 1
+    told = await events(sim, "roll")
+    assert not [line for line in told if "falls back" in line or "is not held" in line], told
+    assert requests.failed == [], (len(requests.failed), requests.failed[:3])
+    assert requests.answered > 100
+
+
+STORIES: dict[str, Story] = {"scale": _scale, "edit": _edit, "roll": _roll}
+
+
+async def test_load_scales_a_service_and_minimums_are_kept(stories: Stories) -> None:
+    await stories["scale"]
+
+
+async def test_lanes_are_edited_while_requests_flow(stories: Stories) -> None:
+    await stories["edit"]
+
+
+async def test_a_rolling_deployment_keeps_minimums_and_goes_one_above_a_maximum(
+    stories: Stories,
+) -> None:
+    await stories["roll"]
