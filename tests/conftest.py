@@ -6,9 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from dstack_simulator import Simulator
 from tests.postgres import Postgres, running
+
+# How long a case takes is no property: the machine may be busy with other things.
+settings.register_profile("here", deadline=None, print_blob=True)
+settings.load_profile("here")
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,8 @@ class Known:
         if run.deleted:
             self.drop_run(run.id)
             return
+        if run.status not in FINISHED:
+            run.last_processed_at = None  # it moves on with every look of the server
         known = self.runs.get(run.id)
         if known is not None and run.jobs is None and known.status == run.status:
             run.jobs = known.jobs
@@ -110,5 +112,5 @@ def _last_moment(run: wire.Run) -> datetime:
     """When a run ended as far as its jobs tell, else when it began."""
     return max(
         (latest.finished_at for _, latest in run.latest() if latest.finished_at is not None),
-        default=run.submitted_at,
+        default=run.last_processed_at or run.submitted_at,
     )

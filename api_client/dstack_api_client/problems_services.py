@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from dstack_api_client.distribution import distribution_of
 from dstack_api_client.naming import group_name, lane_row, listed, replica_name, replica_row
@@ -32,6 +32,7 @@ ROLLOUT_STUCK = timedelta(minutes=15)
 #: A service that failed is news for the shift that follows, and history afterwards.
 FAILED_SHOWN = timedelta(hours=24)
 
+_LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 _HINTS = {
     "pending": "dstack goes on looking for a place; see what its fleets may still hold.",
     "starting": "dstack gives up on an instance that does not come up, and then tries another.",
@@ -93,12 +94,12 @@ def of_services(
 
 def _failed(snapshot: Snapshot, service: Service, now: datetime) -> Iterator[Problem]:
     replicas = [snapshot.replicas[key] for key in service.replica_keys if key in snapshot.replicas]
-    ends = [replica.finished_at for replica in replicas if replica.finished_at is not None]
-    ended = max(ends, default=None)
-    if now - (ended or service.submitted_at) > FAILED_SHOWN:
+    if now - (service.ended_at or service.submitted_at) > FAILED_SHOWN:
         return
-    last = next((replica.message for replica in replicas if replica.finished_at == ended), "")
-    text = service.error or last or service.status_message
+    last = max(
+        replicas, key=lambda replica: (replica.finished_at or _LONG_AGO, replica.key), default=None
+    )
+    text = service.error or (last.message if last is not None else "") or service.status_message
     yield Problem(
         key=f"service:{service.id}",
         kind=Kind.SERVICE,
@@ -106,7 +107,7 @@ def _failed(snapshot: Snapshot, service: Service, now: datetime) -> Iterator[Pro
         subject=service.name,
         text=f"failed: {text}" if text and text != "failed" else "failed",
         hint="It serves nothing until it is applied again; delete it if it is not wanted.",
-        since=ended,
+        since=service.ended_at,
         service_id=service.id,
         view="replicas",
     )

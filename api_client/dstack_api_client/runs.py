@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from dstack_api_client import wire
@@ -129,8 +130,17 @@ def service_of(
         jobs_known=run.jobs is not None,
         spec=raw,
         spec_digest=raw.digest(),
+        ended_at=_ended_at(run, replicas),
         has_lanes=_has_lanes(spec),
     )
+
+
+def _ended_at(run: wire.Run, replicas: Sequence[Replica]) -> datetime | None:
+    """When a run ended: as its jobs tell, else when the server last had to do with it."""
+    if run.status not in FINISHED:
+        return None
+    ends = [replica.finished_at for replica in replicas if replica.finished_at is not None]
+    return max(ends, default=run.last_processed_at)
 
 
 def other_run_of(run: wire.Run, spec: wire.RunSpec, jobs: Sequence[Replica]) -> OtherRun:

@@ -342,6 +342,8 @@ class Service:
     spec: Mapping[str, Any] = field(repr=False, compare=False)
     """The whole run spec as received (cleaned, not masked)."""
     spec_digest: bytes = field(repr=False)
+    ended_at: datetime | None = None
+    """When it ended, if it has."""
     has_lanes: bool = False
     """Whether its fleets are lanes, which the placement add-on of a server fills."""
 

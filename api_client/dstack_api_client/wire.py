@@ -308,6 +308,8 @@ class Run(Answer):
     deployment_num: int | None = 0
     error: str | None = None
     deleted: bool | None = None
+    last_processed_at: datetime | None = None
+    """Of a run that has ended, when it did; of others it is of no use."""
     read_spec: RunSpec = msgspec.field(default_factory=RunSpec)
     """What is used of `run_spec`; not the server's."""
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dstack_api_client import wire
 from dstack_api_client.joining import Answers, Joined, build
+from dstack_api_client.known import Known
 from dstack_api_client.snapshot import Link, ReplicaKey, ServerInfo, Snapshot
 from tests.api_client import answers
 
@@ -524,6 +525,36 @@ def test_an_instance_that_comes_after_the_event_that_named_it_is_found() -> None
     after = dataclasses.replace(before, instances={instance.id: instance})
     made = joined(after, joined(before)).snapshot
     assert [replica.link for replica in made.replicas.values()] == [Link.EXACT]
+
+
+@pytest.mark.parametrize(
+    ("status", "jobs", "ended"),
+    [
+        ("running", [], None),
+        ("failed", [], answers.at(9)),
+        ("failed", [answers.job(0, answers.submission(1, status="failed"))], answers.at(9)),
+        (
+            "failed",
+            [answers.job(0, answers.submission(1, status="failed", finished_at=answers.at(7)))],
+            answers.at(7),
+        ),
+    ],
+)
+def test_when_a_service_ended(status: str, jobs: list[dict[str, Any]], ended: str | None) -> None:
+    run = answers.run(1, *jobs, status=status, last_processed_at=answers.at(9))
+    (service,) = snapshot(runs=[run]).services.values()
+    told = service.ended_at and answers.seconds(service.ended_at.isoformat())
+    assert told == (ended and answers.seconds(ended))
+
+
+def test_that_the_server_looked_at_a_run_changes_nothing() -> None:
+    project = Known("main")
+    looks = [answers.run(1, status="running", last_processed_at=answers.at(n)) for n in (1, 2)]
+    project.put_run(answers.as_run(looks[0]))
+    (first,) = project.runs.values()
+    project.put_run(answers.as_run(looks[1]))
+    (second,) = project.runs.values()
+    assert second is first
 
 
 def test_only_the_run_that_changed_is_joined_again() -> None:

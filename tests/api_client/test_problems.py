@@ -173,8 +173,8 @@ CASES = {
              groups=[group("0"), group("router", router="smg")]),
         Kind.REPLICA, CRITICAL, "chat", "router 1: not ready", "replicas"),
     "service failed": Case(
-        chat(stuck(0, "failed", finished_at=ago(hours=1)), status="failed", error="It broke."),
-        chat(stuck(0, "failed", finished_at=ago(hours=25)), status="failed", error="It broke."),
+        chat(stuck(0, "failed"), status="failed", error="It broke.", ended_at=ago(hours=1)),
+        chat(stuck(0, "failed"), status="failed", error="It broke.", ended_at=ago(hours=25)),
         Kind.SERVICE, CRITICAL, "chat", "failed: It broke.", "replicas"),
     "service waiting": Case(
         chat(low=2, status="pending"),
