@@ -1,0 +1,142 @@
+"""Rebalancing on request, on a real server."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from dstack_simulator import Simulator
+from tests.placement_server.helpers import ask, events, fleet, service, settled, update
+from tests.placement_server.life import Stories, Story
+from tests.waiting import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+
+
+def _lanes(pair: str, priority: int) -> list[dict[str, Any]]:
+    """First the spot fleet, unless the priority of the reserved one is higher than 10."""
+    return [
+        {"name": f"{pair}-reserved", "priority": priority},
+        {"name": f"{pair}-spot", "priority": 10},
+    ]
+
+
+async def _fleets(sim: Simulator, pair: str, spot: str) -> None:
+    await sim.apply(fleet(f"{pair}-reserved", "us-east-1", "on-demand", "0..2"))
+    await sim.apply(fleet(f"{pair}-spot", spot, "spot", "0..4"))
+
+
+async def _evens_out(sim: Simulator) -> None:
+    """Two replicas move, one after the other, and the rebalancing ends by itself."""
+    await _fleets(sim, "even", "us-west-1")
+    await sim.apply(service("even", fleets=_lanes("even", 0)))
+    await settled(sim, "even", {"even-spot": 2}, limit=120)
+    nothing = await ask(sim, "rebalance", run_name="even")
+    assert (nothing["rebalancing"], nothing["moves"]) == (None, [])
+
+    await update(sim, "even", fleets=_lanes("even", 20))
+    begun = await ask(sim, "rebalance", run_name="even")
+    assert begun["rebalancing"]["left"] == 2
+    assert [(move["fleet"], move["to"]) for move in begun["moves"]] == [
+        ("even-spot", "even-reserved")
+    ] * 2
+    again = await ask(sim, "rebalance", run_name="even")
+    assert again["rebalancing"]["since"] == begun["rebalancing"]["since"]
+
+    def one_at_a_time(seen: Counter[str]) -> None:
+        assert 2 <= sum(seen.values()) <= 3, seen
+
+    expected = {"even-reserved": 2}
+    await settled(sim, "even", expected, limit=180, at_every_look=one_at_a_time)
+    await _ended(sim, "even")
+    told = await events(sim, "even")
+    assert told.count("Rebalancing begins: 2 replicas move") == 1, told
+    assert sum("goes before even-spot. It stops when" in line for line in told) == 2, told
+    await sim.stop_run("even", abort=True)
+
+
+async def _ended(sim: Simulator, name: str) -> None:
+    async def ended() -> bool:
+        return (await ask(sim, "get", run_name=name))["rebalancing"] is None
+
+    await until(ended, limit=60, every=0.3, what="the rebalancing ends")
+    told = await events(sim, name)
+    assert told.count("Rebalancing is done: the replicas follow the priorities") == 1, told
+
+
+async def test_it_goes_on_after_a_restart(addon: Simulator) -> None:
+    await _fleets(addon, "after", "us-west-2")
+    await addon.apply(service("after", replicas=1, fleets=_lanes("after", 0)))
+    await settled(addon, "after", {"after-spot": 1}, limit=60)
+    await update(addon, "after", fleets=_lanes("after", 20))
+    begun = await ask(addon, "rebalance", run_name="after")
+    await addon.faults.server_restart()
+    seen = await ask(addon, "get", run_name="after")
+    assert seen["rebalancing"] == begun["rebalancing"]
+
+    async def moves() -> bool:
+        return any("moves to fleet after-reserved" in line for line in await events(addon, "after"))
+
+    await until(moves, limit=60, every=0.3, what="the replica moves")
+    await addon.stop_run("after", abort=True)
+
+
+async def _ends(sim: Simulator) -> None:
+    """It is refused, cancelled, and ended by an edit of the lanes."""
+    await _fleets(sim, "swap", "us-west-1")
+    await sim.apply(service("swap", fleets=_lanes("swap", 0)))
+
+    async def there() -> bool:
+        lanes = (await ask(sim, "get", run_name="swap"))["lanes"]
+        return [lane["ready"] for lane in lanes] == [2, 0]
+
+    await until(there, limit=120, every=0.5, what="both replicas are in the spot fleet")
+    await sim.touch_run("swap", fleets=_lanes("swap", 20))
+    begun = await ask(sim, "rebalance", run_name="swap")
+    assert begun["rebalancing"]["left"] == 2
+    short = (await ask(sim, "list"))["runs"]
+    since = [run["rebalancing"]["since"] for run in short if run["run_name"] == "swap"]
+    assert since == [begun["rebalancing"]["since"]]
+    cancelled = await ask(sim, "rebalance", run_name="swap", cancel=True)
+    assert (cancelled["rebalancing"], cancelled["moves"]) == (None, [])
+    assert (await ask(sim, "get", run_name="swap"))["rebalancing"] is None
+    await ask(sim, "rebalance", run_name="swap", cancel=True)
+
+    await ask(sim, "rebalance", run_name="swap")
+    await sim.touch_run("swap", fleets=_lanes("swap", 30))
+
+    async def edited() -> bool:
+        return "Rebalancing ends: the lanes were edited" in await events(sim, "swap")
+
+    await until(edited, limit=60, every=0.5, what="the edit ends the rebalancing")
+    assert (await ask(sim, "get", run_name="swap"))["rebalancing"] is None
+    told = await events(sim, "swap")
+    assert told.count("Rebalancing is cancelled") == 1, told
+    await sim.stop_run("swap", abort=True)
+
+    async def over() -> bool:
+        return bool((await sim.run("swap"))["status"] == "terminated")
+
+    await until(over, limit=60, every=0.5)
+    refused = await ask(sim, "rebalance", status=400, run_name="swap")
+    line = "Run swap has ended, so it has no replicas to move. Name an active one."
+    assert refused["detail"][0]["msg"] == line
+    await sim.apply(service("flat", replicas=1, fleets=["swap-spot"]))
+    refused = await ask(sim, "rebalance", status=400, run_name="flat")
+    assert refused["detail"][0]["msg"].startswith("Run flat has no lanes: all its replicas are in")
+    await sim.stop_run("flat", abort=True)
+    missing = await ask(sim, "rebalance", status=400, run_name="no-such")
+    assert missing["detail"][0]["code"] == "resource_not_exists"
+
+
+STORIES: dict[str, Story] = {"rebalancing": _evens_out, "rebalancing ends": _ends}
+
+
+async def test_it_moves_one_replica_at_a_time_and_ends(stories: Stories) -> None:
+    await stories["rebalancing"]
+
+
+async def test_it_is_refused_cancelled_and_ended_by_an_edit(stories: Stories) -> None:
+    await stories["rebalancing ends"]
