@@ -27,7 +27,7 @@ from .table import Table
 
 SIZE = (160, 50)
 REPEATS = 15
-VIEWS = {"distribution": "d", "replicas": "r", "router": "o", "rollout": "u"}
+VIEWS = {"distribution": "d", "replicas": "r", "router": "o", "rollout": "t"}
 
 
 class TimedDriver(CountingDriver):
@@ -72,7 +72,7 @@ async def measure(views: tuple[str, ...] = tuple(VIEWS)) -> Table:
         for view in views:
             shown, polled, written = [], [], []
             for turn in range(REPEATS):
-                other = "u" if view != "rollout" else "d"
+                other = "t" if view != "rollout" else "d"
                 await pilot.press(other)
                 await pilot.pause()
                 shown.append(await timed(lambda key=VIEWS[view]: pilot.press(key), pilot))

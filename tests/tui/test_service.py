@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from textual._compositor import CompositorUpdate, LayoutUpdate
 
+from dstack_api_client import wire
 from dstack_api_client.feed import ConnectionState
 from dstack_api_client.snapshot import ReplicaKey
 from dstack_fleets_tui.app import FleetsApp
@@ -19,6 +20,7 @@ from dstack_widgets.cells import plain_text
 from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
 from dstack_widgets.status_header import TabsLine
+from tests.given_client import GivenClient
 from tests.tui import cockpit, crowd, factory
 from tests.tui.driving import on_screen, screen_text
 from tests.tui.factory import NOW, GivenFeed, app_on, failing, live
@@ -179,6 +181,26 @@ async def test_replicas_say_where_they_are_why_and_what_the_router_makes_of_them
         assert "fallback: gpu-reserved has no room" in screen_text(app)
 
 
+async def test_the_use_of_replicas_on_screen_is_read_and_shown():
+    client = GivenClient()
+    times = [NOW, NOW - timedelta(seconds=10)]
+    client.metrics = wire.JobMetrics(
+        metrics=[
+            wire.Metric("gpu_util_percent_gpu0", times, [87, 80]),
+            wire.Metric("gpu_memory_total_bytes", times, [80 * 1024**3, 80 * 1024**3]),
+            wire.Metric("gpu_memory_usage_bytes_gpu0", times, [61 * 1024**3, 60 * 1024**3]),
+        ]
+    )
+    app = app_on(GivenFeed(live(cockpit.snapshot())), Settings(interval=0.5), client)
+    async with app.run_test(size=(200, 40)) as pilot:
+        await opened(app, pilot, "r")
+        # More than one poll reads, and those that do not run are not asked for.
+        await until(lambda: rows(app)["6.0"]["gpu_use"] == "87")
+        shown = rows(app)
+        assert shown["1.0"]["gpu_memory"] == "61/80"
+        assert shown["7.0"]["gpu_use"] == "–"
+
+
 async def test_w_shows_only_what_is_wrong_and_says_so():
     app = app_on(GivenFeed(live(cockpit.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
@@ -298,7 +320,7 @@ async def test_nothing_is_called_in_sync_from_an_old_look(how):
 async def test_a_rollout_shows_deployments_side_by_side_and_what_holds_it_up():
     app = app_on(GivenFeed(live(cockpit.rolling())))
     async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot, "u")
+        await opened(app, pilot, "t")
         shown = rows(app)
         assert list(shown) == ["8", "7"]
         assert (shown["8"]["running"], shown["8"]["ready"]) == ("3", "2")
@@ -374,7 +396,7 @@ async def test_hostile_texts_do_no_harm(name):
     )
     app = app_on(GivenFeed(live(hostile)))
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(app, pilot, "r", "o", "u", "y", "d")
+        await opened(app, pilot, "r", "o", "t", "y", "d")
         assert "\x1b" not in screen_text(app)
 
 
@@ -382,13 +404,13 @@ async def test_ascii_draws_nothing_else():
     app = app_on(GivenFeed(live(cockpit.rolling())), Settings(ascii=True))
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(app, pilot)
-        for key in ("d", "r", "o", "u", "w"):
+        for key in ("d", "r", "o", "t", "w"):
             await pilot.press(key)
             await pilot.pause()
             assert not [row for row in screen_text(app).split("\n") if not row.isascii()]
 
 
-@pytest.mark.parametrize("key", ["d", "r", "o", "u"])
+@pytest.mark.parametrize("key", ["d", "r", "o", "t"])
 async def test_a_poll_that_changes_nothing_writes_nothing(key):
     shot = crowd.snapshot()
     app = app_on(GivenFeed(live(shot)))

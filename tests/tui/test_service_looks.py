@@ -21,7 +21,7 @@ VIEWS = {
     "router": (cockpit.snapshot(), "o"),
     "router-unknown": (STOCK, "o"),
     "router-crowd": (crowd.snapshot(), "o"),
-    "rollout": (cockpit.rolling(), "u"),
+    "rollout": (cockpit.rolling(), "t"),
 }
 
 pytestmark = pytest.mark.usefixtures("frozen")

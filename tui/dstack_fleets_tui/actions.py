@@ -65,7 +65,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("replicas", ("r",), "Replicas", "Show the replicas of the service.", (SERVICE,)),
     Action("router", ("o",), "Router", "Show the router and its workers.", (SERVICE,)),
-    Action("rollout", ("u",), "Rollout", "Show the deployments side by side.", (SERVICE,)),
+    Action("rollout", ("t",), "Rollout", "Show the deployments side by side.", (SERVICE,)),
     Action("configuration", ("c",), "Configuration", "Show what the fleet allows.", (FLEET,)),
     Action("yaml", ("y",), "YAML", "Show the configuration as YAML.", CONFIGURED),
     Action(

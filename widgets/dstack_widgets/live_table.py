@@ -166,6 +166,10 @@ class LiveTable(TableView, can_focus=True):
         """Whether it sorts downwards."""
         return self._rows.sort_reverse
 
+    def has_row(self, key: str) -> bool:
+        """Whether there is such a row, filtered out or not."""
+        return key in self._rows
+
     def get_cells(self, key: str) -> Cells:
         """Gives the cells of a row.
 

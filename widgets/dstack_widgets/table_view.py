@@ -130,6 +130,11 @@ class TableView(ScrollView, inherit_bindings=False):
         """The keys of the columns there is room for, from the left."""
         return tuple(place.column.key for place in self._placed.places)
 
+    @property
+    def visible_keys(self) -> Sequence[str]:
+        """The keys of the rows on the screen, from the top."""
+        return tuple(shown.key for shown in self._shown)
+
     def watch_show_all_columns(self) -> None:
         """Arranges the columns anew."""
         if not self.show_all_columns:

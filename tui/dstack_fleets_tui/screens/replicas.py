@@ -2,57 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from dstack_api_client.naming import replica_row
 from dstack_api_client.placement import ReplicaPlacement
 from dstack_api_client.routers.view import Worker
-from dstack_api_client.snapshot import ReplicaKey, Service, Snapshot
+from dstack_api_client.snapshot import Replica, ReplicaKey, Service, Snapshot
+from dstack_api_client.use import Use
+from dstack_api_client.use_watch import UseWatch
+from dstack_fleets_tui.screens.own_reads import OwnReads
 from dstack_fleets_tui.screens.service_view import ServiceView
+from dstack_fleets_tui.source import Source
 from dstack_fleets_tui.tables import replicas as table
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.cells import Cell
+from dstack_widgets.glyphs import Glyphs
 
 
 class ReplicasView(ServiceView):
-    """A row per replica; on request only of those with which something is wrong."""
+    """A row per replica; on request only of those with which something is wrong.
 
-    only_wrong = False
-    _run_id = ""
-    _snapshot: Snapshot | None = None
-    _placed: dict[str, ReplicaPlacement]
-    _wrong: int = 0
-    _every: int = 0
+    What replicas make use of is read for those on screen only, by a task of its own.
+    """
+
+    def __init__(self, *, glyphs: Glyphs, id: str) -> None:  # noqa: A002 (as every widget has it)
+        super().__init__(glyphs=glyphs, id=id)
+        self.only_wrong = False
+        self._wrong = self._every = 0
+        self._workers: dict[ReplicaKey, Worker] = {}
+        self._placed: dict[str, ReplicaPlacement] = {}
+        self._uses: dict[ReplicaKey, Use | None] = {}
+        self._source: Source | None = None
+        self._watch: UseWatch | None = None
+        self._reads = OwnReads(self, self._take)
 
     def fill(self, service: Service, snapshot: Snapshot, looks: Looks) -> None:
         """Shows the replicas."""
         columns = table.columns(service)
         if columns != self.table.columns:
             self.table.set_columns(columns)
-        self._run_id, self._snapshot = service.id, snapshot
         placement = snapshot.placements.get(service.id)
         self._placed = {each.job_id: each for each in placement.replicas} if placement else {}
         router = snapshot.routers.get(service.id)
-        workers: dict[ReplicaKey, Worker] = (
-            {worker.replica: worker for worker in router.workers if worker.replica}
-            if router
-            else {}
-        )
+        workers = router.workers if router is not None else ()
+        self._workers = {worker.replica: worker for worker in workers if worker.replica}
         rows = {}
-        wrong = 0
+        self._wrong = 0
         every = [snapshot.replicas[k] for k in service.replica_keys if k in snapshot.replicas]
         for replica in every:
-            worker = workers.get(replica.key)
-            is_wrong = table.is_wrong(replica, service, worker)
-            wrong += is_wrong
-            if is_wrong or not self.only_wrong:
-                seen = table.Seen(
-                    replica, service, snapshot, worker, self._placed.get(replica.submission_id)
-                )
-                rows[replica_row(replica.key)] = table.cells(seen, looks)
-        self._wrong, self._every = wrong, len(every)
+            wrong = table.is_wrong(replica, service, self._workers.get(replica.key))
+            self._wrong += wrong
+            if wrong or not self.only_wrong:
+                rows[replica_row(replica.key)] = self._cells(replica, service, snapshot, looks)
+        self._every = len(every)
         self.table.empty_text = self._empty_text(service)
         self.table.set_rows(rows)
         self.show_line()
+        self._read_use()
+
+    def _cells(
+        self, replica: Replica, service: Service, snapshot: Snapshot, looks: Looks
+    ) -> Sequence[Cell]:
+        seen = table.Seen(
+            replica,
+            service,
+            snapshot,
+            self._workers.get(replica.key),
+            self._placed.get(replica.submission_id),
+            self._uses.get(replica.key),
+        )
+        return table.cells(seen, looks)
+
+    # What replicas make use of ------------------------------------------------------------
+
+    def _read_use(self) -> None:
+        """Begins to read, on this connection."""
+        source = self.fleets_app.source
+        if source is not None and source is not self._source:
+            self._source = source
+            self._watch = UseWatch(
+                source.client, source.project, self._on_screen, now=self.fleets_app.now
+            )
+            self._reads.start(self._watch)
+
+    def _on_screen(self) -> list[Replica]:
+        replicas = (self._replica(key) for key in self.table.visible_keys)
+        return [replica for replica in replicas if replica is not None]
+
+    def _take(self, read: Mapping[ReplicaKey, Use | None]) -> None:
+        """Shows what was read, in the rows that it is of."""
+        self._uses.update(read)
+        if self._shown is None:
+            return
+        rows = {}
+        for key in read:
+            row = replica_row(key)
+            replica = self._replica(row)
+            if replica is not None and self.table.has_row(row):
+                rows[row] = self._cells(replica, *self._shown)
+        self.table.update_rows(rows)
+        self.service_screen.show_note()
+
+    def _replica(self, row: str) -> Replica | None:
+        if self._shown is None:
+            return None
+        service, snapshot, _ = self._shown
+        return snapshot.replicas.get(replica_key(service.id, row))
 
     def _empty_text(self, service: Service) -> str:
         if not service.jobs_known:
@@ -62,22 +117,24 @@ class ReplicasView(ServiceView):
         return "No replicas."
 
     def notes(self) -> Iterable[str]:
-        """Tells that only some are shown."""
+        """Tells that only some are shown, and that their use can't be read."""
         if self.only_wrong:
             yield f"only what is wrong: {self._wrong} of {self._every}, w shows all"
+        if self._watch is not None and self._watch.failure is not None:
+            yield f"use not read: {self._watch.failure}"
 
     def summary(self, key: str) -> str:
         """What the server last said of the replica, in full."""
-        replica = (
-            self._snapshot.replicas.get(replica_key(self._run_id, key)) if self._snapshot else None
-        )
+        replica = self._replica(key)
         if replica is None:
             return ""
         return table.summary(replica, self._placed.get(replica.submission_id))
 
     def open(self, key: str) -> None:
         """Opens the replica."""
-        self.fleets_app.open_replica(replica_key(self._run_id, key))
+        replica = self._replica(key)
+        if replica is not None:
+            self.fleets_app.open_replica(replica.key)
 
     def named(self) -> dict[str, str]:
         """Rows by the numbers of their replicas."""

@@ -10,6 +10,7 @@ from dstack_api_client.naming import group_name
 from dstack_api_client.placement import ReplicaPlacement
 from dstack_api_client.routers.view import Sync, Worker
 from dstack_api_client.snapshot import Link, Replica, Service, Snapshot
+from dstack_api_client.use import Series, Use
 from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.tables.workers import loudness
@@ -25,12 +26,16 @@ _COLUMNS = (
     Column("role", "ROLE", priority=4),
     Column("router", "ROUTER", priority=8),
     Column("gpu", "GPU", priority=3),
+    Column("gpu_use", "GPU%", justify="right", priority=4),
+    Column("gpu_memory", "GPU GB", justify="right", priority=3),
+    Column("memory", "MEM GB", justify="right", priority=1),
     Column("deployment", "DEPL", justify="right", priority=5),
     Column("restarts", "RESTARTS", justify="right", priority=4),
     Column("price", "$/H", justify="right", priority=4),
     Column("age", "AGE", justify="right", priority=6),
     Column("message", "MESSAGE", priority=2, max_width=80),
 )
+_GB = 1024**3
 #: Only services with a router have these.
 _ROUTED = ("role", "router")
 
@@ -44,6 +49,7 @@ class Seen(NamedTuple):
         snapshot: Where its instance is.
         worker: How its router sees it; None without a router or for one that is no worker.
         placed: Why it is where it is, where the placement add-on tells.
+        use: What it makes use of; None while that was not read.
     """
 
     replica: Replica
@@ -51,6 +57,7 @@ class Seen(NamedTuple):
     snapshot: Snapshot
     worker: Worker | None
     placed: ReplicaPlacement | None
+    use: Use | None = None
 
 
 def columns(service: Service) -> tuple[Column, ...]:
@@ -84,7 +91,7 @@ def is_wrong(replica: Replica, service: Service, worker: Worker | None) -> bool:
 
 def cells(seen: Seen, looks: Looks) -> Sequence[Cell]:
     """The row of one replica: one cell per column of `columns`."""
-    replica, service, snapshot, worker, placed = seen
+    replica, service, snapshot, worker, placed, use = seen
     outdated = replica.active and replica.deployment_num != service.deployment_num
     made = [looks.number(replica.key.replica_num)]
     if grouped(service):
@@ -99,6 +106,9 @@ def cells(seen: Seen, looks: Looks) -> Sequence[Cell]:
         made += [looks.word(_role(replica, worker)), _router(worker, looks)]
     made += [
         looks.word(str(replica.gpus) if replica.gpus else None),
+        _share(use.gpu if use else None, 1, looks),
+        _share(use.gpu_memory if use else None, _GB, looks),
+        _share(use.memory if use else None, _GB, looks),
         looks.number(replica.deployment_num, "warn" if outdated else ""),
         looks.number(replica.submission_num, "warn" if replica.submission_num else "dim"),
         looks.price(replica.price),
@@ -114,6 +124,16 @@ def _fleet(replica: Replica, placed: ReplicaPlacement | None, looks: Looks) -> C
     # Of some only the run's fleet is known.
     doubt = " (run)" if replica.link is Link.RUN_FLEET else ""
     return looks.text((replica.fleet_name or NOTHING) + doubt)
+
+
+def _share(series: Series | None, unit: float, looks: Looks) -> CellValue:
+    """The newest value, out of the most it can be where that is no percentage."""
+    if series is None or series.last is None:
+        return looks.word(None)
+    used = f"{series.last / unit:.0f}"
+    if unit == 1 or series.top is None:
+        return CellValue(used, "", series.last)
+    return CellValue(f"{used}/{series.top / unit:.0f}", "", series.last)
 
 
 def _role(replica: Replica, worker: Worker | None) -> str | None:

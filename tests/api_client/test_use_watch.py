@@ -1,0 +1,72 @@
+"""What replicas on screen make use of: a few at a time, in turn."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from dstack_api_client import errors, wire
+from dstack_api_client.snapshot import ReplicaKey
+from dstack_api_client.use_watch import UseWatch
+from tests.given_client import START
+from tests.tui import factory
+
+
+class Metrics:
+    """Answers with metrics, and knows who was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.fails = False
+
+    async def job_metrics(self, project, run_name, *, replica_num, **_):
+        self.asked.append(replica_num)
+        if self.fails:
+            raise errors.CannotConnectError("It is away.", "Wait.")
+        times = [START, START - timedelta(seconds=10)]
+        return wire.JobMetrics(
+            metrics=[wire.Metric("gpu_util_percent_gpu0", times, [replica_num, 1])]
+        )
+
+
+async def polled(watch, **how):
+    return [read async for read in watch.poll(**how)]
+
+
+def watching(replicas):
+    client, moment = Metrics(), [START]
+    watch = UseWatch(client, "main", lambda: replicas, now=lambda: moment[0])
+    return client, moment, watch
+
+
+async def test_a_few_at_each_poll_and_each_in_its_turn():
+    client, moment, watch = watching([factory.replica("chat", num) for num in range(6)])
+    (read,) = await polled(watch)
+    assert client.asked == [0, 1, 2, 3]
+    assert read[ReplicaKey("s-chat", 3, 0)].gpu.last == 3.0
+    await polled(watch)
+    assert client.asked == [0, 1, 2, 3, 4, 5]
+    assert await polled(watch) == []
+    moment[0] += timedelta(seconds=11)
+    await polled(watch)
+    assert client.asked[6:] == [0, 1, 2, 3]
+
+
+async def test_only_what_runs_and_is_on_screen_is_asked_for():
+    replicas = [factory.replica("chat", 0, status="submitted"), factory.replica("chat", 1)]
+    client, moment, watch = watching(replicas)
+    await polled(watch)
+    replicas.clear()
+    moment[0] += timedelta(minutes=1)
+    assert await polled(watch, full=True) == []
+    assert client.asked == [1]
+
+
+async def test_a_failure_is_told_and_the_rest_of_the_round_is_left():
+    client, _, watch = watching([factory.replica("chat", num) for num in range(3)])
+    client.fails = True
+    assert await polled(watch) == [{}]
+    assert client.asked == [0]
+    assert str(watch.failure) == "It is away. Wait."
+    client.fails = False
+    await polled(watch)
+    assert watch.failure is None
