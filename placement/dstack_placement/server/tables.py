@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from weakref import WeakValueDictionary
 
 from dstack._internal.core.models.runs import RunStatus
 from dstack._internal.server.db import get_db, get_session_ctx
@@ -16,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 _LOCKS = "dstack_fleets_runs"
+_queues: WeakValueDictionary[uuid.UUID, asyncio.Lock] = WeakValueDictionary()
 
 
 class Base(DeclarativeBase):
@@ -136,13 +139,15 @@ async def create() -> None:
 async def locked_run(run_id: uuid.UUID) -> AsyncIterator[AsyncSession]:
     """A session in which nobody else decides on this run; the caller commits once, at its end.
 
-    The tasks of one server are serialised by dstack's locker for SQLite, several servers on
-    PostgreSQL by an advisory lock that ends with the transaction. Who waits for that holds a
-    connection: without the first, the tasks of one server would wait with all of its connections.
+    One server on SQLite is serialised by dstack's locker, several on PostgreSQL by an advisory lock
+    that ends with the transaction. Before either, the tasks of a server queue up: dstack's locker
+    takes them in no order, and in PostgreSQL each would wait with a connection in its hands.
     """
-    locker = get_locker("sqlite")
-    async with locker.lock_ctx(_LOCKS, [run_id]), get_session_ctx() as session:
-        if get_db().dialect_name == "postgresql":
+    dialect = get_db().dialect_name
+    queue = _queues.setdefault(run_id, asyncio.Lock())
+    locker = get_locker(dialect)
+    async with queue, locker.lock_ctx(_LOCKS, [run_id]), get_session_ctx() as session:
+        if dialect == "postgresql":
             lock = string_to_lock_id(f"{_LOCKS}:{run_id}")
             await session.execute(select(func.pg_advisory_xact_lock(lock)))
         yield session
