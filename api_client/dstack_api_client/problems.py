@@ -60,6 +60,11 @@ class ProblemWatch:
         self._since = Since()
         self._seen: dict[str, datetime] = {}
 
+    @property
+    def since(self) -> Since:
+        """What the events of all looks told."""
+        return self._since
+
     def look(
         self, snapshot: Snapshot, now: datetime, events: Collection[Event] = ()
     ) -> tuple[Problem, ...]:

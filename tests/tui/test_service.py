@@ -329,6 +329,22 @@ async def test_a_rollout_shows_deployments_side_by_side_and_what_holds_it_up():
         assert any("decode 6 is not ready" in text and "(for " in text for text in texts)
 
 
+async def test_a_rollout_counts_from_the_edit_where_an_event_tells_of_it():
+    feed = GivenFeed(live(cockpit.rolling()))
+    feed.events = [
+        wire.Event(
+            id="e-1",
+            message="Run updated. Deployment: 8. Changed fields: image",
+            recorded_at=NOW - timedelta(minutes=12),
+            targets=[wire.EventTarget("run", cockpit.RUN, cockpit.NAME, "main")],
+        )
+    ]
+    app = app_on(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "t")
+        assert "under way for 12m" in line(app)
+
+
 async def test_views_by_name_and_in_turn():
     app = app_on(GivenFeed(live(cockpit.snapshot())))
     async with app.run_test(size=SIZE) as pilot:

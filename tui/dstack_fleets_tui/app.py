@@ -19,6 +19,7 @@ from dstack_api_client.connection import ConfigError, Connection
 from dstack_api_client.feed import ConnectionState, Health, Update
 from dstack_api_client.problem import Problem
 from dstack_api_client.problems import ProblemWatch
+from dstack_api_client.since import Since
 from dstack_api_client.snapshot import ReplicaKey, Snapshot
 from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.poller import Poller
@@ -263,6 +264,11 @@ class FleetsApp(App[int]):
     def problems(self) -> Sequence[Problem]:
         """What is wrong in the latest snapshot, worst first."""
         return self._watch.problems
+
+    @property
+    def since(self) -> Since:
+        """Since when things are as they are, as far as events told."""
+        return self._watch.since
 
     @property
     def interval(self) -> float:

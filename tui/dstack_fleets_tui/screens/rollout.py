@@ -19,7 +19,7 @@ class RolloutView(ServiceView):
         """Shows a row per deployment."""
         shown = self._rollout
         if shown is None or self._of is not snapshot:
-            shown = self._rollout = rollout_of(snapshot, service)
+            shown = self._rollout = rollout_of(snapshot, service, since=self.fleets_app.since)
             self._of = snapshot
         if not self.table.columns:
             self.table.set_columns(table.COLUMNS)
