@@ -25,7 +25,7 @@ from dstack_api_client.edits.merging import three_way
 from dstack_api_client.edits.planning import Plan, refuse_moved
 from dstack_api_client.writer import UnansweredError
 
-#: Seconds for which a change that got no answer may still turn up.
+#: Seconds within which a change that was sent has to turn up, answered or not.
 LATE = 10.0
 #: Seconds for which a server that does not answer any more is asked again.
 LIMIT = 90.0
@@ -83,7 +83,7 @@ async def apply(
         plan: An applicable plan.
         sleep: How to wait between reads.
         limit: Seconds to ask a server that does not answer.
-        late: Seconds in which a change that got no answer may turn up.
+        late: Seconds within which the change has to turn up.
 
     Raises:
         NotInPlaceError: The plan is not applicable.
@@ -164,7 +164,8 @@ async def confirmed(
             if judged(check, now):
                 return now
             first_read = loop.time() if first_read is None else first_read
-            if check.answered or loop.time() - first_read > late:
+            # A server answers before its database shows the change to others.
+            if loop.time() - first_read > late:
                 raise _not_applied(check)
         await sleep(_EVERY)
 

@@ -118,4 +118,6 @@ async def _asked(answer: Awaitable[bytes]) -> bytes:
         lines = [line for detail in error.details for line in detail.message.splitlines()]
         raise InvalidEditError(lines or [error.message]) from error
     except WrongShapeError as error:
-        raise InvalidEditError([error.message]) from error
+        # Of what a model's own check says, only that is of use to people.
+        said = error.message.rpartition("Value error, ")[2]
+        raise InvalidEditError([f"{said[:1].upper()}{said[1:]}"]) from error

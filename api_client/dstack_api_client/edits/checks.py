@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dstack_api_client.edits.service import SERVICE, GroupView, ServiceEdit
+from dstack_api_client.edits.service import LANE_FIELDS, SERVICE, GroupView, ServiceEdit
 from dstack_api_client.snapshot import Snapshot
 from dstack_placement.engine import Lane, LanesError, parse_lanes, read_configuration
 from dstack_placement.engine.lanes import check_counts, check_known
@@ -136,6 +136,18 @@ def _of_counts(edit: ServiceEdit) -> Iterator[Problem]:
         if before.get(group.name) == group:
             continue  # what the server has accepted
         yield from _of_group(group, before.get(group.name), has_gateway=has_gateway)
+        yield from _of_both(edit, group)
+
+
+def _of_both(edit: ServiceEdit, group: GroupView) -> Iterator[Problem]:
+    """What stands both at the service and at a group, which dstack does not take."""
+    for name in ("spot_policy", "reservation"):
+        if group.named and getattr(group, name) and edit.configuration.get(name) is not None:
+            yield Problem(
+                FieldName(name, group.name),
+                f"`{name}` is set for the whole service, so groups can't have their own. Move it"
+                " from the service to each group.",
+            )
 
 
 def _of_group(group: GroupView, was: GroupView | None, *, has_gateway: bool) -> Iterator[Problem]:
@@ -182,7 +194,8 @@ def _of_pool(edit: ServiceEdit, pool: str, known: Collection[str] | None) -> lis
         if any(lane.fleet == other.fleet for other in lanes):
             line = f"Fleet {lane.fleet} stands twice in `{where}`. Keep one of the entries."
             found.append(Problem(FieldName("fleet", pool, view.fleet), line))
-        elif known is not None:
+        elif known is not None and (view.was is None or pool or not _plain(edit)):
+            # Of names alone, what is there already is the stock server's affair.
             found += [
                 Problem(FieldName("fleet", pool, view.fleet), line)
                 for line in check_known([lane], known, where=where)
@@ -204,6 +217,15 @@ def _of_pool(edit: ServiceEdit, pool: str, known: Collection[str] | None) -> lis
     return [Problem(FieldName(_named(line), pool), line) for line in errors]
 
 
+def _plain(edit: ServiceEdit) -> bool:
+    """Whether the service's lanes are names of fleets and no more."""
+    return not any(
+        edit.raw_lane(SERVICE, lane.fleet).get(key) is not None
+        for lane in edit.lanes()
+        for key in LANE_FIELDS
+    )
+
+
 def _of_the_rest(
     edit: ServiceEdit, known: Collection[str] | None, told: Collection[str]
 ) -> Iterator[Problem]:
@@ -222,10 +244,7 @@ def _entries(edit: ServiceEdit, pool: str) -> list[Any]:
     entries = []
     for view in edit.lanes(pool):
         raw = edit.raw_lane(pool, view.fleet)
-        entries.append(
-            {key: raw[key] for key in ("priority", "min_replicas", "max_replicas") if key in raw}
-            | {"name": view.fleet}
-        )
+        entries.append({key: raw[key] for key in LANE_FIELDS if key in raw} | {"name": view.fleet})
     return entries
 
 

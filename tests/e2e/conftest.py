@@ -1,0 +1,31 @@
+"""Servers with fleets and services to be edited, shared by the tests of edits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from dstack_simulator import Simulator
+from tests.e2e.editing import LAUNCHER, scenario, seed_service, service
+
+
+@pytest_asyncio.fixture(scope="session")
+async def edit_addon() -> AsyncIterator[Simulator]:
+    """A server with the placement add-on; `chat` is the service of the seed, with lanes."""
+    async with Simulator(scenario(), launcher=LAUNCHER) as sim:
+        await sim.settled()
+        await sim.apply(seed_service())
+        await sim.apply(service("brief", "brief"))
+        await sim.apply(service("dice", "dice"))
+        yield sim
+
+
+@pytest_asyncio.fixture(scope="session")
+async def edit_stock() -> AsyncIterator[Simulator]:
+    """The stock server with the same fleets; `trapped` fills its fleet."""
+    async with Simulator(scenario()) as sim:
+        await sim.settled()
+        await sim.apply(service("trapped", "tight", fleets=["tight-full"], replicas=1))
+        await sim.apply(service("grouped", "dice", fleets=["dice-spot"], groups=True))
+        yield sim

@@ -1,0 +1,185 @@
+"""What the tests of edits share: fleets, services, a client, and ways to lose an answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from dstack_api_client.capabilities import Capabilities
+from dstack_api_client.client import Client
+from dstack_api_client.edits.base import Base, read_service
+from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.feed import Feed
+from dstack_api_client.snapshot import Snapshot
+from dstack_simulator import Simulator
+from dstack_simulator.scenario import Scenario
+
+#: What a server with the add-on imports before anything of dstack.
+LAUNCHER = ("dstack_placement.server.autoload",)
+
+#: Fleets by name: region, spot policy, nodes.
+FLEETS = {
+    "gpu-reserved": ("us-east-1", "on-demand", "0..2"),
+    "gpu-spot": ("us-west-2", "spot", "0..8"),
+    "brief-spot": ("eu-north-1", "spot", "0..4"),
+    "dice-reserved": ("eu-west-1", "on-demand", "0..2"),
+    "dice-spot": ("ap-south-1", "spot", "0..9"),
+    "tight-full": ("ap-east-1", "on-demand", "0..1"),
+}
+SECRET = "hf_kept_out_of_every_file"
+
+
+def scenario() -> Scenario:
+    """The fleets, each in a region of its own."""
+    regions: dict[str, dict[str, float]] = {}
+    steps = []
+    for name, (region, policy, nodes) in FLEETS.items():
+        key = "spot" if policy == "spot" else "on_demand"
+        room = "spot_capacity" if policy == "spot" else "capacity"
+        regions[region] = {key: 31.05 if policy == "spot" else 98.32, room: 12}
+        steps.append(
+            {
+                "apply": {
+                    "type": "fleet",
+                    "name": name,
+                    "nodes": nodes,
+                    "backends": ["aws"],
+                    "regions": [region],
+                    "spot_policy": policy,
+                    "idle_duration": "off",
+                    "resources": {"gpu": "H100:8"},
+                }
+            }
+        )
+    offer = {
+        "instance_type": "p5.48xlarge",
+        "cpus": 192,
+        "memory_gib": 2048,
+        "disk_gib": 4000,
+        "gpu": {"name": "H100", "memory_gib": 80, "count": 8},
+        "regions": regions,
+    }
+    return Scenario.model_validate(
+        {
+            "description": "Fleets and services to be edited",
+            "cloud": {"start_seconds": 0.1, "offers": [offer]},
+            "steps": steps,
+        }
+    )
+
+
+def seed_service() -> dict[str, Any]:
+    """A baseline on reserved capacity, spot for the rest, as seeds/000 asks for."""
+    return service(
+        "chat",
+        "gpu",
+        fleets=[
+            {"name": "gpu-reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10},
+            {"name": "gpu-spot"},
+        ],
+        replicas=2,
+    )
+
+
+def service(
+    name: str,
+    pair: str,
+    *,
+    fleets: list[Any] | None = None,
+    replicas: int = 1,
+    groups: bool = False,
+) -> dict[str, Any]:
+    """A service that starts fast."""
+    whole: dict[str, Any] = {
+        "type": "service",
+        "name": name,
+        "port": 8000,
+        "model": "acme/chat-8b",
+        "probes": [],
+        "spot_policy": "auto",
+        "env": {"HF_TOKEN": SECRET},
+        "resources": {"gpu": "H100:8"},
+        "fleets": fleets or [{"name": f"{pair}-spot", "min_replicas": 0}],
+    }
+    command = "python -m sglang.launch_server --model acme/chat-8b --port 8000"
+    if groups:
+        del whole["spot_policy"]
+        parts = [
+            {"name": part, "replicas": 1, "commands": [command], "resources": {"gpu": "H100:8"}}
+            for part in ("front", "back")
+        ]
+        return {**whole, "groups": parts}
+    return {**whole, "replicas": replicas, "commands": [command]}
+
+
+@asynccontextmanager
+async def client_of(sim: Simulator, **options: Any) -> AsyncIterator[Client]:
+    """A client of a simulator."""
+    async with Client(sim.url, sim.token, **options) as client:
+        yield client
+
+
+async def look(client: Client, sim: Simulator) -> Snapshot:
+    """The project, read once."""
+    feed = Feed(client, sim.project)
+    async for _ in feed.poll(full=True):
+        continue
+    assert feed.snapshot is not None
+    return feed.snapshot
+
+
+async def begin(client: Client, sim: Simulator, name: str) -> tuple[ServiceEdit, Snapshot]:
+    """An edit of a service as it is now."""
+    snapshot = await look(client, sim)
+    base = await read_service(client, sim.project, name)
+    return ServiceEdit.begin(base, snapshot.capabilities), snapshot
+
+
+async def stored(client: Client, sim: Simulator, name: str) -> Base:
+    """A service as the server has it now."""
+    return await read_service(client, sim.project, name)
+
+
+STOCK = Capabilities("0.22.5")
+
+
+class Losing(httpx.AsyncHTTPTransport):
+    """Passes requests on, and loses what one kind of them is answered with.
+
+    Args:
+        path: How the path of that kind ends.
+        deliver: Whether the request itself arrives; a number is how many others overtake it.
+    """
+
+    def __init__(self, path: str, *, deliver: bool | int = True) -> None:
+        super().__init__(retries=0)
+        self.path = path
+        self.deliver = deliver
+        self.sent = 0
+        self._late: tuple[httpx.Request, int] | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Sends, and fails as a broken connection does."""
+        if not request.url.path.endswith(self.path):
+            await self._overtake()
+            return await super().handle_async_request(request)
+        self.sent += 1
+        if self.deliver is True:
+            await self._arrive(request)
+        elif self.deliver:
+            self._late = (request, self.deliver)
+        raise httpx.ReadError("the connection broke off", request=request)
+
+    async def _overtake(self) -> None:
+        if self._late is not None:
+            request, left = self._late
+            self._late = (request, left - 1) if left > 1 else None
+            if self._late is None:
+                await self._arrive(request)
+
+    async def _arrive(self, request: httpx.Request) -> None:
+        response = await super().handle_async_request(request)
+        await response.aread()
