@@ -13,6 +13,12 @@ PROBLEMS, EVENTS, REPLICA = "problems", "events", "replica"
 LISTS = (FLEETS, SERVICES, PROBLEMS, EVENTS)
 CONFIGURED = (FLEET, SERVICE)
 DETAILS = (*CONFIGURED, REPLICA)
+#: Where something is changed: the fields of an edit, its plan, and what comes of it.
+EDIT, PLAN, APPLY = "edit", "plan", "apply"
+#: Where there is a table, or one may come to the front.
+TABLES = (*LISTS, *DETAILS)
+#: What can be edited is listed or open here.
+EDITABLE = (SERVICES, SERVICE)
 #: Where rows lead somewhere.
 OPENING = (*LISTS, SERVICE, FLEET, REPLICA)
 #: Where something is followed as it comes in.
@@ -49,10 +55,10 @@ class Action:
 
 
 ACTIONS: tuple[Action, ...] = (
-    Action("fleets", ("1",), "fleets", "Show the fleets."),
-    Action("services", ("2",), "services", "Show the services."),
-    Action("problems", ("3",), "problems", "Show what is wrong, worst first."),
-    Action("events", ("4",), "events", "Show what happened in the project."),
+    Action("fleets", ("1",), "fleets", "Show the fleets.", TABLES),
+    Action("services", ("2",), "services", "Show the services.", TABLES),
+    Action("problems", ("3",), "problems", "Show what is wrong, worst first.", TABLES),
+    Action("events", ("4",), "events", "Show what happened in the project.", TABLES),
     Action("open", ("enter",), "open", "Open the row under the cursor.", OPENING, "NAME", True),
     Action("back", ("escape",), "back", "Go back, or take a filter away.", (), "", True),
     Action("instances", ("i",), "Instances", "Show the instances of the fleet.", (FLEET,)),
@@ -78,9 +84,40 @@ ACTIONS: tuple[Action, ...] = (
     Action("follow", ("f",), "follow", "Go to what came last, and follow.", FOLLOWING, "", True),
     Action("view", ("tab",), "next view", "Show the next view.", DETAILS, "VIEW", True),
     Action("view_back", ("shift+tab",), "previous view", "Show the previous view.", DETAILS),
-    Action("filter", ("slash",), "filter", "Show rows with a text in them.", (), "TEXT", True),
-    Action("sort", ("s",), "sort", "Sort by the next or a named column.", (), "COLUMN", True),
-    Action("reverse", ("S",), "reverse", "Turn the order of the rows around."),
+    Action("edit", ("e",), "edit", "Edit lanes and counts.", EDITABLE, "", True, writes=True),
+    Action(
+        "undo",
+        ("u",),
+        "undo",
+        "Plan the way back from what was applied last.",
+        (SERVICE,),
+        writes=True,
+    ),
+    Action(
+        "rebalance",
+        ("b",),
+        "rebalance",
+        "Move replicas to the lanes of higher priority.",
+        (SERVICE,),
+        writes=True,
+    ),
+    Action("plan", ("p",), "plan", "Show what the edit would do.", (EDIT,), "", True),
+    Action("lane_up", ("K",), "up", "Have the lane filled earlier.", (EDIT,), "", True),
+    Action("lane_down", ("J",), "down", "Have the lane filled later.", (EDIT,), "", True),
+    Action("add_lane", ("a",), "add lane", "Add a lane.", (EDIT,), "FLEET", True),
+    Action("remove_lane", ("d",), "remove", "Remove the lane.", (EDIT,), "", True),
+    Action(
+        "own_lanes",
+        ("o",),
+        "own lanes",
+        "Give the replica group lanes of its own, or take them away.",
+        (EDIT,),
+    ),
+    Action("text", ("E",), "as text", "Edit the configuration as YAML.", (EDIT,), "", True),
+    Action("reset", ("R",), "reset", "Take all changes of the edit back.", (EDIT,)),
+    Action("filter", ("slash",), "filter", "Show rows with a text in them.", TABLES, "TEXT", True),
+    Action("sort", ("s",), "sort", "Sort by the next or a named column.", TABLES, "COLUMN", True),
+    Action("reverse", ("S",), "reverse", "Turn the order of the rows around.", TABLES),
     Action(
         "finished",
         ("a",),
@@ -100,7 +137,7 @@ ACTIONS: tuple[Action, ...] = (
         True,
     ),
     Action("refresh", ("ctrl+r",), "refresh", "Read everything again now."),
-    Action("pause", ("p",), "pause", "Stop reading, or go on.", (), "", True),
+    Action("pause", ("p",), "pause", "Stop reading, or go on.", TABLES, "", True),
     Action("command", ("colon",), "command", "Type a command by its name.", (), "", True),
     Action("help", ("question_mark",), "help", "Show the keys."),
     Action("quit", ("q",), "quit", "Leave.", (), "", True),
@@ -128,9 +165,14 @@ def key_name(key: str, *, ascii_only: bool = False) -> str:
     return _KEY_NAMES.get(key, key)
 
 
-def on_screen(screen: str) -> list[Action]:
-    """The actions that exist on a screen, in the order of the registry."""
-    return [action for action in ACTIONS if action.on(screen)]
+def on_screen(screen: str, *, writes: bool = True) -> list[Action]:
+    """The actions that exist on a screen, in the order of the registry.
+
+    Args:
+        screen: The screen.
+        writes: Whether those are wanted that change something.
+    """
+    return [action for action in ACTIONS if action.on(screen) and (writes or not action.writes)]
 
 
 def bindings(screen: str) -> Iterator[Binding]:
@@ -154,10 +196,16 @@ def bindings(screen: str) -> Iterator[Binding]:
                 )
 
 
-def footer(screen: str, *, ascii_only: bool = False) -> list[tuple[str, str]]:
-    """Key and title of what the footer shows on a screen."""
+def footer(screen: str, *, ascii_only: bool = False, writes: bool = True) -> list[tuple[str, str]]:
+    """Key and title of what the footer shows on a screen.
+
+    Args:
+        screen: The screen.
+        ascii_only: Whether only ASCII is drawn.
+        writes: Whether what changes something is shown.
+    """
     return [
         (key_name(action.keys[0], ascii_only=ascii_only), action.title)
-        for action in on_screen(screen)
+        for action in on_screen(screen, writes=writes)
         if action.footer and not (action.id == "back" and screen in LISTS)
     ]

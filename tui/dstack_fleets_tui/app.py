@@ -16,12 +16,14 @@ from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
 
 from dstack_api_client.connection import ConfigError, Connection
+from dstack_api_client.edits.keeping import Store
 from dstack_api_client.feed import ConnectionState, Health, Update
 from dstack_api_client.problem import Problem
 from dstack_api_client.problems import ProblemWatch
 from dstack_api_client.since import Since
 from dstack_api_client.snapshot import ReplicaKey, Snapshot
 from dstack_fleets_tui import actions, words
+from dstack_fleets_tui.changing import Changing
 from dstack_fleets_tui.poller import Poller
 from dstack_fleets_tui.screens import own_reads
 from dstack_fleets_tui.screens.base import LiveScreen
@@ -91,6 +93,10 @@ class FleetsApp(App[int]):
         now: The clock.
         open_source: Opens what is read of a connection.
         terminal_is_gone: Tells when to leave.
+        store: Where drafts, the way back and the audit log are kept; the user's without it.
+
+    Attributes:
+        changing: Begins changes.
     """
 
     TITLE = "dstack-fleets-tui"
@@ -120,6 +126,7 @@ class FleetsApp(App[int]):
         now: Callable[[], datetime] = utc_now,
         open_source: Callable[[Connection], AbstractAsyncContextManager[Source]] = open_source,
         terminal_is_gone: Callable[[], bool] = terminal_is_gone,
+        store: Store | None = None,
     ) -> None:
         super().__init__()
         self._connection = connection
@@ -140,6 +147,7 @@ class FleetsApp(App[int]):
         # Every bar asks the class, so one place decides for all of them.
         ScrollBar.renderer = AsciiScrollBars if self.ascii else ScrollBarRender
         self.paused = False
+        self.changing = Changing(self, store or Store.default())
         self.source: Source | None = None
         self.snapshot: Snapshot | None = None
         self._watch = ProblemWatch()
@@ -199,6 +207,7 @@ class FleetsApp(App[int]):
                 for worker in list(self.workers):
                     if worker.group == own_reads.GROUP:
                         worker.cancel()
+                await self.changing.finish()
 
     def _leave_with_terminal(self) -> None:
         if self._terminal_is_gone():
@@ -309,8 +318,14 @@ class FleetsApp(App[int]):
             connection=self._state_word(),
             observed_at=last.astimezone() if last else None,
             version=(snapshot.server.version or "") if snapshot else "",
-            extra=words.abilities(snapshot.capabilities, self.glyphs.dot) if snapshot else "",
+            extra=self._extra(),
         )
+
+    def _extra(self) -> str:
+        parts = ["read-only"] if self.read_only else []
+        if self.snapshot is not None:
+            parts.append(words.abilities(self.snapshot.capabilities, self.glyphs.dot))
+        return f" {self.glyphs.dot} ".join(filter(None, parts))
 
     def _state_word(self) -> ConnectionWord:
         if isinstance(self._connection, ConfigError):
@@ -333,6 +348,23 @@ class FleetsApp(App[int]):
     def failure(self) -> str:
         """Why the last poll failed and what to do, if it did."""
         return " ".join(part for part in (self.health.message, self.health.hint) if part)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be changed."""
+        return self._settings.read_only_in(self.project)
+
+    @property
+    def protected(self) -> bool:
+        """Whether a name has to be typed before something is changed."""
+        return self._settings.protected_in(self.project)
+
+    @property
+    def place(self) -> str:
+        """The project and the server, as people name them."""
+        connection = self._connection
+        host = "" if isinstance(connection, ConfigError) else urlsplit(connection.url).netloc
+        return f"{self.project} @ {host}"
 
     @property
     def project(self) -> str:
@@ -383,6 +415,27 @@ class FleetsApp(App[int]):
         for _ in self.screen_stack[1:]:
             self.pop_screen()
 
+    def do_edit(self, argument: str) -> None:
+        """Edits the service that is open or under the cursor."""
+        service = self._service_at_hand()
+        if service is not None:
+            self.changing.edit(*service)
+
+    def do_undo(self, argument: str) -> None:
+        """Plans the way back of the service that is open."""
+        service = self._service_at_hand()
+        if service is not None:
+            self.changing.undo(service[0])
+
+    def do_rebalance(self, argument: str) -> None:
+        """Moves replicas of the service that is open."""
+        service = self._service_at_hand()
+        if service is not None:
+            self.changing.rebalance(service[0])
+
+    def _service_at_hand(self) -> tuple[str, str] | None:
+        return self.screen.service_at_hand() if isinstance(self.screen, LiveScreen) else None
+
     def do_refresh(self, argument: str) -> None:
         """Reads everything again; where nothing was read yet, looks for the connection again."""
         if self._trouble is not None or self.snapshot is None:
@@ -403,8 +456,11 @@ class FleetsApp(App[int]):
             self.screen.show_state()
 
     def do_quit(self, argument: str) -> None:
-        """Leaves."""
-        self.exit(0)
+        """Leaves, but not while it is open what became of a change."""
+        if self.changing.under_way:
+            self.warn("A change is being sent. Wait until it is known what became of it.")
+        else:
+            self.exit(0)
 
     def action_help_quit(self) -> None:
         """Leaves at Ctrl+C, as everywhere in a terminal; with a text selected it copies that."""
@@ -412,12 +468,12 @@ class FleetsApp(App[int]):
 
     def show_help(self, screen: str) -> None:
         """Shows the keys of a screen."""
-        self.push_screen(HelpScreen(screen, ascii_only=self.ascii))
+        self.push_screen(HelpScreen(screen, ascii_only=self.ascii, writes=not self.read_only))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offers the actions of the screen in front in the palette, and the choice of a theme."""
         if isinstance(screen, LiveScreen):
-            for action in actions.on_screen(screen.name_of_screen):
+            for action in actions.on_screen(screen.name_of_screen, writes=not self.read_only):
                 yield SystemCommand(
                     action.title.capitalize(),
                     action.help,
@@ -445,6 +501,10 @@ def run(
     let_hang_up_end_us()
     if settings.theme is None and has_few_colours():
         settings = settings.model_copy(update={"theme": THEME_OF_FEW_COLOURS})
-    app = FleetsApp(connection, settings, again=again)
+
+    def opened(connection: Connection) -> AbstractAsyncContextManager[Source]:
+        return open_source(connection, read_only=settings.read_only_in(connection.project))
+
+    app = FleetsApp(connection, settings, again=again, open_source=opened)
     code = app.run()
     return app.return_code or 0 if code is None else code

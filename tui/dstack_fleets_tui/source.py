@@ -29,11 +29,18 @@ class Source:
 
 
 @asynccontextmanager
-async def open_source(connection: Connection) -> AsyncIterator[Source]:
-    """Opens a client on a connection, the feed of its project, and the looks at its routers."""
+async def open_source(connection: Connection, *, read_only: bool = False) -> AsyncIterator[Source]:
+    """Opens a client on a connection, the feed of its project, and the looks at its routers.
+
+    Args:
+        connection: Where to connect.
+        read_only: Whether the client refuses every change.
+    """
     project = connection.project
     async with (
-        Client(connection.url, connection.token, verify=connection.verify) as client,
+        Client(
+            connection.url, connection.token, verify=connection.verify, read_only=read_only
+        ) as client,
         RouterWatch(client, project) as routers,
     ):
         yield Source(Feed(client, project, routers=routers), client, project)

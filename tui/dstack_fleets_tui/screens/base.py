@@ -70,7 +70,10 @@ class LiveScreen(LeanScreen[None]):
         yield Static(Content(), id="summary", markup=False)
         yield FilterLine()
         yield CommandLine(self.complete, glyphs=glyphs)
-        yield KeysFooter(actions.footer(self.name_of_screen, ascii_only=self.fleets_app.ascii))
+        app = self.fleets_app
+        yield KeysFooter(
+            actions.footer(self.name_of_screen, ascii_only=app.ascii, writes=not app.read_only)
+        )
 
     def _lists(self) -> list[Tab]:
         """The tabs; that of the problems says how many there are."""
@@ -96,6 +99,10 @@ class LiveScreen(LeanScreen[None]):
         """Tells the feed what is on screen."""
         raise NotImplementedError
 
+    def service_at_hand(self) -> tuple[str, str] | None:
+        """Name and id of the service that is open or under the cursor, if any."""
+        return None
+
     def reread(self) -> None:
         """Reads again what is read for this screen only, if anything is."""
 
@@ -115,19 +122,26 @@ class LiveScreen(LeanScreen[None]):
 
     def show(self) -> None:
         """Shows the state of the connection and the snapshot."""
-        # When the app leaves, a screen loses its widgets before its last messages come.
-        if self.is_mounted and self.children:
+        if self.is_laid_out:
             self.show_state()
             self.query(TabsLine).first().show(self._lists(), self._list_key())
             self.fill()
             self.show_note()
+
+    @property
+    def is_laid_out(self) -> bool:
+        """Whether its widgets are there.
+
+        They come after the screen, and when it goes they go before its last messages come.
+        """
+        return self.is_mounted and bool(self.children)
 
     def show_state(self) -> None:
         """Shows the state of the connection and the age of the data.
 
         Not behind another screen: there, every change has Textual paint the screen in front anew.
         """
-        if self.is_active:
+        if self.is_active and self.is_laid_out:
             self.query_one(StatusHeader).show(self.fleets_app.header_state())
 
     def show_summary(self, text: str, failure: str = "", *, whole: bool = False) -> None:

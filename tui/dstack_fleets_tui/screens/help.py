@@ -34,9 +34,10 @@ class HelpScreen(ModalScreen[None]):
         Binding("escape,question_mark,q,enter", "dismiss", "close", show=False, id="help.close")
     ]
 
-    def __init__(self, screen: str, *, ascii_only: bool = False) -> None:
+    def __init__(self, screen: str, *, ascii_only: bool = False, writes: bool = True) -> None:
         super().__init__(classes="-ascii" if ascii_only else None)
         self._screen_name = screen
+        self._writes = writes
         self._ascii = ascii_only
 
     def compose(self) -> ComposeResult:
@@ -52,7 +53,7 @@ class HelpScreen(ModalScreen[None]):
                 f":{action.id} {action.argument}".rstrip(),
                 action.help,
             )
-            for action in actions.on_screen(self._screen_name)
+            for action in actions.on_screen(self._screen_name, writes=self._writes)
         ]
         moves = _ASCII_TABLE_KEYS if self._ascii else TABLE_KEYS
         general = GENERAL_KEYS if self._ascii else (*PALETTE_KEYS, *GENERAL_KEYS)

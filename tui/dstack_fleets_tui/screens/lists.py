@@ -166,6 +166,12 @@ class ServicesScreen(ListScreen):
             return super().empty_text()
         return f"No service runs in {snapshot.project}. Press a to see those that have ended."
 
+    def service_at_hand(self) -> tuple[str, str] | None:
+        """The service under the cursor."""
+        key = self.table.cursor_key
+        service = self.snapshot.services.get(key) if self.snapshot and key else None
+        return (service.name, service.id) if service else None
+
     def do_finished(self, argument: str) -> None:
         """Shows or hides services that have ended well."""
         self._finished = not self._finished

@@ -140,6 +140,11 @@ class ServiceScreen(WithEvents):
         if front is not None and key is not None:
             front.open(key)
 
+    def service_at_hand(self) -> tuple[str, str] | None:
+        """The service itself."""
+        service = self._service
+        return (service.name, service.id) if service else None
+
     def do_wrong(self, argument: str) -> None:
         """Shows only the replicas with which something is wrong, or all again."""
         view = self.query_one(ReplicasView)

@@ -1,0 +1,281 @@
+"""The ways to change something from a screen: each ends in a plan, a confirmation and one write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from textual.screen import Screen
+
+from dstack_api_client.edits import base as bases
+from dstack_api_client.edits import dryrun, texts, undoing
+from dstack_api_client.edits.errors import (
+    ConflictError,
+    EditError,
+    InvalidEditError,
+    NotKeptError,
+)
+from dstack_api_client.edits.fleets import FleetPlan
+from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.performing import Performed, perform, who
+from dstack_api_client.edits.planning import Plan, make_plan
+from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.errors import ApiError
+from dstack_fleets_tui.editing import outlook
+from dstack_fleets_tui.screens.applying import ApplyScreen
+from dstack_fleets_tui.screens.asking import AskScreen
+from dstack_fleets_tui.screens.edit import EditScreen
+from dstack_fleets_tui.screens.plan import PlanScreen
+from dstack_fleets_tui.screens.text import (
+    EditorError,
+    TextScreen,
+    edit_outside,
+    environment_editor,
+)
+from dstack_fleets_tui.source import Source
+from dstack_widgets.choices import Choice
+
+if TYPE_CHECKING:
+    from dstack_fleets_tui.app import FleetsApp
+
+#: The group of the tasks that read for a change; each ends by itself.
+GROUP = "changing"
+
+
+class Changing:
+    """Begins changes for the screens of an app.
+
+    Args:
+        app: The app.
+        store: Where drafts, the way back and the audit log are kept.
+    """
+
+    def __init__(self, app: FleetsApp, store: Store) -> None:
+        self._app = app
+        self.store = store
+        self._under_way: set[asyncio.Task[Performed]] = set()
+
+    def edit(self, name: str, run_id: str) -> None:
+        """Opens the editor of a service."""
+        if self._may():
+            self._app.push_screen(EditScreen(name, run_id))
+
+    def undo(self, name: str) -> None:
+        """Plans the way back from what was applied last to a service."""
+        if self._may():
+            self._begin(self._undo(name))
+
+    def rebalance(self, name: str) -> None:
+        """Has the server move a service's replicas to the lanes of higher priority."""
+        if self._may():
+            self._begin(self._rebalance(name))
+
+    def apply(
+        self, plan: Plan | FleetPlan, *, under: Screen[None] | None = None, action: str = "apply"
+    ) -> None:
+        """Carries a confirmed plan out and shows what comes of it.
+
+        Args:
+            plan: The plan.
+            under: The editor it came from, which the new screen takes the place of.
+            action: What it is called in the audit log.
+        """
+        source = self._app.source
+        if source is None:
+            return
+        service = plan if isinstance(plan, Plan) else None
+
+        def again(error: ConflictError) -> None:
+            if service is not None:
+                self._app.push_screen(self._edit_again(service, error))
+
+        base = plan.base
+        screen = ApplyScreen(
+            base.target.name if base is not None else getattr(plan, "name", ""),
+            lambda: self._keep(self._perform(source, plan, action)),
+            outlook=service.dry_run if service is not None else None,
+            key=base.id if base is not None else None,
+            is_service=service is not None,
+            on_conflict=again,
+        )
+        if under is not None and under is self._app.screen:
+            self._app.switch_screen(screen)
+        else:
+            self._app.push_screen(screen)
+
+    def as_text(self, edit: ServiceEdit, done: Callable[[ServiceEdit], object]) -> None:
+        """Has an edit's configuration edited as YAML.
+
+        Args:
+            edit: The edit.
+            done: Takes the edit that came of it; not called where nothing was changed.
+        """
+        self._begin(self._as_text(edit, done))
+
+    @property
+    def under_way(self) -> bool:
+        """Whether something is being sent."""
+        return bool(self._under_way)
+
+    # How ----------------------------------------------------------------------------------
+
+    def _may(self) -> bool:
+        """Whether anything may be changed; says why not."""
+        if self._app.read_only:
+            self._app.warn(
+                "This is read-only. Start without --read-only, and see `read_only` in the settings."
+            )
+            return False
+        if self._app.source is None or self._app.snapshot is None:
+            self._app.warn("The server has not been read yet. Wait until it is.")
+            return False
+        return True
+
+    def _begin(self, work: Awaitable[None]) -> None:
+        self._app.run_worker(self._telling(work), group=GROUP, exclusive=True)
+
+    async def _telling(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except ApiError as error:
+            self._app.warn(str(error))
+
+    async def _as_text(self, edit: ServiceEdit, done: Callable[[ServiceEdit], object]) -> None:
+        source = self._app.source
+        if source is None:
+            return
+        text = texts.as_text(edit)
+        while True:
+            written = await self._written(edit.base.target.name, text)
+            if written is None or written == text:
+                self._app.notify("Nothing was changed in the text.", markup=False)
+                return
+            try:
+                changed = await texts.with_text(source.client, edit, written)
+            except InvalidEditError as error:
+                text = texts.with_note(written, error.lines)
+            except ApiError as error:
+                text = texts.with_note(written, [str(error)])
+            else:
+                if changed.changed or edit.changed:
+                    done(changed)
+                return
+
+    async def _written(self, name: str, text: str) -> str | None:
+        """What somebody made of a text; None where nothing is to be taken over."""
+        command = environment_editor()
+        if command is not None:
+            try:
+                written = edit_outside(self._app, command, text)
+            except EditorError as error:
+                self._app.warn(str(error))
+                return None
+            if written is not None:
+                return written
+        screen = TextScreen(f"{name} in {self._app.place}", text, ascii_only=self._app.ascii)
+        return await self._app.push_screen_wait(screen)
+
+    async def _undo(self, name: str) -> None:
+        source, snapshot = self._app.source, self._app.snapshot
+        if source is None or snapshot is None:
+            return
+        base = await bases.read_service(source.client, source.project, name)
+        found = undoing.undo(self.store, base, snapshot.capabilities)
+        if found.left_out and not found.kept.steps:
+            raise NotKeptError(
+                f"Only {', '.join(found.left_out)} was changed, which may hold a secret and is not"
+                " kept.",
+                "Change it back by hand.",
+            )
+        plan = await make_plan(source.client, found.edit, snapshot=snapshot)
+        if not plan.changes:
+            self._app.notify(f"{name} is as it was before the last change.", markup=False)
+            return
+        at = found.kept.at.astimezone()
+        notes = [f"This takes back what was applied at {at:%Y-%m-%d %H:%M:%S}."]
+        if found.changed_since:
+            names = ", ".join(found.changed_since)
+            notes.append(f"Changed again since, and taken back too: {names}.")
+        if found.left_out:
+            names = ", ".join(found.left_out)
+            notes.append(f"Not taken back, since it may hold a secret and is not kept: {names}.")
+        self._app.push_screen(PlanScreen(plan, lambda: self.apply(plan, action="undo"), notes))
+
+    async def _rebalance(self, name: str) -> None:
+        source, snapshot = self._app.source, self._app.snapshot
+        if source is None or snapshot is None:
+            return
+        if not snapshot.capabilities.can("rebalance"):
+            raise EditError(
+                "This server can't rebalance services: its placement add-on is missing or older.",
+                "Install or update 'dstack-fleets-tui[server]' there.",
+            )
+        base = await bases.read_service(source.client, source.project, name)
+        base.refuse_gone()
+        edit = ServiceEdit.begin(base, snapshot.capabilities)
+        found = await dryrun.dry_run(source.client, edit, snapshot, rebalance=True)
+        if found is None or not found.count("move"):
+            text = f"Nothing to move: the replicas of {name} are where their lanes say."
+            self._app.notify(text, markup=False)
+            return
+
+        def answered(key: str | None) -> None:
+            if key == "rebalance":
+                self._rebalance_now(source, base)
+
+        self._app.push_screen(
+            AskScreen(
+                f"Rebalance {name} in {self._app.place}: replicas move one at a time, the new one"
+                " ready before the old one stops",
+                outlook.whole(found, self._app.glyphs),
+                (Choice("cancel", "Cancel"), Choice("rebalance", "Rebalance")),
+                confirm=name if self._app.protected else None,
+                ascii_only=self._app.ascii,
+            ),
+            answered,
+        )
+
+    def _rebalance_now(self, source: Source, base: bases.Base) -> None:
+        async def ask() -> Performed:
+            name = base.target.name
+            await source.client.rebalance(source.project, name)
+            notices = []
+            try:
+                self.store.audit(
+                    base.target,
+                    (),
+                    "asked for",
+                    user=await who(source.client),
+                    action="rebalance",
+                )
+            except NotKeptError as error:
+                notices.append(f"The audit log could not be written. {error}")
+            return Performed(base, None, tuple(notices))
+
+        self._app.push_screen(
+            ApplyScreen(base.target.name, lambda: self._keep(ask()), key=base.id, rebalance=True)
+        )
+
+    async def _perform(self, source: Source, plan: Plan | FleetPlan, action: str) -> Performed:
+        user = await who(source.client)
+        if not isinstance(plan, Plan) and plan.base is None:
+            action = "create"
+        return await perform(
+            source.client, plan, self.store, user=user, action=action, on_notice=self._app.warn
+        )
+
+    def _keep(self, change: Coroutine[Any, Any, Performed]) -> asyncio.Task[Performed]:
+        """Lets a change come to its end though the screen that shows it goes."""
+        task = asyncio.create_task(change)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+    def _edit_again(self, plan: Plan, error: ConflictError) -> EditScreen:
+        return EditScreen(plan.base.target.name, plan.base.id, plan.edit, conflict=error)
+
+    async def finish(self) -> None:
+        """Waits for changes that are being made, before the connection goes."""
+        if self._under_way:
+            await asyncio.wait(list(self._under_way))

@@ -1,0 +1,1 @@
+"""What the screens of an edit show and take, without any screen."""

@@ -1,0 +1,245 @@
+"""The edit of a service as rows of fields, and what is typed into a field as an edit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from dstack_api_client.edits.checks import FieldName, Problem, replica_range, whole_number
+from dstack_api_client.edits.service import SERVICE, GroupView, LaneView, ServiceEdit
+from dstack_api_client.runs import ONLY_GROUP
+from dstack_fleets_tui import formatting
+from dstack_widgets.edit_grid import GridCell, GridRow, Place
+from dstack_widgets.glyphs import UNICODE, Glyphs
+
+#: Where the server decides.
+ANY = "any"
+_SPOT_POLICIES = (ANY, "auto", "on-demand", "spot")
+_LANE_HEAD = (
+    GridCell("priority", "PRIO", editable=True),
+    GridCell("fleet", "FLEET", left=True),
+    GridCell("min_replicas", "MIN", editable=True),
+    GridCell("max_replicas", "MAX", editable=True),
+)
+
+
+def rows(
+    edit: ServiceEdit, problems: Collection[Problem] = (), glyphs: Glyphs = UNICODE
+) -> list[GridRow]:
+    """The fields of an edit.
+
+    Args:
+        edit: The edit.
+        problems: What is wrong with it; the fields they are about are marked.
+        glyphs: The signs to draw.
+    """
+    wrong = {problem.field for problem in problems}
+    found = [row for pool in edit.pools for row in _of_pool(edit, pool, wrong, glyphs)]
+    return [*found, *_of_groups(edit, wrong, glyphs), _of_run(edit, wrong)]
+
+
+def typed(edit: ServiceEdit, field: FieldName, text: str) -> ServiceEdit | Problem:
+    """The edit with what was typed into a field, or what is wrong with the text.
+
+    Args:
+        edit: The edit before.
+        field: Which field.
+        text: What was typed; nothing stands for the default.
+
+    Raises:
+        EditError: The server can't change that.
+    """
+    text = text.strip()
+    if field.name == "replicas":
+        counts = replica_range(text, field.pool)
+        if isinstance(counts, Problem):
+            return counts
+        return edit.with_replicas(field.pool or ONLY_GROUP, *counts)
+    if field.name == "spot_policy":
+        return edit.with_group(field.pool, spot_policy=None if text == ANY else text)
+    if field.name == "reservation":
+        return edit.with_group(field.pool, reservation=text or None)
+    empty = None if field.name == "max_replicas" else 0
+    number = whole_number(text, field, empty=empty)
+    if isinstance(number, Problem):
+        return number
+    if field.name == "run_priority":
+        return edit.with_priority(number or 0)
+    return edit.with_lane(field.pool, field.fleet or "", **{field.name: number})
+
+
+def place_of(field: FieldName) -> Place:
+    """Where a field stands in the grid."""
+    if field.fleet is not None:
+        return Place(f"lane {field.pool} {field.fleet}", field.name)
+    if field.name == "run_priority":
+        return Place("run", field.name)
+    return Place(f"group {field.pool}", field.name)
+
+
+def field_at(edit: ServiceEdit, place: Place) -> FieldName:
+    """Which field stands at a place of the grid."""
+    if place.row == "run":
+        return FieldName("run_priority")
+    for pool in edit.pools:
+        for lane in edit.lanes(pool):
+            if place.row == f"lane {pool} {lane.fleet}":
+                return FieldName(place.cell, pool, lane.fleet)
+    return FieldName(place.cell, place.row.removeprefix("group "))
+
+
+def subject(field: FieldName) -> str:
+    """What a line about a field is about."""
+    if field.fleet is not None:
+        return f"{field.pool}/{field.fleet}" if field.pool else field.fleet
+    return {"run_priority": "priority", "": ""}.get(field.name, field.pool or field.name)
+
+
+def _of_pool(
+    edit: ServiceEdit, pool: str, wrong: Collection[FieldName], glyphs: Glyphs
+) -> Iterator[GridRow]:
+    section = f"lanes {pool}"
+    title = f"lanes of {pool}" if pool else ""
+    if not pool and len(edit.pools) > 1:
+        shared = [group.name for group in edit.groups if not group.own_lanes]
+        title = f"lanes of {', '.join(shared)}" if shared else "lanes that no group uses"
+    yield GridRow(f"head {pool}", _LANE_HEAD, section, heading=True, note=title)
+    lanes = edit.filled(pool)
+    for lane in lanes:
+        yield _of_lane(edit, pool, lane, section, wrong, glyphs)
+    there = {lane.fleet for lane in lanes}
+    for lane in ServiceEdit.begin(edit.base, edit.capabilities).filled(pool):
+        if lane.fleet not in there:
+            yield _gone(lane, pool, section, glyphs)
+    if not lanes:
+        text = "no lanes: dstack puts all replicas into one fleet that has room"
+        yield GridRow(f"none {pool}", (GridCell("", ""),), section, note=text)
+
+
+def _of_lane(
+    edit: ServiceEdit,
+    pool: str,
+    lane: LaneView,
+    section: str,
+    wrong: Collection[FieldName],
+    glyphs: Glyphs,
+) -> GridRow:
+    def cell(name: str, value: int | None) -> GridCell:
+        field = FieldName(name, pool, lane.fleet)
+        changed = lane.was is None or value != getattr(lane.was, name)
+        # A sum over the lanes is the affair of each of them.
+        bad = field in wrong or FieldName(name, pool) in wrong
+        text = glyphs.dash if value is None else str(value)
+        style = "bad" if bad else "accent" if changed else ""
+        return GridCell(name, text, edit.can_edit_lanes, style)
+
+    bad = FieldName("fleet", pool, lane.fleet) in wrong
+    style = "bad" if bad else "accent" if lane.was is None else ""
+    return GridRow(
+        f"lane {pool} {lane.fleet}",
+        (
+            cell("priority", lane.priority),
+            GridCell("fleet", lane.fleet, style=style, left=True),
+            cell("min_replicas", lane.min_replicas),
+            cell("max_replicas", lane.max_replicas),
+        ),
+        section,
+        note=_was(lane, glyphs),
+    )
+
+
+def _was(lane: LaneView, glyphs: Glyphs) -> str:
+    was = lane.was
+    if was is None:
+        return "added"
+    parts = []
+    if was.priority != lane.priority:
+        parts.append(f"priority {was.priority}")
+    if was.min_replicas != lane.min_replicas:
+        parts.append(f"min {was.min_replicas}")
+    if was.max_replicas != lane.max_replicas:
+        parts.append(f"max {glyphs.dash if was.max_replicas is None else was.max_replicas}")
+    return f"was {', '.join(parts)}" if parts else ""
+
+
+def _gone(lane: LaneView, pool: str, section: str, glyphs: Glyphs) -> GridRow:
+    cells = (
+        GridCell("priority", f" {lane.priority} ", style="dim"),
+        GridCell("fleet", lane.fleet, style="dim", left=True),
+        GridCell("min_replicas", f" {lane.min_replicas} ", style="dim"),
+        GridCell(
+            "max_replicas",
+            f" {glyphs.dash if lane.max_replicas is None else lane.max_replicas} ",
+            style="dim",
+        ),
+    )
+    return GridRow(f"gone {pool} {lane.fleet}", cells, section, note="removed")
+
+
+def _of_groups(
+    edit: ServiceEdit, wrong: Collection[FieldName], glyphs: Glyphs
+) -> Iterator[GridRow]:
+    before = {group.name: group for group in ServiceEdit.begin(edit.base, edit.capabilities).groups}
+    named = any(group.named for group in edit.groups)
+    yield GridRow("gap groups", ())
+    if named:
+        head = (
+            GridCell("group", "GROUP", left=True),
+            GridCell("replicas", "REPLICAS", editable=True),
+            GridCell("spot_policy", "SPOT", editable=True, left=True),
+            GridCell("reservation", "RESERVATION", editable=True, left=True),
+        )
+        yield GridRow("head groups", head, "groups", heading=True)
+    for group in edit.groups:
+        yield _of_group(group, before.get(group.name), wrong, glyphs)
+
+
+def _of_group(
+    group: GroupView, was: GroupView | None, wrong: Collection[FieldName], glyphs: Glyphs
+) -> GridRow:
+    pool = group.name if group.named else SERVICE
+
+    def cell(name: str, text: str, old: str | None, **more: object) -> GridCell:
+        style = "bad" if FieldName(name, pool) in wrong else "accent" if text != old else ""
+        return GridCell(name, text, True, style, **more)  # type: ignore[arg-type]
+
+    cells = [
+        GridCell("group", group.name if group.named else "replicas", left=True),
+        cell("replicas", _counts(group), _counts(was) if was else None),
+    ]
+    if group.named:
+        policy, old = group.spot_policy or ANY, (was.spot_policy or ANY) if was else None
+        cells.append(cell("spot_policy", policy, old, choices=_SPOT_POLICIES, left=True))
+        none = glyphs.dash
+        reservation, before = group.reservation or none, (was.reservation or none) if was else None
+        cells.append(cell("reservation", reservation, before, left=True))
+    notes = ["router"] if group.router else []
+    notes += ["lanes of its own"] if group.own_lanes else []
+    if was is not None and _counts(was) != _counts(group):
+        notes.append(f"was {_counts(was)}")
+    return GridRow(f"group {pool}", tuple(cells), "groups", note=", ".join(notes))
+
+
+def _of_run(edit: ServiceEdit, wrong: Collection[FieldName]) -> GridRow:
+    was = ServiceEdit.begin(edit.base, edit.capabilities).run_priority
+    changed = was != edit.run_priority
+    style = "bad" if FieldName("run_priority") in wrong else "accent" if changed else ""
+    name = "priority" if len(edit.groups) == 1 else "run priority"
+    return GridRow(
+        "run",
+        (
+            GridCell("group", name, left=True),
+            GridCell("run_priority", str(edit.run_priority), True, style),
+        ),
+        "groups",
+        note=f"was {was}" if changed else "",
+    )
+
+
+def addable(edit: ServiceEdit, pool: str, known: Collection[str]) -> Sequence[str]:
+    """The fleets that can get a lane."""
+    there = {lane.fleet for lane in edit.lanes(pool)}
+    return sorted(fleet for fleet in known if fleet not in there)
+
+
+def _counts(group: GroupView) -> str:
+    return formatting.span(group.least, group.greatest)

@@ -1,0 +1,107 @@
+"""What an edit would do, in lines: lanes now and after, replicas that do not stay, the price."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len
+from textual.content import Content
+
+from dstack_api_client.edits.dryrun import DryRun, LaneOutlook, ReplicaOutlook
+from dstack_fleets_tui import formatting
+from dstack_widgets.glyphs import UNICODE, Glyphs
+from dstack_widgets.palette import style_of
+from dstack_widgets.text import literal
+
+
+def lanes(outlook: DryRun, glyphs: Glyphs = UNICODE) -> list[Content]:
+    """A line per lane: `gpu-spot   5 → 7   start 2`; then what waits, and the price."""
+    names = [_name(lane) for lane in outlook.lanes]
+    wide = max((cell_len(name) for name in (*names, "waiting")), default=0)
+    lines = [
+        _lane(lane, name, wide, glyphs) for lane, name in zip(outlook.lanes, names, strict=True)
+    ]
+    waiting = outlook.count("pending")
+    if waiting:
+        lines.append(literal(f"{'waiting':<{wide}}  {waiting:>9}", style_of("warn")))
+    return [*lines, price(outlook, glyphs)]
+
+
+def price(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Content:
+    """The price per hour now and after."""
+    now = formatting.price(outlook.price_now)
+    if outlook.price_after is None:
+        unknown = ", ".join(outlook.unpriced)
+        dim = literal(f"  no price is known of {unknown}", style_of("dim"))
+        return literal(f"{now} {glyphs.arrow} ? $/h") + dim
+    after, change = formatting.price(outlook.price_after), outlook.price_change or 0.0
+    both = literal(f"{now} {glyphs.arrow} {after} $/h")
+    if abs(change) < 0.00005:
+        return both
+    sign = "+" if change > 0 else "-"
+    return both + literal(f"  {sign}{formatting.price(abs(change))}", style_of("strong"))
+
+
+def replicas(outlook: DryRun) -> list[Content]:
+    """A line for each thing that replicas do and why, equal ones counted; who stays last."""
+    counted = Counter(_doing(row) for row in outlook.replicas if row.action != "stay")
+    lines = []
+    for (action, where, why), number in counted.items():
+        what = f"{_VERBS[action]} {number}{where}"
+        line = literal(f"{what}", style_of("warn" if action == "pending" else "strong"))
+        lines.append(line + literal(f"  {why}" if why else "", style_of("dim")))
+    staying = outlook.count("stay")
+    if staying:
+        lines.append(literal(f"stay {staying}", style_of("dim")))
+    return lines
+
+
+def whole(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Sequence[Content]:
+    """All of it, and who tells."""
+    notes = [literal(note, style_of("dim")) for note in outlook.notes]
+    told = literal(f"told by {outlook.source.value}", style_of("dim"))
+    return [*lanes(outlook, glyphs), Content(), *replicas(outlook), *notes, told]
+
+
+_VERBS = {"start": "start", "stop": "stop", "move": "move", "pending": "wait", "stay": "stay"}
+
+
+def _name(lane: LaneOutlook) -> str:
+    return f"{lane.pool}/{lane.fleet}" if lane.pool else lane.fleet
+
+
+def _lane(lane: LaneOutlook, name: str, wide: int, glyphs: Glyphs) -> Content:
+    style = "warn" if lane.deficit else "strong" if lane.after != lane.now else ""
+    padding = " " * (wide - cell_len(name))
+    line = literal(
+        f"{name}{padding}  {lane.now:>3} {glyphs.arrow} {lane.after:>3}", style_of(style)
+    )
+    doing = ", ".join(_parts(lane))
+    return line + literal(f"  {doing}", style_of("warn" if lane.deficit else "dim"))
+
+
+def _parts(lane: LaneOutlook) -> Iterator[str]:
+    for number, word in (
+        (lane.start, "start"),
+        (lane.stop, "stop"),
+        (lane.enter, "come over"),
+        (lane.leave, "leave"),
+    ):
+        if number:
+            yield f"{word} {number}"
+    if lane.deficit:
+        yield f"{lane.deficit} short of its minimum"
+
+
+def _doing(row: ReplicaOutlook) -> tuple[str, str, str]:
+    """What a replica does, where, and why."""
+    if row.action == "start":
+        where = f" in {row.to}" if row.to else ""
+    elif row.action == "stop":
+        where = f" in {row.fleet}" if row.fleet else ""
+    elif row.action == "move":
+        where = f" from {row.fleet} to {row.to}"
+    else:
+        where = ""
+    return row.action, where, row.why or row.reason or ""

@@ -1,0 +1,112 @@
+"""A plan in lines: the fields that change, what follows from that, offers and warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.cells import cell_len
+from textual.content import Content
+
+from dstack_api_client.edits.difference import ChangeKind, FieldChange
+from dstack_api_client.edits.fleets import FleetPlan
+from dstack_api_client.edits.planning import Plan
+from dstack_api_client.edits.prices import PlanOffer
+from dstack_api_client.edits.warnings import PlanWarning, Risk
+from dstack_fleets_tui import formatting
+from dstack_fleets_tui.editing import outlook
+from dstack_widgets.glyphs import UNICODE, Glyphs
+from dstack_widgets.palette import style_of
+from dstack_widgets.text import literal
+
+#: Offers that are shown; the cheapest come first.
+MOST_OFFERS = 5
+
+_KINDS = {
+    ChangeKind.NO_RESTART: "ok",
+    ChangeKind.ROLLING: "warn",
+    ChangeKind.NOT_IN_PLACE: "bad",
+}
+_RISKS = {Risk.NOTE: "dim", Risk.WARNING: "warn", Risk.DANGER: "bad"}
+
+
+def of_service(plan: Plan, glyphs: Glyphs = UNICODE) -> list[Content]:
+    """The plan of a service's edit, the warnings first."""
+    blocks = [warnings(plan.warnings, glyphs), changes(plan.changes, glyphs)]
+    if plan.dry_run is not None:
+        blocks.append(list(outlook.whole(plan.dry_run, glyphs)))
+        if plan.dry_run.count("start") or plan.dry_run.count("move"):
+            blocks.append(offers(plan.offers))
+    return _joined(blocks)
+
+
+def of_fleet(plan: FleetPlan, glyphs: Glyphs = UNICODE) -> list[Content]:
+    """The plan of a fleet's edit, or of a new one."""
+    blocks = [warnings(plan.warnings, glyphs), changes(plan.changes, glyphs)]
+    doing = []
+    if plan.starts:
+        doing.append(literal(f"start {plan.starts}", style_of("strong")))
+    if plan.ends:
+        names = ", ".join(instance.name for instance in plan.ends)
+        doing.append(literal(f"end {len(plan.ends)}", style_of("strong")) + literal(f"  {names}"))
+    blocks.append(doing)
+    if plan.starts or plan.base is None:
+        blocks.append(offers(plan.offers))
+    return _joined(blocks)
+
+
+def changes(found: Sequence[FieldChange], glyphs: Glyphs = UNICODE) -> list[Content]:
+    """A line per field: what it was, what it becomes, and what kind of change that is."""
+    wide = max((cell_len(change.name) for change in found), default=0)
+    lines = []
+    for change in found:
+        padding = " " * (wide - cell_len(change.name))
+        line = literal("~ ", style_of("accent")) + literal(f"{change.name}{padding}  ")
+        line += literal(change.old, style_of("dim"))
+        line += literal(f" {glyphs.arrow} ") + literal(change.new, style_of("strong"))
+        line += literal(f"   {change.kind.value}", style_of(_KINDS[change.kind]))
+        if change.note:
+            line += literal(f", {change.note}", style_of("dim"))
+        lines.append(line)
+    return lines
+
+
+def warnings(found: Iterable[PlanWarning], glyphs: Glyphs = UNICODE) -> list[Content]:
+    """A line per warning, the gravest first."""
+    return [
+        literal(f"{glyphs.warning} ", style_of(_RISKS[warning.risk]))
+        + literal(warning.line, style_of(_RISKS[warning.risk]))
+        for warning in found
+    ]
+
+
+def offers(found: Sequence[PlanOffer]) -> list[Content]:
+    """What the server could start, as far as it told."""
+    if not found:
+        return [literal("The server has no offer for what would start.", style_of("warn"))]
+    lines = [literal("offers for what starts", style_of("dim"))]
+    for offer in found[:MOST_OFFERS]:
+        what = f"{offer.backend} {offer.region}  {offer.instance}"
+        kind = "spot" if offer.spot else "on-demand"
+        line = literal(f"  {offer.group}  " if offer.group else "  ", style_of("dim"))
+        line += literal(f"{what}  {kind}  {formatting.price(offer.price)} $/h")
+        lines.append(line + literal(f"  {offer.availability.replace('_', ' ')}", style_of("dim")))
+    left = len(found) - MOST_OFFERS
+    if left > 0:
+        lines.append(literal(f"  and {left} more", style_of("dim")))
+    return lines
+
+
+def _joined(blocks: Iterable[Sequence[Content]]) -> list[Content]:
+    """The blocks with an empty line between them."""
+
+    def parts() -> Iterator[Content]:
+        first = True
+        for block in blocks:
+            if not block:
+                continue
+            if not first:
+                yield Content()
+            first = False
+            yield from block
+
+    return list(parts())

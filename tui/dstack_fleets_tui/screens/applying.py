@@ -1,0 +1,194 @@
+"""A change that is being made, and followed until it is done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
+
+from rich.cells import cell_len
+from textual import work
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from dstack_api_client.edits.base import Base
+from dstack_api_client.edits.dryrun import DryRun
+from dstack_api_client.edits.errors import ConflictError
+from dstack_api_client.edits.following import LaneProgress, Progress, State, follow
+from dstack_api_client.edits.performing import Performed
+from dstack_api_client.errors import ApiError
+from dstack_fleets_tui import actions
+from dstack_fleets_tui.screens.base import LiveScreen
+from dstack_widgets.bars import ratio
+from dstack_widgets.flow import Flow
+from dstack_widgets.palette import style_of
+from dstack_widgets.text import literal
+
+_WORDS = {
+    State.MOVING: ("on its way", "starting"),
+    State.DONE: ("done", "ok"),
+    State.FAILED: ("failed", "bad"),
+    State.SUPERSEDED: ("somebody else changed it again", "warn"),
+    State.STILL_WAITING: ("still waiting", "warn"),
+}
+
+
+class ApplyScreen(LiveScreen):
+    """Applies a plan and follows what comes of it.
+
+    Args:
+        name: What is changed.
+        change: Begins the change.
+        outlook: What is expected of it.
+        key: The id of the run or the fleet; None for a new fleet.
+        is_service: Whether a service is changed, else a fleet.
+        rebalance: Whether replicas are moved until the lanes have their targets.
+        on_conflict: What to do when somebody else was faster.
+    """
+
+    name_of_screen = actions.APPLY
+    BINDINGS = list(actions.bindings(actions.APPLY))
+    CSS_PATH = "plan.tcss"
+
+    def __init__(
+        self,
+        name: str,
+        change: Callable[[], asyncio.Future[Performed]],
+        *,
+        outlook: DryRun | None = None,
+        key: str | None = None,
+        is_service: bool = True,
+        rebalance: bool = False,
+        on_conflict: Callable[[ConflictError], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._subject = name
+        self._make = change
+        self._outlook = outlook
+        self._key = key
+        self._is_service = is_service
+        self._rebalance = rebalance
+        self._on_conflict = on_conflict
+        self._sending = True
+        self._told: list[Content] = [literal(f"Changing {name}.", style_of("starting"))]
+        self._progress: Progress | None = None
+
+    def body(self) -> Iterable[Widget]:
+        """What was done, and how far it has come."""
+        yield Flow(id="head", most=2, glyphs=self.fleets_app.glyphs)
+        with VerticalScroll(id="plan"):
+            yield Static(Content(), id="text", markup=False)
+
+    def on_mount(self) -> None:
+        """Begins."""
+        self._carry_out()
+
+    @work(exclusive=True, group="apply")
+    async def _carry_out(self) -> None:
+        try:
+            # What was begun comes to its end, whatever becomes of this screen.
+            done = await asyncio.shield(self._make())
+        except ConflictError as error:
+            self._sending = False
+            self._tell(literal(str(error), style_of("warn")))
+            if self._on_conflict is not None:
+                self._on_conflict(error)
+            return
+        except ApiError as error:
+            self._sending = False
+            self._told = []
+            self._tell(literal(str(error), style_of("bad")))
+            return
+        self._sending = False
+        line = done.applied.line if done.applied is not None else f"{self._subject} is there."
+        self._told = [literal(line, style_of("ok"))]
+        self._told += [literal(notice, style_of("warn")) for notice in done.notices]
+        self.fleets_app.hurry()
+        self.fill()
+        if self._is_service:
+            await self._follow(done.now)
+
+    async def _follow(self, base: Base) -> None:
+        source, snapshot = self.fleets_app.source, self.snapshot
+        if source is None or snapshot is None:
+            return
+        looks = follow(
+            source.client,
+            base,
+            snapshot.capabilities,
+            planned=self._outlook,
+            rebalance=self._rebalance,
+        )
+        async with aclosing(looks):  # type: ignore[type-var]
+            async for progress in looks:
+                self._progress = progress
+                self.fill()
+
+    def _tell(self, line: Content) -> None:
+        self._told.append(line)
+        self.fill()
+
+    def focus_on(self) -> None:
+        """What is changed is open."""
+        if self._is_service:
+            self.fleets_app.focus_on(opened_service=self._key)
+        else:
+            self.fleets_app.focus_on(opened_fleet=self._key)
+
+    def show_note(self) -> None:
+        """There is no table here, and nothing to note of one."""
+
+    def fill(self) -> None:
+        """Shows how far it has come."""
+        if not self.is_mounted:
+            return
+        parts = [literal(f"{self._subject} in {self.fleets_app.place}", style_of("strong"))]
+        progress = self._progress
+        lines = list(self._told)
+        if progress is not None:
+            word, style = _WORDS[progress.state]
+            parts.append(literal(word, style_of(style)))
+            parts.append(literal(f"{progress.elapsed:.0f} s", style_of("dim")))
+            lines += [Content(), *self._lines(progress)]
+        self.query_one("#head", Flow).show(parts)
+        text = self.query_one("#text", Static)
+        content = Content("\n").join(lines)
+        if not content.is_same(text.content):  # type: ignore[arg-type]
+            text.update(content)
+        if progress is not None and progress.final:
+            self.show_summary("Press Esc to go back.")
+        elif not self._sending:
+            self.show_summary("Press Esc to leave; the server goes on with it.")
+
+    def _lines(self, progress: Progress) -> Iterable[Content]:
+        lanes = progress.lanes
+        names = [f"{lane.pool}/{lane.fleet}" if lane.pool else lane.fleet for lane in lanes]
+        wide = max((cell_len(name) for name in names), default=0)
+        for lane, name in zip(lanes, names, strict=True):
+            yield self._lane(lane, name + " " * (wide - cell_len(name)))
+        yield literal(f"{progress.at_latest} of {progress.active} at the latest deployment", "dim")
+        for waiting in progress.waiting:
+            style = "bad" if progress.state is State.FAILED else "starting"
+            yield literal(waiting, style_of(style))
+        if progress.trouble:
+            yield literal(progress.trouble, style_of("warn"))
+
+    def _lane(self, lane: LaneProgress, name: str) -> Content:
+        bar = ratio(lane.ready, max(lane.goal, lane.ready), 12, self.fleets_app.glyphs)
+        line = literal(f"{name}  ") + bar + literal(f"  {lane.ready} of {lane.goal} ready")
+        counts: Sequence[tuple[int, str]] = (
+            (lane.running - lane.ready, "not ready"),
+            (lane.starting, "starting"),
+            (lane.stopping, "stopping"),
+        )
+        told = ", ".join(f"{number} {word}" for number, word in counts if number > 0)
+        return line + literal(f"  {told}" if told else "", style_of("starting"))
+
+    def do_back(self, argument: str) -> None:
+        """Leaves, once it is known what became of the request."""
+        if self._sending:
+            self.notify("The change is being sent; its end is waited for.", markup=False)
+        else:
+            self.app.pop_screen()

@@ -1,0 +1,151 @@
+"""A plan to be read and confirmed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from dstack_api_client.edits.fleets import FleetPlan
+from dstack_api_client.edits.planning import Plan
+from dstack_fleets_tui import actions, formatting
+from dstack_fleets_tui.editing import plan_text
+from dstack_fleets_tui.headless.plan_text import plan_item
+from dstack_fleets_tui.screens.asking import Typed
+from dstack_fleets_tui.screens.base import LiveScreen
+from dstack_widgets.choices import Choice, Choices
+from dstack_widgets.flow import Flow
+from dstack_widgets.palette import style_of
+from dstack_widgets.text import literal
+
+
+class PlanScreen(LiveScreen):
+    """What would be changed and what follows from it; Cancel has the cursor.
+
+    Args:
+        plan: The plan.
+        apply: What to do when it is confirmed.
+        notes: What else is to be known, on top.
+    """
+
+    name_of_screen = actions.PLAN
+    BINDINGS = list(actions.bindings(actions.PLAN))
+    CSS_PATH = "plan.tcss"
+
+    def __init__(
+        self, plan: Plan | FleetPlan, apply: Callable[[], None], notes: Sequence[str] = ()
+    ) -> None:
+        super().__init__()
+        self._plan = plan
+        self._apply = apply
+        self._notes_on_top = notes
+
+    @property
+    def _subject(self) -> str:
+        if isinstance(self._plan, Plan):
+            return self._plan.base.target.name
+        return self._plan.name
+
+    def body(self) -> Iterable[Widget]:
+        """The plan, and the answers."""
+        app = self.fleets_app
+        yield Flow(id="head", most=2, glyphs=app.glyphs)
+        with VerticalScroll(id="plan"):
+            yield Static(self._content(), id="text", markup=False)
+        wanted = app.protected and self._plan.applicable
+        if wanted:
+            yield Typed(self._subject)
+        yield Choices(self._choices(typed=not wanted), id="answers")
+
+    def on_mount(self) -> None:
+        """The cursor is on Cancel; where the name is wanted, in its field."""
+        if not self.query(Typed):
+            self.query_one(Choices).focus()
+
+    def _content(self) -> Content:
+        glyphs, plan = self.fleets_app.glyphs, self._plan
+        notes = [literal(f"{glyphs.dot} {note}", style_of("warn")) for note in self._notes_on_top]
+        if isinstance(plan, Plan):
+            lines = plan_text.of_service(plan, glyphs)
+        else:
+            lines = plan_text.of_fleet(plan, glyphs)
+        return Content("\n").join([*notes, *([Content()] if notes else []), *lines])
+
+    def _choices(self, *, typed: bool) -> Sequence[Choice]:
+        can = self._plan.applicable and not self.fleets_app.read_only and typed
+        cancel, apply = Choice("cancel", "Cancel"), Choice("apply", "Apply", enabled=can)
+        if not isinstance(self._plan, Plan):
+            return cancel, apply
+        return cancel, apply, Choice("save", "Save plan")
+
+    def focus_on(self) -> None:
+        """What is planned for is still open."""
+        if isinstance(self._plan, Plan):
+            self.fleets_app.focus_on(opened_service=self._plan.base.id)
+        elif self._plan.base is not None:
+            self.fleets_app.focus_on(opened_fleet=self._plan.base.id)
+
+    def show_note(self) -> None:
+        """There is no table here, and nothing to note of one."""
+
+    def fill(self) -> None:
+        """Shows how old the plan is."""
+        app, plan = self.fleets_app, self._plan
+        age = formatting.age(plan.made_at, app.now())
+        base = plan.base
+        if base is None:
+            about = f"a new fleet, planned {age} ago"
+        elif isinstance(plan, Plan):
+            about = f"base: deployment {base.deployment}, read {age} ago"
+        else:
+            about = f"base read {age} ago"
+        self.query_one("#head", Flow).show(
+            [
+                literal(f"Plan for {self._subject} in {app.place}", style_of("strong")),
+                literal(about, style_of("dim")),
+            ]
+        )
+
+    def on_typed_matches(self, message: Typed.Matches) -> None:
+        """Lets it be applied once the name is right."""
+        message.stop()
+        choices = self.query_one(Choices)
+        choices.show(self._choices(typed=message.right))
+        if message.entered:
+            choices.focus()
+
+    def on_choices_chosen(self, message: Choices.Chosen) -> None:
+        """Cancels, applies, or keeps the plan as a file."""
+        message.stop()
+        if message.key == "cancel":
+            self.do_back("")
+        elif message.key == "apply":
+            self.app.pop_screen()
+            self._apply()
+        else:
+            self._save(self._plan)
+
+    def _save(self, plan: Plan | FleetPlan) -> None:
+        """Writes the plan where the dashboard was started, beside what is there."""
+        if not isinstance(plan, Plan):
+            return
+        path = Path(
+            f"plan-{self._subject}-{plan.made_at.astimezone():%Y%m%d-%H%M%S}.json"
+        ).resolve()
+        try:
+            text = json.dumps(plan_item(plan), indent=2) + "\n"
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            self.fleets_app.warn(f"{path} can't be written: {error.strerror}. Nothing was saved.")
+        else:
+            self.notify(f"The plan is in {path}.", markup=False)
+
+    def do_back(self, argument: str) -> None:
+        """Goes back; nothing is changed."""
+        self.app.pop_screen()

@@ -1,0 +1,131 @@
+"""A line of answers to choose from, the harmless one first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+
+from .palette import style_of
+from .text import literal
+
+
+class Choice(NamedTuple):
+    """One answer."""
+
+    key: str
+    title: str
+    enabled: bool = True
+
+
+class Choices(Widget, can_focus=True):
+    """Answers side by side; the arrow keys go from one to the next, Enter takes it."""
+
+    DEFAULT_CSS = """
+    Choices {
+        height: 1;
+        width: 1fr;
+    }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,shift+tab,h", "step(-1)", "Previous", show=False, id="choices.previous"),
+        Binding("right,tab,l", "step(1)", "Next", show=False, id="choices.next"),
+        Binding("enter", "take", "Take", show=False, id="choices.take"),
+    ]
+
+    @dataclass
+    class Chosen(Message):
+        """An answer was taken."""
+
+        choices: Choices
+        key: str
+
+        @property
+        def control(self) -> Choices:
+            """The answers."""
+            return self.choices
+
+    def __init__(
+        self,
+        choices: Sequence[Choice],
+        *,
+        id: str | None = None,  # noqa: A002 (the name that every widget gives it)
+    ) -> None:
+        """Makes the line; the first answer has the cursor.
+
+        Args:
+            choices: The answers.
+            id: As for every widget.
+        """
+        super().__init__(id=id)
+        self._choices = tuple(choices)
+        self._at = 0
+
+    @property
+    def current(self) -> str:
+        """The key of the answer under the cursor."""
+        return self._choices[self._at].key
+
+    def show(self, choices: Sequence[Choice]) -> None:
+        """Shows other answers; the cursor stays on its own as long as that can be taken."""
+        if tuple(choices) == self._choices:
+            return
+        current = self.current
+        self._choices = tuple(choices)
+        keys = [choice.key for choice in self._choices if choice.enabled]
+        kept = current if current in keys else keys[0]
+        self._at = [choice.key for choice in self._choices].index(kept)
+        self.refresh()
+
+    def action_step(self, by: int) -> None:
+        """Goes to the next answer that can be taken."""
+        places = [number for number, choice in enumerate(self._choices) if choice.enabled]
+        self._at = places[(places.index(self._at) + by) % len(places)]
+        self.refresh()
+
+    def action_take(self) -> None:
+        """Takes the answer."""
+        self.post_message(self.Chosen(self, self.current))
+
+    def on_focus(self) -> None:
+        """Shows where the keys go."""
+        self.refresh()
+
+    def on_blur(self) -> None:
+        """Shows that the keys go elsewhere."""
+        self.refresh()
+
+    def on_click(self, event: events.Click) -> None:
+        """Goes to the answer that was clicked; taking it is another key."""
+        x = event.x
+        for number, piece in enumerate(self._pieces()):
+            if x < piece.cell_length:
+                if self._choices[number].enabled:
+                    self._at = number
+                    self.refresh()
+                return
+            x -= piece.cell_length
+
+    def render(self) -> Content:
+        """Draws the answers."""
+        return Content("").join(self._pieces())
+
+    def _pieces(self) -> list[Content]:
+        pieces = []
+        for number, choice in enumerate(self._choices):
+            if not choice.enabled:
+                piece = literal(f"  {choice.title}  ", style_of("dim"))
+            elif number == self._at:
+                style = "bold reverse" if self.has_focus else "bold"
+                piece = literal(f"[ {choice.title} ]", style)
+            else:
+                piece = literal(f"  {choice.title}  ")
+            pieces.append(piece + literal("  "))
+        return pieces
