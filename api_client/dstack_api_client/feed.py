@@ -8,7 +8,7 @@ allowance, and everything is read again in the background, a page at a time.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum
@@ -146,6 +146,11 @@ class Feed:
     def events(self) -> list[wire.Event]:
         """The newest events that were read, the oldest first."""
         return self._known.events.events
+
+    @property
+    def running_since(self) -> Mapping[str, datetime]:
+        """When submissions of jobs began to run, as far as events told."""
+        return self._known.events.running_since
 
     def focus(
         self,

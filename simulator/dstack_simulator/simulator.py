@@ -252,7 +252,7 @@ class Simulator:
         self.control.call("world/settled", limit=self.scenario.limit + self._start_limit)
 
     async def hosts(self) -> list[dict[str, Any]]:
-        """The emulated hosts: name, kind, address, SSH port, names of the jobs on them."""
+        """The emulated hosts: name, kind, address, SSH port, jobs on them and their addresses."""
         hosts: list[dict[str, Any]] = await self.control.acall("world/hosts")
         return hosts
 

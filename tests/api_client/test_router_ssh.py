@@ -128,6 +128,7 @@ def test_the_last_words_are_those_that_tell() -> None:
     lines = ["Warning: Permanently added it.", "me@host: Permission denied (publickey)."]
     assert last_words(lines) == "me@host: Permission denied (publickey)"
     assert last_words(["Warning: odd"]) == "Warning: odd"
+    assert last_words(["host: No route.", "stdio forwarding failed"]) == "host: No route"
     assert last_words([]) == ""
 
 

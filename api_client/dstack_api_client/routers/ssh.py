@@ -18,7 +18,6 @@ _OPTIONS = {
     "ConnectTimeout": "8",
     "ServerAliveInterval": "5",
     "ServerAliveCountMax": "3",
-    "LogLevel": "ERROR",
     "ControlMaster": "no",
     "ControlPath": "none",
     "ForwardAgent": "no",
@@ -28,6 +27,8 @@ _OPTIONS = {
 #: Containers are new machines each time: dstack's own client does not know their keys either.
 _UNKNOWN_HOSTS = {"StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null"}
 _NAME = "dstack-hop-{}"
+#: What OpenSSH says beside what tells something.
+_IDLE_WORDS = ("Warning:", "kex_exchange", "Connection closed by UNKNOWN", "stdio forwarding")
 
 
 class UnsafeNameError(ValueError):
@@ -55,7 +56,9 @@ class Way:
             config: The file that the configuration was written to.
         """
         own = [] if config is None else ["-F", str(config)]
-        options = [f"-o{name}={value}" for name, value in _OPTIONS.items()]
+        # The last of the programs tells when nothing listens on the port.
+        settings = {**_OPTIONS, "LogLevel": "INFO"}
+        options = [f"-o{name}={value}" for name, value in settings.items()]
         return [*own, *options, "-T", "-W", f"localhost:{self.port}", "--", self.host]
 
 
@@ -77,7 +80,7 @@ def way_by_key(login: Login, key: Path) -> Way:
             lines.append(f"  ProxyJump {names[number - 1]}")
         if own:
             lines.append("  Include ~/.ssh/config")
-    lines += ["Host *", *_settings({**_OPTIONS, **_UNKNOWN_HOSTS})]
+    lines += ["Host *", *_settings({**_OPTIONS, **_UNKNOWN_HOSTS, "LogLevel": "ERROR"})]
     return Way(names[-1], login.port, "\n".join(lines) + "\n")
 
 
@@ -137,5 +140,5 @@ def _checked(text: str, pattern: re.Pattern[str]) -> str:
 
 def last_words(lines: Sequence[str]) -> str:
     """What OpenSSH said last that tells something."""
-    telling = [line for line in lines if not line.startswith(("Warning:", "kex_exchange"))]
+    telling = [line for line in lines if not line.startswith(_IDLE_WORDS)]
     return (telling or list(lines) or [""])[-1].rstrip(".")

@@ -18,6 +18,8 @@ from dstack_api_client.cleaning import one_line
 
 #: No answer of a router is longer.
 _MOST_BYTES = 32 * 1024 * 1024
+#: What the last of several OpenSSH programs says when it did not get to the container.
+_NOT_THROUGH = ("kex_exchange", "Connection closed by")
 #: Lines of OpenSSH that are kept.
 _MOST_LINES = 20
 #: Seconds that the process has to end by itself, and then on request.
@@ -38,7 +40,8 @@ class TunnelError(Exception):
     @property
     def nothing_listens(self) -> bool:
         """Whether the container was reached and nothing listens on the port."""
-        return any("open failed" in line for line in self.lines)
+        through = not any(line.startswith(_NOT_THROUGH) for line in self.lines)
+        return through and any("open failed" in line for line in self.lines)
 
 
 class SlowError(Exception):

@@ -124,6 +124,11 @@ class RouterWatch:
     ) -> None:
         await self.close()
 
+    @property
+    def ssh_pids(self) -> list[int]:
+        """Ids of the OpenSSH processes."""
+        return self._ssh.pids
+
     async def close(self) -> None:
         """Stops looking, and ends every way that is open."""
         tasks = [*self._looking.values(), *([self._task] if self._task is not None else [])]

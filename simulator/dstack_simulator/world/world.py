@@ -112,6 +112,7 @@ class World:
                 "address": host.address,
                 "ssh_port": host.ssh_port,
                 "jobs": [c.job_name for c in host.containers.values()],
+                "addresses": {c.job_name: c.network.address for c in host.containers.values()},
             }
             for host in self.pool.hosts.values()
         ]
