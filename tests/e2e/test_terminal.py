@@ -86,7 +86,9 @@ def connecting(sim: Simulator) -> dict[str, str]:
 
 async def test_it_draws_answers_keys_and_leaves_with_zero(demo_sim: Simulator):
     async with terminal(**connecting(demo_sim)) as program:
-        await until(lambda: program.shows("gpu-reserved"), limit=30, what="the fleets")
+        await until(lambda: program.shows("rerank"), limit=30, what="the problems")
+        program.press("1")
+        await until(lambda: program.shows("gpu-reserved"), what="the fleets")
         program.press("2")
         await until(lambda: program.shows("summarize"), what="the services")
         program.press("q")
@@ -97,12 +99,12 @@ async def test_it_draws_answers_keys_and_leaves_with_zero(demo_sim: Simulator):
 @pytest.mark.parametrize("ignore_hangup", [False, True], ids=["SIGHUP", "SIGHUP ignored"])
 async def test_it_ends_when_its_terminal_goes_away(demo_sim: Simulator, ignore_hangup: bool):
     async with terminal(ignore_hangup=ignore_hangup, **connecting(demo_sim)) as program:
-        await until(lambda: program.shows("gpu-reserved"), limit=30, what="the fleets")
+        await until(lambda: program.shows("rerank"), limit=30, what="the problems")
         program.hang_up()
         await until(lambda: program.process.poll() is not None, limit=20, what="the end")
 
 
 async def test_ascii_writes_ascii_only(demo_sim: Simulator):
     async with terminal("--ascii", **connecting(demo_sim)) as program:
-        await until(lambda: program.shows("gpu-reserved"), limit=30, what="the fleets")
+        await until(lambda: program.shows("rerank"), limit=30, what="the problems")
         assert program.written.isascii()

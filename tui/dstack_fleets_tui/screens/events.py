@@ -76,8 +76,20 @@ class EventsScreen(LiveScreen):
         yield from self._view.notes()
 
     def _summarise(self) -> None:
-        event = self._view.event
-        self.show_summary(events.summary(event) if event else "", self._view.failure)
+        tell(self, self._view)
+
+
+def tell(screen: LiveScreen, view: EventsView) -> None:
+    """Shows the event under the cursor below a view, or why events can't be read.
+
+    Args:
+        screen: The screen in front.
+        view: Its view of events.
+    """
+    text = events.summary(view.event) if view.event else ""
+    # What does not fit is read in full where the cursor rests on it.
+    whole = not view.is_following and len(text) > screen.size.width - 2
+    screen.show_summary(text, view.failure, whole=whole)
 
 
 def open_event(screen: LiveScreen, event: Event | None) -> None:

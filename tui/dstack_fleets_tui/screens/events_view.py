@@ -15,7 +15,7 @@ from dstack_fleets_tui.screens.own_reads import OwnReads
 from dstack_fleets_tui.source import Source
 from dstack_fleets_tui.tables import events
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import Cells
+from dstack_widgets.cells import Row
 from dstack_widgets.glyphs import Glyphs
 from dstack_widgets.live_table import LiveTable
 
@@ -55,7 +55,7 @@ class EventsView(Vertical):
         self._reads = OwnReads(self, self._take)
         self._state = Events()
         self._shown: tuple[Event, ...] = ()
-        self._cells: dict[str, Cells] = {}
+        self._rows: dict[str, Row] = {}
         self._day = ""
 
     def compose(self) -> ComposeResult:
@@ -81,7 +81,7 @@ class EventsView(Vertical):
         source = self.fleets_app.source
         self._name = name
         if source is not None and (source is not self._source or filters != self._filters):
-            self._source, self._filters, self._cells = source, filters, {}
+            self._source, self._filters, self._rows = source, filters, {}
             seed = source.feed.events if filters is None else ()
             self._stream = EventStream(
                 source.client, source.project, filters, seed=seed, now=self.fleets_app.now
@@ -137,6 +137,8 @@ class EventsView(Vertical):
 
     def _take(self, state: Events) -> None:
         self._state = state
+        if not self.table.is_attached:
+            return  # its screen is going
         self._show()
         # Where a filter leaves few rows, it looks on for more.
         self._look_for_older()
@@ -147,18 +149,18 @@ class EventsView(Vertical):
         table.empty_text = self._empty_text()
         now = self.fleets_app.now().astimezone()
         if str(now.date()) != self._day:
-            self._day, self._cells = str(now.date()), {}
+            self._day, self._rows = str(now.date()), {}
         elif self._shown is self._state.events:
             return
         looks = Looks(now, self.fleets_app.glyphs)
-        known = self._cells
-        self._cells = {
-            event.id: known.get(event.id) or events.cells(event, now.date(), looks)
+        known = self._rows
+        self._rows = {
+            event.id: known.get(event.id) or events.row(event, now.date(), looks)
             for event in self._state.events
         }
         was_following = self.is_following
         self._shown = self._state.events
-        table.set_rows(self._cells)
+        table.set_rows(self._rows.values())
         if was_following:
             table.action_first()
 

@@ -99,8 +99,9 @@ class ReplicaScreen(WithEvents):
 
     def _take(self, closely: Closely) -> None:
         self._closely = closely
-        self._fill_view()
-        self.show_note()
+        if self.is_laid_out:
+            self._fill_view()
+            self.show_note()
 
     def _fill_view(self) -> None:
         """Shows what the view in front is about; the others are filled when they come up."""

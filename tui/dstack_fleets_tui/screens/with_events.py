@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dstack_fleets_tui.screens.detail import DetailScreen
-from dstack_fleets_tui.screens.events import open_event
+from dstack_fleets_tui.screens.events import open_event, tell
 from dstack_fleets_tui.screens.events_view import EventsView
-from dstack_fleets_tui.tables import events
 
 #: The view's id, in the registry of actions too.
 EVENTS_VIEW = "events_here"
@@ -32,8 +31,7 @@ class WithEvents(DetailScreen):
 
     def show_event(self) -> None:
         """Shows the event under the cursor in full, or why events can't be read."""
-        view = self.events_view
-        self.show_summary(events.summary(view.event) if view.event else "", view.failure)
+        tell(self, self.events_view)
 
     def open_event(self, key: str | None) -> None:
         """Opens what the event of a row is about."""

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import date, datetime
 
 from dstack_api_client.event_stream import Event, Target
 from dstack_api_client.snapshot import Replica, Snapshot
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import Cell, CellValue, Column
+from dstack_widgets.cells import CellValue, Column, Row
 
 COLUMNS = (
     Column("time", "TIME", priority=9),
     Column("about", "ABOUT", min_width=12, max_width=48, priority=8, flexible=True),
-    Column("event", "EVENT", min_width=20, max_width=160, priority=10, flexible=True),
+    Column("event", "EVENT", min_width=36, max_width=160, priority=10, flexible=True),
     Column("by", "BY", max_width=20, priority=6),
 )
 
+#: How most messages begin; what the row is about says it already.
+_CHANGED = re.compile(r"^(?:Job|Run|Instance|Fleet) status changed (?=[A-Z])")
 #: In what a server writes of something that went wrong.
 _BAD = re.compile(r"-> (?:FAILED|FAILURE)|unreachable|\berror\b", re.IGNORECASE)
 _GOOD = re.compile(r"-> (?:RUNNING|BUSY|HEALTHY|DONE)|became reachable|ready to receive")
 
 
-def cells(event: Event, today: date, looks: Looks) -> Sequence[Cell]:
-    """The row of one event.
+def row(event: Event, today: date, looks: Looks) -> Row:
+    """The row of one event; the filter looks into all of the message.
 
     Args:
         event: The event.
@@ -32,14 +33,15 @@ def cells(event: Event, today: date, looks: Looks) -> Sequence[Cell]:
         looks: Glyphs to show it with.
 
     Returns:
-        One cell per column of `COLUMNS`.
+        The row, by the event's id, with one cell per column of `COLUMNS`.
     """
-    return (
+    cells = (
         CellValue(time_of(event.recorded_at, today), "dim", event.recorded_at),
         looks.word(about(event)),
-        looks.text(event.message, _style(event.message)),
+        looks.text(_CHANGED.sub("", event.message), _style(event.message)),
         looks.word(event.actor),
     )
+    return Row(event.id, cells, event.message)
 
 
 def _style(message: str) -> str:

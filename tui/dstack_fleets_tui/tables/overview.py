@@ -49,7 +49,6 @@ def facts(
 
 def _state(replica: Replica, snapshot: Snapshot, looks: Looks) -> Iterator[Fact | Heading]:
     ready, style = replicas.probes(replica, looks)
-    yield Fact("state", looks.state(replica.status))
     if replica.message and replica.message != replica.status:
         yield Fact("message", CellValue(replica.message, "" if replica.active else "bad"))
     if replica.status == "running":
@@ -58,9 +57,8 @@ def _state(replica: Replica, snapshot: Snapshot, looks: Looks) -> Iterator[Fact 
         yield Fact("probes", CellValue(told, style))
     if replica.exit_status is not None:
         yield Fact("exit status", str(replica.exit_status))
-    group = words.group(replica.group)
-    if group:
-        yield Fact("group", group + (", the router" if replica.is_router else ""))
+    if replica.is_router:
+        yield Fact("role", "the router of the service")
     placement = snapshot.placements.get(replica.key.run_id)
     placed = placement.replicas if placement else ()
     for each in placed:
