@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -26,6 +27,7 @@ from dstack_placement.server.unreachable import (
     lanes_out_of_reach,
     limited,
     marked,
+    workers_there,
 )
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -123,6 +125,19 @@ def test_which_lanes_are_out_of_reach() -> None:
         ("w3", "far"): UnreachableLane("near", cause, used=False),
     }
     assert lanes_out_of_reach(groups(None), "far", ANY, {"near": EAST, "far": WEST}) == {}
+
+
+def test_workers_that_are_there_already_are_counted() -> None:
+    service, lanes = shared(near=Room(4), far=Room(4))
+    placed = (
+        Replica("r", 0, "router", fleet="far"),
+        Replica("w", 1, "worker", fleet="far"),
+        Replica("x", 2, "worker", fleet="far", state=ReplicaState.STOPPING),
+        Replica("y", 3, "worker", fleet="near"),
+        Replica("z", 4, "worker", state=ReplicaState.PENDING),
+    )
+    found = workers_there(replace(service, replicas=placed), lanes, {("", "far"): barred()})
+    assert found == {("", "far"): 1}
 
 
 def test_the_operator_can_say_that_all_is_one_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from dstack_placement.server.state import (
     read_jobs,
     read_state,
 )
-from dstack_placement.server.unreachable import marked
+from dstack_placement.server.unreachable import marked, workers_there
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,16 @@ def lanes_in(state: RunState, plan: Plan) -> list[answers.PlacementLane]:
 
 
 def _unreachable(state: RunState) -> list[str]:
-    return [f"{lane.line(fleet)}." for (_, fleet), lane in state.unreachable.items()]
+    lines = []
+    there = workers_there(state.service, state.lanes, state.unreachable)
+    for at, lane in state.unreachable.items():
+        lines.append(f"{lane.line(at[1])}.")
+        if there[at] and not lane.used:
+            # They came before the router, or it has moved. Nothing but this takes them away.
+            lines.append(
+                f"Workers in fleet {at[1]} already: {there[at]}. Take the lane away to move them."
+            )
+    return lines
 
 
 async def _replicas(session: AsyncSession, state: RunState) -> list[answers.PlacementReplica]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from dstack_placement.engine import LanePlan, Room, Service, ServiceLanes
+from dstack_placement.engine import LanePlan, ReplicaState, Room, Service, ServiceLanes
 from dstack_placement.server import specs
 from dstack_placement.server.networks import Reach, Site, reach
 
@@ -108,6 +109,21 @@ def limited(service: Service, lanes: ServiceLanes, unreachable: UnreachableLanes
             limits = {**room.more_of, **dict.fromkeys(barred, 0)}
             rooms[fleet] = replace(room, more_of=limits, why=why if room.more != 0 else room.why)
     return replace(service, rooms=rooms)
+
+
+def workers_there(
+    service: Service, lanes: ServiceLanes, unreachable: UnreachableLanes
+) -> Counter[tuple[str, str]]:
+    """How many workers are in lanes that can't be reached, by pool and fleet."""
+    routers = {group.name for group in lanes.groups if group.router}
+    found: Counter[tuple[str, str]] = Counter()
+    for replica in service.replicas:
+        pool = specs.pool_of(lanes, replica.group)
+        if pool is None or replica.fleet is None or replica.group in routers:
+            continue
+        if (pool[0], replica.fleet) in unreachable and replica.state is not ReplicaState.STOPPING:
+            found[pool[0], replica.fleet] += 1
+    return found
 
 
 def marked(lanes: Iterable[LanePlan], unreachable: UnreachableLanes) -> list[LanePlan]:
