@@ -22,7 +22,9 @@ def page() -> str:
     for action in actions.ACTIONS:
         keys = " ".join(f"`{actions.key_name(key)}`" for key in action.keys)
         command = f"`:{action.id}{' ' + action.argument if action.argument else ''}`"
-        lines.append(f"| {keys} | {command} | {', '.join(action.screens)} | {action.help} |")
+        where = "where there are lists" if action.screens == actions.TABLES else None
+        where = where or ", ".join(action.screens) or "everywhere"
+        lines.append(f"| {keys} | {command} | {where} | {action.help} |")
     lines += [f"| `{keys}` |  |  | {text} |" for keys, text in PALETTE_KEYS + GENERAL_KEYS]
     lines += ["", "In a table:", "", "| key | what it does |", "| --- | --- |"]
     lines += [f"| `{keys}` | {text} |" for keys, text in TABLE_KEYS]

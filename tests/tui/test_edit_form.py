@@ -1,0 +1,145 @@
+"""The edit of a service as rows of fields, and typed texts as edits."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from dstack_api_client.capabilities import Capabilities
+from dstack_api_client.edits.base import Base, Target
+from dstack_api_client.edits.checks import FieldName, Problem, problems
+from dstack_api_client.edits.service import ServiceEdit
+from dstack_fleets_tui.editing import form
+from dstack_widgets.edit_grid import GridRow, Place
+
+ADDON = Capabilities("0.22.5", lanes=True, placement_version="0.1.0")
+LANES = [
+    {"name": "gpu-reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10},
+    {"name": "gpu-spot"},
+]
+
+
+def edit(configuration: dict[str, Any], capabilities: Capabilities = ADDON) -> ServiceEdit:
+    target = Target("http://server", "main", "service", "chat")
+    whole = {"type": "service", "name": "chat", "port": 8000, **configuration}
+    spec = {"run_name": "chat", "configuration": whole}
+    now = datetime(2026, 5, 1, tzinfo=timezone.utc)
+    return ServiceEdit.begin(Base(target, "id", "running", 3, spec, {}, now), capabilities)
+
+
+def plain() -> ServiceEdit:
+    return edit({"replicas": {"min": 3, "max": 3}, "fleets": LANES})
+
+
+def grouped() -> ServiceEdit:
+    prefill = {"name": "prefill", "replicas": {"min": 2, "max": 2}, "fleets": LANES}
+    decode = {"name": "decode", "replicas": {"min": 1, "max": 4}, "spot_policy": "spot"}
+    return edit({"groups": [prefill, decode], "fleets": ["cpu"]})
+
+
+def texts(row: GridRow) -> list[str]:
+    return [cell.text for cell in row.cells]
+
+
+def row(rows: list[GridRow], key: str) -> GridRow:
+    return next(each for each in rows if each.key == key)
+
+
+def test_lanes_stand_in_the_order_of_filling_with_what_they_were():
+    changed = plain().with_lane("", "gpu-spot", priority=20, min_replicas=2)
+    rows = form.rows(changed)
+    assert [each.key for each in rows][:3] == ["head ", "lane  gpu-spot", "lane  gpu-reserved"]
+    spot = row(rows, "lane  gpu-spot")
+    assert texts(spot) == ["20", "gpu-spot", "2", "–"]
+    assert spot.note == "was priority 0, min 0"
+    assert [cell.style for cell in spot.cells] == ["accent", "", "accent", ""]
+    assert row(rows, "lane  gpu-reserved").note == ""
+
+
+def test_lanes_that_are_added_or_removed_say_so():
+    changed = plain().remove_lane("", "gpu-spot").add_lane("", "lab", priority=5)
+    rows = form.rows(changed)
+    assert row(rows, "lane  lab").note == "added"
+    gone = row(rows, "gone  gpu-spot")
+    assert gone.note == "removed"
+    assert not any(cell.editable for cell in gone.cells)
+
+
+def test_a_service_without_lanes_says_where_its_replicas_go():
+    rows = form.rows(edit({"replicas": {"min": 1, "max": 1}}))
+    assert "one fleet" in row(rows, "none ").note
+
+
+def test_groups_have_their_own_rows_and_lanes():
+    rows = form.rows(grouped())
+    assert row(rows, "head ").note == "lanes of decode"
+    assert row(rows, "head prefill").note == "lanes of prefill"
+    assert texts(row(rows, "group decode")) == ["decode", "1..4", "spot", "–"]
+    assert row(rows, "group prefill").note == "lanes of its own"
+
+
+def test_on_a_stock_server_lanes_are_shown_and_can_not_be_typed_into():
+    rows = form.rows(
+        edit({"replicas": {"min": 1, "max": 1}, "fleets": LANES}, Capabilities("0.22.5"))
+    )
+    assert not any(cell.editable for cell in row(rows, "lane  gpu-reserved").cells)
+    assert row(rows, "group ").cells[1].editable
+
+
+def test_what_is_wrong_is_marked_also_where_it_is_a_sum():
+    changed = plain().with_lane("", "gpu-spot", min_replicas=9)
+    found = problems(changed)
+    rows = form.rows(changed, found)
+    styles = {each.key: [cell.style for cell in each.cells] for each in rows}
+    assert styles["lane  gpu-spot"][2] == styles["lane  gpu-reserved"][2] == "bad"
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "expected"),
+    [
+        (FieldName("priority", "", "gpu-spot"), "20", 20),
+        (FieldName("min_replicas", "", "gpu-spot"), "", 0),
+        (FieldName("max_replicas", "", "gpu-reserved"), "", None),
+        (FieldName("max_replicas", "", "gpu-reserved"), "–", None),
+    ],
+)
+def test_a_typed_number_becomes_the_lane_s(field: FieldName, text: str, expected: int | None):
+    read = form.typed(plain(), field, text)
+    assert isinstance(read, ServiceEdit)
+    lane = next(lane for lane in read.lanes("") if lane.fleet == field.fleet)
+    assert getattr(lane, field.name) == expected
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "1.5"])
+def test_what_is_no_number_is_refused_with_a_line(text: str):
+    read = form.typed(plain(), FieldName("priority", "", "gpu-spot"), text)
+    assert isinstance(read, Problem)
+    assert "Write 0 or more" in read.line
+
+
+def test_counts_groups_and_the_run_s_priority():
+    read = form.typed(grouped(), FieldName("replicas", "decode"), "2..6")
+    assert isinstance(read, ServiceEdit)
+    assert (read.group("decode").least, read.group("decode").greatest) == (2, 6)
+    read = form.typed(grouped(), FieldName("spot_policy", "decode"), "any")
+    assert isinstance(read, ServiceEdit)
+    assert read.group("decode").spot_policy is None
+    read = form.typed(grouped(), FieldName("run_priority"), "50")
+    assert isinstance(read, ServiceEdit)
+    assert read.run_priority == 50
+    assert isinstance(form.typed(plain(), FieldName("replicas"), "9..3"), Problem)
+
+
+def test_every_field_of_the_grid_is_found_back():
+    for one in (plain(), grouped()):
+        for each in form.rows(one):
+            for cell in each.cells:
+                if cell.editable and not each.heading:
+                    place = Place(each.key, cell.key)
+                    assert form.place_of(form.field_at(one, place)) == place
+
+
+def test_fleets_that_have_a_lane_are_not_offered():
+    assert form.addable(plain(), "", {"lab", "gpu-spot", "gpu-reserved"}) == ["lab"]
