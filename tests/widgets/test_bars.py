@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from dstack_widgets.bars import Share, ratio, share_bar, share_out, sparkline, state_bar
+from dstack_widgets.bars import (
+    Filling,
+    Share,
+    filled_bar,
+    ratio,
+    share_bar,
+    share_out,
+    sparkline,
+    state_bar,
+)
 from dstack_widgets.glyphs import ASCII, UNICODE, Glyphs
 
 
@@ -83,3 +92,18 @@ def test_a_sparkline_shows_the_newest_and_leaves_gaps() -> None:
     assert sparkline([0, 0], 2).plain == "▁▁"
     assert sparkline([], 3).plain == "   "
     assert sparkline([1, 2], 0).plain == ""
+
+
+def test_a_replica_is_a_cell_where_there_is_room_for_the_largest_bar():
+    assert filled_bar(Filling(2, 1, 1, 1, 1), 6, 8).plain == "██▒░▚·  "
+    assert filled_bar(Filling(1), 6, 8).plain == "█       "
+    assert filled_bar(Filling(), 6, 8).plain == " " * 8
+
+
+def test_bars_of_more_replicas_than_cells_can_be_compared():
+    assert filled_bar(Filling(3000), 3000, 8).plain == "█" * 8
+    assert filled_bar(Filling(1500), 3000, 8).plain == "████    "
+    # Whatever is there can be seen.
+    assert filled_bar(Filling(2998, 1, 1), 3000, 8).plain == "██████▒░"
+    assert filled_bar(Filling(1, 1), 3000, 8).plain == "█▒      "
+    assert filled_bar(Filling(1, 1), 3000, 8, ASCII).plain == "#+      "

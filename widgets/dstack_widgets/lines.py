@@ -32,9 +32,9 @@ class Lines(Widget):
         if len(lines) != len(before):
             self.refresh(layout=True)
             return
-        left, top = self.gutter.left, self.gutter.top
+        # Textual counts these from where the content begins, behind padding and border.
         regions = [
-            Region(left + start, top + y, end - start, 1)
+            Region(start, y, end - start, 1)
             for y, (old, new) in enumerate(zip(before, lines, strict=True))
             for start, end in changed_stretches(old, new)
         ]
