@@ -32,13 +32,16 @@ async def stock() -> AsyncIterator[Simulator]:
 
 
 @pytest_asyncio.fixture(scope="session")
-async def stories(request: pytest.FixtureRequest) -> AsyncIterator[life.Stories]:
+async def life_stories(request: pytest.FixtureRequest) -> AsyncIterator[life.Stories]:
     """All that goes on on a server of its own, begun at once: the `STORIES` of the test modules."""
     begun: life.Stories = {}
     modules = dict.fromkeys(item.module for item in request.session.items)  # type: ignore[attr-defined]
     told = {
         name: story for module in modules for name, story in getattr(module, "STORIES", {}).items()
     }
+    if not told:
+        yield begun
+        return
     async with Simulator(life.scenario(), launcher=LAUNCHER) as sim:
         await sim.settled()
         for name, story in told.items():

@@ -32,6 +32,9 @@ PAIRS = {
     "shown": ("ca-central-1", "sa-east-1"),
 }
 
+#: The regions of a reserved fleet with its one node and of a spot fleet of one node at most.
+SEED = ("me-central-1", "mx-central-1")
+
 ENDED = {"terminating", "terminated", "aborted", "failed", "done"}
 
 
@@ -52,6 +55,10 @@ def scenario() -> Scenario:
         regions[spot] = {"spot": 31.05, "spot_capacity": 12}
         steps.append({"apply": fleet(f"{pair}-reserved", reserved, "on-demand", "0..2")})
         steps.append({"apply": fleet(f"{pair}-spot", spot, "spot", "0..8")})
+    regions[SEED[0]] = {"on_demand": 98.32}
+    regions[SEED[1]] = {"spot": 31.05}
+    steps.append({"apply": fleet("seed-reserved", SEED[0], "on-demand", 1)})
+    steps.append({"apply": fleet("seed-spot", SEED[1], "spot", "0..1")})
     offer = {
         "instance_type": "p5.48xlarge",
         "cpus": 192,

@@ -25,7 +25,11 @@ from tests.placement_server.helpers import (
 )
 from tests.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    # Not used here: what goes on on another server begins meanwhile, for the tests that come next.
+    pytest.mark.usefixtures("life_stories"),
+]
 
 Stories = dict[str, "asyncio.Task[Any]"]
 
@@ -97,19 +101,38 @@ async def _no_capacity(addon: Simulator) -> None:
 async def _without_lanes(sim: Simulator) -> dict[str, Any]:
     await sim.apply(service("plain", fleets=["plain-reserved", "plain-spot"]))
 
-    async def runs() -> bool:
-        return len(await active(sim, "plain")) == sum((await places(sim, "plain")).values()) == 2
+    async def replicas(count: int, deployment: int) -> None:
+        async def there() -> bool:
+            now = await active(sim, "plain")
+            return len(now) == sum((await places(sim, "plain")).values()) == count and all(
+                one["deployment_num"] == deployment for one in now
+            )
 
-    await until(runs, limit=90, every=0.3)
+        await until(there, limit=120, every=0.3, what=f"{count} of deployment {deployment}")
+
+    await replicas(2, 0)
     run = await sim.run("plain")
     run["run_spec"]["configuration"]["fleets"] = ["plain-spot", "plain-reserved"]
     plan = await sim.api("runs/get_plan", {"run_spec": run["run_spec"]})
+    begun = await places(sim, "plain")
+    await update(sim, "plain", replicas=3)
+    await replicas(3, 1)
+    scaled = await places(sim, "plain")
+    await update(sim, "plain", replicas=1, env={"LEVEL": "debug"})
+    await replicas(1, 2)
+    rolled = await places(sim, "plain")
+    await sim.stop_run("plain")
+
+    async def ended() -> bool:
+        return bool((await sim.run("plain"))["status"] == "terminated")
+
+    await until(ended, limit=90, every=0.3, what="the run ends")
     return {
         "spec": {**run["run_spec"], "ssh_key_pub": None, "repo_id": None},
         "fleet": run["fleet"]["name"],
         "action": plan["action"],
         "offers": [offer["region"] for offer in plan["job_plans"][0]["offers"]],
-        "places": await places(sim, "plain"),
+        "places": [begun, scaled, rolled],
         # What goes on beside the jobs is not in step with them.
         "events": {told for told in await events(sim, "plain") if told.startswith("Job ")},
     }

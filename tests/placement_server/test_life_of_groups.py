@@ -177,13 +177,13 @@ async def _lent(sim: Simulator) -> None:
 STORIES: dict[str, Story] = {"split": _example, "pair": _pair, "lent": _lent}
 
 
-async def test_the_second_example_of_the_manual(stories: Stories) -> None:
-    await stories["split"]
+async def test_the_second_example_of_the_manual(life_stories: Stories) -> None:
+    await life_stories["split"]
 
 
-async def test_groups_have_lanes_without_a_router_too(stories: Stories) -> None:
-    await stories["pair"]
+async def test_groups_have_lanes_without_a_router_too(life_stories: Stories) -> None:
+    await life_stories["pair"]
 
 
-async def test_a_lane_may_be_in_a_fleet_of_another_project(stories: Stories) -> None:
-    await stories["lent"]
+async def test_a_lane_may_be_in_a_fleet_of_another_project(life_stories: Stories) -> None:
+    await life_stories["lent"]

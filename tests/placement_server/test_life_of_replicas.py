@@ -187,21 +187,21 @@ STORIES: dict[str, Story] = {
 }
 
 
-async def test_the_first_example_of_the_manual(stories: Stories) -> None:
-    await stories["example"]
+async def test_the_first_example_of_the_manual(life_stories: Stories) -> None:
+    await life_stories["example"]
 
 
-async def test_a_full_fleet_overflows(stories: Stories) -> None:
-    await stories["full"]
+async def test_a_full_fleet_overflows(life_stories: Stories) -> None:
+    await life_stories["full"]
 
 
-async def test_a_deficit_is_shown_and_made_good_by_itself(stories: Stories) -> None:
-    await stories["short"]
+async def test_a_deficit_is_shown_and_made_good_by_itself(life_stories: Stories) -> None:
+    await life_stories["short"]
 
 
-async def test_a_lane_gets_new_replicas_after_its_cool_down(stories: Stories) -> None:
-    await stories["cool"]
+async def test_a_lane_gets_new_replicas_after_its_cool_down(life_stories: Stories) -> None:
+    await life_stories["cool"]
 
 
-async def test_an_interrupted_spot_replica_is_started_anew(stories: Stories) -> None:
-    await stories["gone"]
+async def test_an_interrupted_spot_replica_is_started_anew(life_stories: Stories) -> None:
+    await life_stories["gone"]

@@ -205,15 +205,15 @@ async def _roll(sim: Simulator) -> None:
 STORIES: dict[str, Story] = {"scale": _scale, "edit": _edit, "roll": _roll}
 
 
-async def test_load_scales_a_service_and_minimums_are_kept(stories: Stories) -> None:
-    await stories["scale"]
+async def test_load_scales_a_service_and_minimums_are_kept(life_stories: Stories) -> None:
+    await life_stories["scale"]
 
 
-async def test_lanes_are_edited_while_requests_flow(stories: Stories) -> None:
-    await stories["edit"]
+async def test_lanes_are_edited_while_requests_flow(life_stories: Stories) -> None:
+    await life_stories["edit"]
 
 
 async def test_a_rolling_deployment_keeps_minimums_and_goes_one_above_a_maximum(
-    stories: Stories,
+    life_stories: Stories,
 ) -> None:
-    await stories["roll"]
+    await life_stories["roll"]

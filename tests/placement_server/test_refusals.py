@@ -2,78 +2,148 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 import yaml
 
 from dstack_simulator import Simulator, SimulatorError
-from tests.placement_server.helpers import command, service
+from tests.placement_server.helpers import PAIRS, command, events, service
 
 pytestmark = pytest.mark.e2e
 
-REFUSED: list[tuple[dict[str, Any], str]] = [
-    (
+
+def _with_group(**changes: Any) -> dict[str, Any]:
+    """A service with one group, whose lanes are wrong."""
+    group = {"name": "one", "replicas": 1, "commands": ["serve"], **changes}
+    return {"replicas": None, "commands": None, "fleets": None, "groups": [group]}
+
+
+KNOWN = sorted(
+    [f"{pair}-{kind}" for pair in PAIRS for kind in ("reserved", "spot")]
+    + ["seed-reserved", "seed-spot"]
+)
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown fleet": (
         {"fleets": [{"name": "gpu-gone", "min_replicas": 1}]},
-        (
-            "Fleet gpu-gone in `fleets` does not exist. Take of: dry-reserved, dry-spot,"
-            " gpu-reserved, gpu-spot, plain-reserved, plain-spot, shown-reserved, shown-spot."
-        ),
+        f"Fleet gpu-gone in `fleets` does not exist. Take of: {', '.join(KNOWN)}.",
     ),
-    (
+    "unknown fleet of another project": (
+        {"fleets": [{"name": "other/gpu", "min_replicas": 1}]},
+        f"Fleet other/gpu in `fleets` does not exist. Take of: {', '.join(KNOWN)}.",
+    ),
+    "unknown fleet of a group": (
+        _with_group(fleets=["gpu-gone"]),
+        f"Fleet gpu-gone in `fleets of group one` does not exist. Take of: {', '.join(KNOWN)}.",
+    ),
+    "the same fleet twice": (
         {"fleets": ["gpu-spot", {"name": "gpu-spot", "priority": 1}]},
         "Fleet gpu-spot stands twice in `fleets`. Keep one of the entries.",
     ),
-    (
+    "maximum below the minimum": (
         {"fleets": [{"name": "gpu-spot", "min_replicas": 2, "max_replicas": 1}]},
         (
-            "`max_replicas` of gpu-spot (1) is below its `min_replicas` (2). Raise the one or"
-            " lower the other."
+            "`max_replicas` of gpu-spot (1) is below its `min_replicas` (2). Raise the one or lower"
+            " the other."
         ),
     ),
-    (
+    "minimums above the greatest replica count": (
         {"fleets": [{"name": "gpu-spot", "min_replicas": 3}]},
         (
             "The `min_replicas` of `fleets` add up to 3, above the greatest replica count of 2."
             " Lower them or raise `replicas`."
         ),
     ),
-    (
+    "minimums of a group": (
+        _with_group(fleets=[{"name": "gpu-spot", "min_replicas": 2}]),
+        (
+            "The `min_replicas` of `fleets of group one` add up to 2, above the greatest replica"
+            " count of 1. Lower them or raise `replicas`."
+        ),
+    ),
+    "maximums below the least replica count": (
         {"fleets": [{"name": "gpu-spot", "max_replicas": 1}]},
         (
             "The `max_replicas` of `fleets` add up to 1, below the least replica count of 2. Raise"
             " them or lower `replicas`."
         ),
     ),
-    (
+    "negative priority": (
         {"fleets": [{"name": "gpu-spot", "priority": -1}]},
         "`priority` of gpu-spot is negative (-1). Write 0 or more.",
     ),
-    (
+    "negative minimum": (
+        {"fleets": [{"name": "gpu-spot", "min_replicas": -1}]},
+        "`min_replicas` of gpu-spot is negative (-1). Write 0 or more.",
+    ),
+    "negative maximum": (
+        {"fleets": [{"name": "gpu-spot", "min_replicas": -3, "max_replicas": -2}]},
+        (
+            "`min_replicas` of gpu-spot is negative (-3). Write 0 or more.\n"
+            "`max_replicas` of gpu-spot is negative (-2). Write 0 or more."
+        ),
+    ),
+    "lanes on a task": (
         {"type": "task", "port": None, "model": None, "probes": None, "replicas": None},
         "Lanes are for services, and this is a task. Name its fleets without counts.",
     ),
-]
+}
+EVERY = pytest.mark.parametrize("what", REFUSED)
 
 
-@pytest.mark.parametrize(("changes", "line"), REFUSED)
-async def test_the_api_refuses(addon: Simulator, changes: dict[str, Any], line: str) -> None:
-    spec = {
-        "configuration": service("refused", **changes),
-        "run_name": "refused",
+def _spec(name: str, changes: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "configuration": service(name, **changes),
+        "run_name": name,
         "ssh_key_pub": "ssh-ed25519 AAAA",
     }
-    calls = {
-        "runs/get_plan": {"run_spec": spec},
-        "runs/apply": {"plan": {"run_spec": spec}, "force": True},
-    }
-    for path, body in calls.items():
-        async with addon.client() as client:
-            answer = await client.post(f"/api/project/{addon.project}/{path}", json=body)
-        assert answer.status_code == 400, answer.text
-        assert [entry["msg"] for entry in answer.json()["detail"]] == [line]
+
+
+async def _refused(addon: Simulator, path: str, body: dict[str, Any], line: str) -> None:
+    async with addon.client() as client:
+        answer = await client.post(f"/api/project/{addon.project}/{path}", json=body)
+    assert answer.status_code == 400, answer.text
+    assert [entry["msg"] for entry in answer.json()["detail"]] == [line]
+
+
+@EVERY
+async def test_the_api_refuses(addon: Simulator, what: str) -> None:
+    changes, line = REFUSED[what]
+    spec = _spec("refused", changes)
+    await _refused(addon, "runs/get_plan", {"run_spec": spec}, line)
+    await _refused(addon, "runs/apply", {"plan": {"run_spec": spec}, "force": True}, line)
     with pytest.raises(SimulatorError, match="not found"):
         await addon.run("refused")
+
+
+@EVERY
+async def test_the_command_refuses(addon: Simulator, what: str) -> None:
+    changes, line = REFUSED[what]
+    file = addon.folder.home / "refused.dstack.yml"
+    file.write_text(yaml.safe_dump(service("refused", **changes)))
+    ended = await asyncio.to_thread(command, addon, "apply", "-y", "-f", file.name)
+    assert ended.returncode == 1
+    # The console breaks lines where they are long.
+    assert "".join(line.split()) in "".join((ended.stdout + ended.stderr).split())
+    with pytest.raises(SimulatorError, match="not found"):
+        await addon.run("refused")
+
+
+@pytest.mark.parametrize("what", [what for what in REFUSED if "task" not in what])
+async def test_a_refused_edit_changes_nothing(addon: Simulator, what: str) -> None:
+    changes, line = REFUSED[what]
+    before = await addon.run("shown")
+    told = await events(addon, "shown")
+    spec = {**before["run_spec"], "configuration": service("shown", **changes)}
+    plan = {"run_spec": spec, "current_resource": before}
+    await _refused(addon, "runs/get_plan", {"run_spec": spec}, line)
+    await _refused(addon, "runs/apply", {"plan": plan, "force": False}, line)
+    after = await addon.run("shown")
+    for key in ("id", "run_spec", "deployment_num", "status"):
+        assert after[key] == before[key]
+    assert not [message for message in await events(addon, "shown") if message not in told]
 
 
 async def test_what_the_stock_server_accepts_is_accepted(addon: Simulator) -> None:
@@ -82,21 +152,10 @@ async def test_what_the_stock_server_accepts_is_accepted(addon: Simulator) -> No
     assert plan["action"] == "create"
 
 
-async def test_the_command_refuses(addon: Simulator) -> None:
-    changes, line = REFUSED[0]
-    file = addon.folder.home / "refused.dstack.yml"
-    file.write_text(yaml.safe_dump(service("refused", **changes)))
-    ended = command(addon, "apply", "-y", "-f", file.name)
-    assert ended.returncode == 1
-    assert line in ended.stdout + ended.stderr
-    with pytest.raises(SimulatorError, match="not found"):
-        await addon.run("refused")
-
-
 async def test_the_command_accepts_lanes(addon: Simulator) -> None:
     file = addon.folder.home / "accepted.dstack.yml"
     file.write_text(yaml.safe_dump(service("accepted")))
-    ended = command(addon, "apply", "-y", "-d", "-f", file.name)
+    ended = await asyncio.to_thread(command, addon, "apply", "-y", "-d", "-f", file.name)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     run = await addon.run("accepted")
     assert run["run_spec"]["configuration"]["fleets"][0]["min_replicas"] == 1

@@ -1,0 +1,46 @@
+"""A reserved fleet of one node, a spot fleet of one node at most, a service of two replicas."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from dstack_simulator import Simulator
+from tests.placement_server.helpers import events, places, service, settled
+from tests.waiting import until
+
+pytestmark = pytest.mark.e2e
+
+#: Seconds within which both replicas run.
+_LIMIT = 30.0
+
+
+async def test_with_lanes_one_replica_runs_in_each_fleet(addon: Simulator) -> None:
+    lanes = [{"name": "seed-reserved", "min_replicas": 1, "priority": 10}, {"name": "seed-spot"}]
+
+    async def idle() -> bool:
+        instances = (await addon.fleet("seed-reserved"))["instances"]
+        return [instance["status"] for instance in instances] == ["idle"]
+
+    await until(idle, limit=60, every=0.3, what="the reserved node is idle")
+    begun = time.monotonic()
+    await addon.apply(service("seed", fleets=lanes))
+    await settled(addon, "seed", {"seed-reserved": 1, "seed-spot": 1}, limit=_LIMIT)
+    sys.stdout.write(f"One replica in each fleet after {time.monotonic() - begun:.1f} s\n")
+
+
+async def test_on_the_stock_server_the_service_does_not_start(stock: Simulator) -> None:
+    # Neither fleet can hold both replicas, and dstack takes one fleet for all.
+    await stock.apply(service("seed", fleets=["seed-reserved", "seed-spot"]))
+
+    async def failed() -> bool:
+        return bool((await stock.run("seed"))["status"] == "failed")
+
+    await until(failed, limit=60, every=0.3, what="the run fails")
+    ends = [job["job_submissions"][-1] for job in (await stock.run("seed"))["jobs"]]
+    reasons = {end["termination_reason"] for end in ends}
+    assert "failed_to_start_due_to_no_capacity" in reasons
+    assert not await places(stock, "seed")
+    assert any("Failed to use specified fleets" in line for line in await events(stock, "seed"))
