@@ -134,9 +134,9 @@ async def _ends(sim: Simulator) -> None:
 STORIES: dict[str, Story] = {"rebalancing": _evens_out, "rebalancing ends": _ends}
 
 
-async def test_it_moves_one_replica_at_a_time_and_ends(stories: Stories) -> None:
-    await stories["rebalancing"]
+async def test_it_moves_one_replica_at_a_time_and_ends(life_stories: Stories) -> None:
+    await life_stories["rebalancing"]
 
 
-async def test_it_is_refused_cancelled_and_ended_by_an_edit(stories: Stories) -> None:
-    await stories["rebalancing ends"]
+async def test_it_is_refused_cancelled_and_ended_by_an_edit(life_stories: Stories) -> None:
+    await life_stories["rebalancing ends"]

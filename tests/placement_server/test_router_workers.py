@@ -180,5 +180,5 @@ STORIES: dict[str, Story] = {
 
 
 @pytest.mark.parametrize("name", STORIES)
-async def test_routers_and_their_workers(stories: Stories, name: str) -> None:
-    await stories[name]
+async def test_routers_and_their_workers(life_stories: Stories, name: str) -> None:
+    await life_stories[name]
