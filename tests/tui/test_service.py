@@ -113,6 +113,23 @@ async def test_a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below(
         assert "1 replica fell back here: gpu-reserved has no room" in second[2]
 
 
+async def test_one_cause_is_said_once():
+    shot = cockpit.snapshot()
+    placement = shot.placements[cockpit.RUN]
+    fell = [
+        replace(each, reason="fallback", why=f"baseline {each.replica_num} of 9: {cockpit.NO_ROOM}")
+        for each in placement.replicas
+        if each.fleet == "gpu-spot"
+    ]
+    lanes = tuple(replace(lane, fallbacks=5) for lane in placement.lanes)
+    told = replace(placement, replicas=tuple(fell), lanes=lanes)
+    app = app_on(GivenFeed(live(replace(shot, placements={cockpit.RUN: told}))))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot)
+        text = f"5 replicas fell back here: {cockpit.NO_ROOM}"
+        assert ("warn", "gpu-spot", text) in said(app)
+
+
 async def test_a_server_without_the_add_on_says_what_it_can_not_tell():
     app = app_on(GivenFeed(live(cockpit.stock(cockpit.snapshot()))))
     async with app.run_test(size=SIZE) as pilot:

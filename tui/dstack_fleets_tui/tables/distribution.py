@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +31,8 @@ _GROUP = "group "
 #: Cells that the other columns want, and a column of a group: below that, groups have a line.
 _OTHERS, _ONE_GROUP = 98, 9
 _NO_FLEET = "no fleet yet"
+#: What the server begins a reason with that is about a minimum.
+_BASELINE = re.compile(r"^baseline \d+ of \d+: ")
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,7 @@ def why(row: FleetRow, looks: Looks) -> str:
         return "; ".join(part for part in (fallen, row.reason) if part)
     held = row.min_replicas - row.deficit
     since = f" for {age(row.deficit_since, looks.now)}" if row.deficit_since else ""
-    # The server says the same of it, without since when.
-    cause = row.reason.removeprefix(f"baseline {held} of {row.min_replicas}: ")
+    cause = _BASELINE.sub("", row.reason)
     told = f"BASELINE {held} of {row.min_replicas}{since}" + (f": {cause}" if cause else "")
     return "; ".join(part for part in (told, fallen) if part)
 
@@ -212,7 +214,9 @@ def _name(row: FleetRow) -> str:
 
 def _fallen(row: FleetRow) -> str:
     text = f"{counted(row.fallbacks, 'replica')} fell back here"
-    return f"{text}: {'; '.join(row.fallback_causes)}" if row.fallback_causes else text
+    # For which replica of a baseline it was makes no other cause.
+    causes = dict.fromkeys(_BASELINE.sub("", cause) for cause in row.fallback_causes)
+    return f"{text}: {'; '.join(causes)}" if causes else text
 
 
 def _cools(row: FleetRow, now: datetime) -> bool:
