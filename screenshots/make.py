@@ -50,7 +50,10 @@ async def take(url: str, token: str, project: str) -> None:
                 rows() and isinstance(app.screen, LiveScreen) and app.screen.name_of_screen == name
             )
 
-        await screen("fleets", rows)
+        # The demo has problems, so they come up by themselves.
+        await screen("problems", lambda: shown("problems"))
+        await pilot.press("1")
+        await screen("fleets", lambda: shown("fleets"))
         await pilot.press("colon", *f"open {FLEET}", "enter")
         await screen("fleet", lambda: shown("fleet"))
         await pilot.press("2")

@@ -233,7 +233,7 @@ async def test_ages_go_on_while_nothing_is_read(monkeypatch):
         await until(lambda: texts(app, "a")["since"] == "9s")
 
 
-async def test_problems_are_looked_for_once_per_snapshot(monkeypatch):
+async def test_problems_are_looked_for_once_per_change_and_now_and_then(monkeypatch):
     looks = []
 
     def look(self, shot, now, events=()):
@@ -241,15 +241,28 @@ async def test_problems_are_looked_for_once_per_snapshot(monkeypatch):
         return ()
 
     monkeypatch.setattr("dstack_api_client.problems.ProblemWatch.look", look)
-    shot = snapshot()
+    moment = [NOW]
+    shot, other = snapshot(), snapshot(fleets=[fleet(price=1.0)])
     feed = GivenFeed(live(shot), live(shot, shot), failing(ConnectionState.STALE, kept=shot))
     app = app_on(feed)
+    app.now = lambda: moment[0]
+
+    async def brought(*updates):
+        feed.waiting += updates
+        app.hurry()
+        await until(lambda: not feed.waiting)
+        await until(lambda: app.health is updates[-1].health)
+
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("3")
         await on_screen(app, ProblemsScreen)
-        await until(lambda: not feed.waiting)
-        await pilot.pause()
+        await brought(live(shot, shot))
         assert looks == [shot]
+        await brought(live(other, shot))
+        assert looks == [shot, other]
+        moment[0] += timedelta(seconds=11)
+        await brought(live(other, other))
+        assert looks == [shot, other, other]
 
 
 async def test_an_unreachable_instance_leads_to_its_fleet():

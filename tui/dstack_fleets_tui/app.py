@@ -6,7 +6,7 @@ import gc
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from urllib.parse import urlsplit
 
 from textual import events, work
@@ -55,6 +55,8 @@ _TROUBLE = frozenset(
 )
 
 
+#: After so long, problems are looked for although nothing changed.
+_LOOK_AGAIN = timedelta(seconds=10)
 #: How long a notice stays: several at once want to be read.
 _NOTICE_SECONDS = 15
 
@@ -151,6 +153,7 @@ class FleetsApp(App[int]):
         self.source: Source | None = None
         self.snapshot: Snapshot | None = None
         self._watch = ProblemWatch()
+        self._looked_at: datetime | None = None
         self.health = Health(ConnectionState.CONNECTING, now())
 
     # Life ---------------------------------------------------------------------------------
@@ -227,9 +230,7 @@ class FleetsApp(App[int]):
             became_complete = update.snapshot.complete and not had_all
             if became_complete:
                 _spare_the_collector()
-            if update.snapshot is not self.snapshot:
-                events_read = self.source.feed.events if self.source is not None else ()
-                self._watch.look(update.snapshot, self.now(), events_read)
+            self._look_for_problems(update)
             self.snapshot = update.snapshot
         if update.health.state in _TROUBLE:
             self._show_trouble(update.health.message or "", update.health.hint or "")
@@ -240,6 +241,18 @@ class FleetsApp(App[int]):
         if isinstance(self.screen, LiveScreen):
             self.screen.show()
             self.screen.focus_on()
+
+    def _look_for_problems(self, update: Update) -> None:
+        """Looks once per change, and now and then: what takes too long is no change."""
+        now, before = self.now(), self.snapshot
+        if update.snapshot is None:
+            return
+        due = self._looked_at is None or now - self._looked_at >= _LOOK_AGAIN
+        grown = before is None or before.complete != update.snapshot.complete
+        if update.difference or grown or due:
+            self._looked_at = now
+            events_read = self.source.feed.events if self.source is not None else ()
+            self._watch.look(update.snapshot, now, events_read)
 
     async def on_event(self, event: events.Event) -> None:
         """Notices that somebody is at the keys: from then on no screen comes up by itself."""
