@@ -46,6 +46,10 @@ class _Named(dict[str, Any]):
     """A list whose entries have names, as a mapping in its order."""
 
 
+class _Whole(dict[str, Any]):
+    """A mapping that is one value."""
+
+
 def digest(spec: Mapping[str, Any]) -> str:
     """What stands for a spec in comparisons: the same for the same JSON, whatever its key order."""
     raw = msgspec.json.encode(spec, order="sorted")
@@ -75,7 +79,9 @@ def lane_entry(name: str) -> dict[str, Any]:
 
 def fields_of(spec: Mapping[str, Any]) -> dict[Path, Any]:
     """All fields of a spec in its order."""
-    return dict(_leaves((), _tree("", spec)))
+    return {
+        path: value for key, item in _root(spec).items() for path, value in _leaves((key,), item)
+    }
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[Path, tuple[Any, Any]]:
@@ -100,7 +106,7 @@ def with_fields(spec: Mapping[str, Any], values: Mapping[Path, Any]) -> dict[str
         spec: The spec, left as it is.
         values: New values by path; `ABSENT` takes a field away.
     """
-    tree = _tree("", copy.deepcopy(dict(spec)))
+    tree = _root(copy.deepcopy(dict(spec)))
     orders = {path[:-1]: order for path, order in values.items() if path[-1] == ORDER}
     others = {path: value for path, value in values.items() if path[-1] != ORDER}
     for path, value in others.items():
@@ -122,16 +128,17 @@ def name_of(path: Path) -> str:
     return " ".join("order" if step == ORDER else step for step in steps)
 
 
+def _root(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _tree(key, item) for key, item in spec.items()}
+
+
 def _tree(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         if _is_range(value):
-            return value
+            return _Whole(value)
         return {name: _tree(name, item) for name, item in value.items()}
     if key in _KEYED and isinstance(value, list) and value:
-        names = [
-            lane_name(entry) if key == "fleets" else _group_name(number, entry)
-            for number, entry in enumerate(value)
-        ]
+        names = [_entry_name(key, number, entry) for number, entry in enumerate(value)]
         if all(names) and len(set(names)) == len(names):
             return _Named(
                 {name: _tree("", entry) for name, entry in zip(names, value, strict=True)}
@@ -139,20 +146,26 @@ def _tree(key: str, value: Any) -> Any:
     return value
 
 
+def _entry_name(key: str, number: int, entry: object) -> str:
+    """The name of an entry of a keyed list; empty where it has none."""
+    if isinstance(entry, str):
+        return entry if key == "fleets" else ""
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str | None):
+        return ""
+    if key == "groups":
+        return str(entry.get("name") or number)
+    return lane_name(entry) if entry.get("name") else ""
+
+
 def _is_range(value: Mapping[str, Any]) -> bool:
     return bool(value) and value.keys() <= _RANGE
-
-
-def _group_name(number: int, entry: object) -> str:
-    name = entry.get("name") if isinstance(entry, Mapping) else None
-    return str(name or number)
 
 
 def _leaves(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
     if isinstance(value, _Named):
         yield (*path, ORDER), list(value)
-    elif not isinstance(value, dict) or not value or _is_range(value):
-        yield path, value
+    elif not isinstance(value, dict) or not value or isinstance(value, _Whole):
+        yield path, _plain(value)
         return
     for key, item in value.items():
         yield from _leaves((*path, key), item)
@@ -177,10 +190,10 @@ def _set(tree: dict[str, Any], path: Path, value: Any) -> None:
     here = tree
     for step in path[:-1]:
         item = here.get(step)
-        if not isinstance(item, dict) or _is_range(item):
-            item = here[step] = _Named() if step in _KEYED else {}
+        if not isinstance(item, dict) or isinstance(item, _Whole):
+            item = here[step] = {}
         here = item
-    here[path[-1]] = value
+    here[path[-1]] = _Whole(value) if isinstance(value, dict) else value
 
 
 def _arrange(tree: dict[str, Any], path: Path, names: Sequence[str]) -> None:
@@ -192,7 +205,9 @@ def _arrange(tree: dict[str, Any], path: Path, names: Sequence[str]) -> None:
         parent = item
     known = parent.get(path[-1])
     entries = known if isinstance(known, dict) else {}
-    parent[path[-1]] = _Named({name: entries.get(name) or _entry(path, name) for name in names})
+    parent[path[-1]] = _Named(
+        {name: entries[name] if name in entries else _entry(path, name) for name in names}
+    )
 
 
 def _entry(path: Path, name: str) -> dict[str, Any]:
