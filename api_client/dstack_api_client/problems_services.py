@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
-from dstack_api_client.distribution import distribution_of
+from dstack_api_client.distribution import FleetRow, distribution_of
 from dstack_api_client.naming import group_name, lane_row, listed, replica_name, replica_row
-from dstack_api_client.placement import Placement
+from dstack_api_client.placement import LanePlacement, Placement
 from dstack_api_client.problem import Kind, Problem, Severity
 from dstack_api_client.rollout import out_of_date, status_since, waits_for
 from dstack_api_client.since import Since
@@ -83,7 +83,12 @@ def of_services(
         for stuck in _rollouts(service, replicas, now, since):
             found.problems.append(stuck[0])
             found.replicas |= stuck[1]
-        sorts = _sorted_out(service, replicas, now, since, {*explained, *found.replicas})
+        left = [
+            replica
+            for replica in replicas
+            if replica.key not in explained and replica.key not in found.replicas
+        ]
+        sorts = _sorted_out(service, left, now, since)
         for what, members in sorts.items():
             found.problems.append(_of_replicas(snapshot, service, what, members, since))
             found.replicas.update(replica.key for replica in members)
@@ -138,30 +143,31 @@ def _waiting(service: Service) -> Problem:
 
 def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
     placement = snapshot.placements.get(service.id)
-    if placement is None and not service.has_lanes:
-        return
-    if placement is not None and not any(lane.deficit for lane in placement.lanes):
-        return
-    for row in distribution_of(snapshot, service).rows:
-        if row.deficit and row.min_replicas is not None:
-            held = row.min_replicas - row.deficit
-            short = f"baseline {held} of {row.min_replicas}"
-            why = row.reason.removeprefix(short).lstrip(": ")
-            wanted = _wanted(placement, row.pool) if placement is not None else None
+    lanes: Iterable[LanePlacement | FleetRow] = ()
+    if placement is not None:
+        lanes = placement.lanes
+    elif service.has_lanes:
+        lanes = distribution_of(snapshot, service).rows
+    for lane in lanes:
+        if lane.deficit and lane.min_replicas is not None:
+            held = lane.min_replicas - lane.deficit
+            short = f"baseline {held} of {lane.min_replicas}"
+            why = lane.reason.removeprefix(short).lstrip(": ")
+            wanted = _wanted(placement, lane.pool) if placement is not None else None
             fewer = wanted is not None and wanted <= held
             yield Problem(
-                key=f"baseline:{service.id}:{row.pool}:{row.fleet}",
+                key=f"baseline:{service.id}:{lane.pool}:{lane.fleet}",
                 kind=Kind.BASELINE,
                 severity=Severity.WARNING if fewer else Severity.CRITICAL,
                 subject=service.name,
-                text=f"{row.fleet}: {short}" + (f": {why}" if why else ""),
+                text=f"{lane.fleet}: {short}" + (f": {why}" if why else ""),
                 hint="Fewer replicas are wanted than the minimums add up to."
                 if fewer
                 else "It is made good as soon as the fleet has room.",
-                since=row.deficit_since,
+                since=lane.deficit_since,
                 service_id=service.id,
                 view="distribution",
-                row=lane_row(row.pool, row.fleet),
+                row=lane_row(lane.pool, lane.fleet),
             )
 
 
@@ -222,7 +228,6 @@ def _sorted_out(
     replicas: Sequence[Replica],
     now: datetime,
     since: Since,
-    explained: Collection[ReplicaKey],
 ) -> dict[str, list[Replica]]:
     """The replicas that something is wrong with, by what it is."""
     found: dict[str, list[Replica]] = {}
@@ -230,7 +235,7 @@ def _sorted_out(
         if replica.ready and replica.submission_num < RESTARTS:
             continue
         what = _what(service, replica, now, since)
-        if what and replica.key not in explained:
+        if what:
             found.setdefault(what, []).append(replica)
     return found
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dstack_api_client.capabilities import Capabilities
+from dstack_api_client.naming import group_name, job_name, replica_name
 from dstack_api_client.problem import Problem, Severity
-from dstack_api_client.snapshot import Fleet, Replica, Service
+from dstack_api_client.snapshot import Fleet, Service
 from dstack_fleets_tui.formatting import NOTHING, count, span
+
+#: A job on an instance, a replica in its service and a replica group are named as everywhere.
+job, replica, group = job_name, replica_name, group_name
 
 
 def nodes(fleet: Fleet) -> str:
@@ -65,25 +69,6 @@ def progress(service: Service) -> str:
     if service.finished or not service.active:
         return str(service.deployment_num)
     return f"{service.deployment_num} ({service.at_deployment} of {service.active})"
-
-
-def job(job: Replica) -> str:
-    """`chat-70b decode 3`: what runs on an instance."""
-    if job.run_type != "service":
-        return f"{job.run_name} ({job.run_type})"
-    return f"{job.run_name} {replica(job)}"
-
-
-def replica(job: Replica) -> str:
-    """`decode 3`, or `3` where the service has no named groups."""
-    number = str(job.key.replica_num)
-    named = group(job.group)
-    return f"{named} {number}" if named else number
-
-
-def group(name: str) -> str | None:
-    """The name of a replica group; None where dstack numbered it because nobody named it."""
-    return None if name.isdigit() else name
 
 
 def problems(found: Sequence[Problem]) -> str:

@@ -1,0 +1,117 @@
+"""Looking for what is wrong, over 100 services of 30 replicas, and over a tenth of that."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from dstack_api_client.distribution import distribution_of
+from dstack_api_client.problems import ProblemWatch, problems_of
+from dstack_api_client.rollout import rollout_of
+from dstack_api_client.routers.view import Sync
+from dstack_api_client.snapshot import Replica, Snapshot
+from tests.api_client.cockpit import (
+    NOW,
+    event,
+    fleet,
+    instances,
+    lane,
+    placement,
+    project,
+    replica,
+    router,
+    service,
+    worker,
+)
+
+from .table import Table
+
+_SERVICES, _REPLICAS, _FLEETS = 100, 30, 10
+_SMALLER = 10
+_ROUNDS = 20
+
+
+def _project(services: int, *, wrong: bool) -> Snapshot:
+    """Every service has lanes and a router; where it is wrong, all of it is."""
+    hosts = [
+        replace(host, unreachable=wrong)
+        for number in range(_FLEETS)
+        for host in instances(f"f{number}", *["busy"] * (services * 10 // _FLEETS))
+    ]
+    pairs, placements, routers = [], [], []
+    for number in range(services):
+        name = f"s{number}"
+        replicas = [
+            _replica(name, n, f"f{number % _FLEETS}", wrong=wrong) for n in range(_REPLICAS)
+        ]
+        pairs.append((service(replicas, name=name), replicas))
+        short = {"min_replicas": 2, "deficit": 1, "reason": "baseline 1 of 2"} if wrong else {}
+        placements.append(replace(placement(lane("f0", **short)), run_id=f"s-{name}"))
+        workers = [
+            replace(
+                worker(n, Sync.MISSING, router_health=None, wrong=80) if wrong else worker(n),
+                replica=each.key,
+            )
+            for n, each in enumerate(replicas)
+        ]
+        routers.append(replace(router(*workers), run_id=f"s-{name}"))
+    fleets = [fleet(f"f{number}") for number in range(_FLEETS)]
+    return project(*pairs, fleets=fleets, hosts=hosts, placements=placements, routers=routers)
+
+
+def _replica(name: str, number: int, at: str, *, wrong: bool) -> Replica:
+    if wrong:
+        return replica(number, at, "pulling", service=name, ready=False)
+    return replica(number, at, service=name)
+
+
+def _cases(services: int) -> dict[str, Callable[[], object]]:
+    right, wrong = _project(services, wrong=False), _project(services, wrong=True)
+    gc.freeze()  # as the dashboard does after a large load
+    one = next(iter(right.services.values()))
+    watch = ProblemWatch()
+    events = [
+        event("Job status changed A -> B", NOW - timedelta(seconds=n), "job", f"j-s{n}-0")
+        for n in range(1000)
+    ]
+    return {
+        "nothing is wrong": lambda: problems_of(right, NOW),
+        "everything is wrong": lambda: problems_of(wrong, NOW),
+        "one look of a watch, 1,000 events known": lambda: watch.look(right, NOW, events),
+        "one service over its fleets": lambda: distribution_of(right, one),
+        "the rollout of one service": lambda: rollout_of(right, one),
+    }
+
+
+def _best(work: Callable[[], object]) -> float:
+    """The shortest of several rounds, in milliseconds."""
+    times = []
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times) * 1000
+
+
+def run() -> Table:
+    small = {name: _best(work) for name, work in _cases(_SERVICES // _SMALLER).items()}
+    rows = []
+    for name, work in _cases(_SERVICES).items():
+        large = _best(work)
+        rows.append(
+            (name, f"{small[name]:.2f} ms", f"{large:.2f} ms", f"{large / small[name]:.1f}")
+        )
+    return Table(
+        title=f"What is wrong, over services of {_REPLICAS} replicas",
+        columns=(
+            "look",
+            f"{_SERVICES // _SMALLER} services",
+            f"{_SERVICES} services",
+            "times",
+        ),
+        rows=rows,
+        note=f"Linear would be {_SMALLER} times.",
+    )
