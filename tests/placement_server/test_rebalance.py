@@ -32,7 +32,7 @@ async def _evens_out(sim: Simulator) -> None:
     """Two replicas move, one after the other, and the rebalancing ends by itself."""
     await _fleets(sim, "even", "us-west-1")
     await sim.apply(service("even", fleets=_lanes("even", 0)))
-    await settled(sim, "even", {"even-spot": 2}, limit=120)
+    await settled(sim, "even", {"even-spot": 2}, limit=240)
     nothing = await ask(sim, "rebalance", run_name="even")
     assert (nothing["rebalancing"], nothing["moves"]) == (None, [])
 
@@ -49,7 +49,7 @@ async def _evens_out(sim: Simulator) -> None:
         assert 2 <= sum(seen.values()) <= 3, seen
 
     expected = {"even-reserved": 2}
-    await settled(sim, "even", expected, limit=180, at_every_look=one_at_a_time)
+    await settled(sim, "even", expected, limit=240, at_every_look=one_at_a_time)
     await _ended(sim, "even")
     told = await events(sim, "even")
     assert told.count("Rebalancing begins: 2 replicas move") == 1, told
@@ -61,7 +61,7 @@ async def _ended(sim: Simulator, name: str) -> None:
     async def ended() -> bool:
         return (await ask(sim, "get", run_name=name))["rebalancing"] is None
 
-    await until(ended, limit=60, every=0.3, what="the rebalancing ends")
+    await until(ended, limit=120, every=0.3, what="the rebalancing ends")
     told = await events(sim, name)
     assert told.count("Rebalancing is done: the replicas follow the priorities") == 1, told
 
@@ -69,7 +69,7 @@ async def _ended(sim: Simulator, name: str) -> None:
 async def test_it_goes_on_after_a_restart(addon: Simulator) -> None:
     await _fleets(addon, "after", "us-west-2")
     await addon.apply(service("after", replicas=1, fleets=_lanes("after", 0)))
-    await settled(addon, "after", {"after-spot": 1}, limit=60)
+    await settled(addon, "after", {"after-spot": 1}, limit=120)
     await update(addon, "after", fleets=_lanes("after", 20))
     begun = await ask(addon, "rebalance", run_name="after")
     await addon.faults.server_restart()
@@ -79,7 +79,7 @@ async def test_it_goes_on_after_a_restart(addon: Simulator) -> None:
     async def moves() -> bool:
         return any("moves to fleet after-reserved" in line for line in await events(addon, "after"))
 
-    await until(moves, limit=60, every=0.3, what="the replica moves")
+    await until(moves, limit=120, every=0.3, what="the replica moves")
     await addon.stop_run("after", abort=True)
 
 
@@ -92,7 +92,7 @@ async def _ends(sim: Simulator) -> None:
         lanes = (await ask(sim, "get", run_name="swap"))["lanes"]
         return [lane["ready"] for lane in lanes] == [2, 0]
 
-    await until(there, limit=120, every=0.5, what="both replicas are in the spot fleet")
+    await until(there, limit=240, every=0.5, what="both replicas are in the spot fleet")
     await sim.touch_run("swap", fleets=_lanes("swap", 20))
     begun = await ask(sim, "rebalance", run_name="swap")
     assert begun["rebalancing"]["left"] == 2
@@ -110,7 +110,7 @@ async def _ends(sim: Simulator) -> None:
     async def edited() -> bool:
         return "Rebalancing ends: the lanes were edited" in await events(sim, "swap")
 
-    await until(edited, limit=60, every=0.5, what="the edit ends the rebalancing")
+    await until(edited, limit=120, every=0.5, what="the edit ends the rebalancing")
     assert (await ask(sim, "get", run_name="swap"))["rebalancing"] is None
     told = await events(sim, "swap")
     assert told.count("Rebalancing is cancelled") == 1, told
@@ -119,7 +119,7 @@ async def _ends(sim: Simulator) -> None:
     async def over() -> bool:
         return bool((await sim.run("swap"))["status"] == "terminated")
 
-    await until(over, limit=60, every=0.5)
+    await until(over, limit=120, every=0.5)
     refused = await ask(sim, "rebalance", status=400, run_name="swap")
     line = "Run swap has ended, so it has no replicas to move. Name an active one."
     assert refused["detail"][0]["msg"] == line

@@ -53,7 +53,7 @@ async def _router(sim: Simulator) -> None:
         seen = await ask(sim, "router", run_name="heard")
         return seen if seen["status"] == "ok" and seen["ready"] else None
 
-    seen = await until(listed, limit=120, every=0.5, what="the router has its worker")
+    seen = await until(listed, limit=240, every=0.5, what="the router has its worker")
     (expected,), (worker,) = seen["expected"], seen["workers"]
     assert worker["labels"]["dstack.ai/job-id"] == expected["job_id"]
     assert worker["url"] == expected["url"]
@@ -78,7 +78,7 @@ async def _router(sim: Simulator) -> None:
         seen = await ask(sim, "router", run_name="heard")
         return seen if seen["router_replica"] is None and not seen["expected"] else None
 
-    seen = await until(ended, limit=60, every=0.5, what="all replicas have ended")
+    seen = await until(ended, limit=120, every=0.5, what="all replicas have ended")
     assert (seen["status"], seen["workers"]) == ("down", [])
 
 
@@ -91,7 +91,7 @@ async def _refusing(sim: Simulator) -> None:
         seen = await ask(sim, "router", run_name="locked")
         return seen if seen["status"] == "refused" else None
 
-    seen = await until(refused, limit=120, every=0.5, what="the router refuses")
+    seen = await until(refused, limit=240, every=0.5, what="the router refuses")
     assert (seen["workers"], seen["ready"]) == ([], None)
     assert "Start it without an API key" in seen["message"]
     await sim.stop_run("locked", abort=True)
@@ -140,7 +140,7 @@ async def _unreachable(sim: Simulator) -> None:
         ready = sum(lane["ready"] for lane in whole["lanes"])
         return (short, whole) if short["pending"] and ready == 2 else None
 
-    short, whole = await until(waits, limit=120, every=0.5, what="one worker waits")
+    short, whole = await until(waits, limit=240, every=0.5, what="one worker waits")
     (pending,) = short["pending"]
     assert pending["group"] == "worker"
     assert f"far has no room, {cause}" in pending["why"]
@@ -165,7 +165,7 @@ async def _unreachable(sim: Simulator) -> None:
         placed = await ask(sim, "get", run_name="split-net")
         return any(lane["fleet"] == "far" and lane["running"] for lane in placed["lanes"])
 
-    await until(goes, limit=120, every=0.5, what="a worker goes to its only lane")
+    await until(goes, limit=240, every=0.5, what="a worker goes to its only lane")
     told = await events(sim, "split-net")
     assert any(message.startswith(used) for message in told), told
     await sim.stop_run("split-net", abort=True)
