@@ -112,6 +112,9 @@ def with_fields(spec: Mapping[str, Any], values: Mapping[Path, Any]) -> dict[str
     for path, value in others.items():
         if value is ABSENT:
             _remove(tree, path)
+    for path, order in orders.items():
+        if order is ABSENT:
+            _remove(tree, path)
     for path, value in others.items():
         if value is not ABSENT:
             _set(tree, path, copy.deepcopy(value))
@@ -182,7 +185,7 @@ def _remove(tree: dict[str, Any], path: Path) -> None:
         here = here[step]
     for parent, step in reversed(parents):
         del parent[step]
-        if parent:
+        if parent or isinstance(parent, _Named):  # whose order says whether it goes too
             return
 
 
