@@ -233,7 +233,9 @@ async def test_a_worker_that_just_began_is_pending(
     sim: Simulator, both: dict[Source, Looking]
 ) -> None:
     await sim.touch_run("chat", groups=chat(slow=2)["groups"])
-    for view in (await each(both, lambda see: see.until("chat", slow6=Sync.PENDING))).values():
+    for view in (
+        await each(both, lambda see: see.until("chat", limit=90, slow6=Sync.PENDING))
+    ).values():
         worker = row(view, "slow6")
         assert (worker.job_status, worker.router_health) == ("running", None)
         assert "just begun to run" in worker.message

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 from functools import partial
@@ -43,6 +43,8 @@ _POLLS = 3
 #: Since this version the server leaves entries that it does not know.
 _LEAVES_FOREIGN = (0, 22, 4)
 _NEVER = float("inf")
+#: Seconds that the server's clock may be off without being corrected for: it tells whole ones.
+_SAME_CLOCK = 2.0
 
 
 class OverSsh(str, Enum):
@@ -97,10 +99,12 @@ class RouterWatch:
     ) -> None:
         # Looks are not part of what a poll costs.
         self._client = client.beside()
+        self._clock_of = client
+        self._offset = 0
         self._project = project
         self._over_ssh = over_ssh
-        self._ssh = ssh or SshSource(self._client, now=now, monotonic=monotonic)
         self._now = now
+        self._ssh = ssh or SshSource(self._client, now=self._server_now, monotonic=monotonic)
         self._monotonic = monotonic
         self._opened: str | None = None
         self._snapshot: Snapshot | None = None
@@ -294,7 +298,7 @@ class RouterWatch:
         )
         blind = watched.blind or self._why_blind(snapshot, service)
         by = (watched.look, service, blind, watched.interval, *replicas)
-        judged, now = watched.judged, self._now()
+        judged, now = watched.judged, self._server_now()
         if (
             judged is not None
             and len(by) == len(watched.by)
@@ -303,11 +307,30 @@ class RouterWatch:
         ):
             return judged.view
         case = self._case(snapshot, service, watched, blind)
-        made = judge(case, watched.memory, now)
+        made = self._by_this_clock(judge(case, watched.memory, now))
         if judged is not None and judged.view == made.view and _as_old(judged.view, made.view):
             made = Judged(judged.view, made.memory, made.until)
         watched.judged, watched.memory, watched.by = made, made.memory, by
         return made.view
+
+    def _server_now(self) -> datetime:
+        """The time by the server's clock, by which it tells since when things are so."""
+        told = self._clock_of.clock_offset or 0.0
+        if abs(told - self._offset) > _SAME_CLOCK:
+            self._offset = round(told)
+        return self._now() + timedelta(seconds=self._offset)
+
+    def _by_this_clock(self, judged: Judged) -> Judged:
+        """When it was looked, by this machine's clock, which ages are counted from."""
+        if not self._offset:
+            return judged
+        offset, view = timedelta(seconds=self._offset), judged.view
+        view = replace(
+            view,
+            observed_at=view.observed_at - offset if view.observed_at is not None else None,
+            last_sync_at=view.last_sync_at - offset if view.last_sync_at is not None else None,
+        )
+        return replace(judged, view=view)
 
     def _case(self, snapshot: Snapshot, service: Service, watched: _Watched, blind: str) -> Case:
         if watched.engines is None or watched.engines[0] != service.spec_digest:
@@ -387,6 +410,7 @@ async def read_router(
     over_ssh: OverSsh = OverSsh.OPENED,
     ssh: SshSource | None = None,
     running_since: Mapping[str, datetime] | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> RouterView | None:
     """Looks at the router of one service once.
 
@@ -398,11 +422,12 @@ async def read_router(
         over_ssh: Whether SSH is used where the server can't look.
         ssh: How to look over SSH.
         running_since: When submissions of jobs began to run, as far as known.
+        now: The clock.
 
     Returns:
         What was seen, or why nothing was; None for a service without a router, or one that ended.
     """
-    watch = RouterWatch(client, project, over_ssh=over_ssh, ssh=ssh)
+    watch = RouterWatch(client, project, over_ssh=over_ssh, ssh=ssh, now=now)
     try:
         watch.focus(service.id)
         watch.see(snapshot, running_since or {})
