@@ -132,9 +132,12 @@ class LiveScreen(LeanScreen[None]):
     def is_laid_out(self) -> bool:
         """Whether its widgets are there.
 
-        They come after the screen, and when it goes they go before its last messages come.
+        They come after the screen; when it goes, or the app, they go one by one before its last
+        messages come.
         """
-        return self.is_mounted and bool(self.children)
+        # A screen that is going is not displayed any more.
+        going = not (self.display and self.app.is_running)
+        return self.is_mounted and bool(self.children) and not going
 
     def show_state(self) -> None:
         """Shows the state of the connection and the age of the data.
