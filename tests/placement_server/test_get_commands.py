@@ -1,0 +1,93 @@
+"""The headless commands on a server with the add-on: a baseline that is not held, and then is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest_asyncio
+
+from dstack_simulator import Simulator
+from tests.e2e.test_get import command
+from tests.placement_server.helpers import PAIRS, fleet, service, settled, update
+from tests.waiting import until
+
+RESERVED, SPOT = PAIRS["shown"]
+NAMES = {"tiny-reserved", "tiny-spot"}
+
+
+def lanes(least: int) -> list[dict[str, Any]]:
+    return [
+        {"name": "tiny-reserved", "min_replicas": least, "priority": 10},
+        {"name": "tiny-spot"},
+    ]
+
+
+def items(sim: Simulator, kind: str, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
+    process = command(sim, "get", kind, *arguments, "-o", "json")
+    assert (process.returncode, process.stderr) == (code, "")
+    printed: list[dict[str, Any]] = json.loads(process.stdout)[kind]
+    return printed
+
+
+@pytest_asyncio.fixture
+async def short(addon: Simulator) -> AsyncIterator[Simulator]:
+    """A service whose minimum is more than its fleet can ever hold."""
+    await addon.apply(fleet("tiny-reserved", RESERVED, "on-demand", "0..1"))
+    await addon.apply(fleet("tiny-spot", SPOT, "spot", "0..2"))
+    await addon.apply(service("short", fleets=lanes(2)))
+    yield addon
+    await addon.stop_run("short", abort=True)
+    await until(lambda: _ended(addon), limit=60, every=0.5, what="the service has ended")
+    for name in sorted(NAMES):
+        await addon.delete_fleet(name)
+    await until(lambda: _gone(addon), limit=60, every=0.5, what="its fleets are gone")
+
+
+async def _ended(sim: Simulator) -> bool:
+    return (await sim.run("short"))["status"] in ("terminated", "failed", "done")
+
+
+async def _gone(sim: Simulator) -> bool:
+    return NAMES.isdisjoint(each["name"] for each in await sim.api("fleets/list"))
+
+
+async def test_a_baseline_that_is_not_held_is_told_until_it_is(short: Simulator) -> None:
+    await settled(short, "short", {"tiny-reserved": 1, "tiny-spot": 1}, limit=90)
+
+    (spread,) = items(short, "distribution", "short")
+    assert (spread["managed"], spread["wanted"], spread["running"]) == (True, 2, 2)
+    reserved, spot = spread["fleets"]
+    assert (reserved["fleet"], reserved["priority"], reserved["min_replicas"]) == (
+        "tiny-reserved",
+        10,
+        2,
+    )
+    assert (reserved["running"], reserved["deficit"]) == (1, 1)
+    assert reserved["deficit_since"] is not None
+    assert reserved["reason"].startswith("baseline 1 of 2: tiny-reserved has no room")
+    assert (spot["running"], spot["fallbacks"], spot["max_replicas"]) == (1, 1, None)
+    assert any("tiny-reserved has no room" in cause for cause in spot["fallback_causes"])
+    table = command(short, "get", "distribution", "short").stdout
+    assert "BASELINE 1 of 2 for " in table
+
+    (problem,) = items(short, "problems", "short", code=4)
+    assert (problem["severity"], problem["kind"]) == ("critical", "baseline")
+    assert problem["text"].startswith("tiny-reserved: baseline 1 of 2: tiny-reserved has no room")
+    assert problem["since"] == reserved["deficit_since"]
+    (listed,) = (each for each in items(short, "distribution") if each["service"] == "short")
+    assert [each["deficit"] for each in listed["fleets"]] == [1, 0]
+
+    await update(short, "short", fleets=lanes(1))
+    await until(
+        lambda: (
+            not json.loads(command(short, "get", "problems", "short", "-o", "json").stdout)[
+                "problems"
+            ]
+        ),
+        limit=60,
+        every=1,
+        what="the baseline is held",
+    )
+    assert items(short, "problems", "short") == []
