@@ -58,7 +58,7 @@ class Routers:
         told: set[ReplicaKey] = set()
         for run_id, view in snapshot.routers.items():
             service = snapshot.services.get(run_id)
-            if service is None or service.finished:
+            if service is None or service.finished or service.status == "terminating":
                 continue
             found = self._alike(view)
             counts = self._counts(service, view, found)
@@ -145,6 +145,8 @@ class Routers:
     def _is_down(self, service: Service) -> bool:
         routers = self._routers(service)
         active = [replica for replica in routers if replica.active]
+        if not active and not service.jobs_known:
+            return False
         if not active:
             return self._now - service.submitted_at > ROUTER_STARTS
         return any(

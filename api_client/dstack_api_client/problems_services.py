@@ -74,19 +74,23 @@ def of_services(
             if service.status == "failed" and service.name not in alive:
                 found.problems += _failed(snapshot, service, now)
             continue
-        found.problems += _baselines(snapshot, service)
+        ending = service.status == "terminating"
+        if not ending:
+            found.problems += _baselines(snapshot, service)
         replicas = [
             replica
             for key in service.replica_keys
             if (replica := snapshot.replicas.get(key)) is not None
         ]
-        for stuck in _rollouts(service, replicas, now, since):
+        for stuck in () if ending else _rollouts(service, replicas, now, since):
             found.problems.append(stuck[0])
             found.replicas |= stuck[1]
         left = [
             replica
             for replica in replicas
-            if replica.key not in explained and replica.key not in found.replicas
+            if replica.key not in explained
+            and replica.key not in found.replicas
+            and (replica.status == "terminating" or not ending)
         ]
         sorts = _sorted_out(service, left, now, since)
         for what, members in sorts.items():

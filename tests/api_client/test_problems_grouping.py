@@ -202,6 +202,10 @@ class TestStarts:
         snapshot = chat(first, routers=[router(UNSEEN, status=NOT_READY)])
         assert len(problems_of(snapshot, NOW)) == problems
 
+    def test_a_router_whose_replica_was_not_read_yet(self) -> None:
+        snapshot = chat(jobs_known=False, routers=[router(status=DOWN)], **ROUTED)
+        assert problems_of(snapshot, NOW) == ()
+
     def test_a_router_without_workers_to_have(self) -> None:
         assert problems_of(chat(READY, routers=[router(status=NOT_READY)]), NOW) == ()
 
@@ -220,6 +224,22 @@ class TestStarts:
         missing = replace(UNSEEN, probes_passed=passed)
         snapshot = chat(first, routers=[router(worker(1), missing)])
         assert len(problems_of(snapshot, NOW)) == problems
+
+
+def test_what_is_being_stopped_is_no_problem() -> None:
+    snapshot = chat(
+        stuck(0, "running"),
+        stuck(1, "failed"),
+        stuck(2, "pulling", deployment_num=1),
+        low=3,
+        status="terminating",
+        deployment_num=1,
+        placements=[placement(lane("a", min_replicas=1, deficit=1), desired={"0": 3})],
+        routers=[router(worker(0, router_health="failed", wrong=100), status=DOWN)],
+    )
+    assert problems_of(snapshot, NOW) == ()
+    alive = replace(snapshot.services["s-chat"], status="running")
+    assert problems_of(replace(snapshot, services={"s-chat": alive}), NOW)
 
 
 class TestIdle:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from dstack_api_client.connection import ConfigError, Connection
+from dstack_api_client.problems import Severity
 from dstack_fleets_tui.cli import main
 from dstack_fleets_tui.headless import get as get_module
 from dstack_fleets_tui.headless.looking import Asked, Look
@@ -198,6 +200,44 @@ def test_a_table(seen: list[Connection], capsys: pytest.CaptureFixture[str]) -> 
     ]  # fmt: skip
     assert main(["get", "services", "--all"]) == 0
     assert "finished" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("output", ["table", "json", "yaml"])
+def test_problems_are_an_exit_code(
+    output: str,
+    seen: list[Connection],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["get", "problems", "-o", output]) == 4
+    assert main(["get", "problems", "edge-l4", "--severity", "critical", "-o", output]) == 0
+
+    async def nothing(connection: Connection, asked: Asked) -> Look:
+        return replace(LOOK, problems=())
+
+    monkeypatch.setattr(get_module, "observe", nothing)
+    assert main(["get", "problems", "-o", output]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions: list[Asked] = []
+
+    async def observe(connection: Connection, asked: Asked) -> Look:
+        questions.append(asked)
+        return LOOK
+
+    monkeypatch.setattr(get_module, "observe", observe)
+    main(["get", "events", "chat", "--limit", "7"])
+    main(["get", "router", "--no-ssh"])
+    main(["get", "problems", "--severity", "warning"])
+    assert questions == [
+        Asked("events", "chat", limit=7),
+        Asked("router", limit=50, ssh=False),
+        Asked("problems", limit=50, severity=Severity.WARNING),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
 
-from dstack_fleets_tui.headless.get import KINDS, table
+from dstack_api_client.problems import Severity
+from dstack_fleets_tui.headless.get import KINDS, collect, table
+from dstack_fleets_tui.headless.looking import Look
 from dstack_fleets_tui.headless.payload import Kind
+from dstack_fleets_tui.headless.select import NoSuchNameError
 from dstack_fleets_tui.headless.table import Column, render
 from tests.tui.cockpit_things import LOOK, asked
 
@@ -124,3 +128,75 @@ def test_instances_and_replicas() -> None:
     ]  # fmt: skip
     assert "1/3 0/2" in starting
     assert "out of memory" in table(LOOK, asked("replicas", "broken"))
+
+
+def lines(kind: Kind, name: str | None = None) -> list[str]:
+    return table(LOOK, asked(kind, name)).splitlines()
+
+
+def test_a_distribution_is_loud_where_a_baseline_is_not_held() -> None:
+    _, reserved, spot, nowhere, blank, note = lines("distribution", "chat")
+    assert reserved.split()[:7] == ["chat", "10", "gpu-reserved", "–", "3", "4", "3"]
+    assert reserved.endswith("BASELINE 2 of 3 for 3m: gpu-reserved has no room")
+    assert spot.split()[1:4] == ["0", "gpu-spot", "decode"]
+    assert "decode 0+1" in nowhere
+    assert nowhere.endswith("every lane is full")
+    assert (blank, note) == ("", "Group decode is in a rolling deployment.")
+    coloured = table(LOOK, asked("distribution", "chat"), colour=True)
+    assert "\x1b[31mBASELINE" in coloured
+
+
+def test_notes_on_several_services_say_on_which() -> None:
+    assert lines("distribution")[-1] == "chat: Group decode is in a rolling deployment."
+
+
+def test_a_router_has_its_line_and_its_workers() -> None:
+    head, blank, _, *workers = lines("router", "chat")
+    assert head == "chat: smg ready, 1 of 2 workers ready, read through the server 2s ago."
+    assert blank == ""
+    assert len(workers) == 4
+    assert workers[0].split()[:7] == ["chat", "in", "sync", "failed", "running", "decode", "0"]
+    assert workers[0].endswith("dstack will not repair this.")
+
+
+def test_a_router_that_was_not_read_says_why() -> None:
+    assert lines("router", "plain")[0] == "plain: dynamo not managed. It finds its workers itself."
+
+
+def test_the_router_of_a_service_without_one() -> None:
+    with pytest.raises(NoSuchNameError) as caught:
+        table(LOOK, asked("router", "broken"))
+    assert caught.value.message == "The service broken has no router that runs."
+
+
+def test_problems_the_worst_first() -> None:
+    _, first, *_, last = lines("problems")
+    assert first.startswith("critical")
+    assert last.startswith("notice")
+    of_chat = lines("problems", "chat")[1:]
+    assert of_chat
+    assert all(line.split()[2] == "chat" for line in of_chat)
+    assert [line.split()[2] for line in lines("problems", "gpu-spot")[1:]] == [
+        "gpu-spot/2",
+        "gpu-spot/1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("look", "text"),
+    [
+        (replace(LOOK, problems=()), "Nothing is wrong.\n"),
+        (replace(LOOK, problems=LOOK.problems[-1:]), "Nothing is that bad.\n"),
+    ],
+)
+def test_no_problem(look: Look, text: str) -> None:
+    critical = replace(asked("problems"), severity=Severity.CRITICAL)
+    assert table(look, critical) == text
+    assert collect(look, critical)["problems"] == []
+
+
+def test_events_the_newest_last() -> None:
+    _, first, last = lines("events")
+    assert first.split()[:4] == ["2026-05-01T11:51:00.000Z", "admin", "run", "chat"]
+    assert last.split()[1] == "server"
+    assert "job chat-0-2, instance gpu-spot-0" in last
