@@ -18,6 +18,7 @@ from dstack_fleets_tui.settings import Settings
 from dstack_simulator import Simulator
 from dstack_widgets.cells import plain_text
 from dstack_widgets.facts import Facts, YamlView
+from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
 from dstack_widgets.live_table import LiveTable
 from dstack_widgets.status_header import StatusHeader
@@ -173,6 +174,50 @@ async def test_a_service_with_its_replicas(demo_sim: Simulator):
         yaml = app.screen.query_one(YamlView)
         await until(lambda: "type: service" in yaml.text, what="the YAML")
         assert SECRET not in yaml.text
+
+
+async def test_a_service_spread_over_fleets_and_groups(demo_sim: Simulator):
+    async with dashboard(demo_sim) as (app, pilot):
+        await pilot.press("2")
+        await opened(app, pilot, ServiceScreen, "chat-70b")
+        await until(lambda: table(app).row_count, what="the one fleet")
+        (shown,) = rows(app, "fleet").values()
+        assert (shown["fleet"], shown["target"], shown["ready"]) == ("lab-h100", "4", "4")
+        groups = ("group router", "group prefill", "group decode")
+        assert [shown[group] for group in groups] == ["1", "1", "2"]
+        assert shown["running"] == "████     4"
+        findings = app.screen.query_one("#distribution Findings", Findings)
+        assert "no placement add-on" in findings.findings[0].text
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, FleetScreen), what="the fleet")
+
+
+async def test_a_router_read_over_ssh_with_its_workers(demo_sim: Simulator):
+    async with dashboard(demo_sim) as (app, pilot):
+        await pilot.press("2")
+        await opened(app, pilot, ServiceScreen, "chat-70b")
+        await pilot.press("o")
+        await until(lambda: "  in sync" in rows(app, "sync"), limit=30, what="the router's list")
+        line = app.screen.query_one("#router Flow", Flow)
+        await until(lambda: "3 of 3 workers ready" in line.text, limit=30, what="every worker")
+        assert "read over SSH" in line.text
+        workers = rows(app, "replica")
+        assert sorted(workers) == ["decode 2", "decode 3", "prefill 1"]
+        for worker in workers.values():
+            assert worker["router"] == "● ready"
+            assert worker["dstack"] == "● running"
+            assert worker["address"].endswith(":8000")
+        assert workers["prefill 1"]["role"] == "prefill"
+
+
+async def test_a_rollout_that_is_over(demo_sim: Simulator):
+    async with dashboard(demo_sim) as (app, pilot):
+        await pilot.press("2")
+        await opened(app, pilot, ServiceScreen, "vision")
+        await pilot.press("t")
+        await until(lambda: table(app).row_count, what="the deployment")
+        assert [shown["ready"] for shown in rows(app, "deployment").values()] == ["2"]
+        assert "2/2 replicas" in app.screen.query_one("#rollout Flow", Flow).text
 
 
 async def test_a_failed_replica_says_how_it_ended(demo_sim: Simulator):
