@@ -27,6 +27,8 @@ FLEETS = {
     "brief-spot": ("eu-north-1", "spot", "0..4"),
     "dice-reserved": ("eu-west-1", "on-demand", "0..2"),
     "dice-spot": ("ap-south-1", "spot", "0..9"),
+    "desk-reserved": ("ca-central-1", "on-demand", "0..2"),
+    "desk-spot": ("sa-east-1", "spot", "0..6"),
     "tight-full": ("ap-east-1", "on-demand", "0..1"),
 }
 SECRET = "hf_kept_out_of_every_file"

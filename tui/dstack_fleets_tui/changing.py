@@ -88,7 +88,7 @@ class Changing:
 
         def again(error: ConflictError) -> None:
             if service is not None:
-                self._app.push_screen(self._edit_again(service, error))
+                self._replace(screen, self._edit_again(service, error))
 
         base = plan.base
         screen = ApplyScreen(
@@ -99,10 +99,7 @@ class Changing:
             is_service=service is not None,
             on_conflict=again,
         )
-        if under is not None and under is self._app.screen:
-            self._app.switch_screen(screen)
-        else:
-            self._app.push_screen(screen)
+        self._replace(under, screen)
 
     def as_text(self, edit: ServiceEdit, done: Callable[[ServiceEdit], object]) -> None:
         """Has an edit's configuration edited as YAML.
@@ -119,6 +116,13 @@ class Changing:
         return bool(self._under_way)
 
     # How ----------------------------------------------------------------------------------
+
+    def _replace(self, old: Screen[None] | None, new: Screen[None]) -> None:
+        """Shows a screen in the place of another, if that is in front; else over what is."""
+        if old is not None and old is self._app.screen:
+            self._app.switch_screen(new)
+        else:
+            self._app.push_screen(new)
 
     def _may(self) -> bool:
         """Whether anything may be changed; says why not."""

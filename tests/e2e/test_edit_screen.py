@@ -1,0 +1,288 @@
+"""The editor on a real server: from the fields through the plan to replicas in their lanes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import pytest_asyncio
+from textual.pilot import Pilot
+from textual.widgets import Static, TextArea
+
+from dstack_api_client.connection import Connection, Sources
+from dstack_api_client.edits.keeping import Store
+from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.screens.applying import ApplyScreen
+from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
+from dstack_fleets_tui.screens.conflict import ConflictScreen
+from dstack_fleets_tui.screens.edit import EditScreen
+from dstack_fleets_tui.screens.lists import ServicesScreen
+from dstack_fleets_tui.screens.plan import PlanScreen
+from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.screens.text import TextScreen
+from dstack_fleets_tui.settings import ProjectValues, Settings
+from dstack_simulator import Simulator
+from dstack_widgets.choices import Choices
+from dstack_widgets.edit_grid import EditGrid
+from dstack_widgets.findings import Findings
+from dstack_widgets.flow import Flow
+from tests.e2e.editing import service
+from tests.waiting import until
+
+pytestmark = pytest.mark.e2e
+
+LANES = [
+    {"name": "desk-reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10},
+    {"name": "desk-spot"},
+]
+
+
+@pytest_asyncio.fixture(scope="module")
+async def desk(edit_addon: Simulator) -> AsyncIterator[Simulator]:
+    """The server, with a service that runs in two lanes."""
+    await edit_addon.apply(service("desk", "desk", fleets=LANES, replicas=2))
+
+    async def runs() -> bool:
+        run = await edit_addon.run("desk")
+        return [job["job_submissions"][-1]["status"] for job in run["jobs"]] == ["running"] * 2
+
+    await until(runs, limit=90, what="the service to run")
+    yield edit_addon
+
+
+@asynccontextmanager
+async def dashboard(
+    sim: Simulator, store: Store, *, settings: Settings | None = None, name: str = "desk"
+) -> AsyncIterator[tuple[FleetsApp, Pilot[int]]]:
+    """The dashboard with a service open."""
+    connection = Connection(sim.url, sim.project, sim.token, Sources("test", "test", "test"))
+    settings = settings or Settings(interval=0.5)
+    app = FleetsApp(connection, settings, terminal_is_gone=lambda: False, store=store)
+    async with app.run_test(size=(140, 40)) as pilot:
+        await pilot.press("2")
+        await until(lambda: app.snapshot is not None and app.snapshot.complete, limit=30)
+        await until(lambda: isinstance(app.screen, ServicesScreen), what="the list")
+        app.open_service(next(s.id for s in app.snapshot.services.values() if s.name == name))
+        await until(lambda: isinstance(app.screen, ServiceScreen), what="the service")
+        yield app, pilot
+
+
+async def editor(app: FleetsApp, pilot: Pilot[int]) -> EditScreen:
+    await pilot.press("e")
+    await until(
+        lambda: (
+            isinstance(app.screen, (EditScreen, AskScreen))
+            and any(
+                isinstance(screen, EditScreen) and screen.edit is not None
+                for screen in app.screen_stack
+            )
+        ),
+        what="the editor",
+    )
+    return next(screen for screen in app.screen_stack if isinstance(screen, EditScreen))
+
+
+async def shown(app: FleetsApp, kind: type, *, limit: float = 20) -> None:
+    await until(lambda: isinstance(app.screen, kind), limit=limit, what=kind.__name__)
+
+
+def text(app: FleetsApp, selector: str = "#text") -> str:
+    return str(app.screen.query_one(selector, Static).content)
+
+
+def fields(app: FleetsApp) -> list[str]:
+    return [line.plain.rstrip() for line in app.screen.query_one(EditGrid).lines(70)]
+
+
+def findings(app: FleetsApp) -> list[str]:
+    return [finding.text for finding in app.screen.query_one(Findings).findings]
+
+
+async def plan_shown(app: FleetsApp, pilot: Pilot[int]) -> None:
+    await pilot.press("p")
+    await shown(app, PlanScreen)
+    assert app.screen.query_one(Choices).current == "cancel"
+
+
+async def apply(app: FleetsApp, pilot: Pilot[int]) -> None:
+    await pilot.press("right", "enter")
+    await shown(app, ApplyScreen)
+
+
+async def ended(app: FleetsApp, word: str = "done", *, limit: float = 90) -> None:
+    await until(
+        lambda: word in app.screen.query_one("#head", Flow).text,
+        limit=limit,
+        what=f"the change to be {word}: {text(app)}",
+    )
+
+
+async def lanes_of(sim: Simulator, name: str = "desk") -> list[dict[str, object]]:
+    return (await sim.run(name))["run_spec"]["configuration"]["fleets"]
+
+
+async def test_an_edit_is_planned_applied_followed_and_taken_back(desk, tmp_path):
+    before = await desk.run("desk")
+    store = Store(tmp_path)
+    async with dashboard(desk, store) as (app, pilot):
+        await editor(app, pilot)
+        # The second lane is filled first, holds two, and the service gets a third replica.
+        await pilot.press("down", "K", "right", "2", "enter", "down", "down")
+        await pilot.press("3", "enter")
+        assert fields(app)[1].startswith("  [  10]  desk-spot")
+        follows = text(app, "#follows")
+        assert "desk-spot        1 →   2  start 1" in follows
+        await plan_shown(app, pilot)
+        assert "fleets desk-spot min_replicas" in text(app)
+        assert "start 1 in desk-spot" in text(app)
+
+        await pilot.press("enter")
+        await shown(app, EditScreen)
+        assert (await desk.run("desk"))["deployment_num"] == before["deployment_num"]
+
+        await plan_shown(app, pilot)
+        await apply(app, pilot)
+        await ended(app)
+        lanes = {lane["name"]: lane for lane in await lanes_of(desk)}
+        assert lanes["desk-spot"]["priority"] == 10
+        assert lanes["desk-spot"]["min_replicas"] == 2
+        assert lanes["desk-reserved"]["priority"] == 0
+        assert "2/2  2 of 2 ready" in text(app)
+        assert (await desk.run("desk"))["id"] == before["id"]
+
+        await pilot.press("escape")
+        await shown(app, ServiceScreen)
+        await pilot.press("u")
+        await shown(app, PlanScreen)
+        assert "This takes back" in text(app)
+        await apply(app, pilot)
+        await ended(app)
+    after = await desk.run("desk")
+    assert after["run_spec"] == before["run_spec"]
+    log = store.audit_path.read_text().splitlines()
+    assert ['"action":"apply"' in log[0], '"action":"undo"' in log[1], len(log)] == [True, True, 2]
+
+
+async def test_what_is_wrong_is_said_beside_the_field_and_can_not_be_planned(desk, tmp_path):
+    async with dashboard(desk, Store(tmp_path)) as (app, pilot):
+        await editor(app, pilot)
+        await pilot.press("right", "9")
+        await until(lambda: findings(app), what="the line")
+        assert "`max_replicas`" in findings(app)[0]
+        await pilot.press("enter", "p")
+        assert isinstance(app.screen, EditScreen)
+        await pilot.press("R")
+        await until(lambda: not findings(app), what="no line")
+
+
+async def test_a_draft_survives_leaving_and_says_when_its_base_has_moved(desk, tmp_path):
+    store = Store(tmp_path)
+    async with dashboard(desk, store) as (app, pilot):
+        await editor(app, pilot)
+        await pilot.press("7", "enter")
+        await pilot.press("escape")
+        await shown(app, ServiceScreen)
+    async with dashboard(desk, store) as (app, pilot):
+        screen = await editor(app, pilot)
+        await shown(app, AskScreen)
+        await pilot.press("enter")
+        await until(lambda: screen.edit.lanes("")[0].priority == 7, what="the draft")
+        await pilot.press("R", "escape")
+        await shown(app, ServiceScreen)
+        screen = await editor(app, pilot)
+        assert isinstance(app.screen, EditScreen), "an edit that was taken back leaves no draft"
+
+
+async def test_somebody_else_s_change_is_shown_and_kept(desk, tmp_path):
+    async with dashboard(desk, Store(tmp_path)) as (app, pilot):
+        await editor(app, pilot)
+        await pilot.press("8", "enter")
+        await plan_shown(app, pilot)
+        await desk.touch_run("desk", priority=30)
+        await pilot.press("right", "enter")
+        await shown(app, ConflictScreen)
+        await pilot.press("right", "enter")
+        await shown(app, PlanScreen)
+        await apply(app, pilot)
+        await ended(app)
+        run = await desk.run("desk")
+        configuration = run["run_spec"]["configuration"]
+        assert configuration["priority"] == 30
+        assert configuration["fleets"][0]["priority"] == 8
+        await pilot.press("escape")
+        await shown(app, ServiceScreen)
+    await desk.touch_run("desk", priority=None, fleets=LANES)
+
+
+async def test_lanes_are_added_from_the_fleets_that_exist_and_removed(desk, tmp_path):
+    async with dashboard(desk, Store(tmp_path)) as (app, pilot):
+        screen = await editor(app, pilot)
+        await pilot.press("a")
+        await shown(app, PickScreen)
+        await pilot.press("enter")
+        await shown(app, EditScreen)
+        added = screen.edit.lanes("")[-1].fleet
+        assert added not in ("desk-reserved", "desk-spot")
+        await until(lambda: any("added" in line for line in fields(app)), what="the new lane")
+        await pilot.press("d")
+        await until(lambda: not screen.edit.changed, what="the lane to be gone")
+
+
+async def test_text_that_is_wrong_comes_back_with_the_line_on_top(desk, tmp_path, monkeypatch):
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.delenv("EDITOR", raising=False)
+    async with dashboard(desk, Store(tmp_path)) as (app, pilot):
+        screen = await editor(app, pilot)
+        await pilot.press("E")
+        await shown(app, TextScreen)
+        area = app.screen.query_one(TextArea)
+        assert "hf_kept_out" not in area.text, "secrets are masked"
+        area.text = area.text.replace("priority: 10", "priority: [")
+        first = app.screen
+        await pilot.press("ctrl+s")
+        await until(
+            lambda: isinstance(app.screen, TextScreen) and app.screen is not first, what="again"
+        )
+        area = app.screen.query_one(TextArea)
+        assert area.text.startswith("# ! The text is not valid YAML")
+        area.text = area.text.replace("priority: [", "priority: 12")
+        await pilot.press("ctrl+s")
+        await until(
+            lambda: screen.edit.changed and screen.edit.filled()[0].priority == 12, what="the edit"
+        )
+
+
+async def test_nothing_can_be_changed_in_read_only_mode(desk, tmp_path):
+    settings = Settings(interval=0.5, read_only=True)
+    async with dashboard(desk, Store(tmp_path), settings=settings) as (app, pilot):
+        await pilot.press("e")
+        assert isinstance(app.screen, ServiceScreen)
+        assert "read-only" in app.header_state().extra
+        keys = [key for key, _ in app.screen.query_one("KeysFooter")._keys]
+        assert "e" not in keys
+
+
+async def test_a_protected_project_wants_the_name_typed(desk, tmp_path):
+    settings = Settings(interval=0.5, projects={desk.project: ProjectValues(protected=True)})
+    async with dashboard(desk, Store(tmp_path), settings=settings) as (app, pilot):
+        await editor(app, pilot)
+        await pilot.press("5", "enter", "p")
+        await shown(app, PlanScreen)
+        choices = app.screen.query_one(Choices)
+        await pilot.press(*"des", "enter", "right")
+        assert choices.current != "apply"
+        await pilot.press("escape")
+        await shown(app, EditScreen)
+
+
+async def test_on_a_stock_server_lanes_are_shown_and_the_rest_is_edited(edit_stock, tmp_path):
+    async with dashboard(edit_stock, Store(tmp_path), name="grouped") as (app, pilot):
+        screen = await editor(app, pilot)
+        assert any("no placement add-on" in line for line in findings(app))
+        await pilot.press("a")
+        assert isinstance(app.screen, EditScreen)
+        assert not screen.edit.changed
+        await pilot.press("2", "enter")
+        await plan_shown(app, pilot)
+        assert "fleets" not in text(app).split("→")[0]
