@@ -73,7 +73,10 @@ _FLEET_IN_PLACE = frozenset(
 )
 _FLEET_NOTES: Mapping[str, str] = {
     "nodes": "the server starts or ends instances to keep min and max; target is only stored",
+    "reservation": "instances to come only",
+    "tags": "instances to come only",
 }
+_UNFIT = "unused instances that no longer fit are ended"
 
 
 def difference(
@@ -189,7 +192,7 @@ def _of_group(steps: Path) -> _Rule:
 
 def _of_fleet(path: Path, was: Any, is_now: Any, capabilities: Capabilities) -> _Rule:
     if path[0] == "configuration" and path[1] in _FLEET_IN_PLACE:
-        note = _FLEET_NOTES.get(path[1], "instances to come only")
+        note = _FLEET_NOTES.get(path[1], _UNFIT)
         return ChangeKind.NO_RESTART, note, _DSTACK
     if path[0] == "configuration_path":
         return ChangeKind.NO_RESTART, "", _DSTACK

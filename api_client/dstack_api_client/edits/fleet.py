@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Base
+from dstack_api_client.edits.checks import FieldName, Problem
 from dstack_api_client.edits.errors import NotInPlaceError
 
 #: What a cloud fleet can change in place.
@@ -104,34 +105,57 @@ class FleetEdit:
         """Sets fields by their paths."""
         return replace(self, spec=fields.with_fields(self.spec, values))
 
-    def problems(self) -> tuple[str, ...]:
-        """What is wrong with the edit, a line each."""
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong; the fields are `min`, `target`, `max` and those of `IN_PLACE`."""
+        return tuple(self._problems())
+
+    def _problems(self) -> Iterator[Problem]:
         nodes = self.nodes
-        found = []
         if nodes.least < 0:
-            found.append(f"`min` is negative ({nodes.least}). Write 0 or more.")
+            yield _wrong("min", f"`min` is negative ({nodes.least}). Write 0 or more.")
         if nodes.target < nodes.least:
-            found.append(
-                f"`target` ({nodes.target}) is below `min` ({nodes.least}). Raise the one or lower"
-                " the other."
-            )
-        if nodes.greatest is not None and nodes.greatest < max(nodes.target, nodes.least):
-            found.append(
-                f"`max` ({nodes.greatest}) is below {max(nodes.target, nodes.least)}. Raise it, or"
-                " lower `min` and `target`."
-            )
-        if nodes.greatest is not None and nodes.greatest < 1:
-            found.append("`max` has to be 1 or more. Delete the fleet if it is not needed.")
-        return tuple(found)
+            line = f"`target` ({nodes.target}) is below `min` ({nodes.least})."
+            yield _wrong("target", f"{line} Raise the one or lower the other.")
+        low = max(nodes.target, nodes.least)
+        if nodes.greatest is not None and nodes.greatest < low:
+            line = f"`max` ({nodes.greatest}) is below {low}."
+            yield _wrong("max", f"{line} Raise it, or lower `min` and `target`.")
+        elif nodes.greatest == 0:
+            line = "`max` has to be 1 or more. Delete the fleet if it is not needed."
+            yield _wrong("max", line)
+        price = self.configuration.get("max_price")
+        if price is not None and price <= 0:
+            line = f"`max_price` ({price:g}) has to be above 0. Leave it empty for no limit."
+            yield _wrong("max_price", line)
+
+
+def _wrong(name: str, line: str) -> Problem:
+    return Problem(FieldName(name), line)
+
+
+def refusal(name: str, *, is_ssh: bool, owner: str, project: str) -> tuple[str, str] | None:
+    """Why a fleet can't be edited here and what to do, a sentence each; None where it can.
+
+    Args:
+        name: Its name.
+        is_ssh: Whether its hosts are reached by SSH.
+        owner: The project that it belongs to.
+        project: The project in which it is to be edited.
+    """
+    if owner != project:
+        return f"{one_line(name)} belongs to project {one_line(owner)}.", "Change it there."
+    if is_ssh:
+        why = "a change needs their keys, which the server does not give back"
+        what = f"{one_line(name)} is a fleet of SSH hosts: {why}."
+        return what, "Change its file and use `dstack apply`."
+    return None
 
 
 def why_not(base: Base) -> tuple[str, str] | None:
     """Why a fleet can't be edited here and what to do, a sentence each; None where it can."""
-    name = one_line(base.target.name)
-    if base.configuration.get("ssh_config") is not None:
-        why = "a change needs their keys, which the server does not give back"
-        return f"{name} is a fleet of SSH hosts: {why}.", "Change its file and use `dstack apply`."
-    if base.resource.get("project_name") != base.target.project:
-        owner = one_line(str(base.resource.get("project_name")))
-        return (f"{name} belongs to project {owner}.", "Edit it there.")
-    return None
+    return refusal(
+        base.target.name,
+        is_ssh=base.configuration.get("ssh_config") is not None,
+        owner=str(base.resource.get("project_name")),
+        project=base.target.project,
+    )

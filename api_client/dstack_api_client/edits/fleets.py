@@ -29,10 +29,11 @@ from dstack_api_client.edits.base import Base, read_base
 from dstack_api_client.edits.difference import FieldChange, difference, not_in_place
 from dstack_api_client.edits.errors import InvalidEditError, NotInPlaceError
 from dstack_api_client.edits.fleet import FleetEdit
+from dstack_api_client.edits.fleet_effects import Effects, effects
 from dstack_api_client.edits.planning import UPDATE, refuse_moved
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.warnings import PlanWarning, Risk
-from dstack_api_client.snapshot import INSTANCE_GONE, Instance, Snapshot
+from dstack_api_client.snapshot import Instance, Snapshot
 from dstack_api_client.writer import UnansweredError
 
 #: How often a fleet that the server is working on is tried, and the seconds between.
@@ -53,8 +54,8 @@ class FleetPlan:
         changes: The fields that change; empty for a new one.
         action: The server's word: `update` or `create`; empty where there was nothing to ask.
         offers: What the server could start, cheapest first.
-        starts: Instances that the change starts at once.
-        ends: Instances that it ends at once: idle ones above `max`.
+        starts: Instances that the server starts then.
+        ends: Instances that it ends: those above `max` or no longer fit, if nothing runs there.
         warnings: What to know before it is applied.
         made_at: When it was made.
     """
@@ -119,7 +120,7 @@ async def plan_fleet(
     """
     wrong = edit.problems()
     if wrong:
-        raise InvalidEditError(wrong)
+        raise InvalidEditError([problem.line for problem in wrong])
     base = await read_base(client, edit.base.target)
     base.refuse_gone()
     refuse_moved(edit.base, base, edit.spec)
@@ -137,7 +138,7 @@ async def plan_fleet(
         action, expected = answer.action, answer.effective_spec or edit.spec
         offers = answer.plan_offers
         changes = difference(base.spec, expected, "fleet", UNKNOWN)
-    starts, ends, warnings = _effects(edit, snapshot, offers)
+    found = effects(edit, snapshot) if snapshot is not None else None
     return FleetPlan(
         base=base,
         project=base.target.project,
@@ -147,9 +148,9 @@ async def plan_fleet(
         changes=changes,
         action=action,
         offers=offers,
-        starts=starts,
-        ends=ends,
-        warnings=warnings,
+        starts=found.starts if found is not None else 0,
+        ends=found.ends if found is not None else (),
+        warnings=_warnings(found, offers),
         made_at=datetime.now(timezone.utc),
     )
 
@@ -220,17 +221,6 @@ async def delete_instances(
     await when_free(lambda: client.delete_instances(target.project, target.name, numbers), sleep)
 
 
-def idle_instances(snapshot: Snapshot, fleet_id: str) -> tuple[Instance, ...]:
-    """The instances of a fleet on which nothing runs, by number."""
-    fleet = snapshot.fleets.get(fleet_id)
-    found = [snapshot.instances.get(each) for each in fleet.instance_ids] if fleet else []
-    return tuple(
-        instance
-        for instance in found
-        if instance is not None and instance.status == "idle" and not instance.busy_blocks
-    )
-
-
 async def when_free(send: Callable[[], Awaitable[object]], sleep: Sleep) -> None:
     """Sends a change, and again as long as the server says that it is busy and did nothing."""
     for attempt in range(1, _TRIES + 1):
@@ -251,45 +241,10 @@ async def _refuse_another(client: Client, base: Base) -> None:
         refuse_moved(base, now, base.spec)
 
 
-def _effects(
-    edit: FleetEdit, snapshot: Snapshot | None, offers: Sequence[PlanOffer]
-) -> tuple[int, tuple[Instance, ...], tuple[PlanWarning, ...]]:
-    """What the server does at once to keep `min` and `max`."""
-    fleet = snapshot.fleets.get(edit.base.id) if snapshot is not None else None
-    if snapshot is None or fleet is None:
-        return 0, (), ()
-    here = [
-        instance
-        for each in fleet.instance_ids
-        if (instance := snapshot.instances.get(each)) is not None
-        and instance.status not in INSTANCE_GONE
-    ]
-    nodes = edit.nodes
-    starts = max(nodes.least - len(here), 0)
-    warnings = []
-    ends: tuple[Instance, ...] = ()
-    above = len(here) - nodes.greatest if nodes.greatest is not None else 0
-    if above > 0:
-        ends = idle_instances(snapshot, fleet.id)[:above]
-        if len(ends) < above:
-            warnings.append(
-                PlanWarning(
-                    "above-maximum",
-                    Risk.NOTE,
-                    f"{above - len(ends)} busy instances stay above `max` until they are idle.",
-                )
-            )
-    if starts and not any(offer.availability == "available" for offer in offers):
-        warnings.append(
-            PlanWarning(
-                "no-offers", Risk.WARNING, "No offer is available now for the instances to start."
-            )
-        )
-    before = FleetEdit(edit.base, edit.base.spec).nodes
-    if nodes.target != before.target and nodes.target > max(nodes.least, len(here)):
-        warnings.append(
-            PlanWarning(
-                "target", Risk.NOTE, "`target` is only stored: it starts nothing by itself."
-            )
-        )
-    return starts, ends, tuple(warnings)
+def _warnings(found: Effects | None, offers: Sequence[PlanOffer]) -> tuple[PlanWarning, ...]:
+    if found is None:
+        return ()
+    if not found.starts or any(offer.availability == "available" for offer in offers):
+        return found.warnings
+    line = "No offer is available now for the instances to start."
+    return (PlanWarning("no-offers", Risk.WARNING, line), *found.warnings)
