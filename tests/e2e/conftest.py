@@ -1,4 +1,4 @@
-"""Servers with fleets and services to be edited, shared by the tests of edits."""
+"""Servers with things to be edited, shared by the tests of this folder; they end with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dstack_simulator import Simulator
 from tests.e2e.editing import LAUNCHER, scenario, seed_service, service
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def edit_addon() -> AsyncIterator[Simulator]:
     """A server with the placement add-on; `chat` is the service of the seed, with lanes."""
     async with Simulator(scenario(), launcher=LAUNCHER) as sim:
@@ -21,7 +21,7 @@ async def edit_addon() -> AsyncIterator[Simulator]:
         yield sim
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def edit_stock() -> AsyncIterator[Simulator]:
     """The stock server with the same fleets; `trapped` fills its fleet."""
     async with Simulator(scenario()) as sim:

@@ -1,4 +1,4 @@
-"""A server with the add-on, and a stock one, shared by the tests of this folder."""
+"""Servers with the add-on and a stock one, shared by the tests of this folder; they end with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.placement_server import life
 from tests.placement_server.helpers import LAUNCHER, lanes, scenario, service
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def addon() -> AsyncIterator[Simulator]:
     """A server with the add-on, the fleets, and a service with lanes."""
     async with Simulator(scenario(), launcher=LAUNCHER) as sim:
@@ -23,7 +23,7 @@ async def addon() -> AsyncIterator[Simulator]:
         yield sim
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def stock() -> AsyncIterator[Simulator]:
     """The stock server with the same fleets."""
     async with Simulator(scenario()) as sim:
@@ -31,7 +31,7 @@ async def stock() -> AsyncIterator[Simulator]:
         yield sim
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def life_stories(request: pytest.FixtureRequest) -> AsyncIterator[life.Stories]:
     """All that goes on on a server of its own, begun at once: the `STORIES` of the test modules."""
     begun: life.Stories = {}
