@@ -10,6 +10,7 @@ from dstack_api_client.routers.view import Worker
 from dstack_api_client.snapshot import Replica, ReplicaKey, Service, Snapshot
 from dstack_api_client.use import Use
 from dstack_api_client.use_watch import UseWatch
+from dstack_fleets_tui import formatting
 from dstack_fleets_tui.screens.own_reads import OwnReads
 from dstack_fleets_tui.screens.service_view import ServiceView
 from dstack_fleets_tui.source import Source
@@ -32,6 +33,7 @@ class ReplicasView(ServiceView):
         self._workers: dict[ReplicaKey, Worker] = {}
         self._placed: dict[str, ReplicaPlacement] = {}
         self._uses: dict[ReplicaKey, Use | None] = {}
+        self._made: dict[str, tuple[str, table.Seen, Sequence[Cell]]] = {}
         self._source: Source | None = None
         self._watch: UseWatch | None = None
         self._reads = OwnReads(self, self._take)
@@ -55,6 +57,8 @@ class ReplicasView(ServiceView):
             if wrong or not self.only_wrong:
                 rows[replica_row(replica.key)] = self._cells(replica, service, snapshot, looks)
         self._every = len(every)
+        if len(self._made) > len(every):
+            self._made = {row: made for row, made in self._made.items() if row in rows}
         self.table.empty_text = self._empty_text(service)
         self.table.set_rows(rows)
         self.show_line()
@@ -63,15 +67,23 @@ class ReplicasView(ServiceView):
     def _cells(
         self, replica: Replica, service: Service, snapshot: Snapshot, looks: Looks
     ) -> Sequence[Cell]:
+        """The cells of a row; those of the last time where nothing in it changed."""
+        row = replica_row(replica.key)
         seen = table.Seen(
             replica,
-            service,
-            snapshot,
+            snapshot.instances.get(replica.instance_id or ""),
+            service.deployment_num,
+            service.router is not None,
+            table.grouped(service),
             self._workers.get(replica.key),
             self._placed.get(replica.submission_id),
             self._uses.get(replica.key),
         )
-        return table.cells(seen, looks)
+        told = formatting.age(replica.submitted_at, looks.now)
+        made = self._made.get(row)
+        if made is None or made[0] != told or made[1] != seen:
+            made = self._made[row] = (told, seen, table.cells(seen, looks))
+        return made[2]
 
     # What replicas make use of ------------------------------------------------------------
 

@@ -65,10 +65,10 @@ class Looks:
         return self.text(formatting.price(dollars or None), "", dollars or None)
 
     def age(self, since: datetime | None) -> CellValue:
-        """How long ago something was."""
+        """How long ago something was; the oldest is the greatest, whenever it was looked at."""
         if since is None:
             return self.word(None)
-        return CellValue(formatting.age(since, self.now), "", self.now - since)
+        return CellValue(formatting.age(since, self.now), "", -since.timestamp())
 
     def state(self, status: str) -> CellValue:
         """A status as glyph and word; one that is not known is shown as it is."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from dstack_api_client.naming import group_name
 from dstack_api_client.placement import ReplicaPlacement
 from dstack_api_client.routers.view import Sync, Worker
-from dstack_api_client.snapshot import Link, Replica, Service, Snapshot
+from dstack_api_client.snapshot import Instance, Link, Replica, Service, Snapshot
 from dstack_api_client.use import Series, Use
 from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.tables.looks import Looks
@@ -41,23 +41,27 @@ _ROUTED = ("role", "router")
 
 
 class Seen(NamedTuple):
-    """All that is known of a replica.
+    """All that the row of a replica shows, apart from its age.
 
     Attributes:
         replica: The replica.
-        service: Whose it is.
-        snapshot: Where its instance is.
+        instance: Where it runs, as far as known.
+        latest: The deployment that it should be at.
+        routed: Whether its service has a router.
+        grouped: Whether the replica groups of its service have names.
         worker: How its router sees it; None without a router or for one that is no worker.
         placed: Why it is where it is, where the placement add-on tells.
         use: What it makes use of; None while that was not read.
     """
 
     replica: Replica
-    service: Service
-    snapshot: Snapshot
+    instance: Instance | None
+    latest: int
+    routed: bool
+    grouped: bool
     worker: Worker | None
     placed: ReplicaPlacement | None
-    use: Use | None = None
+    use: Use | None
 
 
 def columns(service: Service) -> tuple[Column, ...]:
@@ -91,18 +95,18 @@ def is_wrong(replica: Replica, service: Service, worker: Worker | None) -> bool:
 
 def cells(seen: Seen, looks: Looks) -> Sequence[Cell]:
     """The row of one replica: one cell per column of `columns`."""
-    replica, service, snapshot, worker, placed, use = seen
-    outdated = replica.active and replica.deployment_num != service.deployment_num
+    replica, worker, placed, use = seen.replica, seen.worker, seen.placed, seen.use
+    outdated = replica.active and replica.deployment_num != seen.latest
     made = [looks.number(replica.key.replica_num)]
-    if grouped(service):
+    if seen.grouped:
         made.append(looks.word(group_name(replica.group)))
     made += [
         _fleet(replica, placed, looks),
-        looks.text(instance_label(replica, snapshot)),
+        looks.text(_on(replica, seen.instance)),
         looks.state(replica.status),
         looks.text(*probes(replica, looks)),
     ]
-    if service.router:
+    if seen.routed:
         made += [looks.word(_role(replica, worker)), _router(worker, looks)]
     made += [
         looks.word(str(replica.gpus) if replica.gpus else None),
@@ -150,7 +154,10 @@ def _router(worker: Worker | None, looks: Looks) -> CellValue:
 
 def instance_label(replica: Replica, snapshot: Snapshot) -> str:
     """The instance's number and host, as far as known."""
-    instance = snapshot.instances.get(replica.instance_id or "")
+    return _on(replica, snapshot.instances.get(replica.instance_id or ""))
+
+
+def _on(replica: Replica, instance: Instance | None) -> str:
     if instance is None:
         return replica.hostname or NOTHING
     host = instance.hostname or replica.hostname
