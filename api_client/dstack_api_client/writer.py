@@ -133,11 +133,11 @@ class Writer(Reader):
         what = f"the deletion of instances of fleet {name}"
         await self.write(_path(project, "fleets/delete_instances"), body, what)
 
-    async def rebalance(self, project: str, run_name: str) -> None:
+    async def rebalance(self, project: str, run_name: str) -> bytes:
         """Asks the placement add-on to move a service's replicas until lanes have their targets."""
         body = {"run_name": run_name}
         what = f"the rebalancing of {run_name}"
-        await self.write(_path(project, "placement/rebalance"), body, what)
+        return await self.write(_path(project, "placement/rebalance"), body, what)
 
 
 def _path(project: str, path: str) -> str:

@@ -12,8 +12,9 @@ from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.connection import Connection
+from dstack_api_client.edits import rebalancing
 from dstack_api_client.edits.base import Base
-from dstack_api_client.edits.dryrun import DryRun, dry_run
+from dstack_api_client.edits.dryrun import DryRun
 from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.following import Progress, State, follow
 from dstack_api_client.edits.keeping import Store
@@ -21,6 +22,7 @@ from dstack_api_client.edits.performing import Performed, perform, who
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.writer import ReadOnlyError
 from dstack_fleets_tui.headless.get import as_json
+from dstack_fleets_tui.headless.payload import VERSION
 from dstack_fleets_tui.headless.plan import Desk, Output, desk, write
 from dstack_fleets_tui.headless.plan_text import (
     end_text,
@@ -128,44 +130,36 @@ def rebalance(connection: Connection, service: str, manner: Manner) -> State:
 
 async def _rebalance(connection: Connection, service: str, manner: Manner) -> State:
     async with desk(connection, service, read_only=manner.read_only) as at:
-        at.base.refuse_gone()
-        if not at.snapshot.capabilities.can("rebalance"):
-            raise EditError(
-                "This server can't rebalance services: its placement add-on is missing or older.",
-                "Install or update 'dstack-fleets-tui[server]' there.",
-            )
-        outlook = await dry_run(at.client, at.edit, at.snapshot, rebalance=True)
-        moves = [row for row in outlook.replicas if row.action == "move"] if outlook else []
         name = one_line(service)
-        if manner.output == "table":
-            write("".join(f"replica {row.number}: {row.fleet} to {row.to}\n" for row in moves))
-        if not moves:
+        planned = await rebalancing.moves_of(at.client, at.base, at.snapshot)
+        if planned == ():
             _tell(manner, f"Nothing to move: the replicas of {name} are where their lanes say.")
             if manner.output == "json":
-                write(as_json({"service": service, "moves": [], "result": None}))
+                write(as_json({**_moves(service, planned), "result": None}))
             return State.DONE
+        _tell(manner, "\n".join(_move(move) for move in planned or ()))
         _refuse_read_only(manner)
         _confirm(at.base, manner)
-        await at.client.rebalance(connection.project, service)
-        store = Store.default()
-        store.audit(
-            at.base.target,
-            (),
-            f"asked for {len(moves)} moves",
-            user=await who(at.client),
-            action="rebalance",
-        )
+        store, user = Store.default(), await who(at.client)
+        moves = await rebalancing.rebalance(at.client, at.base, store, user=user)
+        if moves != planned:
+            _tell(manner, "\n".join(_move(move) for move in moves))
         _tell(manner, f"The server moves {len(moves)} of the replicas of {name}, one at a time.")
         last = await _wait(
             at.client, at.base, at.snapshot.capabilities, manner, planned=None, rebalance=True
         )
         if manner.output == "json":
-            item = {
-                "service": service,
-                "moves": [{"replica": r.number, "fleet": r.fleet, "to": r.to} for r in moves],
-            }
-            write(as_json({**item, "result": _result(at.base, "", last)}))
+            write(as_json({**_moves(service, moves), "result": _result(at.base, "", last)}))
         return last.state if last is not None else State.DONE
+
+
+def _moves(service: str, moves: tuple[rebalancing.Move, ...]) -> dict[str, Any]:
+    items = [{"replica": m.replica, "group": m.group, "fleet": m.fleet, "to": m.to} for m in moves]
+    return {"version": VERSION, "service": service, "moves": items}
+
+
+def _move(move: rebalancing.Move) -> str:
+    return f"replica {move.replica} moves from {move.fleet} to {move.to}"
 
 
 def say(text: str) -> None:
