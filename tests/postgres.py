@@ -62,6 +62,17 @@ class Postgres:
         finally:
             await connection.close()
 
+    @contextlib.asynccontextmanager
+    async def read_only(self, url: str, table: str) -> AsyncIterator[None]:
+        """Holds up whoever writes to a table of a database for the time of the context."""
+        connection = await self.connect(url.rpartition("/")[2])
+        try:
+            async with connection.transaction():
+                await connection.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+                yield
+        finally:
+            await connection.close()
+
     async def create(self) -> str:
         """Creates a database and returns its URL, as dstack's server takes it."""
         self._databases += 1

@@ -15,6 +15,9 @@ from tests.waiting import until
 
 _BLOCKS = 8
 
+#: For how long a lane is kept for a replica that no server has in hand.
+_KEPT = timedelta(seconds=60)
+
 
 @dataclass(frozen=True)
 class Lane:
@@ -98,7 +101,7 @@ class Watch:
     """Looks at the replicas of a run again and again, and checks what must hold at every moment."""
 
     def __init__(self, query: Query, run: str, lanes: Lanes) -> None:
-        self._query = query
+        self.query = query
         self._run = run
         self._lanes = lanes
         self.looks = 0
@@ -108,8 +111,8 @@ class Watch:
     async def look(self) -> list[Any]:
         """One look; returns the replicas."""
         now = datetime.now(timezone.utc).replace(tzinfo=None)
-        recently = now - timedelta(seconds=30)
-        rows = await self._query(REPLICAS.format(run=self._run, now=now, recently=recently))
+        recently = now - _KEPT
+        rows = await self.query(REPLICAS.format(run=self._run, now=now, recently=recently))
         self.looks += 1
         self.placed = Counter(row["fleet"] for row in rows if row["fleet"] is not None)
         self.running = Counter(row["fleet"] for row in rows if row["status"] == "RUNNING")
@@ -125,7 +128,7 @@ class Watch:
         return rows
 
     async def settled(
-        self, expected: Mapping[str, int], *, running: bool = True, limit: float = 150.0
+        self, expected: Mapping[str, int], *, running: bool = True, limit: float = 240.0
     ) -> None:
         """Waits until so many replicas are in each lane, and there are no others.
 

@@ -11,6 +11,7 @@ import pytest
 from dstack_simulator import Simulator
 from tests.placement_server.helpers import LAUNCHER, service
 from tests.placement_server.many import Lane, Watch, scenario
+from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -36,6 +37,12 @@ async def test_two_hundred_replicas_over_four_fleets() -> None:
         lanes = [lane.written(name) for name, lane in _LANES.items()]
         many = service("many", fleets=lanes, replicas=200, resources={"gpu": "H100:1"})
         await sim.apply(many)
+
+        async def chosen() -> int:
+            return sum(bool(row["fleet"] or row["kept"]) for row in await watch.look())
+
+        # Who comes first chooses for all: each looking at all others would take its time.
+        assert await until(chosen, limit=120, every=0.1, what="the first choice") == 200
         everywhere = {"reserved": 64, "committed": 64, "spot": 50, "last": 22}
         await watch.settled(everywhere, running=False)
         assert watch.looks > 10

@@ -22,21 +22,26 @@ _LANES = {
     "spot": Lane(hosts=2, least=2),
     "last": Lane(hosts=2),
 }
+_WAITING = """\
+    SELECT count(*) AS servers FROM pg_locks JOIN pg_database ON pg_database.oid = database
+    WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()
+"""
 _TABLES = "SELECT tablename FROM pg_tables WHERE tablename LIKE 'dstack_fleets_%'"
 
 
 @dataclass
 class _Pair:
     sim: Simulator
+    url: str
     watch: Watch
     stock_tables: list[str]
     """The add-on's tables that there were after the stock server."""
     tables: list[str]
 
-    def placed_by(self, number: int) -> int:
-        """How many replicas one of the servers has given a lane, by its log."""
+    def assigned_by(self, number: int) -> int:
+        """How many replicas one of the servers has assigned to their lanes, by its log."""
         log = self.sim.folder.log_of_server(number).read_text(encoding="utf-8")
-        return log.count(" goes to fleet ")
+        return log.count(" is assigned here")
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -57,7 +62,7 @@ async def pair(postgres: Postgres) -> AsyncIterator[_Pair]:
     launcher = (*LAUNCHER, "tests.placement_server.busy_server")
     async with Simulator(fleets, launcher=launcher, database=url, servers=2, token=token) as sim:
         await sim.settled()
-        yield _Pair(sim, Watch(query, "many", _LANES), before, await tables())
+        yield _Pair(sim, url, Watch(query, "many", _LANES), before, await tables())
 
 
 async def test_servers_that_start_together_create_the_tables(pair: _Pair) -> None:
@@ -67,14 +72,27 @@ async def test_servers_that_start_together_create_the_tables(pair: _Pair) -> Non
         assert await pair.sim.api("/api/placement/get_info", server=number)
 
 
-async def test_fifty_replicas_are_placed_by_both(pair: _Pair) -> None:
+async def test_while_one_server_chooses_the_other_waits(pair: _Pair, postgres: Postgres) -> None:
     lanes = [lane.written(name) for name, lane in _LANES.items()]
     one = service("many", fleets=lanes, replicas=50, resources={"gpu": "H100:1"})
-    await pair.sim.apply(one)
+
+    async def waits() -> bool:
+        rows = await pair.watch.query(_WAITING)
+        return [row["servers"] for row in rows] == [1]
+
+    # Who chooses can't write down what, so it does not come to an end.
+    async with postgres.read_only(pair.url, "dstack_fleets_placements"):
+        await pair.sim.apply(one)
+        await until(waits, limit=60, every=0.1, what="one server waits for the other")
+        assert await pair.watch.look() != []
+        assert not pair.watch.placed
+
+
+async def test_fifty_replicas_are_placed_by_both(pair: _Pair) -> None:
     everywhere = {"reserved": 12, "committed": 14, "spot": 16, "last": 8}
     await pair.watch.settled(everywhere, running=False)
-    assert pair.placed_by(1) > 0
-    assert pair.placed_by(2) > 0
+    assert pair.assigned_by(1) > 0
+    assert pair.assigned_by(2) > 0
     assert pair.watch.looks > 10
 
 
@@ -85,12 +103,12 @@ async def test_minimums_are_kept_while_it_scales_down(pair: _Pair) -> None:
 
 async def test_a_server_killed_while_it_scales_up_doubles_nothing(pair: _Pair) -> None:
     sim, watch = pair.sim, pair.watch
-    before = pair.placed_by(2)
+    before = pair.assigned_by(2)
     await update(sim, "many", replicas=50)
 
     async def takes_part() -> bool:
         await watch.look()
-        return pair.placed_by(2) > before
+        return pair.assigned_by(2) > before
 
     await until(takes_part, limit=60, every=0.05, what="the second server has placed some")
     await sim.faults.server_end(server=2, graceful=False)

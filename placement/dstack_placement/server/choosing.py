@@ -1,29 +1,48 @@
-"""Choosing the lane of one replica, serialised per run in the database."""
+"""Choosing the lanes of replicas, serialised per run in the database.
+
+dstack asks for one replica at a time, with many workers at once. Who comes first chooses for all
+that wait, so the others find what was chosen and need no look at the whole run of their own.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dstack._internal.core.models.runs import JobTerminationReason, RunSpec
 from dstack._internal.server.background.pipeline_tasks import jobs_submitted
 from dstack._internal.server.background.pipeline_tasks.jobs_submitted import _SubmittedJobContext
-from dstack._internal.server.models import FleetModel, JobModel, RunModel
+from dstack._internal.server.db import get_session_ctx
+from dstack._internal.server.models import FleetModel, InstanceModel, JobModel, RunModel
 from dstack._internal.server.services import events
 from dstack._internal.server.services.logging import fmt
+from dstack._internal.utils.common import get_current_datetime
 from dstack._internal.utils.logging import get_logger
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import lazyload
+from sqlalchemy.orm import defer, lazyload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
-from dstack_placement.engine import Placing, Reason, ServiceLanes, place
+from dstack_placement.engine import (
+    Action,
+    Placing,
+    Reason,
+    ReplicaState,
+    ServiceLanes,
+    next_actions,
+    place,
+)
 from dstack_placement.server import specs
 from dstack_placement.server.reachability import tell_unreachable
 from dstack_placement.server.state import KEPT, RunState, read_jobs, read_state
-from dstack_placement.server.tables import PlacementRow, forget_finished_runs, locked_run
+from dstack_placement.server.tables import (
+    CooldownRow,
+    PlacementRow,
+    forget_finished_runs,
+    locked_run,
+)
 
 #: Below dstack's own, so that the level that is set for the server is this one's too.
 logger = get_logger("dstack.placement")
@@ -39,12 +58,13 @@ class Choice:
     Attributes:
         fleet: The fleet with its instances; None while it fits nowhere.
         why: The reason in words.
-        others_live: Whether another replica of the run has an instance.
+        others_live: Of one that fits nowhere: whether another replica of the run has an instance,
+            or a lane in which it is about to get one.
     """
 
     fleet: FleetModel | None
     why: str
-    others_live: bool
+    others_live: bool = False
 
 
 async def assign(
@@ -76,21 +96,86 @@ async def choose(context: _SubmittedJobContext, lanes: ServiceLanes) -> Choice:
         context: dstack's context of the submitted job.
         lanes: The lanes of its run.
     """
+    async with get_session_ctx() as session:
+        choice = await _chosen(session, context, lanes)
+    if choice is not None:
+        return choice
+    async with locked_run(context.run_model.id) as session:
+        # Somebody may have chosen for it while it waited for its turn.
+        return await _chosen(session, context, lanes) or await _choose(session, context, lanes)
+
+
+async def _chosen(
+    session: AsyncSession, context: _SubmittedJobContext, lanes: ServiceLanes
+) -> Choice | None:
+    """What was chosen for a job already, if it is still good."""
+    row = await session.get(PlacementRow, context.job_model.id, populate_existing=True)
+    pool = specs.pool_of(lanes, context.job.job_spec.replica_group)
+    now = get_current_datetime()
+    # Of an older one, not enough time might be left for what comes now.
+    if row is None or row.fleet_id is None or pool is None or now - row.since > KEPT / 2:
+        return None
+    if all(lane.fleet != row.fleet for lane in pool[1]):
+        return None
+    cooldown = await session.get(CooldownRow, (row.run_id, pool[0], row.fleet))
+    if cooldown is not None and cooldown.until > now:
+        return None
+    found = await session.execute(
+        select(FleetModel)
+        .where(FleetModel.id == row.fleet_id, FleetModel.deleted.is_(False))
+        .options(selectinload(FleetModel.instances.and_(InstanceModel.deleted.is_(False))))
+    )
+    fleet = found.unique().scalar_one_or_none()
+    return Choice(fleet, row.why) if fleet is not None else None
+
+
+async def _choose(
+    session: AsyncSession, context: _SubmittedJobContext, lanes: ServiceLanes
+) -> Choice:
     job_model: JobModel = context.job_model
     run_model: RunModel = context.run_model
-    job = context.job
-    async with locked_run(run_model.id) as session:
-        state = await _read(session, context, lanes)
-        if state.unreachable:
-            await tell_unreachable(session, run_model, state)
-        lives = any(other.lives for other in state.jobs.values() if other.id != job_model.id)
-        row = state.placements.get(job_model.id)
-        if row is not None and _holds(state, row, job.job_spec.replica_group):
-            return Choice(state.fleets[str(row.fleet)], row.why, lives)
-        placing = place(state.service, str(job_model.id), now=state.now)
-        await _keep(session, state, placing, row, job_model, run_model)
-        fleet = state.fleets[placing.fleet] if placing.fleet is not None else None
-        return Choice(fleet, placing.why, lives)
+    state = await _read(session, context, lanes)
+    if state.unreachable:
+        await tell_unreachable(session, run_model, state)
+    if not state.placements:
+        await forget_finished_runs(session)
+    placing = place(state.service, str(job_model.id), now=state.now)
+    _keep(session, state, placing, job_model)
+    if placing.fleet is None:
+        others = [other for other in state.service.replicas if other.key != str(job_model.id)]
+        stopping = ReplicaState.STOPPING
+        lives = any(o.fleet is not None and o.state is not stopping for o in others)
+        return Choice(None, placing.why, lives)
+    await _choose_for_others(session, state, placing)
+    return Choice(state.fleets[placing.fleet], placing.why)
+
+
+async def _choose_for_others(session: AsyncSession, state: RunState, first: Placing) -> None:
+    """Chooses for the replicas that wait like one that has been placed: those of its group."""
+    group = first.replica.group
+    rooms = dict(state.service.rooms)
+    room = rooms.get(str(first.fleet))
+    if room is not None and room.more is not None:
+        rooms[str(first.fleet)] = replace(room, more=room.more - 1)
+    replicas = tuple(
+        replace(replica, fleet=first.fleet) if replica.key == first.replica.key else replica
+        for replica in state.service.replicas
+    )
+    service = replace(state.service, replicas=replicas, rooms=rooms)
+    placings = {
+        row.replica.key: Placing(row.replica, row.to, row.reason, row.why)
+        for row in next_actions(service, now=state.now).doing(Action.START)
+        if row.reason is not None and not row.new and row.replica.group == group
+    }
+    if not placings:
+        return
+    found = await session.execute(
+        select(JobModel)
+        .where(JobModel.id.in_([state.jobs[key].id for key in placings]))
+        .options(lazyload("*"), defer(JobModel.job_spec_data))
+    )
+    for job_model in found.scalars():
+        _keep(session, state, placings[str(job_model.id)], job_model)
 
 
 def use_fleet(context: _SubmittedJobContext, fleet: FleetModel, lanes: ServiceLanes) -> None:
@@ -141,45 +226,23 @@ async def _fresh(session: AsyncSession, run_id: uuid.UUID) -> RunModel:
     return result.unique().scalar_one()
 
 
-def _holds(state: RunState, row: PlacementRow, group: str) -> bool:
-    """Whether a lane that was kept for a job is still good."""
-    # Of an older one, not enough time might be left for what comes now.
-    if row.fleet is None or row.fleet not in state.fleets or state.now - row.since > KEPT / 2:
-        return False
-    pool = specs.pool_of(state.lanes, group)
-    if pool is None or all(lane.fleet != row.fleet for lane in pool[1]):
-        return False
-    cooldown = state.service.cooldowns.get((pool[0], row.fleet))
-    return cooldown is None or not cooldown.cools(state.now)
-
-
-async def _keep(
-    session: AsyncSession,
-    state: RunState,
-    placing: Placing,
-    row: PlacementRow | None,
-    job_model: JobModel,
-    run_model: RunModel,
-) -> None:
-    if not state.placements:
-        await forget_finished_runs(session)
+def _keep(session: AsyncSession, state: RunState, placing: Placing, job_model: JobModel) -> None:
+    """Keeps for a job what was chosen, and tells it once."""
+    row = state.placements.get(job_model.id)
     told = row is not None and (row.reason, row.fleet) == (placing.reason.value, placing.fleet)
     fleet = state.fleets[placing.fleet] if placing.fleet is not None else None
     # A replica that waits is looked at again and again, and has waited since the first time.
     waited = row is not None and row.fleet is None and placing.fleet is None
     since = row.since if row is not None and waited else state.now
-    await session.merge(
-        PlacementRow(
-            job_id=job_model.id,
-            run_id=run_model.id,
-            fleet=placing.fleet,
-            fleet_id=fleet.id if fleet is not None else None,
-            reason=placing.reason.value,
-            why=placing.why,
-            since=since,
-            outcome=None,
-        )
-    )
+    if row is None:
+        row = PlacementRow(job_id=job_model.id, run_id=job_model.run_id)
+        session.add(row)
+    row.fleet = placing.fleet
+    row.fleet_id = fleet.id if fleet is not None else None
+    row.reason = placing.reason.value
+    row.why = placing.why
+    row.since = since
+    row.outcome = None
     if not told:
         where = f"goes to fleet {placing.fleet}" if placing.fleet is not None else "waits"
         logger.info("%s: %s: %s", fmt(job_model), where, placing.why)

@@ -35,7 +35,7 @@ from dstack_placement.server.unreachable import UnreachableLanes, limited
 
 #: For how long a lane that was given to a replica is kept for it, until it has an instance; longer
 #: while dstack has the job in hand, as queues and clouds can take their time.
-KEPT = timedelta(seconds=30)
+KEPT = timedelta(seconds=60)
 
 _STATES = {
     JobStatus.SUBMITTED: ReplicaState.PENDING,
