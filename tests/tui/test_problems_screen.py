@@ -9,12 +9,14 @@ import pytest
 
 from dstack_api_client.feed import ConnectionState
 from dstack_api_client.problem import Kind, Problem, Severity
+from dstack_api_client.problems import problems_of
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
+from tests.tui import cockpit
 from tests.tui.driving import SIZE, filled, on_screen, screen_text, table, texts
 from tests.tui.factory import (
     NOW,
@@ -273,6 +275,26 @@ async def test_an_unreachable_instance_leads_to_its_fleet():
         await pilot.press("enter")
         await on_screen(app, FleetScreen)
         await until(lambda: table(app).cursor_key == "i-gpu-0")
+
+
+FOUND = problems_of(cockpit.rolling(), cockpit.NOW)
+
+
+@pytest.mark.parametrize("found", FOUND, ids=lambda found: f"{found.kind.value}-{found.key}")
+async def test_each_problem_leads_to_a_view_and_a_row_that_are_there(found):
+    app = app_on(GivenFeed(live(cockpit.rolling())), untouched=True)
+    app.now = lambda: cockpit.NOW
+    async with app.run_test(size=SIZE) as pilot:
+        await on_screen(app, ProblemsScreen)
+        await filled(app)
+        assert set(table(app).keys) == {each.key for each in FOUND}
+        table(app).move_cursor_to(found.key)
+        await pilot.press("enter")
+        await on_screen(app, ServiceScreen if found.service_id else FleetScreen)
+        assert app.screen.key == (found.service_id or found.fleet_id)
+        await until(lambda: app.screen.view == found.view)
+        if found.row is not None:
+            await until(lambda: table(app).cursor_key == found.row)
 
 
 async def test_the_open_one_is_named_on_the_command_line():
