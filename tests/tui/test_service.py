@@ -10,6 +10,7 @@ from textual._compositor import CompositorUpdate, LayoutUpdate
 
 from dstack_api_client import wire
 from dstack_api_client.feed import ConnectionState
+from dstack_api_client.routers.view import RouterStatus, Source
 from dstack_api_client.snapshot import ReplicaKey
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
@@ -300,6 +301,35 @@ async def test_an_unknown_router_says_why_and_lists_what_the_jobs_tell():
         assert said(app)[1][1] == "decode 5, prefill 2, decode 3 and 4 more: unknown"
 
 
+ROUTERS = [
+    (RouterStatus.READY, "smg  ready  4 of 7 workers ready  read over SSH 2s ago"),
+    (RouterStatus.NOT_READY, "smg  not ready  4 of 7 workers ready  read over SSH 2s ago"),
+    (RouterStatus.DOWN, "smg  down  7 workers expected  asked over SSH 2s ago"),
+    (RouterStatus.REFUSES, "smg  refuses  7 workers expected  asked over SSH 2s ago"),
+    (RouterStatus.UNKNOWN, "smg  unknown  7 workers expected  asked over SSH 2s ago"),
+    (RouterStatus.NOT_MANAGED, "smg  not managed  7 workers expected"),
+]
+
+
+@pytest.mark.parametrize(("status", "told"), ROUTERS, ids=[each.value for each, _ in ROUTERS])
+async def test_every_state_of_a_router_says_what_is_known(status, told):
+    shot = cockpit.snapshot()
+    view = replace(
+        shot.routers[cockpit.RUN],
+        status=status,
+        source=Source.SSH,
+        message="Why it is so.",
+        last_sync_at=None,
+    )
+    app = app_on(GivenFeed(live(replace(shot, routers={cockpit.RUN: view}))))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "o")
+        assert line(app) == told
+        loud = {RouterStatus.DOWN: "bad", RouterStatus.REFUSES: "bad"}
+        styles = {**loud, RouterStatus.NOT_MANAGED: "dim"}
+        assert said(app)[0] == (styles.get(status, "warn"), "smg", "Why it is so.")
+
+
 async def test_a_service_without_a_router_has_no_such_view():
     app = app_on(GivenFeed(live(factory.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
@@ -331,6 +361,7 @@ async def test_nothing_is_called_in_sync_from_an_old_look(how):
         moment[0] = NOW + timedelta(seconds=5)
         await until(lambda: {row["sync"] for row in rows(app).values()} == {"unknown"})
         assert "too old" in said(app)[0][2]
+        assert line(app).startswith("smg  unknown  7 workers expected")
         assert {row["load"] for row in rows(app).values()} == {"–"}
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from textual.content import Content
 
-from dstack_api_client.naming import listed, replica_name
+from dstack_api_client.naming import counted, listed, replica_name
 from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.snapshot import Replica, ReplicaKey
 from dstack_fleets_tui.formatting import age
@@ -72,6 +72,8 @@ def aged(view: RouterView) -> RouterView:
     """A look that has become too old: what it said of each worker may not be so any more."""
     return replace(
         view,
+        status=RouterStatus.UNKNOWN,
+        ready=0,
         workers=tuple(
             replace(worker, sync=Sync.UNKNOWN, router_health=None, load=None, message="", wrong=0)
             for worker in view.workers
@@ -127,20 +129,21 @@ def head(view: RouterView, looks: Looks) -> list[Content]:
     """The line above the workers: which router, how it is, and how old the look is."""
     kind = literal(view.kind, style_of("strong"))
     parts = [kind + literal(f"  {view.status.value}", style_of(_STATUS[view.status]))]
-    if view.expected and view.status is not RouterStatus.NOT_MANAGED:
-        every = view.ready >= view.expected
-        known = view.source is not Source.NONE
-        if known:
-            text = f"{view.ready} of {view.expected} workers ready"
-            parts.append(literal(text, "" if every else style_of("warn")))
-        else:
-            parts.append(literal(f"{view.expected} workers expected"))
+    listed = view.status in (RouterStatus.READY, RouterStatus.NOT_READY)
+    if listed:
+        text = f"{view.ready} of {view.expected} workers ready"
+        parts.append(literal(text, style_of("warn") if view.ready < view.expected else ""))
+    elif view.expected:
+        parts.append(literal(f"{counted(view.expected, 'worker')} expected"))
     dim = style_of("dim")
+    if view.status is RouterStatus.NOT_MANAGED:
+        return parts  # nobody asks it
     if view.source is Source.NONE:
         parts.append(literal("its list was not read", dim))
     else:
+        verb = "read" if listed else "asked"
         way = "through the server" if view.source is Source.SERVER else "over SSH"
-        parts.append(literal(f"read {way} {age(view.observed_at, looks.now)} ago", dim))
+        parts.append(literal(f"{verb} {way} {age(view.observed_at, looks.now)} ago", dim))
     if view.last_sync_at is not None:
         parts.append(literal(f"dstack's last sync {age(view.last_sync_at, looks.now)} ago", dim))
     return parts
@@ -160,7 +163,8 @@ def findings(
     if old:
         said.append(Finding("warn", view.kind, _OLD))
     if view.message:
-        style = _STATUS[view.status] if _STATUS[view.status] in ("bad", "warn") else "dim"
+        quiet = view.status is RouterStatus.NOT_MANAGED
+        style = "dim" if quiet else "bad" if _STATUS[view.status] == "bad" else "warn"
         said.append(Finding(style, view.kind, view.message))
     alike: dict[tuple[int, str, str], list[Worker]] = {}
     for worker in view.workers:
