@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -100,6 +101,28 @@ class TestPlacedByTheServer:
         assert (reserved.deficit, reserved.deficit_since) == (2, ago(minutes=3))
         assert reserved.fleet_id is None
         assert spot.fallback_causes == ("reserved has no room",)
+
+    def test_a_lane_tells_the_causes_of_its_own_groups_only(self) -> None:
+        replicas = [replica(0, "gpu", group="a"), replica(1, "gpu", group="b")]
+        causes = [
+            replace(placed(0, "gpu", "fallback", "full"), group="a"),
+            replace(placed(1, "gpu", "fallback", "cools down"), group="b"),
+        ]
+        snapshot = project(
+            (service(replicas, [group("a"), group("b")]), replicas),
+            placements=[
+                placement(
+                    lane("gpu"),
+                    lane("gpu", pool="b"),
+                    pools={"a": "", "b": "b"},
+                    replicas=causes,
+                )
+            ],
+        )
+        assert [row.fallback_causes for row in spread(snapshot).rows] == [
+            ("full",),
+            ("cools down",),
+        ]
 
     def test_a_replica_without_an_instance_counts_where_it_was_placed(self) -> None:
         replicas = [replica(0, None, "submitted"), replica(1, None, "submitted")]
@@ -342,7 +365,8 @@ class TestWithoutLanes:
 
     def test_a_service_that_has_ended_wants_nothing(self) -> None:
         replicas = [replica(0, "gpu", "failed", ready=False)]
-        found = spread(project((service(replicas, status="failed", fleet_name="gpu"), replicas)))
+        ended = service(replicas, [group("0", 3)], status="failed", fleet_name="gpu")
+        found = spread(project((ended, replicas)))
         assert (found.wanted, found.rows) == (0, ())
 
 
