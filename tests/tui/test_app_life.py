@@ -8,6 +8,7 @@ import pytest
 from textual.command import CommandPalette
 from textual.widgets import Static
 
+from dstack_api_client.capabilities import ROUTER, Capabilities
 from dstack_api_client.connection import ConfigError
 from dstack_api_client.feed import ConnectionState
 from dstack_fleets_tui.app import FleetsApp
@@ -182,3 +183,24 @@ async def test_why_there_is_no_data_is_read_in_full_at_80_columns():
         await pilot.press("ctrl+r")
         await until(lambda: "stale" in header(app))
         await until(lambda: "reaches it." in screen_text(app))
+
+
+@pytest.mark.parametrize(
+    ("ascii_only", "expected"),
+    [
+        (False, "0.22.5 · placement 1.0 · router list through the server"),
+        (True, "0.22.5 - placement 1.0 - router list through the server"),
+    ],
+)
+async def test_the_header_tells_what_the_server_can_do(ascii_only, expected):
+    able = Capabilities("0.22.5", True, "1.0", frozenset({ROUTER}))
+    shot = replace(snapshot(), capabilities=able)
+    app = app_on(GivenFeed(live(shot)), Settings(ascii=ascii_only))
+    async with app.run_test(size=SIZE):
+        await until(lambda: expected in header(app))
+
+
+async def test_the_header_says_nothing_more_of_a_stock_server():
+    app = app_on(GivenFeed(live(replace(snapshot(), capabilities=Capabilities("0.22.5")))))
+    async with app.run_test(size=SIZE):
+        await until(lambda: "main @ 127.0.0.1:3000  0.22.5  live 0 s" in header(app))
