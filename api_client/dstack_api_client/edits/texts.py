@@ -158,8 +158,6 @@ def merged(raw: Any, shown: Any, written: Any) -> Any:
     """
     if written == shown:
         return raw
-    if written == MASK:
-        return raw
     if isinstance(raw, Mapping) and isinstance(shown, Mapping) and isinstance(written, Mapping):
         whole = {key: value for key, value in raw.items() if key not in shown or key in written}
         for key, value in written.items():
