@@ -76,7 +76,12 @@ SERVICES = (
         group("workers", "python -m dynamo.sglang"),
         retry=None,
     ),
-    service("silent", routing("sleep infinity"), group("workers", "vllm serve acme/chat")),
+    service(
+        "silent",
+        routing("sleep infinity"),
+        group("workers", "vllm serve acme/chat"),
+        fleets=[{"name": "lab", "min_replicas": 1, "priority": 7}],
+    ),
 )
 
 

@@ -111,6 +111,31 @@ async def test_routers_of_every_kind(both: dict[Source, Looking]) -> None:
     assert synced is not None
 
 
+async def test_what_the_server_can_do_and_how_it_places(both: dict[Source, Looking]) -> None:
+    seen = both[Source.SERVER]
+    snapshot = await seen.snapshot()
+    found = snapshot.capabilities
+    assert found.lanes
+    assert {"placement", "list", "router"} <= found.features
+    assert found.line == (
+        f"{found.server_version} · placement {found.placement_version}"
+        " · router list through the server"
+    )
+    silent = snapshot.service_named("silent")
+    assert silent is not None
+    assert [s.name for s in snapshot.services.values() if s.has_lanes] == ["silent"]
+
+    async def placed() -> bool:
+        return silent.id in (await seen.snapshot()).placements
+
+    await until(placed, limit=30, every=0.3, what="the placement of all services with lanes")
+    placement = (await seen.snapshot()).placements[silent.id]
+    (lane,) = placement.lanes
+    assert (lane.fleet, lane.min_replicas, lane.priority) == ("lab", 1, 7)
+    assert (lane.running, lane.deficit, lane.deficit_since) == (2, 0, None)
+    assert placement.desired == {"router": 1, "workers": 1}
+
+
 async def test_a_worker_that_fails_its_health_is_the_loudest(
     sim: Simulator, both: dict[Source, Looking]
 ) -> None:
@@ -233,11 +258,19 @@ async def test_a_worker_that_just_began_is_pending(
     sim: Simulator, both: dict[Source, Looking]
 ) -> None:
     await sim.touch_run("chat", groups=chat(slow=2)["groups"])
-    for view in (
-        await each(both, lambda see: see.until("chat", limit=90, slow6=Sync.PENDING))
-    ).values():
+
+    async def began(looking: Looking) -> RouterView:
+        async def there() -> RouterView | None:
+            view = await looking.view("chat")
+            new = [worker for worker in view.workers if slot(worker) == "slow6"]
+            return view if new and new[0].job_status == "running" else None
+
+        found: RouterView = await until(there, limit=90, every=0.2, what="a new worker runs")
+        return found
+
+    for view in (await each(both, began)).values():
         worker = row(view, "slow6")
-        assert (worker.job_status, worker.router_health) == ("running", None)
+        assert (worker.sync, worker.router_health) == (Sync.PENDING, None)
         assert "just begun to run" in worker.message
 
 
