@@ -26,11 +26,13 @@ class Performed:
         now: What is there now.
         applied: The change; None for a new fleet.
         notices: What could not be kept on this machine, a line each.
+        line: What was done, one sentence.
     """
 
     now: Base
     applied: Applied | None
     notices: tuple[str, ...] = ()
+    line: str = ""
 
 
 async def who(client: Client) -> str:

@@ -32,6 +32,19 @@ class Undo(Generic[E]):
     changed_since: tuple[str, ...]
     left_out: tuple[str, ...]
 
+    def refuse_unkept(self) -> None:
+        """Makes sure that something of the change can be taken back.
+
+        Raises:
+            NotKeptError: All of it may hold secrets, and none of it was kept.
+        """
+        if self.left_out and not self.kept.steps:
+            raise NotKeptError(
+                f"Only {', '.join(self.left_out)} was changed, which may hold a secret and is not"
+                " kept.",
+                "Change it back by hand.",
+            )
+
 
 @dataclass(frozen=True)
 class Draft(Generic[E]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -12,6 +12,11 @@ from dstack_api_client.edits.dryrun import DryRun
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.routers.view import Sync
 from dstack_api_client.snapshot import Snapshot
+
+#: What the add-on says of a fleet without a network in common with the service's router.
+_OUT_OF_REACH = "can't reach it"
+#: What the engine says of a rollout, which has a warning of its own.
+_ROLLOUT = "is in a rolling deployment"
 
 
 class Risk(int, Enum):
@@ -29,7 +34,7 @@ class PlanWarning:
 
     Attributes:
         key: What sort of thing: `kill-trap`, `no-retry`, `rollout`, `baseline`, `workers`,
-            `below-minimum`, `last-replica`, `pending`, `server-changes`.
+            `below-minimum`, `last-replica`, `pending`, `server-changes`, `note`.
         risk: How grave.
         line: What it is and what can be done, one line.
     """
@@ -62,6 +67,8 @@ def warnings_of(
     if snapshot is not None:
         found += _of_rollout(edit, snapshot)
         found += _of_workers(edit, snapshot)
+    if outlook is not None:
+        found += _of_notes(outlook, {warning.line for warning in found})
     if changed_by_server:
         names = ", ".join(changed_by_server)
         found.append(
@@ -182,6 +189,16 @@ def _of_workers(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:
             f"The router does not reach {_replicas(len(missing))} in {one_line(fleets)}: more there"
             " would get no requests either.",
         )
+
+
+def _of_notes(outlook: DryRun, told: Collection[str]) -> Iterator[PlanWarning]:
+    """What the server or the engine notes, as far as nothing else has told it."""
+    for note in outlook.notes:
+        line = one_line(note)
+        if _OUT_OF_REACH in line:
+            yield PlanWarning("workers", Risk.WARNING, line)
+        elif line not in told and _ROLLOUT not in line:
+            yield PlanWarning("note", Risk.NOTE, line)
 
 
 def _replicas(number: int) -> str:

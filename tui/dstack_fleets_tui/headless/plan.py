@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -20,6 +20,7 @@ from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.planning import Plan, make_plan
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.feed import Feed
+from dstack_api_client.routers.watch import OverSsh, read_router
 from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.get import as_json
@@ -94,6 +95,11 @@ async def desk(
         (found,) = select.services(snapshot, service)
         feed.focus(opened_service=found.id)
         snapshot = await poll(feed)
+        router = await read_router(
+            client, connection.project, snapshot, found, over_ssh=OverSsh.NONE
+        )
+        if router is not None:
+            snapshot = replace(snapshot, routers={found.id: router})
         base = await read_service(client, connection.project, found.name)
         yield Desk(client, snapshot, base)
 
