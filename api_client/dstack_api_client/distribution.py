@@ -146,27 +146,27 @@ class _Held:
 
     fleet_id: str | None = None
     price: float = 0.0
-    groups: dict[str, Cell] = field(default_factory=dict)
+    counts: dict[str, list[int]] = field(default_factory=dict)
+    """By group, in the order of a `Cell`."""
     replicas: list[Replica] = field(default_factory=list)
 
     def add(self, replica: Replica) -> None:
         self.fleet_id = self.fleet_id or replica.fleet_id
         self.price += replica.price or 0.0
         self.replicas.append(replica)
-        cell = self.groups.get(replica.group, Cell())
+        counts = self.counts.setdefault(replica.group, [0, 0, 0, 0])
         if replica.status == "running":
-            cell = replace(cell, running=cell.running + 1, ready=cell.ready + replica.ready)
-        elif replica.status in STARTING:
-            cell = replace(cell, pending=cell.pending + 1)
+            counts[0] += 1
+            counts[1] += replica.ready
         else:
-            cell = replace(cell, stopping=cell.stopping + 1)
-        self.groups[replica.group] = cell
+            counts[2 if replica.status in STARTING else 3] += 1
 
     def row(self, at: _At, service: Service, fleet_id: str | None) -> FleetRow:
         """A row of what is held, with nothing on what should be."""
         order = [group.name for group in service.groups]
-        cells = {name: self.groups[name] for name in order if name in self.groups}
-        cells |= {name: cell for name, cell in self.groups.items() if name not in cells}
+        named = [name for name in order if name in self.counts]
+        named += [name for name in self.counts if name not in order]
+        cells = {name: Cell(*self.counts[name]) for name in named}
         return FleetRow(
             pool=at.pool,
             fleet=at.fleet,

@@ -26,8 +26,14 @@ class ReplicasView(ServiceView):
     What replicas make use of is read for those on screen only, by a task of its own.
     """
 
-    def __init__(self, *, glyphs: Glyphs, id: str) -> None:  # noqa: A002 (as every widget has it)
-        super().__init__(glyphs=glyphs, id=id)
+    def __init__(
+        self,
+        *,
+        glyphs: Glyphs,
+        awake: bool,
+        id: str,  # noqa: A002 (the name that every widget gives it)
+    ) -> None:
+        super().__init__(glyphs=glyphs, awake=awake, id=id)
         self.only_wrong = False
         self._wrong = self._every = 0
         self._workers: dict[ReplicaKey, Worker] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from textual.widget import Widget
 
@@ -22,21 +22,26 @@ from dstack_widgets.facts import YamlView
 from dstack_widgets.live_table import LiveTable
 from dstack_widgets.status_header import TabsLine
 
+_VIEWS: Mapping[str, type[ServiceView]] = {
+    "distribution": DistributionView,
+    "replicas": ReplicasView,
+    "router": WorkersView,
+    "rollout": RolloutView,
+}
+
 
 class ServiceScreen(WithEvents):
     """One service, by the id of its run."""
 
     name_of_screen = actions.SERVICE
-    views = ("distribution", "replicas", "router", "rollout", EVENTS_VIEW, "yaml")
+    views = (*_VIEWS, EVENTS_VIEW, "yaml")
     BINDINGS = list(actions.bindings(actions.SERVICE))
 
     def contents(self) -> Iterable[Widget]:
         """The views, of which only the one in front is filled."""
         glyphs = self.fleets_app.glyphs
-        yield DistributionView(id="distribution", glyphs=glyphs)
-        yield ReplicasView(id="replicas", glyphs=glyphs)
-        yield WorkersView(id="router", glyphs=glyphs)
-        yield RolloutView(id="rollout", glyphs=glyphs)
+        for view, kind in _VIEWS.items():
+            yield kind(id=view, awake=view == self._first, glyphs=glyphs)
         yield EventsView(id=EVENTS_VIEW, glyphs=glyphs)
         yield YamlView(id="yaml")
 
@@ -78,8 +83,11 @@ class ServiceScreen(WithEvents):
         if view not in self.shown_views:
             text = f"{self._title} has no replica group that routes."
             self.notify(text, severity="warning", markup=False)
-        else:
-            super().show_view(view)
+            return
+        widget = self.query_one(f"#{view}")
+        if isinstance(widget, ServiceView):
+            widget.wake()
+        super().show_view(view)
 
     def fill(self) -> None:
         """Shows the service, or that it is gone."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.widget import Widget
 
 from dstack_api_client.snapshot import Service, Snapshot
 from dstack_fleets_tui.tables.looks import Looks
@@ -30,10 +31,23 @@ class ServiceView(Vertical):
 
     The table is as high as its rows, so that what is to be said of them stands right below; where
     the two do not fit, the table scrolls and the findings are cut.
+
+    Args:
+        glyphs: The signs to draw.
+        awake: Whether it comes up with the screen; else its widgets are made when it is first
+            shown, since each costs the screen time to open.
+        id: As for every widget.
     """
 
-    def __init__(self, *, glyphs: Glyphs, id: str) -> None:  # noqa: A002 (as every widget has it)
+    def __init__(
+        self,
+        *,
+        glyphs: Glyphs,
+        awake: bool,
+        id: str,  # noqa: A002 (the name that every widget gives it)
+    ) -> None:
         super().__init__(id=id, classes="service-view")
+        self._awake = awake
         self.line = Flow(glyphs=glyphs)
         self.table = LiveTable(glyphs=glyphs)
         self.findings = Findings(glyphs=glyphs)
@@ -52,9 +66,17 @@ class ServiceView(Vertical):
 
     def compose(self) -> ComposeResult:
         """The line, the table and the findings."""
-        yield self.line
-        yield self.table
-        yield self.findings
+        if self._awake:
+            yield from self._parts()
+
+    def _parts(self) -> Iterable[Widget]:
+        return (self.line, self.table, self.findings)
+
+    def wake(self) -> None:
+        """Makes sure that there is something to show things in."""
+        if not self._awake:
+            self._awake = True
+            self.mount(*self._parts())
 
     def show(self, service: Service, snapshot: Snapshot, looks: Looks) -> None:
         """Shows a service, as soon as there is a width to lay it out for."""
