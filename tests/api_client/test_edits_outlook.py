@@ -1,0 +1,229 @@
+"""What an edit would do, what it is warned of, and how far it has come, without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from dstack_api_client.edits.base import Base
+from dstack_api_client.edits.dryrun import DryRun, Source, dry_run_here
+from dstack_api_client.edits.errors import InvalidEditError
+from dstack_api_client.edits.following import State, progress
+from dstack_api_client.edits.prices import PlanOffer
+from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.warnings import Risk, has_retry, warnings_of
+from dstack_api_client.routers.view import Sync
+from dstack_api_client.snapshot import Replica, Snapshot
+from tests.api_client import cockpit, edit_things
+from tests.api_client.cockpit import ADDON, NOW, STOCK
+
+TWO = [{"name": "reserved", "min_replicas": 1, "max_replicas": 2, "priority": 10}, {"name": "spot"}]
+
+
+def begun(*, lanes: bool = True, fleets: Sequence[Any] = TWO, **changes: Any) -> ServiceEdit:
+    """An edit of the service chat of two replicas."""
+    base = edit_things.base(fleets=list(fleets), **changes)
+    return ServiceEdit.begin(replace(base, id="s-chat"), ADDON if lanes else STOCK)
+
+
+def project(*replicas: Replica, **changes: Any) -> Snapshot:
+    """The service with two fleets: two of at most four nodes are left in each."""
+    fleets = changes.pop("fleets", None) or [
+        cockpit.fleet("reserved", nodes_max=3), cockpit.fleet("spot", nodes_max=9),
+    ]  # fmt: skip
+    about = {key: changes.pop(key) for key in ("placements", "routers") if key in changes}
+    service = cockpit.service(replicas, [cockpit.group("0", 2)], **changes)
+    return cockpit.project((service, replicas), fleets=fleets, capabilities=ADDON, **about)
+
+
+BOTH = (cockpit.replica(0, "reserved", price=98.0), cockpit.replica(1, "spot", price=31.0))
+
+
+def outlook(edit: ServiceEdit, snapshot: Snapshot, **options: Any) -> DryRun:
+    found = dry_run_here(edit, snapshot, **options)
+    assert found is not None
+    return found
+
+
+def test_now_and_after_with_the_price() -> None:
+    edit = begun().with_replicas("0", 4).with_lane("", "spot", min_replicas=2)
+    found = outlook(edit, project(*BOTH))
+    assert found.source is Source.ENGINE
+    assert {lane.fleet: (lane.now, lane.start, lane.after) for lane in found.lanes} == {
+        "reserved": (1, 1, 2),
+        "spot": (1, 1, 2),
+    }
+    assert (found.count("stay"), found.count("start"), found.still) == (2, 2, False)
+    assert (found.price_now, found.price_change) == (129.0, 129.0)
+    assert outlook(begun(), project(*BOTH)).still
+
+
+def test_a_price_that_is_not_known_is_named_until_an_offer_tells() -> None:
+    edit = begun(fleets=[*TWO, {"name": "new"}]).with_lane("", "new", min_replicas=1, priority=20)
+    snapshot = project(*BOTH, fleets=[*project(*BOTH).fleets.values(), cockpit.fleet("new")])
+    found = outlook(edit, snapshot)
+    assert (found.unpriced, found.price_change) == (("new",), None)
+    offer = PlanOffer("0", "aws", "us-east-1", "p5", False, 50.0, "available")
+    dear = replace(offer, price=20.0, availability="not_available")
+    priced = outlook(edit, snapshot, offers=[dear, offer])
+    assert priced.price_change == pytest.approx(50.0 - 31.0)
+
+
+def test_fleets_that_are_left() -> None:
+    found = outlook(begun().remove_lane("", "spot"), project(*BOTH))
+    left = found.lanes[-1]
+    assert (left.fleet, left.now, left.leave, left.after) == ("spot", 1, 1, 0)
+    assert [(row.action, row.to) for row in found.replicas] == [
+        ("stay", None),
+        ("move", "reserved"),
+    ]
+
+
+def test_a_stock_server_has_one_fleet_for_all() -> None:
+    replicas = [cockpit.replica(0, "tight"), cockpit.replica(1, "tight")]
+    full = cockpit.fleet("tight", nodes_max=2, instance_ids=("tight-0", "tight-1"))
+    service = cockpit.service(replicas, [cockpit.group("0", 2)], fleet_name="tight")
+    snapshot = replace(
+        cockpit.project((service, replicas), fleets=[full]),
+        instances={
+            host.id: replace(host, fleet_id=full.id)
+            for host in cockpit.instances("tight", "busy", "busy")
+        },
+    )
+    edit = begun(lanes=False, fleets=["tight", "other"]).with_replicas("0", 3)
+    found = outlook(edit, snapshot)
+    assert not found.managed
+    assert found.count("pending") == 1
+    (warning,) = warnings_of(edit, found, snapshot)
+    assert (warning.key, warning.risk) == ("kill-trap", Risk.DANGER)
+    assert "2 of at most 2 nodes exist, none is idle" in warning.line
+    with_retry = edit.with_values({("configuration", "retry"): {"on_events": None}})
+    assert warnings_of(with_retry, outlook(with_retry, snapshot), snapshot) == ()
+
+
+@pytest.mark.parametrize(
+    ("retry", "expected"),
+    [
+        (None, False),
+        (False, False),
+        (True, True),
+        ({"on_events": None, "duration": 60}, True),
+        ({"on_events": ["error"]}, False),
+        ({"on_events": ["no-capacity", "error"]}, True),
+    ],
+)
+def test_retry(retry: object, expected: bool) -> None:
+    assert has_retry(begun(retry=retry)) == expected
+
+
+def test_what_the_server_knows_better() -> None:
+    """Counts wanted, places given away, room and cool-downs come from the add-on."""
+    waiting = cockpit.replica(1, None, "submitted")
+    told = cockpit.placement(
+        cockpit.lane("reserved", min_replicas=1, max_replicas=2, priority=10, room=0),
+        cockpit.lane("spot", room=5, cooldown_until=NOW + timedelta(minutes=5)),
+        desired={"0": 3},
+        replicas=[
+            replace(cockpit.placed(1, "reserved"), job_id=waiting.submission_id),
+        ],
+    )
+    snapshot = project(BOTH[0], waiting, placements=[told])
+    wide = begun(replicas={"min": 2, "max": 4}, scaling=edit_things.SCALING)
+    found = outlook(wide, snapshot)
+    assert [(row.action, row.fleet) for row in found.replicas] == [
+        ("stay", "reserved"),
+        ("stay", "reserved"),
+        ("pending", None),
+    ]
+    (pending,) = [each for each in warnings_of(wide, found, snapshot) if each.key == "pending"]
+    assert "spot has no room until" in pending.line
+    edited = wide.with_lane("", "spot", priority=1)
+    again = outlook(edited, snapshot)
+    assert again.count("start") == 1, "an edit of the lanes ends their cool-downs"
+
+
+def test_lanes_that_can_not_be_accepted() -> None:
+    with pytest.raises(InvalidEditError, match="add up to 9"):
+        outlook(begun().with_lane("", "spot", min_replicas=8), project(*BOTH))
+    assert dry_run_here(begun(), project(*BOTH, name="other")) is None
+
+
+def _keys(edit: ServiceEdit, snapshot: Snapshot) -> list[str]:
+    return [warning.key for warning in warnings_of(edit, outlook(edit, snapshot), snapshot)]
+
+
+def test_warnings() -> None:
+    snapshot = project(*BOTH)
+    assert _keys(begun(), snapshot) == []
+    assert _keys(begun().with_replicas("0", 3), snapshot) == ["no-retry"]
+    none = begun().with_lane("", "reserved", min_replicas=0).with_replicas("0", 0)
+    assert _keys(none, snapshot) == ["last-replica"]
+    behind = replace(BOTH[1], deployment_num=0)
+    ahead = replace(BOTH[0], deployment_num=1)
+    assert "rollout" in _keys(begun(), project(ahead, behind, deployment_num=1))
+    full = [cockpit.fleet("reserved", nodes_max=0), cockpit.fleet("spot", nodes_max=9)]
+    short = begun().with_lane("", "reserved", min_replicas=2)
+    assert "baseline" in _keys(short, project(*BOTH, fleets=full))
+    lost = cockpit.router(cockpit.worker(1, Sync.MISSING, fleet="spot"))
+    assert _keys(begun(), project(*BOTH, routers=[lost])) == ["workers"]
+    told = replace(
+        outlook(begun(), snapshot), notes=("Fleet spot … can't reach it: far.", "Other.")
+    )
+    assert [(each.key, each.risk) for each in warnings_of(begun(), told, snapshot)] == [
+        ("workers", Risk.WARNING),
+        ("note", Risk.NOTE),
+    ]
+
+
+def _now(edit: ServiceEdit, **changes: Any) -> Base:
+    return replace(edit.base, **{"deployment": 4, **changes})
+
+
+def _state(*replicas: Replica, **changes: Any) -> tuple[State, tuple[str, ...]]:
+    edit = begun()
+    now = _now(edit, **changes)
+    current = tuple(replace(each, deployment_num=each.deployment_num or 4) for each in replicas)
+    snapshot = project(*current, deployment_num=4)
+    found = progress(_now(edit), now, snapshot, outlook(edit, snapshot))
+    return found.state, found.waiting
+
+
+def test_progress() -> None:
+    assert _state(*BOTH) == (State.DONE, ())
+    assert _state(BOTH[0], cockpit.replica(1, "spot", "pulling")) == (
+        State.MOVING,
+        ("1 replica to start",),
+    )
+    assert _state(BOTH[0], cockpit.replica(1, "spot", ready=False)) == (
+        State.MOVING,
+        ("1 replica to be ready",),
+    )
+    assert _state(*BOTH, cockpit.replica(2, "spot", "terminating"))[1] == ("1 replica to stop",)
+    state, waiting = _state(BOTH[0])
+    assert (state, waiting) == (State.MOVING, ("1 replica to start in reserved",))
+    behind = replace(BOTH[1], deployment_num=3)
+    assert _state(BOTH[0], behind)[1][0] == "1 replica of an earlier deployment"
+    assert _state(*BOTH, status="failed", resource={"error": "no_capacity"}) == (
+        State.FAILED,
+        ("The service is failed: no capacity.",),
+    )
+    assert _state(*BOTH, deployment=5)[0] is State.SUPERSEDED
+    assert _state(*BOTH, id="another")[0] is State.FAILED
+
+
+def test_progress_keeps_the_goals_of_the_plan_while_the_server_catches_up() -> None:
+    edit = begun().with_replicas("0", 4)
+    planned = outlook(edit, project(*BOTH))
+    now = _now(edit, spec=edit.spec)
+    behind = tuple(replace(each, deployment_num=3) for each in BOTH)
+    snapshot = project(*behind, deployment_num=4)
+    found = progress(now, now, snapshot, outlook(begun(), snapshot), planned)
+    assert {lane.fleet: (lane.ready, lane.goal) for lane in found.lanes} == {
+        "reserved": (1, 2),
+        "spot": (1, 2),
+    }
+    assert (found.at_latest, found.active, found.final) == (0, 2, False)
