@@ -14,11 +14,12 @@ LISTS = (FLEETS, SERVICES, PROBLEMS, EVENTS)
 CONFIGURED = (FLEET, SERVICE)
 DETAILS = (*CONFIGURED, REPLICA)
 #: Where something is changed: the fields of an edit, its plan, and what comes of it.
-EDIT, PLAN, APPLY = "edit", "plan", "apply"
+EDIT, FLEET_EDIT, PLAN, APPLY = "edit", "fleet edit", "plan", "apply"
+EDITORS = (EDIT, FLEET_EDIT)
 #: Where there is a table, or one may come to the front.
 TABLES = (*LISTS, *DETAILS)
 #: What can be edited is listed or open here.
-EDITABLE = (SERVICES, SERVICE)
+EDITABLE = (FLEETS, SERVICES, *CONFIGURED)
 #: Where rows lead somewhere.
 OPENING = (*LISTS, SERVICE, FLEET, REPLICA)
 #: Where something is followed as it comes in.
@@ -84,13 +85,22 @@ ACTIONS: tuple[Action, ...] = (
     Action("follow", ("f",), "follow", "Go to what came last, and follow.", FOLLOWING, "", True),
     Action("view", ("tab",), "next view", "Show the next view.", DETAILS, "VIEW", True),
     Action("view_back", ("shift+tab",), "previous view", "Show the previous view.", DETAILS),
-    Action("edit", ("e",), "edit", "Edit lanes and counts.", EDITABLE, "", True, writes=True),
+    Action(
+        "edit",
+        ("e",),
+        "edit",
+        "Edit a service's lanes and counts, or a fleet.",
+        EDITABLE,
+        "",
+        True,
+        writes=True,
+    ),
     Action(
         "undo",
         ("u",),
         "undo",
         "Plan the way back from what was applied last.",
-        (SERVICE,),
+        CONFIGURED,
         writes=True,
     ),
     Action(
@@ -101,7 +111,27 @@ ACTIONS: tuple[Action, ...] = (
         (SERVICE,),
         writes=True,
     ),
-    Action("plan", ("p",), "plan", "Show what the edit would do.", (EDIT,), "", True),
+    Action(
+        "new_fleet",
+        ("N",),
+        "new fleet",
+        "Make a fleet, from a template or a configuration file.",
+        (FLEETS,),
+        "cloud|ssh|FILE",
+        True,
+        writes=True,
+    ),
+    Action(
+        "delete",
+        ("D",),
+        "delete",
+        "Delete the fleet, or idle instances of it.",
+        (FLEETS, FLEET),
+        "",
+        True,
+        writes=True,
+    ),
+    Action("plan", ("p",), "plan", "Show what the edit would do.", EDITORS, "", True),
     Action("lane_up", ("K",), "up", "Have the lane filled earlier.", (EDIT,), "", True),
     Action("lane_down", ("J",), "down", "Have the lane filled later.", (EDIT,), "", True),
     Action("add_lane", ("a",), "add lane", "Add a lane.", (EDIT,), "FLEET", True),
@@ -113,8 +143,8 @@ ACTIONS: tuple[Action, ...] = (
         "Give the replica group lanes of its own, or take them away.",
         (EDIT,),
     ),
-    Action("text", ("E",), "as text", "Edit the configuration as YAML.", (EDIT,), "", True),
-    Action("reset", ("R",), "reset", "Take all changes of the edit back.", (EDIT,)),
+    Action("text", ("E",), "as text", "Edit the configuration as YAML.", EDITORS, "", True),
+    Action("reset", ("R",), "reset", "Take all changes of the edit back.", EDITORS),
     Action("filter", ("slash",), "filter", "Show rows with a text in them.", TABLES, "TEXT", True),
     Action("sort", ("s",), "sort", "Sort by the next or a named column.", TABLES, "COLUMN", True),
     Action("reverse", ("S",), "reverse", "Turn the order of the rows around.", TABLES),

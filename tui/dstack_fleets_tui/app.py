@@ -21,7 +21,7 @@ from dstack_api_client.feed import ConnectionState, Health, Update
 from dstack_api_client.problem import Problem
 from dstack_api_client.problems import ProblemWatch
 from dstack_api_client.since import Since
-from dstack_api_client.snapshot import ReplicaKey, Snapshot
+from dstack_api_client.snapshot import Fleet, ReplicaKey, Snapshot
 from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.changing import Changing
 from dstack_fleets_tui.poller import Poller
@@ -429,13 +429,19 @@ class FleetsApp(App[int]):
             self.pop_screen()
 
     def do_edit(self, argument: str) -> None:
-        """Edits the service that is open or under the cursor."""
+        """Edits the service or the fleet that is open or under the cursor."""
+        fleet = self._fleet_at_hand()
+        if fleet is not None:
+            self.changing.fleets.edit(fleet)
         service = self._service_at_hand()
         if service is not None:
             self.changing.edit(*service)
 
     def do_undo(self, argument: str) -> None:
-        """Plans the way back of the service that is open."""
+        """Plans the way back of the service or the fleet that is open."""
+        fleet = self._fleet_at_hand()
+        if fleet is not None:
+            self.changing.fleets.undo(fleet)
         service = self._service_at_hand()
         if service is not None:
             self.changing.undo(service[0])
@@ -445,6 +451,19 @@ class FleetsApp(App[int]):
         service = self._service_at_hand()
         if service is not None:
             self.changing.rebalance(service[0])
+
+    def do_new_fleet(self, argument: str) -> None:
+        """Makes a fleet of a template or of a file."""
+        self.changing.fleets.new(argument)
+
+    def do_delete(self, argument: str) -> None:
+        """Deletes the fleet that is open or under the cursor."""
+        fleet = self._fleet_at_hand()
+        if fleet is not None:
+            self.changing.fleets.delete(fleet)
+
+    def _fleet_at_hand(self) -> Fleet | None:
+        return self.screen.fleet_at_hand() if isinstance(self.screen, LiveScreen) else None
 
     def _service_at_hand(self) -> tuple[str, str] | None:
         return self.screen.service_at_hand() if isinstance(self.screen, LiveScreen) else None

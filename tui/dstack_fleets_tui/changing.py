@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.screen import Screen
 
@@ -16,16 +16,19 @@ from dstack_api_client.edits.errors import (
     InvalidEditError,
     NotKeptError,
 )
+from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import Performed, perform, who
 from dstack_api_client.edits.planning import Plan, make_plan
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.errors import ApiError
+from dstack_fleets_tui.changing_fleets import FleetChanges
 from dstack_fleets_tui.editing import outlook
 from dstack_fleets_tui.screens.applying import ApplyScreen
 from dstack_fleets_tui.screens.asking import AskScreen
 from dstack_fleets_tui.screens.edit import EditScreen
+from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_fleets_tui.screens.text import (
     EditorError,
@@ -39,6 +42,8 @@ from dstack_widgets.choices import Choice
 if TYPE_CHECKING:
     from dstack_fleets_tui.app import FleetsApp
 
+T = TypeVar("T")
+
 #: The group of the tasks that read for a change; each ends by itself.
 GROUP = "changing"
 
@@ -49,27 +54,32 @@ class Changing:
     Args:
         app: The app.
         store: Where drafts, the way back and the audit log are kept.
+
+    Attributes:
+        store: As given.
+        fleets: The changes of fleets.
     """
 
     def __init__(self, app: FleetsApp, store: Store) -> None:
         self._app = app
         self.store = store
+        self.fleets = FleetChanges(app, self)
         self._under_way: set[asyncio.Task[Performed]] = set()
 
     def edit(self, name: str, run_id: str) -> None:
         """Opens the editor of a service."""
-        if self._may():
+        if self.may():
             self._app.push_screen(EditScreen(name, run_id))
 
     def undo(self, name: str) -> None:
         """Plans the way back from what was applied last to a service."""
-        if self._may():
-            self._begin(self._undo(name))
+        if self.may():
+            self.begin(self._undo(name))
 
     def rebalance(self, name: str) -> None:
         """Has the server move a service's replicas to the lanes of higher priority."""
-        if self._may():
-            self._begin(self._rebalance(name))
+        if self.may():
+            self.begin(self._rebalance(name))
 
     def apply(
         self, plan: Plan | FleetPlan, *, under: Screen[None] | None = None, action: str = "apply"
@@ -84,31 +94,41 @@ class Changing:
         source = self._app.source
         if source is None:
             return
-        service = plan if isinstance(plan, Plan) else None
+        base = plan.base
 
         def again(error: ConflictError) -> None:
-            if service is not None:
-                self._replace(screen, self._edit_again(service, error))
+            if base is not None:
+                self._replace(screen, self._edit_again(plan, base, error))
 
-        base = plan.base
         screen = ApplyScreen(
-            base.target.name if base is not None else getattr(plan, "name", ""),
-            lambda: self._keep(self._perform(source, plan, action)),
-            outlook=service.dry_run if service is not None else None,
+            plan.base.target.name if isinstance(plan, Plan) else plan.name,
+            lambda: self.keep(self._perform(source, plan, action)),
+            outlook=plan.dry_run if isinstance(plan, Plan) else None,
             key=base.id if base is not None else None,
-            is_service=service is not None,
+            is_service=isinstance(plan, Plan),
             on_conflict=again,
         )
         self._replace(under, screen)
 
-    def as_text(self, edit: ServiceEdit, done: Callable[[ServiceEdit], object]) -> None:
-        """Has an edit's configuration edited as YAML.
+    def as_text(
+        self,
+        name: str,
+        text: str,
+        read: Callable[[Source, str], Awaitable[T]],
+        done: Callable[[T], object],
+        *,
+        first: bool = True,
+    ) -> None:
+        """Has a text edited, again and again until it can be read.
 
         Args:
-            edit: The edit.
-            done: Takes the edit that came of it; not called where nothing was changed.
+            name: What it is the text of.
+            text: The text.
+            read: Makes something of what was written.
+            done: Takes what came of it; not called where nothing was changed.
+            first: Whether it is edited before it is read for the first time.
         """
-        self._begin(self._as_text(edit, done))
+        self.begin(self._as_text(name, text, read, done, first=first))
 
     @property
     def under_way(self) -> bool:
@@ -124,7 +144,7 @@ class Changing:
         else:
             self._app.push_screen(new)
 
-    def _may(self) -> bool:
+    def may(self) -> bool:
         """Whether anything may be changed; says why not."""
         if self._app.read_only:
             self._app.warn(
@@ -136,7 +156,8 @@ class Changing:
             return False
         return True
 
-    def _begin(self, work: Awaitable[None]) -> None:
+    def begin(self, work: Awaitable[None]) -> None:
+        """Does what takes a while; what keeps it from being done is told."""
         self._app.run_worker(self._telling(work), group=GROUP, exclusive=True)
 
     async def _telling(self, work: Awaitable[None]) -> None:
@@ -145,26 +166,31 @@ class Changing:
         except ApiError as error:
             self._app.warn(str(error))
 
-    async def _as_text(self, edit: ServiceEdit, done: Callable[[ServiceEdit], object]) -> None:
+    async def _as_text(
+        self,
+        name: str,
+        text: str,
+        read: Callable[[Source, str], Awaitable[T]],
+        done: Callable[[T], object],
+        *,
+        first: bool,
+    ) -> None:
         source = self._app.source
-        if source is None:
-            return
-        text = texts.as_text(edit)
-        while True:
-            written = await self._written(edit.base.target.name, text)
-            if written is None or written == text:
+        while source is not None:
+            written = await self._written(name, text) if first else text
+            if written is None or (first and written == text):
                 self._app.notify("Nothing was changed in the text.", markup=False)
                 return
             try:
-                changed = await texts.with_text(source.client, edit, written)
+                made = await read(source, written)
             except InvalidEditError as error:
                 text = texts.with_note(written, error.lines)
             except ApiError as error:
                 text = texts.with_note(written, [str(error)])
             else:
-                if changed.changed or edit.changed:
-                    done(changed)
+                done(made)
                 return
+            first = True
 
     async def _written(self, name: str, text: str) -> str | None:
         """What somebody made of a text; None where nothing is to be taken over."""
@@ -186,14 +212,19 @@ class Changing:
             return
         base = await bases.read_service(source.client, source.project, name)
         found = undoing.undo(self.store, base, snapshot.capabilities)
-        if found.left_out and not found.kept.steps:
-            raise NotKeptError(
-                f"Only {', '.join(found.left_out)} was changed, which may hold a secret and is not"
-                " kept.",
-                "Change it back by hand.",
-            )
+        found.refuse_unkept()
         plan = await make_plan(source.client, found.edit, snapshot=snapshot)
+        self.show_way_back(found, plan)
+
+    def show_way_back(self, found: undoing.Undo[Any], plan: Plan | FleetPlan) -> None:
+        """Shows the plan of an undo, or that there is nothing to take back.
+
+        Args:
+            found: What is taken back.
+            plan: The plan of that.
+        """
         if not plan.changes:
+            name = found.edit.base.target.name
             self._app.notify(f"{name} is as it was before the last change.", markup=False)
             return
         at = found.kept.at.astimezone()
@@ -258,7 +289,7 @@ class Changing:
             return Performed(base, None, tuple(notices))
 
         self._app.push_screen(
-            ApplyScreen(base.target.name, lambda: self._keep(ask()), key=base.id, rebalance=True)
+            ApplyScreen(base.target.name, lambda: self.keep(ask()), key=base.id, rebalance=True)
         )
 
     async def _perform(self, source: Source, plan: Plan | FleetPlan, action: str) -> Performed:
@@ -269,15 +300,21 @@ class Changing:
             source.client, plan, self.store, user=user, action=action, on_notice=self._app.warn
         )
 
-    def _keep(self, change: Coroutine[Any, Any, Performed]) -> asyncio.Task[Performed]:
+    def keep(self, change: Coroutine[Any, Any, Performed]) -> asyncio.Task[Performed]:
         """Lets a change come to its end though the screen that shows it goes."""
         task = asyncio.create_task(change)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return task
 
-    def _edit_again(self, plan: Plan, error: ConflictError) -> EditScreen:
-        return EditScreen(plan.base.target.name, plan.base.id, plan.edit, conflict=error)
+    @staticmethod
+    def _edit_again(
+        plan: Plan | FleetPlan, base: bases.Base, error: ConflictError
+    ) -> EditScreen | FleetEditScreen:
+        if isinstance(plan, Plan):
+            return EditScreen(base.target.name, base.id, plan.edit, conflict=error)
+        edit = FleetEdit(base, plan.spec)
+        return FleetEditScreen(base.target.name, base.id, edit, conflict=error)
 
     async def finish(self) -> None:
         """Waits for changes that are being made, before the connection goes."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dstack_api_client.edits import undoing
-from dstack_api_client.edits.errors import NotKeptError
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.planning import Plan, make_plan
 from dstack_fleets_tui.headless.apply import say
@@ -18,13 +17,9 @@ async def undo_plan(at: Desk) -> Plan:
         ApiError: It is refused, or the server could not be asked.
     """
     found = undoing.undo(Store.default(), at.base, at.snapshot.capabilities)
+    found.refuse_unkept()
     if found.left_out:
         names = ", ".join(found.left_out)
-        if not found.kept.steps:
-            raise NotKeptError(
-                f"Only {names} was changed, which may hold a secret and is not kept.",
-                "Change it back by hand.",
-            )
         say(f"Not taken back, since it may hold a secret and is not kept: {names}.")
     if found.changed_since:
         say(f"Changed again since, and taken back too: {', '.join(found.changed_since)}.")

@@ -102,7 +102,8 @@ class ApplyScreen(LiveScreen):
             self._tell(literal(str(error), style_of("bad")))
             return
         self._sending = False
-        line = done.applied.line if done.applied is not None else f"{self._subject} is there."
+        there = done.line or f"{self._subject} is there."
+        line = done.applied.line if done.applied is not None else there
         self._told = [literal(line, style_of("ok"))]
         self._told += [literal(notice, style_of("warn")) for notice in done.notices]
         self.fleets_app.hurry()

@@ -18,12 +18,16 @@ from textual.widgets.option_list import Option
 from dstack_widgets.choices import Choice, Choices
 from dstack_widgets.text import literal
 
+#: Why a name has to be typed where nothing else is said.
+PROTECTED = "The project is protected."
+
 
 class Typed(Widget):
     """A line in which a name has to be typed.
 
     Args:
-        name: The name.
+        wanted: The name.
+        why: Why it has to be typed, a sentence.
     """
 
     DEFAULT_CSS = """
@@ -41,13 +45,14 @@ class Typed(Widget):
         """Whether it is the name."""
         entered: bool
 
-    def __init__(self, wanted: str) -> None:
+    def __init__(self, wanted: str, why: str = PROTECTED) -> None:
         super().__init__()
         self._wanted = wanted
+        self._why = why
 
     def compose(self) -> ComposeResult:
         """What is wanted, and the field."""
-        yield Static(literal(f"The project is protected. Type {self._wanted} to go on."))
+        yield Static(literal(f"{self._why} Type {self._wanted} to go on."))
         field = Input(compact=True, select_on_focus=False)
         field.cursor_blink = False
         yield field
@@ -75,6 +80,7 @@ class AskScreen(ModalScreen[str]):
         lines: What is to be known before an answer.
         choices: The answers, the harmless one first.
         confirm: What has to be typed before another answer than the first can be given.
+        why: Why that has to be typed, a sentence.
         ascii_only: Whether only ASCII is drawn.
     """
 
@@ -88,6 +94,7 @@ class AskScreen(ModalScreen[str]):
         choices: Sequence[Choice],
         *,
         confirm: str | None = None,
+        why: str = PROTECTED,
         ascii_only: bool = False,
     ) -> None:
         super().__init__(classes="-ascii" if ascii_only else None)
@@ -95,6 +102,7 @@ class AskScreen(ModalScreen[str]):
         self._lines = lines
         self._choices = choices
         self._confirm = confirm
+        self._why = why
 
     def compose(self) -> ComposeResult:
         """The box."""
@@ -103,7 +111,7 @@ class AskScreen(ModalScreen[str]):
             with VerticalScroll(id="lines", can_focus=False):
                 yield Static(Content("\n").join(self._lines))
             if self._confirm is not None:
-                yield Typed(self._confirm)
+                yield Typed(self._confirm, self._why)
             yield Choices(self._allowed(typed=self._confirm is None))
 
     def _allowed(self, *, typed: bool) -> Sequence[Choice]:

@@ -11,7 +11,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from dstack_api_client.feed import ConnectionState
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.snapshot import Fleet, Snapshot
 from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.commands import CommandError, complete, parse
 from dstack_fleets_tui.tables.looks import Looks
@@ -101,6 +101,10 @@ class LiveScreen(LeanScreen[None]):
 
     def service_at_hand(self) -> tuple[str, str] | None:
         """Name and id of the service that is open or under the cursor, if any."""
+        return None
+
+    def fleet_at_hand(self) -> Fleet | None:
+        """The fleet that is open or under the cursor, if any."""
         return None
 
     def reread(self) -> None:

@@ -29,7 +29,9 @@ class FleetScreen(WithEvents):
 
     def contents(self) -> Iterable[Widget]:
         """Instances, configuration, events, YAML."""
-        yield LiveTable(instances.COLUMNS, id="instances", glyphs=self.fleets_app.glyphs)
+        app = self.fleets_app
+        writes = not app.read_only
+        yield LiveTable(instances.COLUMNS, id="instances", glyphs=app.glyphs, selectable=writes)
         yield Facts(id="configuration", glyphs=self.fleets_app.glyphs)
         yield EventsView(id=EVENTS_VIEW, glyphs=self.fleets_app.glyphs)
         yield YamlView(id="yaml")
@@ -80,6 +82,24 @@ class FleetScreen(WithEvents):
         if view == EVENTS_VIEW and self.shows_events:
             self._instance = None
         super().show_view(view)
+
+    def fleet_at_hand(self) -> Fleet | None:
+        """The fleet itself."""
+        return self.snapshot.fleets.get(self.key) if self.snapshot else None
+
+    def do_delete(self, argument: str) -> None:
+        """Deletes instances where they are shown, else the fleet."""
+        fleet, snapshot = self.fleet_at_hand(), self.snapshot
+        if fleet is None or snapshot is None:
+            return
+        changes = self.fleets_app.changing.fleets
+        if self.view != "instances":
+            changes.delete(fleet)
+            return
+        table = self.query_one("#instances", LiveTable)
+        keys = table.selected_keys or {table.cursor_key}
+        chosen = [snapshot.instances[key] for key in fleet.instance_ids if key in keys]
+        changes.delete_some(fleet, chosen)
 
     def do_open(self, argument: str) -> None:
         """Opens what is under the cursor."""

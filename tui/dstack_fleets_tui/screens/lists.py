@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from textual.widget import Widget
 
-from dstack_api_client.snapshot import Service, Snapshot
+from dstack_api_client.edits.new_fleets import TEMPLATES
+from dstack_api_client.snapshot import Fleet, Service, Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.screens.base import LiveScreen
@@ -112,6 +113,15 @@ class FleetsScreen(ListScreen):
     def named(self, snapshot: Snapshot) -> Mapping[str, str]:
         """The fleets' ids by name."""
         return {fleet.name: fleet.id for fleet in snapshot.fleets.values()}
+
+    def fleet_at_hand(self) -> Fleet | None:
+        """The fleet under the cursor."""
+        key = self.table.cursor_key
+        return self.snapshot.fleets.get(key) if self.snapshot and key else None
+
+    def arguments(self, action_id: str) -> Sequence[str]:
+        """The templates, besides what every list knows."""
+        return list(TEMPLATES) if action_id == "new_fleet" else super().arguments(action_id)
 
     def focus_on(self) -> None:
         """All fleets are on screen."""

@@ -1,0 +1,243 @@
+"""The ways to change fleets from a screen: edit, undo, make, delete."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dstack_api_client.edits import base as bases
+from dstack_api_client.edits import fleets, undoing
+from dstack_api_client.edits.deleting import delete
+from dstack_api_client.edits.errors import EndedError, InvalidEditError
+from dstack_api_client.edits.fleet import refusal
+from dstack_api_client.edits.fleet_effects import idle_instances
+from dstack_api_client.edits.fleets import FleetPlan
+from dstack_api_client.edits.new_fleets import TEMPLATES, plan_new_fleet
+from dstack_api_client.edits.performing import Performed, who
+from dstack_api_client.snapshot import Fleet, Instance
+from dstack_fleets_tui import formatting, words
+from dstack_fleets_tui.screens.applying import ApplyScreen
+from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
+from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
+from dstack_fleets_tui.screens.plan import PlanScreen
+from dstack_fleets_tui.source import Source
+from dstack_widgets.choices import Choice
+from dstack_widgets.command_line import CommandLine
+from dstack_widgets.palette import style_of
+from dstack_widgets.text import literal
+
+if TYPE_CHECKING:
+    from dstack_fleets_tui.app import FleetsApp
+    from dstack_fleets_tui.changing import Changing
+
+#: Instances that are named where some are deleted; the others are counted.
+_NAMED = 12
+_FILE, _WHOLE, _CHOSEN, _IDLE = "file", "fleet", "these", "all idle"
+_FOR_GOOD = "This can't be taken back."
+
+
+class FleetChanges:
+    """Begins changes of fleets for the screens of an app.
+
+    Args:
+        app: The app.
+        changing: What all changes share.
+    """
+
+    def __init__(self, app: FleetsApp, changing: Changing) -> None:
+        self._app = app
+        self._changing = changing
+
+    def edit(self, fleet: Fleet) -> None:
+        """Opens the editor of a fleet, or says why it can't be edited."""
+        if not self._changing.may():
+            return
+        project = self._app.project
+        is_ssh = fleet.kind == "ssh"
+        why = refusal(fleet.name, is_ssh=is_ssh, owner=fleet.project, project=project)
+        if why is None:
+            self._app.push_screen(FleetEditScreen(fleet.name, fleet.id))
+        else:
+            self._refuse(f"{fleet.name} can't be edited here", why)
+
+    def undo(self, fleet: Fleet) -> None:
+        """Plans the way back from what was applied last to a fleet."""
+        if self._changing.may():
+            self._changing.begin(self._undo(fleet.name))
+
+    def new(self, what: str) -> None:
+        """Makes a fleet.
+
+        Args:
+            what: A template or the path of a configuration file; where it is empty, it is asked.
+        """
+        if not self._changing.may():
+            return
+        if not what:
+            about = [
+                ("cloud", "a template: instances that the server starts and ends"),
+                ("ssh", "a template: hosts that are there already"),
+                (_FILE, "a configuration file"),
+            ]
+            screen = PickScreen("Make a fleet from", about, ascii_only=self._app.ascii)
+            self._app.push_screen(screen, self._picked)
+        elif what in TEMPLATES:
+            self._plan_text(f"A new {what} fleet", TEMPLATES[what])
+        else:
+            self._changing.begin(self._from_file(Path(what).expanduser()))
+
+    def delete(self, fleet: Fleet) -> None:
+        """Deletes a fleet, once its name was typed."""
+        if self._may_delete(fleet):
+            counts = words.states(fleet) or "no instances"
+            lines = [f"It has {counts}. The server ends them and forgets the fleet."]
+            if fleet.replicas or fleet.other_jobs:
+                lines.append("It is in use: the server will refuse until nothing runs there.")
+            self._ask(fleet, f"Delete fleet {fleet.name} in {self._app.place}", lines, ())
+
+    def delete_some(self, fleet: Fleet, chosen: Sequence[Instance]) -> None:
+        """Asks whether instances or the whole fleet are meant, and deletes them.
+
+        Args:
+            fleet: The fleet.
+            chosen: Its instances that are selected or under the cursor.
+        """
+        snapshot = self._app.snapshot
+        if not self._may_delete(fleet) or snapshot is None:
+            return
+        idle = idle_instances(snapshot, fleet.id)
+        can = [instance for instance in chosen if instance in idle]
+        busy = len(chosen) - len(can)
+        about = []
+        if can:
+            left = f" ({busy} more can't be: not idle)" if busy else ""
+            about.append((_CHOSEN, f"{_names(can)}{left}"))
+        if idle and set(idle) != set(can):
+            about.append((_IDLE, f"{_names(idle)}"))
+        about.append((_WHOLE, f"{fleet.name} with all of its instances"))
+
+        def picked(what: str | None) -> None:
+            if what == _WHOLE:
+                self.delete(fleet)
+            elif what is not None:
+                self._delete_instances(fleet, can if what == _CHOSEN else idle)
+
+        if len(about) == 1:
+            self._app.notify("No idle instance is selected or there.", markup=False)
+        title = f"Delete in {fleet.name}"
+        self._app.push_screen(PickScreen(title, about, ascii_only=self._app.ascii), picked)
+
+    # How ----------------------------------------------------------------------------------
+
+    def _may_delete(self, fleet: Fleet) -> bool:
+        if not self._changing.may():
+            return False
+        project = self._app.project
+        why = refusal(fleet.name, is_ssh=False, owner=fleet.project, project=project)
+        if why is not None:
+            self._refuse(f"{fleet.name} can't be deleted here", why)
+        return why is None
+
+    def _refuse(self, title: str, why: tuple[str, str]) -> None:
+        lines = [literal(why[0]), literal(why[1], style_of("dim"))]
+        choices = (Choice("back", "Back"),)
+        self._app.push_screen(AskScreen(title, lines, choices, ascii_only=self._app.ascii))
+
+    async def _undo(self, name: str) -> None:
+        source = self._app.source
+        if source is None:
+            return
+        base = await bases.read_fleet(source.client, source.project, name)
+        found = undoing.undo_fleet(self._changing.store, base)
+        found.refuse_unkept()
+        plan = await fleets.plan_fleet(source.client, found.edit, snapshot=self._app.snapshot)
+        self._changing.show_way_back(found, plan)
+
+    # New fleets
+
+    def _picked(self, what: str | None) -> None:
+        if what == _FILE:
+            self._app.screen.query_one(CommandLine).open("new_fleet ")
+        elif what is not None:
+            self.new(what)
+
+    async def _from_file(self, path: Path) -> None:
+        try:
+            text = await asyncio.to_thread(path.read_text, encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            line = f"{path} can't be read: {why}. Name a configuration file, or cloud or ssh."
+            raise InvalidEditError([line]) from error
+        self._plan_text(str(path), text, first=False)
+
+    def _plan_text(self, name: str, text: str, *, first: bool = True) -> None:
+        async def read(source: Source, text: str) -> FleetPlan:
+            return await plan_new_fleet(source.client, source.project, text, os.environ)
+
+        def planned(plan: FleetPlan) -> None:
+            self._app.push_screen(PlanScreen(plan, lambda: self._changing.apply(plan)))
+
+        self._changing.as_text(name, text, read, planned, first=first)
+
+    # Deleting
+
+    def _delete_instances(self, fleet: Fleet, chosen: Sequence[Instance]) -> None:
+        lines = []
+        for instance in chosen[:_NAMED]:
+            price = f"  {formatting.price(instance.price)} $/h" if instance.price else ""
+            lines.append(f"{instance.name}  {instance.instance_type or ''}{price}")
+        if len(chosen) > _NAMED:
+            lines.append(f"and {len(chosen) - _NAMED} more")
+        least = fleet.nodes_min or 0
+        if fleet.kind == "cloud" and len(fleet.instance_ids) - len(chosen) < least:
+            lines.append(f"The fleet keeps {least}: the server will start others in their place.")
+        count = "1 idle instance" if len(chosen) == 1 else f"{len(chosen)} idle instances"
+        title = f"Delete {count} of {fleet.name} in {self._app.place}"
+        self._ask(fleet, title, lines, [instance.num for instance in chosen])
+
+    def _ask(self, fleet: Fleet, title: str, lines: Sequence[str], numbers: Sequence[int]) -> None:
+        def answered(key: str | None) -> None:
+            if key == "delete":
+                self._carry_out(fleet, numbers)
+
+        self._app.push_screen(
+            AskScreen(
+                title,
+                [literal(line) for line in lines],
+                (Choice("cancel", "Cancel"), Choice("delete", "Delete")),
+                confirm=fleet.name,
+                why=_FOR_GOOD,
+                ascii_only=self._app.ascii,
+            ),
+            answered,
+        )
+
+    def _carry_out(self, fleet: Fleet, numbers: Sequence[int]) -> None:
+        source = self._app.source
+        if source is None:
+            return
+
+        async def carry_out() -> Performed:
+            base = await bases.read_fleet(source.client, source.project, fleet.name)
+            if base.id != fleet.id:
+                raise EndedError(
+                    f"{fleet.name} is another fleet now; nothing was deleted.", "Look at it first."
+                )
+            user = await who(source.client)
+            return await delete(source.client, base, self._changing.store, numbers, user=user)
+
+        screen = ApplyScreen(
+            fleet.name,
+            lambda: self._changing.keep(carry_out()),
+            key=fleet.id,
+            is_service=False,
+        )
+        self._app.push_screen(screen)
+
+
+def _names(instances: Sequence[Instance]) -> str:
+    names = ", ".join(instance.name for instance in instances[:3])
+    return names + (f" and {len(instances) - 3} more" if len(instances) > 3 else "")

@@ -1,0 +1,486 @@
+"""What the editors of services and of fleets share: fields, drafts, the plan, conflicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Generic, TypeVar
+
+from textual import work
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.events import Resize
+from textual.widget import Widget
+from textual.widgets import Static
+
+from dstack_api_client.capabilities import UNKNOWN
+from dstack_api_client.edits import undoing
+from dstack_api_client.edits.base import Base, Kind
+from dstack_api_client.edits.checks import FieldName, Problem
+from dstack_api_client.edits.difference import difference
+from dstack_api_client.edits.errors import (
+    ConflictError,
+    EditError,
+    InvalidEditError,
+    NotKeptError,
+)
+from dstack_api_client.edits.fleet import FleetEdit
+from dstack_api_client.edits.fleets import FleetPlan
+from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.planning import Plan
+from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.errors import ApiError
+from dstack_api_client.snapshot import Snapshot
+from dstack_fleets_tui import actions, formatting
+from dstack_fleets_tui.screens.asking import AskScreen
+from dstack_fleets_tui.screens.base import LiveScreen
+from dstack_fleets_tui.screens.conflict import ConflictScreen
+from dstack_fleets_tui.screens.plan import PlanScreen
+from dstack_fleets_tui.source import Source
+from dstack_widgets.choices import Choice
+from dstack_widgets.edit_grid import EditGrid, GridRow, Place
+from dstack_widgets.findings import Finding, Findings
+from dstack_widgets.flow import Flow
+from dstack_widgets.palette import style_of
+from dstack_widgets.text import literal
+
+#: Cells from which the outlook stands beside the fields.
+_WIDE = 110
+#: Lines that are at most taken for what is wrong.
+_FINDINGS = 6
+
+E = TypeVar("E", bound=ServiceEdit | FleetEdit)
+
+
+@dataclass(frozen=True)
+class Begun(Generic[E]):
+    """What an editor begins with."""
+
+    edit: E
+    draft: undoing.Draft[Any] | None
+
+
+class EditorScreen(LiveScreen, Generic[E]):
+    """Edits one service or one fleet. What is typed is checked at once and kept as a draft.
+
+    Args:
+        name: Its name.
+        key: The id of the run or the fleet.
+        edit: An edit to go on with; without it the thing is read, and a draft offered.
+        conflict: What somebody else changed meanwhile, to be settled first.
+    """
+
+    BINDINGS: ClassVar[list[Any]]
+    CSS_PATH = "editor.tcss"
+
+    kind: ClassVar[Kind]
+    """What is edited."""
+
+    def __init__(
+        self,
+        name: str,
+        key: str,
+        edit: E | None = None,
+        *,
+        conflict: ConflictError | None = None,
+    ) -> None:
+        super().__init__()
+        self._conflict_first = conflict
+        self._subject = name
+        self.key = key
+        self.edit: E | None = edit
+        self._provisional: E | None = None
+        self._typing: Problem | None = None
+        self._failure = ""
+        self._drafted: datetime | None = None
+        self._planning = False
+
+    # What a subclass knows of its edits -----------------------------------------------------
+
+    async def _read(self, source: Source, snapshot: Snapshot, store: Store) -> Begun[E]:
+        """Reads the thing anew, and its draft."""
+        raise NotImplementedError
+
+    def _anew(self, base: Base, spec: dict[str, Any] | None = None) -> E:
+        """An edit of another base: one that changes nothing, or one with a spec."""
+        raise NotImplementedError
+
+    async def _make_plan(self, source: Source, edit: E) -> Plan | FleetPlan:
+        """Asks the server for its plan."""
+        raise NotImplementedError
+
+    def _rows(self, edit: E, problems: Collection[Problem]) -> list[GridRow]:
+        """The fields."""
+        raise NotImplementedError
+
+    def _typed(self, edit: E, field: FieldName, text: str) -> E | Problem:
+        """The edit with what was typed into a field."""
+        raise NotImplementedError
+
+    def _field_at(self, edit: E, place: Place) -> FieldName:
+        """Which field stands at a place."""
+        raise NotImplementedError
+
+    def _place_of(self, field: FieldName) -> Place:
+        """Where a field stands."""
+        raise NotImplementedError
+
+    def _subject_of(self, field: FieldName) -> str:
+        """What a line about a field is about."""
+        raise NotImplementedError
+
+    def _problems(self, edit: E) -> Sequence[Problem]:
+        """What is wrong with an edit."""
+        raise NotImplementedError
+
+    def _remarks(self, edit: E) -> Iterable[Finding]:
+        """What else is to be said of an edit."""
+        raise NotImplementedError
+
+    def _outlook(self, edit: E, snapshot: Snapshot) -> Sequence[Content]:
+        """What would follow from an edit."""
+        raise NotImplementedError
+
+    def _told_of(self, base: Base) -> str:
+        """What is told of what was read, before its age."""
+        raise NotImplementedError
+
+    def _text(self, edit: E) -> str:
+        """The edit's configuration as text, secrets masked."""
+        raise NotImplementedError
+
+    async def _with_text(self, source: Source, edit: E, text: str) -> E:
+        """The edit with what somebody made of its text."""
+        raise NotImplementedError
+
+    # ----------------------------------------------------------------------------------------
+
+    def body(self) -> Iterable[Widget]:
+        """The fields, what would follow, and what is wrong."""
+        glyphs = self.fleets_app.glyphs
+        yield Flow(id="head", most=2, glyphs=glyphs)
+        with Horizontal(id="both"):
+            with VerticalScroll(id="form", can_focus=False):
+                yield EditGrid(glyphs=glyphs, accepts=self._accepts, other_key=self._key)
+            with VerticalScroll(id="outlook", can_focus=False):
+                yield Static(Content(), id="follows", markup=False)
+        yield Findings(glyphs=glyphs, id="findings")
+
+    def on_mount(self) -> None:
+        """Reads it anew: what is edited must be what is there."""
+        self._arrange(self.app.size.width)
+        self.query_one(EditGrid).focus()
+        if self.edit is None:
+            self._begin()
+        elif self._conflict_first is not None:
+            self._conflict(self.edit, self._conflict_first)
+
+    def on_resize(self, event: Resize) -> None:
+        """Puts the outlook below the fields where there is no room beside them."""
+        self._arrange(event.size.width)
+
+    def _arrange(self, width: int) -> None:
+        self.query_one("#both").set_class(width < _WIDE, "-narrow")
+
+    @property
+    def grid(self) -> EditGrid:
+        """The fields."""
+        return self.query_one(EditGrid)
+
+    @work(exclusive=True, group="edit")
+    async def _begin(self) -> None:
+        source, snapshot = self.fleets_app.source, self.snapshot
+        if source is None or snapshot is None:
+            self._fail("The server has not been read yet. Go back and try again.")
+            return
+        try:
+            begun = await self._read(source, snapshot, self.fleets_app.changing.store)
+        except ApiError as error:
+            self._fail(str(error))
+            return
+        self.edit = begun.edit
+        self.fill()
+        draft = begun.draft
+        if draft is not None and draft.edit.changed:
+            self._offer(draft)
+
+    def _fail(self, text: str) -> None:
+        self._failure = text
+        self.fill()
+
+    def _offer(self, draft: undoing.Draft[Any]) -> None:
+        """Offers to go on with what was begun earlier."""
+        at = draft.kept.at.astimezone()
+        lines = [literal(f"It was left at {at:%Y-%m-%d %H:%M:%S}.")]
+        lines += [
+            literal(f"~ {change}", style_of("accent")) for change in self._change_lines(draft.edit)
+        ]
+        if draft.base_moved:
+            text = "It was changed since: the draft is put on top of what is there now."
+            lines.append(literal(text, style_of("warn")))
+        if draft.left_out:
+            names = ", ".join(draft.left_out)
+            lines.append(literal(f"Not kept, since it may hold a secret: {names}.", "dim"))
+
+        def answered(key: str | None) -> None:
+            if key == "continue":
+                self._change(draft.edit)
+            elif key == "drop":
+                self._drop_draft()
+
+        choices = (Choice("continue", "Go on with it"), Choice("drop", "Begin anew"))
+        title = f"A draft of {self._subject} is kept"
+        self.app.push_screen(AskScreen(title, lines, choices, ascii_only=self._ascii), answered)
+
+    def _change_lines(self, edit: E) -> Sequence[str]:
+        known = edit.capabilities if isinstance(edit, ServiceEdit) else UNKNOWN
+        found = difference(edit.base.spec, edit.spec, self.kind, known)
+        return [f"{change.name}  {change.old} to {change.new}" for change in found]
+
+    @property
+    def _ascii(self) -> bool:
+        return self.fleets_app.ascii
+
+    # Showing ------------------------------------------------------------------------------
+
+    def focus_on(self) -> None:
+        """What is edited is open."""
+        if self.kind == "service":
+            self.fleets_app.focus_on(opened_service=self.key)
+        else:
+            self.fleets_app.focus_on(opened_fleet=self.key)
+
+    def show_note(self) -> None:
+        """There is no table here, and nothing to note of one."""
+
+    def fill(self) -> None:
+        """Shows the edit, what is wrong with it, and what would follow."""
+        self._show_head()
+        edit = self._provisional or self.edit
+        if edit is None:
+            text = self._failure or f"Reading {self._subject}."
+            self.query_one("#follows", Static).update(literal(text))
+            return
+        problems = [*self._problems(edit), *([self._typing] if self._typing else ())]
+        self.grid.show(self._rows(edit, problems))
+        self._show_findings(edit, problems)
+        self._show_outlook(edit, problems)
+
+    def _show_head(self) -> None:
+        parts = [literal(f"Edit {self._subject}", style_of("strong"))]
+        if self.edit is not None:
+            age = formatting.age(self.edit.base.read_at, self.fleets_app.now())
+            text = f"{self._told_of(self.edit.base)}read {age} ago"
+            parts.append(literal(text, style_of("dim")))
+            if not self.edit.changed:
+                parts.append(literal("nothing changed yet", style_of("dim")))
+            elif self._drafted is not None:
+                parts.append(literal(f"draft kept {self._drafted:%H:%M:%S}", style_of("dim")))
+        if self._planning:
+            parts.append(literal("asking the server for its plan", style_of("starting")))
+        self.query_one("#head", Flow).show(parts)
+
+    def _show_findings(self, edit: E, problems: Sequence[Problem]) -> None:
+        here = self._field()
+        first = sorted(problems, key=lambda problem: problem.field != here)
+        found = [Finding("bad", self._subject_of(each.field), each.line) for each in first]
+        found += self._remarks(edit)
+        if self._failure:
+            found.insert(0, Finding("bad", "", self._failure))
+        findings = self.query_one(Findings)
+        findings.limit(_FINDINGS)
+        findings.show(found)
+
+    def _show_outlook(self, edit: E, problems: Sequence[Problem]) -> None:
+        follows = self.query_one("#follows", Static)
+        snapshot = self.snapshot
+        lines: Sequence[Content] = ()
+        if problems:
+            lines = [literal("Mend what is marked to see what would follow.", style_of("dim"))]
+        elif snapshot is not None:
+            try:
+                lines = self._outlook(edit, snapshot)
+            except InvalidEditError as error:
+                lines = [literal(str(error), style_of("bad"))]
+        title = literal(f"now {self.fleets_app.glyphs.arrow} after", style_of("dim"))
+        content = Content("\n").join([title, *lines])
+        if not content.is_same(follows.content):  # type: ignore[arg-type]
+            follows.update(content)
+
+    def _field(self) -> FieldName | None:
+        place = self.grid.place
+        return self._field_at(self.edit, place) if place and self.edit is not None else None
+
+    # Typing -------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leaves keys to the fields, which hand on what is not theirs."""
+        if action == "do" and self.is_mounted and self.grid.has_focus:
+            return False
+        return super().check_action(action, parameters)
+
+    def _key(self, key: str) -> bool:
+        """Does what a key does that is not the fields' own."""
+        for action in actions.on_screen(self.name_of_screen):
+            if key in action.keys:
+                self.action_do(action.id)
+                return True
+        return False
+
+    def _read_field(self, place: Place, text: str) -> E | Problem:
+        if self.edit is None:
+            raise AssertionError("there are no fields before it was read")
+        field = self._field_at(self.edit, place)
+        try:
+            return self._typed(self.edit, field, text)
+        except EditError as error:
+            return Problem(field, str(error))
+
+    def _accepts(self, place: Place, text: str) -> bool:
+        return not isinstance(self._read_field(place, text), Problem)
+
+    def on_edit_grid_typed(self, message: EditGrid.Typed) -> None:
+        """Checks what is typed and shows what would follow."""
+        message.stop()
+        read = self._read_field(message.place, message.text)
+        self._typing = read if isinstance(read, Problem) else None
+        self._provisional = None if isinstance(read, Problem) else read
+        self.fill()
+
+    def on_edit_grid_finished(self, message: EditGrid.Finished) -> None:
+        """Takes what was typed into the edit."""
+        message.stop()
+        read = self._read_field(message.place, message.text)
+        if not isinstance(read, Problem):
+            self._change(read)
+
+    def on_edit_grid_taken_back(self, message: EditGrid.TakenBack) -> None:
+        """Shows the edit as it was before the field."""
+        message.stop()
+        self._typing = self._provisional = None
+        self.fill()
+
+    def on_edit_grid_moved(self, message: EditGrid.Moved) -> None:
+        """Says first what is wrong with the field under the cursor."""
+        message.stop()
+        if self.edit is not None:
+            self._show_findings(self.edit, self._problems(self.edit))
+
+    def _change(self, edit: E) -> None:
+        """Takes another edit, and keeps it as a draft."""
+        self._typing = self._provisional = None
+        self._failure = ""
+        self.edit = edit
+        self._keep_draft()
+        self.fill()
+
+    def _keep_draft(self) -> None:
+        edit, store = self.edit, self.fleets_app.changing.store
+        if edit is None:
+            return
+        try:
+            if edit.changed:
+                store.keep_draft(edit.base, edit.spec)
+                self._drafted = self.fleets_app.now().astimezone()
+            else:
+                store.drop_draft(edit.base.target)
+                self._drafted = None
+        except NotKeptError as error:
+            self._drafted = None
+            self.fleets_app.warn(f"The draft could not be kept. {error}")
+
+    def _drop_draft(self) -> None:
+        if self.edit is not None:
+            try:
+                self.fleets_app.changing.store.drop_draft(self.edit.base.target)
+            except NotKeptError as error:
+                self.fleets_app.warn(str(error))
+
+    # Actions ------------------------------------------------------------------------------
+
+    def do_back(self, argument: str) -> None:
+        """Leaves; what was changed stays as a draft."""
+        if self.edit is not None and self.edit.changed:
+            self.notify(f"The draft of {self._subject} is kept.", markup=False)
+        self.app.pop_screen()
+
+    def _try(self, change: Callable[[E], E]) -> bool:
+        """Changes the edit, or says why that can't be."""
+        if self.edit is None or not self.grid.leave_field():
+            return False
+        try:
+            self._change(change(self.edit))
+        except EditError as error:
+            self.notify(str(error), severity="warning", markup=False)
+            return False
+        return True
+
+    def do_reset(self, argument: str) -> None:
+        """Takes all changes back."""
+        if self.edit is not None:
+            self._change(self._anew(self.edit.base))
+
+    def do_text(self, argument: str) -> None:
+        """Opens the configuration as text."""
+        edit = self.edit
+        if edit is None or not self.grid.leave_field():
+            return
+
+        async def read(source: Source, text: str) -> E:
+            return await self._with_text(source, edit, text)
+
+        changing = self.fleets_app.changing
+        changing.as_text(self._subject, self._text(edit), read, self._change)
+
+    def do_plan(self, argument: str) -> None:
+        """Asks the server for its plan."""
+        edit = self.edit
+        if edit is None or not self.grid.leave_field():
+            return
+        problems = self._problems(edit)
+        if problems:
+            self.grid.go_to(self._place_of(problems[0].field))
+            self.notify("Mend what is marked first.", severity="warning", markup=False)
+        elif not edit.changed:
+            self.notify("Nothing is changed yet.", markup=False)
+        else:
+            self._plan(edit)
+
+    @work(exclusive=True, group="edit")
+    async def _plan(self, edit: E) -> None:
+        source = self.fleets_app.source
+        if source is None:
+            return
+        self._planning, self._failure = True, ""
+        self._show_head()
+        try:
+            plan = await self._make_plan(source, edit)
+        except ConflictError as error:
+            self._conflict(edit, error)
+        except ApiError as error:
+            self._failure = str(error)
+        else:
+            self._planned(plan, edit)
+        finally:
+            self._planning = False
+            self.fill()
+
+    def _planned(self, plan: Plan | FleetPlan, edit: E) -> None:
+        if not plan.changes:
+            self._change(self._anew(plan.base or edit.base))
+            self.notify("The server has all of this already.", markup=False)
+            return
+
+        def apply() -> None:
+            self.fleets_app.changing.apply(plan, under=self)
+
+        self.app.push_screen(PlanScreen(plan, apply))
+
+    def _conflict(self, edit: E, error: ConflictError) -> None:
+        def go_on(spec: dict[str, Any] | None) -> None:
+            if spec is not None:
+                self._change(self._anew(error.three_way.theirs, spec))
+                self.do_plan("")
+
+        self.app.push_screen(ConflictScreen(error, ascii_only=self._ascii), go_on)

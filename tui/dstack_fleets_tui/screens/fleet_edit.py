@@ -1,0 +1,79 @@
+"""The editor of a cloud fleet: how many instances of what, and beside it what would follow."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from textual.content import Content
+
+from dstack_api_client.edits import fleets, undoing
+from dstack_api_client.edits.base import Base, read_fleet
+from dstack_api_client.edits.checks import FieldName, Problem
+from dstack_api_client.edits.fleet import FleetEdit
+from dstack_api_client.edits.fleet_effects import effects
+from dstack_api_client.edits.fleets import FleetPlan
+from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.warnings import Risk
+from dstack_api_client.snapshot import Snapshot
+from dstack_fleets_tui import actions
+from dstack_fleets_tui.editing import fleet_form, fleet_outlook
+from dstack_fleets_tui.screens.editor import Begun, EditorScreen
+from dstack_fleets_tui.source import Source
+from dstack_widgets.edit_grid import GridRow, Place
+from dstack_widgets.findings import Finding
+
+
+class FleetEditScreen(EditorScreen[FleetEdit]):
+    """Edits one cloud fleet."""
+
+    name_of_screen = actions.FLEET_EDIT
+    BINDINGS = list(actions.bindings(actions.FLEET_EDIT))
+    kind = "fleet"
+
+    async def _read(self, source: Source, snapshot: Snapshot, store: Store) -> Begun[FleetEdit]:
+        base = await read_fleet(source.client, source.project, self._subject)
+        base.refuse_gone()
+        return Begun(FleetEdit.begin(base), undoing.reopened_fleet(store, base))
+
+    def _anew(self, base: Base, spec: dict[str, Any] | None = None) -> FleetEdit:
+        return FleetEdit(base, base.spec if spec is None else spec)
+
+    async def _make_plan(self, source: Source, edit: FleetEdit) -> FleetPlan:
+        return await fleets.plan_fleet(source.client, edit, snapshot=self.snapshot)
+
+    def _rows(self, edit: FleetEdit, problems: Collection[Problem]) -> list[GridRow]:
+        return fleet_form.rows(edit, problems, self.fleets_app.glyphs)
+
+    def _typed(self, edit: FleetEdit, field: FieldName, text: str) -> FleetEdit | Problem:
+        return fleet_form.typed(edit, field, text)
+
+    def _field_at(self, edit: FleetEdit, place: Place) -> FieldName:
+        return FieldName(place.cell)
+
+    def _place_of(self, field: FieldName) -> Place:
+        return fleet_form.place_of(field)
+
+    def _subject_of(self, field: FieldName) -> str:
+        return field.name
+
+    def _problems(self, edit: FleetEdit) -> Sequence[Problem]:
+        return edit.problems()
+
+    def _remarks(self, edit: FleetEdit) -> Iterable[Finding]:
+        found = effects(edit, self.snapshot) if self.snapshot is not None else None
+        for warning in found.warnings if found is not None else ():
+            yield Finding("dim" if warning.risk is Risk.NOTE else "warn", "", warning.line)
+
+    def _outlook(self, edit: FleetEdit, snapshot: Snapshot) -> Sequence[Content]:
+        found = effects(edit, snapshot)
+        return fleet_outlook.whole(found, self.fleets_app.glyphs) if found is not None else ()
+
+    def _told_of(self, base: Base) -> str:
+        return ""
+
+    def _text(self, edit: FleetEdit) -> str:
+        return fleets.as_text(edit)
+
+    async def _with_text(self, source: Source, edit: FleetEdit, text: str) -> FleetEdit:
+        return await fleets.with_text(source.client, edit, text)
