@@ -8,6 +8,7 @@ from textual.containers import Horizontal
 from dstack_widgets.cells import CellValue
 from dstack_widgets.facts import Fact, Facts, Heading, YamlView, fact_lines, yaml_content
 from dstack_widgets.glyphs import ASCII
+from tests.waiting import until
 
 FACTS = [
     Heading("Placement"),
@@ -104,3 +105,15 @@ async def test_the_same_facts_again_change_nothing() -> None:
         assert body._layout_updates == before
         app.query_one(Facts).show(FACTS[:-1])
         assert body._layout_updates == before + 1
+
+
+async def test_a_panel_grows_although_a_layout_came_between_two_changes() -> None:
+    async with PanelApp().run_test(size=(80, 20)) as pilot:
+        await pilot.pause()
+        panel = pilot.app.query_one(Facts)
+        panel.show([Fact("one", "1")])
+        # As where the screen is laid out before the panel has come to rest.
+        panel._clear_arrangement_cache()
+        pilot.app.screen._refresh_layout()
+        panel.show([Fact(str(number), "value") for number in range(30)])
+        await until(lambda: panel.virtual_size.height == 30)

@@ -31,6 +31,7 @@ class Lines(Widget):
         lines = self.lines(self.size.width)
         if len(lines) != len(before):
             self.refresh(layout=True)
+            self.call_after_refresh(self._settle)
             return
         # Textual counts these from where the content begins, behind padding and border.
         regions = [
@@ -40,6 +41,15 @@ class Lines(Widget):
         ]
         if regions:
             self.refresh(*regions)
+
+    def _settle(self) -> None:
+        """Sees to it that the new number of lines has room.
+
+        Textual goes by the height it remembers where a layout came between two changes before the
+        widget was idle.
+        """
+        if self.size.width and self.size.height != max(1, self.height_at(self.size.width)):
+            self.refresh(repaint=False, layout=True)
 
     def height_at(self, width: int) -> int:
         """How many lines there are at a width."""

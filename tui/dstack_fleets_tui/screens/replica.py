@@ -117,7 +117,8 @@ class ReplicaScreen(WithEvents):
         elif self.view == "history":
             table = self.query_one("#history", LiveTable)
             history = self._closely.history
-            table.empty_text = str(history.failure or "Reading the submissions.")
+            nothing = "No submissions." if history.read_at else "Reading the submissions."
+            table.empty_text = str(history.failure or nothing)
             table.set_rows(
                 {each.id: submissions.cells(each, looks) for each in history.submissions}
             )
