@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import psutil
 from aiohttp import web
 
 from dstack_api_client.capabilities import Capabilities
@@ -203,6 +206,16 @@ async def looking(
             yield Looking(sim, client, Feed(client, sim.project, routers=watch), watch)
         finally:
             await watch.close()
+
+
+def living(group: int) -> list[str]:
+    """The names of the processes of a group that have not ended."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.name())
+    return found
 
 
 class Stranger:

@@ -12,7 +12,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from dstack_api_client.capabilities import Capabilities
@@ -21,7 +20,7 @@ from dstack_api_client.routers.ssh import way_by_key
 from dstack_api_client.routers.view import RouterStatus, Source, Sync
 from dstack_api_client.routers.watch import OverSsh
 from dstack_simulator import Simulator
-from tests.e2e.routed import looking, slot
+from tests.e2e.routed import living, looking, slot
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -138,20 +137,12 @@ async def test_ssh_does_not_outlive_a_dashboard_that_is_killed(
     )
     output, _ = await process.communicate()
     assert process.returncode == -signal.SIGKILL
-    state, pid = output.decode().split()
+    state, group = output.decode().split()
     assert state == "ready"
-    await until(lambda: not _is_running(int(pid)), what="ssh has ended")
+    await until(lambda: not living(int(group)), what="ssh has ended")
     # Its folder was left, and no key in it: that was there only while the connection was made.
     (left,) = _names(tmp_path)
     assert _names(tmp_path / left) == []
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        process = psutil.Process(pid)
-        return process.name() == "ssh" and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _private_key(answer: bytes) -> str:

@@ -1,13 +1,15 @@
 """HTTP to a port in a container, over the input and output of one OpenSSH process.
 
-No port and no socket is opened on this machine, so nobody else on it can use the way. The process
-ends by itself when this one does, since its input ends then.
+No port and no socket is opened on this machine, so nobody else on it can use the way. A shell
+beside it ends the process when this one ends, however that happens: OpenSSH itself would go on as
+long as the other side keeps a connection open whose near end is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Sequence
 from typing import Any
@@ -22,8 +24,20 @@ _MOST_BYTES = 32 * 1024 * 1024
 _NOT_THROUGH = ("kex_exchange", "Connection closed by")
 #: Lines of OpenSSH that are kept.
 _MOST_LINES = 20
-#: Seconds that the process has to end by itself, and then on request.
-_END_SECONDS = 1.0
+#: Seconds that the process has to end on request.
+_END_SECONDS = 2.0
+#: Runs a command with its own input and output, and ends it, with all that it started, when the
+#: pipe whose number comes first is closed.
+_GUARD = """
+pipe=$1; shift
+exec 4<&0
+"$@" <&4 4<&- &
+trap '' TERM
+exec </dev/fd/"$pipe" >&- 2>&- 4<&-
+read -r _
+kill 0
+wait
+"""
 
 
 class TunnelError(Exception):
@@ -49,15 +63,11 @@ class SlowError(Exception):
 
 
 class Tunnel:
-    """One OpenSSH process, and the HTTP connection over it.
+    """One OpenSSH process, and the HTTP connection over it."""
 
-    Attributes:
-        answered: Whether anything ever came through.
-    """
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.answered = False
+    def __init__(self, process: asyncio.subprocess.Process, pipe: int) -> None:
         self._process = process
+        self._pipe: int | None = pipe
         self._lines: list[str] = []
         self._reading = asyncio.create_task(self._read_errors())
         self._http = httpcore.AsyncHTTP11Connection(
@@ -66,30 +76,35 @@ class Tunnel:
 
     @classmethod
     async def open(cls, command: Sequence[str]) -> Tunnel:
-        """Starts OpenSSH; whether it gets through shows with the first request.
-
-        Raises:
-            OSError: There is no such program.
-        """
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            # Ctrl+C in the terminal is for the app, which ends the process itself.
-            start_new_session=True,
-        )
-        return cls(process)
+        """Starts OpenSSH; whether it gets through shows with the first request."""
+        read_end, write_end = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *("/bin/sh", "-c", _GUARD, "ssh-guard", str(read_end), *command),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=(read_end,),
+                # Ctrl+C in the terminal is for the app, which ends the process itself; and what
+                # it starts is to be ended with it.
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(write_end)
+            raise
+        finally:
+            os.close(read_end)
+        return cls(process, write_end)
 
     @property
     def pid(self) -> int:
-        """The id of the OpenSSH process."""
+        """The id of the process that started OpenSSH, and of their group."""
         return self._process.pid
 
     @property
     def ended(self) -> bool:
-        """Whether the process has ended."""
-        return self._process.returncode is not None
+        """Whether OpenSSH has ended."""
+        return self._reading.done()
 
     async def get(self, path: str, *, limit: float) -> tuple[int, bytes]:
         """Asks for something.
@@ -121,7 +136,6 @@ class Tunnel:
                 body += part
                 if len(body) > _MOST_BYTES:
                     raise TunnelError([f"the answer is longer than {_MOST_BYTES} bytes"])
-        self.answered = True
         return response.status, bytes(body)
 
     async def _read_errors(self) -> None:
@@ -140,16 +154,18 @@ class Tunnel:
         return list(self._lines)
 
     async def close(self) -> None:
-        """Ends the process: by its closed input, on request, and by force."""
+        """Ends OpenSSH and all that it started, by force if need be."""
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            os.close(pipe)
         if self._process.stdin is not None:
             self._process.stdin.close()
-        for number in (None, signal.SIGTERM, signal.SIGKILL):
-            if number is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.send_signal(number)
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._process.wait(), _END_SECONDS)
-                break
+        try:
+            await asyncio.wait_for(self._process.wait(), _END_SECONDS)
+        except asyncio.TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            await self._process.wait()
         await self._last_lines()
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
