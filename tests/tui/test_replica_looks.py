@@ -9,7 +9,7 @@ import pytest
 
 from dstack_fleets_tui.settings import Settings
 from tests.given_client import START, GivenClient, event, metrics, run, submission
-from tests.tui.driving import table
+from tests.tui.driving import screen_text, table
 from tests.tui.factory import GivenFeed, app_on, instance, live, replica, service, snapshot
 from tests.waiting import until
 
@@ -66,6 +66,11 @@ def app_with(settings=None):
     return app
 
 
+def tall(app):
+    """Whether all of the overview has room."""
+    return app.size.height > 30
+
+
 def going(key):
     async def go(pilot):
         app = pilot.app
@@ -73,6 +78,7 @@ def going(key):
         app.open_replica(next(iter(app.snapshot.replicas)))
         await until(lambda: app.given.asked["run"])
         await pilot.press(key)
+        await until(lambda: "OK" in screen_text(app) if key == "o" and tall(app) else True)
         await until(lambda: key == "o" or table(app).row_count)
         await pilot.pause()
 

@@ -111,6 +111,7 @@ async def test_the_overview_tells_state_host_use_and_output():
         assert opened.facts()["share"] == "H100:8  of H100:8, 1 of 1 blocks busy"
         assert "ready" in opened.facts()["probes"]
         await until(lambda: "ready to serve" in opened.facts().values())
+        await until(lambda: "ready to serve" in screen_text(opened.app))
         head = opened.app.screen.query_one("#head", Flow).text
         assert head.startswith("chat 0  running  ready  fleet gpu")
 
