@@ -30,6 +30,7 @@ FLEETS = {
     "desk-reserved": ("ca-central-1", "on-demand", "0..2"),
     "desk-spot": ("sa-east-1", "spot", "0..6"),
     "tight-full": ("ap-east-1", "on-demand", "0..1"),
+    "yard": ("eu-west-2", "on-demand", "2..4"),
 }
 SECRET = "hf_kept_out_of_every_file"
 
@@ -67,6 +68,7 @@ def scenario() -> Scenario:
     return Scenario.model_validate(
         {
             "description": "Fleets and services to be edited",
+            "hosts": [{"name": "rack", "cpus": 32, "memory_gib": 128}],
             "cloud": {"start_seconds": 0.1, "offers": [offer]},
             "steps": steps,
         }

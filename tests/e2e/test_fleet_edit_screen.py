@@ -1,0 +1,345 @@
+"""The editor of fleets on a real server, new fleets, and fleets and instances that go."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import pytest_asyncio
+from textual.pilot import Pilot
+from textual.widgets import Input, Static, TextArea
+
+from dstack_api_client.client import Client
+from dstack_api_client.connection import Connection, Sources
+from dstack_api_client.edits.keeping import Store
+from dstack_api_client.snapshot import Fleet
+from dstack_api_client.writer import ReadOnlyError
+from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.screens.applying import ApplyScreen
+from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
+from dstack_fleets_tui.screens.conflict import ConflictScreen
+from dstack_fleets_tui.screens.fleet import FleetScreen
+from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
+from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.plan import PlanScreen
+from dstack_fleets_tui.screens.text import TextScreen
+from dstack_fleets_tui.settings import Settings
+from dstack_simulator import Simulator
+from dstack_widgets.choices import Choices
+from dstack_widgets.edit_grid import Place
+from dstack_widgets.findings import Findings
+from dstack_widgets.flow import Flow
+from tests.waiting import until
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest_asyncio.fixture(scope="module")
+async def yard(edit_addon: Simulator) -> AsyncIterator[Simulator]:
+    """The server, with two idle instances in `yard`."""
+
+    async def idle() -> bool:
+        fleet = await edit_addon.fleet("yard")
+        return [each["status"] for each in fleet["instances"]] == ["idle"] * 2
+
+    await until(idle, limit=60, what="two idle instances")
+    yield edit_addon
+
+
+@asynccontextmanager
+async def dashboard(
+    sim: Simulator, store: Store, *, settings: Settings | None = None, name: str = "yard"
+) -> AsyncIterator[tuple[FleetsApp, Pilot[int]]]:
+    """The dashboard with the cursor on a fleet of its list."""
+    connection = Connection(sim.url, sim.project, sim.token, Sources("test", "test", "test"))
+    settings = settings or Settings(interval=0.5)
+    app = FleetsApp(connection, settings, terminal_is_gone=lambda: False, store=store)
+    async with app.run_test(size=(140, 40)) as pilot:
+        await pilot.press("1")
+        await until(lambda: app.snapshot is not None and app.snapshot.complete, limit=30)
+        await shown(app, FleetsScreen)
+        key = fleet(app, name).id
+        await until(lambda: app.screen.table.has_row(key), what="the row")
+        app.screen.table.move_cursor_to(key)
+        yield app, pilot
+
+
+def fleet(app: FleetsApp, name: str) -> Fleet:
+    return next(each for each in app.snapshot.fleets.values() if each.name == name)
+
+
+async def editor(app: FleetsApp, pilot: Pilot[int]) -> FleetEditScreen:
+    await pilot.press("e")
+    await until(lambda: any(map(_is_read, app.screen_stack)), what="the editor")
+    return next(screen for screen in app.screen_stack if isinstance(screen, FleetEditScreen))
+
+
+def _is_read(screen: object) -> bool:
+    return isinstance(screen, FleetEditScreen) and screen.edit is not None
+
+
+async def shown(app: FleetsApp, kind: type, *, limit: float = 20) -> None:
+    await until(
+        lambda: isinstance(app.screen, kind) and app.screen.is_mounted,
+        limit=limit,
+        what=kind.__name__,
+    )
+
+
+def text(app: FleetsApp, selector: str = "#text") -> str:
+    return str(app.screen.query_one(selector, Static).content)
+
+
+def findings(app: FleetsApp) -> list[str]:
+    return [finding.text for finding in app.screen.query_one(Findings).findings]
+
+
+def asked(app: FleetsApp) -> str:
+    return "\n".join(str(each.content) for each in app.screen.query(Static))
+
+
+async def confirm(app: FleetsApp, pilot: Pilot[int]) -> None:
+    await shown(app, PlanScreen)
+    assert app.screen.query_one(Choices).current == "cancel"
+    await pilot.press("right", "enter")
+    await shown(app, ApplyScreen)
+
+
+async def told(app: FleetsApp, words: str) -> None:
+    await until(lambda: words in text(app), limit=30, what=f"{words!r} in {text(app)!r}")
+
+
+async def nodes(sim: Simulator, name: str = "yard") -> dict[str, int]:
+    return (await sim.fleet(name))["spec"]["configuration"]["nodes"]
+
+
+async def test_nodes_are_changed_in_place_and_taken_back(yard, tmp_path):
+    before = await yard.fleet("yard")
+    store = Store(tmp_path)
+    async with dashboard(yard, store) as (app, pilot):
+        await editor(app, pilot)
+        await pilot.press("1", "enter", "right", "right", "6", "enter", "p")
+        await shown(app, PlanScreen)
+        assert "~ nodes  2..4 → 1..6" in text(app)
+        await confirm(app, pilot)
+        await told(app, "yard")
+        assert await nodes(yard) == {"min": 1, "max": 6}
+        assert (await yard.fleet("yard"))["id"] == before["id"]
+
+        await pilot.press("escape")
+        await shown(app, FleetsScreen)
+        await pilot.press("enter")
+        await shown(app, FleetScreen)
+        await pilot.press("u")
+        await shown(app, PlanScreen)
+        assert "This takes back" in text(app)
+        await confirm(app, pilot)
+        await told(app, "yard")
+    assert (await yard.fleet("yard"))["spec"] == before["spec"]
+    log = store.audit_path.read_text().splitlines()
+    assert ['"action":"apply"' in log[0], '"action":"undo"' in log[1], len(log)] == [True, True, 2]
+
+
+async def test_the_instances_that_would_start_or_end_are_shown_before(yard, tmp_path):
+    async with dashboard(yard, Store(tmp_path)) as (app, pilot):
+        screen = await editor(app, pilot)
+        await pilot.press("3", "enter")
+        assert "instances  2 → 3  start 1" in text(app, "#follows")
+        await pilot.press("p")
+        await shown(app, PlanScreen)
+        assert "start 1" in text(app)
+        assert "eu-west-2" in text(app), "offers for what starts"
+        await pilot.press("escape")
+        await shown(app, FleetEditScreen)
+        await pilot.press("0", "enter", "right", "right", "1")
+        await until(lambda: "end 1" in text(app, "#follows"), what="what would follow")
+        assert "yard-0  idle, above `max`" in text(app, "#follows")
+        await pilot.press("enter", "p")
+        await shown(app, PlanScreen)
+        assert "end 1  yard-0" in text(app)
+        await pilot.press("escape")
+        await shown(app, FleetEditScreen)
+        await pilot.press("R")
+        screen.grid.go_to(Place("regions", "regions"))
+        await pilot.press("enter", "ctrl+u", *"us-east-1", "enter")
+        await until(lambda: "no longer fits" in text(app, "#follows"), what="who does not fit")
+        assert "instances  2 → 2  start 2, end 2" in text(app, "#follows")
+        await pilot.press("R", "escape")
+    assert await nodes(yard) == {"min": 2, "max": 4}
+
+
+async def test_what_is_wrong_is_said_at_once_and_can_not_be_planned(yard, tmp_path):
+    async with dashboard(yard, Store(tmp_path)) as (app, pilot):
+        screen = await editor(app, pilot)
+        await pilot.press("9")
+        await until(lambda: any("`max` (4)" in line for line in findings(app)), what="the line")
+        await pilot.press("enter", "p")
+        assert isinstance(app.screen, FleetEditScreen)
+        assert screen.grid.place == Place("nodes", "max")
+        await pilot.press("R")
+        screen.grid.go_to(Place("gpu", "gpu"))
+        await pilot.press("enter", "ctrl+u", *"H100:H200:1:2:3:4", "enter", "p")
+        await until(lambda: findings(app) and not screen._planning, what="the server's reason")
+        assert isinstance(app.screen, FleetEditScreen)
+        await pilot.press("R", "escape")
+
+
+async def test_a_draft_is_offered_again(yard, tmp_path):
+    store = Store(tmp_path)
+    async with dashboard(yard, store) as (app, pilot):
+        await editor(app, pilot)
+        await pilot.press("1", "enter", "escape")
+        await shown(app, FleetsScreen)
+        screen = await editor(app, pilot)
+        await shown(app, AskScreen)
+        assert "nodes" in asked(app)
+        await pilot.press("enter")
+        await until(lambda: screen.edit.nodes.least == 1, what="the draft")
+
+
+async def test_somebody_else_s_change_is_shown_and_kept(yard, tmp_path):
+    async with dashboard(yard, Store(tmp_path)) as (app, pilot):
+        await editor(app, pilot)
+        await pilot.press("right", "3", "enter", "p")
+        await shown(app, PlanScreen)
+        whole = await yard.fleet("yard")
+        configuration = {**whole["spec"]["configuration"], "tags": {"team": "ml"}}
+        spec = {**whole["spec"], "configuration": configuration}
+        plan = {"spec": spec, "current_resource": whole}
+        await yard.api("fleets/apply", {"plan": plan, "force": False})
+        await pilot.press("right", "enter")
+        await shown(app, ConflictScreen)
+        await pilot.press("right", "enter")
+        await confirm(app, pilot)
+        await told(app, "yard")
+    configuration = (await yard.fleet("yard"))["spec"]["configuration"]
+    assert configuration["tags"] == {"team": "ml"}
+    assert configuration["nodes"]["target"] == 3
+
+
+async def test_a_fleet_is_edited_as_text(yard, tmp_path, monkeypatch):
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.delenv("EDITOR", raising=False)
+    async with dashboard(yard, Store(tmp_path)) as (app, pilot):
+        screen = await editor(app, pilot)
+        await pilot.press("E")
+        await shown(app, TextScreen)
+        area = app.screen.query_one(TextArea)
+        area.text = area.text.replace("gpu: H100:8", "gpu: H200:8")
+        await pilot.press("ctrl+s")
+        await until(lambda: screen.edit.changed, what="the edit")
+        assert "H200" in str(screen.edit.configuration["resources"]["gpu"])
+        await pilot.press("R", "escape")
+
+
+async def test_a_fleet_of_ssh_hosts_says_why_it_can_not_be_edited(yard, tmp_path):
+    await yard.apply({"type": "fleet", "name": "rack", "ssh_config": {"hosts": ["rack"]}})
+    async with dashboard(yard, Store(tmp_path), name="rack") as (app, pilot):
+        await pilot.press("e")
+        await shown(app, AskScreen)
+        assert "the server does not give back" in asked(app)
+        await pilot.press("enter")
+        await shown(app, FleetsScreen)
+
+
+async def test_a_fleet_is_made_of_a_template_and_deleted_by_its_name(yard, tmp_path, monkeypatch):
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.delenv("EDITOR", raising=False)
+    store = Store(tmp_path)
+    async with dashboard(yard, store) as (app, pilot):
+        await pilot.press("N")
+        await shown(app, PickScreen)
+        await pilot.press("enter")
+        await shown(app, TextScreen)
+        area = app.screen.query_one(TextArea)
+        area.text = area.text.replace("name: my-fleet", "name: yard")
+        first = app.screen
+        await pilot.press("ctrl+s")
+        await until(
+            lambda: isinstance(app.screen, TextScreen) and app.screen is not first, what="again"
+        )
+        area = app.screen.query_one(TextArea)
+        assert area.text.startswith("# ! There is a fleet yard")
+        area.text = area.text.replace("name: yard", "name: brook")
+        await pilot.press("ctrl+s")
+        await shown(app, PlanScreen)
+        assert "offers" in text(app)
+        await confirm(app, pilot)
+        await told(app, "brook is there")
+        assert await nodes(yard, "brook") == {"min": 0, "max": 4}
+        await pilot.press("escape")
+        await shown(app, FleetsScreen)
+
+        brook = await until(
+            lambda: next((f for f in app.snapshot.fleets.values() if f.name == "brook"), None)
+        )
+        await until(lambda: app.screen.table.move_cursor_to(brook.id), what="its row")
+        await pilot.press("D")
+        await shown(app, AskScreen)
+        choices = app.screen.query_one(Choices)
+        await pilot.press(*"broo", "enter", "right")
+        assert choices.current == "cancel", "the name is not whole"
+        app.screen.query_one(Input).focus()
+        await pilot.press("k", "enter", "right", "enter")
+        await shown(app, ApplyScreen)
+        await told(app, "Fleet brook is being deleted")
+        left = [f for f in await yard.api("fleets/list") if f["id"] == brook.id]
+        assert [f["status"] for f in left] in ([], ["terminating"])
+    log = store.audit_path.read_text().splitlines()
+    assert ['"action":"create"' in log[0], '"action":"delete"' in log[1]] == [True, True]
+
+
+async def test_a_fleet_of_a_file_is_planned_at_once(yard, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "pond.dstack.yml").write_text("type: fleet\nname: pond\nnodes: 0..1\n")
+    async with dashboard(yard, Store(tmp_path / "state")) as (app, pilot):
+        await pilot.press("N")
+        await shown(app, PickScreen)
+        await pilot.press("down", "down", "enter")
+        await shown(app, FleetsScreen)
+        await pilot.press(*"~/pond.dstack.yml", "enter")
+        await shown(app, PlanScreen)
+        await until(lambda: "Plan for pond" in app.screen.query_one("#head", Flow).text)
+        await pilot.press("escape")
+        await shown(app, FleetsScreen)
+        await pilot.press(":", *"new_fleet ~/none.yml", "enter")
+        await until(lambda: any("none.yml" in str(n.message) for n in app._notifications))
+
+
+async def test_idle_instances_are_deleted_by_the_fleet_s_name(yard, tmp_path):
+    store = Store(tmp_path)
+    async with dashboard(yard, store) as (app, pilot):
+        await pilot.press("enter")
+        await shown(app, FleetScreen)
+        await until(lambda: app.screen.table.row_count == 2, what="the instances")
+        await pilot.press("space", "D")
+        await shown(app, PickScreen)
+        await pilot.press("enter")
+        await shown(app, AskScreen)
+        assert "keeps 2: the server will start others" in asked(app)
+        await pilot.press(*"yard", "enter", "right", "enter")
+        await shown(app, ApplyScreen)
+        await told(app, "Instance 0 of yard is being deleted")
+
+        async def gone() -> bool:
+            instances = (await yard.fleet("yard"))["instances"]
+            return all(i["instance_num"] or i["status"] == "terminating" for i in instances)
+
+        await until(gone, limit=30, what="the instance to go")
+    assert '"action":"delete"' in store.audit_path.read_text()
+
+
+async def test_read_only_changes_no_fleet(yard, tmp_path):
+    settings = Settings(interval=0.5, read_only=True)
+    async with dashboard(yard, Store(tmp_path), settings=settings) as (app, pilot):
+        await pilot.press("e", "D", "N")
+        assert isinstance(app.screen, FleetsScreen)
+        keys = [key for key, _ in app.screen.query_one("KeysFooter")._keys]
+        assert not {"e", "D", "N"} & set(keys)
+    async with Client(yard.url, yard.token, read_only=True) as client:
+        with pytest.raises(ReadOnlyError):
+            await client.delete_fleet(yard.project, "yard")
+        with pytest.raises(ReadOnlyError):
+            await client.delete_instances(yard.project, "yard", [0])
+    assert (await yard.fleet("yard"))["status"] == "active"
