@@ -27,6 +27,7 @@ FLEETS: dict[str, tuple[str, str, str, str]] = {
     "gpu": ("us-east-1", "0..6", "us-east-1", "0..6"),
     "full": ("us-east-2", "0..2", "us-west-1", "0..4"),
     "short": ("us-west-2", "0..4", "ca-central-1", "0..4"),
+    "vain": ("eu-south-2", "0..4", "eu-central-2", "0..4"),
     "cool": ("ca-west-1", "0..4", "sa-east-1", "0..4"),
     "gone": ("eu-west-1", "0..1", "eu-west-2", "0..4"),
     "scale": ("eu-west-3", "0..4", "eu-north-1", "0..8"),
@@ -122,7 +123,7 @@ class Watch:
 
     def __init__(self, sim: Simulator, name: str) -> None:
         self.looks = 0
-        self.check: Callable[[Look], None] = _alive
+        self.check: Callable[[Look], None] = alive
         self._sim = sim
         self._name = name
 
@@ -192,5 +193,6 @@ def _by_place() -> dict[tuple[str, bool, bool], str]:
 _BY_PLACE = _by_place()
 
 
-def _alive(look: Look) -> None:
+def alive(look: Look) -> None:
+    """The run has not ended and is not about to."""
     assert look.status not in ENDED, look

@@ -182,19 +182,12 @@ def _replica_analysis(original: Wrapped) -> Wrapped:
     async def _analyze_active_run_replica(
         run_model: Any, replica_num: int, job_models: list[Any]
     ) -> Any:
-        from dstack._internal.core.models.runs import RunStatus
-
         from dstack_placement.server import running
 
         analysis = await original(
             run_model=run_model, replica_num=replica_num, job_models=job_models
         )
-        if RunStatus.FAILED in analysis.contributed_statuses and running.goes_on(
-            run_model, job_models
-        ):
-            analysis.contributed_statuses = set()
-            analysis.termination_reasons = set()
-            analysis.needs_retry = True
+        running.settle_failure(analysis)
         return analysis
 
     return _analyze_active_run_replica
@@ -297,7 +290,7 @@ OVERRIDES = (
         "_analyze_active_run_replica",
         _replica_analysis,
         "A replica that found or kept no capacity is started again in another lane, instead of"
-        " failing the run.",
+        " failing the run; the relief of one that was to move is not.",
         at=(_ACTIVE,),
     ),
     Override(

@@ -7,8 +7,11 @@ from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime
 
-from dstack._internal.core.models.runs import Job, JobStatus, JobTerminationReason
-from dstack._internal.server.background.pipeline_tasks.runs.active import ActiveContext
+from dstack._internal.core.models.runs import Job, JobStatus, JobTerminationReason, RunStatus
+from dstack._internal.server.background.pipeline_tasks.runs.active import (
+    ActiveContext,
+    _ReplicaAnalysis,
+)
 from dstack._internal.server.models import JobModel, RunModel
 from dstack._internal.server.services import events
 from dstack._internal.server.services.jobs import get_job_spec
@@ -67,20 +70,47 @@ async def look(context: ActiveContext, lanes: ServiceLanes) -> RunState:
     return replace(state, service=replace(state.service, cooldowns=cooldowns))
 
 
-def goes_on(run_model: RunModel, replica: list[JobModel]) -> bool:
-    """Whether a replica that lost its instance is replaced instead of failing the run.
+def settle_failure(analysis: _ReplicaAnalysis) -> None:
+    """Changes what dstack makes of a replica that found or kept no capacity.
 
-    So it is while another replica lives or a lane takes it.
+    The relief of one that was to move is not started again: as many as wanted are there, and the
+    move begins anew when its lane has cooled down. Any other is replaced instead of failing the
+    run, while another replica lives or a lane takes it.
+
+    Args:
+        analysis: dstack's own analysis of the replica; it is changed.
     """
     state = looked_at.get()
-    if state is None or not replica:
-        return False
-    job_model = replica[0]
-    if job_model.termination_reason not in _LOST_CAPACITY:
-        return False
+    failed = RunStatus.FAILED in analysis.contributed_statuses
+    if state is None or not (failed or analysis.needs_retry):
+        return
+    job_model = analysis.job_models[0]
     group = get_job_spec(job_model).replica_group
-    if specs.pool_of(state.lanes, group) is None:
-        return False
+    if (
+        job_model.termination_reason not in _LOST_CAPACITY
+        or specs.pool_of(state.lanes, group) is None
+    ):
+        return
+    spare = _is_spare(state, job_model, group)
+    if spare or _goes_on(state, job_model, group):
+        analysis.contributed_statuses = set()
+        analysis.termination_reasons = set()
+        analysis.needs_retry = not spare
+
+
+def _is_spare(state: RunState, job_model: JobModel, group: str) -> bool:
+    wanted = next((entry.wanted for entry in state.service.groups if entry.name == group), 0)
+    others = [
+        replica
+        for replica in state.service.replicas
+        if replica.group == group
+        and replica.key != str(job_model.id)
+        and replica.state is not ReplicaState.STOPPING
+    ]
+    return bool(others) and len(others) >= wanted
+
+
+def _goes_on(state: RunState, job_model: JobModel, group: str) -> bool:
     if any(other.lives for other in state.jobs.values() if other.id != job_model.id):
         return True
     key = f"again-{job_model.id}"
