@@ -97,6 +97,26 @@ async def test_lanes_show_what_they_should_hold_and_what_they_hold():
         ]  # fmt: skip
 
 
+async def test_a_group_with_lanes_of_its_own_has_rows_of_its_own():
+    shot = cockpit.snapshot()
+    placement = shot.placements[cockpit.RUN]
+    spot = placement.lanes[1]
+    own = replace(
+        placement,
+        pools={"router": "", "prefill": "", "decode": "decode"},
+        lanes=(*placement.lanes, replace(spot, pool="decode", target=4)),
+    )
+    app = app_on(GivenFeed(live(replace(shot, placements={cockpit.RUN: own}))))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot)
+        shown = rows(app)
+        assert shown["decode/gpu-spot"]["pool"] == "decode"
+        assert shown["decode/gpu-spot"]["target"] == "4"
+        assert shown["/gpu-spot"]["pool"] == "–"
+        assert shown["/gpu-spot"]["group prefill"] == "1"
+        assert shown["/gpu-spot"]["group decode"] == "–"
+
+
 async def test_a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below():
     app = app_on(GivenFeed(live(cockpit.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
