@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -203,4 +204,4 @@ async def test_the_header_tells_what_the_server_can_do(ascii_only, expected):
 async def test_the_header_says_nothing_more_of_a_stock_server():
     app = app_on(GivenFeed(live(replace(snapshot(), capabilities=Capabilities("0.22.5")))))
     async with app.run_test(size=SIZE):
-        await until(lambda: "main @ 127.0.0.1:3000  0.22.5  live 0 s" in header(app))
+        await until(lambda: re.search(r"0\.22\.5 +live", header(app)))
