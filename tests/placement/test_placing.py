@@ -193,6 +193,16 @@ def test_placing_a_replica_that_does_not_wait_is_an_error() -> None:
         place(service(BURST, 1, "spot"), "r0", now=NOW)
 
 
+@cases(services())
+def test_nothing_falls_back_where_all_have_room(state: Service) -> None:
+    roomy = replace(state, rooms={}, cooldowns={})
+    rows = next_actions(roomy, now=NOW).replicas
+    assert Reason.FALLBACK not in {row.reason for row in rows}
+    for row in rows:
+        if row.reason is not None and not row.new:
+            assert place(roomy, row.replica.key, now=NOW).reason is not Reason.FALLBACK
+
+
 @cases(services(), st.randoms(use_true_random=False))
 def test_the_order_of_the_replicas_plays_no_part(state: Service, chance: random.Random) -> None:
     mixed = list(state.replicas)
