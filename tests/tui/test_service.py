@@ -237,6 +237,12 @@ async def test_the_use_of_replicas_on_screen_is_read_and_shown():
         shown = rows(app)
         assert shown["1.0"]["gpu_memory"] == "61/80"
         assert shown["7.0"]["gpu_use"] == "–"
+        # What a replica made use of before it failed is not what it makes use of.
+        known = cockpit.snapshot()
+        failed = replace(known.replicas[ReplicaKey(cockpit.RUN, 6, 0)], status="failed")
+        again = replace(known, replicas={**known.replicas, failed.key: failed})
+        app.post_message(FleetsApp.Read(live(again, known), app._connection))
+        await until(lambda: rows(app)["6.0"]["gpu_use"] == "–")
 
 
 async def test_w_shows_only_what_is_wrong_and_says_so():

@@ -65,6 +65,7 @@ class ReplicasView(ServiceView):
         self._every = len(every)
         if len(self._made) > len(every):
             self._made = {row: made for row, made in self._made.items() if row in rows}
+            self._uses = {key: use for key, use in self._uses.items() if replica_row(key) in rows}
         self.table.empty_text = self._empty_text(service)
         self.table.set_rows(rows)
         self.show_line()
@@ -83,7 +84,7 @@ class ReplicasView(ServiceView):
             table.grouped(service),
             self._workers.get(replica.key),
             self._placed.get(replica.submission_id),
-            self._uses.get(replica.key),
+            self._uses.get(replica.key) if replica.status == "running" else None,
         )
         told = formatting.age(replica.submitted_at, looks.now)
         made = self._made.get(row)
