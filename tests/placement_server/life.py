@@ -171,12 +171,10 @@ class Watch:
 def fleet_of(submission: dict[str, Any]) -> str:
     """The fleet of a submission: no two have a region, a kind and a price policy in common."""
     data = submission["job_provisioning_data"]
-    return "" if data is None else _BY_PLACE[(data["region"], *_kind(data))]
-
-
-def _kind(data: dict[str, Any]) -> tuple[bool, bool]:
+    if data is None:
+        return ""
     resources = data["instance_type"]["resources"]
-    return bool(resources["spot"]), bool(resources["gpus"])
+    return _BY_PLACE[data["region"], bool(resources["spot"]), bool(resources["gpus"])]
 
 
 def _by_place() -> dict[tuple[str, bool, bool], str]:
