@@ -17,6 +17,7 @@ from types import TracebackType
 
 from dstack_api_client import errors
 from dstack_api_client.capabilities import ROUTER
+from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import FILTER_ITEMS, Client
 from dstack_api_client.routers.expected import Engine, engines_of, router_of, workers_of
 from dstack_api_client.routers.looks import Look, Outcome
@@ -37,7 +38,7 @@ _AT_ONCE = 2
 #: Ways over SSH that stay open besides the opened service's.
 _MOST_WAYS = 4
 #: Seconds from a failed look to the next, and the most that they grow to.
-_AFTER_FAILURE, _LONGEST_AFTER_FAILURE = 4.0, 30.0
+_AFTER_FAILURE, _LONGEST_OF_OPENED, _LONGEST_AFTER_FAILURE = 4.0, 10.0, 30.0
 #: A look counts for so many times as long as it takes until the next.
 _POLLS = 3
 #: Since this version the server leaves entries that it does not know.
@@ -205,6 +206,12 @@ class RouterWatch:
         except errors.ApiError as error:
             watched.blind = f"{error.message} {error.hint}"
             watched.failures += 1
+        except OSError as error:
+            watched.blind = (
+                f"OpenSSH could not be started: {one_line(error.strerror or str(error))}. See that"
+                " it is installed and that this user's runtime folder has room."
+            )
+            watched.failures += 1
         else:
             if look.outcome is Outcome.UNKNOWN:
                 watched.blind, watched.failures = look.message, watched.failures + 1
@@ -212,7 +219,7 @@ class RouterWatch:
                 watched.look = watched.look or look
             else:
                 watched.look, watched.blind = look, ""
-                watched.failures = 0 if look.outcome is Outcome.LISTED else watched.failures + 1
+                watched.failures = watched.failures + 1 if look.outcome is Outcome.DOWN else 0
                 await self._learn(snapshot, service, look)
         watched.interval = self._interval(run_id, watched, by_server=by_server)
         watched.due = self._monotonic() + watched.interval
@@ -251,6 +258,13 @@ class RouterWatch:
 
     def _looked(self, run_id: str, task: asyncio.Task[None]) -> None:
         del self._looking[run_id]
+        error = None if task.cancelled() else task.exception()
+        if error is not None and run_id in self._watched:
+            # A defect of this client: to be seen, and no reason to look again and again.
+            watched = self._watched[run_id]
+            watched.blind = f"Looking at the router failed: {one_line(repr(error))}. Report this."
+            watched.due = self._monotonic() + _LONGEST_AFTER_FAILURE
+            watched.by = ()
         self._wake.set()
 
     async def _look(self, run_id: str) -> None:
@@ -287,7 +301,8 @@ class RouterWatch:
             interval = max(interval, min(dear, _LONGEST_AFTER_FAILURE))
         if watched.failures and not by_server:  # a failed look over SSH is a login in vain
             wait = _AFTER_FAILURE * 2 ** min(watched.failures - 1, 10)
-            interval = max(interval, min(wait, _LONGEST_AFTER_FAILURE))
+            longest = _LONGEST_OF_OPENED if run_id == self._opened else _LONGEST_AFTER_FAILURE
+            interval = max(interval, min(wait, longest))
         return interval
 
     # What
