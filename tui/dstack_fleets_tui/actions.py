@@ -125,7 +125,7 @@ ACTIONS: tuple[Action, ...] = (
         "delete",
         ("D",),
         "delete",
-        "Delete the fleet, or idle instances of it.",
+        "Delete the fleet, or idle instances of it, which Space selects.",
         (FLEETS, FLEET),
         "",
         True,

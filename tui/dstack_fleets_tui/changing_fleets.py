@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dstack_api_client.edits import base as bases
-from dstack_api_client.edits import fleets, undoing
+from dstack_api_client.edits import fields, fleets, undoing
 from dstack_api_client.edits.deleting import delete
 from dstack_api_client.edits.errors import EndedError, InvalidEditError
 from dstack_api_client.edits.fleet import refusal
@@ -17,7 +17,7 @@ from dstack_api_client.edits.fleet_effects import idle_instances
 from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.new_fleets import TEMPLATES, plan_new_fleet
 from dstack_api_client.edits.performing import Performed, who
-from dstack_api_client.snapshot import Fleet, Instance
+from dstack_api_client.snapshot import Fleet, Instance, Service
 from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.screens.applying import ApplyScreen
 from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
@@ -92,11 +92,8 @@ class FleetChanges:
     def delete(self, fleet: Fleet) -> None:
         """Deletes a fleet, once its name was typed."""
         if self._may_delete(fleet):
-            counts = words.states(fleet) or "no instances"
-            lines = [f"It has {counts}. The server ends them and forgets the fleet."]
-            if fleet.replicas or fleet.other_jobs:
-                lines.append("It is in use: the server will refuse until nothing runs there.")
-            self._ask(fleet, f"Delete fleet {fleet.name} in {self._app.place}", lines, ())
+            title = f"Delete fleet {fleet.name} in {self._app.place}"
+            self._ask(fleet, title, list(self._about_deletion(fleet)), ())
 
     def delete_some(self, fleet: Fleet, chosen: Sequence[Instance]) -> None:
         """Asks whether instances or the whole fleet are meant, and deletes them.
@@ -127,7 +124,7 @@ class FleetChanges:
 
         if len(about) == 1:
             self._app.notify("No idle instance is selected or there.", markup=False)
-        title = f"Delete in {fleet.name}"
+        title = f"Delete what of {fleet.name}"
         self._app.push_screen(PickScreen(title, about, ascii_only=self._app.ascii), picked)
 
     # How ----------------------------------------------------------------------------------
@@ -140,6 +137,20 @@ class FleetChanges:
         if why is not None:
             self._refuse(f"{fleet.name} can't be deleted here", why)
         return why is None
+
+    def _about_deletion(self, fleet: Fleet) -> Iterator[str]:
+        states = words.states(fleet)
+        ends = "lets its hosts go" if fleet.kind == "ssh" else "ends them"
+        if states:
+            yield f"Its instances: {states}. The server {ends}."
+        else:
+            yield "It has no instances."
+        if fleet.replicas or fleet.other_jobs:
+            yield "It is in use: the server will refuse until nothing runs there."
+        services = self._app.snapshot.services.values() if self._app.snapshot else ()
+        named = sorted(each.name for each in services if _names_fleet(each, fleet.name))
+        if named:
+            yield f"Its name is in `fleets` of {', '.join(named)}."
 
     def _refuse(self, title: str, why: tuple[str, str]) -> None:
         lines = [literal(why[0]), literal(why[1], style_of("dim"))]
@@ -236,6 +247,14 @@ class FleetChanges:
             is_service=False,
         )
         self._app.push_screen(screen)
+
+
+def _names_fleet(service: Service, name: str) -> bool:
+    """Whether a service that goes on may use a fleet by its name."""
+    configuration = service.spec.get("configuration") or {}
+    owners = [configuration, *(configuration.get("groups") or ())]
+    entries = [entry for owner in owners for entry in owner.get("fleets") or ()]
+    return not service.finished and name in map(fields.lane_name, entries)
 
 
 def _names(instances: Sequence[Instance]) -> str:

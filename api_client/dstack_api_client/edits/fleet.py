@@ -120,9 +120,6 @@ class FleetEdit:
         if nodes.greatest is not None and nodes.greatest < low:
             line = f"`max` ({nodes.greatest}) is below {low}."
             yield _wrong("max", f"{line} Raise it, or lower `min` and `target`.")
-        elif nodes.greatest == 0:
-            line = "`max` has to be 1 or more. Delete the fleet if it is not needed."
-            yield _wrong("max", line)
         price = self.configuration.get("max_price")
         if price is not None and price <= 0:
             line = f"`max_price` ({price:g}) has to be above 0. Leave it empty for no limit."

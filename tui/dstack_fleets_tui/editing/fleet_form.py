@@ -9,6 +9,7 @@ from typing import Any
 from dstack_api_client.configuration import readable
 from dstack_api_client.edits.checks import FieldName, Problem, whole_number
 from dstack_api_client.edits.fleet import FleetEdit, Nodes
+from dstack_fleets_tui import formatting
 from dstack_widgets.edit_grid import GridCell, GridRow, Place
 from dstack_widgets.glyphs import UNICODE, Glyphs
 
@@ -88,14 +89,20 @@ def place_of(field: FieldName) -> Place:
 
 
 def _of_nodes(edit: FleetEdit, was: FleetEdit, wrong: Collection[str], glyphs: Glyphs) -> GridRow:
-    cells, notes = [GridCell("", "nodes", left=True)], []
+    cells = [GridCell("", "nodes", left=True)]
     for name, attribute in _NODES.items():
-        value, before = getattr(edit.nodes, attribute), getattr(was.nodes, attribute)
-        style = "bad" if name in wrong else "accent" if value != before else ""
+        value = getattr(edit.nodes, attribute)
+        changed = value != getattr(was.nodes, attribute)
+        style = "bad" if name in wrong else "accent" if changed else ""
         cells.append(GridCell(name, _number(value, glyphs), editable=True, style=style))
-        if value != before:
-            notes.append(f"{name} {_number(before, glyphs)}")
-    return GridRow("nodes", tuple(cells), "nodes", note=f"was {', '.join(notes)}" if notes else "")
+    note = f"was {_counts(was.nodes)}" if was.nodes != edit.nodes else ""
+    return GridRow("nodes", tuple(cells), "nodes", note=note)
+
+
+def _counts(nodes: Nodes) -> str:
+    """`2..6`, with the target where it is not the minimum: `2..6 (4)`."""
+    target = f" ({nodes.target})" if nodes.target != nodes.least else ""
+    return formatting.span(nodes.least, nodes.greatest) + target
 
 
 def _number(value: int | None, glyphs: Glyphs) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.cells import cell_len
 from textual.content import Content
 
+from dstack_api_client.configuration import as_yaml
 from dstack_api_client.edits.difference import ChangeKind, FieldChange
 from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.planning import Plan
@@ -44,14 +45,27 @@ def of_fleet(plan: FleetPlan, glyphs: Glyphs = UNICODE) -> list[Content]:
     blocks = [warnings(plan.warnings, glyphs), changes(plan.changes, glyphs)]
     doing = []
     if plan.starts:
-        doing.append(literal(f"start {plan.starts}", style_of("strong")))
+        doing.append(_starting(plan))
     if plan.ends:
         names = ", ".join(instance.name for instance in plan.ends)
         doing.append(literal(f"end {len(plan.ends)}", style_of("strong")) + literal(f"  {names}"))
     blocks.append(doing)
-    if plan.starts or plan.base is None:
+    if plan.base is None:
+        blocks.append(offers(plan.offers, "offers for its instances") if plan.offers else [])
+        text = as_yaml(plan.expected.get("configuration") or {})
+        blocks.append([literal(line) for line in text.splitlines()])
+    elif plan.starts:
         blocks.append(offers(plan.offers))
     return _joined(blocks)
+
+
+def _starting(plan: FleetPlan) -> Content:
+    """How many instances start, and what they cost at the cheapest offer."""
+    line = literal(f"start {plan.starts}", style_of("strong"))
+    if not plan.offers:
+        return line
+    least = plan.starts * min(offer.price for offer in plan.offers)
+    return line + literal(f"  {formatting.price(least)} $/h at the cheapest offer", style_of("dim"))
 
 
 def changes(found: Sequence[FieldChange], glyphs: Glyphs = UNICODE) -> list[Content]:
@@ -79,11 +93,11 @@ def warnings(found: Iterable[PlanWarning], glyphs: Glyphs = UNICODE) -> list[Con
     ]
 
 
-def offers(found: Sequence[PlanOffer]) -> list[Content]:
+def offers(found: Sequence[PlanOffer], title: str = "offers for what starts") -> list[Content]:
     """What the server could start, as far as it told."""
     if not found:
         return [literal("The server has no offer for what would start.", style_of("warn"))]
-    lines = [literal("offers for what starts", style_of("dim"))]
+    lines = [literal(title, style_of("dim"))]
     for offer in found[:MOST_OFFERS]:
         what = f"{offer.backend} {offer.region}  {offer.instance}"
         kind = "spot" if offer.spot else "on-demand"

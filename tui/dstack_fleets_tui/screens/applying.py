@@ -19,7 +19,7 @@ from dstack_api_client.edits.errors import ConflictError
 from dstack_api_client.edits.following import LaneProgress, Progress, State, follow
 from dstack_api_client.edits.performing import Performed
 from dstack_api_client.errors import ApiError
-from dstack_fleets_tui import actions
+from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.screens.base import LiveScreen
 from dstack_widgets.bars import ratio
 from dstack_widgets.flow import Flow
@@ -74,6 +74,8 @@ class ApplyScreen(LiveScreen):
         self._sending = True
         self._told: list[Content] = [literal(f"Changing {name}.", style_of("starting"))]
         self._progress: Progress | None = None
+        self._done: Performed | None = None
+        self._seen = False
 
     def body(self) -> Iterable[Widget]:
         """What was done, and how far it has come."""
@@ -102,6 +104,7 @@ class ApplyScreen(LiveScreen):
             self._tell(literal(str(error), style_of("bad")))
             return
         self._sending = False
+        self._done = done
         there = done.line or f"{self._subject} is there."
         line = done.applied.line if done.applied is not None else there
         self._told = [literal(line, style_of("ok"))]
@@ -136,7 +139,8 @@ class ApplyScreen(LiveScreen):
         if self._is_service:
             self.fleets_app.focus_on(opened_service=self._key)
         else:
-            self.fleets_app.focus_on(opened_fleet=self._key)
+            made = self._done.now.id if self._done is not None else None
+            self.fleets_app.focus_on(opened_fleet=self._key or made)
 
     def show_note(self) -> None:
         """There is no table here, and nothing to note of one."""
@@ -153,6 +157,8 @@ class ApplyScreen(LiveScreen):
             parts.append(literal(word, style_of(style)))
             parts.append(literal(f"{progress.elapsed:.0f} s", style_of("dim")))
             lines += [Content(), *self._lines(progress)]
+        elif self._done is not None and not self._is_service:
+            lines += [Content(), *self._fleet_lines(self._done.now.id)]
         self.query_one("#head", Flow).show(parts)
         text = self.query_one("#text", Static)
         content = Content("\n").join(lines)
@@ -162,6 +168,16 @@ class ApplyScreen(LiveScreen):
             self.show_summary("Press Esc to go back.")
         elif not self._sending:
             self.show_summary("Press Esc to leave; the server goes on with it.")
+
+    def _fleet_lines(self, key: str) -> Iterable[Content]:
+        """How many instances a fleet has by now."""
+        fleet = self.snapshot.fleets.get(key) if self.snapshot is not None else None
+        if fleet is not None:
+            self._seen = True
+            counts = words.states(fleet) or "no instances"
+            yield literal(f"nodes {words.nodes(fleet)}  {counts}")
+        elif self._seen:
+            yield literal("The fleet is gone.", style_of("ok"))
 
     def _lines(self, progress: Progress) -> Iterable[Content]:
         lanes = progress.lanes

@@ -1,0 +1,167 @@
+"""Edits of fleets as values, and what the server does after them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from dstack_api_client.capabilities import UNKNOWN
+from dstack_api_client.edits.base import Base, Target
+from dstack_api_client.edits.difference import difference
+from dstack_api_client.edits.errors import NotInPlaceError
+from dstack_api_client.edits.fleet import FleetEdit, Nodes, why_not
+from dstack_api_client.edits.fleet_effects import Effects, effects
+from dstack_api_client.snapshot import Instance, Snapshot
+from tests.tui import factory
+
+
+def base(*, project: str = "main", **changes: Any) -> Base:
+    """A cloud fleet as it was read; changes are to its configuration."""
+    configuration = {
+        "type": "fleet",
+        "name": "gpu",
+        "nodes": {"min": 1, "max": 4},
+        "resources": {"gpu": {"name": ["H100"], "count": {"min": 8, "max": 8}}},
+        "backends": ["aws"],
+        "regions": None,
+        "spot_policy": "auto",
+        "of_a_later_version": {"kept": True},
+        **changes,
+    }
+    return Base(
+        target=Target("http://server", "main", "fleet", "gpu"),
+        id="f-gpu",
+        status="active",
+        deployment=0,
+        spec={"configuration": configuration, "profile": {"regions": ["us-east-1"]}},
+        resource={"project_name": project},
+        read_at=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    )
+
+
+def edit(**changes: Any) -> FleetEdit:
+    return FleetEdit.begin(base(**changes))
+
+
+def shot(*instances: Instance) -> Snapshot:
+    """The fleet with instances."""
+    numbered = [
+        replace(each, id=f"i-{num}", name=f"gpu-{num}", num=num)
+        for num, each in enumerate(instances)
+    ]
+    gpu = factory.fleet("gpu", instance_ids=tuple(each.id for each in numbered))
+    return factory.snapshot(fleets=[gpu], instances=numbered, services=[], replicas=[])
+
+
+def idle(**values: Any) -> Instance:
+    return factory.instance("i", status="idle", busy_blocks=0, **values)
+
+
+BUSY = factory.instance("b")
+
+
+def after(change: FleetEdit, *instances: Instance) -> Effects:
+    found = effects(change, shot(*instances))
+    assert found is not None
+    return found
+
+
+def names(found: Effects) -> list[str]:
+    return [each.name for each in found.ends]
+
+
+def test_an_edit_leaves_the_rest_of_the_spec_alone():
+    changed = edit().with_nodes(Nodes(2, 3, None)).with_field("tags", {"team": "ml"})
+    assert changed.configuration["nodes"] == {"min": 2, "target": 3, "max": None}
+    assert changed.configuration["of_a_later_version"] == {"kept": True}
+    assert edit().with_nodes(Nodes(1, 1, 4)).changed is False
+
+
+@pytest.mark.parametrize(
+    ("nodes", "field"),
+    [(Nodes(-1, 0, 4), "min"), (Nodes(3, 2, 4), "target"), (Nodes(2, 5, 4), "max")],
+)
+def test_what_is_wrong_names_its_field(nodes: Nodes, field: str):
+    (problem,) = edit().with_nodes(nodes).problems()
+    assert problem.field.name == field
+
+
+def test_a_fleet_may_be_emptied_and_a_price_has_to_be_one():
+    assert edit().with_nodes(Nodes(0, 0, 0)).problems() == ()
+    (problem,) = edit().with_field("max_price", 0.0).problems()
+    assert problem.field.name == "max_price"
+
+
+def test_ssh_and_imported_fleets_say_why_they_are_not_edited_here():
+    ssh = why_not(base(ssh_config={"hosts": ["10.0.0.1"]}, nodes=None))
+    assert ssh is not None
+    assert "keys" in ssh[0]
+    with pytest.raises(NotInPlaceError, match="belongs to project other"):
+        FleetEdit.begin(base(project="other"))
+
+
+def test_the_server_starts_up_to_min_and_ends_idle_ones_above_max():
+    found = after(edit().with_nodes(Nodes(3, 3, 4)), idle(), BUSY)
+    assert (found.now, found.starts, names(found), found.after) == (2, 1, [], 3)
+    found = after(edit().with_nodes(Nodes(0, 0, 1)), idle(), BUSY, idle())
+    assert (names(found), found.after, found.warnings) == (["gpu-0", "gpu-2"], 1, ())
+
+
+def test_busy_ones_above_max_stay_and_are_told():
+    found = after(edit().with_nodes(Nodes(0, 0, 1)), BUSY, BUSY)
+    assert names(found) == []
+    assert [warning.key for warning in found.warnings] == ["above-maximum"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "ends"),
+    [
+        ("spot_policy", "spot", True),
+        ("spot_policy", "on-demand", False),
+        ("regions", ["US-EAST-1"], False),
+        ("regions", ["us-west-2"], True),
+        ("backends", ["gcp"], True),
+        ("instance_types", ["p4d.24xlarge"], True),
+        ("max_price", 50.0, True),
+        ("max_price", 98.32, False),
+        ("availability_zones", ["us-east-1b"], False),  # not known of the instance
+        ("reservation", "cr-1", False),
+        ("tags", {"team": "ml"}, False),
+    ],
+)
+def test_unused_instances_that_no_longer_fit_end(name: str, value: object, ends: bool):
+    found = after(edit().with_field(name, value), idle(), BUSY)
+    assert names(found) == (["gpu-0"] if ends else [])
+    # With it gone, one is left for the minimum of one.
+    assert found.starts == 0
+
+
+def test_what_ends_because_it_does_not_fit_is_started_anew_below_min():
+    found = after(edit().with_field("regions", ["us-west-2"]), idle(), idle())
+    assert (found.starts, len(found.unfit), found.after) == (1, 2, 1)
+
+
+def test_what_did_not_fit_before_is_not_the_edit_s_doing():
+    found = after(edit().with_field("tags", {"a": "b"}), idle(region="eu-west-1"), BUSY)
+    assert names(found) == []
+
+
+def test_instances_that_are_going_do_not_count():
+    going = factory.instance("g", status="terminating")
+    assert after(edit().with_nodes(Nodes(2, 2, 4)), going, BUSY).starts == 1
+
+
+def test_other_resources_are_warned_of_since_only_the_server_can_tell():
+    changed = edit().with_field("resources", {"gpu": "H200:8"})
+    assert [warning.key for warning in after(changed, idle()).warnings] == ["resources"]
+
+
+def test_what_a_field_means_for_instances_that_are_there():
+    changed = edit().with_field("regions", ["us-west-2"]).with_field("tags", {"a": "b"})
+    found = difference(changed.base.spec, changed.spec, "fleet", UNKNOWN)
+    notes = {change.path[1]: change.note for change in found}
+    assert "no longer fit" in notes["regions"]
+    assert "to come" in notes["tags"]
