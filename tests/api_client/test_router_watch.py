@@ -15,6 +15,7 @@ import pytest
 from dstack_api_client.client import Client
 from dstack_api_client.feed import Feed
 from dstack_api_client.routers.looks import Look, Outcome
+from dstack_api_client.routers.pacing import interval
 from dstack_api_client.routers.sources import SshSource
 from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync
 from dstack_api_client.routers.watch import OverSsh, RouterWatch, read_router
@@ -460,3 +461,22 @@ async def test_a_look_that_fails_here_is_told_and_ends_nothing(error: Exception,
         watched.ssh.error = None
         await watched.passing(60)
         await watched.becomes("s-1", RouterStatus.READY)
+
+
+def test_what_is_dear_is_looked_at_less_often() -> None:
+    small = Look(Source.SSH, Outcome.LISTED, answers.START, size=3_000, seconds=0.05)
+    large = Look(Source.SSH, Outcome.LISTED, answers.START, size=1_000_000, seconds=0.4)
+    slow = Look(Source.SSH, Outcome.LISTED, answers.START, size=3_000, seconds=2.0)
+
+    def seconds(
+        look: Look | None, *, opened: bool = True, routers: int = 1, failures: int = 0
+    ) -> float:
+        return interval(opened=opened, routers=routers, look=look, failures=failures)
+
+    assert seconds(small) == seconds(None) == 2
+    assert seconds(large) == 5
+    assert seconds(slow) == 8
+    assert seconds(small, opened=False) == 20
+    assert seconds(small, opened=False, routers=100) == 50
+    assert [seconds(small, failures=n) for n in range(1, 5)] == [4, 8, 10, 10]
+    assert [seconds(small, failures=n, opened=False) for n in range(1, 6)] == [20, 20, 20, 30, 30]

@@ -19,6 +19,7 @@ from dstack_api_client import errors
 from dstack_api_client.capabilities import ROUTER
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import FILTER_ITEMS, Client
+from dstack_api_client.routers import pacing
 from dstack_api_client.routers.expected import Engine, engines_of, router_of, workers_of
 from dstack_api_client.routers.looks import Look, Outcome
 from dstack_api_client.routers.sources import SshSource, look_through_server
@@ -27,18 +28,10 @@ from dstack_api_client.routers.view import RouterView
 from dstack_api_client.snapshot import FINISHED, Replica, Service, Snapshot
 from dstack_api_client.versions import version_of
 
-#: Seconds between two looks at the router of the service that is open, and at another one.
-_OPENED, _OTHERS = 2.0, 20.0
-#: Seconds between two looks at one of the others, for each other that there is.
-_PER_OTHER = 0.5
-#: Bytes a second that the looks at one router may bring, and the share of time they may take.
-_BYTES_PER_SECOND, _SHARE = 200_000, 0.25
 #: Looks at once, so that the feed's own requests have room.
 _AT_ONCE = 2
 #: Ways over SSH that stay open besides the opened service's.
 _MOST_WAYS = 4
-#: Seconds from a failed look to the next, and the most that they grow to.
-_AFTER_FAILURE, _LONGEST_OF_OPENED, _LONGEST_AFTER_FAILURE = 4.0, 10.0, 30.0
 #: A look counts for so many times as long as it takes until the next.
 _POLLS = 3
 #: Since this version the server leaves entries that it does not know.
@@ -63,7 +56,7 @@ class _Watched:
 
     look: Look | None = None
     blind: str = ""
-    interval: float = _OTHERS
+    interval: float = pacing.OTHERS
     due: float = 0.0
     failures: int = 0
     memory: Memory = field(default_factory=Memory)
@@ -221,7 +214,12 @@ class RouterWatch:
                 watched.look, watched.blind = look, ""
                 watched.failures = watched.failures + 1 if look.outcome is Outcome.DOWN else 0
                 await self._learn(snapshot, service, look)
-        watched.interval = self._interval(run_id, watched, by_server=by_server)
+        watched.interval = pacing.interval(
+            opened=run_id == self._opened,
+            routers=len(self._watched),
+            look=watched.look,
+            failures=0 if by_server else watched.failures,
+        )
         watched.due = self._monotonic() + watched.interval
         watched.by = ()
 
@@ -263,7 +261,7 @@ class RouterWatch:
             # A defect of this client: to be seen, and no reason to look again and again.
             watched = self._watched[run_id]
             watched.blind = f"Looking at the router failed: {one_line(repr(error))}. Report this."
-            watched.due = self._monotonic() + _LONGEST_AFTER_FAILURE
+            watched.due = self._monotonic() + pacing.LONGEST
             watched.by = ()
         self._wake.set()
 
@@ -289,21 +287,6 @@ class RouterWatch:
         if self._over_ssh is OverSsh.OPENED:
             return run_id == self._opened or run_id in self._ssh.ways
         return self._over_ssh is OverSsh.ALL
-
-    def _interval(self, run_id: str, watched: _Watched, *, by_server: bool) -> float:
-        """Seconds until the next look: fewer for what is open, more for what is dear or fails."""
-        interval = _OPENED
-        if run_id != self._opened:
-            interval = max(_OTHERS, _PER_OTHER * len(self._watched))
-        look = watched.look
-        if look is not None and look.outcome is Outcome.LISTED:
-            dear = max(look.size / _BYTES_PER_SECOND, 0 if by_server else look.seconds / _SHARE)
-            interval = max(interval, min(dear, _LONGEST_AFTER_FAILURE))
-        if watched.failures and not by_server:  # a failed look over SSH is a login in vain
-            wait = _AFTER_FAILURE * 2 ** min(watched.failures - 1, 10)
-            longest = _LONGEST_OF_OPENED if run_id == self._opened else _LONGEST_AFTER_FAILURE
-            interval = max(interval, min(wait, longest))
-        return interval
 
     # What
 
