@@ -1,0 +1,97 @@
+"""What the editor of a fleet looks like, and its plan."""
+
+from __future__ import annotations
+
+import pytest
+from textual.pilot import Pilot
+
+from dstack_api_client.capabilities import UNKNOWN
+from dstack_api_client.edits.difference import difference
+from dstack_api_client.edits.fleet import FleetEdit, Nodes
+from dstack_api_client.edits.fleet_effects import effects
+from dstack_api_client.edits.fleets import FleetPlan
+from dstack_api_client.edits.prices import PlanOffer
+from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
+from dstack_fleets_tui.screens.plan import PlanScreen
+from dstack_fleets_tui.settings import Settings
+from tests.tui.factory import NOW, GivenFeed, app_on, live
+from tests.tui.fleet_edits import edit, snapshot
+from tests.waiting import until
+
+SIZES = [(80, 24), (120, 30)]
+SHOT = snapshot()
+EDITS = {
+    "unchanged": edit(),
+    "changed": edit().with_nodes(Nodes(0, 0, 1)).with_field("tags", None),
+    "unfit": edit().with_field("regions", ["eu-west-1"]),
+    "wrong": edit().with_nodes(Nodes(5, 2, 4)),
+}
+OFFERS = tuple(
+    PlanOffer("", "aws", region, "p5.48xlarge", False, 98.32, "available")
+    for region in ("us-east-1", "us-west-2")
+)
+
+pytestmark = pytest.mark.usefixtures("frozen")
+
+
+def plan(change: FleetEdit, *, new: bool = False) -> FleetPlan:
+    """The plan that a server would make of an edit."""
+    found = effects(change, SHOT)
+    assert found is not None
+    return FleetPlan(
+        base=None if new else change.base,
+        project="main",
+        name="gpu",
+        spec=change.spec,
+        expected=change.spec,
+        changes=() if new else difference(change.base.spec, change.spec, "fleet", UNKNOWN),
+        action="create" if new else "update",
+        offers=OFFERS,
+        starts=found.starts,
+        ends=found.ends,
+        warnings=found.warnings,
+        made_at=NOW,
+    )
+
+
+def editing(change: FleetEdit):
+    async def go(pilot: Pilot[int]) -> None:
+        await until(lambda: pilot.app.snapshot is not None)
+        await pilot.app.push_screen(FleetEditScreen("gpu", "f-gpu", change))
+        await pilot.pause()
+
+    return go
+
+
+def planning(made: FleetPlan):
+    async def go(pilot: Pilot[int]) -> None:
+        await until(lambda: pilot.app.snapshot is not None)
+        await pilot.app.push_screen(PlanScreen(made, lambda: None))
+        await pilot.pause()
+
+    return go
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", EDITS)
+def test_form(snap_compare, name, size):
+    app = app_on(GivenFeed(live(SHOT)))
+    assert snap_compare(app, terminal_size=size, run_before=editing(EDITS[name]))
+
+
+def test_form_in_ascii(snap_compare):
+    app = app_on(GivenFeed(live(SHOT)), Settings(ascii=True))
+    assert snap_compare(app, terminal_size=(80, 24), run_before=editing(EDITS["changed"]))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", ["changed", "unfit"])
+def test_plan(snap_compare, name, size):
+    app = app_on(GivenFeed(live(SHOT)))
+    assert snap_compare(app, terminal_size=size, run_before=planning(plan(EDITS[name])))
+
+
+def test_plan_of_a_new_fleet(snap_compare):
+    app = app_on(GivenFeed(live(SHOT)))
+    made = plan(edit().with_nodes(Nodes(5, 5, 5)), new=True)
+    assert snap_compare(app, terminal_size=(120, 30), run_before=planning(made))
