@@ -109,7 +109,7 @@ class AskScreen(ModalScreen[str]):
         with Vertical(id="box"):
             yield Static(literal(self._title), id="title")
             with VerticalScroll(id="lines", can_focus=False):
-                yield Static(Content("\n").join(self._lines))
+                yield Static(Content("\n").join(self._lines), markup=False)
             if self._confirm is not None:
                 yield Typed(self._confirm, self._why)
             yield Choices(self._allowed(typed=self._confirm is None))

@@ -40,7 +40,7 @@ class ConflictScreen(ModalScreen[dict[str, Any] | None]):
         with Vertical(id="box"):
             yield Static(literal(str(self._error)), id="title")
             with VerticalScroll(id="rows", can_focus=False):
-                yield Static(Content("\n").join(self._lines()))
+                yield Static(Content("\n").join(self._lines()), markup=False)
             yield Choices(self._choices())
 
     def _lines(self) -> list[Content]:
