@@ -67,7 +67,10 @@ SNAPSHOT = replace(
 )
 LOOK = Look(
     SNAPSHOT,
-    (*problems_of(SNAPSHOT, NOW), Problem("k", ProblemKind.FLEET, Severity.NOTICE, "gone", "odd", price=9.5)),
+    (
+        *problems_of(SNAPSHOT, NOW),
+        Problem("k", ProblemKind.FLEET, Severity.NOTICE, "gone", "odd", price=9.5),
+    ),
     (
         Event("e-1", ago(minutes=9), "Run submitted. Status: SUBMITTED", "admin",
               (Target("run", "chat-id", "chat"),)),
