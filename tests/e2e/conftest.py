@@ -12,10 +12,11 @@ from tests.e2e.editing import LAUNCHER, scenario, seed_service, service
 
 @pytest_asyncio.fixture(scope="package")
 async def edit_addon() -> AsyncIterator[Simulator]:
-    """A server with the placement add-on; `chat` is the service of the seed, with lanes."""
+    """A server with the placement add-on; `still` is only looked at."""
     async with Simulator(scenario(), launcher=LAUNCHER) as sim:
         await sim.settled()
-        await sim.apply(seed_service())
+        await sim.apply(seed_service("chat", "gpu"))
+        await sim.apply(seed_service("still", "still"))
         await sim.apply(service("brief", "brief"))
         await sim.apply(service("dice", "dice"))
         yield sim
@@ -27,5 +28,5 @@ async def edit_stock() -> AsyncIterator[Simulator]:
     async with Simulator(scenario()) as sim:
         await sim.settled()
         await sim.apply(service("trapped", "tight", fleets=["tight-full"], replicas=1))
-        await sim.apply(service("grouped", "dice", fleets=["dice-spot"], groups=True))
+        await sim.apply(service("grouped", "dice", fleets=["dice-reserved"], groups=True))
         yield sim

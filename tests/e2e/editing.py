@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 
-from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.client import Client
 from dstack_api_client.edits.base import Base, read_service
 from dstack_api_client.edits.service import ServiceEdit
@@ -25,6 +24,8 @@ FLEETS = {
     "gpu-reserved": ("us-east-1", "on-demand", "0..2"),
     "gpu-spot": ("us-west-2", "spot", "0..8"),
     "brief-spot": ("eu-north-1", "spot", "0..4"),
+    "still-reserved": ("ca-central-1", "on-demand", "0..2"),
+    "still-spot": ("sa-east-1", "spot", "0..8"),
     "dice-reserved": ("eu-west-1", "on-demand", "0..2"),
     "dice-spot": ("ap-south-1", "spot", "0..9"),
     "desk-reserved": ("ca-central-1", "on-demand", "0..2"),
@@ -68,24 +69,17 @@ def scenario() -> Scenario:
     return Scenario.model_validate(
         {
             "description": "Fleets and services to be edited",
-            "hosts": [{"name": "rack", "cpus": 32, "memory_gib": 128}],
+            "hosts": [{"name": "rack", "count": 2, "cpus": 32, "memory_gib": 128}],
             "cloud": {"start_seconds": 0.1, "offers": [offer]},
             "steps": steps,
         }
     )
 
 
-def seed_service() -> dict[str, Any]:
-    """A baseline on reserved capacity, spot for the rest, as seeds/000 asks for."""
-    return service(
-        "chat",
-        "gpu",
-        fleets=[
-            {"name": "gpu-reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10},
-            {"name": "gpu-spot"},
-        ],
-        replicas=2,
-    )
+def seed_service(name: str, pair: str) -> dict[str, Any]:
+    """A baseline on reserved capacity, spot for the rest."""
+    reserved = {"name": f"{pair}-reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10}
+    return service(name, pair, fleets=[reserved, {"name": f"{pair}-spot"}], replicas=2)
 
 
 def service(
@@ -147,7 +141,15 @@ async def stored(client: Client, sim: Simulator, name: str) -> Base:
     return await read_service(client, sim.project, name)
 
 
-STOCK = Capabilities("0.22.5")
+async def deployment_at(sim: Simulator, name: str, number: int) -> bool:
+    """Whether a service has reached a deployment, asked past what makes the server slow."""
+    async with httpx.AsyncClient(
+        headers={"Authorization": f"Bearer {sim.token}"}, trust_env=False
+    ) as direct:
+        answer = await direct.post(
+            f"{sim.server_url}/api/project/{sim.project}/runs/get", json={"run_name": name}
+        )
+    return bool(answer.json()["deployment_num"] >= number)
 
 
 class Losing(httpx.AsyncHTTPTransport):

@@ -6,7 +6,6 @@ import asyncio
 import json
 from pathlib import Path
 
-import httpx
 import pytest
 
 from dstack_api_client import errors
@@ -22,7 +21,7 @@ from dstack_api_client.edits.performing import perform, who
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.writer import ReadOnlyError
 from dstack_simulator import Simulator
-from tests.e2e.editing import SECRET, Losing, begin, client_of, stored
+from tests.e2e.editing import SECRET, Losing, begin, client_of, deployment_at, stored
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -64,6 +63,13 @@ async def test_the_same_base_in_the_same_moment(edit_addon: Simulator) -> None:
         edit, snapshot = await begin(client, edit_addon, "dice")
         plan = await planning.make_plan(client, edit.with_priority(21), snapshot=snapshot)
         await edit_addon.touch_run("dice", priority=22)
+
+        async def shows() -> bool:
+            now = await stored(client, edit_addon, "dice")
+            return bool(now.configuration["priority"] == 22)
+
+        # The server answers before it has committed.
+        await until(shows, what="the other client's change is stored")
         with pytest.raises(errors.RefusedError) as refused:
             await client.apply_run(edit_addon.project, plan.spec, plan.base.current)
         assert applying.CHANGED in str(refused.value).lower()
@@ -138,18 +144,11 @@ async def test_trouble_after_the_request_was_sent(edit_addon: Simulator, trouble
         plan = await planning.make_plan(client, edit.with_priority(wanted), snapshot=snapshot)
         await sim.faults.server_slow(3)
         task = asyncio.create_task(applying.apply(client, plan))
-        async with httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {sim.token}"}, trust_env=False
-        ) as direct:
-
-            async def arrived() -> bool:
-                answer = await direct.post(
-                    f"{sim.server_url}/api/project/{sim.project}/runs/get",
-                    json={"run_name": "dice"},
-                )
-                return bool(answer.json()["deployment_num"] > plan.base.deployment)
-
-            await until(arrived, limit=30, what="the change has arrived")
+        await until(
+            lambda: deployment_at(sim, "dice", plan.base.deployment + 1),
+            limit=60,
+            what="the change has arrived",
+        )
         if trouble == "cut":
             await sim.faults.server_cut()
             await sim.faults.server_slow(0)

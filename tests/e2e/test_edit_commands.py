@@ -19,7 +19,7 @@ from dstack_api_client.edits import following
 from dstack_api_client.edits.base import read_service
 from dstack_fleets_tui.cli import main
 from dstack_simulator import Simulator
-from tests.e2e.editing import SECRET, client_of, look, stored
+from tests.e2e.editing import SECRET, client_of, deployment_at, look, stored
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -172,9 +172,9 @@ async def test_the_seed_from_one_order_to_another(edit_addon: Simulator, tmp_pat
     ("arguments", "words"),
     [
         (["--set", "gpu-nowhere.priority=1"], "Fleet gpu-nowhere in `fleets` does not exist."),
-        (["--set", "gpu-spot.min_replicas=9"], "above the greatest replica count of 2"),
-        (["--set", "gpu-spot.min_replicas=soon"], "is not a whole number"),
-        (["--set", "gpu-spot.minimum=1"], "can't be understood. Write FLEET.FIELD=VALUE"),
+        (["--set", "still-spot.min_replicas=9"], "above the greatest replica count of 2"),
+        (["--set", "still-spot.min_replicas=soon"], "is not a whole number"),
+        (["--set", "still-spot.minimum=1"], "can't be understood. Write FLEET.FIELD=VALUE"),
         (["--set", "decode.replicas=2"], "The service has no replica group decode."),
         (["--replicas", "3..10"], "A range needs `scaling` rules."),
         (["--replicas", "9..1"], "Write the smaller number first."),
@@ -184,7 +184,7 @@ async def test_the_seed_from_one_order_to_another(edit_addon: Simulator, tmp_pat
     ],
 )
 def test_refused(here: Here, arguments: list[str], words: str) -> None:
-    code, out, err = here("plan", "chat", *arguments)
+    code, out, err = here("plan", "still", *arguments)
     assert (code, out) == (1, "")
     assert words in err
 
@@ -286,3 +286,33 @@ async def test_asking_on_a_terminal(
     async with client_of(sim) as client:
         now = (await stored(client, sim, "dice")).configuration["priority"]
     assert (now == wanted) == (code == 0)
+
+
+async def test_leaving_while_it_is_applied(edit_addon: Simulator, tmp_path: Path) -> None:
+    """Ctrl+C between the request and its answer: what became of it is still found out and told."""
+    sim = edit_addon
+    async with client_of(sim) as client:
+        before = await stored(client, sim, "dice")
+        await sim.faults.server_slow(2)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "dstack_fleets_tui", "apply", "dice"),
+            *("--set", "priority=57", "--yes"),
+            env=environment(sim, tmp_path),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            await until(
+                lambda: deployment_at(sim, "dice", before.deployment + 1),
+                limit=120,
+                what="the change has arrived",
+            )
+            process.send_signal(signal.SIGINT)
+        finally:
+            await sim.faults.server_slow(0)
+        _, err = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode == 130, err
+        assert b"was applied as deployment" in err
+        assert (await stored(client, sim, "dice")).configuration["priority"] == 57
+    (line,) = (tmp_path / "dstack-fleets-tui" / "audit.jsonl").read_text().splitlines()
+    assert "was applied" in json.loads(line)["result"]

@@ -34,27 +34,27 @@ def _raw(edit: ServiceEdit, lanes: list[Any]) -> ServiceEdit:
 REFUSED: dict[str, tuple[Callable[[ServiceEdit], ServiceEdit], str, str]] = {
     "unknown fleet": (lambda edit: edit.add_lane("", "gpu-nowhere"), "fleet", "does not exist"),
     "the same fleet twice": (
-        lambda edit: _raw(edit, [{"name": "gpu-spot", "priority": 1}, {"name": "gpu-spot"}]),
+        lambda edit: _raw(edit, [{"name": "still-spot", "priority": 1}, {"name": "still-spot"}]),
         "fleet",
         "stands twice",
     ),
     "maximum below minimum": (
-        lambda edit: edit.with_lane("", "gpu-spot", min_replicas=2, max_replicas=1),
+        lambda edit: edit.with_lane("", "still-spot", min_replicas=2, max_replicas=1),
         "max_replicas",
         "is below its `min_replicas`",
     ),
     "minimums above the greatest count": (
-        lambda edit: edit.with_lane("", "gpu-spot", min_replicas=5),
+        lambda edit: edit.with_lane("", "still-spot", min_replicas=5),
         "min_replicas",
         "above the greatest replica count of 2",
     ),
     "maximums below the least count": (
-        lambda edit: edit.with_lane("", "gpu-spot", max_replicas=0),
+        lambda edit: edit.with_lane("", "still-spot", max_replicas=0),
         "max_replicas",
         "below the least replica count of 2",
     ),
     "negative": (
-        lambda edit: edit.with_lane("", "gpu-spot", priority=-1),
+        lambda edit: edit.with_lane("", "still-spot", priority=-1),
         "priority",
         "is negative",
     ),
@@ -72,7 +72,7 @@ async def _server_says(client: Client, project: str, edit: ServiceEdit) -> str:
 async def test_refused_with_the_line_of_the_server(edit_addon: Simulator, what: str) -> None:
     change, field, words = REFUSED[what]
     async with client_of(edit_addon) as client:
-        edit, snapshot = await begin(client, edit_addon, "chat")
+        edit, snapshot = await begin(client, edit_addon, "still")
         edit = change(edit)
         known = checks.known_fleets(snapshot)
         (problem,) = checks.problems(edit, known)
@@ -92,7 +92,7 @@ async def test_what_is_not_possible_in_place(
     edit_addon: Simulator, name: str, value: object
 ) -> None:
     async with client_of(edit_addon) as client:
-        edit, snapshot = await begin(client, edit_addon, "chat")
+        edit, snapshot = await begin(client, edit_addon, "still")
         edit = edit.with_values({("configuration", name): value})
         with pytest.raises(NotInPlaceError) as refused:
             await make_plan(client, edit, snapshot=snapshot)
@@ -101,9 +101,9 @@ async def test_what_is_not_possible_in_place(
 
 async def test_nothing_to_change_is_not_asked_for(edit_addon: Simulator) -> None:
     async with client_of(edit_addon) as client:
-        edit, snapshot = await begin(client, edit_addon, "chat")
-        same_again = edit.with_lane("", "gpu-spot", priority=5).with_lane(
-            "", "gpu-spot", priority=0
+        edit, snapshot = await begin(client, edit_addon, "still")
+        same_again = edit.with_lane("", "still-spot", priority=5).with_lane(
+            "", "still-spot", priority=0
         )
         plan = await make_plan(client, same_again, snapshot=snapshot)
         assert (plan.changes, plan.applicable, plan.action) == ((), False, "")
@@ -113,13 +113,13 @@ async def test_nothing_to_change_is_not_asked_for(edit_addon: Simulator) -> None
 
 async def test_the_server_tells_the_dry_run(edit_addon: Simulator) -> None:
     async with client_of(edit_addon) as client:
-        edit, snapshot = await begin(client, edit_addon, "chat")
+        edit, snapshot = await begin(client, edit_addon, "still")
         plan = await make_plan(
-            client, edit.with_lane("", "gpu-spot", priority=20), snapshot=snapshot
+            client, edit.with_lane("", "still-spot", priority=20), snapshot=snapshot
         )
         assert plan.dry_run is not None
         assert plan.dry_run.source is Source.SERVER
-        assert [lane.fleet for lane in plan.dry_run.lanes] == ["gpu-spot", "gpu-reserved"]
+        assert [lane.fleet for lane in plan.dry_run.lanes] == ["still-spot", "still-reserved"]
 
 
 async def test_a_stock_server(edit_stock: Simulator) -> None:
@@ -128,15 +128,15 @@ async def test_a_stock_server(edit_stock: Simulator) -> None:
         edit, snapshot = await begin(client, edit_stock, "grouped")
         assert not edit.can_edit_lanes
         for change in (
-            lambda: edit.with_lane("", "dice-spot", priority=1),
-            lambda: edit.add_lane("", "dice-reserved"),
-            lambda: edit.remove_lane("", "dice-spot"),
+            lambda: edit.with_lane("", "dice-reserved", priority=1),
+            lambda: edit.add_lane("", "dice-spot"),
+            lambda: edit.remove_lane("", "dice-reserved"),
         ):
             with pytest.raises(EditError) as missing:
                 change()
             assert "placement add-on" in str(missing.value)
             assert "dstack-fleets server" in str(missing.value)
-        sly = edit.with_values({(*_FLEETS, "dice-spot", "min_replicas"): 1})
+        sly = edit.with_values({(*_FLEETS, "dice-reserved", "min_replicas"): 1})
         with pytest.raises(NotInPlaceError):
             await make_plan(client, sly, snapshot=snapshot)
 

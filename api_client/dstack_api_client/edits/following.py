@@ -276,13 +276,16 @@ async def _look(
     what = f"the run {target.name}"
     body = await client.read(path, {"run_name": target.name}, what)
     now, run = service_of(client, target.project, body), client.decode(body, wire.decode_run, what)
-    fleets = await client.fleets(target.project)
-    instances = {}
-    for fleet in fleets:
+    known = {} if previous is None else dict(previous.answers.fleets)
+    instances = {} if previous is None else dict(previous.answers.instances)
+    for fleet in await _fleets(client, base, capabilities, previous):
+        known[fleet.id] = fleet
+        for gone in [each.id for each in instances.values() if each.fleet_id == fleet.id]:
+            del instances[gone]
         for instance in fleet.instances or ():
             instance.fleet_id, instance.fleet_name = fleet.id, fleet.name
             instances[instance.id] = instance
-    answers = Answers({fleet.id: fleet for fleet in fleets}, instances, {run.id: run})
+    answers = Answers(known, instances, {run.id: run})
     joined = build(
         answers,
         server=ServerInfo(client.url, capabilities.server_version),
@@ -295,3 +298,23 @@ async def _look(
         placed = await addon.placement(client, target.project, target.name)
         snapshot = replace(snapshot, placements={run.id: placed})
     return now, replace(joined, snapshot=snapshot)
+
+
+async def _fleets(
+    client: Client, base: Base, capabilities: Capabilities, previous: Joined | None
+) -> list[wire.Fleet]:
+    """The project's fleets at first, then those that the service is in or may go to."""
+    project = base.target.project
+    if previous is None:
+        return await client.fleets(project)
+    snapshot = previous.snapshot
+    replicas = [each for each in snapshot.replicas.values() if each.active]
+    if any(each.hostname and each.fleet_id is None for each in replicas):
+        return await client.fleets(project)
+    edit = ServiceEdit.begin(base, capabilities)
+    names = {lane.fleet.rpartition("/")[2] for pool in edit.pools for lane in edit.lanes(pool)}
+    ids = {each.fleet_id for each in replicas if each.fleet_id is not None}
+    ids |= {fleet.id for fleet in snapshot.fleets.values() if fleet.name in names}
+    if any(snapshot.fleets[each].project != project for each in ids if each in snapshot.fleets):
+        return await client.fleets(project)  # one by one, only the project's own can be read
+    return list(await asyncio.gather(*(client.fleet(project, fleet_id=each) for each in ids)))

@@ -28,7 +28,7 @@ from dstack_api_client.edits.base import Base, Target
 from dstack_api_client.edits.difference import FieldChange
 from dstack_api_client.edits.errors import NotKeptError
 from dstack_api_client.edits.fields import ABSENT
-from dstack_api_client.edits.secrets import may_be_kept
+from dstack_api_client.edits.secrets import keepable, may_be_kept
 
 #: Bytes after which the audit log is put aside; one older one is kept.
 _LOG_LIMIT = 8 << 20
@@ -48,7 +48,7 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         id: The id of the run or the fleet.
         deployment: Its deployment number before a draft, or after what was applied.
-        digest: What stands for the spec before.
+        digest: What stands for the spec before, secrets left out.
         at: When.
         steps: The fields that change.
         left_out: Fields that change too and are not kept, since they may hold a secret.
@@ -240,7 +240,11 @@ def values_of(kept: Kept, *, back: bool) -> dict[fields.Path, Any]:
 
 def moved_since(kept: Kept, now: Base) -> bool:
     """Whether what a draft began with is no longer there."""
-    return kept.id != now.id or kept.digest != now.digest
+    return (kept.id, kept.deployment, kept.digest) != (
+        now.id,
+        now.deployment,
+        _fingerprint(now.spec),
+    )
 
 
 def differing(kept: Kept, now: Base) -> list[str]:
@@ -263,11 +267,17 @@ def _kept(before: Base, spec: Mapping[str, Any], *, deployment: int) -> Kept:
     return Kept(
         id=before.id,
         deployment=deployment,
-        digest=before.digest,
+        digest=_fingerprint(before.spec),
         at=datetime.now(timezone.utc),
         steps=tuple(steps),
         left_out=tuple(left_out),
     )
+
+
+def _fingerprint(spec: Mapping[str, Any]) -> str:
+    # Of secrets not even a hash is kept; a change of them alone shows in the deployment number.
+    known = keepable(fields.fields_of(spec))
+    return fields.digest({"\0".join(path): value for path, value in known.items()})
 
 
 def _written(value: Any) -> Any:
