@@ -90,7 +90,7 @@ def _host(replica: Replica, snapshot: Snapshot, looks: Looks) -> Iterator[Fact |
         return
     doubt = "" if replica.link is Link.EXACT else "  (by its host name)"
     yield Fact("instance", f"{instance.name}  {instance.hostname or ''}{doubt}")
-    yield Fact("instance state", _instance_state(instance, looks))
+    yield Fact("state", _instance_state(instance, looks))
     where = dict.fromkeys(
         part for part in (instance.backend, instance.region, instance.availability_zone) if part
     )
