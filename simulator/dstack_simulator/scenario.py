@@ -14,6 +14,9 @@ from dstack_simulator.errors import ScenarioError
 
 Health = Literal["healthy", "warning", "failure"]
 
+#: Puts the placement add-on into the process that imports it.
+ADDON = "dstack_placement.server.autoload"
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -152,8 +155,15 @@ class ServerOptions(_Strict):
 
     frozen: bool = False
     """With background processing off: answers are real, nothing runs."""
+    addon: bool = False
+    """With the placement add-on."""
     environment: dict[str, str] = {}
     """More of dstack's own settings."""
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """What the server's process imports before anything of dstack."""
+        return (ADDON,) if self.addon else ()
 
 
 class Scenario(_Strict):

@@ -65,7 +65,8 @@ class Simulator:
             scenario: The name of one that is shipped, the path of a YAML file, or one made here.
             port: Where the server shall be; any free port if None.
             folder: Where databases and logs go, kept afterwards; a temporary one if None.
-            launcher: Modules that the server's process imports before anything of dstack.
+            launcher: Modules that the server's process imports before anything of dstack, after
+                those that the scenario asks for.
             database: The URL of a PostgreSQL database, empty or of another simulator, such as
                 `postgresql+asyncpg://user:password@127.0.0.1:5432/dstack`; SQLite if None.
             servers: How many servers work on the database at the same time.
@@ -96,7 +97,7 @@ class Simulator:
         self._port = port
         self._asked_folder = folder
         self._folder: Folder | None = None
-        self._launcher = tuple(launcher)
+        self._launcher = (*self.scenario.server.modules, *launcher)
         self._database = database
         self._servers = servers
         self._start_limit = start_limit

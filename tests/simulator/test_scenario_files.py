@@ -40,7 +40,7 @@ def test_a_mistake_is_named_with_its_field(text: str, said: str) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ScenarioError, match="burst, demo, empty, large"):
+    with pytest.raises(ScenarioError, match="burst, demo, empty, lanes, large"):
         scenarios.load("demoo")
 
 
@@ -58,7 +58,7 @@ def test_a_file_of_ones_own_is_read(tmp_path: Path) -> None:
 
 
 def test_what_is_shipped_is_well_formed() -> None:
-    assert set(scenarios.shipped()) == {"burst", "demo", "empty", "large"}
+    assert set(scenarios.shipped()) == {"burst", "demo", "empty", "lanes", "large"}
 
 
 def test_a_scenario_survives_the_way_to_the_world() -> None:

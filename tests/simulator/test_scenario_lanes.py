@@ -1,0 +1,83 @@
+"""The scenario `lanes` on a real server with the placement add-on: everything it promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dstack_simulator import Simulator
+from dstack_simulator import scenario as scenarios
+from tests.waiting import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def lanes_sim() -> Iterator[Simulator]:
+    with Simulator("lanes") as simulator:
+        simulator.wait_settled()
+        yield simulator
+
+
+async def _placement(simulator: Simulator, service: str) -> dict[str, Any]:
+    placement: dict[str, Any] = await simulator.api("placement/get", {"run_name": service})
+    return placement
+
+
+def _counts(placement: dict[str, Any]) -> dict[tuple[str, str], tuple[int, int]]:
+    return {
+        (lane["pool"], lane["fleet"]): (lane["target"], lane["ready"])
+        for lane in placement["lanes"]
+    }
+
+
+def test_only_scenarios_that_say_so_have_the_addon() -> None:
+    with_it = {name for name in scenarios.shipped() if scenarios.load(name).server.modules}
+    assert with_it == {"lanes"}
+
+
+async def test_the_workers_are_where_their_lanes_say(lanes_sim: Simulator) -> None:
+    async def as_promised() -> bool:
+        return _counts(await _placement(lanes_sim, "chat-70b")) == {
+            ("", "gpu-reserved"): (4, 4),
+            ("", "gpu-spot"): (1, 1),
+            ("router", "edge-l4"): (1, 1),
+            ("prefill", "gpu-spot"): (1, 1),
+            ("prefill", "gpu-reserved"): (0, 0),
+        }
+
+    await until(as_promised, what="every replica in its lane")
+
+
+async def test_the_router_reaches_its_workers_in_both_fleets(lanes_sim: Simulator) -> None:
+    async def all_ready() -> bool:
+        router = await lanes_sim.api("placement/router", {"run_name": "chat-70b"})
+        return router["status"] == "ok" and router["ready"] and len(router["workers"]) == 6
+
+    # dstack puts workers into its list every 5 s, once they are ready.
+    await until(all_ready, limit=60, what="six workers in the router's list")
+    async with lanes_sim.client() as client:
+        answer = await client.post(
+            f"/proxy/services/{lanes_sim.project}/chat-70b/v1/chat/completions",
+            json={"model": "acme/chat-70b", "messages": [{"role": "user", "content": "Hello"}]},
+        )
+    assert answer.status_code == 200, answer.text
+
+
+async def test_one_baseline_is_not_held_and_says_why(lanes_sim: Simulator) -> None:
+    placement = await _placement(lanes_sim, "vision")
+    reserved, spot = placement["lanes"]
+    assert (reserved["fleet"], reserved["min_replicas"], reserved["deficit"]) == (
+        "gpu-reserved", 2, 1,
+    )  # fmt: skip
+    assert "gpu-reserved has no room" in reserved["reason"]
+    assert (spot["fleet"], spot["ready"]) == ("gpu-spot", 1)
+
+
+async def test_a_service_without_lanes_is_placed_by_dstack(lanes_sim: Simulator) -> None:
+    placement = await _placement(lanes_sim, "embed")
+    assert not placement["managed"]
+    run = await lanes_sim.run("embed")
+    assert [job["job_submissions"][-1]["status"] for job in run["jobs"]] == ["running"] * 3
