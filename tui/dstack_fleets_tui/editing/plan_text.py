@@ -13,6 +13,7 @@ from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.warnings import PlanWarning, Risk
+from dstack_api_client.runs import ONLY_GROUP
 from dstack_fleets_tui import formatting
 from dstack_fleets_tui.editing import outlook
 from dstack_widgets.glyphs import UNICODE, Glyphs
@@ -35,8 +36,11 @@ def of_service(plan: Plan, glyphs: Glyphs = UNICODE) -> list[Content]:
     blocks = [warnings(plan.warnings, glyphs), changes(plan.changes, glyphs)]
     if plan.dry_run is not None:
         blocks.append(list(outlook.whole(plan.dry_run, glyphs)))
-        if plan.dry_run.count("start") or plan.dry_run.count("move"):
-            blocks.append(offers(plan.offers))
+        starting = {row.group for row in plan.dry_run.replicas if row.action in ("start", "move")}
+        if starting:
+            # The server tells of every group, whether something starts there or not.
+            found = [each for each in plan.offers if (each.group or ONLY_GROUP) in starting]
+            blocks.append(offers(found))
     return _joined(blocks)
 
 
