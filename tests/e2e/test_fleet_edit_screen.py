@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -33,6 +35,16 @@ from dstack_widgets.flow import Flow
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
+
+SHED = """\
+type: fleet
+name: shed
+ssh_config:
+  user: ubuntu
+  identity_file: {key}
+  port: {ssh_port}
+  hosts: ["{address}"]
+"""
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -234,7 +246,7 @@ async def test_a_fleet_is_edited_as_text(yard, tmp_path, monkeypatch):
 
 
 async def test_a_fleet_of_ssh_hosts_says_why_it_can_not_be_edited(yard, tmp_path):
-    await yard.apply({"type": "fleet", "name": "rack", "ssh_config": {"hosts": ["rack"]}})
+    await yard.apply({"type": "fleet", "name": "rack", "ssh_config": {"hosts": ["rack-1"]}})
     async with dashboard(yard, Store(tmp_path), name="rack") as (app, pilot):
         await pilot.press("e")
         await shown(app, AskScreen)
@@ -305,6 +317,28 @@ async def test_a_fleet_of_a_file_is_planned_at_once(yard, tmp_path, monkeypatch)
         await shown(app, FleetsScreen)
         await pilot.press(":", *"new_fleet ~/none.yml", "enter")
         await until(lambda: any("none.yml" in str(n.message) for n in app._notifications))
+
+
+async def test_keys_of_ssh_hosts_are_read_from_their_files_and_never_shown(yard, tmp_path):
+    key = tmp_path / "id_ed25519"
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
+    await asyncio.to_thread(subprocess.run, command, check=True)
+    host = next(each for each in await yard.hosts() if each["name"] == "rack-2")
+    path = tmp_path / "shed.dstack.yml"
+    path.write_text(SHED.format(key=key, **host))
+    async with dashboard(yard, Store(tmp_path / "state")) as (app, pilot):
+        app.screen.action_do("new_fleet", str(path))
+        await shown(app, PlanScreen)
+        shown_text = text(app)
+        assert host["address"] in shown_text
+        secret = key.read_text().splitlines()[1]
+        assert secret not in shown_text
+        await confirm(app, pilot)
+        await told(app, "shed is there")
+    (instance,) = (await yard.fleet("shed"))["instances"]
+    assert instance["hostname"] in (None, host["address"])
+    assert secret not in (tmp_path / "state" / "audit.jsonl").read_text()
+    await yard.delete_fleet("shed")
 
 
 async def test_idle_instances_are_deleted_by_the_fleet_s_name(yard, tmp_path):
