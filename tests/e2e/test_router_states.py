@@ -94,7 +94,8 @@ async def delete(router: httpx.AsyncClient, **wanted: str) -> None:
 
 async def test_routers_of_every_kind(both: dict[Source, Looking]) -> None:
     for source, seen in both.items():
-        view = await seen.until("chat", RouterStatus.READY, limit=60, **ALL_WELL)
+        never = {"legacy4": Sync.MISSING, "slow5": Sync.MISSING}
+        view = await seen.until("chat", RouterStatus.READY, limit=60, **ALL_WELL, **never)
         assert (view.source, view.kind, view.message) == (source, "smg", "")
         assert (view.ready, view.expected) == (3, 5)
         assert [slot(worker) for worker in view.workers if worker.wrong] == ["legacy4", "slow5"]
