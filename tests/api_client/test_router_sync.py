@@ -242,6 +242,11 @@ def test_failing_probes_beside_a_ready_worker_are_told() -> None:
     row = only(worker(1, probes_passed=False), entry(1))
     assert (row.sync, row.router_health, row.probes_passed) == (Sync.IN_SYNC, "ready", False)
     assert "probes fail" in row.message
+    young = worker(1, probes_passed=False, running_since=ago(50))
+    first = judged([young], look(entry(1), observed_at=after(5)), now=after(5))
+    assert "have not passed yet" in first.view.workers[0].message
+    assert first.view.workers[0].wrong < row.wrong
+    assert first.until == after(10)
 
 
 def test_since_when_it_failed_is_remembered() -> None:

@@ -38,6 +38,9 @@ PROBES_FAIL = (
     "The router sends it requests although dstack's probes fail: the router looks once a minute"
     " only, by default, and wants three failures."
 )
+PROBES_NOT_YET = (
+    "It has begun to run and the router sends it requests; dstack's probes have not passed yet."
+)
 DRAINED = (
     "The router lets it go although its job runs: somebody removed it. dstack registers it again"
     " when it is gone."

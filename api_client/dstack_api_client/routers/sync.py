@@ -18,6 +18,8 @@ from dstack_api_client.snapshot import Replica
 
 #: Cycles of the server's sync after which what it does by itself should have been done.
 _CYCLES = 2
+#: How long probes may take to find a worker that has begun to run.
+_PROBING = timedelta(seconds=60)
 #: What is wrong with a worker, the greater the worse.
 _FAILED, _MISSING, _DRIFT, _DUPLICATE, _NOT_READY = 100, 80, 70, 65, 60
 _STALE, _DRAINED, _FOREIGN, _PROBES, _GOING, _WAITING = 50, 45, 40, 30, 5, 2
@@ -224,7 +226,7 @@ class _Judgement:
         elif health != "ready":
             message, wrong = sentences.PENDING_IN_ROUTER, _WAITING
         elif self._probes(worker) is False:
-            message, wrong = sentences.PROBES_FAIL, _PROBES
+            message, wrong = self._unproved(worker)
         else:
             message, wrong = "", 0
         row = self._row(worker, sync, entries, health=health, message=message, wrong=wrong)
@@ -233,6 +235,14 @@ class _Judgement:
         if sync is Sync.DRIFT and health == "failed":
             return replace(row, wrong=_FAILED)
         return row
+
+    def _unproved(self, worker: Expected) -> tuple[str, int]:
+        """What is wrong with a worker that the router calls ready and dstack's probes don't."""
+        began = self._running_since(worker)
+        if began is None or began + _PROBING <= self.now:
+            return sentences.PROBES_FAIL, _PROBES
+        self.untils.append(began + _PROBING)
+        return sentences.PROBES_NOT_YET, _WAITING
 
     def _unlisted(self, worker: Expected, held: set[str]) -> Worker:
         gone_since, lost = self._gone(worker)
