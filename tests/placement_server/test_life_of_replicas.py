@@ -190,8 +190,9 @@ async def _gone(sim: Simulator) -> None:
     )
     watch = Watch(sim, "gone")
     await watch.at_rest({"gone-reserved": 1, "gone-spot": 2})
-    taken = next(i for i in (await sim.fleet("gone-spot"))["instances"] if i["status"] == "busy")
-    await sim.faults.spot_interrupted(taken["name"])
+    # Both of its instances have a replica.
+    taken = (await sim.fleet("gone-spot"))["instances"][0]["name"]
+    await sim.faults.spot_interrupted(taken)
 
     def baseline(look: Look) -> None:
         assert look.status == "running"
