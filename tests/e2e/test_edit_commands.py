@@ -288,12 +288,39 @@ async def test_asking_on_a_terminal(
     assert (now == wanted) == (code == 0)
 
 
+async def test_somebody_else_while_it_asks(edit_addon: Simulator, tmp_path: Path) -> None:
+    sim = edit_addon
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "dstack_fleets_tui", "apply", "dice"),
+        *("--set", "priority=58", "--replicas", "1"),
+        env=environment(sim, tmp_path),
+        stdin=theirs,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    asked = await asyncio.wait_for(asyncio.to_thread(os.read, ours, 65536), 60)
+    assert asked.startswith(b"Apply this to dice")
+    touched = await sim.touch_run("dice", priority=59)
+    os.write(ours, b"y\n")
+    await asyncio.wait_for(process.communicate(), 60)
+    told = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert process.returncode == 1
+    assert "CONFLICT priority: was " in told
+    assert ", somebody else made it 59, this makes it 58" in told
+    assert "Somebody else changed dice" in told
+    async with client_of(sim) as client:
+        assert (await stored(client, sim, "dice")).spec == touched["run_spec"]
+
+
 async def test_leaving_while_it_is_applied(edit_addon: Simulator, tmp_path: Path) -> None:
     """Ctrl+C between the request and its answer: what became of it is still found out and told."""
     sim = edit_addon
     async with client_of(sim) as client:
         before = await stored(client, sim, "dice")
-        await sim.faults.server_slow(2)
+        await sim.faults.server_slow(1)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "dstack_fleets_tui", "apply", "dice"),
             *("--set", "priority=57", "--yes"),

@@ -115,13 +115,16 @@ print(*sys.modules, file=sys.stderr)
         (["get", "fleets"], {"textual", "dstack", "dstack_widgets"}),
         (["get", "replicas", "-o", "yaml"], {"textual", "dstack", "dstack_widgets"}),
         (["get", "problems"], {"textual", "dstack", "dstack_widgets"}),
+        (["apply", "--help"], {"textual", "rich", "httpx", "pydantic", "yaml", "asyncio"}),
+        (["plan", "chat", "--replicas", "2"], {"textual", "dstack", "dstack_widgets"}),
+        (["undo", "chat", "--yes"], {"textual", "dstack", "dstack_widgets"}),
     ],
 )
 def test_only_what_is_needed_is_loaded(arguments: list[str], never: set[str]) -> None:
     loaded = set(python(LOADED, *arguments).stderr.splitlines()[-1].split())
     assert "dstack_fleets_tui.cli" in loaded
     assert not {name for name in loaded if name.partition(".")[0] in never}
-    reads = arguments[0] == "get" and "--help" not in arguments
+    reads = arguments[0] in ("get", "plan", "undo") and "--help" not in arguments
     assert ("dstack_api_client.feed" in loaded) == reads
 
 

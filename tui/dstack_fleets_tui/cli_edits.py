@@ -160,6 +160,7 @@ def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) 
         return debug_settings(connection, settings)
     from dstack_api_client import errors
     from dstack_api_client.connection import ConfigError
+    from dstack_api_client.edits.errors import ConflictError
     from dstack_fleets_tui.headless.looking import UnavailableError
 
     for notice in settings.notices:
@@ -177,6 +178,12 @@ def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) 
     )
     try:
         return run(connection, settings)
+    except ConflictError as error:
+        from dstack_fleets_tui.headless.plan_text import three_way_lines
+
+        for line in three_way_lines(error.three_way):
+            say(line)
+        return fail(error.message, error.hint, FAILED)
     except errors.ApiError as error:
         code = NO_CONNECTION if isinstance(error, away) else FAILED
         return fail(error.message, error.hint, code)

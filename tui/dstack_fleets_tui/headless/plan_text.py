@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from dstack_api_client.cleaning import one_line
-from dstack_api_client.edits.difference import FieldChange
+from dstack_api_client.edits.difference import FieldChange, shown
 from dstack_api_client.edits.dryrun import DryRun, LaneOutlook
+from dstack_api_client.edits.fields import name_of
 from dstack_api_client.edits.following import LaneProgress, Progress, State
+from dstack_api_client.edits.merging import ThreeWay
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.warnings import Risk
 from dstack_fleets_tui import formatting
@@ -54,6 +56,20 @@ def plan_text(plan: Plan, *, plain: bool = False) -> str:
     for warning in plan.warnings:
         text += f"{_RISKS[warning.risk]}{one_line(warning.line)}\n"
     return text.translate(_PLAIN) if plain else text
+
+
+def three_way_lines(found: ThreeWay) -> list[str]:
+    """A line for each field that somebody else changed, or this change wants to."""
+    lines = []
+    for row in found.rows:
+        base, theirs, mine = (shown(row.path, each) for each in (row.base, row.theirs, row.mine))
+        text = f"{one_line(name_of(row.path))}: was {base}"
+        if row.changed_there:
+            text += f", somebody else made it {theirs}"
+        if row.changed_here:
+            text += f", this makes it {mine}"
+        lines.append(f"{'CONFLICT ' if row.conflict else ''}{text}")
+    return lines
 
 
 def progress_text(progress: Progress) -> str:
