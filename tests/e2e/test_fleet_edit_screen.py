@@ -276,6 +276,16 @@ async def test_a_fleet_is_made_of_a_template_and_deleted_by_its_name(yard, tmp_p
         area.text = area.text.replace("name: yard", "name: brook")
         await pilot.press("ctrl+s")
         await shown(app, PlanScreen)
+        await pilot.press("escape")
+        await shown(app, FleetsScreen)
+
+        await pilot.press("N")
+        await shown(app, PickScreen)
+        await pilot.press("enter")
+        await shown(app, TextScreen)
+        assert "name: brook" in app.screen.query_one(TextArea).text, "what was written is there"
+        await pilot.press("ctrl+s")
+        await shown(app, PlanScreen)
         assert "offers" in text(app)
         await confirm(app, pilot)
         await told(app, "brook is there")

@@ -118,6 +118,7 @@ class Changing:
         done: Callable[[T], object],
         *,
         first: bool = True,
+        as_it_is: bool = False,
     ) -> None:
         """Has a text edited, again and again until it can be read.
 
@@ -127,8 +128,9 @@ class Changing:
             read: Makes something of what was written.
             done: Takes what came of it; not called where nothing was changed.
             first: Whether it is edited before it is read for the first time.
+            as_it_is: Whether it may be left as it is; else that is a cancel.
         """
-        self.begin(self._as_text(name, text, read, done, first=first))
+        self.begin(self._as_text(name, text, read, done, first=first, as_it_is=as_it_is))
 
     @property
     def under_way(self) -> bool:
@@ -174,11 +176,12 @@ class Changing:
         done: Callable[[T], object],
         *,
         first: bool,
+        as_it_is: bool,
     ) -> None:
         source = self._app.source
         while source is not None:
             written = await self._written(name, text) if first else text
-            if written is None or (first and written == text):
+            if written is None or (first and not as_it_is and written == text):
                 self._app.notify("Nothing was changed in the text.", markup=False)
                 return
             try:
@@ -190,7 +193,7 @@ class Changing:
             else:
                 done(made)
                 return
-            first = True
+            first, as_it_is = True, False
 
     async def _written(self, name: str, text: str) -> str | None:
         """What somebody made of a text; None where nothing is to be taken over."""

@@ -50,6 +50,7 @@ class FleetChanges:
     def __init__(self, app: FleetsApp, changing: Changing) -> None:
         self._app = app
         self._changing = changing
+        self._left: dict[str, str] = {}
 
     def edit(self, fleet: Fleet) -> None:
         """Opens the editor of a fleet, or says why it can't be edited."""
@@ -85,7 +86,8 @@ class FleetChanges:
             screen = PickScreen("Make a fleet from", about, ascii_only=self._app.ascii)
             self._app.push_screen(screen, self._picked)
         elif what in TEMPLATES:
-            self._plan_text(f"A new {what} fleet", TEMPLATES[what])
+            text = self._left.get(what, TEMPLATES[what])
+            self._plan_text(f"A new {what} fleet", text, kind=what)
         else:
             self._changing.begin(self._from_file(Path(what).expanduser()))
 
@@ -184,14 +186,23 @@ class FleetChanges:
             raise InvalidEditError([line]) from error
         self._plan_text(str(path), text, first=False)
 
-    def _plan_text(self, name: str, text: str, *, first: bool = True) -> None:
+    def _plan_text(self, name: str, text: str, *, kind: str = "", first: bool = True) -> None:
+        """Plans a text once it can be read; that of a template is kept until it is applied."""
+
         async def read(source: Source, text: str) -> FleetPlan:
+            if kind:
+                self._left[kind] = text
             return await plan_new_fleet(source.client, source.project, text, os.environ)
 
         def planned(plan: FleetPlan) -> None:
-            self._app.push_screen(PlanScreen(plan, lambda: self._changing.apply(plan)))
+            def apply() -> None:
+                self._left.pop(kind, None)
+                self._changing.apply(plan)
 
-        self._changing.as_text(name, text, read, planned, first=first)
+            self._app.push_screen(PlanScreen(plan, apply))
+
+        as_it_is = text != TEMPLATES.get(kind)
+        self._changing.as_text(name, text, read, planned, first=first, as_it_is=as_it_is)
 
     # Deleting
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
 from textual import work
@@ -14,16 +14,13 @@ from textual.events import Resize
 from textual.widget import Widget
 from textual.widgets import Static
 
-from dstack_api_client.capabilities import UNKNOWN
 from dstack_api_client.edits import undoing
 from dstack_api_client.edits.base import Base, Kind
 from dstack_api_client.edits.checks import FieldName, Problem
-from dstack_api_client.edits.difference import difference
 from dstack_api_client.edits.errors import (
     ConflictError,
     EditError,
     InvalidEditError,
-    NotKeptError,
 )
 from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.fleets import FleetPlan
@@ -33,12 +30,11 @@ from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.errors import ApiError
 from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui import actions, formatting
-from dstack_fleets_tui.screens.asking import AskScreen
 from dstack_fleets_tui.screens.base import LiveScreen
 from dstack_fleets_tui.screens.conflict import ConflictScreen
+from dstack_fleets_tui.screens.drafts import Drafts
 from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_fleets_tui.source import Source
-from dstack_widgets.choices import Choice
 from dstack_widgets.edit_grid import EditGrid, GridRow, Place
 from dstack_widgets.findings import Finding, Findings
 from dstack_widgets.flow import Flow
@@ -93,7 +89,6 @@ class EditorScreen(LiveScreen, Generic[E]):
         self._provisional: E | None = None
         self._typing: Problem | None = None
         self._failure = ""
-        self._drafted: datetime | None = None
         self._planning = False
 
     # What a subclass knows of its edits -----------------------------------------------------
@@ -203,40 +198,15 @@ class EditorScreen(LiveScreen, Generic[E]):
         self.fill()
         draft = begun.draft
         if draft is not None and draft.edit.changed:
-            self._offer(draft)
+            self._drafts.offer(draft, self._change)
 
     def _fail(self, text: str) -> None:
         self._failure = text
         self.fill()
 
-    def _offer(self, draft: undoing.Draft[Any]) -> None:
-        """Offers to go on with what was begun earlier."""
-        at = draft.kept.at.astimezone()
-        lines = [literal(f"It was left at {at:%Y-%m-%d %H:%M:%S}.")]
-        lines += [
-            literal(f"~ {change}", style_of("accent")) for change in self._change_lines(draft.edit)
-        ]
-        if draft.base_moved:
-            text = "It was changed since: the draft is put on top of what is there now."
-            lines.append(literal(text, style_of("warn")))
-        if draft.left_out:
-            names = ", ".join(draft.left_out)
-            lines.append(literal(f"Not kept, since it may hold a secret: {names}.", "dim"))
-
-        def answered(key: str | None) -> None:
-            if key == "continue":
-                self._change(draft.edit)
-            elif key == "drop":
-                self._drop_draft()
-
-        choices = (Choice("continue", "Go on with it"), Choice("drop", "Begin anew"))
-        title = f"A draft of {self._subject} is kept"
-        self.app.push_screen(AskScreen(title, lines, choices, ascii_only=self._ascii), answered)
-
-    def _change_lines(self, edit: E) -> Sequence[str]:
-        known = edit.capabilities if isinstance(edit, ServiceEdit) else UNKNOWN
-        found = difference(edit.base.spec, edit.spec, self.kind, known)
-        return [f"{change.name}  {change.old} to {change.new}" for change in found]
+    @cached_property
+    def _drafts(self) -> Drafts[E]:
+        return Drafts(self.fleets_app, self._subject, self.kind)
 
     @property
     def _ascii(self) -> bool:
@@ -275,8 +245,10 @@ class EditorScreen(LiveScreen, Generic[E]):
             parts.append(literal(text, style_of("dim")))
             if not self.edit.changed:
                 parts.append(literal("nothing changed yet", style_of("dim")))
-            elif self._drafted is not None:
-                parts.append(literal(f"draft kept {self._drafted:%H:%M:%S}", style_of("dim")))
+            elif self._drafts.kept_at is not None:
+                parts.append(
+                    literal(f"draft kept {self._drafts.kept_at:%H:%M:%S}", style_of("dim"))
+                )
         if self._planning:
             parts.append(literal("asking the server for its plan", style_of("starting")))
         self.query_one("#head", Flow).show(parts)
@@ -372,30 +344,8 @@ class EditorScreen(LiveScreen, Generic[E]):
         self._typing = self._provisional = None
         self._failure = ""
         self.edit = edit
-        self._keep_draft()
+        self._drafts.keep(edit)
         self.fill()
-
-    def _keep_draft(self) -> None:
-        edit, store = self.edit, self.fleets_app.changing.store
-        if edit is None:
-            return
-        try:
-            if edit.changed:
-                store.keep_draft(edit.base, edit.spec)
-                self._drafted = self.fleets_app.now().astimezone()
-            else:
-                store.drop_draft(edit.base.target)
-                self._drafted = None
-        except NotKeptError as error:
-            self._drafted = None
-            self.fleets_app.warn(f"The draft could not be kept. {error}")
-
-    def _drop_draft(self) -> None:
-        if self.edit is not None:
-            try:
-                self.fleets_app.changing.store.drop_draft(self.edit.base.target)
-            except NotKeptError as error:
-                self.fleets_app.warn(str(error))
 
     # Actions ------------------------------------------------------------------------------
 
