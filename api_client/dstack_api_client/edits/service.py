@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dstack_api_client.capabilities import Capabilities
@@ -11,45 +11,29 @@ from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.fields import ABSENT, ORDER, Path
+from dstack_api_client.edits.views import (
+    LANE_FIELDS,
+    SERVICE,
+    GroupView,
+    LaneView,
+    configuration_of,
+    entries_of,
+    group_view,
+    lanes_of,
+    whole,
+)
 from dstack_api_client.runs import ONLY_GROUP
 
-#: What a lane says besides its fleet.
-LANE_FIELDS = ("priority", "min_replicas", "max_replicas")
-#: The pool of the service's own lanes; other pools are named by their replica group.
-SERVICE = ""
+__all__ = [
+    "LANE_FIELDS",
+    "SERVICE",
+    "GroupView",
+    "LaneView",
+    "ServiceEdit",
+    "what_is_missing",
+]
 
 _CONFIGURATION = ("configuration",)
-
-
-@dataclass(frozen=True, slots=True)
-class LaneView:
-    """A lane as the edit has it."""
-
-    fleet: str
-    """`project/name` for an imported fleet."""
-    priority: int
-    min_replicas: int
-    max_replicas: int | None
-    was: LaneView | None = field(default=None, repr=False, compare=False)
-    """The same before the edit; None for one that was added."""
-
-
-@dataclass(frozen=True, slots=True)
-class GroupView:
-    """A replica group as the edit has it; a service without groups has one, named `0`."""
-
-    name: str
-    named: bool
-    """Whether it stands under `groups`."""
-    least: int
-    greatest: int | None
-    router: bool
-    own_lanes: bool
-    """Whether it has `fleets` of its own."""
-    spot_policy: str | None
-    reservation: str | None
-    scaled: bool
-    """Whether it has scaling rules."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +75,7 @@ class ServiceEdit:
     @property
     def configuration(self) -> Mapping[str, Any]:
         """The spec's configuration."""
-        return _configuration(self.spec)
+        return configuration_of(self.spec)
 
     @property
     def groups(self) -> tuple[GroupView, ...]:
@@ -99,11 +83,11 @@ class ServiceEdit:
         listed = self.configuration.get("groups")
         if isinstance(listed, list) and listed:
             return tuple(
-                _group_view(str(entry.get("name") or number), entry, named=True)
+                group_view(str(entry.get("name") or number), entry, named=True)
                 for number, entry in enumerate(listed)
                 if isinstance(entry, Mapping)
             )
-        return (_group_view(ONLY_GROUP, self.configuration, named=False),)
+        return (group_view(ONLY_GROUP, self.configuration, named=False),)
 
     @property
     def pools(self) -> tuple[str, ...]:
@@ -113,16 +97,18 @@ class ServiceEdit:
     @property
     def run_priority(self) -> int:
         """The run's priority."""
-        return _whole(self.configuration.get("priority"))
+        return whole(self.configuration.get("priority"))
 
     def lanes(self, pool: str = SERVICE) -> tuple[LaneView, ...]:
         """The lanes of the service, or of a group with lanes of its own, as they are listed."""
-        before = {lane.fleet: lane for lane in _lanes(self.base.spec, pool)}
-        return tuple(replace(lane, was=before.get(lane.fleet)) for lane in _lanes(self.spec, pool))
+        before = {lane.fleet: lane for lane in lanes_of(self.base.spec, pool)}
+        return tuple(
+            replace(lane, was=before.get(lane.fleet)) for lane in lanes_of(self.spec, pool)
+        )
 
     def raw_lane(self, pool: str, fleet: str) -> Mapping[str, Any]:
         """A lane as it stands in the spec; empty for a bare name."""
-        for entry in _entries(self.spec, pool):
+        for entry in entries_of(self.spec, pool):
             if fields.lane_name(entry) == fleet and isinstance(entry, Mapping):
                 return entry
         return {}
@@ -337,12 +323,14 @@ class ServiceEdit:
     def _lanes_as_mappings(self, pool: str) -> Mapping[str, Any]:
         """The spec, with lanes that stand there as bare names, or in the profile, written out."""
         path = _fleets_path(pool)
-        entries = _entries(self.spec, pool)
-        listed = _configuration(self.spec).get("fleets") if pool == SERVICE else entries
+        entries = entries_of(self.spec, pool)
+        listed = configuration_of(self.spec).get("fleets") if pool == SERVICE else entries
         if listed and not any(isinstance(entry, str) for entry in entries):
             return self.spec
-        whole = [fields.lane_entry(entry) if isinstance(entry, str) else entry for entry in entries]
-        return fields.with_fields(self.spec, {path: whole}) if whole else self.spec
+        written = [
+            fields.lane_entry(entry) if isinstance(entry, str) else entry for entry in entries
+        ]
+        return fields.with_fields(self.spec, {path: written}) if written else self.spec
 
     def _with(self, spec: Mapping[str, Any], values: Mapping[Path, Any]) -> ServiceEdit:
         return replace(self, spec=fields.with_fields(spec, values))
@@ -359,70 +347,6 @@ def what_is_missing(capabilities: Capabilities) -> tuple[str, str]:
         "This server places all replicas of a service in one fleet: it has no placement add-on.",
         "Install 'dstack-fleets-tui[server]' there and start it with `dstack-fleets server`.",
     )
-
-
-def _configuration(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    configuration = spec.get("configuration")
-    return configuration if isinstance(configuration, Mapping) else {}
-
-
-def _entries(spec: Mapping[str, Any], pool: str) -> list[Any]:
-    """The entries of `fleets` that hold for a pool."""
-    configuration = _configuration(spec)
-    owner: Any = configuration
-    if pool != SERVICE:
-        listed = configuration.get("groups") or []
-        named = [g for n, g in enumerate(listed) if str(g.get("name") or n) == pool]
-        owner = named[0] if named else {}
-    entries = owner.get("fleets")
-    if entries is None and pool == SERVICE:
-        entries = (spec.get("profile") or {}).get("fleets")
-    return list(entries) if isinstance(entries, list) else []
-
-
-def _lanes(spec: Mapping[str, Any], pool: str) -> list[LaneView]:
-    lanes = []
-    for entry in _entries(spec, pool):
-        values = entry if isinstance(entry, Mapping) else {}
-        most = values.get("max_replicas")
-        lanes.append(
-            LaneView(
-                fields.lane_name(entry),
-                _whole(values.get("priority")),
-                _whole(values.get("min_replicas")),
-                None if most is None else _whole(most),
-            )
-        )
-    return lanes
-
-
-def _group_view(name: str, entry: Mapping[str, Any], *, named: bool) -> GroupView:
-    least, greatest = counts(entry.get("replicas"))
-    return GroupView(
-        name=name,
-        named=named,
-        least=least,
-        greatest=greatest,
-        router=named and entry.get("router") is not None,
-        own_lanes=named and bool(entry.get("fleets")),
-        spot_policy=entry.get("spot_policy"),
-        reservation=entry.get("reservation"),
-        scaled=entry.get("scaling") is not None,
-    )
-
-
-def counts(replicas: Any) -> tuple[int, int | None]:
-    """The least and the greatest count of `replicas` as the server sends it; one for nothing."""
-    if isinstance(replicas, Mapping):
-        most = replicas.get("max")
-        return _whole(replicas.get("min")), None if most is None else _whole(most)
-    if replicas is None:
-        return 1, 1
-    return _whole(replicas), _whole(replicas)
-
-
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _fleets_path(pool: str) -> Path:
