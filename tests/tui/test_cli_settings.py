@@ -24,6 +24,7 @@ def test_defaults(file: Path) -> None:
         "theme": None,
         "insecure_http": False,
         "ca_file": None,
+        "routers_over_ssh": "opened",
         "read_only": False,
         "projects": {},
     }
@@ -43,6 +44,7 @@ def test_order_of_sources(file: Path) -> None:
         "theme": "DSTACK_FLEETS_TUI_THEME",
         "insecure_http": str(file),
         "ca_file": "default",
+        "routers_over_ssh": "default",
         "read_only": "default",
         "projects": "default",
     }

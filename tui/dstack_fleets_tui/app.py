@@ -20,6 +20,7 @@ from dstack_api_client.edits.keeping import Store
 from dstack_api_client.feed import ConnectionState, Health, Update
 from dstack_api_client.problem import Problem
 from dstack_api_client.problems import ProblemWatch
+from dstack_api_client.routers.watch import OverSsh
 from dstack_api_client.since import Since
 from dstack_api_client.snapshot import Fleet, ReplicaKey, Snapshot
 from dstack_fleets_tui import actions, words
@@ -535,7 +536,11 @@ def run(
         settings = settings.model_copy(update={"theme": THEME_OF_FEW_COLOURS})
 
     def opened(connection: Connection) -> AbstractAsyncContextManager[Source]:
-        return open_source(connection, read_only=settings.read_only_in(connection.project))
+        return open_source(
+            connection,
+            read_only=settings.read_only_in(connection.project),
+            over_ssh=OverSsh(settings.routers_over_ssh),
+        )
 
     app = FleetsApp(connection, settings, again=again, open_source=opened)
     code = app.run()

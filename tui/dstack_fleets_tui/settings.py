@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from platformdirs import user_config_path
@@ -52,6 +52,9 @@ class Values(BaseModel):
     """Send the token over plain HTTP to other machines."""
     ca_file: Path | None = None
     """Certificates (PEM) to trust instead of the usual ones; beside the settings file, if there."""
+
+    routers_over_ssh: Literal["none", "opened", "all"] = "opened"
+    """Which routers are read over SSH on a server without the add-on."""
 
     read_only: bool = False
     """Refuse every change."""

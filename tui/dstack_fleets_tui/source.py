@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dstack_api_client.client import Client
 from dstack_api_client.connection import Connection
 from dstack_api_client.feed import Feed
-from dstack_api_client.routers.watch import RouterWatch
+from dstack_api_client.routers.watch import OverSsh, RouterWatch
 from dstack_fleets_tui.poller import Polled
 
 
@@ -29,18 +29,21 @@ class Source:
 
 
 @asynccontextmanager
-async def open_source(connection: Connection, *, read_only: bool = False) -> AsyncIterator[Source]:
+async def open_source(
+    connection: Connection, *, read_only: bool = False, over_ssh: OverSsh = OverSsh.OPENED
+) -> AsyncIterator[Source]:
     """Opens a client on a connection, the feed of its project, and the looks at its routers.
 
     Args:
         connection: Where to connect.
         read_only: Whether the client refuses every change.
+        over_ssh: Of which services routers are read over SSH, on a server without the add-on.
     """
     project = connection.project
     async with (
         Client(
             connection.url, connection.token, verify=connection.verify, read_only=read_only
         ) as client,
-        RouterWatch(client, project) as routers,
+        RouterWatch(client, project, over_ssh=over_ssh) as routers,
     ):
         yield Source(Feed(client, project, routers=routers), client, project)
