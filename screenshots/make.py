@@ -1,80 +1,158 @@
-"""Makes the pictures of the README from the running demo (`make screenshots`)."""
+"""Makes the pictures and the recording of the README (`make screenshots`)."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
-from datetime import datetime, timezone
+from typing import cast
 
-from dstack_api_client.connection import Connection, Sources
-from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.screens.base import LiveScreen
-from dstack_fleets_tui.settings import Settings
+from textual.widgets import Static
+
+from dstack_api_client.routers.view import Sync
+from dstack_fleets_tui.screens.applying import ApplyScreen
+from dstack_fleets_tui.screens.edit import EditScreen
+from dstack_fleets_tui.screens.plan import PlanScreen
+from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_simulator import Simulator
-from screenshots.picture import save
+from dstack_widgets.choices import Choices
+from dstack_widgets.flow import Flow
+from screenshots.picture import HERE
+from screenshots.record import Recording
+from screenshots.walk import Walk, walking
 
-SIZE = (132, 24)
-#: Seconds a screen may take to show what is waited for.
-_LIMIT = 30.0
-#: What the pictures open.
-FLEET, SERVICE = "gpu-reserved", "chat-70b"
-
-
-async def take(url: str, token: str, project: str) -> None:
-    """Walks through the screens of a server and saves each.
-
-    Args:
-        url: The server's address.
-        token: The token of a user.
-        project: The project to show.
-    """
-    here = "the simulator"
-    connection = Connection(url, project, token, Sources(here, here, here))
-    app = FleetsApp(connection, Settings(), terminal_is_gone=lambda: False)
-    async with app.run_test(size=SIZE) as pilot:
-
-        async def screen(name: str, ready: Callable[[], bool]) -> None:
-            await _until(ready, name)
-            await pilot.pause()
-            print(save(app, name))  # noqa: T201 - it says what it made
-
-        def rows(at_least: int = 1) -> bool:
-            screen = app.screen
-            if app.snapshot is None or not app.snapshot.complete or not screen.is_mounted:
-                return False
-            return isinstance(screen, LiveScreen) and screen.table.row_count >= at_least
-
-        def shown(name: str) -> bool:
-            return (
-                rows() and isinstance(app.screen, LiveScreen) and app.screen.name_of_screen == name
-            )
-
-        # The demo has problems, so they come up by themselves.
-        await screen("problems", lambda: shown("problems"))
-        await pilot.press("1")
-        await screen("fleets", lambda: shown("fleets"))
-        await pilot.press("colon", *f"open {FLEET}", "enter")
-        await screen("fleet", lambda: shown("fleet"))
-        await pilot.press("2")
-        await screen("services", lambda: shown("services"))
-        await pilot.press("colon", *f"open {SERVICE}", "enter")
-        await screen("service", lambda: shown("service"))
+#: dstack's own port, so that the pictures show the same address each time.
+PORT = 3000
+#: Columns and rows.
+_LOW, _HIGH = (140, 22), (140, 30)
+#: Seconds that a change may take until every replica is where it should be.
+_CHANGE = 180.0
 
 
-async def _until(ready: Callable[[], bool], what: str) -> None:
-    end = datetime.now(timezone.utc).timestamp() + _LIMIT
-    while not ready():
-        if datetime.now(timezone.utc).timestamp() > end:
-            raise TimeoutError(f"The screen {what} did not fill within {_LIMIT:g} s.")
-        await asyncio.sleep(0.05)
+async def stock(sim: Simulator) -> None:
+    """The lists, and what they open, on a server without the add-on."""
+    async with walking(sim, _LOW) as walk:
+        # Something is wrong in this scenario, so the problems come up by themselves.
+        await walk.front("problems")
+        await walk.press("1")
+        await walk.front("fleets")
+        walk.picture("fleets")
+        await walk.open("lab-h100", "fleet")
+        walk.picture("fleet")
+        await walk.press("2")
+        await walk.front("services")
+        walk.picture("services")
+        await walk.open("chat-70b", "service")
+        await walk.press("r")
+        await walk.front("service")
+        walk.picture("service")
+
+
+async def lanes(sim: Simulator) -> None:
+    """What the add-on makes possible: lanes, the router's list, an edit and the way back."""
+    async with walking(sim, _LOW) as walk:
+        await walk.front("problems")
+        walk.picture("problems")
+        await walk.press("2")
+        await walk.open("chat-70b", "service")
+        await walk.press("o")
+        await walk.until(lambda: _all_in_sync(walk), "router with all of its workers")
+        walk.picture("router")
+        await walk.press("d")
+        walk.picture("distribution")
+        await walk.pilot.resize_terminal(*_HIGH)
+        await walk.press("r")
+        await walk.front("service")
+        await walk.press("down", "enter")
+        # Its use is collected by the server now and then.
+        await walk.until(lambda: "peak" in walk.text and "POST" in walk.text, "replica at work")
+        walk.picture("replica")
+        await walk.press("escape", "d")
+        recording = Recording(walk.app)
+        await _edit(walk, recording)
+        await _take_back(walk, recording)
+        for path in recording.save(HERE, "edit-recorded"):
+            print(path.name)  # noqa: T201 - it says what it made
+
+
+async def _edit(walk: Walk, recording: Recording) -> None:
+    recording.take("A service in its lanes", 2.5)
+    await walk.press("e")
+    await walk.until(
+        lambda: isinstance(walk.screen, EditScreen) and walk.screen.edit is not None, "editor"
+    )
+    recording.take("e  edit its lanes and counts", 2)
+    await walk.press("down")
+    recording.take("↓  to the second lane", 1)
+    await walk.press("K")
+    recording.take("K  have it filled first", 2)
+    await walk.press("right")
+    recording.take("→  to its minimum", 1)
+    await walk.press("2")
+    recording.take("2  two replicas always there", 1)
+    await walk.press("enter")
+    walk.picture("editor")
+    recording.take("⏎  beside the fields: what would follow", 3)
+    await walk.press("p")
+    await walk.until(lambda: isinstance(walk.screen, PlanScreen), "plan")
+    walk.picture("plan")
+    recording.take("p  the plan; Cancel has the cursor", 4)
+    await _apply(walk, recording)
+
+
+async def _take_back(walk: Walk, recording: Recording) -> None:
+    await walk.press("u")
+    await walk.until(lambda: isinstance(walk.screen, PlanScreen), "plan of the way back")
+    recording.take("u  the way back, planned in the same way", 3)
+    await _apply(walk, recording)
+
+
+async def _apply(walk: Walk, recording: Recording) -> None:
+    """Confirms a plan, follows it until it is done, and goes back to the service."""
+    await walk.press("right")
+    choices = walk.screen.query_one(Choices)
+    await walk.until(lambda: choices.current == "apply", "cursor on Apply")
+    recording.take("→  to Apply", 1)
+    await walk.press("enter")
+    await walk.until(lambda: isinstance(walk.screen, ApplyScreen), "change")
+    caption, shown = "⏎  apply, and follow it", ""
+    while shown is not None:
+        shown = await _next(walk, shown)
+        done = "done" in walk.screen.query_one("#head", Flow).text
+        recording.take("done" if done else caption, 3 if done else 1)
+        if done:
+            break
+    await walk.press("escape")
+    await walk.until(lambda: isinstance(walk.screen, ServiceScreen), "service")
+    recording.take("esc  back to the service", 3)
+
+
+async def _next(walk: Walk, shown: str) -> str:
+    """Waits until more has happened than that time went by; returns what is shown then."""
+
+    def text() -> str:
+        return str(walk.screen.query_one("#text", Static).content)
+
+    def ended() -> bool:
+        return "done" in walk.screen.query_one("#head", Flow).text
+
+    await walk.until(lambda: text() != shown or ended(), "progress of the change", _CHANGE)
+    return text()
+
+
+def _all_in_sync(walk: Walk) -> bool:
+    snapshot, screen = walk.app.snapshot, cast("ServiceScreen", walk.screen)
+    router = snapshot.routers.get(screen.key) if snapshot else None
+    if router is None or not router.workers:
+        return False
+    return all(w.sync is Sync.IN_SYNC and w.load is not None for w in router.workers)
 
 
 async def main() -> int:
-    """Starts the demo, waits until it runs, and takes the pictures."""
-    async with Simulator("demo") as sim:
-        await sim.settled()
-        await take(sim.url, sim.token, sim.project)
+    """Starts the scenarios, waits until each runs, and takes the pictures."""
+    for scenario, take in (("demo", stock), ("lanes", lanes)):
+        async with Simulator(scenario, port=PORT) as sim:
+            await sim.settled()
+            await take(sim)
     return 0
 
 

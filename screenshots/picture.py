@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import resvg_py
 from textual.app import App
@@ -14,7 +15,7 @@ FONTS = HERE / "fonts"
 _ZOOM = 1.5
 
 
-def save(app: App[object], name: str, folder: Path = HERE) -> Path:
+def save(app: App[Any], name: str, folder: Path = HERE) -> Path:
     """Saves the screen in front as `NAME.svg` and `NAME.png`.
 
     Args:
