@@ -19,8 +19,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[demo]' --group dev
 	@touch $@
 
-demo: $(READY) ## the dashboard on a real dstack server with emulated hosts
-	@$(BIN)/dstack-fleets-tui demo
+demo: $(READY) ## the dashboard on a real dstack server with emulated hosts; SCENARIO=NAME
+	@$(BIN)/dstack-fleets-tui demo $(if $(SCENARIO),--scenario $(SCENARIO))
 
 test: $(READY) ## every test; the end-to-end ones start a real server
 	$(BIN)/python -m pytest $(ARGS)

@@ -174,7 +174,12 @@ def _parser() -> Parser:
         description="Starts a dstack server of its own with emulated hosts, and the dashboard on "
         "it. Both are gone when you leave.",
     )
-    demo.add_argument("--scenario", metavar="NAME", default="demo", help="default: demo")
+    demo.add_argument(
+        "--scenario",
+        metavar="NAME",
+        default="lanes",
+        help="lanes (the default), demo for a stock server, or another of docs/simulator.md",
+    )
     demo.set_defaults(run=_demo)
     return parser
 
