@@ -135,7 +135,7 @@ async def test_nodes_are_changed_in_place_and_taken_back(yard, tmp_path):
         await shown(app, PlanScreen)
         assert "~ nodes  2..4 → 1..6" in text(app)
         await confirm(app, pilot)
-        await told(app, "yard")
+        await told(app, "The change of yard was applied")
         assert await nodes(yard) == {"min": 1, "max": 6}
         assert (await yard.fleet("yard"))["id"] == before["id"]
 
@@ -147,7 +147,7 @@ async def test_nodes_are_changed_in_place_and_taken_back(yard, tmp_path):
         await shown(app, PlanScreen)
         assert "This takes back" in text(app)
         await confirm(app, pilot)
-        await told(app, "yard")
+        await told(app, "The change of yard was applied")
     assert (await yard.fleet("yard"))["spec"] == before["spec"]
     log = store.audit_path.read_text().splitlines()
     assert ['"action":"apply"' in log[0], '"action":"undo"' in log[1], len(log)] == [True, True, 2]
@@ -224,7 +224,7 @@ async def test_somebody_else_s_change_is_shown_and_kept(yard, tmp_path):
         await shown(app, ConflictScreen)
         await pilot.press("right", "enter")
         await confirm(app, pilot)
-        await told(app, "yard")
+        await told(app, "The change of yard was applied")
     configuration = (await yard.fleet("yard"))["spec"]["configuration"]
     assert configuration["tags"] == {"team": "ml"}
     assert configuration["nodes"]["target"] == 3
