@@ -19,6 +19,7 @@ from dstack_api_client.edits.errors import (
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import perform, who
 from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.snapshot import FINISHED
 from dstack_api_client.writer import ReadOnlyError
 from dstack_simulator import Simulator
 from tests.e2e.editing import SECRET, Losing, begin, client_of, deployment_at, stored
@@ -85,9 +86,9 @@ async def test_a_run_that_ends_between_plan_and_apply(edit_addon: Simulator) -> 
         assert "nothing is changed" in str(ending.value)
 
         async def ended() -> bool:
-            return (await edit_addon.run("brief"))["status"] == "terminated"
+            return (await edit_addon.run("brief"))["status"] in FINISHED
 
-        await until(ended, limit=60, every=0.3, what="the run has ended")
+        await until(ended, limit=120, every=0.3, what="the run has ended")
         with pytest.raises(EndedError):
             await applying.apply(client, plan)
         with pytest.raises(EndedError):
