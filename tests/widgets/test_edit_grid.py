@@ -20,14 +20,14 @@ def rows(prio: str = "10", most: str = "–", policy: str = "spot") -> list[Grid
 
 
 class Host(App[None]):
-    def __init__(self, accepts=lambda place, text: True):
+    def __init__(self, refused=""):
         super().__init__()
         self.told: list[tuple[object, ...]] = []
         self.others: list[str] = []
-        self._accepts = accepts
+        self._refused = refused
 
     def compose(self):
-        yield EditGrid(accepts=self._accepts, other_key=self._other)
+        yield EditGrid(take=self._take, other_key=self._other)
 
     def _other(self, key):
         self.others.append(key)
@@ -48,8 +48,11 @@ class Host(App[None]):
     def on_edit_grid_typed(self, message):
         self.told.append(("typed", *message.place, message.text))
 
-    def on_edit_grid_finished(self, message):
-        self.told.append(("finished", *message.place, message.text))
+    def _take(self, place, text):
+        if text == self._refused:
+            return False
+        self.told.append(("finished", *place, text))
+        return True
 
     def on_edit_grid_taken_back(self, message):
         self.told.append(("back", *message.place))
@@ -93,7 +96,7 @@ async def test_enter_goes_on_with_what_is_there_and_escape_takes_it_back():
 
 
 async def test_moving_away_ends_what_is_typed_unless_it_is_refused():
-    app = Host(accepts=lambda place, text: text != "x")
+    app = Host(refused="x")
     async with app.run_test() as pilot:
         await pilot.press("3", "down")
         assert app.told[-1] == ("finished", "a", "prio", "3")

@@ -90,19 +90,6 @@ class EditGrid(Lines, can_focus=True):
             return self.grid
 
     @dataclass
-    class Finished(Message):
-        """A field got another text, or the next of its choices."""
-
-        grid: EditGrid
-        place: Place
-        text: str
-
-        @property
-        def control(self) -> EditGrid:
-            """The grid."""
-            return self.grid
-
-    @dataclass
     class TakenBack(Message):
         """What was typed is not wanted."""
 
@@ -130,7 +117,7 @@ class EditGrid(Lines, can_focus=True):
         self,
         *,
         glyphs: Glyphs = UNICODE,
-        accepts: Callable[[Place, str], bool] = lambda place, text: True,
+        take: Callable[[Place, str], bool] = lambda place, text: True,
         other_key: Callable[[str], bool] = lambda key: False,
         id: str | None = None,  # noqa: A002 (the name that every widget gives it)
     ) -> None:
@@ -138,14 +125,15 @@ class EditGrid(Lines, can_focus=True):
 
         Args:
             glyphs: The signs to draw.
-            accepts: Whether a text can be the end of typing; else typing goes on.
+            take: Takes the text of a field, or the next of its choices; answers whether it could,
+                else typing goes on. Not a message: the next key may be there already.
             other_key: Told of keys that are not the grid's own; answers whether it took one. Where
                 keys come faster than they are worked off, only this keeps them in their order.
             id: As for every widget.
         """
         super().__init__(id=id)
         self._glyphs = glyphs
-        self._accepts = accepts
+        self._take = take
         self._other_key = other_key
         self._rows: tuple[GridRow, ...] = ()
         self._place: Place | None = None
@@ -155,6 +143,11 @@ class EditGrid(Lines, can_focus=True):
     def place(self) -> Place | None:
         """The field under the cursor."""
         return self._place
+
+    @property
+    def typed(self) -> str | None:
+        """What is being typed."""
+        return self._typed
 
     @property
     def is_typing(self) -> bool:
@@ -183,11 +176,12 @@ class EditGrid(Lines, can_focus=True):
         """
         if self._typed is None or self._place is None:
             return True
-        if not self._accepts(self._place, self._typed):
+        before, text = self.lines(self.size.width), self._typed
+        self._typed = None
+        if not self._take(self._place, text):
+            self._typed = text
             return False
-        text = self._typed
-        self._repaint(lambda: setattr(self, "_typed", None))
-        self.post_message(self.Finished(self, self._place, text))
+        self.paint(before)
         return True
 
     # Where fields are ---------------------------------------------------------------------
@@ -306,7 +300,7 @@ class EditGrid(Lines, can_focus=True):
         if cell.choices:
             number = cell.choices.index(cell.text) if cell.text in cell.choices else -1
             following = cell.choices[(number + 1) % len(cell.choices)]
-            self.post_message(self.Finished(self, self._place, following))
+            self._take(self._place, following)
         else:
             self._type(cell.text if cell.text != self._glyphs.dash else "", tell=False)
 

@@ -157,7 +157,7 @@ class EditorScreen(LiveScreen, Generic[E]):
         yield Flow(id="head", most=2, glyphs=glyphs)
         with Horizontal(id="both"):
             with VerticalScroll(id="form", can_focus=False):
-                yield EditGrid(glyphs=glyphs, accepts=self._accepts, other_key=self._key)
+                yield EditGrid(glyphs=glyphs, take=self._take, other_key=self._key)
             with VerticalScroll(id="outlook", can_focus=False):
                 yield Static(Content(), id="follows", markup=False)
         yield Findings(glyphs=glyphs, id="findings")
@@ -309,23 +309,23 @@ class EditorScreen(LiveScreen, Generic[E]):
         except EditError as error:
             return Problem(field, str(error))
 
-    def _accepts(self, place: Place, text: str) -> bool:
-        return not isinstance(self._read_field(place, text), Problem)
+    def _take(self, place: Place, text: str) -> bool:
+        """Takes what was typed into the edit; answers whether it could."""
+        read = self._read_field(place, text)
+        if isinstance(read, Problem):
+            return False
+        self._change(read)
+        return True
 
     def on_edit_grid_typed(self, message: EditGrid.Typed) -> None:
         """Checks what is typed and shows what would follow."""
         message.stop()
+        if (message.place, message.text) != (self.grid.place, self.grid.typed):
+            return  # more was typed, or taken, meanwhile
         read = self._read_field(message.place, message.text)
         self._typing = read if isinstance(read, Problem) else None
         self._provisional = None if isinstance(read, Problem) else read
         self.fill()
-
-    def on_edit_grid_finished(self, message: EditGrid.Finished) -> None:
-        """Takes what was typed into the edit."""
-        message.stop()
-        read = self._read_field(message.place, message.text)
-        if not isinstance(read, Problem):
-            self._change(read)
 
     def on_edit_grid_taken_back(self, message: EditGrid.TakenBack) -> None:
         """Shows the edit as it was before the field."""
