@@ -148,7 +148,7 @@ async def test_an_edit_is_planned_applied_followed_and_taken_back(desk, tmp_path
         assert lanes["desk-spot"]["priority"] == 10
         assert lanes["desk-spot"]["min_replicas"] == 2
         assert lanes["desk-reserved"]["priority"] == 0
-        assert "2/2  2 of 2 ready" in text(app)
+        assert "2 of 2 ready" in text(app)
         assert (await desk.run("desk"))["id"] == before["id"]
 
         await pilot.press("escape")

@@ -37,7 +37,7 @@ class Action:
         help: One sentence for the help screen and the docs.
         screens: Where it exists; empty for everywhere.
         argument: What the command line takes after its name, if anything.
-        footer: Whether the footer shows it.
+        footer: Whether the footer shows it, or on which screens.
         writes: Whether it changes something on the server.
     """
 
@@ -47,12 +47,16 @@ class Action:
     help: str
     screens: tuple[str, ...] = ()
     argument: str = ""
-    footer: bool = False
+    footer: bool | tuple[str, ...] = False
     writes: bool = False
 
     def on(self, screen: str) -> bool:
         """Whether the action exists on a screen."""
         return not self.screens or screen in self.screens
+
+    def in_footer(self, screen: str) -> bool:
+        """Whether the footer of a screen shows it."""
+        return screen in self.footer if isinstance(self.footer, tuple) else self.footer
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -82,7 +86,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("events_here", ("v",), "Events", "Show what happened to what is open.", DETAILS),
     Action("logs", ("l",), "Logs", "Show the last lines of output of the replica.", (REPLICA,)),
     Action("host", ("i",), "instance", "Go to the instance that it runs on.", (REPLICA,), "", True),
-    Action("follow", ("f",), "follow", "Go to what came last, and follow.", FOLLOWING, "", True),
+    Action(
+        "follow",
+        ("f",),
+        "follow",
+        "Go to what came last, and follow.",
+        FOLLOWING,
+        footer=(EVENTS, REPLICA),
+    ),
     Action("view", ("tab",), "next view", "Show the next view.", DETAILS, "VIEW", True),
     Action("view_back", ("shift+tab",), "previous view", "Show the previous view.", DETAILS),
     Action(
@@ -101,6 +112,7 @@ ACTIONS: tuple[Action, ...] = (
         "undo",
         "Plan the way back from what was applied last.",
         CONFIGURED,
+        footer=True,
         writes=True,
     ),
     Action(
@@ -163,8 +175,6 @@ ACTIONS: tuple[Action, ...] = (
         "only wrong",
         "Show only the replicas with which something is wrong.",
         (SERVICE,),
-        "",
-        True,
     ),
     Action("refresh", ("ctrl+r",), "refresh", "Read everything again now."),
     Action("pause", ("p",), "pause", "Stop reading, or go on.", TABLES, "", True),
@@ -237,5 +247,5 @@ def footer(screen: str, *, ascii_only: bool = False, writes: bool = True) -> lis
     return [
         (key_name(action.keys[0], ascii_only=ascii_only), action.title)
         for action in on_screen(screen, writes=writes)
-        if action.footer and not (action.id == "back" and screen in LISTS)
+        if action.in_footer(screen) and not (action.id == "back" and screen in LISTS)
     ]

@@ -97,7 +97,7 @@ def subject(field: FieldName) -> str:
 def _of_pool(
     edit: ServiceEdit, pool: str, wrong: Collection[FieldName], glyphs: Glyphs
 ) -> Iterator[GridRow]:
-    section = f"lanes {pool}"
+    section = "lanes"
     title = f"lanes of {pool}" if pool else ""
     if not pool and len(edit.pools) > 1:
         shared = [group.name for group in edit.groups if not group.own_lanes]

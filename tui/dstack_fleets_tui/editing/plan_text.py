@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len
@@ -102,16 +103,23 @@ def offers(found: Sequence[PlanOffer], title: str = "offers for what starts") ->
     if not found:
         return [literal("The server has no offer for what would start.", style_of("warn"))]
     lines = [literal(title, style_of("dim"))]
-    for offer in found[:MOST_OFFERS]:
-        what = f"{offer.backend} {offer.region}  {offer.instance}"
-        kind = "spot" if offer.spot else "on-demand"
-        line = literal(f"  {offer.group}  " if offer.group else "  ", style_of("dim"))
-        line += literal(f"{what}  {kind}  {formatting.price(offer.price)} $/h")
-        lines.append(line + literal(f"  {offer.availability.replace('_', ' ')}", style_of("dim")))
-    left = len(found) - MOST_OFFERS
+    counted = Counter(map(_offer, found))
+    for (group, what, availability), number in list(counted.items())[:MOST_OFFERS]:
+        line = literal(f"  {group}  " if group else "  ", style_of("dim")) + literal(what)
+        times = f", {number} of them" if number > 1 else ""
+        lines.append(line + literal(f"  {availability}{times}", style_of("dim")))
+    left = len(counted) - MOST_OFFERS
     if left > 0:
         lines.append(literal(f"  and {left} more", style_of("dim")))
     return lines
+
+
+def _offer(offer: PlanOffer) -> tuple[str, str, str]:
+    """An offer in words: its group, what it is, and whether it can be had."""
+    kind = "spot" if offer.spot else "on-demand"
+    price = f"{formatting.price(offer.price)} $/h"
+    what = f"{offer.backend} {offer.region}  {offer.instance}  {kind}  {price}"
+    return offer.group, what, offer.availability.replace("_", " ")
 
 
 def _joined(blocks: Iterable[Sequence[Content]]) -> list[Content]:

@@ -21,7 +21,7 @@ from dstack_api_client.edits.performing import Performed
 from dstack_api_client.errors import ApiError
 from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.screens.base import LiveScreen
-from dstack_widgets.bars import ratio
+from dstack_widgets.bars import Filling, filled_bar
 from dstack_widgets.flow import Flow
 from dstack_widgets.palette import style_of
 from dstack_widgets.text import literal
@@ -193,8 +193,19 @@ class ApplyScreen(LiveScreen):
             yield literal(progress.trouble, style_of("warn"))
 
     def _lane(self, lane: LaneProgress, name: str) -> Content:
-        bar = ratio(lane.ready, max(lane.goal, lane.ready), 12, self.fleets_app.glyphs)
-        line = literal(f"{name}  ") + bar + literal(f"  {lane.ready} of {lane.goal} ready")
+        here = lane.running + lane.starting + lane.stopping
+        filling = Filling(
+            lane.ready,
+            lane.running - lane.ready,
+            lane.starting,
+            lane.stopping,
+            max(0, lane.goal - here),
+        )
+        bar = filled_bar(filling, max(lane.goal, here), 12, self.fleets_app.glyphs)
+        many = f"{lane.ready} ready, {lane.goal} wanted"
+        right = f"{lane.ready} of {lane.goal} ready"
+        line = literal(f"{name}  ") + bar
+        line += literal(f"  {many if lane.ready > lane.goal else right}")
         counts: Sequence[tuple[int, str]] = (
             (lane.running - lane.ready, "not ready"),
             (lane.starting, "starting"),
