@@ -16,6 +16,17 @@ settings.register_profile("here", deadline=None, print_blob=True)
 settings.load_profile("here")
 
 
+#: Folders whose tests mostly wait for servers of their own: they run beside all the others.
+_BESIDE = ("placement_server", "simulator")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Parts the tests in two halves that share no server, for two processes."""
+    for item in items:
+        half = "servers" if item.path.parent.name in _BESIDE else "others"
+        item.add_marker(pytest.mark.xdist_group(half))
+
+
 @pytest.fixture(scope="session")
 def empty_sim() -> Iterator[Simulator]:
     """A server with nothing on it."""
