@@ -20,6 +20,7 @@ settings.load_profile("here")
 _BESIDE = ("placement_server", "simulator")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Parts the tests in two halves that share no server, for two processes."""
     for item in items:

@@ -65,7 +65,11 @@ def test_a_command_gets_the_server_and_returns_its_code() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_without_a_command_it_stays_until_it_is_told(number: signal.Signals) -> None:
     with subprocess.Popen(
-        [*_COMMAND, "--scenario", "empty"], stdout=subprocess.PIPE, text=True
+        [*_COMMAND, "--scenario", "empty"],
+        stdout=subprocess.PIPE,
+        text=True,
+        # A program inherits that interrupts are ignored, as those begun in the background do.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         told = {}

@@ -1,0 +1,61 @@
+"""Requests that flow through a service while something is done to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from dstack_simulator import Simulator
+from tests.waiting import until
+
+#: Clients that ask a service all the time, and seconds between two requests of one.
+_CLIENTS, _PAUSE = 2, 0.2
+
+
+class Requests:
+    """Requests to a service's URL through the server's own proxy, one after the other."""
+
+    def __init__(self, sim: Simulator, name: str) -> None:
+        self.answered = 0
+        self.failed: list[str] = []
+        self._url = f"/proxy/services/{sim.project}/{name}/v1/chat/completions"
+        self._sim = sim
+        self._ended = asyncio.Event()
+
+    async def _ask(self) -> None:
+        body = {
+            "model": "acme/chat-8b",
+            "messages": [{"role": "user", "content": "Hello"}],
+            "max_tokens": 8,
+        }
+        async with self._sim.client() as client:
+
+            async def one() -> bool:
+                try:
+                    answer = await client.post(self._url, json=body)
+                except httpx.HTTPError as error:
+                    self.failed.append(repr(error))
+                else:
+                    self._count(answer)
+                return self._ended.is_set()
+
+            await until(one, limit=600, every=_PAUSE)
+
+    def _count(self, answer: httpx.Response) -> None:
+        if answer.status_code == 200 and answer.json()["choices"]:
+            self.answered += 1
+        else:
+            self.failed.append(f"{answer.status_code}: {answer.text[:200]}")
+
+    @asynccontextmanager
+    async def flowing(self) -> AsyncIterator[None]:
+        """Has clients ask for as long as the block lasts."""
+        clients = [asyncio.create_task(self._ask()) for _ in range(_CLIENTS)]
+        try:
+            yield
+        finally:
+            self._ended.set()
+            await asyncio.gather(*clients)
