@@ -295,3 +295,28 @@ async def test_a_worker_that_was_deleted_drains_and_one_that_can_not_be_dialled_
         await sim.faults.worker_walled_off("chat-0-2", on=False)
         await each(both, RouterStatus.READY, **WELL)
         await seen.neither(missing)
+
+
+async def test_a_router_that_is_down(sim: Simulator, both: dict[Source, Looking]) -> None:
+    router = await key_of(sim, "router", "chat")
+    async with eyes(sim) as seen:
+        await seen.neither(router)
+        await sim.faults.router_frozen("chat-0-0")
+        try:
+            item = await seen.both(router, "the router does not answer")
+        finally:
+            await sim.faults.router_frozen("chat-0-0", on=False)
+        assert (item["severity"], item["kind"], item["service"]) == ("critical", "router", "chat")
+        await each(both, RouterStatus.READY, **WELL)
+        await seen.neither(router)
+
+
+async def test_a_replica_that_is_started_again_and_again(sim: Simulator) -> None:
+    restarting = await key_of(sim, "replica", "shaky", "restarting")
+    # Whoever has been up for ten minutes is none any more, so the clock is the real one.
+    async with eyes(sim, timedelta()) as seen:
+        item = await seen.both(restarting, "started")
+        assert (item["severity"], item["kind"], item["service"]) == ("warning", "replica", "shaky")
+        assert "log lines" in item["hint"]
+        await sim.touch_run("shaky", groups=steady(ENGINE))
+        await seen.neither(restarting)
