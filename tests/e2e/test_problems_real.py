@@ -320,3 +320,16 @@ async def test_a_replica_that_is_started_again_and_again(sim: Simulator) -> None
         assert "log lines" in item["hint"]
         await sim.touch_run("shaky", groups=steady(ENGINE))
         await seen.neither(restarting)
+
+
+async def test_a_rollout_that_a_probe_holds_up(sim: Simulator) -> None:
+    rollout = await key_of(sim, "rollout", "vision", "only")
+    async with eyes(sim) as seen:
+        await seen.neither(rollout)
+        await sim.touch_run("vision", groups=[group("only", f"sleep 600; {ENGINE}", 2)])
+        words = "is not ready: it runs, and probe 1 has 0 of 1 successes"
+        item = await seen.both(rollout, words)
+        assert (item["severity"], item["kind"], item["service"]) == ("warning", "rollout", "vision")
+        assert item["text"].startswith("rollout of only stuck at 1 of ")
+        await sim.touch_run("vision", groups=[group("only", ENGINE, 2)])
+        await seen.neither(rollout)
