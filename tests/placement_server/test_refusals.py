@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from dstack_simulator import Simulator, SimulatorError
-from tests.placement_server.helpers import PAIRS, command, events, service
+from tests.placement_server.helpers import command, events, service
 
 pytestmark = pytest.mark.e2e
 
@@ -20,23 +20,21 @@ def _with_group(**changes: Any) -> dict[str, Any]:
     return {"replicas": None, "commands": None, "fleets": None, "groups": [group]}
 
 
-KNOWN = sorted(
-    [f"{pair}-{kind}" for pair in PAIRS for kind in ("reserved", "spot")]
-    + ["seed-reserved", "seed-spot"]
-)
+#: Stands for the names of the fleets that exist: other tests make some too.
+KNOWN = "KNOWN"
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unknown fleet": (
         {"fleets": [{"name": "gpu-gone", "min_replicas": 1}]},
-        f"Fleet gpu-gone in `fleets` does not exist. Take of: {', '.join(KNOWN)}.",
+        f"Fleet gpu-gone in `fleets` does not exist. Take of: {KNOWN}.",
     ),
     "unknown fleet of another project": (
         {"fleets": [{"name": "other/gpu", "min_replicas": 1}]},
-        f"Fleet other/gpu in `fleets` does not exist. Take of: {', '.join(KNOWN)}.",
+        f"Fleet other/gpu in `fleets` does not exist. Take of: {KNOWN}.",
     ),
     "unknown fleet of a group": (
         _with_group(fleets=["gpu-gone"]),
-        f"Fleet gpu-gone in `fleets of group one` does not exist. Take of: {', '.join(KNOWN)}.",
+        f"Fleet gpu-gone in `fleets of group one` does not exist. Take of: {KNOWN}.",
     ),
     "the same fleet twice": (
         {"fleets": ["gpu-spot", {"name": "gpu-spot", "priority": 1}]},
@@ -101,6 +99,13 @@ def _spec(name: str, changes: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+async def _line(addon: Simulator, what: str) -> str:
+    """The line of a refusal, with the fleets that exist."""
+    fleets = await addon.api("fleets/list")
+    names = sorted(each["name"] for each in fleets if each["status"] == "active")
+    return REFUSED[what][1].replace(KNOWN, ", ".join(names))
+
+
 async def _refused(addon: Simulator, path: str, body: dict[str, Any], line: str) -> None:
     async with addon.client() as client:
         answer = await client.post(f"/api/project/{addon.project}/{path}", json=body)
@@ -110,7 +115,7 @@ async def _refused(addon: Simulator, path: str, body: dict[str, Any], line: str)
 
 @EVERY
 async def test_the_api_refuses(addon: Simulator, what: str) -> None:
-    changes, line = REFUSED[what]
+    changes, line = REFUSED[what][0], await _line(addon, what)
     spec = _spec("refused", changes)
     await _refused(addon, "runs/get_plan", {"run_spec": spec}, line)
     await _refused(addon, "runs/apply", {"plan": {"run_spec": spec}, "force": True}, line)
@@ -120,7 +125,7 @@ async def test_the_api_refuses(addon: Simulator, what: str) -> None:
 
 @EVERY
 async def test_the_command_refuses(addon: Simulator, what: str) -> None:
-    changes, line = REFUSED[what]
+    changes, line = REFUSED[what][0], await _line(addon, what)
     file = addon.folder.home / "refused.dstack.yml"
     file.write_text(yaml.safe_dump(service("refused", **changes)))
     ended = await asyncio.to_thread(command, addon, "apply", "-y", "-f", file.name)
@@ -133,7 +138,7 @@ async def test_the_command_refuses(addon: Simulator, what: str) -> None:
 
 @pytest.mark.parametrize("what", [what for what in REFUSED if "task" not in what])
 async def test_a_refused_edit_changes_nothing(addon: Simulator, what: str) -> None:
-    changes, line = REFUSED[what]
+    changes, line = REFUSED[what][0], await _line(addon, what)
     before = await addon.run("shown")
     told = await events(addon, "shown")
     spec = {**before["run_spec"], "configuration": service("shown", **changes)}
