@@ -41,6 +41,7 @@ def test_the_scenarios_are_listed() -> None:
         "burst",
         "demo",
         "empty",
+        "lanes",
         "large",
     ]
 
