@@ -15,10 +15,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("versions") is not None)
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    wanted = any(item.get_closest_marker("versions") for item in session.items)
-    if wanted and not session.config.option.collectonly:
-        session.config.stash[_servers] = {version: OldServer(version) for version in VERSIONS}
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """With the first test of this folder, in the process that runs them."""
+    wanted = any(each.get_closest_marker("versions") for each in item.session.items)
+    if wanted and _servers not in item.config.stash:
+        item.config.stash[_servers] = {version: OldServer(version) for version in VERSIONS}
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -77,7 +77,7 @@ async def test_the_output_of_a_task_is_followed(demo_sim: Simulator):
         await until(lambda: table(app).row_count, limit=60, what="output")
         last = table(app).keys[-1]
         assert table(app).cursor_key == last
-        await until(lambda: table(app).keys[-1] != last, limit=60, what="a new line")
+        await until(lambda: table(app).keys[-1] != last, limit=150, what="a new line")
         assert table(app).cursor_key == table(app).keys[-1]
         assert "step" in summary(app)
 

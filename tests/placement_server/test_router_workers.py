@@ -140,7 +140,7 @@ async def _unreachable(sim: Simulator) -> None:
         ready = sum(lane["ready"] for lane in whole["lanes"])
         return (short, whole) if short["pending"] and ready == 2 else None
 
-    short, whole = await until(waits, limit=240, every=0.5, what="one worker waits")
+    short, whole = await until(waits, limit=500, every=0.5, what="one worker waits")
     (pending,) = short["pending"]
     assert pending["group"] == "worker"
     assert f"far has no room, {cause}" in pending["why"]
