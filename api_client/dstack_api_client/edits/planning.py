@@ -138,12 +138,6 @@ def refuse_moved(base: Base, now: Base, mine: Mapping[str, Any]) -> None:
         )
 
 
-def _deployments(base: Base, now: Base) -> str:
-    if base.deployment == now.deployment:
-        return ""
-    return f" (deployment {base.deployment}, now {now.deployment})"
-
-
 def _refuse_problems(edit: ServiceEdit, known: Collection[str] | None) -> None:
     found = checks.problems(edit, known)
     if found:
