@@ -128,8 +128,7 @@ async def _short(sim: Simulator) -> None:
     assert cooled <= missed < moved < held
     assert (moved - cooled).total_seconds() >= 59
     ready = [time for time, text in told if text.startswith("Service replica ready")]
-    # Two that are ready in one look are told in one event.
-    assert len(ready) in (2, 3)
+    assert len(ready) == 3
     assert ready[-1] < held
 
 
