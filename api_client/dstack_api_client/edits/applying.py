@@ -97,20 +97,57 @@ async def apply(
     """
     if not plan.applicable:
         raise NotInPlaceError("This plan can't be applied.", "Change the edit and plan again.")
-    base = await read_base(client, plan.base.target)
+    return await send(
+        client,
+        plan.base,
+        (plan.spec, plan.expected),
+        lambda base: client.apply_run(base.target.project, plan.spec, base.current),
+        sleep=sleep,
+        limit=limit,
+        late=late,
+    )
+
+
+async def send(
+    client: Client,
+    planned: Base,
+    specs: tuple[Mapping[str, Any], Mapping[str, Any]],
+    request: Callable[[Base], Awaitable[object]],
+    *,
+    sleep: Sleep,
+    limit: float,
+    late: float,
+) -> Applied:
+    """Reads once more, sends a change once, and finds out what became of it.
+
+    Args:
+        client: Where.
+        planned: What the plan was made on.
+        specs: The spec that is sent, and the one that the server said it would store.
+        request: Sends it, on what is there now.
+        sleep: How to wait between reads.
+        limit: Seconds to ask a server that does not answer.
+        late: Seconds in which a change that got no answer may turn up.
+
+    Raises:
+        EditError: As `apply`.
+        ApiError: The same.
+    """
+    spec, expected = specs
+    base = await read_base(client, planned.target)
     base.refuse_gone()
-    refuse_moved(plan.base, base, plan.spec)
+    refuse_moved(planned, base, spec)
     answered = True
     try:
-        await client.apply_run(base.target.project, plan.spec, base.current)
+        await request(base)
     except UnansweredError:
         answered = False
     except errors.RefusedError as error:
         if CHANGED not in str(error).lower():
             raise
         now = await read_base(client, base.target)
-        raise conflict(base, now, plan.spec) from error
-    check = Check(base, plan.spec, plan.expected, answered=answered)
+        raise conflict(base, now, spec) from error
+    check = Check(base, spec, expected, answered=answered)
     now = await confirmed(client, check, sleep=sleep, limit=limit, late=late)
     return Applied(base.target, base, now, answered, datetime.now(timezone.utc))
 

@@ -15,14 +15,11 @@ from dstack_api_client.client import Client
 from dstack_api_client.configuration import as_yaml, readable
 from dstack_api_client.edits import texts
 from dstack_api_client.edits.applying import (
-    CHANGED,
     LATE,
     LIMIT,
     Applied,
-    Check,
     Sleep,
-    confirmed,
-    conflict,
+    send,
 )
 from dstack_api_client.edits.asking import ask_fleet
 from dstack_api_client.edits.base import Base, read_base
@@ -34,7 +31,6 @@ from dstack_api_client.edits.planning import UPDATE, refuse_moved
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.warnings import PlanWarning, Risk
 from dstack_api_client.snapshot import Instance, Snapshot
-from dstack_api_client.writer import UnansweredError
 
 #: How often a fleet that the server is working on is tried, and the seconds between.
 _TRIES, _WAIT = 20, 0.5
@@ -175,22 +171,17 @@ async def apply_fleet(
     """
     if plan.base is None or not plan.applicable:
         raise NotInPlaceError("This plan can't be applied.", "Change the edit and plan again.")
-    base = await read_base(client, plan.base.target)
-    base.refuse_gone()
-    refuse_moved(plan.base, base, plan.spec)
-    answered = True
-    try:
-        await when_free(lambda: client.apply_fleet(plan.project, plan.spec, base.current), sleep)
-    except UnansweredError:
-        answered = False
-    except errors.RefusedError as error:
-        if CHANGED not in str(error).lower():
-            raise
-        now = await read_base(client, base.target)
-        raise conflict(base, now, plan.spec) from error
-    check = Check(base, plan.spec, plan.expected, answered=answered)
-    now = await confirmed(client, check, sleep=sleep, limit=limit, late=late)
-    return Applied(base.target, base, now, answered, datetime.now(timezone.utc))
+    return await send(
+        client,
+        plan.base,
+        (plan.spec, plan.expected),
+        lambda base: when_free(
+            lambda: client.apply_fleet(plan.project, plan.spec, base.current), sleep
+        ),
+        sleep=sleep,
+        limit=limit,
+        late=late,
+    )
 
 
 async def delete_fleet(client: Client, base: Base, *, sleep: Sleep = asyncio.sleep) -> None:
