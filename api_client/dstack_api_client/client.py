@@ -18,6 +18,8 @@ from dstack_api_client.writer import Writer
 PAGE = 100
 #: Most items a filter of the events may have.
 FILTER_ITEMS = 16
+#: Of each job: the latest submission, and the one before it for why it was started again.
+_SUBMISSIONS = 2
 
 
 class Client(Writer):
@@ -143,7 +145,6 @@ class Client(Writer):
         *,
         only_active: bool = True,
         jobs: bool = True,
-        submissions: int = 1,
         page: int = 10,
         after: tuple[datetime, str] | None = None,
     ) -> AsyncIterator[list[wire.Run]]:
@@ -153,18 +154,10 @@ class Client(Writer):
             project: The project's name.
             only_active: Whether runs that ended are left out.
             jobs: Whether the runs come with their jobs, which is nearly all of their size.
-            submissions: How many of each job's latest submissions are wanted.
             page: Most runs in one page.
             after: Time of submission and id of the run after which to begin.
         """
-        query = _runs_query(
-            project,
-            only_active=only_active,
-            jobs=jobs,
-            submissions=submissions,
-            page=page,
-            after=after,
-        )
+        query = _runs_query(project, only_active=only_active, jobs=jobs, page=page, after=after)
         async for runs in self.pages(
             "/api/runs/list",
             query,
@@ -192,9 +185,7 @@ class Client(Writer):
             jobs: Whether the runs come with their jobs.
             after: Time of submission and id of the run after which to begin.
         """
-        query = _runs_query(
-            project, only_active=only_active, jobs=jobs, submissions=1, page=limit, after=after
-        )
+        query = _runs_query(project, only_active=only_active, jobs=jobs, page=limit, after=after)
         what = f"the runs of project {project}"
         body = await self.read("/api/runs/list", query, what)
         return await self.decode_list(body, _run_decoder(jobs), what)
@@ -211,7 +202,7 @@ class Client(Writer):
     async def run_now(
         self, project: str, run_id: str, submitted_at: datetime, *, jobs: bool = True
     ) -> wire.Run | None:
-        """One known run with the latest submission of each job: the page that begins with it.
+        """One known run with the latest submissions of each job: the page that begins with it.
 
         Cheaper than `run` for what was often retried, and possible without jobs.
 
@@ -335,7 +326,6 @@ def _runs_query(
     *,
     only_active: bool,
     jobs: bool,
-    submissions: int,
     page: int,
     after: tuple[datetime, str] | None,
 ) -> dict[str, Any]:
@@ -346,7 +336,7 @@ def _runs_query(
         "limit": page,
     }
     if jobs:
-        query["job_submissions_limit"] = submissions
+        query["job_submissions_limit"] = _SUBMISSIONS
     if after is not None:
         query |= {"prev_submitted_at": _time(after[0]), "prev_run_id": after[1]}
     return query

@@ -82,14 +82,17 @@ class ProblemWatch:
         self._since.learn(events)
         self._since.forget_all_but(snapshot)
         found = problems_of(snapshot, now, self._since)
-        self._seen = {each.key: self._seen.get(each.key, now) for each in found}
-        self.problems = worst_first(
-            each
-            if each.since is not None
-            else replace(each, since=self._seen[each.key], at_least=True)
-            for each in found
-        )
+        self._seen = {
+            each.key: min(self._seen.get(each.key, now), each.since or now) for each in found
+        }
+        self.problems = worst_first(map(self._aged, found))
         return self.problems
+
+    def _aged(self, problem: Problem) -> Problem:
+        seen = self._seen[problem.key]
+        if problem.since is None or (problem.at_least and seen < problem.since):
+            return replace(problem, since=seen, at_least=True)
+        return problem
 
 
 def _place(problem: Problem) -> tuple[int, int, bool, float, str]:

@@ -246,14 +246,16 @@ def _sorted_out(
 
 def _what(service: Service, replica: Replica, now: datetime, since: Since) -> str:
     """What is wrong with a replica: a key of `_HINTS`; empty when nothing is, or not for long."""
+    if replica.found_no_place or (replica.sought_before and replica.status == "submitted"):
+        # Between the attempts of dstack it is another submission, and the same problem.
+        return "pending" if replica.active or _lacks(service, replica) else ""
     if not replica.active:
-        group = next((each for each in service.groups if each.name == replica.group), None)
-        lacking = group is not None and group.active < group.replicas_min
-        return "failed" if lacking else ""
+        return "failed" if _lacks(service, replica) else ""
     if replica.status == "terminating":
         told = since.job_status.get(replica.submission_id)
         return "stopping" if told is not None and now - told > STOPPING_LONG else ""
-    if replica.submission_num >= RESTARTS and now - replica.submitted_at < RESTARTED_WITHIN:
+    restarted = replica.submission_num >= RESTARTS and not replica.sought_before
+    if restarted and now - replica.submitted_at < RESTARTED_WITHIN:
         return "restarting"
     if replica.ready:
         return ""
@@ -263,6 +265,12 @@ def _what(service: Service, replica: Replica, now: datetime, since: Since) -> st
     if replica.status == "submitted":
         return "pending" if lasted > PENDING_LONG else ""
     return "starting" if lasted > STARTING_LONG else ""
+
+
+def _lacks(service: Service, replica: Replica) -> bool:
+    """Whether the group of a replica that ended has fewer than its minimum."""
+    group = next((each for each in service.groups if each.name == replica.group), None)
+    return group is not None and group.active < group.replicas_min
 
 
 def _of_replicas(
@@ -277,6 +285,8 @@ def _of_replicas(
         severity = Severity.NOTICE
     if what == "failed":
         ends = [replica.finished_at for replica in members if replica.finished_at is not None]
+    elif what == "pending":
+        ends = [_seeks_since(replica, since) for replica in members]
     else:
         ends = [status_since(replica, since) for replica in members]
     return Problem(
@@ -287,10 +297,23 @@ def _of_replicas(
         text=f"{listed(map(replica_name, members))}: {_cause(snapshot, service, what, members)}",
         hint=_HINTS[what],
         since=min(ends, default=None),
+        at_least=what == "pending" and any(map(_sought_earlier, members)),
         service_id=service.id,
         view="replicas",
         row=replica_row(members[0].key),
     )
+
+
+def _seeks_since(replica: Replica, since: Since) -> datetime:
+    """Since when a replica has looked for a place, as far as its last two submissions tell."""
+    if replica.before is not None and replica.sought_before:
+        return replica.before.submitted_at
+    return replica.submitted_at if replica.found_no_place else status_since(replica, since)
+
+
+def _sought_earlier(replica: Replica) -> bool:
+    """Whether it may have looked for a place for longer than its last two submissions tell."""
+    return replica.sought_before and replica.submission_num > 1
 
 
 def _cause(snapshot: Snapshot, service: Service, what: str, members: Sequence[Replica]) -> str:
@@ -305,6 +328,8 @@ def _cause(snapshot: Snapshot, service: Service, what: str, members: Sequence[Re
             return f"started {replica.submission_num + 1} times, and {replica.status} now"
         if what == "pending":
             told = why.get(replica.submission_id) or replica.message
+            if not told and replica.before is not None and replica.sought_before:
+                told = replica.before.message
             return f"no place yet: {told}" if told else "no place yet"
         if what == "failed":
             return f"failed: {replica.message}" if replica.message != "failed" else "failed"

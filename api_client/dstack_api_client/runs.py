@@ -14,6 +14,7 @@ from dstack_api_client.links import Place
 from dstack_api_client.logins import address_of, login_of
 from dstack_api_client.snapshot import (
     FINISHED,
+    Attempt,
     FleetShare,
     Gpus,
     Group,
@@ -88,7 +89,17 @@ def replica_of(
         link=place.link,
         address=address_of(spec, wanted, data),
         login=login_of(spec, job, latest) if is_router and active else None,
+        before=_attempt_before(job),
     )
+
+
+def _attempt_before(job: wire.Job) -> Attempt | None:
+    submissions = job.job_submissions or []
+    if len(submissions) < 2:
+        return None
+    before = submissions[-2]
+    told = before.termination_reason_message or before.error
+    return Attempt(before.submitted_at, before.termination_reason, one_line(told or ""))
 
 
 def service_of(

@@ -204,6 +204,25 @@ class Login:
     """The public key that the run lets in; None where another is asked (an SSH proxy)."""
 
 
+#: Why a submission ends that found no instance anywhere.
+_NO_CAPACITY = "failed_to_start_due_to_no_capacity"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The submission before a replica's latest.
+
+    Attributes:
+        submitted_at: When it was made.
+        termination_reason: Why it ended.
+        message: What the server said of that.
+    """
+
+    submitted_at: datetime
+    termination_reason: str | None
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class Replica:
     """A job at its latest submission: a replica of a service, or a job of another run."""
@@ -246,11 +265,23 @@ class Replica:
     """Where the router of its service dials it, `host:port`; None where that is not known."""
     login: Login | None = field(default=None, repr=False)
     """How to get into its container; only known of routers."""
+    before: Attempt | None = None
+    """The submission before, where there was one."""
 
     @property
     def active(self) -> bool:
         """Whether the submission has not ended."""
         return self.status not in FINISHED
+
+    @property
+    def found_no_place(self) -> bool:
+        """Whether the submission ended, or is about to, as no instance was to be had for it."""
+        return self.termination_reason == _NO_CAPACITY
+
+    @property
+    def sought_before(self) -> bool:
+        """Whether the submission before found no place."""
+        return self.before is not None and self.before.termination_reason == _NO_CAPACITY
 
     @property
     def message(self) -> str:

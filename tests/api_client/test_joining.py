@@ -263,11 +263,16 @@ class TestServices:
     def test_a_job_counts_as_its_last_submission(self) -> None:
         job = answers.job(
             0,
-            answers.submission(0, status="failed"),
+            answers.submission(0, status="failed", termination_reason="executor_error"),
             answers.submission(1, submission_num=1, status="provisioning"),
         )
         replica = next(iter(snapshot(runs=[answers.run(1, job)]).replicas.values()))
         assert (replica.status, replica.submission_num) == ("provisioning", 1)
+        assert replica.before is not None
+        assert (replica.before.termination_reason, replica.sought_before) == (
+            "executor_error",
+            False,
+        )
 
     @pytest.mark.parametrize(
         ("configuration", "limits", "groups", "autoscaled"),

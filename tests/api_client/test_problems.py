@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from dstack_api_client.problems import (
 )
 from dstack_api_client.routers.view import RouterStatus, RouterView, Sync
 from dstack_api_client.since import since_of
-from dstack_api_client.snapshot import Instance, Snapshot
+from dstack_api_client.snapshot import Attempt, Instance, Snapshot
 from tests.api_client.cockpit import (
     NOW,
     ago,
@@ -41,7 +41,7 @@ from tests.api_client.cockpit import (
 
 NOTICE, WARNING, CRITICAL = Severity.NOTICE, Severity.WARNING, Severity.CRITICAL
 LONG = timedelta(hours=1)
-
+NO_PLACE = "failed_to_start_due_to_no_capacity"
 
 READY = replica(0)
 IDLE = {"idle_since": ago(minutes=30)}
@@ -146,6 +146,11 @@ CASES = {
         chat(READY, stuck(1, "submitted", status_message="no capacity")),
         chat(READY, replica(1)),
         Kind.REPLICA, WARNING, "chat", "1: no place yet: no capacity", "replicas"),
+    "replica that finds no place": Case(
+        chat(READY, stuck(1, "failed", termination_reason=NO_PLACE, submitted_at=ago(seconds=9),
+                          termination_message="No H100."), low=2),
+        chat(READY, stuck(1, "failed", termination_reason=NO_PLACE), low=1),
+        Kind.REPLICA, WARNING, "chat", "1: no place yet: No H100.", "replicas"),
     "replica starting": Case(
         chat(READY, stuck(1, "pulling")),
         chat(READY, replica(1)),
@@ -249,6 +254,35 @@ def test_what_has_just_begun_is_no_problem(status: str, soon: timedelta) -> None
     young = stuck(1, status, submitted_at=NOW - soon)
     assert problems_of(chat(READY, young), NOW) == ()
     assert problems_of(chat(READY, young), NOW + timedelta(minutes=2)) != ()
+
+
+def test_looking_for_a_place_again_and_again_is_one_problem() -> None:
+    """It has one key, one cause and one age from attempt to attempt."""
+    sought = Attempt(ago(minutes=8), NO_PLACE, "No H100.")
+    now = {"before": sought, "submission_num": 2, "submitted_at": ago(seconds=9)}
+    ended = {"termination_reason": NO_PLACE, "termination_message": "No H100."}
+    seen = {
+        status: problems_of(chat(READY, stuck(1, status, **now, **how), low=2), NOW)
+        for status, how in (("submitted", {}), ("terminating", ended), ("failed", ended))
+    }
+    for (found,) in seen.values():
+        assert (found.text, found.since) == ("1: no place yet: No H100.", ago(minutes=8))
+        assert found.at_least, "there were attempts before the last two"
+    assert len({found.key for (found,) in seen.values()}) == 1
+    for there in ("provisioning", "running"):
+        assert problems_of(chat(READY, replica(1, **{**now, "status": there}), low=2), NOW) == ()
+
+
+def test_how_long_it_has_looked_for_a_place_is_what_was_seen_when_that_is_more() -> None:
+    def looks(before: datetime) -> Snapshot:
+        sought = Attempt(before, NO_PLACE, "No H100.")
+        return chat(READY, stuck(1, "submitted", before=sought, submission_num=5))
+
+    watch = ProblemWatch()
+    (first,) = watch.look(looks(ago(minutes=10)), NOW)
+    (later,) = watch.look(looks(NOW), NOW + LONG)
+    assert first.since == ago(minutes=10)
+    assert (later.since, later.at_least) == (ago(minutes=10), True)
 
 
 def test_how_long_a_status_has_lasted_is_told_by_events() -> None:

@@ -19,7 +19,7 @@ from dstack_api_client.edits.planning import make_plan
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit
 from dstack_api_client.edits.warnings import Risk
 from dstack_simulator import Simulator
-from tests.e2e.editing import FLEETS, begin, client_of, stored
+from tests.e2e.editing import FLEETS, begin, client_of, service, stored
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -124,8 +124,10 @@ async def test_the_server_tells_the_dry_run(edit_addon: Simulator) -> None:
 
 async def test_a_stock_server(edit_stock: Simulator) -> None:
     """Counts, spot policy and reservation of groups can be changed; lanes can't."""
+    # A service of its own: what is applied to it may end it where its fleet is full.
+    await edit_stock.apply(service("counted", "desk", fleets=["desk-reserved"], groups=True))
     async with client_of(edit_stock) as client:
-        edit, snapshot = await begin(client, edit_stock, "grouped")
+        edit, snapshot = await begin(client, edit_stock, "counted")
         assert not edit.can_edit_lanes
         for change in (
             lambda: edit.with_lane("", "dice-reserved", priority=1),

@@ -82,6 +82,8 @@ def scenario() -> Scenario:
     )
     vision = service("vision", group("only", ENGINE, 2), probes=PROBES, model=None)
     shaky = service("shaky", *steady("sleep 1; exit 1"), model=None)
+    # The one node that its fleet may have is enough for one of two.
+    lone = service("lone", group("only", ENGINE, resources=WHOLE), fleets=["burst"], model=None)
     offer = {
         "instance_type": "p5.48xlarge",
         **size,
@@ -99,13 +101,14 @@ def scenario() -> Scenario:
                 {"apply": lab},
                 {"apply": cloud},
                 {"until": {"fleets": {"lab": {"instances": {"idle": 4}}}}},
-                *({"apply": each} for each in (chat, vision, shaky)),
+                *({"apply": each} for each in (chat, vision, shaky, lone)),
             ],
             "expect": {
                 "runs": {
                     "chat": {"replicas": {"running": 3}, "ready": 3},
                     "vision": {"replicas": {"running": 2}, "ready": 2},
                     "shaky": {"restarted": 1},
+                    "lone": {"ready": 1},
                 }
             },
         }
@@ -320,6 +323,35 @@ async def test_a_replica_that_is_started_again_and_again(sim: Simulator) -> None
         assert "log lines" in item["hint"]
         await sim.touch_run("shaky", groups=steady(ENGINE))
         await seen.neither(restarting)
+
+
+async def test_a_replica_that_finds_no_place(sim: Simulator) -> None:
+    """It is one problem, with one key, from one attempt of dstack to the next."""
+    pending = await key_of(sim, "replica", "lone", "pending")
+
+    async def attempts() -> int:
+        run = await sim.run("lone")
+        return max(len(job["job_submissions"]) for job in run["jobs"])
+
+    async with eyes(sim, timedelta()) as seen:
+        await seen.neither(pending)
+        await sim.touch_run("lone", groups=[group("only", ENGINE, 2, resources=WHOLE)])
+        item = await seen.both(pending, "only 1: no place yet")
+        assert (item["severity"], item["kind"], item["service"]) == ("warning", "replica", "lone")
+        assert "goes on looking" in item["hint"]
+        began = await attempts()
+
+        async def three_more() -> bool:
+            found = await seen.printed()
+            of_it = [each for each in found.values() if each["service"] == "lone"]
+            assert [each["key"] for each in of_it] == [item["key"]], of_it
+            return await attempts() >= began + 3
+
+        await until(three_more, limit=120, every=0.3, what="three more attempts")
+        (now,) = await asyncio.to_thread(wrong_now, sim, "lone", 4)
+        assert now["key"] == item["key"]
+        await sim.touch_run("lone", groups=[group("only", ENGINE, resources=WHOLE)])
+        await seen.neither(pending)
 
 
 async def test_a_rollout_that_a_probe_holds_up(sim: Simulator) -> None:

@@ -130,6 +130,16 @@ def test_a_router_leaves_free_what_a_minimum_needs() -> None:
     assert place(state, "r1", now=NOW).fleet == "a"
 
 
+def test_a_router_goes_before_the_workers_that_follow_it() -> None:
+    groups = (Group("worker", 2), Group("router", 1, router=True))
+    waiting = (*replicas("- -", group="worker"), *replicas("-", group="router", first=2))
+    state = Service((Lane("a", priority=1), Lane("b")), groups, waiting, {"a": Room(2)})
+    assert [place(state, key, now=NOW).fleet for key in ("r0", "r1", "r2")] == ["a", "a", "a"]
+    state = Service(state.lanes, groups, waiting, {"a": Room(1)})
+    assert [place(state, key, now=NOW).fleet for key in ("r0", "r1", "r2")] == ["b", "b", "a"]
+    assert next_actions(state, now=NOW).replicas[2].to == "a"
+
+
 def test_lanes_of_a_group_replace_those_of_the_service() -> None:
     groups = (Group("prefill", 1, lanes=(Lane("h100", 1),)), Group("decode", 1), Group("aux", 1))
     plan = next_actions(Service((Lane("l4", 1),), groups), now=NOW)

@@ -26,13 +26,21 @@ async def _placement(sim: Simulator, name: str) -> dict[str, Any]:
     return answer
 
 
-async def _told(sim: Simulator, name: str) -> list[tuple[datetime, str]]:
-    """The events of a run with their times, oldest first."""
+async def _told(
+    sim: Simulator, name: str, *, replica: int | None = None
+) -> list[tuple[datetime, str]]:
+    """The events of a run, or of one of its replicas, with their times, oldest first."""
     run = await sim.run(name)
     found = await sim.api("/api/events/list", {"within_runs": [run["id"]], "limit": 100})
+    whose = {
+        submission["id"]: job["job_spec"]["replica_num"]
+        for job in run["jobs"]
+        for submission in job["job_submissions"]
+    }
     return [
         (datetime.fromisoformat(event["recorded_at"].replace("Z", "+00:00")), event["message"])
         for event in reversed(found)
+        if replica is None or replica in {whose.get(target["id"]) for target in event["targets"]}
     ]
 
 
@@ -127,9 +135,12 @@ async def _short(sim: Simulator) -> None:
     held = _time_of(told, "Baseline of fleet short-reserved is held again: 1 of 1")
     assert cooled <= missed < moved < held
     assert (moved - cooled).total_seconds() >= 59
-    ready = [time for time, text in told if text.startswith("Service replica ready")]
-    assert len(ready) == 3
-    assert ready[-1] < held
+    (words,) = (text for _, text in told if "moves to fleet short-reserved" in text)
+    moving, relief = (int(number) for number in re.findall(r"[Rr]eplica (\d+)", words))
+    ready = _time_of(await _told(sim, "short", replica=relief), "Service replica ready")
+    stopped = _time_of(await _told(sim, "short", replica=moving), "-> TERMINATING")
+    assert moved < ready < stopped
+    assert ready < held
 
 
 async def _vain(sim: Simulator) -> None:

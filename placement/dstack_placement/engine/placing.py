@@ -42,8 +42,9 @@ class Placing:
 def place(service: Service, key: str, *, now: datetime) -> Placing:
     """Places one replica, as if it were the first of those that wait for a lane.
 
-    What other waiting replicas need for minimums stays free. So replicas that are placed one after
-    the other, in any order, end up where they would if they were placed together.
+    What other waiting replicas need for minimums stays free, and what waiting routers get: their
+    workers follow them. So replicas that are placed one after the other, in any order, end up where
+    they would if they were placed together.
 
     Args:
         service: The service as it is; the replica is among its replicas and has no fleet.
@@ -88,7 +89,8 @@ def place_waiting(
         first: Goes before all others.
 
     Returns:
-        One entry per replica, by pool; just the one of `first` where it is given.
+        One entry per replica, those of minimums first, then routers, then the rest, each by pool;
+        just the one of `first` where it is given.
     """
     queues: dict[str, deque[Replica]] = {}
     for pool in board.pools:
@@ -105,12 +107,31 @@ def place_waiting(
     if first is not None:
         if placed_first := [placing for placing in placed if placing.replica is first]:
             return placed_first
+        if not board.groups[first.group].router:
+            _fill_routers(board, queues, placed, fallen)
         pool = board.pool_of[first.group]
         _fill_by_priority(board, pool, deque([first]), placed, fallen[pool.name])
         return placed[-1:]
+    _fill_routers(board, queues, placed, fallen)
     for pool in board.pools:
         _fill_by_priority(board, pool, queues[pool.name], placed, fallen[pool.name])
     return placed
+
+
+def _fill_routers(
+    board: Board,
+    queues: dict[str, deque[Replica]],
+    placed: list[Placing],
+    fallen: dict[str, deque[str]],
+) -> None:
+    """Takes the routers out of the queues and places them, so that workers can follow them."""
+    for pool in board.pools:
+        routers: deque[Replica] = deque()
+        others: deque[Replica] = deque()
+        for replica in queues[pool.name]:
+            (routers if board.groups[replica.group].router else others).append(replica)
+        queues[pool.name] = others
+        _fill_by_priority(board, pool, routers, placed, fallen[pool.name])
 
 
 def _discount_leaving(board: Board, pool: Pool) -> None:
