@@ -13,6 +13,11 @@ from tests.waiting import until
 
 #: Clients that ask a service all the time, and seconds between two requests of one.
 _CLIENTS, _PAUSE = 2, 0.2
+_BODY = {
+    "model": "acme/chat-8b",
+    "messages": [{"role": "user", "content": "Hello"}],
+    "max_tokens": 8,
+}
 
 
 class Requests:
@@ -25,17 +30,16 @@ class Requests:
         self._sim = sim
         self._ended = asyncio.Event()
 
+    async def _answers(self) -> bool:
+        async with self._sim.client() as client:
+            return (await client.post(self._url, json=_BODY)).status_code == 200
+
     async def _ask(self) -> None:
-        body = {
-            "model": "acme/chat-8b",
-            "messages": [{"role": "user", "content": "Hello"}],
-            "max_tokens": 8,
-        }
         async with self._sim.client() as client:
 
             async def one() -> bool:
                 try:
-                    answer = await client.post(self._url, json=body)
+                    answer = await client.post(self._url, json=_BODY)
                 except httpx.HTTPError as error:
                     self.failed.append(repr(error))
                 else:
@@ -52,7 +56,8 @@ class Requests:
 
     @asynccontextmanager
     async def flowing(self) -> AsyncIterator[None]:
-        """Has clients ask for as long as the block lasts."""
+        """Has clients ask for as long as the block lasts, once the service answers at all."""
+        await until(self._answers, limit=90, every=_PAUSE, what="the service answers")
         clients = [asyncio.create_task(self._ask()) for _ in range(_CLIENTS)]
         try:
             yield

@@ -15,7 +15,7 @@ from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.following import State, progress
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.edits.warnings import Risk, has_retry, warnings_of
+from dstack_api_client.edits.warnings import Risk, has_retry, is_probed, warnings_of
 from dstack_api_client.routers.view import Sync
 from dstack_api_client.snapshot import Replica, Snapshot
 from tests.api_client import cockpit, edit_things
@@ -120,6 +120,23 @@ def test_retry(retry: object, expected: bool) -> None:
     assert has_retry(begun(retry=retry)) == expected
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"probes": []}, False),
+        ({"probes": None}, False),
+        ({"probes": [{"type": "http", "url": "/health"}]}, True),
+        ({"probes": None, "model": "acme/chat"}, True),
+        ({"probes": None, "model": {"name": "acme/chat", "format": "openai"}}, True),
+        ({"probes": None, "model": {"name": "acme/chat", "format": "tgi"}}, False),
+        ({"probes": [], "model": "acme/chat"}, False),
+        ({"groups": [edit_things.group("a", router={"type": "smg"})]}, True),
+    ],
+)
+def test_probes(changes: dict[str, object], expected: bool) -> None:
+    assert is_probed(begun(**changes)) == expected
+
+
 def test_what_the_server_knows_better() -> None:
     """Counts wanted, places given away, room and cool-downs come from the add-on."""
     waiting = cockpit.replica(1, None, "submitted")
@@ -159,7 +176,7 @@ def _keys(edit: ServiceEdit, snapshot: Snapshot) -> list[str]:
 def test_warnings() -> None:
     snapshot = project(*BOTH)
     assert _keys(begun(), snapshot) == []
-    assert _keys(begun().with_replicas("0", 3), snapshot) == ["no-retry"]
+    assert _keys(begun().with_replicas("0", 3), snapshot) == ["no-retry", "no-probes"]
     none = begun().with_lane("", "reserved", min_replicas=0).with_replicas("0", 0)
     assert _keys(none, snapshot) == ["last-replica"]
     behind = replace(BOTH[1], deployment_num=0)

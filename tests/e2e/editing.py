@@ -34,6 +34,8 @@ FLEETS = {
     "yard": ("eu-west-2", "on-demand", "2..4"),
 }
 SECRET = "hf_kept_out_of_every_file"
+#: Without them, requests go to a replica before it listens.
+PROBES = [{"type": "http", "url": "/health", "interval": "1s", "ready_after": 1}]
 
 
 def scenario() -> Scenario:
@@ -79,7 +81,8 @@ def scenario() -> Scenario:
 def seed_service(name: str, pair: str) -> dict[str, Any]:
     """A baseline on reserved capacity, spot for the rest."""
     reserved = {"name": f"{pair}-reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10}
-    return service(name, pair, fleets=[reserved, {"name": f"{pair}-spot"}], replicas=2)
+    lanes = [reserved, {"name": f"{pair}-spot"}]
+    return service(name, pair, fleets=lanes, replicas=2, probes=PROBES)
 
 
 def service(
@@ -89,6 +92,7 @@ def service(
     fleets: list[Any] | None = None,
     replicas: int = 1,
     groups: bool = False,
+    probes: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """A service that starts fast."""
     whole: dict[str, Any] = {
@@ -96,7 +100,7 @@ def service(
         "name": name,
         "port": 8000,
         "model": "acme/chat-8b",
-        "probes": [],
+        "probes": probes or [],
         "spot_policy": "auto",
         "env": {"HF_TOKEN": SECRET},
         "resources": {"gpu": "H100:8"},

@@ -9,6 +9,7 @@ import pty
 import signal
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from dstack_api_client.edits.base import read_service
 from dstack_fleets_tui.cli import main
 from dstack_simulator import Simulator
 from tests.e2e.editing import SECRET, client_of, deployment_at, look, stored
+from tests.flowing import Requests
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -91,7 +93,8 @@ def here(
 async def test_the_seed_from_one_order_to_another(edit_addon: Simulator, tmp_path: Path) -> None:
     """Edited, followed until each replica is where the lanes say, undone to the byte."""
     sim = edit_addon
-    async with client_of(sim) as client:
+    requests = Requests(sim, "chat")
+    async with client_of(sim) as client, AsyncExitStack() as meanwhile:
 
         async def runs() -> bool:
             shares = (await look(client, sim)).service_named("chat").shares  # type: ignore[union-attr]
@@ -101,6 +104,7 @@ async def test_the_seed_from_one_order_to_another(edit_addon: Simulator, tmp_pat
             }
 
         await until(runs, limit=60, every=0.5, what="chat runs where its lanes say")
+        await meanwhile.enter_async_context(requests.flowing())
         before = await stored(client, sim, "chat")
         changes = ["chat", "--set", "gpu-spot.min_replicas=2", "--set", "gpu-spot.priority=20"]
         changes += ["--set", "gpu-reserved.min_replicas=0"]
@@ -166,6 +170,8 @@ async def test_the_seed_from_one_order_to_another(edit_addon: Simulator, tmp_pat
         ]
         assert log.stat().st_mode & 0o777 == 0o600
         assert SECRET not in log.read_text()
+    assert not requests.failed
+    assert requests.answered > 50
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ from dstack_widgets.choices import Choices
 from dstack_widgets.edit_grid import EditGrid
 from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
-from tests.e2e.editing import service
+from tests.e2e.editing import PROBES, service
+from tests.flowing import Requests
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -41,7 +42,7 @@ LANES = [
 @pytest_asyncio.fixture(scope="module")
 async def desk(edit_addon: Simulator) -> AsyncIterator[Simulator]:
     """The server, with a service that runs in two lanes."""
-    await edit_addon.apply(service("desk", "desk", fleets=LANES, replicas=2))
+    await edit_addon.apply(service("desk", "desk", fleets=LANES, replicas=2, probes=PROBES))
 
     async def runs() -> bool:
         run = await edit_addon.run("desk")
@@ -110,7 +111,7 @@ async def apply(app: FleetsApp, pilot: Pilot[int]) -> None:
     await shown(app, ApplyScreen)
 
 
-async def ended(app: FleetsApp, word: str = "done", *, limit: float = 90) -> None:
+async def ended(app: FleetsApp, word: str = "done", *, limit: float = 150) -> None:
     await until(
         lambda: word in app.screen.query_one("#head", Flow).text,
         limit=limit,
@@ -125,7 +126,8 @@ async def lanes_of(sim: Simulator, name: str = "desk") -> list[dict[str, object]
 async def test_an_edit_is_planned_applied_followed_and_taken_back(desk, tmp_path):
     before = await desk.run("desk")
     store = Store(tmp_path)
-    async with dashboard(desk, store) as (app, pilot):
+    requests = Requests(desk, "desk")
+    async with dashboard(desk, store) as (app, pilot), requests.flowing():
         await editor(app, pilot)
         # The second lane is filled first, holds two, and the service gets a third replica.
         await pilot.press("down", "K", "right", "2", "enter", "down", "down")
@@ -160,6 +162,8 @@ async def test_an_edit_is_planned_applied_followed_and_taken_back(desk, tmp_path
         await ended(app)
     after = await desk.run("desk")
     assert after["run_spec"] == before["run_spec"]
+    assert not requests.failed
+    assert requests.answered > 50
     log = store.audit_path.read_text().splitlines()
     assert ['"action":"apply"' in log[0], '"action":"undo"' in log[1], len(log)] == [True, True, 2]
 

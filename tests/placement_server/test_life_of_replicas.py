@@ -138,7 +138,7 @@ async def _short(sim: Simulator) -> None:
     (words,) = (text for _, text in told if "moves to fleet short-reserved" in text)
     moving, relief = (int(number) for number in re.findall(r"[Rr]eplica (\d+)", words))
     ready = _time_of(await _told(sim, "short", replica=relief), "Service replica ready")
-    stopped = _time_of(await _told(sim, "short", replica=moving), "-> TERMINATING")
+    stopped = _time_of(await _told(sim, "short", replica=moving), "SCALED_DOWN")
     assert moved < ready < stopped
     assert ready < held
 

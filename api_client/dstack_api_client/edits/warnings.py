@@ -33,8 +33,8 @@ class PlanWarning:
     """One thing to know.
 
     Attributes:
-        key: What sort of thing: `kill-trap`, `no-retry`, `rollout`, `baseline`, `workers`,
-            `below-minimum`, `last-replica`, `pending`, `server-changes`, `note`.
+        key: What sort of thing: `kill-trap`, `no-retry`, `no-probes`, `rollout`, `baseline`,
+            `workers`, `below-minimum`, `last-replica`, `pending`, `server-changes`, `note`.
         risk: How grave.
         line: What it is and what can be done, one line.
     """
@@ -89,6 +89,23 @@ def has_retry(edit: ServiceEdit) -> bool:
     return bool(retry)
 
 
+def is_probed(edit: ServiceEdit) -> bool:
+    """Whether dstack waits for a replica's probes, or its router, before requests go to it.
+
+    From dstack's own job configurator: without `probes`, a service with a chat model in OpenAI's
+    format gets one.
+    """
+    if any(group.router for group in edit.groups):
+        return True
+    probes = edit.configuration.get("probes")
+    if probes is not None:
+        return bool(probes)
+    model = edit.configuration.get("model")
+    if isinstance(model, Mapping):
+        return model.get("format", "openai") == "openai"
+    return bool(model)
+
+
 def _of_starts(edit: ServiceEdit, outlook: DryRun) -> Iterator[PlanWarning]:
     coming = outlook.count("start") + outlook.count("move")
     pending = outlook.count("pending")
@@ -117,6 +134,13 @@ def _of_starts(edit: ServiceEdit, outlook: DryRun) -> Iterator[PlanWarning]:
             Risk.WARNING,
             "The spec has no `retry`: if a new replica can't start, dstack ends the whole"
             f" service.{but}",
+        )
+    if coming and not is_probed(edit):
+        yield PlanWarning(
+            "no-probes",
+            Risk.WARNING,
+            "The service has no probes: dstack sends requests to a new replica as soon as its"
+            " commands run, and they fail until it listens. Add `probes`.",
         )
 
 
