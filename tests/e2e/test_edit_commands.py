@@ -24,7 +24,7 @@ from tests.e2e.editing import SECRET, client_of, deployment_at, look, stored
 from tests.flowing import Requests
 from tests.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 
 def environment(sim: Simulator, home: Path, **more: str) -> dict[str, str]:

@@ -31,7 +31,7 @@ from tests.e2e.editing import PROBES, service
 from tests.flowing import Requests
 from tests.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 LANES = [
     {"name": "desk-reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10},
