@@ -102,7 +102,7 @@ def is_probed(edit: ServiceEdit) -> bool:
         return bool(probes)
     model = edit.configuration.get("model")
     if isinstance(model, Mapping):
-        return model.get("format", "openai") == "openai"
+        return bool(model.get("format", "openai") == "openai")
     return bool(model)
 
 
