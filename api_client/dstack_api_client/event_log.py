@@ -50,6 +50,7 @@ class EventLog:
         self._project = project
         self._events: OrderedDict[str, wire.Event] = OrderedDict()
         self._newest: datetime | None = None
+        self._read_at: datetime | None = None
         self.links: dict[str, str] = {}
         self.idle_since: dict[str, datetime] = {}
         self.running_since: dict[str, datetime] = {}
@@ -71,8 +72,17 @@ class EventLog:
         Args:
             server_time: The server's clock now.
         """
-        early = server_time - OVERLAP
+        # While reading failed, what was late at the last success came too.
+        early = (self._read_at or server_time) - OVERLAP
         return early if self._newest is None else min(self._newest, early)
+
+    def read_until(self, server_time: datetime) -> None:
+        """Notes that all was taken that the server showed at a moment.
+
+        Args:
+            server_time: The server's clock when it was asked.
+        """
+        self._read_at = server_time
 
     def take(self, events: list[wire.Event]) -> Named:
         """Takes events, in any order.

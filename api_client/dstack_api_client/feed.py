@@ -343,7 +343,8 @@ class Feed:
             if pages >= _MOST_EVENT_PAGES:
                 self._behind = True
                 await self._read_newest_events()
-                return
+                break
+        self._known.events.read_until(server_time)
 
     # Telling
 

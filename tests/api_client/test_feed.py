@@ -163,6 +163,21 @@ async def test_a_late_event_is_not_missed(late: float) -> None:
         assert server.asked["runs/list"] == 1
 
 
+async def test_an_event_that_came_late_while_nothing_could_be_read_is_not_missed() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        server = followed.server
+        server.happens("Run status changed", ("run", server.run_named("s-2")["id"], "s-2"))
+        await followed.poll()
+        server.fail = lambda path: httpx.Response(500)
+        await followed.poll(after=60)
+        server.fail = lambda path: None
+        late = ("run", server.run_named("s-0")["id"], "s-0")
+        server.happens("Run status changed", late, late=75.0)
+        await followed.poll()
+        assert len(followed.feed.events) == 2
+
+
 async def test_an_event_is_followed_once() -> None:
     async with following(small()) as followed:
         await followed.poll()

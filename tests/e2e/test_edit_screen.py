@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 from textual.pilot import Pilot
-from textual.widgets import Static, TextArea
+from textual.widgets import TextArea
 
 from dstack_api_client.connection import Connection, Sources
 from dstack_api_client.edits.keeping import Store
@@ -25,9 +25,8 @@ from dstack_fleets_tui.settings import ProjectValues, Settings
 from dstack_simulator import Simulator
 from dstack_widgets.choices import Choices
 from dstack_widgets.edit_grid import EditGrid
-from dstack_widgets.findings import Findings
-from dstack_widgets.flow import Flow
 from tests.e2e.editing import PROBES, service
+from tests.e2e.watching import ended, findings, shown, text
 from tests.flowing import Requests
 from tests.waiting import until
 
@@ -84,20 +83,8 @@ async def editor(app: FleetsApp, pilot: Pilot[int]) -> EditScreen:
     return next(screen for screen in app.screen_stack if isinstance(screen, EditScreen))
 
 
-async def shown(app: FleetsApp, kind: type, *, limit: float = 20) -> None:
-    await until(lambda: isinstance(app.screen, kind), limit=limit, what=kind.__name__)
-
-
-def text(app: FleetsApp, selector: str = "#text") -> str:
-    return str(app.screen.query_one(selector, Static).content)
-
-
 def fields(app: FleetsApp) -> list[str]:
     return [line.plain.rstrip() for line in app.screen.query_one(EditGrid).lines(70)]
-
-
-def findings(app: FleetsApp) -> list[str]:
-    return [finding.text for finding in app.screen.query_one(Findings).findings]
 
 
 async def plan_shown(app: FleetsApp, pilot: Pilot[int]) -> None:
@@ -109,14 +96,6 @@ async def plan_shown(app: FleetsApp, pilot: Pilot[int]) -> None:
 async def apply(app: FleetsApp, pilot: Pilot[int]) -> None:
     await pilot.press("right", "enter")
     await shown(app, ApplyScreen)
-
-
-async def ended(app: FleetsApp, word: str = "done", *, limit: float = 150) -> None:
-    await until(
-        lambda: word in app.screen.query_one("#head", Flow).text,
-        limit=limit,
-        what=f"the change to be {word}: {text(app)}",
-    )
 
 
 async def lanes_of(sim: Simulator, name: str = "desk") -> list[dict[str, object]]:

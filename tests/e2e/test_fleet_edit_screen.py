@@ -30,8 +30,8 @@ from dstack_fleets_tui.settings import Settings
 from dstack_simulator import Simulator
 from dstack_widgets.choices import Choices
 from dstack_widgets.edit_grid import Place
-from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
+from tests.e2e.watching import ended, findings, shown, text
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -91,22 +91,6 @@ def _is_read(screen: object) -> bool:
     return isinstance(screen, FleetEditScreen) and screen.edit is not None
 
 
-async def shown(app: FleetsApp, kind: type, *, limit: float = 20) -> None:
-    await until(
-        lambda: isinstance(app.screen, kind) and app.screen.is_mounted,
-        limit=limit,
-        what=kind.__name__,
-    )
-
-
-def text(app: FleetsApp, selector: str = "#text") -> str:
-    return str(app.screen.query_one(selector, Static).content)
-
-
-def findings(app: FleetsApp) -> list[str]:
-    return [finding.text for finding in app.screen.query_one(Findings).findings]
-
-
 def asked(app: FleetsApp) -> str:
     return "\n".join(str(each.content) for each in app.screen.query(Static))
 
@@ -136,6 +120,7 @@ async def test_nodes_are_changed_in_place_and_taken_back(yard, tmp_path):
         assert "~ nodes  2..4 → 1..6" in text(app)
         await confirm(app, pilot)
         await told(app, "The change of yard was applied")
+        await ended(app)
         assert await nodes(yard) == {"min": 1, "max": 6}
         assert (await yard.fleet("yard"))["id"] == before["id"]
 
@@ -289,6 +274,7 @@ async def test_a_fleet_is_made_of_a_template_and_deleted_by_its_name(yard, tmp_p
         assert "offers" in text(app)
         await confirm(app, pilot)
         await told(app, "brook is there")
+        await ended(app)
         assert await nodes(yard, "brook") == {"min": 0, "max": 4}
         await pilot.press("escape")
         await shown(app, FleetsScreen)
@@ -306,8 +292,9 @@ async def test_a_fleet_is_made_of_a_template_and_deleted_by_its_name(yard, tmp_p
         await pilot.press("k", "enter", "right", "enter")
         await shown(app, ApplyScreen)
         await told(app, "Fleet brook is being deleted")
-        left = [f for f in await yard.api("fleets/list") if f["id"] == brook.id]
-        assert [f["status"] for f in left] in ([], ["terminating"])
+        await ended(app)
+        assert "The fleet is gone." in text(app)
+        assert brook.id not in {fleet["id"] for fleet in await yard.api("fleets/list")}
     log = store.audit_path.read_text().splitlines()
     assert ['"action":"create"' in log[0], '"action":"delete"' in log[1]] == [True, True]
 
@@ -345,14 +332,16 @@ async def test_keys_of_ssh_hosts_are_read_from_their_files_and_never_shown(yard,
         assert secret not in shown_text
         await confirm(app, pilot)
         await told(app, "shed is there")
+        await ended(app)
     (instance,) = (await yard.fleet("shed"))["instances"]
-    assert instance["hostname"] in (None, host["address"])
+    assert (instance["hostname"], instance["status"]) == (host["address"], "idle")
     assert secret not in (tmp_path / "state" / "audit.jsonl").read_text()
     await yard.delete_fleet("shed")
 
 
 async def test_idle_instances_are_deleted_by_the_fleet_s_name(yard, tmp_path):
     store = Store(tmp_path)
+    (first,) = (i for i in (await yard.fleet("yard"))["instances"] if i["instance_num"] == 0)
     async with dashboard(yard, store) as (app, pilot):
         await pilot.press("enter")
         await shown(app, FleetScreen)
@@ -366,11 +355,9 @@ async def test_idle_instances_are_deleted_by_the_fleet_s_name(yard, tmp_path):
         await shown(app, ApplyScreen)
         await told(app, "Instance 0 of yard is being deleted")
 
-        async def gone() -> bool:
-            instances = (await yard.fleet("yard"))["instances"]
-            return all(i["instance_num"] or i["status"] == "terminating" for i in instances)
-
-        await until(gone, limit=30, what="the instance to go")
+        await ended(app)
+        there = {each["id"] for each in (await yard.fleet("yard"))["instances"]}
+        assert first["id"] not in there
     assert '"action":"delete"' in store.audit_path.read_text()
 
 

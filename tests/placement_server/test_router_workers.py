@@ -78,7 +78,7 @@ async def _router(sim: Simulator) -> None:
         seen = await ask(sim, "router", run_name="heard")
         return seen if seen["router_replica"] is None and not seen["expected"] else None
 
-    seen = await until(ended, limit=120, every=0.5, what="all replicas have ended")
+    seen = await until(ended, limit=240, every=0.5, what="all replicas have ended")
     assert (seen["status"], seen["workers"]) == ("down", [])
 
 

@@ -18,6 +18,7 @@ from dstack_api_client.edits.errors import (
 )
 from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.fleets import FleetPlan
+from dstack_api_client.edits.following_fleets import goal_of
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import Performed, perform, who
 from dstack_api_client.edits.planning import Plan, make_plan
@@ -105,7 +106,7 @@ class Changing:
             lambda: self.keep(self._perform(source, plan, action)),
             outlook=plan.dry_run if isinstance(plan, Plan) else None,
             key=base.id if base is not None else None,
-            is_service=isinstance(plan, Plan),
+            goal=goal_of(plan) if isinstance(plan, FleetPlan) else None,
             on_conflict=again,
         )
         self._replace(under, screen)

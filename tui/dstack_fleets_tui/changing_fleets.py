@@ -15,6 +15,7 @@ from dstack_api_client.edits.errors import EndedError, InvalidEditError
 from dstack_api_client.edits.fleet import refusal
 from dstack_api_client.edits.fleet_effects import idle_instances
 from dstack_api_client.edits.fleets import FleetPlan
+from dstack_api_client.edits.following_fleets import FleetGoal
 from dstack_api_client.edits.new_fleets import TEMPLATES, plan_new_fleet
 from dstack_api_client.edits.performing import Performed, who
 from dstack_api_client.snapshot import Fleet, Instance, Service
@@ -218,12 +219,14 @@ class FleetChanges:
             lines.append(f"The fleet keeps {least}: the server will start others in their place.")
         count = "1 idle instance" if len(chosen) == 1 else f"{len(chosen)} idle instances"
         title = f"Delete {count} of {fleet.name} in {self._app.place}"
-        self._ask(fleet, title, lines, [instance.num for instance in chosen])
+        self._ask(fleet, title, lines, chosen)
 
-    def _ask(self, fleet: Fleet, title: str, lines: Sequence[str], numbers: Sequence[int]) -> None:
+    def _ask(
+        self, fleet: Fleet, title: str, lines: Sequence[str], chosen: Sequence[Instance]
+    ) -> None:
         def answered(key: str | None) -> None:
             if key == "delete":
-                self._carry_out(fleet, numbers)
+                self._carry_out(fleet, chosen)
 
         self._app.push_screen(
             AskScreen(
@@ -237,8 +240,9 @@ class FleetChanges:
             answered,
         )
 
-    def _carry_out(self, fleet: Fleet, numbers: Sequence[int]) -> None:
+    def _carry_out(self, fleet: Fleet, chosen: Sequence[Instance]) -> None:
         source = self._app.source
+        numbers = [instance.num for instance in chosen]
         if source is None:
             return
 
@@ -255,7 +259,7 @@ class FleetChanges:
             fleet.name,
             lambda: self._changing.keep(carry_out()),
             key=fleet.id,
-            is_service=False,
+            goal=FleetGoal(ends=frozenset(each.id for each in chosen), gone=not chosen),
         )
         self._app.push_screen(screen)
 

@@ -37,6 +37,14 @@ class Nodes:
     greatest: int | None
 
 
+def nodes_of(configuration: Mapping[str, Any]) -> Nodes:
+    """The numbers of instances in a configuration, as the server stores it."""
+    nodes = configuration.get("nodes") or {}
+    least = nodes.get("min") or 0
+    target = nodes.get("target")
+    return Nodes(least, least if target is None else target, nodes.get("max"))
+
+
 @dataclass(frozen=True)
 class FleetEdit:
     """A cloud fleet's spec with changes; every method gives a new edit.
@@ -70,10 +78,7 @@ class FleetEdit:
     @property
     def nodes(self) -> Nodes:
         """The edited numbers of instances."""
-        nodes = self.configuration.get("nodes") or {}
-        least = nodes.get("min") or 0
-        target = nodes.get("target")
-        return Nodes(least, least if target is None else target, nodes.get("max"))
+        return nodes_of(self.configuration)
 
     @property
     def changed(self) -> bool:

@@ -52,6 +52,7 @@ class FleetPlan:
         offers: What the server could start, cheapest first.
         starts: Instances that the server starts then.
         ends: Instances that it ends: those above `max` or no longer fit, if nothing runs there.
+        above: Those of them that end because there are more than `max`.
         warnings: What to know before it is applied.
         made_at: When it was made.
     """
@@ -68,6 +69,7 @@ class FleetPlan:
     ends: tuple[Instance, ...]
     warnings: tuple[PlanWarning, ...]
     made_at: datetime
+    above: tuple[Instance, ...] = ()
 
     @property
     def applicable(self) -> bool:
@@ -148,6 +150,7 @@ async def plan_fleet(
         ends=found.ends if found is not None else (),
         warnings=_warnings(found, offers),
         made_at=datetime.now(timezone.utc),
+        above=found.above if found is not None else (),
     )
 
 

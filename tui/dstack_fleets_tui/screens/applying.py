@@ -16,7 +16,8 @@ from textual.widgets import Static
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.dryrun import DryRun
 from dstack_api_client.edits.errors import ConflictError
-from dstack_api_client.edits.following import LaneProgress, Progress, State, follow
+from dstack_api_client.edits.following import EVERY, LaneProgress, Progress, State, follow
+from dstack_api_client.edits.following_fleets import FleetGoal, fleet_progress
 from dstack_api_client.edits.performing import Performed
 from dstack_api_client.errors import ApiError
 from dstack_fleets_tui import actions, words
@@ -26,6 +27,8 @@ from dstack_widgets.flow import Flow
 from dstack_widgets.palette import style_of
 from dstack_widgets.text import literal
 
+#: Seconds for which a fleet is followed, like a service.
+_LIMIT = 600.0
 _WORDS = {
     State.MOVING: ("on its way", "starting"),
     State.DONE: ("done", "ok"),
@@ -43,7 +46,7 @@ class ApplyScreen(LiveScreen):
         change: Begins the change.
         outlook: What is expected of it.
         key: The id of the run or the fleet; None for a new fleet.
-        is_service: Whether a service is changed, else a fleet.
+        goal: What a fleet is to come to; None where a service is changed.
         rebalance: Whether replicas are moved until the lanes have their targets.
         on_conflict: What to do when somebody else was faster.
     """
@@ -59,7 +62,7 @@ class ApplyScreen(LiveScreen):
         *,
         outlook: DryRun | None = None,
         key: str | None = None,
-        is_service: bool = True,
+        goal: FleetGoal | None = None,
         rebalance: bool = False,
         on_conflict: Callable[[ConflictError], None] | None = None,
     ) -> None:
@@ -68,7 +71,7 @@ class ApplyScreen(LiveScreen):
         self._make = change
         self._outlook = outlook
         self._key = key
-        self._is_service = is_service
+        self._goal = goal
         self._rebalance = rebalance
         self._on_conflict = on_conflict
         self._sending = True
@@ -76,6 +79,7 @@ class ApplyScreen(LiveScreen):
         self._progress: Progress | None = None
         self._done: Performed | None = None
         self._seen = False
+        self._made_at = 0.0
 
     def body(self) -> Iterable[Widget]:
         """What was done, and how far it has come."""
@@ -105,14 +109,18 @@ class ApplyScreen(LiveScreen):
             return
         self._sending = False
         self._done = done
+        self._made_at = asyncio.get_running_loop().time()
         there = done.line or f"{self._subject} is there."
         line = done.applied.line if done.applied is not None else there
         self._told = [literal(line, style_of("ok"))]
         self._told += [literal(notice, style_of("warn")) for notice in done.notices]
         self.fleets_app.hurry()
         self.fill()
-        if self._is_service:
+        if self._goal is None:
             await self._follow(done.now)
+        else:
+            # Snapshots come only when something changes.
+            self.set_interval(EVERY, self.fill)
 
     async def _follow(self, base: Base) -> None:
         source, snapshot = self.fleets_app.source, self.snapshot
@@ -136,7 +144,7 @@ class ApplyScreen(LiveScreen):
 
     def focus_on(self) -> None:
         """What is changed is open."""
-        if self._is_service:
+        if self._goal is None:
             self.fleets_app.focus_on(opened_service=self._key)
         else:
             made = self._done.now.id if self._done is not None else None
@@ -150,6 +158,8 @@ class ApplyScreen(LiveScreen):
         if not self.is_mounted:
             return
         parts = [literal(f"{self._subject} in {self.fleets_app.place}", style_of("strong"))]
+        if self._done is not None and self._goal is not None:
+            self._look_at_fleet(self._goal, self._done.now.id)
         progress = self._progress
         lines = list(self._told)
         if progress is not None:
@@ -157,8 +167,6 @@ class ApplyScreen(LiveScreen):
             parts.append(literal(word, style_of(style)))
             parts.append(literal(f"{progress.elapsed:.0f} s", style_of("dim")))
             lines += [Content(), *self._lines(progress)]
-        elif self._done is not None and not self._is_service:
-            lines += [Content(), *self._fleet_lines(self._done.now.id)]
         self.query_one("#head", Flow).show(parts)
         text = self.query_one("#text", Static)
         content = Content("\n").join(lines)
@@ -169,11 +177,22 @@ class ApplyScreen(LiveScreen):
         elif not self._sending:
             self.show_summary("Press Esc to leave; the server goes on with it.")
 
-    def _fleet_lines(self, key: str) -> Iterable[Content]:
+    def _look_at_fleet(self, goal: FleetGoal, key: str) -> None:
+        """Follows a fleet from snapshot to snapshot, until it is as it should be."""
+        if self.snapshot is None or (self._progress is not None and self._progress.final):
+            return
+        found = fleet_progress(goal, key, self.snapshot, seen=self._seen)
+        self._seen = self._seen or key in self.snapshot.fleets
+        elapsed = asyncio.get_running_loop().time() - self._made_at
+        late = found.state is State.MOVING and elapsed >= _LIMIT
+        state = State.STILL_WAITING if late else found.state
+        self._progress = Progress(state, elapsed, waiting=found.waiting)
+
+    def _fleet_lines(self) -> Iterable[Content]:
         """How many instances a fleet has by now."""
+        key = self._done.now.id if self._done is not None else ""
         fleet = self.snapshot.fleets.get(key) if self.snapshot is not None else None
         if fleet is not None:
-            self._seen = True
             counts = words.states(fleet) or "no instances"
             yield literal(f"nodes {words.nodes(fleet)}  {counts}")
         elif self._seen:
@@ -185,7 +204,11 @@ class ApplyScreen(LiveScreen):
         wide = max((cell_len(name) for name in names), default=0)
         for lane, name in zip(lanes, names, strict=True):
             yield self._lane(lane, name + " " * (wide - cell_len(name)))
-        yield literal(f"{progress.at_latest} of {progress.active} at the latest deployment", "dim")
+        if self._goal is not None:
+            yield from self._fleet_lines()
+        else:
+            counts = f"{progress.at_latest} of {progress.active}"
+            yield literal(f"{counts} at the latest deployment", "dim")
         for waiting in progress.waiting:
             style = "bad" if progress.state is State.FAILED else "starting"
             yield literal(waiting, style_of(style))

@@ -1,0 +1,126 @@
+"""A change of a fleet, followed from snapshot to snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from dstack_api_client.edits.fleet import FleetEdit, Nodes
+from dstack_api_client.edits.fleet_effects import effects
+from dstack_api_client.edits.fleets import FleetPlan
+from dstack_api_client.edits.following import State
+from dstack_api_client.edits.following_fleets import FleetGoal, fleet_progress, goal_of
+from dstack_api_client.snapshot import Snapshot
+from tests.api_client.cockpit import fleet_of, project
+from tests.api_client.test_fleet_edits import BUSY, edit, idle, shot
+
+GPU = next(iter(fleet_of().fleets))
+
+
+def there(*states: str) -> Snapshot:
+    """The fleet with an instance per state."""
+    snapshot = fleet_of(*states)
+    fleet = replace(snapshot.fleets[GPU], instance_ids=tuple(snapshot.instances))
+    return replace(snapshot, fleets={GPU: fleet})
+
+
+def plan(change: FleetEdit, snapshot: Snapshot, *, new: bool = False) -> FleetPlan:
+    found = effects(change, snapshot)
+    assert found is not None
+    return FleetPlan(
+        base=None if new else change.base,
+        project="main",
+        name="gpu",
+        spec=change.spec,
+        expected=change.spec,
+        changes=(),
+        action="create" if new else "update",
+        offers=(),
+        starts=found.starts,
+        ends=found.ends,
+        warnings=(),
+        made_at=datetime(2026, 1, 1, tzinfo=timezone.utc),
+        above=found.above,
+    )
+
+
+def state(goal: FleetGoal, snapshot: Snapshot, *, seen: bool = True) -> tuple[State, str]:
+    found = fleet_progress(goal, GPU, snapshot, seen=seen)
+    return found.state, " ".join(found.waiting)
+
+
+def test_a_minimum_is_reached_when_as_many_are_up() -> None:
+    goal = FleetGoal(3)
+    assert state(goal, there("idle", "busy")) == (State.MOVING, "2 of 3 instances are up.")
+    for status in ("pending", "provisioning"):
+        assert state(goal, there("idle", "busy", status)) == (
+            State.MOVING,
+            "2 of 3 instances are up, 1 starting.",
+        )
+    assert state(goal, there("idle", "busy", "busy")) == (State.DONE, "")
+    assert state(goal, there("idle", "busy", "busy", "provisioning")) == (State.DONE, "")
+
+
+@pytest.mark.parametrize(
+    ("instances", "left"),
+    [
+        (("idle", "idle", "idle"), 2),
+        (("idle", "idle", "busy"), 2),
+        (("idle", "busy", "busy"), 1),
+        (("busy", "busy", "busy"), 0),
+        (("idle", "terminating"), 0),
+        ((), 0),
+    ],
+)
+def test_of_those_above_the_maximum_idle_ones_have_to_end(
+    instances: tuple[str, ...], left: int
+) -> None:
+    """Whichever of them the server takes; busy ones stay until they are idle."""
+    words = {0: "", 1: "1 instance has not ended.", 2: "2 instances have not ended."}[left]
+    goal = FleetGoal(greatest=1)
+    assert state(goal, there(*instances)) == (State.MOVING if left else State.DONE, words)
+
+
+def test_those_that_were_named_have_to_be_gone() -> None:
+    snapshot = there("idle", "terminating")
+    first, second = snapshot.fleets[GPU].instance_ids
+    assert state(FleetGoal(ends=frozenset({second})), snapshot) == (
+        State.MOVING,
+        "1 instance has not ended.",
+    )
+    assert state(FleetGoal(ends=frozenset({"another"})), snapshot) == (State.DONE, "")
+    both = FleetGoal(1, ends=frozenset({first, second}))
+    words = "0 of 1 instances are up. 2 instances have not ended."
+    assert state(both, snapshot) == (State.MOVING, words)
+
+
+def test_a_fleet_that_goes_comes_or_fails() -> None:
+    here, away = there("idle"), project()
+    assert state(FleetGoal(gone=True), here) == (State.MOVING, "The fleet is being deleted.")
+    assert state(FleetGoal(gone=True), away) == (State.DONE, "")
+    assert state(FleetGoal(), away, seen=False)[0] is State.MOVING
+    assert state(FleetGoal(), away) == (State.FAILED, "The fleet is not there any more.")
+    failed = fleet_of(changes={"status": "failed", "status_message": "no offers"})
+    assert state(FleetGoal(), failed) == (State.FAILED, "The fleet failed: no offers.")
+
+
+def test_what_a_plan_leads_to() -> None:
+    """What no longer fits ends by name; of those above the maximum, the server chooses."""
+    now = shot(idle(), idle(), BUSY)
+    fewer = edit().with_nodes(Nodes(0, 0, 1))
+    assert goal_of(plan(fewer, now)) == FleetGoal(0, 1)
+    moved = edit().with_field("regions", ["eu-west-1"])
+    goal = goal_of(plan(moved, now))
+    assert goal.ends == {"i-0", "i-1"}
+    more = edit().with_nodes(Nodes(2, 3, 4))
+    assert goal_of(plan(more, now)) == FleetGoal(2, 4)
+    assert goal_of(plan(more, now, new=True)) == FleetGoal(3, 4), "a new one starts its target"
+
+
+def test_a_new_fleet_of_hosts_is_there_when_all_of_them_are() -> None:
+    hosts: dict[str, Any] = {"ssh_config": {"hosts": ["10.0.0.1", {"hostname": "10.0.0.2"}]}}
+    made = plan(edit(), shot(), new=True)
+    assert goal_of(replace(made, expected={"configuration": hosts})) == FleetGoal(2)
