@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from dstack_fleets_tui import actions
@@ -60,6 +62,12 @@ def test_ids_are_unique():
 def test_the_page_of_keys_is_the_registry():
     written = (ROOT / "docs" / "keys.md").read_text()
     assert written == page(), "docs/keys.md is out of date: run `make docs`"
+
+
+def test_a_row_of_the_page_has_the_cells_of_its_table():
+    rows = [re.findall(r"(?<!\\)\|", line) for line in page().splitlines() if line[:1] == "|"]
+    assert {len(row) for row in rows} == {5, 3}
+    assert sum(len(row) == 5 for row in rows) > len(actions.ACTIONS)
 
 
 def test_a_command_may_be_shortened_while_it_is_clear():

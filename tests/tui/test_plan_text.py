@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+from dstack_api_client.edits.difference import ChangeKind, FieldChange
 from dstack_api_client.edits.dryrun import DryRun, ReplicaOutlook, Source
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_fleets_tui.editing import plan_text
+from dstack_fleets_tui.headless import plan_text as headless
 from tests.api_client.edit_things import edit
 
 OFFERS = tuple(
@@ -16,12 +18,12 @@ OFFERS = tuple(
 )
 
 
-def told(*replicas: ReplicaOutlook) -> list[str]:
+def plan_of(*replicas: ReplicaOutlook, changes: tuple[FieldChange, ...] = ()) -> Plan:
     change = edit()
-    plan = Plan(
+    return Plan(
         edit=change,
         base=change.base,
-        changes=(),
+        changes=changes,
         expected=change.spec,
         action="update",
         dry_run=DryRun(Source.SERVER, (), replicas),
@@ -29,7 +31,16 @@ def told(*replicas: ReplicaOutlook) -> list[str]:
         warnings=(),
         made_at=datetime(2026, 5, 1, tzinfo=timezone.utc),
     )
-    return [line.plain for line in plan_text.of_service(plan)]
+
+
+def told(*replicas: ReplicaOutlook) -> list[str]:
+    return [line.plain for line in plan_text.of_service(plan_of(*replicas))]
+
+
+def printed(*replicas: ReplicaOutlook, plain: bool = False) -> list[str]:
+    path = ("configuration", "replicas")
+    changes = (FieldChange(path, "replicas", "1", "2", ChangeKind.NO_RESTART, "", "dstack"),)
+    return headless.plan_text(plan_of(*replicas, changes=changes), plain=plain).splitlines()
 
 
 def replica(group: str, action: str) -> ReplicaOutlook:
@@ -51,3 +62,14 @@ def test_a_service_without_groups_has_its_offers():
 
 def test_where_nothing_starts_no_offers_are_shown():
     assert regions(told(replica("decode", "stop"))) == []
+
+
+def test_the_printed_plan_has_the_same_offers():
+    lines = printed(replica("decode", "start"))
+    at = lines.index("offers for what starts")
+    words = "aws us-west-2  p5.48xlarge  spot  31.05 $/h  available"
+    assert lines[at + 1] == f"  decode  {words}"
+    assert regions(lines) == ["us-west-2"]
+    assert regions(printed(replica("decode", "stop"))) == []
+    assert "The server has no offer for what would start." in printed(replica("router", "start"))
+    assert all(line.isascii() for line in printed(replica("decode", "start"), plain=True))

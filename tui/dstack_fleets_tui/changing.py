@@ -9,20 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from textual.screen import Screen
 
 from dstack_api_client.edits import base as bases
-from dstack_api_client.edits import dryrun, texts, undoing
-from dstack_api_client.edits.errors import (
-    ConflictError,
-    EditError,
-    InvalidEditError,
-    NotKeptError,
-)
+from dstack_api_client.edits import rebalancing, texts, undoing
+from dstack_api_client.edits.errors import ConflictError, InvalidEditError
 from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.following_fleets import goal_of
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import Performed, perform, who
 from dstack_api_client.edits.planning import Plan, make_plan
-from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.errors import ApiError
 from dstack_fleets_tui.changing_fleets import FleetChanges
 from dstack_fleets_tui.editing import outlook
@@ -245,16 +239,9 @@ class Changing:
         source, snapshot = self._app.source, self._app.snapshot
         if source is None or snapshot is None:
             return
-        if not snapshot.capabilities.can("rebalance"):
-            raise EditError(
-                "This server can't rebalance services: its placement add-on is missing or older.",
-                "Install or update 'dstack-fleets-tui[server]' there.",
-            )
         base = await bases.read_service(source.client, source.project, name)
-        base.refuse_gone()
-        edit = ServiceEdit.begin(base, snapshot.capabilities)
-        found = await dryrun.dry_run(source.client, edit, snapshot, rebalance=True)
-        if found is None or not found.count("move"):
+        found = await rebalancing.prospect(source.client, base, snapshot)
+        if found.moves == ():
             text = f"Nothing to move: the replicas of {name} are where their lanes say."
             self._app.notify(text, markup=False)
             return
@@ -267,7 +254,7 @@ class Changing:
             AskScreen(
                 f"Rebalance {name} in {self._app.place}: replicas move one at a time, the new one"
                 " ready before the old one stops",
-                outlook.whole(found, self._app.glyphs),
+                outlook.whole(found.outlook, self._app.glyphs) if found.outlook else (),
                 (Choice("cancel", "Cancel"), Choice("rebalance", "Rebalance")),
                 confirm=name if self._app.protected else None,
                 ascii_only=self._app.ascii,
@@ -277,20 +264,8 @@ class Changing:
 
     def _rebalance_now(self, source: Source, base: bases.Base) -> None:
         async def ask() -> Performed:
-            name = base.target.name
-            await source.client.rebalance(source.project, name)
-            notices = []
-            try:
-                self.store.audit(
-                    base.target,
-                    (),
-                    "asked for",
-                    user=await who(source.client),
-                    action="rebalance",
-                )
-            except NotKeptError as error:
-                notices.append(f"The audit log could not be written. {error}")
-            return Performed(base, None, tuple(notices))
+            user = await who(source.client)
+            return await rebalancing.rebalance(source.client, base, self.store, user=user)
 
         self._app.push_screen(
             ApplyScreen(base.target.name, lambda: self.keep(ask()), key=base.id, rebalance=True)

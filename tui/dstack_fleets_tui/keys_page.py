@@ -21,7 +21,9 @@ def page() -> str:
     ]
     for action in actions.ACTIONS:
         keys = " ".join(f"`{actions.key_name(key)}`" for key in action.keys)
-        command = f"`:{action.id}{' ' + action.argument if action.argument else ''}`"
+        # A pipe ends a cell of a table, in code too.
+        argument = action.argument.replace("|", "\\|")
+        command = f"`:{action.id}{' ' + argument if argument else ''}`"
         where = "where there are lists" if action.screens == actions.TABLES else None
         where = where or ", ".join(action.screens) or "everywhere"
         lines.append(f"| {keys} | {command} | {where} | {action.help} |")

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 import msgspec
 
+from dstack_api_client import errors
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.edits.base import Base
-from dstack_api_client.edits.dryrun import dry_run
-from dstack_api_client.edits.errors import EditError
+from dstack_api_client.edits.dryrun import DryRun, dry_run
+from dstack_api_client.edits.errors import EditError, NotKeptError
 from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.performing import Performed
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.writer import ReadOnlyError, UnansweredError
 
 #: What the placement add-on calls it.
 REBALANCE = "rebalance"
@@ -29,11 +32,32 @@ class Move:
     to: str
 
 
-async def moves_of(client: Client, base: Base, snapshot: Snapshot) -> tuple[Move, ...] | None:
-    """Which replicas a rebalancing would move; changes nothing.
+@dataclass(frozen=True)
+class Rebalanced(Performed):
+    """What was asked for.
 
-    Returns:
-        The moves; None while a rolling deployment hides them.
+    Attributes:
+        moves: The moves that the server will make, one after the other.
+    """
+
+    moves: tuple[Move, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What a rebalancing would do.
+
+    Attributes:
+        outlook: The replicas; None where that is not known.
+        moves: Those that would move; None while a rolling deployment hides them.
+    """
+
+    outlook: DryRun | None
+    moves: tuple[Move, ...] | None
+
+
+async def prospect(client: Client, base: Base, snapshot: Snapshot) -> Prospect:
+    """Which replicas a rebalancing would move; changes nothing.
 
     Raises:
         EndedError: The service has ended.
@@ -50,37 +74,45 @@ async def moves_of(client: Client, base: Base, snapshot: Snapshot) -> tuple[Move
     outlook = await dry_run(client, edit, snapshot, rebalance=True)
     service = snapshot.services.get(base.id)
     if outlook is None or service is None or service.at_deployment < service.active:
-        return None
-    return tuple(
+        return Prospect(outlook, None)
+    moves = tuple(
         Move(row.number, row.group, row.fleet, row.to)
         for row in outlook.replicas
         if row.action == "move" and row.to is not None
     )
+    return Prospect(outlook, moves)
 
 
-async def rebalance(
-    client: Client, base: Base, store: Store, *, user: str = ""
-) -> tuple[Move, ...]:
-    """Asks for it; the caller has asked for confirmation.
+async def rebalance(client: Client, base: Base, store: Store, *, user: str = "") -> Rebalanced:
+    """Asks for it, and writes the audit log whatever came of it.
+
+    The caller has asked for confirmation.
 
     Args:
         client: Where.
         base: The service.
         store: Where the audit log is.
-        user: The server's user, for the log.
-
-    Returns:
-        The moves that the server will make, one after the other.
+        user: The server's user, by `performing.who`.
 
     Raises:
         ReadOnlyError: The client only reads; nothing was sent.
-        NotKeptError: It was asked for, and the audit log could not be written.
+        UnansweredError: It was sent, and whether it was done is not known.
         ApiError: The server refused it.
     """
     target = base.target
-    body = await client.rebalance(target.project, target.name)
-    answer = client.decode(body, _answer.decode, f"the rebalancing of {target.name}")
-    found = tuple(
+    name = one_line(target.name)
+    try:
+        body = await client.rebalance(target.project, target.name)
+        answer = client.decode(body, _answer.decode, f"the rebalancing of {name}")
+    except ReadOnlyError:
+        raise
+    except errors.ApiError as error:
+        unknown = isinstance(error, UnansweredError | errors.WrongShapeError)
+        known = "not known" if unknown else "not asked for"
+        notice = _noted(base, store, f"{known}: {one_line(error.message)}", user)
+        error.hint = f"{error.hint} {notice}".strip()
+        raise
+    moves = tuple(
         Move(
             move.replica_num,
             one_line(move.group),
@@ -89,8 +121,17 @@ async def rebalance(
         )
         for move in answer.moves
     )
-    store.audit(target, (), f"{len(found)} moves asked for", user=user, action=REBALANCE)
-    return found
+    notice = _noted(base, store, f"{len(moves)} moves asked for", user)
+    line = f"The server moves {len(moves)} of the replicas of {name}, one at a time."
+    return Rebalanced(base, None, (notice,) if notice else (), line, moves)
+
+
+def _noted(base: Base, store: Store, result: str, user: str) -> str:
+    try:
+        store.audit(base.target, (), result, user=user, action=REBALANCE)
+    except NotKeptError as error:
+        return f"The audit log could not be written. {error}"
+    return ""
 
 
 class _Move(msgspec.Struct):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len
@@ -14,15 +13,13 @@ from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.warnings import PlanWarning, Risk
-from dstack_api_client.runs import ONLY_GROUP
 from dstack_fleets_tui import formatting
 from dstack_fleets_tui.editing import outlook
+from dstack_fleets_tui.headless.offers import NONE, TITLE, of_starts
+from dstack_fleets_tui.headless.offers import lines as offer_lines
 from dstack_widgets.glyphs import UNICODE, Glyphs
 from dstack_widgets.palette import style_of
 from dstack_widgets.text import literal
-
-#: Offers that are shown; the cheapest come first.
-MOST_OFFERS = 5
 
 _KINDS = {
     ChangeKind.NO_RESTART: "ok",
@@ -37,11 +34,9 @@ def of_service(plan: Plan, glyphs: Glyphs = UNICODE) -> list[Content]:
     blocks = [warnings(plan.warnings, glyphs), changes(plan.changes, glyphs)]
     if plan.dry_run is not None:
         blocks.append(list(outlook.whole(plan.dry_run, glyphs)))
-        starting = {row.group for row in plan.dry_run.replicas if row.action in ("start", "move")}
-        if starting:
-            # The server tells of every group, whether something starts there or not.
-            found = [each for each in plan.offers if (each.group or ONLY_GROUP) in starting]
-            blocks.append(offers(found))
+    starting = of_starts(plan)
+    if starting is not None:
+        blocks.append(offers(starting))
     return _joined(blocks)
 
 
@@ -98,28 +93,19 @@ def warnings(found: Iterable[PlanWarning], glyphs: Glyphs = UNICODE) -> list[Con
     ]
 
 
-def offers(found: Sequence[PlanOffer], title: str = "offers for what starts") -> list[Content]:
+def offers(found: Sequence[PlanOffer], title: str = TITLE) -> list[Content]:
     """What the server could start, as far as it told."""
     if not found:
-        return [literal("The server has no offer for what would start.", style_of("warn"))]
+        return [literal(NONE, style_of("warn"))]
+    shown, left = offer_lines(found)
     lines = [literal(title, style_of("dim"))]
-    counted = Counter(map(_offer, found))
-    for (group, what, availability), number in list(counted.items())[:MOST_OFFERS]:
-        line = literal(f"  {group}  " if group else "  ", style_of("dim")) + literal(what)
-        times = f", {number} of them" if number > 1 else ""
-        lines.append(line + literal(f"  {availability}{times}", style_of("dim")))
-    left = len(counted) - MOST_OFFERS
-    if left > 0:
+    for offer in shown:
+        group = f"  {offer.group}  " if offer.group else "  "
+        line = literal(group, style_of("dim")) + literal(offer.what)
+        lines.append(line + literal(f"  {offer.rest}", style_of("dim")))
+    if left:
         lines.append(literal(f"  and {left} more", style_of("dim")))
     return lines
-
-
-def _offer(offer: PlanOffer) -> tuple[str, str, str]:
-    """An offer in words: its group, what it is, and whether it can be had."""
-    kind = "spot" if offer.spot else "on-demand"
-    price = f"{formatting.price(offer.price)} $/h"
-    what = f"{offer.backend} {offer.region}  {offer.instance}  {kind}  {price}"
-    return offer.group, what, offer.availability.replace("_", " ")
 
 
 def _joined(blocks: Iterable[Sequence[Content]]) -> list[Content]:

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.cleaning import one_line
@@ -23,7 +23,7 @@ from dstack_api_client.edits.planning import Plan
 from dstack_api_client.writer import ReadOnlyError
 from dstack_fleets_tui.headless.get import as_json
 from dstack_fleets_tui.headless.payload import VERSION
-from dstack_fleets_tui.headless.plan import Desk, Output, desk, write
+from dstack_fleets_tui.headless.plan import Desk, Output, desk, say, write
 from dstack_fleets_tui.headless.plan_text import (
     end_text,
     plan_item,
@@ -32,6 +32,7 @@ from dstack_fleets_tui.headless.plan_text import (
     progress_text,
 )
 
+P = TypeVar("P", bound=Performed)
 #: Makes the plan of what is wanted.
 Planner = Callable[[Desk], Awaitable[Plan]]
 
@@ -93,6 +94,9 @@ async def _apply(
         item = plan_item(plan)
         if manner.output == "table":
             write(plan_text(plan, plain=manner.plain))
+        elif plan.changes:
+            # The data comes when all is known; the plan is read before anybody says yes.
+            print(plan_text(plan, plain=manner.plain), end="", file=sys.stderr)  # noqa: T201
         if not plan.changes:
             if manner.output == "json":
                 write(as_json({**item, "result": None}))
@@ -105,7 +109,7 @@ async def _apply(
         )
         for notice in done.notices:
             say(notice)
-        line = done.applied.line if done.applied is not None else ""
+        line = _line(done)
         _tell(manner, line)
         last = await _wait(
             at.client, done.now, at.snapshot.capabilities, manner, planned=plan.dry_run
@@ -131,25 +135,28 @@ def rebalance(connection: Connection, service: str, manner: Manner) -> State:
 async def _rebalance(connection: Connection, service: str, manner: Manner) -> State:
     async with desk(connection, service, read_only=manner.read_only) as at:
         name = one_line(service)
-        planned = await rebalancing.moves_of(at.client, at.base, at.snapshot)
+        planned = (await rebalancing.prospect(at.client, at.base, at.snapshot)).moves
         if planned == ():
             _tell(manner, f"Nothing to move: the replicas of {name} are where their lanes say.")
             if manner.output == "json":
                 write(as_json({**_moves(service, planned), "result": None}))
             return State.DONE
-        _tell(manner, "\n".join(_move(move) for move in planned or ()))
+        _tell(manner, _moving(planned or ()))
         _refuse_read_only(manner)
         _confirm(at.base, manner)
         store, user = Store.default(), await who(at.client)
-        moves = await rebalancing.rebalance(at.client, at.base, store, user=user)
-        if moves != planned:
-            _tell(manner, "\n".join(_move(move) for move in moves))
-        _tell(manner, f"The server moves {len(moves)} of the replicas of {name}, one at a time.")
+        done = await _to_the_end(rebalancing.rebalance(at.client, at.base, store, user=user))
+        for notice in done.notices:
+            say(notice)
+        if done.moves != planned:
+            _tell(manner, _moving(done.moves))
+        _tell(manner, done.line)
         last = await _wait(
             at.client, at.base, at.snapshot.capabilities, manner, planned=None, rebalance=True
         )
         if manner.output == "json":
-            write(as_json({**_moves(service, moves), "result": _result(at.base, "", last)}))
+            result = _result(at.base, done.line, last)
+            write(as_json({**_moves(service, done.moves), "result": result}))
         return last.state if last is not None else State.DONE
 
 
@@ -158,13 +165,12 @@ def _moves(service: str, moves: tuple[rebalancing.Move, ...]) -> dict[str, Any]:
     return {"version": VERSION, "service": service, "moves": items}
 
 
-def _move(move: rebalancing.Move) -> str:
-    return f"replica {move.replica} moves from {move.fleet} to {move.to}"
-
-
-def say(text: str) -> None:
-    """Tells something beside the output proper."""
-    print(one_line(text), file=sys.stderr)  # noqa: T201
+def _moving(moves: tuple[rebalancing.Move, ...]) -> str:
+    """A line for each replica that moves; one that has no fleet yet just goes there."""
+    return "\n".join(
+        f"replica {move.replica} moves{f' from {move.fleet}' if move.fleet else ''} to {move.to}"
+        for move in moves
+    )
 
 
 def _refuse_read_only(manner: Manner) -> None:
@@ -203,17 +209,20 @@ def _confirm(base: Base, manner: Manner) -> None:
         raise NotConfirmedError("Nothing was changed.", "")
 
 
-async def _to_the_end(change: Coroutine[Any, Any, Performed]) -> Performed:
+async def _to_the_end(change: Coroutine[Any, Any, P]) -> P:
     """Lets nothing come between sending a change and knowing what became of it."""
     task = asyncio.create_task(change)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         say("Interrupted while the change is being made; looking what became of it.")
-        done = await task
-        if done.applied is not None:
-            say(f"{done.applied.line} It is not followed.")
+        say(f"{_line(await task)} It is not followed.")
         raise
+
+
+def _line(done: Performed) -> str:
+    """What was done, one sentence."""
+    return done.applied.line if done.applied is not None else done.line
 
 
 async def _wait(
@@ -251,7 +260,8 @@ def _tell(manner: Manner, text: str) -> None:
     if not text:
         return
     if manner.output == "json":
-        say(text)
+        for line in text.splitlines():
+            say(line)
     else:
         write(f"{text}\n")
 

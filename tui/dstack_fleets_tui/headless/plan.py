@@ -20,7 +20,8 @@ from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.planning import Plan, make_plan
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.feed import Feed
-from dstack_api_client.routers.watch import OverSsh, read_router
+from dstack_api_client.routers.view import RouterStatus
+from dstack_api_client.routers.watch import read_router
 from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.get import as_json
@@ -95,11 +96,11 @@ async def desk(
         (found,) = select.services(snapshot, service)
         feed.focus(opened_service=found.id)
         snapshot = await poll(feed)
-        router = await read_router(
-            client, connection.project, snapshot, found, over_ssh=OverSsh.NONE
-        )
+        router = await read_router(client, connection.project, snapshot, found)
         if router is not None:
             snapshot = replace(snapshot, routers={found.id: router})
+            if router.status is RouterStatus.UNKNOWN:
+                say(f"Whether the router reaches its workers is not known. {router.message}")
         base = await read_service(client, connection.project, found.name)
         yield Desk(client, snapshot, base)
 
@@ -154,6 +155,11 @@ def parse_all(texts_of: Sequence[str]) -> tuple[assignments.Assignment, ...]:
         EditError: One of them can't be understood.
     """
     return tuple(map(assignments.parse, texts_of))
+
+
+def say(text: str) -> None:
+    """Tells something beside the output proper."""
+    print(one_line(text), file=sys.stderr)  # noqa: T201
 
 
 def write(text: str) -> None:

@@ -13,6 +13,7 @@ from dstack_api_client.edits.merging import ThreeWay
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.warnings import Risk
 from dstack_fleets_tui import formatting
+from dstack_fleets_tui.headless import offers
 from dstack_fleets_tui.headless.payload import VERSION, optional_number, optional_time, time
 from dstack_fleets_tui.headless.table import Column, render
 
@@ -53,9 +54,23 @@ def plan_text(plan: Plan, *, plain: bool = False) -> str:
     if plan.dry_run is not None:
         text += f"\n{render(_LANES, [_lane(lane) for lane in plan.dry_run.lanes])}"
         text += f"{_summary(plan.dry_run)}\n"
+    text += _offers(plan)
     for warning in plan.warnings:
         text += f"{_RISKS[warning.risk]}{one_line(warning.line)}\n"
     return text.translate(_PLAIN) if plain else text
+
+
+def _offers(plan: Plan) -> str:
+    """What the server could start, as far as something starts."""
+    found = offers.of_starts(plan)
+    if found is None:
+        return ""
+    if not found:
+        return f"{offers.NONE}\n"
+    shown, left = offers.lines(found)
+    lines = ["  ".join(("", *filter(None, (o.group, o.what, o.rest)))) for o in shown]
+    lines += [f"  and {left} more"] if left else []
+    return "".join(f"{line}\n" for line in (f"\n{offers.TITLE}", *lines, ""))
 
 
 def three_way_lines(found: ThreeWay) -> list[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dstack_api_client.edits import undoing
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.planning import Plan, make_plan
-from dstack_fleets_tui.headless.apply import say
-from dstack_fleets_tui.headless.plan import Desk
+from dstack_fleets_tui.headless.plan import Desk, say
 
 
 async def undo_plan(at: Desk) -> Plan:

@@ -1,0 +1,93 @@
+"""A rebalancing is asked for once, and the audit log has a line whatever came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from dstack_api_client import errors
+from dstack_api_client.client import Client
+from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.rebalancing import Move, rebalance
+from dstack_api_client.writer import ReadOnlyError, UnansweredError
+from tests.api_client.edit_things import base
+
+MOVE = {"replica_num": 1, "group": "0", "fleet": "gpu-spot", "to": "gpu-reserved"}
+
+
+def client(answer: Callable[[httpx.Request], httpx.Response], **options: bool) -> Client:
+    return Client("http://server", "t", transport=httpx.MockTransport(answer), **options)
+
+
+def answers(status: int, body: Any) -> Callable[[httpx.Request], httpx.Response]:
+    return lambda _: httpx.Response(status, json=body)
+
+
+def breaks(request: httpx.Request) -> httpx.Response:
+    raise httpx.ReadError("it broke", request=request)
+
+
+def logged(store: Store) -> list[tuple[str, str]]:
+    if not store.audit_path.exists():
+        return []
+    entries = map(json.loads, store.audit_path.read_text().splitlines())
+    return [(entry["action"], entry["result"]) for entry in entries]
+
+
+async def test_what_was_asked_for_is_told_and_logged(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    async with client(answers(200, {"moves": [MOVE]})) as one:
+        done = await rebalance(one, base(), store, user="admin")
+    assert done.moves == (Move(1, "0", "gpu-spot", "gpu-reserved"),)
+    assert done.line == "The server moves 1 of the replicas of chat, one at a time."
+    assert done.notices == ()
+    assert logged(store) == [("rebalance", "1 moves asked for")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "said"),
+    [
+        (answers(400, {"detail": [{"msg": "no"}]}), errors.RefusedError, "not asked for: "),
+        (breaks, UnansweredError, "not known: "),
+        (answers(200, {"moves": "soon"}), errors.WrongShapeError, "not known: "),
+    ],
+)
+async def test_what_failed_is_logged_too(
+    tmp_path: Path,
+    answer: Callable[[httpx.Request], httpx.Response],
+    kind: type[errors.ApiError],
+    said: str,
+) -> None:
+    store = Store(tmp_path)
+    async with client(answer) as one:
+        with pytest.raises(kind):
+            await rebalance(one, base(), store)
+    ((action, result),) = logged(store)
+    assert action == "rebalance"
+    assert result.startswith(said)
+
+
+async def test_read_only_asks_for_nothing_and_logs_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    async with client(breaks, read_only=True) as one:
+        with pytest.raises(ReadOnlyError):
+            await rebalance(one, base(), store)
+    assert logged(store) == []
+
+
+async def test_a_log_that_can_not_be_written_is_told(tmp_path: Path) -> None:
+    place = tmp_path / "file"
+    place.touch()
+    async with client(answers(200, {"moves": [MOVE]})) as one:
+        done = await rebalance(one, base(), Store(place))
+    assert done.moves
+    (notice,) = done.notices
+    assert notice.startswith("The audit log could not be written.")
+    async with client(answers(400, {"detail": [{"msg": "no"}]})) as one:
+        with pytest.raises(errors.RefusedError, match="The audit log could not be written"):
+            await rebalance(one, base(), Store(place))

@@ -1,0 +1,61 @@
+"""The offers of a server's plan, as far as they matter to what starts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.edits.planning import Plan
+from dstack_api_client.edits.prices import PlanOffer
+from dstack_api_client.runs import ONLY_GROUP
+from dstack_fleets_tui import formatting
+
+#: Offers that are shown; the cheapest come first.
+MOST = 5
+TITLE = "offers for what starts"
+NONE = "The server has no offer for what would start."
+
+
+@dataclass(frozen=True)
+class OfferLine:
+    """Offers that read the same.
+
+    Attributes:
+        group: The replica group; empty for a service without groups.
+        what: Where, what and for how much.
+        rest: Whether it can be had, and how many of them there are.
+    """
+
+    group: str
+    what: str
+    rest: str
+
+
+def of_starts(plan: Plan) -> list[PlanOffer] | None:
+    """The offers for the groups in which a replica starts; None where none does."""
+    if plan.dry_run is None:
+        return None
+    starting = {row.group for row in plan.dry_run.replicas if row.action in ("start", "move")}
+    if not starting:
+        return None
+    # The server tells of every group, whether something starts there or not.
+    return [each for each in plan.offers if (each.group or ONLY_GROUP) in starting]
+
+
+def lines(found: Sequence[PlanOffer]) -> tuple[list[OfferLine], int]:
+    """The first few, equal ones counted, and how many are left out."""
+    counted = Counter(map(_words, found))
+    shown = [
+        OfferLine(group, what, availability + (f", {number} of them" if number > 1 else ""))
+        for (group, what, availability), number in list(counted.items())[:MOST]
+    ]
+    return shown, max(len(counted) - MOST, 0)
+
+
+def _words(offer: PlanOffer) -> tuple[str, str, str]:
+    kind = "spot" if offer.spot else "on-demand"
+    price = f"{formatting.price(offer.price)} $/h"
+    what = f"{offer.backend} {offer.region}  {offer.instance}  {kind}  {price}"
+    return one_line(offer.group), one_line(what), one_line(offer.availability.replace("_", " "))
