@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from dstack_api_client.routers.expected import Engine, Expected
 from dstack_api_client.routers.looks import Look, Outcome, Told
+from dstack_api_client.routers.sync import Judged
 from dstack_api_client.routers.view import RouterStatus, Source, Sync, Worker
 from tests.api_client.routing import (
     GOOD_FOR,
@@ -82,8 +83,8 @@ def test_where_it_is_not_told_since_when_it_runs_it_counts_from_the_first_look()
     first = judged([unknown], look())
     assert first.view.workers[0].sync is Sync.PENDING
     later = judged([unknown], look(observed_at=after(11)), memory=first.memory, now=after(11))
-    assert later.view.workers[0].sync is Sync.MISSING
-    assert later.view.workers[0].since == NOW
+    (row,) = later.view.workers
+    assert (row.sync, row.since, row.at_least) == (Sync.MISSING, NOW, True)
 
 
 def test_what_the_server_tells_of_a_worker_counts() -> None:
@@ -137,6 +138,7 @@ def test_a_worker_that_the_router_lost_is_told_apart() -> None:
     assert "as after a restart" in still.view.workers[0].message
     late = judged([worker(1)], look(observed_at=after(13)), memory=still.memory, now=after(13))
     assert "can't dial" in late.view.workers[0].message
+    assert (late.view.workers[0].since, late.view.workers[0].at_least) == (after(2), False)
     again = judged([worker(1)], look(entry(1), observed_at=after(14)), memory=late.memory,
                    now=after(14))  # fmt: skip
     assert again.view.workers[0].sync is Sync.IN_SYNC
@@ -264,6 +266,50 @@ def test_since_when_it_failed_is_remembered() -> None:
     assert back.view.workers[0].since == after(2)
 
 
+@pytest.mark.parametrize(
+    ("workers", "wrong"),
+    [
+        ([worker(1)], entry(1, status="failed")),
+        ([worker(1)], entry(1, url="http://10.9.9.9:8000")),
+        ([worker(1)], entry(1, id="again", url="http://10.9.9.9:8000")),
+        ([], entry(1)),
+        ([], entry(7, job="")),
+    ],
+    ids=["failed", "drift", "duplicate", "stale", "foreign"],
+)
+def test_since_when_is_not_known_of_what_the_first_look_shows(
+    workers: list[Expected], wrong: dict[str, Any]
+) -> None:
+    right = [entry(1)] if workers else []
+    both = [*right, wrong] if wrong["id"] == "again" else [wrong]
+
+    def worst(made: Judged) -> Worker:
+        return made.view.workers[0]
+
+    def at(seconds: float, *entries: dict[str, Any], before: Judged) -> Judged:
+        seen = look(*entries, observed_at=after(seconds))
+        return judged(workers, seen, memory=before.memory, now=after(seconds))
+
+    first = judged(workers, look(*both))
+    assert (worst(first).since, worst(first).at_least) == (NOW, True)
+    assert f"{NOW.astimezone():%H:%M:%S}" not in worst(first).message
+    # It stays so, however often it is looked at, and no matter what else is there.
+    again = at(4, *both, before=at(2, *both, before=first))
+    assert (worst(again).since, worst(again).at_least) == (NOW, True)
+    # What comes after a look in which it was not there began in between.
+    back = at(8, *both, before=at(6, *right, before=again))
+    assert (worst(back).since, worst(back).at_least) == (after(8), False)
+    assert worst(at(10, *both, before=back)).since == after(8)
+
+
+def test_a_duplicate_leaves_since_when_to_the_right_entry() -> None:
+    entries = [entry(1), entry(1, id="again", url="http://10.9.9.9:8000")]
+    first = judged([worker(1)], look(*entries))
+    seen = look(*entries, observed_at=after(2))
+    later = judged([worker(1)], seen, memory=first.memory, now=after(2))
+    assert later.view.workers == first.view.workers
+
+
 def test_a_running_worker_that_the_router_calls_failed_is_the_loudest() -> None:
     workers = [worker(number) for number in range(1, 8)]
     entries = [
@@ -329,6 +375,7 @@ def test_a_dynamo_router_is_not_managed_and_its_workers_come_from_the_jobs() -> 
     assert [(row.job_status, row.wrong) for row in view.workers] == [("running", 0), ("pulling", 0)]
 
 
+@pytest.mark.parametrize("kind", ["smg", "dynamo"])
 @pytest.mark.parametrize(
     ("replica", "says"),
     [
@@ -340,11 +387,15 @@ def test_a_dynamo_router_is_not_managed_and_its_workers_come_from_the_jobs() -> 
         ),
     ],
 )
-def test_a_router_whose_job_does_not_run_is_down_whatever_was_seen(replica: Any, says: str) -> None:
-    view = judged([worker(1)], look(entry(1)), router=replica).view
+def test_a_router_whose_job_does_not_run_is_down_whatever_was_seen(
+    replica: Any, says: str, kind: str
+) -> None:
+    seen = look(entry(1)) if kind == "smg" else None
+    view = judged([worker(1)], seen, router=replica, kind=kind).view
     assert view.status is RouterStatus.DOWN
     assert says in view.message
     assert view.workers[0].sync is Sync.UNKNOWN
+    assert ("register with the router themselves" in view.workers[0].message) == (kind == "dynamo")
 
 
 def test_an_old_look_is_no_look() -> None:

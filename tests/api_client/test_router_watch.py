@@ -282,6 +282,79 @@ async def test_what_was_seen_gets_too_old_after_three_polls() -> None:
         assert "Look at the server's log." in watched.view("s-1").message
 
 
+def in_vain(server: FakeServer) -> Look:
+    return Look(Source.SSH, Outcome.UNKNOWN, moment(server), "SSH failed: no route. Mend it.")
+
+
+async def test_over_ssh_too_it_is_too_old_after_three_polls_however_rare_looks_become() -> None:
+    server = FakeServer()
+    server.runs = [routed(1, "s-1")]
+    async with watching(server) as watched:
+        watched.open("s-1")
+        await watched.poll()
+        await watched.becomes("s-1", RouterStatus.READY)
+        watched.ssh.looks["s-1"] = in_vain(server)
+        for _ in range(2):
+            await watched.passing(2)
+        await watched.poll()
+        assert len(watched.ssh.asked) == 2, "a login in vain, and the next is not due yet"
+        assert watched.view("s-1").status is RouterStatus.READY
+        await watched.passing(2)
+        await watched.poll()
+        view = watched.view("s-1")
+        assert (view.status, view.ready) == (RouterStatus.UNKNOWN, 0)
+        assert view.message.startswith("The last answer is 6 s old. SSH failed: no route.")
+
+
+async def test_what_was_seen_now_and_then_does_not_count_for_long_once_it_is_opened() -> None:
+    server = FakeServer()
+    server.runs = [routed(1, "s-1")]
+    async with watching(server, over_ssh=OverSsh.ALL) as watched:
+        await watched.poll()
+        await watched.becomes("s-1", RouterStatus.READY)
+        await watched.poll(after=15)
+        assert watched.view("s-1").status is RouterStatus.READY
+        watched.ssh.looks["s-1"] = in_vain(server)
+        watched.open("s-1")
+        await watched.passing(0)
+        await watched.poll()
+        assert watched.view("s-1").status is RouterStatus.UNKNOWN
+
+
+async def test_a_first_look_is_awaited_until_it_brought_something_or_takes_too_long() -> None:
+    server = AddonServer()
+    server.runs = [routed(n, f"s-{n}") for n in (1, 2)]
+    async with watching(server) as watched:
+        told(server, 1, "s-1")
+        await watched.poll()
+        assert watched.view("s-1").awaited
+        assert watched.view("s-2").awaited
+        assert not (await watched.becomes("s-1", RouterStatus.READY)).awaited
+
+        async def failed() -> bool:
+            await watched.poll()
+            return not watched.view("s-2").awaited
+
+        await until(failed, what="the look that failed is one too")
+        assert watched.view("s-2").status is RouterStatus.UNKNOWN
+
+
+async def test_a_router_that_hangs_is_not_awaited_for_ever() -> None:
+    server = FakeServer()
+    server.runs = [routed(1, "s-1"), routed(2, "s-2")]
+    async with watching(server) as watched:
+        watched.ssh.hold = asyncio.Event()
+        watched.open("s-1")
+        await watched.poll()
+        assert watched.view("s-1").awaited
+        assert not watched.view("s-2").awaited, "nobody looks at it"
+        await watched.poll(after=19)
+        assert watched.view("s-1").awaited
+        await watched.poll(after=1)
+        assert not watched.view("s-1").awaited
+        watched.ssh.hold.set()
+
+
 async def test_over_ssh_only_what_was_opened_is_looked_at() -> None:
     server = FakeServer()
     server.runs = [routed(n, f"s-{n}") for n in range(1, 9)]
@@ -323,9 +396,7 @@ async def test_logins_in_vain_become_rarer() -> None:
     server = FakeServer()
     server.runs = [routed(1, "s-1")]
     async with watching(server) as watched:
-        watched.ssh.looks["s-1"] = Look(
-            Source.SSH, Outcome.UNKNOWN, moment(server), "SSH failed: no route. Mend it."
-        )
+        watched.ssh.looks["s-1"] = in_vain(server)
         watched.open("s-1")
         await watched.poll()
         counts = []

@@ -5,10 +5,11 @@ Pure, and linear in the number of workers. Nothing is called in sync from an old
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from dstack_api_client.routers import sentences
 from dstack_api_client.routers.expected import Expected
@@ -25,17 +26,27 @@ _FAILED, _MISSING, _DRIFT, _DUPLICATE, _NOT_READY = 100, 80, 70, 65, 60
 _STALE, _DRAINED, _FOREIGN, _PROBES, _GOING, _WAITING = 50, 45, 40, 30, 5, 2
 
 
+class Since(NamedTuple):
+    """Since when something is so."""
+
+    at: datetime
+    at_least: bool
+    """Whether it was so at the first look already, so that it may have begun earlier."""
+
+
 @dataclass(frozen=True)
 class Memory:
     """What is remembered from look to look.
 
     Attributes:
-        since: By the key of a worker, the state it is in and since when.
+        since: By the key of a worker, the state it is in, and since when.
         listed: Jobs that the router listed at the last look.
+        looked: Whether there was a look: what it showed for the first time began before it.
     """
 
-    since: Mapping[str, tuple[object, datetime]] = field(default_factory=dict)
+    since: Mapping[str, tuple[object, Since]] = field(default_factory=dict)
     listed: frozenset[str] = frozenset()
+    looked: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,7 @@ class Case:
         good_for: How long a look counts: three polls.
         blind: Why there is no newer look, and what to do.
         deletes_foreign: Whether the server deletes entries that it does not know (before 0.22.4).
+        awaited: Whether the first look is still under way.
     """
 
     run_id: str
@@ -76,6 +88,7 @@ class Case:
     good_for: timedelta
     blind: str = ""
     deletes_foreign: bool = False
+    awaited: bool = False
 
 
 def judge(case: Case, memory: Memory, now: datetime) -> Judged:
@@ -97,8 +110,10 @@ class _Judgement:
         self.look = self._look_that_counts()
         interval = self.look.sync_interval if self.look is not None else 0.0
         self.patience = timedelta(seconds=_CYCLES * interval)
-        self.since: dict[str, tuple[object, datetime]] = {}
+        self.since: dict[str, tuple[object, Since]] = {}
         self.listed: frozenset[str] = frozenset()
+        self.looked = memory.looked
+        self.named: Counter[str] = Counter()
         self.untils: list[datetime] = []
         self.told = self.look.told if self.look is not None else {}
         self.address = {
@@ -137,18 +152,19 @@ class _Judgement:
             ready=sum(worker.router_health == "ready" for worker in workers),
             expected=sum(worker.running for worker in self.case.workers),
             workers=tuple(workers),
+            awaited=self.case.awaited,
         )
         later = [until for until in self.untils if until > self.now]
-        return Judged(view, Memory(self.since, self.listed), min(later, default=None))
+        return Judged(view, Memory(self.since, self.listed, self.looked), min(later, default=None))
 
     # The router itself
 
     def _status(self) -> tuple[RouterStatus, str]:
         case, look = self.case, self.look
-        if case.kind != "smg":
-            return RouterStatus.NOT_MANAGED, sentences.NOT_MANAGED
         if case.router is None or case.router.status != "running":
             return RouterStatus.DOWN, sentences.router_does_not_run(case.router)
+        if case.kind != "smg":
+            return RouterStatus.NOT_MANAGED, sentences.NOT_MANAGED
         if look is None:
             age = self.now - case.look.observed_at if case.look is not None else None
             return RouterStatus.UNKNOWN, sentences.blind(case.blind, age)
@@ -178,7 +194,7 @@ class _Judgement:
                 mine[job_id].append(entry)
             else:
                 others.append(entry)
-        self.listed = frozenset(mine)
+        self.listed, self.looked = frozenset(mine), True
         held = {entry.address for entry in others}
         workers = []
         for worker in self.case.workers:
@@ -206,8 +222,15 @@ class _Judgement:
         rows = [self._listed(worker, first, sync)]
         for entry in rest:
             message = sentences.duplicate(entry, first[0])
-            row = self._row(worker, Sync.DUPLICATE, [entry], message=message, wrong=_DUPLICATE)
-            rows.append(replace(row, key=f"{row.key}+{entry.id}"))
+            row = self._row(
+                worker,
+                Sync.DUPLICATE,
+                [entry],
+                key=f"{_key(worker)}+{entry.id}",
+                message=message,
+                wrong=_DUPLICATE,
+            )
+            rows.append(row)
         return rows
 
     def _is_right(self, worker: Expected, entry: Listed) -> bool:
@@ -231,7 +254,7 @@ class _Judgement:
             message, wrong = "", 0
         row = self._row(worker, sync, entries, health=health, message=message, wrong=wrong)
         if sync is Sync.IN_SYNC and health == "failed":
-            return replace(row, message=sentences.failed(row.since))
+            return replace(row, message=sentences.failed(None if row.at_least else row.since))
         if sync is Sync.DRIFT and health == "failed":
             return replace(row, wrong=_FAILED)
         return row
@@ -245,9 +268,10 @@ class _Judgement:
         return sentences.PROBES_NOT_YET, _WAITING
 
     def _unlisted(self, worker: Expected, held: set[str]) -> Worker:
-        gone_since, lost = self._gone(worker)
+        gone, was_listed, lost = self._gone(worker)
+        told = self._running_since(worker)
         # Not told since when it runs: then it counts from when it was first not seen.
-        began = self._running_since(worker) or gone_since
+        began = told or gone.at
         due = began + self.patience
         if due > self.now:
             self.untils.append(due)
@@ -261,20 +285,24 @@ class _Judgement:
                 router_fleet=self.router_fleet,
             )
             row = self._row(worker, Sync.MISSING, message=cause, wrong=_MISSING)
-        return replace(row, since=gone_since if lost else began)
+        if was_listed or told is None:
+            return replace(row, since=gone.at, at_least=gone.at_least)
+        return replace(row, since=told, at_least=False)
 
-    def _gone(self, worker: Expected) -> tuple[datetime, bool]:
-        """Since when a worker has not been seen in the list, and whether it just fell out of it."""
+    def _gone(self, worker: Expected) -> tuple[Since, bool, bool]:
+        """Since when a worker is not in the list, whether it was, and whether it just fell out."""
         key = f"{_key(worker)}?"
         known = self.memory.since.get(key)
         if known is None or known[0] not in ((worker.job_id, True), (worker.job_id, False)):
-            known = ((worker.job_id, worker.job_id in self.memory.listed), self.now)
+            was_listed = worker.job_id in self.memory.listed
+            known = ((worker.job_id, was_listed), Since(self.now, not self.memory.looked))
         self.since[key] = known
-        again = known[1] + self.patience
-        lost = known[0] == (worker.job_id, True) and again > self.now
+        again = known[1].at + self.patience
+        was_listed = known[0] == (worker.job_id, True)
+        lost = was_listed and again > self.now
         if lost:
             self.untils.append(again)
-        return known[1], lost
+        return known[1], was_listed, lost
 
     def _of_none(self, entry: Listed, expected: Mapping[str, Expected]) -> Worker:
         """The row of an entry that is no running job's."""
@@ -301,9 +329,10 @@ class _Judgement:
             message=message,
             wrong=wrong,
         )
-        row = replace(row, since=self._since(row.key, (sync, entry.health)))
-        if sync is Sync.STALE and row.since is not None:
-            due = row.since + self.patience
+        since = self._since(row.key, (sync, entry.health))
+        row = replace(row, since=since.at, at_least=since.at_least)
+        if sync is Sync.STALE:
+            due = since.at + self.patience
             if due <= self.now:
                 return replace(row, message=sentences.STALE, wrong=_STALE)
             self.untils.append(due)
@@ -311,7 +340,7 @@ class _Judgement:
 
     def _unseen(self, worker: Expected, status: RouterStatus) -> Worker:
         """The row of a worker while the router's list is not known."""
-        if status is RouterStatus.NOT_MANAGED:
+        if status is RouterStatus.NOT_MANAGED or self.case.kind != "smg":
             message, wrong = sentences.UNMANAGED_WORKER, 0
         else:
             message, wrong = sentences.UNSEEN_WORKER, 1
@@ -325,6 +354,7 @@ class _Judgement:
         sync: Sync,
         entries: Sequence[Listed] = (),
         *,
+        key: str = "",
         health: str | None = None,
         message: str = "",
         wrong: int = 0,
@@ -338,8 +368,11 @@ class _Judgement:
         if url is None and worker.address is not None:
             url = f"{worker.scheme}://{worker.address}"
         role = worker.role or (told.role if told is not None else None)
+        key = key or _key(worker)
+        remembered = key if sync is not Sync.UNKNOWN else f"{key}~"
+        since = self._since(remembered, (sync, health))
         return Worker(
-            key=_key(worker),
+            key=key,
             sync=sync,
             router_health=health,
             job_status=worker.job_status,
@@ -351,11 +384,10 @@ class _Judgement:
             group=worker.group,
             fleet=worker.fleet,
             probes_passed=self._probes(worker),
-            since=self._since(
-                _key(worker) if sync is not Sync.UNKNOWN else f"{_key(worker)}~", (sync, health)
-            ),
+            since=since.at,
             message=message,
             wrong=wrong,
+            at_least=since.at_least,
         )
 
     def _probes(self, worker: Expected) -> bool | None:
@@ -370,12 +402,18 @@ class _Judgement:
             return told.since
         return worker.running_since
 
-    def _since(self, key: str, state: object) -> datetime:
+    def _since(self, key: str, state: object) -> Since:
         """Since when something has been in a state, as far as it was looked at."""
+        # Entries that a router names alike are remembered each for itself.
+        self.named[key] += 1
+        key = f"{key}#{self.named[key]}" if self.named[key] > 1 else key
         known = self.memory.since.get(key)
-        at = known[1] if known is not None and known[0] == state else self.now
-        self.since[key] = (state, at)
-        return at
+        if known is not None and known[0] == state:
+            since = known[1]
+        else:
+            since = Since(self.now, known is None and not self.memory.looked)
+        self.since[key] = (state, since)
+        return since
 
 
 def _key(worker: Expected) -> str:

@@ -83,6 +83,8 @@ class Worker:
         since: Since when it has been in this state, as far as known.
         message: What the state means and what dstack does about it, one sentence; empty when good.
         wrong: 0 when all is well, else the greater the worse.
+        at_least: Whether it may have been so for longer: it was so at the first look, which is
+            then what `since` tells.
     """
 
     key: str
@@ -100,6 +102,7 @@ class Worker:
     since: datetime | None = None
     message: str = ""
     wrong: int = 0
+    at_least: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ class RouterView:
         ready: Workers that the router calls ready.
         expected: Workers that dstack expects.
         workers: Worst first, then by group and replica.
+        awaited: Whether its first look is still under way, so that nothing can be said of it yet.
     """
 
     run_id: str
@@ -129,3 +133,4 @@ class RouterView:
     ready: int = 0
     expected: int = 0
     workers: tuple[Worker, ...] = ()
+    awaited: bool = False

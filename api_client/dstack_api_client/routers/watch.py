@@ -34,6 +34,8 @@ _AT_ONCE = 2
 _MOST_WAYS = 4
 #: A look counts for so many times as long as it takes until the next.
 _POLLS = 3
+#: Seconds after which a router that gave no sign at its first look is not waited for any more.
+_FIRST_LOOK = 20.0
 #: Since this version the server leaves entries that it does not know.
 _LEAVES_FOREIGN = (0, 22, 4)
 _NEVER = float("inf")
@@ -54,9 +56,12 @@ class OverSsh(str, Enum):
 class _Watched:
     """What is known of one router."""
 
+    met: float
+    """When it was seen first, by the clock for durations."""
     look: Look | None = None
+    paced: float = pacing.OTHERS
+    """Seconds between looks when that look was had: it counts for some times that."""
     blind: str = ""
-    interval: float = pacing.OTHERS
     due: float = 0.0
     failures: int = 0
     memory: Memory = field(default_factory=Memory)
@@ -170,7 +175,7 @@ class RouterWatch:
         views = {}
         for run_id, service in services.items():
             if run_id not in self._watched:
-                self._watched[run_id] = _Watched()
+                self._watched[run_id] = _Watched(self._monotonic())
                 first = True
             views[run_id] = self._view(snapshot, service, self._watched[run_id])
         if views.keys() != self._views.keys() or any(
@@ -214,13 +219,16 @@ class RouterWatch:
                 watched.look, watched.blind = look, ""
                 watched.failures = watched.failures + 1 if look.outcome is Outcome.DOWN else 0
                 await self._learn(snapshot, service, look)
-        watched.interval = pacing.interval(
+        pace = partial(
+            pacing.interval,
             opened=run_id == self._opened,
             routers=len(self._watched),
             look=watched.look,
-            failures=0 if by_server else watched.failures,
         )
-        watched.due = self._monotonic() + watched.interval
+        interval = pace(failures=0 if by_server else watched.failures)
+        # Looks that bring nothing become rarer; what was seen before does not count longer by it.
+        watched.paced = min(watched.paced, pace(failures=0)) if watched.blind else interval
+        watched.due = self._monotonic() + interval
         watched.by = ()
 
     # When
@@ -295,7 +303,8 @@ class RouterWatch:
             snapshot.replicas[key] for key in service.replica_keys if key in snapshot.replicas
         )
         blind = watched.blind or self._why_blind(snapshot, service)
-        by = (watched.look, service, blind, watched.interval, *replicas)
+        awaited = self._is_awaited(service.id, watched)
+        by = (watched.look, service, blind, watched.paced, awaited, *replicas)
         judged, now = watched.judged, self._server_now()
         if (
             judged is not None
@@ -304,12 +313,21 @@ class RouterWatch:
             and (judged.until is None or now < judged.until)
         ):
             return judged.view
-        case = self._case(snapshot, service, watched, blind)
+        case = replace(self._case(snapshot, service, watched, blind), awaited=awaited)
         made = self._by_this_clock(judge(case, watched.memory, now))
         if judged is not None and judged.view == made.view and _as_old(judged.view, made.view):
             made = Judged(judged.view, made.memory, made.until)
         watched.judged, watched.memory, watched.by = made, made.memory, by
         return made.view
+
+    def _is_awaited(self, run_id: str, watched: _Watched) -> bool:
+        """Whether the first look may still bring something."""
+        return (
+            watched.look is None
+            and not watched.blind
+            and self._may_look(run_id)
+            and self._monotonic() - watched.met < _FIRST_LOOK
+        )
 
     def _server_now(self) -> datetime:
         """The time by the server's clock, by which it tells since when things are so."""
@@ -342,7 +360,7 @@ class RouterWatch:
                 snapshot, service, watched.engines[1], {**self._learned, **self._running_since}
             ),
             look=watched.look,
-            good_for=timedelta(seconds=_POLLS * watched.interval),
+            good_for=timedelta(seconds=_POLLS * watched.paced),
             blind=blind,
             deletes_foreign=version is not None and version < _LEAVES_FOREIGN,
         )
