@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dstack_api_client.configuration import MASK
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.difference import difference
 from dstack_api_client.edits.errors import EndedError, NotKeptError
@@ -67,7 +68,14 @@ def test_secrets_are_left_out_and_named(tmp_path: Path) -> None:
     store.keep_applied(changed.base, _after(changed))
     store.keep_draft(changed.base, changed.spec)
     told = difference(changed.base.spec, changed.spec, "service", WITH_LANES)
-    store.audit(changed.base.target, [c for c in told if c.name != "commands"], "ok", user="a")
+    store.audit(changed.base.target, told, "ok", user="a")
+    logged = json.loads(store.audit_path.read_text())["changes"]
+    assert {change["field"]: (change["old"], change["new"]) for change in logged} == {
+        "priority": ("0", "7"),
+        "commands": (MASK, MASK),
+        "env HF_TOKEN": (MASK, MASK),
+        "registry_auth password": (MASK, MASK),
+    }
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert len(files) >= 3
     for file in files:
@@ -117,6 +125,20 @@ def test_applying_drops_the_draft(tmp_path: Path) -> None:
     kept = store.applied(changed.base.target)
     assert kept is not None
     assert values_of(kept, back=True) == {("configuration", "priority"): 0}
+
+
+def test_what_may_have_been_applied_is_what_undo_takes_back(tmp_path: Path) -> None:
+    """Not an older change; and its draft stays, since it may not have been applied."""
+    store = Store(tmp_path)
+    first = edit().with_priority(7)
+    store.keep_applied(first.base, _after(first))
+    second = ServiceEdit.begin(_after(first), WITH_LANES).with_replicas("0", 4)
+    store.keep_draft(second.base, second.spec)
+    store.keep_applied(second.base, _after(second), certain=False)
+    assert store.draft(second.base.target) is not None
+    applied = undo(store, _after(second), WITH_LANES).edit
+    assert applied.changes.keys() == {("configuration", "replicas")}
+    assert not undo(store, second.base, WITH_LANES).edit.changed, "it was not applied"
 
 
 def test_a_field_that_was_not_there(tmp_path: Path) -> None:

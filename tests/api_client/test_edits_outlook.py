@@ -15,7 +15,7 @@ from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.following import State, progress
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.edits.warnings import Risk, has_retry, is_probed, warnings_of
+from dstack_api_client.edits.warnings import Risk, is_probed, warnings_of
 from dstack_api_client.routers.view import Sync
 from dstack_api_client.snapshot import Replica, Snapshot
 from tests.api_client import cockpit, edit_things
@@ -98,26 +98,9 @@ def test_a_stock_server_has_one_fleet_for_all() -> None:
     found = outlook(edit, snapshot)
     assert not found.managed
     assert found.count("pending") == 1
-    (warning,) = warnings_of(edit, found, snapshot)
+    (warning,) = warnings_of(edit, found, snapshot, now=NOW)
     assert (warning.key, warning.risk) == ("kill-trap", Risk.DANGER)
     assert "2 of at most 2 nodes exist, none is idle" in warning.line
-    with_retry = edit.with_values({("configuration", "retry"): {"on_events": None}})
-    assert warnings_of(with_retry, outlook(with_retry, snapshot), snapshot) == ()
-
-
-@pytest.mark.parametrize(
-    ("retry", "expected"),
-    [
-        (None, False),
-        (False, False),
-        (True, True),
-        ({"on_events": None, "duration": 60}, True),
-        ({"on_events": ["error"]}, False),
-        ({"on_events": ["no-capacity", "error"]}, True),
-    ],
-)
-def test_retry(retry: object, expected: bool) -> None:
-    assert has_retry(begun(retry=retry)) == expected
 
 
 @pytest.mark.parametrize(
@@ -156,7 +139,8 @@ def test_what_the_server_knows_better() -> None:
         ("stay", "reserved"),
         ("pending", None),
     ]
-    (pending,) = [each for each in warnings_of(wide, found, snapshot) if each.key == "pending"]
+    all_of_them = warnings_of(wide, found, snapshot, now=NOW)
+    (pending,) = [each for each in all_of_them if each.key == "pending"]
     assert "spot has no room until" in pending.line
     edited = wide.with_lane("", "spot", priority=1)
     again = outlook(edited, snapshot)
@@ -170,7 +154,8 @@ def test_lanes_that_can_not_be_accepted() -> None:
 
 
 def _keys(edit: ServiceEdit, snapshot: Snapshot) -> list[str]:
-    return [warning.key for warning in warnings_of(edit, outlook(edit, snapshot), snapshot)]
+    found = warnings_of(edit, outlook(edit, snapshot), snapshot, now=NOW)
+    return [warning.key for warning in found]
 
 
 def test_warnings() -> None:
@@ -190,10 +175,38 @@ def test_warnings() -> None:
     told = replace(
         outlook(begun(), snapshot), notes=("Fleet spot … can't reach it: far.", "Other.")
     )
-    assert [(each.key, each.risk) for each in warnings_of(begun(), told, snapshot)] == [
+    assert [(each.key, each.risk) for each in warnings_of(begun(), told, snapshot, now=NOW)] == [
         ("workers", Risk.WARNING),
         ("note", Risk.NOTE),
     ]
+
+
+def test_a_router_without_workers_answers_nothing() -> None:
+    """The router itself stays, and is no worker."""
+    groups = [edit_things.group("router", router={"type": "smg"}), edit_things.group("worker")]
+    edit = begun(lanes=False, fleets=["spot"], groups=groups, replicas=None)
+    replicas = [
+        cockpit.replica(0, "spot", group="router"),
+        cockpit.replica(1, "spot", group="worker"),
+    ]
+    service = cockpit.service(
+        replicas,
+        [cockpit.group("router", router="smg"), cockpit.group("worker")],
+        fleet_name="spot",
+    )
+    fleets = [cockpit.fleet("spot", nodes_max=9)]
+    snapshot = cockpit.project((service, replicas), fleets=fleets)
+    none = edit.with_replicas("worker", 0)
+    (warning,) = warnings_of(none, outlook(none, snapshot), snapshot, now=NOW)
+    assert (warning.key, warning.risk) == ("last-replica", Risk.DANGER)
+    assert warning.line.startswith("No worker is left behind the router")
+    renamed = edit.with_values(
+        {("configuration", "groups"): [groups[0], edit_things.group("another")]}
+    )
+    keys = [
+        each.key for each in warnings_of(renamed, outlook(renamed, snapshot), snapshot, now=NOW)
+    ]
+    assert "last-replica" in keys, "the only worker that runs is stopped"
 
 
 def _now(edit: ServiceEdit, **changes: Any) -> Base:

@@ -173,7 +173,9 @@ async def test_the_trap_of_a_full_fleet(edit_stock: Simulator) -> None:
         ]
         assert "ends the whole service" in plan.warnings[0].line
         retried = edit.with_replicas("0", 2).with_values({("configuration", "retry"): True})
-        assert not planning.warnings_of(retried, plan.dry_run, snapshot)
+        now = edit.base.read_at
+        waits = planning.warnings_of(retried, plan.dry_run, snapshot, now=now)
+        assert [(warning.key, warning.risk) for warning in waits] == [("pending", Risk.WARNING)]
         less = await make_plan(client, edit.with_replicas("0", 0), snapshot=snapshot)
         assert [warning.key for warning in less.warnings] == ["last-replica"]
 

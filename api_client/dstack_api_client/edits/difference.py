@@ -7,7 +7,7 @@ why; whether a change is possible is decided by the server's plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -17,12 +17,15 @@ from dstack_api_client.cleaning import one_line
 from dstack_api_client.configuration import MASK, readable
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Kind
+from dstack_api_client.edits.errors import NotInPlaceError
 from dstack_api_client.edits.fields import ABSENT, ORDER, Path
 from dstack_api_client.edits.secrets import is_secret
 
 #: Shown where there is no value.
 NOTHING = "–"
 _LONGEST = 120
+#: Fields that a refusal shows.
+_MOST = 8
 
 
 class ChangeKind(str, Enum):
@@ -66,7 +69,7 @@ _SERVICE_ROLLING = frozenset(
     | {"entrypoint", "working_dir", "python", "nvcc", "single_branch", "env", "shell", "commands"}
 )
 _SPEC_ROLLING = frozenset({"repo_data", "repo_code_hash", "file_archives", "working_dir"})
-_GROUP_NO_RESTART = frozenset({"replicas", "scaling"})
+_GROUP_NO_RESTART = frozenset({"replicas", "count", "scaling"})
 _FLEET_IN_PLACE = frozenset(
     {"nodes", "reservation", "tags", "resources", "backends", "regions", "availability_zones"}
     | {"instance_types", "spot_policy", "max_price"}
@@ -164,7 +167,7 @@ def _of_service(path: Path, was: Any, is_now: Any, capabilities: Capabilities) -
     steps = path[1:]
     if "fleets" in steps[:1] or (steps[0] == "groups" and "fleets" in steps[2:3]):
         return _of_lanes(steps, capabilities)
-    if steps[0] == "groups" and len(steps) > 2:
+    if steps[0] in ("groups", "replicas") and len(steps) > 2:
         return _of_group(steps)
     if steps[0] in _SERVICE_NO_RESTART:
         return ChangeKind.NO_RESTART, "", _DSTACK
@@ -199,6 +202,26 @@ def _of_fleet(path: Path, was: Any, is_now: Any, capabilities: Capabilities) -> 
     return ChangeKind.NOT_IN_PLACE, "", _DSTACK
 
 
-def not_in_place(changes: tuple[FieldChange, ...]) -> Iterator[FieldChange]:
-    """The changes that can't be made while it runs."""
-    return (change for change in changes if change.kind is ChangeKind.NOT_IN_PLACE)
+def refusal(changes: Sequence[FieldChange], still: str, hint: str) -> NotInPlaceError:
+    """What is raised when the server can't make a change in place; it shows the whole edit.
+
+    Args:
+        changes: All fields of the edit.
+        still: While what it can't be: `while the service runs`.
+        hint: What to do.
+    """
+    names = ", ".join(change.name for change in changes if _refused(change)) or "This"
+    # What can't be changed is shown first: it is what has to go.
+    ordered = sorted(changes, key=lambda change: not _refused(change))
+    parts = [
+        f"{change.name}: {change.old} -> {change.new} ({change.kind.value})"
+        for change in ordered[:_MOST]
+    ]
+    if len(ordered) > _MOST:
+        parts.append(f"and {len(ordered) - _MOST} more")
+    edit = f" The edit was: {'; '.join(parts)}." if parts else ""
+    return NotInPlaceError(f"{names} can't be changed {still}.{edit}", hint, changes)
+
+
+def _refused(change: FieldChange) -> bool:
+    return change.kind is ChangeKind.NOT_IN_PLACE

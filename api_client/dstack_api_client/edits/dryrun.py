@@ -105,6 +105,7 @@ class DryRun:
         price_after: The same afterwards; None where a price is not known.
         unpriced: Fleets of which no price is known.
         managed: Whether lanes decide; else dstack's own rule does.
+        surges: The first extra replica of each group that the edit rolls out, by `surging`.
     """
 
     source: Source
@@ -115,10 +116,17 @@ class DryRun:
     price_after: float | None = None
     unpriced: tuple[str, ...] = ()
     managed: bool = True
+    surges: tuple[ReplicaOutlook, ...] = ()
 
     def count(self, action: str) -> int:
         """How many replicas do one thing."""
         return sum(row.action == action for row in self.replicas)
+
+    @property
+    def starting(self) -> frozenset[str]:
+        """The groups in which a replica starts or would have to: offers for them matter."""
+        rows = [row for row in self.replicas if row.action in ("start", "move")]
+        return frozenset(row.group for row in (*rows, *self.surges))
 
     @property
     def still(self) -> bool:

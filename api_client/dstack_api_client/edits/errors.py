@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dstack_api_client.errors import ApiError
 
 if TYPE_CHECKING:
+    from dstack_api_client.edits.difference import FieldChange
     from dstack_api_client.edits.merging import ThreeWay
 
 
@@ -28,7 +29,15 @@ class InvalidEditError(EditError):
 
 
 class NotInPlaceError(EditError):
-    """A change that the server can't make while the run or the fleet goes on."""
+    """A change that the server can't make while the run or the fleet goes on.
+
+    Attributes:
+        changes: All fields of the edit with their kinds, where there was something to compare.
+    """
+
+    def __init__(self, message: str, hint: str, changes: Sequence[FieldChange] = ()) -> None:
+        super().__init__(message, hint)
+        self.changes = tuple(changes)
 
 
 class EndedError(EditError):

@@ -21,7 +21,7 @@ Path = tuple[str, ...]
 #: The last step of the path to the order of a list that is keyed by names.
 ORDER: Final = "(order)"
 #: Lists whose entries have names of their own.
-_KEYED = ("fleets", "groups")
+_KEYED = ("fleets", "groups", "replicas")  # `replicas` is one on dstack 0.20
 #: Mappings that people see as one value: `3..10`.
 _RANGE = frozenset({"min", "max", "target"})
 
@@ -155,9 +155,9 @@ def _entry_name(key: str, number: int, entry: object) -> str:
         return entry if key == "fleets" else ""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str | None):
         return ""
-    if key == "groups":
-        return str(entry.get("name") or number)
-    return lane_name(entry) if entry.get("name") else ""
+    if key == "fleets":
+        return lane_name(entry) if entry.get("name") else ""
+    return str(entry.get("name") or number)
 
 
 def _is_range(value: Mapping[str, Any]) -> bool:

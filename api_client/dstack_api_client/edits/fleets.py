@@ -23,7 +23,7 @@ from dstack_api_client.edits.applying import (
 )
 from dstack_api_client.edits.asking import ask_fleet
 from dstack_api_client.edits.base import Base, read_base
-from dstack_api_client.edits.difference import FieldChange, difference, not_in_place
+from dstack_api_client.edits.difference import FieldChange, difference, refusal
 from dstack_api_client.edits.errors import InvalidEditError, NotInPlaceError
 from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.fleet_effects import Effects, effects
@@ -128,9 +128,9 @@ async def plan_fleet(
     if changes:
         answer = await ask_fleet(client, base.target.project, edit.spec)
         if answer.action != UPDATE:
-            names = ", ".join(change.name for change in not_in_place(changes))
-            raise NotInPlaceError(
-                f"{names or 'This'} can't be changed while the fleet exists.",
+            raise refusal(
+                changes,
+                "while the fleet exists",
                 "Leave it as it was, or make another fleet.",
             )
         action, expected = answer.action, answer.effective_spec or edit.spec

@@ -23,9 +23,10 @@ import msgspec
 from platformdirs import user_state_path
 
 from dstack_api_client.cleaning import one_line
+from dstack_api_client.configuration import MASK
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Base, Target
-from dstack_api_client.edits.difference import FieldChange
+from dstack_api_client.edits.difference import NOTHING, FieldChange
 from dstack_api_client.edits.errors import NotKeptError
 from dstack_api_client.edits.fields import ABSENT
 from dstack_api_client.edits.secrets import keepable, may_be_kept
@@ -94,15 +95,22 @@ class Store:
         """The change of a target that was begun and not applied."""
         return self._read(target).draft
 
-    def keep_applied(self, before: Base, after: Base) -> Kept:
-        """Keeps what was applied, for the way back; its draft is dropped.
+    def keep_applied(self, before: Base, after: Base, *, certain: bool = True) -> Kept:
+        """Keeps what was applied, for the way back.
+
+        Args:
+            before: What was there before.
+            after: What is there now.
+            certain: Whether it was; else its draft stays, which is dropped otherwise.
 
         Raises:
             NotKeptError: It could not be written.
         """
         kept = _kept(before, after.spec, deployment=after.deployment)
         with self._changing(before.target) as file:
-            file.applied, file.draft = kept, None
+            file.applied = kept
+            if certain:
+                file.draft = None
         return kept
 
     def keep_draft(self, base: Base, spec: Mapping[str, Any]) -> Kept:
@@ -139,7 +147,7 @@ class Store:
 
         Args:
             target: What was changed.
-            changes: The fields, secrets masked.
+            changes: The fields; of those that may hold a secret, no value is written down.
             result: What came of it.
             user: The server's user, or what is known of who did it.
             action: What was done.
@@ -157,7 +165,12 @@ class Store:
             "name": target.name,
             "action": action,
             "changes": [
-                {"field": change.name, "old": change.old, "new": change.new} for change in changes
+                {
+                    "field": change.name,
+                    "old": _logged(change, change.old),
+                    "new": _logged(change, change.new),
+                }
+                for change in changes
             ],
             "result": result,
         }
@@ -278,6 +291,11 @@ def _fingerprint(spec: Mapping[str, Any]) -> str:
     # Of secrets not even a hash is kept; a change of them alone shows in the deployment number.
     known = keepable(fields.fields_of(spec))
     return fields.digest({"\0".join(path): value for path, value in known.items()})
+
+
+def _logged(change: FieldChange, value: str) -> str:
+    """A value for the audit log, which is stricter than screens are: commands are shown there."""
+    return value if may_be_kept(change.path) or value == NOTHING else MASK
 
 
 def _written(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dstack_api_client import errors, wire
 from dstack_api_client.cleaning import one_line
@@ -74,20 +74,19 @@ async def perform(
         raise
     except errors.ApiError as error:
         result = f"{_outcome(error)}: {error.message}"
-        notice = _noted(store, target, plan, result, user, action)
-        if notice and on_notice is not None:
-            on_notice(notice)
+        for notice in (
+            _kept_in_doubt(store, plan, error),
+            _noted(store, target, plan, result, user, action),
+        ):
+            if notice and on_notice is not None:
+                on_notice(notice)
         raise
     notices = []
     if applied is not None:
-        try:
-            store.keep_applied(applied.before, applied.now)
-        except NotKeptError as error:
-            notices.append(f"The way back could not be kept. {error}")
+        notices.append(_kept(store, applied.before, applied.now))
     result = "applied" if applied is None else applied.line
-    notice = _noted(store, target, plan, result, user, action)
-    notices += [notice] if notice else []
-    return Performed(now, applied, tuple(notices))
+    notices.append(_noted(store, target, plan, result, user, action))
+    return Performed(now, applied, tuple(filter(None, notices)))
 
 
 async def _carry_out(client: Client, plan: Plan | FleetPlan) -> tuple[Applied | None, Base]:
@@ -104,6 +103,27 @@ def _outcome(error: errors.ApiError) -> str:
     if isinstance(error, UnknownOutcomeError):
         return "not known"
     return "something else is there" if isinstance(error, ReplacedError) else "not applied"
+
+
+def _kept_in_doubt(store: Store, plan: Plan | FleetPlan, error: errors.ApiError) -> str:
+    """Keeps the way back from a change that may have been made.
+
+    Without it, the way back of an earlier change would be offered as the last one. Where it was
+    not made, the way back changes nothing.
+    """
+    if plan.base is None or not isinstance(error, (UnknownOutcomeError, ReplacedError)):
+        return ""
+    step = 1 if isinstance(plan, Plan) else 0
+    after = replace(plan.base, spec=plan.expected, deployment=plan.base.deployment + step)
+    return _kept(store, plan.base, after, certain=False)
+
+
+def _kept(store: Store, before: Base, after: Base, *, certain: bool = True) -> str:
+    try:
+        store.keep_applied(before, after, certain=certain)
+    except NotKeptError as error:
+        return f"The way back could not be kept. {error}"
+    return ""
 
 
 def _noted(

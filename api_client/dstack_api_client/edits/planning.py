@@ -12,7 +12,7 @@ from dstack_api_client.client import Client
 from dstack_api_client.edits import checks, fields
 from dstack_api_client.edits.asking import ask_run
 from dstack_api_client.edits.base import Base, read_base
-from dstack_api_client.edits.difference import FieldChange, difference, not_in_place
+from dstack_api_client.edits.difference import FieldChange, difference, refusal
 from dstack_api_client.edits.dryrun import DryRun, dry_run
 from dstack_api_client.edits.errors import (
     ConflictError,
@@ -23,6 +23,7 @@ from dstack_api_client.edits.errors import (
 from dstack_api_client.edits.merging import three_way
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit, what_is_missing
+from dstack_api_client.edits.surging import surges
 from dstack_api_client.edits.warnings import PlanWarning, warnings_of
 from dstack_api_client.snapshot import Snapshot
 
@@ -102,7 +103,11 @@ async def make_plan(
     _refuse_unknown_fields(edit)
     answer = await ask_run(client, base.target.project, edit.spec)
     if answer.action != UPDATE:
-        raise _not_in_place(changes)
+        raise refusal(
+            changes,
+            "while the service runs",
+            "Leave it as it was, or stop the service and apply its file with `dstack apply`.",
+        )
     expected = answer.effective_run_spec or dict(edit.spec)
     offers = answer.offers
     outlook = None
@@ -110,7 +115,11 @@ async def make_plan(
         outlook = await dry_run(client, edit, snapshot, offers=offers)
     # What the server makes of it is what is going to be stored, and so what is shown.
     shown = difference(base.spec, expected, "service", edit.capabilities)
-    found = warnings_of(edit, outlook, snapshot, changed_by_server=_differs(edit, expected))
+    if outlook is not None and snapshot is not None:
+        outlook = replace(outlook, surges=surges(edit, snapshot, shown))
+    found = warnings_of(
+        edit, outlook, snapshot, now=made_at, changed_by_server=_differs(edit, expected)
+    )
     return Plan(edit, base, shown, expected, answer.action, outlook, offers, found, made_at)
 
 
@@ -152,15 +161,6 @@ def _refuse_unknown_fields(edit: ServiceEdit) -> None:
         of_group = path[:2] == ("configuration", "groups") and "fleets" in path[3:4]
         if was is fields.ABSENT and "fleets" in path and (path[-1] in LANE_FIELDS or of_group):
             raise NotInPlaceError(*what_is_missing(edit.capabilities))
-
-
-def _not_in_place(changes: tuple[FieldChange, ...]) -> NotInPlaceError:
-    names = ", ".join(change.name for change in not_in_place(changes))
-    what = f"{names} can't be changed" if names else "This can't be changed"
-    return NotInPlaceError(
-        f"{what} while the service runs.",
-        "Leave it as it was, or stop the service and apply its file with `dstack apply`.",
-    )
 
 
 def _differs(edit: ServiceEdit, expected: Mapping[str, Any]) -> tuple[str, ...]:

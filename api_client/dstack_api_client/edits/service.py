@@ -17,6 +17,7 @@ from dstack_api_client.edits.views import (
     GroupView,
     LaneView,
     configuration_of,
+    counted_groups,
     entries_of,
     group_view,
     lanes_of,
@@ -80,10 +81,12 @@ class ServiceEdit:
     @property
     def groups(self) -> tuple[GroupView, ...]:
         """The replica groups in their order."""
-        listed = self.configuration.get("groups")
+        old = counted_groups(self.configuration)
+        listed = old or self.configuration.get("groups")
         if isinstance(listed, list) and listed:
+            count = "count" if old else "replicas"
             return tuple(
-                group_view(str(entry.get("name") or number), entry, named=True)
+                group_view(str(entry.get("name") or number), entry, named=True, count=count)
                 for number, entry in enumerate(listed)
                 if isinstance(entry, Mapping)
             )
@@ -239,7 +242,11 @@ class ServiceEdit:
             group: The group's name.
             least: The least count.
             greatest: The greatest; the least if None.
+
+        Raises:
+            EditError: There is no such group, or the server has groups in another form.
         """
+        self._refuse_counted_groups()
         view = self.group(group)
         top = least if greatest is None else greatest
         path = _group_path(view)
@@ -266,8 +273,10 @@ class ServiceEdit:
         """Changes `spot_policy` or `reservation` of a replica group.
 
         Raises:
-            EditError: There is no such group, or no such field.
+            EditError: There is no such group, or no such field, or the server has groups in
+                another form.
         """
+        self._refuse_counted_groups()
         view = self.group(group)
         if not view.named:
             raise EditError(
@@ -319,6 +328,14 @@ class ServiceEdit:
     def _need_lanes(self) -> None:
         if not self.capabilities.lanes:
             raise EditError(*what_is_missing(self.capabilities))
+
+    def _refuse_counted_groups(self) -> None:
+        if counted_groups(self.configuration):
+            raise EditError(
+                "This server has replica groups in the form of dstack 0.20, a list under"
+                " `replicas`, whose fields can't be edited one by one.",
+                "Edit the configuration as text, or update dstack on the server.",
+            )
 
     def _lanes_as_mappings(self, pool: str) -> Mapping[str, Any]:
         """The spec, with lanes that stand there as bare names, or in the profile, written out."""

@@ -82,9 +82,21 @@ def lanes_of(spec: Mapping[str, Any], pool: str) -> list[LaneView]:
     return lanes
 
 
-def group_view(name: str, entry: Mapping[str, Any], *, named: bool) -> GroupView:
+def counted_groups(configuration: Mapping[str, Any]) -> list[Any]:
+    """Replica groups as dstack 0.20 has them: a list under `replicas`, each with a `count`.
+
+    Returns:
+        The list; empty where `replicas` is a count or a range.
+    """
+    replicas = configuration.get("replicas")
+    return replicas if isinstance(replicas, list) else []
+
+
+def group_view(
+    name: str, entry: Mapping[str, Any], *, named: bool, count: str = "replicas"
+) -> GroupView:
     """A replica group, or a service without groups, as its one."""
-    least, greatest = counts(entry.get("replicas"))
+    least, greatest = counts(entry.get(count))
     return GroupView(
         name=name,
         named=named,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.edits import checks
-from dstack_api_client.edits.dryrun import DryRun
+from dstack_api_client.edits.dryrun import DryRun, ReplicaOutlook
+from dstack_api_client.edits.retrying import Retry, retry_of
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.routers.view import Sync
 from dstack_api_client.snapshot import Snapshot
@@ -49,19 +51,22 @@ def warnings_of(
     outlook: DryRun | None,
     snapshot: Snapshot | None,
     *,
+    now: datetime,
     changed_by_server: Sequence[str] = (),
 ) -> tuple[PlanWarning, ...]:
     """Everything to be warned of, the gravest first.
 
     Args:
         edit: The edit, on the service as it is now.
-        outlook: What it would do; None where that is not known.
+        outlook: What it would do, with the `surges` of its rolling deployments; None where that
+            is not known.
         snapshot: What is known of the project.
+        now: The time, by which a `retry` may be over.
         changed_by_server: Fields that the server stores otherwise than they are sent.
     """
     found: list[PlanWarning] = []
     if outlook is not None:
-        found += _of_starts(edit, outlook)
+        found += _of_starts(edit, outlook, now)
         found += _of_lanes(outlook)
     found += _of_counts(edit, outlook)
     if snapshot is not None:
@@ -75,18 +80,6 @@ def warnings_of(
             PlanWarning("server-changes", Risk.NOTE, f"The server itself changes {names}.")
         )
     return tuple(sorted(found, key=lambda warning: -warning.risk.value))
-
-
-def has_retry(edit: ServiceEdit) -> bool:
-    """Whether the spec has the run's failed starts retried."""
-    profile = edit.spec.get("profile")
-    retry = edit.configuration.get("retry")
-    if retry is None and isinstance(profile, Mapping):
-        retry = profile.get("retry")
-    if isinstance(retry, Mapping):
-        events = retry.get("on_events")
-        return not isinstance(events, list) or "no-capacity" in events
-    return bool(retry)
 
 
 def is_probed(edit: ServiceEdit) -> bool:
@@ -106,41 +99,66 @@ def is_probed(edit: ServiceEdit) -> bool:
     return bool(model)
 
 
-def _of_starts(edit: ServiceEdit, outlook: DryRun) -> Iterator[PlanWarning]:
-    coming = outlook.count("start") + outlook.count("move")
-    pending = outlook.count("pending")
-    if not coming and not pending:
-        return
+def _of_starts(edit: ServiceEdit, outlook: DryRun, now: datetime) -> Iterator[PlanWarning]:
+    rows = (*outlook.replicas, *outlook.surges)
+    coming = sum(row.action in ("start", "move") for row in rows)
+    pending = [row for row in rows if row.action == "pending"]
+    retry = retry_of(edit)
     if pending:
-        reasons = dict.fromkeys(row.why for row in outlook.replicas if row.action == "pending")
-        why = one_line("; ".join(filter(None, reasons))) or "no room"
-        if outlook.managed:
-            yield PlanWarning(
-                "pending",
-                Risk.WARNING,
-                f"{_replicas(pending)} can't start now and will wait: {why}.",
-            )
-        elif not has_retry(edit):
-            yield PlanWarning(
-                "kill-trap",
-                Risk.DANGER,
-                f"{_replicas(pending)} can't start ({why}), and the spec has no `retry`: dstack"
-                " then ends the whole service, the replicas that run too. Make room first.",
-            )
-    if coming and not has_retry(edit):
-        but = " Lack of room alone does not." if outlook.managed else ""
-        yield PlanWarning(
-            "no-retry",
-            Risk.WARNING,
-            "The spec has no `retry`: if a new replica can't start, dstack ends the whole"
-            f" service.{but}",
-        )
+        yield _of_pending(pending, outlook, retry, now)
+    if coming:
+        yield from _of_failing(outlook, retry, now)
     if coming and not is_probed(edit):
         yield PlanWarning(
             "no-probes",
             Risk.WARNING,
             "The service has no probes: dstack sends requests to a new replica as soon as its"
             " commands run, and they fail until it listens. Add `probes`.",
+        )
+
+
+def _of_pending(
+    pending: Sequence[ReplicaOutlook], outlook: DryRun, retry: Retry, now: datetime
+) -> PlanWarning:
+    """What comes of replicas for which there is no room."""
+    why = one_line("; ".join(filter(None, dict.fromkeys(row.why for row in pending)))) or "no room"
+    surging = sum(row in outlook.surges for row in pending)
+    extra = ""
+    if surging:
+        which = "it" if len(pending) == 1 else f"{surging} of them"
+        extra = f" The rolling deployment starts {which} beside those that run."
+    if outlook.managed or retry.holds(now):
+        end = f" {retry.end}" if retry.end and not outlook.managed else ""
+        return PlanWarning(
+            "pending",
+            Risk.WARNING,
+            f"{_replicas(len(pending))} can't start now and will wait: {why}.{extra}{end}",
+        )
+    return PlanWarning(
+        "kill-trap",
+        Risk.DANGER,
+        f"{_replicas(len(pending))} can't start ({why}), and {retry.lack(now)}: dstack then ends"
+        f" the whole service, the replicas that run too.{extra} Make room first.",
+    )
+
+
+def _of_failing(outlook: DryRun, retry: Retry, now: datetime) -> Iterator[PlanWarning]:
+    """What comes of replicas that have room, if a start fails all the same."""
+    if outlook.managed:
+        if retry.seconds is None:
+            yield PlanWarning(
+                "no-retry",
+                Risk.WARNING,
+                "The spec has no `retry`: if a new replica can't start, dstack ends the whole"
+                " service. Lack of room alone does not.",
+            )
+    elif not retry.holds(now):
+        lack = retry.lack(now)
+        yield PlanWarning(
+            "no-retry",
+            Risk.WARNING,
+            f"{lack[:1].upper()}{lack[1:]}: if a new replica can't start, dstack ends the whole"
+            " service.",
         )
 
 
@@ -159,15 +177,17 @@ def _of_lanes(outlook: DryRun) -> Iterator[PlanWarning]:
 def _of_counts(edit: ServiceEdit, outlook: DryRun | None) -> Iterator[PlanWarning]:
     for line in checks.warnings(edit):
         yield PlanWarning("below-minimum", Risk.WARNING, line)
-    if all(group.greatest == 0 for group in edit.groups):
-        yield PlanWarning(
-            "last-replica", Risk.DANGER, "No replica is left: all requests will fail."
-        )
+    # A router answers nothing without workers.
+    routers = {group.name for group in edit.groups if group.router}
+    if all(group.greatest == 0 for group in edit.groups if not group.router):
+        what = "No worker is left behind the router" if routers else "No replica is left"
+        yield PlanWarning("last-replica", Risk.DANGER, f"{what}: all requests will fail.")
         return
     if outlook is None:
         return
-    left = [row for row in outlook.replicas if row.action != "stop"]
-    stops = [row for row in outlook.replicas if row.action == "stop"]
+    rows = [row for row in outlook.replicas if row.group not in routers]
+    left = [row for row in rows if row.action != "stop"]
+    stops = [row for row in rows if row.action == "stop"]
     if stops and not [row for row in left if not row.new]:
         yield PlanWarning(
             "last-replica",

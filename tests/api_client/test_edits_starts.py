@@ -1,0 +1,232 @@
+"""What is told of replicas that an edit starts: extra ones of a rollout, and what `retry` is worth.
+
+Without a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from dstack_api_client.edits.difference import difference
+from dstack_api_client.edits.dryrun import DryRun, dry_run_here
+from dstack_api_client.edits.retrying import DEFAULT_DURATION, Retry, retry_of
+from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.surging import rolled_groups, surges
+from dstack_api_client.edits.warnings import PlanWarning, Risk, warnings_of
+from dstack_api_client.snapshot import Group, Replica, Snapshot
+from tests.api_client import cockpit, edit_things
+from tests.api_client.cockpit import ADDON, NOW, STOCK
+
+IMAGE = ("configuration", "image")
+BEGAN = NOW - timedelta(days=2)
+
+
+def begun(*, lanes: bool = False, began: datetime | None = BEGAN, **changes: Any) -> ServiceEdit:
+    """An edit of the service chat of two replicas, by default on a stock server."""
+    base = edit_things.base(**{"fleets": ["tight"], **changes})
+    told = {} if began is None else {"submitted_at": began.isoformat()}
+    base = replace(base, id="s-chat", resource={**base.resource, **told})
+    return ServiceEdit.begin(base, ADDON if lanes else STOCK)
+
+
+def project(
+    nodes: int, *replicas: Replica, groups: Sequence[Group] | None = None, **changes: Any
+) -> Snapshot:
+    """The service in the fleet `tight`, whose hosts are all busy with it."""
+    there = replicas or (cockpit.replica(0, "tight"), cockpit.replica(1, "tight"))
+    service = cockpit.service(
+        there, groups or [cockpit.group("0", 2)], fleet_name="tight", **changes
+    )
+    hosts = cockpit.instances("tight", *["busy"] * len(there))
+    fleet = cockpit.fleet("tight", nodes_max=nodes)
+    snapshot = cockpit.project((service, there), fleets=[fleet])
+    return replace(
+        snapshot, instances={host.id: replace(host, fleet_id=fleet.id) for host in hosts}
+    )
+
+
+def outlook(edit: ServiceEdit, snapshot: Snapshot) -> DryRun:
+    """As a plan makes it."""
+    found = dry_run_here(edit, snapshot)
+    assert found is not None
+    told = difference(edit.base.spec, edit.spec, "service", edit.capabilities)
+    return replace(found, surges=surges(edit, snapshot, told))
+
+
+def warned(edit: ServiceEdit, snapshot: Snapshot) -> list[PlanWarning]:
+    """The warnings, but for that of probes."""
+    found = warnings_of(edit, outlook(edit, snapshot), snapshot, now=NOW)
+    return [warning for warning in found if warning.key != "no-probes"]
+
+
+def rows(edit: ServiceEdit, snapshot: Snapshot) -> list[tuple[str, str, str | None]]:
+    return [(row.group, row.action, row.to) for row in outlook(edit, snapshot).surges]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [IMAGE, ("configuration", "env", "MODE"), ("repo_code_hash",)],
+)
+def test_a_rolling_deployment_on_a_full_fleet_is_the_trap(path: tuple[str, ...]) -> None:
+    edit = begun().with_values({path: "new"})
+    assert rows(edit, project(2)) == [("0", "pending", None)]
+    assert outlook(edit, project(2)).starting == {"0"}, "its offers matter"
+    (trap,) = warned(edit, project(2))
+    assert (trap.key, trap.risk) == ("kill-trap", Risk.DANGER)
+    assert "2 of at most 2 nodes exist, none is idle" in trap.line
+    assert "The rolling deployment starts it beside those that run" in trap.line
+    assert "dstack then ends the whole service" in trap.line
+
+
+def test_a_rolling_deployment_with_room() -> None:
+    edit = begun().with_values({IMAGE: "new"})
+    assert rows(edit, project(3)) == [("0", "start", "tight")]
+    found = warnings_of(edit, outlook(edit, project(3)), project(3), now=NOW)
+    assert [warning.key for warning in found] == ["no-retry", "no-probes"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "nodes", "expected"),
+    [
+        (begun().with_priority(7), 2, []),
+        (begun().with_values({IMAGE: "new"}).with_replicas("0", 0), 2, []),
+        (begun().with_values({IMAGE: "new"}).with_replicas("0", 1), 2, [("0", "start", "tight")]),
+        (begun().with_values({IMAGE: "new"}).with_replicas("0", 3), 3, [("0", "pending", None)]),
+        (begun().with_values({IMAGE: "new"}).with_replicas("0", 3), 4, [("0", "start", "tight")]),
+    ],
+)
+def test_one_more_than_are_wanted(
+    edit: ServiceEdit, nodes: int, expected: list[tuple[str, str, str | None]]
+) -> None:
+    """Nothing rolls; none is wanted; one makes room first; the wanted one takes the place; both."""
+    assert rows(edit, project(nodes)) == expected
+
+
+def test_the_extra_replica_of_an_unfinished_deployment_makes_room() -> None:
+    old = [cockpit.replica(n, "tight", deployment_num=0) for n in (0, 1)]
+    extra = cockpit.replica(2, "tight", ready=False, deployment_num=1)
+    snapshot = project(3, *old, extra, deployment_num=1)
+    edit = begun().with_values({IMAGE: "newer"})
+    assert rows(edit, snapshot) == [("0", "start", "tight")]
+    assert rows(edit, project(2, *old, deployment_num=1)) == [("0", "pending", None)]
+
+
+def _grouped() -> tuple[ServiceEdit, Snapshot]:
+    groups = [edit_things.group("front"), edit_things.group("back")]
+    replicas = [
+        cockpit.replica(0, "tight", group="front"),
+        cockpit.replica(1, "tight", group="back"),
+    ]
+    named = [cockpit.group("front"), cockpit.group("back")]
+    return begun(groups=groups, replicas=None), project(3, *replicas, groups=named)
+
+
+def test_a_group_is_rolled_out_alone() -> None:
+    edit, snapshot = _grouped()
+    back = edit.with_group("back", spot_policy="spot")
+    assert rows(back, snapshot) == [("back", "start", "tight")]
+    assert rows(edit.with_group("front", reservation="r-1"), snapshot) == [
+        ("front", "start", "tight")
+    ]
+    everything = edit.with_values({IMAGE: "new"})
+    told = difference(edit.base.spec, everything.spec, "service", STOCK)
+    assert rolled_groups(everything, told) == ("front", "back")
+    assert rows(everything, snapshot) == [("front", "start", "tight"), ("back", "pending", None)]
+    assert [warning.key for warning in warned(everything, snapshot)] == ["kill-trap", "no-retry"]
+
+
+def _with_lanes(reserved: int, spot: int) -> tuple[ServiceEdit, Snapshot]:
+    lanes = [
+        {"name": "reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10},
+        {"name": "spot", "max_replicas": 1},
+    ]
+    replicas = [cockpit.replica(0, "reserved"), cockpit.replica(1, "spot")]
+    service = cockpit.service(replicas, [cockpit.group("0", 2)])
+    fleets = [
+        cockpit.fleet("reserved", nodes_max=reserved),
+        cockpit.fleet("spot", nodes_max=spot),
+    ]
+    snapshot = cockpit.project((service, replicas), fleets=fleets, capabilities=ADDON)
+    edit = begun(lanes=True, fleets=lanes).with_values({IMAGE: "new"})
+    return edit, snapshot
+
+
+def test_with_lanes_it_goes_one_above_a_maximum() -> None:
+    edit, snapshot = _with_lanes(1, 1)  # the hosts are not in the snapshot: one more fits in each
+    assert rows(edit, snapshot) == [("0", "start", "reserved")]
+    (warning,) = warned(edit, snapshot)
+    assert (warning.key, warning.risk) == ("no-retry", Risk.WARNING)
+    assert warning.line.endswith("Lack of room alone does not.")
+    edit, snapshot = _with_lanes(0, 1)
+    assert rows(edit, snapshot) == [("0", "start", "spot")]
+
+
+def test_with_lanes_lack_of_room_only_waits() -> None:
+    edit, snapshot = _with_lanes(0, 0)
+    assert rows(edit, snapshot) == [("0", "pending", None)]
+    (warning,) = warned(edit, snapshot)
+    assert (warning.key, warning.risk) == ("pending", Risk.WARNING)
+    assert "will wait" in warning.line
+
+
+@pytest.mark.parametrize(
+    ("retry", "expected"),
+    [
+        (None, None),
+        (False, None),
+        (True, DEFAULT_DURATION),
+        ({"on_events": None, "duration": None}, DEFAULT_DURATION),
+        ({"on_events": None, "duration": 60}, 60),
+        ({"on_events": ["error"], "duration": 60}, None),
+        ({"on_events": ["no-capacity", "error"], "duration": 86400}, 86400),
+    ],
+)
+def test_how_long_a_start_is_retried(retry: object, expected: int | None) -> None:
+    assert retry_of(begun(retry=retry)) == Retry(expected, BEGAN)
+    by_profile = begun().with_values({("profile", "retry"): retry})
+    assert retry_of(by_profile).seconds == expected
+
+
+def test_a_scheduled_service_counts_from_what_triggered_it() -> None:
+    edit = begun(retry=True)
+    later = {**edit.base.resource, "next_triggered_at": "2026-01-01T10:00:00Z"}
+    scheduled = replace(edit, base=replace(edit.base, resource=later))
+    assert f"{retry_of(scheduled).since}" == "2026-01-01 10:00:00+00:00"
+
+
+@pytest.mark.parametrize("change", [IMAGE, None])
+def test_a_retry_that_is_over_is_none(change: tuple[str, ...] | None) -> None:
+    """It counts from when the service began, so that an older one ends in spite of it."""
+    edit = begun(retry=True)
+    edit = edit.with_replicas("0", 3) if change is None else edit.with_values({change: "new"})
+    (trap,) = warned(edit, project(2))
+    assert (trap.key, trap.risk) == ("kill-trap", Risk.DANGER)
+    said = f"its `retry` of 1 h is over since the service began at {BEGAN:%Y-%m-%d %H:%M} UTC"
+    assert said in trap.line
+    (with_room,) = warned(edit, project(3))
+    assert with_room.key == "no-retry"
+    assert with_room.line.startswith("Its `retry` of 1 h is over")
+
+
+def test_while_its_retry_holds_a_replica_waits() -> None:
+    edit = begun(retry=True, began=NOW - timedelta(minutes=59)).with_replicas("0", 3)
+    (waits,) = warned(edit, project(2))
+    assert (waits.key, waits.risk) == ("pending", Risk.WARNING)
+    assert "will wait" in waits.line
+    assert f"Its `retry` is over at {NOW + timedelta(minutes=1):%Y-%m-%d %H:%M} UTC" in waits.line
+    assert warned(edit, project(3)) == []
+    longer = begun(retry={"on_events": None, "duration": 7 * 86400}).with_replicas("0", 3)
+    assert [warning.key for warning in warned(longer, project(2))] == ["pending"]
+    unknown = begun(retry=True, began=None).with_replicas("0", 3)
+    assert [warning.key for warning in warned(unknown, project(2))] == ["pending"]
+
+
+def test_with_lanes_a_retry_does_not_run_out_for_lack_of_room() -> None:
+    edit, snapshot = _with_lanes(1, 1)
+    retried = edit.with_values({("configuration", "retry"): True})
+    assert warned(retried, snapshot) == []
