@@ -47,6 +47,7 @@ async def serve(command: str) -> AsyncIterator[tuple[Worker, httpx.AsyncClient]]
         ("vllm serve Qwen/Qwen3-4B --tensor-parallel-size 2",
          EngineOptions("Qwen/Qwen3-4B", "regular", "vllm", tensor_parallel=2)),
         ("vllm serve --model x/y --served-model-name nice", EngineOptions("nice", runtime="vllm")),
+        ("sglang serve --model m --api-key secret", EngineOptions("m", api_key="secret")),
         ("./start.sh", EngineOptions("default/model")),
         ("broken 'quote --model x", EngineOptions("x")),
     ],
@@ -82,6 +83,16 @@ async def test_dstack_recognises_the_role(role: str) -> None:
 
 async def test_dstack_does_not_register_vllm_over_http() -> None:
     assert await probe("vllm serve a/b") is None
+
+
+async def test_with_an_api_key_dstack_is_refused() -> None:
+    keyed = "sglang serve --model a/b --api-key secret"
+    assert await probe(keyed) is None
+    async with serve(keyed) as (_, client):
+        assert (await client.get("/health")).status_code == 200
+        assert (await client.get("/v1/models")).status_code == 401
+        known = {"Authorization": "Bearer secret"}
+        assert (await client.get("/v1/models", headers=known)).status_code == 200
 
 
 async def test_chat_completions_whole_and_streamed_say_the_same() -> None:

@@ -23,6 +23,7 @@ class EngineOptions:
     runtime: Runtime = "sglang"
     bootstrap_port: int = _BOOTSTRAP_PORT
     tensor_parallel: int = 1
+    api_key: str = ""
 
 
 def read_engine_options(command: str, *, default_model: str) -> EngineOptions:
@@ -52,6 +53,7 @@ def read_engine_options(command: str, *, default_model: str) -> EngineOptions:
         tensor_parallel=_number(
             _first(flags, "--tp", "--tp-size", "--tensor-parallel-size", "-tp"), 1
         ),
+        api_key=flags.get("--api-key", ""),
     )
 
 

@@ -47,10 +47,19 @@ class Routes(Generic[Owner]):
 
         return register
 
-    def serve(self, owner: Owner) -> web.Server:
-        """Makes a protocol factory that answers for `owner`. Needs a running event loop."""
+    def serve(
+        self, owner: Owner, *, lets_in: Callable[[web.BaseRequest], bool] = lambda _: True
+    ) -> web.Server:
+        """Makes a protocol factory that answers for `owner`. Needs a running event loop.
+
+        Args:
+            owner: Passed to the handlers.
+            lets_in: Tells requests that are answered from those that get a 401.
+        """
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            if not lets_in(request):
+                return web.json_response({"error": "Unauthorized"}, status=401)
             known_path = False
             for method, pattern, handler in self._routes:
                 match = pattern.fullmatch(request.path)

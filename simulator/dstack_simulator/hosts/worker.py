@@ -64,7 +64,16 @@ class Worker:
 
     def serve(self) -> web.Server:
         """Makes the protocol factory of this worker."""
-        return _routes.serve(self)
+        return _routes.serve(self, lets_in=self._lets_in)
+
+    def _lets_in(self, request: web.BaseRequest) -> bool:
+        """Whether a request has the API key, or asks for what engines tell anybody."""
+        key = self.options.api_key
+        return (
+            not key
+            or request.path.startswith(("/health", "/metrics"))
+            or request.headers.get("Authorization") == f"Bearer {key}"
+        )
 
     def log_start(self) -> None:
         """Writes what an engine writes while it loads a model."""
