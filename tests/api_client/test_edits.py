@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dstack_api_client.configuration import MASK
 from dstack_api_client.edits import assignments, checks, fields
 from dstack_api_client.edits.difference import ChangeKind, difference
 from dstack_api_client.edits.errors import EditError, InvalidEditError
@@ -320,3 +321,48 @@ def test_three_ways() -> None:
     assert (both.run_priority, both.lanes()[1].priority, both.lanes()[1].min_replicas) == (7, 5, 1)
     assert ServiceEdit(now, WITH_LANES, found.merged(keep="theirs")).run_priority == 9
     assert not any(ORDER in row.path for row in found.rows)
+
+
+def _counted(name: str, count: int, **changes: Any) -> dict[str, Any]:
+    """A replica group as dstack 0.20 sends it."""
+    entry = group(name, **changes)
+    del entry["replicas"]
+    return {**entry, "count": {"min": count, "max": count}}
+
+
+def test_groups_of_dstack_0_20_are_shown_and_not_overwritten() -> None:
+    groups = [_counted("router", 1, router={"type": "sglang"}), _counted("worker", 3)]
+    begun = edit(lanes=False, replicas=groups, groups=None)
+    assert [(each.name, each.least, each.greatest, each.router) for each in begun.groups] == [
+        ("router", 1, 1, True),
+        ("worker", 3, 3, False),
+    ]
+    for change in (
+        lambda: begun.with_replicas("worker", 2),
+        lambda: begun.with_replicas("0", 2),
+        lambda: begun.with_group("worker", spot_policy="spot"),
+    ):
+        with pytest.raises(EditError, match="list under `replicas`") as refused:
+            change()
+        assert "as text, or update dstack" in str(refused.value)
+    assert checks.problems(begun.with_priority(7)) == ()
+
+
+def test_the_difference_of_groups_of_dstack_0_20() -> None:
+    groups = [_counted("worker", 3, env={"HF_TOKEN": SECRET})]
+    begun = edit(lanes=False, replicas=groups, groups=None)
+    path = ("configuration", "replicas", "worker")
+    more = begun.with_values(
+        {
+            (*path, "count"): {"min": 4, "max": 4},
+            (*path, "commands"): ["other"],
+            (*path, "env", "HF_TOKEN"): f"{SECRET}2",
+        }
+    )
+    assert more.configuration["replicas"][0]["count"] == {"min": 4, "max": 4}
+    told = difference(begun.spec, more.spec, "service", STOCK)
+    assert {change.name: (change.old, change.new, change.kind.value) for change in told} == {
+        "replicas worker count": ("3", "4", "no restart"),
+        "replicas worker commands": ("serve", "other", "rolling deployment"),
+        "replicas worker env HF_TOKEN": (MASK, MASK, "rolling deployment"),
+    }
