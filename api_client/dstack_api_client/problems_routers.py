@@ -21,6 +21,8 @@ _STATUS = {
     RouterStatus.NOT_READY: (Severity.CRITICAL, "the router has no worker that it calls ready"),
     RouterStatus.REFUSES: (Severity.WARNING, "the router refuses dstack"),
 }
+#: Of these nothing is known of the workers.
+_UNREAD = (RouterStatus.UNKNOWN, RouterStatus.NOT_MANAGED)
 _FAILED, _PROBES, _LET_GO = "failed", "probes failing", "let go"
 #: What is wrong with workers, the worst first.
 _STATES = (
@@ -36,6 +38,32 @@ _STATES = (
 )
 #: Of these the replica's own state is the consequence.
 _SPEAKS_FOR_REPLICA = frozenset({_FAILED, _PROBES})
+
+
+def unread(snapshot: Snapshot, run_ids: Collection[str] | None = None) -> tuple[str, ...]:
+    """What problems can't be known of because a router was not read, and why it was not.
+
+    Args:
+        snapshot: What is.
+        run_ids: Just these services; all of them without it.
+
+    Returns:
+        Sentences; of several services the same is said once.
+    """
+    why: dict[str, list[str]] = {}
+    for run_id, view in snapshot.routers.items():
+        service = snapshot.services.get(run_id)
+        wanted = run_ids is None or run_id in run_ids
+        if wanted and service is not None and _works(service) and view.status in _UNREAD:
+            why.setdefault(view.message, []).append(service.name)
+    return tuple(
+        f"Router{'s' if len(names) > 1 else ''} not read: {listed(sorted(names))}. {message}"
+        for message, names in why.items()
+    )
+
+
+def _works(service: Service) -> bool:
+    return not (service.finished or service.status == "terminating")
 
 
 class Routers:
@@ -58,7 +86,7 @@ class Routers:
         told: set[ReplicaKey] = set()
         for run_id, view in snapshot.routers.items():
             service = snapshot.services.get(run_id)
-            if service is None or service.finished or service.status == "terminating":
+            if service is None or not _works(service):
                 continue
             found = self._alike(view)
             counts = self._counts(service, view, found)
@@ -117,6 +145,7 @@ class Routers:
         for state, severity, what in _STATES:
             workers = found.get(state)
             if workers:
+                known = [w.since for w in workers if w.since is not None and not w.at_least]
                 yield Problem(
                     key=f"worker:{service.id}:{state}",
                     kind=Kind.WORKER,
@@ -124,10 +153,11 @@ class Routers:
                     subject=service.name,
                     text=f"{_names(self._snapshot, workers)}: {what}",
                     hint=workers[0].message,
-                    since=min((w.since for w in workers if w.since is not None), default=None),
+                    since=min(known, default=None),
                     service_id=service.id,
                     view="router",
                     row=workers[0].key,
+                    at_least=bool(known) and any(worker.at_least for worker in workers),
                 )
 
     def _counts(self, service: Service, view: RouterView, found: dict[str, list[Worker]]) -> bool:

@@ -19,6 +19,7 @@ from dstack_api_client.problems import (
     problems_of,
     worst_first,
 )
+from dstack_api_client.problems_routers import unread
 from dstack_api_client.routers.view import RouterStatus, RouterView, Sync
 from dstack_api_client.since import since_of
 from dstack_api_client.snapshot import Attempt, Instance, Snapshot
@@ -417,6 +418,40 @@ def test_a_problem_keeps_its_key_while_it_lasts(spans: list[int]) -> None:
         assert {key for key in keys - later if ":restarting" not in key} == set()
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"status": RouterStatus.UNKNOWN}, "Router not read: chat. No way there."),
+        ({"status": RouterStatus.NOT_MANAGED}, "Router not read: chat. No way there."),
+        ({"status": RouterStatus.READY}, ""),
+        ({"status": RouterStatus.NOT_READY}, ""),
+        ({"status": RouterStatus.DOWN}, ""),
+        ({"status": RouterStatus.REFUSES}, ""),
+    ],
+)
+def test_what_could_not_be_read_is_told(changes: dict[str, Any], said: str) -> None:
+    snapshot = chat(READY, routers=[router(worker(0), message="No way there.", **changes)])
+    assert unread(snapshot) == ((said,) if said else ())
+    assert unread(snapshot, {"s-other"}) == ()
+    assert unread(snapshot, {"s-chat"}) == unread(snapshot)
+    ended = {
+        key: replace(service, status="terminating") for key, service in snapshot.services.items()
+    }
+    assert unread(replace(snapshot, services=ended)) == ()
+
+
+def test_what_is_true_of_several_routers_is_told_once() -> None:
+    snapshot = chat(READY, routers=[router(status=RouterStatus.UNKNOWN, message="Why.")])
+    (service,) = snapshot.services.values()
+    (view,) = snapshot.routers.values()
+    both = replace(
+        snapshot,
+        services={**snapshot.services, "s-a": replace(service, id="s-a", name="a")},
+        routers={**snapshot.routers, "s-a": replace(view, run_id="s-a")},
+    )
+    assert unread(both) == ("Routers not read: a, chat. Why.",)
+
+
 class TestWatch:
     """Looking again and again."""
 
@@ -452,6 +487,20 @@ class TestWatch:
         watch = ProblemWatch()
         (found,) = watch.look(CASES["replica pending"].wrong, NOW)
         assert (found.since, found.at_least) == (ago(hours=1), False)
+
+    def test_workers_that_were_so_at_the_first_look_may_have_been_for_longer(self) -> None:
+        new = worker(0, router_health="failed", wrong=100, since=ago(minutes=2), at_least=True)
+        snapshot = chat(READY, routers=[router(new, worker(1))])
+        (told,) = problems_of(snapshot, NOW)
+        assert (told.since, told.at_least) == (None, False), "nothing tells"
+        (found,) = ProblemWatch().look(snapshot, NOW)
+        assert (found.since, found.at_least) == (NOW, True)
+
+        known = worker(1, router_health="failed", wrong=100, since=ago(minutes=7))
+        (both,) = problems_of(chat(READY, routers=[router(new, known)]), NOW)
+        assert (both.since, both.at_least) == (ago(minutes=7), True)
+        (seen,) = problems_of(chat(READY, routers=[router(known)]), NOW)
+        assert (seen.since, seen.at_least) == (ago(minutes=7), False)
 
     def test_the_order_is_that_of_the_dates_it_gave(self) -> None:
         watch = ProblemWatch()

@@ -24,7 +24,8 @@ def items(simulator: Simulator, kind: str, *arguments: str, code: int = 0) -> li
     assert SECRET not in process.stdout
     assert simulator.token not in process.stdout
     whole = json.loads(process.stdout)
-    assert list(whole) == ["version", "project", "observed_at", kind]
+    notes = ["notes"] if kind == "problems" else []
+    assert list(whole) == ["version", "project", "observed_at", kind, *notes]
     printed: list[dict[str, Any]] = whole[kind]
     return printed
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from dstack_fleets_tui.headless import payload
-from dstack_fleets_tui.headless.get import KINDS, collect
+from dstack_fleets_tui.headless.get import KINDS, collect, table
 from tests.tui import things
 from tests.tui.cockpit_things import LOOK, asked
 
@@ -99,8 +100,9 @@ def test_every_value_is_of_its_documented_type(kind: payload.Kind) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_envelope(kind: payload.Kind) -> None:
     whole = collect(LOOK, asked(kind))
-    assert list(whole) == ["version", "project", "observed_at", kind]
-    assert set(whole) - {kind} == set(documented()["envelope"])
+    notes = ["notes"] if kind == "problems" else []
+    assert list(whole) == ["version", "project", "observed_at", kind, *notes]
+    assert {*whole, "notes"} - {kind} == set(documented()["envelope"])
     assert whole["version"] == 1
     assert whole["project"] == "main"
     assert whole["observed_at"] == "2026-05-01T12:00:00.250Z"
@@ -125,6 +127,30 @@ def test_a_fleet() -> None:
     assert fleet["gpus"] == {"name": "H100", "busy": 4.5, "total": 24}
     assert fleet["price_per_hour"] == 31.05
     assert fleet["created_at"] == "2026-04-19T12:00:00.000Z"
+
+
+def test_since_when_is_not_known_of_a_worker_that_was_so_at_the_first_look() -> None:
+    (router, _) = collect(LOOK, asked("router"))["router"]
+    assert router["workers"][0]["since"] == "2026-05-01T11:58:00.000Z"
+    view = LOOK.snapshot.routers["chat-id"]
+    workers = (replace(view.workers[0], at_least=True), *view.workers[1:])
+    routers = {"chat-id": replace(view, workers=workers)}
+    look = replace(LOOK, snapshot=replace(LOOK.snapshot, routers=routers))
+    (router,) = collect(look, asked("router"))["router"]
+    assert router["workers"][0]["since"] is None
+    assert " 2m " not in table(look, asked("router")).splitlines()[3]
+
+
+def test_what_could_not_be_read_is_told_beside_the_problems() -> None:
+    said = ["Router not read: plain. It finds its workers itself."]
+    assert collect(LOOK, asked("problems"))["notes"] == said
+    assert collect(LOOK, asked("problems", "plain"))["notes"] == said
+    assert collect(LOOK, asked("problems", "chat"))["notes"] == []
+    # Of a fleet, those of the services that have part in it.
+    plain = LOOK.snapshot.services["plain-id"]
+    for fleet in LOOK.snapshot.fleets.values():
+        held = fleet.id in {share.fleet_id for share in plain.shares}
+        assert collect(LOOK, asked("problems", fleet.name))["notes"] == (said if held else [])
 
 
 def test_a_service_with_a_router() -> None:

@@ -170,9 +170,10 @@ def test_the_router_of_a_service_without_one() -> None:
 
 
 def test_problems_the_worst_first() -> None:
-    _, first, *_, last = lines("problems")
+    _, first, *_, last, blank, note = lines("problems")
     assert first.startswith("critical")
     assert last.startswith("notice")
+    assert (blank, note) == ("", "Router not read: plain. It finds its workers itself.")
     of_chat = lines("problems", "chat")[1:]
     assert of_chat
     assert all(line.split()[2] == "chat" for line in of_chat)
@@ -182,17 +183,33 @@ def test_problems_the_worst_first() -> None:
     ]
 
 
+ELSEWHERE = replace(LOOK, problems=LOOK.problems[-1:])
+UNREAD = "\nRouter not read: plain. It finds its workers itself.\n"
+AS_FAR = f"Nothing is wrong, as far as it could be read.\n{UNREAD}"
+
+
 @pytest.mark.parametrize(
-    ("look", "text"),
+    ("look", "name", "text"),
     [
-        (replace(LOOK, problems=()), "Nothing is wrong.\n"),
-        (replace(LOOK, problems=LOOK.problems[-1:]), "Nothing is that bad.\n"),
+        (replace(LOOK, problems=()), None, AS_FAR),
+        (replace(LOOK, problems=()), "plain", AS_FAR),
+        (replace(LOOK, problems=()), "chat", "Nothing is wrong.\n"),
+        (ELSEWHERE, None, f"Nothing is that bad.\n{UNREAD}"),
+        # Those of others are none of this one.
+        (ELSEWHERE, "chat", "Nothing is wrong.\n"),
     ],
 )
-def test_no_problem(look: Look, text: str) -> None:
-    critical = replace(asked("problems"), severity=Severity.CRITICAL)
+def test_no_problem(look: Look, name: str | None, text: str) -> None:
+    critical = replace(asked("problems", name), severity=Severity.CRITICAL)
     assert table(look, critical) == text
     assert collect(look, critical)["problems"] == []
+
+
+def test_of_one_that_has_less_bad_ones_it_is_said_so() -> None:
+    of_chat = [each for each in LOOK.problems if each.service_id == "chat-id"]
+    notice = replace(of_chat[0], severity=Severity.NOTICE)
+    critical = replace(asked("problems", "chat"), severity=Severity.CRITICAL)
+    assert table(replace(LOOK, problems=(notice,)), critical) == "Nothing is that bad.\n"
 
 
 def test_events_the_newest_last() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from dstack_api_client.problem import Kind, Problem, Severity
+from dstack_api_client.routers.view import RouterStatus, RouterView, Source
 from dstack_fleets_tui.settings import Settings
+from tests.tui import cockpit
 from tests.tui.driving import filled
 from tests.tui.factory import NOW, GivenFeed, app_on, live, snapshot
 from tests.tui.recording import load
@@ -15,6 +18,10 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("frozen")
 
+NO_WAY = (
+    "The server has no placement add-on that could read the router's list. It is read over SSH"
+    " while the service is open."
+)
 SIZES = [(80, 24), (120, 30), (160, 40)]
 FOUND = (
     Problem(
@@ -120,6 +127,22 @@ def test_problems_without_colour(snap_compare, five, monkeypatch):
 
 def test_nothing_wrong(snap_compare):
     app = app_on(GivenFeed(live(snapshot())))
+    assert snap_compare(app, terminal_size=(80, 24), run_before=_none)
+
+
+@pytest.mark.parametrize("size", SIZES[:2], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_a_router_that_was_not_read(snap_compare, size):
+    shot = cockpit.stock(cockpit.snapshot())
+    app = app_on(GivenFeed(live(shot)))
+    assert snap_compare(app, terminal_size=size, run_before=_none)
+
+
+def test_nothing_wrong_as_far_as_it_was_read(snap_compare):
+    shot = snapshot()
+    chat = replace(shot.services["s-chat"], router="smg")
+    view = RouterView("s-chat", "smg", RouterStatus.UNKNOWN, Source.NONE, NO_WAY)
+    shot = replace(shot, services={"s-chat": chat}, routers={"s-chat": view})
+    app = app_on(GivenFeed(live(shot)))
     assert snap_compare(app, terminal_size=(80, 24), run_before=_none)
 
 

@@ -10,6 +10,7 @@ import pytest
 from dstack_api_client.feed import ConnectionState
 from dstack_api_client.problem import Kind, Problem, Severity
 from dstack_api_client.problems import problems_of
+from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
@@ -120,6 +121,98 @@ async def test_they_do_not_come_up_later_by_themselves():
         app.hurry()
         await until(lambda: "3 Problems 1!" in screen_text(app))
         assert isinstance(app.screen, FleetsScreen)
+
+
+def looked_at(awaited, *failed):
+    """A service whose router is being looked at, or was; nothing else is wrong."""
+    router = replica("chat", 0, is_router=True, group="router")
+    members = [router, replica("chat", 1, group="decode")]
+    view = RouterView(
+        "s-chat", "smg", RouterStatus.UNKNOWN if awaited else RouterStatus.READY, Source.SERVER,
+        message="It is being looked at for the first time." if awaited else "",
+        workers=failed, expected=1, awaited=awaited,
+    )  # fmt: skip
+    chat = service(router="smg", replica_keys=tuple(each.key for each in members))
+    return replace(snapshot(services=[chat], replicas=members), routers={"s-chat": view})
+
+
+FAILED = Worker(
+    "1.0", Sync.IN_SYNC, "failed", "running", replica=replica("chat", 1).key, group="decode",
+    message="dstack will not repair this.", wrong=100,
+)  # fmt: skip
+
+
+async def test_they_come_up_for_what_the_first_look_at_a_router_brings():
+    first = looked_at(True)
+    feed = GivenFeed(live(first))
+    app = app_on(feed, untouched=True)
+    async with app.run_test(size=SIZE):
+        await filled(app)
+        assert app.snapshot.complete
+        assert isinstance(app.screen, FleetsScreen)
+        # A poll may come before the look has brought anything.
+        feed.waiting += [live(first, first), live(looked_at(False, FAILED), first)]
+        app.hurry()
+        await on_screen(app, ProblemsScreen)
+        await filled(app)
+        assert texts(app, "worker:s-chat:failed")["severity"].endswith("critical")
+
+
+@pytest.mark.parametrize("key", ["down", "2"])
+async def test_a_key_pressed_before_a_router_was_looked_at_counts(key):
+    first = looked_at(True)
+    feed = GivenFeed(live(first))
+    app = app_on(feed, untouched=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await filled(app)
+        await pilot.press(key)
+        feed.waiting.append(live(looked_at(False, FAILED), first))
+        app.hurry()
+        await until(lambda: "3 Problems 1!" in screen_text(app))
+        assert not isinstance(app.screen, ProblemsScreen)
+
+
+async def test_once_every_router_was_looked_at_they_do_not_come_up_any_more():
+    first, well = looked_at(True), looked_at(False)
+    feed = GivenFeed(live(first))
+    app = app_on(feed, untouched=True)
+    async with app.run_test(size=SIZE):
+        await filled(app)
+        feed.waiting += [live(well, first), live(looked_at(False, FAILED), well)]
+        app.hurry()
+        await until(lambda: "3 Problems 1!" in screen_text(app))
+        assert isinstance(app.screen, FleetsScreen)
+
+
+async def test_a_router_that_was_not_read_is_told_where_nothing_is_found_wrong_too():
+    blind = looked_at(True)
+    feed = GivenFeed(live(blind))
+    app = app_on(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("3")
+        await on_screen(app, ProblemsScreen)
+        note = "Router not read: chat. It is being looked at for the first time."
+
+        def notes():
+            return [
+                each.text for each in app.screen.query_one(Findings).findings if each.style == "dim"
+            ]
+
+        await until(lambda: notes() == [note])
+        assert table(app).empty_text.startswith("Nothing wrong in main as far as it was read.")
+        assert note in screen_text(app)
+        # Also beside what is wrong.
+        both = replace(
+            blind, services={**blind.services, "s-broken": failed().services["s-broken"]}
+        )
+        feed.waiting.append(live(both, blind))
+        app.hurry()
+        await until(lambda: table(app).row_count)
+        assert notes() == [note]
+        feed.waiting.append(live(looked_at(False), both))
+        app.hurry()
+        await until(lambda: not notes())
+        assert table(app).empty_text.startswith("Nothing wrong in main. ")
 
 
 async def test_enter_goes_to_the_service_and_escape_back():

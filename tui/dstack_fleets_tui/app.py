@@ -139,6 +139,7 @@ class FleetsApp(App[int]):
         self._terminal_is_gone = terminal_is_gone
         self._poller: Poller[Update] | None = None
         self._touched = False
+        self._choosing = False
         self._where: tuple[str, str] | None = None
         self._trouble: TroubleScreen | None = None
         self.now = now
@@ -188,6 +189,7 @@ class FleetsApp(App[int]):
             self._where = where
             self.source = None
             self.snapshot = None
+            self._choosing = False
             self._watch = ProblemWatch()
             self.health = Health(ConnectionState.CONNECTING, self.now())
         self.read(self._connection)
@@ -225,11 +227,11 @@ class FleetsApp(App[int]):
             return  # of a connection that was given up meanwhile
         update = message.update
         self.health = update.health
-        became_complete = False
         if update.snapshot is not None:
             had_all = self.snapshot is not None and self.snapshot.complete
             became_complete = update.snapshot.complete and not had_all
             if became_complete:
+                self._choosing = True
                 _spare_the_collector()
             self._look_for_problems(update)
             self.snapshot = update.snapshot
@@ -237,11 +239,22 @@ class FleetsApp(App[int]):
             self._show_trouble(update.health.message or "", update.health.hint or "")
             return
         self._end_trouble()
-        if became_complete and self.problems and not self._touched:
-            self.switch_mode(actions.PROBLEMS)
+        self._choose_first_screen()
         if isinstance(self.screen, LiveScreen):
             self.screen.show()
             self.screen.focus_on()
+
+    def _choose_first_screen(self) -> None:
+        """Brings the problems up where something is wrong, once everything was read.
+
+        Routers are looked at beside the polls: it is chosen as long as one was not.
+        """
+        if not self._choosing or self.snapshot is None:
+            return
+        if self.problems and not self._touched:
+            self.switch_mode(actions.PROBLEMS)
+        awaited = any(view.awaited for view in self.snapshot.routers.values())
+        self._choosing = awaited and not self.problems and not self._touched
 
     def _look_for_problems(self, update: Update) -> None:
         """Looks once per change, and now and then: what takes too long is no change."""

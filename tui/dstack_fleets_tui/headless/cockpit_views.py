@@ -117,7 +117,7 @@ def router(view: RouterView, service: Service, snapshot: Snapshot) -> Iterator[S
             _replica(worker, snapshot),
             worker.fleet or NOTHING,
             worker.url or NOTHING,
-            age(worker.since, snapshot.observed_at),
+            NOTHING if worker.at_least else age(worker.since, snapshot.observed_at),
             worker.message,
         )
 

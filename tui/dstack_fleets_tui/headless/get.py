@@ -69,7 +69,8 @@ def collect(look: Look, asked: Asked) -> dict[str, Any]:
     """
     shown = SHOWN[asked.kind]
     items = [shown.item(thing, look) for thing in shown.choose(look, asked)]
-    return payload.envelope(look.snapshot, asked.kind, items)
+    notes = shown.notes(look, asked) if shown.notes is not None else None
+    return payload.envelope(look.snapshot, asked.kind, items, notes)
 
 
 def table(look: Look, asked: Asked, *, plain: bool = False, colour: bool = False) -> str:
@@ -81,10 +82,13 @@ def table(look: Look, asked: Asked, *, plain: bool = False, colour: bool = False
     shown = SHOWN[asked.kind]
     things = shown.choose(look, asked)
     rows = [row for thing in things for row in shown.rows(thing, look)]
+    above, below = shown.above(things, look), list(shown.below(things, look))
+    if shown.notes is not None:
+        below += shown.notes(look, asked)
     if not things and shown.nothing is not None:
-        return _lines([shown.nothing(look)])
-    above, below = shown.above(things, look), shown.below(things, look)
-    text = render(shown.columns, rows, colour=colour)
+        text = _lines([shown.nothing(look, asked)])
+    else:
+        text = render(shown.columns, rows, colour=colour)
     text = _lines([*above, ""] if above else ()) + text + _lines(["", *below] if below else ())
     return text.translate(_PLAIN) if plain else text
 

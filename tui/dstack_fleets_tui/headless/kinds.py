@@ -9,6 +9,7 @@ from typing import Any
 from dstack_api_client.distribution import Distribution, distribution_of
 from dstack_api_client.event_stream import Event
 from dstack_api_client.problem import Problem
+from dstack_api_client.problems_routers import unread
 from dstack_api_client.routers.view import RouterView
 from dstack_api_client.snapshot import Service
 from dstack_fleets_tui.headless import cockpit_views, payload, select, views
@@ -28,6 +29,8 @@ class Shown:
         item: The object of one thing in JSON and YAML.
         above: Lines above the table.
         below: Lines below the table.
+        notes: What can't be known, below the table or in its place, and in JSON and YAML; None
+            for a kind that tells it of each thing.
         nothing: What is printed in place of a table without rows; None for its header alone.
     """
 
@@ -37,7 +40,8 @@ class Shown:
     item: Callable[[Any, Look], Item]
     above: Callable[[Sequence[Any], Look], Sequence[str]] = lambda things, look: ()
     below: Callable[[Sequence[Any], Look], Sequence[str]] = lambda things, look: ()
-    nothing: Callable[[Look], str] | None = None
+    notes: Callable[[Look, Asked], Sequence[str]] | None = None
+    nothing: Callable[[Look, Asked], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,16 +89,42 @@ def _routers(look: Look, asked: Asked) -> list[_Routed]:
 
 
 def _problems(look: Look, asked: Asked) -> list[Problem]:
-    found = [each for each in look.problems if each.severity >= asked.severity]
-    if asked.name is None:
-        return found
-    ids = select.either(look.snapshot, asked.name)
+    return [each for each in _problems_of(look, asked.name) if each.severity >= asked.severity]
+
+
+def _problems_of(look: Look, name: str | None) -> Sequence[Problem]:
+    """The problems of a service or fleet, or all of them, however bad."""
+    if name is None:
+        return look.problems
+    ids = select.either(look.snapshot, name)
     return [
         each
-        for each in found
+        for each in look.problems
         if (each.service_id is not None and each.service_id in ids)
         or (each.fleet_id is not None and each.fleet_id in ids)
     ]
+
+
+def _unread(look: Look, asked: Asked) -> Sequence[str]:
+    """What problems can't be known of; of a fleet, those of the services that have part in it."""
+    if asked.name is None:
+        return unread(look.snapshot)
+    service_id, fleet_id = select.either(look.snapshot, asked.name)
+    wanted = {
+        service.id
+        for service in look.snapshot.services.values()
+        if service.id == service_id
+        or (fleet_id is not None and any(share.fleet_id == fleet_id for share in service.shares))
+    }
+    return unread(look.snapshot, wanted)
+
+
+def _no_problem(look: Look, asked: Asked) -> str:
+    if _problems_of(look, asked.name):
+        return "Nothing is that bad."
+    if _unread(look, asked):
+        return "Nothing is wrong, as far as it could be read."
+    return "Nothing is wrong."
 
 
 def _events(look: Look, asked: Asked) -> Sequence[Event]:
@@ -149,7 +179,8 @@ SHOWN: dict[Kind, Shown] = {
         cockpit_views.PROBLEMS,
         lambda problem, look: [cockpit_views.problem(problem, look.snapshot)],
         lambda problem, look: payload.problem(problem, look.snapshot),
-        nothing=lambda look: "Nothing is that bad." if look.problems else "Nothing is wrong.",
+        notes=_unread,
+        nothing=_no_problem,
     ),
     "events": Shown(
         _events,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from dstack_api_client.capabilities import PLACEMENT_LIST
 from dstack_api_client.client import PAGE, Client
 from dstack_api_client.connection import Connection
 from dstack_api_client.errors import ApiError
@@ -78,6 +79,8 @@ async def observe(connection: Connection, asked: Asked) -> Look:
             (service,) = select.services(snapshot, asked.name)
             feed.focus(opened_service=service.id)
             snapshot = await poll(feed)
+        elif asked.kind in ("distribution", "problems"):
+            snapshot = await placed(feed, snapshot)
         since = Since()
         since.learn(feed.events)
         if asked.kind in ("router", "problems"):
@@ -136,6 +139,31 @@ async def poll(feed: Feed, *, full: bool = False) -> Snapshot:
     if feed.snapshot is None or feed.health.state is not ConnectionState.LIVE:
         raise UnavailableError(feed.health.message or "", feed.health.hint or "")
     return feed.snapshot
+
+
+async def placed(feed: Feed, snapshot: Snapshot) -> Snapshot:
+    """Polls until the placement of every service was read: one poll reads some of them in full.
+
+    What can't be read is left as it is: of that the add-on tells nothing.
+    """
+    left = _unplaced(snapshot)
+    while left:
+        snapshot = await poll(feed)
+        before, left = left, _unplaced(snapshot)
+        if not len(left) < len(before):
+            break
+    return snapshot
+
+
+def _unplaced(snapshot: Snapshot) -> Sequence[str]:
+    """Services with lanes whose placement was not read, where the server tells it."""
+    if not snapshot.capabilities.can(PLACEMENT_LIST):
+        return ()
+    return [
+        service.id
+        for service in snapshot.services.values()
+        if service.has_lanes and not service.finished and service.id not in snapshot.placements
+    ]
 
 
 async def _events(client: Client, snapshot: Snapshot, asked: Asked) -> tuple[Event, ...]:

@@ -6,6 +6,7 @@ when that can't be kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, Literal, TypeAlias
 
@@ -33,14 +34,24 @@ Item: TypeAlias = dict[str, Any]
 INSTANCE_STATES = ("pending", "provisioning", "idle", "busy", "unreachable", "terminating")
 
 
-def envelope(snapshot: Snapshot, kind: Kind, items: list[Item]) -> dict[str, Any]:
-    """The one object that is printed."""
-    return {
+def envelope(
+    snapshot: Snapshot, kind: Kind, items: list[Item], notes: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """The one object that is printed.
+
+    Args:
+        snapshot: What was read.
+        kind: Which part of it.
+        items: The things.
+        notes: What can't be known of all of them; None for a kind that tells it of each.
+    """
+    whole = {
         "version": VERSION,
         "project": snapshot.project,
         "observed_at": time(snapshot.observed_at),
         kind: items,
     }
+    return whole if notes is None else {**whole, "notes": list(notes)}
 
 
 def fleet(fleet: Fleet) -> Item:
@@ -287,7 +298,7 @@ def _worker(worker: Worker) -> Item:
         "url": worker.url,
         "load": worker.load,
         "model": worker.model,
-        "since": optional_time(worker.since),
+        "since": None if worker.at_least else optional_time(worker.since),
         "message": worker.message or None,
     }
 

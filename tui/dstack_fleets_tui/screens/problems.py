@@ -8,6 +8,7 @@ from textual.widget import Widget
 
 from dstack_api_client.feed import ConnectionState
 from dstack_api_client.problem import Problem
+from dstack_api_client.problems_routers import unread
 from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.screens.lists import ListScreen
@@ -28,7 +29,7 @@ class ProblemsScreen(ListScreen):
     BINDINGS = list(actions.bindings(actions.PROBLEMS))
 
     def body(self) -> Iterable[Widget]:
-        """How many there are, the table, and what is to be said of the row under the cursor."""
+        """How many there are, the table, what is to be said of a row, and what is not known."""
         yield Flow(id="counts", glyphs=self.fleets_app.glyphs)
         yield from super().body()
         yield Findings(id="findings", glyphs=self.fleets_app.glyphs)
@@ -64,7 +65,7 @@ class ProblemsScreen(ListScreen):
         self.fleets_app.focus_on(services=running, fleets=snapshot.fleets)
 
     def empty_text(self) -> str:
-        """Says that nothing is wrong where that is known."""
+        """Says that nothing is wrong, as far as that is known."""
         snapshot = self.snapshot
         if snapshot is None or not snapshot.complete:
             return super().empty_text()
@@ -75,6 +76,8 @@ class ProblemsScreen(ListScreen):
         )
         if self.fleets_app.health.state is not ConnectionState.LIVE:
             return f"Nothing was wrong in {snapshot.project} when it was last read. {looked_at}"
+        if unread(snapshot):
+            return f"Nothing wrong in {snapshot.project} as far as it was read. {looked_at}"
         return f"Nothing wrong in {snapshot.project}. {looked_at}"
 
     def fill(self) -> None:
@@ -101,7 +104,8 @@ class ProblemsScreen(ListScreen):
         key = self.table.cursor_key
         found = self._problem(key) if key is not None else None
         worst = self.fleets_app.problems[0] if found is not None else None
-        said = problems.findings(found, worst) if found and worst else []
+        notes = unread(self.snapshot) if self.snapshot is not None else ()
+        said = problems.findings(found, worst, notes)
         panel = self.query_one("#findings", Findings)
         panel.display = bool(said)
         panel.show(said)

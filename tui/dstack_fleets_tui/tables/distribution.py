@@ -135,6 +135,10 @@ def total(distribution: Distribution, shape: Shape, looks: Looks) -> Sequence[Ce
         "running": (" " * (_BAR + 1) + str(distribution.running).rjust(shape.digits), ""),
         "ready": (str(distribution.ready), ""),
         "pending": (str(distribution.pending or looks.glyphs.dash), ""),
+        "stopping": (
+            str(sum(row.stopping for row in distribution.rows) or looks.glyphs.dash),
+            "",
+        ),
         "price": (looks.price(distribution.price).text, ""),  # type: ignore[dict-item]
     }
     for name in shape.groups:

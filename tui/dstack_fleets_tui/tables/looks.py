@@ -64,11 +64,17 @@ class Looks:
         """Dollars per hour; nothing is paid for SSH hosts, which is a dash too."""
         return self.text(formatting.price(dollars or None), "", dollars or None)
 
-    def age(self, since: datetime | None) -> CellValue:
-        """How long ago something was; the oldest is the greatest, whenever it was looked at."""
+    def age(self, since: datetime | None, *, at_least: bool = False) -> CellValue:
+        """How long ago something was; the oldest is the greatest, whenever it was looked at.
+
+        Args:
+            since: When it was; None when that is not known.
+            at_least: Whether it may have been earlier.
+        """
         if since is None:
             return self.word(None)
-        return CellValue(formatting.age(since, self.now), "", -since.timestamp())
+        mark = "+" if at_least else ""
+        return CellValue(f"{formatting.age(since, self.now)}{mark}", "", -since.timestamp())
 
     def state(self, status: str) -> CellValue:
         """A status as glyph and word; one that is not known is shown as it is."""

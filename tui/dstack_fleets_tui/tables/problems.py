@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dstack_api_client.problem import Problem, Severity
 from dstack_fleets_tui import formatting
@@ -36,33 +36,33 @@ def cells(problem: Problem, looks: Looks) -> Sequence[Cell]:
         problem.kind.value,
         looks.text(problem.subject, "bad" if loud else "strong"),
         looks.text(problem.text, "bad" if loud else ""),
-        _age(problem, looks),
+        looks.age(problem.since, at_least=problem.at_least),
         looks.price(problem.price),
     )
 
 
-def _age(problem: Problem, looks: Looks) -> Cell:
-    if problem.since is None or not problem.at_least:
-        return looks.age(problem.since)
-    # Since when is not known, only that it was so at the first look.
-    told = formatting.age(problem.since, looks.now)
-    return CellValue(f"{told}+", "", looks.now - problem.since)
-
-
-def findings(problem: Problem, worst: Problem) -> list[Finding]:
+def findings(
+    problem: Problem | None, worst: Problem | None, notes: Iterable[str] = ()
+) -> list[Finding]:
     """What is to be said of a problem, and of the worst one where that is critical.
 
     Args:
-        problem: The one under the cursor.
+        problem: The one under the cursor; None for none.
         worst: The first of all.
+        notes: What can't be known.
 
     Returns:
-        Its text in full and what can be done; what can be done about the worst one.
+        Its text in full and what can be done; what can be done about the worst one; the notes.
     """
-    said = [_finding(problem)]
-    if worst.key != problem.key and worst.severity is Severity.CRITICAL:
+    said = [_finding(problem)] if problem is not None else []
+    if (
+        problem is not None
+        and worst is not None
+        and worst.key != problem.key
+        and worst.severity is Severity.CRITICAL
+    ):
         said.append(_finding(worst))
-    return said
+    return [*said, *(Finding("dim", "", note) for note in notes)]
 
 
 def _finding(problem: Problem) -> Finding:

@@ -94,7 +94,7 @@ def cells(worker: Worker, names: Mapping[ReplicaKey, Replica], looks: Looks) -> 
         looks.word(worker.fleet),
         looks.word(address(worker)),
         looks.word(worker.model),
-        looks.age(worker.since),
+        looks.age(worker.since, at_least=worker.at_least),
     )
 
 
