@@ -1,0 +1,119 @@
+"""A rolling deployment on a full fleet, on the stock server: warned of before it is applied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dstack_api_client.client import Client
+from dstack_api_client.edits import applying
+from dstack_api_client.edits.planning import make_plan
+from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.warnings import Risk
+from dstack_api_client.snapshot import Snapshot
+from dstack_simulator import Simulator
+from tests.e2e.editing import begin, client_of, service, stored
+from tests.waiting import until
+
+pytestmark = pytest.mark.e2e
+
+_ENV = ("configuration", "env", "MODE")
+
+
+async def _running(client: Client, sim: Simulator, name: str) -> tuple[ServiceEdit, Snapshot]:
+    """An edit of a service all of whose replicas run."""
+
+    async def runs() -> bool:
+        run = await sim.run(name)
+        return bool(run["status"] == "running")
+
+    await until(runs, limit=90, every=0.3, what=f"{name} runs")
+    return await begin(client, sim, name)
+
+
+async def _started(sim: Simulator, name: str, nodes: str, **changes: Any) -> None:
+    """A service of one replica in a fleet of its own."""
+    fleet = f"{name}-fleet"
+    await sim.apply(
+        {
+            "type": "fleet",
+            "name": fleet,
+            "nodes": nodes,
+            "backends": ["aws"],
+            "regions": ["eu-west-2"],
+            "idle_duration": "off",
+            "resources": {"gpu": "H100:8"},
+        }
+    )
+    await sim.apply({**service(name, "", fleets=[fleet]), **changes})
+
+
+async def test_a_rolling_deployment_on_a_full_fleet(edit_stock: Simulator) -> None:
+    """The server does what was warned of: one replica more can't start, and the service ends."""
+    await _started(edit_stock, "rolled", "0..1")
+    async with client_of(edit_stock) as client:
+        edit, snapshot = await _running(client, edit_stock, "rolled")
+        plan = await make_plan(client, edit.with_values({_ENV: "new"}), snapshot=snapshot)
+        assert {change.name: change.kind.value for change in plan.changes} == {
+            "env MODE": "rolling deployment"
+        }
+        assert plan.dry_run is not None
+        assert plan.dry_run.still, "the outlook itself has no deployment in it"
+        assert [(row.group, row.action) for row in plan.dry_run.surges] == [("0", "pending")]
+        assert plan.dry_run.starting == {"0"}
+        assert [(warning.key, warning.risk) for warning in plan.warnings] == [
+            ("kill-trap", Risk.DANGER)
+        ]
+        assert "The rolling deployment starts it beside" in plan.warnings[0].line
+        before = await stored(client, edit_stock, "rolled")
+        assert (before.deployment, before.status) == (0, "running"), "nothing is applied yet"
+
+        await applying.apply(client, plan)
+
+        async def ended() -> bool:
+            now = await stored(client, edit_stock, "rolled")
+            return now.gone
+
+        await until(ended, limit=90, every=0.3, what="the service has ended")
+
+
+async def test_a_retry_that_is_over_does_not_save_it(edit_stock: Simulator) -> None:
+    """dstack counts it from when the service began, not from the attempt."""
+    retry = {"on_events": ["no-capacity"], "duration": "1s"}
+    await _started(edit_stock, "retried", "0..1", retry=retry)
+    async with client_of(edit_stock) as client:
+        edit, snapshot = await _running(client, edit_stock, "retried")
+        plan = await make_plan(client, edit.with_replicas("0", 2), snapshot=snapshot)
+        (warning,) = plan.warnings
+        assert (warning.key, warning.risk) == ("kill-trap", Risk.DANGER)
+        assert "its `retry` of 1 s is over since the service began at" in warning.line
+
+        await applying.apply(client, plan)
+
+        async def reason() -> bool:
+            run = await edit_stock.run("retried")
+            return bool(run["termination_reason"] == "retry_limit_exceeded")
+
+        await until(reason, limit=90, every=0.3, what="the service has ended by its retry")
+
+
+async def test_with_room_it_is_no_trap(edit_stock: Simulator) -> None:
+    await _started(edit_stock, "roomy", "0..2")
+    async with client_of(edit_stock) as client:
+        edit, snapshot = await _running(client, edit_stock, "roomy")
+        plan = await make_plan(client, edit.with_values({_ENV: "new"}), snapshot=snapshot)
+        assert plan.dry_run is not None
+        assert [(row.action, row.to) for row in plan.dry_run.surges] == [("start", "roomy-fleet")]
+        assert [warning.key for warning in plan.warnings] == ["no-retry", "no-probes"]
+        assert plan.offers
+        await applying.apply(client, plan)
+
+        async def replaced() -> bool:
+            jobs = (await edit_stock.run("roomy"))["jobs"]
+            latest = [job["job_submissions"][-1] for job in jobs]
+            running = [each for each in latest if each["status"] == "running"]
+            return [each["deployment_num"] for each in running] == [1]
+
+        await until(replaced, limit=90, every=0.3, what="the replica was replaced")
+        assert not (await stored(client, edit_stock, "roomy")).gone
