@@ -109,8 +109,9 @@ class Look:
     status: str
 
     def at_rest(self, expected: dict[str, int]) -> bool:
-        """Whether all replicas are ready, so many per fleet."""
-        return self.active == self.ready == Counter(expected)
+        """Whether all replicas are ready, so many per fleet, and the run has followed."""
+        there = self.active == self.ready == Counter(expected)
+        return there and (self.status == "running" or not expected)
 
 
 class Watch:

@@ -78,7 +78,10 @@ async def _router(sim: Simulator) -> None:
         seen = await ask(sim, "router", run_name="heard")
         return seen if seen["router_replica"] is None and not seen["expected"] else None
 
-    seen = await until(ended, limit=240, every=0.5, what="all replicas have ended")
+    try:
+        seen = await until(ended, limit=240, every=0.5, what="all replicas have ended")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {await ask(sim, 'router', run_name='heard')}") from None
     assert (seen["status"], seen["workers"]) == ("down", [])
 
 
