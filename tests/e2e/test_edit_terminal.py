@@ -10,28 +10,49 @@ import pytest
 import pytest_asyncio
 
 from dstack_simulator import Simulator
-from tests.e2e.editing import service
+from tests.e2e.editing import PROBES, client_of, look, service
+from tests.e2e.real_terminal import real_terminal, shown
 from tests.e2e.test_terminal import Terminal, connecting, terminal
+from tests.flowing import Requests
 from tests.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-RIGHT = "\x1b[C"
-LANES = [{"name": "desk-spot", "priority": 3}]
+#: Begins to replace the priorities of lanes, which are further in than the run's.
+_OF_LANES = "sed -i 's/ priority: .*"
+LANES = [
+    {"name": "desk-reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10},
+    {"name": "desk-spot"},
+]
 
 
 @pytest_asyncio.fixture(scope="module")
 async def shell(edit_addon: Simulator) -> AsyncIterator[Simulator]:
-    """The server, with a service that runs in one lane."""
-    await edit_addon.apply(service("shell", "desk", fleets=LANES, replicas=1))
+    """The server, with a service that runs in two lanes."""
+    await edit_addon.apply(service("shell", "desk", fleets=LANES, replicas=2, probes=PROBES))
 
     async def runs() -> bool:
-        run = await edit_addon.run("shell")
-        return run["jobs"][0]["job_submissions"][-1]["status"] == "running"
+        return await ready(edit_addon) == {"desk-reserved": 1, "desk-spot": 1}
 
-    await until(runs, limit=90, what="the service to run")
+    await until(runs, limit=90, every=0.3, what="the service to run where its lanes say")
     yield edit_addon
     await edit_addon.stop_run("shell")
+
+
+async def ready(sim: Simulator) -> dict[str | None, int]:
+    """Ready replicas by fleet."""
+    async with client_of(sim) as client:
+        found = (await look(client, sim)).service_named("shell")
+    assert found is not None
+    return {share.fleet: share.ready for share in found.shares if share.ready}
+
+
+async def lanes(sim: Simulator) -> list[tuple[str, int, int]]:
+    """The lanes as the server has stored them: fleet, priority and minimum."""
+    stored = (await sim.run("shell"))["run_spec"]["configuration"]["fleets"]
+    return [
+        (lane["name"], lane.get("priority") or 0, lane.get("min_replicas") or 0) for lane in stored
+    ]
 
 
 async def editor(program: Terminal) -> None:
@@ -46,48 +67,115 @@ async def editor(program: Terminal) -> None:
     await until(lambda: program.shows("nothing changed yet"), limit=20, what="the fields")
 
 
-async def priority(sim: Simulator) -> int:
-    (lane,) = (await sim.run("shell"))["run_spec"]["configuration"]["fleets"]
-    return lane["priority"]
-
-
 def user(sim: Simulator, state: Path, **more: str) -> dict[str, str]:
     return {**connecting(sim), "XDG_STATE_HOME": str(state), "VISUAL": "", "EDITOR": "", **more}
 
 
-async def test_an_edit_from_the_keys_to_its_end(shell: Simulator, tmp_path: Path):
-    async with terminal(**user(shell, tmp_path)) as program:
-        await editor(program)
-        program.press("7\rp")
-        await until(lambda: program.shows("Plan for shell in"), limit=20, what="the plan")
-        assert await priority(shell) == 3
-        program.press(f"{RIGHT}\r")
-        await until(lambda: program.shows("was applied as deployment"), limit=30, what="the answer")
-        await until(lambda: program.shows("done"), limit=60, what="the end")
-    assert await priority(shell) == 7
+def script(path: Path, text: str) -> str:
+    """A program to edit with."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+async def test_lanes_change_their_order_and_a_replica_moves_while_requests_flow(
+    shell: Simulator, tmp_path: Path
+):
+    """From the list to the end of the change, by keys alone; no request fails on the way."""
+    before = await shell.run("shell")
+    assert await lanes(shell) == [("desk-reserved", 10, 1), ("desk-spot", 0, 0)]
+    requests = Requests(shell, "shell")
+    async with requests.flowing(), real_terminal(**user(shell, tmp_path)) as screen:
+        await shown(screen, "Problems")
+        screen.press("2")
+        await shown(screen, "shell")
+        screen.press("/", *"shell", "Enter")
+        await shown(screen, "/shell  1 of")
+        screen.press("e")
+        await shown(screen, "Edit shell")
+        await shown(screen, "nothing changed yet")
+        # The spot lane goes first and holds two; nothing has to be reserved any more.
+        screen.press("Down", "K", "Right", "2", "Enter", "Down", "0", "Enter")
+        await shown(screen, "draft kept")
+        screen.press("p")
+        await shown(screen, "Plan for shell in")
+        await shown(screen, "fleets desk-reserved min_replicas")
+        assert await lanes(shell) == [("desk-reserved", 10, 1), ("desk-spot", 0, 0)]
+
+        screen.press("Right", "Enter")
+        await shown(screen, "was applied as deployment")
+        await shown(screen, "Press Esc to go back.", limit=240)
+        assert screen.shows("done")
+        assert await ready(shell) == {"desk-spot": 2}
+    after = await shell.run("shell")
+    assert sorted(await lanes(shell)) == [("desk-reserved", 0, 0), ("desk-spot", 10, 2)]
+    assert (after["id"], after["deployment_num"]) == (before["id"], before["deployment_num"] + 1)
+    assert not requests.failed
+    assert requests.answered > 20
 
 
 async def test_a_draft_survives_a_closed_terminal(shell: Simulator, tmp_path: Path):
+    stored = await lanes(shell)
     async with terminal(**user(shell, tmp_path)) as program:
         await editor(program)
-        program.press("55\r")
+        program.press("4711\r")
         await until(lambda: program.shows("draft kept"), limit=20, what="the draft")
         program.hang_up()
         await until(lambda: program.process.poll() is not None, limit=20, what="the end")
     async with terminal(**user(shell, tmp_path)) as program:
         await editor(program)
         await until(lambda: program.shows("A draft of shell is kept"), limit=20, what="the offer")
+        await until(lambda: program.shows("to 4711"), limit=20, what="what the draft changes")
+        program.written = b""
         program.press("\r")
-        await until(lambda: program.shows("55"), limit=20, what="what was typed")
+        await until(lambda: program.shows("4711"), limit=20, what="what was typed")
+        await until(lambda: program.shows("draft kept"), limit=20, what="it to be gone on with")
+    assert await lanes(shell) == stored
 
 
 async def test_the_user_s_own_editor_edits_the_text(shell: Simulator, tmp_path: Path):
-    script = tmp_path / "editor"
-    script.write_text("#!/bin/sh\nsed -i 's/^\\( *\\)priority: .*/\\1priority: 88/' \"$1\"\n")
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    async with terminal(**user(shell, tmp_path / "state", EDITOR=str(script))) as program:
+    """That of `$VISUAL`, where both are set."""
+    stored = await lanes(shell)
+    change = script(tmp_path / "editor", f'{_OF_LANES}/ priority: 4711/\' "$1"')
+    own = user(shell, tmp_path / "state", VISUAL=change, EDITOR="sh -c 'exit 9'")
+    async with terminal(**own) as program:
         await editor(program)
         program.press("E")
-        await until(lambda: program.shows("88"), limit=20, what="the edited lane")
+        await until(lambda: program.shows("4711"), limit=20, what="the edited lane")
         await until(lambda: program.shows("was priority"), limit=20, what="what it was")
-        assert await priority(shell) != 88, "nothing is sent before a plan"
+        assert not program.shows("status 9")
+    assert await lanes(shell) == stored, "nothing is sent before a plan"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("true", "Nothing was changed in the text."),
+        ("sh -c 'exit 3'", "sh ended with status 3. Nothing was taken over."),
+        ("no-such-editor", "no-such-editor can't be started"),
+    ],
+)
+async def test_an_editor_that_leaves_the_text_or_fails(
+    shell: Simulator, tmp_path: Path, command: str, said: str
+):
+    async with terminal(**user(shell, tmp_path, EDITOR=command)) as program:
+        await editor(program)
+        program.press("E")
+        await until(lambda: program.shows(said), limit=20, what=said)
+        assert not program.shows("draft kept")
+
+
+async def test_text_that_is_wrong_comes_back_with_the_line_on_top(shell: Simulator, tmp_path: Path):
+    again = tmp_path / "again"
+    spoil, mend = (f'{_OF_LANES}/ priority: {value}/\' "$1"' for value in ("[", "4711"))
+    both = script(
+        tmp_path / "editor",
+        f'if grep -q "^# !" "$1"; then cp "$1" {again}; {mend}; else {spoil}; fi',
+    )
+    async with terminal(**user(shell, tmp_path / "state", EDITOR=both)) as program:
+        await editor(program)
+        program.press("E")
+        await until(lambda: program.shows("4711"), limit=20, what="the edited lane")
+    text = again.read_text()
+    assert text.startswith("# ! The text is not valid YAML")
+    assert "priority: [" in text, "what was written is kept"

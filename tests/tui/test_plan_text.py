@@ -14,7 +14,12 @@ from tests.api_client.edit_things import edit
 
 OFFERS = tuple(
     PlanOffer(group, "aws", region, "p5.48xlarge", True, 31.05, "available")
-    for group, region in (("prefill", "us-east-1"), ("decode", "us-west-2"), ("", "eu-west-1"))
+    for group, region in (
+        ("prefill", "us-east-1"),
+        ("decode", "us-west-2"),
+        ("", "eu-west-1"),
+        ("0", "eu-west-2"),
+    )
 )
 
 
@@ -57,7 +62,9 @@ def test_offers_are_of_the_groups_in_which_something_starts():
 
 
 def test_a_service_without_groups_has_its_offers():
-    assert regions(told(replica("0", "start"))) == ["eu-west-1"]
+    lines = told(replica("0", "start"))
+    assert regions(lines) == ["eu-west-1", "eu-west-2"]
+    assert all(line.startswith("  aws ") for line in lines if "aws" in line)
 
 
 def test_where_nothing_starts_no_offers_are_shown():

@@ -58,4 +58,5 @@ def _words(offer: PlanOffer) -> tuple[str, str, str]:
     kind = "spot" if offer.spot else "on-demand"
     price = f"{formatting.price(offer.price)} $/h"
     what = f"{offer.backend} {offer.region}  {offer.instance}  {kind}  {price}"
-    return one_line(offer.group), one_line(what), one_line(offer.availability.replace("_", " "))
+    group = "" if offer.group == ONLY_GROUP else one_line(offer.group)
+    return group, one_line(what), one_line(offer.availability.replace("_", " "))
