@@ -14,6 +14,7 @@ import pytest
 
 from dstack_api_client.edits.difference import difference
 from dstack_api_client.edits.dryrun import DryRun, dry_run_here
+from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.retrying import DEFAULT_DURATION, Retry, retry_of
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.surging import rolled_groups, surges
@@ -138,6 +139,24 @@ def test_a_group_is_rolled_out_alone() -> None:
     assert rolled_groups(everything, told) == ("front", "back")
     assert rows(everything, snapshot) == [("front", "start", "tight"), ("back", "pending", None)]
     assert [warning.key for warning in warned(everything, snapshot)] == ["kill-trap", "no-retry"]
+
+
+def test_what_the_server_has_no_offer_for_can_not_start() -> None:
+    """A node more does not help a group that asks for spot where the fleet has none."""
+    edit, snapshot = _grouped()
+    back = edit.with_group("back", spot_policy="spot")
+    told = difference(edit.base.spec, back.spec, "service", STOCK)
+    offer = PlanOffer("back", "aws", "us-east-1", "p5", True, 50.0, "available")
+    (starts,) = surges(back, snapshot, told, [offer])
+    assert starts.action == "start"
+    for others in ([], [replace(offer, group="front")], [replace(offer, availability="busy")]):
+        (waits,) = surges(back, snapshot, told, others)
+        assert (waits.action, waits.to) == ("pending", None)
+        assert waits.why == "the server has no offer that fits it"
+    alone = begun().with_values({IMAGE: "new"})
+    told = difference(alone.base.spec, alone.spec, "service", STOCK)
+    (starts,) = surges(alone, project(3), told, [replace(offer, group="")])
+    assert starts.action == "start", "a service without groups has offers without one"
 
 
 def _with_lanes(reserved: int, spot: int) -> tuple[ServiceEdit, Snapshot]:

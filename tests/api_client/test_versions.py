@@ -10,7 +10,14 @@ import httpx
 import pytest
 
 from dstack_api_client import errors
+from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.client import Client
+from dstack_api_client.edits import fields
+from dstack_api_client.edits.applying import apply
+from dstack_api_client.edits.base import read_service
+from dstack_api_client.edits.errors import EditError
+from dstack_api_client.edits.planning import make_plan
+from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.feed import ConnectionState, Feed
 from dstack_api_client.snapshot import Link
 from tests.api_client.old_servers import TOKEN, OldServer
@@ -92,6 +99,7 @@ async def test_everything_is_read(versioned_server: OldServer) -> None:
 
         await follow_a_change(server, feed)
         await read_the_rest(client, replica.submission_id, plain.id)
+        await edit_in_place(server, client, snapshot.capabilities)
 
 
 async def follow_a_change(server: OldServer, feed: Feed) -> None:
@@ -136,3 +144,30 @@ async def read_the_rest(client: Client, submission_id: str, run_id: str) -> None
     async with Client(client.url, "wrong") as stranger:
         with pytest.raises(errors.UnauthorisedError):
             await stranger.projects()
+
+
+async def edit_in_place(server: OldServer, client: Client, capabilities: Capabilities) -> None:
+    """An edit sends the fields that the server itself sent; it knows no others."""
+    await apply_service(server, "edited", commands=["serve"], replicas=2, priority=7)
+    base = await read_service(client, "main", "edited")
+    edit = ServiceEdit.begin(base, capabilities).with_replicas("0", 3).with_priority(9)
+    plan = await make_plan(client, edit)
+    assert {change.name: change.kind.value for change in plan.changes} == {
+        "priority": "no restart",
+        "replicas": "no restart",
+    }
+    assert fields.fields_of(plan.spec).keys() == fields.fields_of(base.spec).keys()
+    done = await apply(client, plan)
+    assert done.now.spec == plan.spec
+    assert done.now.deployment == base.deployment + 1
+
+    grouped = ServiceEdit.begin(await read_service(client, "main", "grouped"), capabilities)
+    assert [(group.name, group.least, group.router) for group in grouped.groups] == [
+        ("router", 1, True),
+        ("worker", 2, False),
+    ]
+    if server.version == "0.20.29":
+        with pytest.raises(EditError, match="list under `replicas`"):
+            grouped.with_replicas("worker", 3)
+    else:
+        assert grouped.with_replicas("worker", 3).group("worker").least == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from dstack_api_client.client import Client
 from dstack_api_client.edits import applying
@@ -16,7 +17,7 @@ from dstack_simulator import Simulator
 from tests.e2e.editing import begin, client_of, service, stored
 from tests.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 _ENV = ("configuration", "env", "MODE")
 
@@ -32,8 +33,18 @@ async def _running(client: Client, sim: Simulator, name: str) -> tuple[ServiceEd
     return await begin(client, sim, name)
 
 
-async def _started(sim: Simulator, name: str, nodes: str, **changes: Any) -> None:
-    """A service of one replica in a fleet of its own."""
+@pytest_asyncio.fixture(scope="module")
+async def rolling(edit_stock: Simulator) -> Simulator:
+    """The stock server with services in on-demand fleets of their own; they start together."""
+    await _started(edit_stock, "rolled", "0..1")
+    short = {"on_events": ["no-capacity"], "duration": "1s"}
+    await _started(edit_stock, "retried", "0..1", retry=short)
+    await _started(edit_stock, "roomy", "0..2")
+    await _started(edit_stock, "spotty", "0..3", groups=True)
+    return edit_stock
+
+
+async def _started(sim: Simulator, name: str, nodes: str, /, **changes: Any) -> None:
     fleet = f"{name}-fleet"
     await sim.apply(
         {
@@ -46,14 +57,14 @@ async def _started(sim: Simulator, name: str, nodes: str, **changes: Any) -> Non
             "resources": {"gpu": "H100:8"},
         }
     )
-    await sim.apply({**service(name, "", fleets=[fleet]), **changes})
+    groups = changes.pop("groups", False)
+    await sim.apply({**service(name, "", fleets=[fleet], groups=groups), **changes})
 
 
-async def test_a_rolling_deployment_on_a_full_fleet(edit_stock: Simulator) -> None:
+async def test_a_rolling_deployment_on_a_full_fleet(rolling: Simulator) -> None:
     """The server does what was warned of: one replica more can't start, and the service ends."""
-    await _started(edit_stock, "rolled", "0..1")
-    async with client_of(edit_stock) as client:
-        edit, snapshot = await _running(client, edit_stock, "rolled")
+    async with client_of(rolling) as client:
+        edit, snapshot = await _running(client, rolling, "rolled")
         plan = await make_plan(client, edit.with_values({_ENV: "new"}), snapshot=snapshot)
         assert {change.name: change.kind.value for change in plan.changes} == {
             "env MODE": "rolling deployment"
@@ -66,24 +77,22 @@ async def test_a_rolling_deployment_on_a_full_fleet(edit_stock: Simulator) -> No
             ("kill-trap", Risk.DANGER)
         ]
         assert "The rolling deployment starts it beside" in plan.warnings[0].line
-        before = await stored(client, edit_stock, "rolled")
+        before = await stored(client, rolling, "rolled")
         assert (before.deployment, before.status) == (0, "running"), "nothing is applied yet"
 
         await applying.apply(client, plan)
 
         async def ended() -> bool:
-            now = await stored(client, edit_stock, "rolled")
+            now = await stored(client, rolling, "rolled")
             return now.gone
 
         await until(ended, limit=90, every=0.3, what="the service has ended")
 
 
-async def test_a_retry_that_is_over_does_not_save_it(edit_stock: Simulator) -> None:
+async def test_a_retry_that_is_over_does_not_save_it(rolling: Simulator) -> None:
     """dstack counts it from when the service began, not from the attempt."""
-    retry = {"on_events": ["no-capacity"], "duration": "1s"}
-    await _started(edit_stock, "retried", "0..1", retry=retry)
-    async with client_of(edit_stock) as client:
-        edit, snapshot = await _running(client, edit_stock, "retried")
+    async with client_of(rolling) as client:
+        edit, snapshot = await _running(client, rolling, "retried")
         plan = await make_plan(client, edit.with_replicas("0", 2), snapshot=snapshot)
         (warning,) = plan.warnings
         assert (warning.key, warning.risk) == ("kill-trap", Risk.DANGER)
@@ -92,16 +101,15 @@ async def test_a_retry_that_is_over_does_not_save_it(edit_stock: Simulator) -> N
         await applying.apply(client, plan)
 
         async def reason() -> bool:
-            run = await edit_stock.run("retried")
+            run = await rolling.run("retried")
             return bool(run["termination_reason"] == "retry_limit_exceeded")
 
         await until(reason, limit=90, every=0.3, what="the service has ended by its retry")
 
 
-async def test_with_room_it_is_no_trap(edit_stock: Simulator) -> None:
-    await _started(edit_stock, "roomy", "0..2")
-    async with client_of(edit_stock) as client:
-        edit, snapshot = await _running(client, edit_stock, "roomy")
+async def test_with_room_it_is_no_trap(rolling: Simulator) -> None:
+    async with client_of(rolling) as client:
+        edit, snapshot = await _running(client, rolling, "roomy")
         plan = await make_plan(client, edit.with_values({_ENV: "new"}), snapshot=snapshot)
         assert plan.dry_run is not None
         assert [(row.action, row.to) for row in plan.dry_run.surges] == [("start", "roomy-fleet")]
@@ -110,10 +118,32 @@ async def test_with_room_it_is_no_trap(edit_stock: Simulator) -> None:
         await applying.apply(client, plan)
 
         async def replaced() -> bool:
-            jobs = (await edit_stock.run("roomy"))["jobs"]
+            jobs = (await rolling.run("roomy"))["jobs"]
             latest = [job["job_submissions"][-1] for job in jobs]
             running = [each for each in latest if each["status"] == "running"]
             return [each["deployment_num"] for each in running] == [1]
 
         await until(replaced, limit=90, every=0.3, what="the replica was replaced")
-        assert not (await stored(client, edit_stock, "roomy")).gone
+        assert not (await stored(client, rolling, "roomy")).gone
+
+
+async def test_a_group_that_asks_for_spot_in_an_on_demand_fleet(rolling: Simulator) -> None:
+    """There is room for a node more, and no offer that would fit the new replica."""
+    async with client_of(rolling) as client:
+        edit, snapshot = await _running(client, rolling, "spotty")
+        back = edit.with_group("back", spot_policy="spot")
+        plan = await make_plan(client, back, snapshot=snapshot)
+        assert plan.dry_run is not None
+        (row,) = plan.dry_run.surges
+        assert (row.group, row.action) == ("back", "pending")
+        assert [(warning.key, warning.risk) for warning in plan.warnings] == [
+            ("kill-trap", Risk.DANGER)
+        ]
+        assert "the server has no offer that fits it" in plan.warnings[0].line
+
+        await applying.apply(client, plan)
+
+        async def ended() -> bool:
+            return (await stored(client, rolling, "spotty")).gone
+
+        await until(ended, limit=90, every=0.3, what="the service has ended")

@@ -116,7 +116,7 @@ async def make_plan(
     # What the server makes of it is what is going to be stored, and so what is shown.
     shown = difference(base.spec, expected, "service", edit.capabilities)
     if outlook is not None and snapshot is not None:
-        outlook = replace(outlook, surges=surges(edit, snapshot, shown))
+        outlook = replace(outlook, surges=surges(edit, snapshot, shown, offers))
     found = warnings_of(
         edit, outlook, snapshot, now=made_at, changed_by_server=_differs(edit, expected)
     )

@@ -23,6 +23,11 @@ class PlanOffer:
     availability: str
     """`available`, `idle`, `busy`, `not_available`, `no_quota`, `unknown`, ..."""
 
+    @property
+    def usable(self) -> bool:
+        """Whether a replica could start on it, as far as the server knows."""
+        return self.availability not in _NO_USE
+
 
 _NO_USE = frozenset({"not_available", "no_quota", "no_balance", "busy"})
 
@@ -78,7 +83,7 @@ def _fleet(name: str, snapshot: Snapshot) -> Fleet | None:
 
 
 def _fits(offer: PlanOffer, fleet: Fleet | None) -> bool:
-    if offer.availability in _NO_USE:
+    if not offer.usable:
         return False
     if fleet is None:
         return True

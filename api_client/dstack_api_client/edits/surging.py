@@ -16,9 +16,11 @@ from datetime import datetime
 from dstack_api_client.edits.difference import ChangeKind, FieldChange
 from dstack_api_client.edits.dryrun import ReplicaOutlook
 from dstack_api_client.edits.fields import Path
+from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.situation import situation
 from dstack_api_client.rollout import SURGE
+from dstack_api_client.runs import ONLY_GROUP
 from dstack_api_client.snapshot import Snapshot
 from dstack_placement import engine
 
@@ -32,7 +34,10 @@ def rolled_groups(edit: ServiceEdit, changes: Iterable[FieldChange]) -> tuple[st
 
 
 def surges(
-    edit: ServiceEdit, snapshot: Snapshot, changes: Iterable[FieldChange]
+    edit: ServiceEdit,
+    snapshot: Snapshot,
+    changes: Iterable[FieldChange],
+    offers: Iterable[PlanOffer] | None = None,
 ) -> tuple[ReplicaOutlook, ...]:
     """The extra replica of each group that an edit rolls out.
 
@@ -40,9 +45,10 @@ def surges(
         edit: The edit.
         snapshot: What is known of the project.
         changes: The fields that change.
+        offers: Those of the server's plan; None where it was not asked.
 
     Returns:
-        A row for each: `start`, or `pending` where there is no room for it.
+        A row for each: `start`, or `pending` where there is no room or no offer for it.
 
     Raises:
         LanesError: The edited lanes can't be accepted.
@@ -54,7 +60,12 @@ def surges(
     now = snapshot.observed_at
     rolling, extra = _rolling(state, groups, now)
     plan = engine.preview(rolling, now=now)
-    return tuple(_row(row) for row in plan.replicas if row.replica.key in extra)
+    rows = (_row(row) for row in plan.replicas if row.replica.key in extra)
+    if offers is None:
+        return tuple(rows)
+    # Room says how many more there may be; only the server knows whether one fits the new spec.
+    offered = {offer.group or ONLY_GROUP for offer in offers if offer.usable}
+    return tuple(row if row.group in offered else _unoffered(row) for row in rows)
 
 
 def _group_of(path: Path) -> str | None:
@@ -95,6 +106,13 @@ def _in_order(state: engine.Service, group: engine.Group, now: datetime) -> list
     """The group's replicas, who goes first first; none where nothing is known of fleets."""
     lanes = state.lanes if group.lanes is None else group.lanes
     return engine.stopping_order(state, group.name, now=now) if lanes else []
+
+
+def _unoffered(row: ReplicaOutlook) -> ReplicaOutlook:
+    if row.action == engine.Action.PENDING.value:
+        return row
+    why = "the server has no offer that fits it"
+    return replace(row, action=engine.Action.PENDING.value, to=None, reason=None, why=why)
 
 
 def _stops(replica: engine.Replica) -> bool:
