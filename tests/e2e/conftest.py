@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from dstack_simulator import Simulator
-from tests.e2e.editing import LAUNCHER, scenario, seed_service, service
+from tests.e2e.editing import LAUNCHER, ROUTER, scenario, seed_service, service
 
 
 @pytest_asyncio.fixture(scope="package")
@@ -30,3 +30,14 @@ async def edit_stock() -> AsyncIterator[Simulator]:
         await sim.apply(service("trapped", "tight", fleets=["tight-full"], replicas=1))
         await sim.apply(service("grouped", "dice", fleets=["dice-reserved"], groups=True))
         yield sim
+
+
+@pytest_asyncio.fixture(scope="package")
+async def parts(edit_addon: Simulator) -> AsyncIterator[str]:
+    """The name of a service with replica groups, one of them of a router."""
+    whole = service("parts", "dice", fleets=[{"name": "dice-spot", "priority": 1}], groups=True)
+    router = {"name": "router", "router": {"type": "smg"}, "commands": [ROUTER]}
+    whole["groups"].insert(0, {**whole["groups"][0], **router})
+    await edit_addon.apply({**whole, "retry": True})
+    yield "parts"
+    await edit_addon.stop_run("parts", abort=True)

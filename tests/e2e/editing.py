@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from dstack_api_client.client import Client
+from dstack_api_client.edits.asking import ask_run
 from dstack_api_client.edits.base import Base, read_service
+from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.feed import Feed
 from dstack_api_client.snapshot import Snapshot
@@ -31,8 +39,10 @@ FLEETS = {
     "desk-reserved": ("ca-central-1", "on-demand", "0..2"),
     "desk-spot": ("sa-east-1", "spot", "0..6"),
     "tight-full": ("ap-east-1", "on-demand", "0..1"),
+    "snap-full": ("ap-east-1", "on-demand", "0..1"),
     "yard": ("eu-west-2", "on-demand", "2..4"),
 }
+ROUTER = "smg launch --host 0.0.0.0 --port 8000 --enable-igw"
 SECRET = "hf_kept_out_of_every_file"
 #: Without them, requests go to a replica before it listens.
 PROBES = [{"type": "http", "url": "/health", "interval": "1s", "ready_after": 1}]
@@ -193,3 +203,35 @@ class Losing(httpx.AsyncHTTPTransport):
     async def _arrive(self, request: httpx.Request) -> None:
         response = await super().handle_async_request(request)
         await response.aread()
+
+
+def environment(sim: Simulator, home: Path, **more: str) -> dict[str, str]:
+    """The simulator's, with a home of the test's own: this user's settings are theirs."""
+    folders = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(home))
+    return {**os.environ, **folders, **sim.environment, **more}
+
+
+async def command(
+    sim: Simulator, home: Path, *arguments: str, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs the command line, letting others run meanwhile."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "dstack_fleets_tui",
+        *arguments,
+        env=environment(sim, home, **more),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 150)
+    assert process.returncode is not None
+    return subprocess.CompletedProcess(arguments, process.returncode, out.decode(), err.decode())
+
+
+async def server_says(client: Client, project: str, edit: ServiceEdit) -> str:
+    """The server's own refusal of a spec."""
+    with pytest.raises(InvalidEditError) as refused:
+        await ask_run(client, project, edit.spec)
+    return "\n".join(refused.value.lines)

@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import signal
-import subprocess
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,36 +19,19 @@ from dstack_api_client.edits import following
 from dstack_api_client.edits.base import read_service
 from dstack_fleets_tui.cli import main
 from dstack_simulator import Simulator
-from tests.e2e.editing import SECRET, client_of, deployment_at, look, stored
+from tests.e2e.editing import (
+    SECRET,
+    client_of,
+    command,
+    deployment_at,
+    environment,
+    look,
+    stored,
+)
 from tests.flowing import Requests
 from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
-
-
-def environment(sim: Simulator, home: Path, **more: str) -> dict[str, str]:
-    """The simulator's, with a home of the test's own: this user's settings are theirs."""
-    folders = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(home))
-    return {**os.environ, **folders, **sim.environment, **more}
-
-
-async def command(
-    sim: Simulator, home: Path, *arguments: str, **more: str
-) -> subprocess.CompletedProcess[str]:
-    """Runs the command line, letting others run meanwhile."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "dstack_fleets_tui",
-        *arguments,
-        env=environment(sim, home, **more),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 150)
-    assert process.returncode is not None
-    return subprocess.CompletedProcess(arguments, process.returncode, out.decode(), err.decode())
 
 
 class Here:
@@ -152,10 +134,17 @@ async def test_the_seed_from_one_order_to_another(edit_addon: Simulator, tmp_pat
         assert (done.returncode, done.stderr) == (0, "")
         kept = await command(sim, tmp_path, "rebalance", "chat", "--yes", "--read-only")
         assert (kept.returncode, "read-only mode" in kept.stderr) == (1, True)
-        asked = await command(sim, tmp_path, "rebalance", "chat", "--yes", "-o", "json")
+        asked = await command(
+            sim, tmp_path, "rebalance", "chat", "--yes", "--wait=120", "-o", "json"
+        )
         assert asked.returncode == 0, asked.stderr
-        (move,) = json.loads(asked.stdout)["moves"]
+        answer = json.loads(asked.stdout)
+        (move,) = answer["moves"]
         assert (move["fleet"], move["to"]) == ("gpu-spot", "gpu-reserved")
+        assert answer["result"]["progress"]["state"] == "done", "it was followed"
+        assert await runs(), "the replica has moved"
+        more = await command(sim, tmp_path, "rebalance", "chat", "--yes")
+        assert (more.returncode, more.stdout.split(":")[0]) == (0, "Nothing to move")
 
         undone = await command(sim, tmp_path, "undo", "chat", "--yes")
         assert (undone.returncode, undone.stderr) == (0, "")
@@ -204,6 +193,9 @@ def test_the_rest_of_the_codes(here: Here, edit_addon: Simulator) -> None:
     code, out, err = here("apply", *change)
     assert (code, "Nobody can be asked here. Give --yes" in err) == (1, True)
     assert out.startswith("Plan for dice in "), "the plan comes first"
+    code, out, err = here("apply", *change, "-o", "json")
+    assert (code, out) == (1, "")
+    assert "Plan for dice in " in err.partition("Nobody can be asked here.")[0], "here too"
     code, _, err = here("apply", *change, "--yes", "--read-only")
     assert (code, "Nothing is changed in read-only mode." in err) == (1, True)
     guard = {"DSTACK_FLEETS_TUI_PROJECTS": f"{{{edit_addon.project}: {{protected: true}}}}"}
@@ -213,6 +205,33 @@ def test_the_rest_of_the_codes(here: Here, edit_addon: Simulator) -> None:
     assert (code, "Nothing is known here" in err) == (1, True)
     code, out, err = here("plan", *change, "-o", "json")
     assert json.loads(out)["changes"][0]["new"] == "91", "it was changed"
+    code, out, err = here("apply", *change, "--yes", "--confirm", "dice", **guard)
+    assert (code, "was applied as deployment" in out) == (0, True), err
+    assert here("plan", *change)[0] == 0
+
+
+async def test_what_is_still_waited_for(edit_addon: Simulator, tmp_path: Path) -> None:
+    sim = edit_addon
+    async with client_of(sim) as client:
+        before = await stored(client, sim, "dice")
+        number = before.configuration["replicas"]["max"]
+        await sim.faults.slow_start(30)
+        try:
+            waited = await command(
+                sim, tmp_path, "apply", "dice", "--replicas", str(number + 1), "--yes", "--wait=1"
+            )
+        finally:
+            await sim.faults.slow_start(0)
+        assert waited.returncode == 5, waited.stderr
+        (last,) = waited.stdout.splitlines()[-1:]
+        assert "still waiting for: 1 replica to " in last
+        assert last.endswith("The change stays applied, and the server goes on with it.")
+        back = await command(
+            sim, tmp_path, "apply", "dice", "--replicas", str(number), "--yes", "--wait=120"
+        )
+        assert back.returncode == 0, back.stdout + back.stderr
+        now = await stored(client, sim, "dice")
+        assert now.configuration["replicas"] == before.configuration["replicas"]
 
 
 async def test_a_file(edit_addon: Simulator, tmp_path: Path) -> None:

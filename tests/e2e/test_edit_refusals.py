@@ -2,86 +2,224 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import pytest
 
 from dstack_api_client.cleaning import one_line
-from dstack_api_client.client import Client
-from dstack_api_client.edits import applying, checks, planning
+from dstack_api_client.edits import applying, checks, planning, texts
 from dstack_api_client.edits.asking import ask_run
 from dstack_api_client.edits.dryrun import Source
 from dstack_api_client.edits.errors import EditError, InvalidEditError, NotInPlaceError
-from dstack_api_client.edits.fields import same, with_fields
 from dstack_api_client.edits.planning import make_plan
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit
 from dstack_api_client.edits.warnings import Risk
 from dstack_simulator import Simulator
-from tests.e2e.editing import FLEETS, begin, client_of, service, stored
+from tests.e2e.editing import begin, client_of, server_says, service, stored
 from tests.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 _FLEETS = ("configuration", "fleets")
+_RATE = {"metric": "rps", "target": 10}
 
 
 def _raw(edit: ServiceEdit, lanes: list[Any]) -> ServiceEdit:
     return edit.with_values({_FLEETS: lanes})
 
 
-REFUSED: dict[str, tuple[Callable[[ServiceEdit], ServiceEdit], str, str]] = {
-    "unknown fleet": (lambda edit: edit.add_lane("", "gpu-nowhere"), "fleet", "does not exist"),
-    "the same fleet twice": (
+def _own(edit: ServiceEdit, **values: int) -> ServiceEdit:
+    """A group with the service's lanes as its own, changed."""
+    return edit.with_own_lanes("back", own=True).with_lane("back", "dice-spot", **values)
+
+
+class Server(Enum):
+    """What the server says to what the editor refuses."""
+
+    SAME = "the same line"
+    TOO = "no, in words of its own"
+    LATER = "nothing at the plan: it would be stored and never followed"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An edit that is refused.
+
+    Attributes:
+        change: The edit.
+        field: The field that the editor marks.
+        words: What it says.
+        server: What the server says.
+        name: The service.
+    """
+
+    change: Callable[[ServiceEdit], ServiceEdit]
+    field: str
+    words: str
+    server: Server = Server.SAME
+    name: str = "still"
+
+
+REFUSED: dict[str, Refusal] = {
+    "unknown fleet": Refusal(
+        lambda edit: edit.add_lane("", "gpu-nowhere"),
+        "fleet",
+        "does not exist. Take of: brief-spot",
+    ),
+    "unknown fleet of another project": Refusal(
+        lambda edit: edit.add_lane("", "other/gpu"), "fleet", "Fleet other/gpu in `fleets` does not"
+    ),
+    "unknown fleet of a group": Refusal(
+        lambda edit: edit.with_own_lanes("back", own=True).add_lane("back", "gpu-nowhere"),
+        "fleet",
+        "Fleet gpu-nowhere in `fleets of group back` does not exist",
+        name="parts",
+    ),
+    "the same fleet twice": Refusal(
         lambda edit: _raw(edit, [{"name": "still-spot", "priority": 1}, {"name": "still-spot"}]),
         "fleet",
         "stands twice",
     ),
-    "maximum below minimum": (
+    "maximum below minimum": Refusal(
         lambda edit: edit.with_lane("", "still-spot", min_replicas=2, max_replicas=1),
         "max_replicas",
         "is below its `min_replicas`",
     ),
-    "minimums above the greatest count": (
+    "maximum below minimum in a group": Refusal(
+        lambda edit: _own(edit, min_replicas=1, max_replicas=0),
+        "max_replicas",
+        "is below its `min_replicas`",
+        name="parts",
+    ),
+    "minimums above the greatest count": Refusal(
         lambda edit: edit.with_lane("", "still-spot", min_replicas=5),
         "min_replicas",
         "above the greatest replica count of 2",
     ),
-    "maximums below the least count": (
+    "minimums of a group above its greatest count": Refusal(
+        lambda edit: _own(edit, min_replicas=2),
+        "min_replicas",
+        "of `fleets of group back` add up to 2, above the greatest replica count of 1",
+        name="parts",
+    ),
+    "maximums below the least count": Refusal(
         lambda edit: edit.with_lane("", "still-spot", max_replicas=0),
         "max_replicas",
         "below the least replica count of 2",
     ),
-    "negative": (
-        lambda edit: edit.with_lane("", "still-spot", priority=-1),
-        "priority",
+    "maximums of a group below its least count": Refusal(
+        lambda edit: _own(edit, max_replicas=0),
+        "max_replicas",
+        "of `fleets of group back` add up to 0, below the least replica count of 1",
+        name="parts",
+    ),
+    "maximums with the router's replica": Refusal(
+        lambda edit: edit.with_lane("", "dice-spot", max_replicas=2),
+        "max_replicas",
+        "below the least replica count of 3",
+        name="parts",
+    ),
+    "negative priority": Refusal(
+        lambda edit: edit.with_lane("", "still-spot", priority=-1), "priority", "is negative"
+    ),
+    "negative minimum": Refusal(
+        lambda edit: edit.with_lane("", "still-spot", min_replicas=-1),
+        "min_replicas",
         "is negative",
+    ),
+    "negative maximum": Refusal(
+        lambda edit: edit.with_lane("", "still-spot", min_replicas=0, max_replicas=-2),
+        "max_replicas",
+        "is negative",
+    ),
+    "a range without scaling": Refusal(
+        lambda edit: edit.with_replicas("0", 2, 4),
+        "replicas",
+        "A range needs `scaling` rules.",
+        Server.TOO,
+    ),
+    "a range without a gateway": Refusal(
+        lambda edit: edit.with_replicas("0", 2, 4).with_values(
+            {("configuration", "scaling"): _RATE}
+        ),
+        "replicas",
+        "A range needs a gateway",
+        Server.LATER,
+    ),
+    "two replicas of a router": Refusal(
+        lambda edit: edit.with_replicas("router", 2),
+        "replicas",
+        "A router has exactly one replica.",
+        Server.TOO,
+        "parts",
+    ),
+    "a spot policy twice": Refusal(
+        lambda edit: edit.with_values({("configuration", "spot_policy"): "auto"}).with_group(
+            "back", spot_policy="spot"
+        ),
+        "spot_policy",
+        "`spot_policy` is set for the whole service",
+        Server.TOO,
+        "parts",
+    ),
+    "a reservation twice": Refusal(
+        lambda edit: edit.with_values({("configuration", "reservation"): "cr-1"}).with_group(
+            "back", reservation="cr-2"
+        ),
+        "reservation",
+        "`reservation` is set for the whole service",
+        Server.TOO,
+        "parts",
+    ),
+    "no such spot policy": Refusal(
+        lambda edit: edit.with_group("back", spot_policy="cheap"),
+        "spot_policy",
+        "There is no spot policy cheap.",
+        Server.TOO,
+        "parts",
+    ),
+    "the run's priority": Refusal(
+        lambda edit: edit.with_priority(101), "run_priority", "Write 0 to 100.", Server.TOO
     ),
 }
 
 
-async def _server_says(client: Client, project: str, edit: ServiceEdit) -> str:
-    """The server's own refusal of a spec."""
-    with pytest.raises(InvalidEditError) as refused:
-        await ask_run(client, project, edit.spec)
-    return "\n".join(refused.value.lines)
-
-
 @pytest.mark.parametrize("what", REFUSED)
-async def test_refused_with_the_line_of_the_server(edit_addon: Simulator, what: str) -> None:
-    change, field, words = REFUSED[what]
+async def test_refused_with_the_line_of_the_server(
+    edit_addon: Simulator, parts: str, what: str
+) -> None:
+    case = REFUSED[what]
     async with client_of(edit_addon) as client:
-        edit, snapshot = await begin(client, edit_addon, "still")
-        edit = change(edit)
+        edit, snapshot = await begin(client, edit_addon, case.name)
+        before = edit.base
+        edit = case.change(edit)
         known = checks.known_fleets(snapshot)
         (problem,) = checks.problems(edit, known)
-        assert problem.field.name == field
-        assert words in problem.line
+        assert problem.field.name == case.field
+        assert case.words in problem.line
         with pytest.raises(InvalidEditError) as refused:
             await make_plan(client, edit, snapshot=snapshot)
         assert refused.value.lines == (problem.line,)
-        assert one_line(problem.line) in await _server_says(client, edit_addon.project, edit)
+        if case.server is Server.LATER:
+            await ask_run(client, edit_addon.project, edit.spec)
+        else:
+            said = await server_says(client, edit_addon.project, edit)
+            assert (one_line(problem.line) in said) == (case.server is Server.SAME), said
+        assert (await stored(client, edit_addon, case.name)).spec == before.spec
+
+
+async def test_lanes_are_for_services(edit_addon: Simulator) -> None:
+    """A service can't be made a task by its text, lanes or not."""
+    async with client_of(edit_addon) as client:
+        edit, _ = await begin(client, edit_addon, "still")
+        text = texts.as_text(edit)
+        assert "type: service" in text
+        with pytest.raises(InvalidEditError) as refused:
+            await texts.with_text(client, edit, text.replace("type: service", "type: task"))
+        assert any("type" in line for line in refused.value.lines), refused.value.lines
 
 
 @pytest.mark.parametrize(
@@ -130,29 +268,31 @@ async def test_a_stock_server(edit_stock: Simulator) -> None:
         edit, snapshot = await begin(client, edit_stock, "counted")
         assert not edit.can_edit_lanes
         for change in (
-            lambda: edit.with_lane("", "dice-reserved", priority=1),
-            lambda: edit.add_lane("", "dice-spot"),
-            lambda: edit.remove_lane("", "dice-reserved"),
+            lambda: edit.with_lane("", "desk-reserved", priority=1),
+            lambda: edit.add_lane("", "desk-spot"),
+            lambda: edit.remove_lane("", "desk-reserved"),
         ):
             with pytest.raises(EditError) as missing:
                 change()
             assert "placement add-on" in str(missing.value)
             assert "dstack-fleets server" in str(missing.value)
-        sly = edit.with_values({(*_FLEETS, "dice-reserved", "min_replicas"): 1})
+        sly = edit.with_values({(*_FLEETS, "desk-reserved", "min_replicas"): 1})
         with pytest.raises(NotInPlaceError):
             await make_plan(client, sly, snapshot=snapshot)
 
         edit = edit.with_replicas("front", 2).with_priority(7)
-        edit = edit.with_group("back", spot_policy="spot", reservation=None)
+        edit = edit.with_group("back", spot_policy="spot", reservation="cr-0f3a91c2d4")
         plan = await make_plan(client, edit, snapshot=snapshot)
         kinds = {change.name: change.kind.value for change in plan.changes}
         assert kinds == {
             "priority": "no restart",
             "groups front replicas": "no restart",
             "groups back spot_policy": "rolling deployment",
+            "groups back reservation": "rolling deployment",
         }
         done = await applying.apply(client, plan)
         assert done.now.spec == plan.spec
+        assert done.now.configuration["groups"][1]["reservation"] == "cr-0f3a91c2d4"
         assert not any(key in str(done.now.configuration["fleets"]) for key in LANE_FIELDS[1:])
 
 
@@ -178,78 +318,3 @@ async def test_the_trap_of_a_full_fleet(edit_stock: Simulator) -> None:
         assert [(warning.key, warning.risk) for warning in waits] == [("pending", Risk.WARNING)]
         less = await make_plan(client, edit.with_replicas("0", 0), snapshot=snapshot)
         assert [warning.key for warning in less.warnings] == ["last-replica"]
-
-
-async def test_two_hundred_random_edits(edit_addon: Simulator) -> None:
-    """Each ends in exactly what was planned, or is refused here and by the server alike."""
-    seed = random.randrange(1 << 32)
-    print(f"seed {seed}")  # noqa: T201
-    rng = random.Random(seed)
-    outcomes = {"applied": 0, "nothing": 0, "refused": 0}
-    async with client_of(edit_addon) as client:
-        edit, snapshot = await begin(client, edit_addon, "dice")
-        known = checks.known_fleets(snapshot)
-        before = edit.base
-        for number in range(200):
-            edit = ServiceEdit.begin(before, snapshot.capabilities)
-            for _ in range(rng.randint(1, 4)):
-                edit = _random_step(rng, edit)
-            where = f"seed {seed}, edit {number}: {edit.changes}"
-            plan, lines = await _planned(client, edit, known)
-            if plan is None:
-                outcomes["refused"] += 1
-                assert all(lines), where
-                # Of bare names the stock server's own code judges, when it starts something.
-                counted = (edit.raw_lane("", lane.fleet).keys() for lane in edit.lanes())
-                if any(keys & {*LANE_FIELDS} for keys in counted):
-                    assert await _server_says(client, edit_addon.project, edit), (where, lines)
-                now = await stored(client, edit_addon, "dice")
-                assert (now.deployment, now.spec) == (before.deployment, before.spec), where
-                continue
-            if not plan.changes:
-                outcomes["nothing"] += 1
-                assert same(edit.spec, before.spec), where
-                continue
-            done = await applying.apply(client, plan)
-            outcomes["applied"] += 1
-            assert same(done.now.spec, edit.spec), where
-            assert done.now.deployment == before.deployment + 1, where
-            touched = {path: was for path, (was, _) in edit.changes.items()}
-            assert same(with_fields(done.now.spec, touched), before.spec), where
-            before = done.now
-    print(outcomes)  # noqa: T201
-    assert min(outcomes["applied"], outcomes["refused"]) > 20, outcomes
-
-
-async def _planned(
-    client: Client, edit: ServiceEdit, known: Collection[str]
-) -> tuple[planning.Plan | None, tuple[str, ...]]:
-    """The plan, or the lines for which there is none."""
-    try:
-        return await make_plan(client, edit, known=known), ()
-    except InvalidEditError as error:
-        return None, error.lines or ("",)
-
-
-def _random_step(rng: random.Random, edit: ServiceEdit) -> ServiceEdit:
-    lanes = [lane.fleet for lane in edit.lanes()]
-    others = [name for name in (*FLEETS, "gpu-nowhere") if name not in lanes]
-    steps: list[Callable[[], ServiceEdit]] = [
-        lambda: edit.with_priority(rng.choice([0, 1, 50, 100, 101])),
-        lambda: edit.with_replicas("0", rng.randint(0, 3)),
-    ]
-    if others:
-        new = rng.choice(others)
-        steps.append(lambda: edit.add_lane("", new, priority=rng.randint(0, 9)))
-    if lanes:
-        fleet = rng.choice(lanes)
-        steps += [
-            lambda: edit.with_lane("", fleet, priority=rng.choice([None, -1, 0, 1, 5, 90])),
-            lambda: edit.with_lane("", fleet, min_replicas=rng.choice([None, 0, 1, 2])),
-            lambda: edit.with_lane("", fleet, max_replicas=rng.choice([None, 0, 1, 2, 9])),
-            lambda: edit.move_lane("", fleet, rng.choice([-1, 1])),
-            lambda: edit.with_order("", rng.sample(lanes, len(lanes))),
-        ]
-    if len(lanes) > 1:
-        steps.append(lambda: edit.remove_lane("", rng.choice(lanes)))
-    return rng.choice(steps)()

@@ -1,0 +1,109 @@
+"""Random edits of services on a real server."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Collection
+
+import pytest
+
+from dstack_api_client.client import Client
+from dstack_api_client.edits import applying, checks, planning
+from dstack_api_client.edits.errors import InvalidEditError
+from dstack_api_client.edits.fields import same, with_fields
+from dstack_api_client.edits.planning import make_plan
+from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit
+from dstack_simulator import Simulator
+from tests.e2e.editing import FLEETS, begin, client_of, server_says, stored
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+
+#: Set it to the number that a failed test shows to get the same edits again.
+_SEED = int(os.environ.get("EDITS_SEED") or random.randrange(1 << 32))
+
+
+async def test_two_hundred_random_edits(edit_addon: Simulator, parts: str) -> None:
+    """Each ends in exactly what was planned, or is refused here and by the server alike."""
+    print(f"EDITS_SEED={_SEED}")  # noqa: T201
+    rng = random.Random(_SEED)
+    outcomes = {name: Counter[str]() for name in ("dice", parts)}
+    async with client_of(edit_addon) as client:
+        edit, snapshot = await begin(client, edit_addon, "dice")
+        known = checks.known_fleets(snapshot)
+        bases = {"dice": edit.base, parts: await stored(client, edit_addon, parts)}
+        for number in range(200):
+            name = rng.choice(["dice", "dice", parts])
+            before = bases[name]
+            edit = ServiceEdit.begin(before, snapshot.capabilities)
+            for _ in range(rng.randint(1, 4)):
+                edit = _random_step(rng, edit)
+            where = f"EDITS_SEED={_SEED}, edit {number} of {name}: {edit.changes}"
+            plan, lines = await _planned(client, edit, known)
+            if plan is None:
+                outcomes[name]["refused"] += 1
+                assert all(lines), where
+                if _counts(edit):
+                    assert await server_says(client, edit_addon.project, edit), (where, lines)
+                now = await stored(client, edit_addon, name)
+                assert (now.deployment, now.spec) == (before.deployment, before.spec), where
+                continue
+            if not plan.changes:
+                outcomes[name]["nothing"] += 1
+                assert same(edit.spec, before.spec), where
+                continue
+            done = await applying.apply(client, plan)
+            outcomes[name]["applied"] += 1
+            assert same(done.now.spec, edit.spec), where
+            assert done.now.deployment == before.deployment + 1, where
+            touched = {path: was for path, (was, _) in edit.changes.items()}
+            assert same(with_fields(done.now.spec, touched), before.spec), where
+            bases[name] = done.now
+    print(outcomes)  # noqa: T201
+    for counted in outcomes.values():
+        assert min(counted["applied"], counted["refused"]) > 8, outcomes
+
+
+def _counts(edit: ServiceEdit) -> bool:
+    """Whether the add-on judges it: of bare names the stock server's own code does, later."""
+    return len(edit.pools) > 1 or any(
+        edit.raw_lane("", lane.fleet).keys() & {*LANE_FIELDS} for lane in edit.lanes()
+    )
+
+
+async def _planned(
+    client: Client, edit: ServiceEdit, known: Collection[str]
+) -> tuple[planning.Plan | None, tuple[str, ...]]:
+    """The plan, or the lines for which there is none."""
+    try:
+        return await make_plan(client, edit, known=known), ()
+    except InvalidEditError as error:
+        return None, error.lines or ("",)
+
+
+def _random_step(rng: random.Random, edit: ServiceEdit) -> ServiceEdit:
+    pool, group = rng.choice(edit.pools), rng.choice(edit.groups)
+    lanes = [lane.fleet for lane in edit.lanes(pool)]
+    others = [name for name in (*FLEETS, "gpu-nowhere") if name not in lanes]
+    steps: list[Callable[[], ServiceEdit]] = [
+        lambda: edit.with_priority(rng.choice([0, 1, 50, 100, 101])),
+        lambda: edit.with_replicas(group.name, rng.randint(0, 3)),
+    ]
+    if group.named:
+        steps += [lambda: edit.with_own_lanes(group.name, own=not group.own_lanes)] * 2
+    if others:
+        new = rng.choice(others)
+        steps.append(lambda: edit.add_lane(pool, new, priority=rng.randint(0, 9)))
+    if lanes:
+        fleet = rng.choice(lanes)
+        steps += [
+            lambda: edit.with_lane(pool, fleet, priority=rng.choice([None, -1, 0, 1, 5, 90])),
+            lambda: edit.with_lane(pool, fleet, min_replicas=rng.choice([None, 0, 1, 2])),
+            lambda: edit.with_lane(pool, fleet, max_replicas=rng.choice([None, 0, 1, 2, 9])),
+            lambda: edit.move_lane(pool, fleet, rng.choice([-1, 1])),
+            lambda: edit.with_order(pool, rng.sample(lanes, len(lanes))),
+        ]
+    if len(lanes) > 1:
+        steps.append(lambda: edit.remove_lane(pool, rng.choice(lanes)))
+    return rng.choice(steps)()
