@@ -48,13 +48,11 @@ def test_a_start_after_the_cooldown_counts() -> None:
     assert (second.failures, second.until - second.since) == (2, timedelta(seconds=120))
 
 
-def test_a_success_ends_one_lane_and_an_edit_all_of_a_pool_or_fleet() -> None:
+def test_an_edit_of_lanes_ends_the_cooldowns_of_their_pool() -> None:
     cooldown = failures(1)[0]
     both = {("", "a"): cooldown, ("", "b"): cooldown, ("decode", "a"): cooldown}
-    assert set(reset(both, pool="", fleet="a")) == {("", "b"), ("decode", "a")}
     assert set(reset(both, pool="")) == {("decode", "a")}
-    assert set(reset(both, fleet="a")) == {("", "b")}
-    assert not reset(both)
+    assert set(reset(both, pool="decode")) == {("", "a"), ("", "b")}
 
 
 def test_editing_lanes_ends_their_cooldown_and_editing_counts_does_not() -> None:

@@ -68,6 +68,37 @@ def test_nothing_moves_while_anything_starts_or_stops() -> None:
     assert not next_actions(state, now=NOW).doing(Action.MOVE)
 
 
+@pytest.mark.parametrize(
+    "under_way",
+    ["spot/starting", "spot/pending", "spot spot/stopping"],
+    ids=["one starts", "one was given a lane", "one stops"],
+)
+@pytest.mark.parametrize("rebalance", [False, True])
+def test_nothing_moves_while_anything_is_under_way(under_way: str, rebalance: bool) -> None:
+    state = service(BURST, 2, f"spot {under_way}", room={"reserved": 1})
+    plan = next_actions(state, now=NOW, rebalance=rebalance)
+    assert {row.action for row in plan.replicas} == {Action.STAY}
+    assert plan.lanes[0].deficit == 1
+    assert preview(state, now=NOW).doing(Action.MOVE), "a preview looks to the end"
+    settled = next_actions(all_ready(state), now=NOW, rebalance=rebalance)
+    assert len(settled.doing(Action.MOVE)) == 1
+
+
+def test_a_replica_that_runs_without_traffic_holds_no_move_up() -> None:
+    state = service(BURST, 2, "spot spot/running", room={"reserved": 1})
+    assert where(next_actions(state, now=NOW)) == {"r0": "stay", "r1": "move reserved"}
+
+
+@cases(services(placed=True), most=60)
+def test_a_move_is_all_that_is_done(state: Service) -> None:
+    plan = next_actions(state, now=NOW, rebalance=True)
+    if plan.doing(Action.MOVE):
+        under_way = {ReplicaState.STARTING, ReplicaState.STOPPING}
+        assert not any(replica.state in under_way for replica in state.replicas)
+        assert len(plan.doing(Action.MOVE)) == 1
+        assert not plan.doing(Action.START) and not plan.doing(Action.STOP)
+
+
 def test_a_lowered_maximum_moves_what_is_above_it() -> None:
     lanes = (Lane("reserved", max_replicas=1, priority=10), Lane("spot"))
     state = service(lanes, 3, "reserved reserved reserved")

@@ -1,7 +1,8 @@
 """Cool-down: for how long a lane is passed over after a start failed there.
 
 The first failure skips the lane for 60 s, each further one for twice as long, up to 10 minutes. A
-success, an edit of the fleet and an edit of the lanes end it.
+success, an edit of the fleet and an edit of the lanes end it: the caller, who sees the first two,
+leaves such a cool-down out of what it tells the engine.
 """
 
 from __future__ import annotations
@@ -60,20 +61,12 @@ def after_failure(
 
 
 def reset(
-    cooldowns: Mapping[tuple[str, str], Cooldown],
-    *,
-    pool: str | None = None,
-    fleet: str | None = None,
+    cooldowns: Mapping[tuple[str, str], Cooldown], *, pool: str
 ) -> dict[tuple[str, str], Cooldown]:
-    """The cool-downs that are left after a success or an edit.
+    """The cool-downs that are left after an edit of lanes.
 
     Args:
         cooldowns: Cool-downs by pool and fleet, as in `Service.cooldowns`.
-        pool: Whose lanes were edited, or where the success was; None is any.
-        fleet: Which fleet was edited, or where the success was; None is any.
+        pool: Whose lanes were edited.
     """
-    return {
-        (of, name): cooldown
-        for (of, name), cooldown in cooldowns.items()
-        if (pool is not None and of != pool) or (fleet is not None and name != fleet)
-    }
+    return {at: cooldown for at, cooldown in cooldowns.items() if at[0] != pool}

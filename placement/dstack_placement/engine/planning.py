@@ -105,8 +105,9 @@ class Plan:
 def next_actions(service: Service, *, now: datetime, rebalance: bool = False) -> Plan:
     """What to do now.
 
-    It has at most one move, and none while anything else is to be done or under way: a move ends
-    with a stop once the new replica is ready. Carried out and asked for again, it comes to rest.
+    It has at most one move, and none while anything else is to be done, or a replica starts or
+    stops: a move ends with a stop once the new replica is ready. Carried out and asked for again,
+    it comes to rest.
 
     Args:
         service: The service as it is.
@@ -140,6 +141,7 @@ def _plan(service: Service, now: datetime, *, rebalance: bool, all_moves: bool) 
         rows[replica.key] = ReplicaPlan(replica, Action.STOP, why=why)
 
     busy = _stop_surplus(board, rows, to_the_end=all_moves) or bool(board.removed or board.rolling)
+    busy = busy or any(_is_under_way(replica) for replica in service.replicas)
     new = new_replicas(board)
     made = {replica.key for replica in new}
     excluded = set(board.rolling)
@@ -156,6 +158,12 @@ def _plan(service: Service, now: datetime, *, rebalance: bool, all_moves: bool) 
         lanes=tuple(_lane_plans(before, service, now, rows.values())),
         notes=tuple(_notes(before)),
     )
+
+
+def _is_under_way(replica: Replica) -> bool:
+    """Whether it starts or stops. One that runs, and gets no traffic yet, may stay so for long."""
+    given = replica.state is ReplicaState.PENDING and replica.fleet is not None
+    return given or replica.state in (ReplicaState.STARTING, ReplicaState.STOPPING)
 
 
 def _stop_surplus(board: Board, rows: dict[str, ReplicaPlan], *, to_the_end: bool) -> bool:
