@@ -218,14 +218,15 @@ def test_a_scheduled_service_counts_from_what_triggered_it() -> None:
     assert f"{retry_of(scheduled).since}" == "2026-01-01 10:00:00+00:00"
 
 
+@pytest.mark.parametrize("began", [BEGAN, NOW - timedelta(minutes=61)])
 @pytest.mark.parametrize("change", [IMAGE, None])
-def test_a_retry_that_is_over_is_none(change: tuple[str, ...] | None) -> None:
+def test_a_retry_that_is_over_is_none(change: tuple[str, ...] | None, began: datetime) -> None:
     """It counts from when the service began, so that an older one ends in spite of it."""
-    edit = begun(retry=True)
+    edit = begun(retry=True, began=began)
     edit = edit.with_replicas("0", 3) if change is None else edit.with_values({change: "new"})
     (trap,) = warned(edit, project(2))
     assert (trap.key, trap.risk) == ("kill-trap", Risk.DANGER)
-    said = f"its `retry` of 1 h is over since the service began at {BEGAN:%Y-%m-%d %H:%M} UTC"
+    said = f"its `retry` of 1 h is over since the service began at {began:%Y-%m-%d %H:%M} UTC"
     assert said in trap.line
     (with_room,) = warned(edit, project(3))
     assert with_room.key == "no-retry"
