@@ -35,6 +35,8 @@ FLEETS: dict[str, tuple[str, str, str, str]] = {
     "roll": ("ap-east-1", "0..4", "ap-south-1", "0..4"),
     "pair": ("ap-northeast-1", "0..4", "ap-southeast-1", "0..4"),
     "lent": ("me-south-1", "0..2", "af-south-1", "0..2"),
+    "again": ("ap-southeast-2", "0..4", "ap-northeast-2", "0..4"),
+    "bare": ("ap-southeast-3", "0..4", "ap-northeast-3", "0..4"),
 }
 #: The region of a fleet of another project.
 LENDER_REGION = "il-central-1"
