@@ -1,4 +1,4 @@
-"""A rolling deployment on a full fleet, on the stock server: warned of before it is applied."""
+"""Rolling deployments and their extra replica: warned of before anything is applied."""
 
 from __future__ import annotations
 
@@ -147,3 +147,16 @@ async def test_a_group_that_asks_for_spot_in_an_on_demand_fleet(rolling: Simulat
             return (await stored(client, rolling, "spotty")).gone
 
         await until(ended, limit=90, every=0.3, what="the service has ended")
+
+
+async def test_with_lanes_it_goes_where_there_is_room(edit_addon: Simulator) -> None:
+    """The reserved lane is at its maximum; spot takes the extra replica."""
+    async with client_of(edit_addon) as client:
+        edit, snapshot = await _running(client, edit_addon, "still")
+        plan = await make_plan(client, edit.with_values({_ENV: "new"}), snapshot=snapshot)
+        assert plan.dry_run is not None
+        assert [(row.action, row.to) for row in plan.dry_run.surges] == [("start", "still-spot")]
+        assert [(warning.key, warning.risk) for warning in plan.warnings] == [
+            ("no-retry", Risk.WARNING)
+        ]
+        assert {offer.usable for offer in plan.offers} >= {True}
