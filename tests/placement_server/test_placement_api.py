@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from dstack_simulator import Simulator
 from tests.placement_server.helpers import ask, lanes, settled
@@ -34,9 +36,57 @@ async def test_nobody_without_a_token_sees_anything(addon: Simulator) -> None:
             )
         )
         assert {answer.status_code for answer in refused} <= {401, 403}
+
+
+async def test_every_endpoint_is_in_the_schema(addon: Simulator) -> None:
+    async with addon.client() as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
-    for name in _ENDPOINTS:
-        assert f"/api/project/{{project_name}}/placement/{name}" in paths
+    expected = {f"/api/project/{{project_name}}/placement/{name}" for name in _ENDPOINTS}
+    assert {path for path in paths if "placement" in path} == {
+        "/api/placement/get_info",
+        *expected,
+    }
+    for path in expected:
+        assert paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+
+
+@pytest_asyncio.fixture
+async def someone(addon: Simulator) -> AsyncIterator[dict[str, str]]:
+    """The headers of a user who is in no project."""
+    await addon.api("/api/users/create", {"username": "someone", "global_role": "user"})
+    user = await addon.api("/api/users/get_user", {"username": "someone"})
+    yield {"Authorization": f"Bearer {user['creds']['token']}"}
+    await addon.api("/api/users/delete", {"users": ["someone"]})
+
+
+async def test_only_members_of_a_project_see_its_placement(
+    addon: Simulator, someone: dict[str, str]
+) -> None:
+    async def statuses() -> dict[str, int]:
+        there = f"/api/project/{addon.project}/placement"
+        found = {}
+        for name in _ENDPOINTS:
+            body: dict[str, Any] = (
+                {"run_names": ["shown"]} if name == "list" else {"run_name": "shown"}
+            )
+            if name == "rebalance":
+                body["cancel"] = True
+            answer = await client.post(f"{there}/{name}", headers=someone, json=body)
+            found[name] = answer.status_code
+        return found
+
+    members = f"/api/projects/{addon.project}"
+    async with addon.client() as client:
+        # What this server is, everybody whom it knows may ask.
+        info = await client.post("/api/placement/get_info", headers=someone)
+        assert info.status_code == 200
+        assert await statuses() == dict.fromkeys(_ENDPOINTS, 403)
+        # Nothing but the membership was missing.
+        member = {"username": "someone", "project_role": "user"}
+        await addon.api(f"{members}/add_members", {"members": [member]})
+        assert await statuses() == dict.fromkeys(_ENDPOINTS, 200)
+        await addon.api(f"{members}/remove_members", {"usernames": ["someone"]})
+        assert await statuses() == dict.fromkeys(_ENDPOINTS, 403)
 
 
 async def test_the_placement_of_a_run_and_a_preview(addon: Simulator) -> None:
