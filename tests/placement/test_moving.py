@@ -96,7 +96,8 @@ def test_a_move_is_all_that_is_done(state: Service) -> None:
         under_way = {ReplicaState.STARTING, ReplicaState.STOPPING}
         assert not any(replica.state in under_way for replica in state.replicas)
         assert len(plan.doing(Action.MOVE)) == 1
-        assert not plan.doing(Action.START) and not plan.doing(Action.STOP)
+        assert not plan.doing(Action.START)
+        assert not plan.doing(Action.STOP)
 
 
 def test_a_lowered_maximum_moves_what_is_above_it() -> None:

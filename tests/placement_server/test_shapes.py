@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,11 +10,11 @@ from importlib import metadata
 
 import pytest
 
-from dstack_placement.server import shapes
+from dstack_placement.server import relied, shapes
 from dstack_placement.server.errors import AddonError
-from dstack_placement.server.overrides import OVERRIDES
+from dstack_placement.server.overrides import OVERRIDES, used
 
-NAMES = [override.function for override in OVERRIDES]
+NAMES = used()
 ONE = "dstack._internal.server.services.runs.replicas:build_replica_lists"
 
 
@@ -23,6 +24,7 @@ def test_the_installed_dstack_fits() -> None:
 
 def test_every_override_is_known_and_says_why() -> None:
     assert sorted(shapes.known_shapes()) == sorted(NAMES)
+    assert {override.function for override in OVERRIDES} < set(NAMES)
     assert all(override.why.endswith(".") and override.at for override in OVERRIDES)
 
 
@@ -48,12 +50,74 @@ def test_what_differs_is_named(
     assert "Install a release of dstack that the add-on supports" in str(refused.value)
 
 
-def test_a_function_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = "dstack._internal.server.services.runs.replicas:no_such_function"
+@pytest.mark.parametrize("name", relied.NAMES)
+def test_what_is_used_without_an_override_is_checked_too(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    known = shapes.known_shapes()
+    known[name] = replace(known[name], digest="0" * 16)
+    monkeypatch.setattr(shapes, "known_shapes", lambda: known)
+    with pytest.raises(AddonError, match=f"the source of {name} differs"):
+        shapes.check(NAMES)
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        "dstack._internal.server.services.runs.replicas:no_such_function",
+        "dstack._internal.core.models.profiles:ProfileParams.no_such_field",
+        "dstack._internal.core.models.profiles:NoSuchModel.fleets",
+        "dstack._internal.server.services.no_such_module:function",
+    ],
+)
+def test_what_is_gone_is_named(monkeypatch: pytest.MonkeyPatch, gone: str) -> None:
     known = {**shapes.known_shapes(), gone: shapes.Shape((), "")}
     monkeypatch.setattr(shapes, "known_shapes", lambda: known)
     with pytest.raises(AddonError, match=f"{gone} is missing"):
         shapes.check([*NAMES, gone])
+
+
+_MODULE = """
+class Made(Base):
+    "What it is."
+
+    one: int
+    two: int = 2
+
+    def method(self) -> None:
+        return None
+
+ALIAS = list[Made]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "was", "now", "differs"),
+    [
+        ("Made", "What it is.", "Said in another way.", False),
+        ("Made", "return None", "return", False),
+        ("Made", "two: int = 2", "two: int = 3", True),
+        ("Made", "Made(Base)", "Made(Other)", True),
+        ("Made", "two: int = 2", "", True),
+        ("Made.one", "two: int = 2", "two: int = 3", False),
+        ("Made.one", "one: int", "one: str", True),
+        ("ALIAS", "list[Made]", "set[Made]", True),
+    ],
+)
+def test_what_counts_of_a_class_a_field_and_an_alias(
+    monkeypatch: pytest.MonkeyPatch, name: str, was: str, now: str, differs: bool
+) -> None:
+    def shape(text: str) -> shapes.Shape:
+        tree, lines = ast.parse(text), text.splitlines()
+        monkeypatch.setattr(shapes, "_read", lambda _: (tree, lines))
+        found = shapes.shape_of(f"dstack.made:{name}")
+        assert found is not None
+        return found
+
+    assert was in _MODULE
+    before, after = shape(_MODULE), shape(_MODULE.replace(was, now))
+    assert (before != after) == differs
+    assert before.parameters == (("one", "two") if name == "Made" else ())
 
 
 @pytest.mark.parametrize("version", ["0.22.4", "0.23.0", "1.0"])

@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from dstack._internal.core.models.common import CoreModel
+from dstack._internal.core.models.resources import Range
 
 from dstack_placement.engine import LanePlan, ReplicaState
 from dstack_placement.server.tables import RebalanceRow
@@ -59,12 +60,15 @@ class ListRequest(CoreModel):
 
 
 class PreviewRequest(CoreModel):
-    """Changes to try: `fleets` as in a configuration, by group where it has its own."""
+    """Changes to try: `fleets` as in a configuration, by group where it has its own.
+
+    `replicas` by group are as in a configuration too: a count, or a range.
+    """
 
     run_name: str
     fleets: list[Any] | None = None
     group_fleets: dict[str, list[Any] | None] = {}
-    replicas: dict[str, int] = {}
+    replicas: dict[str, Range[int]] = {}
     rebalance: bool = False
 
 

@@ -89,6 +89,17 @@ async def assign(
     )
 
 
+def wait_for_the_end(group: str) -> Any:
+    """Lets a replica of a removed group wait: dstack stops it at its next look at the run.
+
+    Args:
+        group: The group.
+    """
+    return jobs_submitted._DeferSubmittedJobResult(
+        log_message=f"group {group} is not in the service any more"
+    )
+
+
 async def choose(context: _SubmittedJobContext, lanes: ServiceLanes) -> Choice:
     """Chooses the lane of a submitted job and keeps it for the job.
 

@@ -28,7 +28,7 @@ def prepare(*, server: bool) -> None:
         )
     from dstack_placement.server import overrides, schema, shapes
 
-    shapes.check(override.function for override in overrides.OVERRIDES)
+    shapes.check(overrides.used())
     # dstack wants this before anything that may import grpc.
     from dstack._internal.server import bootstrap
 

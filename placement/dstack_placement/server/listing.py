@@ -195,14 +195,7 @@ def _summary(run: Any, service: _Service, rows: _Rows, now: datetime) -> answers
         run_id=run.id,
         run_name=run.run_name,
         managed=True,
-        groups=[
-            answers.PlacementGroup(
-                name=group.name,
-                desired=counts.get(group.name, group.least),
-                pool=pool[0] if (pool := specs.pool_of(lanes, group.name)) else None,
-            )
-            for group in lanes.groups
-        ],
+        groups=looking.groups_in(lanes, counts),
         deficits=[
             answers.Deficit(
                 pool=row.pool,

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dstack._internal.core.errors import ServerClientError
 from dstack._internal.core.models.configurations import ServiceConfiguration
 from dstack._internal.core.models.runs import Job, RunSpec
 from dstack._internal.server.models import InstanceModel, JobModel, ProjectModel, RunModel
 from dstack._internal.server.services.jobs import get_job_spec
 from dstack._internal.server.services.runs import get_run_spec
 from dstack._internal.utils.common import get_current_datetime
-from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.engine import Plan, preview
+from dstack_placement.engine import Plan, ServiceLanes, preview
 from dstack_placement.server import answers, specs
 from dstack_placement.server.finding import find_run
 from dstack_placement.server.state import (
@@ -26,6 +24,7 @@ from dstack_placement.server.state import (
     read_jobs,
     read_state,
 )
+from dstack_placement.server.trying import tried_counts, tried_spec
 from dstack_placement.server.unreachable import marked, workers_there
 
 
@@ -48,38 +47,24 @@ async def placement(
     """
     model = await find_run(session, project, run_name)
     run = await read_run(session, project, model, get_run_spec(model))
+    if model.status.is_finished():
+        # Nothing starts any more, so no lane has a deficit or anything to come.
+        groups = groups_without_lanes(run.spec, {})
+        nothing = {group.name: 0 for group in groups}
+        return _without_plan(run, nothing, ["The run has ended."])
     if run.state is None:
-        return answers.Placement(
-            run_id=model.id,
-            run_name=run_name,
-            managed=False,
-            observed_at=get_current_datetime(),
-            groups=groups_without_lanes(run.spec, desired_counts(model)),
-            lanes=[],
-            replicas=[],
-            rebalancing=None,
-            notes=[],
-        )
+        return _without_plan(run, desired_counts(model), [])
     plan = preview(run.state.service, now=run.state.now)
     return answers.Placement(
         run_id=model.id,
         run_name=run_name,
         managed=True,
         observed_at=run.state.now,
-        groups=[
-            answers.PlacementGroup(
-                name=group.name,
-                desired=group.wanted,
-                pool=pool[0] if (pool := specs.pool_of(run.state.lanes, group.name)) else None,
-            )
-            for group in run.state.service.groups
-        ],
+        groups=groups_in(run.state.lanes, desired_counts(model)),
         lanes=lanes_in(run.state, plan),
         replicas=await _replicas(session, run.state),
-        rebalancing=answers.rebalancing(
-            run.state.rebalance if not model.status.is_finished() else None
-        ),
-        notes=[*_unreachable(run.state), *plan.notes],
+        rebalancing=answers.rebalancing(run.state.rebalance),
+        notes=[*run.state.lanes.warnings, *_unreachable(run.state), *plan.notes],
     )
 
 
@@ -93,9 +78,11 @@ async def preview_of(
         ServerClientError: The lanes can't be accepted, or a group does not exist.
     """
     model = await find_run(session, project, asked.run_name)
-    spec = _edited(get_run_spec(model), asked)
+    stored = get_run_spec(model)
+    spec = tried_spec(stored, asked)
     read = await specs.refuse_wrong_lanes(session, project, spec)
-    run = await read_run(session, project, model, spec, asked.replicas)
+    counts = tried_counts(stored, asked, desired_counts(model))
+    run = await read_run(session, project, model, spec, counts)
     if run.state is None:
         return answers.Preview(
             run_id=model.id,
@@ -163,6 +150,23 @@ async def read_run(
     return SeenRun(model, spec, state)
 
 
+def groups_in(lanes: ServiceLanes, counts: Mapping[str, int]) -> list[answers.PlacementGroup]:
+    """The groups of a run with lanes.
+
+    Args:
+        lanes: The run's lanes.
+        counts: The replicas wanted now, where dstack has decided.
+    """
+    return [
+        answers.PlacementGroup(
+            name=group.name,
+            desired=counts.get(group.name, group.least),
+            pool=pool[0] if (pool := specs.pool_of(lanes, group.name)) else None,
+        )
+        for group in lanes.groups
+    ]
+
+
 def groups_without_lanes(spec: RunSpec, counts: Mapping[str, int]) -> list[answers.PlacementGroup]:
     """The groups of a run without lanes; none for what is no service.
 
@@ -182,34 +186,28 @@ def groups_without_lanes(spec: RunSpec, counts: Mapping[str, int]) -> list[answe
     ]
 
 
+def _without_plan(run: SeenRun, counts: Mapping[str, int], notes: list[str]) -> answers.Placement:
+    """A run in which no lane decides anything (any more)."""
+    lanes = run.state.lanes if run.state is not None else None
+    return answers.Placement(
+        run_id=run.model.id,
+        run_name=str(run.model.run_name),
+        managed=lanes is not None,
+        observed_at=get_current_datetime(),
+        groups=groups_in(lanes, counts) if lanes else groups_without_lanes(run.spec, counts),
+        lanes=[],
+        replicas=[],
+        rebalancing=None,
+        notes=notes,
+    )
+
+
 async def _samples(session: AsyncSession, jobs: list[ReplicaJob]) -> dict[str, Job]:
     """A job of each group that has one; what others need is not known."""
     first = {job.group: job.id for job in reversed(jobs)}
     rows = await session.execute(select(JobModel).where(JobModel.id.in_(first.values())))
     specs_of = [get_job_spec(row) for row in rows.scalars()]
     return {spec.replica_group: Job(job_spec=spec, job_submissions=[]) for spec in specs_of}
-
-
-def _edited(spec: RunSpec, asked: answers.PreviewRequest) -> RunSpec:
-    if not isinstance(spec.configuration, ServiceConfiguration):
-        raise ServerClientError("The run is not a service. Name one.")
-    data = spec.model_dump()
-    configuration = data["configuration"]
-    if asked.fleets is not None:
-        configuration["fleets"] = asked.fleets
-    groups = {group["name"]: group for group in configuration.get("groups") or []}
-    names = {group.name for group in spec.configuration.replica_groups}
-    unknown = sorted(({*asked.group_fleets} - {*groups}) | ({*asked.replicas} - names))
-    if unknown:
-        raise ServerClientError(
-            f"The run has no group {', '.join(unknown)}. Take of: {', '.join(sorted(names))}."
-        )
-    for name, fleets in asked.group_fleets.items():
-        groups[name]["fleets"] = fleets
-    try:
-        return RunSpec.model_validate(data)
-    except ValidationError as error:
-        raise ServerClientError(f"The lanes can't be read: {error.errors()[0]['msg']}.") from error
 
 
 def lanes_in(state: RunState, plan: Plan) -> list[answers.PlacementLane]:

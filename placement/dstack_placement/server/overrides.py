@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from dstack_placement.server import relied
 from dstack_placement.server.errors import AddonError
 
 _RUNS = "dstack._internal.server.services.runs"
@@ -83,12 +84,19 @@ def _check_first(original: Wrapped) -> Wrapped:
         from dstack_placement.server import specs
 
         # dstack passes everything by name here.
-        plan = kwargs.get("plan")
-        run_spec = plan.run_spec if plan is not None else kwargs["run_spec"]
-        await specs.refuse_wrong_lanes(kwargs["session"], kwargs["project"], run_spec)
+        await specs.refuse_wrong_lanes(kwargs["session"], kwargs["project"], kwargs["run_spec"])
         return await original(*args, **kwargs)
 
     return check_first
+
+
+def _apply(original: Wrapped) -> Wrapped:
+    async def apply_plan(*args: Any, **kwargs: Any) -> Any:
+        from dstack_placement.server import applying
+
+        return await applying.apply_plan(original, args, kwargs)
+
+    return apply_plan
 
 
 def _check_can_update(original: Wrapped) -> Wrapped:
@@ -152,7 +160,12 @@ def _assignment(original: Wrapped) -> Wrapped:
         from dstack_placement.server import choosing, specs
 
         lanes = specs.lanes_of(context.run.run_spec, context.project.name)
-        if lanes is None or specs.pool_of(lanes, context.job.job_spec.replica_group) is None:
+        if lanes is None:
+            return await original(context=context)
+        group = context.job.job_spec.replica_group
+        if specs.is_removed(lanes, group):
+            return choosing.wait_for_the_end(group)
+        if specs.pool_of(lanes, group) is None:
             return await original(context=context)
         return await choosing.assign(original, context, lanes)
 
@@ -228,8 +241,9 @@ OVERRIDES = (
     Override(
         _RUNS,
         "apply_plan",
-        _check_first,
-        "Lanes that can't be accepted are refused before a run is submitted or updated.",
+        _apply,
+        "Lanes that can't be accepted are refused before a run is submitted or updated; what is"
+        " accepted with a warning is told as an event of the run.",
         at=(_RUNS,),
     ),
     Override(
@@ -301,6 +315,11 @@ OVERRIDES = (
         at=(f"{_RUNS}.replicas", _ACTIVE),
     ),
 )
+
+
+def used() -> tuple[str, ...]:
+    """All of dstack that must be as the add-on knows it, as `shapes` names it."""
+    return (*(override.function for override in OVERRIDES), *relied.NAMES)
 
 
 def install() -> None:

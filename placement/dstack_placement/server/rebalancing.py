@@ -57,7 +57,9 @@ async def rebalance(
             row.edition, row.left = _edition(run.state.lanes), len(moves)
             locked.add(row)
             if begun:
-                _tell(locked, run_model, f"Rebalancing begins: {_replicas(len(moves))} move", actor)
+                move = "moves" if len(moves) == 1 else "move"
+                line = f"Rebalancing begins: {_replicas(len(moves))} {move}"
+                _tell(locked, run_model, line, actor)
         shown = answers.rebalancing(row)
     return answers.Rebalance(
         run_id=run_model.id,

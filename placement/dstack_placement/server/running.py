@@ -74,8 +74,9 @@ def settle_failure(analysis: _ReplicaAnalysis) -> None:
     """Changes what dstack makes of a replica that found or kept no capacity.
 
     The relief of one that was to move is not started again: as many as wanted are there, and the
-    move begins anew when its lane has cooled down. Any other is replaced instead of failing the
-    run, while another replica lives or a lane takes it.
+    move begins anew when its lane has cooled down. Nor is one of a group that an edit took away.
+    Any other is replaced instead of failing the run, while another replica lives or a lane takes
+    it.
 
     Args:
         analysis: dstack's own analysis of the replica; it is changed.
@@ -86,12 +87,12 @@ def settle_failure(analysis: _ReplicaAnalysis) -> None:
         return
     job_model = analysis.job_models[0]
     group = get_job_spec(job_model).replica_group
-    if (
-        job_model.termination_reason not in _LOST_CAPACITY
-        or specs.pool_of(state.lanes, group) is None
-    ):
+    if job_model.termination_reason not in _LOST_CAPACITY:
         return
-    spare = _is_spare(state, job_model, group)
+    removed = specs.is_removed(state.lanes, group)
+    if not removed and specs.pool_of(state.lanes, group) is None:
+        return
+    spare = removed or _is_spare(state, job_model, group)
     if spare or _goes_on(state, job_model, group):
         analysis.contributed_statuses = set()
         analysis.termination_reasons = set()
@@ -126,8 +127,6 @@ def in_order_of_lanes(
     """Sorts dstack's list of active replicas so that who goes first by the lanes is last."""
     state = looked_at.get()
     if state is None or group is None or specs.pool_of(state.lanes, group) is None:
-        return active
-    if all(entry.name != group for entry in state.lanes.groups):
         return active
     order = stopping_order(state.service, group, now=state.now)
     places = {replica.key: number for number, replica in enumerate(order)}

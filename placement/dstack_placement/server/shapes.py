@@ -1,7 +1,7 @@
 """The shape of dstack that the add-on is made for, checked before anything is changed.
 
-The functions are read from their files, not imported: what builds on dstack's models must not be
-imported before the lanes are in them.
+It is read from dstack's files, not imported: what builds on dstack's models must not be imported
+before the lanes are in them.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ FIRST, BEFORE = (0, 22, 5), (0, 23)
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One function of dstack as it is.
+    """One function, class, field or constant of dstack as it is.
 
     Attributes:
-        parameters: The names of its parameters.
-        digest: Of its source.
+        parameters: The names of a function's parameters, or of a class's own fields.
+        digest: Of its source; of a class, of what it is made from and of its fields.
     """
 
     parameters: tuple[str, ...]
@@ -36,10 +36,10 @@ class Shape:
 
 
 def check(names: Iterable[str]) -> None:
-    """Compares dstack's version and functions with what the add-on is made for.
+    """Compares dstack's version and what is used of it with what the add-on is made for.
 
     Args:
-        names: The functions, as `package.module:function`.
+        names: What is used, as `package.module:name` or `package.module:Class.field`.
 
     Raises:
         AddonError: Something differs; it is named.
@@ -80,21 +80,54 @@ def known_shapes() -> dict[str, Shape]:
 
 
 def shape_of(name: str) -> Shape | None:
-    """The shape of a function of the installed dstack; None when there is no such function."""
-    module, _, function = name.partition(":")
+    """The shape of something in the installed dstack; None when there is no such thing."""
+    module, _, path = name.partition(":")
     read = _read(module)
     if read is None:
         return None
     tree, lines = read
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == function:
-            first = min([node.lineno, *(mark.lineno for mark in node.decorator_list)])
-            source = "\n".join(line.rstrip() for line in lines[first - 1 : node.end_lineno])
-            arguments = node.args
-            every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-            digest = hashlib.sha256(source.encode()).hexdigest()[:16]
-            return Shape(tuple(argument.arg for argument in every), digest)
-    return None
+    node: ast.stmt | None = None
+    body = tree.body
+    for part in path.split("."):
+        node = next((each for each in body if part in _names(each)), None)
+        body = node.body if isinstance(node, ast.ClassDef) else []
+    return _shape(node, lines) if node is not None else None
+
+
+def _names(node: ast.stmt) -> list[str]:
+    """What a statement defines."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return [node.name]
+    if isinstance(node, ast.AnnAssign):
+        return [node.target.id] if isinstance(node.target, ast.Name) else []
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return []
+
+
+def _shape(node: ast.stmt, lines: list[str]) -> Shape:
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        first = min([node.lineno, *(mark.lineno for mark in node.decorator_list)])
+        arguments = node.args
+        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        source = _source(lines, first, node.end_lineno)
+        return Shape(tuple(argument.arg for argument in every), _digest(source))
+    if isinstance(node, ast.ClassDef):
+        # Neither what it says of itself nor its methods: a class is made, read or extended here.
+        fields = [each for each in node.body if isinstance(each, ast.AnnAssign)]
+        parts = [ast.unparse(each) for each in (*node.decorator_list, *node.bases)]
+        parts += [_source(lines, each.lineno, each.end_lineno) for each in fields]
+        names = tuple(name for each in fields for name in _names(each))
+        return Shape(names, _digest("\n".join(parts)))
+    return Shape((), _digest(_source(lines, node.lineno, node.end_lineno)))
+
+
+def _source(lines: list[str], first: int, last: int | None) -> str:
+    return "\n".join(line.rstrip() for line in lines[first - 1 : last])
+
+
+def _digest(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
 @lru_cache
@@ -117,13 +150,13 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _main() -> None:
-    """Writes the shapes of the installed dstack, once the overrides were read against it."""
-    from dstack_placement.server.overrides import OVERRIDES
+    """Writes the shapes of the installed dstack, once the add-on was read against it."""
+    from dstack_placement.server.overrides import used
 
-    found = {override.function: shape_of(override.function) for override in OVERRIDES}
+    found = {name: shape_of(name) for name in used()}
     missing = [name for name, shape in found.items() if shape is None]
     if missing:
-        raise SystemExit(f"dstack has no {', '.join(missing)}. Mend the overrides first.")
+        raise SystemExit(f"dstack has no {', '.join(missing)}. Mend the add-on first.")
     text = json.dumps(
         {name: asdict(shape) for name, shape in sorted(found.items()) if shape}, indent=2
     )

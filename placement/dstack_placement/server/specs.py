@@ -41,11 +41,18 @@ def lanes_of(run_spec: RunSpec, project: str) -> ServiceLanes | None:
 
 
 def pool_of(lanes: ServiceLanes, group: str) -> tuple[str, tuple[Lane, ...]] | None:
-    """The pool of a replica group with its lanes; None for a group that has none."""
-    own = next((entry.lanes for entry in lanes.groups if entry.name == group), None)
-    if own is not None:
-        return group, own
+    """The pool of a replica group with its lanes; None for a group that has none, or is gone."""
+    entry = next((entry for entry in lanes.groups if entry.name == group), None)
+    if entry is None:
+        return None
+    if entry.lanes is not None:
+        return group, entry.lanes
     return (SHARED, lanes.lanes) if lanes.lanes else None
+
+
+def is_removed(lanes: ServiceLanes, group: str) -> bool:
+    """Whether an edit took a group away, whose last replicas dstack is about to stop."""
+    return all(entry.name != group for entry in lanes.groups)
 
 
 def pools(lanes: ServiceLanes) -> dict[str, tuple[Lane, ...]]:

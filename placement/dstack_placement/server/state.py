@@ -184,7 +184,7 @@ async def read_state(
     placements = {row.job_id: row for row in rows.scalars()}
     editions = editions_of(lanes, fleets)
     wanted = {**desired_counts(run), **(changed or {})}
-    kept = await _kept_elsewhere(session, run.id, list(names), now)
+    kept = await _kept_elsewhere(session, run.id, names, now)
     replicas = []
     for job in jobs:
         row = placements.get(job.id) if job.id != placing else None
@@ -298,22 +298,25 @@ def _fleet_of(
 
 
 async def _kept_elsewhere(
-    session: AsyncSession, run_id: uuid.UUID, fleets: list[uuid.UUID], now: datetime
+    session: AsyncSession, run_id: uuid.UUID, names: Mapping[uuid.UUID, str], now: datetime
 ) -> dict[str, int]:
-    """Places in the fleets that other runs' replicas were given and have not taken yet."""
+    """Places in the fleets that other runs' replicas were given and have not taken yet.
+
+    They are found by the fleets' ids: a run of another project has other names for them.
+    """
     rows = await session.execute(
-        select(PlacementRow.fleet, func.count())
+        select(PlacementRow.fleet_id, func.count())
         .join(JobModel, JobModel.id == PlacementRow.job_id)
         .where(
             PlacementRow.run_id != run_id,
-            PlacementRow.fleet_id.in_(fleets),
+            PlacementRow.fleet_id.in_(list(names)),
             or_(PlacementRow.since > now - KEPT, JobModel.lock_expires_at > now),
             JobModel.status == JobStatus.SUBMITTED,
             JobModel.instance_assigned.is_(False),
         )
-        .group_by(PlacementRow.fleet)
+        .group_by(PlacementRow.fleet_id)
     )
-    return {str(fleet): count for fleet, count in rows}
+    return {names[fleet]: count for fleet, count in rows if fleet is not None}
 
 
 def _rooms(
