@@ -95,6 +95,33 @@ async def test_lanes_show_what_they_should_hold_and_what_they_hold():
         assert [total[key] for key in ("target", "running", "ready", "pending", "price")] == [
             "9", "7", "6", "2", "321.04"
         ]  # fmt: skip
+        assert total["stopping"] == "–"
+
+
+async def test_the_total_counts_what_is_stopping_in_every_fleet():
+    shot = cockpit.snapshot()
+    going = {
+        key: replace(each, status="terminating") if key.replica_num in (1, 2, 3) else each
+        for key, each in shot.replicas.items()
+    }
+    app = app_on(GivenFeed(live(replace(shot, replicas=going))))
+    async with app.run_test(size=(200, 40)) as pilot:
+        await opened(app, pilot)
+        shown = rows(app)
+        counts = [shown[key]["stopping"] for key in ("/gpu-reserved", "/gpu-spot", "total")]
+        assert counts == ["1", "2", "3"]
+
+
+async def test_what_was_so_at_the_first_look_at_a_router_may_have_been_for_longer():
+    shot = cockpit.snapshot()
+    view = shot.routers[cockpit.RUN]
+    first, second, *others = view.workers
+    view = replace(view, workers=(replace(first, at_least=True), second, *others))
+    app = app_on(GivenFeed(live(replace(shot, routers={cockpit.RUN: view}))))
+    async with app.run_test(size=(200, 40)) as pilot:
+        await opened(app, pilot, "o")
+        shown = rows(app)
+        assert (shown[first.key]["since"], shown[second.key]["since"]) == ("1m+", "40s")
 
 
 async def test_a_group_with_lanes_of_its_own_has_rows_of_its_own():
