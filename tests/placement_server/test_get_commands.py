@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest_asyncio
+import yaml
 
 from dstack_simulator import Simulator
 from tests.e2e.test_get import command
-from tests.placement_server.helpers import PAIRS, fleet, service, settled, update
+from tests.placement_server.helpers import PAIRS, fleet, service, settled
+from tests.placement_server.helpers import command as dstack_fleets
 from tests.waiting import until
 
 RESERVED, SPOT = PAIRS["shown"]
@@ -43,6 +46,15 @@ async def short(addon: Simulator) -> AsyncIterator[Simulator]:
     for name in sorted(NAMES):
         await addon.delete_fleet(name)
     await until(lambda: _gone(addon), limit=60, every=0.5, what="its fleets are gone")
+
+
+async def _apply(sim: Simulator, configuration: dict[str, Any]) -> str:
+    """Applies a file with `dstack-fleets`; returns what it prints."""
+    file = sim.folder.home / "short.dstack.yml"
+    file.write_text(yaml.safe_dump(configuration))
+    ended = await asyncio.to_thread(dstack_fleets, sim, "apply", "-y", "-d", "-f", file.name)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
 
 
 async def _ended(sim: Simulator) -> bool:
@@ -79,7 +91,12 @@ async def test_a_baseline_that_is_not_held_is_told_until_it_is(short: Simulator)
     (listed,) = (each for each in items(short, "distribution") if each["service"] == "short")
     assert [each["deficit"] for each in listed["fleets"]] == [1, 0]
 
-    await update(short, "short", fleets=lanes(1))
+    updated = await _apply(short, service("short", fleets=lanes(1)))
+    assert "can be updated in-place" in updated
+    # dstack names what differs, and in a service with lanes that is updated, as here.
+    assert "Configuration properties:\n  - fleets\n" in updated
+    stored = (await short.run("short"))["run_spec"]["configuration"]["fleets"]
+    assert [lane.get("min_replicas") for lane in stored] == [1, None]
     await until(
         lambda: (
             not json.loads(command(short, "get", "problems", "short", "-o", "json").stdout)[
