@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -29,19 +31,8 @@ async def _running(client: Client, sim: Simulator, name: str) -> tuple[ServiceEd
         run = await sim.run(name)
         return bool(run["status"] == "running")
 
-    await until(runs, limit=90, every=0.3, what=f"{name} runs")
+    await until(runs, limit=180, every=0.5, what=f"{name} runs")
     return await begin(client, sim, name)
-
-
-@pytest_asyncio.fixture(scope="module")
-async def rolling(edit_stock: Simulator) -> Simulator:
-    """The stock server with services in on-demand fleets of their own; they start together."""
-    await _started(edit_stock, "rolled", "0..1")
-    short = {"on_events": ["no-capacity"], "duration": "1s"}
-    await _started(edit_stock, "retried", "0..1", retry=short)
-    await _started(edit_stock, "roomy", "0..2")
-    await _started(edit_stock, "spotty", "0..3", groups=True)
-    return edit_stock
 
 
 async def _started(sim: Simulator, name: str, nodes: str, /, **changes: Any) -> None:
@@ -61,7 +52,7 @@ async def _started(sim: Simulator, name: str, nodes: str, /, **changes: Any) -> 
     await sim.apply({**service(name, "", fleets=[fleet], groups=groups), **changes})
 
 
-async def test_a_rolling_deployment_on_a_full_fleet(rolling: Simulator) -> None:
+async def _full(rolling: Simulator) -> None:
     """The server does what was warned of: one replica more can't start, and the service ends."""
     async with client_of(rolling) as client:
         edit, snapshot = await _running(client, rolling, "rolled")
@@ -86,10 +77,10 @@ async def test_a_rolling_deployment_on_a_full_fleet(rolling: Simulator) -> None:
             now = await stored(client, rolling, "rolled")
             return now.gone
 
-        await until(ended, limit=90, every=0.3, what="the service has ended")
+        await until(ended, limit=180, every=0.5, what="the service has ended")
 
 
-async def test_a_retry_that_is_over_does_not_save_it(rolling: Simulator) -> None:
+async def _over(rolling: Simulator) -> None:
     """dstack counts it from when the service began, not from the attempt."""
     async with client_of(rolling) as client:
         edit, snapshot = await _running(client, rolling, "retried")
@@ -104,10 +95,11 @@ async def test_a_retry_that_is_over_does_not_save_it(rolling: Simulator) -> None
             run = await rolling.run("retried")
             return bool(run["termination_reason"] == "retry_limit_exceeded")
 
-        await until(reason, limit=90, every=0.3, what="the service has ended by its retry")
+        await until(reason, limit=180, every=0.5, what="the service has ended by its retry")
 
 
-async def test_with_room_it_is_no_trap(rolling: Simulator) -> None:
+async def _roomy(rolling: Simulator) -> None:
+    """With room it is no trap."""
     async with client_of(rolling) as client:
         edit, snapshot = await _running(client, rolling, "roomy")
         plan = await make_plan(client, edit.with_values({_ENV: "new"}), snapshot=snapshot)
@@ -123,11 +115,11 @@ async def test_with_room_it_is_no_trap(rolling: Simulator) -> None:
             running = [each for each in latest if each["status"] == "running"]
             return [each["deployment_num"] for each in running] == [1]
 
-        await until(replaced, limit=90, every=0.3, what="the replica was replaced")
+        await until(replaced, limit=180, every=0.5, what="the replica was replaced")
         assert not (await stored(client, rolling, "roomy")).gone
 
 
-async def test_a_group_that_asks_for_spot_in_an_on_demand_fleet(rolling: Simulator) -> None:
+async def _spotty(rolling: Simulator) -> None:
     """There is room for a node more, and no offer that would fit the new replica."""
     async with client_of(rolling) as client:
         edit, snapshot = await _running(client, rolling, "spotty")
@@ -146,7 +138,35 @@ async def test_a_group_that_asks_for_spot_in_an_on_demand_fleet(rolling: Simulat
         async def ended() -> bool:
             return (await stored(client, rolling, "spotty")).gone
 
-        await until(ended, limit=90, every=0.3, what="the service has ended")
+        await until(ended, limit=180, every=0.5, what="the service has ended")
+
+
+STORIES = {
+    "on a full fleet": _full,
+    "a retry that is over does not save it": _over,
+    "with room": _roomy,
+    "a group that asks for spot in an on-demand fleet": _spotty,
+}
+
+
+@pytest_asyncio.fixture(scope="module")
+async def stories(edit_stock: Simulator) -> AsyncIterator[dict[str, asyncio.Task[None]]]:
+    """All of them at once on the stock server, each with an on-demand fleet of its own."""
+    await _started(edit_stock, "rolled", "0..1")
+    short = {"on_events": ["no-capacity"], "duration": "1s"}
+    await _started(edit_stock, "retried", "0..1", retry=short)
+    await _started(edit_stock, "roomy", "0..2")
+    await _started(edit_stock, "spotty", "0..3", groups=True)
+    begun = {name: asyncio.create_task(story(edit_stock)) for name, story in STORIES.items()}
+    yield begun
+    for task in begun.values():
+        task.cancel()
+    await asyncio.gather(*begun.values(), return_exceptions=True)
+
+
+@pytest.mark.parametrize("name", STORIES)
+async def test_rolling_deployments(stories: dict[str, asyncio.Task[None]], name: str) -> None:
+    await stories[name]
 
 
 async def test_with_lanes_it_goes_where_there_is_room(edit_addon: Simulator) -> None:

@@ -37,7 +37,7 @@ def of_starts(plan: Plan) -> list[PlanOffer] | None:
     """The offers for the groups in which a replica starts; None where none does."""
     if plan.dry_run is None:
         return None
-    starting = {row.group for row in plan.dry_run.replicas if row.action in ("start", "move")}
+    starting = plan.dry_run.starting
     if not starting:
         return None
     # The server tells of every group, whether something starts there or not.
