@@ -6,7 +6,6 @@ only it knows.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -219,15 +218,19 @@ async def dry_run(
         ApiError: The server could not be asked.
     """
     here = dry_run_here(edit, snapshot, rebalance=rebalance, offers=offers)
-    if here is None or not edit.capabilities.can(_PREVIEW):
+    if here is None or not edit.capabilities.can(_PREVIEW) or not _same_groups(edit):
         return here
     target = edit.base.target
     path = f"/api/project/{quote(target.project, safe='')}/placement/preview"
     what = f"the preview for {target.name}"
     try:
-        answer = await reader.one(path, _question(edit, here, rebalance), Preview, what)
-    except (RefusedError, NotFoundError, WrongShapeError):
-        # It judges the lanes with the counts that are stored; the plan has the last word.
+        answer = await reader.one(path, _question(edit, rebalance), Preview, what)
+    except RefusedError as error:
+        raise InvalidEditError(
+            [each.message for each in error.details] or [error.message]
+        ) from error
+    except (NotFoundError, WrongShapeError):
+        # An older add-on has no previews, or takes no ranges; the plan has the last word.
         return here
     if not answer.managed:
         return here
@@ -274,7 +277,13 @@ async def dry_run(
     return _priced(_with_left(outlook, pools), edit, snapshot, offers)
 
 
-def _question(edit: ServiceEdit, here: DryRun, rebalance: bool) -> dict[str, Any]:
+def _same_groups(edit: ServiceEdit) -> bool:
+    """Whether the edit has the groups that the server has: it previews no others."""
+    before = ServiceEdit.begin(edit.base, edit.capabilities).groups
+    return [(g.name, g.named) for g in before] == [(g.name, g.named) for g in edit.groups]
+
+
+def _question(edit: ServiceEdit, rebalance: bool) -> dict[str, Any]:
     question: dict[str, Any] = {"run_name": edit.base.target.name, "rebalance": rebalance}
     begun = ServiceEdit.begin(edit.base, edit.capabilities)
     if edit.lanes() != begun.lanes():
@@ -287,14 +296,10 @@ def _question(edit: ServiceEdit, here: DryRun, rebalance: bool) -> dict[str, Any
             changed[group.name] = entries or None
     if changed:
         question["group_fleets"] = changed
-    wanted = Counter(
-        row.group for row in here.replicas if row.action in ("stay", "start", "move", "pending")
-    )
     counts = {
-        group.name: wanted[group.name]
+        group.name: {"min": group.least, "max": group.greatest}
         for group in edit.groups
-        if (before := owners.get(group.name)) is not None
-        and (before.least, before.greatest) != (group.least, group.greatest)
+        if (before := owners[group.name]).least != group.least or before.greatest != group.greatest
     }
     if counts:
         question["replicas"] = counts
