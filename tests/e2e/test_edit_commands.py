@@ -72,6 +72,7 @@ def here(
     return Here(edit_addon, tmp_path, monkeypatch, capsys)
 
 
+@pytest.mark.timeout(700)
 async def test_the_seed_from_one_order_to_another(edit_addon: Simulator, tmp_path: Path) -> None:
     """Edited, followed until each replica is where the lanes say, undone to the byte."""
     sim = edit_addon

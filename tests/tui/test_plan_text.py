@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 
 from dstack_api_client.edits.difference import ChangeKind, FieldChange
 from dstack_api_client.edits.dryrun import DryRun, ReplicaOutlook, Source
+from dstack_api_client.edits.following import Progress, State
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_fleets_tui.editing import plan_text
@@ -80,3 +81,16 @@ def test_the_printed_plan_has_the_same_offers():
     assert regions(printed(replica("decode", "stop"))) == []
     assert "The server has no offer for what would start." in printed(replica("router", "start"))
     assert all(line.isascii() for line in printed(replica("decode", "start"), plain=True))
+
+
+def test_the_end_of_following_says_what_is_waited_for_or_what_failed():
+    waiting = ("1 replica to start", "1 replica without room: gpu-spot has no room")
+    late = headless.end_text(Progress(State.STILL_WAITING, 61.2, waiting=waiting))
+    assert late.startswith(f"Not done after 61 s, still waiting for: {'; '.join(waiting)}. The")
+    away = headless.end_text(Progress(State.STILL_WAITING, 61.2, trouble="No connection."))
+    assert away.startswith("Not done after 61 s, still waiting for: No connection. The change")
+    why = ("The service is terminating: job failed.", "1 replica to stop")
+    failed = headless.end_text(Progress(State.FAILED, 3, waiting=why))
+    assert (
+        failed == "It failed after 3 s: The service is terminating: job failed; 1 replica to stop."
+    )

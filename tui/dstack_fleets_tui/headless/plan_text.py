@@ -96,7 +96,7 @@ def progress_text(progress: Progress) -> str:
 
 def end_text(progress: Progress) -> str:
     """How following ended, one or two sentences."""
-    why = "; ".join(progress.waiting) or progress.trouble
+    why = "; ".join(text.rstrip(".") for text in progress.waiting or (progress.trouble,))
     if progress.state is State.DONE:
         return f"Done after {progress.elapsed:.0f} s."
     if progress.state is State.STILL_WAITING:
@@ -106,7 +106,7 @@ def end_text(progress: Progress) -> str:
         )
     if progress.state is State.SUPERSEDED:
         return f"A later change has taken its place after {progress.elapsed:.0f} s."
-    return f"It failed after {progress.elapsed:.0f} s: {one_line(why)}"
+    return f"It failed after {progress.elapsed:.0f} s: {one_line(why)}."
 
 
 def plan_item(plan: Plan) -> dict[str, Any]:
