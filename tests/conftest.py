@@ -29,27 +29,29 @@ _SHARED = (
     "stock",
     "life_stories",
 )
-#: Folders of the one half of the tests; modules that use the demo are in the other.
-_BESIDE = ("placement_server", "simulator", "tui", "widgets")
+#: Of three parts, the one of the tests in a folder; all else is in the third.
+_PART_OF = {
+    "placement_server": "placement",
+    "simulator": "edits",
+    "tui": "edits",
+    "widgets": "edits",
+}
 _ENDS_WITH = pytest.StashKey[list[str]]()
 
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Parts the tests in two halves that share no server, for two processes, and sorts each."""
-    used: dict[Path, set[str]] = {}
+    """Parts the tests for three processes that share no server, and sorts each part."""
+    place: dict[tuple[str, Path], int] = {}
     for item in items:
-        used.setdefault(item.path, set()).update(set(_SHARED) & set(_fixtures(item)))
-    half = {
-        path: "servers" if path.parent.name in _BESIDE and "demo_sim" not in names else "others"
-        for path, names in used.items()
-    }
-    place = {path: max(map(_SHARED.index, names), default=-1) for path, names in used.items()}
-    items.sort(key=lambda item: (half[item.path], place[item.path]))
+        at = (_part(item), item.path)
+        found = [_SHARED.index(name) for name in _fixtures(item) if name in _SHARED]
+        place[at] = max(place.get(at, -1), *found, -1)
+    items.sort(key=lambda item: (_part(item), place[_part(item), item.path]))
     last: dict[tuple[str, str], pytest.Item] = {}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(half[item.path]))
-        last |= {(half[item.path], name): item for name in _SHARED if name in _fixtures(item)}
+        item.add_marker(pytest.mark.xdist_group(_part(item)))
+        last |= {(_part(item), name): item for name in _SHARED if name in _fixtures(item)}
     for (_, name), item in last.items():
         item.stash.setdefault(_ENDS_WITH, []).append(name)
 
@@ -61,6 +63,15 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     for name in item.stash.get(_ENDS_WITH, ()):
         for fixture in item._fixtureinfo.name2fixturedefs[name]:  # type: ignore[attr-defined]
             fixture.finish(item._request)  # type: ignore[attr-defined]
+
+
+def _part(item: pytest.Item) -> str:
+    names = _fixtures(item)
+    if "demo_sim" in names:  # it takes a minute to be there, so one process has it
+        return "others"
+    if "edit_addon" in names or "edit_stock" in names:
+        return "edits"
+    return _PART_OF.get(item.path.parent.name, "others")
 
 
 def _fixtures(item: pytest.Item) -> list[str]:
