@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,7 @@ from textual.widgets import TextArea
 
 from dstack_api_client.connection import Connection, Sources
 from dstack_api_client.edits.keeping import Store
+from dstack_api_client.feed import ConnectionState
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.applying import ApplyScreen
 from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
@@ -25,9 +27,11 @@ from dstack_fleets_tui.settings import ProjectValues, Settings
 from dstack_simulator import Simulator
 from dstack_widgets.choices import Choices
 from dstack_widgets.edit_grid import EditGrid
+from dstack_widgets.flow import Flow
 from tests.e2e.editing import PROBES, service
 from tests.e2e.watching import ended, findings, shown, text
 from tests.flowing import Requests
+from tests.tui.driving import screen_text
 from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -98,6 +102,11 @@ async def apply(app: FleetsApp, pilot: Pilot[int]) -> None:
     await shown(app, ApplyScreen)
 
 
+def cells(app: FleetsApp, selector: str) -> list[list[str]]:
+    """The rows of a printed table."""
+    return [re.split(r"  +", line.rstrip()) for line in text(app, selector).splitlines()]
+
+
 async def lanes_of(sim: Simulator, name: str = "desk") -> list[dict[str, object]]:
     return (await sim.run(name))["run_spec"]["configuration"]["fleets"]
 
@@ -166,25 +175,69 @@ async def test_a_draft_survives_leaving_and_says_when_its_base_has_moved(desk, t
         await pilot.press("7", "enter")
         await pilot.press("escape")
         await shown(app, ServiceScreen)
+    await desk.touch_run("desk", priority=31)
     async with dashboard(desk, store) as (app, pilot):
         screen = await editor(app, pilot)
         await shown(app, AskScreen)
+        asked = screen_text(app)
+        assert "fleets desk-reserved priority  10 to 7" in asked
+        assert "It was changed since: the draft is put on top of what is there now." in asked
         await pilot.press("enter")
         await until(lambda: screen.edit.lanes("")[0].priority == 7, what="the draft")
+        assert screen.edit.configuration["priority"] == 31, "theirs is not undone by it"
+        assert [path[-1] for path in screen.edit.changes] == ["priority"]
         await pilot.press("R", "escape")
         await shown(app, ServiceScreen)
         screen = await editor(app, pilot)
         assert isinstance(app.screen, EditScreen), "an edit that was taken back leaves no draft"
 
 
+async def test_a_draft_survives_a_connection_that_is_lost(desk, tmp_path):
+    store = Store(tmp_path)
+    before = await desk.run("desk")
+    async with dashboard(desk, store) as (app, pilot):
+        await editor(app, pilot)
+        await pilot.press("6", "enter")
+        await desk.faults.server_cut()
+        try:
+            await until(lambda: app.health.state is ConnectionState.STALE, what="it is noticed")
+            await pilot.press("p")
+            await until(lambda: findings(app), what="why there is no plan")
+            assert "No connection" in findings(app)[0]
+            assert "[   6]  desk-reserved  [   1]" in fields(app)[1]
+            await pilot.press("right", "0", "enter")
+            assert "[   6]  desk-reserved  [   0]" in fields(app)[1], "it is edited further"
+            assert "draft kept" in app.screen.query_one("#head", Flow).text
+        finally:
+            await desk.faults.server_cut(on=False)
+        await until(lambda: app.health.state is ConnectionState.LIVE, limit=60, what="it is back")
+        await plan_shown(app, pilot)
+        assert "fleets desk-reserved priority" in text(app)
+        assert "fleets desk-reserved min_replicas" in text(app)
+        await pilot.press("enter")
+    async with dashboard(desk, store) as (app, pilot):
+        await editor(app, pilot)
+        await shown(app, AskScreen)
+        assert "fleets desk-reserved priority  10 to 6" in screen_text(app)
+    assert (await desk.run("desk"))["run_spec"] == before["run_spec"]
+
+
 async def test_somebody_else_s_change_is_shown_and_kept(desk, tmp_path):
+    await desk.touch_run("desk", priority=None, fleets=LANES)
     async with dashboard(desk, Store(tmp_path)) as (app, pilot):
         await editor(app, pilot)
         await pilot.press("8", "enter")
         await plan_shown(app, pilot)
-        await desk.touch_run("desk", priority=30)
+        theirs = [{**LANES[0], "priority": 9}, LANES[1]]
+        await desk.touch_run("desk", priority=30, fleets=theirs)
         await pilot.press("right", "enter")
         await shown(app, ConflictScreen)
+        head, *rows = cells(app, "#rows Static")
+        assert head == ["", "FIELD", "WAS", "THEIRS", "MINE"]
+        assert sorted(rows) == [
+            ["", "priority", "0", "30"],
+            ["!", "fleets desk-reserved priority", "10", "9", "8"],
+        ]
         await pilot.press("right", "enter")
         await shown(app, PlanScreen)
         await apply(app, pilot)
@@ -257,6 +310,75 @@ async def test_a_protected_project_wants_the_name_typed(desk, tmp_path):
         assert choices.current != "apply"
         await pilot.press("escape")
         await shown(app, EditScreen)
+
+
+async def test_the_name_typed_lets_it_be_applied(desk, tmp_path):
+    settings = Settings(interval=0.5, projects={desk.project: ProjectValues(protected=True)})
+    async with dashboard(desk, Store(tmp_path), settings=settings) as (app, pilot):
+        await editor(app, pilot)
+        await pilot.press("5", "enter", "p")
+        await shown(app, PlanScreen)
+        await pilot.press(*"desk", "enter")
+        await until(lambda: app.screen.query_one(Choices).has_focus, what="the answers")
+        assert app.screen.query_one(Choices).current == "cancel"
+        await apply(app, pilot)
+        await ended(app)
+    assert (await lanes_of(desk))[0]["priority"] == 5
+    await desk.touch_run("desk", fleets=LANES)
+
+
+async def test_a_rebalance_is_asked_for_and_followed(desk, tmp_path):
+    lanes = [
+        {"name": "desk-reserved", "max_replicas": 1},
+        {"name": "desk-spot", "priority": 20},
+    ]
+    touched = await desk.touch_run("desk", fleets=lanes)
+    store = Store(tmp_path)
+    requests = Requests(desk, "desk")
+    async with dashboard(desk, store) as (app, pilot), requests.flowing():
+        service = app.snapshot.service_named("desk")
+        assert service.deployment_num == touched["deployment_num"]
+
+        async def even() -> bool:
+            shares = app.snapshot.service_named("desk").shares
+            return {share.fleet: share.ready for share in shares} == {
+                "desk-reserved": 1,
+                "desk-spot": 1,
+            }
+
+        await until(even, limit=60, what="the replicas before")
+        await pilot.press("b")
+        await shown(app, AskScreen)
+        assert "Rebalance desk in" in screen_text(app)
+        await pilot.press("enter")
+        await shown(app, ServiceScreen)
+        assert not store.audit_path.exists(), "Cancel asks for nothing"
+        await pilot.press("b")
+        await shown(app, AskScreen)
+        await pilot.press("right", "enter")
+        await shown(app, ApplyScreen)
+        await ended(app)
+        assert "The server moves 1 of the replicas of desk, one at a time." in text(app)
+        assert "2 of 2 ready" in text(app)
+        await pilot.press("escape")
+        await shown(app, ServiceScreen)
+        await until(
+            lambda: (
+                {s.fleet for s in app.snapshot.service_named("desk").shares if s.ready}
+                == {"desk-spot"}
+            ),
+            limit=30,
+            what="the replica to have moved",
+        )
+        await pilot.press("b")
+        await until(
+            lambda: any("Nothing to move" in note.message for note in app._notifications),
+            what="that it is done",
+        )
+    assert not requests.failed
+    (line,) = store.audit_path.read_text().splitlines()
+    assert '"action":"rebalance"' in line
+    await desk.touch_run("desk", fleets=LANES)
 
 
 async def test_on_a_stock_server_lanes_are_shown_and_the_rest_is_edited(edit_stock, tmp_path):
