@@ -16,7 +16,8 @@ from tests.placement_server.helpers import LAUNCHER, lanes, scenario, service
 @pytest_asyncio.fixture(scope="package")
 async def addon() -> AsyncIterator[Simulator]:
     """A server with the add-on, the fleets, and a service with lanes."""
-    async with Simulator(scenario(), launcher=LAUNCHER) as sim:
+    launcher = ("tests.placement_server.addon_or_stock",)
+    async with Simulator(scenario(), launcher=launcher) as sim:
         await sim.settled()
         # For tests that come later: by then it runs.
         await sim.apply(service("shown", fleets=lanes("shown")))

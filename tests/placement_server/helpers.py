@@ -22,6 +22,8 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", (DOCS / "placement.md").read_text(),
 
 #: What a server with the add-on imports before anything of dstack.
 LAUNCHER = ("dstack_placement.server.autoload",)
+#: A file in the folder of the shared server with which it starts as the stock server.
+STOCK = "stock"
 
 #: Pairs of fleets, each with its region on demand and its region for spot, so that capacity can be
 #: taken from one of them.
@@ -72,6 +74,8 @@ def scenario() -> Scenario:
             "description": "Pairs of a reserved and a spot fleet",
             "cloud": {"start_seconds": 0.2, "offers": [offer]},
             "steps": steps,
+            # For modules of these tests that a server's process imports.
+            "server": {"environment": {"PYTHONPATH": str(DOCS.parent)}},
         }
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -95,6 +97,18 @@ REPLICAS = """\
 
 #: Answers the rows of a query, all of one moment.
 Query = Callable[[str], Awaitable[list[Any]]]
+
+
+def reading(sim: Simulator) -> Query:
+    """Asks a simulator's SQLite database itself, also while its server is not there."""
+    database = f"file:{sim.folder.server / 'data' / 'sqlite.db'}?mode=ro"
+
+    async def query(text: str) -> list[Any]:
+        with closing(sqlite3.connect(database, uri=True)) as connection:
+            connection.row_factory = sqlite3.Row
+            return connection.execute(text).fetchall()
+
+    return query
 
 
 class Watch:

@@ -16,13 +16,16 @@ import pytest_asyncio
 from dstack_simulator import Simulator
 from tests.placement_server.helpers import (
     PAIRS,
+    STOCK,
     active,
     events,
+    fleet,
     places,
     service,
     settled,
     update,
 )
+from tests.placement_server.many import Lane, Watch, containers, reading
 from tests.waiting import until
 
 pytestmark = [
@@ -179,16 +182,71 @@ async def test_a_server_killed_while_it_scales_up_doubles_nothing(
     addon: Simulator, stories: Stories
 ) -> None:
     await asyncio.wait(stories.values())
-    await update(addon, "chat", replicas=5)
+    lanes = {"gpu-reserved": Lane(hosts=2, least=1, most=2), "gpu-spot": Lane(hosts=8, least=1)}
+    watch = Watch(reading(addon), "chat", lanes)
+    # Three of them find an idle instance, and three need a new one.
+    written = [lane.written(name) for name, lane in lanes.items()]
+    await addon.faults.slow_start(2)
+    await update(addon, "chat", fleets=written, replicas=8)
 
-    async def begun() -> bool:
-        return len(await active(addon, "chat")) > 2
+    async def mid_way() -> bool:
+        await watch.look()
+        return sum(watch.placed.values()) > 2
 
-    await until(begun, limit=60, every=0.2)
-    await addon.faults.server_restart(graceful=False)
-    await settled(addon, "chat", {"gpu-reserved": 2, "gpu-spot": 3}, limit=90)
-    for fleet, nodes in (("gpu-reserved", 2), ("gpu-spot", 8)):
-        instances = (await addon.fleet(fleet))["instances"]
-        assert len([i for i in instances if i["status"] != "terminated"]) <= nodes
-    numbers = [job["job_spec"]["replica_num"] for job in (await addon.run("chat"))["jobs"]]
-    assert len(numbers) == len(set(numbers))
+    await until(mid_way, limit=60, every=0.05, what="some have their instances")
+    await addon.faults.server_end(graceful=False)
+    await watch.look()
+    assert sum(watch.running.values()) < 8, "it was killed too late to tell anything"
+
+    await addon.faults.slow_start(0)
+    await addon.faults.server_start()
+    await watch.settled({"gpu-reserved": 2, "gpu-spot": 6})
+
+    async def one_each() -> bool:
+        found = await containers(addon, "chat")
+        return len(found) == 8 and set(found.values()) == {1}
+
+    await until(one_each, limit=60, every=0.3, what="one container of each replica")
+
+    async def one_instance_each() -> bool:
+        fleets = [await addon.fleet(name) for name in lanes]
+        found = Counter(
+            (each["name"], instance["status"])
+            for each in fleets
+            for instance in each["instances"]
+            if instance["status"] != "terminated"
+        )
+        return found == {("gpu-reserved", "busy"): 2, ("gpu-spot", "busy"): 6}
+
+    # One too many would stay: idle instances are kept in these fleets.
+    await until(one_instance_each, limit=90, every=0.3, what="one instance of each replica")
+
+
+async def test_the_stock_server_goes_on_with_what_the_add_on_left(
+    addon: Simulator, stories: Stories
+) -> None:
+    await asyncio.wait(stories.values())
+    before = await addon.run("chat")
+    assert before["run_spec"]["configuration"]["fleets"][1]["min_replicas"] == 1
+    attached = before["fleet"]["name"]
+    # For one more, whichever it is.
+    reserved, spot = PAIRS["gpu"]
+    await addon.apply(fleet("gpu-reserved", reserved, "on-demand", "0..4"))
+    await addon.apply(fleet("gpu-spot", spot, "spot", "0..10"))
+    stayed, there = await active(addon, "chat"), await places(addon, "chat")
+
+    mark = addon.folder.server / STOCK
+    mark.touch()
+    await addon.faults.server_restart()
+    try:
+        async with addon.client() as client:
+            assert "/api/placement/" not in (await client.get("/openapi.json")).text
+        stored = (await addon.run("chat"))["run_spec"]["configuration"]["fleets"]
+        assert stored == [{"project": None, "name": name} for name in ("gpu-reserved", "gpu-spot")]
+        await update(addon, "chat", replicas=len(stayed) + 1)
+        await settled(addon, "chat", there + Counter([attached]), limit=120)
+        now = {one["id"] for one in await active(addon, "chat")}
+        assert {one["id"] for one in stayed} < now
+    finally:
+        mark.unlink()
+        await addon.faults.server_restart(graceful=False)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-from typing import Any
-
 import pytest
 
 from dstack_simulator import Simulator
 from tests.placement_server.helpers import LAUNCHER, service
-from tests.placement_server.many import Lane, Watch, scenario
+from tests.placement_server.many import Lane, Watch, reading, scenario
 from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -26,14 +22,7 @@ _LANES = {
 async def test_two_hundred_replicas_over_four_fleets() -> None:
     async with Simulator(scenario(_LANES), launcher=LAUNCHER) as sim:
         await sim.settled()
-        database = f"file:{sim.folder.server / 'data' / 'sqlite.db'}?mode=ro"
-
-        async def query(text: str) -> list[Any]:
-            with closing(sqlite3.connect(database, uri=True)) as connection:
-                connection.row_factory = sqlite3.Row
-                return connection.execute(text).fetchall()
-
-        watch = Watch(query, "many", _LANES)
+        watch = Watch(reading(sim), "many", _LANES)
         lanes = [lane.written(name) for name, lane in _LANES.items()]
         many = service("many", fleets=lanes, replicas=200, resources={"gpu": "H100:1"})
         await sim.apply(many)
