@@ -119,6 +119,13 @@ def test_a_run_that_has_ended_has_no_plan(told: dict[str, Any]) -> None:
     assert told["ended"]["lives"] == [["near", 2]]
 
 
+def test_what_begins_is_told_of_one_replica_or_more(told: dict[str, Any]) -> None:
+    assert told["ended"]["rebalancing"] == [
+        "Rebalancing begins: 1 replica moves",
+        "Rebalancing begins: 2 replicas move",
+    ]
+
+
 def test_an_edit_of_the_fleet_or_of_the_lanes_ends_a_cooldown(told: dict[str, Any]) -> None:
     found = told["editions"]
     assert found["at first"] == ["far", "near"]

@@ -50,6 +50,7 @@ from dstack_placement.server import (  # noqa: E402
     listing,
     looking,
     overrides,
+    rebalancing,
     running,
     specs,
     state,
@@ -342,6 +343,7 @@ async def _ended(world: World) -> dict[str, Any]:
     lives = await looking.placement(world.session, world.project, "run-running")
     return {
         "ended": json.loads(ended.model_dump_json()),
+        "rebalancing": [rebalancing._begin(1), rebalancing._begin(2)],
         "lives": [[lane.fleet, lane.deficit] for lane in lives.lanes],
     }
 

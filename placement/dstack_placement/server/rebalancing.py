@@ -57,9 +57,7 @@ async def rebalance(
             row.edition, row.left = _edition(run.state.lanes), len(moves)
             locked.add(row)
             if begun:
-                move = "moves" if len(moves) == 1 else "move"
-                line = f"Rebalancing begins: {_replicas(len(moves))} {move}"
-                _tell(locked, run_model, line, actor)
+                _tell(locked, run_model, _begin(len(moves)), actor)
         shown = answers.rebalancing(row)
     return answers.Rebalance(
         run_id=run_model.id,
@@ -116,6 +114,10 @@ def _deployed(service: Service) -> Service:
     """The service as if a rolling deployment had ended, until which nothing moves."""
     replicas = tuple(replace(replica, out_of_date=False) for replica in service.replicas)
     return replace(service, replicas=replicas)
+
+
+def _begin(number: int) -> str:
+    return f"Rebalancing begins: {_replicas(number)} {'moves' if number == 1 else 'move'}"
 
 
 def _end(service: Service, state: RunState) -> str:
