@@ -436,6 +436,31 @@ async def test_routers_that_can_not_be_asked_are_not() -> None:
         assert "is pulling" in watched.view("s-2").message
 
 
+async def test_a_router_that_begins_to_run_while_its_service_is_open_is_looked_at() -> None:
+    server = AddonServer()
+    server.runs = [routed(1, "s-1")]
+    router = server.runs[0]["jobs"][0]["job_submissions"][-1]
+
+    def goes_to(status: str) -> None:
+        router["status"] = status
+        server.happens("Job status changed", ("job", router["id"], "s-1-0-0"))
+
+    async with watching(server) as watched:
+        told(server, 1, "s-1")
+        watched.open("s-1")
+        router["status"] = "pulling"
+        await watched.poll()
+        for _ in range(2):  # at first, and when it was started again
+            await watched.becomes("s-1", RouterStatus.DOWN)
+            # Nothing is due: the looks sleep until they are woken up.
+            await until(lambda: not watched.watch._wake.is_set() and not watched.watch._looking)
+            goes_to("running")
+            await watched.becomes("s-1", RouterStatus.READY)
+            server.now += 60
+            told(server, 1, "s-1")
+            goes_to("pulling")
+
+
 async def test_since_when_an_unlisted_worker_runs_is_asked_once() -> None:
     server = AddonServer()
     server.runs = [routed(1, "s-1")]

@@ -69,6 +69,8 @@ class _Watched:
     by: tuple[object, ...] = ()
     """What the judgement went by, to see whether any of it is another object now."""
     engines: tuple[bytes, dict[str, Engine]] | None = None
+    runs: bool = False
+    """Whether its replica runs: only then is there anything to ask."""
 
 
 class RouterWatch:
@@ -314,6 +316,11 @@ class RouterWatch:
         ):
             return judged.view
         case = replace(self._case(snapshot, service, watched, blind), awaited=awaited)
+        runs = case.router is not None and case.router.status == "running"
+        if runs and not watched.runs:
+            # While it could not be asked nothing was due that would wake the looks up.
+            self._wake.set()
+        watched.runs = runs
         made = self._by_this_clock(judge(case, watched.memory, now))
         if judged is not None and judged.view == made.view and _as_old(judged.view, made.view):
             made = Judged(judged.view, made.memory, made.until)
