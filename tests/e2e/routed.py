@@ -27,8 +27,9 @@ from dstack_simulator.scenario import Scenario
 from tests.waiting import until
 
 SMG = "smg launch --host 0.0.0.0 --port 8000 --enable-igw"
-#: A router that notices within seconds what takes it minutes by default.
-QUICK = f"{SMG} --pd-disaggregation --health-check-interval-secs 1 --health-failure-threshold 2"
+#: A router that notices within seconds what takes it minutes by default; what it says of a worker
+#: before it calls it failed lasts long enough to be seen.
+QUICK = f"{SMG} --pd-disaggregation --health-check-interval-secs 1 --health-failure-threshold 8"
 SGLANG = "python -m sglang.launch_server --model acme/chat --port 8000"
 #: Few CPUs are only had as a block of the host that has many.
 BLOCK = {"cpu": "8..16"}
@@ -57,7 +58,7 @@ def routing(command: str, kind: str = "smg") -> dict[str, Any]:
     return group("router", command, router={"type": kind})
 
 
-def chat(slow: int = 1) -> dict[str, Any]:
+def chat() -> dict[str, Any]:
     """Workers that are registered have a host each: dstack does so by the host's address."""
     return service(
         "chat",
@@ -65,7 +66,8 @@ def chat(slow: int = 1) -> dict[str, Any]:
         group("prefill", f"{SGLANG} --disaggregation-mode prefill", resources=WHOLE),
         group("decode", f"{SGLANG} --disaggregation-mode decode", 2, resources=WHOLE),
         group("legacy", "vllm serve acme/chat --port 8000"),
-        group("slow", f"sleep 600; {SGLANG}", slow),
+        group("keyed", f"{SGLANG} --api-key secret"),
+        group("slow", f"sleep 600; {SGLANG}"),
         probes=[{"type": "http", "url": "/health", "interval": "5s", "ready_after": 1}],
     )
 
@@ -115,7 +117,7 @@ def scenario() -> Scenario:
             ],
             "expect": {
                 "runs": {
-                    "chat": {"replicas": {"running": 6}},
+                    "chat": {"replicas": {"running": 7}},
                     "locked": {"replicas": {"running": 2}},
                     "nova": {"replicas": {"running": 2}},
                     "silent": {"replicas": {"running": 2}},

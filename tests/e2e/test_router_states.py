@@ -1,13 +1,14 @@
 """Every state of routers and workers, reached for real: server, tunnels, SMG and all.
 
-One server with the placement add-on. Each state is read twice: through the server, and over SSH as
-if the server had no add-on.
+One server with the placement add-on. Each state is read through the server and over SSH as if the
+server had no add-on: by the library, off the Router view, and out of what `get router` prints.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -19,22 +20,26 @@ import pytest_asyncio
 from dstack_api_client.routers.sources import SshSource
 from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_simulator import Simulator
+from tests.e2e.problems_eyes import eyes, key_of
 from tests.e2e.routed import (
     Looking,
     StockWatch,
     Stranger,
-    chat,
     living,
     looking,
     row,
     scenario,
     slot,
 )
+from tests.e2e.router_sights import Holds, Row, Shown, Sights, sights, states
+from tests.e2e.test_get import command
 from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 ALL_WELL = {"prefill1": Sync.IN_SYNC, "decode2": Sync.IN_SYNC, "decode3": Sync.IN_SYNC}
+#: They run and are never registered.
+NEVER = {"legacy4": Sync.MISSING, "keyed5": Sync.MISSING, "slow6": Sync.MISSING}
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -51,12 +56,51 @@ async def both(sim: Simulator) -> AsyncIterator[dict[Source, Looking]]:
         yield {Source.SERVER: server, Source.SSH: ssh}
 
 
+@pytest_asyncio.fixture(scope="module")
+async def places(sim: Simulator) -> AsyncIterator[Sights]:
+    """Where routers are shown and printed."""
+    async with sights(sim) as all_of_them:
+        yield all_of_them
+
+
+@pytest_asyncio.fixture
+async def seen(places: Sights) -> Sights:
+    """The router of `chat`, shown and printed."""
+    await places.open("chat")
+    return places
+
+
 async def each(
     both: dict[Source, Looking], look: Callable[[Looking], Awaitable[RouterView]]
 ) -> dict[Source, RouterView]:
     """What is seen both ways at the same time."""
     views = await asyncio.gather(*(look(looking) for looking in both.values()))
     return dict(zip(both, views, strict=True))
+
+
+async def everywhere(
+    both: dict[Source, Looking],
+    seen: Sights,
+    look: Callable[[Looking], Awaitable[RouterView]],
+    holds: Holds,
+    what: str,
+) -> dict[Source, RouterView]:
+    """What is seen both ways, while it is also shown and printed."""
+    views, _ = await asyncio.gather(each(both, look), seen.agree(holds, what))
+    return views
+
+
+async def until_all(
+    both: dict[Source, Looking], seen: Sights, status: RouterStatus | None = None, **wanted: Sync
+) -> dict[Source, RouterView]:
+    """Waits until a router and its workers are seen in some states, shown and printed."""
+    return await everywhere(
+        both,
+        seen,
+        lambda see: see.until("chat", status, limit=90, **wanted),
+        states(status, **wanted),
+        f"{status} {wanted}",
+    )
 
 
 @asynccontextmanager
@@ -92,26 +136,31 @@ async def delete(router: httpx.AsyncClient, **wanted: str) -> None:
             assert (await router.delete(f"/workers/{entry['id']}")).status_code == 202
 
 
-async def test_routers_of_every_kind(both: dict[Source, Looking]) -> None:
+async def test_routers_of_every_kind(both: dict[Source, Looking], places: Sights) -> None:
     for source, seen in both.items():
 
         async def there(seen: Looking = seen) -> RouterView | None:
-            never = {"legacy4": Sync.MISSING, "slow5": Sync.MISSING}
-            view = await seen.until("chat", RouterStatus.READY, limit=60, **ALL_WELL, **never)
+            view = await seen.until("chat", RouterStatus.READY, limit=60, **ALL_WELL, **NEVER)
             # Probes may pass later than the router finds a worker.
             return view if sum(worker.wrong == 0 for worker in view.workers) == 3 else None
 
         view = await until(there, limit=60, every=0.3, what="all is well")
         assert (view.source, view.kind, view.message) == (source, "smg", "")
-        assert (view.ready, view.expected) == (3, 5)
-        assert [slot(worker) for worker in view.workers if worker.wrong] == ["legacy4", "slow5"]
+        assert (view.ready, view.expected) == (3, 6)
+        assert [slot(worker) for worker in view.workers if worker.wrong] == [
+            "keyed5",
+            "legacy4",
+            "slow6",
+        ]
         for worker in view.workers:
             if not worker.wrong:
                 assert (worker.router_health, worker.job_status) == ("ready", "running")
                 assert (worker.role, worker.load) == (worker.group, 0)
                 assert (worker.model, worker.probes_passed) == ("acme/chat", True)
-        legacy, slow = view.workers[:2]
-        assert legacy.sync is slow.sync is Sync.MISSING
+        keyed, legacy, slow = view.workers[:3]
+        assert keyed.sync is legacy.sync is slow.sync is Sync.MISSING
+        assert "refuses dstack's check: its command sets an API key" in keyed.message
+        assert keyed.probes_passed
         assert "vLLM over HTTP" in legacy.message
         assert "not serving yet: its probes fail" in slow.message
 
@@ -125,6 +174,30 @@ async def test_routers_of_every_kind(both: dict[Source, Looking]) -> None:
         assert (silent.status, silent.source) == (RouterStatus.DOWN, source)
     synced = (await both[Source.SERVER].view("chat")).last_sync_at
     assert synced is not None
+
+    await places.open("chat")
+    shown = await places.agree(states(RouterStatus.READY, **ALL_WELL, **NEVER), "all is well")
+    assert [each.source for each in shown.values()] == ["server", "ssh", "server"]
+    for each in shown.values():
+        assert "refuses dstack's check" in each.said
+        assert all(each.has(worker, Sync.IN_SYNC, "ready") for worker in ALL_WELL)
+    for name, status, words in (
+        ("locked", RouterStatus.REFUSES, "asks for an API key that dstack does not have"),
+        ("nova", RouterStatus.NOT_MANAGED, "A Dynamo router finds its workers by itself"),
+        ("silent", RouterStatus.DOWN, "the router's"),
+    ):
+        await places.open(name)
+        shown = await places.agree(states(status, workers1=Sync.UNKNOWN), f"{name} {status}")
+        for each in shown.values():
+            assert words in each.said
+            assert [row.job for row in each.rows] == ["running"]
+
+
+def test_a_router_that_refuses_is_printed_by_the_program(sim: Simulator) -> None:
+    process = command(sim, "get", "router", "locked", "-o", "json")
+    assert (process.returncode, process.stderr) == (0, "")
+    (item,) = json.loads(process.stdout)["router"]
+    assert (item["status"], item["source"]) == ("refuses", "server")
 
 
 async def test_what_the_server_can_do_and_how_it_places(both: dict[Source, Looking]) -> None:
@@ -153,44 +226,53 @@ async def test_what_the_server_can_do_and_how_it_places(both: dict[Source, Looki
 
 
 async def test_a_worker_that_fails_its_health_is_the_loudest(
-    sim: Simulator, both: dict[Source, Looking]
+    sim: Simulator, both: dict[Source, Looking], seen: Sights
 ) -> None:
+    async def called(state: str) -> dict[Source, RouterView]:
+        async def look(looking: Looking) -> RouterView:
+            async def there() -> RouterView | None:
+                view = await looking.view("chat")
+                return view if row(view, "decode2").router_health == state else None
+
+            found: RouterView = await until(there, limit=40, every=0.3, what=state)
+            return found
+
+        def shown(shown: Shown) -> bool:
+            return shown.has("decode2", Sync.IN_SYNC, state)
+
+        return await everywhere(both, seen, look, shown, f"decode2 {state}")
+
     await sim.faults.worker_unhealthy("chat-0-2")
-
-    async def failed(looking: Looking) -> RouterView:
-        async def first() -> RouterView | None:
-            view = await looking.view("chat")
-            return view if view.workers[0].router_health == "failed" else None
-
-        found: RouterView = await until(first, limit=40, every=0.3, what="a failed worker")
-        return found
-
-    for view in (await each(both, failed)).values():
+    for view in (await called("not ready")).values():
+        assert "after some more failures the router calls it failed" in row(view, "decode2").message
+    for view in (await called("failed")).values():
         worst = view.workers[0]
         assert (slot(worst), worst.sync, worst.job_status) == ("decode2", Sync.IN_SYNC, "running")
         assert "dstack will not repair this" in worst.message
     await sim.faults.worker_unhealthy("chat-0-2", on=False)
-
-    async def well(looking: Looking) -> RouterView:
-        async def there() -> RouterView | None:
-            view = await looking.view("chat")
-            return view if row(view, "decode2").router_health == "ready" else None
-
-        found: RouterView = await until(there, limit=40, every=0.3, what="it is well again")
-        return found
-
-    await each(both, well)
+    await called("ready")
 
 
-async def test_what_others_do_to_the_list(sim: Simulator, both: dict[Source, Looking]) -> None:
-    async with Stranger() as stranger, router_of(sim) as router:
+async def test_what_others_do_to_the_list(
+    sim: Simulator, both: dict[Source, Looking], seen: Sights
+) -> None:
+    problems = {
+        sync: await key_of(sim, "worker", "chat", sync.value)
+        for sync in (Sync.FOREIGN, Sync.DUPLICATE, Sync.DRIFT)
+    }
+    async with Stranger() as stranger, router_of(sim) as router, eyes(sim) as wrong:
+
+        async def is_problem(sync: Sync, words: str, severity: str) -> None:
+            item = await wrong.both(problems[sync], words)
+            assert (item["severity"], item["kind"], item["service"]) == (severity, "worker", "chat")
+
         await register(router, stranger.url)
-        for view in (
-            await each(both, lambda see: see.until("chat", foreign=Sync.FOREIGN))
-        ).values():
+        for view in (await until_all(both, seen, foreign=Sync.FOREIGN)).values():
             worker = row(view, "foreign")
             assert (worker.url, worker.job_status) == (stranger.url, None)
             assert "leaves it for ever" in worker.message
+        words = f"{stranger.url}: listed, and no replica of this service"
+        await is_problem(Sync.FOREIGN, words, "notice")
         await delete(router, url=stranger.url)
         await until(lambda: _gone(router, stranger.url), limit=20, what="the stranger is gone")
 
@@ -211,26 +293,37 @@ async def test_what_others_do_to_the_list(sim: Simulator, both: dict[Source, Loo
         for looking in both.values():
             worker = await shows(Sync.DUPLICATE)(looking)
             assert (slot(worker), worker.url) == ("decode2", stranger.url)
+        await seen.agree(states(decode2=Sync.DUPLICATE), "decode2 twice")
+        await is_problem(Sync.DUPLICATE, "decode 2: listed more than once", "warning")
         true_url = f"http://{await _address(sim, 2)}:8000"
         await delete(router, url=true_url)
         for looking in both.values():
             worker = await shows(Sync.DRIFT)(looking)
             assert (slot(worker), worker.url) == ("decode2", stranger.url)
             assert f"it is at {await _address(sim, 2)}:8000" in worker.message
+        await seen.agree(states(decode2=Sync.DRIFT), "decode2 elsewhere")
+        words = "decode 2: listed with another address than theirs"
+        await is_problem(Sync.DRIFT, words, "warning")
         await delete(router, url=stranger.url)
-        await each(both, lambda see: see.until("chat", limit=40, **ALL_WELL))
+        await until_all(both, seen, **ALL_WELL)
+        await wrong.neither(lambda key: any(problem(key) for problem in problems.values()))
 
         # An entry of a job that is no more, which the server removes with its next sync.
-        for looking in both.values():
-            job = str(uuid4())
-
-            async def stale(looking: Looking = looking, job: str = job) -> RouterView | None:
-                await register(router, stranger.url, job)
-                view = await looking.view("chat")
-                return view if any(w.sync is Sync.STALE for w in view.workers) else None
-
-            view = await until(stale, limit=30, every=0.3, what="a stale entry")
+        async def stale(see: Looking) -> RouterView:
+            view = await see.until("chat", limit=40, stale=Sync.STALE)
             assert "with the next sync" in row(view, "stale").message
+            return view
+
+        looks = asyncio.create_task(
+            everywhere(both, seen, stale, states(stale=Sync.STALE), "a stale entry")
+        )
+
+        async def registered() -> bool:
+            await register(router, stranger.url, str(uuid4()))
+            return looks.done()
+
+        await until(registered, limit=60, every=0.3, what="a stale entry everywhere")
+        await looks
         await until(lambda: _gone(router, stranger.url), limit=30, what="the server removed it")
 
 
@@ -246,7 +339,7 @@ async def _address(sim: Simulator, replica: int) -> str:
 
 
 async def test_a_worker_that_the_router_cannot_dial(
-    sim: Simulator, both: dict[Source, Looking]
+    sim: Simulator, both: dict[Source, Looking], seen: Sights
 ) -> None:
     await sim.faults.worker_walled_off("chat-0-3")
     await sim.faults.router_restart("chat-0-0")
@@ -261,50 +354,32 @@ async def test_a_worker_that_the_router_cannot_dial(
         found: RouterView = await until(there, limit=60, every=0.3, what="it is missing")
         return found
 
-    for view in (await each(both, unreachable)).values():
+    def shown(shown: Shown) -> bool:
+        return states(RouterStatus.READY, **missing)(shown) and "can't dial" in shown.said
+
+    views = await everywhere(both, seen, unreachable, shown, "a worker that can't be dialled")
+    for view in views.values():
         worker = row(view, "decode3")
         assert f"can't dial {await _address(sim, 3)}:8000" in worker.message
         assert (worker.router_health, worker.probes_passed) == (None, True)
         assert view.workers[0].sync is Sync.MISSING
     await sim.faults.worker_walled_off("chat-0-3", on=False)
-    await each(both, lambda see: see.until("chat", limit=40, **ALL_WELL))
-
-
-async def test_a_worker_that_just_began_is_pending(
-    sim: Simulator, both: dict[Source, Looking]
-) -> None:
-    await sim.touch_run("chat", groups=chat(slow=2)["groups"])
-
-    async def began(looking: Looking) -> RouterView:
-        async def there() -> RouterView | None:
-            view = await looking.view("chat")
-            new = [worker for worker in view.workers if slot(worker) == "slow6"]
-            return view if new and new[0].job_status == "running" else None
-
-        found: RouterView = await until(there, limit=90, every=0.2, what="a new worker runs")
-        return found
-
-    for view in (await each(both, began)).values():
-        worker = row(view, "slow6")
-        assert (worker.sync, worker.router_health) == (Sync.PENDING, None)
-        assert "just begun to run" in worker.message
+    await until_all(both, seen, **ALL_WELL)
 
 
 async def test_a_router_that_hangs_holds_up_nothing_and_one_that_ends_is_down(
-    sim: Simulator, both: dict[Source, Looking]
+    sim: Simulator, both: dict[Source, Looking], seen: Sights
 ) -> None:
     await sim.faults.router_frozen("chat-0-0")
     try:
-        views = await each(both, lambda see: see.until("chat", RouterStatus.DOWN, limit=40))
+        views = await until_all(both, seen, RouterStatus.DOWN)
     finally:
         await sim.faults.router_frozen("chat-0-0", on=False)
     for view in views.values():
         assert "answer" in view.message
         assert {worker.sync for worker in view.workers} == {Sync.UNKNOWN}
-    await each(both, lambda see: see.until("chat", RouterStatus.READY, limit=40, **ALL_WELL))
+    await until_all(both, seen, RouterStatus.READY, **ALL_WELL)
 
-    old = await job_id(sim, 3)
-    await sim.faults.worker_crash("chat-0-3")
     await sim.faults.worker_crash("chat-0-0")
 
     async def ended(looking: Looking) -> RouterView:
@@ -316,9 +391,69 @@ async def test_a_router_that_hangs_holds_up_nothing_and_one_that_ends_is_down(
         found: RouterView = await until(there, limit=40, every=0.3, what="its replica ended")
         return found
 
-    await each(both, ended)
+    def shown(shown: Shown) -> bool:
+        return states(RouterStatus.DOWN)(shown) and "replica is" in shown.said
+
+    await everywhere(both, seen, ended, shown, "a router that ended")
     # A new router begins without a worker, and the server brings it all of them.
-    await each(both, lambda see: see.until("chat", RouterStatus.READY, limit=120, **ALL_WELL))
+    await until_all(both, seen, RouterStatus.READY, **ALL_WELL)
+
+
+async def test_a_worker_that_is_killed_leaves_the_list_and_its_successor_comes_in(
+    sim: Simulator, both: dict[Source, Looking], seen: Sights
+) -> None:
+    old = await job_id(sim, 3)
+    await until_all(both, seen, **ALL_WELL)
+
+    async def noted(see: Callable[[], Awaitable[Iterable[Row] | None]], what: str) -> set[str]:
+        """The states that the dead worker's entry and its successor are seen in, to the end."""
+        life: set[str] = set()
+
+        async def over() -> bool:
+            rows = await see() or ()
+            life.update(
+                f"{each.sync}, job {each.job}"
+                for each in rows
+                if each.name == "decode3" or each.sync in ("stale", "draining")
+            )
+            well = any(each == Row("decode3", "in sync", "ready", "running") for each in rows)
+            # A job that began to run while its address was still that of a dead one.
+            return well and "pending, job running" in life
+
+        try:
+            await until(over, limit=90, every=0.2, what=f"the life of decode3 {what}")
+        except AssertionError:
+            raise AssertionError(f"the life of decode3 {what}: {life}") from None
+        return life
+
+    def by_library(see: Looking) -> Callable[[], Awaitable[Iterable[Row]]]:
+        async def rows() -> Iterable[Row]:
+            workers = (await see.view("chat")).workers
+            for each in workers:
+                if each.sync is Sync.PENDING and each.job_status == "running":
+                    assert "just begun to run" in each.message
+            return [
+                Row(slot(each), each.sync.value, each.router_health, each.job_status)
+                for each in workers
+            ]
+
+        return rows
+
+    def by_sight(place: str) -> Callable[[], Awaitable[Iterable[Row] | None]]:
+        async def rows() -> Iterable[Row] | None:
+            shown = await seen.places[place].read()
+            return shown.rows if shown is not None else None
+
+        return rows
+
+    await sim.faults.worker_crash("chat-0-3")
+    lives = await asyncio.gather(
+        *(noted(by_library(look), f"by the library, {way}") for way, look in both.items()),
+        *(noted(by_sight(place), place) for place in seen.places),
+    )
+    for life in lives:
+        # The router keeps what is deleted for 5 s, whatever it calls it until then.
+        assert any(state.startswith(("stale", "draining")) for state in life), life
     assert await job_id(sim, 3) != old
 
 
