@@ -1,35 +1,29 @@
-"""Problems of replicas, rollouts and routers, each produced on a real server and cleared again.
+"""Every problem that a real server can be brought to have, produced and cleared again.
 
-Each is read off the Problems screen and out of what `get problems` prints. What is a problem only
-after minutes is judged with a clock that is ahead: the snapshot is the server's, the time is not.
+Each is read off the Problems screen and out of what `get problems` prints.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
 import pytest_asyncio
 
-from dstack_api_client.connection import Connection, Sources
-from dstack_api_client.problems import problems_of
+from dstack_api_client.naming import lane_row
 from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync
-from dstack_fleets_tui.app import FleetsApp, utc_now
-from dstack_fleets_tui.headless.get import collect
-from dstack_fleets_tui.headless.looking import Asked, observe
+from dstack_fleets_tui.screens.distribution import DistributionView
 from dstack_fleets_tui.screens.problems import ProblemsScreen
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.screens.rollout import RolloutView
+from dstack_fleets_tui.screens.service_view import ServiceView
 from dstack_simulator import Simulator
 from dstack_simulator.scenario import Scenario
 from dstack_widgets.cells import plain_text
-from dstack_widgets.live_table import LiveTable
+from tests.e2e.problems_eyes import Eyes, eyes, key_of, wrong_now
 from tests.e2e.routed import (
     SGLANG,
     SMG,
@@ -42,22 +36,43 @@ from tests.e2e.routed import (
     row,
     service,
 )
-from tests.e2e.test_get import command
 from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-#: Longer than what any of these problems must last.
-LATER = timedelta(minutes=20)
 ENGINE = "vllm serve acme/vision --port 8000"
 PROBES = [{"type": "http", "url": "/health", "interval": "5s", "ready_after": 1}]
 WELL = {"workers1": Sync.IN_SYNC, "workers2": Sync.IN_SYNC}
-Seen = dict[str, dict[str, Any]]
+#: A region that has no room as long as a fleet wants some there.
+DRY = "us-west-2"
+V = TypeVar("V", bound=ServiceView)
 
 
 def steady(failing: str) -> list[dict[str, Any]]:
     """A replica that is well, so that dstack starts the other one again without waiting."""
     return [group("good", ENGINE), group("bad", failing)]
+
+
+def guard(flags: str) -> list[dict[str, Any]]:
+    """A router with a worker, on a port of their own."""
+    port = "--port 8001"
+    return [
+        routing(f"smg launch --host 0.0.0.0 {port} --enable-igw {flags}"),
+        group("workers", f"python -m sglang.launch_server --model acme/guarded {port}", 1,
+              resources=WHOLE),
+    ]  # fmt: skip
+
+
+def cloud(name: str, nodes: str | dict[str, int], region: str = "us-east-1") -> dict[str, Any]:
+    return {
+        "type": "fleet",
+        "name": name,
+        "nodes": nodes,
+        "backends": ["aws"],
+        "regions": [region],
+        "idle_duration": "off",
+        "resources": {"gpu": "H100:8"},
+    }
 
 
 def scenario() -> Scenario:
@@ -67,16 +82,15 @@ def scenario() -> Scenario:
     lab = {
         "type": "fleet",
         "name": "lab",
-        "ssh_config": {"hosts": [*small, "big-1", "big-2"]},
+        "ssh_config": {"hosts": [*small, "big-1", "big-2", "big-3"]},
     }
-    cloud = {
+    rack = {
         "type": "fleet",
-        "name": "burst",
-        "nodes": "0..1",
-        "backends": ["aws"],
-        "resources": {"gpu": "H100:8"},
+        "name": "rack",
+        "ssh_config": {"hosts": [f"rack-{number}" for number in (1, 2, 3)]},
     }
-    smg = f"{SMG} --health-check-interval-secs 1 --health-failure-threshold 2"
+    # It takes its time to call a worker failed, so that what it says before is seen.
+    smg = f"{SMG} --health-check-interval-secs 1 --health-failure-threshold 10"
     chat = service(
         "chat", routing(smg), group("workers", SGLANG, 2, resources=WHOLE), probes=PROBES
     )
@@ -84,24 +98,32 @@ def scenario() -> Scenario:
     shaky = service("shaky", *steady("sleep 1; exit 1"), model=None)
     # The one node that its fleet may have is enough for one of two.
     lone = service("lone", group("only", ENGINE, resources=WHOLE), fleets=["burst"], model=None)
+    guarded = service(
+        "guarded", *guard("--api-key secret"), model="acme/guarded", port=8001, probes=PROBES
+    )
     offer = {
         "instance_type": "p5.48xlarge",
         **size,
-        "regions": {"us-east-1": {"on_demand": 98.32}},
+        "regions": {"us-east-1": {"on_demand": 98.32}, DRY: {"on_demand": 98.32}},
     }
     return Scenario.model_validate(
         {
             "description": "Services with problems",
             "hosts": [
                 {"name": "small", "count": 2, **size},
-                {"name": "big", "count": 2, **size},
+                {"name": "big", "count": 3, **size},
+                {"name": "rack", "count": 3, **size},
             ],
+            "server": {
+                "environment": {"DSTACK_SERVER_INSTANCE_HEALTH_MIN_COLLECT_INTERVAL_SECONDS": "1"}
+            },
             "cloud": {"start_seconds": 0.5, "offers": [offer]},
             "steps": [
                 {"apply": lab},
-                {"apply": cloud},
-                {"until": {"fleets": {"lab": {"instances": {"idle": 4}}}}},
-                *({"apply": each} for each in (chat, vision, shaky, lone)),
+                {"apply": rack},
+                {"apply": cloud("burst", "0..1")},
+                {"until": {"fleets": {"lab": {"instances": {"idle": 5}}}}},
+                *({"apply": each} for each in (chat, vision, shaky, lone, guarded)),
             ],
             "expect": {
                 "runs": {
@@ -109,6 +131,7 @@ def scenario() -> Scenario:
                     "vision": {"replicas": {"running": 2}, "ready": 2},
                     "shaky": {"restarted": 1},
                     "lone": {"ready": 1},
+                    "guarded": {"ready": 2},
                 }
             },
         }
@@ -129,104 +152,23 @@ async def both(sim: Simulator) -> AsyncIterator[dict[Source, Looking]]:
         yield {Source.SERVER: server, Source.SSH: ssh}
 
 
-@dataclass
-class Eyes:
-    """What the Problems screen and `get problems` show, with a clock that may be ahead."""
+async def leads_to(seen: Eyes, key: str, kind: type[V]) -> V:
+    """Jumps from a problem to where it is."""
+    screen = seen.app.screen
+    assert isinstance(screen, ProblemsScreen)
+    screen.open(key)
 
-    app: FleetsApp
-    connection: Connection
-    ahead: timedelta
+    def there() -> V | None:
+        found = seen.app.screen.query(kind)
+        return found.first() if found and found.first().table.row_count else None
 
-    def on_screen(self) -> Seen:
-        """The rows by the keys of their problems."""
-        if not isinstance(self.app.screen, ProblemsScreen):
-            return {}
-        table = self.app.screen.query_one(LiveTable)
-        return {
-            key: {
-                column.key: plain_text(cell)
-                for column, cell in zip(table.columns, table.get_cells(key), strict=True)
-            }
-            for key in table.keys
-        }
-
-    async def printed(self) -> Seen:
-        """The items by their keys."""
-        asked = Asked("problems")
-        look = await observe(self.connection, asked)
-        found = problems_of(look.snapshot, look.snapshot.observed_at + self.ahead)
-        whole = collect(replace(look, problems=found), asked)
-        return {item["key"]: item for item in whole["problems"]}
-
-    async def both(self, wanted: Callable[[str], bool], words: str, limit: float = 60.0) -> Any:
-        """Waits until a problem of that key stands in both, with these words.
-
-        Returns:
-            The item that is printed.
-        """
-
-        def shown() -> bool:
-            rows = self.on_screen().items()
-            return any(wanted(key) and words in each["problem"] for key, each in rows)
-
-        async def told() -> dict[str, Any] | None:
-            found = (await self.printed()).items()
-            return next((i for key, i in found if wanted(key) and words in i["text"]), None)
-
-        _, item = await asyncio.gather(
-            until(shown, limit=limit, what=f"on screen: {words}"),
-            until(told, limit=limit, every=0.3, what=f"printed: {words}"),
-        )
-        return item
-
-    async def neither(self, wanted: Callable[[str], bool], limit: float = 90.0) -> None:
-        """Waits until no problem of that key stands in either."""
-
-        async def gone() -> bool:
-            return not any(map(wanted, await self.printed()))
-
-        # What is not read yet would be no problem either.
-        await until(gone, limit=limit, every=0.3, what="printed no more")
-        await until(
-            lambda: (
-                isinstance(self.app.screen, ProblemsScreen)
-                and not any(map(wanted, self.on_screen()))
-            ),
-            limit=limit,
-            what="on screen no more",
-        )
+    view: V = await until(there, limit=20, what=kind.__name__)
+    return view
 
 
-@asynccontextmanager
-async def eyes(sim: Simulator, ahead: timedelta = LATER) -> AsyncIterator[Eyes]:
-    here = Sources("test", "test", "test")
-    connection = Connection(sim.url, sim.project, sim.token, here)
-    app = FleetsApp(
-        connection,
-        Settings(interval=0.5),
-        now=lambda: utc_now() + ahead,
-        terminal_is_gone=lambda: False,
-    )
-    async with app.run_test(size=(200, 40)) as pilot:
-        await pilot.press("3")
-        await until(
-            lambda: app.snapshot is not None and app.snapshot.complete, limit=30, what="a full read"
-        )
-        yield Eyes(app, connection, ahead)
-
-
-async def key_of(sim: Simulator, kind: str, run: str, what: str = "") -> Callable[[str], bool]:
-    """Tells a problem of a service by its key."""
-    key = f"{kind}:{(await sim.run(run))['id']}" + (f":{what}" if what else "")
-    return lambda other: other == key
-
-
-def wrong_now(sim: Simulator, subject: str, code: int) -> list[dict[str, Any]]:
-    """What the command prints of one service, by the clock as it is."""
-    process = command(sim, "get", "problems", subject, "-o", "json")
-    assert (process.returncode, process.stderr) == (code, "")
-    found: list[dict[str, Any]] = json.loads(process.stdout)["problems"]
-    return found
+def cells(view: ServiceView, key: str) -> dict[str, str]:
+    shown = zip(view.table.columns, view.table.get_cells(key), strict=True)
+    return {column.key: plain_text(cell).strip() for column, cell in shown}
 
 
 async def each(
@@ -243,11 +185,16 @@ async def test_a_worker_that_the_router_calls_failed_and_a_router_without_a_read
     sim: Simulator, both: dict[Source, Looking]
 ) -> None:
     failed = await key_of(sim, "worker", "chat", "failed")
+    unready = await key_of(sim, "worker", "chat", "not ready")
     router = await key_of(sim, "router", "chat")
     await each(both, RouterStatus.READY, **WELL)
-    async with eyes(sim) as seen:
-        await seen.neither(lambda key: failed(key) or router(key))
+    # After minutes its failing probes speak for a worker that is not ready, so the clock is the
+    # real one.
+    async with eyes(sim, timedelta()) as seen:
+        await seen.neither(lambda key: failed(key) or unready(key) or router(key))
         await sim.faults.worker_unhealthy("chat-0-1")
+        item = await seen.both(unready, "workers 1: not ready for the router")
+        assert (item["severity"], item["kind"], item["service"]) == ("warning", "worker", "chat")
         item = await seen.both(failed, "workers 1: failed for the router, and running for dstack")
         assert (item["severity"], item["kind"], item["service"]) == ("critical", "worker", "chat")
         assert "dstack will not repair this" in item["hint"]
@@ -260,11 +207,12 @@ async def test_a_worker_that_the_router_calls_failed_and_a_router_without_a_read
             assert "0 of the 2 workers that it lists are ready" in view.message
         item = await seen.both(router, "the router has no worker that it calls ready: 0 of 2")
         assert (item["severity"], item["kind"]) == ("critical", "router")
-        assert not any(map(failed, await seen.printed())), "one cause, one problem"
+        printed = await seen.printed()
+        assert not any(failed(key) or unready(key) for key in printed), "one cause, one problem"
 
         await sim.faults.worker_unhealthy("chat", on=False)
         await each(both, RouterStatus.READY, **WELL)
-        await seen.neither(lambda key: failed(key) or router(key))
+        await seen.neither(lambda key: failed(key) or unready(key) or router(key))
     assert wrong_now(sim, "chat", 0) == []
 
 
@@ -275,29 +223,49 @@ async def test_a_worker_that_was_deleted_drains_and_one_that_can_not_be_dialled_
     for host in await sim.hosts():
         addresses |= host["addresses"]
     url = f"http://{addresses['chat-0-2']}:8000"
+    let_go = await key_of(sim, "worker", "chat", "let go")
+    missing = await key_of(sim, "worker", "chat", "missing")
     await each(both, RouterStatus.READY, **WELL)
-    async with httpx.AsyncClient(
-        base_url=f"http://{addresses['chat-0-0']}:8000", timeout=20, trust_env=False
-    ) as router:
-        listed = (await router.get("/workers")).json()["workers"]
-        (entry,) = (worker for worker in listed if worker["url"] == url)
-        # SMG keeps it for its drain of 5 s, in which both ways have to see it.
-        assert (await router.delete(f"/workers/{entry['id']}")).status_code == 202
-        for source, view in (await each(both, workers2=Sync.DRAINING)).items():
+    async with (
+        httpx.AsyncClient(
+            base_url=f"http://{addresses['chat-0-0']}:8000", timeout=20, trust_env=False
+        ) as router,
+        eyes(sim) as seen,
+    ):
+
+        async def deleted_for(*looks: asyncio.Task[Any]) -> None:
+            """Deletes the worker whenever it is back, until all have seen what they wait for."""
+
+            async def done() -> bool:
+                for entry in (await router.get("/workers")).json()["workers"]:
+                    if entry["url"] == url and entry["status"] != "draining":
+                        await router.delete(f"/workers/{entry['id']}")
+                return all(look.done() for look in looks)
+
+            await until(done, limit=90, every=0.3, what="a deleted worker that all have seen")
+
+        # SMG keeps it for its drain of 5 s, and dstack registers it again: whoever has not looked
+        # in that time gets another chance.
+        looks = asyncio.create_task(each(both, workers2=Sync.DRAINING))
+        told = asyncio.create_task(seen.both(let_go, "workers 2: let go by the router though"))
+        await deleted_for(looks, told)
+        for source, view in (await looks).items():
             worker = row(view, "workers2")
             assert (view.source, worker.router_health) == (source, "draining")
             assert worker.job_status == "running"
             assert worker.message
+        item = await told
+        assert (item["severity"], item["kind"], item["service"]) == ("notice", "worker", "chat")
 
-    missing = await key_of(sim, "worker", "chat", "missing")
-    await sim.faults.worker_walled_off("chat-0-2")
-    async with eyes(sim) as seen:
-        item = await seen.both(missing, "workers 2: not in the router's list")
+        await sim.faults.worker_walled_off("chat-0-2")
+        told = asyncio.create_task(seen.both(missing, "workers 2: not in the router's list"))
+        await deleted_for(told)
+        item = await told
         assert (item["severity"], item["kind"]) == ("warning", "worker")
         assert f"can't dial {addresses['chat-0-2']}:8000" in item["hint"]
         await sim.faults.worker_walled_off("chat-0-2", on=False)
         await each(both, RouterStatus.READY, **WELL)
-        await seen.neither(missing)
+        await seen.neither(lambda key: missing(key) or let_go(key))
 
 
 async def test_a_router_that_is_down(sim: Simulator, both: dict[Source, Looking]) -> None:
@@ -341,13 +309,13 @@ async def test_a_replica_that_finds_no_place(sim: Simulator) -> None:
         assert "goes on looking" in item["hint"]
         began = await attempts()
 
-        async def three_more() -> bool:
+        async def two_more() -> bool:
             found = await seen.printed()
             of_it = [each for each in found.values() if each["service"] == "lone"]
             assert [each["key"] for each in of_it] == [item["key"]], of_it
-            return await attempts() >= began + 3
+            return await attempts() >= began + 2
 
-        await until(three_more, limit=120, every=0.3, what="three more attempts")
+        await until(two_more, limit=120, every=0.3, what="two more attempts")
         (now,) = await asyncio.to_thread(wrong_now, sim, "lone", 4)
         assert now["key"] == item["key"]
         await sim.touch_run("lone", groups=[group("only", ENGINE, resources=WHOLE)])
@@ -363,5 +331,128 @@ async def test_a_rollout_that_a_probe_holds_up(sim: Simulator) -> None:
         item = await seen.both(rollout, words)
         assert (item["severity"], item["kind"], item["service"]) == ("warning", "rollout", "vision")
         assert item["text"].startswith("rollout of only stuck at 1 of ")
+        view = await leads_to(seen, item["key"], RolloutView)
+        latest, older = (cells(view, key) for key in view.table.keys)
+        assert (latest["ready"], older["ready"]) == ("0", "2")
+        assert "under way" in view.line.text
+        assert any(words in finding.text for finding in view.findings.findings)
+        seen.app.pop_screen()
         await sim.touch_run("vision", groups=[group("only", ENGINE, 2)])
         await seen.neither(rollout)
+
+
+async def test_a_router_that_refuses_and_a_worker_that_only_its_router_finds_well(
+    sim: Simulator,
+) -> None:
+    router = await key_of(sim, "router", "guarded")
+    probes = await key_of(sim, "worker", "guarded", "probes failing")
+    async with eyes(sim) as seen:
+        item = await seen.both(router, "the router refuses dstack")
+        assert (item["severity"], item["kind"]) == ("warning", "router")
+        assert "API key" in item["hint"]
+        # It does not look at its workers again during this test.
+        await sim.touch_run("guarded", groups=guard("--health-check-interval-secs 600"))
+        await seen.neither(router)
+
+        await sim.faults.worker_unhealthy("guarded-0-1")
+        item = await seen.both(probes, "workers 1: ready for the router while dstack's probes fail")
+        assert (item["severity"], item["kind"]) == ("warning", "worker")
+        await sim.faults.worker_unhealthy("guarded-0-1", on=False)
+        await seen.neither(probes)
+    assert wrong_now(sim, "guarded", 0) == []
+
+
+async def test_what_goes_wrong_with_fleets_services_and_their_replicas(sim: Simulator) -> None:
+    """All of it at the same time, since each takes its while to come and to go."""
+
+    def two_lanes(least: int) -> list[dict[str, Any]]:
+        return [{"name": "tiny", "min_replicas": least, "priority": 10}, {"name": "wide"}]
+
+    async def fleet(name: str) -> str:
+        found: str = (await sim.fleet(name))["id"]
+        return found
+
+    async def run(name: str) -> str:
+        found: str = (await sim.run(name))["id"]
+        return found
+
+    one = {"model": None, "retry": None}
+    names = ("nap", "tiny", "wide")
+    await sim.faults.no_capacity(DRY)
+    await sim.faults.slow_start(8)
+    for each_fleet in (*(cloud(name, "0..1") for name in names), cloud("few", "1..1", DRY)):
+        await sim.apply(each_fleet)
+    lanes = service("held", group("only", ENGINE, 2, resources=WHOLE), fleets=two_lanes(2), **one)
+    await sim.apply({**lanes, "spot_policy": "auto"})
+    await sim.apply(service("late", group("only", ENGINE, resources=WHOLE), fleets=["nap"], **one))
+    await sim.apply(service("broken", group("only", "exit 3"), **one))
+    await sim.apply(service("again", group("only", "exit 4"), model=None))
+    await sim.faults.host_health("rack-1", "failure", "GPU 3 fell off the bus")
+    await sim.faults.host_health("rack-2", "warning", "GPU 5 has remapped rows")
+    await sim.faults.host_unreachable("rack-3")
+    await sim.faults.worker_unhealthy("vision-0-0")
+    rack, broken = await fleet("rack"), await run("broken")
+    baseline = f"baseline:{await run('held')}::tiny"
+    wanted = {
+        f"health failure:{rack}": "health failure",
+        f"health warning:{rack}": "health warning",
+        f"unreachable:{rack}": "unreachable",
+        f"not up yet:{await fleet('nap')}": "not up yet",
+        f"nodes:{await fleet('few')}": "0 of at least 1 node",
+        f"replica:{await run('late')}:starting": "only 0: not ready",
+        f"replica:{await run('again')}:failed": "only 0: failed",
+        f"replica:{await run('vision')}:unready": "probe 1 has 0 of 1 successes",
+        f"service:{broken}": "failed",
+        baseline: "tiny: baseline 1 of 2: tiny has no room",
+    }
+    async with eyes(sim) as seen:
+        found = await seen.all_of(wanted)
+        assert {key: (item["severity"], item["kind"]) for key, item in found.items()} == dict(
+            zip(
+                wanted,
+                (
+                    ("warning", "instance"),
+                    ("notice", "instance"),
+                    ("warning", "instance"),
+                    ("critical", "instance"),
+                    ("warning", "fleet"),
+                    ("critical", "replica"),
+                    ("critical", "replica"),
+                    ("warning", "replica"),
+                    ("critical", "service"),
+                    ("critical", "baseline"),
+                ),
+                strict=True,
+            )
+        )
+        assert next(iter(seen.on_screen().values()))["severity"].endswith("critical")
+        view = await leads_to(
+            seen, next(key for key in wanted if "::tiny" in key), DistributionView
+        )
+        lane = cells(view, lane_row("", "tiny"))
+        assert (lane["min"], lane["target"], lane["priority"]) == ("2", "1", "10")
+        assert lane["why"].startswith("BASELINE 1 of 2 for ")
+        assert set(view.table.keys) == {lane_row("", "tiny"), lane_row("", "wide"), "total"}
+        seen.app.pop_screen()
+
+        await sim.faults.slow_start(0)
+        await sim.faults.no_capacity(DRY, on=False)
+        await sim.apply(cloud("few", "0..1", DRY))
+        for host in ("rack-1", "rack-2"):
+            await sim.faults.host_health(host, "healthy")
+        await sim.faults.host_back("rack-3")
+        await sim.faults.worker_unhealthy("vision-0-0", on=False)
+        await sim.apply(service("broken", group("only", ENGINE), **one))
+        # Its next try is minutes off by now.
+        await sim.stop_run("again", abort=True)
+        await sim.touch_run("held", fleets=two_lanes(1))
+        # What it leaves is idle then, and costs as long as nobody gives it back.
+        await sim.stop_run("late")
+        idle = f"idle:{await fleet('nap')}"
+        (item,) = (await seen.all_of({idle: "1 instance idle above the minimum of 0"})).values()
+        assert (item["severity"], item["price_per_hour"]) == ("notice", 98.32)
+        assert "idle_duration is off" in item["hint"]
+        await sim.api("fleets/delete_instances", {"name": "nap", "instance_nums": [0]})
+        await seen.none_of({*wanted, idle})
+    assert await run("broken") != broken
+    assert wrong_now(sim, "broken", 0) == []
