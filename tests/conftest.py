@@ -29,19 +29,25 @@ _SHARED = (
     "stock",
     "life_stories",
 )
-#: Of three parts, the one of the tests in a folder; all else is in the third.
+#: The part of the tests in a folder or a module, one of four; what is not named is in the fourth.
+#: They take about as long.
 _PART_OF = {
     "placement_server": "placement",
     "simulator": "edits",
-    "tui": "edits",
-    "widgets": "edits",
+    "test_edit_apply": "commands",
+    "test_edit_commands": "commands",
+    "test_edit_random": "commands",
+    "test_edit_terminal": "commands",
+    "test_problems_real": "commands",
+    "tui": "commands",
+    "widgets": "commands",
 }
 _ENDS_WITH = pytest.StashKey[list[str]]()
 
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Parts the tests for three processes that share no server, and sorts each part."""
+    """Parts the tests for four processes that share no server, and sorts each part."""
     place: dict[tuple[str, Path], int] = {}
     for item in items:
         at = (_part(item), item.path)
@@ -69,9 +75,10 @@ def _part(item: pytest.Item) -> str:
     names = _fixtures(item)
     if "demo_sim" in names:  # it takes a minute to be there, so one process has it
         return "others"
-    if "edit_addon" in names or "edit_stock" in names:
-        return "edits"
-    return _PART_OF.get(item.path.parent.name, "others")
+    for name in (item.path.stem, item.path.parent.name):
+        if name in _PART_OF:
+            return _PART_OF[name]
+    return "edits" if "edit_addon" in names or "edit_stock" in names else "others"
 
 
 def _fixtures(item: pytest.Item) -> list[str]:
