@@ -74,6 +74,8 @@ def of_services(
             if service.status == "failed" and service.name not in alive:
                 found.problems += _failed(snapshot, service, now)
             continue
+        if service.status == "pending" and _is_scheduled(service):
+            continue  # it waits for its time
         ending = service.status == "terminating"
         if not ending:
             found.problems += _baselines(snapshot, service)
@@ -120,6 +122,12 @@ def _failed(snapshot: Snapshot, service: Service, now: datetime) -> Iterator[Pro
         service_id=service.id,
         view="replicas",
     )
+
+
+def _is_scheduled(service: Service) -> bool:
+    """Whether a service is started at set times only."""
+    owners = (service.spec.get("configuration"), service.spec.get("profile"))
+    return any(isinstance(owner, Mapping) and owner.get("schedule") for owner in owners)
 
 
 def _waits(service: Service, now: datetime) -> bool:

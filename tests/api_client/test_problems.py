@@ -186,6 +186,10 @@ CASES = {
         chat(low=2, status="pending"),
         chat(low=0, status="pending"),
         Kind.SERVICE, CRITICAL, "chat", "pending: none of at least 2 replicas", "replicas"),
+    "service waiting, with a schedule that is none": Case(
+        chat(low=2, status="pending", spec={"configuration": {"schedule": None}}),
+        chat(low=2, status="pending", spec={"configuration": {"schedule": {"cron": "0 8 * * *"}}}),
+        Kind.SERVICE, CRITICAL, "chat", "pending: none of at least 2 replicas", "replicas"),
     "rollout stuck": Case(
         chat(READY, stuck(1, "running", deployment_num=1), deployment_num=1),
         chat(replica(0, deployment_num=1), replica(1, deployment_num=1), deployment_num=1),
