@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
-from dstack_api_client.edits.fleet import FleetEdit, Nodes
-from dstack_api_client.edits.fleet_effects import effects
-from dstack_api_client.edits.fleets import FleetPlan
+from dstack_api_client.edits.fleet import Nodes
 from dstack_api_client.edits.following import State
 from dstack_api_client.edits.following_fleets import FleetGoal, fleet_progress, goal_of
 from dstack_api_client.snapshot import Snapshot
 from tests.api_client.cockpit import fleet_of, project
+from tests.api_client.fleet_plans import fleet_plan
 from tests.api_client.test_fleet_edits import BUSY, edit, idle, shot
 
 GPU = next(iter(fleet_of().fleets))
@@ -25,26 +23,6 @@ def there(*states: str) -> Snapshot:
     snapshot = fleet_of(*states)
     fleet = replace(snapshot.fleets[GPU], instance_ids=tuple(snapshot.instances))
     return replace(snapshot, fleets={GPU: fleet})
-
-
-def plan(change: FleetEdit, snapshot: Snapshot, *, new: bool = False) -> FleetPlan:
-    found = effects(change, snapshot)
-    assert found is not None
-    return FleetPlan(
-        base=None if new else change.base,
-        project="main",
-        name="gpu",
-        spec=change.spec,
-        expected=change.spec,
-        changes=(),
-        action="create" if new else "update",
-        offers=(),
-        starts=found.starts,
-        ends=found.ends,
-        warnings=(),
-        made_at=datetime(2026, 1, 1, tzinfo=timezone.utc),
-        above=found.above,
-    )
 
 
 def state(goal: FleetGoal, snapshot: Snapshot, *, seen: bool = True) -> tuple[State, str]:
@@ -111,16 +89,18 @@ def test_what_a_plan_leads_to() -> None:
     """What no longer fits ends by name; of those above the maximum, the server chooses."""
     now = shot(idle(), idle(), BUSY)
     fewer = edit().with_nodes(Nodes(0, 0, 1))
-    assert goal_of(plan(fewer, now)) == FleetGoal(0, 1)
+    assert goal_of(fleet_plan(fewer, now)) == FleetGoal(0, 1)
     moved = edit().with_field("regions", ["eu-west-1"])
-    goal = goal_of(plan(moved, now))
+    goal = goal_of(fleet_plan(moved, now))
     assert goal.ends == {"i-0", "i-1"}
     more = edit().with_nodes(Nodes(2, 3, 4))
-    assert goal_of(plan(more, now)) == FleetGoal(2, 4)
-    assert goal_of(plan(more, now, new=True)) == FleetGoal(3, 4), "a new one starts its target"
+    assert goal_of(fleet_plan(more, now)) == FleetGoal(2, 4)
+    assert goal_of(fleet_plan(more, now, new=True)) == FleetGoal(3, 4), (
+        "a new one starts its target"
+    )
 
 
 def test_a_new_fleet_of_hosts_is_there_when_all_of_them_are() -> None:
     hosts: dict[str, Any] = {"ssh_config": {"hosts": ["10.0.0.1", {"hostname": "10.0.0.2"}]}}
-    made = plan(edit(), shot(), new=True)
+    made = fleet_plan(edit(), shot(), new=True)
     assert goal_of(replace(made, expected={"configuration": hosts})) == FleetGoal(2)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import pytest
 from textual.pilot import Pilot
 
-from dstack_api_client.capabilities import UNKNOWN
-from dstack_api_client.edits.difference import difference
 from dstack_api_client.edits.fleet import FleetEdit, Nodes
-from dstack_api_client.edits.fleet_effects import effects
 from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_fleets_tui.settings import Settings
+from tests.api_client.fleet_plans import fleet_plan
 from tests.tui.factory import NOW, GivenFeed, app_on, live
 from tests.tui.fleet_edits import edit, snapshot
 from tests.waiting import until
@@ -36,22 +34,7 @@ pytestmark = pytest.mark.usefixtures("frozen")
 
 def plan(change: FleetEdit, *, new: bool = False) -> FleetPlan:
     """The plan that a server would make of an edit."""
-    found = effects(change, SHOT)
-    assert found is not None
-    return FleetPlan(
-        base=None if new else change.base,
-        project="main",
-        name="gpu",
-        spec=change.spec,
-        expected=change.spec,
-        changes=() if new else difference(change.base.spec, change.spec, "fleet", UNKNOWN),
-        action="create" if new else "update",
-        offers=OFFERS,
-        starts=found.starts,
-        ends=found.ends,
-        warnings=found.warnings,
-        made_at=NOW,
-    )
+    return fleet_plan(change, SHOT, new=new, offers=OFFERS, made_at=NOW)
 
 
 def editing(change: FleetEdit):
