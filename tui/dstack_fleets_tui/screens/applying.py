@@ -195,7 +195,7 @@ class ApplyScreen(LiveScreen):
         if fleet is not None:
             counts = words.states(fleet) or "no instances"
             yield literal(f"nodes {words.nodes(fleet)}  {counts}")
-        elif self._seen:
+        elif self._goal is not None and self._goal.gone:
             yield literal("The fleet is gone.", style_of("ok"))
 
     def _lines(self, progress: Progress) -> Iterable[Content]:
