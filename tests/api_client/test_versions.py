@@ -57,7 +57,6 @@ async def is_ready(client: Client, server: OldServer) -> bool:
         return False
 
 
-@pytest.mark.timeout(300)
 async def test_everything_is_read(versioned_server: OldServer) -> None:
     server = versioned_server
     async with Client(server.url, TOKEN) as client:

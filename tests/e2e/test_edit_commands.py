@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pty
+import re
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -31,7 +32,7 @@ from tests.e2e.editing import (
 from tests.flowing import Requests
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 
 class Here:
@@ -72,7 +73,6 @@ def here(
     return Here(edit_addon, tmp_path, monkeypatch, capsys)
 
 
-@pytest.mark.timeout(700)
 async def test_the_seed_from_one_order_to_another(edit_addon: Simulator, tmp_path: Path) -> None:
     """Edited, followed until each replica is where the lanes say, undone to the byte."""
     sim = edit_addon
@@ -225,7 +225,8 @@ async def test_what_is_still_waited_for(edit_addon: Simulator, tmp_path: Path) -
             await sim.faults.slow_start(0)
         assert waited.returncode == 5, waited.stderr
         (last,) = waited.stdout.splitlines()[-1:]
-        assert "still waiting for: 1 replica to " in last
+        # What is there already may yet have to be counted to the new deployment.
+        assert re.search(r"still waiting for: .*\b1 replica to ", last), last
         assert last.endswith("The change stays applied, and the server goes on with it.")
         back = await command(
             sim, tmp_path, "apply", "dice", "--replicas", str(number), "--yes", "--wait=120"

@@ -11,7 +11,7 @@ from dstack_simulator import Simulator
 from tests.e2e.editing import PROBES, client_of, command, service, stored
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 
 async def test_a_service_that_ends_for_want_of_room(edit_stock: Simulator, tmp_path: Path) -> None:

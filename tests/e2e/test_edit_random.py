@@ -18,7 +18,7 @@ from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit
 from dstack_simulator import Simulator
 from tests.e2e.editing import FLEETS, begin, client_of, server_says, stored
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 #: Set it to the number that a failed test shows to get the same edits again.
 _SEED = int(os.environ.get("EDITS_SEED") or random.randrange(1 << 32))

@@ -21,7 +21,7 @@ from dstack_simulator import Simulator
 from tests.e2e.editing import begin, client_of, server_says, service, stored
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 _FLEETS = ("configuration", "fleets")
 _RATE = {"metric": "rps", "target": 10}

@@ -19,7 +19,7 @@ from dstack_simulator import Simulator
 from tests.e2e.editing import begin, client_of, service, stored
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 _ENV = ("configuration", "env", "MODE")
 

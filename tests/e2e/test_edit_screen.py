@@ -34,7 +34,7 @@ from tests.flowing import Requests
 from tests.tui.driving import screen_text
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 LANES = [
     {"name": "desk-reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10},

@@ -16,7 +16,7 @@ from tests.e2e.test_terminal import Terminal, connecting, terminal
 from tests.flowing import Requests
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 #: Begins to replace the priorities of lanes, which are further in than the run's.
 _OF_LANES = "sed -i 's/ priority: .*"

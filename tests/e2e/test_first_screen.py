@@ -34,7 +34,7 @@ from tests.e2e.routed import (
 )
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.e2e
 
 #: The router of a service that is just starting is no problem yet.
 LATER = timedelta(minutes=3)

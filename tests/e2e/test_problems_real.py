@@ -38,7 +38,7 @@ from tests.e2e.routed import (
 )
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.e2e
 
 ENGINE = "vllm serve acme/vision --port 8000"
 PROBES = [{"type": "http", "url": "/health", "interval": "5s", "ready_after": 1}]

@@ -16,7 +16,7 @@ from tests.e2e.routed import SGLANG, WHOLE, group, routing, service
 from tests.e2e.router_sights import Shown, states, stock_sights
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.e2e
 
 #: A fleet for a router that notices within seconds what takes that of the demo minutes.
 FLEET = {

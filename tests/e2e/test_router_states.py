@@ -35,7 +35,7 @@ from tests.e2e.router_sights import Holds, Row, Shown, Sights, sights, states
 from tests.e2e.test_get import command
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.e2e
 
 ALL_WELL = {"prefill1": Sync.IN_SYNC, "decode2": Sync.IN_SYNC, "decode3": Sync.IN_SYNC}
 #: They run and are never registered.

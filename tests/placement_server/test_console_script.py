@@ -18,7 +18,7 @@ from dstack_simulator import Simulator
 from tests.placement_server.helpers import command
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.e2e
 
 _SCRIPT = Path(sys.executable).with_name("dstack-fleets")
 _TOKEN = "0123456789abcdef"

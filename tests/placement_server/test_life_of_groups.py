@@ -15,7 +15,7 @@ from tests.placement_server.helpers import EXAMPLES, fleet, service
 from tests.placement_server.life import LENDER_REGION, PROBES, Look, Stories, Story, Watch
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.e2e
 
 
 async def _by_group(sim: Simulator, name: str) -> dict[str, Counter[str]]:

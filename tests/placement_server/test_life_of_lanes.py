@@ -12,7 +12,7 @@ from tests.placement_server.helpers import service
 from tests.placement_server.life import PROBES, Look, Stories, Story, Watch, fleet_of
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.e2e
 
 
 async def _running(sim: Simulator) -> dict[str, str]:

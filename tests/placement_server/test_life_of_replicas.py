@@ -14,7 +14,7 @@ from tests.placement_server.helpers import EXAMPLES, events, service
 from tests.placement_server.life import FLEETS, PROBES, Look, Stories, Story, Watch, alive
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.e2e
 
 
 def _lanes(name: str, **reserved: int) -> list[Any]:

@@ -10,7 +10,7 @@ from dstack_simulator import Simulator
 from tests.placement_server.helpers import events, fleet, service
 from tests.placement_server.life import FLEETS, Look, Stories, Story, Watch, fleet_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.e2e
 
 
 async def _submissions(sim: Simulator, name: str) -> dict[int, list[dict[str, Any]]]:

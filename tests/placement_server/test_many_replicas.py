@@ -9,7 +9,7 @@ from tests.placement_server.helpers import LAUNCHER, service
 from tests.placement_server.many import Lane, Watch, reading, scenario
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 _LANES = {
     "reserved": Lane(hosts=9, least=40, most=64, priority=10),

@@ -14,7 +14,7 @@ from tests.placement_server.many import Lane, Watch, containers, scenario
 from tests.postgres import Postgres
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 _LANES = {
     "reserved": Lane(hosts=2, least=8, most=12, priority=10),

@@ -12,7 +12,7 @@ from tests.placement_server.helpers import ask, events, fleet, service, settled,
 from tests.placement_server.life import Stories, Story
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 
 def _lanes(pair: str, priority: int) -> list[dict[str, Any]]:

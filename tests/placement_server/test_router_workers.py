@@ -11,7 +11,7 @@ from tests.placement_server.helpers import ask, events, fleet, service
 from tests.placement_server.life import Stories, Story
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.e2e
 
 WORKER = "python -m sglang.launch_server --model acme/chat-8b --port 8000"
 

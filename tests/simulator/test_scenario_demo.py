@@ -17,7 +17,6 @@ from tests.waiting import until
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(300),
     # Not used here: set up meanwhile for the tests that come next.
     pytest.mark.usefixtures("beside"),
 ]

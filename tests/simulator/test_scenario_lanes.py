@@ -11,7 +11,7 @@ from dstack_simulator import Simulator
 from dstack_simulator import scenario as scenarios
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")

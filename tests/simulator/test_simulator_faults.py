@@ -18,7 +18,7 @@ from dstack_simulator import Simulator
 from tests.simulator.beside import replicas_run
 from tests.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 _HUNGRY = """\
 type: task

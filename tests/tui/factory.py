@@ -273,5 +273,5 @@ def app_on(
         open_source=opened,
         terminal_is_gone=lambda: False,
     )
-    app._touched = not untouched
+    app.lookout.somebody_is_there = not untouched
     return app

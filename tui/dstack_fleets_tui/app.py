@@ -6,8 +6,7 @@ import gc
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
-from urllib.parse import urlsplit
+from datetime import datetime, timezone
 
 from textual import events, work
 from textual.app import App, SystemCommand
@@ -19,12 +18,12 @@ from dstack_api_client.connection import ConfigError, Connection
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.feed import ConnectionState, Health, Update
 from dstack_api_client.problem import Problem
-from dstack_api_client.problems import ProblemWatch
 from dstack_api_client.routers.watch import OverSsh
 from dstack_api_client.since import Since
 from dstack_api_client.snapshot import Fleet, ReplicaKey, Snapshot
-from dstack_fleets_tui import actions, words
+from dstack_fleets_tui import actions, heading
 from dstack_fleets_tui.changing import Changing
+from dstack_fleets_tui.lookout import Lookout
 from dstack_fleets_tui.poller import Poller
 from dstack_fleets_tui.screens import own_reads
 from dstack_fleets_tui.screens.base import LiveScreen
@@ -47,7 +46,6 @@ from dstack_fleets_tui.terminal import (
 )
 from dstack_widgets.glyphs import ASCII, UNICODE
 from dstack_widgets.scroll_bars import AsciiScrollBars
-from dstack_widgets.status_header import Connection as ConnectionWord
 from dstack_widgets.status_header import HeaderState
 
 #: States that polling on does not mend: the user has to.
@@ -55,21 +53,8 @@ _TROUBLE = frozenset(
     {ConnectionState.UNAUTHORISED, ConnectionState.NO_PROJECT, ConnectionState.UNSUPPORTED}
 )
 
-
-#: After so long, problems are looked for although nothing changed.
-_LOOK_AGAIN = timedelta(seconds=10)
 #: How long a notice stays: several at once want to be read.
 _NOTICE_SECONDS = 15
-
-#: What the header says of a state of the connection.
-_WORDS: dict[ConnectionState, ConnectionWord] = {
-    ConnectionState.CONNECTING: "connecting",
-    ConnectionState.LIVE: "live",
-    ConnectionState.STALE: "stale",
-    ConnectionState.UNAUTHORISED: "unauthorised",
-    ConnectionState.NO_PROJECT: "no project",
-    ConnectionState.UNSUPPORTED: "too old",
-}
 
 
 def utc_now() -> datetime:
@@ -100,6 +85,7 @@ class FleetsApp(App[int]):
 
     Attributes:
         changing: Begins changes.
+        lookout: Looks for what is wrong.
     """
 
     TITLE = "dstack-fleets-tui"
@@ -138,8 +124,6 @@ class FleetsApp(App[int]):
         self._open_source = open_source
         self._terminal_is_gone = terminal_is_gone
         self._poller: Poller[Update] | None = None
-        self._touched = False
-        self._choosing = False
         self._where: tuple[str, str] | None = None
         self._trouble: TroubleScreen | None = None
         self.now = now
@@ -154,8 +138,7 @@ class FleetsApp(App[int]):
         self.changing = Changing(self, store or Store.default())
         self.source: Source | None = None
         self.snapshot: Snapshot | None = None
-        self._watch = ProblemWatch()
-        self._looked_at: datetime | None = None
+        self.lookout = Lookout()
         self.health = Health(ConnectionState.CONNECTING, now())
 
     # Life ---------------------------------------------------------------------------------
@@ -189,8 +172,7 @@ class FleetsApp(App[int]):
             self._where = where
             self.source = None
             self.snapshot = None
-            self._choosing = False
-            self._watch = ProblemWatch()
+            self.lookout.begin()
             self.health = Health(ConnectionState.CONNECTING, self.now())
         self.read(self._connection)
 
@@ -231,47 +213,25 @@ class FleetsApp(App[int]):
             had_all = self.snapshot is not None and self.snapshot.complete
             became_complete = update.snapshot.complete and not had_all
             if became_complete:
-                self._choosing = True
+                self.lookout.all_was_read()
                 _spare_the_collector()
-            self._look_for_problems(update)
+            events_read = self.source.feed.events if self.source is not None else ()
+            self.lookout.look(update, self.snapshot, self.now(), events_read)
             self.snapshot = update.snapshot
         if update.health.state in _TROUBLE:
             self._show_trouble(update.health.message or "", update.health.hint or "")
             return
         self._end_trouble()
-        self._choose_first_screen()
+        if self.lookout.wants_to_the_front(self.snapshot):
+            self.switch_mode(actions.PROBLEMS)
         if isinstance(self.screen, LiveScreen):
             self.screen.show()
             self.screen.focus_on()
 
-    def _choose_first_screen(self) -> None:
-        """Brings the problems up where something is wrong, once everything was read.
-
-        Routers are looked at beside the polls: it is chosen as long as one was not.
-        """
-        if not self._choosing or self.snapshot is None:
-            return
-        if self.problems and not self._touched:
-            self.switch_mode(actions.PROBLEMS)
-        awaited = any(view.awaited for view in self.snapshot.routers.values())
-        self._choosing = awaited and not self.problems and not self._touched
-
-    def _look_for_problems(self, update: Update) -> None:
-        """Looks once per change, and now and then: what takes too long is no change."""
-        now, before = self.now(), self.snapshot
-        if update.snapshot is None:
-            return
-        due = self._looked_at is None or now - self._looked_at >= _LOOK_AGAIN
-        grown = before is None or before.complete != update.snapshot.complete
-        if update.difference or grown or due:
-            self._looked_at = now
-            events_read = self.source.feed.events if self.source is not None else ()
-            self._watch.look(update.snapshot, now, events_read)
-
     async def on_event(self, event: events.Event) -> None:
         """Notices that somebody is at the keys: from then on no screen comes up by itself."""
         if isinstance(event, (events.Key, events.Paste, events.MouseDown, events.MouseScrollDown)):
-            self._touched = True
+            self.lookout.somebody_is_there = True
         await super().on_event(event)
 
     def focus_on(
@@ -299,12 +259,12 @@ class FleetsApp(App[int]):
     @property
     def problems(self) -> Sequence[Problem]:
         """What is wrong in the latest snapshot, worst first."""
-        return self._watch.problems
+        return self.lookout.problems
 
     @property
     def since(self) -> Since:
         """Since when things are as they are, as far as events told."""
-        return self._watch.since
+        return self.lookout.since
 
     @property
     def interval(self) -> float:
@@ -336,32 +296,15 @@ class FleetsApp(App[int]):
 
     def header_state(self) -> HeaderState:
         """What the header shows now."""
-        connection = self._connection
-        snapshot, last = self.snapshot, self.health.last_success
-        return HeaderState(
-            project=self.project,
-            host="" if isinstance(connection, ConfigError) else urlsplit(connection.url).netloc,
-            now=self.now().astimezone(),
-            connection=self._state_word(),
-            observed_at=last.astimezone() if last else None,
-            version=(snapshot.server.version or "") if snapshot else "",
-            extra=self._extra(),
+        return heading.header_state(
+            self._connection,
+            self.health,
+            self.snapshot,
+            now=self.now(),
+            paused=self.paused,
+            read_only=self.read_only,
+            dot=self.glyphs.dot,
         )
-
-    def _extra(self) -> str:
-        parts = ["read-only"] if self.read_only else []
-        if self.snapshot is not None:
-            parts.append(words.abilities(self.snapshot.capabilities, self.glyphs.dot))
-        return f" {self.glyphs.dot} ".join(filter(None, parts))
-
-    def _state_word(self) -> ConnectionWord:
-        if isinstance(self._connection, ConfigError):
-            return "unreachable"
-        if self.health.state is ConnectionState.LIVE and self.paused:
-            return "paused"
-        if self.health.state is ConnectionState.CONNECTING and self.health.message:
-            return "unreachable"
-        return _WORDS[self.health.state]
 
     def empty_text(self, thing: str) -> str:
         """What a list without rows says: why it has none."""
@@ -389,14 +332,12 @@ class FleetsApp(App[int]):
     @property
     def place(self) -> str:
         """The project and the server, as people name them."""
-        connection = self._connection
-        host = "" if isinstance(connection, ConfigError) else urlsplit(connection.url).netloc
-        return f"{self.project} @ {host}"
+        return f"{self.project} @ {heading.host_of(self._connection)}"
 
     @property
     def project(self) -> str:
         """The project's name, as far as known."""
-        return "" if isinstance(self._connection, ConfigError) else self._connection.project
+        return heading.project_of(self._connection)
 
     # Trouble that the user has to mend ----------------------------------------------------
 

@@ -1,0 +1,81 @@
+"""What the header says of the connection."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from dstack_api_client.connection import ConfigError, Connection
+from dstack_api_client.feed import ConnectionState, Health
+from dstack_api_client.snapshot import Snapshot
+from dstack_fleets_tui import words
+from dstack_widgets.status_header import Connection as ConnectionWord
+from dstack_widgets.status_header import HeaderState
+
+#: What the header says of a state of the connection.
+_WORDS: dict[ConnectionState, ConnectionWord] = {
+    ConnectionState.CONNECTING: "connecting",
+    ConnectionState.LIVE: "live",
+    ConnectionState.STALE: "stale",
+    ConnectionState.UNAUTHORISED: "unauthorised",
+    ConnectionState.NO_PROJECT: "no project",
+    ConnectionState.UNSUPPORTED: "too old",
+}
+
+
+def header_state(
+    connection: Connection | ConfigError,
+    health: Health,
+    snapshot: Snapshot | None,
+    *,
+    now: datetime,
+    paused: bool,
+    read_only: bool,
+    dot: str,
+) -> HeaderState:
+    """What the header shows.
+
+    Args:
+        connection: Where it is connected to, or why that is not known.
+        health: How the last polls went.
+        snapshot: What was read last.
+        now: The time.
+        paused: Whether reading was stopped.
+        read_only: Whether nothing may be changed.
+        dot: What stands between two things.
+    """
+    last = health.last_success
+    extra = ["read-only"] if read_only else []
+    if snapshot is not None:
+        extra.append(words.abilities(snapshot.capabilities, dot))
+    return HeaderState(
+        project=project_of(connection),
+        host=host_of(connection),
+        now=now.astimezone(),
+        connection=_state_word(connection, health, paused=paused),
+        observed_at=last.astimezone() if last else None,
+        version=(snapshot.server.version or "") if snapshot else "",
+        extra=f" {dot} ".join(filter(None, extra)),
+    )
+
+
+def project_of(connection: Connection | ConfigError) -> str:
+    """The project's name, as far as known."""
+    return "" if isinstance(connection, ConfigError) else connection.project
+
+
+def host_of(connection: Connection | ConfigError) -> str:
+    """The server's host and port, as far as known."""
+    return "" if isinstance(connection, ConfigError) else urlsplit(connection.url).netloc
+
+
+def _state_word(
+    connection: Connection | ConfigError, health: Health, *, paused: bool
+) -> ConnectionWord:
+    if isinstance(connection, ConfigError):
+        return "unreachable"
+    if health.state is ConnectionState.LIVE and paused:
+        return "paused"
+    if health.state is ConnectionState.CONNECTING and health.message:
+        return "unreachable"
+    return _WORDS[health.state]

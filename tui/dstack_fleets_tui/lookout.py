@@ -1,0 +1,78 @@
+"""What is wrong, looked for beside the polls, and whether it is shown before all else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from dstack_api_client.feed import Update
+from dstack_api_client.problem import Problem
+from dstack_api_client.problems import ProblemWatch
+from dstack_api_client.since import Event, Since
+from dstack_api_client.snapshot import Snapshot
+
+#: After so long, problems are looked for although nothing changed.
+_LOOK_AGAIN = timedelta(seconds=10)
+
+
+class Lookout:
+    """Looks for problems, and chooses once whether they are the first screen.
+
+    Attributes:
+        somebody_is_there: Somebody is at the keys: from then on no screen comes up by itself.
+    """
+
+    def __init__(self) -> None:
+        self.somebody_is_there = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Begins anew, for another server or project."""
+        self._watch = ProblemWatch()
+        self._looked_at: datetime | None = None
+        self._choosing = False
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What is wrong in the latest snapshot, worst first."""
+        return self._watch.problems
+
+    @property
+    def since(self) -> Since:
+        """Since when things are as they are, as far as events told."""
+        return self._watch.since
+
+    def look(
+        self, update: Update, before: Snapshot | None, now: datetime, events: Collection[Event]
+    ) -> None:
+        """Looks once per change, and now and then: what takes too long is no change.
+
+        Args:
+            update: What a poll brought.
+            before: The snapshot before it.
+            now: The time.
+            events: All that were read so far.
+        """
+        if update.snapshot is None:
+            return
+        due = self._looked_at is None or now - self._looked_at >= _LOOK_AGAIN
+        grown = before is None or before.complete != update.snapshot.complete
+        if update.difference or grown or due:
+            self._looked_at = now
+            self._watch.look(update.snapshot, now, events)
+
+    def all_was_read(self) -> None:
+        """Everything was read for the first time: now it is chosen."""
+        self._choosing = True
+
+    def wants_to_the_front(self, snapshot: Snapshot | None) -> bool:
+        """Whether the problems are to come up now.
+
+        Routers are looked at beside the polls: it is chosen as long as one was not.
+        """
+        if not self._choosing or snapshot is None:
+            return False
+        wanted = bool(self.problems) and not self.somebody_is_there
+        awaited = any(view.awaited for view in snapshot.routers.values())
+        self._choosing = awaited and not self.problems and not self.somebody_is_there
+        return wanted
