@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
+
+import pytest
 
 from dstack_api_client.edits.difference import ChangeKind, FieldChange
 from dstack_api_client.edits.dryrun import DryRun, ReplicaOutlook, Source
@@ -81,6 +84,27 @@ def test_the_printed_plan_has_the_same_offers():
     assert regions(printed(replica("decode", "stop"))) == []
     assert "The server has no offer for what would start." in printed(replica("router", "start"))
     assert all(line.isascii() for line in printed(replica("decode", "start"), plain=True))
+
+
+@pytest.mark.parametrize(
+    ("group", "action", "why", "line"),
+    [
+        ("0", "start", "", "rolling deployment: first 1 more in gpu-spot"),
+        ("decode", "start", "", "rolling deployment of group decode: first 1 more in gpu-spot"),
+        ("0", "pending", "no room", "rolling deployment: 1 more has to wait: no room"),
+    ],
+)
+def test_the_extra_replica_of_a_rollout(group: str, action: str, why: str, line: str):
+    extra = replace(replica(group, action), new=True, why=why)
+    path = ("configuration", "commands")
+    change = FieldChange(path, "commands", "a", "b", ChangeKind.ROLLING, "", "dstack")
+    plan = plan_of(replica(group, "stay"), changes=(change,))
+    assert plan.dry_run is not None
+    plan = replace(plan, dry_run=replace(plan.dry_run, surges=(extra,)))
+    assert line in [shown.plain for shown in plan_text.of_service(plan)]
+    assert line in headless.plan_text(plan).splitlines()
+    (surge,) = headless.plan_item(plan)["dry_run"]["surges"]
+    assert (surge["group"], surge["action"], surge["why"]) == (group, action, why)
 
 
 def test_the_end_of_following_says_what_is_waited_for_or_what_failed():

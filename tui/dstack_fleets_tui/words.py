@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dstack_api_client.capabilities import Capabilities
+from dstack_api_client.edits.dryrun import ReplicaOutlook
 from dstack_api_client.naming import group_name, job_name, replica_name
 from dstack_api_client.problem import Problem, Severity
 from dstack_api_client.snapshot import Fleet, Service
@@ -87,3 +88,12 @@ def abilities(capabilities: Capabilities, dot: str) -> str:
         dot: The sign between two of them.
     """
     return f" {dot} ".join(capabilities.line.split(" · ")[1:])
+
+
+def surge(extra: ReplicaOutlook) -> str:
+    """What a rolling deployment starts beside the replicas that it replaces, or can't start."""
+    named = group_name(extra.group)
+    rollout = f"rolling deployment of group {named}" if named else "rolling deployment"
+    if extra.action == "start":
+        return f"{rollout}: first 1 more" + (f" in {extra.to}" if extra.to else "")
+    return f"{rollout}: 1 more has to wait" + (f": {extra.why}" if extra.why else "")

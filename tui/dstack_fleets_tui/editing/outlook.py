@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from dstack_api_client.edits.dryrun import DryRun, LaneOutlook, ReplicaOutlook
-from dstack_fleets_tui import formatting
+from dstack_fleets_tui import formatting, words
 from dstack_widgets.glyphs import UNICODE, Glyphs
 from dstack_widgets.palette import style_of
 from dstack_widgets.text import literal
@@ -44,7 +44,10 @@ def price(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Content:
 
 
 def replicas(outlook: DryRun) -> list[Content]:
-    """A line for each thing that replicas do and why, equal ones counted; who stays last."""
+    """A line for each thing that replicas do and why, equal ones counted; last who stays.
+
+    After them stands what a rolling deployment starts besides.
+    """
     counted = Counter(_doing(row) for row in outlook.replicas if row.action != "stay")
     lines = []
     for (action, where, why), number in counted.items():
@@ -54,7 +57,7 @@ def replicas(outlook: DryRun) -> list[Content]:
     staying = outlook.count("stay")
     if staying:
         lines.append(literal(f"stay {staying}", style_of("dim")))
-    return lines
+    return [*lines, *map(_surge, outlook.surges)]
 
 
 def whole(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Sequence[Content]:
@@ -65,6 +68,10 @@ def whole(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Sequence[Content]:
 
 
 _VERBS = {"start": "start", "stop": "stop", "move": "move", "pending": "wait", "stay": "stay"}
+
+
+def _surge(row: ReplicaOutlook) -> Content:
+    return literal(words.surge(row), style_of("warn" if row.action == "pending" else ""))
 
 
 def _name(lane: LaneOutlook) -> str:

@@ -6,13 +6,13 @@ from typing import Any
 
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.edits.difference import FieldChange, shown
-from dstack_api_client.edits.dryrun import DryRun, LaneOutlook
+from dstack_api_client.edits.dryrun import DryRun, LaneOutlook, ReplicaOutlook
 from dstack_api_client.edits.fields import name_of
 from dstack_api_client.edits.following import LaneProgress, Progress, State
 from dstack_api_client.edits.merging import ThreeWay
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.warnings import Risk
-from dstack_fleets_tui import formatting
+from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.headless import offers
 from dstack_fleets_tui.headless.payload import VERSION, optional_number, optional_time, time
 from dstack_fleets_tui.headless.table import Column, render
@@ -54,6 +54,7 @@ def plan_text(plan: Plan, *, plain: bool = False) -> str:
     if plan.dry_run is not None:
         text += f"\n{render(_LANES, [_lane(lane) for lane in plan.dry_run.lanes])}"
         text += f"{_summary(plan.dry_run)}\n"
+        text += "".join(f"{one_line(words.surge(row))}\n" for row in plan.dry_run.surges)
     text += _offers(plan)
     for warning in plan.warnings:
         text += f"{_RISKS[warning.risk]}{one_line(warning.line)}\n"
@@ -193,24 +194,26 @@ def _outlook(outlook: DryRun) -> dict[str, Any]:
             }
             for lane in outlook.lanes
         ],
-        "replicas": [
-            {
-                "replica": row.number,
-                "group": row.group,
-                "new": row.new,
-                "fleet": row.fleet,
-                "action": row.action,
-                "to": row.to,
-                "reason": row.reason,
-                "why": row.why,
-            }
-            for row in outlook.replicas
-        ],
+        "replicas": [_replica(row) for row in outlook.replicas],
+        "surges": [_replica(row) for row in outlook.surges],
         "price_per_hour": {
             "now": optional_number(outlook.price_now),
             "after": optional_number(outlook.price_after),
         },
         "notes": list(outlook.notes),
+    }
+
+
+def _replica(row: ReplicaOutlook) -> dict[str, Any]:
+    return {
+        "replica": row.number,
+        "group": row.group,
+        "new": row.new,
+        "fleet": row.fleet,
+        "action": row.action,
+        "to": row.to,
+        "reason": row.reason,
+        "why": row.why,
     }
 
 
