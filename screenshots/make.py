@@ -51,6 +51,7 @@ async def lanes(sim: Simulator) -> None:
     """What the add-on makes possible: lanes, the router's list, an edit and the way back."""
     async with walking(sim, _LOW) as walk:
         await walk.front("problems")
+        await walk.until(lambda: _looked_at(walk), "look at the routers")
         walk.picture("problems")
         await walk.press("2")
         await walk.open("chat-70b", "service")
@@ -137,6 +138,11 @@ async def _next(walk: Walk, shown: str) -> str:
 
     await walk.until(lambda: text() != shown or ended(), "progress of the change", _CHANGE)
     return text()
+
+
+def _looked_at(walk: Walk) -> bool:
+    snapshot = walk.app.snapshot
+    return snapshot is not None and not any(view.awaited for view in snapshot.routers.values())
 
 
 def _all_in_sync(walk: Walk) -> bool:
