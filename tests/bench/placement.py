@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from datetime import datetime, timezone
 
 from dstack_placement.engine import (
@@ -20,7 +18,7 @@ from dstack_placement.engine import (
     stopping_order,
 )
 
-from .table import Table
+from .table import Cases, Table, grown
 
 _NOW = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 _REPLICAS = 1000
@@ -49,7 +47,7 @@ def _service(count: int, *, placed: bool) -> Service:
     return Service(_lanes(), (Group(wanted=count),), replicas, rooms)
 
 
-def _cases(count: int) -> dict[str, Callable[[], object]]:
+def _cases(count: int) -> Cases:
     waiting, running = _service(count, placed=False), _service(count, placed=True)
     down = edited(running, wanted={"0": count // 10})
     raised = tuple(
@@ -67,24 +65,7 @@ def _cases(count: int) -> dict[str, Callable[[], object]]:
     }
 
 
-def _best(work: Callable[[], object]) -> float:
-    """The shortest of several rounds, in milliseconds."""
-    times = []
-    for _ in range(_ROUNDS):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times) * 1000
-
-
 def run() -> Table:
-    small = {name: _best(work) for name, work in _cases(_REPLICAS // _SMALLER).items()}
-    rows = []
-    for name, work in _cases(_REPLICAS).items():
-        large = _best(work)
-        rows.append(
-            (name, f"{small[name]:.2f} ms", f"{large:.2f} ms", f"{large / small[name]:.1f}")
-        )
     return Table(
         title=f"Placement over {_LANES} lanes",
         columns=(
@@ -93,6 +74,6 @@ def run() -> Table:
             f"{_REPLICAS} replicas",
             "ratio",
         ),
-        rows=rows,
+        rows=grown(_cases(_REPLICAS // _SMALLER), _cases(_REPLICAS), _ROUNDS),
         note=f"A ratio of up to {_SMALLER} grows no faster than the number of replicas.",
     )

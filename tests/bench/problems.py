@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -27,7 +25,7 @@ from tests.api_client.cockpit import (
     worker,
 )
 
-from .table import Table
+from .table import Cases, Table, grown
 
 _SERVICES, _REPLICAS, _FLEETS = 100, 30, 10
 _SMALLER = 10
@@ -68,7 +66,7 @@ def _replica(name: str, number: int, at: str, *, wrong: bool) -> Replica:
     return replica(number, at, service=name)
 
 
-def _cases(services: int) -> dict[str, Callable[[], object]]:
+def _cases(services: int) -> Cases:
     right, wrong = _project(services, wrong=False), _project(services, wrong=True)
     gc.freeze()  # as the dashboard does after a large load
     one = next(iter(right.services.values()))
@@ -86,24 +84,7 @@ def _cases(services: int) -> dict[str, Callable[[], object]]:
     }
 
 
-def _best(work: Callable[[], object]) -> float:
-    """The shortest of several rounds, in milliseconds."""
-    times = []
-    for _ in range(_ROUNDS):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times) * 1000
-
-
 def run() -> Table:
-    small = {name: _best(work) for name, work in _cases(_SERVICES // _SMALLER).items()}
-    rows = []
-    for name, work in _cases(_SERVICES).items():
-        large = _best(work)
-        rows.append(
-            (name, f"{small[name]:.2f} ms", f"{large:.2f} ms", f"{large / small[name]:.1f}")
-        )
     return Table(
         title=f"What is wrong, over services of {_REPLICAS} replicas",
         columns=(
@@ -112,6 +93,6 @@ def run() -> Table:
             f"{_SERVICES} services",
             "times",
         ),
-        rows=rows,
+        rows=grown(_cases(_SERVICES // _SMALLER), _cases(_SERVICES), _ROUNDS),
         note=f"Linear would be {_SMALLER} times.",
     )

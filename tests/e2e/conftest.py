@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
+from dstack_api_client.routers.view import Source
 from dstack_simulator import Simulator
-from tests.e2e.editing import LAUNCHER, ROUTER, scenario, seed_service, service
+from tests.addon import LAUNCHER
+from tests.e2e.editing import ROUTER, scenario, seed_service, service
+from tests.e2e.routed import Looking, StockWatch, looking
 
 
 @pytest_asyncio.fixture(scope="package")
@@ -41,3 +44,10 @@ async def parts(edit_addon: Simulator) -> AsyncIterator[str]:
     await edit_addon.apply({**whole, "retry": True})
     yield "parts"
     await edit_addon.stop_run("parts", abort=True)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def both(sim: Simulator) -> AsyncIterator[dict[Source, Looking]]:
+    """Looks at the routers of a module's own server: through it, and over SSH."""
+    async with looking(sim) as server, looking(sim, StockWatch) as ssh:
+        yield {Source.SERVER: server, Source.SSH: ssh}

@@ -24,9 +24,6 @@ from dstack_api_client.snapshot import Snapshot
 from dstack_simulator import Simulator
 from dstack_simulator.scenario import Scenario
 
-#: What a server with the add-on imports before anything of dstack.
-LAUNCHER = ("dstack_placement.server.autoload",)
-
 #: Fleets by name: region, spot policy, nodes.
 FLEETS = {
     "gpu-reserved": ("us-east-1", "on-demand", "0..2"),

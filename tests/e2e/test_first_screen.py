@@ -20,6 +20,7 @@ from dstack_fleets_tui.source import Source
 from dstack_simulator import Simulator
 from dstack_simulator.scenario import Scenario
 from dstack_widgets.findings import Findings
+from tests.addon import LAUNCHER
 from tests.e2e.routed import (
     SGLANG,
     SMG,
@@ -66,7 +67,7 @@ def scenario() -> Scenario:
 
 @pytest_asyncio.fixture(scope="module")
 async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(scenario(), launcher=("dstack_placement.server.autoload",)) as simulator:
+    async with Simulator(scenario(), launcher=LAUNCHER) as simulator:
         await simulator.settled()
         yield simulator
 

@@ -23,15 +23,14 @@ from dstack_fleets_tui.screens.service_view import ServiceView
 from dstack_simulator import Simulator
 from dstack_simulator.scenario import Scenario
 from dstack_widgets.cells import plain_text
+from tests.addon import LAUNCHER
 from tests.e2e.problems_eyes import Eyes, eyes, key_of, wrong_now
 from tests.e2e.routed import (
     SGLANG,
     SMG,
     WHOLE,
     Looking,
-    StockWatch,
     group,
-    looking,
     routing,
     row,
     service,
@@ -140,16 +139,9 @@ def scenario() -> Scenario:
 
 @pytest_asyncio.fixture(scope="module")
 async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(scenario(), launcher=("dstack_placement.server.autoload",)) as simulator:
+    async with Simulator(scenario(), launcher=LAUNCHER) as simulator:
         await simulator.settled()
         yield simulator
-
-
-@pytest_asyncio.fixture(scope="module")
-async def both(sim: Simulator) -> AsyncIterator[dict[Source, Looking]]:
-    """Looks at routers through the server, and over SSH."""
-    async with looking(sim) as server, looking(sim, StockWatch) as ssh:
-        yield {Source.SERVER: server, Source.SSH: ssh}
 
 
 async def leads_to(seen: Eyes, key: str, kind: type[V]) -> V:

@@ -20,6 +20,7 @@ import pytest_asyncio
 from dstack_api_client.routers.sources import SshSource
 from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_simulator import Simulator
+from tests.addon import LAUNCHER
 from tests.e2e.problems_eyes import eyes, key_of
 from tests.e2e.routed import (
     Looking,
@@ -44,16 +45,9 @@ NEVER = {"legacy4": Sync.MISSING, "keyed5": Sync.MISSING, "slow6": Sync.MISSING}
 
 @pytest_asyncio.fixture(scope="module")
 async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(scenario(), launcher=("dstack_placement.server.autoload",)) as simulator:
+    async with Simulator(scenario(), launcher=LAUNCHER) as simulator:
         await simulator.settled()
         yield simulator
-
-
-@pytest_asyncio.fixture(scope="module")
-async def both(sim: Simulator) -> AsyncIterator[dict[Source, Looking]]:
-    """Looks through the server, and over SSH."""
-    async with looking(sim) as server, looking(sim, StockWatch) as ssh:
-        yield {Source.SERVER: server, Source.SSH: ssh}
 
 
 @pytest_asyncio.fixture(scope="module")

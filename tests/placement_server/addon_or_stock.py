@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from tests.placement_server.helpers import LAUNCHER, STOCK
+from tests.addon import LAUNCHER
+from tests.placement_server.helpers import STOCK
 
 # A server's process works in its own folder.
 if not Path(STOCK).exists():

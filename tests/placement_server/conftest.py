@@ -9,8 +9,9 @@ import pytest
 import pytest_asyncio
 
 from dstack_simulator import Simulator
+from tests.addon import LAUNCHER
 from tests.placement_server import life
-from tests.placement_server.helpers import LAUNCHER, lanes, scenario, service
+from tests.placement_server.helpers import lanes, scenario, service
 
 
 @pytest_asyncio.fixture(scope="package")

@@ -20,8 +20,6 @@ DOCS = Path(__file__).parents[2] / "docs"
 #: The examples of the manual, as they stand there.
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", (DOCS / "placement.md").read_text(), re.DOTALL)
 
-#: What a server with the add-on imports before anything of dstack.
-LAUNCHER = ("dstack_placement.server.autoload",)
 #: A file in the folder of the shared server with which it starts as the stock server.
 STOCK = "stock"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dstack_simulator import Simulator
-from tests.placement_server.helpers import LAUNCHER, service
+from tests.addon import LAUNCHER
+from tests.placement_server.helpers import service
 from tests.placement_server.many import Lane, Watch, reading, scenario
 from tests.waiting import until
 

@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 
 from dstack_simulator import Simulator
-from tests.placement_server.helpers import LAUNCHER, service, update
+from tests.addon import LAUNCHER
+from tests.placement_server.helpers import service, update
 from tests.placement_server.many import Lane, Watch, containers, scenario
 from tests.postgres import Postgres
 from tests.waiting import until
