@@ -12,6 +12,9 @@ _LOOK_EVERY = 0.02
 #: Limits are written for an idle machine, and end only what never comes: a busy one gets so many
 #: times as long.
 PATIENCE = 3
+#: A look at a server takes its time from what it is to see: after each comes a pause this many
+#: times as long, of so many seconds at most.
+_SPARING, _LONGEST = 3, 1.0
 
 
 async def until(
@@ -27,7 +30,7 @@ async def until(
         condition: Called without arguments; may be async. It holds when what it returns is true.
         limit: Seconds that it takes at most on an idle machine.
         what: What is waited for, for the message.
-        every: Seconds between two looks, more where a look costs something.
+        every: Seconds between two looks at least; more where a look takes long.
 
     Returns:
         The first true value.
@@ -39,14 +42,17 @@ async def until(
     loop = asyncio.get_running_loop()
     end = loop.time() + limit * PATIENCE
     while True:
+        began = loop.time()
         value = condition()
         if inspect.isawaitable(value):
             value = await value
         if value:
             return value
-        if loop.time() > end:
+        now = loop.time()
+        if now > end:
             raise AssertionError(f"not within {limit * PATIENCE:g} s: {what or condition}")
+        pause = max(every, min(_SPARING * (now - began), _LONGEST))
         try:
-            await asyncio.wait_for(never.wait(), every)
+            await asyncio.wait_for(never.wait(), pause)
         except asyncio.TimeoutError:
             continue

@@ -75,6 +75,11 @@ class Folder:
         return self.root / "gateways"
 
     @property
+    def authorities(self) -> Path:
+        """Certificates of authorities: none."""
+        return self.root / "authorities"
+
+    @property
     def ssh(self) -> Path:
         """The SSH program that the server is told to use."""
         return self.root / "ssh"
@@ -110,7 +115,7 @@ class Folder:
         """Creates the folders and the files that servers find when they start."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)
-        for path in (self.hosts, self.gateway_ports):
+        for path in (self.hosts, self.gateway_ports, self.authorities):
             path.mkdir(exist_ok=True)
         for number in range(1, servers + 1):
             self.of_server(number).mkdir(exist_ok=True)

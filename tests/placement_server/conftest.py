@@ -13,6 +13,9 @@ from tests.addon import LAUNCHER
 from tests.placement_server import life
 from tests.placement_server.helpers import lanes, scenario, service
 
+#: Stories that go on at the same time: with all of them the server takes minutes to stop a run.
+_AT_ONCE = 8
+
 
 @pytest_asyncio.fixture(scope="package")
 async def addon() -> AsyncIterator[Simulator]:
@@ -35,7 +38,10 @@ async def stock() -> AsyncIterator[Simulator]:
 
 @pytest_asyncio.fixture(scope="package")
 async def life_stories(request: pytest.FixtureRequest) -> AsyncIterator[life.Stories]:
-    """All that goes on on a server of its own, begun at once: the `STORIES` of the test modules."""
+    """All that goes on on a server of its own, much at once: the `STORIES` of the test modules.
+
+    A service with the name of its story is stopped at the end.
+    """
     begun: life.Stories = {}
     modules = dict.fromkeys(item.module for item in request.session.items)  # type: ignore[attr-defined]
     told = {
@@ -46,8 +52,17 @@ async def life_stories(request: pytest.FixtureRequest) -> AsyncIterator[life.Sto
         return
     async with Simulator(life.scenario(), launcher=LAUNCHER) as sim:
         await sim.settled()
+        at_once = asyncio.Semaphore(_AT_ONCE)
+
+        async def tell(name: str, story: life.Story) -> None:
+            async with at_once:
+                await story(sim)
+                # What goes on running would keep the server from the others.
+                if name in {run["run_spec"]["run_name"] for run in await sim.api("runs/list")}:
+                    await sim.stop_run(name, abort=True)
+
         for name, story in told.items():
-            begun[name] = asyncio.create_task(story(sim), name=name)
+            begun[name] = asyncio.create_task(tell(name, story), name=name)
         yield begun
         for task in begun.values():
             task.cancel()

@@ -226,12 +226,12 @@ STORIES: dict[str, Story] = {
     "vain": _vain,
     "cool": _cool,
     "full": _full,
-    "example": _example,
+    "chat": _example,
 }
 
 
 async def test_the_first_example_of_the_manual(life_stories: Stories) -> None:
-    await life_stories["example"]
+    await life_stories["chat"]
 
 
 async def test_a_full_fleet_overflows(life_stories: Stories) -> None:

@@ -17,6 +17,7 @@ from dstack_widgets.lean_screen import LeanScreen
 from dstack_widgets.live_table import CellValue, Column, LiveTable
 from dstack_widgets.status_header import HeaderState, StatusHeader
 from dstack_widgets.table_paint import Painter
+from tests.waiting import until
 
 from .terminal import Terminal
 
@@ -160,11 +161,21 @@ async def test_one_changed_cell_draws_one_row(monkeypatch: pytest.MonkeyPatch) -
         assert drawn == ["fleet-22"]
 
 
-async def written(app: PaintApp, pilot: Pilot[None], call: Any) -> int:
+async def painted(app: PaintApp, pilot: Pilot[None]) -> None:
+    """Waits until nothing is left to be painted: Textual puts it off to its next frame."""
+    screen = app.screen
     await pilot.pause()
+    await until(
+        lambda: not (screen._layout_required or screen._repaint_required or screen._dirty_widgets)
+    )
+    await pilot.pause()
+
+
+async def written(app: PaintApp, pilot: Pilot[None], call: Any) -> int:
+    await painted(app, pilot)
     app.terminal.written = 0
     call()
-    await pilot.pause()
+    await painted(app, pilot)
     return app.terminal.written
 
 

@@ -128,6 +128,9 @@ class Servers:
             # Seen sooner than by the minute, so that an unhealthy host shows while one looks.
             "DSTACK_SERVER_INSTANCE_HEALTH_MIN_COLLECT_INTERVAL_SECONDS": "5",
             "DSTACK_SERVER_LOG_FORMAT": "standard",
+            # The server makes an HTTP client for every probe, which takes it 15 ms as long as there
+            # are authorities to be read; nothing that it reaches here speaks TLS.
+            "SSL_CERT_DIR": str(options.folder.authorities),
             CONTROL_URL_VARIABLE: self._control_url,
             CONTROL_TOKEN_VARIABLE: options.control_token,
         }
