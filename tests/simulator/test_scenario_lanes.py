@@ -58,12 +58,17 @@ async def test_the_router_reaches_its_workers_in_both_fleets(lanes_sim: Simulato
 
     # dstack puts workers into its list every 5 s, once they are ready.
     await until(all_ready, limit=60, what="six workers in the router's list")
-    async with lanes_sim.client() as client:
-        answer = await client.post(
-            f"/proxy/services/{lanes_sim.project}/chat-70b/v1/chat/completions",
-            json={"model": "acme/chat-70b", "messages": [{"role": "user", "content": "Hello"}]},
-        )
-    assert answer.status_code == 200, answer.text
+
+    async def answers() -> bool:
+        async with lanes_sim.client() as client:
+            answer = await client.post(
+                f"/proxy/services/{lanes_sim.project}/chat-70b/v1/chat/completions",
+                json={"model": "acme/chat-70b", "messages": [{"role": "user", "content": "Hello"}]},
+            )
+        return answer.status_code == 200
+
+    # On a busy machine a probe of the router may fail, and it gets no requests for a while.
+    await until(answers, limit=30, what="the router answers")
 
 
 async def test_one_baseline_is_not_held_and_says_why(lanes_sim: Simulator) -> None:
