@@ -222,7 +222,7 @@ async def command(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 150)
+    out, err = await asyncio.wait_for(process.communicate(), 600)
     assert process.returncode is not None
     return subprocess.CompletedProcess(arguments, process.returncode, out.decode(), err.decode())
 

@@ -102,7 +102,7 @@ async def test_the_seed_from_one_order_to_another(edit_addon: Simulator, tmp_pat
         assert (await stored(client, sim, "chat")).spec == before.spec, "plan changed something"
 
         applying = asyncio.create_task(
-            command(sim, tmp_path, "apply", *changes, "--yes", "--wait=120")
+            command(sim, tmp_path, "apply", *changes, "--yes", "--wait=400")
         )
 
         async def applied() -> bool:
@@ -111,7 +111,7 @@ async def test_the_seed_from_one_order_to_another(edit_addon: Simulator, tmp_pat
         await until(applied, limit=60, what="the change is applied")
         now = await read_service(client, sim.project, "chat")
         capabilities = (await look(client, sim)).capabilities
-        steps = following.follow(client, now, capabilities, limit=120, every=0.5)
+        steps = following.follow(client, now, capabilities, limit=400, every=0.5)
         seen = [progress async for progress in steps]
         ready = [sum(lane.ready for lane in each.lanes) for each in seen]
         assert min(ready) >= 2, f"fewer ready than wanted on the way: {ready}"
@@ -136,7 +136,7 @@ async def test_the_seed_from_one_order_to_another(edit_addon: Simulator, tmp_pat
         kept = await command(sim, tmp_path, "rebalance", "chat", "--yes", "--read-only")
         assert (kept.returncode, "read-only mode" in kept.stderr) == (1, True)
         asked = await command(
-            sim, tmp_path, "rebalance", "chat", "--yes", "--wait=120", "-o", "json"
+            sim, tmp_path, "rebalance", "chat", "--yes", "--wait=400", "-o", "json"
         )
         assert asked.returncode == 0, asked.stderr
         answer = json.loads(asked.stdout)
@@ -229,7 +229,7 @@ async def test_what_is_still_waited_for(edit_addon: Simulator, tmp_path: Path) -
         assert re.search(r"still waiting for: .*\b1 replica to ", last), last
         assert last.endswith("The change stays applied, and the server goes on with it.")
         back = await command(
-            sim, tmp_path, "apply", "dice", "--replicas", str(number), "--yes", "--wait=120"
+            sim, tmp_path, "apply", "dice", "--replicas", str(number), "--yes", "--wait=400"
         )
         assert back.returncode == 0, back.stdout + back.stderr
         now = await stored(client, sim, "dice")

@@ -24,7 +24,7 @@ async def test_a_service_that_ends_for_want_of_room(edit_stock: Simulator, tmp_p
 
     await until(runs, limit=90, every=0.3, what="the service runs")
     done = await command(
-        sim, tmp_path, "apply", "snapped", "--replicas", "2", "--yes", "--wait=120"
+        sim, tmp_path, "apply", "snapped", "--replicas", "2", "--yes", "--wait=400"
     )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "DANGER: 1 replica can't start" in done.stdout
@@ -43,7 +43,7 @@ async def test_a_range_on_a_stock_server(demo_sim: Simulator, tmp_path: Path) ->
     async with client_of(sim) as client:
         before = await stored(client, sim, "summarize")
         done = await command(
-            sim, tmp_path, "apply", "summarize", "--replicas", "1..3", "--yes", "--wait=120"
+            sim, tmp_path, "apply", "summarize", "--replicas", "1..3", "--yes", "--wait=400"
         )
         assert done.returncode == 0, done.stdout + done.stderr
         now = await stored(client, sim, "summarize")

@@ -33,7 +33,7 @@ def command(
         env={**os.environ, **home, **simulator.environment, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

@@ -184,7 +184,7 @@ async def ask(sim: Simulator, endpoint: str, *, status: int = 200, **body: Any) 
     """
     async with sim.client() as client:
         path = f"/api/project/{sim.project}/placement/{endpoint}"
-        answer = await client.post(path, json=body, timeout=30)
+        answer = await client.post(path, json=body, timeout=90)
     assert answer.status_code == status, answer.text
     return answer.json()
 
@@ -200,7 +200,7 @@ def command(
         cwd=sim.folder.home,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -215,7 +215,7 @@ def in_process(code: str) -> Any:
         [sys.executable, "-c", f"{code}\nimport json\nprint(json.dumps(answer))"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert process.returncode == 0, process.stderr

@@ -129,7 +129,7 @@ def test_a_missing_extra_is_said_in_one_line(tmp_path: Path) -> None:
         [bare / "bin" / "python", "-m", "dstack_simulator", "--scenario", "empty"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(project)},
     )
     assert done.returncode == 1

@@ -88,7 +88,7 @@ def python(code: str, *arguments: str, **options: Any) -> subprocess.CompletedPr
         [sys.executable, "-c", code, *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
         **options,
     )
@@ -462,7 +462,7 @@ def test_a_reader_that_goes_away() -> None:
             [sys.executable, "-c", SHOWN, "get", "replicas", "-o", "json"],
             stdout=writer,
             stderr=subprocess.PIPE,
-            timeout=60,
+            timeout=180,
             check=False,
             cwd=ROOT,
         )
