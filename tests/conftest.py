@@ -29,8 +29,8 @@ _SHARED = (
     "stock",
     "life_stories",
 )
-#: The part of the tests in a folder or a module, one of four; what is not named is in the fourth.
-#: They take about as long.
+#: The part of the tests that need a server, by folder or module, one of four; what is not named is
+#: in the last. They take about as long.
 _PART_OF = {
     "placement_server": "placement",
     "simulator": "edits",
@@ -39,25 +39,29 @@ _PART_OF = {
     "test_edit_random": "commands",
     "test_edit_terminal": "commands",
     "test_problems_real": "commands",
-    "tui": "commands",
-    "widgets": "commands",
 }
+_PARTS = ("placement", "edits", "commands", "others")
 _ENDS_WITH = pytest.StashKey[list[str]]()
 
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Parts the tests for four processes that share no server, and sorts each part."""
+    """Parts the tests for four processes that share no server, and sorts each part.
+
+    What needs no server comes first everywhere: a server beside tests that take all of a core is so
+    slow that its own tests fail.
+    """
+    part = _parts(items)
     place: dict[tuple[str, Path], int] = {}
     for item in items:
-        at = (_part(item), item.path)
+        at = (part[item], item.path)
         found = [_SHARED.index(name) for name in _fixtures(item) if name in _SHARED]
         place[at] = max(place.get(at, -1), *found, -1)
-    items.sort(key=lambda item: (_part(item), place[_part(item), item.path]))
+    items.sort(key=lambda item: (part[item], _needs_server(item), place[part[item], item.path]))
     last: dict[tuple[str, str], pytest.Item] = {}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_part(item)))
-        last |= {(_part(item), name): item for name in _SHARED if name in _fixtures(item)}
+        item.add_marker(pytest.mark.xdist_group(part[item]))
+        last |= {(part[item], name): item for name in _SHARED if name in _fixtures(item)}
     for (_, name), item in last.items():
         item.stash.setdefault(_ENDS_WITH, []).append(name)
 
@@ -69,6 +73,25 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     for name in item.stash.get(_ENDS_WITH, ()):
         for fixture in item._fixtureinfo.name2fixturedefs[name]:  # type: ignore[attr-defined]
             fixture.finish(item._request)  # type: ignore[attr-defined]
+
+
+def _parts(items: list[pytest.Item]) -> dict[pytest.Item, str]:
+    """The part of each test; a module's tests without a server stay together."""
+    found = {item: _part(item) for item in items if _needs_server(item)}
+    alone: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        if not _needs_server(item):
+            alone.setdefault(item.path, []).append(item)
+    size = dict.fromkeys(_PARTS, 0)
+    for tests in sorted(alone.values(), key=len, reverse=True):
+        least = min(_PARTS, key=lambda part: size[part])
+        size[least] += len(tests)
+        found |= dict.fromkeys(tests, least)
+    return found
+
+
+def _needs_server(item: pytest.Item) -> bool:
+    return any(item.iter_markers("e2e")) or any(item.iter_markers("versions"))
 
 
 def _part(item: pytest.Item) -> str:

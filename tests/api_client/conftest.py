@@ -17,9 +17,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """With the first test of this folder, in the process that runs them."""
-    wanted = any(each.get_closest_marker("versions") for each in item.session.items)
-    if wanted and _servers not in item.config.stash:
+    wanted = {_group(each) for each in item.session.items if each.get_closest_marker("versions")}
+    if _group(item) in wanted and _servers not in item.config.stash:
         item.config.stash[_servers] = {version: OldServer(version) for version in VERSIONS}
+
+
+def _group(item: pytest.Item) -> object:
+    """The part of the tests that one process runs."""
+    marker = item.get_closest_marker("xdist_group")
+    return marker.args if marker is not None else None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
