@@ -58,7 +58,8 @@ async def life_stories(request: pytest.FixtureRequest) -> AsyncIterator[life.Sto
             async with at_once:
                 await story(sim)
                 # What goes on running would keep the server from the others.
-                if name in {run["run_spec"]["run_name"] for run in await sim.api("runs/list")}:
+                active = await sim.api("/api/runs/list", {"only_active": True})
+                if name in {run["run_spec"]["run_name"] for run in active}:
                     await sim.stop_run(name, abort=True)
 
         for name, story in told.items():

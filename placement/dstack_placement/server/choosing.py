@@ -148,17 +148,19 @@ async def _choose(
     state = await _read(session, context, lanes)
     if state.unreachable:
         await tell_unreachable(session, run_model, state)
-    if not state.placements:
-        await forget_finished_runs(session)
     placing = place(state.service, str(job_model.id), now=state.now)
     _keep(session, state, placing, job_model)
-    if placing.fleet is None:
-        others = [other for other in state.service.replicas if other.key != str(job_model.id)]
-        stopping = ReplicaState.STOPPING
-        lives = any(o.fleet is not None and o.state is not stopping for o in others)
-        return Choice(None, placing.why, lives)
-    await _choose_for_others(session, state, placing)
-    return Choice(state.fleets[placing.fleet], placing.why)
+    if placing.fleet is not None:
+        await _choose_for_others(session, state, placing)
+    if not state.placements:
+        # Last, since from then on nobody else writes to SQLite.
+        await forget_finished_runs(session)
+    if placing.fleet is not None:
+        return Choice(state.fleets[placing.fleet], placing.why)
+    others = [other for other in state.service.replicas if other.key != str(job_model.id)]
+    stopping = ReplicaState.STOPPING
+    lives = any(o.fleet is not None and o.state is not stopping for o in others)
+    return Choice(None, placing.why, lives)
 
 
 async def _choose_for_others(session: AsyncSession, state: RunState, first: Placing) -> None:

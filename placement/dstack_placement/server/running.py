@@ -176,14 +176,15 @@ async def _settle(
                 cooldowns[at] = after_failure(
                     cooldowns.get(at), now=state.now, started=row.since, cause=_cause(job_model)
                 )
-    for at in before.keys() - cooldowns.keys():
-        await _forget(session, run_model.id, at)
     for at, cooldown in cooldowns.items():
         known = before.get(at)
         if cooldown != known:
             await _remember(session, run_model.id, at, state.editions[at], cooldown)
         if known is None or cooldown.until != known.until:
             _tell(session, run_model, at[1], cooldown, state.now)
+    # Last, since from then on nobody else writes to SQLite.
+    for at in before.keys() - cooldowns.keys():
+        await _forget(session, run_model.id, at)
     return cooldowns
 
 
