@@ -40,7 +40,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.e2e
 
 ENGINE = "vllm serve acme/vision --port 8000"
-PROBES = [{"type": "http", "url": "/health", "interval": "5s", "ready_after": 1}]
+PROBES = [{"type": "http", "url": "/health", "interval": "5s", "timeout": "30s", "ready_after": 1}]
 WELL = {"workers1": Sync.IN_SYNC, "workers2": Sync.IN_SYNC}
 #: A region that has no room as long as a fleet wants some there.
 DRY = "us-west-2"

@@ -14,7 +14,7 @@ from typing import Any
 
 from dstack_simulator import Simulator
 from dstack_simulator.scenario import Scenario
-from tests.placement_server.helpers import ENDED, fleet
+from tests.placement_server.helpers import ENDED, events, fleet
 from tests.waiting import until
 
 #: What goes on, by name. A story that fails fails the test that awaits it.
@@ -41,7 +41,7 @@ FLEETS: dict[str, tuple[str, str, str, str]] = {
 #: The region of a fleet of another project.
 LENDER_REGION = "il-central-1"
 
-PROBES = [{"type": "http", "url": "/health", "interval": "5s", "ready_after": 1}]
+PROBES = [{"type": "http", "url": "/health", "interval": "5s", "timeout": "30s", "ready_after": 1}]
 
 
 def scenario() -> Scenario:
@@ -163,7 +163,10 @@ class Watch:
         try:
             found: Look = await until(holds, limit=limit, every=0.6)
         except AssertionError as error:
-            raise AssertionError(f"{self._name}: {what}: {error}; last seen: {last}") from None
+            told = "; ".join(await events(self._sim, self._name))
+            raise AssertionError(
+                f"{self._name}: {what}: {error}; last seen: {last}; told: {told}"
+            ) from None
         return found
 
     async def at_rest(self, expected: dict[str, int]) -> Look:

@@ -46,7 +46,8 @@ async def _bare(sim: Simulator) -> None:
     watch = Watch(sim, "bare")
 
     def one_at_a_time(look: Look) -> None:
-        assert 2 <= sum(look.running.values()) <= 3, look
+        # One whose probe fails for a moment, as on a busy machine, is the first to be stopped.
+        assert 1 <= sum(look.running.values()) <= 3, look
 
     watch.check = one_at_a_time
     await watch.at_rest({"bare-reserved": 1, "bare-spot": 1})
