@@ -50,7 +50,7 @@ def main() -> None:
 
     from dstack._internal.cli.main import main as dstack
 
-    # A sixth of what an idle server does is to look for garbage that is not there.
+    # Looking for garbage takes servers in tests a seventh of their time as Python sets it.
     gc.set_threshold(10_000, 20, 50)
     sys.argv = ["dstack", *arguments]
     dstack()
