@@ -23,7 +23,7 @@ demo: $(READY) ## the dashboard on a real dstack server with emulated hosts; SCE
 	@$(BIN)/dstack-fleets-tui demo $(if $(SCENARIO),--scenario $(SCENARIO))
 
 test: $(READY) ## every test; the end-to-end ones start a real server
-	$(BIN)/python -m pytest -n 4 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
 lint: $(READY) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

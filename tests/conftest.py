@@ -29,24 +29,22 @@ _SHARED = (
     "stock",
     "life_stories",
 )
-#: The part of the tests that need a server, by folder or module, one of four; what is not named is
+#: The part of the tests that need a server, by folder or module, one of three; what is not named is
 #: in the last. They take about as long.
 _PART_OF = {
     "placement_server": "placement",
-    "simulator": "edits",
-    "test_edit_apply": "commands",
-    "test_edit_commands": "commands",
-    "test_edit_random": "commands",
-    "test_edit_terminal": "commands",
-    "test_problems_real": "commands",
+    "simulator": "placement",
+    "test_first_screen": "routers",
+    "test_problems_real": "routers",
+    "test_router_states": "routers",
 }
-_PARTS = ("placement", "edits", "commands", "others")
+_PARTS = ("placement", "routers", "others")
 _ENDS_WITH = pytest.StashKey[list[str]]()
 
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Parts the tests for four processes that share no server, and sorts each part.
+    """Parts the tests for three processes that share no server, and sorts each part.
 
     What needs no server comes first everywhere: a server beside tests that take all of a core is so
     slow that its own tests fail.
@@ -95,13 +93,10 @@ def _needs_server(item: pytest.Item) -> bool:
 
 
 def _part(item: pytest.Item) -> str:
-    names = _fixtures(item)
-    if "demo_sim" in names:  # it takes a minute to be there, so one process has it
+    if "demo_sim" in _fixtures(item):  # it takes a minute to be there, so one process has it
         return "others"
-    for name in (item.path.stem, item.path.parent.name):
-        if name in _PART_OF:
-            return _PART_OF[name]
-    return "edits" if "edit_addon" in names or "edit_stock" in names else "others"
+    named = (item.path.stem, item.path.parent.name)
+    return next((_PART_OF[name] for name in named if name in _PART_OF), "others")
 
 
 def _fixtures(item: pytest.Item) -> list[str]:

@@ -340,7 +340,7 @@ class Simulator:
         return httpx.AsyncClient(
             base_url=self.urls[server - 1],
             headers={"Authorization": f"Bearer {self.token}"},
-            timeout=60.0,
+            timeout=180.0,
             trust_env=False,
             verify=False,
         )

@@ -142,7 +142,7 @@ async def test_the_instances_that_would_start_or_end_are_shown_before(yard, tmp_
     async with dashboard(yard, Store(tmp_path)) as (app, pilot):
         screen = await editor(app, pilot)
         await pilot.press("3", "enter")
-        assert "instances  2 → 3  start 1" in text(app, "#follows")
+        await until(lambda: "instances  2 → 3  start 1" in text(app, "#follows"), what="a start")
         await pilot.press("p")
         await shown(app, PlanScreen)
         assert "start 1" in text(app)
@@ -150,8 +150,8 @@ async def test_the_instances_that_would_start_or_end_are_shown_before(yard, tmp_
         await pilot.press("escape")
         await shown(app, FleetEditScreen)
         await pilot.press("0", "enter", "right", "right", "1")
-        await until(lambda: "end 1" in text(app, "#follows"), what="what would follow")
-        assert "yard-0  idle, above `max`" in text(app, "#follows")
+        ends = "yard-0  idle, above `max`"
+        await until(lambda: ends in text(app, "#follows"), what="what would follow")
         await pilot.press("enter", "p")
         await shown(app, PlanScreen)
         assert "end 1  yard-0" in text(app)
@@ -161,7 +161,8 @@ async def test_the_instances_that_would_start_or_end_are_shown_before(yard, tmp_
         screen.grid.go_to(Place("regions", "regions"))
         await pilot.press("enter", "ctrl+u", *"us-east-1", "enter")
         await until(lambda: "no longer fits" in text(app, "#follows"), what="who does not fit")
-        assert "instances  2 → 2  start 2, end 2" in text(app, "#follows")
+        both = "instances  2 → 2  start 2, end 2"
+        await until(lambda: both in text(app, "#follows"), what="starts and ends")
         await pilot.press("R", "escape")
     assert await nodes(yard) == {"min": 2, "max": 4}
 

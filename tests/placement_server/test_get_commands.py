@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 import pytest_asyncio
 import yaml
 
@@ -15,6 +16,8 @@ from tests.e2e.test_get import command
 from tests.placement_server.helpers import PAIRS, fleet, service, settled
 from tests.placement_server.helpers import command as dstack_fleets
 from tests.waiting import until
+
+pytestmark = pytest.mark.e2e
 
 RESERVED, SPOT = PAIRS["shown"]
 NAMES = {"tiny-reserved", "tiny-spot"}

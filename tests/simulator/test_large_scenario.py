@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dstack_simulator import Simulator, SimulatorError
+from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -85,12 +86,13 @@ async def test_a_change_by_another_client_has_its_event(large_sim: Simulator) ->
     before = await large_sim.run(name)
     touched = await large_sim.touch_run(name)
     assert touched["id"] == before["id"]
-    after = await large_sim.run(name)
-    priority = "priority"
-    assert (
-        after["run_spec"]["configuration"][priority]
-        != before["run_spec"]["configuration"][priority]
-    )
+
+    async def changed() -> bool:
+        # The server ends the request's transaction after its answer.
+        now = (await large_sim.run(name))["run_spec"]["configuration"]["priority"]
+        return bool(now != before["run_spec"]["configuration"]["priority"])
+
+    await until(changed, what="another priority")
     newest = (await large_sim.api("/api/events/list", {"limit": 1}))[0]
     assert newest["message"].startswith("Run updated.")
     assert [target["id"] for target in newest["targets"]] == [before["id"]]

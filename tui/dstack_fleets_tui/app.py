@@ -205,8 +205,8 @@ class FleetsApp(App[int]):
 
     def on_fleets_app_read(self, message: Read) -> None:
         """Takes over what a poll brought, and has the screen in front show it."""
-        if message.connection is not self._connection:
-            return  # of a connection that was given up meanwhile
+        if message.connection is not self._connection or not self.screen_stack:
+            return  # of a connection that was given up meanwhile, or while the app ends
         update = message.update
         self.health = update.health
         if update.snapshot is not None:
