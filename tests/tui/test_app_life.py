@@ -205,3 +205,12 @@ async def test_the_header_says_nothing_more_of_a_stock_server():
     app = app_on(GivenFeed(live(replace(snapshot(), capabilities=Capabilities("0.22.5")))))
     async with app.run_test(size=SIZE):
         await until(lambda: re.search(r"0\.22\.5 +live", header(app)))
+
+
+async def test_a_poll_that_comes_in_while_it_ends_is_passed_over():
+    known = snapshot()
+    app = app_on(GivenFeed(live(known)))
+    async with app.run_test():
+        await filled(app)
+    assert not app.screen_stack
+    app.on_fleets_app_read(FleetsApp.Read(live(known, known), app._connection))
