@@ -35,8 +35,12 @@ _PART_OF = {
     "placement_server": "placement",
     "simulator": "placement",
     "test_first_screen": "routers",
+    "test_get_failures": "routers",
     "test_problems_real": "routers",
     "test_router_states": "routers",
+    "test_scenario_lanes": "routers",
+    "test_simulator_faults": "routers",
+    "test_versions": "routers",
 }
 _PARTS = ("placement", "routers", "others")
 _ENDS_WITH = pytest.StashKey[list[str]]()
@@ -55,7 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         at = (part[item], item.path)
         found = [_SHARED.index(name) for name in _fixtures(item) if name in _SHARED]
         place[at] = max(place.get(at, -1), *found, -1)
-    items.sort(key=lambda item: (part[item], _needs_server(item), place[part[item], item.path]))
+    items.sort(key=lambda item: (part[item], _turn(item), place[part[item], item.path]))
     last: dict[tuple[str, str], pytest.Item] = {}
     for item in items:
         item.add_marker(pytest.mark.xdist_group(part[item]))
@@ -86,6 +90,11 @@ def _parts(items: list[pytest.Item]) -> dict[pytest.Item, str]:
         size[least] += len(tests)
         found |= dict.fromkeys(tests, least)
     return found
+
+
+def _turn(item: pytest.Item) -> int:
+    """Servers of other versions have been started meanwhile, and end with their tests."""
+    return 1 if any(item.iter_markers("versions")) else 2 if _needs_server(item) else 0
 
 
 def _needs_server(item: pytest.Item) -> bool:

@@ -14,7 +14,7 @@ _LOOK_EVERY = 0.02
 PATIENCE = 3
 #: A look at a server takes its time from what it is to see: after each comes a pause this many
 #: times as long, of so many seconds at most.
-_SPARING, _LONGEST = 3, 1.0
+_SPARING, _LONGEST = 2, 0.6
 
 
 async def until(

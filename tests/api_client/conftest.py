@@ -1,4 +1,4 @@
-"""Starts the older servers early, so that they are ready when their tests are run, at the end."""
+"""Starts the older servers early, so that they are ready when their tests are run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ import pytest
 from tests.api_client.old_servers import VERSIONS, OldServer
 
 _servers = pytest.StashKey[dict[str, OldServer]]()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("versions") is not None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

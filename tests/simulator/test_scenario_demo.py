@@ -15,11 +15,7 @@ from dstack_simulator import Simulator, SimulatorError
 from dstack_simulator.world.expectations import is_ready
 from tests.waiting import until
 
-pytestmark = [
-    pytest.mark.e2e,
-    # Not used here: set up meanwhile for the tests that come next.
-    pytest.mark.usefixtures("beside"),
-]
+pytestmark = pytest.mark.e2e
 
 
 def _latest(run: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ faults are set at once, and each test waits for what it is about.
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Future
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from dstack_simulator import Simulator
-from tests.simulator.beside import replicas_run
+from tests.simulator.filling import fill, replicas_run
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -42,9 +42,11 @@ class _Trouble:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def simulator(beside: Future[Simulator]) -> Simulator:
-    """`burst`, and beside it a fleet of blocks with two services, one behind a gateway."""
-    return await asyncio.wrap_future(beside)
+async def simulator() -> AsyncIterator[Simulator]:
+    """`burst`, and besides a fleet of blocks with two services, one behind a gateway."""
+    async with Simulator("burst") as simulator:
+        await fill(simulator)
+        yield simulator
 
 
 @pytest_asyncio.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A simulator that is set up while other tests run: it takes a minute in which little happens."""
+"""What the tests of faults add to the scenario `burst`."""
 
 from __future__ import annotations
 
@@ -52,17 +52,6 @@ resources: {gpu: 1}
 """
 
 
-async def start() -> Simulator:
-    """`burst`, and beside it a fleet of blocks with two services, one behind a gateway."""
-    simulator = Simulator("burst").start()
-    try:
-        await _fill(simulator)
-    except BaseException:
-        simulator.stop()
-        raise
-    return simulator
-
-
 def replicas_run(simulator: Simulator, name: str, wanted: int) -> Any:
     """A condition: so many replicas of a run are running."""
 
@@ -73,7 +62,8 @@ def replicas_run(simulator: Simulator, name: str, wanted: int) -> Any:
     return holds
 
 
-async def _fill(simulator: Simulator) -> None:
+async def fill(simulator: Simulator) -> None:
+    """A fleet of blocks with two services, one of them behind a gateway."""
     await simulator.apply(_GATEWAY)
     await simulator.apply(_FLEET)
 
