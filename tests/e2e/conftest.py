@@ -9,7 +9,7 @@ import pytest_asyncio
 from dstack_api_client.routers.view import Source
 from dstack_simulator import Simulator
 from tests.addon import LAUNCHER
-from tests.e2e.editing import ROUTER, scenario, seed_service, service
+from tests.e2e.editing import routed_service, scenario, seed_service, service
 from tests.e2e.routed import Looking, StockWatch, looking
 
 
@@ -38,10 +38,7 @@ async def edit_stock() -> AsyncIterator[Simulator]:
 @pytest_asyncio.fixture(scope="package")
 async def parts(edit_addon: Simulator) -> AsyncIterator[str]:
     """The name of a service with replica groups, one of them of a router."""
-    whole = service("parts", "dice", fleets=[{"name": "dice-spot", "priority": 1}], groups=True)
-    router = {"name": "router", "router": {"type": "smg"}, "commands": [ROUTER]}
-    whole["groups"].insert(0, {**whole["groups"][0], **router})
-    await edit_addon.apply({**whole, "retry": True})
+    await edit_addon.apply(routed_service("parts"))
     yield "parts"
     await edit_addon.stop_run("parts", abort=True)
 

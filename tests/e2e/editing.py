@@ -124,6 +124,14 @@ def service(
     return {**whole, "replicas": replicas, "commands": [command]}
 
 
+def routed_service(name: str) -> dict[str, Any]:
+    """A service with replica groups, one of them of a router."""
+    whole = service(name, "dice", fleets=[{"name": "dice-spot", "priority": 1}], groups=True)
+    router = {"name": "router", "router": {"type": "smg"}, "commands": [ROUTER]}
+    groups = [{**whole["groups"][0], **router}, *whole["groups"]]
+    return {**whole, "groups": groups, "retry": True}
+
+
 @asynccontextmanager
 async def client_of(sim: Simulator, **options: Any) -> AsyncIterator[Client]:
     """A client of a simulator."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 
 import pytest
+import pytest_asyncio
 
 from dstack_api_client.client import Client
 from dstack_api_client.edits import applying, checks, planning
@@ -16,7 +17,7 @@ from dstack_api_client.edits.fields import same, with_fields
 from dstack_api_client.edits.planning import make_plan
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit
 from dstack_simulator import Simulator
-from tests.e2e.editing import FLEETS, begin, client_of, server_says, stored
+from tests.e2e.editing import FLEETS, begin, client_of, routed_service, server_says, stored
 
 pytestmark = pytest.mark.e2e
 
@@ -24,17 +25,25 @@ pytestmark = pytest.mark.e2e
 _SEED = int(os.environ.get("EDITS_SEED") or random.randrange(1 << 32))
 
 
-async def test_two_hundred_random_edits(edit_addon: Simulator, parts: str) -> None:
+@pytest_asyncio.fixture
+async def mixed(edit_addon: Simulator) -> AsyncIterator[str]:
+    """The name of a service with replica groups, for this test alone."""
+    await edit_addon.apply(routed_service("mixed"))
+    yield "mixed"
+    await edit_addon.stop_run("mixed", abort=True)
+
+
+async def test_two_hundred_random_edits(edit_addon: Simulator, mixed: str) -> None:
     """Each ends in exactly what was planned, or is refused here and by the server alike."""
     print(f"EDITS_SEED={_SEED}")  # noqa: T201
     rng = random.Random(_SEED)
-    outcomes = {name: Counter[str]() for name in ("dice", parts)}
+    outcomes = {name: Counter[str]() for name in ("dice", mixed)}
     async with client_of(edit_addon) as client:
         edit, snapshot = await begin(client, edit_addon, "dice")
         known = checks.known_fleets(snapshot)
-        bases = {"dice": edit.base, parts: await stored(client, edit_addon, parts)}
+        bases = {"dice": edit.base, mixed: await stored(client, edit_addon, mixed)}
         for number in range(200):
-            name = rng.choice(["dice", "dice", parts])
+            name = rng.choice(["dice", "dice", mixed])
             before = bases[name]
             edit = ServiceEdit.begin(before, snapshot.capabilities)
             for _ in range(rng.randint(1, 4)):
