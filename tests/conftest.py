@@ -104,6 +104,8 @@ def _needs_server(item: pytest.Item) -> bool:
 def _part(item: pytest.Item) -> str:
     if "demo_sim" in _fixtures(item):  # it takes a minute to be there, so one process has it
         return "others"
+    if {"edit_stock", "large_sim"} & {*_fixtures(item)}:
+        return "placement"
     named = (item.path.stem, item.path.parent.name)
     return next((_PART_OF[name] for name in named if name in _PART_OF), "others")
 

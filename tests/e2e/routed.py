@@ -29,7 +29,7 @@ from tests.waiting import until
 SMG = "smg launch --host 0.0.0.0 --port 8000 --enable-igw"
 #: A router that notices within seconds what takes it minutes by default; what it says of a worker
 #: before it calls it failed lasts long enough to be seen.
-QUICK = f"{SMG} --pd-disaggregation --health-check-interval-secs 1 --health-failure-threshold 25"
+QUICK = f"{SMG} --pd-disaggregation --health-check-interval-secs 1 --health-failure-threshold 18"
 SGLANG = "python -m sglang.launch_server --model acme/chat --port 8000"
 #: Few CPUs are only had as a block of the host that has many.
 BLOCK = {"cpu": "8..16"}

@@ -89,7 +89,7 @@ def scenario() -> Scenario:
         "ssh_config": {"hosts": [f"rack-{number}" for number in (1, 2, 3)]},
     }
     # It takes its time to call a worker failed, so that what it says before is seen.
-    smg = f"{SMG} --health-check-interval-secs 1 --health-failure-threshold 25"
+    smg = f"{SMG} --health-check-interval-secs 1 --health-failure-threshold 18"
     chat = service(
         "chat", routing(smg), group("workers", SGLANG, 2, resources=WHOLE), probes=PROBES
     )
