@@ -79,10 +79,12 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
 
 def _parts(items: list[pytest.Item]) -> dict[pytest.Item, str]:
     """The part of each test; a module's tests without a server stay together."""
-    found = {item: _part(item) for item in items if _needs_server(item)}
+    found: dict[pytest.Item, str] = {}
     alone: dict[Path, list[pytest.Item]] = {}
     for item in items:
-        if not _needs_server(item):
+        if _turn(item):
+            found[item] = _part(item)
+        else:
             alone.setdefault(item.path, []).append(item)
     size = dict.fromkeys(_PARTS, 0)
     for tests in sorted(alone.values(), key=len, reverse=True):
@@ -94,11 +96,9 @@ def _parts(items: list[pytest.Item]) -> dict[pytest.Item, str]:
 
 def _turn(item: pytest.Item) -> int:
     """Servers of other versions have been started meanwhile, and end with their tests."""
-    return 1 if any(item.iter_markers("versions")) else 2 if _needs_server(item) else 0
-
-
-def _needs_server(item: pytest.Item) -> bool:
-    return any(item.iter_markers("e2e")) or any(item.iter_markers("versions"))
+    if item.get_closest_marker("versions"):
+        return 1
+    return 2 if item.get_closest_marker("e2e") else 0
 
 
 def _part(item: pytest.Item) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 _LOOK_EVERY = 0.02
 #: Limits are written for an idle machine, and end only what never comes: a busy one gets so many
 #: times as long.
-PATIENCE = 3
+_PATIENCE = 3
 #: A look at a server takes its time from what it is to see: after each comes a pause this many
 #: times as long, of so many seconds at most.
 _SPARING, _LONGEST = 2, 0.6
@@ -40,7 +40,7 @@ async def until(
     """
     never = asyncio.Event()
     loop = asyncio.get_running_loop()
-    end = loop.time() + limit * PATIENCE
+    end = loop.time() + limit * _PATIENCE
     while True:
         began = loop.time()
         value = condition()
@@ -50,7 +50,7 @@ async def until(
             return value
         now = loop.time()
         if now > end:
-            raise AssertionError(f"not within {limit * PATIENCE:g} s: {what or condition}")
+            raise AssertionError(f"not within {limit * _PATIENCE:g} s: {what or condition}")
         pause = max(every, min(_SPARING * (now - began), _LONGEST))
         try:
             await asyncio.wait_for(never.wait(), pause)

@@ -159,12 +159,12 @@ class Watch:
             return everywhere == want and len(rows) == sum(want.values())
 
         try:
-            await until(there, limit=limit, every=0.2)
+            await until(there, limit=limit, every=0.2, what="all are in their lanes")
         except AssertionError as error:
             if "not within" not in str(error):
                 raise
             raise AssertionError(
-                f"not within {limit:g} s: {dict(self.placed)} are placed, {dict(self.running)} run,"
+                f"{error}: {dict(self.placed)} are placed, {dict(self.running)} run,"
                 f" not {dict(want)}"
             ) from None
 

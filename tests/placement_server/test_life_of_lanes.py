@@ -46,7 +46,8 @@ async def _bare(sim: Simulator) -> None:
     watch = Watch(sim, "bare")
 
     def one_at_a_time(look: Look) -> None:
-        # One whose probe fails for a moment, as on a busy machine, is the first to be stopped.
+        # The engine keeps a ready one until its relief is ready; one whose probe fails meanwhile
+        # goes at once, as it is no use.
         assert 1 <= sum(look.running.values()) <= 3, look
 
     watch.check = one_at_a_time
