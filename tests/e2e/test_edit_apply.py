@@ -19,10 +19,10 @@ from dstack_api_client.edits.errors import (
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import perform, who
 from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.snapshot import FINISHED
 from dstack_api_client.writer import ReadOnlyError
 from dstack_simulator import Simulator
 from tests.e2e.editing import SECRET, Losing, begin, client_of, deployment_at, stored
+from tests.stopping import stopped
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -77,6 +77,11 @@ async def test_the_same_base_in_the_same_moment(edit_addon: Simulator) -> None:
 
 
 async def test_a_run_that_ends_between_plan_and_apply(edit_addon: Simulator) -> None:
+    async def runs() -> bool:
+        return bool((await edit_addon.run("brief"))["status"] == "running")
+
+    # A stop that comes while the server works out another status may get lost.
+    await until(runs, limit=120, every=0.3, what="the run runs")
     async with client_of(edit_addon) as client:
         edit, snapshot = await begin(client, edit_addon, "brief")
         plan = await planning.make_plan(client, edit.with_priority(9), snapshot=snapshot)
@@ -84,11 +89,7 @@ async def test_a_run_that_ends_between_plan_and_apply(edit_addon: Simulator) -> 
         with pytest.raises(EndedError) as ending:
             await applying.apply(client, plan)
         assert "nothing is changed" in str(ending.value)
-
-        async def ended() -> bool:
-            return (await edit_addon.run("brief"))["status"] in FINISHED
-
-        await until(ended, limit=120, every=0.3, what="the run has ended")
+        await stopped(edit_addon, "brief")
         with pytest.raises(EndedError):
             await applying.apply(client, plan)
         with pytest.raises(EndedError):

@@ -14,6 +14,7 @@ from dstack_simulator import Simulator
 from tests.e2e.problems_eyes import Seen, eyes, key_of
 from tests.e2e.routed import SGLANG, WHOLE, group, routing, service
 from tests.e2e.router_sights import Shown, states, stock_sights
+from tests.stopping import stopped
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -51,12 +52,7 @@ async def quick(edit_stock: Simulator) -> AsyncIterator[Simulator]:
         )
     )
     yield sim
-    await sim.stop_run("routed", abort=True)
-
-    async def ended() -> bool:
-        return (await sim.run("routed"))["status"] in ("terminated", "aborted")
-
-    await until(ended, limit=60, every=0.3, what="the service has ended")
+    await stopped(sim, "routed")
     await sim.delete_fleet("routed")
 
 

@@ -15,6 +15,7 @@ from dstack_simulator import Simulator
 from tests.e2e.test_get import command
 from tests.placement_server.helpers import PAIRS, fleet, service, settled
 from tests.placement_server.helpers import command as dstack_fleets
+from tests.stopping import stopped
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -44,8 +45,7 @@ async def short(addon: Simulator) -> AsyncIterator[Simulator]:
     await addon.apply(fleet("tiny-spot", SPOT, "spot", "0..2"))
     await addon.apply(service("short", fleets=lanes(2)))
     yield addon
-    await addon.stop_run("short", abort=True)
-    await until(lambda: _ended(addon), limit=60, every=0.5, what="the service has ended")
+    await stopped(addon, "short")
     for name in sorted(NAMES):
         await addon.delete_fleet(name)
     await until(lambda: _gone(addon), limit=60, every=0.5, what="its fleets are gone")
@@ -58,10 +58,6 @@ async def _apply(sim: Simulator, configuration: dict[str, Any]) -> str:
     ended = await asyncio.to_thread(dstack_fleets, sim, "apply", "-y", "-d", "-f", file.name)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
-
-
-async def _ended(sim: Simulator) -> bool:
-    return (await sim.run("short"))["status"] in ("terminated", "failed", "done")
 
 
 async def _gone(sim: Simulator) -> bool:

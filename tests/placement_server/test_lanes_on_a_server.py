@@ -26,6 +26,7 @@ from tests.placement_server.helpers import (
     update,
 )
 from tests.placement_server.many import Lane, Watch, containers, reading
+from tests.stopping import stopped
 from tests.waiting import until
 
 pytestmark = [
@@ -124,12 +125,7 @@ async def _without_lanes(sim: Simulator) -> dict[str, Any]:
     await update(sim, "plain", replicas=1, env={"LEVEL": "debug"})
     await replicas(1, 2)
     rolled = await places(sim, "plain")
-    await sim.stop_run("plain")
-
-    async def ended() -> bool:
-        return bool((await sim.run("plain"))["status"] == "terminated")
-
-    await until(ended, limit=90, every=0.3, what="the run ends")
+    await stopped(sim, "plain", abort=False)
     return {
         "spec": {**run["run_spec"], "ssh_key_pub": None, "repo_id": None},
         "fleet": run["fleet"]["name"],

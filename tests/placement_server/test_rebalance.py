@@ -10,6 +10,7 @@ import pytest
 from dstack_simulator import Simulator
 from tests.placement_server.helpers import ask, events, fleet, service, settled, update
 from tests.placement_server.life import Stories, Story
+from tests.stopping import stopped
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -114,12 +115,7 @@ async def _ends(sim: Simulator) -> None:
     assert (await ask(sim, "get", run_name="swap"))["rebalancing"] is None
     told = await events(sim, "swap")
     assert told.count("Rebalancing is cancelled") == 1, told
-    await sim.stop_run("swap", abort=True)
-
-    async def over() -> bool:
-        return bool((await sim.run("swap"))["status"] == "terminated")
-
-    await until(over, limit=120, every=0.5)
+    await stopped(sim, "swap")
     refused = await ask(sim, "rebalance", status=400, run_name="swap")
     line = "Run swap has ended, so it has no replicas to move. Name an active one."
     assert refused["detail"][0]["msg"] == line

@@ -9,6 +9,7 @@ import pytest
 from dstack_simulator import Simulator
 from tests.placement_server.helpers import ask, events, fleet, service
 from tests.placement_server.life import Stories, Story
+from tests.stopping import stopped
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -72,16 +73,9 @@ async def _router(sim: Simulator) -> None:
         {"name": "worker", "desired": 1, "pool": None},
     ]
 
-    await sim.stop_run("heard", abort=True)
-
-    async def ended() -> Any:
-        seen = await ask(sim, "router", run_name="heard")
-        return seen if seen["router_replica"] is None and not seen["expected"] else None
-
-    try:
-        seen = await until(ended, limit=240, every=0.5, what="all replicas have ended")
-    except AssertionError as error:
-        raise AssertionError(f"{error}: {await ask(sim, 'router', run_name='heard')}") from None
+    await stopped(sim, "heard", limit=240)
+    seen = await ask(sim, "router", run_name="heard")
+    assert (seen["router_replica"], seen["expected"]) == (None, [])
     assert (seen["status"], seen["workers"]) == ("down", [])
 
 
