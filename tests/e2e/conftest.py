@@ -38,7 +38,7 @@ async def edit_stock() -> AsyncIterator[Simulator]:
 @pytest_asyncio.fixture(scope="package")
 async def parts(edit_addon: Simulator) -> AsyncIterator[str]:
     """The name of a service with replica groups, one of them of a router."""
-    await edit_addon.apply(routed_service("parts"))
+    await edit_addon.apply(routed_service("parts", "dice"))
     yield "parts"
     await edit_addon.stop_run("parts", abort=True)
 

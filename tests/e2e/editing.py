@@ -35,6 +35,10 @@ FLEETS = {
     "dice-spot": ("ap-south-1", "spot", "0..9"),
     "desk-reserved": ("ca-central-1", "on-demand", "0..2"),
     "desk-spot": ("sa-east-1", "spot", "0..6"),
+    "odds-reserved": ("eu-south-1", "on-demand", "0..2"),
+    "odds-spot": ("ap-southeast-1", "spot", "0..9"),
+    "odds-single": ("ap-southeast-2", "on-demand", "0..1"),
+    "odds-last": ("eu-central-1", "spot", "0..4"),
     "tight-full": ("ap-east-1", "on-demand", "0..1"),
     "snap-full": ("ap-east-1", "on-demand", "0..1"),
     "yard": ("eu-west-2", "on-demand", "2..4"),
@@ -124,9 +128,9 @@ def service(
     return {**whole, "replicas": replicas, "commands": [command]}
 
 
-def routed_service(name: str) -> dict[str, Any]:
+def routed_service(name: str, pair: str) -> dict[str, Any]:
     """A service with replica groups, one of them of a router."""
-    whole = service(name, "dice", fleets=[{"name": "dice-spot", "priority": 1}], groups=True)
+    whole = service(name, pair, fleets=[{"name": f"{pair}-spot", "priority": 1}], groups=True)
     router = {"name": "router", "router": {"type": "smg"}, "commands": [ROUTER]}
     groups = [{**whole["groups"][0], **router}, *whole["groups"]]
     return {**whole, "groups": groups, "retry": True}

@@ -17,7 +17,7 @@ from dstack_api_client.edits.fields import same, with_fields
 from dstack_api_client.edits.planning import make_plan
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit
 from dstack_simulator import Simulator
-from tests.e2e.editing import FLEETS, begin, client_of, routed_service, server_says, stored
+from tests.e2e.editing import FLEETS, begin, client_of, routed_service, server_says, service, stored
 
 pytestmark = pytest.mark.e2e
 
@@ -25,25 +25,32 @@ pytestmark = pytest.mark.e2e
 _SEED = int(os.environ.get("EDITS_SEED") or random.randrange(1 << 32))
 
 
+#: Nobody else's: where the replicas of these services end up is left to chance.
+_FLEETS = [name for name in FLEETS if name.startswith("odds-")]
+_PLAIN, _MIXED = "odds", "odds-mixed"
+
+
 @pytest_asyncio.fixture
-async def mixed(edit_addon: Simulator) -> AsyncIterator[str]:
-    """The name of a service with replica groups, for this test alone."""
-    await edit_addon.apply(routed_service("mixed"))
-    yield "mixed"
-    await edit_addon.stop_run("mixed", abort=True)
+async def odds(edit_addon: Simulator) -> AsyncIterator[Simulator]:
+    """The server, with a plain service and one with replica groups, for this test alone."""
+    await edit_addon.apply(service(_PLAIN, "odds"))
+    await edit_addon.apply(routed_service(_MIXED, "odds"))
+    yield edit_addon
+    for name in (_PLAIN, _MIXED):
+        await edit_addon.stop_run(name, abort=True)
 
 
-async def test_two_hundred_random_edits(edit_addon: Simulator, mixed: str) -> None:
+async def test_two_hundred_random_edits(odds: Simulator) -> None:
     """Each ends in exactly what was planned, or is refused here and by the server alike."""
     print(f"EDITS_SEED={_SEED}")  # noqa: T201
     rng = random.Random(_SEED)
-    outcomes = {name: Counter[str]() for name in ("dice", mixed)}
-    async with client_of(edit_addon) as client:
-        edit, snapshot = await begin(client, edit_addon, "dice")
+    outcomes = {name: Counter[str]() for name in (_PLAIN, _MIXED)}
+    async with client_of(odds) as client:
+        edit, snapshot = await begin(client, odds, _PLAIN)
         known = checks.known_fleets(snapshot)
-        bases = {"dice": edit.base, mixed: await stored(client, edit_addon, mixed)}
+        bases = {_PLAIN: edit.base, _MIXED: await stored(client, odds, _MIXED)}
         for number in range(200):
-            name = rng.choice(["dice", "dice", mixed])
+            name = rng.choice([_PLAIN, _PLAIN, _MIXED])
             before = bases[name]
             edit = ServiceEdit.begin(before, snapshot.capabilities)
             for _ in range(rng.randint(1, 4)):
@@ -54,8 +61,8 @@ async def test_two_hundred_random_edits(edit_addon: Simulator, mixed: str) -> No
                 outcomes[name]["refused"] += 1
                 assert all(lines), where
                 if _counts(edit):
-                    assert await server_says(client, edit_addon.project, edit), (where, lines)
-                now = await stored(client, edit_addon, name)
+                    assert await server_says(client, odds.project, edit), (where, lines)
+                now = await stored(client, odds, name)
                 assert (now.deployment, now.spec) == (before.deployment, before.spec), where
                 continue
             if not plan.changes:
@@ -94,7 +101,7 @@ async def _planned(
 def _random_step(rng: random.Random, edit: ServiceEdit) -> ServiceEdit:
     pool, group = rng.choice(edit.pools), rng.choice(edit.groups)
     lanes = [lane.fleet for lane in edit.lanes(pool)]
-    others = [name for name in (*FLEETS, "gpu-nowhere") if name not in lanes]
+    others = [name for name in (*_FLEETS, "gpu-nowhere") if name not in lanes]
     steps: list[Callable[[], ServiceEdit]] = [
         lambda: edit.with_priority(rng.choice([0, 1, 50, 100, 101])),
         lambda: edit.with_replicas(group.name, rng.randint(0, 3)),
