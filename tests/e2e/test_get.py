@@ -53,7 +53,7 @@ def get(simulator: Simulator, kind: str, *arguments: str) -> dict[str, dict[str,
     return items
 
 
-def test_fleets(demo_sim: Simulator) -> None:
+async def test_fleets(demo_sim: Simulator) -> None:
     fleets = get(demo_sim, "fleets")
     assert list(fleets) == ["edge-l4", "gpu-reserved", "gpu-spot", "lab-h100"]
 
@@ -78,8 +78,9 @@ def test_fleets(demo_sim: Simulator) -> None:
     assert (spot["replicas"], spot["idle_duration"]) == (2, "10m")
 
     edge = fleets["edge-l4"]
-    assert edge["blocks"] == {"busy": 3, "total": 8}
-    assert edge["gpus"] == {"name": "L4", "busy": 3, "total": 8}
+    (host,) = (await demo_sim.fleet("edge-l4"))["instances"]
+    assert edge["blocks"] == {"busy": host["busy_blocks"], "total": 8}
+    assert edge["gpus"] == {"name": "L4", "busy": host["busy_blocks"], "total": 8}
     assert (edge["replicas"], edge["price_per_hour"]) == (3, 13.35)
 
     lab = fleets["lab-h100"]

@@ -84,7 +84,8 @@ async def test_fleets(demo_sim: Simulator):
         assert fleets["gpu-reserved"]["gpu"] == "H100 8/24"
         assert "1 busy  2 idle" in fleets["gpu-reserved"]["instances"]
         assert fleets["gpu-spot"]["spot"] == "spot"
-        assert fleets["edge-l4"]["gpu"] == "L4 3/8"
+        (host,) = (await demo_sim.fleet("edge-l4"))["instances"]
+        assert fleets["edge-l4"]["gpu"] == f"L4 {host['busy_blocks']}/8"
         assert fleets["edge-l4"]["replicas"] == "3"
         assert fleets["lab-h100"]["nodes"] == "4"
         assert "0.22.5" in app.screen.query_one(StatusHeader).text
