@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+#: How often, and after how many seconds, the server is asked again while it is busy.
+BUSY_TRIES, BUSY_WAIT = 20, 0.5
+
+
+def is_busy(status: int, text: str) -> bool:
+    """Whether the server refused because a pipeline holds what is to be changed.
+
+    Args:
+        status: The status of its answer.
+        text: The answer, as the services of dstack's fleets word it.
+    """
+    return status == 400 and "being processed currently" in text
+
 
 class SimulatorError(Exception):
     """A simulator could not start or could not do what it was asked.

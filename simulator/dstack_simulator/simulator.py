@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import copy
 import importlib.util
@@ -23,13 +24,21 @@ import httpx
 
 from dstack_simulator import scenario as scenarios
 from dstack_simulator.control import ControlClient
-from dstack_simulator.errors import PortTakenError, SimulatorError
+from dstack_simulator.errors import (
+    BUSY_TRIES,
+    BUSY_WAIT,
+    PortTakenError,
+    SimulatorError,
+    is_busy,
+)
 from dstack_simulator.faults import Faults
 from dstack_simulator.folder import Folder, find_ssh, last_line
 
 _EXTRA_MODULES = ("dstack", "fastapi", "boto3", "asyncssh", "aiohttp", "psutil", "smg")
 _WORLD_LIMIT = 30.0
 _END_LIMIT = 20.0
+#: As long as SQLite lets a write wait on the server.
+_STORING_LIMIT = 30.0
 
 
 class Simulator:
@@ -226,8 +235,6 @@ class Simulator:
         self.stop()
 
     async def __aenter__(self) -> Simulator:
-        import asyncio
-
         return await asyncio.to_thread(self.start)
 
     async def __aexit__(
@@ -236,8 +243,6 @@ class Simulator:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        import asyncio
-
         await asyncio.to_thread(self.stop)
 
     async def settled(self) -> None:
@@ -292,6 +297,9 @@ class Simulator:
 
         Returns:
             The run as it is then.
+
+        Raises:
+            SimulatorError: The server refused, or did not store it.
         """
         run = await self.run(name)
         spec = copy.deepcopy(run["run_spec"])
@@ -300,13 +308,21 @@ class Simulator:
         plan = await self.api("runs/get_plan", {"run_spec": spec})
         if plan["action"] != "update":
             raise SimulatorError(f"The run {name} can't be changed like this in place.")
-        touched: dict[str, Any] = await self.api(
+        await self.api(
             "runs/apply",
             {
                 "plan": {"run_spec": spec, "current_resource": plan["current_resource"]},
                 "force": False,
             },
         )
+        # The server ends the request's transaction after its answer.
+        end = time.monotonic() + _STORING_LIMIT
+        while (touched := await self.run(name))["deployment_num"] == run["deployment_num"]:
+            if time.monotonic() > end:
+                raise SimulatorError(
+                    f"The change of the run {name} was not stored. See the server's log."
+                )
+            await asyncio.sleep(0.05)
         return touched
 
     async def run(self, name: str) -> dict[str, Any]:
@@ -328,7 +344,11 @@ class Simulator:
         if not path.startswith("/"):
             path = f"/api/project/{self.project}/{path}"
         async with self.client(server=server) as client:
-            answer = await client.post(path, json=body or {})
+            for _ in range(BUSY_TRIES):
+                answer = await client.post(path, json=body or {})
+                if not is_busy(answer.status_code, answer.text):
+                    break
+                await asyncio.sleep(BUSY_WAIT)
         if answer.status_code >= 400:
             raise SimulatorError(
                 f"The server refused {path} with {answer.status_code}: {answer.text[:500]}"

@@ -9,6 +9,7 @@ import pytest
 from dstack_simulator import Simulator
 from tests.placement_server.helpers import events, fleet, service
 from tests.placement_server.life import FLEETS, Look, Stories, Story, Watch, fleet_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -66,7 +67,12 @@ async def _again(sim: Simulator) -> None:
 
     watch.check = both_stay
     await sim.touch_run("again", fleets=lanes, replicas=3)
-    await watch.until(lambda look: look.active["again-reserved"] == 2, what="it falls back")
+
+    async def falls_back() -> bool:
+        told = await events(sim, "again")
+        return any("falls back to fleet again-reserved: again-spot" in line for line in told)
+
+    await until(falls_back, limit=120, every=0.3, what="it falls back")
     assert await _cools(sim, "again-spot")
 
     # An edit of the fleet ends the cool-down at once; one that changes nothing does not.
@@ -81,8 +87,6 @@ async def _again(sim: Simulator) -> None:
     reasons = {one["termination_reason"] for one in failed_ones}
     assert reasons == {"failed_to_start_due_to_no_capacity"}
     assert fleet_of(last) == "again-reserved"
-    told = await events(sim, "again")
-    assert any("Replica falls back to fleet again-reserved: again-spot" in line for line in told)
 
 
 async def _cools(sim: Simulator, name: str) -> bool:

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from dstack_simulator import Simulator
 from tests.placement_server.helpers import ask, lanes, settled
+from tests.stopping import stopped
 
 pytestmark = pytest.mark.e2e
 
@@ -125,4 +126,4 @@ async def test_the_placement_of_a_run_and_a_preview(addon: Simulator) -> None:
     unknown = await ask(addon, "preview", status=400, run_name="shown", replicas={"x": 1})
     assert unknown["detail"][0]["msg"] == "The run has no group x. Take of: 0."
     assert "not found" in str(await ask(addon, "get", status=400, run_name="no-such")).lower()
-    await addon.stop_run("shown", abort=True)
+    await stopped(addon, "shown")

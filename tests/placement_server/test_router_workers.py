@@ -54,13 +54,13 @@ async def _router(sim: Simulator) -> None:
         seen = await ask(sim, "router", run_name="heard")
         # The sync that has put the worker there is stored once it has ended.
         there = seen["status"] == "ok" and seen["ready"] and seen["last_sync_at"]
-        return seen if there else None
+        ready = [worker["status"] for worker in seen["workers"]] == ["ready"]
+        return seen if there and ready else None
 
     seen = await until(listed, limit=240, every=0.5, what="the router has its worker")
     (expected,), (worker,) = seen["expected"], seen["workers"]
     assert worker["labels"]["dstack.ai/job-id"] == expected["job_id"]
     assert worker["url"] == expected["url"]
-    assert worker["status"] == "ready"
     assert (expected["job_status"], expected["probes_passed"]) == ("running", None)
     assert expected["since"] < seen["observed_at"]
     assert (seen["router_replica"], seen["router_job_status"]) == (0, "running")

@@ -126,6 +126,13 @@ def test_what_begins_is_told_of_one_replica_or_more(told: dict[str, Any]) -> Non
     ]
 
 
+def test_a_look_from_before_an_edit_does_not_end_a_rebalancing_asked_for_after_it(
+    told: dict[str, Any],
+) -> None:
+    before, after, edited_again = told["ended"]["after an edit"]
+    assert (before, after, edited_again) == (True, True, False)
+
+
 def test_an_edit_of_the_fleet_or_of_the_lanes_ends_a_cooldown(told: dict[str, Any]) -> None:
     found = told["editions"]
     assert found["at first"] == ["far", "near"]

@@ -344,8 +344,40 @@ async def _ended(world: World) -> dict[str, Any]:
     return {
         "ended": json.loads(ended.model_dump_json()),
         "rebalancing": [rebalancing._begin(1), rebalancing._begin(2)],
+        "after an edit": await _rebalanced(world),
         "lives": [[lane.fleet, lane.deficit] for lane in lives.lanes],
     }
+
+
+async def _rebalanced(world: World) -> list[bool]:
+    """Whether a rebalancing goes on when a look at its run ends that began before an edit."""
+    run = await world.run("moves", counts={"0": 2})
+    for number in range(2):
+        await world.job(run, number, **world.in_fleet("far"))
+    left = []
+
+    async def edit(priority: int) -> state.RunState:
+        spec = json.loads(run.run_spec)
+        spec["configuration"]["fleets"] = [{"name": "near", "priority": priority}, "far"]
+        run.run_spec = json.dumps(spec)
+        await world.session.commit()
+        return await world.state_of(run, world.project)
+
+    async def ends(look: state.RunState) -> None:
+        await rebalancing.go_on(world.session, run, look, look.service)
+        await world.session.commit()
+        row = await world.session.get(tables.RebalanceRow, run.id, populate_existing=True)
+        left.append(row is not None)
+
+    before = await edit(2)
+    asked_for = await edit(3)
+    edition = rebalancing._edition(asked_for.lanes)
+    now = get_current_datetime()
+    world.session.add(tables.RebalanceRow(run_id=run.id, since=now, edition=edition, left=2))
+    await ends(before)
+    await ends(asked_for)
+    await ends(await edit(4))
+    return left
 
 
 async def _editions(world: World) -> dict[str, Any]:

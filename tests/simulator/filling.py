@@ -81,4 +81,9 @@ async def fill(simulator: Simulator) -> None:
     await simulator.apply(_BUSY)
     for name, replicas in (("fragile", 2), ("busy", 1)):
         await until(replicas_run(simulator, name, replicas), limit=120, what=f"{name} runs")
+
+    async def registered() -> bool:
+        return f"{simulator.project}/busy" in await simulator.gateway_services()
+
+    await until(registered, limit=60, what="the gateway knows the service")
     await simulator.settled()

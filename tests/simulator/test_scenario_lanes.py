@@ -48,7 +48,7 @@ async def test_the_workers_are_where_their_lanes_say(lanes_sim: Simulator) -> No
             ("prefill", "gpu-reserved"): (0, 0),
         }
 
-    await until(as_promised, what="every replica in its lane")
+    await until(as_promised, limit=60, what="every replica in its lane")
 
 
 async def test_the_router_reaches_its_workers_in_both_fleets(lanes_sim: Simulator) -> None:

@@ -13,7 +13,9 @@ from dstack._internal.core.errors import ServerClientError
 from dstack._internal.server.models import ProjectModel, RunModel, UserModel
 from dstack._internal.server.services import events
 from dstack._internal.server.services.runs import get_run_spec
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import lazyload
 
 from dstack_placement.engine import Action, Service, ServiceLanes, preview
 from dstack_placement.server import answers, looking, specs
@@ -98,8 +100,10 @@ async def go_on(
     if row is None:
         return
     if row.edition != _edition(state.lanes):
-        await session.delete(row)
-        _tell(session, run_model, "Rebalancing ends: the lanes were edited")
+        # The look may be older than an edit after which the rebalancing was asked for.
+        if row.edition != await _stored_edition(session, run_model):
+            await session.delete(row)
+            _tell(session, run_model, "Rebalancing ends: the lanes were edited")
         return
     plan = preview(_deployed(service), now=state.now, rebalance=True)
     row.left = len(plan.doing(Action.MOVE)) + len(plan.doing(Action.STOP))
@@ -108,6 +112,18 @@ async def go_on(
         return
     await session.delete(row)
     _tell(session, run_model, _end(service, state))
+
+
+async def _stored_edition(session: AsyncSession, run_model: RunModel) -> str | None:
+    """The edition of a run's lanes as they are stored by now; None for none."""
+    stored = await session.execute(
+        select(RunModel)
+        .where(RunModel.id == run_model.id)
+        .options(lazyload(RunModel.jobs))
+        .execution_options(populate_existing=True)
+    )
+    lanes = specs.lanes_of(get_run_spec(stored.unique().scalar_one()), run_model.project.name)
+    return _edition(lanes) if lanes is not None else None
 
 
 def _deployed(service: Service) -> Service:

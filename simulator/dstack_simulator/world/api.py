@@ -7,13 +7,9 @@ from typing import Any
 
 import aiohttp
 
-from dstack_simulator.errors import SimulatorError
+from dstack_simulator.errors import BUSY_TRIES, BUSY_WAIT, SimulatorError, is_busy
 
 _TIMEOUT = 60.0
-#: The server answers so while a pipeline holds what is to be changed.
-_BUSY = "is being processed currently"
-_BUSY_TRIES = 20
-_BUSY_WAIT = 0.5
 
 
 class Api:
@@ -41,7 +37,7 @@ class Api:
         Raises:
             SimulatorError: It refused, or could not be reached.
         """
-        for attempt in range(1, _BUSY_TRIES + 1):
+        for attempt in range(1, BUSY_TRIES + 1):
             try:
                 async with self._session.post(self.url + path, json=body) as answer:
                     text = await answer.text()
@@ -49,9 +45,9 @@ class Api:
                         return await answer.json() if text else None
             except (aiohttp.ClientError, asyncio.TimeoutError) as error:
                 raise SimulatorError(f"The server did not answer {path}: {error!r}.") from error
-            if answer.status != 400 or _BUSY not in text or attempt == _BUSY_TRIES:
+            if not is_busy(answer.status, text) or attempt == BUSY_TRIES:
                 break
-            await asyncio.sleep(_BUSY_WAIT)
+            await asyncio.sleep(BUSY_WAIT)
         raise SimulatorError(f"The server refused {path} with {answer.status}: {text[:500]}")
 
     async def apply(self, configuration: dict[str, Any]) -> str:
