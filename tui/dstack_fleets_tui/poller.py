@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from dstack_api_client import wire
 from dstack_api_client.feed import Update
+from dstack_api_client.waking import woken
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -109,9 +110,7 @@ class Poller(Generic[T]):
     async def _rest(self) -> None:
         delay = self._interval * (1 + random.uniform(-_JITTER, _JITTER))
         while True:
-            try:
-                await asyncio.wait_for(self._wake.wait(), None if self._paused else delay)
-            except asyncio.TimeoutError:
+            if not await woken(self._wake, None if self._paused else delay):
                 return
             self._wake.clear()
             if self._full or not self._paused:

@@ -27,6 +27,7 @@ from dstack_api_client.routers.sync import Case, Judged, Memory, judge
 from dstack_api_client.routers.view import RouterView
 from dstack_api_client.snapshot import FINISHED, Replica, Service, Snapshot
 from dstack_api_client.versions import version_of
+from dstack_api_client.waking import woken
 
 #: Looks at once, so that the feed's own requests have room.
 _AT_ONCE = 2
@@ -238,11 +239,7 @@ class RouterWatch:
     async def _run(self) -> None:
         while True:
             self._wake.clear()
-            wait = self._start_what_is_due()
-            try:
-                await asyncio.wait_for(self._wake.wait(), wait)
-            except asyncio.TimeoutError:
-                continue
+            await woken(self._wake, self._start_what_is_due())
 
     def _start_what_is_due(self) -> float | None:
         """Starts looks; returns the seconds until the next is due."""
