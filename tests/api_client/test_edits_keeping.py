@@ -195,7 +195,7 @@ def test_several_dashboards_at_once(tmp_path: Path) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join()
         assert process.exitcode == 0
     lines = [json.loads(line) for line in Store(tmp_path).audit_path.read_text().splitlines()]
     assert len(lines) == 60

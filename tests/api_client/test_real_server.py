@@ -112,7 +112,13 @@ async def test_the_demo_is_joined_as_the_server_knows_it(demo_sim: Simulator) ->
         assert links <= {Link.EXACT, Link.HOST}
         shared = [i for i in snapshot.instances.values() if len(i.jobs) > 1]
         assert shared
-        assert all(instance.busy_blocks >= len(instance.jobs) for instance in shared)
+        # As the server counts them: where replicas come and go at once, it may be off.
+        counted = {
+            instance["id"]: instance["busy_blocks"]
+            for fleet in await demo_sim.api("fleets/list")
+            for instance in fleet["instances"]
+        }
+        assert {i.id: i.busy_blocks for i in shared} == {i.id: counted[i.id] for i in shared}
         idle = [i for i in snapshot.instances.values() if i.status == "idle"]
         assert all(instance.idle_since is not None for instance in idle)
         assert {fleet.kind for fleet in snapshot.fleets.values()} == {"ssh", "cloud"}

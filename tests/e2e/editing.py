@@ -46,7 +46,16 @@ FLEETS = {
 ROUTER = "smg launch --host 0.0.0.0 --port 8000 --enable-igw"
 SECRET = "hf_kept_out_of_every_file"
 #: Without them, requests go to a replica before it listens.
-PROBES = [{"type": "http", "url": "/health", "interval": "1s", "timeout": "30s", "ready_after": 1}]
+PROBES = [
+    {
+        "type": "http",
+        "url": "/health",
+        "interval": "1s",
+        "timeout": "30s",
+        "ready_after": 1,
+        "until_ready": True,
+    }
+]
 
 
 def scenario() -> Scenario:

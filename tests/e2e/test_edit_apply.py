@@ -137,7 +137,7 @@ async def test_trouble_after_the_request_was_sent(edit_addon: Simulator, trouble
         edit, snapshot = await begin(client, sim, "dice")
         wanted = 61 if trouble == "cut" else 62
         plan = await planning.make_plan(client, edit.with_priority(wanted), snapshot=snapshot)
-        await sim.faults.server_slow(3)
+        await sim.faults.server_slow(6)
         task = asyncio.create_task(applying.apply(client, plan))
         await until(
             lambda: deployment_at(sim, "dice", plan.base.deployment + 1),

@@ -29,7 +29,8 @@ async def _running(client: Client, sim: Simulator, name: str) -> tuple[ServiceEd
 
     async def runs() -> bool:
         run = await sim.run(name)
-        return bool(run["status"] == "running")
+        latest = [job["job_submissions"][-1]["status"] for job in run["jobs"]]
+        return run["status"] == "running" and set(latest) == {"running"}
 
     await until(runs, limit=180, every=0.5, what=f"{name} runs")
     return await begin(client, sim, name)

@@ -35,6 +35,7 @@ from tests.e2e.routed import (
     row,
     service,
 )
+from tests.stopping import stopped
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -376,7 +377,6 @@ async def test_what_goes_wrong_with_fleets_services_and_their_replicas(sim: Simu
         await sim.apply(each_fleet)
     lanes = service("held", group("only", ENGINE, 2, resources=WHOLE), fleets=two_lanes(2), **one)
     await sim.apply({**lanes, "spot_policy": "auto"})
-    await sim.apply(service("late", group("only", ENGINE, resources=WHOLE), fleets=["nap"], **one))
     await sim.apply(service("broken", group("only", "exit 3"), **one))
     await sim.apply(service("again", group("only", "exit 4"), model=None))
     await sim.faults.host_health("rack-1", "failure", "GPU 3 fell off the bus")
@@ -385,19 +385,22 @@ async def test_what_goes_wrong_with_fleets_services_and_their_replicas(sim: Simu
     await sim.faults.worker_unhealthy("vision-0-0")
     rack, broken = await fleet("rack"), await run("broken")
     baseline = f"baseline:{await run('held')}::tiny"
-    wanted = {
-        f"health failure:{rack}": "health failure",
-        f"health warning:{rack}": "health warning",
-        f"unreachable:{rack}": "unreachable",
-        f"not up yet:{await fleet('nap')}": "not up yet",
-        f"nodes:{await fleet('few')}": "0 of at least 1 node",
-        f"replica:{await run('late')}:starting": "only 0: not ready",
-        f"replica:{await run('again')}:failed": "only 0: failed",
-        f"replica:{await run('vision')}:unready": "probe 1 has 0 of 1 successes",
-        f"service:{broken}": "failed",
-        baseline: "tiny: baseline 1 of 2: tiny has no room",
-    }
+    late = service("late", group("only", ENGINE, resources=WHOLE), fleets=["nap"], **one)
     async with eyes(sim) as seen:
+        # Last, since it starts for seconds only.
+        await sim.apply(late)
+        wanted = {
+            f"health failure:{rack}": "health failure",
+            f"health warning:{rack}": "health warning",
+            f"unreachable:{rack}": "unreachable",
+            f"not up yet:{await fleet('nap')}": "not up yet",
+            f"nodes:{await fleet('few')}": "0 of at least 1 node",
+            f"replica:{await run('late')}:starting": "only 0: not ready",
+            f"replica:{await run('again')}:failed": "only 0: failed",
+            f"replica:{await run('vision')}:unready": "probe 1 has 0 of 1 successes",
+            f"service:{broken}": "failed",
+            baseline: "tiny: baseline 1 of 2: tiny has no room",
+        }
         found = await seen.all_of(wanted)
         assert {key: (item["severity"], item["kind"]) for key, item in found.items()} == dict(
             zip(
@@ -435,11 +438,10 @@ async def test_what_goes_wrong_with_fleets_services_and_their_replicas(sim: Simu
         await sim.faults.host_back("rack-3")
         await sim.faults.worker_unhealthy("vision-0-0", on=False)
         await sim.apply(service("broken", group("only", ENGINE), **one))
-        # Its next try is minutes off by now.
-        await sim.stop_run("again", abort=True)
         await sim.touch_run("held", fleets=two_lanes(1))
-        # What it leaves is idle then, and costs as long as nobody gives it back.
-        await sim.stop_run("late")
+        # The next try of the one is minutes off by now. What the other leaves is idle then, and
+        # costs as long as nobody gives it back.
+        await asyncio.gather(stopped(sim, "again"), stopped(sim, "late", abort=False))
         idle = f"idle:{await fleet('nap')}"
         (item,) = (await seen.all_of({idle: "1 instance idle above the minimum of 0"})).values()
         assert (item["severity"], item["price_per_hour"]) == ("notice", 98.32)

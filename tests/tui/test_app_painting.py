@@ -13,6 +13,7 @@ from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import ServicesScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
+from tests.painting import all_painted
 from tests.tui.driving import SIZE, filled, header, on_screen, screen_text
 from tests.tui.factory import (
     NOW,
@@ -114,7 +115,7 @@ async def test_a_second_that_goes_by_paints_a_few_cells(keys):
             await until(lambda second=second: f"live {second} s" in header(app))
             for screen in app.screen_stack:
                 screen.show_state()
-            await pilot.pause()
+            await all_painted(app, pilot)
             if second == 1:
                 painted.clear()  # what was still to be painted of the screen as a whole
         assert 0 < sum(painted) < 200

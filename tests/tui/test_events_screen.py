@@ -49,8 +49,8 @@ async def test_events_of_the_project_are_followed_the_newest_first():
         await on_screen(app, EventsScreen)
         await shown(app, 3)
         assert messages(app) == ["event 2", "event 1", "event 0"]
-        assert summary(app) == "event 2  job chat-0-0  by the server"
-        assert "following" in screen_text(app)
+        await until(lambda: summary(app) == "event 2  job chat-0-0  by the server")
+        await until(lambda: "following" in screen_text(app))
         client.recorded.append(event(3600, "new", actor="ada", about=["run:chat"]))
         await shown(app, 4)
         await until(lambda: summary(app) == "new  run chat  by ada")

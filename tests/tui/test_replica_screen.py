@@ -20,6 +20,7 @@ from dstack_widgets.cells import plain_text
 from dstack_widgets.facts import Fact, Facts
 from dstack_widgets.flow import Flow
 from tests.given_client import START, GivenClient, event, metrics, run, submission
+from tests.painting import all_painted
 from tests.tui.driving import SIZE, filled, header, on_screen, screen_text, summary, table, texts
 from tests.tui.factory import GivenFeed, app_on, instance, live, replica, service, snapshot
 from tests.waiting import until
@@ -353,7 +354,7 @@ async def test_a_poll_that_changes_nothing_paints_a_few_cells(key):
             app.screen.reread()
             await until(lambda asked=asked: opened.client.asked["logs"] > asked)
             app.screen.show_state()
-            await opened.pilot.pause()
+            await all_painted(app, opened.pilot)
             if second == 1:
                 painted.clear()  # what was still to be painted of the screen as a whole
         assert 0 < sum(painted) < 250

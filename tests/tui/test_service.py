@@ -22,6 +22,7 @@ from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
 from dstack_widgets.status_header import TabsLine
 from tests.given_client import GivenClient
+from tests.painting import all_painted
 from tests.tui import cockpit, crowd, factory
 from tests.tui.driving import on_screen, screen_text
 from tests.tui.factory import NOW, GivenFeed, app_on, failing, live
@@ -37,8 +38,16 @@ async def opened(app, pilot, *keys, view="", row=None):
     await on_screen(app, ServiceScreen)
     await pilot.pause()
     for key in keys:
-        await pilot.press(key)
-        await pilot.pause()
+        await pressed(app, pilot, key)
+
+
+async def pressed(app, pilot, *keys):
+    """Presses keys, and waits until the view in front is filled: it is when it has its size."""
+    await pilot.press(*keys)
+    await pilot.pause()
+    await until(
+        lambda: (view := getattr(app.screen, "_in_front", None)) is None or view.table.columns
+    )
 
 
 def rows(app):
@@ -474,9 +483,9 @@ async def test_filter_and_sort_are_of_the_view_in_front():
         await opened(app, pilot, "o")
         await pilot.press("slash", *"prefill", "enter")
         await until(lambda: list(rows(app)) == ["2.0", "1.0"])
-        await pilot.press("r")
+        await pressed(app, pilot, "r")
         assert len(rows(app)) == 9
-        await pilot.press("o", "escape")
+        await pressed(app, pilot, "o", "escape")
         assert len(rows(app)) == 8
 
 
@@ -547,7 +556,7 @@ async def test_a_poll_that_changes_nothing_writes_nothing(key):
                 painted.clear()  # what was still to be painted of the screen as a whole
             again = replace(shot, observed_at=NOW + timedelta(seconds=turn))
             app.post_message(FleetsApp.Read(live(again, shot), app._connection))
-            await pilot.pause()
+            await all_painted(app, pilot)
         assert painted == []
 
 
@@ -556,6 +565,7 @@ async def test_a_worker_that_changes_paints_its_row_only():
     app = app_on(GivenFeed(live(shot)))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot, "o")
+        await all_painted(app, pilot)
         view = shot.routers[cockpit.RUN]
         first = replace(view.workers[0], load=7)
         changed = replace(view, workers=(first, *view.workers[1:]))
@@ -571,5 +581,5 @@ async def test_a_worker_that_changes_paints_its_row_only():
         again = replace(shot, routers={cockpit.RUN: changed})
         app.post_message(FleetsApp.Read(live(again, shot), app._connection))
         await until(lambda: rows(app)[first.key]["load"] == "7")
-        await pilot.pause()
+        await all_painted(app, pilot)
         assert 0 < sum(painted) < 100

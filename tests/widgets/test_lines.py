@@ -11,6 +11,7 @@ from dstack_widgets.flow import Flow
 from dstack_widgets.glyphs import ASCII
 from dstack_widgets.lean_screen import LeanScreen
 from dstack_widgets.text import literal
+from tests.painting import all_painted
 
 from .terminal import Terminal
 
@@ -46,16 +47,16 @@ async def test_a_changed_character_reaches_the_terminal_and_little_else(screen):
     app = Padded(screen)
     async with app.run_test(size=(60, 10), headless=False) as pilot:
         app.show(1)
-        await pilot.pause()
+        await all_painted(app, pilot)
         before = app.terminal.written
         app.show(2)
-        await pilot.pause()
+        await all_painted(app, pilot)
         lines = [line.rstrip() for line in app.terminal.lines[:2]]
         assert lines == [" 2 of 9   ready", " ! gpu  2 fell back"]
         assert app.terminal.written - before < 250
         before = app.terminal.written
         app.show(2)
-        await pilot.pause()
+        await all_painted(app, pilot)
         assert app.terminal.written == before
 
 

@@ -17,7 +17,7 @@ from dstack_widgets.lean_screen import LeanScreen
 from dstack_widgets.live_table import CellValue, Column, LiveTable
 from dstack_widgets.status_header import HeaderState, StatusHeader
 from dstack_widgets.table_paint import Painter
-from tests.waiting import until
+from tests.painting import all_painted
 
 from .terminal import Terminal
 
@@ -161,21 +161,11 @@ async def test_one_changed_cell_draws_one_row(monkeypatch: pytest.MonkeyPatch) -
         assert drawn == ["fleet-22"]
 
 
-async def painted(app: PaintApp, pilot: Pilot[None]) -> None:
-    """Waits until nothing is left to be painted: Textual puts it off to its next frame."""
-    screen = app.screen
-    await pilot.pause()
-    await until(
-        lambda: not (screen._layout_required or screen._repaint_required or screen._dirty_widgets)
-    )
-    await pilot.pause()
-
-
 async def written(app: PaintApp, pilot: Pilot[None], call: Any) -> int:
-    await painted(app, pilot)
+    await all_painted(app, pilot)
     app.terminal.written = 0
     call()
-    await painted(app, pilot)
+    await all_painted(app, pilot)
     return app.terminal.written
 
 
