@@ -165,11 +165,14 @@ def cells(view: ServiceView, key: str) -> dict[str, str]:
 
 
 async def each(
-    both: dict[Source, Looking], status: RouterStatus | None = None, **wanted: Sync
+    both: dict[Source, Looking],
+    status: RouterStatus | None = None,
+    name: str = "chat",
+    **wanted: Sync,
 ) -> dict[Source, RouterView]:
     """What is seen both ways, once a router and its workers are in some state."""
     views = await asyncio.gather(
-        *(look.until("chat", status, limit=60, **wanted) for look in both.values())
+        *(look.until(name, status, limit=60, **wanted) for look in both.values())
     )
     return dict(zip(both, views, strict=True))
 
@@ -335,7 +338,7 @@ async def test_a_rollout_that_a_probe_holds_up(sim: Simulator) -> None:
 
 
 async def test_a_router_that_refuses_and_a_worker_that_only_its_router_finds_well(
-    sim: Simulator,
+    sim: Simulator, both: dict[Source, Looking]
 ) -> None:
     router = await key_of(sim, "router", "guarded")
     probes = await key_of(sim, "worker", "guarded", "probes failing")
@@ -343,8 +346,9 @@ async def test_a_router_that_refuses_and_a_worker_that_only_its_router_finds_wel
         item = await seen.both(router, "the router refuses dstack")
         assert (item["severity"], item["kind"]) == ("warning", "router")
         assert "API key" in item["hint"]
-        # It does not look at its workers again during this test.
+        # It looks at its workers once, and not again during this test.
         await sim.touch_run("guarded", groups=guard("--health-check-interval-secs 600"))
+        await each(both, RouterStatus.READY, "guarded", workers1=Sync.IN_SYNC)
         await seen.neither(router)
 
         await sim.faults.worker_unhealthy("guarded-0-1")
