@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -26,12 +27,15 @@ async def test_a_cancellation_that_comes_with_the_event_counts(turns: int) -> No
             waits.set()
             await woken(event, 600)
 
+    def in_turns(number: int, call: Callable[[], object]) -> None:
+        if number:
+            asyncio.get_running_loop().call_soon(in_turns, number - 1, call)
+        else:
+            call()
+
     task = asyncio.create_task(loop())
     await waits.wait()
-    await asyncio.sleep(0)
-    event.set()
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    task.cancel()
+    in_turns(2, event.set)
+    in_turns(2 + turns, task.cancel)
     await asyncio.wait({task}, timeout=30)
     assert task.cancelled()
