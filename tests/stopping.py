@@ -7,7 +7,7 @@ from dstack_simulator import Simulator
 from tests.waiting import until
 
 
-async def stopped(sim: Simulator, name: str, *, abort: bool = True, limit: float = 120) -> None:
+async def stopped(sim: Simulator, name: str, *, abort: bool = True, limit: float = 120) -> str:
     """Stops a run, and waits for its end.
 
     dstack 0.22.5 loses a stop that comes while it works out another status of the run: `stop_runs`
@@ -19,12 +19,16 @@ async def stopped(sim: Simulator, name: str, *, abort: bool = True, limit: float
         name: The run.
         abort: Whether its replicas get no time to end by themselves.
         limit: As in `until`, in seconds.
+
+    Returns:
+        The status that it has ended with.
     """
 
-    async def ended() -> bool:
-        status = (await sim.run(name))["status"]
+    async def ended() -> str | None:
+        status: str = (await sim.run(name))["status"]
         if status not in {*FINISHED, "terminating"}:
             await sim.stop_run(name, abort=abort)
-        return status in FINISHED
+        return status if status in FINISHED else None
 
-    await until(ended, limit=limit, every=0.3, what=f"{name} has ended")
+    status: str = await until(ended, limit=limit, every=0.3, what=f"{name} has ended")
+    return status

@@ -129,7 +129,7 @@ async def _without_lanes(sim: Simulator) -> dict[str, Any]:
     await update(sim, "plain", replicas=1, env={"LEVEL": "debug"})
     await replicas(1, 2)
     rolled = await places(sim, "plain")
-    await stopped(sim, "plain", abort=False)
+    assert await stopped(sim, "plain", abort=False) == "terminated"
     return {
         "spec": {**run["run_spec"], "ssh_key_pub": None, "repo_id": None},
         "fleet": run["fleet"]["name"],

@@ -115,7 +115,7 @@ async def _ends(sim: Simulator) -> None:
     assert (await ask(sim, "get", run_name="swap"))["rebalancing"] is None
     told = await events(sim, "swap")
     assert told.count("Rebalancing is cancelled") == 1, told
-    await stopped(sim, "swap")
+    assert await stopped(sim, "swap") == "terminated"
     refused = await ask(sim, "rebalance", status=400, run_name="swap")
     line = "Run swap has ended, so it has no replicas to move. Name an active one."
     assert refused["detail"][0]["msg"] == line
