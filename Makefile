@@ -3,35 +3,56 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO := $(VENV)/.demo
 READY := $(VENV)/.ready
+# uv sets up several times as fast; pip does where it is not installed.
+UV := $(shell command -v uv 2>/dev/null)
+ifdef UV
+NEW_VENV = uv venv -q --clear --python "$$(command -v $(PYTHON))" $(VENV)
+INSTALL = VIRTUAL_ENV=$(VENV) uv pip install -q -c constraints.txt
+else
+NEW_VENV = $(PYTHON) -m venv --clear $(VENV) && \
+  $(BIN)/python -m pip install -q --disable-pip-version-check 'pip>=25.1' -c constraints.txt
+INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+endif
 
-.PHONY: help demo test lint bench screenshots docs format clean
+.PHONY: help demo test test-fast test-slow lint bench screenshots docs format clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-$(READY): pyproject.toml constraints.txt
+$(DEMO): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || \
 	  { echo "$(PYTHON) is not Python 3.10 to 3.13. Name one that is: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@$(PYTHON) -m venv --clear $(VENV) || \
+	@$(NEW_VENV) || \
 	  { echo "Python could not make a virtual environment. Install its venv module (Debian: apt install python3-venv)."; exit 1; }
-	$(BIN)/python -m pip install -q --disable-pip-version-check 'pip>=25.1' -c constraints.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[demo]' --group dev
+	$(INSTALL) -e '.[demo]'
 	@touch $@
 
-demo: $(READY) ## the dashboard on a real dstack server with emulated hosts; SCENARIO=NAME
+$(READY): $(DEMO)
+	$(INSTALL) --group dev
+	@touch $@
+
+demo: $(DEMO) ## the dashboard on a real dstack server with emulated hosts; SCENARIO=NAME
 	@$(BIN)/dstack-fleets-tui demo $(if $(SCENARIO),--scenario $(SCENARIO))
 
-test: $(READY) ## every test; the end-to-end ones start a real server
-	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
+test: $(READY) ## the tests; stories run on real servers; ARGS='...' for pytest
+	@$(BIN)/python -m tests all $(ARGS)
 
-lint: $(READY) ## ruff, mypy --strict, import-linter
+test-fast: $(READY) ## the tests that need no server
+	@$(BIN)/python -m tests fast $(ARGS)
+
+test-slow: $(READY) ## older and several servers, many replicas, many random cases
+	@$(BIN)/python -m tests slow $(ARGS)
+
+lint: $(READY) ## ruff, mypy --strict, import-linter, how tests wait
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tests.lint
 
-format: $(READY) ## format and mend what can be mended
+format: $(READY) ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

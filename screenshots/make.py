@@ -94,15 +94,19 @@ async def _edit(walk: Walk, recording: Recording) -> None:
     walk.picture("editor")
     recording.take("⏎  beside the fields: what would follow", 3)
     await walk.press("p")
-    await walk.until(lambda: isinstance(walk.screen, PlanScreen), "plan")
+    await walk.until(lambda: _plan_is_up(walk), "plan")
     walk.picture("plan")
     recording.take("p  the plan; Cancel has the cursor", 4)
     await _apply(walk, recording)
 
 
+def _plan_is_up(walk: Walk) -> bool:
+    return isinstance(walk.screen, PlanScreen) and walk.screen.takes_keys
+
+
 async def _take_back(walk: Walk, recording: Recording) -> None:
     await walk.press("u")
-    await walk.until(lambda: isinstance(walk.screen, PlanScreen), "plan of the way back")
+    await walk.until(lambda: _plan_is_up(walk), "plan of the way back")
     recording.take("u  the way back, planned in the same way", 3)
     await _apply(walk, recording)
 

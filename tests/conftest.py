@@ -1,7 +1,12 @@
-"""Simulators shared by the whole session; each starts when a test first asks for it."""
+"""The order of tests, and the servers that tests of several folders use."""
 
 from __future__ import annotations
 
+import gc
+import json
+import re
+import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,127 +14,155 @@ import pytest
 import pytest_asyncio
 from hypothesis import settings
 
-from dstack_simulator import Simulator
-from tests.postgres import Postgres, running
+from dstack_simulator import scenario as scenarios
+from dstack_simulator.handle import Handle
+from tests.builders.generation import MANY, REPEATED, cases
+from tests.servers.postgres import Postgres, running
+from tests.servers.reached import reached
+from tests.servers.sharing import SharedServers, emptied, shared
 
 # How long a case takes is no property: the machine may be busy with other things.
-settings.register_profile("here", deadline=None, print_blob=True)
-settings.load_profile("here")
-
-
-#: Servers that several modules share, in the order in which their modules run. A server costs a
-#: tenth of a core and more while nothing is asked of it, so each ends after its last test.
-_SHARED = (
-    "large_sim",
-    "empty_sim",
-    "demo_sim",
-    "edit_addon",
-    "edit_stock",
-    "addon",
-    "stock",
-    "life_stories",
+settings.register_profile(
+    "here", deadline=None, print_blob=True, max_examples=cases(100), derandomize=REPEATED
 )
-#: The part of the tests that need a server, by folder or module, one of three; what is not named is
-#: in the last. They take about as long.
-_PART_OF = {
-    "placement_server": "placement",
-    "simulator": "placement",
-    "test_first_screen": "routers",
-    "test_get_failures": "routers",
-    "test_problems_real": "routers",
-    "test_router_states": "routers",
-    "test_scenario_lanes": "routers",
-    "test_simulator_faults": "routers",
-    "test_versions": "routers",
+settings.register_profile("many", settings.get_profile("here"), max_examples=cases(100))
+settings.load_profile("many" if MANY else "here")
+
+
+#: Seconds that long tests with servers took when they were last measured.
+_DURATIONS = Path(__file__).parent / "durations.json"
+#: Fixtures of whole projects that several modules use, one after the other.
+_TOGETHER = ("demo_sim", "life_stories")
+_SERVERS = pytest.StashKey[SharedServers]()
+
+
+#: What a signal does in a shell. A script has what it starts beside itself ignore SIGINT, `nohup`
+#: SIGHUP, and each process that a test starts would inherit it.
+_AS_IN_A_SHELL = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
 }
-_PARTS = ("placement", "routers", "others")
-_ENDS_WITH = pytest.StashKey[list[str]]()
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Parts the tests for three processes that share no server, and sorts each part.
+def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # while everything is loaded
+    for number, effect in _AS_IN_A_SHELL.items():
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, effect)
+    if not hasattr(config, "workerinput"):
+        config.stash[_SERVERS] = SharedServers()
 
-    What needs no server comes first everywhere: a server beside tests that take all of a core is so
-    slow that its own tests fail.
-    """
-    part = _parts(items)
-    place: dict[tuple[str, Path], int] = {}
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _SERVERS in config.stash:
+        config.stash[_SERVERS].close()
+
+
+def pytest_collection_finish() -> None:
+    """Spares the collector of garbage all that was loaded: it would go through that each time."""
+    gc.enable()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Keeps the tests of a module that need servers in one process, the longest modules first."""
     for item in items:
-        at = (part[item], item.path)
-        found = [_SHARED.index(name) for name in _fixtures(item) if name in _SHARED]
-        place[at] = max(place.get(at, -1), *found, -1)
-    items.sort(key=lambda item: (part[item], _turn(item), place[part[item], item.path]))
-    last: dict[tuple[str, str], pytest.Item] = {}
+        if needs_server(item):
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+    yield  # and leaves out what was not asked for
+    durations: dict[str, float] = json.loads(_DURATIONS.read_text(encoding="utf-8"))
+    longest: Counter[str] = Counter()
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(part[item]))
-        last |= {(part[item], name): item for name in _SHARED if name in _fixtures(item)}
-    for (_, name), item in last.items():
-        item.stash.setdefault(_ENDS_WITH, []).append(name)
+        if needs_server(item):
+            longest[_group(item)] += durations.get(_name(item), 1.0)
+    items.sort(key=lambda item: -longest[_group(item)] if needs_server(item) else 0.0)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
-    """Ends the servers that no later test asks for."""
-    yield
-    for name in item.stash.get(_ENDS_WITH, ()):
-        for fixture in item._fixtureinfo.name2fixturedefs[name]:  # type: ignore[attr-defined]
-            fixture.finish(item._request)  # type: ignore[attr-defined]
+def _name(item: pytest.Item) -> str:
+    return f"{item.path.stem}::{item.name.partition('@')[0]}"
 
 
-def _parts(items: list[pytest.Item]) -> dict[pytest.Item, str]:
-    """The part of each test; a module's tests without a server stay together."""
-    found: dict[pytest.Item, str] = {}
-    alone: dict[Path, list[pytest.Item]] = {}
-    for item in items:
-        if _turn(item):
-            found[item] = _part(item)
-        else:
-            alone.setdefault(item.path, []).append(item)
-    size = dict.fromkeys(_PARTS, 0)
-    for tests in sorted(alone.values(), key=len, reverse=True):
-        least = min(_PARTS, key=lambda part: size[part])
-        size[least] += len(tests)
-        found |= dict.fromkeys(tests, least)
-    return found
+def needs_server(item: pytest.Item) -> bool:
+    """Whether a test runs against a real server."""
+    return any(item.get_closest_marker(name) for name in ("e2e", "versions"))
 
 
-def _turn(item: pytest.Item) -> int:
-    """Servers of other versions have been started meanwhile, and end with their tests."""
-    if item.get_closest_marker("versions"):
-        return 1
-    return 2 if item.get_closest_marker("e2e") else 0
-
-
-def _part(item: pytest.Item) -> str:
-    if "demo_sim" in _fixtures(item):  # it takes a minute to be there, so one process has it
-        return "others"
-    if {"edit_stock", "large_sim"} & {*_fixtures(item)}:
-        return "placement"
-    named = (item.path.stem, item.path.parent.name)
-    return next((_PART_OF[name] for name in named if name in _PART_OF), "others")
+def _group(item: pytest.Item) -> str:
+    """Modules that share what is on a server are one group, and so in one process."""
+    return next((name for name in _TOGETHER if name in _fixtures(item)), item.path.stem)
 
 
 def _fixtures(item: pytest.Item) -> list[str]:
     return getattr(item, "fixturenames", [])
 
 
-@pytest.fixture(scope="session")
-def empty_sim() -> Iterator[Simulator]:
-    """A server with nothing on it."""
-    yield from _shared("empty")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Ends what modules share once the last of them is over: it costs its server until then."""
+    yield
+    over = {*_TOGETHER} & {*_fixtures(item)}
+    if nextitem is not None:
+        over -= {*_fixtures(nextitem)}
+    for name in over:
+        for fixture in item._fixtureinfo.name2fixturedefs[name]:  # type: ignore[attr-defined]
+            fixture.finish(item._request)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")
-def demo_sim() -> Iterator[Simulator]:
+def addon_server() -> Handle:
+    """The server with the placement add-on, at a quick pace; modules have projects of their own."""
+    return shared("addon")
+
+
+@pytest.fixture(scope="session")
+def router_server() -> Handle:
+    """Another server with the add-on, for services whose routers are looked at all the time."""
+    return shared("routers")
+
+
+@pytest.fixture(scope="session")
+def story_server() -> Handle:
+    """Another server with the add-on, for what goes on beside the tests of several modules."""
+    return shared("stories")
+
+
+@pytest.fixture(scope="session")
+def stock_server() -> Handle:
+    """The stock server, at a quick pace; modules have projects of their own."""
+    return shared("stock")
+
+
+@pytest_asyncio.fixture(scope="session")
+async def demo_sim(stock_server: Handle) -> AsyncIterator[Handle]:
     """The scenario `demo`, fully running. Tests that change it put it back."""
-    yield from _shared("demo", settled=True)
+    demo = await stock_server.add_project("demo", scenarios.load("demo"))
+    await demo.settled()
+    await reached(demo)
+    yield demo
+    await emptied(demo)
 
 
 @pytest.fixture(scope="session")
-def large_sim() -> Iterator[Simulator]:
+def large_sim() -> Handle:
     """The scenario `large`: many fleets and services on a frozen server."""
-    yield from _shared("large")
+    return shared("large")
+
+
+@pytest_asyncio.fixture(scope="module")
+async def empty_sim(stock_server: Handle, request: pytest.FixtureRequest) -> Handle:
+    """A project with nothing in it."""
+    nothing = scenarios.load("empty")
+    project = await stock_server.add_project(project_name(request, "empty"), nothing)
+    await project.settled()
+    return project
+
+
+def project_name(request: pytest.FixtureRequest, kind: str) -> str:
+    """A name for a project of a test module."""
+    module = re.sub(r"[^a-z]+", "-", request.node.path.stem.removeprefix("test_"))
+    return f"{module}-{kind}"
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -137,14 +170,3 @@ async def postgres() -> AsyncIterator[Postgres]:
     """A PostgreSQL, on which each simulator gets a database of its own."""
     async with running() as server:
         yield server
-
-
-def _shared(scenario: str, *, settled: bool = False) -> Iterator[Simulator]:
-    simulator = Simulator(scenario).start()
-    try:
-        if settled:
-            simulator.wait_settled()
-        yield simulator
-    finally:
-        simulator.stop()
-    assert not simulator.processes(), "the simulator left processes behind"

@@ -14,7 +14,7 @@ _LOOK_EVERY = 0.02
 _PATIENCE = 3
 #: A look at a server takes its time from what it is to see: after each comes a pause this many
 #: times as long, of so many seconds at most.
-_SPARING, _LONGEST = 2, 0.6
+_SPARING, _LONGEST = 4, 1.0
 
 
 async def until(
@@ -56,3 +56,22 @@ async def until(
             await asyncio.wait_for(never.wait(), pause)
         except asyncio.TimeoutError:
             continue
+
+
+async def until_equal(read: Callable[[], Any], expected: Any, *, limit: float = 10.0) -> None:
+    """Waits until what is read equals a value.
+
+    Raises:
+        AssertionError: It did not within the limit; says what was read last.
+    """
+    value: Any = None
+
+    def equal() -> bool:
+        nonlocal value
+        value = read()
+        return bool(value == expected)
+
+    try:
+        await until(equal, limit=limit, what=f"{expected!r}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}, but {value!r}") from None

@@ -148,6 +148,8 @@ def _placement(answer: wire_addon.Placement) -> Placement:
         notes=tuple(one_line(note) for note in answer.notes),
         rebalancing_since=answer.rebalancing.since if answer.rebalancing is not None else None,
         rebalancing_left=answer.rebalancing.left if answer.rebalancing is not None else 0,
+        fault=one_line(answer.fault.message) if answer.fault is not None else "",
+        fault_since=answer.fault.since if answer.fault is not None else None,
     )
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
 from dstack_api_client import errors, wire
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.reader import decoder
+from dstack_api_client.records import Records
 from dstack_api_client.snapshot import ServerInfo
 from dstack_api_client.writer import Writer
+
+T = TypeVar("T")
 
 #: Most events, runs or fleets that a server gives in one page.
 PAGE = 100
@@ -35,7 +38,7 @@ class Client(Writer):
         version = info.server_version
         return ServerInfo(self.url, one_line(version) if version else None)
 
-    async def projects(self) -> list[wire.Project]:
+    async def projects(self) -> Records[wire.Project]:
         """The projects that the user can see."""
         return await self.all("/api/projects/list", {}, wire.Project, "the projects")
 
@@ -57,11 +60,11 @@ class Client(Writer):
                 else "Ask an administrator to add this user: there is none that it can see.",
             ) from error
 
-    async def users(self) -> list[wire.User]:
+    async def users(self) -> Records[wire.User]:
         """The users of the server, without anything secret."""
         return await self.all("/api/users/list", {}, wire.User, "the users")
 
-    async def fleets(self, project: str, *, imported: bool = True) -> list[wire.Fleet]:
+    async def fleets(self, project: str, *, imported: bool = True) -> Records[wire.Fleet]:
         """All fleets of a project with their instances, in one answer.
 
         Args:
@@ -77,7 +80,7 @@ class Client(Writer):
 
     async def fleets_page(
         self, project: str, *, limit: int, after: tuple[datetime, str] | None = None
-    ) -> list[wire.Fleet]:
+    ) -> Records[wire.Fleet]:
         """Some fleets of a project with their instances, newest first.
 
         Args:
@@ -102,13 +105,13 @@ class Client(Writer):
     ) -> wire.Fleet:
         """One fleet with its instances, by its id (then a deleted one too) or its name."""
         what = f"the fleet {name or fleet_id}"
-        query = {"id": fleet_id} if fleet_id else {"name": name}
+        query = {"name": name} if fleet_id is None else {"id": fleet_id}
         body = await self.read(_in_project(project, "fleets/get"), query, what)
         return self.decode(body, wire.decode_fleet, what)
 
     async def instances(
         self, project: str, *, fleets: Collection[str] = (), page: int = PAGE
-    ) -> AsyncIterator[list[wire.Instance]]:
+    ) -> AsyncIterator[Records[wire.Instance]]:
         """The instances of a project that are not terminated, newest first, page by page.
 
         Args:
@@ -147,7 +150,7 @@ class Client(Writer):
         jobs: bool = True,
         page: int = 10,
         after: tuple[datetime, str] | None = None,
-    ) -> AsyncIterator[list[wire.Run]]:
+    ) -> AsyncIterator[Records[wire.Run]]:
         """The runs of a project, newest first, page by page.
 
         Args:
@@ -175,7 +178,7 @@ class Client(Writer):
         only_active: bool = True,
         jobs: bool = True,
         after: tuple[datetime, str] | None = None,
-    ) -> list[wire.Run]:
+    ) -> Records[wire.Run]:
         """Some runs of a project with their jobs' latest submissions, newest first.
 
         Args:
@@ -195,7 +198,7 @@ class Client(Writer):
     ) -> wire.Run:
         """One run with every submission of its jobs, by its id (then a deleted one too) or name."""
         what = f"the run {name or run_id}"
-        query = {"id": run_id} if run_id else {"run_name": name}
+        query = {"run_name": name} if run_id is None else {"id": run_id}
         body = await self.read(_in_project(project, "runs/get"), query, what)
         return self.decode(body, wire.decode_run, what)
 
@@ -215,15 +218,25 @@ class Client(Writer):
         Returns:
             The run; None when it is not there any more.
         """
-        before = str(UUID(int=max(UUID(run_id).int - 1, 0)))
+        try:
+            before = str(UUID(int=max(UUID(run_id).int - 1, 0)))
+        except ValueError as error:
+            raise errors.WrongShapeError(
+                f"The run {one_line(run_id)[:80]} can't be read: its id is no UUID.",
+                "Report this with the server's version.",
+            ) from error
         found = await self.runs_page(
             project, limit=1, only_active=False, jobs=jobs, after=(submitted_at, before)
         )
+        if found.unreadable:
+            raise errors.WrongShapeError(
+                found.unreadable[0].message, "Report this with the server's version."
+            )
         return found[0] if found and found[0].id == run_id else None
 
     async def events(
         self, since: datetime, filters: Mapping[str, Sequence[str]]
-    ) -> AsyncIterator[list[wire.Event]]:
+    ) -> AsyncIterator[Records[wire.Event]]:
         """Events after a moment, the oldest first, page by page.
 
         Args:
@@ -246,7 +259,7 @@ class Client(Writer):
         *,
         limit: int = PAGE,
         before: tuple[datetime, str] | None = None,
-    ) -> list[wire.Event]:
+    ) -> Records[wire.Event]:
         """The newest events, the newest first.
 
         Args:
@@ -315,6 +328,11 @@ class Client(Writer):
         return await self.one(
             _in_project(project, "logs/poll"), query, wire.Logs, f"the logs of {run_name}"
         )
+
+
+def in_groups(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    """Items in groups of no more than a request may name."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def _in_project(project: str, path: str) -> str:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from dstack_api_client.cleaning import one_line
@@ -28,6 +27,7 @@ from dstack_api_client.connection import (
     server_url,
     trust,
 )
+from dstack_api_client.yaml_text import YamlError, read_yaml
 
 _ADD = "Add one with: dstack project add --name NAME --url URL --token TOKEN"
 #: Bytes of a token file that are read; a token has a few dozen.
@@ -105,7 +105,7 @@ def load(path: Path) -> ConfigFile:
     """
     name = one_line(str(path))
     try:
-        data = yaml.safe_load(path.read_bytes())
+        data = read_yaml(path.read_bytes())
         return ConfigFile.model_validate({} if data is None else data)
     except FileNotFoundError:
         raise ConfigError(
@@ -116,12 +116,11 @@ def load(path: Path) -> ConfigFile:
         raise ConfigError(
             f"{name} can't be read: {error.strerror}.", "Mend its permissions, or set DSTACK_*."
         ) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark is not None else ""
+    except YamlError as error:
+        line = f", line {error.line}" if error.line is not None else ""
         raise ConfigError(
-            f"{name} is not valid YAML{line}: {one_line(_yaml_problem(error))}.",
-            "Mend the file, or move it away and add the project again.",
+            f"{name} is not valid YAML{line}: {error.problem}.",
+            "Fix the file, or move it away and add the project again.",
         ) from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
@@ -289,11 +288,6 @@ def _no_entry(
         f"Project {one_line(project.text)} ({project.source}) is not in {name}.",
         f"{guess}Configured: {known}.",
     )
-
-
-def _yaml_problem(error: yaml.YAMLError) -> str:
-    """What is wrong, without the lines around it, which may show a token."""
-    return str(getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable")
 
 
 def _where(location: Sequence[int | str]) -> str:

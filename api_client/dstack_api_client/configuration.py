@@ -2,24 +2,34 @@
 
 The server sends a spec with every default spelled out, ranges as mappings and durations in
 seconds. `readable` turns that back into the short forms of dstack's configuration files and masks
-what must not be on a screen: values of environment variables, passwords and keys.
+what must not be on a screen (see `secrets`). A spec may be of another version, or broken: what is
+not as it should be is shown as it is, and harmful characters are replaced.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import yaml
 
-#: Stands where a secret stood.
-MASK = "********"
+from dstack_api_client.cleaning import clean
+from dstack_api_client.secrets import MASK, is_secret_field, masked
 
-_SECRET_KEYS = frozenset({"password", "private", "token", "ssh_key", "auth_token"})
+__all__ = ["MASK", "as_yaml", "duration", "readable", "readable_value", "span"]
+
+#: Fields with values that somebody named.
+_CHOSEN = "tags"
+#: Numbers beyond these are none that a server takes.
+_LARGEST = 10**18
 _DURATIONS = frozenset(
     {"idle_duration", "max_duration", "stop_duration", "duration", "scale_up_delay"}
-    | {"scale_down_delay", "window", "inactivity_duration"}
+    | {"scale_down_delay", "window", "inactivity_duration", "interval", "timeout", "time_window"}
 )
+#: What a text can say of a GPU.
+GPU_PARTS = ("vendor", "name", "memory", "count")
+_AMOUNT = ("arch", "count", "size")
+_VENDORS = frozenset({"nvidia", "amd", "google", "tpu", "intel", "tenstorrent"})
 _SIZES = frozenset({"memory", "total_memory", "size", "shm_size"})
 #: Defaults that every spec carries and no operator writes.
 _NOISE: Mapping[str, Any] = {
@@ -43,8 +53,18 @@ def readable(configuration: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         Plain data for YAML: no nulls, no empty collections, dstack's short forms, secrets masked.
     """
-    short = _mapping(configuration)
+    short = _mapping((), configuration if isinstance(configuration, Mapping) else {})
     return {key: short[key] for key in sorted(short, key=_place)}
+
+
+def readable_value(path: Sequence[str], value: Any) -> Any:
+    """The same for the value of one field; None for what is not worth showing.
+
+    Args:
+        path: The steps to it, without the names of lanes and groups.
+        value: The value as received.
+    """
+    return _mapping(tuple(path[:-1]), {path[-1]: value}).get(path[-1])
 
 
 def as_yaml(configuration: Mapping[str, Any]) -> str:
@@ -63,65 +83,111 @@ def duration(seconds: float | str | None) -> str | None:
         return "off"
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds and seconds % size == 0:
-            return f"{int(seconds // size)}{unit}"
-    return f"{seconds:g}s"
+            return f"{_number(seconds // size)}{unit}"
+    return f"{_number(seconds)}s"
 
 
 def span(low: float | str | None, high: float | str | None, unit: str = "") -> str:
     """Writes a range as dstack does: `4`, `1..8`, `16GB..`, `..4`."""
-    ends = [
-        "" if end is None else end if isinstance(end, str) else f"{end:g}{unit}"
-        for end in (low, high)
-    ]
+    ends = [_end(low, unit), _end(high, unit)]
     return ends[0] if ends[0] and ends[0] == ends[1] else "..".join(ends)
+
+
+def _end(end: Any, unit: str) -> str:
+    if end is None:
+        return ""
+    if isinstance(end, int | float) and not isinstance(end, bool):
+        return f"{_number(end)}{unit}"
+    return clean(str(end))
+
+
+def _number(value: float) -> str:
+    if abs(value) > _LARGEST:
+        return "a huge number"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _place(key: str) -> tuple[int, str]:
     return (_FIRST.index(key), "") if key in _FIRST else (len(_FIRST), key)
 
 
-def _mapping(data: Mapping[str, Any]) -> dict[str, Any]:
+def _mapping(path: tuple[str, ...], data: Mapping[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in data.items():
         if value is None or value in ([], {}) or (key in _NOISE and value == _NOISE[key]):
             continue
-        short = _value(key, value)
+        short = _value((*path, key), value)
         if short is not None and short not in ([], {}):
-            result[key] = short
+            result[clean(str(key))] = short
     return result
 
 
-def _value(key: str, value: Any) -> Any:
+def _value(path: tuple[str, ...], value: Any) -> Any:
+    key = path[-1]
+    if _CHOSEN in path[:-1]:
+        return _plain(value)
     if key == "env":
         return _environment(value)
-    if key in _SECRET_KEYS:
+    if is_secret_field(path) and not isinstance(value, Mapping | list):
         return MASK
-    if key in _DURATIONS and isinstance(value, int | float) and not isinstance(value, bool):
-        return duration(value)
+    if key == "ssh_key":
+        return MASK
+    if key == "compute_capability" and isinstance(value, list):
+        return ".".join(str(_plain(each)) for each in value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _numbered(key, value)
     if key == "router" and isinstance(value, Mapping) and value.get("type") == "sglang":
         return {"type": "smg"}  # the server stores and sends SMG under its old name
     if key == "port" and isinstance(value, Mapping):
-        return _port(value)
+        return _port(path, value)
     if key == "gpu" and isinstance(value, Mapping):
-        return _gpu(value)
+        return _gpu(path, value)
     if key in ("cpu", "disk") and isinstance(value, Mapping):
-        return _amount(value)
+        return _amount(path, value)
     if isinstance(value, Mapping):
         if value and set(value) <= {"min", "max"}:
             return _range(value, "GB" if key in _SIZES else "")
         if set(value) == {"min", "target", "max"} and value["target"] == value["min"]:
             return _range(value)
-        return _mapping(value)
+        return _mapping(path, value)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_item(key, item) for item in value]
+        return [_item(path, item) for item in value]
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """A value that is shown as it is, safe to show."""
+    if isinstance(value, str):
+        return masked(clean(value))
+    if isinstance(value, Mapping):
+        return {clean(str(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _amounted(value)
     return value
 
 
-def _item(key: str, item: Any) -> Any:
+def _numbered(key: str, value: float) -> Any:
+    """With its unit; a whole number without the fraction that the server keeps it with."""
+    if key in _DURATIONS:
+        return duration(value)
+    if key in _SIZES and abs(value) <= _LARGEST:
+        return span(value, value, "GB")
+    return _amounted(value)
+
+
+def _amounted(value: float) -> Any:
+    if not abs(value) <= _LARGEST:  # an infinite one and one that is no number too
+        return _number(value)
+    return int(value) if value == int(value) else value
+
+
+def _item(path: tuple[str, ...], item: Any) -> Any:
     if not isinstance(item, Mapping):
-        return item
-    short = _mapping(item)
-    if key in ("fleets", "hosts") and len(short) == 1:
+        return MASK if is_secret_field(path) else _plain(item)
+    short = _mapping(path, item)
+    if path[-1] in ("fleets", "hosts") and short.keys() in ({"name"}, {"hostname"}):
         return next(iter(short.values()))
     return short
 
@@ -129,43 +195,77 @@ def _item(key: str, item: Any) -> Any:
 def _environment(value: Any) -> Any:
     """Names with their values masked; a name alone is taken from the client's environment."""
     if isinstance(value, Mapping):
-        return {name: MASK if isinstance(v, str) else None for name, v in value.items()}
-    return [f"{item.partition('=')[0]}={MASK}" if "=" in item else item for item in value]
+        return {
+            clean(str(name)): None if each is None or isinstance(each, Mapping) else MASK
+            for name, each in value.items()
+        }
+    if not isinstance(value, list):
+        return MASK
+    names = [clean(str(item)) for item in value]
+    return [f"{item.partition('=')[0]}={MASK}" if "=" in item else item for item in names]
 
 
-def _port(value: Mapping[str, Any]) -> Any:
+def _port(path: tuple[str, ...], value: Mapping[str, Any]) -> Any:
+    if _others(value, ("local_port", "container_port")):
+        return _mapping(path, value)
     local, container = value.get("local_port"), value.get("container_port")
-    return container if local in (None, 80, container) else f"{local}:{container}"
+    return _plain(container) if local in (None, 80, container) else f"{local}:{container}"
 
 
 def _range(value: Mapping[str, Any], unit: str = "") -> Any:
     low, high = value.get("min"), value.get("max")
     if not unit and low is not None and low == high:
-        return low
+        return _plain(low)
     return span(low, high, unit)
 
 
-def _amount(value: Mapping[str, Any]) -> Any:
+def _amount(path: tuple[str, ...], value: Mapping[str, Any]) -> Any:
     """`cpu` and `disk`, whose count or size stands one level down."""
     unit = "GB" if "size" in value else ""
     inner = value.get("size") or value.get("count")
-    if not isinstance(inner, Mapping):
-        return _mapping(value)
+    if not isinstance(inner, Mapping) or _others(value, _AMOUNT):
+        return _mapping(path, value)
     short = _range(inner, unit)
-    return f"{value['arch']}:{short}" if value.get("arch") else short
+    return f"{clean(str(value['arch']))}:{short}" if value.get("arch") else short
 
 
-def _gpu(value: Mapping[str, Any]) -> str:
+def _gpu(path: tuple[str, ...], value: Mapping[str, Any]) -> Any:
+    """As one text, or field by field where a text can't say all of it."""
+    if not _others(value, GPU_PARTS):
+        return gpu_text(value)
+    return _mapping(path, value)
+
+
+def gpu_text(value: Mapping[str, Any]) -> str:
+    """`nvidia:H100:80GB:8`: what a text can say of a GPU, which are the `GPU_PARTS`."""
     parts = []
     if value.get("vendor"):
         parts.append(str(value["vendor"]))
-    if value.get("name"):
-        parts.append(",".join(map(str, value["name"])))
-    if isinstance(value.get("memory"), Mapping):
-        parts.append(span(value["memory"].get("min"), value["memory"].get("max"), "GB"))
-    if isinstance(value.get("count"), Mapping):
-        parts.append(span(value["count"].get("min"), value["count"].get("max")))
-    if isinstance(value.get("total_memory"), Mapping):
-        total = value["total_memory"]
-        parts.append("total " + span(total.get("min"), total.get("max"), "GB"))
-    return ":".join(parts)
+    names = value.get("name")
+    if names:
+        parts.append(",".join(map(str, names)) if isinstance(names, list) else str(names))
+    for key, unit in (("memory", "GB"), ("count", "")):
+        part = value.get(key)
+        if isinstance(part, Mapping):
+            parts.append(span(part.get("min"), part.get("max"), unit))
+        elif part is not None:
+            parts.append(_end(part, unit))
+    return clean(":".join(parts))
+
+
+def gpu_parts(text: str) -> dict[str, Any]:
+    """The fields that a text such as `H100:80GB:8` stands for, by dstack's rules."""
+    parts: dict[str, Any] = {}
+    for token in text.replace(" ", "").split(":"):
+        if token.lower() in _VENDORS:
+            parts["vendor"] = token.lower()
+        elif token[:1].isalpha():
+            parts["name"] = token.split(",")
+        else:
+            parts["memory" if any(map(str.isalpha, token)) else "count"] = token
+    return parts
+
+
+def _others(value: Mapping[str, Any], known: Collection[str]) -> bool:
+    """Whether a mapping says more than some fields."""
+    return any(value[key] not in (None, [], {}) for key in value.keys() - set(known))

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from dstack_api_client.capabilities import UNKNOWN
+from dstack_api_client.group_rows import GroupRow, group_rows
 from dstack_api_client.lane_input import (
     STARTING,
     active_replicas,
@@ -16,8 +17,8 @@ from dstack_api_client.lane_input import (
     lanes_of,
     pools_of,
 )
-from dstack_api_client.naming import counted, listed, replica_name
-from dstack_api_client.placement import LanePlacement, Placement
+from dstack_api_client.naming import counted, labels_of, listed, replica_name
+from dstack_api_client.placement import LanePlacement, Placement, lanes_given
 from dstack_api_client.snapshot import Replica, Service, Snapshot
 from dstack_placement import engine
 
@@ -95,6 +96,8 @@ class Distribution:
         price: Dollars per hour.
         groups: Replica groups in the service's order.
         notes: What can't be known on this server and why, and what the server notes.
+        labels: What the groups are called, by `naming.labels_of`.
+        by_group: The replica groups, where no lanes decide and they are bought in different ways.
     """
 
     run_id: str
@@ -108,6 +111,8 @@ class Distribution:
     price: float
     groups: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    by_group: tuple[GroupRow, ...] = ()
 
 
 def distribution_of(snapshot: Snapshot, service: Service) -> Distribution:
@@ -219,14 +224,8 @@ def _most_first(row: FleetRow) -> tuple[bool, int, str, str]:
 
 def _placed(snapshot: Snapshot, service: Service, placement: Placement) -> Distribution:
     """With lanes, as the add-on tells."""
-    fleets = snapshot.fleets
-    assigned = {
-        # A fleet that is no lane any more is told by its id.
-        each.job_id: fleets[each.fleet].name if each.fleet in fleets else each.fleet
-        for each in placement.replicas
-        if each.fleet is not None
-    }
-    board = _Board(snapshot, service, placement.pools, assigned)
+    given = lanes_given(snapshot, service.id)
+    board = _Board(snapshot, service, placement.pools, given)
     rows = []
     for lane in placement.lanes:
         row = replace(
@@ -337,10 +336,19 @@ _NO_ADDON = (
     "This server has no placement add-on: one fleet holds all replicas of a service, without"
     " minimum, maximum or priority."
 )
+_GROUPS_NO_ADDON = (
+    "This server has no placement add-on: one fleet holds all replicas of a service. Each replica"
+    " group has its own minimum and maximum."
+)
 _NOT_ASKED = "Whether this server has the placement add-on is not known."
 _NO_LANES = (
     "No lane of this service has a minimum, a maximum or a priority: the server's own rule keeps"
     " all replicas in one fleet."
+)
+
+_GROUPS_NO_LANES = (
+    "This service has no lanes: the server's own rule keeps all replicas in one fleet. Each replica"
+    " group has its own minimum and maximum."
 )
 
 
@@ -370,10 +378,13 @@ def _one_fleet(
         rows[rows.index(named[0])] = replace(
             named[0], target=wanted, reason=_of_one_fleet(named[0], wanted)
         )
+    by_group = group_rows(snapshot, service)
     if capabilities.has_addon or capabilities.lanes:
-        notes = [_NO_LANES]
+        notes = [_GROUPS_NO_LANES if by_group else _NO_LANES]
+    elif capabilities == UNKNOWN:
+        notes = [_NOT_ASKED]
     else:
-        notes = [_NOT_ASKED if capabilities == UNKNOWN else _NO_ADDON]
+        notes = [_GROUPS_NO_ADDON if by_group else _NO_ADDON]
     if wanted is None:
         notes.append(_AUTOSCALED)
     notes += [f"The lanes in the spec can't be read: {line}" for line in trouble]
@@ -384,6 +395,7 @@ def _one_fleet(
         observed_at=placement.observed_at if placement is not None else snapshot.observed_at,
         wanted=wanted,
         notes=notes,
+        by_group=by_group,
     )
 
 
@@ -408,6 +420,7 @@ def _summed(
     observed_at: datetime,
     wanted: int | None,
     notes: Iterable[str],
+    by_group: tuple[GroupRow, ...] = (),
 ) -> Distribution:
     rows = tuple(rows)
     return Distribution(
@@ -422,4 +435,6 @@ def _summed(
         price=sum((row.price for row in rows), 0.0),
         groups=tuple(group.name for group in service.groups),
         notes=tuple(notes),
+        labels=labels_of(service.groups),
+        by_group=by_group,
     )

@@ -19,7 +19,11 @@ class ApiError(Exception):
     Attributes:
         message: One sentence on what happened.
         hint: One sentence on what to do.
+        said_by_server: Whether a dstack server said so in its own form, and not something in
+            front of it.
     """
+
+    said_by_server = False
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -40,6 +44,18 @@ class CertificateError(CannotConnectError):
 
 class TimedOutError(CannotConnectError):
     """The server did not answer in time."""
+
+
+class BrokenAnswerError(CannotConnectError):
+    """An answer that can't be unpacked."""
+
+
+class TooLargeError(CannotConnectError):
+    """An answer that was given up because it is too large."""
+
+
+class UnexpectedError(ApiError):
+    """A fault of this client: answers that it could read, and could not use."""
 
 
 class UnauthorisedError(ApiError):
@@ -110,7 +126,7 @@ def details_of(body: bytes) -> list[Detail]:
     """
     try:
         answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
     if isinstance(answer, dict) and "detail" in answer:
         answer = answer["detail"]
@@ -145,6 +161,12 @@ def from_answer(status: int, body: bytes, *, what: str, url: str) -> ApiError:
         url: The server's address.
     """
     details = details_of(body)
+    error = _from_details(status, details, what=what, url=url)
+    error.said_by_server = bool(details)
+    return error
+
+
+def _from_details(status: int, details: Sequence[Detail], *, what: str, url: str) -> ApiError:
     said = "; ".join(detail.message for detail in details if detail.message)
     codes = {detail.code for detail in details}
     if status == 401 or (status == 403 and "invalid token" in said.lower()):

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
+from enum import Enum
 
 from dstack_api_client import wire
 
@@ -17,6 +18,21 @@ from dstack_api_client import wire
 OVERLAP = timedelta(seconds=20)
 #: How many events are kept, the newest.
 _KEPT = 1000
+_EVER = datetime.min.replace(tzinfo=timezone.utc)
+#: How servers say that the proxy sends a replica requests: since 0.21, and before.
+_TAKEN_IN = "Service replica ready to receive"
+_REGISTERED_AT_LAST = "Service replica registered to receive"
+#: How a gateway's own registration is said, since 0.21; it comes later.
+_AT_GATEWAY = "Service replica registered"
+
+
+class Awaits(Enum):
+    """What a replica that runs has still to wait for before requests reach it."""
+
+    SERVER = "server"
+    """The server has not noticed that its probes pass."""
+    GATEWAY = "gateway"
+    """No gateway knows it; where the service is on one, that is where requests come from."""
 
 
 @dataclass
@@ -55,6 +71,23 @@ class EventLog:
         self.idle_since: dict[str, datetime] = {}
         self.running_since: dict[str, datetime] = {}
         self._linked_at: dict[str, datetime] = {}
+        self._taken_in: set[str] = set()
+        self._at_gateway: set[str] = set()
+        self._unbroken_since: datetime | None = None
+
+    @property
+    def awaits(self) -> dict[str, Awaits]:
+        """What submissions wait for that began to run, as far as every event since is known.
+
+        One that is not here may be sent requests.
+        """
+        if self._unbroken_since is None:
+            return {}
+        return {
+            job: Awaits.GATEWAY if job in self._taken_in else Awaits.SERVER
+            for job, since in self.running_since.items()
+            if since >= self._unbroken_since and job not in self._at_gateway
+        }
 
     @property
     def events(self) -> list[wire.Event]:
@@ -83,6 +116,20 @@ class EventLog:
             server_time: The server's clock when it was asked.
         """
         self._read_at = server_time
+
+    def restart(self, newest: list[wire.Event], *, all_of_them: bool) -> Named:
+        """Takes the newest events where those between them and what is known may be missing.
+
+        Args:
+            newest: The newest events.
+            all_of_them: Whether there are no older ones.
+
+        Returns:
+            What those that are new name.
+        """
+        oldest = min((event.recorded_at for event in newest), default=_EVER)
+        self._unbroken_since = _EVER if all_of_them else oldest
+        return self.take(newest)
 
     def take(self, events: list[wire.Event]) -> Named:
         """Takes events, in any order.
@@ -121,6 +168,13 @@ class EventLog:
         jobs = [target.id for target in event.targets or () if target.type == "job"]
         if event.message.startswith("Job status changed") and "-> RUNNING" in event.message:
             self.running_since |= dict.fromkeys(jobs, event.recorded_at)
+        elif event.message.startswith(_TAKEN_IN):
+            self._taken_in.update(jobs)
+        elif event.message.startswith(_REGISTERED_AT_LAST):
+            self._taken_in.update(jobs)
+            self._at_gateway.update(jobs)
+        elif event.message == _AT_GATEWAY:
+            self._at_gateway.update(jobs)
         instances = [target.id for target in event.targets or () if target.type == "instance"]
         if len(instances) != 1:
             return
@@ -139,6 +193,8 @@ class EventLog:
         self.links = {job: at for job, at in self.links.items() if job in jobs}
         self._linked_at = {job: at for job, at in self._linked_at.items() if job in jobs}
         self.running_since = {job: at for job, at in self.running_since.items() if job in jobs}
+        self._taken_in.intersection_update(jobs)
+        self._at_gateway.intersection_update(jobs)
         self.idle_since = {key: at for key, at in self.idle_since.items() if key in instances}
 
 

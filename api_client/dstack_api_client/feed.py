@@ -15,9 +15,10 @@ from enum import Enum
 
 from dstack_api_client import addon, errors, wire
 from dstack_api_client.capabilities import UNKNOWN, Capabilities
-from dstack_api_client.client import Client
+from dstack_api_client.client import PAGE, Client
 from dstack_api_client.difference import Difference, diff
 from dstack_api_client.event_log import Named
+from dstack_api_client.following import unexpected
 from dstack_api_client.joining import Joined, build
 from dstack_api_client.known import Known
 from dstack_api_client.pacing import Pace
@@ -25,6 +26,7 @@ from dstack_api_client.passes import IN_BACKGROUND, WAITED_FOR, PageTime, Pass, 
 from dstack_api_client.placements import Placements
 from dstack_api_client.rereading import Focus, Rereading
 from dstack_api_client.routers.watch import RouterWatch
+from dstack_api_client.server_clock import ServerClock
 from dstack_api_client.snapshot import ServerInfo, Snapshot
 from dstack_api_client.versions import version_of
 
@@ -121,6 +123,7 @@ class Feed:
         self._client = client
         self._project = project
         self._now = now
+        self._clock = ServerClock(now, lambda: client.clock_offset)
         self._monotonic = monotonic
         self._server: ServerInfo | None = None
         self._capabilities = UNKNOWN
@@ -186,9 +189,10 @@ class Feed:
             async for _ in self._read(full=full):
                 yield self._succeeded()
         except errors.ApiError as error:
-            self._met = False
-            self._pass = None
             yield self._failed(error)
+        except Exception as error:
+            # A fault of this client; the next poll may see other answers.
+            yield self._failed(unexpected(error, "The server's answers could not be used"))
 
     # Reading
 
@@ -323,11 +327,11 @@ class Feed:
     async def _read_newest_events(self) -> None:
         """Learns where events stand before anything else is read."""
         try:
-            self._known.events.take(
-                await self._client.newest_events({"within_projects": [self._project_id]})
-            )
+            page = await self._client.newest_events({"within_projects": [self._project_id]})
         except (errors.NotFoundError, errors.WrongShapeError):
             self._has_events = False
+        else:
+            self._known.events.restart(page, all_of_them=len(page) < PAGE)
 
     async def _read_new_events(self) -> None:
         """Collects what happened since the last poll, or finds that it was too much to follow."""
@@ -355,7 +359,7 @@ class Feed:
             self._known.answers(),
             server=self._server,
             project=self._project,
-            observed_at=self._now(),
+            observed_at=self._clock.now(),
             complete=self._complete,
             previous=self._joined,
         )
@@ -371,7 +375,11 @@ class Feed:
     def _whole(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with what is read beside the answers it was joined from."""
         snapshot = replace(
-            snapshot, capabilities=self._capabilities, placements=self._placements.known
+            snapshot,
+            capabilities=self._capabilities,
+            placements=self._placements.known,
+            unreadable=self._client.unreadable.messages,
+            clock_ahead=self._clock.ahead,
         )
         if self._routers is None:
             return snapshot
@@ -380,6 +388,8 @@ class Feed:
         )
 
     def _failed(self, error: errors.ApiError) -> Update:
+        self._met = False
+        self._pass = None
         state = self._state_for(error)
         since = self.health.since if self.health.state is state else self._now()
         self.health = Health(state, since, error.message, error.hint, self.health.last_success)

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dstack_api_client.configuration import readable
+from dstack_api_client.profile import MARK, of_profile
 from dstack_api_client.snapshot import Fleet
 
 #: Label of a line and its text.
 Fact = tuple[str, str]
+_FIELDS = {"zones": "availability_zones"}
 
 
 def fleet_facts(fleet: Fleet) -> list[Fact]:
@@ -19,15 +21,23 @@ def fleet_facts(fleet: Fleet) -> list[Fact]:
         fleet: The fleet, with its spec.
 
     Returns:
-        Labels and texts in reading order. Secrets are masked.
+        Labels and texts in reading order, values of the profile marked. Secrets are masked.
     """
     spec = fleet.spec
-    profile = spec.get("profile") or {}
-    given = spec.get("configuration") or {}
+    profile, given = _mapping(spec.get("profile")), _mapping(spec.get("configuration"))
     # A profile's values hold where the configuration is silent (dstack's FleetSpec.merged_profile).
     merged = {**profile, **{key: value for key, value in given.items() if value is not None}}
     config = readable(merged)
-    return [*_placement(fleet, config), *_cost(fleet, config), *_hosts(config), *_rest(config)]
+    found = [*_placement(fleet, config), *_cost(fleet, config), *_hosts(config), *_rest(config)]
+    added = of_profile(spec)
+    return [(name, f"{value}{MARK}" if _field(name) in added else value) for name, value in found]
+
+
+def _field(label: str) -> str:
+    """The field that a fact is about: `spot_policy` of `spot policy`, `tags` of `tags team`."""
+    if label.partition(" ")[0] == "tags":
+        return "tags"
+    return _FIELDS.get(label, label.replace(" ", "_"))
 
 
 def _placement(fleet: Fleet, config: Mapping[str, Any]) -> Iterator[Fact]:
@@ -42,7 +52,7 @@ def _placement(fleet: Fleet, config: Mapping[str, Any]) -> Iterator[Fact]:
         yield "nodes", str(nodes)
         yield "target", str(nodes).partition("..")[0] or "0"
     yield "blocks", str(config.get("blocks", 1))
-    for name, value in (config.get("resources") or {}).items():
+    for name, value in _mapping(config.get("resources")).items():
         yield name, str(value)
 
 
@@ -57,9 +67,10 @@ def _cost(fleet: Fleet, config: Mapping[str, Any]) -> Iterator[Fact]:
         ("availability_zones", "zones"),
         ("instance_types", "instance types"),
     ):
-        yield label, ", ".join(map(str, config.get(key, ["any"])))
+        yield label, _listed(config.get(key, "any"))
     price = config.get("max_price")
-    yield "max price", "none" if price is None else f"{price:g} $/h"
+    known = isinstance(price, int | float)
+    yield "max price", f"{price:g} $/h" if known else str(price or "none")
     yield "idle duration", str(config.get("idle_duration", "3d (default)"))
     yield "retry", _retry(config.get("retry"))
 
@@ -74,7 +85,8 @@ def _hosts(config: Mapping[str, Any]) -> Iterator[Fact]:
     yield "network", str(ssh.get("network", "found by dstack"))
     if "proxy_jump" in ssh:
         yield "proxy jump", _jump(ssh["proxy_jump"])
-    for number, host in enumerate(ssh.get("hosts", ())):
+    hosts = ssh.get("hosts")
+    for number, host in enumerate(hosts if isinstance(hosts, list) else ()):
         yield f"host {number}", _host(host)
 
 
@@ -88,14 +100,24 @@ def _rest(config: Mapping[str, Any]) -> Iterator[Fact]:
             for item in value:
                 name, _, text = str(item).partition("=")
                 yield f"{label} {name}", text or "from the client"
-    for options in config.get("backend_options", ()):
-        yield "backend options", ", ".join(f"{key} {value}" for key, value in options.items())
+    options = config.get("backend_options")
+    for option in options if isinstance(options, list) else ():
+        said = ", ".join(f"{key} {value}" for key, value in _mapping(option).items())
+        yield "backend options", said or str(option)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _retry(retry: Any) -> str:
     if not isinstance(retry, Mapping):
         return "on" if retry else "off"
-    events = ", ".join(map(str, retry.get("on_events", ()))) or "any event"
+    events = _listed(retry.get("on_events", [])) or "any event"
     length = retry.get("duration")
     return f"on {events}" + (f", for {length}" if length else "")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from dstack_api_client import wire
 from dstack_api_client.cleaning import one_line
+from dstack_api_client.links import NONE_IMPORTED, fleet_of_instance
 from dstack_api_client.snapshot import INSTANCE_GONE, Fleet, Gpus, Instance, ReplicaKey
 
 #: What the server takes where a fleet says nothing.
@@ -21,11 +22,15 @@ def gpus_of(kind: wire.InstanceType | None) -> Gpus | None:
     if kind is None or not kind.resources.gpus:
         return None
     gpus = kind.resources.gpus
-    return Gpus(one_line(gpus[0].name), len(gpus), gpus[0].memory_mib)
+    first = gpus[0]
+    return Gpus(one_line(first.name), len(gpus), first.memory_mib, _text(first.vendor))
 
 
 def instance_of(
-    instance: wire.Instance, jobs: tuple[ReplicaKey, ...], idle_since: datetime | None
+    instance: wire.Instance,
+    jobs: tuple[ReplicaKey, ...],
+    idle_since: datetime | None,
+    imported: Mapping[str, str] = NONE_IMPORTED,
 ) -> Instance:
     """Makes an instance of the server's answer and of what is known from elsewhere.
 
@@ -33,6 +38,7 @@ def instance_of(
         instance: The server's answer.
         jobs: The jobs that run on it.
         idle_since: When it became idle, if an event told.
+        imported: The names of fleets of other projects, by id.
     """
     kind = instance.instance_type
     resources = kind.resources if kind else wire.Resources()
@@ -42,7 +48,7 @@ def instance_of(
         name=one_line(instance.name),
         num=instance.instance_num,
         fleet_id=instance.fleet_id,
-        fleet_name=_text(instance.fleet_name),
+        fleet_name=fleet_of_instance(instance, imported),
         status=instance.status,
         unreachable=bool(instance.unreachable),
         health=instance.health_status or "healthy",
@@ -66,11 +72,19 @@ def instance_of(
         termination_message=_text(instance.termination_reason_message),
         idle_since=idle_since if instance.status == "idle" else None,
         jobs=jobs,
+        cpu_arch=_text(resources.cpu_arch),
+        project=_text(instance.project_name),
     )
 
 
 def fleet_of(
-    fleet: wire.Fleet, instances: Sequence[Instance], *, replicas: int, other_jobs: int
+    fleet: wire.Fleet,
+    instances: Sequence[Instance],
+    *,
+    replicas: int,
+    other_jobs: int,
+    unplaced: int = 0,
+    imported: Mapping[str, str] = NONE_IMPORTED,
 ) -> Fleet:
     """Makes a fleet of the server's answer and of its instances.
 
@@ -79,6 +93,8 @@ def fleet_of(
         instances: Its instances.
         replicas: How many replicas of services are here or being started here.
         other_jobs: How many jobs of other runs are here.
+        unplaced: Of how many jobs here the instance is not known.
+        imported: The names of fleets of other projects, by id.
     """
     spec = wire.LazySpec(bytes(fleet.spec))
     configuration = _mapping(spec.get("configuration"))
@@ -96,7 +112,7 @@ def fleet_of(
     backends = setting("backends")
     return Fleet(
         id=fleet.id,
-        name=one_line(fleet.name),
+        name=imported.get(fleet.id) or one_line(fleet.name),
         project=one_line(fleet.project_name),
         status=fleet.status,
         status_message=_text(fleet.status_message),
@@ -127,6 +143,10 @@ def fleet_of(
         other_jobs=other_jobs,
         spec=spec,
         spec_digest=spec.digest(),
+        unplaced=unplaced,
+        shared_numbers=frozenset(
+            num for num, count in Counter(i.num for i in there).items() if count > 1
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TypeVar
 
-from dstack_api_client import errors
+from dstack_api_client import errors, fault_log
 
 T = TypeVar("T")
 
@@ -33,6 +33,22 @@ class Failure:
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
+
+
+def unexpected(error: BaseException, what: str) -> errors.UnexpectedError:
+    """The error that stands for a fault of this client, logged without what it was about.
+
+    Args:
+        error: What was raised.
+        what: What could not be done, without a full stop.
+    """
+    where = fault_log.write(error)
+    return errors.UnexpectedError(
+        f"{what} ({fault_log.place_of(error)}).",
+        f"Report it with {where}."
+        if where is not None
+        else "Report it, with the server's version.",
+    )
 
 
 class Attempts:
@@ -63,8 +79,12 @@ class Attempts:
         try:
             given = await read
         except errors.ApiError as error:
-            since = self.failure.since if self.failure is not None else self._now()
-            self.failure = Failure(error.message, error.hint, since)
-            return None
-        self.read_at, self.failure = self._now(), None
-        return given
+            failed: errors.ApiError = error
+        except Exception as error:
+            failed = unexpected(error, "The server's answer could not be used")
+        else:
+            self.read_at, self.failure = self._now(), None
+            return given
+        since = self.failure.since if self.failure is not None else self._now()
+        self.failure = Failure(failed.message, failed.hint, since)
+        return None

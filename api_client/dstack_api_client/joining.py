@@ -15,9 +15,17 @@ from typing import TypeVar
 
 from dstack_api_client import wire
 from dstack_api_client.cleaning import one_line
+from dstack_api_client.event_log import Awaits
 from dstack_api_client.fleets import fleet_of, instance_of
 from dstack_api_client.links import by_host, place
-from dstack_api_client.runs import other_run_of, replica_of, service_of, shown_jobs
+from dstack_api_client.runs import (
+    groups_of,
+    has_lanes,
+    other_run_of,
+    replica_of,
+    service_of,
+    shown_jobs,
+)
 from dstack_api_client.snapshot import (
     Fleet,
     Instance,
@@ -44,6 +52,8 @@ class Answers:
     """Instance by job submission, from events that name both."""
     idle_since: Mapping[str, datetime] = field(default_factory=dict)
     """When an instance became idle, from events."""
+    awaits: Mapping[str, Awaits] = field(default_factory=dict)
+    """What submissions wait for before requests reach them, from events."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +90,17 @@ def build(
     """
     if previous is not None and previous.snapshot.server != server:
         previous = None
-    replicas, services, other_runs = _join_runs(answers, server, previous)
+    imported = _imported(answers, project)
+    if previous is not None and _imported(previous.answers, project) != imported:
+        previous = None  # whatever is in them has another name for its fleet
+    replicas, services, other_runs = _join_runs(answers, server, imported, previous)
     by_key = {replica.key: replica for joined in replicas.values() for replica in joined}
-    instances = _join_instances(answers, by_key.values(), previous)
+    instances = _join_instances(answers, by_key.values(), imported, previous)
     snapshot = Snapshot(
         server=server,
         project=project,
         observed_at=observed_at,
-        fleets=_join_fleets(answers, instances, by_key.values(), previous),
+        fleets=_join_fleets(answers, instances, by_key.values(), imported, previous),
         instances=instances,
         services=services,
         other_runs=other_runs,
@@ -97,8 +110,20 @@ def build(
     return Joined(snapshot, answers, replicas)
 
 
+def _imported(answers: Answers, project: str) -> dict[str, str]:
+    """The names of fleets that other projects lend, by id: `project/name`, as lanes name them."""
+    return {
+        fleet.id: one_line(f"{fleet.project_name}/{fleet.name}")
+        for fleet in answers.fleets.values()
+        if fleet.project_name not in ("", project)
+    }
+
+
 def _join_runs(
-    answers: Answers, server: ServerInfo, previous: Joined | None
+    answers: Answers,
+    server: ServerInfo,
+    imported: Mapping[str, str],
+    previous: Joined | None,
 ) -> tuple[dict[str, tuple[Replica, ...]], dict[str, Service], dict[str, OtherRun]]:
     hosts = by_host(answers.instances)
     fresh = set(answers.runs) if previous is None else _changed_runs(answers, previous)
@@ -115,19 +140,27 @@ def _join_runs(
                 other_runs[run.id] = old.other_runs[run.id]
             continue
         spec = run.read_spec
+        lanes, groups = has_lanes(spec), groups_of(spec)
         joined = []
         for job, latest in shown_jobs(run):
             found = place(
-                run, latest, instances=answers.instances, hosts=hosts, links=answers.links
+                run,
+                latest,
+                instances=answers.instances,
+                hosts=hosts,
+                links=answers.links,
+                imported=imported,
+                has_lanes=lanes,
             )
-            replica = replica_of(run, spec, job, latest, found)
+            awaits = answers.awaits.get(latest.id)
+            replica = replica_of(run, spec, groups, job, latest, found, awaits)
             joined.append(_kept(old.replicas.get(replica.key) if old else None, replica))
         replicas[run.id] = tuple(sorted(joined, key=lambda replica: replica.key))
         if spec.configuration.type == "service":
-            service = service_of(run, spec, replicas[run.id], server.url)
+            service = service_of(run, spec, groups, replicas[run.id], server.url, imported)
             services[run.id] = _kept(old.services.get(run.id) if old else None, service)
         else:
-            other = other_run_of(run, spec, replicas[run.id])
+            other = other_run_of(run, spec, replicas[run.id], imported)
             other_runs[run.id] = _kept(old.other_runs.get(run.id) if old else None, other)
     return replicas, services, other_runs
 
@@ -138,7 +171,8 @@ def _changed_runs(answers: Answers, previous: Joined) -> set[str]:
     changed = {run_id for run_id, run in answers.runs.items() if before.runs.get(run_id) is not run}
     instances = _differing(before.instances, answers.instances)
     links = _differing(before.links, answers.links)
-    if not instances and not links:
+    awaits = _differing(before.awaits, answers.awaits)
+    if not instances and not links and not awaits:
         return changed
     hosts = {
         one_line(instance.hostname)
@@ -151,6 +185,7 @@ def _changed_runs(answers: Answers, previous: Joined) -> set[str]:
             replica.hostname in hosts
             or replica.instance_id in instances
             or replica.submission_id in links
+            or replica.submission_id in awaits
             or answers.links.get(replica.submission_id) in instances
             for replica in previous.replicas[run_id]
         ):
@@ -168,7 +203,10 @@ def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]
 
 
 def _join_instances(
-    answers: Answers, replicas: Iterable[Replica], previous: Joined | None
+    answers: Answers,
+    replicas: Iterable[Replica],
+    imported: Mapping[str, str],
+    previous: Joined | None,
 ) -> dict[str, Instance]:
     jobs: dict[str, list[ReplicaKey]] = defaultdict(list)
     for replica in replicas:
@@ -189,7 +227,7 @@ def _join_instances(
         ):
             instances[instance_id] = known
         else:
-            instances[instance_id] = _kept(known, instance_of(answer, here, idle_since))
+            instances[instance_id] = _kept(known, instance_of(answer, here, idle_since, imported))
     return instances
 
 
@@ -197,6 +235,7 @@ def _join_fleets(
     answers: Answers,
     instances: Mapping[str, Instance],
     replicas: Iterable[Replica],
+    imported: Mapping[str, str],
     previous: Joined | None,
 ) -> dict[str, Fleet]:
     members: dict[str, list[Instance]] = defaultdict(list)
@@ -205,10 +244,12 @@ def _join_fleets(
             members[instance.fleet_id].append(instance)
     services: Counter[str] = Counter()
     other_jobs: Counter[str] = Counter()
+    unplaced: Counter[str] = Counter()
     for replica in replicas:
         if replica.fleet_id is not None and replica.active:
             counter = services if replica.run_type == "service" else other_jobs
             counter[replica.fleet_id] += 1
+            unplaced[replica.fleet_id] += replica.instance_id is None
     before = previous.snapshot.instances if previous else {}
     changed = {
         instance.fleet_id
@@ -217,7 +258,10 @@ def _join_fleets(
         if others.get(instance_id) is not instance
     }
     fleets = {}
-    for answer in sorted(answers.fleets.values(), key=lambda fleet: (fleet.name, fleet.id)):
+    ordered = sorted(
+        answers.fleets.values(), key=lambda fleet: (imported.get(fleet.id, fleet.name), fleet.id)
+    )
+    for answer in ordered:
         fleet_id = answer.id
         old = previous.snapshot.fleets.get(fleet_id) if previous else None
         if (
@@ -227,6 +271,7 @@ def _join_fleets(
             and fleet_id not in changed
             and old.replicas == services[fleet_id]
             and old.other_jobs == other_jobs[fleet_id]
+            and old.unplaced == unplaced[fleet_id]
         ):
             fleets[fleet_id] = old
         else:
@@ -235,6 +280,8 @@ def _join_fleets(
                 members[fleet_id],
                 replicas=services[fleet_id],
                 other_jobs=other_jobs[fleet_id],
+                unplaced=unplaced[fleet_id],
+                imported=imported,
             )
             fleets[fleet_id] = _kept(old, fleet)
     return fleets

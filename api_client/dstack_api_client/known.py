@@ -37,6 +37,7 @@ class Known:
             dict(self.runs),
             dict(self.events.links),
             dict(self.events.idle_since),
+            self.events.awaits,
         )
 
     def put_fleet(self, fleet: wire.Fleet) -> None:

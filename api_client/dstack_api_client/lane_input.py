@@ -10,9 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dstack_api_client.requirements import Requirements, requirements_of
+from dstack_api_client.room_input import room
 from dstack_api_client.snapshot import INSTANCE_GONE, Fleet, Group, Instance, Service, Snapshot
 from dstack_api_client.snapshot import Replica as SnapshotReplica
 from dstack_placement import engine
+
+Offered = Mapping[str, Mapping[str, bool]]
+"""By fleet and group, whether the server offers a new instance; as far as it was asked."""
+NOT_ASKED: Offered = {}
 
 STARTING = frozenset({"submitted", "provisioning", "pulling"})
 """Statuses of a replica that is to run and does not yet."""
@@ -46,7 +52,12 @@ def pools_of(lanes: engine.ServiceLanes) -> dict[str, str | None]:
 
 
 def engine_service(
-    snapshot: Snapshot, service: Service, lanes: engine.ServiceLanes
+    snapshot: Snapshot,
+    service: Service,
+    lanes: engine.ServiceLanes,
+    *,
+    spec: Mapping[str, Any] | None = None,
+    offered: Offered = NOT_ASKED,
 ) -> engine.Service:
     """The service as the engine looks at it.
 
@@ -54,10 +65,11 @@ def engine_service(
         snapshot: Where it is.
         service: The service.
         lanes: What its spec says, by `lanes_of`.
+        spec: Its spec after an edit; None for the one it has.
+        offered: What the server offers, as far as it was asked.
     """
-    names = {lane.fleet for lane in lanes.lanes}
-    names |= {lane.fleet for group in lanes.groups for lane in group.lanes or ()}
     members = _members(snapshot)
+    needs = requirements_of(service.spec if spec is None else spec)
     return engine.Service(
         lanes=lanes.lanes,
         groups=tuple(
@@ -75,7 +87,10 @@ def engine_service(
             )
             for replica in active_replicas(snapshot, service)
         ),
-        rooms={name: _room(snapshot.fleet_named(name), members) for name in sorted(names)},
+        rooms={
+            name: _room(snapshot.fleet_named(name), members, asking, offered.get(name))
+            for name, asking in sorted(_asking(lanes, needs).items())
+        },
     )
 
 
@@ -118,28 +133,26 @@ def _members(snapshot: Snapshot) -> dict[str, list[Instance]]:
     return members
 
 
-def _room(fleet: Fleet | None, members: Mapping[str, list[Instance]]) -> engine.Room:
-    """Idle instances, and what the fleet may still create; that they fit is taken for granted."""
-    if fleet is None:  # imported from another project, whose fleets are not in the snapshot
-        return engine.Room()
-    here = members.get(fleet.id, [])
-    idle = sum(_places(instance) for instance in here)
-    if fleet.kind == "ssh":
-        return engine.Room(idle, why=f"none of its {len(here)} hosts is idle")
-    if fleet.nodes_max is None:
-        return engine.Room()
-    more = max(fleet.nodes_max - len(here), 0)
-    why = f"{len(here)} of at most {fleet.nodes_max} nodes exist, none is idle"
-    return engine.Room(idle + more, why=why)
+def _asking(
+    lanes: engine.ServiceLanes, needs: Mapping[str, Requirements]
+) -> dict[str, dict[str, Requirements]]:
+    """By fleet, the groups that a lane may place there, with what they ask for."""
+    asking: dict[str, dict[str, Requirements]] = {}
+    for group in lanes.groups:
+        for lane in lanes.lanes if group.lanes is None else group.lanes:
+            here = asking.setdefault(lane.fleet, {})
+            if group.name in needs:
+                here[group.name] = needs[group.name]
+    return asking
 
 
-def _places(instance: Instance) -> int:
-    """Replicas that it could take: one, or one per idle block where it is shared."""
-    if instance.unreachable or instance.health == "failure":
-        return 0
-    if instance.status == "idle" or (instance.status == "busy" and instance.total_blocks > 1):
-        return instance.total_blocks - instance.busy_blocks
-    return 0
+def _room(
+    fleet: Fleet | None,
+    members: Mapping[str, list[Instance]],
+    needs: Mapping[str, Requirements],
+    offered: Mapping[str, bool] | None,
+) -> engine.Room:
+    return room(fleet, members.get(fleet.id, []) if fleet is not None else [], needs, offered)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

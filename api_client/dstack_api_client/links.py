@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from dstack_api_client import wire
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.snapshot import Link
+
+#: The names of fleets of other projects, where there are none.
+NONE_IMPORTED: Mapping[str, str] = MappingProxyType({})
 
 
 class Place(NamedTuple):
@@ -40,6 +44,8 @@ def place(
     instances: Mapping[str, wire.Instance],
     hosts: Mapping[str, tuple[str, ...]],
     links: Mapping[str, str],
+    imported: Mapping[str, str] = NONE_IMPORTED,
+    has_lanes: bool = False,
 ) -> Place:
     """Finds where a submission runs.
 
@@ -49,28 +55,43 @@ def place(
         instances: Instances by id.
         hosts: Instances by host name.
         links: Instances by submission, from events.
+        imported: The names of fleets of other projects, by id.
+        has_lanes: Whether lanes decide on the fleet of each replica: the run's own tells nothing.
 
     Returns:
         The place, with how it is known.
     """
     linked = instances.get(links.get(submission.id, ""))
     if linked is not None:
-        return _on(linked, Link.EXACT)
+        return _on(linked, Link.EXACT, imported)
     data = submission.job_provisioning_data
     candidates: list[wire.Instance] = []
     if data is not None and data.hostname:
         ids = hosts.get(one_line(data.hostname), ())
         candidates = _narrowed([instances[each] for each in ids], run, data)
     if len(candidates) == 1:
-        return _on(candidates[0], Link.HOST)
-    if run.fleet is not None:
-        return Place(None, run.fleet.id, one_line(run.fleet.name), Link.RUN_FLEET)
+        return _on(candidates[0], Link.HOST, imported)
+    if run.fleet is not None and not has_lanes:
+        return Place(None, run.fleet.id, fleet_of_run(run, imported), Link.RUN_FLEET)
     return Place(None, None, None, Link.UNKNOWN)
 
 
-def _on(instance: wire.Instance, link: Link) -> Place:
-    name = one_line(instance.fleet_name) if instance.fleet_name else None
-    return Place(instance.id, instance.fleet_id, name, link)
+def fleet_of_run(run: wire.Run, imported: Mapping[str, str]) -> str | None:
+    """The name of the fleet that the server stored on a run."""
+    if run.fleet is None:
+        return None
+    return imported.get(run.fleet.id) or one_line(run.fleet.name)
+
+
+def fleet_of_instance(instance: wire.Instance, imported: Mapping[str, str]) -> str | None:
+    """The name of the fleet that an instance belongs to."""
+    if instance.fleet_name is None:
+        return None
+    return imported.get(instance.fleet_id or "") or one_line(instance.fleet_name)
+
+
+def _on(instance: wire.Instance, link: Link, imported: Mapping[str, str]) -> Place:
+    return Place(instance.id, instance.fleet_id, fleet_of_instance(instance, imported), link)
 
 
 def _narrowed(

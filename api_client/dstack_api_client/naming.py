@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from dstack_api_client.snapshot import Replica, ReplicaKey
+from dstack_api_client.engines import ROLES, ROUTER
+from dstack_api_client.snapshot import Group, Replica, ReplicaKey
 
 #: Replicas that are named one by one in a line of text; the rest is counted.
 _NAMED = 3
@@ -15,10 +16,36 @@ def group_name(name: str) -> str | None:
     return None if name.isdigit() else name
 
 
+def group_label(name: str, role: str | None) -> str:
+    """What a group of several is called: its name, or `1 prefill` where nobody gave it one.
+
+    Args:
+        name: Its name, or the number that dstack gave it.
+        role: What it does, as `Replica.role` tells.
+    """
+    does = role if role in (ROUTER, *ROLES) and group_name(name) is None else None
+    return f"{name} {does}" if does else name
+
+
+def labels_of(groups: Sequence[Group]) -> dict[str, str]:
+    """The groups of a service by name, as they are called; none where it has but one without name.
+
+    Args:
+        groups: All groups of the service.
+    """
+    if len(groups) < 2 and all(group_name(group.name) is None for group in groups):
+        return {}
+    return {
+        group.name: group_label(group.name, ROUTER if group.router else group.role)
+        for group in groups
+    }
+
+
 def replica_name(replica: Replica) -> str:
-    """`decode 3`, or `3` where the service has no named groups."""
+    """`decode 3`, by name or by what it does; `3` where neither is known."""
     number = str(replica.key.replica_num)
-    named = group_name(replica.group)
+    does = replica.role if replica.role in (ROUTER, *ROLES) else None
+    named = group_name(replica.group) or does
     return f"{named} {number}" if named else number
 
 
@@ -36,6 +63,12 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
+def share_of(number: int, whole: int, thing: str) -> str:
+    """`1 of 4 workers is`, `0 of 1 worker is`, `3 of 4 workers are`: a part, with its verb."""
+    verb = "is" if number == 1 or whole == 1 else "are"
+    return f"{number} of {counted(whole, thing)} {verb}"
+
+
 def replica_row(key: ReplicaKey) -> str:
     """What names a replica within its service."""
     return f"{key.replica_num}.{key.job_num}"
@@ -47,7 +80,15 @@ def lane_row(pool: str, fleet: str | None) -> str:
 
 
 def job_name(job: Replica) -> str:
-    """`chat-70b decode 3`, `train (task)`: a replica or another run's job among many."""
-    if job.run_type != "service":
-        return f"{job.run_name} ({job.run_type})"
-    return f"{job.run_name} {replica_name(job)}"
+    """A replica or another run's job among many.
+
+    Such as `chat-70b decode 3`, `notes (dev-environment, ann)`, `train trainer node 1 (task, ann)`.
+    """
+    if job.run_type == "service":
+        return f"{job.run_name} {replica_name(job)}"
+    group = job.node_group
+    if group and group_name(group) is None:
+        group = f"group {group}"
+    node = f"node {job.key.job_num}" if job.nodes > 1 else None
+    named = " ".join(part for part in (job.run_name, group, node) if part)
+    return f"{named} ({', '.join(part for part in (job.run_type, job.user) if part)})"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from dstack_api_client import errors
 from dstack_api_client.client import Client
 from dstack_api_client.known import Known
+from dstack_api_client.records import Records
 from dstack_api_client.snapshot import FINISHED
 
 _MOST = 100
@@ -146,7 +148,9 @@ class Pass:
         self._sizes.fleets.learn(len(page), self._beyond_latency(start))
         for fleet in page:
             self._known.put_fleet(fleet)
-        return self._was_last(((fleet.created_at, fleet.id) for fleet in page), limit)
+        self._keep(page)
+        last = (page[-1].created_at, page[-1].id) if page else None
+        return self._was_last(page, last, limit)
 
     async def _read_runs(self) -> bool:
         limit = self._sizes.runs.fitting(self._page_seconds)
@@ -155,7 +159,9 @@ class Pass:
         self._sizes.runs.learn(len(page), self._beyond_latency(start))
         for run in page:
             self._known.put_run(run)
-        return self._was_last(((run.submitted_at, run.id) for run in page), limit)
+        self._keep(page)
+        last = (page[-1].submitted_at, page[-1].id) if page else None
+        return self._was_last(page, last, limit)
 
     @property
     def _page_seconds(self) -> float:
@@ -178,6 +184,7 @@ class Pass:
                 self._known.put_run(run)
             elif run.id not in self._known.touched:
                 self._with_jobs[run.id] = run.submitted_at
+        self._keep(page)
         return True
 
     async def _read_ended(self) -> bool:
@@ -187,23 +194,34 @@ class Pass:
             if is_old and run.status not in FINISHED:
                 self._with_jobs[run.id] = run.submitted_at
         for run_id, submitted_at in list(self._with_jobs.items())[:_MOST_ENDED]:
-            found = await self._client.run_now(self._project, run_id, submitted_at)
+            try:
+                found = await self._client.run_now(self._project, run_id, submitted_at)
+            except errors.WrongShapeError:
+                self._known.touched.add(run_id)  # noted; what was known of it stays
+                continue
             if found is not None:
                 self._known.put_run(found)
         return True
 
-    def _was_last(self, keys: Iterable[tuple[datetime, str]], limit: int) -> bool:
+    def _keep(self, page: Records[Any]) -> None:
+        """Has what was known of records stay that can't be read now."""
+        self._known.touched |= {each.name.id for each in page.unreadable}
+
+    def _was_last(self, page: Records[Any], last: tuple[datetime, str] | None, limit: int) -> bool:
         """Whether the pages end here: not a full one, or one that does not lead further back."""
-        page = list(keys)
-        if len(page) < limit or (self._after is not None and page[-1][0] > self._after[0]):
+        last = page.end or last
+        if page.given < limit or last is None:
             return True
-        repeated = page[-1] == self._after
-        self._after = page[-1]
+        if self._after is not None and last[0] > self._after[0]:
+            return True
+        repeated = last == self._after
+        self._after = last
         return repeated
 
     def _forget_gone(self) -> None:
         """Forgets what was known before and not seen since, but for runs known to have ended."""
         touched = self._known.touched
+        self._client.unreadable.sweep()
         self._known.keep_only(
             [key for key in self._known.fleets if key in touched or key not in self._fleets_before],
             [

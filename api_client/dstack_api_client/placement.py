@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dstack_api_client.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,24 @@ class ReplicaPlacement:
     since: datetime | None
 
 
+def placed_in(snapshot: Snapshot, fleet: str | None) -> str | None:
+    """The name of a fleet that the add-on tells: one that is no lane (any more) goes by its id."""
+    known = snapshot.fleets.get(fleet) if fleet is not None else None
+    return known.name if known is not None else fleet
+
+
+def lanes_given(snapshot: Snapshot, run_id: str) -> dict[str, str]:
+    """By submission, the fleets that the add-on gave to replicas of a service, if it told."""
+    placement = snapshot.placements.get(run_id)
+    if placement is None:
+        return {}
+    return {
+        each.job_id: name
+        for each in placement.replicas
+        if (name := placed_in(snapshot, each.fleet)) is not None
+    }
+
+
 @dataclass(frozen=True)
 class Placement:
     """The placement of one service."""
@@ -70,3 +92,6 @@ class Placement:
     """Since when replicas are moved to where the priorities want them; None when they are not."""
     rebalancing_left: int = 0
     """How many are still to move."""
+    fault: str = ""
+    """What fails in the add-on itself, where dstack's own rule applies; empty for nothing."""
+    fault_since: datetime | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from dstack_api_client.naming import counted, job_name, listed
+from dstack_api_client.occupants import namesakes
 from dstack_api_client.problem import Kind, Problem, Severity
 from dstack_api_client.since import Since
 from dstack_api_client.snapshot import INSTANCE_GONE, Fleet, Instance, ReplicaKey, Snapshot
@@ -17,6 +18,9 @@ STARTING_LONG = timedelta(minutes=15)
 #: An instance that waits between two replicas is no waste; dstack's own default keeps an instance
 #: idle for 5 minutes before it gives back one that it created for a run.
 IDLE_LONG = timedelta(minutes=5)
+#: Backends that start no instance ahead of its job, whatever a fleet's minimum is: in dstack 0.22.5
+#: those whose `Compute` can't create instances.
+WITH_JOBS_ONLY = frozenset({"daytona", "kubernetes", "lium", "runpod", "slurm", "vastai"})
 #: The server looks at a fleet's number of nodes every 15 s; right after it was created it had no
 #: chance to.
 NEW = timedelta(minutes=2)
@@ -131,6 +135,8 @@ def _together(
         subject = name or "instances without a fleet"
     else:
         subject = f"{name}/{first.num}" if name is not None else first.name
+        if first.hostname and namesakes(first, snapshot):
+            subject += f" ({first.hostname})"
     keys = (key for instance in instances for key in instance.jobs)
     jobs = [job for key in keys if (job := snapshot.replicas.get(key)) is not None]
     if jobs:
@@ -178,13 +184,19 @@ def _of_fleet(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterat
         return
     least = fleet.nodes_min or 0
     if here.usable < least and now - fleet.created_at > NEW:
+        # Jobs run there all the same: nothing is short.
+        never = bool(fleet.backends) and WITH_JOBS_ONLY.issuperset(fleet.backends)
+        most = "" if fleet.nodes_max is None else fleet.nodes_max
         yield Problem(
             key=f"nodes:{fleet.id}",
             kind=Kind.FLEET,
-            severity=Severity.WARNING,
+            severity=Severity.NOTICE if never else Severity.WARNING,
             subject=fleet.name,
-            text=f"{here.usable} of at least {counted(least, 'node')}",
-            hint="dstack tries again, at longer and longer intervals; its events tell how often.",
+            text=f"{here.usable} of at least {counted(least, 'node')}"
+            + (f": {listed(fleet.backends)} starts instances with jobs only" if never else ""),
+            hint=f"A minimum has no effect there; write nodes: 0..{most}."
+            if never
+            else "dstack tries again, at longer and longer intervals; its events tell how often.",
             fleet_id=fleet.id,
             view="instances",
         )
@@ -192,7 +204,8 @@ def _of_fleet(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterat
 
 
 def _idle(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterator[Problem]:
-    """Instances that are kept beyond the minimum and do nothing, those that idle longest."""
+    """Instances beyond the minimum and the target that do nothing, those that idle longest."""
+    kept_for = max(fleet.nodes_min or 0, fleet.nodes_target or 0)
     waiting = [
         (idle_since is not None, idle_since or now, instance.num, instance)
         for instance in here.idle
@@ -200,12 +213,13 @@ def _idle(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterator[P
         or now - idle_since > IDLE_LONG
     ]
     waiting.sort(key=lambda each: each[:3])
-    extra = waiting[: max(0, here.usable - (fleet.nodes_min or 0))]
+    extra = waiting[: max(0, here.usable - kept_for)]
     price = sum((instance.price or 0.0 for *_, instance in extra), 0.0)
     if not extra or not price:
         return
     known = [moment for told, moment, _, _ in extra if told]
     idles = counted(len(extra), "instance")
+    asked = "target" if kept_for > (fleet.nodes_min or 0) else "minimum"
     if fleet.idle_duration == "off":
         hint = "Its idle_duration is off: they stay until somebody deletes them."
     else:
@@ -216,7 +230,7 @@ def _idle(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterator[P
         kind=Kind.IDLE,
         severity=Severity.NOTICE,
         subject=fleet.name,
-        text=f"{idles} idle above the minimum of {fleet.nodes_min or 0}",
+        text=f"{idles} idle above the {asked} of {kept_for}",
         hint=hint,
         since=min(known, default=None),
         fleet_id=fleet.id,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
-from dstack_api_client.naming import listed, replica_name
+from dstack_api_client.naming import listed, replica_name, replica_row, share_of
 from dstack_api_client.problem import Kind, Problem, Severity
+from dstack_api_client.roles import consequence, named, roles_of
 from dstack_api_client.rollout import status_since
 from dstack_api_client.routers.view import PASSING, RouterStatus, RouterView, Sync, Worker
 from dstack_api_client.since import Since
@@ -41,11 +42,11 @@ _SPEAKS_FOR_REPLICA = frozenset({_FAILED, _PROBES})
 
 
 def unread(snapshot: Snapshot, run_ids: Collection[str] | None = None) -> tuple[str, ...]:
-    """What problems can't be known of because a router was not read, and why it was not.
+    """What problems can't be known of because something was not read, and why it was not.
 
     Args:
         snapshot: What is.
-        run_ids: Just these services; all of them without it.
+        run_ids: Just the routers of these services; without it all, and records of the server.
 
     Returns:
         Sentences; of several services the same is said once.
@@ -56,10 +57,11 @@ def unread(snapshot: Snapshot, run_ids: Collection[str] | None = None) -> tuple[
         wanted = run_ids is None or run_id in run_ids
         if wanted and service is not None and _works(service) and view.status in _UNREAD:
             why.setdefault(view.message, []).append(service.name)
-    return tuple(
+    routers = (
         f"Router{'s' if len(names) > 1 else ''} not read: {listed(sorted(names))}. {message}"
         for message, names in why.items()
     )
+    return (*routers, *(snapshot.unreadable if run_ids is None else ()))
 
 
 def _works(service: Service) -> bool:
@@ -113,12 +115,65 @@ class Routers:
                 for state, workers in alike.items()
                 if (left := [worker for worker in workers if worker.replica not in explained])
             }
+            lost = self._lost(service, view)
+            if lost:
+                yield self._without(service, view, lost)
+                counts = counts and view.status is not RouterStatus.NOT_READY
             if counts and not self._is_explained(
                 service, view, bool(alike), bool(found), explained
             ):
                 yield _problem(service, view, found)
             if not (counts and view.status in (RouterStatus.DOWN, RouterStatus.NOT_READY)):
                 yield from self._of_workers(service, found)
+
+    def _lost(self, service: Service, view: RouterView) -> dict[str, list[Replica]]:
+        """The parts that no worker plays, with their replicas; not those that just start."""
+        found = {}
+        for role in view.lacking:
+            replicas = self._of_role(service, role)
+            active = [r for r in replicas if r.active and r.status != "terminating"]
+            if not active and not service.jobs_known:
+                continue
+            if not active:
+                starts = self._now - service.submitted_at <= ROUTER_STARTS
+            else:
+                starts = not any(map(self._had_time, active))
+            if not starts:
+                found[role] = replicas
+        return found
+
+    def _had_time(self, replica: Replica) -> bool:
+        """Whether a worker should serve by now: one that is started again did before."""
+        again = replica.submission_num > 0 and replica.status != "running"
+        return again or self._lasted(replica) > WORKER_STARTS
+
+    def _of_role(self, service: Service, role: str) -> list[Replica]:
+        groups = {group.name for group in service.groups if group.role == role}
+        found = (self._snapshot.replicas.get(key) for key in service.replica_keys)
+        return [replica for replica in found if replica is not None and replica.group in groups]
+
+    def _without(
+        self, service: Service, view: RouterView, lost: dict[str, list[Replica]]
+    ) -> Problem:
+        """Parts without a worker: the others may be ready, and requests fail."""
+        replicas = [replica for of_role in lost.values() for replica in of_role]
+        run = any(replica.status == "running" for replica in replicas)
+        fails = consequence(lost, roles_of(service.groups))
+        known = [status_since(replica, self._since) for replica in replicas]
+        read = view.status in (RouterStatus.READY, RouterStatus.NOT_READY)
+        others = f"{share_of(view.ready, view.expected, 'worker')} ready. " if read else ""
+        return Problem(
+            key=f"roles:{service.id}",
+            kind=Kind.ROUTER,
+            severity=Severity.CRITICAL,
+            subject=service.name,
+            text=f"{named(lost)} is {'ready' if run else 'left'}: {fails}",
+            hint=others + _what_of(replicas),
+            since=max(known, default=None),
+            service_id=service.id,
+            view="router" if run else "replicas",
+            row=None if run or not replicas else replica_row(replicas[0].key),
+        )
 
     def _is_explained(
         self,
@@ -221,8 +276,11 @@ def _problem(service: Service, view: RouterView, found: dict[str, list[Worker]])
     """What is wrong with the router as a whole, with what its workers are that explains it."""
     severity, text = _STATUS[view.status]
     counts = [f"{len(found[state])} {state}" for state, _, _ in _STATES if state in found]
+    if view.status is RouterStatus.NOT_READY and view.ready:
+        text = f"the router is not ready, though {share_of(view.ready, view.expected, 'worker')}"
+    elif view.status is RouterStatus.NOT_READY:
+        text += f": 0 of {view.expected}"
     if view.status is RouterStatus.NOT_READY:
-        text += f": 0 of {view.expected}" if not view.ready else ""
         text += f" ({', '.join(counts)})" if counts else ""
     return Problem(
         key=f"router:{service.id}",
@@ -234,6 +292,17 @@ def _problem(service: Service, view: RouterView, found: dict[str, list[Worker]])
         service_id=service.id,
         view="router",
     )
+
+
+def _what_of(replicas: list[Replica]) -> str:
+    """What the replicas of a part do instead of serving."""
+    if not replicas:
+        return "It has no replica."
+    said = []
+    for replica in replicas:
+        message = f": {replica.message}" if replica.message not in ("", replica.status) else ""
+        said.append(f"{replica_name(replica)} is {replica.status}{message}")
+    return f"{listed(said).rstrip('.')}."
 
 
 def _state(worker: Worker) -> str:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 from dstack_api_client.distribution import FleetRow, distribution_of
-from dstack_api_client.naming import group_name, lane_row, listed, replica_name, replica_row
+from dstack_api_client.naming import counted, labels_of, lane_row, listed, replica_name, replica_row
 from dstack_api_client.placement import LanePlacement, Placement
 from dstack_api_client.problem import Kind, Problem, Severity
+from dstack_api_client.purchases import baselines, purchase_of
 from dstack_api_client.rollout import out_of_date, status_since, waits_for
 from dstack_api_client.since import Since
-from dstack_api_client.snapshot import Replica, ReplicaKey, Service, Snapshot
+from dstack_api_client.snapshot import Group, Replica, ReplicaKey, Service, Snapshot
 
 #: dstack looks for a place every few seconds; after minutes there is none.
 PENDING_LONG = timedelta(minutes=5)
 #: Large images and instances of most kinds are there within 10 minutes.
 STARTING_LONG = timedelta(minutes=15)
+#: A pull that has moved no byte for this long hangs; what is not on screen is read every 5 minutes.
+PULL_STUCK = timedelta(minutes=15)
 #: Weights of the largest models load within 10 minutes from a volume, not from far away.
 UNREADY_LONG = timedelta(minutes=15)
 #: A replica has 5 minutes to stop by default, and dstack forces it a little later.
@@ -32,9 +35,12 @@ ROLLOUT_STUCK = timedelta(minutes=15)
 #: A service that failed is news for the shift that follows, and history afterwards.
 FAILED_SHOWN = timedelta(hours=24)
 
+#: Why dstack ends a run that nobody stopped.
+_FAILURES = frozenset({"job_failed", "retry_limit_exceeded", "server_error", "gateway_error"})
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 _HINTS = {
     "pending": "dstack goes on looking for a place; see what its fleets may still hold.",
+    "pulling": "One look can't tell whether bytes move: look again.",
     "starting": "dstack gives up on an instance that does not come up, and then tries another.",
     "unready": "dstack sends it no requests, and does not restart it.",
     "restarting": "Its log lines and the message of its last submission tell why it ended.",
@@ -77,7 +83,10 @@ def of_services(
         if service.status == "pending" and _is_scheduled(service):
             continue  # it waits for its time
         ending = service.status == "terminating"
+        if ending and service.termination_reason in _FAILURES:
+            found.problems += _failed(snapshot, service, now)
         if not ending:
+            found.problems += _placing(snapshot, service)
             found.problems += _baselines(snapshot, service)
         replicas = [
             replica
@@ -96,7 +105,7 @@ def of_services(
         ]
         sorts = _sorted_out(service, left, now, since)
         for what, members in sorts.items():
-            found.problems.append(_of_replicas(snapshot, service, what, members, since))
+            found.problems += _of_sort(snapshot, service, what, members, since)
             found.replicas.update(replica.key for replica in members)
         if not sorts and _waits(service, now):
             found.problems.append(_waiting(service))
@@ -111,12 +120,13 @@ def _failed(snapshot: Snapshot, service: Service, now: datetime) -> Iterator[Pro
         replicas, key=lambda replica: (replica.finished_at or _LONG_AGO, replica.key), default=None
     )
     text = service.error or (last.message if last is not None else "") or service.status_message
+    says = "failed" if service.finished else "is being ended after a failure"
     yield Problem(
         key=f"service:{service.id}",
         kind=Kind.SERVICE,
         severity=Severity.CRITICAL,
         subject=service.name,
-        text=f"failed: {text}" if text and text != "failed" else "failed",
+        text=f"{says}: {text}" if text and text not in ("failed", "terminating") else says,
         hint="It serves nothing until it is applied again; delete it if it is not wanted.",
         since=service.ended_at,
         service_id=service.id,
@@ -146,11 +156,27 @@ def _waiting(service: Service) -> Problem:
         kind=Kind.SERVICE,
         severity=Severity.CRITICAL,
         subject=service.name,
-        text=f"{service.status}: none of at least {service.replicas_min} replicas",
+        text=f"{service.status}: none of at least {counted(service.replicas_min, 'replica')}",
         hint="dstack starts it again at longer and longer intervals, up to 10 minutes.",
         service_id=service.id,
         view="replicas",
     )
+
+
+def _placing(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
+    placement = snapshot.placements.get(service.id)
+    if placement is not None and placement.fault:
+        yield Problem(
+            key=f"placement:{service.id}",
+            kind=Kind.SERVICE,
+            severity=Severity.WARNING,
+            subject=service.name,
+            text=f"placement: {placement.fault}",
+            hint="dstack's own rule places its replicas meanwhile; see the server's log.",
+            since=placement.fault_since,
+            service_id=service.id,
+            view="distribution",
+        )
 
 
 def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
@@ -175,7 +201,7 @@ def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
                 text=f"{lane.fleet}: {short}" + (f": {why}" if why else ""),
                 hint="Fewer replicas are wanted than the minimums add up to."
                 if fewer
-                else "It is made good as soon as the fleet has room.",
+                else "It is restored as soon as the fleet has room.",
                 since=lane.deficit_since,
                 service_id=service.id,
                 view="distribution",
@@ -198,6 +224,7 @@ def _rollouts(
     if service.at_deployment >= service.active:
         return
     behind = sorted({r.group for r in replicas if out_of_date(r, service)})
+    labels = labels_of(service.groups)
     for group in behind:
         new = [
             replica
@@ -217,8 +244,10 @@ def _rollouts(
                 why = "all replicas of it are ready, and the older ones stay"
         if began is None or now - began <= ROLLOUT_STUCK:
             continue
+        if newest is not None and newest.pull and _of_pull(newest, now, since) != "starting":
+            continue  # bytes of its image move, or one look can't tell
         held = {replica.key for replica in new if not replica.ready}
-        named = f" of {group_name(group)}" if group_name(group) else ""
+        named = f" of {labels[group]}" if group in labels else ""
         yield (
             Problem(
                 key=f"rollout:{service.id}:{group}",
@@ -272,13 +301,60 @@ def _what(service: Service, replica: Replica, now: datetime, since: Since) -> st
         return "unready" if lasted > UNREADY_LONG else ""
     if replica.status == "submitted":
         return "pending" if lasted > PENDING_LONG else ""
-    return "starting" if lasted > STARTING_LONG else ""
+    if lasted <= STARTING_LONG:
+        return ""
+    return _of_pull(replica, now, since)
+
+
+def _of_pull(replica: Replica, now: datetime, since: Since) -> str:
+    """What is wrong with a replica that has long been starting, as far as its image tells."""
+    if replica.pull is None or replica.pull.is_done:
+        return "starting"
+    if replica.submission_id not in since.pulls:
+        return "pulling"
+    _, moved_at = since.pulls[replica.submission_id]
+    return "starting" if now - moved_at > PULL_STUCK else ""
 
 
 def _lacks(service: Service, replica: Replica) -> bool:
     """Whether the group of a replica that ended has fewer than its minimum."""
     group = next((each for each in service.groups if each.name == replica.group), None)
     return group is not None and group.active < group.replicas_min
+
+
+def _of_sort(
+    snapshot: Snapshot, service: Service, what: str, members: Sequence[Replica], since: Since
+) -> Iterator[Problem]:
+    """A problem of all replicas that have the same, and one of each baseline among them."""
+    firm = baselines(service)
+    lost = [g for g in service.groups if g.name in firm and g.ready < g.replicas_min]
+    for group in lost if what not in ("stopping", "pulling") else ():
+        of_group = [replica for replica in members if replica.group == group.name]
+        if of_group:
+            yield _of_baseline(snapshot, service, group, what, of_group, since)
+            members = [replica for replica in members if replica.group != group.name]
+    if members:
+        yield _of_replicas(snapshot, service, what, list(members), since)
+
+
+def _of_baseline(
+    snapshot: Snapshot,
+    service: Service,
+    group: Group,
+    what: str,
+    members: list[Replica],
+    since: Since,
+) -> Problem:
+    """Replicas that are to be there whatever becomes of spot capacity, and are not."""
+    problem = _of_replicas(snapshot, service, what, members, since)
+    held = f"baseline {group.ready} of {group.replicas_min} ({purchase_of(group)})"
+    return replace(
+        problem,
+        key=f"baseline:{service.id}:{group.name}:{what}",
+        kind=Kind.BASELINE,
+        severity=Severity.CRITICAL,
+        text=f"{held}: {problem.text}",
+    )
 
 
 def _of_replicas(
@@ -289,7 +365,7 @@ def _of_replicas(
     serving = any(group.ready for group in service.groups if group.router is None)
     routes = any(replica.is_router for replica in members)
     severity = Severity.WARNING if serving and not routes else Severity.CRITICAL
-    if what == "stopping":
+    if what in ("stopping", "pulling"):
         severity = Severity.NOTICE
     if what == "failed":
         ends = [replica.finished_at for replica in members if replica.finished_at is not None]

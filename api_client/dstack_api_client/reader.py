@@ -20,12 +20,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+import anyio
 import httpx
 import msgspec
 
 from dstack_api_client import errors, wire
 from dstack_api_client.cleaning import clean_json, one_line
-from dstack_api_client.connection import is_loopback, trust
+from dstack_api_client.connection import ConfigError, is_loopback, trust
+from dstack_api_client.failures import connection_error, reason_of, unreadable, unusable
+from dstack_api_client.records import Records, Unreadable, Unreadables, named
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Reader")
@@ -40,6 +43,17 @@ _AT_ONCE = 4
 _TRIES = 3
 #: Seconds before the second try, and what the wait grows by.
 _FIRST_WAIT, _GROWTH = 0.2, 3.0
+#: How many times the seconds for one step a whole request may take.
+_STEPS = 4
+#: Bytes of the largest answer that is read, unpacked: 10,000 replicas in one run are 90 MB.
+LARGEST = 128 * 1024 * 1024
+#: How answers may be packed: one of these, and once, so that a small answer can't become a huge
+#: one before its size is seen.
+_PACKINGS = ("gzip", "deflate")
+#: The server's clock is not further from this machine's, in seconds: else what it said is no time.
+_FURTHEST = 100 * 366 * 86400.0
+#: What decoders raise for data that is not what it should be.
+_NOT_DECODED = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
 
 
 @dataclass
@@ -69,7 +83,8 @@ class Reader:
         url: The server's address.
         token: The user's token.
         verify: Whether TLS is verified; or the path of a CA file, or a context of one's own.
-        timeout: Seconds to wait for each step of a request.
+        timeout: Seconds to wait for each step of a request; all of it may take four times as long.
+        largest: Bytes of the largest answer that is read.
         transport: A transport in place of the network.
         sleep: How to wait between tries.
         monotonic: A clock for durations.
@@ -79,6 +94,7 @@ class Reader:
         url: The server's address, without a slash at its end.
         meter: What all requests so far cost.
         clock_offset: The server's clock less this machine's, in seconds; None until it told.
+        unreadable: What lists held that could not be read.
     """
 
     def __init__(
@@ -88,6 +104,7 @@ class Reader:
         *,
         verify: bool | ssl.SSLContext | str | Path = True,
         timeout: float = 30.0,
+        largest: int = LARGEST,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
@@ -96,23 +113,37 @@ class Reader:
         self.url = url.rstrip("/")
         self.meter = Meter()
         self.clock_offset: float | None = None
+        self.unreadable = Unreadables()
         if isinstance(verify, (str, Path)):
             verify = trust(Path(verify))
         self._sleep = sleep
         self._monotonic = monotonic
         self._rng = rng or random.Random()
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._http = httpx.AsyncClient(
-            base_url=self.url,
-            headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
-            verify=verify,
-            timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
-            limits=httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE),
-            transport=transport,
-            # A proxy of the environment would be handed the token of a plain HTTP request, and
-            # what goes to this machine is not to leave it.
-            trust_env=not is_loopback(self.url),
-        )
+        self._largest = largest
+        self._longest = timeout * _STEPS
+        self._http: httpx.AsyncClient | None = None
+        self._unusable: ConfigError | None = None
+        # A proxy of the environment would be handed the token of a plain HTTP request, and what
+        # goes to this machine is not to leave it.
+        trust_env = not is_loopback(self.url)
+        try:
+            self._http = httpx.AsyncClient(
+                base_url=self.url,
+                headers={
+                    "Authorization": f"Bearer {token}",
+                    "Accept": "application/json",
+                    "Accept-Encoding": ", ".join(_PACKINGS),
+                },
+                verify=verify,
+                timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
+                limits=httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE),
+                transport=transport,
+                trust_env=trust_env,
+            )
+        except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+            # A state of the connection, found when it is used.
+            self._unusable = unusable(self.url, error, proxies=trust_env)
 
     async def __aenter__(self: R) -> R:
         return self
@@ -133,7 +164,8 @@ class Reader:
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._http.aclose()
+        if self._http is not None:
+            await self._http.aclose()
 
     async def one(self, path: str, query: Mapping[str, Any], kind: type[T], what: str) -> T:
         """Asks for one thing.
@@ -146,7 +178,9 @@ class Reader:
         """
         return self.decode(await self.read(path, query, what), decoder(kind), what)
 
-    async def all(self, path: str, query: Mapping[str, Any], kind: type[T], what: str) -> list[T]:
+    async def all(
+        self, path: str, query: Mapping[str, Any], kind: type[T], what: str
+    ) -> Records[T]:
         """Asks for a list that comes in one piece; as `one` otherwise."""
         return await self.decode_list(await self.read(path, query, what), decoder(kind), what)
 
@@ -157,7 +191,7 @@ class Reader:
         decode: Callable[[bytes], T],
         next_page: Callable[[T], dict[str, Any]],
         what: str,
-    ) -> AsyncIterator[list[T]]:
+    ) -> AsyncIterator[Records[T]]:
         """Asks for a list that comes in pages, until one is not full.
 
         Args:
@@ -174,7 +208,7 @@ class Reader:
         for _ in range(_MOST_PAGES):
             items = await self.decode_list(await self.read(path, query, what), decode, what)
             yield items
-            if len(items) < query["limit"]:
+            if items.given < query["limit"] or not items:
                 return
             step = next_page(items[-1])
             if step == previous:
@@ -190,20 +224,35 @@ class Reader:
         """Decodes an answer; one that can't be is a `WrongShapeError`."""
         try:
             return decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise _unreadable(self.url, what, error) from error
+        except _NOT_DECODED as error:
+            raise unreadable(self.url, what, error) from error
 
-    async def decode_list(self, body: bytes, decode: Callable[[bytes], T], what: str) -> list[T]:
-        """Decodes a list item by item, letting others run in between."""
+    async def decode_list(self, body: bytes, decode: Callable[[bytes], T], what: str) -> Records[T]:
+        """Decodes a list item by item, letting others run in between.
+
+        An item that can't be decoded costs only itself: it is left out, and noted.
+        """
         items = self.decode(body, wire.decode_items, what)
-        decoded = []
+        decoded: Records[T] = Records()
         slice_end = self._monotonic() + _SLICE
         for item in items:
-            decoded.append(self.decode(item, decode, what))
+            try:
+                decoded.append(decode(item))
+            except _NOT_DECODED as error:
+                decoded.unreadable.append(self.note(item, what, error))
+                decoded.ends_unreadable = True
+            else:
+                decoded.ends_unreadable = False
+                if self.unreadable:
+                    self.unreadable.forget(named(item).id)
             if self._monotonic() > slice_end:
                 await asyncio.sleep(0)
                 slice_end = self._monotonic() + _SLICE
         return decoded
+
+    def note(self, item: bytes, what: str, error: Exception) -> Unreadable:
+        """Notes that an item of an answer could not be read."""
+        return self.unreadable.add(named(item), what, reason_of(error))
 
     async def read(
         self,
@@ -235,71 +284,92 @@ class Reader:
         what: str,
         params: Mapping[str, Any] | None,
     ) -> bytes:
+        if self._http is None:
+            raise self._unusable or AssertionError("a client that is there, or why it is not")
+        request = self._request(self._http, path, query, what, params)
         start = self._monotonic()
         size, answered = 0, False
         try:
-            request = (
-                self._http.build_request("GET", path, params=dict(params or {}))
-                if query is None
-                else self._http.build_request(
-                    "POST",
-                    path,
-                    content=msgspec.json.encode(query),
-                    headers={"Content-Type": "application/json"},
-                )
-            )
-            response = await self._http.send(request)
-            size, answered = response.num_bytes_downloaded, True
-        except httpx.TimeoutException as error:
+            with anyio.fail_after(self._longest):
+                response = await self._http.send(request, stream=True)
+                try:
+                    answered = True
+                    body = await self._body(response, what)
+                finally:
+                    size = response.num_bytes_downloaded
+                    await response.aclose()
+        except (httpx.TimeoutException, TimeoutError) as error:
             raise errors.TimedOutError(
                 f"The server at {self.url} did not answer in time.",
                 "Check the network; a server under load answers later.",
             ) from error
-        except (httpx.TransportError, ssl.SSLError, OSError) as error:
-            raise _connection_error(self.url, error) from error
+        except httpx.DecodingError as error:
+            raise errors.BrokenAnswerError(
+                f"The answer of {self.url} about {what} could not be unpacked.",
+                "Look at what stands before the server: it sends broken gzip.",
+            ) from error
+        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
+            raise connection_error(self.url, error) from error
         finally:
             self.meter.add(size, self._monotonic() - start, answered=answered)
         self._look_at_clock(response)
         if response.status_code != 200:
-            raise errors.from_answer(
-                response.status_code, response.content, what=what, url=self.url
+            raise errors.from_answer(response.status_code, body, what=what, url=self.url)
+        return body
+
+    @staticmethod
+    def _request(
+        http: httpx.AsyncClient,
+        path: str,
+        query: Mapping[str, Any] | None,
+        what: str,
+        params: Mapping[str, Any] | None,
+    ) -> httpx.Request:
+        try:
+            if query is None:
+                return http.build_request("GET", path, params=dict(params or {}))
+            return http.build_request(
+                "POST",
+                path,
+                content=msgspec.json.encode(query),
+                headers={"Content-Type": "application/json"},
             )
-        return response.content
+        except (*_NOT_DECODED, httpx.InvalidURL) as error:
+            raise errors.WrongShapeError(
+                f"The request for {what} can't be written: {reason_of(error)}.",
+                "Nothing was sent. Change the value that it names.",
+            ) from error
+
+    async def _body(self, response: httpx.Response, what: str) -> bytes:
+        """The answer's body, unpacked, if it is no larger than one may be."""
+        packing = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if packing not in ("", "identity", *_PACKINGS):
+            raise errors.BrokenAnswerError(
+                f"The answer of {self.url} about {what} is packed in a way that was not asked for"
+                f" ({one_line(packing)[:40]}).",
+                "Look at what stands before the server.",
+            )
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > self._largest:
+                raise errors.TooLargeError(
+                    f"The answer of {self.url} about {what} is larger than"
+                    f" {self._largest // 1024**2} MB, and was not read to its end.",
+                    "Check that the address is a dstack server's.",
+                )
+        return bytes(body)
 
     def _look_at_clock(self, response: httpx.Response) -> None:
         try:
-            told = parsedate_to_datetime(response.headers["Date"])
-        except (KeyError, ValueError):
+            said = parsedate_to_datetime(response.headers.get("Date", ""))
+            if said.tzinfo is None:  # `-0000`: UTC, of a clock that knows no zone
+                said = said.replace(tzinfo=timezone.utc)
+            offset = (said - datetime.now(timezone.utc)).total_seconds()
+        except (ValueError, TypeError, IndexError, OverflowError):
             return
-        self.clock_offset = (told - datetime.now(timezone.utc)).total_seconds()
-
-
-def _connection_error(url: str, error: Exception) -> errors.ApiError:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return errors.CertificateError(
-                f"The TLS certificate of {url} could not be verified: {cause.verify_message}.",
-                "Name the CA file that signed it, or mend the certificate.",
-            )
-        if isinstance(cause, ssl.SSLError):
-            return errors.CertificateError(
-                f"No TLS connection to {url}: {one_line(cause.reason or str(cause))}.",
-                "Check whether the address must begin with http:// or https://.",
-            )
-        cause = cause.__cause__ or cause.__context__
-    said = one_line(str(error)) or type(error).__name__
-    return errors.CannotConnectError(
-        f"No connection to {url}: {said.rstrip('.')}.",
-        "Check that the server runs and that the address is right.",
-    )
-
-
-def _unreadable(url: str, what: str, error: Exception) -> errors.WrongShapeError:
-    return errors.WrongShapeError(
-        f"The answer of {url} about {what} could not be read: {one_line(str(error))}.",
-        "Check that the address is a dstack server's; if it is, its version may be too new.",
-    )
+        if abs(offset) < _FURTHEST:
+            self.clock_offset = offset
 
 
 _decoders: dict[Any, Callable[[bytes], Any]] = {}

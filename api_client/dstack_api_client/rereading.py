@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from dstack_api_client import errors, wire
-from dstack_api_client.client import FILTER_ITEMS, Client
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.client import FILTER_ITEMS, Client, in_groups
 from dstack_api_client.event_log import Named
 from dstack_api_client.known import Known
 from dstack_api_client.pacing import Allowance
+from dstack_api_client.records import Name
 from dstack_api_client.snapshot import FINISHED, Link, Snapshot
 
 #: Runs named by events after which reading everything is cheaper.
@@ -182,6 +184,9 @@ class Rereading:
         except errors.NotFoundError:
             self._known.drop_run(run_id)
             return
+        except errors.WrongShapeError as error:
+            self._note(run_id, known.read_spec.run_name if known else None, "the runs", error)
+            return
         self._known.put_run(run)
 
     async def _read_run_named(self, name: str) -> None:
@@ -189,7 +194,16 @@ class Rereading:
             run = await self._client.run(self._project, name=name)
         except errors.NotFoundError:
             return
+        except errors.WrongShapeError as error:
+            self._note(name, name, "the runs", error)
+            return
         self._known.put_run(run)
+
+    def _note(self, key: str, name: str | None, what: str, error: errors.WrongShapeError) -> None:
+        """Notes what can't be read; what was known of it stays."""
+        self._client.unreadable.add(
+            Name(key, one_line(name or "")), what, error.message.rstrip(".")
+        )
 
     async def _read_fleet(self, fleet_id: str) -> None:
         known = self._known.fleets.get(fleet_id)
@@ -197,6 +211,9 @@ class Rereading:
             fleet = await self._client.fleet(self._owner(known), fleet_id=fleet_id)
         except (errors.NotFoundError, errors.ForbiddenError):
             self._known.drop_fleet(fleet_id)
+            return
+        except errors.WrongShapeError as error:
+            self._note(fleet_id, known.name if known else None, "the fleets", error)
             return
         self._known.put_fleet(fleet)
 
@@ -206,6 +223,9 @@ class Rereading:
             instance = await self._client.instance(self._owner(known), instance_id)
         except (errors.NotFoundError, errors.ForbiddenError):
             self._known.instances.pop(instance_id, None)
+            return
+        except errors.WrongShapeError as error:
+            self._note(instance_id, known.name if known else None, "the instances", error)
             return
         if known is None and instance.fleet_id is not None and instance.status != "terminated":
             await self._read_fleet(instance.fleet_id)  # its nodes may have been changed
@@ -239,13 +259,9 @@ class Rereading:
             for instance in idle
             if (few or instance.fleet_id == focus.opened_fleet) and instance.id not in self._asked
         ]
-        questions = [("target_jobs", group) for group in _grouped(jobs)]
-        questions += [("target_instances", group) for group in _grouped(instances)]
+        questions = [("target_jobs", group) for group in in_groups(jobs, FILTER_ITEMS)]
+        questions += [("target_instances", group) for group in in_groups(instances, FILTER_ITEMS)]
         for filter_name, group in questions[:_MOST_LINK_QUESTIONS]:
             self._asked |= set(group)
             for event in await self._client.newest_events({filter_name: group}):
                 self._known.events.learn(event)
-
-
-def _grouped(items: list[str]) -> list[list[str]]:
-    return [items[start : start + FILTER_ITEMS] for start in range(0, len(items), FILTER_ITEMS)]

@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from dstack_api_client.engines import ROUTER
 from dstack_api_client.lane_input import STARTING
-from dstack_api_client.naming import counted, group_name, replica_name
+from dstack_api_client.naming import counted, group_label, group_name, replica_name
 from dstack_api_client.since import Event, Since, since_of
 from dstack_api_client.snapshot import Group, Replica, ReplicaKey, Service, Snapshot
 
@@ -119,6 +120,8 @@ def waits_for(replica: Replica) -> str:
             for place, probe in enumerate(replica.probes, 1)
             if not probe.passed
         ]
+        if replica.unreached:
+            return "it runs, and dstack sends it no requests yet"
         return f"it runs, and {', '.join(short)}" if short else "it runs"
     return f"{replica.status}: {replica.message}" if replica.message else replica.status
 
@@ -226,8 +229,8 @@ def _frozen(group: Group) -> str:
 
 
 def _of(group: Group) -> str:
-    named = group_name(group.name)
-    return f"{named}: " if named else ""
+    label = group_label(group.name, ROUTER if group.router else group.role)
+    return f"{label}: " if group_name(label) else ""
 
 
 def _longest_first(holdup: Holdup) -> tuple[bool, float, str]:

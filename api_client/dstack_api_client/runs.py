@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from dstack_api_client import wire
 from dstack_api_client.cleaning import one_line
+from dstack_api_client.engines import REGULAR, ROLES, ROUTER, disaggregates, engine_of
+from dstack_api_client.event_log import Awaits
 from dstack_api_client.fleets import gpus_of
-from dstack_api_client.links import Place
+from dstack_api_client.links import NONE_IMPORTED, Place, fleet_of_run
 from dstack_api_client.logins import address_of, login_of
+from dstack_api_client.pulls import Pull
 from dstack_api_client.snapshot import (
     FINISHED,
     Attempt,
@@ -28,6 +32,8 @@ from dstack_api_client.snapshot import (
 #: The group of a service without groups.
 ONLY_GROUP = "0"
 _STARTING = frozenset({"submitted", "provisioning", "pulling"})
+#: What the server takes where neither a group nor its service says anything.
+_DEFAULT_SPOT_POLICY = "on-demand"
 #: The settings by which a fleet of a service becomes a lane.
 _LANE_SETTINGS = ("min_replicas", "max_replicas", "priority")
 #: What the server calls the `smg` router in its answers.
@@ -47,16 +53,44 @@ def run_name(run: wire.Run, spec: wire.RunSpec) -> str:
 
 
 def replica_of(
-    run: wire.Run, spec: wire.RunSpec, job: wire.Job, latest: wire.JobSubmission, place: Place
+    run: wire.Run,
+    spec: wire.RunSpec,
+    groups: Sequence[Group],
+    job: wire.Job,
+    latest: wire.JobSubmission,
+    place: Place,
+    awaits: Awaits | None = None,
 ) -> Replica:
-    """Makes a replica (or another run's job) of its latest submission."""
+    """Makes a replica (or another run's job) of its latest submission.
+
+    Args:
+        run: The run.
+        spec: What is used of its spec.
+        groups: Its replica groups, by `groups_of`.
+        job: The job.
+        latest: Its latest submission.
+        place: Where it is.
+        awaits: What it waits for before requests reach it, as far as events tell.
+    """
     wanted = job.job_spec
     data = latest.job_provisioning_data
     kind = data.instance_type if data else None
     active = latest.status not in FINISHED
     probes = _probes(wanted, latest)
+    passes = latest.status == "running" and all(probe.passed for probe in probes)
     group = one_line(wanted.replica_group or ONLY_GROUP)
-    is_router = any(each.name == group and each.router for each in groups_of(spec))
+    mine = next((each for each in groups if each.name == group), None)
+    is_router = mine is not None and mine.router is not None
+    routed = not is_router and any(each.router is not None for each in groups)
+    unreached = (
+        spec.configuration.type == "service"
+        and wanted.job_num == 0
+        and (
+            awaits is Awaits.SERVER
+            # The workers of a router are registered nowhere but there.
+            or (awaits is Awaits.GATEWAY and _on_gateway(run) and not routed)
+        )
+    )
     return Replica(
         key=ReplicaKey(run.id, wanted.replica_num, wanted.job_num),
         run_name=run_name(run, spec),
@@ -76,7 +110,8 @@ def replica_of(
         exit_status=latest.exit_status,
         error=_text(latest.error),
         probes=probes,
-        ready=latest.status == "running" and all(probe.passed for probe in probes),
+        ready=passes and not unreached,
+        unreached=passes and unreached,
         hostname=_text(data.hostname) if data else None,
         backend=data.backend if data else None,
         region=data.region if data else None,
@@ -90,7 +125,36 @@ def replica_of(
         address=address_of(spec, wanted, data),
         login=login_of(spec, job, latest) if is_router and active else None,
         before=_attempt_before(job),
+        role=ROUTER if is_router and len(groups) > 1 else mine.role if mine is not None else None,
+        reservation=mine.reservation if mine is not None else None,
+        user=one_line(run.user),
+        nodes=wanted.jobs_per_replica or 1,
+        node_group=_node_group(spec, wanted),
+        pull=_pull(latest),
     )
+
+
+def _node_group(spec: wire.RunSpec, wanted: wire.JobSpec) -> str | None:
+    """The node group of a task's job, where the task has groups."""
+    if spec.configuration.type != "task" or not spec.configuration.groups:
+        return None
+    return one_line(wanted.node_group_name) if wanted.node_group_name else None
+
+
+def _pull(latest: wire.JobSubmission) -> Pull | None:
+    """How far the image is; the server keeps the last figures when the job goes on."""
+    told = latest.image_pull_progress
+    if told is None or latest.status != "pulling" or not told.total_bytes:
+        return None
+    return Pull(
+        told.downloaded_bytes, told.extracted_bytes, told.total_bytes, told.is_total_bytes_final
+    )
+
+
+def _on_gateway(run: wire.Run) -> bool:
+    """Whether requests come from a gateway; the URL of the server's own proxy is relative."""
+    url = run.service.url if run.service is not None else None
+    return bool(url) and not str(url).startswith("/")
 
 
 def _attempt_before(job: wire.Job) -> Attempt | None:
@@ -103,10 +167,24 @@ def _attempt_before(job: wire.Job) -> Attempt | None:
 
 
 def service_of(
-    run: wire.Run, spec: wire.RunSpec, replicas: Sequence[Replica], server_url: str
+    run: wire.Run,
+    spec: wire.RunSpec,
+    groups: Sequence[Group],
+    replicas: Sequence[Replica],
+    server_url: str,
+    imported: Mapping[str, str] = NONE_IMPORTED,
 ) -> Service:
-    """Makes a service of its run and its replicas."""
-    groups = _with_counts(groups_of(spec), replicas)
+    """Makes a service of its run and its replicas.
+
+    Args:
+        run: The run.
+        spec: What is used of its spec.
+        groups: Its replica groups, by `groups_of`.
+        replicas: Its replicas.
+        server_url: What its URL may be relative to.
+        imported: The names of fleets of other projects, by id.
+    """
+    groups = _with_counts(groups, replicas)
     active = [replica for replica in replicas if _counts(replica)]
     limits = [group.replicas_max for group in groups]
     raw = wire.LazySpec(bytes(run.run_spec))
@@ -120,6 +198,7 @@ def service_of(
         status=run.status,
         status_message=one_line(run.status_message or run.status),
         error=_text(run.error),
+        termination_reason=run.termination_reason,
         priority=spec.configuration.priority or 0,
         submitted_at=run.submitted_at,
         deployment_num=run.deployment_num or 0,
@@ -132,7 +211,7 @@ def service_of(
         autoscaled=any(group.replicas_min != group.replicas_max for group in groups),
         router=next((group.router for group in groups if group.router), None),
         groups=groups,
-        fleet_name=one_line(run.fleet.name) if run.fleet else None,
+        fleet_name=fleet_of_run(run, imported),
         shares=_shares(replicas),
         price=sum((replica.price or 0.0 for replica in replicas if replica.active), 0.0),
         url=f"{server_url}{url}" if url and url.startswith("/") else url,
@@ -142,7 +221,7 @@ def service_of(
         spec=raw,
         spec_digest=raw.digest(),
         ended_at=_ended_at(run, replicas),
-        has_lanes=_has_lanes(spec),
+        has_lanes=has_lanes(spec),
     )
 
 
@@ -154,7 +233,12 @@ def _ended_at(run: wire.Run, replicas: Sequence[Replica]) -> datetime | None:
     return max(ends, default=run.last_processed_at)
 
 
-def other_run_of(run: wire.Run, spec: wire.RunSpec, jobs: Sequence[Replica]) -> OtherRun:
+def other_run_of(
+    run: wire.Run,
+    spec: wire.RunSpec,
+    jobs: Sequence[Replica],
+    imported: Mapping[str, str] = NONE_IMPORTED,
+) -> OtherRun:
     """Makes a task or a dev environment of its run and its jobs."""
     return OtherRun(
         id=run.id,
@@ -163,9 +247,10 @@ def other_run_of(run: wire.Run, spec: wire.RunSpec, jobs: Sequence[Replica]) -> 
         user=one_line(run.user),
         status=run.status,
         submitted_at=run.submitted_at,
-        fleet_name=one_line(run.fleet.name) if run.fleet else None,
+        fleet_name=fleet_of_run(run, imported),
         price=sum((job.price or 0.0 for job in jobs if job.active), 0.0),
         replica_keys=tuple(job.key for job in jobs),
+        status_message=one_line(run.error or run.status_message or ""),
     )
 
 
@@ -178,13 +263,59 @@ def groups_of(spec: wire.RunSpec) -> tuple[Group, ...]:
         groups = [_legacy_group(each) for each in configuration.replicas if isinstance(each, dict)]
     else:
         low, high = _limits(configuration.replicas)
-        return (Group(ONLY_GROUP, low, high, _router(configuration.router), 0, 0, 0),)
+        engine = engine_of(configuration.commands, configuration.entrypoint, configuration.image)
+        router = _router(configuration.router)
+        bought = _bought(None, spec)
+        return (Group(ONLY_GROUP, low, high, router, 0, 0, 0, engine.role, *bought),)
     made = []
+    split = any(_splits(each, configuration) for each in groups)
     for number, group in enumerate(groups):
         low, high = _limits(group.replicas if group.replicas is not None else group.count)
         name = one_line(group.name) if group.name else str(number)
-        made.append(Group(name, low, high, _router(group.router), 0, 0, 0))
+        router = _router(group.router)
+        role = None if router else _role_of(group, configuration, named=split)
+        made.append(Group(name, low, high, router, 0, 0, 0, role, *_bought(group, spec)))
     return tuple(made)
+
+
+def _bought(group: wire.ReplicaGroup | None, spec: wire.RunSpec) -> tuple[str, str | None]:
+    """The spot policy and the reservation in force: the group's, the service's, the profile's."""
+    owners = [owner for owner in (group, spec.configuration, spec.profile) if owner is not None]
+    policies = (_word(owner.spot_policy) for owner in owners)
+    reservations = (_word(owner.reservation) for owner in owners)
+    return next(filter(None, policies), _DEFAULT_SPOT_POLICY), next(
+        filter(None, reservations), None
+    )
+
+
+def _word(value: Any) -> str | None:
+    return one_line(value) if isinstance(value, str) and value else None
+
+
+def _splits(group: wire.ReplicaGroup, configuration: wire.RunConfiguration) -> bool:
+    """Whether a group's router sends each request to a prefill and a decode worker."""
+    router = group.router or configuration.router
+    return router is not None and disaggregates(router, group.commands)
+
+
+def _role_of(
+    group: wire.ReplicaGroup, configuration: wire.RunConfiguration, *, named: bool
+) -> str | None:
+    """What the workers of a group do.
+
+    Args:
+        group: The group.
+        configuration: Where it takes from what it does not say itself.
+        named: Whether its name tells where its commands don't, which may be a script's.
+    """
+    engine = engine_of(
+        group.commands or configuration.commands,
+        group.entrypoint or configuration.entrypoint,
+        group.image or configuration.image,
+    )
+    if named and engine.role in (None, REGULAR) and group.name in ROLES:
+        return group.name
+    return engine.role
 
 
 def _legacy_group(group: Mapping[str, Any]) -> wire.ReplicaGroup:
@@ -194,6 +325,11 @@ def _legacy_group(group: Mapping[str, Any]) -> wire.ReplicaGroup:
         replicas=group.get("replicas"),
         count=group.get("count"),
         router=group.get("router"),
+        spot_policy=group.get("spot_policy"),
+        reservation=group.get("reservation"),
+        commands=group.get("commands"),
+        entrypoint=group.get("entrypoint"),
+        image=group.get("image"),
     )
 
 
@@ -214,15 +350,12 @@ def _router(router: Any) -> str | None:
     return "smg" if kind == _LEGACY_SMG else one_line(kind)
 
 
-def _with_counts(groups: tuple[Group, ...], replicas: Sequence[Replica]) -> tuple[Group, ...]:
+def _with_counts(groups: Sequence[Group], replicas: Sequence[Replica]) -> tuple[Group, ...]:
     known = {group.name for group in groups}
     gone = {replica.group for replica in replicas if replica.active} - known
     return tuple(
-        Group(
-            group.name,
-            group.replicas_min,
-            group.replicas_max,
-            group.router,
+        replace(
+            group,
             active=sum(_counts(r) for r in replicas if r.group == group.name),
             running=sum(r.status == "running" for r in replicas if r.group == group.name),
             ready=sum(r.ready for r in replicas if r.group == group.name),
@@ -278,7 +411,7 @@ def _share_of_gpus(latest: wire.JobSubmission) -> Gpus | None:
     whole = gpus_of(data.instance_type)
     if whole is None or runtime is None or runtime.gpu is None:
         return whole
-    return Gpus(whole.name, runtime.gpu, whole.memory_mib) if runtime.gpu else None
+    return replace(whole, count=runtime.gpu) if runtime.gpu else None
 
 
 def _price(latest: wire.JobSubmission) -> float | None:
@@ -295,7 +428,10 @@ def _text(text: str | None) -> str | None:
     return one_line(text) if text else None
 
 
-def _has_lanes(spec: wire.RunSpec) -> bool:
+def has_lanes(spec: wire.RunSpec) -> bool:
+    """Whether the fleets of a service are lanes."""
+    if spec.configuration.type != "service":
+        return False
     fleets = spec.configuration.fleets or (spec.profile.fleets if spec.profile else None)
     return any(group.fleets for group in spec.configuration.groups or ()) or any(
         isinstance(fleet, Mapping) and any(fleet.get(key) is not None for key in _LANE_SETTINGS)

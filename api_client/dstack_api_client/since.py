@@ -17,6 +17,8 @@ _JOB_STATUS = "Job status changed "
 _HEALTH = "Instance health changed "
 _INSTANCE_STATUS = "Instance status changed "
 _UPDATED = "Run updated. Deployment: "
+#: Digits of the number of a deployment.
+_LONGEST = 10
 #: How servers said that a replica takes requests: since 0.21, and before.
 _READY = ("Service replica ready to receive requests", "Service replica registered to receive")
 
@@ -54,6 +56,7 @@ class Since:
         job_status: By submission, since when its status is what it is.
         ready: By submission, when it began to take requests.
         deployments: By run and deployment number, when it was applied.
+        pulls: By submission, how many bytes of its image have moved, and when that was first seen.
     """
 
     unreachable: dict[str, datetime] = field(default_factory=dict)
@@ -62,6 +65,7 @@ class Since:
     job_status: dict[str, datetime] = field(default_factory=dict)
     ready: dict[str, datetime] = field(default_factory=dict)
     deployments: dict[tuple[str, int], datetime] = field(default_factory=dict)
+    pulls: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set, repr=False)
 
     def learn(self, events: Collection[Event]) -> None:
@@ -70,6 +74,20 @@ class Since:
             self._take(event)
         # Those that are no longer handed in don't come back.
         self._seen = {event.id for event in events}
+
+    def watch_pulls(self, snapshot: Snapshot, now: datetime) -> None:
+        """Notes which image pulls go on: no event tells."""
+        pulling = {
+            replica.submission_id: replica.pull.moved
+            for replica in snapshot.replicas.values()
+            if replica.pull is not None
+        }
+        for submission, moved in pulling.items():
+            known = self.pulls.get(submission)
+            if known is None or known[0] != moved:
+                self.pulls[submission] = (moved, now)
+        for submission in self.pulls.keys() - pulling.keys():
+            del self.pulls[submission]
 
     def forget_all_but(self, snapshot: Snapshot) -> None:
         """Keeps only what concerns things that still are."""
@@ -103,7 +121,7 @@ class Since:
             _note(self.ready, jobs, at)
         elif message.startswith(_UPDATED):
             number = message[len(_UPDATED) :].partition(".")[0]
-            if number.isdigit():
+            if number.isascii() and number.isdigit() and len(number) < _LONGEST:
                 for run_id in _targets(event, "run"):
                     self.deployments[run_id, int(number)] = at
 

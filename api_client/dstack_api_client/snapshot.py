@@ -14,6 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dstack_api_client.capabilities import UNKNOWN, Capabilities
+from dstack_api_client.pulls import Pull
 
 if TYPE_CHECKING:
     from dstack_api_client.placement import Placement
@@ -57,6 +58,8 @@ class Gpus:
     name: str
     count: int
     memory_mib: int
+    vendor: str | None = None
+    """As the server names it, `nvidia`; None where it does not say."""
 
     def __str__(self) -> str:
         return f"{self.name}:{self.count}"
@@ -107,6 +110,10 @@ class Instance:
     """When it became idle, from the event feed; None when busy or not seen."""
     jobs: tuple[ReplicaKey, ...]
     """Jobs that run here now, services' and others'."""
+    cpu_arch: str | None = None
+    """`x86` or `arm`; None where the server does not say."""
+    project: str | None = None
+    """The project that it was made for: of a fleet that is lent, maybe the borrower."""
 
     @property
     def state(self) -> str:
@@ -129,6 +136,7 @@ class Fleet:
 
     id: str
     name: str
+    """`project/name` for one that another project lends, as lanes name it."""
     project: str
     status: str
     status_message: str | None
@@ -166,6 +174,10 @@ class Fleet:
     """The whole spec as received (cleaned, not masked)."""
     spec_digest: bytes = field(repr=False)
     """Stands for `spec` in comparisons."""
+    unplaced: int = 0
+    """Jobs here of which it is not known on which instance they are."""
+    shared_numbers: frozenset[int] = frozenset()
+    """Numbers that more than one of its instances has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +261,7 @@ class Replica:
     error: str | None
     probes: tuple[Probe, ...]
     ready: bool
-    """Running with every probe passed (the server's own readiness is not in its API)."""
+    """Running with every probe passed, and sent requests as far as events tell."""
     hostname: str | None
     backend: str | None
     region: str | None
@@ -267,6 +279,20 @@ class Replica:
     """How to get into its container; only known of routers."""
     before: Attempt | None = None
     """The submission before, where there was one."""
+    role: str | None = None
+    """What its group does, as `Group.role` tells; `router` for the one that routes to others."""
+    reservation: str | None = None
+    """The reservation that its group is to start in."""
+    user: str = ""
+    """Who submitted its run."""
+    nodes: int = 1
+    """How many jobs work together: the nodes of a task."""
+    node_group: str | None = None
+    """The node group of a task that has several."""
+    pull: Pull | None = None
+    """How far its image is, while it is pulled and where the server tells."""
+    unreached: bool = False
+    """Whether its probes pass and dstack sends it no requests yet."""
 
     @property
     def active(self) -> bool:
@@ -291,6 +317,7 @@ class Replica:
             self.error,
             self.status_message if self.status_message != self.status else "",
             (self.termination_reason or "").replace("_", " "),
+            str(self.pull) if self.pull is not None else "",
         ):
             if text:
                 return text
@@ -309,6 +336,13 @@ class Group:
     active: int
     running: int
     ready: int
+    role: str | None = None
+    """What its commands say it does: `regular`, `encode`, `prefill` or `decode`; None for a router
+    and where they don't tell."""
+    spot_policy: str = "on-demand"
+    """What is in force for it: `on-demand`, `spot` or `auto`."""
+    reservation: str | None = None
+    """The reservation that its replicas are to start in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +411,8 @@ class Service:
     """When it ended, if it has."""
     has_lanes: bool = False
     """Whether its fleets are lanes, which the placement add-on of a server fills."""
+    termination_reason: str | None = None
+    """Why dstack ends it, or has ended it, in dstack's word: `job_failed`, `stopped_by_user`."""
 
     @property
     def finished(self) -> bool:
@@ -397,6 +433,12 @@ class OtherRun:
     fleet_name: str | None
     price: float
     replica_keys: tuple[ReplicaKey, ...]
+    status_message: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended."""
+        return self.status in FINISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,9 +464,14 @@ class Snapshot:
     full, of the others what the add-on tells in short."""
     routers: Mapping[str, RouterView] = field(default_factory=dict)
     """By run id, of services with a router, once it was looked at."""
+    unreadable: tuple[str, ...] = ()
+    """A sentence for each record of the server's lists that could not be read."""
+    clock_ahead: int = 0
+    """Seconds that the server's clock, by which all times here are, is ahead of this machine's."""
 
     def fleet_named(self, name: str) -> Fleet | None:
-        """The fleet of that name."""
+        """The fleet of that name; one of this project may be named with the project too."""
+        name = name.removeprefix(f"{self.project}/")
         return next((fleet for fleet in self.fleets.values() if fleet.name == name), None)
 
     def service_named(self, name: str) -> Service | None:

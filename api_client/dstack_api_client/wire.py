@@ -7,13 +7,30 @@ as statuses stay text, so that a new one does not break reading. Texts were clea
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from datetime import datetime
-from typing import Any
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from dstack_api_client.cleaning import clean_json
+
+#: Numbers as they can be: others are slips of a server, and would make sums and lists of this
+#: client endless.
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Amount = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Whole = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Dollars = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+#: Years that a time can be of: others can't be reckoned with in every zone.
+_YEARS = range(1970, 2200)
+#: No metric is larger: bytes of memory are not.
+_MOST_MEASURED = 1e18
+#: Numbers that may be out of range, which shows only when a spec is decoded.
+_HUGE = re.compile(rb"\d[eE]\+?\d{3}|\d{300}")
+#: Levels of a spec: what is deeper can't be walked.
+_DEEPEST = 64
 
 
 class LazySpec(Mapping[str, Any]):
@@ -52,24 +69,55 @@ class Answer(msgspec.Struct, gc=False):
     """Part of an answer; never in a cycle, so the garbage collector need not look at it."""
 
 
+class Timed(Answer):
+    """Part of an answer with times.
+
+    A time without a zone is UTC, as dstack keeps its times; one that can't be is refused.
+    """
+
+    times: ClassVar[tuple[str, ...]] = ()
+    """The names of its fields with times."""
+
+    def __post_init__(self) -> None:
+        """Checks the times."""
+        for name in self.times:
+            moment = getattr(self, name)
+            if moment is None or (moment.tzinfo is not None and moment.year in _YEARS):
+                continue
+            setattr(self, name, a_time(moment))
+
+
+def a_time(moment: datetime) -> datetime:
+    """A time with its zone.
+
+    Raises:
+        ValueError: It is of a year that can't be.
+    """
+    if moment.year not in _YEARS:
+        raise ValueError(f"the year {moment.year} can't be")
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+
+
 class Gpu(Answer):
     """One GPU of an instance type."""
 
     name: str = ""
-    memory_mib: int = 0
+    memory_mib: Amount = 0
+    vendor: str | None = None
 
 
 class Disk(Answer):
     """The disk of an instance type."""
 
-    size_mib: int = 0
+    size_mib: Amount = 0
 
 
 class Resources(Answer):
     """What an instance type has."""
 
-    cpus: int = 0
-    memory_mib: int = 0
+    cpus: Amount = 0
+    cpu_arch: str | None = None
+    memory_mib: Amount = 0
     gpus: list[Gpu] | None = None
     spot: bool = False
     disk: Disk | None = None
@@ -88,12 +136,14 @@ class GpuDriver(Answer):
     version: str | None = None
 
 
-class Instance(Answer):
+class Instance(Timed):
     """`Instance` of the server."""
+
+    times = ("created", "finished_at")
 
     id: str
     name: str
-    instance_num: int
+    instance_num: Count
     status: str
     created: datetime
     project_name: str | None = None
@@ -109,14 +159,16 @@ class Instance(Answer):
     finished_at: datetime | None = None
     region: str | None = None
     availability_zone: str | None = None
-    price: float | None = None
-    total_blocks: int | None = None
-    busy_blocks: int | None = 0
+    price: Dollars | None = None
+    total_blocks: Count | None = None
+    busy_blocks: Count | None = 0
     gpu_driver: GpuDriver | None = None
 
 
-class Fleet(Answer):
+class Fleet(Timed):
     """`Fleet` of the server."""
+
+    times = ("created_at",)
 
     id: str
     name: str
@@ -133,7 +185,7 @@ class SshHost(Answer):
 
     hostname: str
     username: str
-    port: int
+    port: Port
 
 
 class ProvisioningData(Answer):
@@ -144,41 +196,41 @@ class ProvisioningData(Answer):
     hostname: str | None = None
     internal_ip: str | None = None
     username: str | None = None
-    ssh_port: int | None = None
+    ssh_port: Port | None = None
     ssh_proxy: SshHost | None = None
     dockerized: bool | None = True
     region: str | None = None
     availability_zone: str | None = None
-    price: float | None = None
+    price: Dollars | None = None
 
 
 class Offer(Answer):
     """The share of an instance that a job has."""
 
     instance: InstanceType | None = None
-    blocks: int | None = None
-    total_blocks: int | None = None
+    blocks: Count | None = None
+    total_blocks: Count | None = None
 
 
 class RuntimeData(Answer):
     """What is known of a job once it is placed."""
 
-    gpu: int | None = None
+    gpu: Count | None = None
     offer: Offer | None = None
-    ports: dict[str, int] | None = None
+    ports: dict[str, Port] | None = None
     username: str | None = None
 
 
 class ProbeState(Answer):
     """A probe's successes in a row."""
 
-    success_streak: int = 0
+    success_streak: Amount = 0
 
 
 class ProbeSpec(Answer):
     """What a probe asks for."""
 
-    ready_after: int | None = 1
+    ready_after: Amount | None = 1
 
 
 class UnixUser(Answer):
@@ -191,38 +243,52 @@ class JobSpec(Answer):
     """What a job is to be."""
 
     job_name: str
-    job_num: int = 0
-    replica_num: int = 0
+    job_num: Count = 0
+    replica_num: Count = 0
     replica_group: str | None = None
+    jobs_per_replica: Count | None = None
+    node_group_name: str | None = None
     probes: list[ProbeSpec] | None = None
-    service_port: int | None = None
+    service_port: Port | None = None
     user: UnixUser | None = None
 
 
-class JobSubmission(Answer):
+class ImagePull(Answer):
+    """How far an image is pulled."""
+
+    downloaded_bytes: Amount = 0
+    extracted_bytes: Amount = 0
+    total_bytes: Amount = 0
+    is_total_bytes_final: bool = False
+
+
+class JobSubmission(Timed):
     """One attempt at a job."""
+
+    times = ("submitted_at", "finished_at")
 
     id: str
     status: str
     submitted_at: datetime
-    submission_num: int = 0
-    deployment_num: int | None = 0
+    submission_num: Amount = 0
+    deployment_num: Amount | None = 0
     finished_at: datetime | None = None
     status_message: str | None = None
     termination_reason: str | None = None
     termination_reason_message: str | None = None
-    exit_status: int | None = None
+    exit_status: Whole | None = None
     job_provisioning_data: ProvisioningData | None = None
     job_runtime_data: RuntimeData | None = None
     error: str | None = None
     probes: list[ProbeState] | None = None
+    image_pull_progress: ImagePull | None = None
 
 
 class ConnectionInfo(Answer):
     """The way to a job through the server's SSH proxy, where it has one."""
 
     sshproxy_hostname: str | None = None
-    sshproxy_port: int | None = None
+    sshproxy_port: Port | None = None
     sshproxy_upstream_id: str | None = None
 
 
@@ -262,6 +328,11 @@ class ReplicaGroup(Answer):
     count: Any = None
     router: Any = None
     fleets: Any = None
+    spot_policy: Any = None
+    reservation: Any = None
+    commands: Any = None
+    entrypoint: Any = None
+    image: Any = None
 
 
 class RunConfiguration(Answer):
@@ -271,16 +342,23 @@ class RunConfiguration(Answer):
     name: str | None = None
     replicas: Any = None
     groups: list[ReplicaGroup] | None = None
-    priority: int | None = None
+    priority: Whole | None = None
     router: Any = None
     port: Any = None
     fleets: Any = None
+    spot_policy: Any = None
+    reservation: Any = None
+    commands: Any = None
+    entrypoint: Any = None
+    image: Any = None
 
 
 class Profile(Answer):
     """What is used of the profile that a run was applied with."""
 
     fleets: Any = None
+    spot_policy: Any = None
+    reservation: Any = None
 
 
 class RunSpec(Answer):
@@ -292,8 +370,10 @@ class RunSpec(Answer):
     configuration: RunConfiguration = msgspec.field(default_factory=RunConfiguration)
 
 
-class Run(Answer):
+class Run(Timed):
     """`Run` of the server; `jobs` is None where it was read without them."""
+
+    times = ("submitted_at", "last_processed_at")
 
     id: str
     status: str
@@ -305,9 +385,10 @@ class Run(Answer):
     status_message: str | None = None
     jobs: list[Job] | None = None
     service: ServiceEndpoint | None = None
-    deployment_num: int | None = 0
+    deployment_num: Amount | None = 0
     error: str | None = None
     deleted: bool | None = None
+    termination_reason: str | None = None
     last_processed_at: datetime | None = None
     """Of a run that has ended, when it did; of others it is of no use."""
     read_spec: RunSpec = msgspec.field(default_factory=RunSpec)
@@ -329,8 +410,10 @@ class EventTarget(Answer):
     project_name: str | None = None
 
 
-class Event(Answer):
+class Event(Timed):
     """`Event` of the server."""
+
+    times = ("recorded_at",)
 
     id: str
     message: str
@@ -380,6 +463,18 @@ class Metric(Answer):
     timestamps: list[datetime] = []
     values: list[Any] = []
 
+    def __post_init__(self) -> None:
+        """Checks the times and the values."""
+        self.timestamps = [a_time(moment) for moment in self.timestamps]
+        self.values = [_measured(value) for value in self.values]
+
+
+def _measured(value: Any) -> float | None:
+    """A value of a metric; None for what is no number that can be shown."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < _MOST_MEASURED else None
+
 
 class JobMetrics(Answer):
     """The metrics of one job."""
@@ -387,8 +482,10 @@ class JobMetrics(Answer):
     metrics: list[Metric] = []
 
 
-class LogEvent(Answer):
+class LogEvent(Timed):
     """A piece of a job's output; `message` is base64 of its bytes."""
+
+    times = ("timestamp",)
 
     timestamp: datetime
     message: str
@@ -428,6 +525,7 @@ def decode_run(raw: bytes) -> Run:
     """Decodes one run; its spec no longer holds on to the whole answer."""
     run = _run.decode(clean_json(raw))
     run.run_spec = run.run_spec.copy()
+    refuse_odd(bytes(run.run_spec))
     run.read_spec = _run_spec.decode(run.run_spec)
     return run
 
@@ -443,4 +541,31 @@ def decode_fleet(raw: bytes) -> Fleet:
     """Decodes one fleet with its instances; its spec no longer holds on to the whole answer."""
     fleet = _fleet.decode(clean_json(raw))
     fleet.spec = fleet.spec.copy()
+    refuse_odd(bytes(fleet.spec))
     return fleet
+
+
+def refuse_odd(raw: bytes) -> None:
+    """Makes sure that a spec can be decoded later, and that what walks through it comes to its end.
+
+    Raises:
+        msgspec.DecodeError: The spec is no mapping, too deep, or has a number out of range.
+    """
+    if not raw.startswith(b"{"):
+        raise msgspec.DecodeError("its spec is no mapping")
+    if _HUGE.search(raw) is not None:
+        msgspec.json.decode(raw)
+    if raw.count(b"{") + raw.count(b"[") <= _DEEPEST:
+        return
+    level: list[Any] = [msgspec.json.decode(raw)]
+    for _ in range(_DEEPEST):
+        level = [item for each in level for item in _inside(each)]
+        if not level:
+            return
+    raise msgspec.DecodeError("its spec is nested too deeply")
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    """The mappings and lists right below a value."""
+    below = value.values() if isinstance(value, dict) else value
+    return [item for item in below if isinstance(item, dict | list)]

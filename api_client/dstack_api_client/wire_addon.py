@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from dstack_api_client.wire import Answer
+import msgspec
+
+from dstack_api_client.wire import Amount, Answer, Count, Port, Timed, Whole
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 
 
 class PlacementInfo(Answer):
@@ -19,32 +23,36 @@ class PlacementGroup(Answer):
     """A replica group in the add-on's answer."""
 
     name: str
-    desired: int = 0
+    desired: Count = 0
     pool: str | None = None
 
 
-class PlacementLane(Answer):
+class PlacementLane(Timed):
     """A lane in the add-on's answer."""
+
+    times = ("cooldown_until",)
 
     fleet: str
     pool: str = ""
-    min_replicas: int = 0
-    max_replicas: int | None = None
-    priority: int = 0
-    target: int = 0
-    running: int = 0
-    ready: int = 0
-    pending: int = 0
-    deficit: int = 0
-    room: int | None = None
+    min_replicas: Count = 0
+    max_replicas: Count | None = None
+    priority: Whole = 0
+    target: Count = 0
+    running: Count = 0
+    ready: Count = 0
+    pending: Count = 0
+    deficit: Count = 0
+    room: Count | None = None
     cooldown_until: datetime | None = None
     reason: str = ""
 
 
-class PlacementReplica(Answer):
+class PlacementReplica(Timed):
     """A replica in the add-on's answer."""
 
-    replica_num: int
+    times = ("since",)
+
+    replica_num: Count
     group: str = ""
     job_id: str = ""
     fleet: str | None = None
@@ -53,15 +61,28 @@ class PlacementReplica(Answer):
     since: datetime | None = None
 
 
-class Rebalancing(Answer):
+class Rebalancing(Timed):
     """A rebalancing that goes on."""
 
+    times = ("since",)
+
     since: datetime
-    left: int = 0
+    left: Count = 0
 
 
-class Placement(Answer):
+class Fault(Timed):
+    """What fails in the add-on itself."""
+
+    times = ("since",)
+
+    since: datetime
+    message: str = ""
+
+
+class Placement(Timed):
     """The add-on's answer about one run."""
+
+    times = ("observed_at",)
 
     run_id: str
     observed_at: datetime
@@ -72,19 +93,24 @@ class Placement(Answer):
     replicas: list[PlacementReplica] = []
     notes: list[str] = []
     rebalancing: Rebalancing | None = None
+    fault: Fault | None = None
 
 
-class Deficit(Answer):
+class Deficit(Timed):
     """A baseline that is not held."""
+
+    times = ("since",)
 
     fleet: str
     since: datetime
     pool: str = ""
-    missing: int = 0
+    missing: Count = 0
 
 
-class Cooldown(Answer):
+class Cooldown(Timed):
     """A lane that is passed over."""
+
+    times = ("until",)
 
     fleet: str
     until: datetime
@@ -99,10 +125,11 @@ class PlacementSummary(Answer):
     groups: list[PlacementGroup] = []
     deficits: list[Deficit] = []
     cooldowns: list[Cooldown] = []
-    fallback_replicas: int = 0
-    pending_replicas: int = 0
+    fallback_replicas: Count = 0
+    pending_replicas: Count = 0
     rebalancing: Rebalancing | None = None
     warnings: list[str] = []
+    fault: Fault | None = None
 
 
 class PlacementList(Answer):
@@ -121,9 +148,9 @@ class RouterWorker(Answer):
     worker_type: str | None = None
     status: str | None = None
     is_healthy: bool | None = None
-    load: int | None = None
+    load: Amount | None = None
     labels: dict[str, Any] | None = None
-    bootstrap_port: int | None = None
+    bootstrap_port: Port | None = None
     connection_mode: str | None = None
     runtime_type: str | None = None
 
@@ -134,31 +161,35 @@ class RouterWorkers(Answer):
     workers: list[RouterWorker]
 
 
-class ExpectedWorker(Answer):
+class ExpectedWorker(Timed):
     """A worker that dstack expects in its router's list, as the add-on tells it."""
 
+    times = ("since",)
+
     job_id: str
-    replica_num: int = 0
+    replica_num: Count = 0
     group: str = ""
     role: str | None = None
     url: str | None = None
-    bootstrap_port: int | None = None
+    bootstrap_port: Port | None = None
     job_status: str = ""
     since: datetime | None = None
     probes_passed: bool | None = None
 
 
-class RouterLook(Answer):
+class RouterLook(Timed):
     """The add-on's answer about a router; `workers` is the router's own list."""
+
+    times = ("observed_at", "last_sync_at")
 
     status: str
     observed_at: datetime
     router_type: str | None = None
-    router_replica: int | None = None
+    router_replica: Count | None = None
     router_job_status: str | None = None
     message: str | None = None
     last_sync_at: datetime | None = None
-    sync_interval: float | None = None
+    sync_interval: Seconds | None = None
     workers: list[RouterWorker] = []
     ready: bool | None = None
     expected: list[ExpectedWorker] = []

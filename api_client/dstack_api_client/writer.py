@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 
 from dstack_api_client import errors
 from dstack_api_client.reader import Reader
@@ -53,37 +54,90 @@ class Writer(Reader):
         Raises:
             ReadOnlyError: The client only reads; nothing was sent.
             UnansweredError: It was sent, and whether it was done is not known.
+            UnauthorisedError, ForbiddenError, NotFoundError: The server says so; whether that is
+                its answer to this request only a look at what is there can tell.
             ApiError: The server refused it, or it could not be sent; nothing was changed.
         """
-        if self.read_only:
-            raise ReadOnlyError(
-                "Nothing is changed in read-only mode.",
-                "Leave out --read-only, and see `read_only` in the settings file.",
-            )
+        self.refuse_read_only()
         try:
             async with self._slots:
                 return await self._send(path, body, what, None)
-        except errors.ForbiddenError as error:
-            raise errors.ForbiddenError(
-                f"The server at {self.url} does not let this user change {what}.",
-                "Ask an administrator of the project for the role that may.",
-            ) from error
         except errors.CannotConnectError as error:
             if _never_sent(error):
                 raise
             raise _unanswered(error, what) from error
         except errors.ServerFailedError as error:
             raise _unanswered(error, what) from error
+        except errors.ApiError as error:
+            # What is in front of a server may answer in its place when it has done its part.
+            if not error.said_by_server:
+                raise _unanswered(error, what) from error
+            if isinstance(error, errors.ForbiddenError):
+                raise errors.ForbiddenError(
+                    f"The server at {self.url} does not let this user change {what}.",
+                    "Ask an administrator of the project for the role that may.",
+                ) from error
+            raise
+        except httpx.HTTPError as error:  # an answer that can't be unpacked
+            raise _unanswered(
+                errors.WrongShapeError(f"The answer of {self.url} can't be read.", ""), what
+            ) from error
 
-    async def run_plan(self, project: str, spec: Mapping[str, Any], *, offers: int = 20) -> bytes:
+    def refuse_read_only(self) -> None:
+        """Makes sure that something may be changed.
+
+        Raises:
+            ReadOnlyError: The client only reads.
+        """
+        if self.read_only:
+            raise ReadOnlyError(
+                "Nothing is changed in read-only mode.",
+                "Leave out --read-only, and see `read_only` in the settings file.",
+            )
+
+    async def _write_object(self, path: str, body: Mapping[str, Any], what: str) -> bytes:
+        """Sends a change that is answered with an object; anything else is no answer."""
+        answer = await self.write(path, body, what)
+        try:
+            if isinstance(msgspec.json.decode(answer), dict):
+                return answer
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+        raise _unanswered(
+            errors.WrongShapeError(f"The answer of {self.url} is none of a dstack server's.", ""),
+            what,
+        )
+
+    async def _write_nothing(self, path: str, body: Mapping[str, Any], what: str) -> None:
+        """Sends a change that is answered with nothing; text is no answer."""
+        answer = await self.write(path, body, what)
+        if answer.strip() not in (b"", b"null"):
+            raise _unanswered(
+                errors.WrongShapeError(
+                    f"The answer of {self.url} is none of a dstack server's.", ""
+                ),
+                what,
+            )
+
+    async def run_plan(
+        self,
+        project: str,
+        spec: Mapping[str, Any],
+        *,
+        offers: int = 20,
+        for_offers_only: bool = False,
+    ) -> bytes:
         """The server's plan for a run's spec; changes nothing.
 
         Args:
             project: The project's name.
             spec: The whole spec.
             offers: Most offers wanted for each replica group.
+            for_offers_only: Whether only offers are asked for, which older servers refuse.
         """
-        body = {"run_spec": spec, "max_offers": offers}
+        body: dict[str, Any] = {"run_spec": spec, "max_offers": offers}
+        if for_offers_only:
+            body["for_offers_only"] = True
         return await self.read(_path(project, "runs/get_plan"), body, f"the plan for {_run(spec)}")
 
     async def apply_run(
@@ -97,7 +151,8 @@ class Writer(Reader):
             current: The run as the server gave it; its jobs may be left out.
         """
         body = {"plan": {"run_spec": spec, "current_resource": current}, "force": False}
-        return await self.write(_path(project, "runs/apply"), body, f"the change of {_run(spec)}")
+        what = f"the change of {_run(spec)}"
+        return await self._write_object(_path(project, "runs/apply"), body, what)
 
     async def fleet_plan(self, project: str, spec: Mapping[str, Any]) -> bytes:
         """The server's plan for a fleet's spec; changes nothing."""
@@ -117,12 +172,13 @@ class Writer(Reader):
         """
         body = {"plan": {"spec": spec, "current_resource": current}, "force": False}
         what = f"the change of fleet {_fleet(spec)}"
-        return await self.write(_path(project, "fleets/apply"), body, what)
+        return await self._write_object(_path(project, "fleets/apply"), body, what)
 
     async def delete_fleet(self, project: str, name: str) -> None:
         """Deletes a fleet and terminates its instances; the caller has asked for confirmation."""
         body = {"names": [name]}
-        await self.write(_path(project, "fleets/delete"), body, f"the deletion of fleet {name}")
+        what = f"the deletion of fleet {name}"
+        await self._write_nothing(_path(project, "fleets/delete"), body, what)
 
     async def delete_instances(self, project: str, name: str, numbers: Sequence[int]) -> None:
         """Terminates instances of a fleet by their numbers; the caller has asked for confirmation.
@@ -131,13 +187,13 @@ class Writer(Reader):
         """
         body = {"name": name, "instance_nums": list(numbers)}
         what = f"the deletion of instances of fleet {name}"
-        await self.write(_path(project, "fleets/delete_instances"), body, what)
+        await self._write_nothing(_path(project, "fleets/delete_instances"), body, what)
 
     async def rebalance(self, project: str, run_name: str) -> bytes:
         """Asks the placement add-on to move a service's replicas until lanes have their targets."""
         body = {"run_name": run_name}
         what = f"the rebalancing of {run_name}"
-        return await self.write(_path(project, "placement/rebalance"), body, what)
+        return await self._write_object(_path(project, "placement/rebalance"), body, what)
 
 
 def _path(project: str, path: str) -> str:

@@ -60,6 +60,8 @@ from dstack_simulator.folder import CONTROL_TOKEN_VARIABLE, CONTROL_URL_VARIABLE
 
 #: Seconds to wait for the world's process, which answers from memory.
 _TIMEOUT = 30
+#: The tag of a stored configuration that names its project.
+_PROJECT_TAG = "simulator-project"
 
 
 class EmulatedCompute(
@@ -74,8 +76,8 @@ class EmulatedCompute(
 ):
     """Passes what the server wants of a cloud on to the world's process."""
 
-    def __init__(self) -> None:
-        self._url = os.environ[CONTROL_URL_VARIABLE]
+    def __init__(self, project: str) -> None:
+        self._url = f"{os.environ[CONTROL_URL_VARIABLE]}/{project}"
         self._headers = {"Authorization": f"Bearer {os.environ[CONTROL_TOKEN_VARIABLE]}"}
 
     def get_offers(
@@ -200,8 +202,8 @@ class EmulatedBackend(Backend):
     TYPE = BackendType.AWS
     COMPUTE_CLASS = EmulatedCompute
 
-    def __init__(self) -> None:
-        self._compute = EmulatedCompute()
+    def __init__(self, project: str) -> None:
+        self._compute = EmulatedCompute(project)
 
     def compute(self) -> EmulatedCompute:
         """The one compute of this backend."""
@@ -221,7 +223,9 @@ class EmulatedConfigurator(Configurator[AWSBackendConfig, AWSBackendConfigWithCr
 
     def create_backend(self, project_name: str, config: AWSBackendConfigWithCreds) -> BackendRecord:
         """Stores the configuration as the stock backend would."""
-        stored = AWSStoredConfig(**validate_extra_ignore(AWSBackendConfig, config).model_dump())
+        given = validate_extra_ignore(AWSBackendConfig, config).model_dump()
+        # The project is asked for with each request, and dstack gives it here only.
+        stored = AWSStoredConfig(**{**given, "tags": {_PROJECT_TAG: project_name}})
         return BackendRecord(
             config=stored.model_dump_json(),
             auth=AWSCreds.model_validate(config.creds).model_dump_json(),
@@ -239,7 +243,7 @@ class EmulatedConfigurator(Configurator[AWSBackendConfig, AWSBackendConfigWithCr
 
     def get_backend(self, record: StoredBackendRecord) -> EmulatedBackend:
         """A backend that asks the world's process."""
-        return EmulatedBackend()
+        return EmulatedBackend((_config(record).tags or {})[_PROJECT_TAG])
 
 
 def _config(record: StoredBackendRecord) -> AWSConfig:

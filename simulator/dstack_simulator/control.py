@@ -27,7 +27,7 @@ class ControlClient:
         """Makes a call.
 
         Args:
-            what: The path, such as `world/hosts`.
+            what: The path, such as `world/ready`.
             body: Its arguments.
             limit: Seconds to wait for the answer.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from dstack_simulator.simulator import Simulator
+    from dstack_simulator.handle import Handle
 
 
 class Faults:
@@ -17,7 +17,7 @@ class Faults:
     job's id, or by its run's name for all replicas of it.
     """
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: Handle) -> None:
         self._simulator = simulator
 
     async def host_unreachable(self, host: str) -> None:
@@ -46,6 +46,13 @@ class Faults:
     async def slow_start(self, seconds: float) -> None:
         """Makes whatever starts from now on take longer; 0 ends it."""
         await self._set("slow_start", seconds=seconds)
+
+    async def slow_tokens(self, seconds: float) -> None:
+        """Makes answers of engines that begin from now on take so long in all; 0 ends it.
+
+        The tokens of a stream come evenly over that time, the last one at its end.
+        """
+        await self._set("slow_tokens", seconds=seconds)
 
     async def worker_unhealthy(self, replica: str, *, on: bool = True) -> None:
         """Makes a replica's inference worker fail its health check, or recover."""
@@ -101,4 +108,6 @@ class Faults:
         await self._set("set_rps", service=service, rps=rps)
 
     async def _set(self, fault: str, *, limit: float = 60.0, **arguments: Any) -> Any:
-        return await self._simulator.control.acall(f"faults/{fault}", arguments, limit=limit)
+        return await self._simulator.control.acall(
+            f"{self._simulator.project}/faults/{fault}", arguments, limit=limit
+        )

@@ -1,9 +1,9 @@
 """Starts dstack's own server command with the emulated cloud registered in it.
 
-`python -m dstack_simulator.launcher [--before MODULE ...] -- ARGUMENTS` imports the named modules,
-then registers the emulated cloud through dstack's hook for more configurators, then runs dstack's
-command line with the arguments. The package stays as it is installed; a module that must come
-before everything else of dstack is named with `--before`.
+`python -m dstack_simulator.launcher [--before MODULE ...] [--pace PACE] -- ARGUMENTS` imports the
+named modules, then registers the emulated cloud through dstack's hook for more configurators, then
+runs dstack's command line with the arguments. The package stays as it is installed; a module that
+must come before everything else of dstack is named with `--before`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import importlib
 import os
 import signal
 import sys
+from typing import get_args
 
 from dstack_simulator.folder import MARK_VARIABLE
 from dstack_simulator.processes import end_marked, when_input_ends
+from dstack_simulator.scenario import Pace
 
 
 def _end() -> None:
@@ -28,6 +30,7 @@ def main() -> None:
     """Runs the launcher; returns when the server has ended."""
     parser = argparse.ArgumentParser(prog="dstack_simulator.launcher", description=__doc__)
     parser.add_argument("--before", action="append", default=[], metavar="MODULE")
+    parser.add_argument("--pace", choices=get_args(Pace), default="real")
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     arguments = options.arguments
@@ -41,6 +44,10 @@ def main() -> None:
     bootstrap.set_up_process()
     for module in options.before:
         importlib.import_module(module)
+    if options.pace == "quick":
+        from dstack_simulator.pace import quicken
+
+        quicken()
 
     from dstack._internal.core.backends.configurators import register_configurator
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dstack_simulator.errors import ScenarioError
 
 Health = Literal["healthy", "warning", "failure"]
+Pace = Literal["real", "quick"]
 
 #: Puts the placement add-on into the process that imports it.
 ADDON = "dstack_placement.server.autoload"
@@ -98,6 +99,8 @@ class Timing(_Strict):
     creating: float = Field(default=0.2, ge=0)
     loading: float = Field(default=1.5, ge=0)
     stopping: float = Field(default=0.3, ge=0)
+    killing: float = Field(default=10.0, ge=0)
+    """From the SIGINT to a job's commands until they are killed, as dstack's runner does it."""
 
 
 class Step(_Strict):
@@ -171,6 +174,8 @@ class Scenario(_Strict):
 
     description: str
     server: ServerOptions = ServerOptions()
+    pace: Pace = "real"
+    """How often the server looks at what it works on: as dstack does, or several times as often."""
     seed: str | None = None
     """The name of a data set written into the database before the server starts."""
     hosts: list[Hosts] = []

@@ -1,10 +1,9 @@
-"""The handle of a running simulator, for tests and for the command line."""
+"""A simulator: its processes, started and ended, and a handle of its project `main`."""
 
 from __future__ import annotations
 
 import asyncio
 import atexit
-import copy
 import importlib.util
 import json
 import os
@@ -18,42 +17,23 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-import httpx
 
 from dstack_simulator import scenario as scenarios
 from dstack_simulator.control import ControlClient
-from dstack_simulator.errors import (
-    BUSY_TRIES,
-    BUSY_WAIT,
-    PortTakenError,
-    SimulatorError,
-    is_busy,
-)
-from dstack_simulator.faults import Faults
+from dstack_simulator.errors import PortTakenError, SimulatorError
 from dstack_simulator.folder import Folder, find_ssh, last_line
+from dstack_simulator.handle import Handle
 
 _EXTRA_MODULES = ("dstack", "fastapi", "boto3", "asyncssh", "aiohttp", "psutil", "smg")
 _WORLD_LIMIT = 30.0
 _END_LIMIT = 20.0
-#: As long as SQLite lets a write wait on the server.
-_STORING_LIMIT = 30.0
 
 
-class Simulator:
+class Simulator(Handle):
     """A real dstack server on loopback, with emulated hosts and an emulated cloud.
 
     `async with Simulator("demo") as sim:` or `with Simulator("demo") as sim:` starts one, waits
-    until its server answers, and leaves nothing behind. The handle belongs to no event loop.
-
-    Attributes:
-        url: The server's address, the first one's of several.
-        urls: The addresses of all servers.
-        token: Its administrator's token.
-        project: The project that everything is in.
-        faults: What can be made to go wrong.
-        control: Calls the process that emulates what is around the server.
+    until its server answers, and leaves nothing behind.
     """
 
     def __init__(
@@ -65,6 +45,7 @@ class Simulator:
         launcher: Sequence[str] = (),
         database: str | None = None,
         servers: int = 1,
+        pace: scenarios.Pace | None = None,
         token: str | None = None,
         start_limit: float = 60.0,
     ) -> None:
@@ -79,6 +60,7 @@ class Simulator:
             database: The URL of a PostgreSQL database, empty or of another simulator, such as
                 `postgresql+asyncpg://user:password@127.0.0.1:5432/dstack`; SQLite if None.
             servers: How many servers work on the database at the same time.
+            pace: `real` or `quick`; the scenario's own if None.
             token: The administrator's, which a database that is not new has already; a new one if
                 None.
             start_limit: Seconds within which the server must answer.
@@ -97,46 +79,20 @@ class Simulator:
                 "Several servers need one database to share. Give the URL of a PostgreSQL database."
             )
         check_installation()
-        self.url = ""
-        self.urls: list[str] = []
-        self.token = token or secrets.token_hex(16)
-        self.project = ""
-        self.mark = secrets.token_hex(16)
-        self.faults = Faults(self)
+        super().__init__(
+            token=token or secrets.token_hex(16),
+            mark=secrets.token_hex(16),
+            control=ControlClient(secrets.token_hex(16)),
+            limit=self.scenario.limit + start_limit,
+        )
         self._port = port
         self._asked_folder = folder
-        self._folder: Folder | None = None
         self._launcher = (*self.scenario.server.modules, *launcher)
         self._database = database
         self._servers = servers
+        self._pace = pace or self.scenario.pace
         self._start_limit = start_limit
-        self.control = ControlClient(secrets.token_hex(16))
         self._world: subprocess.Popen[bytes] | None = None
-        self._server_ports: list[int] = []
-
-    @property
-    def folder(self) -> Folder:
-        """Where this simulator keeps its files, among them the logs."""
-        if self._folder is None:
-            raise SimulatorError("The simulator has not been started. Start it first.")
-        return self._folder
-
-    @property
-    def server_url(self) -> str:
-        """The first server's own address, without the proxy before it: for measurements.
-
-        It changes when the server is restarted.
-        """
-        return f"http://127.0.0.1:{self._server_ports[0]}"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What dstack's clients read to connect to this server."""
-        return {
-            "DSTACK_SERVER_URL": self.url,
-            "DSTACK_TOKEN": self.token,
-            "DSTACK_PROJECT": self.project,
-        }
 
     def open(self) -> None:
         """Starts the world and the server, without waiting for the server.
@@ -165,17 +121,8 @@ class Simulator:
             raise
 
     def wait_ready(self) -> None:
-        """Waits until every server answers.
-
-        Raises:
-            SimulatorError: One did not start.
-        """
+        """As `ready`, for code without an event loop."""
         answer = self.control.call("world/ready", limit=self._ready_limit)
-        self._server_ports = answer["server_ports"]
-
-    async def ready(self) -> None:
-        """As `wait_ready`, for code with an event loop."""
-        answer = await self.control.acall("world/ready", limit=self._ready_limit)
         self._server_ports = answer["server_ports"]
 
     def start(self) -> Simulator:
@@ -217,12 +164,6 @@ class Simulator:
                 " hand."
             )
 
-    def processes(self) -> list[int]:
-        """The ids of all living processes of this simulator."""
-        from dstack_simulator.processes import marked
-
-        return [process.pid for process in marked(self.mark)]
-
     def __enter__(self) -> Simulator:
         return self.start()
 
@@ -245,126 +186,6 @@ class Simulator:
     ) -> None:
         await asyncio.to_thread(self.stop)
 
-    async def settled(self) -> None:
-        """Waits until the scenario is applied and looks as its file expects.
-
-        Raises:
-            SimulatorError: Something is missing after the scenario's own limit; says what.
-        """
-        await self.control.acall("world/settled", limit=self.scenario.limit + self._start_limit)
-
-    def wait_settled(self) -> None:
-        """As `settled`, for code without an event loop."""
-        self.control.call("world/settled", limit=self.scenario.limit + self._start_limit)
-
-    async def hosts(self) -> list[dict[str, Any]]:
-        """The emulated hosts: name, kind, address, SSH port, jobs on them and their addresses."""
-        hosts: list[dict[str, Any]] = await self.control.acall("world/hosts")
-        return hosts
-
-    async def gateway_services(self) -> list[str]:
-        """The services that the emulated gateways know, as `project/run`."""
-        services: list[str] = await self.control.acall("world/gateway_services")
-        return services
-
-    async def apply(self, configuration: str | dict[str, Any]) -> str:
-        """Applies one of dstack's configurations, as another client would.
-
-        Args:
-            configuration: YAML, or what it holds. Hosts of an SSH fleet may be named by the
-                names of emulated hosts.
-
-        Returns:
-            The name of what was applied.
-        """
-        name: str = await self.control.acall("world/apply", {"configuration": configuration})
-        return name
-
-    async def stop_run(self, name: str, *, abort: bool = False) -> None:
-        """Stops a run."""
-        await self.api("runs/stop", {"runs_names": [name], "abort": abort})
-
-    async def delete_fleet(self, name: str) -> None:
-        """Deletes a fleet."""
-        await self.api("fleets/delete", {"names": [name]})
-
-    async def touch_run(self, name: str, **changes: Any) -> dict[str, Any]:
-        """Updates a run in place, as another client would, with the event that this emits.
-
-        Args:
-            name: The run.
-            changes: Fields of its configuration; another priority if there are none.
-
-        Returns:
-            The run as it is then.
-
-        Raises:
-            SimulatorError: The server refused, or did not store it.
-        """
-        run = await self.run(name)
-        spec = copy.deepcopy(run["run_spec"])
-        configuration = spec["configuration"]
-        configuration.update(changes or {"priority": (configuration["priority"] or 0) % 100 + 1})
-        plan = await self.api("runs/get_plan", {"run_spec": spec})
-        if plan["action"] != "update":
-            raise SimulatorError(f"The run {name} can't be changed like this in place.")
-        await self.api(
-            "runs/apply",
-            {
-                "plan": {"run_spec": spec, "current_resource": plan["current_resource"]},
-                "force": False,
-            },
-        )
-        # The server ends the request's transaction after its answer.
-        end = time.monotonic() + _STORING_LIMIT
-        while (touched := await self.run(name))["deployment_num"] == run["deployment_num"]:
-            if time.monotonic() > end:
-                raise SimulatorError(
-                    f"The change of the run {name} was not stored. See the server's log."
-                )
-            await asyncio.sleep(0.05)
-        return touched
-
-    async def run(self, name: str) -> dict[str, Any]:
-        """A run as the server shows it."""
-        run: dict[str, Any] = await self.api("runs/get", {"run_name": name})
-        return run
-
-    async def fleet(self, name: str) -> dict[str, Any]:
-        """A fleet as the server shows it."""
-        fleet: dict[str, Any] = await self.api("fleets/get", {"name": name})
-        return fleet
-
-    async def api(self, path: str, body: dict[str, Any] | None = None, *, server: int = 1) -> Any:
-        """Calls a server's API: `/api/project/PROJECT/PATH`, or a path that begins with `/`.
-
-        Raises:
-            SimulatorError: The server refused.
-        """
-        if not path.startswith("/"):
-            path = f"/api/project/{self.project}/{path}"
-        async with self.client(server=server) as client:
-            for _ in range(BUSY_TRIES):
-                answer = await client.post(path, json=body or {})
-                if not is_busy(answer.status_code, answer.text):
-                    break
-                await asyncio.sleep(BUSY_WAIT)
-        if answer.status_code >= 400:
-            raise SimulatorError(
-                f"The server refused {path} with {answer.status_code}: {answer.text[:500]}"
-            )
-        return answer.json() if answer.content else None
-
-    def client(self, *, server: int = 1) -> httpx.AsyncClient:
-        """An HTTP client with a server's address and the administrator's token."""
-        return httpx.AsyncClient(
-            base_url=self.urls[server - 1],
-            headers={"Authorization": f"Bearer {self.token}"},
-            timeout=180.0,
-            trust_env=False,
-            verify=False,
-        )
-
     @property
     def _ready_limit(self) -> float:
         # Writing a data set and another try on another port come on top.
@@ -386,6 +207,7 @@ class Simulator:
             "start_limit": self._start_limit,
             "database": self._database,
             "servers": self._servers,
+            "pace": self._pace,
         }
         line = b""
         try:
@@ -410,9 +232,7 @@ class Simulator:
         if "error" in answer:
             kind = PortTakenError if answer.get("port_taken") else SimulatorError
             raise kind(answer["error"])
-        self.urls = answer["urls"]
-        self.url = self.urls[0]
-        self.project = answer["project"]
+        self._lead_to(answer["urls"], answer["project"])
         self.control.url = answer["control_url"]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.api_client.old_servers import VERSIONS, OldServer
+from tests.servers.old_servers import VERSIONS, OldServer
 
 _servers = pytest.StashKey[dict[str, OldServer]]()
 

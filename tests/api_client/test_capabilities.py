@@ -8,9 +8,9 @@ import pytest
 from dstack_api_client import errors
 from dstack_api_client.capabilities import UNKNOWN, Capabilities
 from dstack_api_client.feed import ConnectionState
-from tests.api_client.addon_server import FEATURES, AddonServer
-from tests.api_client.fake_server import FakeServer
-from tests.api_client.test_feed import following
+from tests.builders.followed_feed import following
+from tests.servers.addon_answers import FEATURES, AddonServer
+from tests.servers.fake_server import FakeServer
 
 
 @pytest.mark.parametrize(

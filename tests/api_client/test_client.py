@@ -10,8 +10,8 @@ import pytest
 
 from dstack_api_client import errors
 from dstack_api_client.client import Client
-from tests.api_client import answers
-from tests.api_client.fake_server import FakeServer
+from tests.builders import answers
+from tests.servers.fake_server import FakeServer
 
 
 def client_of(

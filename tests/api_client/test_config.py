@@ -6,13 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-import yaml
 
 from dstack_api_client.config import Flags, connect
-from dstack_api_client.connection import ConfigError, Connection
+from dstack_api_client.connection import Connection
+from tests.builders.config_files import MAIN, PROD, failure, write
 
-MAIN = {"name": "main", "url": "https://one.example/", "token": "token-main", "default": True}
-PROD = {"name": "prod", "url": "https://two.example:8443", "token": "token-prod"}
 URL, TOKEN, PROJECT = "DSTACK_SERVER_URL", "DSTACK_TOKEN", "DSTACK_PROJECT"
 
 
@@ -21,25 +19,8 @@ def config(tmp_path: Path) -> Path:
     return write(tmp_path / "config.yml", [MAIN, PROD])
 
 
-def write(path: Path, projects: object) -> Path:
-    repos = [{"path": "/x", "repo_id": "x", "repo_type": "local"}]  # older versions wrote these
-    path.write_text(yaml.safe_dump({"projects": projects, "repos": repos}))
-    path.chmod(0o600)
-    return path
-
-
 def where(connection: Connection) -> tuple[str, str, str]:
     return connection.url, connection.project, connection.token
-
-
-def failure(*args: object, **options: object) -> ConfigError:
-    with pytest.raises(ConfigError) as caught:
-        connect(*args, **options)  # type: ignore[arg-type]
-    assert caught.value.message.endswith(".")
-    assert caught.value.hint
-    for secret in ("token-main", "token-prod", "token-env", "token-flag"):
-        assert secret not in str(caught.value)
-    return caught.value
 
 
 ONE = "https://one.example"

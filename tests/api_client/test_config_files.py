@@ -12,7 +12,7 @@ import pytest
 from dstack_api_client import connection as connection_module
 from dstack_api_client.config import Flags, connect
 from dstack_api_client.connection import exposure
-from tests.api_client.test_config import MAIN, failure, write
+from tests.builders.config_files import MAIN, failure, write
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
 

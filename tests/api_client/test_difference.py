@@ -3,8 +3,8 @@ from hypothesis import given
 from dstack_api_client.difference import Difference, diff
 from dstack_api_client.joining import Answers
 from dstack_api_client.snapshot import Snapshot
-from tests.api_client import answers
-from tests.api_client.test_joining import FLEET, joined, known, projects
+from tests.builders import answers
+from tests.builders.joined_answers import FLEET, joined, known, projects
 
 KINDS = ("fleets", "instances", "services", "replicas", "other_runs")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dstack_api_client.capabilities import UNKNOWN, Capabilities
 from dstack_api_client.distribution import Cell, Distribution, FleetRow, distribution_of
 from dstack_api_client.snapshot import Snapshot
-from tests.api_client.cockpit import (
+from tests.builders.projects import (
     ADDON,
     NOW,
     STOCK,
@@ -241,7 +241,7 @@ class TestWorkedOutHere:
         )
         reserved, nowhere = spread(snapshot).rows
         assert (reserved.target, nowhere.pending) == (1, 1)
-        assert "1 of at most 1 nodes exist, none is idle" in reserved.reason
+        assert "1 of at most 1 node exists, none is idle" in reserved.reason
 
     @pytest.mark.parametrize(
         ("hosts", "target"),

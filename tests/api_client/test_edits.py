@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dstack_api_client.configuration import MASK
@@ -19,7 +19,7 @@ from dstack_api_client.edits.errors import EditError, InvalidEditError
 from dstack_api_client.edits.fields import ABSENT, ORDER
 from dstack_api_client.edits.merging import three_way
 from dstack_api_client.edits.service import ServiceEdit
-from tests.api_client.edit_things import SCALING, SECRET, STOCK, WITH_LANES, base, edit, group
+from tests.builders.service_edits import SCALING, SECRET, STOCK, WITH_LANES, base, edit, group
 
 KNOWN = {"gpu-reserved", "gpu-spot", "gpu-new", "other/gpu"}
 
@@ -81,6 +81,10 @@ _specs = st.dictionaries(st.sampled_from(["a", "fleets", "groups", "min"]), _jso
 
 
 @given(_specs, _specs)
+@example({"groups": [{}, {}, {}]}, {"groups": [{}, {"a": None}, {}]})
+@example({"groups": [{}, {"a": None}, {}]}, {"groups": [{}, {}, {}]})
+@example({"groups": [{"name": "a", "b": {"c": 1}}, {}]}, {"groups": [{}, {"name": "a"}]})
+@example({"fleets": ["a", "b"]}, {"fleets": [{"name": "a", "min": 1}, "b"]})
 def test_a_difference_makes_one_spec_of_the_other(old: Any, new: Any) -> None:
     found = fields.changes(old, new)
     made = fields.with_fields(old, {path: now for path, (_, now) in found.items()})

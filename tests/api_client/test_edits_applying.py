@@ -19,7 +19,7 @@ from dstack_api_client.edits.errors import (
     ReplacedError,
     UnknownOutcomeError,
 )
-from tests.api_client.edit_things import base, edit
+from tests.builders.service_edits import base, edit
 
 BEFORE = base()
 SENT = edit().with_priority(7).spec

@@ -15,10 +15,10 @@ from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.difference import difference
 from dstack_api_client.edits.errors import EndedError, NotKeptError
 from dstack_api_client.edits.fields import ABSENT
-from dstack_api_client.edits.keeping import Store, values_of
+from dstack_api_client.edits.keeping import Sent, Store, kept_of, values_of
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.undoing import reopened, undo
-from tests.api_client.edit_things import SECRET, WITH_LANES, base, edit, group
+from tests.builders.service_edits import SECRET, WITH_LANES, base, edit, group
 
 _ENV = ("configuration", "env", "HF_TOKEN")
 
@@ -134,7 +134,8 @@ def test_what_may_have_been_applied_is_what_undo_takes_back(tmp_path: Path) -> N
     store.keep_applied(first.base, _after(first))
     second = ServiceEdit.begin(_after(first), WITH_LANES).with_replicas("0", 4)
     store.keep_draft(second.base, second.spec)
-    store.keep_applied(second.base, _after(second), certain=False)
+    kept = kept_of(second.base, _after(second))
+    store.keep_sent(second.base.target, Sent("1", kept.at, 0, "a", "apply", kept))
     assert store.draft(second.base.target) is not None
     applied = undo(store, _after(second), WITH_LANES).edit
     assert applied.changes.keys() == {("configuration", "replicas")}

@@ -18,29 +18,29 @@ from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import Risk, is_probed, warnings_of
 from dstack_api_client.routers.view import Sync
 from dstack_api_client.snapshot import Replica, Snapshot
-from tests.api_client import cockpit, edit_things
-from tests.api_client.cockpit import ADDON, NOW, STOCK
+from tests.builders import projects, service_edits
+from tests.builders.projects import ADDON, NOW, STOCK
 
 TWO = [{"name": "reserved", "min_replicas": 1, "max_replicas": 2, "priority": 10}, {"name": "spot"}]
 
 
 def begun(*, lanes: bool = True, fleets: Sequence[Any] = TWO, **changes: Any) -> ServiceEdit:
     """An edit of the service chat of two replicas."""
-    base = edit_things.base(fleets=list(fleets), **changes)
+    base = service_edits.base(fleets=list(fleets), **changes)
     return ServiceEdit.begin(replace(base, id="s-chat"), ADDON if lanes else STOCK)
 
 
 def project(*replicas: Replica, **changes: Any) -> Snapshot:
     """The service with two fleets: two of at most four nodes are left in each."""
     fleets = changes.pop("fleets", None) or [
-        cockpit.fleet("reserved", nodes_max=3), cockpit.fleet("spot", nodes_max=9),
+        projects.fleet("reserved", nodes_max=3), projects.fleet("spot", nodes_max=9),
     ]  # fmt: skip
     about = {key: changes.pop(key) for key in ("placements", "routers") if key in changes}
-    service = cockpit.service(replicas, [cockpit.group("0", 2)], **changes)
-    return cockpit.project((service, replicas), fleets=fleets, capabilities=ADDON, **about)
+    service = projects.service(replicas, [projects.group("0", 2)], **changes)
+    return projects.project((service, replicas), fleets=fleets, capabilities=ADDON, **about)
 
 
-BOTH = (cockpit.replica(0, "reserved", price=98.0), cockpit.replica(1, "spot", price=31.0))
+BOTH = (projects.replica(0, "reserved", price=98.0), projects.replica(1, "spot", price=31.0))
 
 
 def outlook(edit: ServiceEdit, snapshot: Snapshot, **options: Any) -> DryRun:
@@ -64,7 +64,7 @@ def test_now_and_after_with_the_price() -> None:
 
 def test_a_price_that_is_not_known_is_named_until_an_offer_tells() -> None:
     edit = begun(fleets=[*TWO, {"name": "new"}]).with_lane("", "new", min_replicas=1, priority=20)
-    snapshot = project(*BOTH, fleets=[*project(*BOTH).fleets.values(), cockpit.fleet("new")])
+    snapshot = project(*BOTH, fleets=[*project(*BOTH).fleets.values(), projects.fleet("new")])
     found = outlook(edit, snapshot)
     assert (found.unpriced, found.price_change) == (("new",), None)
     offer = PlanOffer("0", "aws", "us-east-1", "p5", False, 50.0, "available")
@@ -84,14 +84,14 @@ def test_fleets_that_are_left() -> None:
 
 
 def test_a_stock_server_has_one_fleet_for_all() -> None:
-    replicas = [cockpit.replica(0, "tight"), cockpit.replica(1, "tight")]
-    full = cockpit.fleet("tight", nodes_max=2, instance_ids=("tight-0", "tight-1"))
-    service = cockpit.service(replicas, [cockpit.group("0", 2)], fleet_name="tight")
+    replicas = [projects.replica(0, "tight"), projects.replica(1, "tight")]
+    full = projects.fleet("tight", nodes_max=2, instance_ids=("tight-0", "tight-1"))
+    service = projects.service(replicas, [projects.group("0", 2)], fleet_name="tight")
     snapshot = replace(
-        cockpit.project((service, replicas), fleets=[full]),
+        projects.project((service, replicas), fleets=[full]),
         instances={
             host.id: replace(host, fleet_id=full.id)
-            for host in cockpit.instances("tight", "busy", "busy")
+            for host in projects.instances("tight", "busy", "busy")
         },
     )
     edit = begun(lanes=False, fleets=["tight", "other"]).with_replicas("0", 3)
@@ -113,7 +113,7 @@ def test_a_stock_server_has_one_fleet_for_all() -> None:
         ({"probes": None, "model": {"name": "acme/chat", "format": "openai"}}, True),
         ({"probes": None, "model": {"name": "acme/chat", "format": "tgi"}}, False),
         ({"probes": [], "model": "acme/chat"}, False),
-        ({"groups": [edit_things.group("a", router={"type": "smg"})]}, True),
+        ({"groups": [service_edits.group("a", router={"type": "smg"})]}, True),
     ],
 )
 def test_probes(changes: dict[str, object], expected: bool) -> None:
@@ -122,17 +122,17 @@ def test_probes(changes: dict[str, object], expected: bool) -> None:
 
 def test_what_the_server_knows_better() -> None:
     """Counts wanted, places given away, room and cool-downs come from the add-on."""
-    waiting = cockpit.replica(1, None, "submitted")
-    told = cockpit.placement(
-        cockpit.lane("reserved", min_replicas=1, max_replicas=2, priority=10, room=0),
-        cockpit.lane("spot", room=5, cooldown_until=NOW + timedelta(minutes=5)),
+    waiting = projects.replica(1, None, "submitted")
+    told = projects.placement(
+        projects.lane("reserved", min_replicas=1, max_replicas=2, priority=10, room=0),
+        projects.lane("spot", room=5, cooldown_until=NOW + timedelta(minutes=5)),
         desired={"0": 3},
         replicas=[
-            replace(cockpit.placed(1, "reserved"), job_id=waiting.submission_id),
+            replace(projects.placed(1, "reserved"), job_id=waiting.submission_id),
         ],
     )
     snapshot = project(BOTH[0], waiting, placements=[told])
-    wide = begun(replicas={"min": 2, "max": 4}, scaling=edit_things.SCALING)
+    wide = begun(replicas={"min": 2, "max": 4}, scaling=service_edits.SCALING)
     found = outlook(wide, snapshot)
     assert [(row.action, row.fleet) for row in found.replicas] == [
         ("stay", "reserved"),
@@ -167,10 +167,10 @@ def test_warnings() -> None:
     behind = replace(BOTH[1], deployment_num=0)
     ahead = replace(BOTH[0], deployment_num=1)
     assert "rollout" in _keys(begun(), project(ahead, behind, deployment_num=1))
-    full = [cockpit.fleet("reserved", nodes_max=0), cockpit.fleet("spot", nodes_max=9)]
+    full = [projects.fleet("reserved", nodes_max=0), projects.fleet("spot", nodes_max=9)]
     short = begun().with_lane("", "reserved", min_replicas=2)
     assert "baseline" in _keys(short, project(*BOTH, fleets=full))
-    lost = cockpit.router(cockpit.worker(1, Sync.MISSING, fleet="spot"))
+    lost = projects.router(projects.worker(1, Sync.MISSING, fleet="spot"))
     assert _keys(begun(), project(*BOTH, routers=[lost])) == ["workers"]
     told = replace(
         outlook(begun(), snapshot), notes=("Fleet spot … can't reach it: far.", "Other.")
@@ -183,25 +183,25 @@ def test_warnings() -> None:
 
 def test_a_router_without_workers_answers_nothing() -> None:
     """The router itself stays, and is no worker."""
-    groups = [edit_things.group("router", router={"type": "smg"}), edit_things.group("worker")]
+    groups = [service_edits.group("router", router={"type": "smg"}), service_edits.group("worker")]
     edit = begun(lanes=False, fleets=["spot"], groups=groups, replicas=None)
     replicas = [
-        cockpit.replica(0, "spot", group="router"),
-        cockpit.replica(1, "spot", group="worker"),
+        projects.replica(0, "spot", group="router"),
+        projects.replica(1, "spot", group="worker"),
     ]
-    service = cockpit.service(
+    service = projects.service(
         replicas,
-        [cockpit.group("router", router="smg"), cockpit.group("worker")],
+        [projects.group("router", router="smg"), projects.group("worker")],
         fleet_name="spot",
     )
-    fleets = [cockpit.fleet("spot", nodes_max=9)]
-    snapshot = cockpit.project((service, replicas), fleets=fleets)
+    fleets = [projects.fleet("spot", nodes_max=9)]
+    snapshot = projects.project((service, replicas), fleets=fleets)
     none = edit.with_replicas("worker", 0)
     (warning,) = warnings_of(none, outlook(none, snapshot), snapshot, now=NOW)
     assert (warning.key, warning.risk) == ("last-replica", Risk.DANGER)
     assert warning.line.startswith("No worker is left behind the router")
     renamed = edit.with_values(
-        {("configuration", "groups"): [groups[0], edit_things.group("another")]}
+        {("configuration", "groups"): [groups[0], service_edits.group("another")]}
     )
     keys = [
         each.key for each in warnings_of(renamed, outlook(renamed, snapshot), snapshot, now=NOW)
@@ -224,15 +224,15 @@ def _state(*replicas: Replica, **changes: Any) -> tuple[State, tuple[str, ...]]:
 
 def test_progress() -> None:
     assert _state(*BOTH) == (State.DONE, ())
-    assert _state(BOTH[0], cockpit.replica(1, "spot", "pulling")) == (
+    assert _state(BOTH[0], projects.replica(1, "spot", "pulling")) == (
         State.MOVING,
         ("1 replica to start",),
     )
-    assert _state(BOTH[0], cockpit.replica(1, "spot", ready=False)) == (
+    assert _state(BOTH[0], projects.replica(1, "spot", ready=False)) == (
         State.MOVING,
         ("1 replica to be ready",),
     )
-    assert _state(*BOTH, cockpit.replica(2, "spot", "terminating"))[1] == ("1 replica to stop",)
+    assert _state(*BOTH, projects.replica(2, "spot", "terminating"))[1] == ("1 replica to stop",)
     state, waiting = _state(BOTH[0])
     assert (state, waiting) == (State.MOVING, ("1 replica to start in reserved",))
     behind = replace(BOTH[1], deployment_num=3)

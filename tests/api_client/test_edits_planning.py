@@ -27,11 +27,14 @@ from dstack_api_client.edits.errors import (
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import perform
 from dstack_api_client.edits.planning import Plan, make_plan
+from dstack_api_client.edits.recording import Record
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.undoing import undo
-from tests.api_client import cockpit, edit_things
-from tests.api_client.cockpit import STOCK
-from tests.api_client.edit_things import SECRET, WITH_LANES, edit
+from dstack_api_client.snapshot import Snapshot
+from tests.builders import projects, service_edits
+from tests.builders.audit_log import lines
+from tests.builders.projects import STOCK
+from tests.builders.service_edits import SECRET, WITH_LANES, edit
 
 
 class Server:
@@ -62,21 +65,72 @@ class Server:
 
 
 def _begun() -> ServiceEdit:
-    base = edit_things.base(fleets=["tight"])
+    base = service_edits.base(fleets=["tight"])
     return ServiceEdit.begin(replace(base, id="s-chat"), STOCK)
 
 
 async def test_a_plan_warns_of_the_extra_replica_of_a_rolling_deployment() -> None:
-    replicas = [cockpit.replica(0, "tight"), cockpit.replica(1, "tight")]
-    service = cockpit.service(replicas, [cockpit.group("0", 2)], fleet_name="tight")
-    full = cockpit.fleet("tight", nodes_max=0)
-    snapshot = cockpit.project((service, replicas), fleets=[full])
+    replicas = [projects.replica(0, "tight"), projects.replica(1, "tight")]
+    service = projects.service(replicas, [projects.group("0", 2)], fleet_name="tight")
+    full = projects.fleet("tight", nodes_max=0)
+    snapshot = projects.project((service, replicas), fleets=[full])
     changed = _begun().with_values({("configuration", "image"): "new"})
     async with Server(changed.base).client() as client:
         plan = await make_plan(client, changed, snapshot=snapshot)
     assert plan.dry_run is not None
     assert [row.action for row in plan.dry_run.surges] == ["pending"]
     assert [warning.key for warning in plan.warnings] == ["kill-trap"]
+
+
+@pytest.mark.parametrize(
+    ("availability", "action", "key"),
+    [
+        ("available", "start", "no-retry"),
+        (None, "pending", "kill-trap"),
+        ("no_quota", "pending", "kill-trap"),
+    ],
+)
+async def test_the_server_is_asked_what_it_offers_in_the_fleet(
+    availability: str | None, action: str, key: str
+) -> None:
+    """The plan of the run itself has no offers, as all of it would not fit a second time."""
+    edit, snapshot = _begun().with_replicas("0", 3), _tight()
+    questions = []
+
+    class Offering(Server):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            asked = json.loads(request.content)
+            if not asked.get("for_offers_only"):
+                return super().__call__(request)
+            questions.append(asked["run_spec"])
+            resources = {"spot": False}
+            offer = {
+                "price": 31.0, "backend": "aws", "region": "us-east-1",
+                "availability": availability,
+                "instance": {"name": "p5", "resources": resources},
+            }  # fmt: skip
+            offers = [offer] if availability else []
+            plan = {"job_spec": {"replica_group": "0"}, "offers": offers}
+            return self._json({"action": "create", "job_plans": [plan]})
+
+    async with Offering(edit.base).client() as client:
+        plan = await make_plan(client, edit, snapshot=snapshot)
+    assert [each["configuration"]["fleets"] for each in questions] == [["tight"]]
+    assert questions[0]["run_name"] is None, "nothing of the run that is there limits the answer"
+    assert plan.dry_run is not None
+    assert [row.action for row in plan.dry_run.replicas if row.new] == [action]
+    assert plan.warnings[0].key == key
+    if action == "start":
+        assert plan.dry_run.unsure == ()
+        assert [offer.fleet for offer in plan.offers] == ["tight"]
+
+
+def _tight() -> Snapshot:
+    """Two replicas in a fleet that may have one instance more."""
+    replicas = [projects.replica(0, "tight"), projects.replica(1, "tight")]
+    service = projects.service(replicas, [projects.group("0", 2)], fleet_name="tight")
+    fleet = projects.fleet("tight", nodes_max=1)
+    return projects.project((service, replicas), fleets=[fleet])
 
 
 async def test_what_is_not_possible_in_place_is_shown_with_the_rest_of_the_edit() -> None:
@@ -144,7 +198,8 @@ async def test_undo_never_takes_back_an_older_change_than_the_last_that_was_sent
     store.keep_applied(first.base, _later(first))
     second = ServiceEdit.begin(_later(first), WITH_LANES).with_replicas("0", 4)
 
-    async def fails(client: Client, plan: Plan) -> None:
+    async def fails(client: Client, plan: Plan, record: Record) -> None:
+        record.send(plan.base, _later(second))
         raise error
 
     monkeypatch.setattr(performing, "_carry_out", fails)
@@ -152,14 +207,16 @@ async def test_undo_never_takes_back_an_older_change_than_the_last_that_was_sent
         with pytest.raises(type(error)):
             await perform(client, _plan(second), store, user="a")
     assert undo(store, _later(second), WITH_LANES).edit.changes.keys() == {expected}
-    (line,) = store.audit_path.read_text().splitlines()
-    assert json.loads(line)["result"].endswith(error.message)
+    sent, end = lines(store.audit_path)
+    assert (sent["result"], sent["sent"]) == ("sent", end["sent"])
+    assert end["result"].endswith(error.message)
 
 
 async def test_a_way_back_that_can_not_be_kept_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fails(client: Client, plan: Plan) -> None:
+    async def fails(client: Client, plan: Plan, record: Record) -> None:
+        record.send(plan.base, _later(changed))
         raise UnknownOutcomeError("It is not known.", "")
 
     monkeypatch.setattr(performing, "_carry_out", fails)

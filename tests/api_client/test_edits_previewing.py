@@ -15,7 +15,7 @@ from dstack_api_client.client import Client
 from dstack_api_client.edits.dryrun import DryRun, Source, dry_run
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.service import ServiceEdit
-from tests.api_client import cockpit, edit_things
+from tests.builders import projects, service_edits
 
 PREVIEWS = Capabilities("0.22.5", True, "1.0", frozenset({"lanes", "preview"}))
 LANES = [{"name": "reserved", "min_replicas": 1}, {"name": "spot"}]
@@ -24,7 +24,7 @@ LINE = "Fleet reserved in `fleets` does not exist. Take of: spot."
 
 def begun(**changes: Any) -> ServiceEdit:
     """An edit of the service chat of two replicas."""
-    base = edit_things.base(**{"fleets": LANES, **changes})
+    base = service_edits.base(**{"fleets": LANES, **changes})
     return ServiceEdit.begin(replace(base, id="s-chat"), PREVIEWS)
 
 
@@ -32,18 +32,18 @@ async def asked(
     edit: ServiceEdit, status: int = 200, answer: Any = None
 ) -> tuple[DryRun, list[dict[str, Any]]]:
     """The dry run of an edit, and the bodies that the add-on was sent."""
-    replicas = [cockpit.replica(0, "reserved"), cockpit.replica(1, "spot")]
+    replicas = [projects.replica(0, "reserved"), projects.replica(1, "spot")]
     names = [group.name for group in edit.groups]
-    groups = [cockpit.group(name, 2 if name == "0" else 1) for name in names]
-    service = cockpit.service(replicas, groups)
-    fleets = [cockpit.fleet("reserved", nodes_max=3), cockpit.fleet("spot", nodes_max=9)]
-    snapshot = cockpit.project((service, replicas), fleets=fleets, capabilities=PREVIEWS)
+    groups = [projects.group(name, 2 if name == "0" else 1) for name in names]
+    service = projects.service(replicas, groups)
+    fleets = [projects.fleet("reserved", nodes_max=3), projects.fleet("spot", nodes_max=9)]
+    snapshot = projects.project((service, replicas), fleets=fleets, capabilities=PREVIEWS)
     bodies = []
 
     def respond(request: httpx.Request) -> httpx.Response:
         assert request.url.path == "/api/project/main/placement/preview"
         bodies.append(json.loads(request.content))
-        about = {"run_id": "s-chat", "observed_at": cockpit.NOW.isoformat(), "managed": True}
+        about = {"run_id": "s-chat", "observed_at": projects.NOW.isoformat(), "managed": True}
         return httpx.Response(status, json=about if answer is None else answer)
 
     async with Client("http://server", "t", transport=httpx.MockTransport(respond)) as client:
@@ -82,7 +82,8 @@ async def test_counts_are_sent_with_the_lanes_that_need_them(
     change: Callable[[ServiceEdit], ServiceEdit], expected: dict[str, Any]
 ) -> None:
     found, bodies = await asked(change(begun()))
-    assert bodies == [{"run_name": "chat", "rebalance": False, **expected}]
+    always = {"run_name": "chat", "rebalance": False, "include_replicas": True}
+    assert bodies == [{**always, **expected}]
     assert found.source is Source.SERVER
 
 
@@ -110,7 +111,7 @@ async def test_an_older_addon_leaves_it_to_the_engine_here(status: int, answer: 
 
 async def test_groups_that_the_server_does_not_have_are_not_asked_for() -> None:
     """It would judge the others' lanes with the groups that are stored."""
-    groups = [edit_things.group("one", fleets=LANES), edit_things.group("two")]
+    groups = [service_edits.group("one", fleets=LANES), service_edits.group("two")]
     edit = begun(groups=groups, replicas=None, commands=None)
     asked_for = edit.with_configuration({**edit.configuration, "groups": groups[:1]})
     found, bodies = await asked(asked_for)

@@ -14,14 +14,13 @@ import pytest
 
 from dstack_api_client.edits.difference import difference
 from dstack_api_client.edits.dryrun import DryRun, dry_run_here
-from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.retrying import DEFAULT_DURATION, Retry, retry_of
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.surging import rolled_groups, surges
 from dstack_api_client.edits.warnings import PlanWarning, Risk, warnings_of
 from dstack_api_client.snapshot import Group, Replica, Snapshot
-from tests.api_client import cockpit, edit_things
-from tests.api_client.cockpit import ADDON, NOW, STOCK
+from tests.builders import projects, service_edits
+from tests.builders.projects import ADDON, NOW, STOCK
 
 IMAGE = ("configuration", "image")
 BEGAN = NOW - timedelta(days=2)
@@ -29,7 +28,7 @@ BEGAN = NOW - timedelta(days=2)
 
 def begun(*, lanes: bool = False, began: datetime | None = BEGAN, **changes: Any) -> ServiceEdit:
     """An edit of the service chat of two replicas, by default on a stock server."""
-    base = edit_things.base(**{"fleets": ["tight"], **changes})
+    base = service_edits.base(**{"fleets": ["tight"], **changes})
     told = {} if began is None else {"submitted_at": began.isoformat()}
     base = replace(base, id="s-chat", resource={**base.resource, **told})
     return ServiceEdit.begin(base, ADDON if lanes else STOCK)
@@ -39,13 +38,13 @@ def project(
     nodes: int, *replicas: Replica, groups: Sequence[Group] | None = None, **changes: Any
 ) -> Snapshot:
     """The service in the fleet `tight`, whose hosts are all busy with it."""
-    there = replicas or (cockpit.replica(0, "tight"), cockpit.replica(1, "tight"))
-    service = cockpit.service(
-        there, groups or [cockpit.group("0", 2)], fleet_name="tight", **changes
+    there = replicas or (projects.replica(0, "tight"), projects.replica(1, "tight"))
+    service = projects.service(
+        there, groups or [projects.group("0", 2)], fleet_name="tight", **changes
     )
-    hosts = cockpit.instances("tight", *["busy"] * len(there))
-    fleet = cockpit.fleet("tight", nodes_max=nodes)
-    snapshot = cockpit.project((service, there), fleets=[fleet])
+    hosts = projects.instances("tight", *["busy"] * len(there))
+    fleet = projects.fleet("tight", nodes_max=nodes)
+    snapshot = projects.project((service, there), fleets=[fleet])
     return replace(
         snapshot, instances={host.id: replace(host, fleet_id=fleet.id) for host in hosts}
     )
@@ -109,8 +108,8 @@ def test_one_more_than_are_wanted(
 
 
 def test_the_extra_replica_of_an_unfinished_deployment_makes_room() -> None:
-    old = [cockpit.replica(n, "tight", deployment_num=0) for n in (0, 1)]
-    extra = cockpit.replica(2, "tight", ready=False, deployment_num=1)
+    old = [projects.replica(n, "tight", deployment_num=0) for n in (0, 1)]
+    extra = projects.replica(2, "tight", ready=False, deployment_num=1)
     snapshot = project(3, *old, extra, deployment_num=1)
     edit = begun().with_values({IMAGE: "newer"})
     assert rows(edit, snapshot) == [("0", "start", "tight")]
@@ -118,18 +117,18 @@ def test_the_extra_replica_of_an_unfinished_deployment_makes_room() -> None:
 
 
 def _grouped() -> tuple[ServiceEdit, Snapshot]:
-    groups = [edit_things.group("front"), edit_things.group("back")]
+    groups = [service_edits.group("front"), service_edits.group("back")]
     replicas = [
-        cockpit.replica(0, "tight", group="front"),
-        cockpit.replica(1, "tight", group="back"),
+        projects.replica(0, "tight", group="front"),
+        projects.replica(1, "tight", group="back"),
     ]
-    named = [cockpit.group("front"), cockpit.group("back")]
+    named = [projects.group("front"), projects.group("back")]
     return begun(groups=groups, replicas=None), project(3, *replicas, groups=named)
 
 
 def test_a_group_is_rolled_out_alone() -> None:
     edit, snapshot = _grouped()
-    back = edit.with_group("back", spot_policy="spot")
+    back = edit.with_group("back", spot_policy="auto")
     assert rows(back, snapshot) == [("back", "start", "tight")]
     assert rows(edit.with_group("front", reservation="r-1"), snapshot) == [
         ("front", "start", "tight")
@@ -146,17 +145,18 @@ def test_what_the_server_has_no_offer_for_can_not_start() -> None:
     edit, snapshot = _grouped()
     back = edit.with_group("back", spot_policy="spot")
     told = difference(edit.base.spec, back.spec, "service", STOCK)
-    offer = PlanOffer("back", "aws", "us-east-1", "p5", True, 50.0, "available")
-    (starts,) = surges(back, snapshot, told, [offer])
-    assert starts.action == "start"
-    for others in ([], [replace(offer, group="front")], [replace(offer, availability="busy")]):
-        (waits,) = surges(back, snapshot, told, others)
-        assert (waits.action, waits.to) == ("pending", None)
-        assert waits.why == "the server has no offer that fits it"
-    alone = begun().with_values({IMAGE: "new"})
-    told = difference(alone.base.spec, alone.spec, "service", STOCK)
-    (starts,) = surges(alone, project(3), told, [replace(offer, group="")])
-    assert starts.action == "start", "a service without groups has offers without one"
+    (waits,) = surges(back, snapshot, told)
+    assert (waits.action, waits.to) == ("pending", None)
+    assert waits.why == "tight has no room, it is on-demand only, and spot is asked for"
+
+    both = edit.with_group("back", reservation="r-1")
+    told = difference(edit.base.spec, both.spec, "service", STOCK)
+    for here in ({}, {"front": False}, {"back": True}):
+        (starts,) = surges(both, snapshot, told, {"tight": here})
+        assert starts.action == "start"
+    (waits,) = surges(both, snapshot, told, {"tight": {"front": True, "back": False}})
+    assert (waits.action, waits.to) == ("pending", None)
+    assert waits.why == "tight has no room, the server has no offer there that fits"
 
 
 def _with_lanes(reserved: int, spot: int) -> tuple[ServiceEdit, Snapshot]:
@@ -164,13 +164,13 @@ def _with_lanes(reserved: int, spot: int) -> tuple[ServiceEdit, Snapshot]:
         {"name": "reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10},
         {"name": "spot", "max_replicas": 1},
     ]
-    replicas = [cockpit.replica(0, "reserved"), cockpit.replica(1, "spot")]
-    service = cockpit.service(replicas, [cockpit.group("0", 2)])
+    replicas = [projects.replica(0, "reserved"), projects.replica(1, "spot")]
+    service = projects.service(replicas, [projects.group("0", 2)])
     fleets = [
-        cockpit.fleet("reserved", nodes_max=reserved),
-        cockpit.fleet("spot", nodes_max=spot),
+        projects.fleet("reserved", nodes_max=reserved),
+        projects.fleet("spot", nodes_max=spot),
     ]
-    snapshot = cockpit.project((service, replicas), fleets=fleets, capabilities=ADDON)
+    snapshot = projects.project((service, replicas), fleets=fleets, capabilities=ADDON)
     edit = begun(lanes=True, fleets=lanes).with_values({IMAGE: "new"})
     return edit, snapshot
 
@@ -236,7 +236,7 @@ def test_a_retry_that_is_over_is_none(change: tuple[str, ...] | None, began: dat
 def test_while_its_retry_holds_a_replica_waits() -> None:
     edit = begun(retry=True, began=NOW - timedelta(minutes=59)).with_replicas("0", 3)
     (waits,) = warned(edit, project(2))
-    assert (waits.key, waits.risk) == ("pending", Risk.WARNING)
+    assert (waits.key, waits.risk) == ("pending", Risk.DANGER)
     assert "will wait" in waits.line
     assert f"Its `retry` is over at {NOW + timedelta(minutes=1):%Y-%m-%d %H:%M} UTC" in waits.line
     assert warned(edit, project(3)) == []

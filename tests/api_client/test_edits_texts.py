@@ -16,7 +16,7 @@ from dstack_api_client.edits.base import fleet_of
 from dstack_api_client.edits.errors import InvalidEditError, NotInPlaceError
 from dstack_api_client.edits.fleet import FleetEdit, why_not
 from dstack_api_client.edits.new_fleets import with_keys
-from tests.api_client.edit_things import SECRET, edit, group
+from tests.builders.service_edits import SECRET, edit, group
 
 
 def _echo(request: httpx.Request) -> httpx.Response:

@@ -3,9 +3,12 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 
+import pytest
+
 from dstack_api_client import errors
 from dstack_api_client.event_stream import MOST_EVENTS, EventStream
-from tests.given_client import START, GivenClient, event
+from tests.builders.generation import seeds
+from tests.builders.memory_client import START, GivenClient, event
 
 
 class Clock:
@@ -167,8 +170,9 @@ async def test_texts_are_cleaned():
     assert shown.targets[0].name == "x\ufffdy"
 
 
+@pytest.mark.generated
 async def test_at_random_everything_is_there_in_order():
-    for seed in range(20):
+    for seed in seeds(20):
         rng = random.Random(seed)
         client = GivenClient()
         followed, clock = stream(client, {})
@@ -186,4 +190,6 @@ async def test_at_random_everything_is_there_in_order():
         client.failure = None
         while state.failure is not None or followed.want_older():
             state = await polled(followed)
-        assert [e.id for e in state.events] == [e.id for e in client._in_order()], f"seed {seed}"
+        assert [e.id for e in state.events] == [e.id for e in client._in_order()], (
+            f"DSTACK_FLEETS_TESTS_SEED={seed}"
+        )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import sys
 from typing import Any
 
 import httpx
 import pytest
 
 from dstack_api_client.snapshot import Link, Snapshot
-from tests.api_client import answers
-from tests.api_client.fake_server import FakeServer
-from tests.api_client.test_feed import Followed, following, small
+from tests.builders import answers
+from tests.builders.followed_feed import Followed, following, small
+from tests.builders.generation import SEED, cases
+from tests.servers.fake_server import FakeServer
 
 _STEPS = 60
 
@@ -205,8 +207,11 @@ def told(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("seed", range(12))
-async def test_the_feed_ends_up_with_what_is_there(seed: int) -> None:
+@pytest.mark.generated
+@pytest.mark.parametrize("case", range(cases(12)))
+async def test_the_feed_ends_up_with_what_is_there(case: int) -> None:
+    seed = SEED + case
+    sys.stdout.write(f"DSTACK_FLEETS_TESTS_SEED={seed}\n")
     rng = random.Random(seed)
     server = small()
     life = Life(server, rng)

@@ -2,65 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime, timezone
-from typing import Any
-
 import pytest
 
 from dstack_api_client.capabilities import UNKNOWN
-from dstack_api_client.edits.base import Base, Target
 from dstack_api_client.edits.difference import difference
 from dstack_api_client.edits.errors import NotInPlaceError
 from dstack_api_client.edits.fleet import FleetEdit, Nodes, why_not
 from dstack_api_client.edits.fleet_effects import Effects, effects
-from dstack_api_client.snapshot import Instance, Snapshot
-from tests.tui import factory
-
-
-def base(*, project: str = "main", **changes: Any) -> Base:
-    """A cloud fleet as it was read; changes are to its configuration."""
-    configuration = {
-        "type": "fleet",
-        "name": "gpu",
-        "nodes": {"min": 1, "max": 4},
-        "resources": {"gpu": {"name": ["H100"], "count": {"min": 8, "max": 8}}},
-        "backends": ["aws"],
-        "regions": None,
-        "spot_policy": "auto",
-        "of_a_later_version": {"kept": True},
-        **changes,
-    }
-    return Base(
-        target=Target("http://server", "main", "fleet", "gpu"),
-        id="f-gpu",
-        status="active",
-        deployment=0,
-        spec={"configuration": configuration, "profile": {"regions": ["us-east-1"]}},
-        resource={"project_name": project},
-        read_at=datetime(2026, 1, 1, tzinfo=timezone.utc),
-    )
-
-
-def edit(**changes: Any) -> FleetEdit:
-    return FleetEdit.begin(base(**changes))
-
-
-def shot(*instances: Instance) -> Snapshot:
-    """The fleet with instances."""
-    numbered = [
-        replace(each, id=f"i-{num}", name=f"gpu-{num}", num=num)
-        for num, each in enumerate(instances)
-    ]
-    gpu = factory.fleet("gpu", instance_ids=tuple(each.id for each in numbered))
-    return factory.snapshot(fleets=[gpu], instances=numbered, services=[], replicas=[])
-
-
-def idle(**values: Any) -> Instance:
-    return factory.instance("i", status="idle", busy_blocks=0, **values)
-
-
-BUSY = factory.instance("b")
+from dstack_api_client.snapshot import Instance
+from tests.builders import snapshots
+from tests.builders.fleet_edits import BUSY, base, edit, idle, shot
 
 
 def after(change: FleetEdit, *instances: Instance) -> Effects:
@@ -150,7 +101,7 @@ def test_what_did_not_fit_before_is_not_the_edit_s_doing():
 
 
 def test_instances_that_are_going_do_not_count():
-    going = factory.instance("g", status="terminating")
+    going = snapshots.instance("g", status="terminating")
     assert after(edit().with_nodes(Nodes(2, 2, 4)), going, BUSY).starts == 1
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dstack_api_client.configuration import MASK
 from dstack_api_client.fleet_facts import fleet_facts
-from tests.tui.factory import fleet
+from tests.builders.snapshots import fleet
 
 
 def facts(kind="cloud", profile=None, **configuration):
@@ -90,6 +90,9 @@ def test_defaults_that_decide_something_are_said():
 
 
 def test_a_profile_counts_where_the_configuration_is_silent():
-    shown = facts(profile={"spot_policy": "spot", "regions": ["a"]}, regions=["b"])
-    assert shown["spot policy"] == "spot"
+    profile = {"spot_policy": "spot", "regions": ["a"], "max_price": 3.0, "tags": {"cost": "A 17"}}
+    shown = facts(profile=profile, regions=["b"])
+    assert shown["spot policy"] == "spot (profile)"
+    assert shown["max price"] == "3 $/h (profile)"
+    assert shown["tags cost"] == "A 17 (profile)"
     assert shown["regions"] == "b"

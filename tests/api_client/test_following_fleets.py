@@ -11,9 +11,9 @@ from dstack_api_client.edits.fleet import Nodes
 from dstack_api_client.edits.following import State
 from dstack_api_client.edits.following_fleets import FleetGoal, fleet_progress, goal_of
 from dstack_api_client.snapshot import Snapshot
-from tests.api_client.cockpit import fleet_of, project
-from tests.api_client.fleet_plans import fleet_plan
-from tests.api_client.test_fleet_edits import BUSY, edit, idle, shot
+from tests.builders.fleet_edits import BUSY, edit, idle, shot
+from tests.builders.fleet_plans import fleet_plan
+from tests.builders.projects import fleet_of, project
 
 GPU = next(iter(fleet_of().fleets))
 
@@ -71,7 +71,7 @@ def test_those_that_were_named_have_to_be_gone() -> None:
     )
     assert state(FleetGoal(ends=frozenset({"another"})), snapshot) == (State.DONE, "")
     both = FleetGoal(1, ends=frozenset({first, second}))
-    words = "0 of 1 instances are up. 2 instances have not ended."
+    words = "0 of 1 instance is up. 2 instances have not ended."
     assert state(both, snapshot) == (State.MOVING, words)
 
 

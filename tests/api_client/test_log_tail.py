@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from dstack_api_client.log_tail import KEPT_LINES, LogTail
-from tests.given_client import START, GivenClient
+from tests.builders.generation import seeds
+from tests.builders.memory_client import START, GivenClient
 
 
 def tail(client):
@@ -118,8 +119,9 @@ async def test_what_is_not_base64_is_shown_as_it_is(monkeypatch):
     assert texts(followed) == ["plain"]
 
 
+@pytest.mark.generated
 async def test_at_random_nothing_is_lost_or_doubled():
-    for seed in range(30):
+    for seed in seeds(30):
         rng = random.Random(seed)
         client = GivenClient()
         followed = tail(client)
@@ -131,4 +133,4 @@ async def test_at_random_nothing_is_lost_or_doubled():
                 await followed.read()
         await followed.read()
         expected = [text.decode().strip() for _, text in client.log]
-        assert texts(followed) == expected, f"seed {seed}"
+        assert texts(followed) == expected, f"DSTACK_FLEETS_TESTS_SEED={seed}"

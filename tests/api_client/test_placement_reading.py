@@ -8,31 +8,11 @@ import httpx
 import pytest
 
 from dstack_api_client.feed import ConnectionState
-from tests.api_client import answers
-from tests.api_client.addon_server import LANES, AddonServer, lane
-from tests.api_client.fake_server import FakeServer
-from tests.api_client.test_feed import following, small
-
-
-def placed(services: int = 2) -> AddonServer:
-    """A server with services with lanes, one without, and their placements."""
-    server = AddonServer()
-    server.fleets = [answers.fleet(1), answers.fleet(2)]
-    for number in range(services):
-        name = f"s-{number}"
-        run = answers.run(
-            number, answers.job(0, name=name), name=name, configuration={"fleets": LANES}
-        )
-        server.runs.append(run)
-        server.place(run)
-    server.runs.append(answers.run(90, answers.job(0, name="plain"), name="plain"))
-    server.now = 1000.0
-    return server
-
-
-def run_id(server: FakeServer, name: str) -> str:
-    found: str = server.run_named(name)["id"]
-    return found
+from tests.builders import answers
+from tests.builders.followed_feed import following, small
+from tests.builders.placed_services import placed, run_id
+from tests.servers.addon_answers import LANES, AddonServer, lane
+from tests.servers.fake_server import FakeServer
 
 
 @pytest.mark.parametrize(
@@ -141,6 +121,19 @@ async def test_what_is_told_only_in_short_is_added() -> None:
         assert (second.deficit, second.deficit_since) == (0, None)
         assert placement.rebalancing_left == 2
         assert placement.rebalancing_since is not None
+
+
+async def test_a_fault_of_the_addon_is_read() -> None:
+    server = placed(1)
+    fault = {"since": answers.at(7), "last_at": answers.at(9), "message": "moving fails\x1b[0m"}
+    server.placements["s-0"]["fault"] = fault
+    async with following(server) as followed:
+        await followed.poll()
+        (placement,) = followed.snapshot.placements.values()
+        assert placement.fault.startswith("moving fails")
+        assert "\x1b" not in placement.fault
+        assert placement.fault_since is not None
+        assert answers.seconds(placement.fault_since.isoformat()) == 7
 
 
 async def test_an_addon_without_the_list_tells_of_the_open_service() -> None:

@@ -23,7 +23,7 @@ from dstack_api_client.problems_routers import unread
 from dstack_api_client.routers.view import RouterStatus, RouterView, Sync
 from dstack_api_client.since import since_of
 from dstack_api_client.snapshot import Attempt, Instance, Snapshot
-from tests.api_client.cockpit import (
+from tests.builders.projects import (
     NOW,
     ago,
     chat,
@@ -78,6 +78,11 @@ CASES = {
         chat(READY, spec=with_lanes([{"name": "a", "min_replicas": 1}, "gpu"], 1), has_lanes=True),
         chat(READY, spec=with_lanes([{"name": "gpu", "min_replicas": 1}], 1), has_lanes=True),
         Kind.BASELINE, CRITICAL, "chat", "a: baseline 0 of 1", "distribution"),
+    "placement fails": Case(
+        chat(READY, placements=[replace(placement(), fault="moving replicas fails (KeyError)")]),
+        chat(READY, placements=[placement()]),
+        Kind.SERVICE, WARNING, "chat", "placement: moving replicas fails (KeyError)",
+        "distribution"),
     "router down": Case(
         chat(READY, routers=[router(worker(0), status=RouterStatus.DOWN, message="Gone.")]),
         chat(READY, routers=[router(worker(0))]),
@@ -182,6 +187,10 @@ CASES = {
         chat(stuck(0, "failed"), status="failed", error="It broke.", ended_at=ago(hours=1)),
         chat(stuck(0, "failed"), status="failed", error="It broke.", ended_at=ago(hours=25)),
         Kind.SERVICE, CRITICAL, "chat", "failed: It broke.", "replicas"),
+    "service that is being ended after a failure": Case(
+        chat(stuck(0, "failed"), status="terminating", termination_reason="job_failed"),
+        chat(stuck(0, "failed"), status="terminating", termination_reason="stopped_by_user"),
+        Kind.SERVICE, CRITICAL, "chat", "is being ended after a failure", "replicas"),
     "service waiting": Case(
         chat(low=2, status="pending"),
         chat(low=0, status="pending"),

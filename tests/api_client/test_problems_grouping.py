@@ -9,7 +9,7 @@ import pytest
 from dstack_api_client.problems import Kind, Severity, problems_of
 from dstack_api_client.routers.view import RouterStatus, Sync
 from dstack_api_client.snapshot import Replica
-from tests.api_client.cockpit import (
+from tests.builders.projects import (
     NOW,
     ago,
     chat,

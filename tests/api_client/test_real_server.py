@@ -11,7 +11,7 @@ import pytest
 from dstack_api_client.client import Client
 from dstack_api_client.feed import ConnectionState, Feed
 from dstack_api_client.snapshot import Link, Snapshot
-from dstack_simulator import Simulator
+from dstack_simulator.handle import Handle
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -31,7 +31,7 @@ async def poll_size(feed: Feed) -> int:
     return sizes[0]
 
 
-def instances_of_jobs(sim: Simulator) -> dict[str, str]:
+def instances_of_jobs(sim: Handle) -> dict[str, str]:
     """The instance of each active job, as the server itself knows it."""
     database = sim.folder.server / "data" / "sqlite.db"
     ended = ("TERMINATED", "ABORTED", "FAILED", "DONE")
@@ -44,13 +44,14 @@ def instances_of_jobs(sim: Simulator) -> dict[str, str]:
 
 
 @pytest.fixture
-async def large(large_sim: Simulator) -> AsyncIterator[Feed]:
+async def large(large_sim: Handle) -> AsyncIterator[Feed]:
     async with Client(large_sim.url, large_sim.token) as client:
         yield Feed(client, large_sim.project)
 
 
+@pytest.mark.slow
 async def test_every_replica_is_on_the_instance_that_the_server_put_it_on(
-    large_sim: Simulator, large: Feed
+    large_sim: Handle, large: Feed
 ) -> None:
     snapshot = await first_read(large)
     assert len(snapshot.fleets) == 10
@@ -67,8 +68,9 @@ async def test_every_replica_is_on_the_instance_that_the_server_put_it_on(
     assert {job: real.get(job) for job in known} == known
 
 
+@pytest.mark.slow
 async def test_a_poll_costs_little_and_shows_another_client_s_change(
-    large_sim: Simulator, large: Feed
+    large_sim: Handle, large: Feed
 ) -> None:
     snapshot = await first_read(large)
     services = list(snapshot.services.values())
@@ -87,7 +89,7 @@ async def test_a_poll_costs_little_and_shows_another_client_s_change(
     assert all(after.services[service.id] is service for service in unchanged[40:])
 
 
-async def test_the_demo_is_joined_as_the_server_knows_it(demo_sim: Simulator) -> None:
+async def test_the_demo_is_joined_as_the_server_knows_it(demo_sim: Handle) -> None:
     async with Client(demo_sim.url, demo_sim.token) as client:
         feed = Feed(client, demo_sim.project)
         await first_read(feed)

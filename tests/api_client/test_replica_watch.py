@@ -5,8 +5,8 @@ from datetime import timedelta
 from dstack_api_client import errors
 from dstack_api_client.replica_watch import ReplicaWatch
 from dstack_api_client.use import use_of
-from tests.given_client import START, GivenClient, metrics, run, submission
-from tests.tui.factory import replica
+from tests.builders.memory_client import START, GivenClient, metrics, run, submission
+from tests.builders.snapshots import replica
 
 
 class Watched:

@@ -9,7 +9,7 @@ import pytest
 from dstack_api_client.event_stream import Event
 from dstack_api_client.rollout import EVENTS, SUBMISSIONS, Deployment, Rollout, rollout_of
 from dstack_api_client.snapshot import Group, Probe, Replica
-from tests.api_client.cockpit import ago, event, group, project, replica, service
+from tests.builders.projects import ago, event, group, project, replica, service
 
 
 def updated(number: int, at: datetime) -> Event:

@@ -13,14 +13,13 @@ from dstack_api_client.logins import address_of, login_of
 from dstack_api_client.routers.private import PrivateFolder
 from dstack_api_client.routers.ssh import (
     UnsafeNameError,
-    is_configured,
     last_words,
     same_key,
     way_by_alias,
     way_by_key,
 )
 from dstack_api_client.snapshot import Login, SshHop
-from tests.api_client import answers
+from tests.builders import answers
 
 HOST = SshHop("10.0.0.1", 2222, "ubuntu")
 CONTAINER = SshHop("localhost", 10022, "root")
@@ -97,26 +96,55 @@ def test_a_server_can_smuggle_nothing_into_the_configuration(hop: SshHop) -> Non
         way_by_key(Login((HOST, hop), own_jump=True, port=8000, key=None), Path("key"))
 
 
-def test_the_users_own_configuration_is_used_as_it_is() -> None:
-    way = way_by_alias("chat-70b", 8000)
-    assert way.config is None
-    assert "-F" not in way.arguments(None)
+ATTACHED = """\
+Host chat-70b-host
+    HostName 10.0.0.1
+    Port 2222
+    User ubuntu
+    IdentityFile ~/.dstack/ssh/id_rsa
+    IdentitiesOnly yes
+    StrictHostKeyChecking no
+    UserKnownHostsFile /dev/null
+Host chat-70b
+    HostName localhost
+    Port 10022
+    User root
+    IdentityFile ~/.dstack/ssh/id_rsa
+    IdentitiesOnly yes
+    StrictHostKeyChecking no
+    UserKnownHostsFile /dev/null
+    ProxyJump chat-70b-host
+"""
+LOGIN = Login((HOST, CONTAINER), own_jump=False, port=8000, key=None)
+
+
+def test_what_dstack_attached_to_is_used_where_it_is_the_same_host() -> None:
+    way = way_by_alias("chat-70b", LOGIN, ATTACHED)
+    assert way is not None
+    assert (way.host, way.port, way.config) == ("chat-70b", 8000, None)
+    # Not the user's own configuration, in which the name may be another machine's.
+    assert way.arguments(Path("theirs"))[:2] == ["-F", "theirs"]
     with pytest.raises(UnsafeNameError):
-        way_by_alias("-oProxyCommand=x", 8000)
+        way_by_alias("-oProxyCommand=x", LOGIN, ATTACHED)
 
 
 @pytest.mark.parametrize(
-    ("lines", "known"),
+    "text",
     [
-        ("hostname chat\nport 22\n", False),
-        ("hostname localhost\nport 10022\nproxyjump chat-host\n", True),
-        ("hostname 10.0.0.1\n", True),
-        ("hostname chat\nproxycommand none\nproxyjump none\n", False),
-        ("hostname chat\nproxycommand ssh -W %h:%p x\n", True),
+        "",
+        ATTACHED.replace("Host chat-70b\n", "Host chat-71b\n"),
+        ATTACHED.replace("10.0.0.1", "10.0.0.2"),
+        ATTACHED.replace("Port 2222", "Port 22"),
+        ATTACHED.replace("    ProxyJump chat-70b-host\n", ""),
+        ATTACHED.replace("ProxyJump chat-70b-host", "ProxyJump bastion"),
+        ATTACHED.replace("ProxyJump chat-70b-host", "ProxyJump chat-70b"),
+        ATTACHED.replace("ProxyJump chat-70b-host", "ProxyCommand ssh -W %h:%p x"),
+        ATTACHED + "Host chat-70b\n    HostName prod-db\n",
+        "Host chat-70b\n    HostName 10.0.0.1\n    Port 2222\n    User root\n",
     ],
 )
-def test_whether_the_users_configuration_speaks_of_a_run(lines: str, known: bool) -> None:
-    assert is_configured("chat", lines) is known
+def test_a_service_named_like_another_machine_leads_nowhere(text: str) -> None:
+    assert way_by_alias("chat-70b", LOGIN, text) is None
 
 
 def test_keys_are_compared_without_their_comments() -> None:

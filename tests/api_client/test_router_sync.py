@@ -16,7 +16,8 @@ from dstack_api_client.routers.expected import Engine, Expected
 from dstack_api_client.routers.looks import Look, Outcome, Told
 from dstack_api_client.routers.sync import Judged
 from dstack_api_client.routers.view import RouterStatus, Source, Sync, Worker
-from tests.api_client.routing import (
+from tests.builders.generation import cases
+from tests.builders.router_cases import (
     GOOD_FOR,
     NOW,
     after,
@@ -230,6 +231,7 @@ def test_draining_is_normal_for_a_job_that_goes_and_not_for_one_that_runs() -> N
     [
         ("failed", "failed", "dstack will not repair this"),
         ("not_ready", "not ready", "dstack will not repair this"),
+        ("circuit_open", "circuit open", "The router calls it circuit open, and does not"),
         ("pending", "pending", "has not found it healthy yet"),
     ],
 )
@@ -342,8 +344,18 @@ def test_a_running_worker_that_the_router_calls_failed_is_the_loudest() -> None:
     [
         (look(entry(1)), {}, RouterStatus.READY, ""),
         (look(), {"ready": False}, RouterStatus.NOT_READY, "no worker at all"),
-        (look(entry(1, status="failed")), {"ready": False}, RouterStatus.NOT_READY, "0 of the 1"),
-        (look(entry(1, status="failed")), {"ready": None}, RouterStatus.NOT_READY, "0 of the 1"),
+        (
+            look(entry(1, status="failed")),
+            {"ready": False},
+            RouterStatus.NOT_READY,
+            "The only",
+        ),
+        (
+            look(entry(1, status="failed")),
+            {"ready": None},
+            RouterStatus.NOT_READY,
+            "The only",
+        ),
         (
             look(entry(1), entry(2, worker_type="prefill", status="failed")),
             {"ready": False},
@@ -451,7 +463,7 @@ def situations(draw: st.DrawFn) -> tuple[list[Expected], list[dict[str, Any]]]:
     return workers, entries
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=cases(400))
 @given(situations(), st.floats(0, 30))
 def test_whatever_the_list_says(
     situation: tuple[list[Expected], list[dict[str, Any]]], seconds: float
@@ -479,7 +491,7 @@ def test_whatever_the_list_says(
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=cases(100))
 @given(situations(), st.randoms(use_true_random=False))
 def test_the_order_of_things_does_not_matter(
     situation: tuple[list[Expected], list[dict[str, Any]]], rng: random.Random

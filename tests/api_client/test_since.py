@@ -6,7 +6,7 @@ from datetime import datetime
 
 from dstack_api_client import wire
 from dstack_api_client.since import Since, since_of
-from tests.api_client.cockpit import ago, fleet, instances, project, replica, service
+from tests.builders.projects import ago, fleet, instances, project, replica, service
 
 
 def event(message: str, at: datetime, *targets: tuple[str, str]) -> wire.Event:

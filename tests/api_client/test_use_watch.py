@@ -7,8 +7,8 @@ from datetime import timedelta
 from dstack_api_client import errors, wire
 from dstack_api_client.snapshot import ReplicaKey
 from dstack_api_client.use_watch import UseWatch
-from tests.given_client import START
-from tests.tui import factory
+from tests.builders import snapshots
+from tests.builders.memory_client import START
 
 
 class Metrics:
@@ -39,7 +39,7 @@ def watching(replicas):
 
 
 async def test_a_few_at_each_poll_and_each_in_its_turn():
-    client, moment, watch = watching([factory.replica("chat", num) for num in range(6)])
+    client, moment, watch = watching([snapshots.replica("chat", num) for num in range(6)])
     (read,) = await polled(watch)
     assert client.asked == [0, 1, 2, 3]
     assert read[ReplicaKey("s-chat", 3, 0)].gpu.last == 3.0
@@ -52,7 +52,7 @@ async def test_a_few_at_each_poll_and_each_in_its_turn():
 
 
 async def test_only_what_runs_and_is_on_screen_is_asked_for():
-    replicas = [factory.replica("chat", 0, status="submitted"), factory.replica("chat", 1)]
+    replicas = [snapshots.replica("chat", 0, status="submitted"), snapshots.replica("chat", 1)]
     client, moment, watch = watching(replicas)
     await polled(watch)
     replicas.clear()
@@ -62,7 +62,7 @@ async def test_only_what_runs_and_is_on_screen_is_asked_for():
 
 
 async def test_a_failure_is_told_and_the_rest_of_the_round_is_left():
-    client, _, watch = watching([factory.replica("chat", num) for num in range(3)])
+    client, _, watch = watching([snapshots.replica("chat", num) for num in range(3)])
     client.fails = True
     assert await polled(watch) == [{}]
     assert client.asked == [0]

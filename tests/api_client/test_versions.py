@@ -20,7 +20,7 @@ from dstack_api_client.edits.planning import make_plan
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.feed import ConnectionState, Feed
 from dstack_api_client.snapshot import Link
-from tests.api_client.old_servers import TOKEN, OldServer
+from tests.servers.old_servers import TOKEN, OldServer
 from tests.waiting import until
 
 pytestmark = pytest.mark.versions

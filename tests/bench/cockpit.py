@@ -19,11 +19,11 @@ from textual.pilot import Pilot
 
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.service import ServiceScreen
-from tests.tui import crowd
-from tests.tui.factory import GivenFeed, app_on, live
+from tests.bench.livetable import CountingDriver
+from tests.builders import crowded_service
+from tests.builders.apps import GivenFeed, app_on, live
 from tests.waiting import until
 
-from .livetable import CountingDriver
 from .table import Table
 
 SIZE = (160, 50)
@@ -68,7 +68,7 @@ async def timed(act: Callable[[], Awaitable[Any]], pilot: Pilot[int]) -> Taken:
 
 
 async def measure(views: tuple[str, ...] = tuple(VIEWS)) -> Table:
-    shot = crowd.snapshot()
+    shot = crowded_service.snapshot()
     app = app_on(GivenFeed(live(shot)))
     app.driver_class = TimedDriver
     async with app.run_test(headless=False, size=SIZE) as pilot:
@@ -107,8 +107,8 @@ async def measure(views: tuple[str, ...] = tuple(VIEWS)) -> Table:
             bytes_ = str(round(statistics.median(written)))
             rows.append((f"poll without a change: {view}", *_figures(polled), bytes_))
     return Table(
-        f"A service with {crowd.REPLICAS:,} replicas and {crowd.WORKERS:,} workers, "
-        f"{SIZE[0]}x{SIZE[1]}",
+        f"A service with {crowded_service.REPLICAS:,} replicas"
+        f" and {crowded_service.WORKERS:,} workers, {SIZE[0]}x{SIZE[1]}",
         ("", "cpu ms", "wall ms", "slowest", "bytes"),
         rows,
         f"Medians of {REPEATS}. The clock of the app stands still, so that ages are no change.",

@@ -11,7 +11,7 @@ from dstack_api_client.problems import ProblemWatch, problems_of
 from dstack_api_client.rollout import rollout_of
 from dstack_api_client.routers.view import Sync
 from dstack_api_client.snapshot import Replica, Snapshot
-from tests.api_client.cockpit import (
+from tests.builders.projects import (
     NOW,
     event,
     fleet,

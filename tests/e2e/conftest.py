@@ -1,50 +1,65 @@
-"""Servers with things to be edited, shared by the tests of this folder; they end with it."""
+"""Projects with things to be edited, one for each module that asks, and looks at routers."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from dstack_api_client.routers.view import Source
-from dstack_simulator import Simulator
-from tests.addon import LAUNCHER
-from tests.e2e.editing import routed_service, scenario, seed_service, service
-from tests.e2e.routed import Looking, StockWatch, looking
+from dstack_simulator.handle import Handle
+from tests.conftest import project_name
+from tests.servers.edited_services import routed_service, scenario, seed_service, service
+from tests.servers.routed_services import Looking, StockWatch, looking
+from tests.servers.sharing import emptied
 
-
-@pytest_asyncio.fixture(scope="package")
-async def edit_addon() -> AsyncIterator[Simulator]:
-    """A server with the placement add-on; `still` is only looked at."""
-    async with Simulator(scenario(), launcher=LAUNCHER) as sim:
-        await sim.settled()
-        await sim.apply(seed_service("chat", "gpu"))
-        await sim.apply(seed_service("still", "still"))
-        await sim.apply(service("brief", "brief"))
-        await sim.apply(service("dice", "dice"))
-        yield sim
-
-
-@pytest_asyncio.fixture(scope="package")
-async def edit_stock() -> AsyncIterator[Simulator]:
-    """The stock server with the same fleets; `trapped` fills its fleet."""
-    async with Simulator(scenario()) as sim:
-        await sim.settled()
-        await sim.apply(service("trapped", "tight", fleets=["tight-full"], replicas=1))
-        await sim.apply(service("grouped", "dice", fleets=["dice-reserved"], groups=True))
-        yield sim
-
-
-@pytest_asyncio.fixture(scope="package")
-async def parts(edit_addon: Simulator) -> AsyncIterator[str]:
-    """The name of a service with replica groups, one of them of a router."""
-    await edit_addon.apply(routed_service("parts", "dice"))
-    yield "parts"
-    await edit_addon.stop_run("parts", abort=True)
+#: What a module's project begins with, by name; a module lists the names in `SERVICES`.
+_SERVICES: dict[str, dict[str, Any]] = {
+    "chat": seed_service("chat", "gpu"),
+    "still": seed_service("still", "still"),  # it is only looked at
+    "brief": service("brief", "brief"),
+    "dice": service("dice", "dice"),
+    # It fills its fleet.
+    "trapped": service("trapped", "tight", fleets=["tight-full"], replicas=1),
+    "grouped": service("grouped", "dice", fleets=["dice-reserved"], groups=True),
+}
 
 
 @pytest_asyncio.fixture(scope="module")
-async def both(sim: Simulator) -> AsyncIterator[dict[Source, Looking]]:
-    """Looks at the routers of a module's own server: through it, and over SSH."""
+async def edit_addon(addon_server: Handle, request: pytest.FixtureRequest) -> AsyncIterator[Handle]:
+    """A project on the server with the placement add-on."""
+    async for project in _begun(addon_server, request, "addon"):
+        yield project
+
+
+@pytest_asyncio.fixture(scope="module")
+async def edit_stock(stock_server: Handle, request: pytest.FixtureRequest) -> AsyncIterator[Handle]:
+    """A project on the stock server with the same fleets."""
+    async for project in _begun(stock_server, request, "stock"):
+        yield project
+
+
+async def _begun(
+    server: Handle, request: pytest.FixtureRequest, kind: str
+) -> AsyncIterator[Handle]:
+    project = await server.add_project(project_name(request, kind), scenario())
+    await project.settled()
+    for name in getattr(request.module, "SERVICES", {}).get(kind, ()):
+        await project.apply(_SERVICES[name])
+    yield project
+    await emptied(project)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def parts(edit_addon: Handle) -> str:
+    """The name of a service with replica groups, one of them of a router."""
+    return await edit_addon.apply(routed_service("parts", "dice"))
+
+
+@pytest_asyncio.fixture(scope="module")
+async def both(sim: Handle) -> AsyncIterator[dict[Source, Looking]]:
+    """Looks at the routers of a module's own project: through the server, and over SSH."""
     async with looking(sim) as server, looking(sim, StockWatch) as ssh:
         yield {Source.SERVER: server, Source.SSH: ssh}

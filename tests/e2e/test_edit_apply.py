@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -20,15 +19,18 @@ from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import perform, who
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.writer import ReadOnlyError
-from dstack_simulator import Simulator
-from tests.e2e.editing import SECRET, Losing, begin, client_of, deployment_at, stored
-from tests.stopping import stopped
+from dstack_simulator.handle import Handle
+from tests.builders.audit_log import ends
+from tests.servers.edited_services import SECRET, Losing, begin, client_of, held_back, stored
+from tests.servers.stopping import stopped
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
+SERVICES = {"addon": ["dice", "brief"]}
 
-async def test_another_client_between_plan_and_apply(edit_addon: Simulator) -> None:
+
+async def test_another_client_between_plan_and_apply(edit_addon: Handle) -> None:
     async with client_of(edit_addon) as client:
         edit, snapshot = await begin(client, edit_addon, "dice")
         before = edit.lanes()[0]
@@ -58,7 +60,7 @@ async def test_another_client_between_plan_and_apply(edit_addon: Simulator) -> N
         assert merging.three_way(plan.base, done.now, edit.spec).conflicts
 
 
-async def test_the_same_base_in_the_same_moment(edit_addon: Simulator) -> None:
+async def test_the_same_base_in_the_same_moment(edit_addon: Handle) -> None:
     """The server refuses the second; this client tells it as a conflict."""
     async with client_of(edit_addon) as client:
         edit, snapshot = await begin(client, edit_addon, "dice")
@@ -69,7 +71,7 @@ async def test_the_same_base_in_the_same_moment(edit_addon: Simulator) -> None:
         assert applying.CHANGED in str(refused.value).lower()
 
 
-async def test_a_run_that_ends_between_plan_and_apply(edit_addon: Simulator) -> None:
+async def test_a_run_that_ends_between_plan_and_apply(edit_addon: Handle) -> None:
     async def runs() -> bool:
         return bool((await edit_addon.run("brief"))["status"] == "running")
 
@@ -78,7 +80,7 @@ async def test_a_run_that_ends_between_plan_and_apply(edit_addon: Simulator) -> 
     async with client_of(edit_addon) as client:
         edit, snapshot = await begin(client, edit_addon, "brief")
         plan = await planning.make_plan(client, edit.with_priority(9), snapshot=snapshot)
-        await edit_addon.stop_run("brief", abort=True)
+        await edit_addon.stop_run("brief")
         with pytest.raises(EndedError) as ending:
             await applying.apply(client, plan)
         assert "nothing is changed" in str(ending.value)
@@ -95,7 +97,7 @@ async def test_a_run_that_ends_between_plan_and_apply(edit_addon: Simulator) -> 
         ], "the run was started anew"
 
 
-async def test_an_answer_that_gets_lost(edit_addon: Simulator) -> None:
+async def test_an_answer_that_gets_lost(edit_addon: Handle) -> None:
     transport = Losing("runs/apply")
     async with client_of(edit_addon, transport=transport) as client:
         edit, snapshot = await begin(client, edit_addon, "dice")
@@ -108,7 +110,7 @@ async def test_an_answer_that_gets_lost(edit_addon: Simulator) -> None:
         assert (await stored(client, edit_addon, "dice")).spec == plan.spec
 
 
-async def test_a_request_that_never_arrives(edit_addon: Simulator) -> None:
+async def test_a_request_that_never_arrives(edit_addon: Handle) -> None:
     transport = Losing("runs/apply", deliver=False)
     async with client_of(edit_addon, transport=transport) as client:
         edit, snapshot = await begin(client, edit_addon, "dice")
@@ -119,7 +121,7 @@ async def test_a_request_that_never_arrives(edit_addon: Simulator) -> None:
         assert (await stored(client, edit_addon, "dice")).spec == plan.base.spec
 
 
-async def test_a_request_that_arrives_late(edit_addon: Simulator) -> None:
+async def test_a_request_that_arrives_late(edit_addon: Handle) -> None:
     transport = Losing("runs/apply", deliver=3)
     async with client_of(edit_addon, transport=transport) as client:
         edit, snapshot = await begin(client, edit_addon, "dice")
@@ -129,36 +131,23 @@ async def test_a_request_that_arrives_late(edit_addon: Simulator) -> None:
         assert done.now.configuration["priority"] == 51
 
 
-@pytest.mark.parametrize("trouble", ["cut", "restart"])
-async def test_trouble_after_the_request_was_sent(edit_addon: Simulator, trouble: str) -> None:
-    """The server has done it and its answer is held back when the line, or the server, goes."""
-    sim = edit_addon
-    async with client_of(sim) as client:
-        edit, snapshot = await begin(client, sim, "dice")
-        wanted = 61 if trouble == "cut" else 62
-        plan = await planning.make_plan(client, edit.with_priority(wanted), snapshot=snapshot)
-        await sim.faults.server_slow(6)
-        task = asyncio.create_task(applying.apply(client, plan))
-        await until(
-            lambda: deployment_at(sim, "dice", plan.base.deployment + 1),
-            limit=60,
-            what="the change has arrived",
-        )
-        if trouble == "cut":
-            await sim.faults.server_cut()
-            await sim.faults.server_slow(0)
-            assert not task.done()
-            await sim.faults.server_cut(on=False)
-        else:
-            await sim.faults.server_slow(0)
-            await sim.faults.server_restart(graceful=False)
+async def test_a_line_that_is_cut_after_the_request_was_sent(edit_addon: Handle) -> None:
+    """The server has done it, and its answer is held back when the line goes."""
+    async with client_of(edit_addon) as client:
+        edit, snapshot = await begin(client, edit_addon, "dice")
+        plan = await planning.make_plan(client, edit.with_priority(61), snapshot=snapshot)
+        task = await held_back(edit_addon, client, plan)
+        await edit_addon.faults.server_cut()
+        await edit_addon.faults.server_slow(0)
+        assert not task.done()
+        await edit_addon.faults.server_cut(on=False)
         done = await task
         assert done.now.deployment == plan.base.deployment + 1
         assert done.now.spec == plan.spec
         assert not done.answered
 
 
-async def test_read_only(edit_addon: Simulator) -> None:
+async def test_read_only(edit_addon: Handle) -> None:
     async with client_of(edit_addon, read_only=True) as client:
         edit, snapshot = await begin(client, edit_addon, "dice")
         plan = await planning.make_plan(client, edit.with_priority(71), snapshot=snapshot)
@@ -169,7 +158,7 @@ async def test_read_only(edit_addon: Simulator) -> None:
         assert (await stored(client, edit_addon, "dice")).spec == plan.base.spec
 
 
-async def test_there_and_back(edit_addon: Simulator, tmp_path: Path) -> None:
+async def test_there_and_back(edit_addon: Handle, tmp_path: Path) -> None:
     store = Store(tmp_path)
     async with client_of(edit_addon) as client:
         edit, snapshot = await begin(client, edit_addon, "dice")
@@ -188,7 +177,7 @@ async def test_there_and_back(edit_addon: Simulator, tmp_path: Path) -> None:
         way = await planning.make_plan(client, back.edit, snapshot=snapshot)
         done = await perform(client, way, store, user=user, action="undo")
         assert json.dumps(done.now.spec) == json.dumps(begun.spec), "not the same bytes"
-        first, second = [json.loads(line) for line in store.audit_path.read_text().splitlines()]
+        first, second = ends(store.audit_path)
         assert (first["user"], first["action"], second["action"]) == ("admin", "apply", "undo")
         assert {"field": "replicas", "old": "3", "new": first["changes"][0]["old"]} in second[
             "changes"
@@ -197,7 +186,7 @@ async def test_there_and_back(edit_addon: Simulator, tmp_path: Path) -> None:
 
 
 async def test_a_secret_is_changed_as_text_and_kept_nowhere(
-    edit_addon: Simulator, tmp_path: Path
+    edit_addon: Handle, tmp_path: Path
 ) -> None:
     store = Store(tmp_path)
     async with client_of(edit_addon) as client:

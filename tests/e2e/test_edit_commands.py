@@ -19,20 +19,23 @@ import yaml
 from dstack_api_client.edits import following
 from dstack_api_client.edits.base import read_service
 from dstack_fleets_tui.cli import main
-from dstack_simulator import Simulator
-from tests.e2e.editing import (
+from dstack_simulator.handle import Handle
+from tests.builders.audit_log import ends
+from tests.servers.commands import environment
+from tests.servers.edited_services import (
     SECRET,
     client_of,
     command,
     deployment_at,
-    environment,
     look,
     stored,
 )
-from tests.flowing import Requests
+from tests.servers.request_flow import Requests
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
+
+SERVICES = {"addon": ["chat", "still", "dice"]}
 
 #: Seconds that a program gets, on a busy machine too.
 _ENOUGH = 300
@@ -43,7 +46,7 @@ class Here:
 
     def __init__(
         self,
-        sim: Simulator,
+        sim: Handle,
         home: Path,
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
@@ -67,7 +70,7 @@ class Here:
 
 @pytest.fixture
 def here(
-    edit_addon: Simulator,
+    edit_addon: Handle,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -76,7 +79,8 @@ def here(
     return Here(edit_addon, tmp_path, monkeypatch, capsys)
 
 
-async def test_the_seed_from_one_order_to_another(edit_addon: Simulator, tmp_path: Path) -> None:
+@pytest.mark.slow
+async def test_the_seed_from_one_order_to_another(edit_addon: Handle, tmp_path: Path) -> None:
     """Edited, followed until each replica is where the lanes say, undone to the byte."""
     sim = edit_addon
     requests = Requests(sim, "chat")
@@ -154,8 +158,7 @@ async def test_the_seed_from_one_order_to_another(edit_addon: Simulator, tmp_pat
         assert (undone.returncode, undone.stderr) == (0, "")
         assert json.dumps((await stored(client, sim, "chat")).spec) == json.dumps(there.spec)
         log = tmp_path / "dstack-fleets-tui" / "audit.jsonl"
-        entries = [json.loads(line) for line in log.read_text().splitlines()]
-        assert [entry["action"] for entry in entries] == [
+        assert [entry["action"] for entry in ends(log)] == [
             "apply",
             "apply",
             "rebalance",
@@ -188,7 +191,7 @@ def test_refused(here: Here, arguments: list[str], words: str) -> None:
     assert words in err
 
 
-def test_the_rest_of_the_codes(here: Here, edit_addon: Simulator) -> None:
+def test_the_rest_of_the_codes(here: Here, edit_addon: Handle) -> None:
     change = ["dice", "--set", "priority=91"]
     code, _, err = here("plan", "dicee")
     assert (code, "Did you mean dice?" in err) == (1, True)
@@ -214,7 +217,7 @@ def test_the_rest_of_the_codes(here: Here, edit_addon: Simulator) -> None:
     assert here("plan", *change)[0] == 0
 
 
-async def test_what_is_still_waited_for(edit_addon: Simulator, tmp_path: Path) -> None:
+async def test_what_is_still_waited_for(edit_addon: Handle, tmp_path: Path) -> None:
     sim = edit_addon
     async with client_of(sim) as client:
         before = await stored(client, sim, "dice")
@@ -239,7 +242,7 @@ async def test_what_is_still_waited_for(edit_addon: Simulator, tmp_path: Path) -
         assert now.configuration["replicas"] == before.configuration["replicas"]
 
 
-async def test_a_file(edit_addon: Simulator, tmp_path: Path) -> None:
+async def test_a_file(edit_addon: Handle, tmp_path: Path) -> None:
     async with client_of(edit_addon) as client:
         base = await stored(client, edit_addon, "dice")
     file: dict[str, Any] = {
@@ -267,7 +270,7 @@ def _hears_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-async def test_leaving_while_it_waits(edit_addon: Simulator, tmp_path: Path) -> None:
+async def test_leaving_while_it_waits(edit_addon: Handle, tmp_path: Path) -> None:
     """Ctrl+C ends the looking, not the change."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "dstack_fleets_tui"),
@@ -297,7 +300,7 @@ async def _read_to(stream: asyncio.StreamReader, words: bytes) -> None:
     ("answer", "guarded", "code"), [("n", False, 1), ("y", False, 0), ("y", True, 1)]
 )
 async def test_asking_on_a_terminal(
-    edit_addon: Simulator, tmp_path: Path, answer: str, guarded: bool, code: int
+    edit_addon: Handle, tmp_path: Path, answer: str, guarded: bool, code: int
 ) -> None:
     sim = edit_addon
     guard = {"DSTACK_FLEETS_TUI_PROJECTS": f"{{{sim.project}: {{protected: true}}}}"}
@@ -318,13 +321,14 @@ async def test_asking_on_a_terminal(
     os.close(ours)
     assert process.returncode == code, asked
     assert out.startswith(b"Plan for dice in ")
-    assert ("Type dice to change" if guarded else "Apply this to dice in main @ ") in asked
+    question = "Type dice to change" if guarded else f"Apply this to dice in {sim.project} @ "
+    assert question in asked
     async with client_of(sim) as client:
         now = (await stored(client, sim, "dice")).configuration["priority"]
     assert (now == wanted) == (code == 0)
 
 
-async def test_somebody_else_while_it_asks(edit_addon: Simulator, tmp_path: Path) -> None:
+async def test_somebody_else_while_it_asks(edit_addon: Handle, tmp_path: Path) -> None:
     sim = edit_addon
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
@@ -351,7 +355,8 @@ async def test_somebody_else_while_it_asks(edit_addon: Simulator, tmp_path: Path
         assert (await stored(client, sim, "dice")).spec == touched["run_spec"]
 
 
-async def test_leaving_while_it_is_applied(edit_addon: Simulator, tmp_path: Path) -> None:
+@pytest.mark.slow
+async def test_leaving_while_it_is_applied(edit_addon: Handle, tmp_path: Path) -> None:
     """Ctrl+C between the request and its answer: what became of it is still found out and told."""
     sim = edit_addon
     async with client_of(sim) as client:
@@ -378,5 +383,5 @@ async def test_leaving_while_it_is_applied(edit_addon: Simulator, tmp_path: Path
         assert process.returncode == 130, err
         assert b"was applied as deployment" in err
         assert (await stored(client, sim, "dice")).configuration["priority"] == 57
-    (line,) = (tmp_path / "dstack-fleets-tui" / "audit.jsonl").read_text().splitlines()
-    assert "was applied" in json.loads(line)["result"]
+    (entry,) = ends(tmp_path / "dstack-fleets-tui" / "audit.jsonl")
+    assert "was applied" in entry["result"]

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from dstack_simulator import Simulator
-from tests.e2e.editing import PROBES, client_of, command, service, stored
+from dstack_simulator.handle import Handle
+from tests.servers.edited_services import PROBES, client_of, command, service, stored
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
+SERVICES = {"stock": ["grouped"]}
 
-async def test_a_service_that_ends_for_want_of_room(edit_stock: Simulator, tmp_path: Path) -> None:
+
+async def test_a_service_that_ends_for_want_of_room(edit_stock: Handle, tmp_path: Path) -> None:
     """The trap of a full fleet, walked into: told before, and told after."""
     sim = edit_stock
     await sim.apply(service("snapped", "snap", fleets=["snap-full"], probes=PROBES))
@@ -37,7 +39,7 @@ async def test_a_service_that_ends_for_want_of_room(edit_stock: Simulator, tmp_p
     assert "This server can't rebalance services" in refused.stderr
 
 
-async def test_a_range_on_a_stock_server(demo_sim: Simulator, tmp_path: Path) -> None:
+async def test_a_range_on_a_stock_server(demo_sim: Handle, tmp_path: Path) -> None:
     """Of a service with a gateway and scaling rules; the seed's is put back."""
     sim = demo_sim
     async with client_of(sim) as client:
@@ -55,9 +57,7 @@ async def test_a_range_on_a_stock_server(demo_sim: Simulator, tmp_path: Path) ->
         assert json.dumps(after.spec) == json.dumps(before.spec)
 
 
-async def test_the_router_is_looked_at_on_a_stock_server(
-    demo_sim: Simulator, tmp_path: Path
-) -> None:
+async def test_the_router_is_looked_at_on_a_stock_server(demo_sim: Handle, tmp_path: Path) -> None:
     """A worker that it does not reach is warned of; where it can't be looked at, that is said."""
     sim = demo_sim
     change = ["plan", "chat-70b", "--set", "priority=51"]

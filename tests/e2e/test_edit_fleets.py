@@ -23,11 +23,14 @@ from dstack_api_client.edits.fleet_effects import idle_instances
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.new_fleets import TEMPLATES, plan_new_fleet
 from dstack_api_client.edits.performing import perform
-from dstack_simulator import Simulator
-from tests.e2e.editing import Losing, client_of, look
+from dstack_simulator.handle import Handle
+from tests.builders.audit_log import ends
+from tests.servers.edited_services import Losing, client_of, look
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
+
+SERVICES = {"stock": ["trapped"]}
 
 NEW = """\
 type: fleet
@@ -40,11 +43,11 @@ resources: {{gpu: "H100:8"}}
 """
 
 
-async def _begin(client: Client, sim: Simulator, name: str) -> FleetEdit:
+async def _begin(client: Client, sim: Handle, name: str) -> FleetEdit:
     return FleetEdit.begin(await read_fleet(client, sim.project, name))
 
 
-async def test_nodes_there_and_back(edit_stock: Simulator, tmp_path: Path) -> None:
+async def test_nodes_there_and_back(edit_stock: Handle, tmp_path: Path) -> None:
     store = Store(tmp_path)
     async with client_of(edit_stock) as client:
         edit = await _begin(client, edit_stock, "gpu-spot")
@@ -53,7 +56,7 @@ async def test_nodes_there_and_back(edit_stock: Simulator, tmp_path: Path) -> No
         plan = await fleets.plan_fleet(client, changed, snapshot=await look(client, edit_stock))
         assert {change.name: (change.old, change.new) for change in plan.changes} == {
             "nodes": ("0..8", "min 0, target 3, max 9"),
-            "max_price": ("–", "40.0"),
+            "max_price": ("–", "40"),
         }
         assert plan.offers
         assert [warning.key for warning in plan.warnings] == ["target"]
@@ -67,7 +70,7 @@ async def test_nodes_there_and_back(edit_stock: Simulator, tmp_path: Path) -> No
         assert (nothing.applicable, nothing.changes) == (False, ())
 
 
-async def test_an_answer_that_gets_lost(edit_stock: Simulator) -> None:
+async def test_an_answer_that_gets_lost(edit_stock: Handle) -> None:
     transport = Losing("fleets/apply")
     async with client_of(edit_stock, transport=transport) as client:
         edit = await _begin(client, edit_stock, "gpu-reserved")
@@ -77,7 +80,7 @@ async def test_an_answer_that_gets_lost(edit_stock: Simulator) -> None:
         assert done.now.configuration["tags"] == {"team": "a"}
 
 
-async def test_refusals(edit_stock: Simulator) -> None:
+async def test_refusals(edit_stock: Handle) -> None:
     async with client_of(edit_stock) as client:
         edit = await _begin(client, edit_stock, "gpu-spot")
         with pytest.raises(InvalidEditError, match=r"`max` \(1\) is below 2"):
@@ -103,7 +106,7 @@ def _changes(edit: FleetEdit) -> set[tuple[str, ...]]:
 
 
 async def test_a_fleet_made_changed_by_others_and_deleted(
-    edit_stock: Simulator, tmp_path: Path
+    edit_stock: Handle, tmp_path: Path
 ) -> None:
     sim, store = edit_stock, Store(tmp_path)
     async with client_of(sim) as client:
@@ -142,11 +145,11 @@ async def test_a_fleet_made_changed_by_others_and_deleted(
         await sim.apply(NEW.format(name="fresh"))
         with pytest.raises(EndedError, match="not the one that the edit began with"):
             await fleets.delete_fleet(client, gone)
-    entries = [json.loads(line) for line in store.audit_path.read_text().splitlines()]
+    entries = ends(store.audit_path)
     assert [entry["result"].partition(":")[0] for entry in entries] == ["applied", "not applied"]
 
 
-async def test_what_is_in_use_is_not_deleted(edit_stock: Simulator) -> None:
+async def test_what_is_in_use_is_not_deleted(edit_stock: Handle) -> None:
     async with client_of(edit_stock) as client:
 
         async def busy() -> bool:
@@ -163,7 +166,7 @@ async def test_what_is_in_use_is_not_deleted(edit_stock: Simulator) -> None:
             await fleets.delete_instances(client, base, [0])
 
 
-async def test_templates_are_what_the_server_takes(edit_stock: Simulator, tmp_path: Path) -> None:
+async def test_templates_are_what_the_server_takes(edit_stock: Handle, tmp_path: Path) -> None:
     async with client_of(edit_stock) as client:
         plan = await plan_new_fleet(client, edit_stock.project, TEMPLATES["cloud"], {})
         assert plan.applicable

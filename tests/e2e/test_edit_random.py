@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
@@ -16,13 +15,19 @@ from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.fields import same, with_fields
 from dstack_api_client.edits.planning import make_plan
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit
-from dstack_simulator import Simulator
-from tests.e2e.editing import FLEETS, begin, client_of, routed_service, server_says, service, stored
+from dstack_simulator.handle import Handle
+from tests.builders.generation import MANY, SEED, cases
+from tests.servers.edited_services import (
+    FLEETS,
+    begin,
+    client_of,
+    routed_service,
+    server_says,
+    service,
+    stored,
+)
 
-pytestmark = pytest.mark.e2e
-
-#: Set it to the number that a failed test shows to get the same edits again.
-_SEED = int(os.environ.get("EDITS_SEED") or random.randrange(1 << 32))
+pytestmark = [pytest.mark.e2e, pytest.mark.generated, pytest.mark.slow]
 
 
 #: Nobody else's: where the replicas of these services end up is left to chance.
@@ -31,32 +36,32 @@ _PLAIN, _MIXED = "odds", "odds-mixed"
 
 
 @pytest_asyncio.fixture
-async def odds(edit_addon: Simulator) -> AsyncIterator[Simulator]:
+async def odds(edit_addon: Handle) -> AsyncIterator[Handle]:
     """The server, with a plain service and one with replica groups, for this test alone."""
     # With retries it does not end where its lanes have no room.
     await edit_addon.apply({**service(_PLAIN, "odds"), "retry": True})
     await edit_addon.apply(routed_service(_MIXED, "odds"))
     yield edit_addon
     for name in (_PLAIN, _MIXED):
-        await edit_addon.stop_run(name, abort=True)
+        await edit_addon.stop_run(name)
 
 
-async def test_two_hundred_random_edits(odds: Simulator) -> None:
+async def test_random_edits(odds: Handle) -> None:
     """Each ends in exactly what was planned, or is refused here and by the server alike."""
-    print(f"EDITS_SEED={_SEED}")  # noqa: T201
-    rng = random.Random(_SEED)
+    print(f"DSTACK_FLEETS_TESTS_SEED={SEED}")  # noqa: T201
+    rng = random.Random(SEED)
     outcomes = {name: Counter[str]() for name in (_PLAIN, _MIXED)}
     async with client_of(odds) as client:
         edit, snapshot = await begin(client, odds, _PLAIN)
         known = checks.known_fleets(snapshot)
         bases = {_PLAIN: edit.base, _MIXED: await stored(client, odds, _MIXED)}
-        for number in range(200):
+        for number in range(cases(100)):
             name = rng.choice([_PLAIN, _PLAIN, _MIXED])
             before = bases[name]
             edit = ServiceEdit.begin(before, snapshot.capabilities)
             for _ in range(rng.randint(1, 4)):
                 edit = _random_step(rng, edit)
-            where = f"EDITS_SEED={_SEED}, edit {number} of {name}: {edit.changes}"
+            where = f"DSTACK_FLEETS_TESTS_SEED={SEED}, edit {number} of {name}: {edit.changes}"
             plan, lines = await _planned(client, edit, known)
             if plan is None:
                 outcomes[name]["refused"] += 1
@@ -78,8 +83,10 @@ async def test_two_hundred_random_edits(odds: Simulator) -> None:
             assert same(with_fields(done.now.spec, touched), before.spec), where
             bases[name] = done.now
     print(outcomes)  # noqa: T201
-    for counted in outcomes.values():
-        assert min(counted["applied"], counted["refused"]) > 8, outcomes
+    # Of a few edits, chance decides how many of each service end how.
+    counts, enough = (outcomes.values(), 8) if MANY else ([sum(outcomes.values(), Counter())], 0)
+    for counted in counts:
+        assert min(counted["applied"], counted["refused"]) > enough, outcomes
 
 
 def _counts(edit: ServiceEdit) -> bool:

@@ -17,11 +17,13 @@ from dstack_api_client.edits.errors import EditError, InvalidEditError, NotInPla
 from dstack_api_client.edits.planning import make_plan
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit
 from dstack_api_client.edits.warnings import Risk
-from dstack_simulator import Simulator
-from tests.e2e.editing import begin, client_of, server_says, service, stored
+from dstack_simulator.handle import Handle
+from tests.servers.edited_services import begin, client_of, server_says, service, stored
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
+
+SERVICES = {"addon": ["still"], "stock": ["trapped"]}
 
 _FLEETS = ("configuration", "fleets")
 _RATE = {"metric": "rps", "target": 10}
@@ -189,7 +191,7 @@ REFUSED: dict[str, Refusal] = {
 
 @pytest.mark.parametrize("what", REFUSED)
 async def test_refused_with_the_line_of_the_server(
-    edit_addon: Simulator, parts: str, what: str
+    edit_addon: Handle, parts: str, what: str
 ) -> None:
     case = REFUSED[what]
     async with client_of(edit_addon) as client:
@@ -211,7 +213,7 @@ async def test_refused_with_the_line_of_the_server(
         assert (await stored(client, edit_addon, case.name)).spec == before.spec
 
 
-async def test_lanes_are_for_services(edit_addon: Simulator) -> None:
+async def test_lanes_are_for_services(edit_addon: Handle) -> None:
     """A service can't be made a task by its text, lanes or not."""
     async with client_of(edit_addon) as client:
         edit, _ = await begin(client, edit_addon, "still")
@@ -226,9 +228,7 @@ async def test_lanes_are_for_services(edit_addon: Simulator) -> None:
     ("name", "value"),
     [("tags", {"a": "b"}), ("max_duration", 3600), ("home_dir", "/home")],
 )
-async def test_what_is_not_possible_in_place(
-    edit_addon: Simulator, name: str, value: object
-) -> None:
+async def test_what_is_not_possible_in_place(edit_addon: Handle, name: str, value: object) -> None:
     async with client_of(edit_addon) as client:
         edit, snapshot = await begin(client, edit_addon, "still")
         edit = edit.with_values({("configuration", name): value})
@@ -237,7 +237,7 @@ async def test_what_is_not_possible_in_place(
         assert refused.value.message.startswith(f"{name}")
 
 
-async def test_nothing_to_change_is_not_asked_for(edit_addon: Simulator) -> None:
+async def test_nothing_to_change_is_not_asked_for(edit_addon: Handle) -> None:
     async with client_of(edit_addon) as client:
         edit, snapshot = await begin(client, edit_addon, "still")
         same_again = edit.with_lane("", "still-spot", priority=5).with_lane(
@@ -249,7 +249,7 @@ async def test_nothing_to_change_is_not_asked_for(edit_addon: Simulator) -> None
             await applying.apply(client, plan)
 
 
-async def test_the_server_tells_the_dry_run(edit_addon: Simulator) -> None:
+async def test_the_server_tells_the_dry_run(edit_addon: Handle) -> None:
     async with client_of(edit_addon) as client:
         edit, snapshot = await begin(client, edit_addon, "still")
         plan = await make_plan(
@@ -260,7 +260,7 @@ async def test_the_server_tells_the_dry_run(edit_addon: Simulator) -> None:
         assert [lane.fleet for lane in plan.dry_run.lanes] == ["still-spot", "still-reserved"]
 
 
-async def test_a_stock_server(edit_stock: Simulator) -> None:
+async def test_a_stock_server(edit_stock: Handle) -> None:
     """Counts, spot policy and reservation of groups can be changed; lanes can't."""
     # A service of its own: what is applied to it may end it where its fleet is full.
     await edit_stock.apply(service("counted", "desk", fleets=["desk-reserved"], groups=True))
@@ -296,7 +296,8 @@ async def test_a_stock_server(edit_stock: Simulator) -> None:
         assert not any(key in str(done.now.configuration["fleets"]) for key in LANE_FIELDS[1:])
 
 
-async def test_the_trap_of_a_full_fleet(edit_stock: Simulator) -> None:
+@pytest.mark.slow
+async def test_the_trap_of_a_full_fleet(edit_stock: Handle) -> None:
     """One more on a fleet that is full, without `retry`, ends the whole service: it is told."""
     async with client_of(edit_stock) as client:
 
@@ -315,6 +316,6 @@ async def test_the_trap_of_a_full_fleet(edit_stock: Simulator) -> None:
         retried = edit.with_replicas("0", 2).with_values({("configuration", "retry"): True})
         now = edit.base.read_at
         waits = planning.warnings_of(retried, plan.dry_run, snapshot, now=now)
-        assert [(warning.key, warning.risk) for warning in waits] == [("pending", Risk.WARNING)]
+        assert [(warning.key, warning.risk) for warning in waits] == [("pending", Risk.DANGER)]
         less = await make_plan(client, edit.with_replicas("0", 0), snapshot=snapshot)
         assert [warning.key for warning in less.warnings] == ["last-replica"]

@@ -15,16 +15,18 @@ from dstack_api_client.edits.planning import make_plan
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import Risk
 from dstack_api_client.snapshot import Snapshot
-from dstack_simulator import Simulator
-from tests.e2e.editing import begin, client_of, service, stored
+from dstack_simulator.handle import Handle
+from tests.servers.edited_services import begin, client_of, service, stored
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
+SERVICES = {"addon": ["still"]}
+
 _ENV = ("configuration", "env", "MODE")
 
 
-async def _running(client: Client, sim: Simulator, name: str) -> tuple[ServiceEdit, Snapshot]:
+async def _running(client: Client, sim: Handle, name: str) -> tuple[ServiceEdit, Snapshot]:
     """An edit of a service all of whose replicas run."""
 
     async def runs() -> bool:
@@ -36,7 +38,7 @@ async def _running(client: Client, sim: Simulator, name: str) -> tuple[ServiceEd
     return await begin(client, sim, name)
 
 
-async def _started(sim: Simulator, name: str, nodes: str, /, **changes: Any) -> None:
+async def _started(sim: Handle, name: str, nodes: str, /, **changes: Any) -> None:
     fleet = f"{name}-fleet"
     await sim.apply(
         {
@@ -53,7 +55,7 @@ async def _started(sim: Simulator, name: str, nodes: str, /, **changes: Any) -> 
     await sim.apply({**service(name, "", fleets=[fleet], groups=groups), **changes})
 
 
-async def _full(rolling: Simulator) -> None:
+async def _full(rolling: Handle) -> None:
     """The server does what was warned of: one replica more can't start, and the service ends."""
     async with client_of(rolling) as client:
         edit, snapshot = await _running(client, rolling, "rolled")
@@ -81,7 +83,7 @@ async def _full(rolling: Simulator) -> None:
         await until(ended, limit=180, every=0.5, what="the service has ended")
 
 
-async def _over(rolling: Simulator) -> None:
+async def _over(rolling: Handle) -> None:
     """dstack counts it from when the service began, not from the attempt."""
     async with client_of(rolling) as client:
         edit, snapshot = await _running(client, rolling, "retried")
@@ -99,7 +101,7 @@ async def _over(rolling: Simulator) -> None:
         await until(reason, limit=180, every=0.5, what="the service has ended by its retry")
 
 
-async def _roomy(rolling: Simulator) -> None:
+async def _roomy(rolling: Handle) -> None:
     """With room it is no trap."""
     async with client_of(rolling) as client:
         edit, snapshot = await _running(client, rolling, "roomy")
@@ -120,7 +122,7 @@ async def _roomy(rolling: Simulator) -> None:
         assert not (await stored(client, rolling, "roomy")).gone
 
 
-async def _spotty(rolling: Simulator) -> None:
+async def _spotty(rolling: Handle) -> None:
     """There is room for a node more, and no offer that would fit the new replica."""
     async with client_of(rolling) as client:
         edit, snapshot = await _running(client, rolling, "spotty")
@@ -130,9 +132,10 @@ async def _spotty(rolling: Simulator) -> None:
         (row,) = plan.dry_run.surges
         assert (row.group, row.action) == ("back", "pending")
         assert [(warning.key, warning.risk) for warning in plan.warnings] == [
-            ("kill-trap", Risk.DANGER)
+            ("kill-trap", Risk.DANGER),
+            ("spot", Risk.WARNING),
         ]
-        assert "the server has no offer that fits it" in plan.warnings[0].line
+        assert "it is on-demand only, and spot is asked for" in plan.warnings[0].line
 
         await applying.apply(client, plan)
 
@@ -151,7 +154,7 @@ STORIES = {
 
 
 @pytest_asyncio.fixture(scope="module")
-async def stories(edit_stock: Simulator) -> AsyncIterator[dict[str, asyncio.Task[None]]]:
+async def stories(edit_stock: Handle) -> AsyncIterator[dict[str, asyncio.Task[None]]]:
     """All of them at once on the stock server, each with an on-demand fleet of its own."""
     await _started(edit_stock, "rolled", "0..1")
     short = {"on_events": ["no-capacity"], "duration": "1s"}
@@ -170,7 +173,8 @@ async def test_rolling_deployments(stories: dict[str, asyncio.Task[None]], name:
     await stories[name]
 
 
-async def test_with_lanes_it_goes_where_there_is_room(edit_addon: Simulator) -> None:
+@pytest.mark.slow
+async def test_with_lanes_it_goes_where_there_is_room(edit_addon: Handle) -> None:
     """The reserved lane is at its maximum; spot takes the extra replica."""
     async with client_of(edit_addon) as client:
         edit, snapshot = await _running(client, edit_addon, "still")

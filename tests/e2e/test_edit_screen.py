@@ -24,17 +24,21 @@ from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.screens.text import TextScreen
 from dstack_fleets_tui.settings import ProjectValues, Settings
-from dstack_simulator import Simulator
+from dstack_simulator.handle import Handle
 from dstack_widgets.choices import Choices
 from dstack_widgets.edit_grid import EditGrid
 from dstack_widgets.flow import Flow
-from tests.e2e.editing import PROBES, service
-from tests.e2e.watching import ended, findings, shown, text
-from tests.flowing import Requests
-from tests.tui.driving import screen_text
+from tests.builders.audit_log import ends
+from tests.painting import all_painted
+from tests.screens import screen_text
+from tests.servers.dashboards import ended, findings, shown, text
+from tests.servers.edited_services import PROBES, service
+from tests.servers.request_flow import Requests
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
+
+SERVICES = {"stock": ["grouped"]}
 
 LANES = [
     {"name": "desk-reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10},
@@ -43,7 +47,7 @@ LANES = [
 
 
 @pytest_asyncio.fixture(scope="module")
-async def desk(edit_addon: Simulator) -> AsyncIterator[Simulator]:
+async def desk(edit_addon: Handle) -> AsyncIterator[Handle]:
     """The server, with a service that runs in two lanes."""
     await edit_addon.apply(service("desk", "desk", fleets=LANES, replicas=2, probes=PROBES))
 
@@ -57,11 +61,11 @@ async def desk(edit_addon: Simulator) -> AsyncIterator[Simulator]:
 
 @asynccontextmanager
 async def dashboard(
-    sim: Simulator, store: Store, *, settings: Settings | None = None, name: str = "desk"
+    sim: Handle, store: Store, *, settings: Settings | None = None, name: str = "desk"
 ) -> AsyncIterator[tuple[FleetsApp, Pilot[int]]]:
     """The dashboard with a service open."""
     connection = Connection(sim.url, sim.project, sim.token, Sources("test", "test", "test"))
-    settings = settings or Settings(interval=0.5)
+    settings = settings or Settings(interval=1)
     app = FleetsApp(connection, settings, terminal_is_gone=lambda: False, store=store)
     async with app.run_test(size=(140, 40)) as pilot:
         await pilot.press("2")
@@ -107,7 +111,7 @@ def cells(app: FleetsApp, selector: str) -> list[list[str]]:
     return [re.split(r"  +", line.rstrip()) for line in text(app, selector).splitlines()]
 
 
-async def lanes_of(sim: Simulator, name: str = "desk") -> list[dict[str, object]]:
+async def lanes_of(sim: Handle, name: str = "desk") -> list[dict[str, object]]:
     return (await sim.run(name))["run_spec"]["configuration"]["fleets"]
 
 
@@ -120,9 +124,9 @@ async def test_an_edit_is_planned_applied_followed_and_taken_back(desk, tmp_path
         # The second lane is filled first, holds two, and the service gets a third replica.
         await pilot.press("down", "K", "right", "2", "enter", "down", "down")
         await pilot.press("3", "enter")
-        assert fields(app)[1].startswith("  [  10]  desk-spot")
-        follows = text(app, "#follows")
-        assert "desk-spot        1 →   2  start 1" in follows
+        await until(lambda: fields(app)[1].startswith("  [  10]  desk-spot"), what="the order")
+        follows = "desk-spot        1 →   2  start 1"
+        await until(lambda: follows in text(app, "#follows"), what="what follows")
         await plan_shown(app, pilot)
         assert "fleets desk-spot min_replicas" in text(app)
         assert "start 1 in desk-spot" in text(app)
@@ -152,8 +156,7 @@ async def test_an_edit_is_planned_applied_followed_and_taken_back(desk, tmp_path
     assert after["run_spec"] == before["run_spec"]
     assert not requests.failed
     assert requests.answered > 50
-    log = store.audit_path.read_text().splitlines()
-    assert ['"action":"apply"' in log[0], '"action":"undo"' in log[1], len(log)] == [True, True, 2]
+    assert [entry["action"] for entry in ends(store.audit_path)] == ["apply", "undo"]
 
 
 async def test_what_is_wrong_is_said_beside_the_field_and_can_not_be_planned(desk, tmp_path):
@@ -163,6 +166,7 @@ async def test_what_is_wrong_is_said_beside_the_field_and_can_not_be_planned(des
         await until(lambda: findings(app), what="the line")
         assert "`max_replicas`" in findings(app)[0]
         await pilot.press("enter", "p")
+        await all_painted(app, pilot)
         assert isinstance(app.screen, EditScreen)
         await pilot.press("R")
         await until(lambda: not findings(app), what="no line")
@@ -206,8 +210,10 @@ async def test_a_draft_survives_a_connection_that_is_lost(desk, tmp_path):
             assert "No connection" in findings(app)[0]
             assert "[   6]  desk-reserved  [   1]" in fields(app)[1]
             await pilot.press("right", "0", "enter")
-            assert "[   6]  desk-reserved  [   0]" in fields(app)[1], "it is edited further"
-            assert "draft kept" in app.screen.query_one("#head", Flow).text
+            further = "[   6]  desk-reserved  [   0]"
+            await until(lambda: further in fields(app)[1], what="it is edited further")
+            head = app.screen.query_one("#head", Flow)
+            await until(lambda: "draft kept" in head.text, what="that it is kept")
         finally:
             await desk.faults.server_cut(on=False)
         await until(lambda: app.health.state is ConnectionState.LIVE, limit=60, what="it is back")
@@ -280,6 +286,7 @@ async def test_text_that_is_wrong_comes_back_with_the_line_on_top(desk, tmp_path
         await until(
             lambda: isinstance(app.screen, TextScreen) and app.screen is not first, what="again"
         )
+        await shown(app, TextScreen)
         area = app.screen.query_one(TextArea)
         assert area.text.startswith("# ! The text is not valid YAML")
         area.text = area.text.replace("priority: [", "priority: 12")
@@ -290,9 +297,10 @@ async def test_text_that_is_wrong_comes_back_with_the_line_on_top(desk, tmp_path
 
 
 async def test_nothing_can_be_changed_in_read_only_mode(desk, tmp_path):
-    settings = Settings(interval=0.5, read_only=True)
+    settings = Settings(interval=1, read_only=True)
     async with dashboard(desk, Store(tmp_path), settings=settings) as (app, pilot):
         await pilot.press("e")
+        await all_painted(app, pilot)
         assert isinstance(app.screen, ServiceScreen)
         assert "read-only" in app.header_state().extra
         keys = [key for key, _ in app.screen.query_one("KeysFooter")._keys]
@@ -300,20 +308,21 @@ async def test_nothing_can_be_changed_in_read_only_mode(desk, tmp_path):
 
 
 async def test_a_protected_project_wants_the_name_typed(desk, tmp_path):
-    settings = Settings(interval=0.5, projects={desk.project: ProjectValues(protected=True)})
+    settings = Settings(interval=1, projects={desk.project: ProjectValues(protected=True)})
     async with dashboard(desk, Store(tmp_path), settings=settings) as (app, pilot):
         await editor(app, pilot)
         await pilot.press("5", "enter", "p")
         await shown(app, PlanScreen)
         choices = app.screen.query_one(Choices)
         await pilot.press(*"des", "enter", "right")
+        await all_painted(app, pilot)
         assert choices.current != "apply"
         await pilot.press("escape")
         await shown(app, EditScreen)
 
 
 async def test_the_name_typed_lets_it_be_applied(desk, tmp_path):
-    settings = Settings(interval=0.5, projects={desk.project: ProjectValues(protected=True)})
+    settings = Settings(interval=1, projects={desk.project: ProjectValues(protected=True)})
     async with dashboard(desk, Store(tmp_path), settings=settings) as (app, pilot):
         await editor(app, pilot)
         await pilot.press("5", "enter", "p")
@@ -327,6 +336,7 @@ async def test_the_name_typed_lets_it_be_applied(desk, tmp_path):
     await desk.touch_run("desk", fleets=LANES)
 
 
+@pytest.mark.slow
 async def test_a_rebalance_is_asked_for_and_followed(desk, tmp_path):
     lanes = [
         {"name": "desk-reserved", "max_replicas": 1},
@@ -358,7 +368,7 @@ async def test_a_rebalance_is_asked_for_and_followed(desk, tmp_path):
         await pilot.press("right", "enter")
         await shown(app, ApplyScreen)
         await ended(app)
-        assert "The server moves 1 of the replicas of desk, one at a time." in text(app)
+        assert "The server moves 1 replica of desk." in text(app)
         assert "2 of 2 ready" in text(app)
         await pilot.press("escape")
         await shown(app, ServiceScreen)
@@ -376,16 +386,17 @@ async def test_a_rebalance_is_asked_for_and_followed(desk, tmp_path):
             what="that it is done",
         )
     assert not requests.failed
-    (line,) = store.audit_path.read_text().splitlines()
-    assert '"action":"rebalance"' in line
+    assert [entry["action"] for entry in ends(store.audit_path)] == ["rebalance"]
     await desk.touch_run("desk", fleets=LANES)
 
 
+@pytest.mark.slow
 async def test_on_a_stock_server_lanes_are_shown_and_the_rest_is_edited(edit_stock, tmp_path):
     async with dashboard(edit_stock, Store(tmp_path), name="grouped") as (app, pilot):
         screen = await editor(app, pilot)
         assert any("no placement add-on" in line for line in findings(app))
         await pilot.press("a")
+        await all_painted(app, pilot)
         assert isinstance(app.screen, EditScreen)
         assert not screen.edit.changed
         await pilot.press("2", "enter")

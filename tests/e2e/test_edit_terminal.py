@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from dstack_simulator import Simulator
-from tests.e2e.editing import PROBES, client_of, look, service
-from tests.e2e.real_terminal import real_terminal, shown
+from dstack_simulator.handle import Handle
 from tests.e2e.test_terminal import Terminal, connecting, terminal
-from tests.flowing import Requests
+from tests.servers.edited_services import PROBES, client_of, look, service
+from tests.servers.real_terminal import real_terminal, shown
+from tests.servers.request_flow import Requests
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -27,7 +27,7 @@ LANES = [
 
 
 @pytest_asyncio.fixture(scope="module")
-async def shell(edit_addon: Simulator) -> AsyncIterator[Simulator]:
+async def shell(edit_addon: Handle) -> AsyncIterator[Handle]:
     """The server, with a service that runs in two lanes."""
     await edit_addon.apply(service("shell", "desk", fleets=LANES, replicas=2, probes=PROBES))
 
@@ -39,7 +39,7 @@ async def shell(edit_addon: Simulator) -> AsyncIterator[Simulator]:
     await edit_addon.stop_run("shell")
 
 
-async def ready(sim: Simulator) -> dict[str | None, int]:
+async def ready(sim: Handle) -> dict[str | None, int]:
     """Ready replicas by fleet."""
     async with client_of(sim) as client:
         found = (await look(client, sim)).service_named("shell")
@@ -47,7 +47,7 @@ async def ready(sim: Simulator) -> dict[str | None, int]:
     return {share.fleet: share.ready for share in found.shares if share.ready}
 
 
-async def lanes(sim: Simulator) -> list[tuple[str, int, int]]:
+async def lanes(sim: Handle) -> list[tuple[str, int, int]]:
     """The lanes as the server has stored them: fleet, priority and minimum."""
     stored = (await sim.run("shell"))["run_spec"]["configuration"]["fleets"]
     return [
@@ -67,7 +67,18 @@ async def editor(program: Terminal) -> None:
     await until(lambda: program.shows("nothing changed yet"), limit=20, what="the fields")
 
 
-def user(sim: Simulator, state: Path, **more: str) -> dict[str, str]:
+async def pressed(press: Callable[[], object], done: Callable[[], bool]) -> None:
+    """Presses a key until it counts: one pressed before its screen was drawn does nothing."""
+
+    def look() -> bool:
+        if not done():
+            press()
+        return done()
+
+    await until(look, every=0.5, limit=20, what="a key to count")
+
+
+def user(sim: Handle, state: Path, **more: str) -> dict[str, str]:
     return {**connecting(sim), "XDG_STATE_HOME": str(state), "VISUAL": "", "EDITOR": "", **more}
 
 
@@ -79,7 +90,7 @@ def script(path: Path, text: str) -> str:
 
 
 async def test_lanes_change_their_order_and_a_replica_moves_while_requests_flow(
-    shell: Simulator, tmp_path: Path
+    shell: Handle, tmp_path: Path
 ):
     """From the list to the end of the change, by keys alone; no request fails on the way."""
     before = await shell.run("shell")
@@ -102,7 +113,8 @@ async def test_lanes_change_their_order_and_a_replica_moves_while_requests_flow(
         await shown(screen, "fleets desk-reserved min_replicas")
         assert await lanes(shell) == [("desk-reserved", 10, 1), ("desk-spot", 0, 0)]
 
-        screen.press("Right", "Enter")
+        await pressed(lambda: screen.press("Right"), lambda: screen.shows("[ Apply ]"))
+        screen.press("Enter")
         await shown(screen, "was applied as deployment")
         await shown(screen, "Press Esc to go back.", limit=240)
         assert screen.shows("done")
@@ -114,7 +126,7 @@ async def test_lanes_change_their_order_and_a_replica_moves_while_requests_flow(
     assert requests.answered > 20
 
 
-async def test_a_draft_survives_a_closed_terminal(shell: Simulator, tmp_path: Path):
+async def test_a_draft_survives_a_closed_terminal(shell: Handle, tmp_path: Path):
     stored = await lanes(shell)
     async with terminal(**user(shell, tmp_path)) as program:
         await editor(program)
@@ -127,13 +139,12 @@ async def test_a_draft_survives_a_closed_terminal(shell: Simulator, tmp_path: Pa
         await until(lambda: program.shows("A draft of shell is kept"), limit=20, what="the offer")
         await until(lambda: program.shows("to 4711"), limit=20, what="what the draft changes")
         program.written = b""
-        program.press("\r")
+        await pressed(lambda: program.press("\r"), lambda: program.shows("draft kept"))
         await until(lambda: program.shows("4711"), limit=20, what="what was typed")
-        await until(lambda: program.shows("draft kept"), limit=20, what="it to be gone on with")
     assert await lanes(shell) == stored
 
 
-async def test_the_user_s_own_editor_edits_the_text(shell: Simulator, tmp_path: Path):
+async def test_the_user_s_own_editor_edits_the_text(shell: Handle, tmp_path: Path):
     """That of `$VISUAL`, where both are set."""
     stored = await lanes(shell)
     change = script(tmp_path / "editor", f'{_OF_LANES}/ priority: 4711/\' "$1"')
@@ -156,7 +167,7 @@ async def test_the_user_s_own_editor_edits_the_text(shell: Simulator, tmp_path: 
     ],
 )
 async def test_an_editor_that_leaves_the_text_or_fails(
-    shell: Simulator, tmp_path: Path, command: str, said: str
+    shell: Handle, tmp_path: Path, command: str, said: str
 ):
     async with terminal(**user(shell, tmp_path, EDITOR=command)) as program:
         await editor(program)
@@ -165,7 +176,7 @@ async def test_an_editor_that_leaves_the_text_or_fails(
         assert not program.shows("draft kept")
 
 
-async def test_text_that_is_wrong_comes_back_with_the_line_on_top(shell: Simulator, tmp_path: Path):
+async def test_text_that_is_wrong_comes_back_with_the_line_on_top(shell: Handle, tmp_path: Path):
     again = tmp_path / "again"
     spoil, mend = (f'{_OF_LANES}/ priority: {value}/\' "$1"' for value in ("[", "4711"))
     both = script(

@@ -17,11 +17,11 @@ from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.source import Source
-from dstack_simulator import Simulator
+from dstack_simulator.handle import Handle
 from dstack_simulator.scenario import Scenario
 from dstack_widgets.findings import Findings
-from tests.addon import LAUNCHER
-from tests.e2e.routed import (
+from tests.conftest import project_name
+from tests.servers.routed_services import (
     SGLANG,
     SMG,
     WHOLE,
@@ -33,6 +33,7 @@ from tests.e2e.routed import (
     row,
     service,
 )
+from tests.servers.sharing import emptied
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -66,14 +67,15 @@ def scenario() -> Scenario:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(scenario(), launcher=LAUNCHER) as simulator:
-        await simulator.settled()
-        yield simulator
+async def sim(router_server: Handle, request: pytest.FixtureRequest) -> AsyncIterator[Handle]:
+    project = await router_server.add_project(project_name(request, "addon"), scenario())
+    await project.settled()
+    yield project
+    await emptied(project)
 
 
 @pytest_asyncio.fixture(scope="module")
-async def seen(sim: Simulator) -> AsyncIterator[Looking]:
+async def seen(sim: Handle) -> AsyncIterator[Looking]:
     """What tells that the server is as a test wants it, before a dashboard is started."""
     async with looking(sim) as look:
         yield look
@@ -92,7 +94,7 @@ async def well(seen: Looking) -> None:
 
 @asynccontextmanager
 async def dashboard(
-    sim: Simulator, kind: type[RouterWatch] = RouterWatch, ahead: timedelta = timedelta()
+    sim: Handle, kind: type[RouterWatch] = RouterWatch, ahead: timedelta = timedelta()
 ) -> AsyncIterator[FleetsApp]:
     """A dashboard that nobody touches, until it has chosen its first screen."""
 
@@ -104,7 +106,7 @@ async def dashboard(
     here = Sources("test", "test", "test")
     app = FleetsApp(
         Connection(sim.url, sim.project, sim.token, here),
-        Settings(interval=0.5),
+        Settings(interval=1),
         now=lambda: utc_now() + ahead,
         open_source=opened,
         terminal_is_gone=lambda: False,
@@ -130,7 +132,7 @@ def wrong(app: FleetsApp) -> list[str]:
 
 @pytest.mark.parametrize("kind", [RouterWatch, StockWatch])
 async def test_where_nothing_is_wrong_the_fleets_stay(
-    sim: Simulator, seen: Looking, kind: type[RouterWatch]
+    sim: Handle, seen: Looking, kind: type[RouterWatch]
 ) -> None:
     await well(seen)
     async with dashboard(sim, kind) as app:
@@ -139,14 +141,14 @@ async def test_where_nothing_is_wrong_the_fleets_stay(
         assert isinstance(app.screen, FleetsScreen)
 
 
-async def test_an_empty_project_begins_with_its_fleets(empty_sim: Simulator) -> None:
+async def test_an_empty_project_begins_with_its_fleets(empty_sim: Handle) -> None:
     async with dashboard(empty_sim) as app:
         assert app.snapshot.routers == {}
         assert isinstance(app.screen, FleetsScreen)
 
 
 async def test_a_worker_that_only_its_router_calls_failed_brings_the_problems_up(
-    sim: Simulator, seen: Looking
+    sim: Handle, seen: Looking
 ) -> None:
     await well(seen)
 
@@ -170,7 +172,8 @@ async def test_a_worker_that_only_its_router_calls_failed_brings_the_problems_up
     await well(seen)
 
 
-async def test_a_router_that_hangs_brings_the_problems_up(sim: Simulator, seen: Looking) -> None:
+@pytest.mark.slow
+async def test_a_router_that_hangs_brings_the_problems_up(sim: Handle, seen: Looking) -> None:
     await well(seen)
     await sim.faults.router_frozen("chat-0-0")
     try:

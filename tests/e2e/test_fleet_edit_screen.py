@@ -27,11 +27,13 @@ from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_fleets_tui.screens.text import TextScreen
 from dstack_fleets_tui.settings import Settings
-from dstack_simulator import Simulator
+from dstack_simulator.handle import Handle
 from dstack_widgets.choices import Choices
 from dstack_widgets.edit_grid import Place
 from dstack_widgets.flow import Flow
-from tests.e2e.watching import ended, findings, shown, text
+from tests.builders.audit_log import ends
+from tests.painting import all_painted
+from tests.servers.dashboards import ended, findings, shown, text
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -48,7 +50,7 @@ ssh_config:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def yard(edit_addon: Simulator) -> AsyncIterator[Simulator]:
+async def yard(edit_addon: Handle) -> AsyncIterator[Handle]:
     """The server, with two idle instances in `yard`."""
 
     async def idle() -> bool:
@@ -61,11 +63,11 @@ async def yard(edit_addon: Simulator) -> AsyncIterator[Simulator]:
 
 @asynccontextmanager
 async def dashboard(
-    sim: Simulator, store: Store, *, settings: Settings | None = None, name: str = "yard"
+    sim: Handle, store: Store, *, settings: Settings | None = None, name: str = "yard"
 ) -> AsyncIterator[tuple[FleetsApp, Pilot[int]]]:
     """The dashboard with the cursor on a fleet of its list."""
     connection = Connection(sim.url, sim.project, sim.token, Sources("test", "test", "test"))
-    settings = settings or Settings(interval=0.5)
+    settings = settings or Settings(interval=1)
     app = FleetsApp(connection, settings, terminal_is_gone=lambda: False, store=store)
     async with app.run_test(size=(140, 40)) as pilot:
         await pilot.press("1")
@@ -106,7 +108,7 @@ async def told(app: FleetsApp, words: str) -> None:
     await until(lambda: words in text(app), limit=30, what=f"{words!r} in {text(app)!r}")
 
 
-async def nodes(sim: Simulator, name: str = "yard") -> dict[str, int]:
+async def nodes(sim: Handle, name: str = "yard") -> dict[str, int]:
     return (await sim.fleet(name))["spec"]["configuration"]["nodes"]
 
 
@@ -134,8 +136,7 @@ async def test_nodes_are_changed_in_place_and_taken_back(yard, tmp_path):
         await confirm(app, pilot)
         await told(app, "The change of yard was applied")
     assert (await yard.fleet("yard"))["spec"] == before["spec"]
-    log = store.audit_path.read_text().splitlines()
-    assert ['"action":"apply"' in log[0], '"action":"undo"' in log[1], len(log)] == [True, True, 2]
+    assert [entry["action"] for entry in ends(store.audit_path)] == ["apply", "undo"]
 
 
 async def test_the_instances_that_would_start_or_end_are_shown_before(yard, tmp_path):
@@ -173,6 +174,7 @@ async def test_what_is_wrong_is_said_at_once_and_can_not_be_planned(yard, tmp_pa
         await pilot.press("9")
         await until(lambda: any("`max` (4)" in line for line in findings(app)), what="the line")
         await pilot.press("enter", "p")
+        await all_painted(app, pilot)
         assert isinstance(app.screen, FleetEditScreen)
         assert screen.grid.place == Place("nodes", "max")
         await pilot.press("R")
@@ -257,6 +259,7 @@ async def test_a_fleet_is_made_of_a_template_and_deleted_by_its_name(yard, tmp_p
         await until(
             lambda: isinstance(app.screen, TextScreen) and app.screen is not first, what="again"
         )
+        await shown(app, TextScreen)
         area = app.screen.query_one(TextArea)
         assert area.text.startswith("# ! There is a fleet yard")
         area.text = area.text.replace("name: yard", "name: brook")
@@ -288,6 +291,7 @@ async def test_a_fleet_is_made_of_a_template_and_deleted_by_its_name(yard, tmp_p
         await shown(app, AskScreen)
         choices = app.screen.query_one(Choices)
         await pilot.press(*"broo", "enter", "right")
+        await all_painted(app, pilot)
         assert choices.current == "cancel", "the name is not whole"
         app.screen.query_one(Input).focus()
         await pilot.press("k", "enter", "right", "enter")
@@ -296,8 +300,7 @@ async def test_a_fleet_is_made_of_a_template_and_deleted_by_its_name(yard, tmp_p
         await ended(app)
         assert "The fleet is gone." in text(app)
         assert brook.id not in {fleet["id"] for fleet in await yard.api("fleets/list")}
-    log = store.audit_path.read_text().splitlines()
-    assert ['"action":"create"' in log[0], '"action":"delete"' in log[1]] == [True, True]
+    assert [entry["action"] for entry in ends(store.audit_path)] == ["create", "delete"]
 
 
 async def test_a_fleet_of_a_file_is_planned_at_once(yard, tmp_path, monkeypatch):
@@ -334,7 +337,7 @@ async def test_keys_of_ssh_hosts_are_read_from_their_files_and_never_shown(yard,
         await confirm(app, pilot)
         await told(app, "shed is there")
         # The host does not know this key.
-        await told(app, "0 of 1 instances are up, 1 starting.")
+        await told(app, "0 of 1 instance is up, 1 starting.")
     (instance,) = (await yard.fleet("shed"))["instances"]
     assert instance["hostname"] in (None, host["address"])
     assert secret not in (tmp_path / "state" / "audit.jsonl").read_text()
@@ -364,9 +367,10 @@ async def test_idle_instances_are_deleted_by_the_fleet_s_name(yard, tmp_path):
 
 
 async def test_read_only_changes_no_fleet(yard, tmp_path):
-    settings = Settings(interval=0.5, read_only=True)
+    settings = Settings(interval=1, read_only=True)
     async with dashboard(yard, Store(tmp_path), settings=settings) as (app, pilot):
         await pilot.press("e", "D", "N")
+        await all_painted(app, pilot)
         assert isinstance(app.screen, FleetsScreen)
         keys = [key for key, _ in app.screen.query_one("KeysFooter")._keys]
         assert not {"e", "D", "N"} & set(keys)

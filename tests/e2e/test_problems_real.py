@@ -6,6 +6,7 @@ Each is read off the Problems screen and out of what `get problems` prints.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -20,12 +21,13 @@ from dstack_fleets_tui.screens.distribution import DistributionView
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.rollout import RolloutView
 from dstack_fleets_tui.screens.service_view import ServiceView
-from dstack_simulator import Simulator
+from dstack_simulator.handle import Handle
 from dstack_simulator.scenario import Scenario
 from dstack_widgets.cells import plain_text
-from tests.addon import LAUNCHER
-from tests.e2e.problems_eyes import Eyes, eyes, key_of, wrong_now
-from tests.e2e.routed import (
+from tests.conftest import project_name
+from tests.servers.lanes import ENDED
+from tests.servers.problem_sights import Eyes, eyes, key_of, wrong_now
+from tests.servers.routed_services import (
     SGLANG,
     SMG,
     WHOLE,
@@ -35,10 +37,11 @@ from tests.e2e.routed import (
     row,
     service,
 )
-from tests.stopping import stopped
+from tests.servers.sharing import emptied
+from tests.servers.stopping import stopped
 from tests.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ENGINE = "vllm serve acme/vision --port 8000"
 PROBES = [{"type": "http", "url": "/health", "interval": "5s", "timeout": "30s", "ready_after": 1}]
@@ -139,10 +142,11 @@ def scenario() -> Scenario:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(scenario(), launcher=LAUNCHER) as simulator:
-        await simulator.settled()
-        yield simulator
+async def sim(router_server: Handle, request: pytest.FixtureRequest) -> AsyncIterator[Handle]:
+    project = await router_server.add_project(project_name(request, "addon"), scenario())
+    await project.settled()
+    yield project
+    await emptied(project)
 
 
 async def leads_to(seen: Eyes, key: str, kind: type[V]) -> V:
@@ -178,7 +182,7 @@ async def each(
 
 
 async def test_a_worker_that_the_router_calls_failed_and_a_router_without_a_ready_one(
-    sim: Simulator, both: dict[Source, Looking]
+    sim: Handle, both: dict[Source, Looking]
 ) -> None:
     failed = await key_of(sim, "worker", "chat", "failed")
     unready = await key_of(sim, "worker", "chat", "not ready")
@@ -200,7 +204,7 @@ async def test_a_worker_that_the_router_calls_failed_and_a_router_without_a_read
         await sim.faults.worker_unhealthy("chat-0-2")
         for source, view in (await each(both, RouterStatus.NOT_READY)).items():
             assert (view.source, view.ready, view.expected) == (source, 0, 2)
-            assert "0 of the 2 workers that it lists are ready" in view.message
+            assert "0 of 2 listed workers are ready" in view.message
         item = await seen.both(router, "the router has no worker that it calls ready: 0 of 2")
         assert (item["severity"], item["kind"]) == ("critical", "router")
         printed = await seen.printed()
@@ -213,7 +217,7 @@ async def test_a_worker_that_the_router_calls_failed_and_a_router_without_a_read
 
 
 async def test_a_worker_that_was_deleted_drains_and_one_that_can_not_be_dialled_is_missing(
-    sim: Simulator, both: dict[Source, Looking]
+    sim: Handle, both: dict[Source, Looking]
 ) -> None:
     addresses: dict[str, str] = {}
     for host in await sim.hosts():
@@ -264,7 +268,7 @@ async def test_a_worker_that_was_deleted_drains_and_one_that_can_not_be_dialled_
         await seen.neither(lambda key: missing(key) or let_go(key))
 
 
-async def test_a_router_that_is_down(sim: Simulator, both: dict[Source, Looking]) -> None:
+async def test_a_router_that_is_down(sim: Handle, both: dict[Source, Looking]) -> None:
     router = await key_of(sim, "router", "chat")
     async with eyes(sim) as seen:
         await seen.neither(router)
@@ -278,18 +282,32 @@ async def test_a_router_that_is_down(sim: Simulator, both: dict[Source, Looking]
         await seen.neither(router)
 
 
-async def test_a_replica_that_is_started_again_and_again(sim: Simulator) -> None:
+async def test_a_replica_that_is_started_again_and_again(sim: Handle) -> None:
     restarting = await key_of(sim, "replica", "shaky", "restarting")
     # Whoever has been up for ten minutes is none any more, so the clock is the real one.
     async with eyes(sim, timedelta()) as seen:
         item = await seen.both(restarting, "started")
         assert (item["severity"], item["kind"], item["service"]) == ("warning", "replica", "shaky")
         assert "log lines" in item["hint"]
-        await sim.touch_run("shaky", groups=steady(ENGINE))
+    await sim.touch_run("shaky", groups=steady(ENGINE))
+
+    async def well() -> bool:
+        run = await sim.run("shaky")
+        latest = [job["job_submissions"][-1] for job in run["jobs"]]
+        return Counter(
+            (each["status"], each["deployment_num"])
+            for each in latest
+            if each["status"] not in ENDED
+        ) == {("running", run["deployment_num"]): 2}
+
+    await until(well, limit=120, every=0.5, what="both replicas run what does not fail")
+    # dstack goes on with a new replica, or with one more submission of the old one: that one is
+    # restarting until it has been up for ten minutes.
+    async with eyes(sim) as seen:
         await seen.neither(restarting)
 
 
-async def test_a_replica_that_finds_no_place(sim: Simulator) -> None:
+async def test_a_replica_that_finds_no_place(sim: Handle) -> None:
     """It is one problem, with one key, from one attempt of dstack to the next."""
     pending = await key_of(sim, "replica", "lone", "pending")
 
@@ -318,7 +336,7 @@ async def test_a_replica_that_finds_no_place(sim: Simulator) -> None:
         await seen.neither(pending)
 
 
-async def test_a_rollout_that_a_probe_holds_up(sim: Simulator) -> None:
+async def test_a_rollout_that_a_probe_holds_up(sim: Handle) -> None:
     rollout = await key_of(sim, "rollout", "vision", "only")
     async with eyes(sim) as seen:
         await seen.neither(rollout)
@@ -338,7 +356,7 @@ async def test_a_rollout_that_a_probe_holds_up(sim: Simulator) -> None:
 
 
 async def test_a_router_that_refuses_and_a_worker_that_only_its_router_finds_well(
-    sim: Simulator, both: dict[Source, Looking]
+    sim: Handle, both: dict[Source, Looking]
 ) -> None:
     router = await key_of(sim, "router", "guarded")
     probes = await key_of(sim, "worker", "guarded", "probes failing")
@@ -359,7 +377,7 @@ async def test_a_router_that_refuses_and_a_worker_that_only_its_router_finds_wel
     assert wrong_now(sim, "guarded", 0) == []
 
 
-async def test_what_goes_wrong_with_fleets_services_and_their_replicas(sim: Simulator) -> None:
+async def test_what_goes_wrong_with_fleets_services_and_their_replicas(sim: Handle) -> None:
     """All of it at the same time, since each takes its while to come and to go."""
 
     def two_lanes(least: int) -> list[dict[str, Any]]:
@@ -445,7 +463,7 @@ async def test_what_goes_wrong_with_fleets_services_and_their_replicas(sim: Simu
         await sim.touch_run("held", fleets=two_lanes(1))
         # The next try of the one is minutes off by now. What the other leaves is idle then, and
         # costs as long as nobody gives it back.
-        await asyncio.gather(stopped(sim, "again"), stopped(sim, "late", abort=False))
+        await asyncio.gather(stopped(sim, "again"), stopped(sim, "late"))
         idle = f"idle:{await fleet('nap')}"
         (item,) = (await seen.all_of({idle: "1 instance idle above the minimum of 0"})).values()
         assert (item["severity"], item["price_per_hour"]) == ("notice", 98.32)

@@ -10,11 +10,10 @@ import pytest_asyncio
 
 from dstack_api_client.routers.view import RouterStatus, Sync
 from dstack_api_client.routers.watch import OverSsh
-from dstack_simulator import Simulator
-from tests.e2e.problems_eyes import Seen, eyes, key_of
-from tests.e2e.routed import SGLANG, WHOLE, group, routing, service
-from tests.e2e.router_sights import Shown, states, stock_sights
-from tests.stopping import stopped
+from dstack_simulator.handle import Handle
+from tests.servers.problem_sights import Seen, eyes, key_of
+from tests.servers.routed_services import SGLANG, WHOLE, group, routing, service
+from tests.servers.router_sights import Shown, states, stock_sights
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -33,7 +32,7 @@ WELL = {"workers1": Sync.IN_SYNC, "workers2": Sync.IN_SYNC}
 
 
 @pytest_asyncio.fixture(scope="module")
-async def quick(edit_stock: Simulator) -> AsyncIterator[Simulator]:
+async def quick(edit_stock: Handle) -> AsyncIterator[Handle]:
     """A server without the add-on, with a service whose router is quick."""
     sim = edit_stock
     smg = (
@@ -51,13 +50,18 @@ async def quick(edit_stock: Simulator) -> AsyncIterator[Simulator]:
             probes=[{"type": "http", "url": "/health", "interval": "5s", "ready_after": 1}],
         )
     )
+    await until(lambda: _runs(sim), limit=120, every=0.5, what="all replicas run")
     yield sim
-    await stopped(sim, "routed")
-    await sim.delete_fleet("routed")
 
 
+async def _runs(sim: Handle) -> bool:
+    jobs = (await sim.run("routed"))["jobs"]
+    return len(jobs) == 3 and all(job["job_submissions"][-1]["status"] == "running" for job in jobs)
+
+
+@pytest.mark.slow
 async def test_over_ssh_states_are_shown_printed_and_problems_until_they_are_none(
-    quick: Simulator,
+    quick: Handle,
 ) -> None:
     failed = await key_of(quick, "worker", "routed", "failed")
     missing = await key_of(quick, "worker", "routed", "missing")
@@ -122,7 +126,7 @@ async def test_over_ssh_states_are_shown_printed_and_problems_until_they_are_non
         await wrong.neither(router)
 
 
-async def test_with_neither_a_failing_worker_is_what_its_probes_tell(quick: Simulator) -> None:
+async def test_with_neither_a_failing_worker_is_what_its_probes_tell(quick: Handle) -> None:
     unready = await key_of(quick, "replica", "routed", "unready")
     failed = await key_of(quick, "worker", "routed", "failed")
     router = await key_of(quick, "router", "routed")

@@ -11,7 +11,7 @@ from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
-from dstack_simulator import Simulator
+from dstack_simulator.handle import Handle
 from dstack_widgets.cells import plain_text
 from dstack_widgets.facts import Fact, Facts
 from tests.e2e.test_screens import complete, dashboard, opened, row, rows, table
@@ -41,7 +41,7 @@ async def replica_opened(app, pilot, service, number):
     )
 
 
-async def test_a_replica_tells_its_use_its_host_and_its_output(demo_sim: Simulator):
+async def test_a_replica_tells_its_use_its_host_and_its_output(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, pilot):
         await replica_opened(app, pilot, "chat-70b", 2)
         await until(lambda: "GPU use" in facts(app), limit=40, what="metrics")
@@ -65,7 +65,7 @@ async def test_a_replica_tells_its_use_its_host_and_its_output(demo_sim: Simulat
         assert not any("\r" in line or "\x1b" in line for line in lines())
 
 
-async def test_the_output_of_a_task_is_followed(demo_sim: Simulator):
+async def test_the_output_of_a_task_is_followed(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, _):
         await complete(app)
         task = next(run for run in app.snapshot.other_runs.values() if run.name == "finetune-lora")
@@ -82,7 +82,7 @@ async def test_the_output_of_a_task_is_followed(demo_sim: Simulator):
         assert "step" in summary(app)
 
 
-async def test_a_replica_that_was_restarted_has_a_history_with_output(demo_sim: Simulator):
+async def test_a_replica_that_was_restarted_has_a_history_with_output(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, pilot):
         await replica_opened(app, pilot, "embed", 0)
         numbers = {key.replica_num: r.submission_num for key, r in app.snapshot.replicas.items()
@@ -105,7 +105,7 @@ async def test_a_replica_that_was_restarted_has_a_history_with_output(demo_sim: 
         assert watched._closely.output.failure is None
 
 
-async def test_a_replica_s_events_and_its_instance(demo_sim: Simulator):
+async def test_a_replica_s_events_and_its_instance(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, pilot):
         await replica_opened(app, pilot, "vision", 0)
         await pilot.press("v")
@@ -122,7 +122,7 @@ async def test_a_replica_s_events_and_its_instance(demo_sim: Simulator):
         await until(lambda: "vision 0" in row(app, table(app).cursor_key)["runs"])
 
 
-async def test_events_of_the_project_come_in_and_lead_on(demo_sim: Simulator):
+async def test_events_of_the_project_come_in_and_lead_on(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, pilot):
         await complete(app)
         await pilot.press("4")
@@ -151,7 +151,7 @@ async def test_events_of_the_project_come_in_and_lead_on(demo_sim: Simulator):
         await until(gone, limit=90, every=0.5, what="the fleet is gone")
 
 
-async def test_older_events_are_read_back_to_the_first(demo_sim: Simulator):
+async def test_older_events_are_read_back_to_the_first(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, pilot):
         await complete(app)
         await pilot.press("4")
@@ -171,7 +171,7 @@ async def test_older_events_are_read_back_to_the_first(demo_sim: Simulator):
         assert project[0] in first
 
 
-async def test_what_is_wrong_in_the_demo_leads_to_its_place(demo_sim: Simulator):
+async def test_what_is_wrong_in_the_demo_leads_to_its_place(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, pilot):
         await complete(app)
         await pilot.press("3")

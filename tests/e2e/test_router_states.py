@@ -19,10 +19,11 @@ import pytest_asyncio
 
 from dstack_api_client.routers.sources import SshSource
 from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
-from dstack_simulator import Simulator
-from tests.addon import LAUNCHER
-from tests.e2e.problems_eyes import eyes, key_of
-from tests.e2e.routed import (
+from dstack_simulator.handle import Handle
+from tests.conftest import project_name
+from tests.servers.commands import program
+from tests.servers.problem_sights import eyes, key_of
+from tests.servers.routed_services import (
     Looking,
     StockWatch,
     Stranger,
@@ -32,8 +33,8 @@ from tests.e2e.routed import (
     scenario,
     slot,
 )
-from tests.e2e.router_sights import Holds, Row, Shown, Sights, sights, states
-from tests.e2e.test_get import command
+from tests.servers.router_sights import Holds, Row, Shown, Sights, sights, states
+from tests.servers.sharing import emptied
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -48,14 +49,15 @@ NEVER = {"legacy4": Sync.MISSING, "keyed5": Sync.MISSING, "slow6": Sync.MISSING}
 
 
 @pytest_asyncio.fixture(scope="module")
-async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(scenario(), launcher=LAUNCHER) as simulator:
-        await simulator.settled()
-        yield simulator
+async def sim(router_server: Handle, request: pytest.FixtureRequest) -> AsyncIterator[Handle]:
+    project = await router_server.add_project(project_name(request, "addon"), scenario())
+    await project.settled()
+    yield project
+    await emptied(project)
 
 
 @pytest_asyncio.fixture(scope="module")
-async def places(sim: Simulator) -> AsyncIterator[Sights]:
+async def places(sim: Handle) -> AsyncIterator[Sights]:
     """Where routers are shown and printed."""
     async with sights(sim) as all_of_them:
         yield all_of_them
@@ -102,7 +104,7 @@ async def until_all(
 
 
 @asynccontextmanager
-async def router_of(sim: Simulator, job: str = "chat-0-0") -> AsyncIterator[httpx.AsyncClient]:
+async def router_of(sim: Handle, job: str = "chat-0-0") -> AsyncIterator[httpx.AsyncClient]:
     """The API of a router, for what nobody but this test does to it."""
     addresses: dict[str, str] = {}
     for host in await sim.hosts():
@@ -113,7 +115,7 @@ async def router_of(sim: Simulator, job: str = "chat-0-0") -> AsyncIterator[http
         yield client
 
 
-async def job_id(sim: Simulator, replica: int) -> str:
+async def job_id(sim: Handle, replica: int) -> str:
     found: str = (await sim.run("chat"))["jobs"][replica]["job_submissions"][-1]["id"]
     return found
 
@@ -192,8 +194,8 @@ async def test_routers_of_every_kind(both: dict[Source, Looking], places: Sights
             assert [row.job for row in each.rows] == ["running"]
 
 
-def test_a_router_that_refuses_is_printed_by_the_program(sim: Simulator) -> None:
-    process = command(sim, "get", "router", "locked", "-o", "json")
+def test_a_router_that_refuses_is_printed_by_the_program(sim: Handle) -> None:
+    process = program(sim, "get", "router", "locked", "-o", "json")
     assert (process.returncode, process.stderr) == (0, "")
     (item,) = json.loads(process.stdout)["router"]
     assert (item["status"], item["source"]) == ("refuses", "server")
@@ -225,7 +227,7 @@ async def test_what_the_server_can_do_and_how_it_places(both: dict[Source, Looki
 
 
 async def test_a_worker_that_fails_its_health_is_the_loudest(
-    sim: Simulator, both: dict[Source, Looking], seen: Sights
+    sim: Handle, both: dict[Source, Looking], seen: Sights
 ) -> None:
     async def called(state: str) -> dict[Source, RouterView]:
         async def look(looking: Looking) -> RouterView:
@@ -252,8 +254,9 @@ async def test_a_worker_that_fails_its_health_is_the_loudest(
     await called("ready")
 
 
+@pytest.mark.slow
 async def test_what_others_do_to_the_list(
-    sim: Simulator, both: dict[Source, Looking], seen: Sights
+    sim: Handle, both: dict[Source, Looking], seen: Sights
 ) -> None:
     problems = {
         sync: await key_of(sim, "worker", "chat", sync.value)
@@ -330,15 +333,16 @@ async def _gone(router: httpx.AsyncClient, url: str) -> bool:
     return all(entry["url"] != url for entry in (await router.get("/workers")).json()["workers"])
 
 
-async def _address(sim: Simulator, replica: int) -> str:
+async def _address(sim: Handle, replica: int) -> str:
     run = await sim.run("chat")
     data = run["jobs"][replica]["job_submissions"][-1]["job_provisioning_data"]
     address: str = data["internal_ip"]
     return address
 
 
+@pytest.mark.slow
 async def test_a_worker_that_the_router_cannot_dial(
-    sim: Simulator, both: dict[Source, Looking], seen: Sights
+    sim: Handle, both: dict[Source, Looking], seen: Sights
 ) -> None:
     await sim.faults.worker_walled_off("chat-0-3")
     await sim.faults.router_restart("chat-0-0")
@@ -366,8 +370,9 @@ async def test_a_worker_that_the_router_cannot_dial(
     await until_all(both, seen, **ALL_WELL)
 
 
+@pytest.mark.slow
 async def test_a_router_that_hangs_holds_up_nothing_and_one_that_ends_is_down(
-    sim: Simulator, both: dict[Source, Looking], seen: Sights
+    sim: Handle, both: dict[Source, Looking], seen: Sights
 ) -> None:
     await sim.faults.router_frozen("chat-0-0")
     try:
@@ -398,8 +403,9 @@ async def test_a_router_that_hangs_holds_up_nothing_and_one_that_ends_is_down(
     await until_all(both, seen, RouterStatus.READY, **ALL_WELL)
 
 
+@pytest.mark.slow
 async def test_a_worker_that_is_killed_leaves_the_list_and_its_successor_comes_in(
-    sim: Simulator, both: dict[Source, Looking], seen: Sights
+    sim: Handle, both: dict[Source, Looking], seen: Sights
 ) -> None:
     await until_all(both, seen, **ALL_WELL)
 
@@ -451,7 +457,7 @@ async def test_a_worker_that_is_killed_leaves_the_list_and_its_successor_comes_i
     assert was_seen(), lives
 
 
-async def _successor_runs(sim: Simulator, replica: int, old: str) -> None:
+async def _successor_runs(sim: Handle, replica: int, old: str) -> None:
     async def runs() -> bool:
         last = (await sim.run("chat"))["jobs"][replica]["job_submissions"][-1]
         return last["id"] != old and bool(last["status"] == "running")
@@ -482,7 +488,7 @@ async def _life_of_decode3(
     await again
 
 
-async def test_ways_over_ssh_end_for_certain(sim: Simulator) -> None:
+async def test_ways_over_ssh_end_for_certain(sim: Handle) -> None:
     async with looking(sim, StockWatch) as seen:
         await seen.until("chat", RouterStatus.READY)
         (group,) = seen.watch.ssh_pids
@@ -492,7 +498,8 @@ async def test_ways_over_ssh_end_for_certain(sim: Simulator) -> None:
     assert living(group) == []
 
 
-async def test_without_a_program_for_ssh_it_is_unknown_and_says_so(sim: Simulator) -> None:
+@pytest.mark.slow
+async def test_without_a_program_for_ssh_it_is_unknown_and_says_so(sim: Handle) -> None:
     async with looking(sim) as seen:
         snapshot = await seen.snapshot()
         ssh = SshSource(seen.client, program="no-such-ssh", now=lambda: snapshot.observed_at)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shlex
 import signal
 import stat
 import sys
@@ -16,11 +15,11 @@ import pytest
 
 from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.routers.sources import SshSource
-from dstack_api_client.routers.ssh import way_by_key
 from dstack_api_client.routers.view import RouterStatus, Source, Sync
 from dstack_api_client.routers.watch import OverSsh
-from dstack_simulator import Simulator
-from tests.e2e.routed import living, looking, slot
+from dstack_api_client.snapshot import Login
+from dstack_simulator.handle import Handle
+from tests.servers.routed_services import living, looking, slot
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -28,7 +27,7 @@ pytestmark = pytest.mark.e2e
 WORKERS = {"prefill1", "decode2", "decode3"}
 
 
-async def test_over_ssh_with_the_users_key_from_the_server(demo_sim: Simulator) -> None:
+async def test_over_ssh_with_the_users_key_from_the_server(demo_sim: Handle) -> None:
     async with looking(demo_sim) as seen:
         snapshot = await seen.snapshot()
         assert snapshot.capabilities == Capabilities(snapshot.server.version)
@@ -41,7 +40,7 @@ async def test_over_ssh_with_the_users_key_from_the_server(demo_sim: Simulator) 
 
 
 async def test_with_neither_it_is_unknown_and_the_jobs_tell_what_they_can(
-    demo_sim: Simulator,
+    demo_sim: Handle,
 ) -> None:
     async with looking(demo_sim, over_ssh=OverSsh.NONE) as seen:
         snapshot = await seen.snapshot()
@@ -59,8 +58,8 @@ async def test_with_neither_it_is_unknown_and_the_jobs_tell_what_they_can(
             assert worker.url.endswith(":8000")
 
 
-async def test_by_the_users_own_configuration_where_the_run_is_anothers(
-    demo_sim: Simulator, tmp_path: Path
+async def test_by_what_dstack_is_attached_to_where_the_run_is_anothers(
+    demo_sim: Handle, tmp_path: Path
 ) -> None:
     async with looking(demo_sim) as seen:
         snapshot = await seen.snapshot()
@@ -72,20 +71,15 @@ async def test_by_the_users_own_configuration_where_the_run_is_anothers(
         assert router.login is not None
         anothers = replace(router, login=replace(router.login, key="ssh-rsa AAAA another"))
 
-        # As while `dstack attach` runs: the configuration knows the name of the run.
+        # As while `dstack attach` runs: its configuration knows the name of the run.
         user = await seen.client.read("/api/users/get_my_user", {}, "the user")
         key = tmp_path / "key"
         key.touch(mode=stat.S_IRUSR | stat.S_IWUSR)
         key.write_text(_private_key(user))
-        way = way_by_key(router.login, key)
         config = tmp_path / "config"
-        config.write_text((way.config or "").replace(f"Host {way.host}", f"Host {service.name}"))
-        program = tmp_path / "ssh"
-        program.write_text(f'#!/bin/sh\nexec ssh -F {shlex.quote(str(config))} "$@"\n')
-        program.chmod(stat.S_IRWXU)
-
+        config.write_text(_attached(service.name, router.login, key))
         ssh = SshSource(
-            seen.client, program=str(program), folder=tmp_path, now=lambda: snapshot.observed_at
+            seen.client, folder=tmp_path, attached=config, now=lambda: snapshot.observed_at
         )
         try:
             look = await ssh.look(service, anothers)
@@ -94,11 +88,36 @@ async def test_by_the_users_own_configuration_where_the_run_is_anothers(
         finally:
             await ssh.close()
 
-        unknown = SshSource(seen.client, folder=tmp_path, now=lambda: snapshot.observed_at)
+        unknown = SshSource(
+            seen.client,
+            folder=tmp_path,
+            attached=tmp_path / "none",
+            now=lambda: snapshot.observed_at,
+        )
         look = await unknown.look(service, anothers)
         await unknown.close()
         assert f"lets only the key of {service.user} in" in look.message
-        assert _names(tmp_path) == ["config", "key", "ssh"]
+        assert _names(tmp_path) == ["config", "key"]
+
+
+def _attached(name: str, login: Login, key: Path) -> str:
+    """What `dstack attach` writes."""
+    hosts = [f"{name}-host", name][-len(login.hops) :]
+    lines: list[str] = []
+    for number, (host, hop) in enumerate(zip(hosts, login.hops, strict=True)):
+        lines += [
+            f"Host {host}",
+            f"    HostName {hop.host}",
+            f"    Port {hop.port}",
+            f"    User {hop.user}",
+            f"    IdentityFile {key}",
+            "    IdentitiesOnly yes",
+            "    StrictHostKeyChecking no",
+            "    UserKnownHostsFile /dev/null",
+        ]
+        if number:
+            lines.append(f"    ProxyJump {hosts[number - 1]}")
+    return "\n".join(lines) + "\n"
 
 
 def _names(folder: Path) -> list[str]:
@@ -128,7 +147,7 @@ asyncio.run(main())
 
 
 async def test_ssh_does_not_outlive_a_dashboard_that_is_killed(
-    demo_sim: Simulator, tmp_path: Path
+    demo_sim: Handle, tmp_path: Path
 ) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _PROGRAM, demo_sim.url, demo_sim.token, demo_sim.project),

@@ -15,13 +15,14 @@ from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
-from dstack_simulator import Simulator
+from dstack_simulator.handle import Handle
 from dstack_widgets.cells import plain_text
 from dstack_widgets.facts import Facts, YamlView
 from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
 from dstack_widgets.live_table import LiveTable
 from dstack_widgets.status_header import StatusHeader
+from tests.servers.dashboards import shown
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -32,10 +33,10 @@ SECRET = "hf_not_for_anyone"
 
 
 @asynccontextmanager
-async def dashboard(sim: Simulator, *, token: str | None = None, project: str | None = None):
+async def dashboard(sim: Handle, *, token: str | None = None, project: str | None = None):
     here = Sources("test", "test", "test")
     connection = Connection(sim.url, project or sim.project, token or sim.token, here)
-    app = FleetsApp(connection, Settings(interval=0.5), terminal_is_gone=lambda: False)
+    app = FleetsApp(connection, Settings(interval=1), terminal_is_gone=lambda: False)
     async with app.run_test(size=SIZE) as pilot:
         # Somebody is at the keys, so the problems of the demo do not come up by themselves.
         await pilot.press("1")
@@ -67,7 +68,7 @@ async def opened(app, pilot, kind, name):
     await until(lambda: isinstance(app.screen, kind), what=f"{kind.__name__} of {name}")
 
 
-async def test_fleets(demo_sim: Simulator):
+async def test_fleets(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, _):
         await complete(app)
         await until(lambda: table(app).row_count == 4, what="the four fleets")
@@ -92,7 +93,7 @@ async def test_fleets(demo_sim: Simulator):
 
 
 async def test_a_fleet_with_its_instances_and_everything_its_configuration_says(
-    demo_sim: Simulator,
+    demo_sim: Handle,
 ):
     async with dashboard(demo_sim) as (app, pilot):
         await opened(app, pilot, FleetScreen, "lab-h100")
@@ -104,7 +105,7 @@ async def test_a_fleet_with_its_instances_and_everything_its_configuration_says(
         runs = ", ".join(host["runs"] for host in hosts.values())
         for name in ("chat-70b router 0", "chat-70b prefill 1", "chat-70b decode 2"):
             assert name in runs
-        assert "finetune-lora (task)" in runs
+        assert "finetune-lora (task, admin)" in runs
 
         await pilot.press("c")
         facts = app.screen.query_one("#configuration", Facts)
@@ -119,7 +120,7 @@ async def test_a_fleet_with_its_instances_and_everything_its_configuration_says(
         assert SECRET not in yaml.text
 
 
-async def test_a_cloud_fleet_says_what_it_allows(demo_sim: Simulator):
+async def test_a_cloud_fleet_says_what_it_allows(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, pilot):
         await opened(app, pilot, FleetScreen, "gpu-reserved")
         await pilot.press("c")
@@ -135,7 +136,7 @@ async def test_a_cloud_fleet_says_what_it_allows(demo_sim: Simulator):
         assert shown["tags team"] == "serving"
 
 
-async def test_services(demo_sim: Simulator):
+async def test_services(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, pilot):
         await pilot.press("2")
         await until(lambda: isinstance(app.screen, ServicesScreen))
@@ -154,7 +155,7 @@ async def test_services(demo_sim: Simulator):
         assert services["vision"]["price"] == "62.10"
 
 
-async def test_a_service_with_its_replicas(demo_sim: Simulator):
+async def test_a_service_with_its_replicas(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, pilot):
         await pilot.press("2")
         await opened(app, pilot, ServiceScreen, "chat-70b")
@@ -177,7 +178,7 @@ async def test_a_service_with_its_replicas(demo_sim: Simulator):
         assert SECRET not in yaml.text
 
 
-async def test_a_service_spread_over_fleets_and_groups(demo_sim: Simulator):
+async def test_a_service_spread_over_fleets_and_groups(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, pilot):
         await pilot.press("2")
         await opened(app, pilot, ServiceScreen, "chat-70b")
@@ -193,7 +194,7 @@ async def test_a_service_spread_over_fleets_and_groups(demo_sim: Simulator):
         await until(lambda: isinstance(app.screen, FleetScreen), what="the fleet")
 
 
-async def test_a_router_read_over_ssh_with_its_workers(demo_sim: Simulator):
+async def test_a_router_read_over_ssh_with_its_workers(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, pilot):
         await pilot.press("2")
         await opened(app, pilot, ServiceScreen, "chat-70b")
@@ -211,7 +212,7 @@ async def test_a_router_read_over_ssh_with_its_workers(demo_sim: Simulator):
         assert workers["prefill 1"]["role"] == "prefill"
 
 
-async def test_a_rollout_that_is_over(demo_sim: Simulator):
+async def test_a_rollout_that_is_over(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, pilot):
         await pilot.press("2")
         await opened(app, pilot, ServiceScreen, "vision")
@@ -221,7 +222,7 @@ async def test_a_rollout_that_is_over(demo_sim: Simulator):
         assert "2/2 replicas" in app.screen.query_one("#rollout Flow", Flow).text
 
 
-async def test_a_failed_replica_says_how_it_ended(demo_sim: Simulator):
+async def test_a_failed_replica_says_how_it_ended(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, pilot):
         await pilot.press("2")
         await opened(app, pilot, ServiceScreen, "rerank")
@@ -234,7 +235,7 @@ async def test_a_failed_replica_says_how_it_ended(demo_sim: Simulator):
         await until(lambda: "exit status 3" in str(summary.content), what="how it ended")
 
 
-async def test_a_failed_replica_shows_its_restart(demo_sim: Simulator):
+async def test_a_failed_replica_shows_its_restart(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, pilot):
         await pilot.press("2")
         await opened(app, pilot, ServiceScreen, "embed")
@@ -244,7 +245,7 @@ async def test_a_failed_replica_shows_its_restart(demo_sim: Simulator):
         assert max(restarts) == "1"
 
 
-async def test_a_change_by_another_client_comes_on_screen(demo_sim: Simulator):
+async def test_a_change_by_another_client_comes_on_screen(demo_sim: Handle):
     await demo_sim.apply({"type": "fleet", "name": "new-fleet", "nodes": "0..1"})
     try:
         async with dashboard(demo_sim) as (app, _):
@@ -257,7 +258,7 @@ async def test_a_change_by_another_client_comes_on_screen(demo_sim: Simulator):
             await demo_sim.delete_fleet("new-fleet")
 
 
-async def test_a_server_that_goes_away_is_said_and_it_comes_back_by_itself(demo_sim: Simulator):
+async def test_a_server_that_goes_away_is_said_and_it_comes_back_by_itself(demo_sim: Handle):
     async with dashboard(demo_sim) as (app, _):
         await complete(app)
 
@@ -274,7 +275,7 @@ async def test_a_server_that_goes_away_is_said_and_it_comes_back_by_itself(demo_
         await until(lambda: "live" in header(), limit=30, what="live again")
 
 
-async def test_a_wrong_token_is_said_with_how_to_fix_it(demo_sim: Simulator):
+async def test_a_wrong_token_is_said_with_how_to_fix_it(demo_sim: Handle):
     async with dashboard(demo_sim, token="wrong") as (app, _):
         await until(lambda: isinstance(app.screen, TroubleScreen), what="the trouble")
         what = str(app.screen.query_one("#what", Static).content)
@@ -283,16 +284,18 @@ async def test_a_wrong_token_is_said_with_how_to_fix_it(demo_sim: Simulator):
         assert str(app.screen.query_one("#todo", Static).content)
 
 
-async def test_an_unknown_project_is_said_with_how_to_fix_it(demo_sim: Simulator):
+async def test_an_unknown_project_is_said_with_how_to_fix_it(demo_sim: Handle):
     async with dashboard(demo_sim, project="nowhere") as (app, pilot):
-        await until(lambda: isinstance(app.screen, TroubleScreen), what="the trouble")
-        assert "nowhere" in str(app.screen.query_one("#what", Static).content)
+        await shown(app, TroubleScreen)
+        await until(lambda: app.screen.query("#what"), what="what happened")
+        what = app.screen.query_one("#what", Static)
+        await until(lambda: "nowhere" in str(what.content), what="the project")
         await pilot.press("q")
         await until(lambda: not app.is_running)
 
 
-async def test_an_empty_project_says_so(empty_sim: Simulator):
+async def test_an_empty_project_says_so(empty_sim: Handle):
     async with dashboard(empty_sim) as (app, _):
         await complete(app)
-        await until(lambda: table(app).empty_text == "No fleets in main.")
+        await until(lambda: table(app).empty_text == f"No fleets in {empty_sim.project}.")
         assert isinstance(app.screen, FleetsScreen)

@@ -11,10 +11,11 @@ import subprocess
 import sys
 import termios
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from dstack_simulator import Simulator
+from dstack_simulator.handle import Handle
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -45,6 +46,7 @@ class Terminal:
             signal.signal(signal.SIGHUP, before)
             os.close(slave)
         self.written = b""
+        self._unread = 0
 
     def shows(self, text: str) -> bool:
         """Whether the program has written a text."""
@@ -54,6 +56,17 @@ class Terminal:
         except (BlockingIOError, OSError):
             pass
         return text.encode() in self.written
+
+    def is_stopped(self) -> bool:
+        """Whether a signal stopped the process."""
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "T"
+
+    def is_full(self) -> bool:
+        """Whether the terminal holds what nobody reads, and takes no more since the last look."""
+        (unread,) = struct.unpack("i", fcntl.ioctl(self.master, termios.FIONREAD, bytes(4)))
+        before, self._unread = self._unread, unread
+        return 0 < unread == before
 
     def press(self, keys: str) -> None:
         os.write(self.master, keys.encode())
@@ -79,12 +92,12 @@ async def terminal(*arguments: str, ignore_hangup: bool = False, **environment: 
         program.end()
 
 
-def connecting(sim: Simulator) -> dict[str, str]:
+def connecting(sim: Handle) -> dict[str, str]:
     home = str(sim.folder.home)
     return {**sim.environment, "HOME": home, "XDG_CONFIG_HOME": home}
 
 
-async def test_it_draws_answers_keys_and_leaves_with_zero(demo_sim: Simulator):
+async def test_it_draws_answers_keys_and_leaves_with_zero(demo_sim: Handle):
     async with terminal(**connecting(demo_sim)) as program:
         await until(lambda: program.shows("rerank"), limit=30, what="the problems")
         program.press("1")
@@ -97,14 +110,42 @@ async def test_it_draws_answers_keys_and_leaves_with_zero(demo_sim: Simulator):
 
 
 @pytest.mark.parametrize("ignore_hangup", [False, True], ids=["SIGHUP", "SIGHUP ignored"])
-async def test_it_ends_when_its_terminal_goes_away(demo_sim: Simulator, ignore_hangup: bool):
+async def test_it_ends_when_its_terminal_goes_away(demo_sim: Handle, ignore_hangup: bool):
     async with terminal(ignore_hangup=ignore_hangup, **connecting(demo_sim)) as program:
         await until(lambda: program.shows("rerank"), limit=30, what="the problems")
         program.hang_up()
         await until(lambda: program.process.poll() is not None, limit=20, what="the end")
 
 
-async def test_ascii_writes_ascii_only(demo_sim: Simulator):
+@pytest.mark.parametrize("stop", [signal.SIGSTOP, signal.SIGTSTP], ids=["SIGSTOP", "SIGTSTP"])
+async def test_it_goes_on_after_a_stop(demo_sim: Handle, stop: signal.Signals):
+    """As after Ctrl+Z and `fg`, and after a stop from another shell."""
+    async with terminal(**connecting(demo_sim)) as program:
+        await until(lambda: program.shows("rerank"), limit=30, what="the problems")
+        program.process.send_signal(stop)
+        await until(program.is_stopped, what="the stop")
+        program.written = b""
+        program.process.send_signal(signal.SIGCONT)
+        await until(lambda: program.shows("rerank"), what="the problems again")
+        program.press("1")
+        await until(lambda: program.shows("gpu-reserved"), what="the fleets")
+        program.press("q")
+        await until(lambda: program.process.poll() is not None, limit=15, what="the end")
+        assert program.process.returncode == 0
+
+
+async def test_a_signal_ends_it_though_its_terminal_takes_no_text(demo_sim: Handle):
+    """As where the connection of an SSH session stalls."""
+    async with terminal(**connecting(demo_sim)) as program:
+        await until(lambda: program.shows("rerank"), limit=30, what="the problems")
+        program.press("12" * 50)  # more screens than may wait for the terminal
+        await until(program.is_full, what="a full terminal", every=0.5)
+        program.process.send_signal(signal.SIGTERM)
+        await until(lambda: program.process.poll() is not None, limit=20, what="the end")
+        assert program.process.returncode == 128 + signal.SIGTERM
+
+
+async def test_ascii_writes_ascii_only(demo_sim: Handle):
     async with terminal("--ascii", **connecting(demo_sim)) as program:
         await until(lambda: program.shows("rerank"), limit=30, what="the problems")
         assert program.written.isascii()

@@ -1,4 +1,4 @@
-"""Generated cases: how many, and the seed they come from."""
+"""The seed that the generated cases come from."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from .generated import SEED
+from tests.builders.generation import SEED
 
 
 @pytest.fixture(autouse=True)
 def _seed_shown_on_failure() -> None:
-    sys.stdout.write(f"PLACEMENT_SEED={SEED}\n")
+    sys.stdout.write(f"DSTACK_FLEETS_TESTS_SEED={SEED}\n")

@@ -7,9 +7,8 @@ from datetime import timedelta
 from hypothesis import strategies as st
 
 from dstack_placement.engine import SHARED, Cooldown, Lane, after_failure, edited, reset
-
-from .generated import cases
-from .things import BURST, NOW, service
+from tests.builders.placement_cases import cases
+from tests.builders.placement_services import BURST, NOW, service
 
 SECOND = timedelta(seconds=1)
 

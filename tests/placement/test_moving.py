@@ -17,9 +17,8 @@ from dstack_placement.engine import (
     next_actions,
     preview,
 )
-
-from .generated import cases, lane_lists, services
-from .things import (
+from tests.builders.placement_cases import cases, lane_lists, services
+from tests.builders.placement_services import (
     BURST,
     NOW,
     all_ready,
@@ -136,7 +135,7 @@ def test_no_minimum_gives_to_another() -> None:
     lanes = (Lane("a", 2, priority=1), Lane("b", 2))
     state = service(lanes, 2, "b b")
     assert not next_actions(state, now=NOW).doing(Action.MOVE)
-    line = "baseline 0 of 2: only 2 wanted"
+    line = "baseline 0 of 2: only 2 desired"
     assert next_actions(state, now=NOW).lanes[0].reason == line
 
 

@@ -24,9 +24,8 @@ from dstack_placement.engine import (
     next_actions,
     place,
 )
-
-from .generated import cases, services
-from .things import (
+from tests.builders.placement_cases import cases, services
+from tests.builders.placement_services import (
     BURST,
     NOW,
     PENDING,

@@ -18,9 +18,8 @@ from dstack_placement.engine import (
     next_actions,
     preview,
 )
-
-from .generated import cases, services
-from .things import BURST, NOW, replicas, service, where
+from tests.builders.placement_cases import cases, services
+from tests.builders.placement_services import BURST, NOW, replicas, service, where
 
 
 def test_an_edit_is_previewed_to_its_end() -> None:
@@ -87,12 +86,21 @@ def test_lanes_report_what_is_in_them() -> None:
         (Lane("a"), 1, "a", None, "the room in a is not known and counts as unlimited"),
         (Lane("a", 1), 1, "a", 0, "baseline 1 of 1; a has no room"),
         (Lane("a", 0, 1), 1, "a", 4, "a is at its maximum of 1"),
-        (Lane("a", 2), 1, "a", 4, "baseline 1 of 2: only 1 wanted"),
+        (Lane("a", 2), 1, "a", 4, "baseline 1 of 2: only 1 desired"),
         (Lane("a", 2), 2, "a", 4, "baseline 1 of 2: 1 more to come"),
         (Lane("a", 2), 2, "a/old b", 4, "baseline 1 of 2: the rolling deployment goes first"),
         (Lane("a", 2), 2, "a", 0, "baseline 1 of 2: a has no room"),
+        (Lane("a", 1), 1, "a/starting", 0, "baseline 0 of 1: being restored, 1 starting"),
+        (Lane("a", 1), 1, "a/pending", 0, "baseline 0 of 1: being restored, 1 starting"),
+        (Lane("a", 2), 2, "a a/starting", 3, "baseline 1 of 2: being restored, 1 starting"),
+        (Lane("a", 2), 3, "a a/starting", 3,
+         "baseline 1 of 2: being restored, 1 starting; 1 more to come"),
+        (Lane("a", 3), 3, "a a/starting", 0,
+         "baseline 2 of 3: being restored, 1 starting; a has no room"),
+        (Lane("a", 1), 2, "a a/starting", 0, "baseline 1 of 1; a has no room"),
+        (Lane("a", 1), 1, "a/running", 0, "baseline 1 of 1; a has no room"),
     ],
-)
+)  # fmt: skip
 def test_the_line_of_a_lane(lane: Lane, wanted: int, now: str, room: int | None, line: str) -> None:
     plan = next_actions(service((lane,), wanted, now, room={"a": room}), now=NOW)
     assert plan.lanes[0].reason == line
@@ -101,7 +109,7 @@ def test_the_line_of_a_lane(lane: Lane, wanted: int, now: str, room: int | None,
 def test_a_baseline_that_too_few_are_wanted_for() -> None:
     lanes = (Lane("a", 1, priority=1), Lane("b", 1))
     plan = next_actions(service(lanes, 1, "a"), now=NOW)
-    assert plan.lanes[1].reason == "baseline 0 of 1: only 1 wanted"
+    assert plan.lanes[1].reason == "baseline 0 of 1: only 1 desired"
 
 
 def test_a_lane_says_until_when_it_cools_down() -> None:

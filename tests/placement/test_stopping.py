@@ -21,9 +21,8 @@ from dstack_placement.engine import (
     place,
     stopping_order,
 )
-
-from .generated import cases, services
-from .things import (
+from tests.builders.placement_cases import cases, services
+from tests.builders.placement_services import (
     BURST,
     NOW,
     PENDING,
@@ -86,7 +85,7 @@ def test_scaling_below_the_minimums_breaks_the_lowest_priority_first() -> None:
     lanes = (Lane("spot", 1), Lane("reserved", 1, priority=10))
     plan = next_actions(service(lanes, 1, "spot reserved"), now=NOW)
     assert where(plan) == {"r0": "stop", "r1": "stay"}
-    assert plan.replicas[0].why == "2 are more than the 1 wanted"
+    assert plan.replicas[0].why == "2 replicas, 1 desired"
 
 
 def test_a_group_scales_down_its_own_replicas_on_shared_lanes() -> None:

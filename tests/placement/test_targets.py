@@ -8,8 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from dstack_placement.engine import Lane, targets
-
-from .generated import cases, lane_lists
+from tests.builders.placement_cases import cases, lane_lists
 
 UNLIMITED = 10**6
 

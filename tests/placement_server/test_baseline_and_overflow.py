@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from dstack_simulator import Simulator
-from tests.placement_server.helpers import events, places, service, settled
+from dstack_simulator.handle import Handle
+from tests.servers.addon import LAUNCHER
+from tests.servers.lanes import events, places, scenario, service, settled
 from tests.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.real_pace]
 
 #: Seconds within which both replicas run.
 _LIMIT = 30.0
 
 
-async def test_with_lanes_one_replica_runs_in_each_fleet(addon: Simulator) -> None:
+@pytest_asyncio.fixture
+async def addon() -> AsyncIterator[Handle]:
+    async with Simulator(scenario(), launcher=LAUNCHER) as sim:
+        await sim.settled()
+        yield sim
+
+
+@pytest_asyncio.fixture
+async def stock() -> AsyncIterator[Handle]:
+    async with Simulator(scenario()) as sim:
+        await sim.settled()
+        yield sim
+
+
+async def test_with_lanes_one_replica_runs_in_each_fleet(addon: Handle) -> None:
     lanes = [{"name": "seed-reserved", "min_replicas": 1, "priority": 10}, {"name": "seed-spot"}]
 
     async def idle() -> bool:
@@ -31,7 +49,7 @@ async def test_with_lanes_one_replica_runs_in_each_fleet(addon: Simulator) -> No
     sys.stdout.write(f"One replica in each fleet after {time.monotonic() - begun:.1f} s\n")
 
 
-async def test_on_the_stock_server_the_service_does_not_start(stock: Simulator) -> None:
+async def test_on_the_stock_server_the_service_does_not_start(stock: Handle) -> None:
     # Neither fleet can hold both replicas, and dstack takes one fleet for all.
     await stock.apply(service("seed", fleets=["seed-reserved", "seed-spot"]))
 

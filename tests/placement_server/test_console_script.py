@@ -14,8 +14,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from dstack_simulator import Simulator
-from tests.placement_server.helpers import command
+from dstack_simulator.handle import Handle
+from tests.servers.lanes import command
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -81,7 +81,7 @@ async def test_it_runs_a_server_with_placement(server: httpx.AsyncClient) -> Non
 
 
 @pytest.mark.parametrize("line", ["ps -a", "fleet -v"])
-async def test_other_commands_print_what_dstacks_print(addon: Simulator, line: str) -> None:
+async def test_other_commands_print_what_dstacks_print(addon: Handle, line: str) -> None:
     async def same() -> str:
         ours, theirs = await asyncio.gather(
             asyncio.to_thread(command, addon, *line.split()),
@@ -101,6 +101,7 @@ def _without_times(table: str) -> str:
     return " ".join(re.sub(r"\d+ \w+ ago|\bnow\b", "then", table).split())
 
 
+@pytest.mark.slow
 def test_it_has_the_commands_that_dstack_has() -> None:
     ours, theirs = (
         subprocess.run(

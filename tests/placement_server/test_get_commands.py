@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 import yaml
 
-from dstack_simulator import Simulator
-from tests.e2e.test_get import command
-from tests.placement_server.helpers import PAIRS, fleet, service, settled
-from tests.placement_server.helpers import command as dstack_fleets
-from tests.stopping import stopped
+from dstack_simulator.handle import Handle
+from tests.servers.commands import here
+from tests.servers.lanes import PAIRS, fleet, service, settled
+from tests.servers.lanes import command as dstack_fleets
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
 RESERVED, SPOT = PAIRS["shown"]
-NAMES = {"tiny-reserved", "tiny-spot"}
 
 
 def lanes(least: int) -> list[dict[str, Any]]:
@@ -31,27 +28,23 @@ def lanes(least: int) -> list[dict[str, Any]]:
     ]
 
 
-def items(sim: Simulator, kind: str, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
-    process = command(sim, "get", kind, *arguments, "-o", "json")
+def items(sim: Handle, kind: str, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
+    process = here(sim, "get", kind, *arguments, "-o", "json")
     assert (process.returncode, process.stderr) == (code, "")
     printed: list[dict[str, Any]] = json.loads(process.stdout)[kind]
     return printed
 
 
 @pytest_asyncio.fixture
-async def short(addon: Simulator) -> AsyncIterator[Simulator]:
+async def short(addon: Handle) -> Handle:
     """A service whose minimum is more than its fleet can ever hold."""
     await addon.apply(fleet("tiny-reserved", RESERVED, "on-demand", "0..1"))
     await addon.apply(fleet("tiny-spot", SPOT, "spot", "0..2"))
     await addon.apply(service("short", fleets=lanes(2)))
-    yield addon
-    await stopped(addon, "short")
-    for name in sorted(NAMES):
-        await addon.delete_fleet(name)
-    await until(lambda: _gone(addon), limit=60, every=0.5, what="its fleets are gone")
+    return addon
 
 
-async def _apply(sim: Simulator, configuration: dict[str, Any]) -> str:
+async def _apply(sim: Handle, configuration: dict[str, Any]) -> str:
     """Applies a file with `dstack-fleets`; returns what it prints."""
     file = sim.folder.home / "short.dstack.yml"
     file.write_text(yaml.safe_dump(configuration))
@@ -60,11 +53,7 @@ async def _apply(sim: Simulator, configuration: dict[str, Any]) -> str:
     return ended.stdout
 
 
-async def _gone(sim: Simulator) -> bool:
-    return NAMES.isdisjoint(each["name"] for each in await sim.api("fleets/list"))
-
-
-async def test_a_baseline_that_is_not_held_is_told_until_it_is(short: Simulator) -> None:
+async def test_a_baseline_that_is_not_held_is_told_until_it_is(short: Handle) -> None:
     await settled(short, "short", {"tiny-reserved": 1, "tiny-spot": 1}, limit=90)
 
     (spread,) = items(short, "distribution", "short")
@@ -80,7 +69,7 @@ async def test_a_baseline_that_is_not_held_is_told_until_it_is(short: Simulator)
     assert reserved["reason"].startswith("baseline 1 of 2: tiny-reserved has no room")
     assert (spot["running"], spot["fallbacks"], spot["max_replicas"]) == (1, 1, None)
     assert any("tiny-reserved has no room" in cause for cause in spot["fallback_causes"])
-    table = command(short, "get", "distribution", "short").stdout
+    table = here(short, "get", "distribution", "short").stdout
     assert "BASELINE 1 of 2 for " in table
 
     (problem,) = items(short, "problems", "short", code=4)
@@ -98,9 +87,7 @@ async def test_a_baseline_that_is_not_held_is_told_until_it_is(short: Simulator)
     assert [lane.get("min_replicas") for lane in stored] == [1, None]
     await until(
         lambda: (
-            not json.loads(command(short, "get", "problems", "short", "-o", "json").stdout)[
-                "problems"
-            ]
+            not json.loads(here(short, "get", "problems", "short", "-o", "json").stdout)["problems"]
         ),
         limit=60,
         every=1,

@@ -13,27 +13,20 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from dstack_simulator import Simulator
-from tests.placement_server.helpers import (
+from dstack_simulator.handle import Handle
+from tests.servers.lanes import (
     PAIRS,
-    STOCK,
     active,
     events,
-    fleet,
     places,
     service,
     settled,
     update,
 )
-from tests.placement_server.many import Lane, Watch, containers, reading
-from tests.stopping import stopped
+from tests.servers.stopping import stopped
 from tests.waiting import until
 
-pytestmark = [
-    pytest.mark.e2e,
-    # Not used here: what goes on on another server begins meanwhile, for the tests that come next.
-    pytest.mark.usefixtures("life_stories"),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 Stories = dict[str, "asyncio.Task[Any]"]
 
@@ -42,7 +35,7 @@ def _baseline_is_kept(seen: Counter[str]) -> None:
     assert seen["gpu-reserved"] >= 1, seen
 
 
-async def _overflow(addon: Simulator) -> None:
+async def _overflow(addon: Handle) -> None:
     spec = {"configuration": service("chat"), "run_name": "chat"}
     plan = await addon.api("runs/get_plan", {"run_spec": spec})
     assert {offer["region"] for offer in plan["job_plans"][0]["offers"]} == set(PAIRS["gpu"])
@@ -51,7 +44,7 @@ async def _overflow(addon: Simulator) -> None:
     await settled(addon, "chat", {"gpu-reserved": 1, "gpu-spot": 1}, limit=60)
 
 
-async def _edit_and_scale(addon: Simulator, overflow: asyncio.Task[None]) -> None:
+async def _edit_and_scale(addon: Handle, overflow: asyncio.Task[None]) -> None:
     await asyncio.wait([overflow])
     before = await addon.run("chat")
     edited = [
@@ -73,7 +66,7 @@ async def _edit_and_scale(addon: Simulator, overflow: asyncio.Task[None]) -> Non
     await settled(addon, "chat", expected, limit=90, at_every_look=_baseline_is_kept)
 
 
-async def _no_capacity(addon: Simulator) -> None:
+async def _no_capacity(addon: Handle) -> None:
     spot_first = [
         {"name": "dry-spot", "min_replicas": 1, "priority": 10},
         {"name": "dry-reserved", "min_replicas": 1},
@@ -106,7 +99,7 @@ async def _no_capacity(addon: Simulator) -> None:
     assert any("Baseline of fleet dry-spot is held again" in line for line in told), told
 
 
-async def _without_lanes(sim: Simulator) -> dict[str, Any]:
+async def _without_lanes(sim: Handle) -> dict[str, Any]:
     await sim.apply(service("plain", fleets=["plain-reserved", "plain-spot"]))
 
     async def replicas(count: int, deployment: int) -> None:
@@ -129,7 +122,7 @@ async def _without_lanes(sim: Simulator) -> dict[str, Any]:
     await update(sim, "plain", replicas=1, env={"LEVEL": "debug"})
     await replicas(1, 2)
     rolled = await places(sim, "plain")
-    assert await stopped(sim, "plain", abort=False) == "terminated"
+    assert await stopped(sim, "plain") == "terminated"
     return {
         "spec": {**run["run_spec"], "ssh_key_pub": None, "repo_id": None},
         "fleet": run["fleet"]["name"],
@@ -146,7 +139,7 @@ async def _without_lanes(sim: Simulator) -> dict[str, Any]:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def stories(addon: Simulator, stock: Simulator) -> AsyncIterator[Stories]:
+async def stories(addon: Handle, stock: Handle) -> AsyncIterator[Stories]:
     """All that goes on at the same time, by name."""
     begun: Stories = {}
 
@@ -180,77 +173,3 @@ async def test_a_lane_without_capacity_is_passed_over(stories: Stories) -> None:
 
 async def test_lanes_are_edited_and_scaled_in_place(stories: Stories) -> None:
     await stories["edit"]
-
-
-async def test_a_server_killed_while_it_scales_up_doubles_nothing(
-    addon: Simulator, stories: Stories
-) -> None:
-    await asyncio.wait(stories.values())
-    lanes = {"gpu-reserved": Lane(hosts=2, least=1, most=2), "gpu-spot": Lane(hosts=8, least=1)}
-    watch = Watch(reading(addon), "chat", lanes)
-    # Three of them find an idle instance, and three need a new one.
-    written = [lane.written(name) for name, lane in lanes.items()]
-    await addon.faults.slow_start(2)
-    await update(addon, "chat", fleets=written, replicas=8)
-
-    async def mid_way() -> bool:
-        await watch.look()
-        return sum(watch.placed.values()) > 2
-
-    await until(mid_way, limit=60, every=0.05, what="some have their instances")
-    await addon.faults.server_end(graceful=False)
-    await watch.look()
-    assert sum(watch.running.values()) < 8, "it was killed too late to tell anything"
-
-    await addon.faults.slow_start(0)
-    await addon.faults.server_start()
-    await watch.settled({"gpu-reserved": 2, "gpu-spot": 6})
-
-    async def one_each() -> bool:
-        found = await containers(addon, "chat")
-        return len(found) == 8 and set(found.values()) == {1}
-
-    await until(one_each, limit=60, every=0.3, what="one container of each replica")
-
-    async def one_instance_each() -> bool:
-        fleets = [await addon.fleet(name) for name in lanes]
-        found = Counter(
-            (each["name"], instance["status"])
-            for each in fleets
-            for instance in each["instances"]
-            if instance["status"] != "terminated"
-        )
-        return found == {("gpu-reserved", "busy"): 2, ("gpu-spot", "busy"): 6}
-
-    # One too many would stay: idle instances are kept in these fleets.
-    await until(one_instance_each, limit=90, every=0.3, what="one instance of each replica")
-
-
-async def test_the_stock_server_goes_on_with_what_the_add_on_left(
-    addon: Simulator, stories: Stories
-) -> None:
-    await asyncio.wait(stories.values())
-    before = await addon.run("chat")
-    assert before["run_spec"]["configuration"]["fleets"][1]["min_replicas"] == 1
-    attached = before["fleet"]["name"]
-    # For one more, whichever it is.
-    reserved, spot = PAIRS["gpu"]
-    await addon.apply(fleet("gpu-reserved", reserved, "on-demand", "0..4"))
-    await addon.apply(fleet("gpu-spot", spot, "spot", "0..10"))
-    stayed, there = await active(addon, "chat"), await places(addon, "chat")
-
-    mark = addon.folder.server / STOCK
-    mark.touch()
-    await addon.faults.server_restart()
-    try:
-        async with addon.client() as client:
-            assert "/api/placement/" not in (await client.get("/openapi.json")).text
-        stored = (await addon.run("chat"))["run_spec"]["configuration"]["fleets"]
-        assert stored == [{"project": None, "name": name} for name in ("gpu-reserved", "gpu-spot")]
-        await update(addon, "chat", replicas=len(stayed) + 1)
-        await settled(addon, "chat", there + Counter([attached]), limit=120)
-        now = {one["id"] for one in await active(addon, "chat")}
-        assert {one["id"] for one in stayed} < now
-    finally:
-        mark.unlink()
-        await addon.faults.server_restart(graceful=False)

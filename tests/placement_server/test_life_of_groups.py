@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 import yaml
 
-from dstack_simulator import Simulator, SimulatorError
-from tests.placement_server.helpers import EXAMPLES, fleet, service
-from tests.placement_server.life import LENDER_REGION, PROBES, Look, Stories, Story, Watch
+from dstack_simulator import SimulatorError
+from dstack_simulator.handle import Handle
+from tests.servers.lanes import EXAMPLES, service
+from tests.servers.stories import PROBES, Look, Stories, Story, Watch, lender_scenario
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
 
-async def _by_group(sim: Simulator, name: str) -> dict[str, Counter[str]]:
+async def _by_group(sim: Handle, name: str) -> dict[str, Counter[str]]:
     """Replicas per fleet, by group."""
     found: dict[str, Counter[str]] = {}
     for row in (await sim.api("placement/get", {"run_name": name}))["replicas"]:
@@ -27,7 +28,7 @@ async def _by_group(sim: Simulator, name: str) -> dict[str, Counter[str]]:
     return found
 
 
-async def _answers(sim: Simulator, name: str) -> None:
+async def _answers(sim: Handle, name: str) -> None:
     """Waits for a completion through the service's URL."""
     url = f"/proxy/services/{sim.project}/{name}/v1/chat/completions"
     body = {"model": "acme/chat-8b", "messages": [{"role": "user", "content": "Hello"}]}
@@ -46,7 +47,7 @@ async def _answers(sim: Simulator, name: str) -> None:
         raise AssertionError(f"{error}; the last was {said}") from None
 
 
-async def _example(sim: Simulator) -> None:
+async def _example(sim: Handle) -> None:
     """The second example of the manual: a router, prefill and decode, with the real router."""
     # The server asks a registry about an image, and there is none here.
     await sim.apply({**yaml.safe_load(EXAMPLES[1]), "image": None})
@@ -80,7 +81,7 @@ async def _example(sim: Simulator) -> None:
     await _answers(sim, "split")
 
 
-async def _pair(sim: Simulator) -> None:
+async def _pair(sim: Handle) -> None:
     """Two groups with lanes of their own in the same fleets, and no router."""
     command = "python -m sglang.launch_server --model acme/chat-8b --port 8000"
     groups: list[dict[str, Any]] = [
@@ -124,7 +125,7 @@ async def _pair(sim: Simulator) -> None:
     await _answers(sim, "pair")
 
 
-def _lend(sim: Simulator) -> None:
+def _lend(sim: Handle) -> None:
     """Writes what dstack keeps of a lent fleet: its own API for that is not in every edition."""
     export, made, at = uuid.uuid4().hex, uuid.uuid4().hex, "2026-01-01 00:00:00.000000"
     with sqlite3.connect(sim.folder.server / "data" / "sqlite.db", timeout=30) as database:
@@ -147,7 +148,7 @@ def _lend(sim: Simulator) -> None:
     database.close()
 
 
-async def _lent(sim: Simulator) -> None:
+async def _lent(sim: Handle) -> None:
     """A lane in a fleet that another project lends, named `project/name`."""
     lanes = [
         {"name": "lender/gpu", "min_replicas": 1, "max_replicas": 1, "priority": 10},
@@ -155,12 +156,8 @@ async def _lent(sim: Simulator) -> None:
     ]
     with pytest.raises(SimulatorError, match=r"Fleet lender/gpu in `fleets` does not exist\."):
         await sim.apply(service("lent", fleets=lanes))
-    await sim.api("/api/projects/create", {"project_name": "lender"})
-    there = "/api/project/lender"
-    await sim.api(f"{there}/backends/create", {"type": "aws", "creds": {"type": "default"}})
-    configuration = fleet("gpu", LENDER_REGION, "on-demand", "0..1")
-    spec = {"configuration": configuration, "profile": {"name": "default"}}
-    await sim.api(f"{there}/fleets/apply", {"plan": {"spec": spec}, "force": False})
+    lender = await sim.add_project("lender", lender_scenario())
+    await lender.settled()
     _lend(sim)
 
     await sim.apply(service("lent", fleets=lanes))

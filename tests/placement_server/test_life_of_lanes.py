@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-from dstack_simulator import Simulator
-from tests.placement_server.helpers import service
-from tests.placement_server.life import PROBES, Look, Stories, Story, Watch, fleet_of
+from dstack_simulator.handle import Handle
+from tests.servers.lanes import service
+from tests.servers.stories import PROBES, Look, Stories, Story, Watch, fleet_of
 from tests.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
-async def _running(sim: Simulator) -> dict[str, str]:
+async def _running(sim: Handle) -> dict[str, str]:
     """The fleet of each submission that runs: the watch asks the add-on, which has lanes only."""
     latest = [job["job_submissions"][-1] for job in (await sim.run("bare"))["jobs"]]
     return {one["id"]: fleet_of(one) for one in latest if one["status"] == "running"}
 
 
-async def _bare(sim: Simulator) -> None:
+async def _bare(sim: Handle) -> None:
     """A plain service is given lanes, loses one of them, and then all."""
 
     async def runs(expected: dict[str, int]) -> dict[str, str]:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from dstack_simulator import Simulator
-from tests.placement_server.helpers import EXAMPLES, events, service
-from tests.placement_server.life import FLEETS, PROBES, Look, Stories, Story, Watch, alive
+from dstack_simulator.handle import Handle
+from tests.servers.lanes import EXAMPLES, events, service
+from tests.servers.stories import FLEETS, PROBES, Look, Stories, Story, Watch, alive
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -21,13 +21,13 @@ def _lanes(name: str, **reserved: int) -> list[Any]:
     return [{"name": f"{name}-reserved", "priority": 10, **reserved}, f"{name}-spot"]
 
 
-async def _placement(sim: Simulator, name: str) -> dict[str, Any]:
+async def _placement(sim: Handle, name: str) -> dict[str, Any]:
     answer: dict[str, Any] = await sim.api("placement/get", {"run_name": name})
     return answer
 
 
 async def _told(
-    sim: Simulator, name: str, *, replica: int | None = None
+    sim: Handle, name: str, *, replica: int | None = None
 ) -> list[tuple[datetime, str]]:
     """The events of a run, or of one of its replicas, with their times, oldest first."""
     run = await sim.run(name)
@@ -51,7 +51,7 @@ def _time_of(told: list[tuple[datetime, str]], part: str) -> datetime:
     return times[0]
 
 
-async def _example(sim: Simulator) -> None:
+async def _example(sim: Handle) -> None:
     """The first example of the manual: what it says happens, and nothing is a fallback."""
     # The server asks a registry about an image, and there is none here.
     await sim.apply({**yaml.safe_load(EXAMPLES[0]), "image": None})
@@ -62,7 +62,7 @@ async def _example(sim: Simulator) -> None:
     assert not [line for line in told if "falls back" in line or "is not held" in line]
 
 
-async def _full(sim: Simulator) -> None:
+async def _full(sim: Handle) -> None:
     """The fleet of the first lane has no more nodes: the rest goes to the next lane."""
     await sim.apply(service("full", replicas=4, fleets=_lanes("full")))
     await Watch(sim, "full").at_rest({"full-reserved": 2, "full-spot": 2})
@@ -94,7 +94,7 @@ async def _full(sim: Simulator) -> None:
     assert (FLEETS["full"][2], "available") in shown
 
 
-async def _short(sim: Simulator) -> None:
+async def _short(sim: Handle) -> None:
     """The baseline falls back, is shown as a deficit, and is made good when capacity returns."""
     region = FLEETS["short"][0]
     await sim.faults.no_capacity(region)
@@ -149,7 +149,7 @@ async def _short(sim: Simulator) -> None:
     assert ready < held
 
 
-async def _vain(sim: Simulator) -> None:
+async def _vain(sim: Handle) -> None:
     """A move that finds no capacity is given up: its relief is started nowhere else."""
     await sim.faults.no_capacity(FLEETS["vain"][0])
     await sim.apply(service("vain", fleets=_lanes("vain", min_replicas=1)))
@@ -176,7 +176,7 @@ async def _vain(sim: Simulator) -> None:
     assert (await sim.run("vain"))["status"] == "running"
 
 
-async def _cool(sim: Simulator) -> None:
+async def _cool(sim: Handle) -> None:
     """After its cool-down a lane gets new replicas again; those that run stay where they are."""
     region = FLEETS["cool"][0]
     await sim.faults.no_capacity(region)
@@ -200,7 +200,7 @@ async def _cool(sim: Simulator) -> None:
     assert not [line for line in await events(sim, "cool") if "moves to" in line]
 
 
-async def _gone(sim: Simulator) -> None:
+async def _gone(sim: Handle) -> None:
     """A spot instance is taken back: its replica is started anew, and the baseline stays."""
     await sim.apply(
         service("gone", replicas=3, fleets=_lanes("gone", min_replicas=1, max_replicas=1))

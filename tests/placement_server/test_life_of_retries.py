@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from dstack_simulator import Simulator
-from tests.placement_server.helpers import events, fleet, service
-from tests.placement_server.life import FLEETS, Look, Stories, Story, Watch, fleet_of
+from dstack_simulator.handle import Handle
+from tests.servers.lanes import events, fleet, service
+from tests.servers.stories import FLEETS, Look, Stories, Story, Watch, fleet_of
 from tests.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
-async def _submissions(sim: Simulator, name: str) -> dict[int, list[dict[str, Any]]]:
+async def _submissions(sim: Handle, name: str) -> dict[int, list[dict[str, Any]]]:
     """All submissions of a run's replicas, oldest first."""
     return {
         job["job_spec"]["replica_num"]: job["job_submissions"]
@@ -22,7 +22,7 @@ async def _submissions(sim: Simulator, name: str) -> dict[int, list[dict[str, An
     }
 
 
-async def _again(sim: Simulator) -> None:
+async def _again(sim: Handle) -> None:
     """A process that fails is started again in its lane, a start without capacity in another."""
     reserved, nodes, spot, _ = FLEETS["again"]
     lanes: list[dict[str, Any]] = [
@@ -89,7 +89,7 @@ async def _again(sim: Simulator) -> None:
     assert fleet_of(last) == "again-reserved"
 
 
-async def _cools(sim: Simulator, name: str) -> bool:
+async def _cools(sim: Handle, name: str) -> bool:
     """Whether a lane is passed over after a failed start."""
     lanes = (await sim.api("placement/get", {"run_name": "again"}))["lanes"]
     (lane,) = (lane for lane in lanes if lane["fleet"] == name)

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from dstack_simulator import Simulator
-from tests.flowing import Requests
-from tests.placement_server.helpers import events, service
-from tests.placement_server.life import PROBES, Look, Stories, Story, Watch
+from dstack_simulator.handle import Handle
+from tests.servers.lanes import events, service
+from tests.servers.request_flow import Requests
+from tests.servers.stories import PROBES, Look, Stories, Story, Watch
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
 
-async def _scale(sim: Simulator) -> None:
+async def _scale(sim: Handle) -> None:
     """The load decides on 2, 10 and 3 replicas; no lane ever has less than its minimum."""
 
     async def gateway() -> bool:
@@ -64,7 +64,7 @@ async def _scale(sim: Simulator) -> None:
     assert not [line for line in await events(sim, "scale") if "falls back" in line]
 
 
-async def _edit(sim: Simulator) -> None:
+async def _edit(sim: Handle) -> None:
     """Priorities, minimums and maximums are edited in place while requests flow."""
 
     def lanes(reserved: tuple[int, int, int], spot: tuple[int, int, int]) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ async def _edit(sim: Simulator) -> None:
     assert requests.answered > 100
 
 
-async def _roll(sim: Simulator) -> None:
+async def _roll(sim: Handle) -> None:
     """A rolling deployment over lanes that are all at their maximum."""
     lanes = [
         {"name": "roll-reserved", "min_replicas": 1, "max_replicas": 1, "priority": 10},

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
-from tests import ROOT
+from tests.servers.findings import findings
 
 
 @pytest.fixture(scope="module")
 def lists(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """The list of 2 services, and of 12, with what they cost."""
-    folder = tmp_path_factory.mktemp("lists")
-    process = subprocess.run(
-        [sys.executable, "-m", "tests.placement_server.listed", str(folder), "3", "2", "12"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    found: list[dict[str, Any]] = json.loads(process.stdout)
+    found: list[dict[str, Any]] = findings(tmp_path_factory, "counted_lists", "3", "2", "12")
     return found
 
 

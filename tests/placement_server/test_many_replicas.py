@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from dstack_simulator import Simulator
-from tests.addon import LAUNCHER
-from tests.placement_server.helpers import service
-from tests.placement_server.many import Lane, Watch, reading, scenario
+from tests.servers.addon import LAUNCHER
+from tests.servers.lanes import service
+from tests.servers.many_replicas import Lane, Watch, reading, scenario
 from tests.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.real_pace]
 
 _LANES = {
     "reserved": Lane(hosts=9, least=40, most=64, priority=10),

@@ -9,23 +9,23 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from dstack_simulator import Simulator
-from tests.placement_server.helpers import ask, lanes, settled
-from tests.stopping import stopped
+from dstack_simulator.handle import Handle
+from tests.servers.lanes import ask, lanes, settled
+from tests.servers.stopping import stopped
 
 pytestmark = pytest.mark.e2e
 
 _ENDPOINTS = ("get", "preview", "list", "rebalance", "router")
 
 
-async def test_what_the_add_on_can_do(addon: Simulator) -> None:
+async def test_what_the_add_on_can_do(addon: Handle) -> None:
     info = await addon.api("/api/placement/get_info")
     assert info["name"] == "dstack-fleets"
     assert info["dstack_version"].startswith("0.22.")
     assert {"lanes", "placement", "preview", "router"} <= {*info["capabilities"]}
 
 
-async def test_nobody_without_a_token_sees_anything(addon: Simulator) -> None:
+async def test_nobody_without_a_token_sees_anything(addon: Handle) -> None:
     paths = ["placement/get_info"]
     paths += [f"project/{addon.project}/placement/{name}" for name in _ENDPOINTS]
     async with addon.client() as client:
@@ -39,7 +39,7 @@ async def test_nobody_without_a_token_sees_anything(addon: Simulator) -> None:
         assert {answer.status_code for answer in refused} <= {401, 403}
 
 
-async def test_every_endpoint_is_in_the_schema(addon: Simulator) -> None:
+async def test_every_endpoint_is_in_the_schema(addon: Handle) -> None:
     async with addon.client() as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
     expected = {f"/api/project/{{project_name}}/placement/{name}" for name in _ENDPOINTS}
@@ -52,7 +52,7 @@ async def test_every_endpoint_is_in_the_schema(addon: Simulator) -> None:
 
 
 @pytest_asyncio.fixture
-async def someone(addon: Simulator) -> AsyncIterator[dict[str, str]]:
+async def someone(addon: Handle) -> AsyncIterator[dict[str, str]]:
     """The headers of a user who is in no project."""
     await addon.api("/api/users/create", {"username": "someone", "global_role": "user"})
     user = await addon.api("/api/users/get_user", {"username": "someone"})
@@ -61,7 +61,7 @@ async def someone(addon: Simulator) -> AsyncIterator[dict[str, str]]:
 
 
 async def test_only_members_of_a_project_see_its_placement(
-    addon: Simulator, someone: dict[str, str]
+    addon: Handle, someone: dict[str, str]
 ) -> None:
     async def statuses() -> dict[str, int]:
         there = f"/api/project/{addon.project}/placement"
@@ -90,7 +90,7 @@ async def test_only_members_of_a_project_see_its_placement(
         assert await statuses() == dict.fromkeys(_ENDPOINTS, 403)
 
 
-async def test_the_placement_of_a_run_and_a_preview(addon: Simulator) -> None:
+async def test_the_placement_of_a_run_and_a_preview(addon: Handle) -> None:
     await settled(addon, "shown", {"shown-reserved": 1, "shown-spot": 1}, limit=60)
     seen = await ask(addon, "get", run_name="shown")
     assert seen["managed"] is True
@@ -110,7 +110,7 @@ async def test_the_placement_of_a_run_and_a_preview(addon: Simulator) -> None:
     edited = lanes("shown")
     edited[0]["max_replicas"] = 2
     asked: dict[str, Any] = {"run_name": "shown", "fleets": edited, "replicas": {"0": 4}}
-    planned = await ask(addon, "preview", **asked)
+    planned = await ask(addon, "preview", include_replicas=True, **asked)
     assert {lane["fleet"]: lane["after"] for lane in planned["lanes"]} == {
         "shown-reserved": 2,
         "shown-spot": 2,

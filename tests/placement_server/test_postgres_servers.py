@@ -9,13 +9,13 @@ import pytest
 import pytest_asyncio
 
 from dstack_simulator import Simulator
-from tests.addon import LAUNCHER
-from tests.placement_server.helpers import service, update
-from tests.placement_server.many import Lane, Watch, containers, scenario
-from tests.postgres import Postgres
+from tests.servers.addon import LAUNCHER
+from tests.servers.lanes import service, update
+from tests.servers.many_replicas import Lane, Watch, containers, scenario
+from tests.servers.postgres import Postgres
 from tests.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.real_pace]
 
 _LANES = {
     "reserved": Lane(hosts=2, least=8, most=12, priority=10),
@@ -61,7 +61,7 @@ async def pair(postgres: Postgres) -> AsyncIterator[_Pair]:
         token = stock.token
         before = await tables()
     fleets = scenario(_LANES, DSTACK_SERVER_LOG_LEVEL="INFO")
-    launcher = (*LAUNCHER, "tests.placement_server.busy_server")
+    launcher = (*LAUNCHER, "tests.servers.busy_server")
     async with Simulator(fleets, launcher=launcher, database=url, servers=2, token=token) as sim:
         await sim.settled()
         yield _Pair(sim, url, Watch(query, "many", _LANES), before, await tables())

@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import pytest
 
-from dstack_simulator import Simulator
-from tests.placement_server.helpers import ask, events, fleet, service, settled, update
-from tests.placement_server.life import Stories, Story
-from tests.stopping import stopped
+from dstack_simulator.handle import Handle
+from tests.servers.lanes import (
+    ask,
+    events,
+    rebalanced_fleets,
+    rebalanced_lanes,
+    service,
+    settled,
+    update,
+)
+from tests.servers.stopping import stopped
+from tests.servers.stories import Stories, Story
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
 
-def _lanes(pair: str, priority: int) -> list[dict[str, Any]]:
-    """First the spot fleet, unless the priority of the reserved one is higher than 10."""
-    return [
-        {"name": f"{pair}-reserved", "priority": priority},
-        {"name": f"{pair}-spot", "priority": 10},
-    ]
-
-
-async def _fleets(sim: Simulator, pair: str, spot: str) -> None:
-    await sim.apply(fleet(f"{pair}-reserved", "us-east-1", "on-demand", "0..2"))
-    await sim.apply(fleet(f"{pair}-spot", spot, "spot", "0..4"))
-
-
-async def _evens_out(sim: Simulator) -> None:
+async def _evens_out(sim: Handle) -> None:
     """Two replicas move, one after the other, and the rebalancing ends by itself."""
-    await _fleets(sim, "even", "us-west-1")
-    await sim.apply(service("even", fleets=_lanes("even", 0)))
+    await rebalanced_fleets(sim, "even", "us-west-1")
+    await sim.apply(service("even", fleets=rebalanced_lanes("even", 0)))
     await settled(sim, "even", {"even-spot": 2}, limit=240)
     nothing = await ask(sim, "rebalance", run_name="even")
     assert (nothing["rebalancing"], nothing["moves"]) == (None, [])
 
-    await update(sim, "even", fleets=_lanes("even", 20))
+    await update(sim, "even", fleets=rebalanced_lanes("even", 20))
     begun = await ask(sim, "rebalance", run_name="even")
     assert begun["rebalancing"]["left"] == 2
     assert [(move["fleet"], move["to"]) for move in begun["moves"]] == [
@@ -55,10 +49,10 @@ async def _evens_out(sim: Simulator) -> None:
     told = await events(sim, "even")
     assert told.count("Rebalancing begins: 2 replicas move") == 1, told
     assert sum("goes before even-spot. It stops when" in line for line in told) == 2, told
-    await sim.stop_run("even", abort=True)
+    await sim.stop_run("even")
 
 
-async def _ended(sim: Simulator, name: str) -> None:
+async def _ended(sim: Handle, name: str) -> None:
     async def ended() -> bool:
         return (await ask(sim, "get", run_name=name))["rebalancing"] is None
 
@@ -67,34 +61,17 @@ async def _ended(sim: Simulator, name: str) -> None:
     assert told.count("Rebalancing is done: the replicas follow the priorities") == 1, told
 
 
-async def test_it_goes_on_after_a_restart(addon: Simulator) -> None:
-    await _fleets(addon, "after", "us-west-2")
-    await addon.apply(service("after", replicas=1, fleets=_lanes("after", 0)))
-    await settled(addon, "after", {"after-spot": 1}, limit=120)
-    await update(addon, "after", fleets=_lanes("after", 20))
-    begun = await ask(addon, "rebalance", run_name="after")
-    await addon.faults.server_restart()
-    seen = await ask(addon, "get", run_name="after")
-    assert seen["rebalancing"] == begun["rebalancing"]
-
-    async def moves() -> bool:
-        return any("moves to fleet after-reserved" in line for line in await events(addon, "after"))
-
-    await until(moves, limit=120, every=0.3, what="the replica moves")
-    await addon.stop_run("after", abort=True)
-
-
-async def _ends(sim: Simulator) -> None:
+async def _ends(sim: Handle) -> None:
     """It is refused, cancelled, and ended by an edit of the lanes."""
-    await _fleets(sim, "swap", "us-west-1")
-    await sim.apply(service("swap", fleets=_lanes("swap", 0)))
+    await rebalanced_fleets(sim, "swap", "us-west-1")
+    await sim.apply(service("swap", fleets=rebalanced_lanes("swap", 0)))
 
     async def there() -> bool:
         lanes = (await ask(sim, "get", run_name="swap"))["lanes"]
         return [lane["ready"] for lane in lanes] == [2, 0]
 
     await until(there, limit=240, every=0.5, what="both replicas are in the spot fleet")
-    await sim.touch_run("swap", fleets=_lanes("swap", 20))
+    await sim.touch_run("swap", fleets=rebalanced_lanes("swap", 20))
     begun = await ask(sim, "rebalance", run_name="swap")
     assert begun["rebalancing"]["left"] == 2
     short = (await ask(sim, "list"))["runs"]
@@ -106,7 +83,7 @@ async def _ends(sim: Simulator) -> None:
     await ask(sim, "rebalance", run_name="swap", cancel=True)
 
     await ask(sim, "rebalance", run_name="swap")
-    await sim.touch_run("swap", fleets=_lanes("swap", 30))
+    await sim.touch_run("swap", fleets=rebalanced_lanes("swap", 30))
 
     async def edited() -> bool:
         return "Rebalancing ends: the lanes were edited" in await events(sim, "swap")
@@ -122,7 +99,7 @@ async def _ends(sim: Simulator) -> None:
     await sim.apply(service("flat", replicas=1, fleets=["swap-spot"]))
     refused = await ask(sim, "rebalance", status=400, run_name="flat")
     assert refused["detail"][0]["msg"].startswith("Run flat has no lanes: all its replicas are in")
-    await sim.stop_run("flat", abort=True)
+    await sim.stop_run("flat")
     missing = await ask(sim, "rebalance", status=400, run_name="no-such")
     assert missing["detail"][0]["code"] == "resource_not_exists"
 

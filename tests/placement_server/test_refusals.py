@@ -6,10 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import yaml
 
-from dstack_simulator import Simulator, SimulatorError
-from tests.placement_server.helpers import command, events, service
+from dstack_simulator import SimulatorError
+from dstack_simulator.handle import Handle
+from tests.servers.lanes import command, commands, events, service
 
 pytestmark = pytest.mark.e2e
 
@@ -99,14 +101,14 @@ def _spec(name: str, changes: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def _line(addon: Simulator, what: str) -> str:
+async def _line(addon: Handle, what: str) -> str:
     """The line of a refusal, with the fleets that exist."""
     fleets = await addon.api("fleets/list")
     names = sorted(each["name"] for each in fleets if each["status"] == "active")
     return REFUSED[what][1].replace(KNOWN, ", ".join(names))
 
 
-async def _refused(addon: Simulator, path: str, body: dict[str, Any], line: str) -> None:
+async def _refused(addon: Handle, path: str, body: dict[str, Any], line: str) -> None:
     async with addon.client() as client:
         answer = await client.post(f"/api/project/{addon.project}/{path}", json=body)
     assert answer.status_code == 400, answer.text
@@ -114,7 +116,7 @@ async def _refused(addon: Simulator, path: str, body: dict[str, Any], line: str)
 
 
 @EVERY
-async def test_the_api_refuses(addon: Simulator, what: str) -> None:
+async def test_the_api_refuses(addon: Handle, what: str) -> None:
     changes, line = REFUSED[what][0], await _line(addon, what)
     spec = _spec("refused", changes)
     await _refused(addon, "runs/get_plan", {"run_spec": spec}, line)
@@ -123,21 +125,31 @@ async def test_the_api_refuses(addon: Simulator, what: str) -> None:
         await addon.run("refused")
 
 
+@pytest_asyncio.fixture(scope="module")
+async def printed(addon: Handle) -> dict[str, tuple[int, str]]:
+    """Exit code and output of `dstack-fleets apply`, by what is wrong in its file."""
+    files = {}
+    for number, (what, (changes, _)) in enumerate(REFUSED.items()):
+        files[what] = addon.folder.home / f"refused-{number}.dstack.yml"
+        files[what].write_text(yaml.safe_dump(service("refused", **changes)))
+    asked = [["apply", "-y", "-f", file.name] for file in files.values()]
+    return dict(zip(files, await asyncio.to_thread(commands, addon, *asked), strict=True))
+
+
 @EVERY
-async def test_the_command_refuses(addon: Simulator, what: str) -> None:
-    changes, line = REFUSED[what][0], await _line(addon, what)
-    file = addon.folder.home / "refused.dstack.yml"
-    file.write_text(yaml.safe_dump(service("refused", **changes)))
-    ended = await asyncio.to_thread(command, addon, "apply", "-y", "-f", file.name)
-    assert ended.returncode == 1
+async def test_the_command_refuses(
+    addon: Handle, printed: dict[str, tuple[int, str]], what: str
+) -> None:
+    code, output = printed[what]
+    assert code == 1
     # The console breaks lines where they are long.
-    assert "".join(line.split()) in "".join((ended.stdout + ended.stderr).split())
+    assert "".join((await _line(addon, what)).split()) in "".join(output.split())
     with pytest.raises(SimulatorError, match="not found"):
         await addon.run("refused")
 
 
 @pytest.mark.parametrize("what", [what for what in REFUSED if "task" not in what])
-async def test_a_refused_edit_changes_nothing(addon: Simulator, what: str) -> None:
+async def test_a_refused_edit_changes_nothing(addon: Handle, what: str) -> None:
     changes, line = REFUSED[what][0], await _line(addon, what)
     before = await addon.run("shown")
     told = await events(addon, "shown")
@@ -151,23 +163,23 @@ async def test_a_refused_edit_changes_nothing(addon: Simulator, what: str) -> No
     assert not [message for message in await events(addon, "shown") if message not in told]
 
 
-async def test_what_the_stock_server_accepts_is_accepted(addon: Simulator) -> None:
+async def test_what_the_stock_server_accepts_is_accepted(addon: Handle) -> None:
     odd = service("odd", fleets=["gpu-spot", "gpu-spot", "gpu-gone"])
     plan = await addon.api("runs/get_plan", {"run_spec": {"configuration": odd}})
     assert plan["action"] == "create"
 
 
-async def test_the_command_accepts_lanes(addon: Simulator) -> None:
+async def test_the_command_accepts_lanes(addon: Handle) -> None:
     file = addon.folder.home / "accepted.dstack.yml"
     file.write_text(yaml.safe_dump(service("accepted")))
     ended = await asyncio.to_thread(command, addon, "apply", "-y", "-d", "-f", file.name)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     run = await addon.run("accepted")
     assert run["run_spec"]["configuration"]["fleets"][0]["min_replicas"] == 1
-    await addon.stop_run("accepted", abort=True)
+    await addon.stop_run("accepted")
 
 
-async def test_lanes_are_in_the_schema(addon: Simulator) -> None:
+async def test_lanes_are_in_the_schema(addon: Handle) -> None:
     async with addon.client() as client:
         schemas = (await client.get("/openapi.json")).json()["components"]["schemas"]
     lane = next(schema for name, schema in schemas.items() if name.startswith("LaneReference"))

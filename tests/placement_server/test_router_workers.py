@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from dstack_simulator import Simulator
-from tests.placement_server.helpers import ask, events, fleet, service
-from tests.placement_server.life import Stories, Story
-from tests.stopping import stopped
+from dstack_simulator.handle import Handle
+from tests.servers.lanes import ask, events, fleet, service
+from tests.servers.stopping import stopped
+from tests.servers.stories import Stories, Story
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -40,7 +40,7 @@ def routed(name: str, *, workers: int = 1, flags: str = "", **changes: Any) -> d
     return service(name, **{**without, "groups": groups, **changes})
 
 
-async def _router(sim: Simulator) -> None:
+async def _router(sim: Handle) -> None:
     """The list of a router that comes up, gets a worker, and ends."""
     await sim.apply(fleet("heard", "us-east-1", "on-demand", "0..2"))
     await sim.apply(routed("heard", fleets=["heard"]))
@@ -80,7 +80,7 @@ async def _router(sim: Simulator) -> None:
     assert (seen["status"], seen["workers"]) == ("down", [])
 
 
-async def _refusing(sim: Simulator) -> None:
+async def _refusing(sim: Handle) -> None:
     """A router with an API key lists its workers for nobody, dstack's own sync included."""
     await sim.apply(fleet("locked", "us-east-1", "on-demand", "0..2"))
     await sim.apply(routed("locked", fleets=["locked"], flags=" --api-key secret"))
@@ -92,10 +92,10 @@ async def _refusing(sim: Simulator) -> None:
     seen = await until(refused, limit=240, every=0.5, what="the router refuses")
     assert (seen["workers"], seen["ready"]) == ([], None)
     assert "Start it without an API key" in seen["message"]
-    await sim.stop_run("locked", abort=True)
+    await sim.stop_run("locked")
 
 
-async def _others(sim: Simulator) -> None:
+async def _others(sim: Handle) -> None:
     """What has no router that dstack looks after."""
     await sim.apply(fleet("others", "us-east-1", "on-demand", "0..3"))
     dynamo = routed("dynamo", fleets=["others"])
@@ -106,12 +106,12 @@ async def _others(sim: Simulator) -> None:
     assert (seen["status"], seen["router_type"]) == ("not_managed", "dynamo")
     assert (seen["sync_interval"], seen["last_sync_at"]) == (None, None)
     assert [worker["group"] for worker in seen["expected"]] == ["worker"]
-    await sim.stop_run("dynamo", abort=True)
+    await sim.stop_run("dynamo")
 
     await sim.apply(service("lone", replicas=1, fleets=["others"]))
     seen = await ask(sim, "router", run_name="lone")
     assert (seen["status"], seen["router_type"], seen["expected"]) == ("no_router", None, [])
-    await sim.stop_run("lone", abort=True)
+    await sim.stop_run("lone")
 
     task = {"type": "task", "name": "job", "commands": ["sleep 60"], "fleets": ["others"]}
     await sim.apply(task)
@@ -119,10 +119,10 @@ async def _others(sim: Simulator) -> None:
     assert refused["detail"][0]["msg"] == "The run is not a service. Name one."
     placed = await ask(sim, "get", run_name="job")
     assert (placed["managed"], placed["groups"]) == (False, [])
-    await sim.stop_run("job", abort=True)
+    await sim.stop_run("job")
 
 
-async def _unreachable(sim: Simulator) -> None:
+async def _unreachable(sim: Handle) -> None:
     """Workers keep to the router's network, while one of their lanes has one in common with it."""
     await sim.apply(fleet("near", "us-east-1", "on-demand", "0..2"))
     await sim.apply(fleet("far", "us-west-1", "spot", "0..2"))
@@ -166,7 +166,7 @@ async def _unreachable(sim: Simulator) -> None:
     await until(goes, limit=240, every=0.5, what="a worker goes to its only lane")
     told = await events(sim, "split-net")
     assert any(message.startswith(used) for message in told), told
-    await sim.stop_run("split-net", abort=True)
+    await sim.stop_run("split-net")
 
 
 STORIES: dict[str, Story] = {

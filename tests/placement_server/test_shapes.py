@@ -87,6 +87,15 @@ class Made(Base):
     def method(self) -> None:
         return None
 
+    @overload
+    def told(self, one: int) -> int: ...
+
+    def told(self, one: int) -> int:
+        return one
+
+class Member(Enum):
+    FIRST = "first"
+
 ALIAS = list[Made]
 """
 
@@ -102,6 +111,8 @@ ALIAS = list[Made]
         ("Made.one", "two: int = 2", "two: int = 3", False),
         ("Made.one", "one: int", "one: str", True),
         ("ALIAS", "list[Made]", "set[Made]", True),
+        ("Member", '"first"', '"1st"', True),
+        ("Made.told", "return one", "return 1", True),
     ],
 )
 def test_what_counts_of_a_class_a_field_and_an_alias(
@@ -117,7 +128,8 @@ def test_what_counts_of_a_class_a_field_and_an_alias(
     assert was in _MODULE
     before, after = shape(_MODULE), shape(_MODULE.replace(was, now))
     assert (before != after) == differs
-    assert before.parameters == (("one", "two") if name == "Made" else ())
+    parameters = {"Made": ("one", "two"), "Member": ("FIRST",), "Made.told": ("self", "one")}
+    assert before.parameters == parameters.get(name, ())
 
 
 @pytest.mark.parametrize("version", ["0.22.4", "0.23.0", "1.0"])

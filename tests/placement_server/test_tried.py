@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
-from tests import ROOT
+from tests.servers.findings import findings
 
 _WHERE = "The `min_replicas` of `fleets` add up to"
 _LOWER = "Lower them or raise `replicas`."
@@ -19,17 +16,7 @@ _BREAKS = "scaling down to it breaks the baseline."
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `tried` found."""
-    folder = tmp_path_factory.mktemp("tried")
-    process = subprocess.run(
-        [sys.executable, "-m", "tests.placement_server.tried", str(folder)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    found: dict[str, Any] = json.loads(process.stdout)
+    found: dict[str, Any] = findings(tmp_path_factory, "stored_runs")
     return found
 
 

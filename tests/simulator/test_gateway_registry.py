@@ -17,7 +17,7 @@ from dstack._internal.server.services.gateways.connection import GatewayConnecti
 
 from dstack_simulator.hosts import EmulatedGateway, HostSpec
 from dstack_simulator.hosts.traffic import Traffic
-from tests.simulator.hosts_helpers import Site, open_site, start_job
+from tests.builders.emulated_hosts import Site, open_site, start_job
 from tests.waiting import until
 
 SERVICE = {"type": "service", "port": 8000, "model": "some/model"}

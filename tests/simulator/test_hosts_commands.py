@@ -11,7 +11,7 @@ from dstack._internal.server.background.pipeline_tasks.instances.ssh_deploy impo
 from dstack._internal.server.services.ssh_fleets.provisioning import host_info_to_instance_type
 
 from dstack_simulator.hosts import GpuSpec
-from tests.simulator.hosts_helpers import open_site
+from tests.builders.emulated_hosts import open_site
 
 
 async def test_dstack_takes_in_a_host() -> None:

@@ -19,7 +19,7 @@ from dstack._internal.server.services.runner.client import (
 
 from dstack_simulator.hosts import GpuSpec, Host
 from dstack_simulator.hosts.container import TaskRequest
-from tests.simulator.hosts_helpers import (
+from tests.builders.emulated_hosts import (
     Site,
     job_json,
     open_site,

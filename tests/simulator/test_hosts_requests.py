@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from dstack_simulator import Simulator
+from dstack_simulator.handle import Handle
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.e2e
 @pytest.mark.parametrize(
     ("service", "model"), [("embed", "acme/embed-1b"), ("chat-70b", "acme/chat-70b")]
 )
-async def test_chat_completions_arrive(demo_sim: Simulator, service: str, model: str) -> None:
+async def test_chat_completions_arrive(demo_sim: Handle, service: str, model: str) -> None:
     base = f"{demo_sim.url}/proxy/services/{demo_sim.project}/{service}/v1/"
     headers = {"Authorization": f"Bearer {demo_sim.token}"}
     body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}

@@ -7,6 +7,7 @@ import socket
 import sys
 import textwrap
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from dstack_simulator.hosts import Container, Host
 from dstack_simulator.hosts.router import port_of, router_arguments
 from tests import ROOT
-from tests.simulator.hosts_helpers import open_site, start_job
+from tests.builders.emulated_hosts import QUICK, open_site, start_job
 from tests.waiting import until
 
 GROUPS = [{"name": "router", "router": {"type": "smg"}}, {"name": "workers"}]
@@ -101,6 +102,27 @@ async def test_requests_go_through_smg_which_can_restart() -> None:
         await router.terminate("terminated_by_user", "")
         assert last is not None
         assert not psutil.pid_exists(last)
+
+
+async def test_a_router_that_stops_lets_a_stream_end_or_is_killed() -> None:
+    async with open_site(replace(QUICK, answering=0.6, killing=1.5)) as site:
+        host, machine = await site.host("router", gpu=None), await site.host("worker")
+        await start_job(machine, SERVICE, ["sglang serve --model some/model"])
+        router, client = await start_router(host)
+        await register(client, machine)
+        (tally,) = site.pool.requests()
+        stream = asyncio.create_task(
+            client.post("/v1/chat/completions", json={**CHAT, "stream": True})
+        )
+        await until(lambda: tally.open, what="the stream begins")
+        router.runner.stop()
+        assert (await stream).text.rstrip().endswith("data: [DONE]")
+        # At rest it takes its time, too, longer than here is given to it.
+        await until(lambda: router.runner.state == "ended", what="the router ends")
+        assert (tally.answered, tally.abandoned) == (1, 0)
+        assert router.runner.router is not None
+        assert router.runner.router.pid is None
+        await client.aclose()
 
 
 async def test_prefill_and_decode() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_simulator import Simulator, SimulatorError
+from dstack_simulator import SimulatorError
+from dstack_simulator.handle import Handle
 from dstack_simulator.world.expectations import is_ready
 from tests.waiting import until
 
@@ -22,7 +23,7 @@ def _latest(run: dict[str, Any]) -> list[dict[str, Any]]:
     return [job["job_submissions"][-1] for job in run["jobs"]]
 
 
-async def _chat(simulator: Simulator, service: str) -> httpx.Response:
+async def _chat(simulator: Handle, service: str) -> httpx.Response:
     async with simulator.client() as client:
         return await client.post(
             f"/proxy/services/{simulator.project}/{service}/v1/chat/completions",
@@ -34,7 +35,7 @@ async def _chat(simulator: Simulator, service: str) -> httpx.Response:
         )
 
 
-async def _router_answers(simulator: Simulator) -> None:
+async def _router_answers(simulator: Handle) -> None:
     """Waits for a completion through the router.
 
     dstack puts workers into its list every 5 s, once they are ready.
@@ -52,7 +53,7 @@ async def _router_answers(simulator: Simulator) -> None:
         raise AssertionError(f"{error}; the last answer was {said[-1]}") from error
 
 
-async def test_the_fleets_are_of_every_kind(demo_sim: Simulator) -> None:
+async def test_the_fleets_are_of_every_kind(demo_sim: Handle) -> None:
     fleets = {fleet["name"]: fleet for fleet in await demo_sim.api("fleets/list")}
     assert set(fleets) == {"edge-l4", "gpu-reserved", "gpu-spot", "lab-h100"}
     configurations = {name: fleet["spec"]["configuration"] for name, fleet in fleets.items()}
@@ -73,7 +74,7 @@ async def test_the_fleets_are_of_every_kind(demo_sim: Simulator) -> None:
     assert {i["backend"] for i in fleets["lab-h100"]["instances"]} == {"remote"}
 
 
-async def test_the_routed_service_has_its_groups(demo_sim: Simulator) -> None:
+async def test_the_routed_service_has_its_groups(demo_sim: Handle) -> None:
     async def all_ready() -> dict[str, Any] | None:
         run = await demo_sim.run("chat-70b")
         return run if all(is_ready(job) for job in run["jobs"]) else None
@@ -84,7 +85,7 @@ async def test_the_routed_service_has_its_groups(demo_sim: Simulator) -> None:
     assert groups == {"router": 1, "prefill": 1, "decode": 2}
 
 
-async def test_a_replica_of_embed_has_failed_once(demo_sim: Simulator) -> None:
+async def test_a_replica_of_embed_has_failed_once(demo_sim: Handle) -> None:
     run = await demo_sim.run("embed")
     history = {
         job["job_spec"]["replica_num"]: [s["status"] for s in job["job_submissions"]]
@@ -97,24 +98,24 @@ async def test_a_replica_of_embed_has_failed_once(demo_sim: Simulator) -> None:
     assert first["termination_reason_message"] == "no space left on device"
 
 
-async def test_the_expected_is_there(demo_sim: Simulator) -> None:
+async def test_the_expected_is_there(demo_sim: Handle) -> None:
     # Already waited for: returns at once, from any event loop and from none.
     await demo_sim.settled()
     demo_sim.wait_settled()
 
 
 @pytest.mark.parametrize("service", ["vision", "embed"])
-async def test_requests_through_dstacks_proxy_succeed(demo_sim: Simulator, service: str) -> None:
+async def test_requests_through_dstacks_proxy_succeed(demo_sim: Handle, service: str) -> None:
     answer = await _chat(demo_sim, service)
     assert answer.status_code == 200, answer.text
     assert answer.json()["choices"][0]["message"]["content"]
 
 
-async def test_requests_through_the_real_router_succeed(demo_sim: Simulator) -> None:
+async def test_requests_through_the_real_router_succeed(demo_sim: Handle) -> None:
     await _router_answers(demo_sim)
 
 
-async def test_a_worker_failing_its_health_loses_its_streak(demo_sim: Simulator) -> None:
+async def test_a_worker_failing_its_health_loses_its_streak(demo_sim: Handle) -> None:
     async def streak() -> int:
         run = await demo_sim.run("vision")
         return int(_latest(run)[1]["probes"][0]["success_streak"])
@@ -131,27 +132,18 @@ async def test_a_worker_failing_its_health_loses_its_streak(demo_sim: Simulator)
     await until(recovered, limit=60, what="the probe succeeds again")
 
 
-async def test_a_restarted_router_gets_its_workers_back(demo_sim: Simulator) -> None:
+async def test_a_restarted_router_gets_its_workers_back(demo_sim: Handle) -> None:
     await demo_sim.faults.router_restart("chat-70b")
     await _router_answers(demo_sim)
     with pytest.raises(SimulatorError, match="runs no router"):
         await demo_sim.faults.router_restart("vision")
 
 
-async def test_the_gateway_knows_the_autoscaled_service(demo_sim: Simulator) -> None:
+async def test_the_gateway_knows_the_autoscaled_service(demo_sim: Handle) -> None:
     assert await demo_sim.gateway_services() == [f"{demo_sim.project}/summarize"]
 
 
-async def test_the_server_comes_back_at_its_address(demo_sim: Simulator) -> None:
-    url = demo_sim.url
-    before = await demo_sim.run("finetune-lora")
-    await demo_sim.faults.server_restart(graceful=False)
-    assert demo_sim.url == url
-    after = await demo_sim.run("finetune-lora")
-    assert (after["id"], after["status"]) == (before["id"], "running")
-
-
-async def test_a_server_cut_off_cannot_be_reached(demo_sim: Simulator) -> None:
+async def test_a_server_cut_off_cannot_be_reached(demo_sim: Handle) -> None:
     await demo_sim.faults.server_cut()
     try:
         with pytest.raises(httpx.TransportError):
@@ -161,7 +153,7 @@ async def test_a_server_cut_off_cannot_be_reached(demo_sim: Simulator) -> None:
     assert (await demo_sim.run("embed"))["status"] == "running"
 
 
-async def test_a_slow_server_answers_late(demo_sim: Simulator) -> None:
+async def test_a_slow_server_answers_late(demo_sim: Handle) -> None:
     await demo_sim.faults.server_slow(0.4)
     try:
         async with demo_sim.client() as client:
@@ -171,7 +163,7 @@ async def test_a_slow_server_answers_late(demo_sim: Simulator) -> None:
         await demo_sim.faults.server_slow(0)
 
 
-async def test_what_is_not_there_is_named(demo_sim: Simulator) -> None:
+async def test_what_is_not_there_is_named(demo_sim: Handle) -> None:
     with pytest.raises(SimulatorError, match="no host or instance nowhere"):
         await demo_sim.faults.host_unreachable("nowhere")
     with pytest.raises(SimulatorError, match="No container of nobody"):

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from dstack_simulator import Simulator
 from dstack_simulator import scenario as scenarios
+from dstack_simulator.handle import Handle
+from tests.servers.sharing import emptied
 from tests.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
-def lanes_sim() -> Iterator[Simulator]:
-    with Simulator("lanes") as simulator:
-        simulator.wait_settled()
-        yield simulator
+@pytest_asyncio.fixture(scope="module")
+async def lanes_sim(addon_server: Handle) -> AsyncIterator[Handle]:
+    project = await addon_server.add_project("lanes", scenarios.load("lanes"))
+    await project.settled()
+    yield project
+    await emptied(project)
 
 
-async def _placement(simulator: Simulator, service: str) -> dict[str, Any]:
+async def _placement(simulator: Handle, service: str) -> dict[str, Any]:
     placement: dict[str, Any] = await simulator.api("placement/get", {"run_name": service})
     return placement
 
@@ -38,7 +41,7 @@ def test_only_scenarios_that_say_so_have_the_addon() -> None:
     assert with_it == {"lanes"}
 
 
-async def test_the_workers_are_where_their_lanes_say(lanes_sim: Simulator) -> None:
+async def test_the_workers_are_where_their_lanes_say(lanes_sim: Handle) -> None:
     async def as_promised() -> bool:
         return _counts(await _placement(lanes_sim, "chat-70b")) == {
             ("", "gpu-reserved"): (4, 4),
@@ -51,7 +54,7 @@ async def test_the_workers_are_where_their_lanes_say(lanes_sim: Simulator) -> No
     await until(as_promised, limit=60, what="every replica in its lane")
 
 
-async def test_the_router_reaches_its_workers_in_both_fleets(lanes_sim: Simulator) -> None:
+async def test_the_router_reaches_its_workers_in_both_fleets(lanes_sim: Handle) -> None:
     async def all_ready() -> bool:
         router = await lanes_sim.api("placement/router", {"run_name": "chat-70b"})
         return router["status"] == "ok" and router["ready"] and len(router["workers"]) == 6
@@ -71,7 +74,7 @@ async def test_the_router_reaches_its_workers_in_both_fleets(lanes_sim: Simulato
     await until(answers, limit=30, what="the router answers")
 
 
-async def test_one_baseline_is_not_held_and_says_why(lanes_sim: Simulator) -> None:
+async def test_one_baseline_is_not_held_and_says_why(lanes_sim: Handle) -> None:
     async def spot_is_ready() -> Any:
         lanes = (await _placement(lanes_sim, "vision"))["lanes"]
         return lanes if (lanes[1]["fleet"], lanes[1]["ready"]) == ("gpu-spot", 1) else None
@@ -84,7 +87,7 @@ async def test_one_baseline_is_not_held_and_says_why(lanes_sim: Simulator) -> No
     assert "gpu-reserved has no room" in reserved["reason"]
 
 
-async def test_a_service_without_lanes_is_placed_by_dstack(lanes_sim: Simulator) -> None:
+async def test_a_service_without_lanes_is_placed_by_dstack(lanes_sim: Handle) -> None:
     placement = await _placement(lanes_sim, "embed")
     assert not placement["managed"]
     run = await lanes_sim.run("embed")

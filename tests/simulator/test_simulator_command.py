@@ -34,10 +34,9 @@ def _run(*arguments: str, **given: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_scenarios_are_listed() -> None:
-    done = _run("--list")
-    assert done.returncode == 0
-    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+def test_the_scenarios_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
         "burst",
         "demo",
         "empty",
@@ -63,6 +62,7 @@ def test_a_command_gets_the_server_and_returns_its_code() -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_without_a_command_it_stays_until_it_is_told(number: signal.Signals) -> None:
     with subprocess.Popen(
@@ -144,7 +144,6 @@ def test_an_unknown_scenario_is_said_in_one_line() -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_an_unknown_command_starts_nothing() -> None:
-    done = _run("--", "no-such-program")
-    assert done.returncode == 127
-    assert "no-such-program" in done.stderr
+def test_an_unknown_command_starts_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--", "no-such-program"]) == 127
+    assert "no-such-program" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from dstack_simulator.folder import MARK_VARIABLE
 from dstack_simulator.processes import end_marked, marked
 from tests.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 #: Starts a simulator, tells its mark and its folder, and then does as it is told.
 _PARENT = """

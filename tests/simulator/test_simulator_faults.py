@@ -15,10 +15,10 @@ import pytest
 import pytest_asyncio
 
 from dstack_simulator import Simulator
-from tests.simulator.filling import fill, replicas_run
+from tests.servers.burst import fill, replicas_run
 from tests.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 _HUNGRY = """\
 type: task
@@ -110,7 +110,7 @@ async def test_with_capacity_again_a_slow_start_shows_as_provisioning(trouble: _
 
     await until(starting, limit=60, what="an instance without an address")
     await simulator.faults.slow_start(0)
-    await simulator.stop_run("patient", abort=True)
+    await simulator.stop_run("patient")
 
 
 async def test_a_crashed_worker_is_submitted_again(trouble: _Trouble) -> None:

@@ -40,14 +40,15 @@ async def serve(command: str) -> AsyncIterator[tuple[Worker, httpx.AsyncClient]]
         (
             ("python -m sglang.launch_server --model-path a/b --disaggregation-mode prefill "
             "--disaggregation-bootstrap-port 9001 --tp 8"),
-            EngineOptions("a/b", "prefill", "sglang", 9001, 8),
+            EngineOptions("a/b", "prefill", "sglang", 9001, 8, drains=True),
         ),
         ("sglang serve --model=a/b --disaggregation-mode=decode",
-         EngineOptions("a/b", "decode", "sglang")),
+         EngineOptions("a/b", "decode", "sglang", drains=True)),
         ("vllm serve Qwen/Qwen3-4B --tensor-parallel-size 2",
          EngineOptions("Qwen/Qwen3-4B", "regular", "vllm", tensor_parallel=2)),
         ("vllm serve --model x/y --served-model-name nice", EngineOptions("nice", runtime="vllm")),
-        ("sglang serve --model m --api-key secret", EngineOptions("m", api_key="secret")),
+        ("sglang serve --model m --api-key secret",
+         EngineOptions("m", api_key="secret", drains=True)),
         ("./start.sh", EngineOptions("default/model")),
         ("broken 'quote --model x", EngineOptions("x")),
     ],

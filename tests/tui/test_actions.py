@@ -15,6 +15,7 @@ from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
+from dstack_fleets_tui.screens.runs import RunsScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from tests import ROOT
 
@@ -28,6 +29,7 @@ SCREENS = {
         ProblemsScreen,
         EventsScreen,
         ReplicaScreen,
+        RunsScreen,
         EditScreen,
         FleetEditScreen,
     )

@@ -9,15 +9,10 @@ from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_widgets.command_line import CommandLine
 from dstack_widgets.facts import Fact, Facts
-from tests.tui.driving import SIZE, filled, header, on_screen, screen_text, table
-from tests.tui.factory import (
-    GivenFeed,
-    app_on,
-    fleet,
-    live,
-    snapshot,
-)
-from tests.waiting import until
+from tests.builders.apps import GivenFeed, app_on, live
+from tests.builders.snapshots import fleet, snapshot
+from tests.screens import SIZE, filled, header, on_screen, screen_text, table
+from tests.waiting import until, until_equal
 
 
 async def test_each_tab_keeps_its_place():
@@ -114,7 +109,7 @@ async def test_filter_and_sort_bring_the_table_to_the_front():
         for key in ("s", "S", "slash"):
             app.screen.show_view("yaml")
             await pilot.press(key)
-            assert app.screen.view == "instances", key
+            await until_equal(lambda: app.screen.view, "instances")
 
 
 async def test_sorting_goes_through_the_columns_on_screen_and_tells_of_others():
@@ -123,7 +118,9 @@ async def test_sorting_goes_through_the_columns_on_screen_and_tells_of_others():
         await filled(app)
         seen = []
         while True:
+            before = table(app).sort_column
             await pilot.press("s")
+            await until(lambda before=before: table(app).sort_column != before, what="another sort")
             if table(app).sort_column is None:
                 break
             seen.append(table(app).sort_column)

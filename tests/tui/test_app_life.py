@@ -17,16 +17,9 @@ from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_widgets.status_header import StatusHeader
-from tests.tui.driving import SIZE, filled, header, on_screen, screen_text, summary, table
-from tests.tui.factory import (
-    CONNECTION,
-    NOW,
-    GivenFeed,
-    app_on,
-    failing,
-    live,
-    snapshot,
-)
+from tests.builders.apps import CONNECTION, GivenFeed, app_on, failing, live
+from tests.builders.snapshots import NOW, snapshot
+from tests.screens import SIZE, filled, header, on_screen, screen_text, summary, table
 from tests.waiting import until
 
 

@@ -9,16 +9,9 @@ from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_widgets.facts import YamlView
 from dstack_widgets.flow import Flow
-from tests.tui.driving import SIZE, filled, header, on_screen, summary, table, texts
-from tests.tui.factory import (
-    GivenFeed,
-    app_on,
-    fleet,
-    instance,
-    live,
-    service,
-    snapshot,
-)
+from tests.builders.apps import GivenFeed, app_on, live
+from tests.builders.snapshots import fleet, instance, service, snapshot
+from tests.screens import SIZE, filled, header, on_screen, summary, table, texts
 from tests.waiting import until
 
 

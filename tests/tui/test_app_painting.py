@@ -13,19 +13,10 @@ from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import ServicesScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
+from tests.builders.apps import GivenFeed, app_on, live
+from tests.builders.snapshots import NOW, fleet, instance, replica, service, snapshot
 from tests.painting import all_painted
-from tests.tui.driving import SIZE, filled, header, on_screen, screen_text
-from tests.tui.factory import (
-    NOW,
-    GivenFeed,
-    app_on,
-    fleet,
-    instance,
-    live,
-    replica,
-    service,
-    snapshot,
-)
+from tests.screens import SIZE, filled, header, on_screen, screen_text
 from tests.waiting import until
 
 HOSTILE = ["[/x]", "[red]name", "x" * 300, "宽" * 30, "\u05d0\u05d1\u05d2 name", "a\x1b[31mb"]
@@ -82,7 +73,7 @@ async def test_ascii_draws_nothing_else():
             ("question_mark",),
         ):
             await pilot.press(*keys)
-            await pilot.pause()
+            await all_painted(app, pilot)
             lines = screen_text(app).split("\n")
             assert not [line for line in lines if not line.isascii()]
 

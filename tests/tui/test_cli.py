@@ -21,7 +21,7 @@ from dstack_fleets_tui.cli import main
 from dstack_fleets_tui.headless import get as get_module
 from dstack_fleets_tui.headless.looking import Asked, Look
 from dstack_fleets_tui.settings import Settings
-from tests.tui.cockpit_things import LOOK
+from tests.builders.sample_look import LOOK
 
 TOKEN = "token-of-the-test"
 
@@ -94,37 +94,43 @@ def python(code: str, *arguments: str, **options: Any) -> subprocess.CompletedPr
     )
 
 
+#: Runs commands one after another, and prints what is loaded after all of them.
 LOADED = """
 import sys
 from dstack_fleets_tui.cli import main
-try:
-    main(sys.argv[1:])
-except SystemExit:
-    pass
+for command in sys.argv[1:]:
+    try:
+        main(command.split())
+    except SystemExit:
+        pass
 print(*sys.modules, file=sys.stderr)
 """
+HEAVY = {"textual", "rich", "httpx", "pydantic", "yaml", "asyncio", "msgspec"}
+SCREEN = {"textual", "dstack", "dstack_widgets"}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "never"),
+    ("commands", "never", "reads"),
     [
-        (["--help"], {"textual", "rich", "httpx", "pydantic", "yaml", "asyncio", "msgspec"}),
-        (["get", "--help"], {"textual", "rich", "httpx", "pydantic", "yaml", "asyncio"}),
-        (["--version"], {"textual", "rich", "httpx", "pydantic", "yaml", "asyncio"}),
-        (["--debug-settings"], {"textual", "httpx", "dstack"}),
-        (["get", "fleets"], {"textual", "dstack", "dstack_widgets"}),
-        (["get", "replicas", "-o", "yaml"], {"textual", "dstack", "dstack_widgets"}),
-        (["get", "problems"], {"textual", "dstack", "dstack_widgets"}),
-        (["apply", "--help"], {"textual", "rich", "httpx", "pydantic", "yaml", "asyncio"}),
-        (["plan", "chat", "--replicas", "2"], {"textual", "dstack", "dstack_widgets"}),
-        (["undo", "chat", "--yes"], {"textual", "dstack", "dstack_widgets"}),
+        (["--help", "--version", "get --help", "apply --help"], HEAVY, False),
+        (["--debug-settings"], {"textual", "httpx", "dstack"}, False),
+        (
+            [
+                "get fleets",
+                "get replicas -o yaml",
+                "get problems",
+                "plan chat --replicas 2",
+                "undo chat --yes",
+            ],
+            SCREEN,
+            True,
+        ),
     ],
 )
-def test_only_what_is_needed_is_loaded(arguments: list[str], never: set[str]) -> None:
-    loaded = set(python(LOADED, *arguments).stderr.splitlines()[-1].split())
+def test_only_what_is_needed_is_loaded(commands: list[str], never: set[str], reads: bool) -> None:
+    loaded = set(python(LOADED, *commands).stderr.splitlines()[-1].split())
     assert "dstack_fleets_tui.cli" in loaded
     assert not {name for name in loaded if name.partition(".")[0] in never}
-    reads = arguments[0] in ("get", "plan", "undo") and "--help" not in arguments
     assert ("dstack_api_client.feed" in loaded) == reads
 
 
@@ -402,7 +408,7 @@ def test_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("asyncssh")
     became: list[tuple[str, list[str]]] = []
 
-    class BecameError(Exception):
+    class BecameError(BaseException):
         """In place of never coming back."""
 
     def execv(path: str, arguments: list[str]) -> None:
@@ -445,7 +451,7 @@ SHOWN = """
 import sys
 from dstack_fleets_tui.cli import main
 from dstack_fleets_tui.headless import get
-from tests.tui.cockpit_things import LOOK
+from tests.builders.sample_look import LOOK
 async def observe(connection, asked):
     return LOOK
 get.observe = observe

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dstack_fleets_tui.settings import ENVIRONMENT, Values, load, settings_path
+from dstack_fleets_tui.settings import ENVIRONMENT, Values, load, settings_path, with_known_projects
 
 
 @pytest.fixture
@@ -182,9 +182,46 @@ def test_a_slip_in_what_guards_makes_nothing_writable(file: Path, text: str) -> 
     assert notice.endswith("Until then nothing can be changed.")
 
 
+@pytest.mark.parametrize(
+    "name", ["read-only", "readonly", "Read_Only", "read_onlu", "protected", "protect", "project"]
+)
+def test_a_misspelt_guard_makes_nothing_writable(file: Path, name: str) -> None:
+    file.write_text(f"{name}: true\n")
+    settings = load({}, {}, file)
+    assert settings.read_only_in("prod")
+    (notice,) = settings.notices
+    assert notice.startswith(f"There is no setting {name} (")
+    assert notice.endswith("Until then nothing can be changed.")
+    variable = f"{ENVIRONMENT}{name.upper()}"
+    assert load({}, {variable: "true"}, file.parent / "none.yml").read_only_in("prod")
+
+
+@pytest.mark.parametrize("name", ["colour", "intervall", "ascii_only", "demo"])
+def test_another_unknown_setting_is_only_a_notice(file: Path, name: str) -> None:
+    file.write_text(f"{name}: true\n")
+    settings = load({}, {}, file)
+    assert len(settings.notices) == 1
+    assert not settings.read_only_in("prod")
+
+
+def test_a_guard_of_a_project_that_nobody_knows_makes_nothing_writable(file: Path) -> None:
+    file.write_text("projects: {prdo: {protected: true}, lab: {}}\n")
+    settings = load({}, {}, file)
+    refusing = with_known_projects(settings, "prod", ["prod", "stage"])
+    assert refusing.read_only_in("prod")
+    (notice,) = refusing.notices
+    assert notice.startswith("`projects` in the settings guards prdo, and no project of that name")
+    assert refusing.guard_notices == (notice,)
+    assert with_known_projects(settings, "stage", ["prod", "prdo"]).notices == ()
+    assert with_known_projects(settings, "prdo", ["prod"]).notices == (), "it is this one"
+    assert with_known_projects(settings, "prod", []).read_only_in("prod"), "it is much like it"
+    assert not with_known_projects(settings, "stage", []).read_only_in("stage")
+
+
 def test_projects_in_the_environment(file: Path) -> None:
     variable = "DSTACK_FLEETS_TUI_PROJECTS"
     assert load({}, {variable: "{prod: {protected: true}}"}, file).protected_in("prod")
     settings = load({}, {variable: "{prod: ["}, file)
     assert settings.read_only_in("prod")
-    assert settings.notices[0].startswith(f"{variable}: projects is not used (it is not valid yaml")
+    start = f"{variable}: projects is not used (not valid yaml in line 1"
+    assert settings.notices[0].startswith(start)

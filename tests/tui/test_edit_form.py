@@ -80,6 +80,17 @@ def test_groups_have_their_own_rows_and_lanes():
     assert row(rows, "group prefill").note == "lanes of its own"
 
 
+def test_the_spot_policy_in_force_is_shown_with_where_it_comes_from():
+    silent = grouped().with_group("decode", spot_policy=None)
+    cell = row(form.rows(silent), "group decode").cells[2]
+    assert (cell.text, cell.style, cell.editable) == ("on-demand (default)", "accent", True)
+    assert cell.choices == ("on-demand (default)", "auto", "on-demand", "spot")
+    groups = [{"name": "one", "replicas": {"min": 1, "max": 1}}]
+    calm = edit({"groups": groups, "spot_policy": "spot", "fleets": ["cpu"]})
+    cell = row(form.rows(calm), "group one").cells[2]
+    assert (cell.text, cell.editable) == ("spot (service)", False), "dstack takes no second one"
+
+
 def test_on_a_stock_server_lanes_are_shown_and_can_not_be_typed_into():
     rows = form.rows(
         edit({"replicas": {"min": 1, "max": 1}, "fleets": LANES}, Capabilities("0.22.5"))
@@ -123,7 +134,7 @@ def test_counts_groups_and_the_run_s_priority():
     read = form.typed(grouped(), FieldName("replicas", "decode"), "2..6")
     assert isinstance(read, ServiceEdit)
     assert (read.group("decode").least, read.group("decode").greatest) == (2, 6)
-    read = form.typed(grouped(), FieldName("spot_policy", "decode"), "any")
+    read = form.typed(grouped(), FieldName("spot_policy", "decode"), "on-demand (default)")
     assert isinstance(read, ServiceEdit)
     assert read.group("decode").spot_policy is None
     read = form.typed(grouped(), FieldName("run_priority"), "50")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from dstack_fleets_tui.settings import Settings
-from tests.given_client import START, GivenClient, event
-from tests.tui.driving import filled, table
-from tests.tui.factory import GivenFeed, app_on, live, snapshot
+from tests.builders.apps import GivenFeed, app_on, live
+from tests.builders.memory_client import START, GivenClient, event
+from tests.builders.snapshots import snapshot
+from tests.screens import filled, table
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("frozen")
@@ -39,8 +41,9 @@ def app_with(settings=None):
         event(number, message, about=about, actor=actor, seconds=number * 40 - 86_500)
         for number, (message, about, actor) in enumerate(TOLD)
     ]
-    app = app_on(GivenFeed(live(snapshot())), settings, client)
-    app.now = lambda: START + timedelta(minutes=8)
+    now = START + timedelta(minutes=8)
+    app = app_on(GivenFeed(live(replace(snapshot(), observed_at=now))), settings, client)
+    app.now = lambda: now
     return app
 
 

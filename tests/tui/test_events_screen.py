@@ -15,9 +15,10 @@ from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
-from tests.given_client import START, GivenClient, event
-from tests.tui.driving import SIZE, filled, on_screen, screen_text, summary, table
-from tests.tui.factory import GivenFeed, app_on, live, replica, snapshot
+from tests.builders.apps import GivenFeed, app_on, live
+from tests.builders.memory_client import START, GivenClient, event
+from tests.builders.snapshots import replica, snapshot
+from tests.screens import SIZE, filled, on_screen, screen_text, summary, table
 from tests.waiting import until
 
 #: Little enough that tests see the next poll soon.

@@ -11,9 +11,10 @@ from dstack_api_client.edits.prices import PlanOffer
 from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_fleets_tui.settings import Settings
-from tests.api_client.fleet_plans import fleet_plan
-from tests.tui.factory import NOW, GivenFeed, app_on, live
-from tests.tui.fleet_edits import edit, snapshot
+from tests.builders.apps import GivenFeed, app_on, live
+from tests.builders.cloud_fleet_edit import edit, snapshot
+from tests.builders.fleet_plans import fleet_plan
+from tests.builders.snapshots import NOW
 from tests.waiting import until
 
 SIZES = [(80, 24), (120, 30)]

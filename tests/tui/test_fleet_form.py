@@ -8,7 +8,7 @@ from dstack_api_client.edits.checks import FieldName, Problem
 from dstack_api_client.edits.fleet import FleetEdit, Nodes
 from dstack_fleets_tui.editing import fleet_form
 from dstack_widgets.edit_grid import GridRow, Place
-from tests.tui.fleet_edits import edit
+from tests.builders.cloud_fleet_edit import edit
 
 
 def row(rows: list[GridRow], key: str) -> GridRow:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import httpx
+import json
 
+import httpx
+import pytest
+
+from dstack_api_client.client import Client
 from dstack_api_client.distribution import distribution_of
 from dstack_api_client.feed import Feed
+from dstack_api_client.since import Since
 from dstack_api_client.snapshot import Snapshot
-from dstack_fleets_tui.headless.looking import placed, poll
-from tests.api_client.addon_server import lane
-from tests.api_client.fake_server import FakeServer
-from tests.api_client.test_placement_reading import placed as server_with
-from tests.api_client.test_placement_reading import run_id
+from dstack_fleets_tui.headless.looking import _date, placed, poll
+from tests.builders import answers
+from tests.builders.placed_services import placed as server_with
+from tests.builders.placed_services import run_id
+from tests.servers.addon_answers import lane
+from tests.servers.fake_server import FakeServer
 
 
 async def read(server: FakeServer) -> Snapshot:
@@ -61,3 +67,41 @@ async def test_a_stock_server_is_polled_once() -> None:
     async with server.client(monotonic=lambda: server.now) as client:
         await poll(Feed(client, "main", monotonic=lambda: server.now), full=True)
     assert dict(server.asked) == by_reading
+
+
+@pytest.mark.parametrize("number", [1, 16, 17, 40])
+async def test_instances_are_dated_in_groups_that_a_request_may_name(number: int) -> None:
+    server = FakeServer()
+    server.fleets = [answers.fleet(1)]
+    server.instances = [
+        answers.instance(each, server.fleets[0], unreachable=True) for each in range(number)
+    ]
+    asked: list[int] = []
+
+    def limited(request: httpx.Request) -> httpx.Response:
+        query = json.loads(request.content) if request.content else {}
+        wanted = query.get("target_instances", ())
+        if len(wanted) > 16:
+            return httpx.Response(422, json={"detail": [{"msg": "at most 16 items"}]})
+        asked.append(len(wanted))
+        return server(request)
+
+    transport = httpx.MockTransport(limited)
+    async with Client("http://server", "secret-token", transport=transport) as client:
+        snapshot = await poll(Feed(client, "main"), full=True)
+        asked.clear()
+        assert await _date(client, snapshot, Since()) == ()
+    assert sum(asked) == number
+    assert max(asked) <= 16
+
+
+async def test_a_question_for_dates_that_fails_is_a_note() -> None:
+    server = FakeServer()
+    server.fleets = [answers.fleet(1)]
+    server.instances = [answers.instance(1, server.fleets[0], unreachable=True)]
+    async with server.client() as client:
+        snapshot = await poll(Feed(client, "main"), full=True)
+        refusal = httpx.Response(400, json={"detail": [{"msg": "No.", "code": None}]})
+        server.fail = lambda path: refusal if path == "/api/events/list" else None
+        (note,) = await _date(client, snapshot, Since())
+    assert "is not known" in note

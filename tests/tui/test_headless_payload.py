@@ -14,8 +14,8 @@ import pytest
 
 from dstack_fleets_tui.headless import payload
 from dstack_fleets_tui.headless.get import KINDS, collect, table
-from tests.tui import things
-from tests.tui.cockpit_things import LOOK, asked
+from tests.builders import sample_project
+from tests.builders.sample_look import LOOK, asked
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "json.md"
 #: What a documented type lets a value be.
@@ -187,16 +187,16 @@ def test_names_choose() -> None:
 def test_terminated_instances_are_left_out() -> None:
     statuses = {i["status"] for i in collect(LOOK, asked("instances"))["instances"]}
     assert "terminated" not in statuses
-    assert "terminated" in {i.status for i in things.SNAPSHOT.instances.values()}
+    assert "terminated" in {i.status for i in sample_project.SNAPSHOT.instances.values()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_secrets_stay_inside(kind: payload.Kind) -> None:
-    assert things.SECRET in str(
-        [dict(s.spec) for s in things.SNAPSHOT.services.values()]
-        + [dict(f.spec) for f in things.SNAPSHOT.fleets.values()]
+    assert sample_project.SECRET in str(
+        [dict(s.spec) for s in sample_project.SNAPSHOT.services.values()]
+        + [dict(f.spec) for f in sample_project.SNAPSHOT.fleets.values()]
     )
-    assert things.SECRET not in json.dumps(collect(LOOK, asked(kind, ended=True)))
+    assert sample_project.SECRET not in json.dumps(collect(LOOK, asked(kind, ended=True)))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from dstack_fleets_tui.headless.looking import Look
 from dstack_fleets_tui.headless.payload import Kind
 from dstack_fleets_tui.headless.select import NoSuchNameError
 from dstack_fleets_tui.headless.table import Column, render
-from tests.tui.cockpit_things import LOOK, asked
+from tests.builders.sample_look import LOOK, asked
 
 COLOUR = re.compile("\x1b\\[[0-9;]*m")
 HOSTILE = [
@@ -119,7 +119,7 @@ def test_a_service() -> None:
 
 def test_instances_and_replicas() -> None:
     instance = row("instances", "lab", "lab")
-    assert (instance["RUNS"], instance["$/H"]) == ("train (task)", "–")
+    assert (instance["RUNS"], instance["$/H"]) == ("train trainer node 0 (task, ann)", "–")
     idle = table(LOOK, asked("instances", "gpu-reserved")).splitlines()[2]
     assert idle.split()[-3:] == ["20m", "2d", "–"]
     starting = table(LOOK, asked("replicas", "chat")).splitlines()[3]

@@ -9,8 +9,8 @@ from textual.pilot import Pilot
 
 from dstack_api_client.feed import ConnectionState
 from dstack_fleets_tui.settings import Settings
-from tests.tui.factory import GivenFeed, app_on, failing, live
-from tests.tui.recording import load
+from tests.builders.apps import GivenFeed, app_on, failing, live
+from tests.builders.recorded_demo import load
 from tests.waiting import until
 
 SIZES = [(80, 24), (120, 40), (200, 50)]

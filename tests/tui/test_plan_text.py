@@ -14,7 +14,7 @@ from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_fleets_tui.editing import plan_text
 from dstack_fleets_tui.headless import plan_text as headless
-from tests.api_client.edit_things import edit
+from tests.builders.service_edits import edit
 
 OFFERS = tuple(
     PlanOffer(group, "aws", region, "p5.48xlarge", True, 31.05, "available")

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from dstack_fleets_tui.poller import Poller
-from tests.tui.factory import GivenFeed, live, snapshot
+from tests.builders.apps import GivenFeed, live
+from tests.builders.snapshots import snapshot
 from tests.waiting import until
 
 NEVER = 3600.0

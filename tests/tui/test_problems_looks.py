@@ -10,10 +10,11 @@ import pytest
 from dstack_api_client.problem import Kind, Problem, Severity
 from dstack_api_client.routers.view import RouterStatus, RouterView, Source
 from dstack_fleets_tui.settings import Settings
-from tests.tui import cockpit
-from tests.tui.driving import filled
-from tests.tui.factory import NOW, GivenFeed, app_on, live, snapshot
-from tests.tui.recording import load
+from tests.builders import routed_service
+from tests.builders.apps import GivenFeed, app_on, live
+from tests.builders.recorded_demo import load
+from tests.builders.snapshots import NOW, snapshot
+from tests.screens import filled
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("frozen")
@@ -132,7 +133,7 @@ def test_nothing_wrong(snap_compare):
 
 @pytest.mark.parametrize("size", SIZES[:2], ids=lambda size: f"{size[0]}x{size[1]}")
 def test_a_router_that_was_not_read(snap_compare, size):
-    shot = cockpit.stock(cockpit.snapshot())
+    shot = routed_service.stock(routed_service.snapshot())
     app = app_on(GivenFeed(live(shot)))
     assert snap_compare(app, terminal_size=size, run_before=_none)
 

@@ -17,20 +17,10 @@ from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
-from tests.tui import cockpit
-from tests.tui.driving import SIZE, filled, on_screen, screen_text, table, texts
-from tests.tui.factory import (
-    NOW,
-    GivenFeed,
-    app_on,
-    failing,
-    fleet,
-    instance,
-    live,
-    replica,
-    service,
-    snapshot,
-)
+from tests.builders import routed_service
+from tests.builders.apps import GivenFeed, app_on, failing, live
+from tests.builders.snapshots import NOW, fleet, instance, replica, service, snapshot
+from tests.screens import SIZE, filled, on_screen, screen_text, table, texts
 from tests.waiting import until
 
 
@@ -370,13 +360,13 @@ async def test_an_unreachable_instance_leads_to_its_fleet():
         await until(lambda: table(app).cursor_key == "i-gpu-0")
 
 
-FOUND = problems_of(cockpit.rolling(), cockpit.NOW)
+FOUND = problems_of(routed_service.rolling(), routed_service.NOW)
 
 
 @pytest.mark.parametrize("found", FOUND, ids=lambda found: f"{found.kind.value}-{found.key}")
 async def test_each_problem_leads_to_a_view_and_a_row_that_are_there(found):
-    app = app_on(GivenFeed(live(cockpit.rolling())), untouched=True)
-    app.now = lambda: cockpit.NOW
+    app = app_on(GivenFeed(live(routed_service.rolling())), untouched=True)
+    app.now = lambda: routed_service.NOW
     async with app.run_test(size=SIZE) as pilot:
         await on_screen(app, ProblemsScreen)
         await filled(app)

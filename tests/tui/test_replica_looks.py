@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from math import sin
 
 import pytest
 
 from dstack_fleets_tui.settings import Settings
-from tests.given_client import START, GivenClient, event, metrics, run, submission
-from tests.tui.driving import screen_text, table
-from tests.tui.factory import GivenFeed, app_on, instance, live, replica, service, snapshot
+from tests.builders.apps import GivenFeed, app_on, live
+from tests.builders.memory_client import START, GivenClient, event, metrics, run, submission
+from tests.builders.snapshots import instance, replica, service, snapshot
+from tests.screens import screen_text, table
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("frozen")
@@ -60,8 +62,9 @@ def app_with(settings=None):
         replicas=[one],
         instances=[instance(jobs=(one.key,), total_blocks=2)],
     )
-    app = app_on(GivenFeed(live(shot)), settings, client)
-    app.now = lambda: START + timedelta(minutes=8)
+    now = START + timedelta(minutes=8)
+    app = app_on(GivenFeed(live(replace(shot, observed_at=now))), settings, client)
+    app.now = lambda: now
     app.given = client
     return app
 

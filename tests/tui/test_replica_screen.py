@@ -19,10 +19,11 @@ from dstack_fleets_tui.settings import Settings
 from dstack_widgets.cells import plain_text
 from dstack_widgets.facts import Fact, Facts
 from dstack_widgets.flow import Flow
-from tests.given_client import START, GivenClient, event, metrics, run, submission
+from tests.builders.apps import GivenFeed, app_on, live
+from tests.builders.memory_client import START, GivenClient, event, metrics, run, submission
+from tests.builders.snapshots import instance, replica, service, snapshot
 from tests.painting import all_painted
-from tests.tui.driving import SIZE, filled, header, on_screen, screen_text, summary, table, texts
-from tests.tui.factory import GivenFeed, app_on, instance, live, replica, service, snapshot
+from tests.screens import SIZE, filled, header, on_screen, screen_text, summary, table, texts
 from tests.waiting import until
 
 SOON = Settings(interval=0.5)
@@ -109,7 +110,7 @@ async def test_the_overview_tells_state_host_use_and_output():
         await opened.has("CPUs", "2.5 of 8")
         assert opened.facts()["GPU use"].endswith("▂▇▄")
         assert opened.facts()["instance"] == "gpu-0  10.0.0.1"
-        assert opened.facts()["share"] == "H100:8  of H100:8, 1 of 1 blocks busy"
+        assert opened.facts()["share"] == "H100:8  of H100:8, 1 of 1 block busy"
         assert "ready" in opened.facts()["probes"]
         await until(lambda: "ready to serve" in opened.facts().values())
         await until(lambda: "ready to serve" in screen_text(opened.app))
@@ -316,7 +317,7 @@ async def test_hostile_output_does_no_harm(text):
         await until(lambda: opened.client.asked["logs"])
         for key in ("l", "h", "v", "o"):
             await opened.pilot.press(key)
-            await opened.pilot.pause()
+            await all_painted(app, opened.pilot)
             assert "\x1b" not in screen_text(app)
 
 

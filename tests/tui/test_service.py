@@ -21,12 +21,13 @@ from dstack_widgets.cells import plain_text
 from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
 from dstack_widgets.status_header import TabsLine
-from tests.given_client import GivenClient
+from tests.builders import crowded_service, routed_service, snapshots
+from tests.builders.apps import GivenFeed, app_on, failing, live
+from tests.builders.memory_client import GivenClient
+from tests.builders.snapshots import NOW
 from tests.painting import all_painted
-from tests.tui import cockpit, crowd, factory
-from tests.tui.driving import on_screen, screen_text
-from tests.tui.factory import NOW, GivenFeed, app_on, failing, live
-from tests.waiting import until
+from tests.screens import on_screen, screen_text
+from tests.waiting import until, until_equal
 
 SIZE = (160, 40)
 
@@ -34,7 +35,7 @@ SIZE = (160, 40)
 async def opened(app, pilot, *keys, view="", row=None):
     """Opens the service of the cockpit and presses some keys there."""
     await until(lambda: app.snapshot is not None, what="a snapshot")
-    app.open_service(cockpit.RUN, view, row)
+    app.open_service(routed_service.RUN, view, row)
     await on_screen(app, ServiceScreen)
     await pilot.pause()
     for key in keys:
@@ -74,7 +75,7 @@ def line(app):
 
 
 async def test_it_opens_on_the_distribution_and_says_what_counts_first():
-    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot)
         assert app.screen.view == "distribution"
@@ -86,7 +87,7 @@ async def test_it_opens_on_the_distribution_and_says_what_counts_first():
 
 
 async def test_lanes_show_what_they_should_hold_and_what_they_hold():
-    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot)
         shown = rows(app)
@@ -108,7 +109,7 @@ async def test_lanes_show_what_they_should_hold_and_what_they_hold():
 
 
 async def test_the_total_counts_what_is_stopping_in_every_fleet():
-    shot = cockpit.snapshot()
+    shot = routed_service.snapshot()
     going = {
         key: replace(each, status="terminating") if key.replica_num in (1, 2, 3) else each
         for key, each in shot.replicas.items()
@@ -122,11 +123,11 @@ async def test_the_total_counts_what_is_stopping_in_every_fleet():
 
 
 async def test_what_was_so_at_the_first_look_at_a_router_may_have_been_for_longer():
-    shot = cockpit.snapshot()
-    view = shot.routers[cockpit.RUN]
+    shot = routed_service.snapshot()
+    view = shot.routers[routed_service.RUN]
     first, second, *others = view.workers
     view = replace(view, workers=(replace(first, at_least=True), second, *others))
-    app = app_on(GivenFeed(live(replace(shot, routers={cockpit.RUN: view}))))
+    app = app_on(GivenFeed(live(replace(shot, routers={routed_service.RUN: view}))))
     async with app.run_test(size=(200, 40)) as pilot:
         await opened(app, pilot, "o")
         shown = rows(app)
@@ -134,15 +135,15 @@ async def test_what_was_so_at_the_first_look_at_a_router_may_have_been_for_longe
 
 
 async def test_a_group_with_lanes_of_its_own_has_rows_of_its_own():
-    shot = cockpit.snapshot()
-    placement = shot.placements[cockpit.RUN]
+    shot = routed_service.snapshot()
+    placement = shot.placements[routed_service.RUN]
     spot = placement.lanes[1]
     own = replace(
         placement,
         pools={"router": "", "prefill": "", "decode": "decode"},
         lanes=(*placement.lanes, replace(spot, pool="decode", target=4)),
     )
-    app = app_on(GivenFeed(live(replace(shot, placements={cockpit.RUN: own}))))
+    app = app_on(GivenFeed(live(replace(shot, placements={routed_service.RUN: own}))))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot)
         shown = rows(app)
@@ -154,7 +155,7 @@ async def test_a_group_with_lanes_of_its_own_has_rows_of_its_own():
 
 
 async def test_a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below():
-    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot)
         loud = rows(app)["/gpu-reserved"]
@@ -164,31 +165,35 @@ async def test_a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below(
         assert first == (
             "bad",
             "gpu-reserved",
-            f"BASELINE 2 of 3 for 3m: {cockpit.NO_ROOM}",
+            f"BASELINE 2 of 3 for 3m: {routed_service.NO_ROOM}",
         )
         assert second[:2] == ("warn", "gpu-spot")
         assert "1 replica fell back here: gpu-reserved has no room" in second[2]
 
 
 async def test_one_cause_is_said_once():
-    shot = cockpit.snapshot()
-    placement = shot.placements[cockpit.RUN]
+    shot = routed_service.snapshot()
+    placement = shot.placements[routed_service.RUN]
     fell = [
-        replace(each, reason="fallback", why=f"baseline {each.replica_num} of 9: {cockpit.NO_ROOM}")
+        replace(
+            each,
+            reason="fallback",
+            why=f"baseline {each.replica_num} of 9: {routed_service.NO_ROOM}",
+        )
         for each in placement.replicas
         if each.fleet == "gpu-spot"
     ]
     lanes = tuple(replace(lane, fallbacks=5) for lane in placement.lanes)
     told = replace(placement, replicas=tuple(fell), lanes=lanes)
-    app = app_on(GivenFeed(live(replace(shot, placements={cockpit.RUN: told}))))
+    app = app_on(GivenFeed(live(replace(shot, placements={routed_service.RUN: told}))))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot)
-        text = f"5 replicas fell back here: {cockpit.NO_ROOM}"
+        text = f"5 replicas fell back here: {routed_service.NO_ROOM}"
         assert ("warn", "gpu-spot", text) in said(app)
 
 
 async def test_a_server_without_the_add_on_says_what_it_can_not_tell():
-    app = app_on(GivenFeed(live(cockpit.stock(cockpit.snapshot()))))
+    app = app_on(GivenFeed(live(routed_service.stock(routed_service.snapshot()))))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot)
         columns = {column.key for column in app.screen.table.columns}
@@ -199,7 +204,7 @@ async def test_a_server_without_the_add_on_says_what_it_can_not_tell():
 
 
 async def test_groups_have_columns_where_there_is_room_and_a_line_where_not():
-    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot)
         assert "group prefill" in rows(app)["total"]
@@ -215,7 +220,7 @@ async def test_groups_have_columns_where_there_is_room_and_a_line_where_not():
 
 
 async def test_the_total_stands_last_however_it_is_sorted():
-    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot)
         for column in ("fleet", "running", "price", "why"):
@@ -225,7 +230,7 @@ async def test_the_total_stands_last_however_it_is_sorted():
 
 
 async def test_enter_on_a_lane_opens_its_fleet_and_escape_comes_back():
-    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot, "down", "enter")
         await on_screen(app, FleetScreen)
@@ -239,7 +244,7 @@ async def test_enter_on_a_lane_opens_its_fleet_and_escape_comes_back():
 
 
 async def test_replicas_say_where_they_are_why_and_what_the_router_makes_of_them():
-    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot, "r")
         shown = rows(app)
@@ -265,7 +270,7 @@ async def test_the_use_of_replicas_on_screen_is_read_and_shown():
             wire.Metric("gpu_memory_usage_bytes_gpu0", times, [61 * 1024**3, 60 * 1024**3]),
         ]
     )
-    app = app_on(GivenFeed(live(cockpit.snapshot())), Settings(interval=0.5), client)
+    app = app_on(GivenFeed(live(routed_service.snapshot())), Settings(interval=0.5), client)
     async with app.run_test(size=(200, 40)) as pilot:
         await opened(app, pilot, "r")
         # More than one poll reads, and those that do not run are not asked for.
@@ -274,15 +279,15 @@ async def test_the_use_of_replicas_on_screen_is_read_and_shown():
         assert shown["1.0"]["gpu_memory"] == "61/80"
         assert shown["7.0"]["gpu_use"] == "–"
         # What a replica made use of before it failed is not what it makes use of.
-        known = cockpit.snapshot()
-        failed = replace(known.replicas[ReplicaKey(cockpit.RUN, 6, 0)], status="failed")
+        known = routed_service.snapshot()
+        failed = replace(known.replicas[ReplicaKey(routed_service.RUN, 6, 0)], status="failed")
         again = replace(known, replicas={**known.replicas, failed.key: failed})
         app.post_message(FleetsApp.Read(live(again, known), app._connection))
         await until(lambda: rows(app)["6.0"]["gpu_use"] == "–")
 
 
 async def test_w_shows_only_what_is_wrong_and_says_so():
-    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot, "w")
         assert app.screen.view == "replicas"
@@ -290,12 +295,12 @@ async def test_w_shows_only_what_is_wrong_and_says_so():
         note = "only what is wrong: 6 of 9, w shows all"
         assert note in screen_text(app)
         await pilot.press("w")
-        assert len(rows(app)) == 9
+        await until_equal(lambda: len(rows(app)), 9)
         await until(lambda: note not in screen_text(app))
 
 
 async def test_w_on_a_service_with_nothing_wrong_says_that():
-    app = app_on(GivenFeed(live(factory.snapshot())))
+    app = app_on(GivenFeed(live(snapshots.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await until(lambda: app.snapshot is not None)
         app.open_service("s-chat")
@@ -303,22 +308,22 @@ async def test_w_on_a_service_with_nothing_wrong_says_that():
         await pilot.press("w")
         await until(lambda: "Nothing is wrong with any replica" in app.screen.table.empty_text)
         await pilot.press("w")
-        assert list(rows(app)) == ["0.0"]
+        await until_equal(lambda: list(rows(app)), ["0.0"])
 
 
 @pytest.mark.parametrize("key", ["r", "o"], ids=["replicas", "router"])
 async def test_enter_on_a_replica_opens_it(key):
-    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot, key)
         app.screen.table.move_cursor_to("5.0")
         await pilot.press("enter")
         await on_screen(app, ReplicaScreen)
-        assert app.screen.replica == ReplicaKey(cockpit.RUN, 5, 0)
+        assert app.screen.replica == ReplicaKey(routed_service.RUN, 5, 0)
 
 
 async def test_the_router_the_list_and_the_jobs_are_told_apart():
-    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot, "o")
         assert line(app) == (
@@ -336,23 +341,23 @@ async def test_the_router_the_list_and_the_jobs_are_told_apart():
         assert shown[-1]["sync"] == "in sync"
         assert shown[0]["address"] == "10.0.3.9:8000"
         sentences = {subject: (style, text) for style, subject, text in said(app)}
-        assert sentences["decode 5: failed"] == ("bad", cockpit.FAILED)
-        assert sentences["prefill 2: missing"] == ("bad", cockpit.MISSING)
+        assert sentences["decode 5: failed"] == ("bad", routed_service.FAILED)
+        assert sentences["prefill 2: missing"] == ("bad", routed_service.MISSING)
         assert sentences["10.9.9.9:8000: foreign"][0] == "warn"
         assert sentences["decode 7: pending"][0] == "dim"
 
 
 async def test_the_loudest_sentence_can_be_read_in_full_on_a_small_screen():
-    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(app, pilot, "o")
         text = " ".join(screen_text(app).split())
-        assert cockpit.FAILED in text
+        assert routed_service.FAILED in text
         assert "more" in text
 
 
 async def test_an_unknown_router_says_why_and_lists_what_the_jobs_tell():
-    app = app_on(GivenFeed(live(cockpit.stock(cockpit.snapshot()))))
+    app = app_on(GivenFeed(live(routed_service.stock(routed_service.snapshot()))))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot, "o")
         assert line(app) == "smg  unknown  7 workers expected  its list was not read"
@@ -375,15 +380,15 @@ ROUTERS = [
 
 @pytest.mark.parametrize(("status", "told"), ROUTERS, ids=[each.value for each, _ in ROUTERS])
 async def test_every_state_of_a_router_says_what_is_known(status, told):
-    shot = cockpit.snapshot()
+    shot = routed_service.snapshot()
     view = replace(
-        shot.routers[cockpit.RUN],
+        shot.routers[routed_service.RUN],
         status=status,
         source=Source.SSH,
         message="Why it is so.",
         last_sync_at=None,
     )
-    app = app_on(GivenFeed(live(replace(shot, routers={cockpit.RUN: view}))))
+    app = app_on(GivenFeed(live(replace(shot, routers={routed_service.RUN: view}))))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot, "o")
         assert line(app) == told
@@ -393,7 +398,7 @@ async def test_every_state_of_a_router_says_what_is_known(status, told):
 
 
 async def test_a_service_without_a_router_has_no_such_view():
-    app = app_on(GivenFeed(live(factory.snapshot())))
+    app = app_on(GivenFeed(live(snapshots.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await until(lambda: app.snapshot is not None)
         app.open_service("s-chat")
@@ -406,7 +411,7 @@ async def test_a_service_without_a_router_has_no_such_view():
 
 @pytest.mark.parametrize("how", ["stale", "paused"])
 async def test_nothing_is_called_in_sync_from_an_old_look(how):
-    shot = cockpit.snapshot()
+    shot = routed_service.snapshot()
     moment = [NOW]
     feed = GivenFeed(live(shot))
     app = app_on(feed, Settings(interval=2))
@@ -419,7 +424,7 @@ async def test_nothing_is_called_in_sync_from_an_old_look(how):
         else:
             await pilot.press("p")
         await pilot.pause()
-        assert "in sync" in {row["sync"].lstrip("! ") for row in rows(app).values()}
+        await until(lambda: "in sync" in {row["sync"].lstrip("! ") for row in rows(app).values()})
         moment[0] = NOW + timedelta(seconds=5)
         await until(lambda: {row["sync"] for row in rows(app).values()} == {"unknown"})
         assert "too old" in said(app)[0][2]
@@ -428,7 +433,7 @@ async def test_nothing_is_called_in_sync_from_an_old_look(how):
 
 
 async def test_a_rollout_shows_deployments_side_by_side_and_what_holds_it_up():
-    app = app_on(GivenFeed(live(cockpit.rolling())))
+    app = app_on(GivenFeed(live(routed_service.rolling())))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot, "t")
         shown = rows(app)
@@ -440,13 +445,13 @@ async def test_a_rollout_shows_deployments_side_by_side_and_what_holds_it_up():
 
 
 async def test_a_rollout_counts_from_the_edit_where_an_event_tells_of_it():
-    feed = GivenFeed(live(cockpit.rolling()))
+    feed = GivenFeed(live(routed_service.rolling()))
     feed.events = [
         wire.Event(
             id="e-1",
             message="Run updated. Deployment: 8. Changed fields: image",
             recorded_at=NOW - timedelta(minutes=12),
-            targets=[wire.EventTarget("run", cockpit.RUN, cockpit.NAME, "main")],
+            targets=[wire.EventTarget("run", routed_service.RUN, routed_service.NAME, "main")],
         )
     ]
     app = app_on(feed)
@@ -456,20 +461,20 @@ async def test_a_rollout_counts_from_the_edit_where_an_event_tells_of_it():
 
 
 async def test_views_by_name_and_in_turn():
-    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot)
-        seen = [app.screen.view]
-        for _ in app.screen.shown_views[1:]:
+        first, *others = app.screen.shown_views
+        assert app.screen.view == first
+        for view in others:
             await pilot.press("tab")
-            seen.append(app.screen.view)
-        assert seen == list(app.screen.shown_views)
+            await until_equal(lambda: app.screen.view, view)
         await pilot.press("colon", *"view roll", "enter")
         await until(lambda: app.screen.view == "rollout")
 
 
 async def test_it_opens_where_a_problem_is():
-    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot, view="router", row="3.0")
         assert app.screen.view == "router"
@@ -478,7 +483,7 @@ async def test_it_opens_where_a_problem_is():
 
 
 async def test_filter_and_sort_are_of_the_view_in_front():
-    app = app_on(GivenFeed(live(cockpit.snapshot())))
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot, "o")
         await pilot.press("slash", *"prefill", "enter")
@@ -490,7 +495,7 @@ async def test_filter_and_sort_are_of_the_view_in_front():
 
 
 async def test_a_service_that_goes_takes_what_was_said_of_it_along():
-    shot = cockpit.snapshot()
+    shot = routed_service.snapshot()
     feed = GivenFeed(live(shot))
     app = app_on(feed)
     async with app.run_test(size=SIZE) as pilot:
@@ -508,17 +513,17 @@ HOSTILE = ["[/x]", "[red]name", "宽" * 30, "\u05d0\u05d1 name", "a\x1b[31mb"]
 
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_hostile_texts_do_no_harm(name):
-    shot = cockpit.snapshot()
-    placement = shot.placements[cockpit.RUN]
-    view = shot.routers[cockpit.RUN]
+    shot = routed_service.snapshot()
+    placement = shot.placements[routed_service.RUN]
+    view = shot.routers[routed_service.RUN]
     lanes = tuple(replace(lane, fleet=name, reason=name) for lane in placement.lanes[:1])
     workers = tuple(
         replace(each, url=name, model=name, role=name, message=name) for each in view.workers
     )
     hostile = replace(
         shot,
-        placements={cockpit.RUN: replace(placement, lanes=lanes, notes=(name,))},
-        routers={cockpit.RUN: replace(view, message=name, workers=workers)},
+        placements={routed_service.RUN: replace(placement, lanes=lanes, notes=(name,))},
+        routers={routed_service.RUN: replace(view, message=name, workers=workers)},
     )
     app = app_on(GivenFeed(live(hostile)))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -527,18 +532,18 @@ async def test_hostile_texts_do_no_harm(name):
 
 
 async def test_ascii_draws_nothing_else():
-    app = app_on(GivenFeed(live(cockpit.rolling())), Settings(ascii=True))
+    app = app_on(GivenFeed(live(routed_service.rolling())), Settings(ascii=True))
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(app, pilot)
         for key in ("d", "r", "o", "t", "w"):
             await pilot.press(key)
-            await pilot.pause()
+            await all_painted(app, pilot)
             assert not [row for row in screen_text(app).split("\n") if not row.isascii()]
 
 
 @pytest.mark.parametrize("key", ["d", "r", "o", "t"])
 async def test_a_poll_that_changes_nothing_writes_nothing(key):
-    shot = crowd.snapshot()
+    shot = crowded_service.snapshot()
     app = app_on(GivenFeed(live(shot)))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot, key)
@@ -561,12 +566,12 @@ async def test_a_poll_that_changes_nothing_writes_nothing(key):
 
 
 async def test_a_worker_that_changes_paints_its_row_only():
-    shot = crowd.snapshot()
+    shot = crowded_service.snapshot()
     app = app_on(GivenFeed(live(shot)))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot, "o")
         await all_painted(app, pilot)
-        view = shot.routers[cockpit.RUN]
+        view = shot.routers[routed_service.RUN]
         first = replace(view.workers[0], load=7)
         changed = replace(view, workers=(first, *view.workers[1:]))
         painted = []
@@ -578,7 +583,7 @@ async def test_a_worker_that_changes_paints_its_row_only():
             paint(screen, renderable)
 
         app._display = count
-        again = replace(shot, routers={cockpit.RUN: changed})
+        again = replace(shot, routers={routed_service.RUN: changed})
         app.post_message(FleetsApp.Read(live(again, shot), app._connection))
         await until(lambda: rows(app)[first.key]["load"] == "7")
         await all_painted(app, pilot)

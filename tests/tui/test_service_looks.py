@@ -6,32 +6,32 @@ import pytest
 from textual.pilot import Pilot
 
 from dstack_fleets_tui.settings import Settings
-from tests.tui import cockpit, crowd
-from tests.tui.factory import GivenFeed, app_on, live
+from tests.builders import baseline_and_overflow, crowded_service, routed_service
+from tests.builders.apps import GivenFeed, app_on, live
 from tests.waiting import until
 
 SIZES = [(80, 24), (120, 30), (160, 40)]
-STOCK = cockpit.stock(cockpit.snapshot())
+STOCK = routed_service.stock(routed_service.snapshot())
 #: A snapshot and the key of the view.
 VIEWS = {
-    "distribution": (cockpit.snapshot(), "d"),
+    "distribution": (routed_service.snapshot(), "d"),
     "distribution-stock": (STOCK, "d"),
-    "replicas": (cockpit.snapshot(), "r"),
-    "replicas-wrong": (cockpit.snapshot(), "w"),
-    "router": (cockpit.snapshot(), "o"),
+    "replicas": (routed_service.snapshot(), "r"),
+    "replicas-wrong": (routed_service.snapshot(), "w"),
+    "router": (routed_service.snapshot(), "o"),
     "router-unknown": (STOCK, "o"),
-    "router-crowd": (crowd.snapshot(), "o"),
-    "rollout": (cockpit.rolling(), "t"),
+    "router-crowd": (crowded_service.snapshot(), "o"),
+    "rollout": (routed_service.rolling(), "t"),
 }
 
 pytestmark = pytest.mark.usefixtures("frozen")
 
 
-def going(key: str):
+def going(key: str, run: str = routed_service.RUN):
     async def go(pilot: Pilot[int]) -> None:
         app = pilot.app
         await until(lambda: app.snapshot is not None)
-        app.open_service(cockpit.RUN)
+        app.open_service(run)
         await pilot.pause()
         await pilot.press(key)
         await pilot.pause()
@@ -45,6 +45,15 @@ def test_view(snap_compare, name, size):
     shot, key = VIEWS[name]
     app = app_on(GivenFeed(live(shot)))
     assert snap_compare(app, terminal_size=size, run_before=going(key))
+
+
+@pytest.mark.parametrize("key", ["d", "r"])
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_baseline_and_overflow(snap_compare, size, key):
+    shot = baseline_and_overflow.snapshot("running", "failed", "running", "submitted")
+    app = app_on(GivenFeed(live(shot)))
+    going_there = going(key, baseline_and_overflow.RUN)
+    assert snap_compare(app, terminal_size=size, run_before=going_there)
 
 
 @pytest.mark.parametrize("name", ["distribution", "router", "rollout"])

@@ -8,8 +8,7 @@ from textual.widgets import Input
 
 from dstack_widgets.command_line import CommandLine, FilterLine
 from dstack_widgets.live_table import Column, LiveTable
-
-from ..waiting import until
+from tests.waiting import until, until_equal
 
 COMMANDS = ["fleets", "service chat-7b", "service chat-70b", "services", "[red]quit"]
 
@@ -56,12 +55,12 @@ async def test_a_command_is_typed_sent_and_the_focus_comes_back() -> None:
         assert not line.is_open
         line.open()
         await pilot.press(*"fleets")
-        assert app.lines()[9].startswith(" :fleets")
+        await until(lambda: app.lines()[9].startswith(" :fleets"))
         await pilot.press("enter")
         await pilot.pause()
-        assert app.said() == [("Submitted", "fleets")]
+        await until_equal(lambda: app.said(), [("Submitted", "fleets")])
         assert not line.is_open
-        assert app.focused is table
+        await until(lambda: app.focused is table)
 
 
 async def test_esc_and_an_empty_command_close_the_line() -> None:
@@ -73,8 +72,8 @@ async def test_esc_and_an_empty_command_close_the_line() -> None:
         line.open()
         await pilot.press("space", "enter")
         await pilot.pause()
-        assert app.said() == [("Closed", ""), ("Closed", "")]
-        assert line.history == ()
+        await until_equal(lambda: app.said(), [("Closed", ""), ("Closed", "")])
+        await until_equal(lambda: line.history, ())
 
 
 async def test_tab_goes_through_the_candidates() -> None:
@@ -84,18 +83,23 @@ async def test_tab_goes_through_the_candidates() -> None:
         line.open()
         await pilot.press("s")
         await pilot.pause()
-        assert app.lines()[8].split("  ") == [
-            " service chat-7b",
-            *["service chat-70b", "services", ""],
-            *app.lines()[8].split("  ")[4:],
-        ]
-        seen = []
-        for key in ("tab", "tab", "tab", "tab", "shift+tab"):
+        await until_equal(
+            lambda: app.lines()[8].split("  ")[:4],
+            [" service chat-7b", "service chat-70b", "services", ""],
+        )
+        first, second, third = COMMANDS[1:4]
+        for key, text in (
+            ("tab", first),
+            ("tab", second),
+            ("tab", third),
+            ("tab", first),
+            ("shift+tab", third),
+        ):
             await pilot.press(key)
-            seen.append(line.text)
-        assert seen == [*COMMANDS[1:4], COMMANDS[1], COMMANDS[3]]
+            await until_equal(lambda: line.text, text)
+        # With no candidate, the key does nothing.
         await pilot.press("x", "tab")
-        assert line.text == "servicesx", "no candidate, nothing happens"
+        await until_equal(lambda: line.text, "servicesx")
 
 
 async def test_the_first_candidate_is_a_shadow_that_right_takes() -> None:
@@ -107,7 +111,7 @@ async def test_the_first_candidate_is_a_shadow_that_right_takes() -> None:
         shadow = app.query_one(CommandLine).query_one(Input)
         await until(lambda: shadow._suggestion == "fleets", what="the shadow")
         await pilot.press("right")
-        assert line.text == "fleets"
+        await until_equal(lambda: line.text, "fleets")
 
 
 async def test_candidates_are_literal() -> None:
@@ -117,7 +121,7 @@ async def test_candidates_are_literal() -> None:
         line.open()
         await pilot.press("[", "tab")
         await pilot.pause()
-        assert app.lines()[9].startswith(" :[red]quit")
+        await until(lambda: app.lines()[9].startswith(" :[red]quit"))
 
 
 async def test_the_arrow_keys_go_through_the_history_and_back() -> None:
@@ -127,14 +131,19 @@ async def test_the_arrow_keys_go_through_the_history_and_back() -> None:
         for text in ("one", "two", "two"):
             line.open(text)
             await pilot.press("enter")
-        assert line.history == ("one", "two")
+        await until_equal(lambda: line.history, ("one", "two"))
         line.open()
         await pilot.press("d")
-        seen = []
-        for key in ("up", "up", "up", "down", "down", "down"):
+        for key, text in (
+            ("up", "two"),
+            ("up", "one"),
+            ("up", "one"),
+            ("down", "two"),
+            ("down", "d"),
+            ("down", "d"),
+        ):
             await pilot.press(key)
-            seen.append(line.text)
-        assert seen == ["two", "one", "one", "two", "d", "d"]
+            await until_equal(lambda: line.text, text)
 
 
 async def test_a_filter_works_while_it_is_typed_and_enter_keeps_it() -> None:
@@ -144,13 +153,11 @@ async def test_a_filter_works_while_it_is_typed_and_enter_keeps_it() -> None:
         line.open()
         await pilot.press("g", "p", "backspace", "enter")
         await pilot.pause()
-        assert app.said() == [
-            ("Changed", "g"),
-            ("Changed", "gp"),
-            ("Changed", "g"),
-            ("Closed", "g"),
-        ]
-        assert not line.is_open
+        await until_equal(
+            lambda: app.said(),
+            [("Changed", "g"), ("Changed", "gp"), ("Changed", "g"), ("Closed", "g")],
+        )
+        await until(lambda: not line.is_open)
 
 
 async def test_esc_gives_the_filter_up() -> None:
@@ -162,8 +169,8 @@ async def test_esc_gives_the_filter_up() -> None:
         assert app.said() == []
         await pilot.press("escape")
         await pilot.pause()
-        assert app.said() == [("Changed", ""), ("Closed", "")]
-        assert app.focused is not line.query_one(Input)
+        await until_equal(lambda: app.said(), [("Changed", ""), ("Closed", "")])
+        await until(lambda: app.focused is not line.query_one(Input))
 
 
 async def test_the_cursor_does_not_blink() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from textual.app import App
 
 from dstack_widgets.edit_grid import EditGrid, GridCell, GridRow, Place
+from tests.waiting import until, until_equal
 
 HEAD = GridRow("head", (GridCell("prio", "PRIO", True), GridCell("max", "MAX", True)), heading=True)
 
@@ -63,67 +65,71 @@ async def test_the_cursor_begins_in_the_first_field_and_skips_what_is_none():
     async with app.run_test() as pilot:
         assert app.grid.place == Place("a", "prio")
         await pilot.press("down")
-        assert app.grid.place == Place("b", "prio")
+        await until_equal(lambda: app.grid.place, Place("b", "prio"))
         await pilot.press("up", "right", "right")
-        assert app.grid.place == Place("a", "max")
+        await until_equal(lambda: app.grid.place, Place("a", "max"))
         await pilot.press("tab")
-        assert app.grid.place == Place("b", "prio")
+        await until_equal(lambda: app.grid.place, Place("b", "prio"))
         await pilot.press("shift+tab", "shift+tab", "shift+tab")
-        assert app.grid.place == Place("c", "policy")
+        await until_equal(lambda: app.grid.place, Place("c", "policy"))
 
 
 async def test_a_digit_begins_anew_and_enter_ends_it():
     app = Host()
     async with app.run_test() as pilot:
         await pilot.press("4", "2")
-        assert app.lines[1].startswith("▸ [ 42 ]")
+        await until(lambda: app.lines[1].startswith("▸ [ 42 ]"))
         await pilot.press("enter")
-        assert app.told == [
-            ("typed", "a", "prio", "4"),
-            ("typed", "a", "prio", "42"),
-            ("finished", "a", "prio", "42"),
-        ]
-        assert not app.grid.is_typing
+        await until_equal(
+            lambda: app.told,
+            [
+                ("typed", "a", "prio", "4"),
+                ("typed", "a", "prio", "42"),
+                ("finished", "a", "prio", "42"),
+            ],
+        )
+        await until(lambda: not app.grid.is_typing)
 
 
 async def test_enter_goes_on_with_what_is_there_and_escape_takes_it_back():
     app = Host()
     async with app.run_test() as pilot:
         await pilot.press("enter", "5", "escape")
-        assert app.told == [("typed", "a", "prio", "105"), ("back", "a", "prio")]
+        await until_equal(lambda: app.told, [("typed", "a", "prio", "105"), ("back", "a", "prio")])
         await pilot.press("right", "enter", "7")
-        assert app.told[-1] == ("typed", "a", "max", "7"), "a dash is no text to go on with"
+        # A dash is no text to go on with.
+        await until_equal(lambda: app.told[-1:], [("typed", "a", "max", "7")])
 
 
 async def test_moving_away_ends_what_is_typed_unless_it_is_refused():
     app = Host(refused="x")
     async with app.run_test() as pilot:
         await pilot.press("3", "down")
-        assert app.told[-1] == ("finished", "a", "prio", "3")
-        assert app.grid.place == Place("b", "prio")
+        await until_equal(lambda: app.told[-1:], [("finished", "a", "prio", "3")])
+        await until_equal(lambda: app.grid.place, Place("b", "prio"))
         await pilot.press("backspace", "x", "up")
-        assert app.grid.is_typing
-        assert app.grid.place == Place("b", "prio")
+        await until(lambda: app.grid.is_typing)
+        await until_equal(lambda: app.grid.place, Place("b", "prio"))
         await pilot.press("escape", "up")
-        assert app.grid.place == Place("a", "prio")
+        await until_equal(lambda: app.grid.place, Place("a", "prio"))
 
 
 async def test_letters_are_typed_while_typing_and_handed_on_otherwise():
     app = Host()
     async with app.run_test() as pilot:
         await pilot.press("p", "1", "K", "enter", "K")
-        assert app.others == ["p", "K"]
-        assert app.told[-1] == ("finished", "a", "prio", "1K")
+        await until_equal(lambda: app.others, ["p", "K"])
+        await until_equal(lambda: app.told[-1:], [("finished", "a", "prio", "1K")])
 
 
 async def test_a_choice_goes_round():
     app = Host()
     async with app.run_test() as pilot:
         await pilot.press("shift+tab", "enter")
-        assert app.told == [("finished", "c", "policy", "auto")]
+        await until_equal(lambda: app.told, [("finished", "c", "policy", "auto")])
         app.grid.show(rows(policy="auto"))
         await pilot.press("space")
-        assert app.told[-1] == ("finished", "c", "policy", "spot")
+        await until_equal(lambda: app.told[-1:], [("finished", "c", "policy", "spot")])
 
 
 async def test_the_cursor_stays_with_its_field_and_goes_to_the_place_of_one_that_is_gone():
@@ -131,11 +137,11 @@ async def test_the_cursor_stays_with_its_field_and_goes_to_the_place_of_one_that
     async with app.run_test() as pilot:
         await pilot.press("down")
         app.grid.show([HEAD, *reversed(rows()[1:])])
-        assert app.grid.place == Place("b", "prio")
+        await until_equal(lambda: app.grid.place, Place("b", "prio"))
         app.grid.show(rows()[:2])
-        assert app.grid.place == Place("a", "prio")
+        await until_equal(lambda: app.grid.place, Place("a", "prio"))
         app.grid.show([HEAD])
-        assert app.grid.place is None
+        await until(lambda: app.grid.place is None)
 
 
 async def test_what_is_typed_stays_when_other_rows_are_shown():
@@ -144,7 +150,7 @@ async def test_what_is_typed_stays_when_other_rows_are_shown():
         await pilot.press("4")
         app.grid.show(rows(most="9"))
         await pilot.press("2", "enter")
-        assert app.told[-1] == ("finished", "a", "prio", "42")
+        await until_equal(lambda: app.told[-1:], [("finished", "a", "prio", "42")])
 
 
 async def test_brackets_in_a_text_stay_brackets():
@@ -153,3 +159,43 @@ async def test_brackets_in_a_text_stay_brackets():
         app.grid.show([GridRow("a", (GridCell("n", "[red]x[/]", True),), note="[/foo]")])
         assert "[red]x[/]" in app.lines[0]
         assert app.lines[0].endswith("[/foo]")
+
+
+def _long(text: str, note: str = "") -> list[GridRow]:
+    """Rows with a text in the middle that is wider than most terminals."""
+    cells = [("a", "1"), ("b", text), ("c", "3")]
+    return [
+        GridRow(
+            key,
+            (GridCell("", key, left=True), GridCell(key, value, True, left=True)),
+            "fields",
+            note=note if key == "b" else "",
+        )
+        for key, value in cells
+    ]
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 120])
+@pytest.mark.parametrize("text", ["x" * 200, "é" * 90, "漢字" * 60, ", ".join(["eu-west-1"] * 30)])
+def test_a_long_field_takes_one_line_and_no_more_than_there_is(width: int, text: str) -> None:
+    grid = EditGrid()
+    grid.show(_long(text, note="was " + "y" * 200))
+    lines = grid.lines(width)
+    assert len(lines) == 3
+    assert max(line.cell_length for line in lines) <= width
+    assert lines[1].plain.count("…") == 2, "the text and the note are cut"
+    assert lines[2].plain.startswith("  c")
+
+
+async def test_the_end_of_a_long_text_that_is_typed_is_in_sight() -> None:
+    app = Host()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.grid.show(_long("x" * 200))
+        app.grid.go_to(Place("b", "b"))
+        await pilot.press("enter", *"end")
+        await until(lambda: app.grid.typed == "x" * 200 + "end", what="the text")
+        await until(lambda: "xend ]" in app.lines[1], what="its end")
+        assert app.grid.lines(app.grid.size.width)[1].cell_length <= app.grid.size.width
+        await pilot.press("enter", "down")
+        await until_equal(lambda: app.grid.place, Place("c", "c"))
+        assert app.grid._spots()[Place("c", "c")].y == 2

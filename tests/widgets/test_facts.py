@@ -8,7 +8,7 @@ from textual.containers import Horizontal
 from dstack_widgets.cells import CellValue
 from dstack_widgets.facts import Fact, Facts, Heading, YamlView, fact_lines, yaml_content
 from dstack_widgets.glyphs import ASCII
-from tests.waiting import until
+from tests.waiting import until, until_equal
 
 FACTS = [
     Heading("Placement"),
@@ -87,12 +87,10 @@ async def test_panels_show_and_scroll() -> None:
         assert view.scroll_x > 0
         view.show("a: b")
         facts.show([Fact("x", "y")])
-        await pilot.pause()
         assert view.text == "a: b"
         assert facts.facts == (Fact("x", "y"),)
-        lines = app.lines()
-        assert lines[0].split() == ["x", "y", "a:", "b"]
-        assert not lines[1].strip()
+        await until_equal(lambda: app.lines()[0].split(), ["x", "y", "a:", "b"])
+        await until(lambda: not app.lines()[1].strip())
 
 
 async def test_the_same_facts_again_change_nothing() -> None:

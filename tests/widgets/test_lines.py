@@ -11,9 +11,8 @@ from dstack_widgets.flow import Flow
 from dstack_widgets.glyphs import ASCII
 from dstack_widgets.lean_screen import LeanScreen
 from dstack_widgets.text import literal
+from tests.builders.terminal_driver import Terminal
 from tests.painting import all_painted
-
-from .terminal import Terminal
 
 
 class Padded(App[None]):

@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 
 from dstack_widgets.glyphs import ASCII
 from dstack_widgets.live_table import CellValue, Column, LiveTable, Row
+from tests.waiting import until, until_equal
 
 COLUMNS = (
     Column("name", "NAME"),
@@ -90,11 +91,11 @@ async def test_the_cursor_stays_with_its_row_through_refresh_sort_and_filter() -
     async with running() as (_, table, pilot):
         table.set_rows(rows(20))
         await pilot.press("down", "down", "j", "k", "down")
-        assert table.cursor_key == "r3"
+        await until_equal(lambda: table.cursor_key, "r3")
         table.set_rows(rows(10, first=1))
-        assert table.cursor_key == "r3"
+        await until_equal(lambda: table.cursor_key, "r3")
         table.sort_by("price", reverse=True)
-        assert table.cursor_key == "r3"
+        await until_equal(lambda: table.cursor_key, "r3")
         table.filter_text = "FLEET-3"
         assert table.keys == ("r3",)
         assert table.cursor_key == "r3"
@@ -161,9 +162,11 @@ async def test_the_keys_that_move() -> None:
             ("g", "r0"),
         ]:
             await pilot.press(key)
-            assert table.cursor_key == where, key
-            top = round(table.scroll_y)
-            assert top <= int(where[1:]) < top + 10, "the cursor is on the screen"
+            await until_equal(lambda: table.cursor_key, where)
+            await until(
+                lambda number=int(where[1:]): 0 <= number - round(table.scroll_y) < 10,
+                what="the cursor on the screen",
+            )
 
 
 async def test_enter_opens_the_row_under_the_cursor() -> None:
@@ -171,24 +174,30 @@ async def test_enter_opens_the_row_under_the_cursor() -> None:
         await pilot.press("enter")
         table.set_rows(rows(3))
         await pilot.press("down", "enter")
-        opened = [each for each in app.messages if isinstance(each, LiveTable.RowActivated)]
-        assert [each.key for each in opened] == ["r1"]
+        await until_equal(
+            lambda: [each.key for each in app.messages if isinstance(each, LiveTable.RowActivated)],
+            ["r1"],
+        )
 
 
 async def test_space_selects_and_the_selection_survives_refreshes() -> None:
     async with running(selectable=True) as (app, table, pilot):
         table.set_rows(rows(5))
         await pilot.press("space", "space", "down", "space")
-        assert table.selected_keys == {"r0", "r1", "r3"}
+        await until_equal(lambda: table.selected_keys, {"r0", "r1", "r3"})
         table.sort_by("price", reverse=True)
         table.set_rows(rows(5, first=1))
-        assert table.selected_keys == {"r1", "r3"}
-        await pilot.pause()
-        last = app.messages[-1]
-        assert isinstance(last, LiveTable.SelectionChanged)
-        assert last.keys == {"r1", "r3"}
-        marked = [line.split()[-3] for line in app.lines() if "•" in line]
-        assert marked == ["fleet-3", "fleet-1"]
+        await until_equal(lambda: table.selected_keys, {"r1", "r3"})
+        await until(
+            lambda: (
+                isinstance(last := app.messages[-1], LiveTable.SelectionChanged)
+                and last.keys == {"r1", "r3"}
+            )
+        )
+        await until_equal(
+            lambda: [line.split()[-3] for line in app.lines() if "•" in line],
+            ["fleet-3", "fleet-1"],
+        )
         table.clear_selection()
         assert not table.selected_keys
 
@@ -197,8 +206,8 @@ async def test_space_does_nothing_where_nothing_can_be_selected() -> None:
     async with running() as (_, table, pilot):
         table.set_rows(rows(5))
         await pilot.press("space")
-        assert not table.selected_keys
-        assert table.cursor_key == "r0"
+        await until(lambda: not table.selected_keys)
+        await until_equal(lambda: table.cursor_key, "r0")
 
 
 async def test_a_click_moves_the_cursor_and_another_opens_the_row() -> None:
@@ -206,11 +215,11 @@ async def test_a_click_moves_the_cursor_and_another_opens_the_row() -> None:
         table.set_rows(rows(5))
         await pilot.pause()
         await pilot.click(LiveTable, offset=(5, 3))
-        assert table.cursor_key == "r2"
+        await until_equal(lambda: table.cursor_key, "r2")
         app.messages.clear()
         await pilot.click(LiveTable, offset=(5, 3))
         await pilot.pause()
-        assert [type(each) for each in app.messages] == [LiveTable.RowActivated]
+        await until_equal(lambda: [type(each) for each in app.messages], [LiveTable.RowActivated])
 
 
 async def test_a_double_click_opens_once_whether_or_not_the_cursor_was_there() -> None:
@@ -235,7 +244,9 @@ async def test_clicks_on_the_header_and_below_the_rows() -> None:
         await pilot.click(LiveTable, offset=(70, 0))
         await pilot.click(LiveTable, offset=(5, 9))
         await pilot.pause()
-        assert [each.column_key for each in app.messages] == ["name", "state", "price"]
+        await until_equal(
+            lambda: [each.column_key for each in app.messages], ["name", "state", "price"]
+        )
 
 
 async def test_the_wheel_scrolls_and_leaves_the_cursor() -> None:
@@ -251,8 +262,8 @@ async def test_the_wheel_scrolls_and_leaves_the_cursor() -> None:
         await pilot.pause()
         assert app.lines()[1].startswith("  fleet-3 "), "rows above do not move what is read"
         await pilot.press("down")
-        assert table.cursor_key == "r1"
-        assert round(table.scroll_y) <= 6
+        await until_equal(lambda: table.cursor_key, "r1")
+        await until(lambda: round(table.scroll_y) <= 6)
 
 
 async def test_the_cursor_stays_on_its_line_of_the_screen() -> None:
@@ -264,7 +275,7 @@ async def test_the_cursor_stays_on_its_line_of_the_screen() -> None:
         more = {f"n{index}": ("new", "busy", "0") for index in range(7)}
         table.set_rows({**more, **rows(50)})
         await pilot.pause()
-        assert app.lines()[line].startswith("▸ fleet-28")
+        await until(lambda: app.lines()[line].startswith("▸ fleet-28"))
 
 
 async def test_new_rows_above_show_while_the_top_is_looked_at() -> None:
@@ -356,14 +367,13 @@ async def test_columns_that_do_not_fit_scroll_behind_the_first() -> None:
         assert app.lines()[0].endswith(" »")
         for _ in range(40):
             await pilot.press("right")
-        line = app.lines()[1]
-        assert line.startswith("▸ fleet")
-        assert line.rstrip().endswith("value-9")
-        assert not app.lines()[0].endswith(" »")
+        await until(lambda: app.lines()[1].rstrip().endswith("value-9"))
+        assert app.lines()[1].startswith("▸ fleet")
+        await until(lambda: not app.lines()[0].endswith(" »"))
         app.messages.clear()
         await pilot.click(LiveTable, offset=(36, 0))
         await pilot.pause()
-        assert [each.column_key for each in app.messages] == ["c9"]
+        await until_equal(lambda: [each.column_key for each in app.messages], ["c9"])
 
 
 async def test_left_out_columns_come_in_with_the_right_key_and_go_with_the_left() -> None:
@@ -375,10 +385,10 @@ async def test_left_out_columns_come_in_with_the_right_key_and_go_with_the_left(
         await pilot.pause()
         assert table.visible_columns == ("name", "c0", "c1", "c2")
         await pilot.press("right")
-        assert len(table.visible_columns) == 11
+        await until_equal(lambda: len(table.visible_columns), 11)
         await pilot.press("left", "left")
         await pilot.pause()
-        assert table.visible_columns == ("name", "c0", "c1", "c2")
+        await until_equal(lambda: table.visible_columns, ("name", "c0", "c1", "c2"))
 
 
 async def test_a_wider_terminal_brings_columns_back() -> None:
@@ -475,5 +485,8 @@ async def test_a_terminal_that_is_far_too_small_is_no_trouble(size: tuple[int, i
         await pilot.pause()
         table.set_columns([Column("name", "日本語"), *WIDE])
         await pilot.pause()
-        assert table.cursor_key == "r0"
-        assert {strip.cell_length for strip in app.screen._compositor.render_strips()} == {size[0]}
+        await until_equal(lambda: table.cursor_key, "r0")
+        await until_equal(
+            lambda: {strip.cell_length for strip in app.screen._compositor.render_strips()},
+            {size[0]},
+        )

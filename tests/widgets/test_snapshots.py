@@ -11,8 +11,7 @@ from textual.pilot import Pilot
 from dstack_widgets.command_line import CommandLine, FilterLine
 from dstack_widgets.facts import YamlView
 from dstack_widgets.glyphs import ASCII
-
-from .gallery import Gallery, HostileTable
+from tests.builders.widget_gallery import Gallery, HostileTable
 
 SIZES = [(80, 24), (120, 40)]
 Compare = Callable[..., bool]

@@ -20,8 +20,8 @@ from dstack_widgets.status_header import (
     header_parts,
     keys_line,
 )
-
-from .gallery import Gallery
+from tests.builders.widget_gallery import Gallery
+from tests.waiting import until_equal
 
 NOW = datetime(2026, 1, 2, 14, 2, 31)
 LIVE = HeaderState(
@@ -153,12 +153,12 @@ async def test_tabs_are_clicked_by_key() -> None:
         await pilot.click(TabsLine, offset=(14, 0))
         await pilot.click(TabsLine, offset=(70, 0))
         await pilot.pause()
-        assert app.clicked == ["1", "2"]
+        await until_equal(lambda: app.clicked, ["1", "2"])
         app.query_one(TabsLine).show([Tab("1", "Fleets")], "1")
         app.query_one(KeysFooter).show([])
         await pilot.pause()
-        assert app.lines()[1].rstrip() == " 1 Fleets"
-        assert app.lines()[2].rstrip() == " ? help"
+        await until_equal(lambda: app.lines()[1].rstrip(), " 1 Fleets")
+        await until_equal(lambda: app.lines()[2].rstrip(), " ? help")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 4), (20, 12)])
@@ -169,6 +169,6 @@ async def test_every_widget_bears_a_terminal_that_is_too_small(size: tuple[int, 
         await pilot.press("s", "tab")
         await pilot.resize_terminal(100, 30)
         await pilot.resize_terminal(2, 2)
-        await pilot.pause()
-        strips = app.screen._compositor.render_strips()
-        assert [strip.cell_length for strip in strips] == [2, 2]
+        await until_equal(
+            lambda: [strip.cell_length for strip in app.screen._compositor.render_strips()], [2, 2]
+        )

@@ -17,9 +17,9 @@ from dstack_widgets.lean_screen import LeanScreen
 from dstack_widgets.live_table import CellValue, Column, LiveTable
 from dstack_widgets.status_header import HeaderState, StatusHeader
 from dstack_widgets.table_paint import Painter
+from tests.builders.generation import SEED, cases
+from tests.builders.terminal_driver import Terminal
 from tests.painting import all_painted
-
-from .terminal import Terminal
 
 COLUMNS = [
     Column("name", "NAME"),
@@ -110,19 +110,19 @@ def _change(source: random.Random, table: LiveTable) -> bool:
     return False
 
 
+@pytest.mark.generated
 @pytest.mark.parametrize(
     ("size", "screen"), [((30, 10), LeanScreen), ((60, 20), Screen), ((100, 30), LeanScreen)]
 )
 async def test_any_course_of_changes_leaves_the_screen_as_a_full_repaint_would(
     size: tuple[int, int], screen: type[Screen[Any]]
 ) -> None:
-    seed = random.randrange(2**32)
-    sys.stdout.write(f"seed {seed}\n")
-    source = random.Random(seed)
+    sys.stdout.write(f"DSTACK_FLEETS_TESTS_SEED={SEED}\n")
+    source = random.Random(SEED)
     app = PaintApp(screen)
     seconds = 0
     async with app.run_test(size=size, headless=False) as pilot:
-        for _ in range(60):
+        for _ in range(cases(80)):
             for _ in range(source.randrange(1, 4)):
                 change(source, app.table)
             seconds += source.randrange(3)
@@ -215,3 +215,14 @@ async def test_a_clock_that_ticks_costs_the_clock_and_not_the_line() -> None:
         await written(app, pilot, lambda: show(5))
         assert 0 < await written(app, pilot, lambda: show(6)) < 200
         assert await written(app, pilot, lambda: show(6)) == 0
+
+
+async def test_a_column_of_names_keeps_both_ends() -> None:
+    app = PaintApp()
+    async with app.run_test(size=(60, 10)) as pilot:
+        app.table.set_columns([Column("name", "NAME", max_width=12, names=True)])
+        app.table.set_rows({"a": ("gpu-reserved-us-east-1a",), "b": ("gpu-reserved-us-east-1b",)})
+        await all_painted(app, pilot)
+        drawn = "\n".join(app.drawn_whole())
+        assert "gpu-re…st-1a" in drawn
+        assert "gpu-re…st-1b" in drawn

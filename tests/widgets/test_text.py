@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.content import Content
 
-from dstack_widgets.text import changed_stretches, clean, literal, safe, shorten
+from dstack_widgets.text import changed_stretches, clean, literal, safe, shorten, shorten_name
 
 HOSTILE = [
     "[/x]",
@@ -72,6 +72,34 @@ def test_shortened_text_fits_and_is_a_beginning(text: str, cells: int) -> None:
 )
 def test_shorten_counts_cells(text: str, cells: int, short: str) -> None:
     assert shorten(text, cells) == short
+
+
+@given(st.text(), st.integers(0, 40))
+def test_a_shortened_name_fits_and_has_both_ends(text: str, cells: int) -> None:
+    text = clean(text)
+    short = shorten_name(text, cells)
+    assert cell_len(short) <= cells
+    if short != text and cells:
+        assert any(
+            text.startswith(short[:cut]) and text.endswith(short[cut + 1 :])
+            for cut, sign in enumerate(short)
+            if sign == "…"
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "short"),
+    [
+        ("gpu-reserved-us-east-1a", 23, "gpu-reserved-us-east-1a"),
+        ("gpu-reserved-us-east-1a", 12, "gpu-re…st-1a"),
+        ("gpu-reserved-us-east-1b", 12, "gpu-re…st-1b"),
+        ("日本語日本語", 7, "日本…語"),
+        ("abc", 2, "a…"),
+        ("abc", 0, ""),
+    ],
+)
+def test_a_name_is_cut_in_the_middle(name: str, cells: int, short: str) -> None:
+    assert shorten_name(name, cells) == short
 
 
 def test_content_made_elsewhere_is_looked_at() -> None:

@@ -10,6 +10,8 @@ from textual.binding import Binding
 #: Screens an action belongs to; an action with none belongs to all.
 FLEETS, FLEET, SERVICES, SERVICE = "fleets", "fleet", "services", "service"
 PROBLEMS, EVENTS, REPLICA = "problems", "events", "replica"
+#: A list that a command opens over what is in front.
+RUNS = "runs"
 LISTS = (FLEETS, SERVICES, PROBLEMS, EVENTS)
 CONFIGURED = (FLEET, SERVICE)
 DETAILS = (*CONFIGURED, REPLICA)
@@ -17,11 +19,11 @@ DETAILS = (*CONFIGURED, REPLICA)
 EDIT, FLEET_EDIT, PLAN, APPLY = "edit", "fleet edit", "plan", "apply"
 EDITORS = (EDIT, FLEET_EDIT)
 #: Where there is a table, or one may come to the front.
-TABLES = (*LISTS, *DETAILS)
+TABLES = (*LISTS, RUNS, *DETAILS)
 #: What can be edited is listed or open here.
 EDITABLE = (FLEETS, SERVICES, *CONFIGURED)
 #: Where rows lead somewhere.
-OPENING = (*LISTS, SERVICE, FLEET, REPLICA)
+OPENING = (*LISTS, RUNS, SERVICE, FLEET, REPLICA)
 #: Where something is followed as it comes in.
 FOLLOWING = (EVENTS, *DETAILS)
 
@@ -64,6 +66,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("services", ("2",), "services", "Show the services.", TABLES),
     Action("problems", ("3",), "problems", "Show what is wrong, worst first.", TABLES),
     Action("events", ("4",), "events", "Show what happened in the project.", TABLES),
+    Action("runs", (), "runs", "Show all runs: services, tasks and dev environments.", TABLES),
     Action("open", ("enter",), "open", "Open the row under the cursor.", OPENING, "NAME", True),
     Action("back", ("escape",), "back", "Go back, or take a filter away.", (), "", True),
     Action("instances", ("i",), "Instances", "Show the instances of the fleet.", (FLEET,)),
@@ -143,7 +146,15 @@ ACTIONS: tuple[Action, ...] = (
         True,
         writes=True,
     ),
-    Action("plan", ("p",), "plan", "Show what the edit would do.", EDITORS, "", True),
+    Action(
+        "plan",
+        ("p",),
+        "plan",
+        "Show what the edit would do; where a change failed, plan it again.",
+        (*EDITORS, APPLY),
+        "",
+        EDITORS,
+    ),
     Action("lane_up", ("K",), "up", "Have the lane filled earlier.", (EDIT,), "", True),
     Action("lane_down", ("J",), "down", "Have the lane filled later.", (EDIT,), "", True),
     Action("add_lane", ("a",), "add lane", "Add a lane.", (EDIT,), "FLEET", True),
@@ -164,8 +175,8 @@ ACTIONS: tuple[Action, ...] = (
         "finished",
         ("a",),
         "finished",
-        "Show or hide services that have ended well.",
-        (SERVICES,),
+        "Show or hide what has ended well.",
+        (SERVICES, RUNS),
         "",
         True,
     ),

@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import signal
+import sys
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from types import FrameType
+from typing import Any
+from weakref import WeakKeyDictionary
 
+from rich.text import Text
 from textual import events, work
-from textual.app import App, SystemCommand
+from textual.app import App, ScreenStackError, SystemCommand
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
+from textual.widgets import Input
 
 from dstack_api_client.connection import ConfigError, Connection
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.feed import ConnectionState, Health, Update
 from dstack_api_client.problem import Problem
+from dstack_api_client.routers.private import remove_left_behind
 from dstack_api_client.routers.watch import OverSsh
+from dstack_api_client.server_clock import difference
 from dstack_api_client.since import Since
 from dstack_api_client.snapshot import Fleet, ReplicaKey, Snapshot
-from dstack_fleets_tui import actions, heading
+from dstack_fleets_tui import actions, faults, heading
 from dstack_fleets_tui.changing import Changing
 from dstack_fleets_tui.lookout import Lookout
 from dstack_fleets_tui.poller import Poller
 from dstack_fleets_tui.screens import own_reads
+from dstack_fleets_tui.screens.asking import AskScreen
 from dstack_fleets_tui.screens.base import LiveScreen
 from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
+from dstack_fleets_tui.screens.questions import Asking, Question
 from dstack_fleets_tui.screens.replica import ReplicaScreen
+from dstack_fleets_tui.screens.runs import RunsScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
@@ -44,14 +60,23 @@ from dstack_fleets_tui.terminal import (
     let_hang_up_end_us,
     terminal_is_gone,
 )
+from dstack_fleets_tui.terminal_driver import TerminalDriver, say_last
+from dstack_widgets.choices import Choice
 from dstack_widgets.glyphs import ASCII, UNICODE
 from dstack_widgets.scroll_bars import AsciiScrollBars
 from dstack_widgets.status_header import HeaderState
+from dstack_widgets.text import literal
 
 #: States that polling on does not mend: the user has to.
 _TROUBLE = frozenset(
     {ConnectionState.UNAUTHORISED, ConnectionState.NO_PROJECT, ConnectionState.UNSUPPORTED}
 )
+
+#: Keys that a screen which asks does not hold back.
+_ALWAYS = frozenset({"ctrl+c", "ctrl+q"})
+
+#: Signals that end the dashboard in order.
+_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 #: How long a notice stays: several at once want to be read.
 _NOTICE_SECONDS = 15
@@ -86,6 +111,8 @@ class FleetsApp(App[int]):
     Attributes:
         changing: Begins changes.
         lookout: Looks for what is wrong.
+        touches: How many keys were pressed that some screen took.
+        last_words: What could not be kept when the app was ended, said once the terminal is back.
     """
 
     TITLE = "dstack-fleets-tui"
@@ -126,6 +153,9 @@ class FleetsApp(App[int]):
         self._poller: Poller[Update] | None = None
         self._where: tuple[str, str] | None = None
         self._trouble: TroubleScreen | None = None
+        self._noticed: set[str] = set()
+        self._told = ""
+        self._quitting: AskScreen | None = None
         self.now = now
         self.ascii = settings.ascii
         self.glyphs = ASCII if settings.ascii else UNICODE
@@ -135,10 +165,16 @@ class FleetsApp(App[int]):
         # Every bar asks the class, so one place decides for all of them.
         ScrollBar.renderer = AsciiScrollBars if self.ascii else ScrollBarRender
         self.paused = False
+        self.touches = 0
+        self._answered_at = 0.0
+        self._meant_for: WeakKeyDictionary[events.Key, Screen[Any]] = WeakKeyDictionary()
         self.changing = Changing(self, store or Store.default())
         self.source: Source | None = None
         self.snapshot: Snapshot | None = None
         self.lookout = Lookout()
+        self._clocks_told = False
+        self._ended_by: int | None = None
+        self.last_words: list[str] = []
         self.health = Health(ConnectionState.CONNECTING, now())
 
     # Life ---------------------------------------------------------------------------------
@@ -173,29 +209,61 @@ class FleetsApp(App[int]):
             self.source = None
             self.snapshot = None
             self.lookout.begin()
+            self._clocks_told = False
             self.health = Health(ConnectionState.CONNECTING, self.now())
         self.read(self._connection)
 
     @work(exclusive=True, group="read")
     async def read(self, connection: Connection) -> None:
         """Polls the server until the app ends or connects anew."""
+        try:
+            await self._read_from(connection)
+        except ConfigError as error:  # such as a CA file that is gone
+            self._show_trouble(error.message, error.hint)
+
+    async def _read_from(self, connection: Connection) -> None:
         async with self._open_source(connection) as source:
             self.source = source
             self._poller = Poller(
                 source.feed,
                 lambda update: self.post_message(self.Read(update, connection)),
                 interval=self._settings.interval,
+                on_fault=self.fault,
             )
             self._poller.pause(self.paused)
             if isinstance(self.screen, LiveScreen):
                 self.screen.focus_on()
+            looking = self.changing.look_up(source, connection.url)
+            self.run_worker(looking, group=own_reads.GROUP)
             try:
                 await self._poller.run()
             finally:
                 for worker in list(self.workers):
                     if worker.group == own_reads.GROUP:
                         worker.cancel()
-                await self.changing.finish()
+                await self.changing.finish(soon=self._ended_by is not None)
+
+    def _fatal_error(self) -> None:
+        """Ends the app after a fault, with a line: Textual's own traceback has values in it."""
+        error = sys.exc_info()[1] or self._exception
+        if error is not None:
+            self.panic(Text(faults.line_of(error)))
+
+    def end(self, number: int) -> None:
+        """Ends the app because a signal says so, the terminal restored."""
+        if self._ended_by is None:
+            self._ended_by = number
+            self.exit(128 + number)
+
+    def end_soon(self) -> None:
+        """Has the end wait but a moment for a terminal that takes no text."""
+        if isinstance(self._driver, TerminalDriver):
+            self._driver.end_soon()
+
+    def get_driver_class(self) -> type[Driver]:
+        """The driver of a terminal is ours; any other is as the environment says."""
+        chosen = super().get_driver_class()
+        return TerminalDriver if chosen is LinuxDriver else chosen
 
     def _leave_with_terminal(self) -> None:
         if self._terminal_is_gone():
@@ -216,8 +284,10 @@ class FleetsApp(App[int]):
                 self.lookout.all_was_read()
                 _spare_the_collector()
             events_read = self.source.feed.events if self.source is not None else ()
-            self.lookout.look(update, self.snapshot, self.now(), events_read)
-            self.snapshot = update.snapshot
+            before, self.snapshot = self.snapshot, update.snapshot
+            self.lookout.look(update, before, self.server_now(), events_read)
+            self._notice_unreadable(update.snapshot.unreadable)
+            self._tell_of_clocks()
         if update.health.state in _TROUBLE:
             self._show_trouble(update.health.message or "", update.health.hint or "")
             return
@@ -228,11 +298,80 @@ class FleetsApp(App[int]):
             self.screen.show()
             self.screen.focus_on()
 
+    def fault(self, error: Exception) -> None:
+        """Says that a read failed by a fault of this program; once for each place."""
+        line = faults.line_of(error)
+        if line not in self._noticed:
+            self._noticed.add(line)
+            self.warn(line)
+
+    def _notice_unreadable(self, messages: Sequence[str]) -> None:
+        """Names records that can't be read, each once."""
+        new = [message for message in messages if message not in self._noticed]
+        self._noticed.update(new)
+        if new:
+            more = f" {len(new) - 1} more can't be read." if len(new) > 1 else ""
+            self.warn(f"{new[0]}{more} All else is shown.")
+
+    def server_now(self) -> datetime:
+        """The time by the server's clock: all that it tells of is by that."""
+        ahead = self.snapshot.clock_ahead if self.snapshot is not None else 0
+        return self.now() + timedelta(seconds=ahead)
+
+    def _tell_of_clocks(self) -> None:
+        """Says once that this machine's clock is not the server's."""
+        told = difference(self.snapshot.clock_ahead) if self.snapshot is not None else ""
+        if told and not self._clocks_told:
+            self.warn(told)
+        self._clocks_told = bool(told)
+
     async def on_event(self, event: events.Event) -> None:
-        """Notices that somebody is at the keys: from then on no screen comes up by itself."""
+        """Notices that somebody is at the keys: from then on no screen comes up by itself.
+
+        A key goes to the screen that was in front when it was pressed, or nowhere.
+        """
         if isinstance(event, (events.Key, events.Paste, events.MouseDown, events.MouseScrollDown)):
             self.lookout.somebody_is_there = True
+        if isinstance(event, (events.Key, events.Paste, events.MouseDown)) and not self._counts(
+            event
+        ):
+            event.stop()
+            return
         await super().on_event(event)
+
+    def _counts(self, event: events.Key | events.Paste | events.MouseDown) -> bool:
+        """Whether what was pressed is meant for the screen in front."""
+        screen = self.front
+        if isinstance(event, events.Key) and event.key in _ALWAYS:
+            return True
+        if event.is_forwarded:
+            # A widget had it and left it to the bindings, which are those of the screen in front.
+            meant = self._meant_for.get(event) if isinstance(event, events.Key) else None
+            return meant is None or meant is screen
+        if event.time < self._answered_at:
+            return False
+        if isinstance(screen, Asking) and not screen.takes(event.time):
+            return False
+        self.touches += 1
+        if isinstance(event, events.Key) and screen is not None:
+            self._meant_for[event] = screen
+        return True
+
+    @property
+    def front(self) -> Screen[Any] | None:
+        """The screen in front; None while the app begins or ends."""
+        try:
+            return self.screen
+        except ScreenStackError:
+            return None
+
+    def was_answered(self) -> None:
+        """Has what was pressed before now count no more: a screen that asked is closing."""
+        self._answered_at = time.monotonic()
+
+    def ask(self) -> Question:
+        """What is asked for now, on the screen in front."""
+        return Question(self, self.front, self.touches)
 
     def focus_on(
         self,
@@ -301,6 +440,7 @@ class FleetsApp(App[int]):
             self.health,
             self.snapshot,
             now=self.now(),
+            interval=self.interval,
             paused=self.paused,
             read_only=self.read_only,
             dot=self.glyphs.dot,
@@ -325,6 +465,11 @@ class FleetsApp(App[int]):
         return self._settings.read_only_in(self.project)
 
     @property
+    def guard_notices(self) -> tuple[str, ...]:
+        """Why nothing may be changed, where a mistake in the settings keeps it."""
+        return self._settings.guard_notices
+
+    @property
     def protected(self) -> bool:
         """Whether a name has to be typed before something is changed."""
         return self._settings.protected_in(self.project)
@@ -345,12 +490,26 @@ class FleetsApp(App[int]):
         if self._trouble is not None:
             self._trouble.show(message, hint)
             return
+        if self._is_worked_on:
+            # It comes up when that is left; until then a notice has to do.
+            if self._told != message:
+                self.warn(f"{message} {hint}")
+            self._told = message
+            return
         if isinstance(self.screen, LiveScreen):
             self.screen.show_state()  # for the last time: it is behind from now on
         self._trouble = TroubleScreen(message, hint, ascii_only=self.ascii)
         self.push_screen(self._trouble)
 
+    @property
+    def _is_worked_on(self) -> bool:
+        """Whether something is typed or read in front that nothing may open over by itself."""
+        screen = self.front
+        at_rest = isinstance(screen, LiveScreen) and screen.name_of_screen in actions.TABLES
+        return not at_rest or isinstance(self.focused, Input)
+
     def _end_trouble(self) -> None:
+        self._told = ""
         trouble, self._trouble = self._trouble, None
         if trouble is not None:
             # The palette may stand before it.
@@ -374,6 +533,11 @@ class FleetsApp(App[int]):
     def do_events(self, argument: str) -> None:
         """Shows what happened."""
         self._show_list(actions.EVENTS)
+
+    def do_runs(self, argument: str) -> None:
+        """Shows all runs over what is in front, once."""
+        if not isinstance(self.screen, RunsScreen):
+            self.push_screen(RunsScreen())
 
     def _show_list(self, mode: str) -> None:
         """Goes to a list where it was left; once there, leaves all that is open over it."""
@@ -446,8 +610,29 @@ class FleetsApp(App[int]):
         """Leaves, but not while it is open what became of a change."""
         if self.changing.under_way:
             self.warn("A change is being sent. Wait until it is known what became of it.")
+        elif unused := self.changing.texts.unused:
+            self._ask_before_texts_go(unused)
         else:
             self.exit(0)
+
+    def _ask_before_texts_go(self, names: Sequence[str]) -> None:
+        def answered(key: str | None) -> None:
+            if key == "quit":
+                self.exit(0)
+
+        if self._quitting is not None and self._quitting.is_current:
+            return
+        self._quitting = screen = AskScreen(
+            "Quit and lose what you typed",
+            [literal(f"The text of {name} was changed and is not used.") for name in names],
+            (Choice("stay", "Stay"), Choice("quit", "Quit")),
+            ascii_only=self.ascii,
+        )
+        self.push_screen(screen, answered)
+
+    async def action_quit(self) -> None:
+        """Leaves at Ctrl+Q by the same rules as anywhere."""
+        self.do_quit("")
 
     def action_help_quit(self) -> None:
         """Leaves at Ctrl+C, as everywhere in a terminal; with a text selected it copies that."""
@@ -497,5 +682,24 @@ def run(
         )
 
     app = FleetsApp(connection, settings, again=again, open_source=opened)
-    code = app.run()
+    remove_left_behind()
+    code = asyncio.run(_run(app))
+    say_last(app.last_words)
     return app.return_code or 0 if code is None else code
+
+
+async def _run(app: FleetsApp) -> int | None:
+    """Runs the app until it ends by itself or by a signal."""
+    loop = asyncio.get_running_loop()
+
+    def ended(number: int, frame: FrameType | None) -> None:
+        app.end_soon()
+        loop.call_soon_threadsafe(app.end, number)
+
+    # Handlers of the loop would not be heard while it waits for a terminal that stalls.
+    before = {number: signal.signal(number, ended) for number in _ENDING}
+    try:
+        return await app.run_async()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,43 +4,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
 
 from dstack_api_client.edits import base as bases
-from dstack_api_client.edits import rebalancing, texts, undoing
-from dstack_api_client.edits.errors import ConflictError, InvalidEditError
+from dstack_api_client.edits import rebalancing, undoing
+from dstack_api_client.edits.applying import Check
+from dstack_api_client.edits.errors import ConflictError
 from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.following_fleets import goal_of
 from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.performing import Performed, perform, who
+from dstack_api_client.edits.performing import Performed, perform, settle, who
 from dstack_api_client.edits.planning import Plan, make_plan
+from dstack_api_client.edits.recovering import look_up
 from dstack_api_client.errors import ApiError
 from dstack_fleets_tui.changing_fleets import FleetChanges
-from dstack_fleets_tui.editing import outlook
+from dstack_fleets_tui.changing_texts import Editing, TextChanges
+from dstack_fleets_tui.editing import outlook, plan_text
 from dstack_fleets_tui.screens.applying import ApplyScreen
 from dstack_fleets_tui.screens.asking import AskScreen
 from dstack_fleets_tui.screens.edit import EditScreen
 from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
-from dstack_fleets_tui.screens.text import (
-    EditorError,
-    TextScreen,
-    edit_outside,
-    environment_editor,
-)
+from dstack_fleets_tui.screens.questions import Question
 from dstack_fleets_tui.source import Source
 from dstack_widgets.choices import Choice
 
 if TYPE_CHECKING:
     from dstack_fleets_tui.app import FleetsApp
 
-T = TypeVar("T")
-
 #: The group of the tasks that read for a change; each ends by itself.
 GROUP = "changing"
+#: Seconds that a change may take to its end when this program is asked to end.
+_FINISH_WITHIN = 5.0
 
 
 class Changing:
@@ -53,6 +51,7 @@ class Changing:
     Attributes:
         store: As given.
         fleets: The changes of fleets.
+        texts: Texts that are edited.
     """
 
     def __init__(self, app: FleetsApp, store: Store) -> None:
@@ -60,6 +59,7 @@ class Changing:
         self.store = store
         self.fleets = FleetChanges(app, self)
         self._under_way: set[asyncio.Task[Performed]] = set()
+        self.texts = TextChanges(app)
 
     def edit(self, name: str, run_id: str) -> None:
         """Opens the editor of a service."""
@@ -69,15 +69,20 @@ class Changing:
     def undo(self, name: str) -> None:
         """Plans the way back from what was applied last to a service."""
         if self.may():
-            self.begin(self._undo(name))
+            self.begin(self._undo(name, self._app.ask()))
 
     def rebalance(self, name: str) -> None:
         """Has the server move a service's replicas to the lanes of higher priority."""
         if self.may():
-            self.begin(self._rebalance(name))
+            self.begin(self._rebalance(name, self._app.ask()))
 
     def apply(
-        self, plan: Plan | FleetPlan, *, under: Screen[None] | None = None, action: str = "apply"
+        self,
+        plan: Plan | FleetPlan,
+        *,
+        under: Screen[None] | None = None,
+        action: str = "apply",
+        on_done: Callable[[], None] = lambda: None,
     ) -> None:
         """Carries a confirmed plan out and shows what comes of it.
 
@@ -85,47 +90,38 @@ class Changing:
             plan: The plan.
             under: The editor it came from, which the new screen takes the place of.
             action: What it is called in the audit log.
+            on_done: Called once it was applied.
         """
         source = self._app.source
         if source is None:
             return
         base = plan.base
 
-        def again(error: ConflictError) -> None:
-            if base is not None:
+        async def carry_out() -> Performed:
+            done = await self._perform(source, plan, action)
+            on_done()
+            return done
+
+        def again(error: ConflictError | None = None) -> None:
+            # Where something else is in front, the screen behind it says what happened.
+            if base is not None and screen.is_active:
                 self._replace(screen, self._edit_again(plan, base, error))
 
         screen = ApplyScreen(
             plan.base.target.name if isinstance(plan, Plan) else plan.name,
-            lambda: self.keep(self._perform(source, plan, action)),
+            lambda: self.keep(carry_out()),
             outlook=plan.dry_run if isinstance(plan, Plan) else None,
             key=base.id if base is not None else None,
             goal=goal_of(plan) if isinstance(plan, FleetPlan) else None,
             on_conflict=again,
+            settle=lambda check: self._settle(source, check, action),
+            plan_again=again if base is not None else None,
         )
         self._replace(under, screen)
 
-    def as_text(
-        self,
-        name: str,
-        text: str,
-        read: Callable[[Source, str], Awaitable[T]],
-        done: Callable[[T], object],
-        *,
-        first: bool = True,
-        as_it_is: bool = False,
-    ) -> None:
-        """Has a text edited, again and again until it can be read.
-
-        Args:
-            name: What it is the text of.
-            text: The text.
-            read: Makes something of what was written.
-            done: Takes what came of it; not called where nothing was changed.
-            first: Whether it is edited before it is read for the first time.
-            as_it_is: Whether it may be left as it is; else that is a cancel.
-        """
-        self.begin(self._as_text(name, text, read, done, first=first, as_it_is=as_it_is))
+    def as_text(self, editing: Editing[Any]) -> None:
+        """Has a text edited; what was typed is used, or kept."""
+        self.begin(self.texts.edit(editing, self._app.ask()))
 
     @property
     def under_way(self) -> bool:
@@ -144,9 +140,11 @@ class Changing:
     def may(self) -> bool:
         """Whether anything may be changed; says why not."""
         if self._app.read_only:
-            self._app.warn(
+            text = (
                 "This is read-only. Start without --read-only, and see `read_only` in the settings."
             )
+            for line in self._app.guard_notices or (text,):
+                self._app.warn(line)
             return False
         if self._app.source is None or self._app.snapshot is None:
             self._app.warn("The server has not been read yet. Wait until it is.")
@@ -163,48 +161,7 @@ class Changing:
         except ApiError as error:
             self._app.warn(str(error))
 
-    async def _as_text(
-        self,
-        name: str,
-        text: str,
-        read: Callable[[Source, str], Awaitable[T]],
-        done: Callable[[T], object],
-        *,
-        first: bool,
-        as_it_is: bool,
-    ) -> None:
-        source = self._app.source
-        while source is not None:
-            written = await self._written(name, text) if first else text
-            if written is None or (first and not as_it_is and written == text):
-                self._app.notify("Nothing was changed in the text.", markup=False)
-                return
-            try:
-                made = await read(source, written)
-            except InvalidEditError as error:
-                text = texts.with_note(written, error.lines)
-            except ApiError as error:
-                text = texts.with_note(written, [str(error)])
-            else:
-                done(made)
-                return
-            first, as_it_is = True, False
-
-    async def _written(self, name: str, text: str) -> str | None:
-        """What somebody made of a text; None where nothing is to be taken over."""
-        command = environment_editor()
-        if command is not None:
-            try:
-                written = edit_outside(self._app, command, text)
-            except EditorError as error:
-                self._app.warn(str(error))
-                return None
-            if written is not None:
-                return written
-        screen = TextScreen(f"{name} in {self._app.place}", text, ascii_only=self._app.ascii)
-        return await self._app.push_screen_wait(screen)
-
-    async def _undo(self, name: str) -> None:
+    async def _undo(self, name: str, question: Question) -> None:
         source, snapshot = self._app.source, self._app.snapshot
         if source is None or snapshot is None:
             return
@@ -212,14 +169,17 @@ class Changing:
         found = undoing.undo(self.store, base, snapshot.capabilities)
         found.refuse_unkept()
         plan = await make_plan(source.client, found.edit, snapshot=snapshot)
-        self.show_way_back(found, plan)
+        self.show_way_back(found, plan, question)
 
-    def show_way_back(self, found: undoing.Undo[Any], plan: Plan | FleetPlan) -> None:
+    def show_way_back(
+        self, found: undoing.Undo[Any], plan: Plan | FleetPlan, question: Question
+    ) -> None:
         """Shows the plan of an undo, or that there is nothing to take back.
 
         Args:
             found: What is taken back.
             plan: The plan of that.
+            question: What asked for it.
         """
         if not plan.changes:
             name = found.edit.base.target.name
@@ -233,9 +193,10 @@ class Changing:
         if found.left_out:
             names = ", ".join(found.left_out)
             notes.append(f"Not taken back, since it may hold a secret and is not kept: {names}.")
-        self._app.push_screen(PlanScreen(plan, lambda: self.apply(plan, action="undo"), notes))
+        screen = PlanScreen(plan, lambda: self.apply(plan, action="undo"), notes)
+        question.show(screen, f"The way back of {found.edit.base.target.name}")
 
-    async def _rebalance(self, name: str) -> None:
+    async def _rebalance(self, name: str, question: Question) -> None:
         source, snapshot = self._app.source, self._app.snapshot
         if source is None or snapshot is None:
             return
@@ -250,15 +211,19 @@ class Changing:
             if key == "rebalance":
                 self._rebalance_now(source, base)
 
-        self._app.push_screen(
+        question.show(
             AskScreen(
                 f"Rebalance {name} in {self._app.place}: replicas move one at a time, the new one"
                 " ready before the old one stops",
-                outlook.whole(found.outlook, self._app.glyphs) if found.outlook else (),
+                [
+                    *plan_text.warnings(found.warnings, self._app.glyphs),
+                    *(outlook.whole(found.outlook, self._app.glyphs) if found.outlook else ()),
+                ],
                 (Choice("cancel", "Cancel"), Choice("rebalance", "Rebalance")),
                 confirm=name if self._app.protected else None,
                 ascii_only=self._app.ascii,
             ),
+            f"The rebalancing of {name}",
             answered,
         )
 
@@ -279,6 +244,15 @@ class Changing:
             source.client, plan, self.store, user=user, action=action, on_notice=self._app.warn
         )
 
+    async def _settle(self, source: Source, check: Check, action: str) -> Performed:
+        user = await who(source.client)
+        return await settle(source.client, check, self.store, user=user, action=action)
+
+    async def look_up(self, source: Source, server: str) -> None:
+        """Finds out what became of what was sent before, and says so."""
+        for line in await look_up(source.client, source.project, self.store, server=server):
+            self._app.warn(line)
+
     def keep(self, change: Coroutine[Any, Any, Performed]) -> asyncio.Task[Performed]:
         """Lets a change come to its end though the screen that shows it goes."""
         task = asyncio.create_task(change)
@@ -288,14 +262,27 @@ class Changing:
 
     @staticmethod
     def _edit_again(
-        plan: Plan | FleetPlan, base: bases.Base, error: ConflictError
+        plan: Plan | FleetPlan, base: bases.Base, error: ConflictError | None
     ) -> EditScreen | FleetEditScreen:
+        """The editor with what was planned: a conflict to settle, or a plan to make again."""
+        name, first = base.target.name, error is None
         if isinstance(plan, Plan):
-            return EditScreen(base.target.name, base.id, plan.edit, conflict=error)
+            return EditScreen(name, base.id, plan.edit, conflict=error, plan_first=first)
         edit = FleetEdit(base, plan.spec)
-        return FleetEditScreen(base.target.name, base.id, edit, conflict=error)
+        return FleetEditScreen(name, base.id, edit, conflict=error, plan_first=first)
 
-    async def finish(self) -> None:
-        """Waits for changes that are being made, before the connection goes."""
-        if self._under_way:
-            await asyncio.wait(list(self._under_way))
+    async def finish(self, *, soon: bool = False) -> None:
+        """Waits for changes that are being made, before the connection goes.
+
+        Args:
+            soon: Whether this program was asked to end: what takes longer is then not known.
+        """
+        if not self._under_way:
+            return
+        _, late = await asyncio.wait(
+            list(self._under_way), timeout=_FINISH_WITHIN if soon else None
+        )
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)

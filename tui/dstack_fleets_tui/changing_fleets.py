@@ -18,12 +18,15 @@ from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.following_fleets import FleetGoal
 from dstack_api_client.edits.new_fleets import TEMPLATES, plan_new_fleet
 from dstack_api_client.edits.performing import Performed, who
+from dstack_api_client.occupants import namesakes
 from dstack_api_client.snapshot import Fleet, Instance, Service
 from dstack_fleets_tui import formatting, words
+from dstack_fleets_tui.changing_texts import Editing
 from dstack_fleets_tui.screens.applying import ApplyScreen
 from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
+from dstack_fleets_tui.screens.questions import Question
 from dstack_fleets_tui.source import Source
 from dstack_widgets.choices import Choice
 from dstack_widgets.command_line import CommandLine
@@ -51,7 +54,6 @@ class FleetChanges:
     def __init__(self, app: FleetsApp, changing: Changing) -> None:
         self._app = app
         self._changing = changing
-        self._left: dict[str, str] = {}
 
     def edit(self, fleet: Fleet) -> None:
         """Opens the editor of a fleet, or says why it can't be edited."""
@@ -67,8 +69,14 @@ class FleetChanges:
 
     def undo(self, fleet: Fleet) -> None:
         """Plans the way back from what was applied last to a fleet."""
-        if self._changing.may():
-            self._changing.begin(self._undo(fleet.name))
+        if not self._changing.may():
+            return
+        project = self._app.project
+        why = refusal(fleet.name, is_ssh=False, owner=fleet.project, project=project)
+        if why is None:
+            self._changing.begin(self._undo(fleet.name, self._app.ask()))
+        else:
+            self._refuse(f"{fleet.name} can't be edited here", why)
 
     def new(self, what: str) -> None:
         """Makes a fleet.
@@ -87,10 +95,10 @@ class FleetChanges:
             screen = PickScreen("Make a fleet from", about, ascii_only=self._app.ascii)
             self._app.push_screen(screen, self._picked)
         elif what in TEMPLATES:
-            text = self._left.get(what, TEMPLATES[what])
-            self._plan_text(f"A new {what} fleet", text, kind=what)
+            self._plan_text(f"a new {what} fleet", TEMPLATES[what])
         else:
-            self._changing.begin(self._from_file(Path(what).expanduser()))
+            path = Path(what).expanduser()
+            self._changing.begin(self._from_file(path, self._app.ask()))
 
     def delete(self, fleet: Fleet) -> None:
         """Deletes a fleet, once its name was typed."""
@@ -150,6 +158,8 @@ class FleetChanges:
             yield "It has no instances."
         if fleet.replicas or fleet.other_jobs:
             yield "It is in use: the server will refuse until nothing runs there."
+        elif self._app.snapshot is not None:
+            yield from words.used_by_others(fleet, self._app.snapshot)
         services = self._app.snapshot.services.values() if self._app.snapshot else ()
         named = sorted(each.name for each in services if _names_fleet(each, fleet.name))
         if named:
@@ -160,7 +170,7 @@ class FleetChanges:
         choices = (Choice("back", "Back"),)
         self._app.push_screen(AskScreen(title, lines, choices, ascii_only=self._app.ascii))
 
-    async def _undo(self, name: str) -> None:
+    async def _undo(self, name: str, question: Question) -> None:
         source = self._app.source
         if source is None:
             return
@@ -168,7 +178,7 @@ class FleetChanges:
         found = undoing.undo_fleet(self._changing.store, base)
         found.refuse_unkept()
         plan = await fleets.plan_fleet(source.client, found.edit, snapshot=self._app.snapshot)
-        self._changing.show_way_back(found, plan)
+        self._changing.show_way_back(found, plan, question)
 
     # New fleets
 
@@ -178,32 +188,40 @@ class FleetChanges:
         elif what is not None:
             self.new(what)
 
-    async def _from_file(self, path: Path) -> None:
+    async def _from_file(self, path: Path, question: Question) -> None:
         try:
             text = await asyncio.to_thread(path.read_text, encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is no text"
             line = f"{path} can't be read: {why}. Name a configuration file, or cloud or ssh."
             raise InvalidEditError([line]) from error
-        self._plan_text(str(path), text, first=False)
+        if not question.refuse_late(f"The file {path}"):
+            self._plan_text(str(path), text, is_file=True)
 
-    def _plan_text(self, name: str, text: str, *, kind: str = "", first: bool = True) -> None:
-        """Plans a text once it can be read; that of a template is kept until it is applied."""
+    def _plan_text(self, name: str, text: str, *, is_file: bool = False) -> None:
+        """Plans a text once it can be read; it is kept until it is applied."""
 
         async def read(source: Source, text: str) -> FleetPlan:
-            if kind:
-                self._left[kind] = text
             return await plan_new_fleet(source.client, source.project, text, os.environ)
 
         def planned(plan: FleetPlan) -> None:
             def apply() -> None:
-                self._left.pop(kind, None)
-                self._changing.apply(plan)
+                self._changing.apply(plan, on_done=lambda: self._changing.texts.discard(name))
 
             self._app.push_screen(PlanScreen(plan, apply))
 
-        as_it_is = text != TEMPLATES.get(kind)
-        self._changing.as_text(name, text, read, planned, first=first, as_it_is=as_it_is)
+        self._changing.as_text(
+            Editing(
+                name,
+                name,
+                text,
+                read,
+                planned,
+                first=not is_file,
+                as_it_is=is_file,
+                until_applied=True,
+            )
+        )
 
     # Deleting
 
@@ -214,12 +232,26 @@ class FleetChanges:
             lines.append(f"{instance.name}  {instance.instance_type or ''}{price}")
         if len(chosen) > _NAMED:
             lines.append(f"and {len(chosen) - _NAMED} more")
+        lines += self._namesakes(chosen)
         least = fleet.nodes_min or 0
         if fleet.kind == "cloud" and len(fleet.instance_ids) - len(chosen) < least:
             lines.append(f"The fleet keeps {least}: the server will start others in their place.")
         count = "1 idle instance" if len(chosen) == 1 else f"{len(chosen)} idle instances"
         title = f"Delete {count} of {fleet.name} in {self._app.place}"
         self._ask(fleet, title, lines, chosen)
+
+    def _namesakes(self, chosen: Sequence[Instance]) -> Iterator[str]:
+        """Instances that go with the chosen ones: the server takes numbers, not names."""
+        snapshot, ids = self._app.snapshot, {instance.id for instance in chosen}
+        if snapshot is None:
+            return
+        for instance in chosen:
+            for other in namesakes(instance, snapshot):
+                if other.id not in ids:
+                    yield (
+                        f"{other.hostname or other.name} ({other.status}) has the number"
+                        f" {instance.num} too, and goes with it."
+                    )
 
     def _ask(
         self, fleet: Fleet, title: str, lines: Sequence[str], chosen: Sequence[Instance]

@@ -25,6 +25,7 @@ from dstack_fleets_tui.cli_common import (
     connection_of,
     debug_settings,
     fail,
+    guarded,
     say,
     settings_of,
 )
@@ -46,12 +47,14 @@ examples:
 where to connect: the options above, then DSTACK_PROJECT, DSTACK_SERVER_URL and DSTACK_TOKEN,
 then ~/.dstack/config.yml, as `dstack` itself does.
 exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 can't connect or not allowed, 4 problems
-found, 5 applied but not done within --wait; `plan`: 0 nothing to change, 2 changes, 1 refused.
+found, 5 applied but not done within --wait, 6 sent and not known whether applied; `plan`: 0 nothing
+to change, 2 changes, 1 refused.
 """
 _KINDS = (
     "fleets",
     "instances",
     "services",
+    "runs",
     "replicas",
     "distribution",
     "router",
@@ -81,6 +84,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python flushes stdout once more on its way out, and would complain there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except Exception as error:
+        from dstack_fleets_tui.faults import line_of
+
+        say(line_of(error))
+        return FAILED
     return code
 
 
@@ -144,7 +152,9 @@ def _parser() -> Parser:
     get.add_argument(
         "-o", "--output", choices=("table", "json", "yaml"), default="table", help="the form"
     )
-    get.add_argument("-a", "--all", action="store_true", help="services that have ended, too")
+    get.add_argument(
+        "-a", "--all", action="store_true", help="services and runs that have ended, too"
+    )
     get.add_argument(
         "--limit", metavar="N", type=_limit, default=50, help="most events (default: 50)"
     )
@@ -187,6 +197,7 @@ def _parser() -> Parser:
 def _dashboard(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     connection = connection_of(args, settings)
+    settings = guarded(settings, connection)
     if "debug_settings" in args:
         return debug_settings(connection, settings)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -207,6 +218,7 @@ def _dashboard(args: argparse.Namespace) -> int:
 def _get(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     connection = connection_of(args, settings)
+    settings = guarded(settings, connection)
     if "debug_settings" in args:
         return debug_settings(connection, settings)
     from dstack_api_client.connection import ConfigError
@@ -217,6 +229,7 @@ def _get(args: argparse.Namespace) -> int:
         return fail(connection.message, connection.hint, NO_CONNECTION)
     for warning in connection.warnings:
         say(warning)
+    from dstack_api_client.errors import ApiError
     from dstack_api_client.problem import Severity
     from dstack_fleets_tui.headless.get import get
     from dstack_fleets_tui.headless.looking import Asked, UnavailableError
@@ -230,6 +243,8 @@ def _get(args: argparse.Namespace) -> int:
         return fail(error.message, error.hint, NO_CONNECTION)
     except NoSuchNameError as error:
         return fail(error.message, error.hint, FAILED)
+    except ApiError as error:
+        return fail(error.message, error.hint, NO_CONNECTION)
     return WRONG if wrong else DONE
 
 

@@ -21,6 +21,8 @@ CHANGES = 2
 WRONG = 4
 #: It was applied, and was not done within `--wait`.
 STILL_WAITING = 5
+#: It was sent, and whether it was applied could not be read.
+NOT_KNOWN = 6
 INTERRUPTED = 130
 #: What a shell reports of a program whose reader went away.
 BROKEN_PIPE = 141
@@ -64,6 +66,21 @@ def connection_of(args: argparse.Namespace, settings: Settings) -> Connection | 
         return connect(flags)
     except ConfigError as error:
         return error
+
+
+def guarded(settings: Settings, connection: Connection | ConfigError) -> Settings:
+    """The settings once it is known which projects there are."""
+    from dstack_api_client.config import config_path, load
+    from dstack_api_client.connection import ConfigError
+    from dstack_fleets_tui.settings import with_known_projects
+
+    if isinstance(connection, ConfigError) or not settings.projects:
+        return settings
+    try:
+        known = [entry.name for entry in load(config_path()).projects]
+    except ConfigError:
+        known = []
+    return with_known_projects(settings, connection.project, known)
 
 
 def debug_settings(connection: Connection | ConfigError, settings: Settings) -> int:

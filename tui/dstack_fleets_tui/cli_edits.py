@@ -11,11 +11,14 @@ from dstack_fleets_tui.cli_common import (
     DONE,
     FAILED,
     NO_CONNECTION,
+    NOT_KNOWN,
+    PROGRAM,
     STILL_WAITING,
     Parser,
     connection_of,
     debug_settings,
     fail,
+    guarded,
     say,
     settings_of,
 )
@@ -156,11 +159,13 @@ def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) 
     """Runs a command that edits, and tells what is in its way."""
     settings = settings_of(args)
     connection = connection_of(args, settings)
+    settings = guarded(settings, connection)
     if "debug_settings" in args:
         return debug_settings(connection, settings)
     from dstack_api_client import errors
     from dstack_api_client.connection import ConfigError
-    from dstack_api_client.edits.errors import ConflictError
+    from dstack_api_client.edits.errors import ConflictError, UnknownOutcomeError
+    from dstack_api_client.writer import UnansweredError
     from dstack_fleets_tui.headless.looking import UnavailableError
 
     for notice in settings.notices:
@@ -170,6 +175,7 @@ def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) 
     for warning in connection.warnings:
         say(warning)
     away = (
+        ConfigError,
         UnavailableError,
         errors.CannotConnectError,
         errors.UnauthorisedError,
@@ -184,6 +190,9 @@ def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) 
         for line in three_way_lines(error.three_way):
             say(line)
         return fail(error.message, error.hint, FAILED)
+    except (UnknownOutcomeError, UnansweredError) as error:
+        look = f"Look with `{PROGRAM} get services {args.service} -o json` before you repeat it."
+        return fail(error.message, f"{error.hint} {look}", NOT_KNOWN)
     except errors.ApiError as error:
         code = NO_CONNECTION if isinstance(error, away) else FAILED
         return fail(error.message, error.hint, code)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from dstack_api_client.connection import ConfigError, Connection
@@ -22,6 +22,9 @@ _WORDS: dict[ConnectionState, ConnectionWord] = {
     ConnectionState.UNSUPPORTED: "too old",
 }
 
+#: Intervals that a read may take until what is shown counts as stale: one to wait, three to read.
+_INTERVALS = 4
+
 
 def header_state(
     connection: Connection | ConfigError,
@@ -29,6 +32,7 @@ def header_state(
     snapshot: Snapshot | None,
     *,
     now: datetime,
+    interval: float,
     paused: bool,
     read_only: bool,
     dot: str,
@@ -40,6 +44,7 @@ def header_state(
         health: How the last polls went.
         snapshot: What was read last.
         now: The time.
+        interval: Seconds between two polls.
         paused: Whether reading was stopped.
         read_only: Whether nothing may be changed.
         dot: What stands between two things.
@@ -48,11 +53,14 @@ def header_state(
     extra = ["read-only"] if read_only else []
     if snapshot is not None:
         extra.append(words.abilities(snapshot.capabilities, dot))
+        if snapshot.unreadable:
+            extra.append(f"{len(snapshot.unreadable)} unreadable")
+    late = last is not None and now - last > timedelta(seconds=_INTERVALS * interval)
     return HeaderState(
         project=project_of(connection),
         host=host_of(connection),
         now=now.astimezone(),
-        connection=_state_word(connection, health, paused=paused),
+        connection=_state_word(connection, health, paused=paused, late=late),
         observed_at=last.astimezone() if last else None,
         version=(snapshot.server.version or "") if snapshot else "",
         extra=f" {dot} ".join(filter(None, extra)),
@@ -70,12 +78,14 @@ def host_of(connection: Connection | ConfigError) -> str:
 
 
 def _state_word(
-    connection: Connection | ConfigError, health: Health, *, paused: bool
+    connection: Connection | ConfigError, health: Health, *, paused: bool, late: bool
 ) -> ConnectionWord:
     if isinstance(connection, ConfigError):
         return "unreachable"
     if health.state is ConnectionState.LIVE and paused:
         return "paused"
+    if health.state is ConnectionState.LIVE and late:
+        return "stale"
     if health.state is ConnectionState.CONNECTING and health.message:
         return "unreachable"
     return _WORDS[health.state]

@@ -72,14 +72,22 @@ class Poller(Generic[T]):
         source: What to poll. It reports failures as states, so a poll never raises for one.
         hand_on: Called with everything that is brought, in the event loop.
         interval: Seconds between the end of a poll and the start of the next.
+        on_fault: Called with what a poll raises all the same, a fault of this program; polls go
+            on after it. Without it, it ends them.
     """
 
     def __init__(
-        self, source: Pollable[T], hand_on: Callable[[T], object], *, interval: float
+        self,
+        source: Pollable[T],
+        hand_on: Callable[[T], object],
+        *,
+        interval: float,
+        on_fault: Callable[[Exception], object] | None = None,
     ) -> None:
         self._source = source
         self._hand_on = hand_on
         self._interval = interval
+        self._on_fault = on_fault
         self._wake = asyncio.Event()
         self._paused = False
         self._full = False
@@ -103,9 +111,22 @@ class Poller(Generic[T]):
         while True:
             full, self._full = self._full, False
             self._wake.clear()
-            async for brought in self._source.poll(full=full):
-                self._hand_on(brought)
+            await self._poll(full=full)
             await self._rest()
+
+    async def _poll(self, *, full: bool) -> None:
+        poll = self._source.poll(full=full)
+        while True:
+            try:
+                brought = await anext(poll)
+            except StopAsyncIteration:
+                return
+            except Exception as error:
+                if self._on_fault is None:
+                    raise
+                self._on_fault(error)
+                return
+            self._hand_on(brought)
 
     async def _rest(self) -> None:
         delay = self._interval * (1 + random.uniform(-_JITTER, _JITTER))

@@ -9,20 +9,24 @@ their fleets. It does keep them from changing anything where what guards them ca
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from dstack_api_client.cleaning import one_line
+from dstack_api_client.yaml_text import YamlError, read_yaml
 
 #: What the name of every variable begins with.
 ENVIRONMENT = "DSTACK_FLEETS_TUI_"
 #: Settings that keep things from being changed: a slip in one must not open the way.
 _GUARDS = ("read_only", "projects")
+#: What a guard may be meant by, and how alike a name has to be to it.
+_GUARD_WORDS = ("readonly", "projects", "protected", "protect")
+_ALIKE = 0.75
 _GUARDED = "Until then nothing can be changed."
 
 
@@ -64,7 +68,7 @@ class Values(BaseModel):
     @field_validator("projects", mode="before")
     @classmethod
     def _parse(cls, value: Any) -> Any:
-        return yaml.safe_load(value) if isinstance(value, str) else value
+        return read_yaml(value) if isinstance(value, str) else value
 
     @field_validator("ca_file")
     @classmethod
@@ -89,6 +93,11 @@ class Settings(Values):
             or self.guards_unknown
             or self.projects.get(project, ProjectValues()).read_only
         )
+
+    @property
+    def guard_notices(self) -> tuple[str, ...]:
+        """Why it is not known what keeps things from being changed."""
+        return tuple(notice for notice in self.notices if notice.endswith(_GUARDED))
 
     def protected_in(self, project: str) -> bool:
         """Whether a name has to be typed before something of a project is changed."""
@@ -132,11 +141,15 @@ def load(
                 continue
             if name not in Values.model_fields:
                 known = ", ".join(Values.model_fields)
-                notices.append(f"There is no setting {one_line(name)} ({source}). Known: {known}.")
+                notice = f"There is no setting {one_line(name)} ({source}). Known: {known}."
+                if _may_be_guard(name):
+                    guards_unknown = True
+                    notice += f" It may be meant to keep things from being changed. {_GUARDED}"
+                notices.append(notice)
                 continue
             try:
                 values[name] = getattr(Values.model_validate({name: value}), name)
-            except (ValidationError, yaml.YAMLError) as error:
+            except ValidationError as error:
                 notice = f"{source}: {name} is not used ({_what(error)}). {advice}"
                 if name in _GUARDS:
                     guards_unknown = True
@@ -149,24 +162,56 @@ def load(
     )
 
 
-def _what(error: ValidationError | yaml.YAMLError) -> str:
-    if isinstance(error, yaml.YAMLError):
-        return "it is not valid yaml"
-    message: str = error.errors(include_url=False)[0]["msg"]
-    return message.lower()
+def with_known_projects(settings: Settings, project: str, known: Collection[str]) -> Settings:
+    """The settings, refusing changes where they guard a project that nobody knows.
+
+    Args:
+        settings: As they were read.
+        project: The project that is connected to.
+        known: The other projects that are known; where there are none, only a name much like the
+            project's is taken for a slip.
+    """
+    guarded = [
+        name
+        for name, values in settings.projects.items()
+        if (values.read_only or values.protected) and name != project
+    ]
+    unknown = [
+        name
+        for name in guarded
+        if (name not in known if known else get_close_matches(name, [project], cutoff=_ALIKE))
+    ]
+    if not unknown:
+        return settings
+    names = ", ".join(map(one_line, unknown))
+    notice = (
+        f"`projects` in the settings guards {names}, and no project of that name is in dstack's"
+        f" configuration. Fix the name, or take it out. {_GUARDED}"
+    )
+    notices = (*settings.notices, notice)
+    return settings.model_copy(update={"notices": notices, "guards_unknown": True})
+
+
+def _may_be_guard(name: str) -> bool:
+    word = "".join(sign for sign in name.lower() if sign.isalpha())
+    return bool(get_close_matches(word, _GUARD_WORDS, cutoff=_ALIKE))
+
+
+def _what(error: ValidationError) -> str:
+    message: str = error.errors(include_url=False, include_input=False)[0]["msg"]
+    return message.removeprefix("Value error, ").lower()
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str | None]:
     name = one_line(str(path))
     try:
-        data = yaml.safe_load(path.read_bytes())
+        data = read_yaml(path.read_bytes())
     except FileNotFoundError:
         return {}, None
     except OSError as error:
         return {}, f"The settings file {name} can't be read: {error.strerror}. It is not used."
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" (line {mark.line + 1})" if mark is not None else ""
+    except YamlError as error:
+        line = f" (line {error.line})" if error.line is not None else ""
         return {}, f"The settings file {name} is not valid YAML{line}. It is not used."
     if data is None:
         return {}, None

@@ -2,17 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.edits.dryrun import ReplicaOutlook
-from dstack_api_client.naming import group_name, job_name, replica_name
+from dstack_api_client.group_rows import GroupRow
+from dstack_api_client.naming import group_name, job_name, replica_name, share_of
+from dstack_api_client.occupants import Unseen, namesakes, unseen
 from dstack_api_client.problem import Problem, Severity
-from dstack_api_client.snapshot import Fleet, Service
-from dstack_fleets_tui.formatting import NOTHING, count, span
+from dstack_api_client.roles import named, without_workers
+from dstack_api_client.snapshot import Fleet, Instance, Service, Snapshot
+from dstack_fleets_tui.formatting import NOTHING, age, count, span
 
 #: A job on an instance, a replica in its service and a replica group are named as everywhere.
 job, replica, group = job_name, replica_name, group_name
+
+
+_UNSEEN = {
+    Unseen.OTHER_PROJECT: "used by another project",
+    Unseen.OF_FLEET: "a job of its fleet, not known which",
+    Unseen.NOT_KNOWN: "no run of this project",
+}
+
+
+def runs_on(instance: Instance, snapshot: Snapshot) -> str:
+    """The jobs on an instance; of a busy one without, who uses it; empty where nothing runs."""
+    jobs = [snapshot.replicas[key] for key in instance.jobs if key in snapshot.replicas]
+    if jobs:
+        return ", ".join(map(job_name, jobs))
+    who = unseen(instance, snapshot)
+    return _UNSEEN[who] if who is not None else ""
+
+
+def used_by_others(fleet: Fleet, snapshot: Snapshot) -> Iterator[str]:
+    """That instances of a fleet are busy with what is none of this project's runs."""
+    here = [snapshot.instances[key] for key in fleet.instance_ids if key in snapshot.instances]
+    busy = sum(unseen(each, snapshot) not in (None, Unseen.OF_FLEET) for each in here)
+    if busy:
+        yield (
+            f"{share_of(busy, len(here), 'instance')} busy with no run of this project, maybe with"
+            " one of a project that borrows the fleet: the server will refuse until nothing runs"
+            " there."
+        )
+
+
+def same_number(instance: Instance, snapshot: Snapshot) -> str:
+    """`10.0.0.7 has the number 2 too`; empty where its number is its own."""
+    others = [other.hostname or other.name for other in namesakes(instance, snapshot)]
+    if not others:
+        return ""
+    verb = "has" if len(others) == 1 else "have"
+    return f"{', '.join(others)} {verb} the number {instance.num} too"
 
 
 def nodes(fleet: Fleet) -> str:
@@ -21,6 +62,11 @@ def nodes(fleet: Fleet) -> str:
     if fleet.nodes_target not in (None, fleet.nodes_min):
         text += f" ({fleet.nodes_target})"
     return text
+
+
+def fleet_status(fleet: Fleet) -> str:
+    """`being deleted` for one that is going, else the server's word."""
+    return "being deleted" if fleet.status == "terminating" else fleet.status
 
 
 def states(fleet: Fleet) -> str:
@@ -53,6 +99,12 @@ def wanted(service: Service) -> str:
     return f"{number} of {span(service.replicas_min, service.replicas_max)}"
 
 
+def router(service: Service) -> str:
+    """`smg`, or `smg, no prefill worker` while nothing runs that takes a part of each request."""
+    lost = without_workers(service)
+    return ", ".join(filter(None, (service.router, named(lost) if lost else "")))
+
+
 def rolling(service: Service) -> bool:
     """Whether a rolling deployment is under way."""
     return not service.finished and service.at_deployment < service.active
@@ -70,6 +122,21 @@ def progress(service: Service) -> str:
     if service.finished or not service.active:
         return str(service.deployment_num)
     return f"{service.deployment_num} ({service.at_deployment} of {service.active})"
+
+
+def group_why(row: GroupRow, now: datetime) -> str:
+    """What a replica group waits for; a baseline that is not held comes first.
+
+    Args:
+        row: What the group holds.
+        now: The moment ages are counted to.
+    """
+    if not row.lacks or not row.is_baseline:
+        return row.reason
+    least = row.group.replicas_min
+    since = f" for {age(row.since, now)}" if row.since else ""
+    told = f"BASELINE {least - row.lacks} of {least}{since}"
+    return f"{told}: {row.reason}" if row.reason else told
 
 
 def problems(found: Sequence[Problem]) -> str:

@@ -69,6 +69,8 @@ class Column:
     """Never shown, but the filter looks into it."""
     flexible: bool = False
     """Gives way, down to `min_width`, before any column goes."""
+    names: bool = False
+    """Its texts are cut in the middle: names of one kind differ at either end."""
 
 
 _NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?%?", re.ASCII)

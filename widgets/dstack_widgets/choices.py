@@ -9,11 +9,15 @@ from typing import ClassVar, NamedTuple
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.geometry import Size
 from textual.message import Message
 from textual.widget import Widget
 
 from .palette import style_of
-from .text import literal
+from .text import literal, shorten
+
+#: Cells between two answers, and around the title of one.
+_GAP, _BRACKETS = 2, 4
 
 
 class Choice(NamedTuple):
@@ -25,11 +29,14 @@ class Choice(NamedTuple):
 
 
 class Choices(Widget, can_focus=True):
-    """Answers side by side; the arrow keys go from one to the next, Enter takes it."""
+    """Answers side by side, or below each other where there is no room for that.
+
+    The arrow keys go from one to the next, Enter takes it.
+    """
 
     DEFAULT_CSS = """
     Choices {
-        height: 1;
+        height: auto;
         width: 1fr;
     }
     """
@@ -82,7 +89,7 @@ class Choices(Widget, can_focus=True):
         keys = [choice.key for choice in self._choices if choice.enabled]
         kept = current if current in keys else keys[0]
         self._at = [choice.key for choice in self._choices].index(kept)
-        self.refresh()
+        self.refresh(layout=True)
 
     def action_step(self, by: int) -> None:
         """Goes to the next answer that can be taken."""
@@ -104,28 +111,46 @@ class Choices(Widget, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Goes to the answer that was clicked; taking it is another key."""
-        x = event.x
-        for number, piece in enumerate(self._pieces()):
-            if x < piece.cell_length:
+        rows, x = self._rows(self.size.width), event.x
+        for number, piece in rows[event.y] if event.y < len(rows) else ():
+            if x < piece.cell_length + _GAP:
                 if self._choices[number].enabled:
                     self._at = number
                     self.refresh()
                 return
-            x -= piece.cell_length
+            x -= piece.cell_length + _GAP
+
+    def height_at(self, width: int) -> int:
+        """How many lines the answers take at a width."""
+        return max(1, len(self._rows(width)))
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As many lines as the answers take."""
+        return self.height_at(width)
 
     def render(self) -> Content:
         """Draws the answers."""
-        return Content("").join(self._pieces())
+        gap = literal(" " * _GAP)
+        rows = self._rows(self.size.width)
+        return Content("\n").join(Content("").join(piece + gap for _, piece in row) for row in rows)
 
-    def _pieces(self) -> list[Content]:
-        pieces = []
+    def _rows(self, width: int) -> list[list[tuple[int, Content]]]:
+        """The numbers of the answers with what is drawn of them, line by line."""
+        rows: list[list[tuple[int, Content]]] = []
+        left = 0
         for number, choice in enumerate(self._choices):
-            if not choice.enabled:
-                piece = literal(f"  {choice.title}  ", style_of("dim"))
-            elif number == self._at:
-                style = "bold reverse" if self.has_focus else "bold"
-                piece = literal(f"[ {choice.title} ]", style)
-            else:
-                piece = literal(f"  {choice.title}  ")
-            pieces.append(piece + literal("  "))
-        return pieces
+            piece = self._piece(number, choice, width)
+            if not rows or piece.cell_length > left:
+                rows.append([])
+                left = width
+            rows[-1].append((number, piece))
+            left -= piece.cell_length + _GAP
+        return rows
+
+    def _piece(self, number: int, choice: Choice, width: int) -> Content:
+        title = shorten(choice.title, max(width - _BRACKETS, 1)) if width else choice.title
+        if not choice.enabled:
+            return literal(f"  {title}  ", style_of("dim"))
+        if number == self._at:
+            return literal(f"[ {title} ]", "bold reverse" if self.has_focus else "bold")
+        return literal(f"  {title}  ")

@@ -24,6 +24,10 @@ _LETTERS = {"k": (-1, 0), "j": (1, 0), "h": (0, -1), "l": (0, 1)}
 _STEPS = {"tab": 1, "shift+tab": -1}
 #: Between two columns.
 _GAP = 2
+#: Cells before a row, where the cursor's sign stands.
+_MARGIN = 2
+#: The part of the width that notes have where there is too little room.
+_NOTE = 4
 #: Cells that a field has at least, brackets left out.
 _FIELD = 4
 
@@ -362,14 +366,19 @@ class EditGrid(Lines, can_focus=True):
 
     def lines(self, width: int) -> Sequence[Content]:
         """The rows."""
-        widths = self._widths()
+        widths = self._widths(width)
         return [self._line(row, widths[row.section], width) for row in self._rows]
 
-    def _widths(self) -> dict[str, list[int]]:
-        """Cells of each column, by section; fields have their brackets in them."""
+    def _widths(self, width: int) -> dict[str, list[int]]:
+        """Cells of each column, by section; fields have their brackets in them.
+
+        A row that wraps would push the fields below it out of sight: the widest columns give way.
+        """
         widths: dict[str, list[int]] = {}
+        notes: dict[str, int] = {}
         for row in self._rows:
             section = widths.setdefault(row.section, [])
+            notes[row.section] = max(notes.get(row.section, 0), cell_len(row.note))
             for number, cell in enumerate(row.cells):
                 if number == len(section):
                     section.append(0)
@@ -377,6 +386,13 @@ class EditGrid(Lines, can_focus=True):
                 if cell.editable:
                     need = max(need, _FIELD) + 2
                 section[number] = max(section[number], need)
+        for key, section in widths.items():
+            note = min(notes[key], width // _NOTE)
+            excess = _MARGIN + sum(section) + _GAP * len(section) + note - width
+            while width and excess > 0 and max(section, default=0) > _FIELD + 2:
+                widest = section.index(max(section))
+                section[widest] -= 1
+                excess -= 1
         return widths
 
     def _text(self, row: GridRow, cell: GridCell) -> str:
@@ -398,6 +414,7 @@ class EditGrid(Lines, can_focus=True):
     def _piece(self, row: GridRow, cell: GridCell, room: int) -> Content:
         text = self._text(row, cell)
         inner = room - 2 if cell.editable else room
+        text = self._cut(row, cell, text, inner)
         padding = " " * max(0, inner - cell_len(text))
         padded = text + padding if cell.left else padding + text
         if row.heading:
@@ -415,12 +432,23 @@ class EditGrid(Lines, can_focus=True):
         inside = literal(padded, f"{style} reverse".strip() if self.has_focus else style)
         return literal("[", style_of("accent")) + inside + literal("]", style_of("accent"))
 
+    def _cut(self, row: GridRow, cell: GridCell, text: str, room: int) -> str:
+        """A text that is no longer than its column; of what is typed, the end is seen."""
+        if cell_len(text) <= room:
+            return text
+        if self._typed is None or self._place != Place(row.key, cell.key):
+            return shorten(text, room, self._glyphs.ellipsis)
+        seen, room = text, room - cell_len(self._glyphs.ellipsis)
+        while seen and cell_len(seen) > room:
+            seen = seen[1:]
+        return self._glyphs.ellipsis + seen
+
     def _spots(self) -> dict[Place, Region]:
         """Where each field is drawn."""
-        widths = self._widths()
+        widths = self._widths(self.size.width)
         spots = {}
         for y, row in enumerate(self._rows):
-            x = 2
+            x = _MARGIN
             for cell, room in zip(row.cells, widths[row.section], strict=False):
                 if cell.editable and not row.heading:
                     spots[Place(row.key, cell.key)] = Region(x, y, room, 1)

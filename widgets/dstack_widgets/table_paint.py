@@ -15,7 +15,10 @@ from .cells import Cell, Cells, CellValue
 from .glyphs import Glyphs
 from .palette import style_of
 from .table_layout import Layout, cell_width
-from .text import clean, fitting, shorten
+from .text import clean, fitting, shorten, shorten_name
+
+#: Cuts a text to a number of cells, with a sign where it was cut.
+_Cut = Callable[[str, int, str], str]
 
 
 class Line:
@@ -121,11 +124,14 @@ class Painter:
             if place.column.justify == "right" and width < place.width:
                 x += place.width - width
             line.pad_to(x)
-            self._add(line, component, cell, width, place.width)
+            cut = shorten_name if place.column.names else shorten
+            self._add(line, component, cell, width, place.width, cut)
         line.pad_to(room)
         return line.strip()
 
-    def _add(self, line: Line, component: str, cell: Cell, width: int, room: int) -> None:
+    def _add(
+        self, line: Line, component: str, cell: Cell, width: int, room: int, cut: _Cut
+    ) -> None:
         style = line.base
         if isinstance(cell, CellValue):
             if cell.style:
@@ -139,7 +145,7 @@ class Painter:
         if cleaned is not text:
             text, width = cleaned, cell_len(cleaned)
         if width > room:
-            text = shorten(text, room, self._glyphs.ellipsis)
+            text = cut(text, room, self._glyphs.ellipsis)
             width = cell_len(text)
         line.add(text, style, width)
 

@@ -7,6 +7,7 @@ change colours or turn the direction of the text around it.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len, split_graphemes
 from textual.content import Content
@@ -137,3 +138,52 @@ def shorten(text: str, cells: int, ellipsis: str = "…") -> str:
         return ""
     end, _ = fitting(text, cells - cell_len(ellipsis))
     return text[:end] + ellipsis
+
+
+def shorten_name(text: str, cells: int, ellipsis: str = "…") -> str:
+    """Cuts a name in the middle: names of one kind differ at either end.
+
+    Args:
+        text: The name.
+        cells: How many cells there are.
+        ellipsis: What stands where the name was cut, one cell wide.
+
+    Returns:
+        The name if it fits, else its two ends, together no wider than `cells`.
+    """
+    room = cells - cell_len(ellipsis)
+    if room < 2 or cell_len(text) <= cells:
+        return shorten(text, cells, ellipsis)
+    start, taken = len(text), 0
+    spans, _ = split_graphemes(text)
+    for begin, _, size in reversed(spans):
+        if taken + size > room // 2:
+            break
+        start, taken = begin, taken + size
+    end, _ = fitting(text[:start], room - taken)
+    return text[:end] + ellipsis + text[start:]
+
+
+def told_apart(names: Sequence[str], width: int, ellipsis: str = "…") -> list[str]:
+    """Names that are no longer than a width, and still differ.
+
+    They are cut at the end where that leaves them different, else in the middle or at the start.
+    Names that would be the same either way stay whole.
+
+    Args:
+        names: The names, of one cell per sign.
+        width: The most cells of one.
+        ellipsis: Where something was cut.
+    """
+    room = width - len(ellipsis)
+    head = room // 2
+    ways: tuple[Callable[[str], str], ...] = (
+        lambda name: f"{name[:room]}{ellipsis}",
+        lambda name: f"{name[:head]}{ellipsis}{name[head - room :]}",
+        lambda name: f"{ellipsis}{name[-room:]}",
+    )
+    for way in ways:
+        cut = [name if len(name) <= width else way(name) for name in names]
+        if len(set(cut)) == len(set(names)):
+            return cut
+    return list(names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -30,11 +30,19 @@ from dstack_api_client.writer import UnansweredError
 LATE = 40.0
 #: Seconds for which a server that does not answer any more is asked again.
 LIMIT = 90.0
+#: The same where it answers and can't be read: that does not pass by waiting alone.
+UNREADABLE_LIMIT = 10.0
 _EVERY = 0.5
 #: What the server says when the base is not what it has.
 CHANGED = "resource has been changed"
 
 Sleep = Callable[[float], Awaitable[None]]
+#: Told just before a change is sent: what is there, and what is expected then.
+OnSend = Callable[[Base, Base], None]
+
+
+def _nothing(before: Base, after: Base) -> None:
+    del before, after
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ async def apply(
     sleep: Sleep = asyncio.sleep,
     limit: float = LIMIT,
     late: float = LATE,
+    on_send: OnSend = _nothing,
 ) -> Applied:
     """Applies a plan to a service.
 
@@ -85,6 +94,7 @@ async def apply(
         sleep: How to wait between reads.
         limit: Seconds to ask a server that does not answer.
         late: Seconds within which the change has to turn up.
+        on_send: Told just before it is sent.
 
     Raises:
         NotInPlaceError: The plan is not applicable.
@@ -106,6 +116,7 @@ async def apply(
         sleep=sleep,
         limit=limit,
         late=late,
+        on_send=on_send,
     )
 
 
@@ -118,6 +129,7 @@ async def send(
     sleep: Sleep,
     limit: float,
     late: float,
+    on_send: OnSend = _nothing,
 ) -> Applied:
     """Reads once more, sends a change once, and finds out what became of it.
 
@@ -129,6 +141,7 @@ async def send(
         sleep: How to wait between reads.
         limit: Seconds to ask a server that does not answer.
         late: Seconds in which a change that got no answer may turn up.
+        on_send: Told just before it is sent.
 
     Raises:
         EditError: As `apply`.
@@ -138,7 +151,11 @@ async def send(
     base = await read_base(client, planned.target)
     base.refuse_gone()
     refuse_moved(planned, base, spec)
+    client.refuse_read_only()
+    step = 1 if base.target.kind == "service" else 0
+    on_send(base, replace(base, spec=expected, deployment=base.deployment + step))
     answered = True
+    refusal: errors.ApiError | None = None
     try:
         await request(base)
     except UnansweredError:
@@ -146,11 +163,22 @@ async def send(
     except errors.RefusedError as error:
         if CHANGED not in str(error).lower():
             raise
-        now = await read_base(client, base.target)
-        raise conflict(base, now, spec) from error
-    check = Check(base, spec, expected, answered=answered)
+        raise await _conflict_of(client, base, spec, error) from error
+    except (errors.UnauthorisedError, errors.ForbiddenError, errors.NotFoundError) as error:
+        answered, refusal = False, error
+    check = Check(base, spec, expected, answered=answered, refusal=refusal)
     now = await confirmed(client, check, sleep=sleep, limit=limit, late=late)
     return Applied(base.target, base, now, answered, datetime.now(timezone.utc))
+
+
+async def _conflict_of(
+    client: Client, base: Base, spec: Mapping[str, Any], error: errors.RefusedError
+) -> errors.ApiError:
+    """The conflict that the server has noticed, or its own words where it can't be shown."""
+    try:
+        return conflict(base, await read_base(client, base.target), spec)
+    except errors.ApiError:
+        return error
 
 
 @dataclass(frozen=True)
@@ -162,12 +190,15 @@ class Check:
         sent: The spec that was sent.
         expected: The spec that the server said it would store.
         answered: Whether the request was answered.
+        refusal: What was answered in the server's name: the request was refused if nothing has
+            changed.
     """
 
     base: Base
     sent: Mapping[str, Any]
     expected: Mapping[str, Any]
     answered: bool
+    refusal: errors.ApiError | None = None
 
 
 async def confirmed(
@@ -183,6 +214,7 @@ async def confirmed(
         UnknownOutcomeError: The server could not be read within the limit.
         ReplacedError: Something else is there.
         ConflictError: Another change came first.
+        ApiError: Nothing was changed, and this is the server's refusal.
     """
     loop = asyncio.get_running_loop()
     start = loop.time()
@@ -190,17 +222,22 @@ async def confirmed(
     while True:
         try:
             now = await read_base(client, check.base.target)
-        except (errors.CannotConnectError, errors.ServerFailedError) as error:
-            if loop.time() - start > limit:
+        except errors.ApiError as error:
+            # Whatever it is, it says nothing about the change.
+            passes = isinstance(error, errors.CannotConnectError | errors.ServerFailedError)
+            if loop.time() - start > (limit if passes else min(limit, UNREADABLE_LIMIT)):
                 raise UnknownOutcomeError(
-                    f"The change of {one_line(check.base.target.name)} was sent, and the server"
-                    f" has not answered for {limit:.0f} s: whether it was made is not known.",
-                    "Look at the service when the server is back; the same plan can't be applied"
+                    f"The change of {one_line(check.base.target.name)} was sent, and what became of"
+                    f" it can't be read: whether it was made is not known. {error.message}",
+                    "Look at it when the server can be read again; the same plan can't be applied"
                     " twice.",
+                    check,
                 ) from error
         else:
             if judged(check, now):
                 return now
+            if check.refusal is not None:
+                raise check.refusal
             first_read = loop.time() if first_read is None else first_read
             # A server answers before its database shows the change to others.
             if loop.time() - first_read > late:

@@ -11,7 +11,9 @@ from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.prices import PlanOffer
+from dstack_api_client.edits.views import configuration_of
 from dstack_api_client.errors import RefusedError, WrongShapeError
+from dstack_api_client.runs import ONLY_GROUP
 
 
 class _Resources(msgspec.Struct):
@@ -29,8 +31,10 @@ class _Offer(msgspec.Struct):
     region: str = ""
     availability: str = ""
     instance: _Instance = msgspec.field(default_factory=_Instance)
+    blocks: int | None = None
+    total_blocks: int | None = None
 
-    def read(self, group: str) -> PlanOffer:
+    def read(self, group: str, fleet: str = "") -> PlanOffer:
         """The offer, fit to be shown."""
         return PlanOffer(
             group=one_line(group),
@@ -40,6 +44,8 @@ class _Offer(msgspec.Struct):
             spot=self.instance.resources.spot,
             price=self.price,
             availability=one_line(self.availability),
+            fleet=fleet,
+            share=self.blocks / self.total_blocks if self.blocks and self.total_blocks else 1.0,
         )
 
 
@@ -62,8 +68,17 @@ class RunAnswer(msgspec.Struct):
     @property
     def offers(self) -> tuple[PlanOffer, ...]:
         """What it could start, by replica group."""
+        return self.offers_in("")
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The replica groups that it plans."""
+        return tuple(plan.job_spec.replica_group or ONLY_GROUP for plan in self.job_plans)
+
+    def offers_in(self, fleet: str) -> tuple[PlanOffer, ...]:
+        """The same where it was asked about one fleet."""
         return tuple(
-            offer.read(plan.job_spec.replica_group or "")
+            offer.read(plan.job_spec.replica_group or "", fleet)
             for plan in self.job_plans
             for offer in plan.offers
         )
@@ -98,6 +113,40 @@ async def ask_run(
     """
     body = await _asked(client.run_plan(project, spec, offers=offers))
     return client.decode(body, _run.decode, f"the plan for {spec.get('run_name')}")
+
+
+async def ask_offers(
+    client: Client, project: str, spec: Mapping[str, Any], fleet: str, *, offers: int = 20
+) -> RunAnswer | None:
+    """Asks what the server offers each replica group in one fleet; changes nothing.
+
+    The plan of a run tells only of the fleet that dstack would choose for a new run of all its
+    replicas, and of none where they don't fit besides those that run; a question for offers alone
+    has no such rule (0.22.5, `get_job_plans` in `server/services/runs/plan.py`).
+
+    Returns:
+        None where the server is too old to be asked, or refuses the question.
+
+    Raises:
+        ApiError: It could not be asked.
+    """
+    configuration = dict(configuration_of(spec))
+    groups = configuration.get("groups")
+    if isinstance(groups, list):
+        configuration["groups"] = [
+            {key: value for key, value in group.items() if key != "fleets"}
+            if isinstance(group, Mapping)
+            else group
+            for group in groups
+        ]
+    configuration["fleets"] = [fleet]
+    # Without its name it is the question for a new run, which nothing of the old one limits.
+    asked = {**spec, "run_name": None, "configuration": {**configuration, "name": None}}
+    try:
+        body = await client.run_plan(project, asked, offers=offers, for_offers_only=True)
+    except (RefusedError, WrongShapeError):
+        return None
+    return client.decode(body, _run.decode, f"the offers in {fleet}")
 
 
 async def ask_fleet(client: Client, project: str, spec: Mapping[str, Any]) -> FleetAnswer:

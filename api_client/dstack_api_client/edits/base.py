@@ -14,6 +14,7 @@ from dstack_api_client.cleaning import one_line
 from dstack_api_client.edits.errors import EndedError
 from dstack_api_client.edits.fields import digest
 from dstack_api_client.reader import Reader
+from dstack_api_client.runs import ONLY_GROUP
 from dstack_api_client.snapshot import FINISHED
 
 Kind = Literal["service", "fleet"]
@@ -42,6 +43,8 @@ class Base:
         spec: The whole spec as received; must not be changed.
         resource: All else that the server said, without jobs or instances.
         read_at: When it was read.
+        first_group: The replica group of a run's replica 0, which may have ended; None where there
+            was none yet.
     """
 
     target: Target
@@ -51,6 +54,7 @@ class Base:
     spec: Mapping[str, Any]
     resource: Mapping[str, Any]
     read_at: datetime
+    first_group: str | None = None
 
     @property
     def digest(self) -> str:
@@ -108,6 +112,7 @@ def service_of(reader: Reader, project: str, body: bytes) -> Base:
     spec = resource.pop("run_spec", None)
     if not isinstance(spec, dict):
         spec = {}
+    first_group = _group_of_first(resource.get("jobs"))
     # The server only looks at the id and the spec; jobs would be most of what is sent back.
     resource["jobs"], resource["latest_job_submission"] = [], None
     configuration = spec.get("configuration")
@@ -120,11 +125,21 @@ def service_of(reader: Reader, project: str, body: bytes) -> Base:
         target=Target(reader.url, project, "service", name),
         id=str(resource.get("id")),
         status=str(resource.get("status")),
-        deployment=int(resource.get("deployment_num") or 0),
+        deployment=_number(resource.get("deployment_num")),
         spec=spec,
         resource=resource,
         read_at=datetime.now(timezone.utc),
+        first_group=first_group,
     )
+
+
+def _group_of_first(jobs: Any) -> str | None:
+    """The replica group of replica 0 among a run's jobs."""
+    for job in jobs if isinstance(jobs, list) else ():
+        spec = job.get("job_spec") if isinstance(job, Mapping) else None
+        if isinstance(spec, Mapping) and spec.get("replica_num") == 0:
+            return str(spec.get("replica_group") or ONLY_GROUP)
+    return None
 
 
 async def read_fleet(reader: Reader, project: str, name: str) -> Base:
@@ -162,6 +177,18 @@ async def read_base(reader: Reader, target: Target) -> Base:
     return await read_fleet(reader, target.project, target.name)
 
 
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
 def _object(reader: Reader, body: bytes, what: str) -> dict[str, Any]:
     # Not cleaned: what is sent back must be what was received.
-    return reader.decode(body, msgspec.json.Decoder(dict[str, Any]).decode, what)
+    return reader.decode(body, _with_id, what)
+
+
+def _with_id(body: bytes) -> dict[str, Any]:
+    """An answer without an id would be taken for one of something else that came instead."""
+    resource: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+    if not isinstance(resource.get("id"), str):
+        raise msgspec.ValidationError("it has no id")
+    return resource

@@ -14,8 +14,13 @@ from dstack_placement.engine.lanes import check_counts, check_known
 
 #: What dstack takes for a run's priority.
 PRIORITIES = range(101)
+#: Most replicas of a group or a lane, and most instances of a fleet, that can be planned.
+MOST = 10_000
+#: Digits of a number that is read at all.
+_LONGEST = 9
 _SPOT_POLICIES = ("spot", "on-demand", "auto")
-_RANGE = re.compile(r"(?P<least>\d+)(?:\s*\.\.\s*(?P<greatest>\d+))?")
+_RANGE = re.compile(r"(?P<least>[0-9]+)(?:\s*\.\.\s*(?P<greatest>[0-9]+))?")
+_NUMBER = re.compile(r"[+-]?[0-9]+")
 _NAMED = re.compile(r"`(\w+)` of ")
 
 
@@ -44,12 +49,22 @@ class Problem:
     """What is wrong and what to do."""
 
 
+def too_many(edit: ServiceEdit) -> str | None:
+    """Why what would happen can't be worked out: a service of more replicas than can be planned."""
+    counts = [
+        count
+        for group in edit.groups
+        for count in (group.least, group.greatest)
+        if isinstance(count, int)
+    ]
+    if max(counts, default=0) <= MOST:
+        return None
+    return f"More than {MOST} replicas can't be planned here. Use `dstack apply`."
+
+
 def known_fleets(snapshot: Snapshot) -> frozenset[str]:
     """The fleets that the project's lanes may name, as they name them."""
-    return frozenset(
-        fleet.name if fleet.project == snapshot.project else f"{fleet.project}/{fleet.name}"
-        for fleet in snapshot.fleets.values()
-    )
+    return frozenset(fleet.name for fleet in snapshot.fleets.values())
 
 
 def problems(edit: ServiceEdit, known: Collection[str] | None = None) -> tuple[Problem, ...]:
@@ -100,13 +115,25 @@ def whole_number(text: str, name: FieldName, *, empty: int | None = None) -> int
     text = text.strip()
     if text in ("", "-", "–"):
         return empty
-    try:
-        value = int(text)
-    except ValueError:
-        return Problem(name, f"{text!r} is not a whole number. Write 0 or more.")
-    if value < 0:
-        return Problem(name, f"{value} is negative. Write 0 or more.")
+    if _NUMBER.fullmatch(text) is None:
+        return Problem(name, f"{_short(text)!r} is not a whole number. Write 0 or more.")
+    if text.startswith("-") and text.strip("-0"):
+        return Problem(name, f"{_short(text)} is negative. Write 0 or more.")
+    value = _bounded(text)
+    if value is None:
+        return Problem(name, f"{_short(text)} is too large. Write {MOST} or less.")
     return value
+
+
+def _bounded(digits: str) -> int | None:
+    """A number that was typed; None for one that is too large to be planned."""
+    digits = digits.lstrip("+-0") or "0"
+    value = int(digits) if len(digits) <= _LONGEST else MOST + 1
+    return value if value <= MOST else None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 2 * _LONGEST else f"{text[: 2 * _LONGEST]}…"
 
 
 def replica_range(text: str, group: str = SERVICE) -> tuple[int, int] | Problem:
@@ -115,10 +142,16 @@ def replica_range(text: str, group: str = SERVICE) -> tuple[int, int] | Problem:
     if match is None:
         return Problem(
             FieldName("replicas", group),
-            f"{text.strip()!r} is not a replica count. Write a number, or a range such as 3..10.",
+            f"{_short(text.strip())!r} is not a replica count. Write a number, or a range such as"
+            " 3..10.",
         )
-    least = int(match["least"])
-    greatest = least if match["greatest"] is None else int(match["greatest"])
+    least = _bounded(match["least"])
+    greatest = least if match["greatest"] is None else _bounded(match["greatest"])
+    if least is None or greatest is None:
+        return Problem(
+            FieldName("replicas", group),
+            f"{_short(text.strip())} are too many replicas. Write {MOST} or less.",
+        )
     if greatest < least:
         return Problem(
             FieldName("replicas", group),
@@ -157,6 +190,9 @@ def _of_group(group: GroupView, was: GroupView | None, *, has_gateway: bool) -> 
         yield Problem(field, "`replicas` has no greatest count. Write a range such as 3..10.")
     elif least < 0 or greatest < least:
         yield Problem(field, f"`replicas` can't be {least}..{greatest}. Write 0 or more, upwards.")
+    elif greatest > MOST:
+        line = f"`replicas` can't be planned above {MOST}. Write {MOST} or less."
+        yield Problem(field, line)
     elif group.router and (least, greatest) != (1, 1):
         yield Problem(field, "A router has exactly one replica. Write 1.")
     elif least != greatest and not group.scaled:
@@ -190,6 +226,13 @@ def _of_pool(edit: ServiceEdit, pool: str, known: Collection[str] | None) -> lis
                 Problem(FieldName(_named(line), pool, view.fleet), line) for line in error.lines
             ]
             continue
+        for key, count in (
+            ("min_replicas", lane.min_replicas),
+            ("max_replicas", lane.max_replicas),
+        ):
+            if count is not None and count > MOST:
+                line = f"`{key}` of fleet {lane.fleet} is too large. Write {MOST} or less."
+                found.append(Problem(FieldName(key, pool, view.fleet), line))
         plain = plain and lane.plain
         if any(lane.fleet == other.fleet for other in lanes):
             line = f"Fleet {lane.fleet} stands twice in `{where}`. Keep one of the entries."

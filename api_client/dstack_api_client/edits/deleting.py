@@ -8,11 +8,14 @@ from dstack_api_client import errors
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.edits.base import Base, read_base
-from dstack_api_client.edits.errors import NotKeptError
 from dstack_api_client.edits.fleets import delete_fleet, delete_instances
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import Performed
+from dstack_api_client.edits.recording import Record, doubt_of, told, unknown_of
 from dstack_api_client.writer import ReadOnlyError, UnansweredError
+
+#: What may be answered in the server's name when it has done its part.
+_IN_ITS_NAME = (errors.UnauthorisedError, errors.ForbiddenError, errors.NotFoundError)
 
 
 async def delete(
@@ -40,38 +43,68 @@ async def delete(
         what = f"Instance {counted} of {name} is"
     else:
         what = f"Instances {counted} of {name} are"
+    record = Record(store, base.target, user=user, action="delete")
     try:
         if numbers:
-            await delete_instances(client, base, numbers)
+            await _delete_some(client, base, numbers, record)
         else:
-            await _delete_whole(client, base)
+            await _delete_whole(client, base, record)
     except ReadOnlyError:
         raise
     except errors.ApiError as error:
-        known = "not known" if isinstance(error, UnansweredError) else "not deleted"
-        notice = _noted(base, store, f"{what} {known}: {error.message}", user)
-        error.hint = f"{error.hint} {notice}".strip()
+        record.failed(error, f"{what} not deleted")
+        raise told(error, record) from error.__cause__
+    except BaseException as error:
+        record.failed(error)
+        doubt = doubt_of(error, record, f"The deletion in {name}")
+        if doubt is not None:
+            raise doubt from error
         raise
     line = f"{what} being deleted."
-    notice = _noted(base, store, line, user)
-    return Performed(base, None, (notice,) if notice else (), line)
+    record.applied(line)
+    return Performed(base, None, tuple(record.notices), line)
 
 
-async def _delete_whole(client: Client, base: Base) -> None:
+async def _delete_some(client: Client, base: Base, numbers: Sequence[int], record: Record) -> None:
     try:
-        await delete_fleet(client, base)
-    except UnansweredError:
-        try:
-            now = await read_base(client, base.target)
-        except errors.NotFoundError:
-            return
-        if not now.gone:
+        await delete_instances(client, base, numbers, on_send=record.send)
+    except _IN_ITS_NAME as error:
+        if not record.was_sent or await _are_there(client, base, numbers):
             raise
+        what = f"The deletion of instances of {one_line(base.target.name)}"
+        raise unknown_of(error, what) from error
 
 
-def _noted(base: Base, store: Store, result: str, user: str) -> str:
+async def _are_there(client: Client, base: Base, numbers: Sequence[int]) -> bool:
+    """Whether none of some instances is going."""
     try:
-        store.audit(base.target, (), result, user=user, action="delete")
-    except NotKeptError as error:
-        return f"The audit log could not be written. {error}"
-    return ""
+        fleet = await client.fleet(base.target.project, name=base.target.name)
+    except errors.ApiError:
+        return False
+    kept = {
+        each.instance_num for each in fleet.instances or () if not each.status.startswith("termin")
+    }
+    return fleet.id == base.id and kept.issuperset(numbers)
+
+
+async def _delete_whole(client: Client, base: Base, record: Record) -> None:
+    doubt: errors.ApiError
+    try:
+        await delete_fleet(client, base, on_send=record.send)
+    except UnansweredError as error:
+        doubt = error
+    except _IN_ITS_NAME as error:
+        if not record.was_sent:
+            raise
+        doubt = error
+    else:
+        return
+    try:
+        now = await read_base(client, base.target)
+    except errors.ApiError as error:
+        if isinstance(error, errors.NotFoundError) and error.said_by_server:
+            return
+        what = f"The deletion of fleet {one_line(base.target.name)}"
+        raise unknown_of(doubt, what) from error
+    if not now.gone and now.id == base.id:
+        raise doubt

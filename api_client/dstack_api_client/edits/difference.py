@@ -7,19 +7,21 @@ why; whether a change is possible is decided by the server's plan.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.cleaning import one_line
-from dstack_api_client.configuration import MASK, readable
+from dstack_api_client.configuration import MASK, readable_value
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Kind
 from dstack_api_client.edits.errors import NotInPlaceError
 from dstack_api_client.edits.fields import ABSENT, ORDER, Path
-from dstack_api_client.edits.secrets import is_secret
+from dstack_api_client.edits.views import configuration_of, named_groups
+from dstack_api_client.profile import of_profile
+from dstack_api_client.secrets import fields_in, is_secret
 
 #: Shown where there is no value.
 NOTHING = "–"
@@ -63,13 +65,19 @@ class FieldChange:
 
 _DSTACK = "dstack's rules for updates in place"
 _ADDON = "the placement add-on"
-_SERVICE_NO_RESTART = frozenset({"priority", "replicas", "groups", "scaling", "gateway", "https"})
+_SERVICE_NO_RESTART = frozenset({"priority", "replicas", "groups", "scaling", "gateway"})
 _SERVICE_ROLLING = frozenset(
     {"port", "probes", "resources", "volumes", "docker", "files", "image", "user", "privileged"}
     | {"entrypoint", "working_dir", "python", "nvcc", "single_branch", "env", "shell", "commands"}
 )
+#: Where replica groups stand; under `replicas` on dstack 0.20.
+_GROUPS = ("groups", "replicas")
 _SPEC_ROLLING = frozenset({"repo_data", "repo_code_hash", "file_archives", "working_dir"})
 _GROUP_NO_RESTART = frozenset({"replicas", "count", "scaling"})
+_DYNAMO = "dynamo"
+#: Why a Dynamo router can't be replaced while its workers run.
+_ROUTER_HELD = "the workers of a Dynamo router keep its address, so that it can't be replaced"
+_HTTPS = "only left out or true, which is the same, are changed in place"
 _FLEET_IN_PLACE = frozenset(
     {"nodes", "reservation", "tags", "resources", "backends", "regions", "availability_zones"}
     | {"instance_types", "spot_policy", "max_price"}
@@ -94,8 +102,11 @@ def difference(
         capabilities: What the server can do.
     """
     found = fields.changes(old, new)
+    rule: _RuleOf = _fleet_rules(new)
+    if kind == "service":
+        rule = _ServiceRules(configuration_of(old), configuration_of(new), capabilities).of
     return tuple(
-        _change(path, was, is_now, kind, capabilities)
+        _change(path, was, is_now, rule)
         for path, (was, is_now) in found.items()
         if not _told_elsewhere(path, found)
     )
@@ -105,13 +116,13 @@ def shown(path: Path, value: Any) -> str:
     """A field's value on one line, short, as a configuration file has it; secrets are masked."""
     if value is ABSENT or value is None:
         return NOTHING
-    if is_secret(path):
+    if is_secret(path) and not isinstance(value, Mapping | list):
         return MASK
     if path[-1] == ORDER and isinstance(value, list):
         return _short(", ".join(map(str, value)))
-    short = readable({path[-1]: value}).get(path[-1])
+    short = readable_value(fields_in(path), value)
     if short is None:
-        short = value
+        short = [] if isinstance(value, Mapping | list) else value
     if isinstance(short, list):
         short = ", ".join(map(str, short)) or "none"
     if isinstance(short, Mapping):
@@ -136,11 +147,12 @@ def _told_elsewhere(path: Path, found: Mapping[Path, Any]) -> bool:
     )
 
 
-def _change(
-    path: Path, was: Any, is_now: Any, kind: Kind, capabilities: Capabilities
-) -> FieldChange:
-    rule = _of_fleet if kind == "fleet" else _of_service
-    change_kind, note, source = rule(path, was, is_now, capabilities)
+_Rule = tuple[ChangeKind, str, str]
+_RuleOf = Callable[[Path, Any, Any], _Rule]
+
+
+def _change(path: Path, was: Any, is_now: Any, rule: _RuleOf) -> FieldChange:
+    change_kind, note, source = rule(path, was, is_now)
     secret = is_secret(path)
     return FieldChange(
         path=path,
@@ -154,26 +166,76 @@ def _change(
     )
 
 
-_Rule = tuple[ChangeKind, str, str]
+class _ServiceRules:
+    """What a change of a service means, by dstack's rules and those of the add-on."""
 
+    def __init__(
+        self, old: Mapping[str, Any], new: Mapping[str, Any], capabilities: Capabilities
+    ) -> None:
+        self._capabilities = capabilities
+        self._before, self._after = (dict(named_groups(each)) for each in (old, new))
+        groups = [*self._before.items(), *self._after.items()]
+        self._dynamo = {name for name, group in groups if _router_type(group) == _DYNAMO}
 
-def _of_service(path: Path, was: Any, is_now: Any, capabilities: Capabilities) -> _Rule:
-    if path[0] != "configuration":
-        if path[0] in _SPEC_ROLLING:
-            return ChangeKind.ROLLING, "", _DSTACK
-        if path[0] == "configuration_path":
+    def of(self, path: Path, was: Any, is_now: Any) -> _Rule:
+        """The kind of a change, a note, and whose rule says so."""
+        rule = self._of(path, was, is_now)
+        if self._dynamo and not self._leaves_router(path, rule):
+            return ChangeKind.NOT_IN_PLACE, _ROUTER_HELD, _DSTACK
+        return rule
+
+    def _leaves_router(self, path: Path, rule: _Rule) -> bool:
+        """Whether a change neither replaces a Dynamo router nor is one of its group."""
+        kind, _, source = rule
+        if kind is ChangeKind.NOT_IN_PLACE or source == _ADDON:
+            return True
+        if path[1:2] and path[1] in _GROUPS and len(path) > 3:
+            return path[2] not in self._dynamo
+        return kind is ChangeKind.NO_RESTART
+
+    def _of(self, path: Path, was: Any, is_now: Any) -> _Rule:
+        if path[0] != "configuration":
+            if path[0] in _SPEC_ROLLING:
+                return ChangeKind.ROLLING, "", _DSTACK
+            if path[0] == "configuration_path":
+                return ChangeKind.NO_RESTART, "", _DSTACK
+            return ChangeKind.NOT_IN_PLACE, "", _DSTACK
+        steps = path[1:]
+        if not steps:
+            return ChangeKind.NOT_IN_PLACE, "", _DSTACK
+        if "fleets" in steps[:1] or (steps[0] == "groups" and "fleets" in steps[2:3]):
+            return _of_lanes(steps, self._capabilities)
+        if steps[0] in _GROUPS and len(steps) > 2:
+            return self._of_group(steps)
+        if steps[0] == "https":
+            if all(each is None or each is True or each is ABSENT for each in (was, is_now)):
+                return ChangeKind.NO_RESTART, "", _DSTACK
+            return ChangeKind.NOT_IN_PLACE, _HTTPS, _DSTACK
+        if steps[0] in _SERVICE_NO_RESTART:
             return ChangeKind.NO_RESTART, "", _DSTACK
+        if steps[0] in _SERVICE_ROLLING:
+            return ChangeKind.ROLLING, "one replica at a time", _DSTACK
         return ChangeKind.NOT_IN_PLACE, "", _DSTACK
-    steps = path[1:]
-    if "fleets" in steps[:1] or (steps[0] == "groups" and "fleets" in steps[2:3]):
-        return _of_lanes(steps, capabilities)
-    if steps[0] in ("groups", "replicas") and len(steps) > 2:
-        return _of_group(steps)
-    if steps[0] in _SERVICE_NO_RESTART:
-        return ChangeKind.NO_RESTART, "", _DSTACK
-    if steps[0] in _SERVICE_ROLLING:
-        return ChangeKind.ROLLING, "one replica at a time", _DSTACK
-    return ChangeKind.NOT_IN_PLACE, "", _DSTACK
+
+    def _of_group(self, steps: Path) -> _Rule:
+        name, field = steps[1:3]
+        before, after = self._before.get(name), self._after.get(name)
+        if field == "router" or (
+            (before is None or after is None)
+            and (_router_type(before) or _router_type(after)) is not None
+        ):
+            return ChangeKind.NOT_IN_PLACE, "the router's group is fixed", _DSTACK
+        if before is None or after is None:
+            note = "its replicas start" if before is None else "its replicas stop"
+            return ChangeKind.NO_RESTART, note, _DSTACK
+        if field in _GROUP_NO_RESTART:
+            return ChangeKind.NO_RESTART, "", _DSTACK
+        return ChangeKind.ROLLING, f"replicas of {one_line(name)}, one at a time", _DSTACK
+
+
+def _router_type(group: Mapping[str, Any] | None) -> str | None:
+    router = (group or {}).get("router")
+    return str(router.get("type")) if isinstance(router, Mapping) else None
 
 
 def _of_lanes(steps: Path, capabilities: Capabilities) -> _Rule:
@@ -185,16 +247,22 @@ def _of_lanes(steps: Path, capabilities: Capabilities) -> _Rule:
     return ChangeKind.NO_RESTART, note, _ADDON
 
 
-def _of_group(steps: Path) -> _Rule:
-    if steps[2] in _GROUP_NO_RESTART:
-        return ChangeKind.NO_RESTART, "", _DSTACK
-    if steps[2] == "router":
-        return ChangeKind.NOT_IN_PLACE, "the router's group is fixed", _DSTACK
-    return ChangeKind.ROLLING, f"replicas of {one_line(steps[1])}, one at a time", _DSTACK
+def _fleet_rules(new: Mapping[str, Any]) -> _RuleOf:
+    """The rules of a fleet, with what of the profile comes in force again."""
+    added = of_profile(new)
+
+    def rule(path: Path, was: Any, is_now: Any) -> _Rule:
+        kind, note, source = _of_fleet(path, was, is_now)
+        if path[:1] == ("configuration",) and path[1:2] and path[1] in added:
+            again = f"the profile's is used then: {shown(path[:2], added[path[1]])}"
+            note = f"{again}; {note}" if note else again
+        return kind, note, source
+
+    return rule
 
 
-def _of_fleet(path: Path, was: Any, is_now: Any, capabilities: Capabilities) -> _Rule:
-    if path[0] == "configuration" and path[1] in _FLEET_IN_PLACE:
+def _of_fleet(path: Path, was: Any, is_now: Any) -> _Rule:
+    if path[0] == "configuration" and path[1:] and path[1] in _FLEET_IN_PLACE:
         note = _FLEET_NOTES.get(path[1], _UNFIT)
         return ChangeKind.NO_RESTART, note, _DSTACK
     if path[0] == "configuration_path":
@@ -214,13 +282,21 @@ def refusal(changes: Sequence[FieldChange], still: str, hint: str) -> NotInPlace
     # What can't be changed is shown first: it is what has to go.
     ordered = sorted(changes, key=lambda change: not _refused(change))
     parts = [
-        f"{change.name}: {change.old} -> {change.new} ({change.kind.value})"
+        f"{change.name}: {change.old} -> {change.new} ({_kind(change)})"
         for change in ordered[:_MOST]
     ]
     if len(ordered) > _MOST:
         parts.append(f"and {len(ordered) - _MOST} more")
     edit = f" The edit was: {'; '.join(parts)}." if parts else ""
     return NotInPlaceError(f"{names} can't be changed {still}.{edit}", hint, changes)
+
+
+def _kind(change: FieldChange) -> str:
+    return (
+        f"{change.kind.value}: {change.note}"
+        if _refused(change) and change.note
+        else (change.kind.value)
+    )
 
 
 def _refused(change: FieldChange) -> bool:

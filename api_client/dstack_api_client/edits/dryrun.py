@@ -6,24 +6,32 @@ only it knows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
 from urllib.parse import quote
 
+from dstack_api_client.edits.checks import too_many
 from dstack_api_client.edits.errors import InvalidEditError
+from dstack_api_client.edits.fleetless import waited_for
 from dstack_api_client.edits.preview_wire import Preview
-from dstack_api_client.edits.prices import PlanOffer, price_in
+from dstack_api_client.edits.prices import PlanOffer, Prices
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
 from dstack_api_client.edits.situation import managed, situation
+from dstack_api_client.edits.spots import barred_fleets, changed_policies
 from dstack_api_client.errors import NotFoundError, RefusedError, WrongShapeError
+from dstack_api_client.lane_input import NOT_ASKED, Offered
+from dstack_api_client.placement import placed_in
 from dstack_api_client.reader import Reader
+from dstack_api_client.requirements import requirements_of
 from dstack_api_client.snapshot import Snapshot
 from dstack_placement import engine
 
 _PREVIEW = "preview"
+#: Why a replica waits for ever: nobody chooses its fleet.
+NEVER = "no_fleet_chosen"
 
 
 class Source(str, Enum):
@@ -54,7 +62,6 @@ class LaneOutlook:
         room: How many more the fleet takes; None is not known.
         cooldown_until: Until when the lane is passed over.
         reason: One line on all of it.
-        price_each: Dollars per hour of one replica; None is not known.
     """
 
     pool: str
@@ -73,7 +80,6 @@ class LaneOutlook:
     room: int | None
     cooldown_until: datetime | None
     reason: str
-    price_each: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,7 @@ class DryRun:
         unpriced: Fleets of which no price is known.
         managed: Whether lanes decide; else dstack's own rule does.
         surges: The first extra replica of each group that the edit rolls out, by `surging`.
+        unsure: Fleets in which replicas start without a place that is known, by `certainty`.
     """
 
     source: Source
@@ -116,6 +123,7 @@ class DryRun:
     unpriced: tuple[str, ...] = ()
     managed: bool = True
     surges: tuple[ReplicaOutlook, ...] = ()
+    unsure: tuple[str, ...] = ()
 
     def count(self, action: str) -> int:
         """How many replicas do one thing."""
@@ -144,6 +152,7 @@ def dry_run_here(
     *,
     rebalance: bool = False,
     offers: Iterable[PlanOffer] = (),
+    offered: Offered = NOT_ASKED,
 ) -> DryRun | None:
     """Asks the engine what an edit would do; fast enough for every key stroke.
 
@@ -153,8 +162,11 @@ def dry_run_here(
     Raises:
         InvalidEditError: The edited lanes can't be accepted.
     """
+    why_not = too_many(edit)
+    if why_not is not None:
+        raise InvalidEditError([why_not])
     try:
-        state = situation(edit, snapshot)
+        state = situation(edit, snapshot, offered)
     except engine.LanesError as error:
         raise InvalidEditError(error.lines) from error
     if state is None:
@@ -173,6 +185,7 @@ def dry_run_here(
         )
         for row in plan.replicas
     )
+    rows = _from_zero(rows, waited_for(edit, state, snapshot), state)
     pools = _pools_here(state)
     lanes = [
         _lane(
@@ -210,6 +223,7 @@ async def dry_run(
     *,
     rebalance: bool = False,
     offers: Iterable[PlanOffer] = (),
+    offered: Offered = NOT_ASKED,
 ) -> DryRun | None:
     """Asks the server what an edit would do, where it can tell; else the engine here.
 
@@ -217,7 +231,7 @@ async def dry_run(
         InvalidEditError: The edited lanes can't be accepted.
         ApiError: The server could not be asked.
     """
-    here = dry_run_here(edit, snapshot, rebalance=rebalance, offers=offers)
+    here = dry_run_here(edit, snapshot, rebalance=rebalance, offers=offers, offered=offered)
     if here is None or not edit.capabilities.can(_PREVIEW) or not _same_groups(edit):
         return here
     target = edit.base.target
@@ -239,7 +253,7 @@ async def dry_run(
             number=row.replica_num,
             group=row.group,
             new=row.new,
-            fleet=row.fleet,
+            fleet=placed_in(snapshot, row.fleet),
             action=row.action,
             to=row.to,
             reason=row.reason,
@@ -284,7 +298,11 @@ def _same_groups(edit: ServiceEdit) -> bool:
 
 
 def _question(edit: ServiceEdit, rebalance: bool) -> dict[str, Any]:
-    question: dict[str, Any] = {"run_name": edit.base.target.name, "rebalance": rebalance}
+    question: dict[str, Any] = {
+        "run_name": edit.base.target.name,
+        "rebalance": rebalance,
+        "include_replicas": True,
+    }
     begun = ServiceEdit.begin(edit.base, edit.capabilities)
     if edit.lanes() != begun.lanes():
         question["fleets"] = edit.configuration.get("fleets") or []
@@ -304,6 +322,39 @@ def _question(edit: ServiceEdit, rebalance: bool) -> dict[str, Any]:
     if counts:
         question["replicas"] = counts
     return question
+
+
+def _from_zero(
+    rows: tuple[ReplicaOutlook, ...], waited: str | None, state: engine.Service
+) -> tuple[ReplicaOutlook, ...]:
+    """With what starts in a service that has no fleet yet, as far as dstack can start it.
+
+    Args:
+        rows: What the engine says; nothing where it knows no fleet.
+        waited: The group whose replica 0 has to start first and does not; None for none.
+        state: What the engine was told.
+    """
+    if not state.replicas and not state.lanes:
+        rows = (*rows, *_unplaced(state))
+    if waited is None:
+        return rows
+    why = f"dstack waits for replica 0, of group {waited}, to choose the fleet first"
+    return tuple(
+        replace(row, action="pending", to=None, reason=NEVER, why=why)
+        if row.action in ("start", "pending")
+        else row
+        for row in rows
+    )
+
+
+def _unplaced(state: engine.Service) -> Iterator[ReplicaOutlook]:
+    """Replicas that start where the server finds room."""
+    number = 0
+    for group in state.groups:
+        for _ in range(0 if group.lanes is not None else group.wanted):
+            why = "the server chooses its fleet"
+            yield ReplicaOutlook(number, group.name, True, None, "start", None, None, why)
+            number += 1
 
 
 def _pools_of(edit: ServiceEdit) -> Mapping[str, str]:
@@ -365,22 +416,40 @@ def _with_left(outlook: DryRun, pools: Mapping[str, str]) -> DryRun:
 def _priced(
     outlook: DryRun, edit: ServiceEdit, snapshot: Snapshot, offers: Iterable[PlanOffer]
 ) -> DryRun:
+    """With notes on spot policies, and prices.
+
+    What counts is each replica that comes, goes, or is replaced by one of another kind.
+    """
     service = snapshot.services[edit.base.id]
-    offers = tuple(offers)
-    lanes = []
+    before, needs = requirements_of(edit.base.spec), requirements_of(edit.spec)
+    replaced = {name for name, need in needs.items() if before.get(name, need) != need}
+    prices = Prices(service, snapshot, needs, replaced, tuple(offers))
     change, unpriced = 0.0, []
-    for lane in outlook.lanes:
-        each = price_in(lane.fleet, service, snapshot, offers)
-        lanes.append(replace(lane, price_each=each))
-        if lane.after != lane.now:
-            if each is None:
-                unpriced.append(lane.fleet)
-            else:
-                change += each * (lane.after - lane.now)
+    for row in outlook.replicas:
+        comes, goes = _moves_of(row, replaced)
+        each = 0.0
+        if comes:
+            place = row.to or row.fleet
+            found = prices.in_fleet(place, row.group) if place else prices.offered(row.group)
+            if found is None:
+                unpriced.append(place or "the fleet that the server chooses")
+                continue
+            each += found
+        if goes:
+            each -= prices.of_replica(row.group, row.number) or 0.0
+        change += each
     return replace(
         outlook,
-        lanes=tuple(lanes),
+        notes=(*barred_fleets(edit, snapshot), *changed_policies(edit), *outlook.notes),
         price_now=service.price,
         price_after=None if unpriced else service.price + change,
         unpriced=tuple(dict.fromkeys(unpriced)),
     )
+
+
+def _moves_of(row: ReplicaOutlook, replaced: Iterable[str]) -> tuple[bool, bool]:
+    """Whether a replica's place is taken by a new one, and whether what runs now goes."""
+    if row.action == "stay":
+        swapped = row.group in replaced and not row.new and row.fleet is not None
+        return swapped, swapped
+    return row.action in ("start", "move"), row.action in ("stop", "move")

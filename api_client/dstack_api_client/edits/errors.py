@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dstack_api_client.errors import ApiError
 
 if TYPE_CHECKING:
+    from dstack_api_client.edits.applying import Check
     from dstack_api_client.edits.difference import FieldChange
     from dstack_api_client.edits.merging import ThreeWay
 
@@ -61,7 +62,15 @@ class NotAppliedError(EditError):
 
 
 class UnknownOutcomeError(EditError):
-    """It was sent, no answer came, and the server could not be read since."""
+    """It was sent, no answer came, and the server could not be read since.
+
+    Attributes:
+        check: What to compare with what is read later; None where only people can look.
+    """
+
+    def __init__(self, message: str, hint: str, check: Check | None = None) -> None:
+        super().__init__(message, hint)
+        self.check = check
 
 
 class ReplacedError(EditError):

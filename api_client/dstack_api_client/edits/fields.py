@@ -175,7 +175,11 @@ def _leaves(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
 
 
 def _remove(tree: dict[str, Any], path: Path) -> None:
-    """Takes a field away, and the mappings that this leaves empty."""
+    """Takes a field away, and the mappings that this leaves empty.
+
+    Entries of a list that is keyed by names stay: its order says whether they go, and one that is
+    only filled again keeps its place.
+    """
     parents: list[tuple[dict[str, Any], str]] = []
     here: Any = tree
     for step in path:
@@ -184,8 +188,10 @@ def _remove(tree: dict[str, Any], path: Path) -> None:
         parents.append((here, step))
         here = here[step]
     for parent, step in reversed(parents):
+        if isinstance(parent, _Named):
+            return
         del parent[step]
-        if parent or isinstance(parent, _Named):  # whose order says whether it goes too
+        if parent:
             return
 
 

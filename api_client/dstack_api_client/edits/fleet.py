@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Base
-from dstack_api_client.edits.checks import FieldName, Problem
+from dstack_api_client.edits.checks import MOST, FieldName, Problem
 from dstack_api_client.edits.errors import NotInPlaceError
 
 #: What a cloud fleet can change in place.
@@ -26,6 +26,7 @@ IN_PLACE = (
     "tags",
 )
 _CONFIGURATION = ("configuration",)
+_LISTS = ("backends", "regions", "availability_zones", "instance_types")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,34 @@ class Nodes:
 
 def nodes_of(configuration: Mapping[str, Any]) -> Nodes:
     """The numbers of instances in a configuration, as the server stores it."""
-    nodes = configuration.get("nodes") or {}
-    least = nodes.get("min") or 0
-    target = nodes.get("target")
-    return Nodes(least, least if target is None else target, nodes.get("max"))
+    nodes = configuration.get("nodes")
+    if _is_count(nodes):
+        return Nodes(nodes, nodes, nodes)
+    if not isinstance(nodes, Mapping):
+        return Nodes(0, 0, None)
+    low, wanted, high = (nodes.get(key) for key in ("min", "target", "max"))
+    least = low if _is_count(low) else 0
+    return Nodes(least, wanted if _is_count(wanted) else least, high if _is_count(high) else None)
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _unreadable(configuration: Mapping[str, Any]) -> str | None:
+    """The first field that is not as a server of any version has it."""
+    nodes, price = configuration.get("nodes"), configuration.get("max_price")
+    counts = list(nodes.values()) if isinstance(nodes, Mapping) else [nodes]
+    if not all(count is None or _is_count(count) for count in counts):
+        return "nodes"
+    if price is not None and (isinstance(price, bool) or not isinstance(price, int | float)):
+        return "max_price"
+    shapes: tuple[tuple[str, type], ...] = (("resources", Mapping), ("tags", Mapping))
+    shapes += tuple((name, list) for name in _LISTS)
+    return next(
+        (name for name, shape in shapes if not isinstance(configuration.get(name), shape | None)),
+        None,
+    )
 
 
 @dataclass(frozen=True)
@@ -67,6 +92,13 @@ class FleetEdit:
         why = why_not(base)
         if why is not None:
             raise NotInPlaceError(*why)
+        known = isinstance(base.spec.get("configuration"), Mapping)
+        field = _unreadable(base.configuration) if known else "configuration"
+        if field is not None:
+            raise NotInPlaceError(
+                f"`{field}` of {one_line(base.target.name)} is not as this client knows it.",
+                "Change its file and use `dstack apply`.",
+            )
         return cls(base, base.spec)
 
     @property
@@ -87,7 +119,10 @@ class FleetEdit:
 
     def with_nodes(self, nodes: Nodes) -> FleetEdit:
         """Changes the numbers of instances."""
-        value: dict[str, Any] = {"min": nodes.least}
+        was = self.configuration.get("nodes")
+        others = dict(was) if isinstance(was, Mapping) else {}
+        others.pop("target", None)
+        value: dict[str, Any] = {**others, "min": nodes.least}
         if nodes.target != nodes.least:  # the server leaves out a target that is the minimum
             value["target"] = nodes.target
         return self.with_values({(*_CONFIGURATION, "nodes"): {**value, "max": nodes.greatest}})
@@ -125,6 +160,13 @@ class FleetEdit:
         if nodes.greatest is not None and nodes.greatest < low:
             line = f"`max` ({nodes.greatest}) is below {low}."
             yield _wrong("max", f"{line} Raise it, or lower `min` and `target`.")
+        for name, count in (
+            ("min", nodes.least),
+            ("target", nodes.target),
+            ("max", nodes.greatest),
+        ):
+            if count is not None and count > MOST:
+                yield _wrong(name, f"`{name}` is too large. Write {MOST} or less.")
         price = self.configuration.get("max_price")
         if price is not None and price <= 0:
             line = f"`max_price` ({price:g}) has to be above 0. Leave it empty for no limit."

@@ -12,12 +12,13 @@ from dstack_api_client import errors
 from dstack_api_client.capabilities import UNKNOWN
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
-from dstack_api_client.configuration import as_yaml, readable
+from dstack_api_client.configuration import readable
 from dstack_api_client.edits import texts
 from dstack_api_client.edits.applying import (
     LATE,
     LIMIT,
     Applied,
+    OnSend,
     Sleep,
     send,
 )
@@ -30,6 +31,7 @@ from dstack_api_client.edits.fleet_effects import Effects, effects
 from dstack_api_client.edits.planning import UPDATE, refuse_moved
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.warnings import PlanWarning, Risk
+from dstack_api_client.profile import spec_yaml
 from dstack_api_client.snapshot import Instance, Snapshot
 
 #: How often a fleet that the server is working on is tried, and the seconds between.
@@ -79,7 +81,7 @@ class FleetPlan:
 
 def as_text(edit: FleetEdit) -> str:
     """The edited configuration in YAML, secrets masked."""
-    return as_yaml(edit.configuration)
+    return spec_yaml(edit.spec)
 
 
 async def with_text(client: Client, edit: FleetEdit, text: str) -> FleetEdit:
@@ -161,6 +163,7 @@ async def apply_fleet(
     sleep: Sleep = asyncio.sleep,
     limit: float = LIMIT,
     late: float = LATE,
+    on_send: OnSend = lambda before, after: None,
 ) -> Applied:
     """Applies the plan of an edit.
 
@@ -184,11 +187,20 @@ async def apply_fleet(
         sleep=sleep,
         limit=limit,
         late=late,
+        on_send=on_send,
     )
 
 
-async def delete_fleet(client: Client, base: Base, *, sleep: Sleep = asyncio.sleep) -> None:
+async def delete_fleet(
+    client: Client,
+    base: Base,
+    *,
+    sleep: Sleep = asyncio.sleep,
+    on_send: Callable[[], None] = lambda: None,
+) -> None:
     """Deletes a fleet with all of its instances; the caller has asked for confirmation.
+
+    `on_send` is told just before it is sent.
 
     Raises:
         EndedError: It is going already, or another fleet has its name now.
@@ -197,13 +209,21 @@ async def delete_fleet(client: Client, base: Base, *, sleep: Sleep = asyncio.sle
     """
     await _refuse_another(client, base)
     target = base.target
+    on_send()
     await when_free(lambda: client.delete_fleet(target.project, target.name), sleep)
 
 
 async def delete_instances(
-    client: Client, base: Base, numbers: Sequence[int], *, sleep: Sleep = asyncio.sleep
+    client: Client,
+    base: Base,
+    numbers: Sequence[int],
+    *,
+    sleep: Sleep = asyncio.sleep,
+    on_send: Callable[[], None] = lambda: None,
 ) -> None:
     """Ends idle instances of a fleet by their numbers; the caller has asked for confirmation.
+
+    `on_send` is told just before it is sent.
 
     Raises:
         EndedError: The fleet is going, or another one has its name now.
@@ -212,6 +232,7 @@ async def delete_instances(
     """
     await _refuse_another(client, base)
     target = base.target
+    on_send()
     await when_free(lambda: client.delete_instances(target.project, target.name, numbers), sleep)
 
 
@@ -229,6 +250,7 @@ async def when_free(send: Callable[[], Awaitable[object]], sleep: Sleep) -> None
 
 
 async def _refuse_another(client: Client, base: Base) -> None:
+    client.refuse_read_only()
     now = await read_base(client, base.target)
     now.refuse_gone()
     if now.id != base.id:

@@ -17,8 +17,10 @@ from dstack_api_client.client import Client
 from dstack_api_client.edits.base import Base, service_of
 from dstack_api_client.edits.dryrun import DryRun, dry_run
 from dstack_api_client.edits.errors import InvalidEditError
+from dstack_api_client.edits.run_events import RunEvents
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
 from dstack_api_client.joining import Answers, Joined, build
+from dstack_api_client.server_clock import ServerClock
 from dstack_api_client.snapshot import FINISHED, Group, Replica, ServerInfo, Service, Snapshot
 
 #: Seconds between two looks: the server's pipelines are no faster.
@@ -114,10 +116,11 @@ async def follow(
     loop = asyncio.get_running_loop()
     start = loop.time()
     joined: Joined | None = None
+    events = RunEvents(client, base.target.project, base.id)
     last = Progress(State.MOVING, 0.0)
     while True:
         try:
-            now, joined = await _look(client, base, capabilities, joined)
+            now, joined = await _look(client, base, capabilities, joined, events)
             edit = ServiceEdit.begin(now, capabilities)
             outlook = await dry_run(client, edit, joined.snapshot, rebalance=rebalance)
             last = progress(base, now, joined.snapshot, outlook, planned)
@@ -236,11 +239,10 @@ def _lanes(active: list[Replica], outlook: DryRun | None) -> tuple[LaneProgress,
     own = {lane.pool for lane in outlook.lanes if lane.pool != SERVICE}
     lanes = []
     for lane in outlook.lanes:
-        name = lane.fleet.rpartition("/")[2]
         here = [
             replica
             for replica in active
-            if replica.fleet_name == name
+            if replica.fleet_name == lane.fleet
             and (replica.group == lane.pool if lane.pool else replica.group not in own)
         ]
         lanes.append(
@@ -268,12 +270,18 @@ def _replicas(number: int) -> str:
 
 
 async def _look(
-    client: Client, base: Base, capabilities: Capabilities, previous: Joined | None
+    client: Client,
+    base: Base,
+    capabilities: Capabilities,
+    previous: Joined | None,
+    events: RunEvents,
 ) -> tuple[Base, Joined]:
     """Reads the service with its fleets, and joins them."""
     target = base.target
     path = f"/api/project/{quote(target.project, safe='')}/runs/get"
     what = f"the run {target.name}"
+    # Before the run: what it says later than the events is not taken for more than they tell.
+    awaits = await events.awaits()
     body = await client.read(path, {"run_name": target.name}, what)
     now, run = service_of(client, target.project, body), client.decode(body, wire.decode_run, what)
     known = {} if previous is None else dict(previous.answers.fleets)
@@ -285,12 +293,13 @@ async def _look(
         for instance in fleet.instances or ():
             instance.fleet_id, instance.fleet_name = fleet.id, fleet.name
             instances[instance.id] = instance
-    answers = Answers(known, instances, {run.id: run})
+    answers = Answers(known, instances, {run.id: run}, awaits=awaits)
+    clock = ServerClock(lambda: datetime.now(timezone.utc), lambda: client.clock_offset)
     joined = build(
         answers,
         server=ServerInfo(client.url, capabilities.server_version),
         project=target.project,
-        observed_at=datetime.now(timezone.utc),
+        observed_at=clock.now(),
         previous=previous,
     )
     snapshot = replace(joined.snapshot, capabilities=capabilities)
@@ -312,9 +321,9 @@ async def _fleets(
     if any(each.hostname and each.fleet_id is None for each in replicas):
         return await client.fleets(project)
     edit = ServiceEdit.begin(base, capabilities)
-    names = {lane.fleet.rpartition("/")[2] for pool in edit.pools for lane in edit.lanes(pool)}
+    names = {lane.fleet for pool in edit.pools for lane in edit.lanes(pool)}
     ids = {each.fleet_id for each in replicas if each.fleet_id is not None}
-    ids |= {fleet.id for fleet in snapshot.fleets.values() if fleet.name in names}
+    ids |= {fleet.id for name in names if (fleet := snapshot.fleet_named(name)) is not None}
     if any(snapshot.fleets[each].project != project for each in ids if each in snapshot.fleets):
         return await client.fleets(project)  # one by one, only the project's own can be read
     return list(await asyncio.gather(*(client.fleet(project, fleet_id=each) for each in ids)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dstack_api_client.edits.fleet import nodes_of
 from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.following import State
+from dstack_api_client.naming import share_of
 from dstack_api_client.snapshot import INSTANCE_GONE, Instance, Snapshot
 
 _STARTING = frozenset({"pending", "provisioning"})
@@ -99,7 +100,7 @@ def _waiting(goal: FleetGoal, here: Collection[Instance]) -> Iterator[str]:
     if len(up) < goal.least:
         coming = len(staying) - len(up)
         more = f", {coming} starting" if coming else ""
-        yield f"{len(up)} of {goal.least} instances are up{more}."
+        yield f"{share_of(len(up), goal.least, 'instance')} up{more}."
     left = len(ending)
     if goal.greatest is not None:
         idle = sum(instance.status == "idle" for instance in staying)

@@ -3,15 +3,16 @@
 All of it lies in the user's state folder, readable by its owner only, and holds no secret: fields
 that may have one are left out, and told by name. Files are replaced whole, and locked while they
 are read and replaced, so that several dashboards can run at once.
+
+A change that is sent is kept before the request goes out, so that no end of the program loses the
+way back from it.
 """
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,10 +26,10 @@ from platformdirs import user_state_path
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.configuration import MASK
 from dstack_api_client.edits import fields
-from dstack_api_client.edits.base import Base, Target
+from dstack_api_client.edits.base import Base, Kind, Target
 from dstack_api_client.edits.difference import NOTHING, FieldChange
-from dstack_api_client.edits.errors import NotKeptError
 from dstack_api_client.edits.fields import ABSENT
+from dstack_api_client.edits.files import append_line, locked, replace_whole, telling, unkept
 from dstack_api_client.edits.secrets import keepable, may_be_kept
 
 #: Bytes after which the audit log is put aside; one older one is kept.
@@ -63,6 +64,31 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     left_out: tuple[str, ...] = ()
 
 
+class Sent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A change that was sent, as long as it is not known what became of it.
+
+    Attributes:
+        id: What its lines in the audit log have in common.
+        at: When.
+        by: The process that waits for the answer; 0 once none does.
+        user: The server's user.
+        action: What was done.
+        kept: The way back; None of what has none.
+    """
+
+    id: str
+    at: datetime
+    by: int
+    user: str
+    action: str
+    kept: Kept | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody waits for its end any more."""
+        return not (self.by and _lives(self.by))
+
+
 class _File(msgspec.Struct, omit_defaults=True):
     server: str
     project: str
@@ -70,6 +96,7 @@ class _File(msgspec.Struct, omit_defaults=True):
     name: str
     applied: Kept | None = None
     draft: Kept | None = None
+    sent: Sent | None = None
 
 
 @dataclass(frozen=True)
@@ -88,30 +115,78 @@ class Store:
         return cls(user_state_path("dstack-fleets-tui", appauthor=False))
 
     def applied(self, target: Target) -> Kept | None:
-        """The last change that was applied to a target."""
-        return self._read(target).applied
+        """The last change that was applied to a target, or sent and may have been."""
+        file = self._read(target)
+        sent = file.sent.kept if file.sent is not None else None
+        return sent or file.applied
+
+    def sent(self, target: Target) -> Sent | None:
+        """The change of a target of which it is not known what became."""
+        return self._read(target).sent
 
     def draft(self, target: Target) -> Kept | None:
         """The change of a target that was begun and not applied."""
         return self._read(target).draft
 
-    def keep_applied(self, before: Base, after: Base, *, certain: bool = True) -> Kept:
-        """Keeps what was applied, for the way back.
+    def keep_applied(self, before: Base, after: Base) -> Kept:
+        """Keeps what was applied, for the way back, and drops its draft.
 
         Args:
             before: What was there before.
             after: What is there now.
-            certain: Whether it was; else its draft stays, which is dropped otherwise.
 
         Raises:
             NotKeptError: It could not be written.
         """
-        kept = _kept(before, after.spec, deployment=after.deployment)
+        kept = kept_of(before, after)
         with self._changing(before.target) as file:
             file.applied = kept
-            if certain:
-                file.draft = None
+            file.draft = file.sent = None
         return kept
+
+    def keep_sent(self, target: Target, sent: Sent) -> None:
+        """Keeps a change that is being sent; the way back of the one before stays.
+
+        Raises:
+            NotKeptError: It could not be written.
+        """
+        with self._changing(target) as file:
+            file.sent = sent
+
+    def end_sent(self, target: Target, sent: Sent, *, applied: bool | None) -> None:
+        """Keeps what became of a change that was sent.
+
+        Args:
+            target: What was changed.
+            sent: As it was kept.
+            applied: Whether it was applied; None while that is not known.
+
+        Raises:
+            NotKeptError: It could not be written.
+        """
+        with self._changing(target) as file:
+            if file.sent is not None and file.sent.id != sent.id:
+                return  # another one was sent since
+            if applied is None:
+                file.sent = msgspec.structs.replace(sent, by=0)
+                return
+            file.sent = None
+            if applied and sent.kept is not None:
+                file.applied, file.draft = sent.kept, None
+
+    def open_changes(self, server: str, project: str) -> list[tuple[Target, Sent]]:
+        """What was sent by programs that have ended since without knowing what became of it."""
+        found = []
+        for path in sorted((self.folder / "edits").glob("*.json")):
+            try:
+                file = msgspec.json.decode(path.read_bytes(), type=_File)
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+                continue  # of another version, or damaged: nothing is known of it
+            here = (file.server, file.project) == (server, project)
+            if here and file.sent is not None and file.sent.is_open:
+                kind: Kind = "fleet" if file.kind == "fleet" else "service"
+                found.append((Target(server, project, kind, file.name), file.sent))
+        return found
 
     def keep_draft(self, base: Base, spec: Mapping[str, Any]) -> Kept:
         """Keeps an edit that is not applied.
@@ -134,6 +209,34 @@ class Store:
             with self._changing(target) as file:
                 file.draft = None
 
+    def keep_text(self, key: str, text: str) -> None:
+        """Keeps text that was being written when the program was ended.
+
+        Args:
+            key: What it is the text of, and where.
+            text: The text, as it was left.
+
+        Raises:
+            NotKeptError: It could not be written.
+        """
+        path = self._text_path(key)
+        with locked(self.folder, path.stem), telling(str(path)):
+            replace_whole(path, text.encode("utf-8", "replace"))
+
+    def take_text(self, key: str) -> str | None:
+        """The text that was kept, which is removed here; None where there is none.
+
+        Raises:
+            NotKeptError: It can't be read or removed.
+        """
+        path = self._text_path(key)
+        if not path.exists():
+            return None
+        with locked(self.folder, path.stem), telling(str(path)):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            path.unlink()
+        return text
+
     def audit(
         self,
         target: Target,
@@ -142,6 +245,7 @@ class Store:
         *,
         user: str,
         action: str = "apply",
+        sent: str = "",
     ) -> None:
         """Writes one line to the audit log.
 
@@ -151,6 +255,7 @@ class Store:
             result: What came of it.
             user: The server's user, or what is known of who did it.
             action: What was done.
+            sent: What this line has in common with the one that was written before the request.
 
         Raises:
             NotKeptError: It could not be written.
@@ -173,17 +278,13 @@ class Store:
                 for change in changes
             ],
             "result": result,
+            **({"sent": sent} if sent else {}),
         }
-        with self._locked("audit"), _telling("the audit log"):
+        with locked(self.folder, "audit"), telling("the audit log"):
             path = self.audit_path
             if path.exists() and path.stat().st_size > _LOG_LIMIT:
                 path.replace(path.with_suffix(".1.jsonl"))
-            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                os.write(handle, msgspec.json.encode(entry) + b"\n")
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            append_line(path, msgspec.json.encode(entry))
 
     @property
     def audit_path(self) -> Path:
@@ -195,6 +296,10 @@ class Store:
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12)
         return self.folder / "edits" / f"{digest.hexdigest()}.json"
 
+    def _text_path(self, key: str) -> Path:
+        digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=12)
+        return self.folder / "edits" / f"{digest.hexdigest()}.yml"
+
     def _read(self, target: Target) -> _File:
         path = self._path(target)
         empty = _File(target.server, target.project, target.kind, target.name)
@@ -203,7 +308,7 @@ class Store:
         except FileNotFoundError:
             return empty
         except OSError as error:
-            raise _unkept(f"{path} can't be read: {error.strerror}.") from error
+            raise unkept(f"{path} can't be read: {error.strerror}.") from error
         except (msgspec.DecodeError, UnicodeDecodeError):
             # Of another version, or damaged: the next change writes it anew.
             return empty
@@ -218,27 +323,16 @@ class Store:
     @contextmanager
     def _changing(self, target: Target) -> Iterator[_File]:
         path = self._path(target)
-        with self._locked(path.stem):
+        with locked(self.folder, path.stem):
             file = self._read(target)
             yield file
-            with _telling(str(path)):
-                _replace(path, msgspec.json.encode(file))
+            with telling(str(path)):
+                replace_whole(path, msgspec.json.encode(file))
 
-    @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
-        with _telling(str(self.folder)):
-            folder = self.folder / "edits"
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for each in (self.folder, folder):
-                if each.stat().st_mode & 0o077 and each.stat().st_uid == os.getuid():
-                    each.chmod(0o700)
-            handle = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            with _telling(str(self.folder)):
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)  # which gives the lock back
+
+def kept_of(before: Base, after: Base) -> Kept:
+    """The way back from a change."""
+    return _kept(before, after.spec, deployment=after.deployment)
 
 
 def values_of(kept: Kept, *, back: bool) -> dict[fields.Path, Any]:
@@ -306,31 +400,14 @@ def _value(value: Any) -> Any:
     return ABSENT if value is msgspec.UNSET else value
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Replaces a file whole; a reader sees the old one or the new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")  # 0600
-    temporary = Path(name)
+def _lives(process: int) -> bool:
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-@contextmanager
-def _telling(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _unkept(f"{one_line(what)} can't be written: {error.strerror}.") from error
-
-
-def _unkept(message: str) -> NotKeptError:
-    return NotKeptError(message, "Mend its permissions, or free some space.")
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def _local_user() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from dstack_api_client import errors
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.edits import fields, texts
-from dstack_api_client.edits.applying import LIMIT, Sleep
+from dstack_api_client.edits.applying import LIMIT, UNREADABLE_LIMIT, Sleep
 from dstack_api_client.edits.asking import ask_fleet
 from dstack_api_client.edits.base import Base, read_fleet
+from dstack_api_client.edits.configuration_file import variables
 from dstack_api_client.edits.errors import (
     EditError,
     InvalidEditError,
@@ -78,7 +79,7 @@ async def plan_new_fleet(
     if configuration.get("type") != "fleet" or not isinstance(name, str) or not name:
         raise InvalidEditError(["The text is not of a fleet. Write `type: fleet` and a `name`."])
     if configuration.get("env"):
-        configuration["env"] = texts.variables(configuration["env"], environment, {})
+        configuration["env"] = variables(configuration["env"], environment)
     configuration = await asyncio.to_thread(with_keys, configuration)
     spec = {"configuration": configuration, "profile": {"name": "default"}}
     answer = await ask_fleet(client, project, spec)
@@ -113,9 +114,14 @@ async def plan_new_fleet(
 
 
 async def create_fleet(
-    client: Client, plan: FleetPlan, *, sleep: Sleep = asyncio.sleep, limit: float = LIMIT
+    client: Client,
+    plan: FleetPlan,
+    *,
+    sleep: Sleep = asyncio.sleep,
+    limit: float = LIMIT,
+    on_send: Callable[[], None] = lambda: None,
 ) -> Base:
-    """Creates a planned fleet.
+    """Creates a planned fleet; `on_send` is told just before it is sent.
 
     Returns:
         The fleet as it is then.
@@ -130,27 +136,35 @@ async def create_fleet(
     name = one_line(plan.name)
     if await _there(client, plan) is not None:
         raise NotInPlaceError(f"There is a fleet {name} now.", "Choose another name.")
+    client.refuse_read_only()
+    on_send()
     answered = True
+    refusal: errors.ApiError | None = None
     try:
         await when_free(lambda: client.apply_fleet(plan.project, plan.spec, None), sleep)
     except UnansweredError:
         answered = False
+    except (errors.UnauthorisedError, errors.ForbiddenError, errors.NotFoundError) as error:
+        answered, refusal = False, error
     loop = asyncio.get_running_loop()
     start = loop.time()
     while True:
         try:
             fleet = await _there(client, plan)
-        except (errors.CannotConnectError, errors.ServerFailedError) as error:
-            if loop.time() - start > limit:
+        except errors.ApiError as error:
+            passes = isinstance(error, errors.CannotConnectError | errors.ServerFailedError)
+            if loop.time() - start > (limit if passes else min(limit, UNREADABLE_LIMIT)):
                 raise UnknownOutcomeError(
-                    f"Fleet {name} was sent, and the server has not answered since: whether it was"
-                    " made is not known.",
-                    "Look at the fleets when the server is back.",
+                    f"Fleet {name} was sent, and what became of it can't be read: whether it was"
+                    f" made is not known. {error.message}",
+                    "Look at the fleets when the server can be read again.",
                 ) from error
         else:
             if fleet is not None:
                 _refuse_another(plan, fleet)
                 return fleet
+            if refusal is not None:
+                raise refusal
             if answered or loop.time() - start > limit / 4:
                 raise _not_made(name)
         await sleep(0.5)
@@ -211,7 +225,9 @@ def _read_key(path: Path) -> dict[str, str]:
 async def _there(client: Client, plan: FleetPlan) -> Base | None:
     try:
         return await read_fleet(client, plan.project, plan.name)
-    except errors.NotFoundError:
+    except errors.NotFoundError as error:
+        if not error.said_by_server:
+            raise
         return None
 
 

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from dstack_api_client import errors, wire
+from dstack_api_client.capabilities import UNKNOWN
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
-from dstack_api_client.edits.applying import Applied, apply
+from dstack_api_client.edits.applying import LATE, LIMIT, Applied, Check, Sleep, apply, confirmed
 from dstack_api_client.edits.base import Base, Target
-from dstack_api_client.edits.errors import NotKeptError, ReplacedError, UnknownOutcomeError
+from dstack_api_client.edits.difference import difference
+from dstack_api_client.edits.errors import EditError, UnknownOutcomeError
 from dstack_api_client.edits.fleets import FleetPlan, apply_fleet
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.new_fleets import create_fleet
 from dstack_api_client.edits.planning import Plan
+from dstack_api_client.edits.recording import Record, doubt_of
 from dstack_api_client.writer import ReadOnlyError
+
+#: Seconds before a server that could not be read is asked again, once nobody waits for it.
+_READ_AGAIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -67,73 +76,90 @@ async def perform(
         EditError: As `apply`, `apply_fleet` and `create_fleet` raise.
         ApiError: The same.
     """
-    target = _target(client, plan)
+    record = Record(store, _target(client, plan), plan.changes, user=user, action=action)
     try:
-        applied, now = await _carry_out(client, plan)
+        applied, now = await _carry_out(client, plan, record)
     except ReadOnlyError:
         raise
-    except errors.ApiError as error:
-        result = f"{_outcome(error)}: {error.message}"
-        for notice in (
-            _kept_in_doubt(store, plan, error),
-            _noted(store, target, plan, result, user, action),
-        ):
-            if notice and on_notice is not None:
+    except BaseException as error:
+        record.failed(error)
+        for notice in record.notices:
+            if on_notice is not None:
                 on_notice(notice)
+        doubt = doubt_of(error, record, f"The change of {one_line(plan_name(plan))}")
+        if doubt is not None:
+            raise doubt from error
+        if isinstance(error, errors.ApiError) and not isinstance(error, EditError):
+            error.hint = f"{error.hint} Nothing was sent." if not record.was_sent else error.hint
         raise
-    notices = []
-    if applied is not None:
-        notices.append(_kept(store, applied.before, applied.now))
-    result = "applied" if applied is None else applied.line
-    notices.append(_noted(store, target, plan, result, user, action))
-    return Performed(now, applied, tuple(filter(None, notices)))
+    return _performed(record, applied, now)
 
 
-async def _carry_out(client: Client, plan: Plan | FleetPlan) -> tuple[Applied | None, Base]:
+async def settle(
+    client: Client,
+    check: Check,
+    store: Store,
+    *,
+    user: str = "",
+    action: str = "apply",
+    sleep: Sleep = asyncio.sleep,
+) -> Performed:
+    """Goes on reading what became of a change, for as long as it takes.
+
+    Args:
+        client: Where.
+        check: What `UnknownOutcomeError` has.
+        store: Where things are kept.
+        user: As for `perform`.
+        action: The same.
+        sleep: How to wait between reads.
+
+    Raises:
+        EditError: It was not applied, or something else is there.
+    """
+    base = check.base
+    changes = difference(base.spec, check.expected, base.target.kind, UNKNOWN)
+    record = Record(store, base.target, changes, user=user, action=action)
+    record.resume()
+    try:
+        now = await _read_on(client, check, sleep)
+    except errors.ApiError as error:
+        record.failed(error)
+        raise
+    applied = Applied(base.target, base, now, False, datetime.now(timezone.utc))
+    return _performed(record, applied, now)
+
+
+async def _read_on(client: Client, check: Check, sleep: Sleep) -> Base:
+    while True:
+        with suppress(UnknownOutcomeError):
+            return await confirmed(client, check, sleep=sleep, limit=LIMIT, late=LATE)
+        await sleep(_READ_AGAIN)
+
+
+def _performed(record: Record, applied: Applied | None, now: Base) -> Performed:
+    if applied is None:
+        record.applied("applied")
+    else:
+        record.applied(applied.line, applied.before, applied.now)
+    return Performed(now, applied, tuple(record.notices))
+
+
+async def _carry_out(
+    client: Client, plan: Plan | FleetPlan, record: Record
+) -> tuple[Applied | None, Base]:
     if isinstance(plan, Plan):
-        applied = await apply(client, plan)
+        applied = await apply(client, plan, on_send=record.send)
         return applied, applied.now
     if plan.base is not None:
-        applied = await apply_fleet(client, plan)
+        applied = await apply_fleet(client, plan, on_send=record.send)
         return applied, applied.now
-    return None, await create_fleet(client, plan)
+    return None, await create_fleet(client, plan, on_send=record.send)
 
 
-def _outcome(error: errors.ApiError) -> str:
-    if isinstance(error, UnknownOutcomeError):
-        return "not known"
-    return "something else is there" if isinstance(error, ReplacedError) else "not applied"
-
-
-def _kept_in_doubt(store: Store, plan: Plan | FleetPlan, error: errors.ApiError) -> str:
-    """Keeps the way back from a change that may have been made.
-
-    Without it, the way back of an earlier change would be offered as the last one. Where it was
-    not made, the way back changes nothing.
-    """
-    if plan.base is None or not isinstance(error, (UnknownOutcomeError, ReplacedError)):
-        return ""
-    step = 1 if isinstance(plan, Plan) else 0
-    after = replace(plan.base, spec=plan.expected, deployment=plan.base.deployment + step)
-    return _kept(store, plan.base, after, certain=False)
-
-
-def _kept(store: Store, before: Base, after: Base, *, certain: bool = True) -> str:
-    try:
-        store.keep_applied(before, after, certain=certain)
-    except NotKeptError as error:
-        return f"The way back could not be kept. {error}"
-    return ""
-
-
-def _noted(
-    store: Store, target: Target, plan: Plan | FleetPlan, result: str, user: str, action: str
-) -> str:
-    try:
-        store.audit(target, plan.changes, one_line(result), user=user, action=action)
-    except NotKeptError as error:
-        return f"The audit log could not be written. {error}"
-    return ""
+def plan_name(plan: Plan | FleetPlan) -> str:
+    """The name of what a plan changes."""
+    return plan.base.target.name if isinstance(plan, Plan) else plan.name
 
 
 def _target(client: Client, plan: Plan | FleetPlan) -> Target:

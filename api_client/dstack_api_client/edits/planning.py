@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.edits import checks, fields
-from dstack_api_client.edits.asking import ask_run
+from dstack_api_client.edits.asking import ask_offers, ask_run
 from dstack_api_client.edits.base import Base, read_base
+from dstack_api_client.edits.certainty import unsure_fleets
 from dstack_api_client.edits.difference import FieldChange, difference, refusal
 from dstack_api_client.edits.dryrun import DryRun, dry_run
 from dstack_api_client.edits.errors import (
@@ -25,9 +27,13 @@ from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit, what_is_missing
 from dstack_api_client.edits.surging import surges
 from dstack_api_client.edits.warnings import PlanWarning, warnings_of
+from dstack_api_client.lane_input import NOT_ASKED, Offered
+from dstack_api_client.runs import ONLY_GROUP
 from dstack_api_client.snapshot import Snapshot
 
 UPDATE = "update"
+#: Fleets that the server is asked about for one plan.
+_MOST_FLEETS = 8
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ async def make_plan(
     *,
     snapshot: Snapshot | None = None,
     known: Collection[str] | None = None,
+    notes: Sequence[PlanWarning] = (),
 ) -> Plan:
     """Plans an edit on the service as it is now.
 
@@ -81,6 +88,7 @@ async def make_plan(
         edit: The edit.
         snapshot: What is known of the project, for the dry run; without it there is none.
         known: The fleets that lanes may name, if not the snapshot's.
+        notes: What else to be told, whether anything changes or not.
 
     Raises:
         InvalidEditError: Something in it is wrong; it has a line for each reason.
@@ -99,7 +107,7 @@ async def make_plan(
     changes = difference(base.spec, edit.spec, "service", edit.capabilities)
     made_at = datetime.now(timezone.utc)
     if not changes:
-        return Plan(edit, base, (), base.spec, "", None, (), (), made_at)
+        return Plan(edit, base, (), base.spec, "", None, (), tuple(notes), made_at)
     _refuse_unknown_fields(edit)
     answer = await ask_run(client, base.target.project, edit.spec)
     if answer.action != UPDATE:
@@ -110,17 +118,27 @@ async def make_plan(
         )
     expected = answer.effective_run_spec or dict(edit.spec)
     offers = answer.offers
-    outlook = None
+    outlook, offered = None, NOT_ASKED
     if snapshot is not None:
         outlook = await dry_run(client, edit, snapshot, offers=offers)
     # What the server makes of it is what is going to be stored, and so what is shown.
     shown = difference(base.spec, expected, "service", edit.capabilities)
     if outlook is not None and snapshot is not None:
-        outlook = replace(outlook, surges=surges(edit, snapshot, shown, offers))
+        outlook = replace(outlook, surges=surges(edit, snapshot, shown))
+        if outlook.starting:
+            in_fleets, offered = await _offers_in_fleets(client, edit, outlook, snapshot)
+            if offered:
+                offers = in_fleets
+                outlook = await dry_run(client, edit, snapshot, offers=offers, offered=offered)
+        if outlook is not None:
+            outlook = replace(outlook, surges=surges(edit, snapshot, shown, offered))
+            outlook = replace(outlook, unsure=unsure_fleets(edit, outlook, snapshot, offers))
     found = warnings_of(
         edit, outlook, snapshot, now=made_at, changed_by_server=_differs(edit, expected)
     )
-    return Plan(edit, base, shown, expected, answer.action, outlook, offers, found, made_at)
+    return Plan(
+        edit, base, shown, expected, answer.action, outlook, offers, (*found, *notes), made_at
+    )
 
 
 def refuse_moved(base: Base, now: Base, mine: Mapping[str, Any]) -> None:
@@ -145,6 +163,31 @@ def refuse_moved(base: Base, now: Base, mine: Mapping[str, Any]) -> None:
             "Look at both changes and plan again.",
             three_way(base, now, mine),
         )
+
+
+async def _offers_in_fleets(
+    client: Client, edit: ServiceEdit, outlook: DryRun, snapshot: Snapshot
+) -> tuple[tuple[PlanOffer, ...], Offered]:
+    """What the server offers in the fleets that the replicas may go to, as far as it tells."""
+    fleets = [
+        name
+        for name in dict.fromkeys(lane.fleet for lane in outlook.lanes)
+        if snapshot.fleet_named(name) is not None
+    ]
+    project = edit.base.target.project
+    answers = await asyncio.gather(
+        *(ask_offers(client, project, edit.spec, fleet) for fleet in fleets[:_MOST_FLEETS])
+    )
+    offers: list[PlanOffer] = []
+    offered: dict[str, dict[str, bool]] = {}
+    for fleet, answer in zip(fleets, answers, strict=False):
+        if answer is None or not answer.groups:
+            continue
+        here = answer.offers_in(fleet)
+        offers += here
+        new = {offer.group or ONLY_GROUP for offer in here if offer.usable and offer.is_new}
+        offered[fleet] = {group: group in new for group in answer.groups}
+    return tuple(offers), offered
 
 
 def _refuse_problems(edit: ServiceEdit, known: Collection[str] | None) -> None:

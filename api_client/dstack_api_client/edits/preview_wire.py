@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from dstack_api_client.wire import Answer
+from dstack_api_client.wire import Answer, Count, Timed
 from dstack_api_client.wire_addon import PlacementLane
 
 
 class PreviewLane(PlacementLane):
     """A lane, with how many replicas it has in the end."""
 
-    after: int = 0
+    after: Count = 0
 
 
 class PreviewReplica(Answer):
     """What one replica would do."""
 
-    replica_num: int
+    replica_num: Count
     group: str
     action: str
     new: bool = False
@@ -27,8 +27,10 @@ class PreviewReplica(Answer):
     why: str = ""
 
 
-class Preview(Answer):
+class Preview(Timed):
     """What would happen."""
+
+    times = ("observed_at",)
 
     run_id: str
     observed_at: datetime

@@ -1,12 +1,15 @@
-"""What one more replica in a fleet costs, as far as can be told."""
+"""What a replica costs in a fleet, and by how much an edit changes the price, as far as known."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from dstack_api_client.snapshot import INSTANCE_GONE, Fleet, Service, Snapshot
+from dstack_api_client.requirements import Requirements
+from dstack_api_client.runs import ONLY_GROUP
+from dstack_api_client.snapshot import INSTANCE_GONE, Fleet, Instance, Replica, Service, Snapshot
+from dstack_api_client.spot_policies import SpotPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,69 +25,127 @@ class PlanOffer:
     """Dollars per hour."""
     availability: str
     """`available`, `idle`, `busy`, `not_available`, `no_quota`, `unknown`, ..."""
+    fleet: str = ""
+    """The fleet that it is for, as lanes name it; empty where the server does not say."""
+    share: float = 1.0
+    """The part of the instance that a replica takes."""
 
     @property
     def usable(self) -> bool:
         """Whether a replica could start on it, as far as the server knows."""
         return self.availability not in _NO_USE
 
+    @property
+    def is_new(self) -> bool:
+        """Whether it is for an instance that is still to be created."""
+        return self.availability not in _EXIST
+
 
 _NO_USE = frozenset({"not_available", "no_quota", "no_balance", "busy"})
+_EXIST = frozenset({"idle", "busy"})
 
 
-def price_in(
-    fleet_name: str, service: Service, snapshot: Snapshot, offers: Iterable[PlanOffer] = ()
-) -> float | None:
-    """Dollars per hour of one replica of a service in a fleet.
+@dataclass(frozen=True)
+class Prices:
+    """What replicas of a service cost, under an edit.
 
-    By what its replicas there cost, else an instance there, else the cheapest offer that fits the
-    fleet; None where none of them tells.
-
-    Args:
-        fleet_name: The fleet as lanes name it.
-        service: The service.
-        snapshot: Where both are.
-        offers: Offers of the server's plan.
+    Attributes:
+        service: The service as it runs.
+        snapshot: Where it is.
+        needs: By group, what a replica asks for after the edit.
+        replaced: The groups whose replicas no longer fit: what those that run cost tells nothing.
+        offers: Those of the server's plan.
     """
-    fleet = _fleet(fleet_name, snapshot)
-    if fleet is not None and fleet.kind == "ssh":
-        return 0.0
-    prices = [
-        replica.price
-        for key in service.replica_keys
-        if (replica := snapshot.replicas.get(key)) is not None
-        and fleet is not None
-        and replica.fleet_id == fleet.id
-        and replica.price is not None
-    ]
-    if prices:
-        return sum(prices) / len(prices)
-    if fleet is not None:
-        whole = [
-            instance.price
-            for instance_id in fleet.instance_ids
-            if (instance := snapshot.instances.get(instance_id)) is not None
+
+    service: Service
+    snapshot: Snapshot
+    needs: Mapping[str, Requirements] = field(default_factory=dict)
+    replaced: Collection[str] = ()
+    offers: Sequence[PlanOffer] = ()
+
+    def of_replica(self, group: str, number: int) -> float | None:
+        """Dollars per hour of a replica that runs."""
+        for replica in self._replicas(group):
+            if replica.key.replica_num == number:
+                return replica.price
+        return None
+
+    def in_fleet(self, fleet_name: str, group: str) -> float | None:
+        """Dollars per hour of one more replica of a group in a fleet.
+
+        By what the group's own replicas there cost; else by the cheapest idle instance that holds
+        it, which dstack takes first; else by the cheapest offer; else by an instance of the fleet
+        that would hold it. None where none of them tells.
+        """
+        fleet = self.snapshot.fleet_named(fleet_name)
+        if fleet is not None and fleet.kind == "ssh":
+            return 0.0
+        if fleet is not None and group not in self.replaced:
+            own = [
+                replica.price
+                for replica in self._replicas(group)
+                if replica.fleet_id == fleet.id and replica.price is not None
+            ]
+            if own:
+                return sum(own) / len(own)
+        need = self.needs.get(group, _ANY)
+        here = self._instances(fleet)
+        idle = _cheapest(each for each in here if need.idle_places(each))
+        offered = self.offered(group, fleet_name, fleet)
+        for price in (_share(idle, need), offered, _share(_cheapest(_holding(here, need)), need)):
+            if price is not None:
+                return price
+        return None
+
+    def offered(self, group: str, fleet_name: str = "", fleet: Fleet | None = None) -> float | None:
+        """The price of the cheapest offer for a group, of those for the fleet where there are."""
+        need = self.needs.get(group, _ANY)
+        mine = [
+            offer
+            for offer in self.offers
+            if (offer.group or ONLY_GROUP) == group
+            and offer.usable
+            and (need.spot is SpotPolicy.AUTO or offer.spot == (need.spot is SpotPolicy.SPOT))
+        ]
+        exact = [offer for offer in mine if offer.fleet and offer.fleet == fleet_name]
+        loose = [offer for offer in mine if not offer.fleet and _fits(offer, fleet)]
+        return min((offer.price * offer.share for offer in exact or loose), default=None)
+
+    def _replicas(self, group: str) -> list[Replica]:
+        found = (self.snapshot.replicas.get(key) for key in self.service.replica_keys)
+        return [each for each in found if each is not None and each.active and each.group == group]
+
+    def _instances(self, fleet: Fleet | None) -> list[Instance]:
+        if fleet is None:
+            return []
+        return [
+            instance
+            for instance in self.snapshot.instances.values()
+            if instance.fleet_id == fleet.id
             and instance.price is not None
-            and instance.total_blocks == 1
             and instance.status not in INSTANCE_GONE
         ]
-        if whole:
-            return min(whole)
-    fitting = [offer.price for offer in offers if _fits(offer, fleet)]
-    return min(fitting, default=None)
 
 
-def _fleet(name: str, snapshot: Snapshot) -> Fleet | None:
-    project, slash, last = name.rpartition("/")
-    for fleet in snapshot.fleets.values():
-        if fleet.name == last and fleet.project == (project if slash else snapshot.project):
-            return fleet
-    return None
+_ANY = Requirements(spot=SpotPolicy.AUTO)
+
+
+def _holding(instances: Iterable[Instance], need: Requirements) -> list[Instance]:
+    return [instance for instance in instances if need.blocks_in(instance)]
+
+
+def _cheapest(instances: Iterable[Instance]) -> Instance | None:
+    return min(instances, key=lambda instance: instance.price or 0.0, default=None)
+
+
+def _share(instance: Instance | None, need: Requirements) -> float | None:
+    if instance is None or instance.price is None:
+        return None
+    blocks = need.blocks_in(instance)
+    return instance.price * blocks / instance.total_blocks if blocks else None
 
 
 def _fits(offer: PlanOffer, fleet: Fleet | None) -> bool:
-    if not offer.usable:
-        return False
     if fleet is None:
         return True
     if fleet.spot_policy in ("spot", "on-demand") and offer.spot != (fleet.spot_policy == "spot"):

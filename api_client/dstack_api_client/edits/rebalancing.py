@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import msgspec
 
@@ -11,12 +12,14 @@ from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.dryrun import DryRun, dry_run
-from dstack_api_client.edits.errors import EditError, NotKeptError
+from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import Performed
+from dstack_api_client.edits.recording import Record, doubt_of, told, unknown_of
 from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.warnings import PlanWarning, of_addresses
+from dstack_api_client.naming import counted
 from dstack_api_client.snapshot import Snapshot
-from dstack_api_client.writer import ReadOnlyError, UnansweredError
 
 #: What the placement add-on calls it.
 REBALANCE = "rebalance"
@@ -50,10 +53,12 @@ class Prospect:
     Attributes:
         outlook: The replicas; None where that is not known.
         moves: Those that would move; None while a rolling deployment hides them.
+        warnings: What to know before.
     """
 
     outlook: DryRun | None
     moves: tuple[Move, ...] | None
+    warnings: tuple[PlanWarning, ...] = ()
 
 
 async def prospect(client: Client, base: Base, snapshot: Snapshot) -> Prospect:
@@ -80,7 +85,7 @@ async def prospect(client: Client, base: Base, snapshot: Snapshot) -> Prospect:
         for row in outlook.replicas
         if row.action == "move" and row.to is not None
     )
-    return Prospect(outlook, moves)
+    return Prospect(outlook, moves, tuple(of_addresses(edit, outlook)))
 
 
 async def rebalance(client: Client, base: Base, store: Store, *, user: str = "") -> Rebalanced:
@@ -97,20 +102,34 @@ async def rebalance(client: Client, base: Base, store: Store, *, user: str = "")
     Raises:
         ReadOnlyError: The client only reads; nothing was sent.
         UnansweredError: It was sent, and whether it was done is not known.
-        ApiError: The server refused it.
+        ApiError: The server refused it, or it could not be sent.
     """
     target = base.target
     name = one_line(target.name)
+    client.refuse_read_only()
+    record = Record(store, target, user=user, action=REBALANCE)
+    record.send()
     try:
         body = await client.rebalance(target.project, target.name)
         answer = client.decode(body, _answer.decode, f"the rebalancing of {name}")
-    except ReadOnlyError:
-        raise
+    except errors.RefusedError as error:
+        record.failed(error, "not asked for")
+        raise told(error, record) from None
+    except errors.CannotConnectError as error:
+        record.failed(error, "not asked for")  # else it is one that was sent
+        raise told(error, record) from None
     except errors.ApiError as error:
-        unknown = isinstance(error, UnansweredError | errors.WrongShapeError)
-        known = "not known" if unknown else "not asked for"
-        notice = _noted(base, store, f"{known}: {one_line(error.message)}", user)
-        error.hint = f"{error.hint} {notice}".strip()
+        if error.said_by_server and await _is_idle(client, base):
+            record.failed(error, "not asked for")
+            raise told(error, record) from None
+        unknown = unknown_of(error, f"The rebalancing of {name}")
+        record.failed(unknown)
+        raise told(unknown, record) from error
+    except BaseException as error:
+        record.failed(error)
+        doubt = doubt_of(error, record, f"The rebalancing of {name}")
+        if doubt is not None:
+            raise doubt from error
         raise
     moves = tuple(
         Move(
@@ -121,17 +140,24 @@ async def rebalance(client: Client, base: Base, store: Store, *, user: str = "")
         )
         for move in answer.moves
     )
-    notice = _noted(base, store, f"{len(moves)} moves asked for", user)
-    line = f"The server moves {len(moves)} of the replicas of {name}, one at a time."
-    return Rebalanced(base, None, (notice,) if notice else (), line, moves)
+    record.applied(f"{counted(len(moves), 'move')} asked for")
+    return Rebalanced(base, None, tuple(record.notices), _moving(len(moves), name), moves)
 
 
-def _noted(base: Base, store: Store, result: str, user: str) -> str:
+async def _is_idle(client: Client, base: Base) -> bool:
+    """Whether the server can be read and moves no replica of the service."""
+    project, name = base.target.project, base.target.name
+    path = f"/api/project/{quote(project, safe='')}/placement/get"
+    what = f"the placement of {one_line(name)}"
     try:
-        store.audit(base.target, (), result, user=user, action=REBALANCE)
-    except NotKeptError as error:
-        return f"The audit log could not be written. {error}"
-    return ""
+        body = await client.read(path, {"run_name": name}, what)
+        return client.decode(body, _placed.decode, what).rebalancing is None
+    except errors.ApiError:
+        return False
+
+
+class _Placed(msgspec.Struct):
+    rebalancing: msgspec.Raw | None
 
 
 class _Move(msgspec.Struct):
@@ -145,4 +171,11 @@ class _Answer(msgspec.Struct):
     moves: list[_Move] = []
 
 
+_placed = msgspec.json.Decoder(_Placed)
 _answer = msgspec.json.Decoder(_Answer)
+
+
+def _moving(number: int, name: str) -> str:
+    if number == 1:
+        return f"The server moves 1 replica of {name}."
+    return f"The server moves {number} replicas of {name}, one at a time."

@@ -61,6 +61,11 @@ class Retry:
             " replica that can't start then ends the whole service."
         )
 
+    @property
+    def some_end(self) -> str:
+        """The same where it is not known when it is over."""
+        return "Once its `retry` is over, a replica that can't start ends the whole service."
+
     def _is_over(self, now: datetime) -> bool:
         if self.seconds is None or self.since is None:
             return False

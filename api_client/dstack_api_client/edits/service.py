@@ -21,6 +21,7 @@ from dstack_api_client.edits.views import (
     entries_of,
     group_view,
     lanes_of,
+    named_groups,
     whole,
 )
 from dstack_api_client.runs import ONLY_GROUP
@@ -81,16 +82,11 @@ class ServiceEdit:
     @property
     def groups(self) -> tuple[GroupView, ...]:
         """The replica groups in their order."""
-        old = counted_groups(self.configuration)
-        listed = old or self.configuration.get("groups")
-        if isinstance(listed, list) and listed:
-            count = "count" if old else "replicas"
-            return tuple(
-                group_view(str(entry.get("name") or number), entry, named=True, count=count)
-                for number, entry in enumerate(listed)
-                if isinstance(entry, Mapping)
-            )
-        return (group_view(ONLY_GROUP, self.configuration, named=False),)
+        count = "count" if counted_groups(self.configuration) else "replicas"
+        named = named_groups(self.configuration)
+        if not named:
+            return (group_view(ONLY_GROUP, self.configuration, named=False),)
+        return tuple(group_view(name, entry, named=True, count=count) for name, entry in named)
 
     @property
     def pools(self) -> tuple[str, ...]:

@@ -9,12 +9,14 @@ from datetime import datetime
 from dstack_api_client import lane_input
 from dstack_api_client.edits import checks
 from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.placement import Placement
+from dstack_api_client.placement import Placement, placed_in
 from dstack_api_client.snapshot import Service, Snapshot
 from dstack_placement import engine
 
 
-def situation(edit: ServiceEdit, snapshot: Snapshot) -> engine.Service | None:
+def situation(
+    edit: ServiceEdit, snapshot: Snapshot, offered: lane_input.Offered = lane_input.NOT_ASKED
+) -> engine.Service | None:
     """What the engine is told about an edit.
 
     On a server without lanes, and for a service without, the fleet that holds the run's replicas
@@ -31,11 +33,11 @@ def situation(edit: ServiceEdit, snapshot: Snapshot) -> engine.Service | None:
         return None
     after = _lanes(edit, service)
     before = _lanes(ServiceEdit.begin(edit.base, edit.capabilities), service)
-    state = lane_input.engine_service(snapshot, service, after)
+    state = lane_input.engine_service(snapshot, service, after, spec=edit.spec, offered=offered)
     placement = snapshot.placements.get(service.id)
     if placement is None:
         return state
-    return _with_placement(state, placement, before, after)
+    return _with_placement(state, snapshot, placement, before, after)
 
 
 def managed(edit: ServiceEdit) -> bool:
@@ -56,6 +58,9 @@ def _lanes(edit: ServiceEdit, service: Service) -> engine.ServiceLanes:
     if edit.can_edit_lanes and read.managed:
         return read
     fleet = service.fleet_name or next((share.fleet for share in service.shares), None)
+    named = edit.lanes()
+    if fleet is None and len(named) == 1:  # it has no replicas, and can go nowhere else
+        fleet = named[0].fleet
     return replace(
         read,
         lanes=(engine.Lane(fleet),) if fleet else (),
@@ -65,12 +70,13 @@ def _lanes(edit: ServiceEdit, service: Service) -> engine.ServiceLanes:
 
 def _with_placement(
     state: engine.Service,
+    snapshot: Snapshot,
     placement: Placement,
     before: engine.ServiceLanes,
     after: engine.ServiceLanes,
 ) -> engine.Service:
     """With what only the server knows: counts wanted, places given away, room and cool-downs."""
-    fleets = {replica.job_id: replica.fleet for replica in placement.replicas}
+    fleets = {replica.job_id: placed_in(snapshot, replica.fleet) for replica in placement.replicas}
     limits = {group.name: (group.least, group.greatest) for group in after.groups}
     groups = []
     for group in state.groups:
@@ -84,10 +90,9 @@ def _with_placement(
     cooldowns = {}
     old, new = _pools(before), _pools(after)
     for lane in placement.lanes:
-        if lane.room is not None:
-            rooms[lane.fleet] = engine.Room(
-                lane.room, why=rooms[lane.fleet].why if lane.fleet in rooms else ""
-            )
+        # What the server does not know is not guessed here: its own dry run goes without it too.
+        here = rooms.get(lane.fleet, engine.Room())
+        rooms[lane.fleet] = engine.Room(lane.room, why=here.why, why_of=here.why_of)
         if lane.cooldown_until is not None and old.get(lane.pool) == new.get(lane.pool):
             cooldowns[lane.pool, lane.fleet] = _cooldown(lane.cooldown_until)
     return replace(

@@ -16,11 +16,10 @@ from datetime import datetime
 from dstack_api_client.edits.difference import ChangeKind, FieldChange
 from dstack_api_client.edits.dryrun import ReplicaOutlook
 from dstack_api_client.edits.fields import Path
-from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.situation import situation
+from dstack_api_client.lane_input import NOT_ASKED, Offered
 from dstack_api_client.rollout import SURGE
-from dstack_api_client.runs import ONLY_GROUP
 from dstack_api_client.snapshot import Snapshot
 from dstack_placement import engine
 
@@ -37,7 +36,7 @@ def surges(
     edit: ServiceEdit,
     snapshot: Snapshot,
     changes: Iterable[FieldChange],
-    offers: Iterable[PlanOffer] | None = None,
+    offered: Offered = NOT_ASKED,
 ) -> tuple[ReplicaOutlook, ...]:
     """The extra replica of each group that an edit rolls out.
 
@@ -45,27 +44,22 @@ def surges(
         edit: The edit.
         snapshot: What is known of the project.
         changes: The fields that change.
-        offers: Those of the server's plan; None where it was not asked.
+        offered: What the server offers, as far as it was asked.
 
     Returns:
-        A row for each: `start`, or `pending` where there is no room or no offer for it.
+        A row for each: `start`, or `pending` where there is no room for it.
 
     Raises:
         LanesError: The edited lanes can't be accepted.
     """
     groups = rolled_groups(edit, changes)
-    state = situation(edit, snapshot) if groups else None
+    state = situation(edit, snapshot, offered) if groups else None
     if state is None:
         return ()
     now = snapshot.observed_at
     rolling, extra = _rolling(state, groups, now)
     plan = engine.preview(rolling, now=now)
-    rows = (_row(row) for row in plan.replicas if row.replica.key in extra)
-    if offers is None:
-        return tuple(rows)
-    # Room says how many more there may be; only the server knows whether one fits the new spec.
-    offered = {offer.group or ONLY_GROUP for offer in offers if offer.usable}
-    return tuple(row if row.group in offered else _unoffered(row) for row in rows)
+    return tuple(_row(row) for row in plan.replicas if row.replica.key in extra)
 
 
 def _group_of(path: Path) -> str | None:
@@ -88,7 +82,8 @@ def _rolling(
             replicas.remove(surplus)
             room = rooms.get(surplus.fleet or "")
             if surplus.fleet is not None and room is not None and room.more is not None:
-                rooms[surplus.fleet] = replace(room, more=room.more + 1)
+                limits = {name: number + 1 for name, number in room.more_of.items()}
+                rooms[surplus.fleet] = replace(room, more=room.more + 1, more_of=limits)
         replicas = [replace(r, out_of_date=True) if r in active else r for r in replicas]
         missing = max(group.wanted - len(active), 0)
         for nth in range(missing + SURGE):
@@ -106,13 +101,6 @@ def _in_order(state: engine.Service, group: engine.Group, now: datetime) -> list
     """The group's replicas, who goes first first; none where nothing is known of fleets."""
     lanes = state.lanes if group.lanes is None else group.lanes
     return engine.stopping_order(state, group.name, now=now) if lanes else []
-
-
-def _unoffered(row: ReplicaOutlook) -> ReplicaOutlook:
-    if row.action == engine.Action.PENDING.value:
-        return row
-    why = "the server has no offer that fits it"
-    return replace(row, action=engine.Action.PENDING.value, to=None, reason=None, why=why)
 
 
 def _stops(replica: engine.Replica) -> bool:

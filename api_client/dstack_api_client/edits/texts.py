@@ -6,27 +6,35 @@ short forms (`3..10`, `1h`): the server itself reads them, by its plan, which ch
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
-
-from dstack_api_client.cleaning import one_line
+from dstack_api_client.cleaning import clean, one_line
 from dstack_api_client.client import Client
-from dstack_api_client.configuration import MASK, as_yaml, readable
+from dstack_api_client.configuration import MASK, readable
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.asking import ask_run
+from dstack_api_client.edits.configuration_file import (
+    as_sent,
+    changed_locals,
+    variables,
+    with_references,
+)
 from dstack_api_client.edits.errors import InvalidEditError, NotInPlaceError
 from dstack_api_client.edits.fields import lane_name
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit, what_is_missing
+from dstack_api_client.profile import spec_yaml
+from dstack_api_client.secrets import unmasked
+from dstack_api_client.yaml_text import YamlError, read_yaml
 
 #: What begins the lines that `with_note` puts on top.
 _NOTE = "# ! "
+_NO_SECRET = f"{MASK} stands where no secret was. Write the value itself there."
 
 
 def as_text(edit: ServiceEdit) -> str:
     """The edited configuration as the YAML of a `.dstack.yml` file, secrets masked."""
-    return as_yaml(edit.configuration)
+    return spec_yaml(edit.spec)
 
 
 def with_note(text: str, lines: Sequence[str]) -> str:
@@ -42,21 +50,28 @@ def parsed(text: str) -> dict[str, Any]:
         InvalidEditError: It is not YAML, or no mapping.
     """
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark is not None else ""
-        what = one_line(str(getattr(error, "problem", None) or "it can't be read"))
-        raise InvalidEditError([f"The text is not valid YAML{where}: {what}."]) from None
+        data = read_yaml(text)
+    except YamlError as error:
+        raise InvalidEditError([f"The text is {error}."]) from None
     if not isinstance(data, dict):
         raise InvalidEditError(["The text is not a list of `name: value`."])
-    return {str(key): value for key, value in data.items()}
+    return data
 
 
-async def with_text(client: Client, edit: ServiceEdit, text: str) -> ServiceEdit:
+async def with_text(
+    client: Client, edit: ServiceEdit, text: str, environment: Mapping[str, str] | None = None
+) -> ServiceEdit:
     """The edit with the configuration that somebody made of `as_text`.
 
-    A masked secret that was left alone stays what it was.
+    A masked secret that was left alone stays what it was. References in what is new are filled in
+    as in a file.
+
+    Args:
+        client: Where.
+        edit: The edit.
+        text: What was made of it.
+        environment: Where variables that the text only names are looked up; one that is not there
+            keeps the value that the service has.
 
     Returns:
         The same edit where nothing was changed.
@@ -71,7 +86,13 @@ async def with_text(client: Client, edit: ServiceEdit, text: str) -> ServiceEdit
     if written == shown:
         return edit
     _refuse_other(edit, written)
-    return await _normal(client, edit, merged(edit.configuration, shown, written))
+    whole = merged(edit.configuration, shown, written)
+    if whole.get("env") != edit.configuration.get("env"):
+        stored = edit.configuration.get("env")
+        whole["env"] = variables(whole.get("env"), environment or {}, stored)
+    known = frozenset(_texts(edit.configuration))
+    whole = with_references(whole, keep=lambda text: "${{" not in text or text in known)
+    return await _normal(client, edit, whole)
 
 
 async def with_file(
@@ -94,10 +115,7 @@ async def with_file(
     written = parsed(text)
     written.setdefault("name", edit.base.target.name)
     _refuse_other(edit, written)
-    if "env" in written:
-        known = edit.base.configuration.get("env") or {}
-        written["env"] = variables(written["env"], environment, known)
-    return await _normal(client, edit, written)
+    return await _normal(client, edit, as_sent(written, edit.base.configuration, environment))
 
 
 def _refuse_other(edit: ServiceEdit, written: Mapping[str, Any]) -> None:
@@ -106,21 +124,27 @@ def _refuse_other(edit: ServiceEdit, written: Mapping[str, Any]) -> None:
         raise InvalidEditError(
             [f"The text is not of the service {one_line(name)}. Leave `type` and `name` alone."]
         )
-    base = edit.base.configuration
-    for key in ("files", "repos"):
-        mine, theirs = written.get(key) or [], readable(base).get(key) or []
-        if mine != theirs:
-            raise NotInPlaceError(
-                f"`{key}` can't be changed here: what they name has to be sent along.",
-                "Use `dstack apply`.",
-            )
+    for key in changed_locals(written, edit.base.configuration):
+        raise NotInPlaceError(
+            f"`{key}` can't be changed here: what they name has to be sent along.",
+            "Use `dstack apply`.",
+        )
     if not edit.capabilities.lanes and _has_lanes(written):
         raise NotInPlaceError(*what_is_missing(edit.capabilities))
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(each)
+
+
 def _has_lanes(written: Mapping[str, Any]) -> bool:
-    groups = written.get("groups")
-    owners = [written, *(groups if isinstance(groups, list) else ())]
+    lists = [written.get(key) for key in ("groups", "replicas")]
+    owners = [written, *(group for each in lists if isinstance(each, list) for group in each)]
     for owner in owners:
         if not isinstance(owner, Mapping):
             continue
@@ -159,30 +183,57 @@ def merged(raw: Any, shown: Any, written: Any) -> Any:
     if written == shown:
         return raw
     if isinstance(raw, Mapping) and isinstance(shown, Mapping) and isinstance(written, Mapping):
-        whole = {key: value for key, value in raw.items() if key not in shown or key in written}
-        for key, value in written.items():
-            whole[key] = merged(raw.get(key), shown.get(key), value)
+        names = {clean(key): key for key in raw}  # as they are shown
+        whole = {
+            key: value
+            for key, value in raw.items()
+            if clean(key) not in shown or clean(key) in written
+        }
+        for name, value in written.items():
+            key = names.get(name, name)
+            whole[key] = merged(raw.get(key), shown.get(name), value)
         return whole
     if isinstance(raw, list) and isinstance(shown, list) and isinstance(written, list):
         return _merged_list(raw, shown, written)
+    if isinstance(written, str) and MASK in written and isinstance(raw, str):
+        return _unmasked(written, [raw])
     _refuse_masks(written)
     return written
 
 
 def _merged_list(raw: list[Any], shown: list[Any], written: list[Any]) -> list[Any]:
-    """Entries keep what they had by name, where they have names."""
-    known = {
-        _name(was): (entry, was)
-        for entry, was in zip(raw, shown, strict=False)
-        if _name(was) is not None
-    }
-    result = []
-    for entry in written:
-        pair = known.get(_name(entry))
-        result.append(merged(*pair, entry) if pair is not None else entry)
-        if pair is None:
+    """Entries keep what they had: those that stayed as they are, then those of the same name.
+
+    Of entries without names, such as probes, the one at the same place counts as the same.
+    """
+    pairs = list(zip(raw, shown, strict=False))
+    left = list(range(len(pairs)))
+    known = {_name(was): pair for pair in pairs if _name(was := pair[1]) is not None}
+    lines = [each for each in raw if isinstance(each, str)]
+    result: list[Any] = []
+    for place, entry in enumerate(written):
+        same = next((number for number in left if pairs[number][1] == entry), None)
+        if same is not None:
+            left.remove(same)
+            result.append(pairs[same][0])
+        elif _name(entry) in known:
+            result.append(merged(*known[_name(entry)], entry))
+        elif isinstance(entry, str) and MASK in entry:
+            result.append(_unmasked(entry, lines))
+        elif isinstance(entry, Mapping) and _name(entry) is None and place in left:
+            result.append(merged(*pairs[place], entry))
+        else:
             _refuse_masks(entry)
+            result.append(entry)
     return result
+
+
+def _unmasked(written: str, known: Sequence[str]) -> str:
+    """A text in which masks were left alone, with what they stand for."""
+    found = unmasked(written, known)
+    if found is None:
+        raise InvalidEditError([_NO_SECRET])
+    return found
 
 
 def _name(entry: Any) -> str | None:
@@ -197,29 +248,4 @@ def _refuse_masks(written: Any) -> None:
     values = fields.fields_of(written).values() if isinstance(written, Mapping) else [written]
     for value in values:
         if MASK in str(value):
-            raise InvalidEditError(
-                [f"{MASK} stands where no secret was. Write the value itself there."]
-            )
-
-
-def variables(
-    written: Any, environment: Mapping[str, str], known: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Variables with their values; of those that are only named, the client's own."""
-    found: dict[str, Any] = {}
-    if isinstance(written, Mapping):
-        found = {str(name): value for name, value in written.items()}
-    else:
-        for item in written or ():
-            name, equals, value = str(item).partition("=")
-            found[name] = value if equals else None
-    for name, value in found.items():
-        if value is None:
-            found[name] = environment.get(name, known.get(name))
-            if found[name] is None:
-                raise InvalidEditError(
-                    [f"The variable {one_line(name)} of `env` has no value. Set it, or export it."]
-                )
-        else:
-            found[name] = str(value)
-    return found
+            raise InvalidEditError([_NO_SECRET])

@@ -56,12 +56,11 @@ def entries_of(spec: Mapping[str, Any], pool: str) -> list[Any]:
     configuration = configuration_of(spec)
     owner: Any = configuration
     if pool != SERVICE:
-        listed = configuration.get("groups") or []
-        named = [g for n, g in enumerate(listed) if str(g.get("name") or n) == pool]
-        owner = named[0] if named else {}
+        named = (entry for name, entry in named_groups(configuration) if name == pool)
+        owner = next(named, {})
     entries = owner.get("fleets")
-    if entries is None and pool == SERVICE:
-        entries = (spec.get("profile") or {}).get("fleets")
+    if entries is None and pool == SERVICE and isinstance(spec.get("profile"), Mapping):
+        entries = spec["profile"].get("fleets")
     return list(entries) if isinstance(entries, list) else []
 
 
@@ -90,6 +89,18 @@ def counted_groups(configuration: Mapping[str, Any]) -> list[Any]:
     """
     replicas = configuration.get("replicas")
     return replicas if isinstance(replicas, list) else []
+
+
+def named_groups(configuration: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Replica groups by name; one without a name has its number for one."""
+    listed = counted_groups(configuration) or configuration.get("groups")
+    if not isinstance(listed, list):
+        return []
+    return [
+        (str(entry.get("name") or number), entry)
+        for number, entry in enumerate(listed)
+        if isinstance(entry, Mapping)
+    ]
 
 
 def group_view(

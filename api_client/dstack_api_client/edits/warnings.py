@@ -9,9 +9,13 @@ from enum import Enum
 
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.edits import checks
-from dstack_api_client.edits.dryrun import DryRun, ReplicaOutlook
+from dstack_api_client.edits.addresses import lost_addresses
+from dstack_api_client.edits.configuration_file import LOCAL
+from dstack_api_client.edits.dryrun import NEVER, DryRun, ReplicaOutlook
 from dstack_api_client.edits.retrying import Retry, retry_of
 from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.spots import barred_fleets
+from dstack_api_client.naming import listed
 from dstack_api_client.routers.view import Sync
 from dstack_api_client.snapshot import Snapshot
 
@@ -35,8 +39,9 @@ class PlanWarning:
     """One thing to know.
 
     Attributes:
-        key: What sort of thing: `kill-trap`, `no-retry`, `no-probes`, `rollout`, `baseline`,
-            `workers`, `below-minimum`, `last-replica`, `pending`, `server-changes`, `note`.
+        key: What sort of thing: `kill-trap`, `no-retry`, `no-room-known`, `no-probes`, `rollout`,
+            `baseline`, `never-starts`, `addresses`, `workers`, `below-minimum`, `last-replica`,
+            `pending`, `server-changes`, `contents`, `spot`, `note`.
         risk: How grave.
         line: What it is and what can be done, one line.
     """
@@ -68,8 +73,10 @@ def warnings_of(
     if outlook is not None:
         found += _of_starts(edit, outlook, now)
         found += _of_lanes(outlook)
+        found += of_addresses(edit, outlook)
     found += _of_counts(edit, outlook)
     if snapshot is not None:
+        found += [PlanWarning("spot", Risk.WARNING, line) for line in barred_fleets(edit, snapshot)]
         found += _of_rollout(edit, snapshot)
         found += _of_workers(edit, snapshot)
     if outlook is not None:
@@ -80,6 +87,18 @@ def warnings_of(
             PlanWarning("server-changes", Risk.NOTE, f"The server itself changes {names}.")
         )
     return tuple(sorted(found, key=lambda warning: -warning.risk.value))
+
+
+def of_addresses(edit: ServiceEdit, outlook: DryRun) -> list[PlanWarning]:
+    """What comes of replicas that were given the address of one that goes."""
+    return [PlanWarning("addresses", Risk.DANGER, line) for line in lost_addresses(edit, outlook)]
+
+
+def contents_notes(edit: ServiceEdit) -> list[PlanWarning]:
+    """What an edit made of a file leaves as it is: the contents of what the file names."""
+    named = " and ".join(f"`{key}`" for key in LOCAL if edit.configuration.get(key))
+    line = f"What {named} name is not compared and stays as it is: `dstack apply` sends it."
+    return [PlanWarning("contents", Risk.NOTE, line)] if named else []
 
 
 def is_probed(edit: ServiceEdit) -> bool:
@@ -102,8 +121,17 @@ def is_probed(edit: ServiceEdit) -> bool:
 def _of_starts(edit: ServiceEdit, outlook: DryRun, now: datetime) -> Iterator[PlanWarning]:
     rows = (*outlook.replicas, *outlook.surges)
     coming = sum(row.action in ("start", "move") for row in rows)
-    pending = [row for row in rows if row.action == "pending"]
+    never = [row for row in rows if row.reason == NEVER]
+    pending = [row for row in rows if row.action == "pending" and row.reason != NEVER]
     retry = retry_of(edit)
+    if never:
+        groups = one_line(listed(dict.fromkeys(row.group for row in never)))
+        yield PlanWarning(
+            "never-starts",
+            Risk.DANGER,
+            f"{_replicas(len(never))} of {groups} will wait for ever: {one_line(never[0].why)}."
+            " Give that group a replica too, or stop the service and apply its file.",
+        )
     if pending:
         yield _of_pending(pending, outlook, retry, now)
     if coming:
@@ -128,10 +156,13 @@ def _of_pending(
         which = "it" if len(pending) == 1 else f"{surging} of them"
         extra = f" The rolling deployment starts {which} beside those that run."
     if outlook.managed or retry.holds(now):
-        end = f" {retry.end}" if retry.end and not outlook.managed else ""
+        # Without lanes, dstack ends the service once its retry is over and there still is no room.
+        risk, end = Risk.WARNING, ""
+        if not outlook.managed:
+            risk, end = Risk.DANGER, f" {retry.end or retry.some_end}"
         return PlanWarning(
             "pending",
-            Risk.WARNING,
+            risk,
             f"{_replicas(len(pending))} can't start now and will wait: {why}.{extra}{end}",
         )
     return PlanWarning(
@@ -154,11 +185,27 @@ def _of_failing(outlook: DryRun, retry: Retry, now: datetime) -> Iterator[PlanWa
             )
     elif not retry.holds(now):
         lack = retry.lack(now)
+        if outlook.unsure:
+            yield PlanWarning(
+                "no-retry",
+                Risk.DANGER,
+                f"Nothing shows that {one_line(', '.join(outlook.unsure))} has room, and {lack}: if"
+                " a new replica can't start, dstack ends the whole service, the replicas that run"
+                " too. Make room first.",
+            )
+            return
         yield PlanWarning(
             "no-retry",
             Risk.WARNING,
             f"{lack[:1].upper()}{lack[1:]}: if a new replica can't start, dstack ends the whole"
             " service.",
+        )
+    elif outlook.unsure:
+        yield PlanWarning(
+            "no-room-known",
+            Risk.WARNING,
+            f"Nothing shows that {one_line(', '.join(outlook.unsure))} has room."
+            f" {retry.end or retry.some_end}",
         )
 
 

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from dstack_api_client.engines import Engine, engine_of
+from dstack_api_client.placement import lanes_given
 from dstack_api_client.runs import ONLY_GROUP
 from dstack_api_client.snapshot import Replica, ReplicaKey, Service, Snapshot
 
 #: Where a job is in its life: these may be in the list, or get there.
 _STARTING = frozenset({"submitted", "provisioning", "pulling"})
-_VLLM = re.compile(r"\bvllm\b")
-_SGLANG = re.compile(r"\bsglang\b")
-_GRPC = re.compile(r"(?<!\S)--grpc(?:-mode)?\b|\bgrpc_server\b|\bgrpc\.server\b")
-_API_KEY = re.compile(r"(?<!\S)--api-key\b")
-_ROLE = re.compile(r"--disaggregation-mode[\s=]+['\"]?(prefill|decode)\b")
-_VLLM_ROLE = re.compile(r"kv_role\W+kv_(producer|consumer)\b")
-_ROLES = {"producer": "prefill", "consumer": "decode"}
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """What a replica group's commands say of its inference engine."""
-
-    name: str | None
-    """`sglang` or `vllm`; None for what is neither, or can't be seen."""
-    grpc: bool
-    asks_key: bool
-    """Whether it answers only who knows an API key."""
-    role: str | None
-    """`regular`, `prefill` or `decode`; None where the engine can't be seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +75,7 @@ def workers_of(
         running_since: When submissions of jobs began to run, as far as known.
     """
     unknown = Engine(None, grpc=False, asks_key=False, role=None)
+    given = lanes_given(snapshot, service.id)
     found = []
     for key in service.replica_keys:
         replica = snapshot.replicas.get(key)
@@ -106,14 +88,14 @@ def workers_of(
                 key=key,
                 job_id=replica.submission_id,
                 group=replica.group,
-                fleet=replica.fleet_name,
+                fleet=replica.fleet_name or given.get(replica.submission_id),
                 address=replica.address,
                 job_status=replica.status,
                 running_since=running_since.get(replica.submission_id)
                 if replica.status == "running"
                 else None,
                 probes_passed=replica.ready if replica.probes else None,
-                role=engine.role,
+                role=replica.role or engine.role,
                 scheme="grpc" if engine.grpc else "http",
                 engine=engine,
             )
@@ -141,16 +123,6 @@ def engines_of(spec: Mapping[str, Any]) -> dict[str, Engine]:
 
 
 def _engine(configuration: Mapping[str, Any]) -> Engine:
-    commands = configuration.get("commands")
-    text = " ".join(str(line) for line in commands) if isinstance(commands, list) else ""
-    text += f" {configuration.get('entrypoint') or ''} {configuration.get('image') or ''}"
-    name = "vllm" if _VLLM.search(text) else "sglang" if _SGLANG.search(text) else None
-    role = "regular" if name else None
-    if (found := _ROLE.search(text) or _VLLM_ROLE.search(text)) is not None:
-        role = _ROLES.get(found[1], found[1])
-    return Engine(
-        name,
-        grpc=_GRPC.search(text) is not None,
-        asks_key=_API_KEY.search(text) is not None,
-        role=role,
+    return engine_of(
+        configuration.get("commands"), configuration.get("entrypoint"), configuration.get("image")
     )

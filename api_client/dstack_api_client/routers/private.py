@@ -1,4 +1,4 @@
-"""A private folder for keys: theirs alone, and gone when they are not needed any more."""
+"""A private folder for keys and edited text: gone when it is not needed any more."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PrivateFolder:
 
     def __init__(self, parent: Path | None = None) -> None:
         parent = parent or _runtime_folder()
-        _remove_left_behind(parent)
+        remove_left_behind(parent)
         self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
 
     def write(self, name: str, text: str) -> Path:
@@ -51,8 +51,13 @@ def _runtime_folder() -> Path:
     return Path(tempfile.gettempdir())
 
 
-def _remove_left_behind(parent: Path) -> None:
-    for path in parent.glob(f"{_PREFIX}*-*"):
+def remove_left_behind(parent: Path | None = None) -> None:
+    """Removes the folders of processes that were killed.
+
+    Args:
+        parent: Where to look; the user's runtime folder if None.
+    """
+    for path in (parent or _runtime_folder()).glob(f"{_PREFIX}*-*"):
         pid = path.name[len(_PREFIX) :].partition("-")[0]
         with contextlib.suppress(OSError):
             mine = path.lstat().st_uid == os.getuid() and path.is_dir() and not path.is_symlink()

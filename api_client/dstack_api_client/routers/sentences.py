@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
+from dstack_api_client.naming import share_of
+from dstack_api_client.roles import consequence, named
 from dstack_api_client.routers.expected import Expected
 from dstack_api_client.routers.looks import MOST_SYNCED_BYTES, Listed, Look
 from dstack_api_client.snapshot import Replica
@@ -142,6 +144,17 @@ def router_does_not_run(router: Replica | None) -> str:
     )
 
 
+def lacks(lacked: Sequence[str], roles: Collection[str]) -> str:
+    """A router that has workers, and none for a part of each request."""
+    text = f"{named(lacked)} is ready: {consequence(lacked, roles)} until one is."
+    return text[0].upper() + text[1:]
+
+
+def other_state(health: str) -> str:
+    """A worker in a state that later routers have, named as they name it."""
+    return f"The router calls it {health}, and does not call it ready."
+
+
 def not_ready(workers: Sequence[Listed]) -> str:
     """A router that calls itself not ready."""
     if not workers:
@@ -154,10 +167,10 @@ def not_ready(workers: Sequence[Listed]) -> str:
             f"None of its {' and '.join(lacking)} workers is ready: requests get errors until one"
             " is."
         )
-    return (
-        f"{len(ready)} of the {len(workers)} workers that it lists are ready: requests get errors"
-        " until more are."
-    )
+    if len(workers) == 1:
+        return "The only worker that it lists is not ready: requests get errors until it is."
+    listed = share_of(len(ready), len(workers), "listed worker")
+    return f"{listed} ready: requests get errors until more are."
 
 
 def sync_is_late(look: Look, now: datetime) -> str:

@@ -13,14 +13,13 @@ from pathlib import Path
 import msgspec
 
 from dstack_api_client import addon, errors, wire, wire_addon
-from dstack_api_client.cleaning import clean_json
+from dstack_api_client.cleaning import clean_json, one_line
 from dstack_api_client.client import Client
 from dstack_api_client.routers.looks import Look, Outcome, listed, of_server
 from dstack_api_client.routers.private import PrivateFolder
 from dstack_api_client.routers.ssh import (
     UnsafeNameError,
     Way,
-    is_configured,
     last_words,
     same_key,
     way_by_alias,
@@ -32,6 +31,8 @@ from dstack_api_client.snapshot import Login, Replica, Service
 
 #: Seconds until a new way must have brought an answer, and one that is there.
 _FIRST_LIMIT, _LIMIT = 15.0, 5.0
+#: Below the user's home, where `dstack attach` writes the way to what it is attached to.
+_ATTACHED = Path(".dstack", "ssh", "config")
 _workers = msgspec.json.Decoder(wire_addon.RouterWorkers)
 
 
@@ -51,6 +52,7 @@ class SshSource:
         client: Where the user's key is asked for.
         program: OpenSSH's client.
         folder: Where keys are written while a way is opened; the user's runtime folder if None.
+        attached: dstack's own SSH configuration; that in the user's home if None.
         now: The clock.
         monotonic: A clock for durations.
     """
@@ -61,12 +63,14 @@ class SshSource:
         *,
         program: str = "ssh",
         folder: Path | None = None,
+        attached: Path | None = None,
         now: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._program = program
         self._parent = folder
+        self._attached = attached
         self._folder: PrivateFolder | None = None
         self._now = now
         self._monotonic = monotonic
@@ -185,29 +189,18 @@ class SshSource:
     async def _open_by_alias(
         self, service: Service, router: Replica, login: Login
     ) -> tuple[Tunnel, str | None] | str:
-        """Opens a way by the user's own configuration, as while `dstack attach` runs."""
+        """Opens the way that `dstack attach` wrote down, while it runs."""
         first = router.key.replica_num == 0 and router.key.job_num == 0
         alias = service.name if first else router.job_name
         try:
-            way = way_by_alias(alias, login.port)
-        except UnsafeNameError:
+            config = self._attached or Path.home() / _ATTACHED
+            text = config.read_text(encoding="utf-8", errors="replace")
+            way = way_by_alias(alias, login, text)
+        except (OSError, RuntimeError, UnsafeNameError):
+            return ""  # nothing is attached, or not by that name
+        if way is None:
             return ""
-        process = await asyncio.create_subprocess_exec(
-            self._program,
-            *("-G", "--", way.host),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        try:
-            output, _ = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if not is_configured(way.host, output.decode(errors="replace")):
-            return ""
-        return await self._start(way, None), None
+        return await self._start(way, config), None
 
     async def _start(self, way: Way, config: Path | None) -> Tunnel:
         return await Tunnel.open([self._program, *way.arguments(config)])
@@ -229,10 +222,11 @@ class SshSource:
             if status != 200:
                 raise msgspec.DecodeError(f"HTTP {status}")
             workers = _workers.decode(clean_json(body)).workers
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             return self._failed(
                 Outcome.UNKNOWN,
-                f"What answers as the router gave no list of workers: {error}. Look at its log.",
+                "What answers as the router gave no list of workers:"
+                f" {one_line(str(error))[:200]}. Look at its log.",
             )
         return Look(
             source=Source.SSH,

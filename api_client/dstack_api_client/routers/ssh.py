@@ -27,6 +27,11 @@ _OPTIONS = {
 #: Containers are new machines each time: dstack's own client does not know their keys either.
 _UNKNOWN_HOSTS = {"StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null"}
 _NAME = "dstack-hop-{}"
+#: What `dstack attach` says of a host, and no more.
+_OF_DSTACK = frozenset(
+    {"HostName", "Port", "User", "IdentityFile", "IdentitiesOnly", "ProxyJump"}
+    | {"StrictHostKeyChecking", "UserKnownHostsFile"}
+)
 #: What OpenSSH says beside what tells something.
 _IDLE_WORDS = ("Warning:", "kex_exchange", "Connection closed by UNKNOWN", "stdio forwarding")
 
@@ -84,28 +89,52 @@ def way_by_key(login: Login, key: Path) -> Way:
     return Way(names[-1], login.port, "\n".join(lines) + "\n")
 
 
-def way_by_alias(alias: str, port: int) -> Way:
-    """The way that the user's own configuration tells, as while `dstack attach` runs.
+def way_by_alias(alias: str, login: Login, text: str) -> Way | None:
+    """The way that `dstack attach` wrote down while it runs.
+
+    Nothing but what dstack writes counts, and only where it leads through the hosts that the
+    server names: a service may be named like any host that the user can log in to.
+
+    Args:
+        alias: The name that dstack gives to the container.
+        login: The way that the server tells.
+        text: dstack's own SSH configuration.
+
+    Returns:
+        The way; None where dstack did not write it, or wrote another.
 
     Raises:
         UnsafeNameError: The name could be taken for something else.
     """
-    return Way(_checked(alias, _HOST), port, None)
+    _checked(alias, _HOST)
+    blocks = _blocks(text)
+    hops: list[tuple[str, str]] = []
+    name: str | None = alias
+    while name is not None and len(hops) <= len(login.hops):
+        block = blocks.get(name)
+        if block is None or not block.keys() <= _OF_DSTACK:
+            return None
+        hops.insert(0, (block.get("HostName", ""), block.get("Port", "")))
+        name = block.get("ProxyJump")
+    if hops != [(hop.host, str(hop.port)) for hop in login.hops]:
+        return None
+    return Way(alias, login.port, None)
 
 
-def is_configured(alias: str, resolved: str) -> bool:
-    """Whether a configuration says anything of a host.
-
-    Args:
-        alias: The host's name.
-        resolved: What `ssh -G` printed of it.
-    """
-    settings = dict(line.partition(" ")[::2] for line in resolved.splitlines())
-    return (
-        settings.get("hostname", alias) != alias
-        or settings.get("proxyjump", "none") != "none"
-        or settings.get("proxycommand", "none") != "none"
-    )
+def _blocks(text: str) -> dict[str, dict[str, str]]:
+    """What a configuration says of each host; of one that stands in it twice, nothing."""
+    blocks: dict[str, dict[str, str]] = {}
+    block: dict[str, str] = {}
+    for line in text.splitlines():
+        name, _, value = line.strip().partition(" ")
+        if not name or name.startswith("#"):
+            continue
+        if name == "Host":
+            block = {}
+            blocks[value] = {} if value in blocks else block
+        else:
+            block[name] = value.strip()
+    return blocks
 
 
 def same_key(one: str, other: str) -> bool:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from dstack_api_client.roles import lacking
 from dstack_api_client.routers import sentences
 from dstack_api_client.routers.expected import Expected
 from dstack_api_client.routers.looks import Listed, Look, Outcome
 from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
-from dstack_api_client.snapshot import Replica
+from dstack_api_client.snapshot import Replica, ReplicaKey
 
 #: Cycles of the server's sync after which what it does by itself should have been done.
 _CYCLES = 2
@@ -78,6 +79,7 @@ class Case:
         blind: Why there is no newer look, and what to do.
         deletes_foreign: Whether the server deletes entries that it does not know (before 0.22.4).
         awaited: Whether the first look is still under way.
+        roles: What the groups of the service do.
     """
 
     run_id: str
@@ -89,6 +91,7 @@ class Case:
     blind: str = ""
     deletes_foreign: bool = False
     awaited: bool = False
+    roles: frozenset[str] = frozenset()
 
 
 def judge(case: Case, memory: Memory, now: datetime) -> Judged:
@@ -116,9 +119,10 @@ class _Judgement:
         self.named: Counter[str] = Counter()
         self.untils: list[datetime] = []
         self.told = self.look.told if self.look is not None else {}
+        # Of several at one address, which is not to be, the first is meant.
         self.address = {
             worker.address: worker.job_id
-            for worker in case.workers
+            for worker in sorted(case.workers, key=_key, reverse=True)
             if worker.running and worker.address is not None
         }
         self.router_fleet = case.router.fleet_name if case.router is not None else None
@@ -141,6 +145,9 @@ class _Judgement:
             workers = [self._unseen(worker, status) for worker in self.case.workers]
         workers.sort(key=_worst_first)
         last = self.case.look
+        lacked = self._lacking(workers, status)
+        if lacked and status in (RouterStatus.READY, RouterStatus.NOT_READY):
+            message = sentences.lacks(lacked, self.case.roles)
         view = RouterView(
             run_id=self.case.run_id,
             kind=self.case.kind,
@@ -149,10 +156,11 @@ class _Judgement:
             message=message,
             observed_at=last.observed_at if last is not None else None,
             last_sync_at=last.last_sync_at if last is not None else None,
-            ready=sum(worker.router_health == "ready" for worker in workers),
+            ready=sum(map(_serves, workers)),
             expected=sum(worker.running for worker in self.case.workers),
             workers=tuple(workers),
             awaited=self.case.awaited,
+            lacking=lacked,
         )
         later = [until for until in self.untils if until > self.now]
         return Judged(view, Memory(self.since, self.listed, self.looked), min(later, default=None))
@@ -180,6 +188,19 @@ class _Judgement:
         if look.ready is False or (look.ready is None and not ready):
             return RouterStatus.NOT_READY, sentences.not_ready(look.workers)
         return RouterStatus.READY, sentences.sync_is_late(look, self.now)
+
+    def _lacking(self, workers: Sequence[Worker], status: RouterStatus) -> tuple[str, ...]:
+        """The parts that no worker plays; a dead worker is in no list, its group is."""
+        if status is RouterStatus.DOWN:
+            return ()
+        roles: dict[ReplicaKey | None, str | None] = {
+            worker.key: worker.role for worker in self.case.workers
+        }
+        if status in (RouterStatus.READY, RouterStatus.NOT_READY):
+            serving = [roles.get(row.replica) or row.role for row in workers if _serves(row)]
+        else:
+            serving = [worker.role for worker in self.case.workers if worker.running]
+        return lacking(self.case.roles, {role for role in serving if role is not None})
 
     # Its workers
 
@@ -246,6 +267,8 @@ class _Judgement:
             message, wrong = "", _FAILED
         elif health == "not ready":
             message, wrong = sentences.NOT_READY_WORKER, _NOT_READY
+        elif health not in _HEALTHS:
+            message, wrong = sentences.other_state(health), _WAITING
         elif health != "ready":
             message, wrong = sentences.PENDING_IN_ROUTER, _WAITING
         elif self._probes(worker) is False:
@@ -414,6 +437,14 @@ class _Judgement:
             since = Since(self.now, known is None and not self.memory.looked)
         self.since[key] = (state, since)
         return since
+
+
+def _serves(worker: Worker) -> bool:
+    """Whether a row is a worker that dstack expects and the router calls ready.
+
+    What is listed besides (stale, foreign, twice) is none.
+    """
+    return worker.router_health == "ready" and worker.sync in (Sync.IN_SYNC, Sync.DRIFT)
 
 
 def _key(worker: Expected) -> str:

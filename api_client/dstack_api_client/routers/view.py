@@ -72,7 +72,7 @@ class Worker:
         sync: Where it stands.
         router_health: `ready`, `not ready`, `pending`, `failed`, `draining`; None when not listed.
         job_status: The status of its job; None for one that is no job's.
-        role: `regular`, `prefill` or `decode`; None when unknown.
+        role: `regular`, `encode`, `prefill` or `decode`; None when unknown.
         load: Requests the router has it work on; None when unknown.
         model: The model as the router names it.
         url: The address in the router's list, else the one it would be registered with.
@@ -117,10 +117,13 @@ class RouterView:
         message: Why the status is not good, and what to do; empty when good.
         observed_at: When the router was looked at; None when it never answered.
         last_sync_at: When the server last synchronised it, where known.
-        ready: Workers that the router calls ready.
+        ready: Of the workers that dstack expects, those that the router calls ready.
         expected: Workers that dstack expects.
         workers: Worst first, then by group and replica.
         awaited: Whether its first look is still under way, so that nothing can be said of it yet.
+        lacking: The parts (`encode`, `prefill`, `decode`) that the service's groups are there for
+            and that no worker plays while others are ready; where the list is not known, while
+            others run.
     """
 
     run_id: str
@@ -134,3 +137,4 @@ class RouterView:
     expected: int = 0
     workers: tuple[Worker, ...] = ()
     awaited: bool = False
+    lacking: tuple[str, ...] = ()

@@ -19,12 +19,16 @@ from dstack_api_client import errors
 from dstack_api_client.capabilities import ROUTER
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import FILTER_ITEMS, Client
+from dstack_api_client.engines import Engine
+from dstack_api_client.following import unexpected
+from dstack_api_client.roles import roles_of
 from dstack_api_client.routers import pacing
-from dstack_api_client.routers.expected import Engine, engines_of, router_of, workers_of
+from dstack_api_client.routers.expected import engines_of, router_of, workers_of
 from dstack_api_client.routers.looks import Look, Outcome
 from dstack_api_client.routers.sources import SshSource, look_through_server
 from dstack_api_client.routers.sync import Case, Judged, Memory, judge
 from dstack_api_client.routers.view import RouterView
+from dstack_api_client.server_clock import ServerClock
 from dstack_api_client.snapshot import FINISHED, Replica, Service, Snapshot
 from dstack_api_client.versions import version_of
 from dstack_api_client.waking import woken
@@ -40,8 +44,6 @@ _FIRST_LOOK = 20.0
 #: Since this version the server leaves entries that it does not know.
 _LEAVES_FOREIGN = (0, 22, 4)
 _NEVER = float("inf")
-#: Seconds that the server's clock may be off without being corrected for: it tells whole ones.
-_SAME_CLOCK = 2.0
 
 
 class OverSsh(str, Enum):
@@ -101,12 +103,10 @@ class RouterWatch:
     ) -> None:
         # Looks are not part of what a poll costs.
         self._client = client.beside()
-        self._clock_of = client
-        self._offset = 0
+        self._clock = ServerClock(now, lambda: client.clock_offset)
         self._project = project
         self._over_ssh = over_ssh
-        self._now = now
-        self._ssh = ssh or SshSource(self._client, now=self._server_now, monotonic=monotonic)
+        self._ssh = ssh or SshSource(self._client, now=self._clock.now, monotonic=monotonic)
         self._monotonic = monotonic
         self._opened: str | None = None
         self._snapshot: Snapshot | None = None
@@ -213,6 +213,9 @@ class RouterWatch:
                 " it is installed and that this user's runtime folder has room."
             )
             watched.failures += 1
+        except Exception as error:
+            watched.blind = _said(error)
+            watched.failures += 1
         else:
             if look.outcome is Outcome.UNKNOWN:
                 watched.blind, watched.failures = look.message, watched.failures + 1
@@ -267,7 +270,7 @@ class RouterWatch:
         if error is not None and run_id in self._watched:
             # A defect of this client: to be seen, and no reason to look again and again.
             watched = self._watched[run_id]
-            watched.blind = f"Looking at the router failed: {one_line(repr(error))}. Report this."
+            watched.blind = _said(error)
             watched.due = self._monotonic() + pacing.LONGEST
             watched.by = ()
         self._wake.set()
@@ -304,7 +307,7 @@ class RouterWatch:
         blind = watched.blind or self._why_blind(snapshot, service)
         awaited = self._is_awaited(service.id, watched)
         by = (watched.look, service, blind, watched.paced, awaited, *replicas)
-        judged, now = watched.judged, self._server_now()
+        judged, now = watched.judged, self._clock.now()
         if (
             judged is not None
             and len(by) == len(watched.by)
@@ -318,7 +321,7 @@ class RouterWatch:
             # While it could not be asked nothing was due that would wake the looks up.
             self._wake.set()
         watched.runs = runs
-        made = self._by_this_clock(judge(case, watched.memory, now))
+        made = judge(case, watched.memory, now)
         if judged is not None and judged.view == made.view and _as_old(judged.view, made.view):
             made = Judged(judged.view, made.memory, made.until)
         watched.judged, watched.memory, watched.by = made, made.memory, by
@@ -332,25 +335,6 @@ class RouterWatch:
             and self._may_look(run_id)
             and self._monotonic() - watched.met < _FIRST_LOOK
         )
-
-    def _server_now(self) -> datetime:
-        """The time by the server's clock, by which it tells since when things are so."""
-        told = self._clock_of.clock_offset or 0.0
-        if abs(told - self._offset) > _SAME_CLOCK:
-            self._offset = round(told)
-        return self._now() + timedelta(seconds=self._offset)
-
-    def _by_this_clock(self, judged: Judged) -> Judged:
-        """When it was looked, by this machine's clock, which ages are counted from."""
-        if not self._offset:
-            return judged
-        offset, view = timedelta(seconds=self._offset), judged.view
-        view = replace(
-            view,
-            observed_at=view.observed_at - offset if view.observed_at is not None else None,
-            last_sync_at=view.last_sync_at - offset if view.last_sync_at is not None else None,
-        )
-        return replace(judged, view=view)
 
     def _case(self, snapshot: Snapshot, service: Service, watched: _Watched, blind: str) -> Case:
         if watched.engines is None or watched.engines[0] != service.spec_digest:
@@ -367,6 +351,7 @@ class RouterWatch:
             good_for=timedelta(seconds=_POLLS * watched.paced),
             blind=blind,
             deletes_foreign=version is not None and version < _LEAVES_FOREIGN,
+            roles=roles_of(service.groups),
         )
 
     def _why_blind(self, snapshot: Snapshot, service: Service) -> str:
@@ -411,6 +396,10 @@ class RouterWatch:
                 for target in event.targets or ():
                     if target.id in asked:
                         self._learned[target.id] = event.recorded_at
+
+
+def _said(error: BaseException) -> str:
+    return str(unexpected(error, "Looking at the router failed"))
 
 
 def _can_be_asked(service: Service, router: Replica | None) -> bool:

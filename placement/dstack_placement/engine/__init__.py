@@ -9,7 +9,7 @@ from .lanes import Lane, LanesError, parse_lanes
 from .model import SHARED, Group, Replica, ReplicaState, Room, Service, edited
 from .placing import Placing, Reason, place
 from .planning import Action, LanePlan, Plan, ReplicaPlan, next_actions, preview
-from .specification import GroupLanes, ServiceLanes, read_configuration
+from .specification import GroupLanes, ServiceLanes, read_configuration, read_stored
 from .stopping import stopping_order
 from .targets import targets
 
@@ -38,6 +38,7 @@ __all__ = [
     "place",
     "preview",
     "read_configuration",
+    "read_stored",
     "reset",
     "stopping_order",
     "targets",

@@ -52,10 +52,10 @@ class Rooms:
             for group in limits:
                 limits[group] -= 1
 
-    def why(self, fleet: str) -> str:
-        """What the caller said of there being no more."""
+    def why(self, fleet: str, group: str = "") -> str:
+        """What the caller said of there being no more, for a group where it told."""
         room = self._service.rooms.get(fleet)
-        return room.why if room is not None else ""
+        return room.why_of.get(group, room.why) if room is not None else ""
 
 
 class LaneCount:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from .board import Block, Board, LaneCount, Pool
+from .model import ReplicaState
 
 
 def clock(time: datetime) -> str:
@@ -13,7 +14,7 @@ def clock(time: datetime) -> str:
     return time.strftime("%H:%M:%S")
 
 
-def blocked(board: Board, count: LaneCount, block: Block) -> str:
+def blocked(board: Board, count: LaneCount, block: Block, group: str = "") -> str:
     """Why a lane is passed over: `gpu-a has no room until 14:05:30, no capacity in us-east-1`."""
     fleet = count.lane.fleet
     if block is Block.MAXIMUM:
@@ -21,8 +22,13 @@ def blocked(board: Board, count: LaneCount, block: Block) -> str:
     if block is Block.COOLDOWN and count.cooldown is not None:
         text = f"{fleet} has no room until {clock(count.cooldown.until)}"
         return f"{text}, {count.cooldown.cause}" if count.cooldown.cause else text
-    why = board.rooms.why(fleet)
+    why = board.rooms.why(fleet, group)
     return f"{fleet} has no room, {why}" if why else f"{fleet} has no room"
+
+
+def surplus(number: int, wanted: int) -> str:
+    """Why replicas stop that are too many: `7 replicas, 5 desired`."""
+    return f"{number} replica{'' if number == 1 else 's'}, {wanted or 'none'} desired"
 
 
 def passed_over(board: Board, counts: Iterable[LaneCount], group: str) -> tuple[str, bool]:
@@ -32,7 +38,7 @@ def passed_over(board: Board, counts: Iterable[LaneCount], group: str) -> tuple[
     for count in counts:
         block = board.block(count, group)
         if block is not None:
-            parts.append(blocked(board, count, block))
+            parts.append(blocked(board, count, block, group))
             lacking = lacking or block is not Block.MAXIMUM
     return "; ".join(parts), lacking
 
@@ -50,8 +56,14 @@ def lane_line(board: Board, pool: Pool, count: LaneCount, *, wanted: int, coming
     lane = count.lane
     parts = []
     block = _room_block(board, count)
+    starting = _starting(board, count)
     if count.workers < lane.min_replicas:
         parts.append(_deficit(board, pool, count, block, wanted=wanted, coming=coming))
+    elif count.workers - starting < lane.min_replicas:
+        up = count.workers - starting
+        parts.append(f"baseline {up} of {lane.min_replicas}: being restored, {starting} starting")
+        if coming:
+            parts.append(f"{coming} more to come")
     else:
         if lane.min_replicas:
             parts.append(f"baseline {lane.min_replicas} of {lane.min_replicas}")
@@ -80,12 +92,25 @@ def _deficit(
     elif coming:
         cause = f"{coming} more to come"
     elif wanted < sum(other.least for other in pool.lanes):
-        cause = f"only {wanted} wanted"
+        cause = f"only {wanted} desired"
     elif any(group.name in board.rolling for group in pool.groups):
         cause = "the rolling deployment goes first"
     else:
         cause = "no other lane has a replica to spare"
+    starting = _starting(board, count)
+    if starting:
+        cause = f"being restored, {starting} starting; {cause}"
     return f"baseline {count.workers} of {lane.min_replicas}: {cause}"
+
+
+def _starting(board: Board, count: LaneCount) -> int:
+    """Workers of a lane that don't run yet."""
+    return sum(
+        replica.state in (ReplicaState.PENDING, ReplicaState.STARTING)
+        for group, members in count.members.items()
+        if not board.groups[group].router
+        for replica in members
+    )
 
 
 def _room_block(board: Board, count: LaneCount) -> Block | None:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 _COUNTS = ("min_replicas", "max_replicas", "priority")
 _KEYS = ("name", "project", *_COUNTS)
 
+#: Most lanes in one list, and the greatest count or priority. No service comes near them; without
+#: a limit, reading and explaining one could take any time.
+MOST_LANES, GREATEST_COUNT = 200, 1_000_000
+
 
 class LanesError(ValueError):
     """Lanes that can't be accepted.
@@ -74,24 +78,45 @@ def parse_lanes(
         LanesError: An entry is malformed, has a negative count, a maximum below its minimum, or a
             fleet stands there twice. All such lines are in it.
     """
-    if value is None:
-        return ()
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise LanesError([f"`{where}` is not a list. Write one fleet or lane per entry."])
-    lanes: list[Lane] = []
-    wrong: list[str] = []
-    for number, entry in enumerate(value, 1):
-        try:
-            lane = _parse_lane(entry, f"Entry {number} of `{where}`", project)
-        except LanesError as error:
-            wrong += error.lines
-            continue
-        if any(other.fleet == lane.fleet for other in lanes):
-            wrong.append(f"Fleet {lane.fleet} stands twice in `{where}`. Keep one of the entries.")
-        lanes.append(lane)
+    lanes, wrong = read_lanes(value, where=where, project=project)
     if wrong:
-        raise LanesError(dict.fromkeys(wrong))
-    return tuple(lanes)
+        raise LanesError(wrong)
+    return lanes
+
+
+def read_lanes(
+    value: object, *, where: str = "fleets", project: str | None = None
+) -> tuple[tuple[Lane, ...], list[str]]:
+    """Reads of `fleets` what can be read, for lanes that are in use whatever they are.
+
+    An entry without a fleet is left out, and so is a fleet's second one and what is past
+    `MOST_LANES`. A count that is wrong counts as not given, or as the nearest that is right.
+
+    Args:
+        value: What stands behind `fleets:`; None is no lanes.
+        where: What to call the list in messages.
+        project: The service's own project: `project/name` with it is the same as `name`.
+
+    Returns:
+        The lanes, and the lines for which `parse_lanes` refuses them.
+    """
+    if value is None:
+        return (), []
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return (), [f"`{where}` is not a list. Write one fleet or lane per entry."]
+    lanes: dict[str, Lane] = {}
+    wrong: list[str] = []
+    if len(value) > MOST_LANES:
+        wrong.append(f"`{where}` has {len(value)} entries. Write at most {MOST_LANES}.")
+    for number, entry in enumerate(value[:MOST_LANES], 1):
+        lane, lines = _read_lane(entry, f"Entry {number} of `{where}`", project)
+        wrong += lines
+        if lane is None:
+            continue
+        if lane.fleet in lanes:
+            wrong.append(f"Fleet {lane.fleet} stands twice in `{where}`. Keep one of the entries.")
+        lanes.setdefault(lane.fleet, lane)
+    return tuple(lanes.values()), list(dict.fromkeys(wrong))
 
 
 def check_known(lanes: Sequence[Lane], known: Collection[str], *, where: str) -> list[str]:
@@ -155,21 +180,21 @@ def check_counts(
     return errors, warnings
 
 
-def _parse_lane(entry: object, what: str, project: str | None) -> Lane:
+def _read_lane(entry: object, what: str, project: str | None) -> tuple[Lane | None, list[str]]:
+    """One lane, None where it names no fleet; and what is wrong with it."""
     if isinstance(entry, str):
-        return Lane(_fleet(None, entry, what, project))
+        fleet, line = _fleet(None, entry, what, project)
+        return (Lane(fleet), []) if fleet else (None, [line])
     if not isinstance(entry, Mapping):
-        raise LanesError([f"{what} is neither a fleet's name nor a mapping. Write `name: FLEET`."])
+        return None, [f"{what} is neither a fleet's name nor a mapping. Write `name: FLEET`."]
     wrong = [
         f"{what} has the unknown key {key}. Take of: {', '.join(_KEYS)}."
         for key in sorted(map(str, entry))
         if key not in _KEYS
     ]
-    fleet = ""
-    try:
-        fleet = _fleet(entry.get("project"), entry.get("name"), what, project)
-    except LanesError as error:
-        wrong += error.lines
+    fleet, line = _fleet(entry.get("project"), entry.get("name"), what, project)
+    if not fleet:
+        wrong.append(line)
     counts: dict[str, int] = {}
     for key in _COUNTS:
         number = entry.get(key)
@@ -179,6 +204,9 @@ def _parse_lane(entry: object, what: str, project: str | None) -> Lane:
             wrong.append(f"`{key}` of {fleet or what} is not a whole number. Write 0 or more.")
         elif number < 0:
             wrong.append(f"`{key}` of {fleet or what} is negative ({number}). Write 0 or more.")
+        elif number > GREATEST_COUNT:
+            wrong.append(f"`{key}` of {fleet or what} is above {GREATEST_COUNT}. Lower it.")
+            counts[key] = GREATEST_COUNT
         else:
             counts[key] = number
     least, most = counts.get("min_replicas", 0), counts.get("max_replicas")
@@ -187,17 +215,20 @@ def _parse_lane(entry: object, what: str, project: str | None) -> Lane:
             f"`max_replicas` of {fleet or what} ({most}) is below its `min_replicas` ({least})."
             " Raise the one or lower the other."
         )
-    if wrong:
-        raise LanesError(wrong)
-    return Lane(fleet, least, most, counts.get("priority", 0), explicit=bool(counts))
+        least = most
+    if not fleet:
+        return None, wrong
+    explicit = any(entry.get(key) is not None for key in _COUNTS)
+    return Lane(fleet, least, most, counts.get("priority", 0), explicit=explicit), wrong
 
 
-def _fleet(owner: object, name: object, what: str, project: str | None) -> str:
+def _fleet(owner: object, name: object, what: str, project: str | None) -> tuple[str, str]:
+    """The fleet as lanes name it; empty where none is named, and then what is wrong."""
     parts = name.split("/") if isinstance(name, str) else []
     if isinstance(owner, str):
         parts = [owner, *parts]
     if (owner is not None and not isinstance(owner, str)) or not parts or not all(parts):
-        raise LanesError([f"{what} names no fleet. Write `name: FLEET` or `name: PROJECT/FLEET`."])
+        return "", f"{what} names no fleet. Write `name: FLEET` or `name: PROJECT/FLEET`."
     if len(parts) > 2:
-        raise LanesError([f"{what} names more than a project and a fleet. Write `PROJECT/FLEET`."])
-    return parts[-1] if len(parts) == 1 or parts[0] == project else "/".join(parts)
+        return "", f"{what} names more than a project and a fleet. Write `PROJECT/FLEET`."
+    return (parts[-1] if len(parts) == 1 or parts[0] == project else "/".join(parts)), ""

@@ -79,11 +79,13 @@ class Room:
         more_of: Tighter limits of single groups, whose replicas need more than others. Each
             replica placed counts as one against every limit.
         why: Why there is no more, for people to read.
+        why_of: The same of single groups, where their reason is another.
     """
 
     more: int | None = None
     more_of: Mapping[str, int] = field(default_factory=dict)
     why: str = ""
+    why_of: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

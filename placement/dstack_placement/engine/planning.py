@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import Enum
 
 from .board import Board, Pool
-from .explain import lane_line
+from .explain import lane_line, surplus
 from .model import Replica, ReplicaState, Service
 from .moving import next_move
 from .placing import Placing, Reason, new_replicas, place_waiting
@@ -183,7 +183,7 @@ def _stop_surplus(board: Board, rows: dict[str, ReplicaPlan], *, to_the_end: boo
             stopped = take_surplus(board, pool, group.name, number - group.wanted)
             kept = kept_until_ready(board, group.name, stopped)
             for replica in stopped:
-                action, why = Action.STOP, f"{number} are more than the {group.wanted} wanted"
+                action, why = Action.STOP, surplus(number, group.wanted)
                 if replica is kept:
                     why = "stops when as many as wanted are ready"
                     action = Action.STOP if to_the_end else Action.STAY

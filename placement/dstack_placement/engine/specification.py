@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from .lanes import Lane, LanesError, check_counts, check_known, parse_lanes, sets_lanes
+from .lanes import Lane, LanesError, check_counts, check_known, read_lanes, sets_lanes
 
 #: The group that dstack gives the replicas of a service without `groups`.
 ONLY_GROUP = "0"
@@ -75,41 +75,58 @@ def read_configuration(
     Raises:
         LanesError: The lanes can't be accepted; it has one line for each reason.
     """
-    wrong: list[str] = []  # the stock server judges names alone, so nothing is raised early
-
-    def lanes_of(owner: Mapping[str, object], where: str) -> tuple[Lane, ...]:
-        try:
-            return parse_lanes(owner.get("fleets"), where=where, project=project)
-        except LanesError as error:
-            wrong.extend(error.lines)
-            return ()
-
+    read, wrong = _read(configuration, project)
+    if not _has_lanes(configuration):
+        return read  # the stock server judges names alone
+    if wrong:
+        raise LanesError(dict.fromkeys(wrong))
     kind = configuration.get("type", "service")
-    lanes = lanes_of(configuration, "fleets")
+    if kind != "service":
+        raise LanesError(
+            [f"Lanes are for services, and this is a {kind}. Name its fleets without counts."]
+        )
+    wrong, warnings = _check(read, known)
+    if wrong:
+        raise LanesError(dict.fromkeys(wrong))
+    return replace(read, warnings=tuple(warnings))
+
+
+def read_stored(configuration: Mapping[str, object], *, project: str | None = None) -> ServiceLanes:
+    """Reads the lanes of a service that is there already, whatever they are.
+
+    A plugin or an older client may have stored what `read_configuration` refuses. The service is
+    placed all the same, as far as its lanes can be met; what is wrong is among the warnings.
+
+    Args:
+        configuration: The configuration, as for `read_configuration`.
+        project: The project in which the service runs.
+    """
+    read, wrong = _read(configuration, project)
+    if not _has_lanes(configuration):
+        return read
+    errors, warnings = _check(read, None)
+    return replace(read, warnings=tuple(dict.fromkeys([*wrong, *errors, *warnings])))
+
+
+def _read(
+    configuration: Mapping[str, object], project: str | None
+) -> tuple[ServiceLanes, list[str]]:
+    """What can be read of a configuration, and what is wrong with the rest."""
+    lanes, wrong = read_lanes(configuration.get("fleets"), project=project)
     groups: list[GroupLanes] = []
     for name, entry in _groups(configuration):
         try:
             least, greatest = _range(entry.get("replicas", entry.get("count")))
         except LanesError as error:
             wrong.extend(error.lines)
-            continue
-        has_own = entry is not configuration and entry.get("fleets") is not None
-        own = (lanes_of(entry, _where(name)) or None) if has_own else None
+            least, greatest = 0, None
+        own: tuple[Lane, ...] | None = None
+        if entry is not configuration and entry.get("fleets") is not None:
+            own, lines = read_lanes(entry["fleets"], where=_where(name), project=project)
+            wrong += lines
         router = entry is not configuration and entry.get("router") is not None
-        groups.append(GroupLanes(name, least, greatest, router, own))
-    read = ServiceLanes(lanes, tuple(groups))
-    if not _has_lanes(configuration):
-        return read
-    if wrong:
-        raise LanesError(dict.fromkeys(wrong))
-    if kind != "service":
-        raise LanesError(
-            [f"Lanes are for services, and this is a {kind}. Name its fleets without counts."]
-        )
-    warnings = _check(read, known, wrong)
-    if wrong:
-        raise LanesError(dict.fromkeys(wrong))
-    return ServiceLanes(lanes, tuple(groups), tuple(warnings))
+        groups.append(GroupLanes(name, least, greatest, router, own or None))
+    return ServiceLanes(lanes, tuple(groups)), wrong
 
 
 def _has_lanes(configuration: Mapping[str, object]) -> bool:
@@ -118,28 +135,30 @@ def _has_lanes(configuration: Mapping[str, object]) -> bool:
     )
 
 
-def _check(read: ServiceLanes, known: Collection[str] | None, wrong: list[str]) -> list[str]:
+def _check(read: ServiceLanes, known: Collection[str] | None) -> tuple[list[str], list[str]]:
+    """Lines for which lanes are refused, and warnings."""
+    errors: list[str] = []
     warnings: list[str] = []
     shared = [group for group in read.groups if group.lanes is None]
     pools = [("fleets", read.lanes, shared)]
     pools += [(_where(group.name), group.lanes, [group]) for group in read.groups if group.lanes]
     for where, lanes, groups in pools:
         if known is not None:
-            wrong += check_known(lanes, known, where=where)
+            errors += check_known(lanes, known, where=where)
         if not lanes:
             continue
         if not groups:
             warnings.append(f"`{where}` applies to no group: each has `fleets` of its own.")
             continue
-        errors, doubts = check_counts(
+        wrong, doubts = check_counts(
             lanes,
             where=where,
             workers=_sum(group for group in groups if not group.router),
             routers=_sum(group for group in groups if group.router),
         )
-        wrong += errors
+        errors += wrong
         warnings += doubts
-    return warnings
+    return errors, warnings
 
 
 def _sum(groups: Iterable[GroupLanes]) -> tuple[int, int | None]:
@@ -180,7 +199,7 @@ def _range(value: object) -> tuple[int, int | None]:
         high = high if dots else low
     try:
         return int(low or 0), None if high in (None, "") else int(str(high))
-    except ValueError:
+    except (TypeError, ValueError):
         raise LanesError(
             [f"`replicas` is not a count ({value}). Write a number, or a range such as 3..10."]
         ) from None

@@ -11,6 +11,7 @@ from dstack._internal.core.models.common import CoreModel
 from dstack._internal.core.models.resources import Range
 
 from dstack_placement.engine import LanePlan, ReplicaState
+from dstack_placement.server import faults
 from dstack_placement.server.tables import RebalanceRow
 
 _WAITING = (ReplicaState.PENDING, ReplicaState.STARTING)
@@ -28,6 +29,7 @@ CAPABILITIES = (
     "rebalance",
     "reachability",
     "router",
+    "faults",
 )
 
 
@@ -62,7 +64,8 @@ class ListRequest(CoreModel):
 class PreviewRequest(CoreModel):
     """Changes to try: `fleets` as in a configuration, by group where it has its own.
 
-    `replicas` by group are as in a configuration too: a count, or a range.
+    `replicas` by group are as in a configuration too: a count, or a range. The answer has a row for
+    each replica only with `include_replicas`.
     """
 
     run_name: str
@@ -70,6 +73,7 @@ class PreviewRequest(CoreModel):
     group_fleets: dict[str, list[Any] | None] = {}
     replicas: dict[str, Range[int]] = {}
     rebalance: bool = False
+    include_replicas: bool = False
 
 
 class PlacementGroup(CoreModel):
@@ -120,6 +124,14 @@ class Rebalancing(CoreModel):
     left: int
 
 
+class Fault(CoreModel):
+    """What fails in the add-on itself, so that dstack's own rule applies to the run."""
+
+    since: datetime
+    last_at: datetime
+    message: str
+
+
 class Placement(CoreModel):
     """The placement of a run.
 
@@ -136,6 +148,7 @@ class Placement(CoreModel):
     replicas: list[PlacementReplica]
     rebalancing: Rebalancing | None
     notes: list[str]
+    fault: Fault | None = None
 
 
 class PreviewReplica(CoreModel):
@@ -152,13 +165,17 @@ class PreviewReplica(CoreModel):
 
 
 class Preview(CoreModel):
-    """What would happen, if every start succeeded; `after` of a lane is its count then."""
+    """What would happen, if every start succeeded; `after` of a lane is its count then.
+
+    `actions` counts the replicas by what they do, `replicas` has them one by one if asked for.
+    """
 
     run_id: uuid.UUID
     run_name: str
     managed: bool
     observed_at: datetime
     lanes: list[PlacementLane]
+    actions: dict[str, int]
     replicas: list[PreviewReplica]
     notes: list[str]
 
@@ -232,6 +249,7 @@ class RunSummary(CoreModel):
     pending: list[PendingReplica]
     rebalancing: Rebalancing | None
     warnings: list[str]
+    fault: Fault | None = None
 
 
 class PlacementList(CoreModel):
@@ -276,3 +294,11 @@ def lane(plan: LanePlan) -> PlacementLane:
 def rebalancing(row: RebalanceRow | None) -> Rebalancing | None:
     """A rebalancing as it is sent."""
     return Rebalancing(since=row.since, left=row.left) if row is not None else None
+
+
+def fault(run_id: uuid.UUID) -> Fault | None:
+    """What fails of a run on this server, as it is sent."""
+    found = faults.faults.of(run_id)
+    if found is None:
+        return None
+    return Fault(since=found.since, last_at=found.last_at, message=found.message)

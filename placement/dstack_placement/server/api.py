@@ -7,7 +7,10 @@ from typing import Annotated, Any
 from dstack._internal.server.db import get_session
 from dstack._internal.server.models import ProjectModel, UserModel
 from dstack._internal.server.security.permissions import Authenticated, ProjectMember
-from dstack._internal.server.utils.routers import get_base_api_additional_responses
+from dstack._internal.server.utils.routers import (
+    CustomJSONResponse,
+    get_base_api_additional_responses,
+)
 from fastapi import APIRouter, Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,14 +22,19 @@ from dstack_placement.server import (
     router_answers,
     router_view,
 )
+from dstack_placement.server.bounds import BoundedRoute
 
 root_router = APIRouter(
-    prefix="/api/placement", tags=["placement"], responses=get_base_api_additional_responses()
+    prefix="/api/placement",
+    tags=["placement"],
+    responses=get_base_api_additional_responses(),
+    route_class=BoundedRoute,
 )
 project_router = APIRouter(
     prefix="/api/project/{project_name}/placement",
     tags=["placement"],
     responses=get_base_api_additional_responses(),
+    route_class=BoundedRoute,
 )
 
 Session = Annotated[AsyncSession, Depends(get_session)]
@@ -42,16 +50,17 @@ async def get_info(user: Annotated[UserModel, Depends(Authenticated())]) -> Any:
 @project_router.post("/get", summary="Get placement of a run", response_model=answers.Placement)
 async def get_placement(body: answers.RunRequest, session: Session, member: Member) -> Any:
     """Returns how the replicas of a service with lanes are placed, and why."""
-    return await looking.placement(session, member[1], body.run_name)
+    return CustomJSONResponse(await looking.placement(session, member[1], body.run_name))
 
 
 @project_router.post("/preview", summary="Preview placement", response_model=answers.Preview)
 async def preview_placement(body: answers.PreviewRequest, session: Session, member: Member) -> Any:
     """Returns what changed lanes or replica counts would do to a run as it is now.
 
-    Nothing is changed. What is left out of the body stays as it is.
+    Nothing is changed. What is left out of the body stays as it is. There is a row for each replica
+    only if the body asks for it.
     """
-    return await looking.preview_of(session, member[1], body)
+    return CustomJSONResponse(await looking.preview_of(session, member[1], body))
 
 
 @project_router.post(
@@ -59,7 +68,7 @@ async def preview_placement(body: answers.PreviewRequest, session: Session, memb
 )
 async def list_placements(body: answers.ListRequest, session: Session, member: Member) -> Any:
     """Returns what is worth knowing of every active service, and the placement of those named."""
-    return await listing.placements(session, member[1], body)
+    return CustomJSONResponse(await listing.placements(session, member[1], body))
 
 
 @project_router.post("/rebalance", summary="Rebalance a run", response_model=answers.Rebalance)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from dstack._internal.core.errors import ServerClientError
 from dstack._internal.core.models.runs import Run
 from dstack._internal.server.models import RunModel, UserModel
 from dstack._internal.server.services import events
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 
 from dstack_placement.server import specs
+from dstack_placement.server.faults import faults
 
 
 async def apply_plan(
@@ -28,11 +30,14 @@ async def apply_plan(
     Raises:
         ServerClientError: The lanes can't be accepted; one line for each reason.
     """
-    session = asked["session"]
-    read = await specs.refuse_wrong_lanes(session, asked["project"], asked["plan"].run_spec)
+    session, run_spec = asked["session"], asked["plan"].run_spec
+    warnings: Sequence[str] = ()
+    with faults.guarded("checking lanes", None, run_spec.run_name, expected=ServerClientError):
+        read = await specs.refuse_wrong_lanes(session, asked["project"], run_spec)
+        warnings = read.warnings if read.managed else ()
     run = await original(*args, **asked)
-    if read.managed:
-        await _tell(session, asked["user"], run, read.warnings)
+    with faults.guarded("reporting warnings", None, run_spec.run_name):
+        await _tell(session, asked["user"], run, warnings)
     return run
 
 

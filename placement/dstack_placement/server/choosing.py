@@ -7,7 +7,6 @@ that wait, so the others find what was chosen and need no look at the whole run 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +34,7 @@ from dstack_placement.engine import (
     place,
 )
 from dstack_placement.server import specs
+from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.reachability import tell_unreachable
 from dstack_placement.server.state import KEPT, RunState, read_jobs, read_state
 from dstack_placement.server.tables import (
@@ -67,37 +67,42 @@ class Choice:
     others_live: bool = False
 
 
-async def assign(
-    original: Callable[..., Any], context: _SubmittedJobContext, lanes: ServiceLanes
-) -> Any:
-    """Gives a submitted job its lane, and lets dstack assign it an instance there.
+async def choose_or_wait(context: _SubmittedJobContext) -> Any:
+    """Gives a submitted job its lane, in which dstack is to assign it an instance.
 
     Args:
-        original: dstack's own assignment.
-        context: dstack's context of the job.
-        lanes: The lanes of its run.
+        context: dstack's context of the job; it is changed.
+
+    Returns:
+        What dstack is to do with a job that gets no lane now; None when its own assignment goes
+        on, also for a job without lanes.
     """
-    choice = await choose(context, lanes)
+    lanes = specs.lanes_of(context.run.run_spec, context.project.name)
+    if lanes is None:
+        return None
+    group = context.job.job_spec.replica_group
+    if specs.is_removed(lanes, group):
+        # dstack stops it at its next look at the run.
+        return _wait(f"group {group} is not in the service any more")
+    if specs.pool_of(lanes, group) is None:
+        return None
+    try:
+        choice = await choose(context, lanes)
+    except RunBusyError as error:
+        return _wait(str(error))
     if choice.fleet is not None:
         use_fleet(context, choice.fleet, lanes)
-        return await original(context=context)
+        return None
     if choice.others_live:
-        return jobs_submitted._DeferSubmittedJobResult(log_message=choice.why)
+        return _wait(choice.why)
     return jobs_submitted._TerminateSubmittedJobResult(
         reason=JobTerminationReason.FAILED_TO_START_DUE_TO_NO_CAPACITY,
         message=f"No lane takes the replica: {choice.why}",
     )
 
 
-def wait_for_the_end(group: str) -> Any:
-    """Lets a replica of a removed group wait: dstack stops it at its next look at the run.
-
-    Args:
-        group: The group.
-    """
-    return jobs_submitted._DeferSubmittedJobResult(
-        log_message=f"group {group} is not in the service any more"
-    )
+def _wait(why: str) -> Any:
+    return jobs_submitted._DeferSubmittedJobResult(log_message=why)
 
 
 async def choose(context: _SubmittedJobContext, lanes: ServiceLanes) -> Choice:

@@ -8,11 +8,10 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import partial
 from typing import Any, TypeVar
 
 from dstack._internal.core.models.common import validate_json_extra_ignore
-from dstack._internal.core.models.configurations import ServiceConfiguration
 from dstack._internal.core.models.runs import JobStatus, RunSpec, RunStatus
 from dstack._internal.server.models import (
     ExportedFleetModel,
@@ -23,12 +22,15 @@ from dstack._internal.server.models import (
     RunModel,
 )
 from dstack._internal.utils.common import get_current_datetime
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
 
 from dstack_placement.engine import ServiceLanes
-from dstack_placement.server import answers, looking, specs
+from dstack_placement.engine.specification import ONLY_GROUP
+from dstack_placement.server import answers, bounds, looking, specs
+from dstack_placement.server.faults import faults
+from dstack_placement.server.kept import Kept
 from dstack_placement.server.state import editions_of, groups_of
 from dstack_placement.server.tables import (
     Base,
@@ -37,17 +39,34 @@ from dstack_placement.server.tables import (
     PlacementRow,
     RebalanceRow,
     UnreachableRow,
+    live_placements,
 )
+from dstack_placement.server.threads import in_thread
 
 Row = TypeVar("Row", bound=Base)
 
 
 @dataclass(frozen=True, slots=True)
 class _Service:
-    """What counts of a service's spec."""
+    """What counts of a run's spec; `least` is empty for what is no service."""
 
     lanes: ServiceLanes | None
-    spec: RunSpec
+    least: Mapping[str, int]
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return 500 + 4 * len(repr(self))
+
+
+#: What is assumed of a run whose spec can't be read: a service of which nothing is known.
+_UNREADABLE = _Service(None, {ONLY_GROUP: 0})
+
+#: Of all projects. A spec is a large text that seldom changes, and reading one takes longer than
+#: all else here.
+_services: Kept[uuid.UUID, _Service] = Kept(16 * 1024 * 1024)
+#: Specs that are read at once, since each may be large.
+_SPECS_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +86,21 @@ class _Rows:
 async def placements(
     session: AsyncSession, project: ProjectModel, asked: answers.ListRequest
 ) -> answers.PlacementList:
-    """All active services of a project in short, and some of them in full."""
+    """All active services of a project in short, and some of them in full.
+
+    Raises:
+        ServerClientError: Too many are asked for in full.
+    """
+    bounds.refuse_large_list(asked)
     now = get_current_datetime()
     found = await session.execute(
-        select(RunModel.id, RunModel.run_name, RunModel.run_spec, RunModel.desired_replica_counts)
+        select(
+            RunModel.id,
+            RunModel.run_name,
+            RunModel.deployment_num,
+            func.length(RunModel.run_spec).label("length"),
+            RunModel.desired_replica_counts,
+        )
         .where(
             RunModel.project_id == project.id,
             RunModel.deleted.is_(False),
@@ -78,16 +108,16 @@ async def placements(
         )
         .order_by(RunModel.run_name)
     )
-    services = [
-        (run, service)
-        for run in found
-        if (service := _service(run.run_spec, project.name)) is not None
-    ]
-    rows = await _rows(session, project, [run.id for run, service in services if service.lanes])
-    names = {run.run_name for run, _ in services}
+    runs = found.all()
+    services = await _services_of(session, project, runs)
+    rows = await _rows(
+        session, project, [id_ for id_, service in services.items() if service.lanes]
+    )
+    shown = [run for run in runs if services.get(run.id, _UNREADABLE).least]
+    names = {run.run_name for run in shown}
     return answers.PlacementList(
         observed_at=now,
-        runs=[_summary(run, service, rows, now) for run, service in services],
+        runs=[_summary(run, services.get(run.id, _UNREADABLE), rows, now) for run in shown],
         placements=[
             await looking.placement(session, project, name)
             for name in dict.fromkeys(asked.run_names)
@@ -96,13 +126,35 @@ async def placements(
     )
 
 
-# A spec is a large text that seldom changes, and reading one takes longer than all else here.
-@lru_cache(maxsize=2000)
-def _service(text: str, project: str) -> _Service | None:
+async def _services_of(
+    session: AsyncSession, project: ProjectModel, runs: Sequence[Any]
+) -> dict[uuid.UUID, _Service]:
+    """What counts of the runs' specs, without those that can't be read."""
+    versions = {run.id: (run.deployment_num, run.length, project.name) for run in runs}
+    services = {}
+    missing = []
+    for run in runs:
+        service = _services.get(run.id, versions[run.id])
+        if service is not None:
+            services[run.id] = service
+        else:
+            missing.append(run)
+    for at in range(0, len(missing), _SPECS_AT_ONCE):
+        some = {run.id: run for run in missing[at : at + _SPECS_AT_ONCE]}
+        texts = await session.execute(
+            select(RunModel.id, RunModel.run_spec).where(RunModel.id.in_(some))
+        )
+        for run_id, text in texts.all():
+            with faults.guarded("reading its spec", some[run_id]):
+                service = await in_thread(partial(_service, text, project.name))
+                _services.put(run_id, versions[run_id], service, service.size)
+                services[run_id] = service
+    return services
+
+
+def _service(text: str, project: str) -> _Service:
     spec = validate_json_extra_ignore(RunSpec, text)
-    if not isinstance(spec.configuration, ServiceConfiguration):
-        return None
-    return _Service(specs.lanes_of(spec, project), spec)
+    return _Service(specs.lanes_of(spec, project), looking.least_counts(spec))
 
 
 async def _rows(session: AsyncSession, project: ProjectModel, runs: list[uuid.UUID]) -> _Rows:
@@ -126,7 +178,7 @@ async def _rows(session: AsyncSession, project: ProjectModel, runs: list[uuid.UU
     return _Rows(
         jobs=jobs_of,
         groups=await groups_of(session, [job.id for of in jobs_of.values() for job in of]),
-        placements=await _kept(session, PlacementRow, runs),
+        placements=_by_run((await session.execute(live_placements(runs))).scalars().all()),
         deficits=await _kept(session, DeficitRow, runs),
         cooldowns=cooldowns,
         unreachable=await _kept(session, UnreachableRow, runs),
@@ -172,22 +224,33 @@ async def _fleets(session: AsyncSession, project: ProjectModel) -> dict[str, Fle
 
 
 def _summary(run: Any, service: _Service, rows: _Rows, now: datetime) -> answers.RunSummary:
-    counts = json.loads(run.desired_replica_counts) if run.desired_replica_counts else {}
-    lanes = service.lanes
-    if lanes is None:
-        return answers.RunSummary(
-            run_id=run.id,
-            run_name=run.run_name,
-            managed=False,
-            groups=looking.groups_without_lanes(service.spec, counts),
-            deficits=[],
-            cooldowns=[],
-            fallback_replicas=0,
-            pending_replicas=0,
-            pending=[],
-            rebalancing=None,
-            warnings=[],
-        )
+    if service.lanes is not None:
+        with faults.guarded("listing its placement", run):
+            return _with_lanes(run, service.lanes, rows, now)
+    return answers.RunSummary(
+        run_id=run.id,
+        run_name=run.run_name,
+        managed=False,
+        groups=looking.groups_without_lanes(
+            service.least if service is not _UNREADABLE else {}, _counts(run)
+        ),
+        deficits=[],
+        cooldowns=[],
+        fallback_replicas=0,
+        pending_replicas=0,
+        pending=[],
+        rebalancing=None,
+        warnings=[],
+        fault=answers.fault(run.id),
+    )
+
+
+def _counts(run: Any) -> dict[str, int]:
+    counts = run.desired_replica_counts
+    return dict(json.loads(counts)) if counts else {}
+
+
+def _with_lanes(run: Any, lanes: ServiceLanes, rows: _Rows, now: datetime) -> answers.RunSummary:
     jobs = rows.jobs.get(run.id, [])
     placed = {row.job_id: row for row in rows.placements.get(run.id, [])}
     at = {(name, lane.fleet) for name, pool in specs.pools(lanes).items() for lane in pool}
@@ -195,7 +258,7 @@ def _summary(run: Any, service: _Service, rows: _Rows, now: datetime) -> answers
         run_id=run.id,
         run_name=run.run_name,
         managed=True,
-        groups=looking.groups_in(lanes, counts),
+        groups=looking.groups_in(lanes, _counts(run)),
         deficits=[
             answers.Deficit(
                 pool=row.pool,
@@ -230,6 +293,7 @@ def _summary(run: Any, service: _Service, rows: _Rows, now: datetime) -> answers
                 if (row.pool, row.fleet) in at
             ),
         ],
+        fault=answers.fault(run.id),
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
 from dstack._internal.core.models.configurations import ServiceConfiguration
 from dstack._internal.core.models.runs import Job, RunSpec
@@ -14,8 +17,9 @@ from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.engine import Plan, ServiceLanes, preview
-from dstack_placement.server import answers, specs
+from dstack_placement.engine import Plan, ReplicaPlan, Service, ServiceLanes, preview
+from dstack_placement.server import answers, bounds, specs
+from dstack_placement.server.faults import faults
 from dstack_placement.server.finding import find_run
 from dstack_placement.server.state import (
     ReplicaJob,
@@ -24,6 +28,7 @@ from dstack_placement.server.state import (
     read_jobs,
     read_state,
 )
+from dstack_placement.server.threads import in_thread
 from dstack_placement.server.trying import tried_counts, tried_spec
 from dstack_placement.server.unreachable import marked, workers_there
 
@@ -46,18 +51,36 @@ async def placement(
         ResourceNotExistsError: There is no such run.
     """
     model = await find_run(session, project, run_name)
-    run = await read_run(session, project, model, get_run_spec(model))
-    if model.status.is_finished():
-        # Nothing starts any more, so no lane has a deficit or anything to come.
-        groups = groups_without_lanes(run.spec, {})
-        nothing = {group.name: 0 for group in groups}
-        return _without_plan(run, nothing, ["The run has ended."])
-    if run.state is None:
-        return _without_plan(run, desired_counts(model), [])
-    plan = preview(run.state.service, now=run.state.now)
+    with faults.guarded("reading its placement", model):
+        return await _placement(session, project, model)
     return answers.Placement(
         run_id=model.id,
         run_name=run_name,
+        managed=False,
+        observed_at=get_current_datetime(),
+        groups=[],
+        lanes=[],
+        replicas=[],
+        rebalancing=None,
+        notes=[],
+        fault=answers.fault(model.id),
+    )
+
+
+async def _placement(
+    session: AsyncSession, project: ProjectModel, model: RunModel
+) -> answers.Placement:
+    run = await read_run(session, project, model, get_run_spec(model))
+    if model.status.is_finished():
+        # Nothing starts any more, so no lane has a deficit or anything to come.
+        nothing = dict.fromkeys(least_counts(run.spec), 0)
+        return _without_plan(run, nothing, ["The run has ended."])
+    if run.state is None:
+        return _without_plan(run, desired_counts(model), [])
+    plan = await planned(session, run.state.service, run.state.now)
+    return answers.Placement(
+        run_id=model.id,
+        run_name=str(model.run_name),
         managed=True,
         observed_at=run.state.now,
         groups=groups_in(run.state.lanes, desired_counts(model)),
@@ -65,6 +88,7 @@ async def placement(
         replicas=await _replicas(session, run.state),
         rebalancing=answers.rebalancing(run.state.rebalance),
         notes=[*run.state.lanes.warnings, *_unreachable(run.state), *plan.notes],
+        fault=answers.fault(model.id),
     )
 
 
@@ -75,13 +99,16 @@ async def preview_of(
 
     Raises:
         ResourceNotExistsError: There is no such run.
-        ServerClientError: The lanes can't be accepted, or a group does not exist.
+        ServerClientError: The lanes can't be accepted, a group does not exist, or it is too much.
     """
+    bounds.refuse_large_preview(asked)
     model = await find_run(session, project, asked.run_name)
     stored = get_run_spec(model)
     spec = tried_spec(stored, asked)
-    read = await specs.refuse_wrong_lanes(session, project, spec)
     counts = tried_counts(stored, asked, desired_counts(model))
+    wanted = {**least_counts(spec), **desired_counts(model), **counts}
+    bounds.refuse_many_replicas(sum(wanted.values()))
+    read = await specs.refuse_wrong_lanes(session, project, spec)
     run = await read_run(session, project, model, spec, counts)
     if run.state is None:
         return answers.Preview(
@@ -90,31 +117,50 @@ async def preview_of(
             managed=False,
             observed_at=get_current_datetime(),
             lanes=[],
+            actions={},
             replicas=[],
             notes=["No lanes: dstack's own rule places the replicas, in one fleet for all."],
         )
-    plan = preview(run.state.service, now=run.state.now, rebalance=asked.rebalance)
+    bounds.refuse_many_replicas(len(run.state.jobs))
+    plan = await planned(session, run.state.service, run.state.now, rebalance=asked.rebalance)
     return answers.Preview(
         run_id=model.id,
         run_name=asked.run_name,
         managed=True,
         observed_at=run.state.now,
         lanes=lanes_in(run.state, plan),
-        replicas=[
-            answers.PreviewReplica(
-                replica_num=row.replica.number,
-                group=row.replica.group,
-                new=row.new,
-                fleet=row.replica.fleet,
-                action=row.action.value,
-                to=row.to,
-                reason=row.reason.value if row.reason is not None else None,
-                why=row.why,
-            )
-            for row in plan.replicas
-        ],
+        actions=dict(Counter(row.action.value for row in plan.replicas)),
+        replicas=[_previewed(row) for row in plan.replicas] if asked.include_replicas else [],
         notes=[*read.warnings, *_unreachable(run.state), *plan.notes],
     )
+
+
+def _previewed(row: ReplicaPlan) -> answers.PreviewReplica:
+    return answers.PreviewReplica(
+        replica_num=row.replica.number,
+        group=row.replica.group,
+        new=row.new,
+        fleet=row.replica.fleet,
+        action=row.action.value,
+        to=row.to,
+        reason=row.reason.value if row.reason is not None else None,
+        why=row.why,
+    )
+
+
+async def planned(
+    session: AsyncSession, service: Service, now: datetime, *, rebalance: bool = False
+) -> Plan:
+    """The plan for a service, made beside the server's loop.
+
+    Args:
+        session: The request's session, whose connection others get meanwhile.
+        service: The service.
+        now: The time of the look at it.
+        rebalance: Whether to move replicas towards the targets too.
+    """
+    await session.commit()
+    return await in_thread(partial(preview, service, now=now, rebalance=rebalance))
 
 
 async def read_run(
@@ -167,23 +213,26 @@ def groups_in(lanes: ServiceLanes, counts: Mapping[str, int]) -> list[answers.Pl
     ]
 
 
-def groups_without_lanes(spec: RunSpec, counts: Mapping[str, int]) -> list[answers.PlacementGroup]:
-    """The groups of a run without lanes; none for what is no service.
+def groups_without_lanes(
+    least: Mapping[str, int], counts: Mapping[str, int]
+) -> list[answers.PlacementGroup]:
+    """The groups of a run without lanes.
 
     Args:
-        spec: The run's spec.
+        least: The least replica count of each, as `least_counts` gives them.
         counts: The replicas wanted now, where dstack has decided.
     """
-    if not isinstance(spec.configuration, ServiceConfiguration):
-        return []
     return [
-        answers.PlacementGroup(
-            name=str(group.name),
-            desired=counts.get(str(group.name), group.replicas.min or 0),
-            pool=None,
-        )
-        for group in spec.configuration.replica_groups
+        answers.PlacementGroup(name=name, desired=counts.get(name, count), pool=None)
+        for name, count in least.items()
     ]
+
+
+def least_counts(spec: RunSpec) -> dict[str, int]:
+    """The least replica count of each group of a service; none for what is no service."""
+    if not isinstance(spec.configuration, ServiceConfiguration):
+        return {}
+    return {str(group.name): group.replicas.min or 0 for group in spec.configuration.replica_groups}
 
 
 def _without_plan(run: SeenRun, counts: Mapping[str, int], notes: list[str]) -> answers.Placement:
@@ -194,11 +243,14 @@ def _without_plan(run: SeenRun, counts: Mapping[str, int], notes: list[str]) -> 
         run_name=str(run.model.run_name),
         managed=lanes is not None,
         observed_at=get_current_datetime(),
-        groups=groups_in(lanes, counts) if lanes else groups_without_lanes(run.spec, counts),
+        groups=groups_in(lanes, counts)
+        if lanes
+        else groups_without_lanes(least_counts(run.spec), counts),
         lanes=[],
         replicas=[],
         rebalancing=None,
         notes=notes,
+        fault=answers.fault(run.model.id),
     )
 
 

@@ -31,6 +31,18 @@ from dstack_placement.server.tables import DeficitRow, PlacementRow, locked_run
 from dstack_placement.server.unreachable import marked
 
 
+def copy_of(result: ActiveResult) -> ActiveResult:
+    """What dstack is about to do, apart from what `carry_out` changes in it."""
+    return replace(
+        result,
+        run_update_map={**result.run_update_map},
+        new_job_models=[*result.new_job_models],
+        job_id_to_update_map={
+            job_id: {**change} for job_id, change in result.job_id_to_update_map.items()
+        },
+    )
+
+
 async def carry_out(context: ActiveContext, state: RunState, result: ActiveResult) -> None:
     """Changes what dstack is about to do with a run so that replicas move by the lanes.
 
@@ -55,10 +67,13 @@ async def carry_out(context: ActiveContext, state: RunState, result: ActiveResul
     plan = next_actions(service, now=state.now, rebalance=rebalancing.goes_on(state))
     _keep_until_relieved(context.run_model, plan, result)
     _attach(context.run_model, state, result)
+    moves = [] if result.new_job_models or _stops(result) else plan.doing(Action.MOVE)
+    # Before the lock: dstack may ask a registry for the image.
+    reliefs = [(row, await _relief(context, row)) for row in moves]
     async with locked_run(context.run_model.id) as session:
-        if not result.new_job_models and not _stops(result):
-            for row in plan.doing(Action.MOVE):
-                await _start_relief(session, context, state, row, result)
+        for row, new in reliefs:
+            _start(session, context.run_model, state, row, new)
+            result.new_job_models.extend(new)
         await _tell_deficits(session, context.run_model, plan, state)
         await tell_unreachable(session, context.run_model, state)
         await rebalancing.go_on(session, context.run_model, state, service)
@@ -115,28 +130,32 @@ def _attach(run_model: RunModel, state: RunState, result: ActiveResult) -> None:
         result.run_update_map["fleet_id"] = next((id_ for id_ in fleets if id_ in used), fleets[0])
 
 
-async def _start_relief(
-    session: AsyncSession,
-    context: ActiveContext,
-    state: RunState,
-    row: ReplicaPlan,
-    result: ActiveResult,
-) -> None:
-    """Starts the replica that takes the place of one that moves, in the lane it moves to."""
-    fleet = state.fleets[str(row.to)]
-    new: list[JobModel] = await build_scale_up_job_models(
+async def _relief(context: ActiveContext, row: ReplicaPlan) -> list[JobModel]:
+    """The jobs of the replica that takes the place of one that moves."""
+    made: list[JobModel] = await build_scale_up_job_models(
         run_model=context.run_model,
         run_spec=context.run_spec,
         secrets=context.secrets,
         replicas_diff=1,
         group_name=row.replica.group,
     )
-    result.new_job_models.extend(new)
+    return made
+
+
+def _start(
+    session: AsyncSession,
+    run_model: RunModel,
+    state: RunState,
+    row: ReplicaPlan,
+    new: list[JobModel],
+) -> None:
+    """Keeps for a new replica the lane to which another moves."""
+    fleet = state.fleets[str(row.to)]
     for job_model in new:
         session.add(
             PlacementRow(
                 job_id=job_model.id,
-                run_id=context.run_model.id,
+                run_id=run_model.id,
                 fleet=row.to,
                 fleet_id=fleet.id,
                 reason="move",
@@ -150,7 +169,7 @@ async def _start_relief(
         f"Replica {row.replica.number} moves to fleet {row.to}: {row.why}. It stops when replica"
         f" {new[0].replica_num} is ready",
         actor=events.SystemActor(),
-        targets=[events.Target.from_model(_job_model(context.run_model, row.replica.key))],
+        targets=[events.Target.from_model(_job_model(run_model, row.replica.key))],
     )
 
 

@@ -81,10 +81,16 @@ def _routes(original: Wrapped) -> Wrapped:
 
 def _check_first(original: Wrapped) -> Wrapped:
     async def check_first(*args: Any, **kwargs: Any) -> Any:
+        from dstack._internal.core.errors import ServerClientError
+
         from dstack_placement.server import specs
+        from dstack_placement.server.faults import faults
 
         # dstack passes everything by name here.
-        await specs.refuse_wrong_lanes(kwargs["session"], kwargs["project"], kwargs["run_spec"])
+        run_spec = kwargs["run_spec"]
+        name = run_spec.run_name
+        with faults.guarded("checking lanes", None, name, expected=ServerClientError):
+            await specs.refuse_wrong_lanes(kwargs["session"], kwargs["project"], run_spec)
         return await original(*args, **kwargs)
 
     return check_first
@@ -145,11 +151,13 @@ def _plan_offers(original: Wrapped) -> Wrapped:
 def _job_context(original: Wrapped) -> Wrapped:
     async def _load_submitted_job_context(session: Any, job_model: Any) -> Any:
         from dstack_placement.server import choosing, specs
+        from dstack_placement.server.faults import faults
 
         context = await original(session=session, job_model=job_model)
-        lanes = specs.lanes_of(context.run.run_spec, context.project.name)
-        if lanes is not None and context.job_model.fleet is not None:
-            choosing.use_fleet(context, context.job_model.fleet, lanes)
+        with faults.guarded("reading a replica's fleet", context.run_model):
+            lanes = specs.lanes_of(context.run.run_spec, context.project.name)
+            if lanes is not None and context.job_model.fleet is not None:
+                choosing.use_fleet(context, context.job_model.fleet, lanes)
         return context
 
     return _load_submitted_job_context
@@ -157,36 +165,38 @@ def _job_context(original: Wrapped) -> Wrapped:
 
 def _assignment(original: Wrapped) -> Wrapped:
     async def _process_assignment(context: Any) -> Any:
-        from dstack_placement.server import choosing, specs
+        from dstack_placement.server import choosing
+        from dstack_placement.server.faults import faults
 
-        lanes = specs.lanes_of(context.run.run_spec, context.project.name)
-        if lanes is None:
-            return await original(context=context)
-        group = context.job.job_spec.replica_group
-        if specs.is_removed(lanes, group):
-            return choosing.wait_for_the_end(group)
-        if specs.pool_of(lanes, group) is None:
-            return await original(context=context)
-        return await choosing.assign(original, context, lanes)
+        waits = None
+        with faults.guarded("choosing a lane", context.run_model):
+            waits = await choosing.choose_or_wait(context)
+        return waits if waits is not None else await original(context=context)
 
     return _process_assignment
 
 
 def _active_run(original: Wrapped) -> Wrapped:
     async def process_active_run(context: Any) -> Any:
-        from dstack_placement.server import moves, running, specs
+        from dstack_placement.server import moves, running
+        from dstack_placement.server.faults import faults
 
-        lanes = specs.lanes_of(context.run_spec, context.run_model.project.name)
-        if lanes is None:
+        run_model = context.run_model
+        state = None
+        with faults.guarded("reading the state of its replicas", run_model):
+            state = await running.look(context)
+        if state is None:
             return await original(context)
-        state = await running.look(context, lanes)
         token = running.looked_at.set(state)
         try:
             result = await original(context)
         finally:
             running.looked_at.reset(token)
-        await moves.carry_out(context, state, result)
-        return result
+        untouched = moves.copy_of(result)
+        with faults.guarded("moving its replicas", run_model):
+            await moves.carry_out(context, state, result)
+            return result
+        return untouched
 
     return process_active_run
 
@@ -196,11 +206,13 @@ def _replica_analysis(original: Wrapped) -> Wrapped:
         run_model: Any, replica_num: int, job_models: list[Any]
     ) -> Any:
         from dstack_placement.server import running
+        from dstack_placement.server.faults import faults
 
         analysis = await original(
             run_model=run_model, replica_num=replica_num, job_models=job_models
         )
-        running.settle_failure(analysis)
+        with faults.guarded("judging a replica that ended", run_model):
+            running.settle_failure(analysis)
         return analysis
 
     return _analyze_active_run_replica
@@ -209,9 +221,13 @@ def _replica_analysis(original: Wrapped) -> Wrapped:
 def _replica_lists(original: Wrapped) -> Wrapped:
     def build_replica_lists(run_model: Any, group_filter: str | None = None) -> Any:
         from dstack_placement.server import running
+        from dstack_placement.server.faults import faults
 
         active, inactive = original(run_model=run_model, group_filter=group_filter)
-        return running.in_order_of_lanes(group_filter, active), inactive
+        ordered = active
+        with faults.guarded("sorting its replicas", run_model):
+            ordered = running.in_order_of_lanes(group_filter, active)
+        return ordered, inactive
 
     return build_replica_lists
 

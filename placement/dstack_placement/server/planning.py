@@ -13,6 +13,7 @@ from dstack._internal.server.services.runs import plan as dstack_plan
 
 from dstack_placement.engine import ServiceLanes
 from dstack_placement.server import specs
+from dstack_placement.server.faults import faults
 
 
 def has_lanes(run_spec: RunSpec) -> bool:
@@ -25,18 +26,29 @@ def check_can_update(
 ) -> Any:
     """As dstack's own check, on specs between which `fleets` may differ when one has lanes."""
     current, new = current_run_spec.configuration, new_run_spec.configuration
+    alike: RunSpec | None = None
+    with faults.guarded("comparing lanes", None, new_run_spec.run_name):
+        alike = _with_the_same_fleets(current_run_spec, new_run_spec)
+    if alike is None:
+        return original(current_run_spec, new_run_spec)
+    diff = original(current_run_spec, alike)
+    diff["configuration"]["fleets"] = ModelFieldDiff(old=current.fleets, new=new.fleets)
+    return diff
+
+
+def _with_the_same_fleets(current_run_spec: RunSpec, new_run_spec: RunSpec) -> RunSpec | None:
+    """The new spec with the fleets of the current one, where they may differ and do."""
+    current, new = current_run_spec.configuration, new_run_spec.configuration
     if (
         not isinstance(current, ServiceConfiguration)
         or not isinstance(new, ServiceConfiguration)
         or current.fleets == new.fleets
         or not (has_lanes(current_run_spec) or has_lanes(new_run_spec))
     ):
-        return original(current_run_spec, new_run_spec)
+        return None
     data = new_run_spec.model_dump()
     data["configuration"]["fleets"] = current_run_spec.model_dump()["configuration"]["fleets"]
-    diff = original(current_run_spec, RunSpec.model_validate(data))
-    diff["configuration"]["fleets"] = ModelFieldDiff(old=current.fleets, new=new.fleets)
-    return diff
+    return RunSpec.model_validate(data)
 
 
 def with_all_fleets(run_spec: RunSpec) -> RunSpec:
@@ -65,7 +77,8 @@ async def offers_of_lanes(original: Callable[..., Any], asked: dict[str, Any]) -
         found = found or fleet
         if fleet is None and not asked["exclude_not_available"]:
             # dstack passes a full fleet over. That it is full shows by its busy instances.
-            of_instances = _instances_of(models, asked)
+            with faults.guarded("listing a full fleet", None, asked["run_spec"].run_name):
+                of_instances = _instances_of(models, asked)
         instances += of_instances
         backends += of_backends
     return found, instances, backends
@@ -86,4 +99,6 @@ def _instances_of(fleets: list[FleetModel], asked: dict[str, Any]) -> list[Any]:
 
 def _lanes(run_spec: RunSpec) -> ServiceLanes | None:
     # The project only matters for telling `project/name` from `name`, which plays no part here.
-    return specs.lanes_of(run_spec, "")
+    with faults.guarded("reading lanes", None, run_spec.run_name):
+        return specs.lanes_of(run_spec, "")
+    return None

@@ -19,6 +19,7 @@ from sqlalchemy.orm import lazyload
 
 from dstack_placement.engine import Action, Service, ServiceLanes, preview
 from dstack_placement.server import answers, looking, specs
+from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.finding import find_run
 from dstack_placement.server.state import RunState
 from dstack_placement.server.tables import RebalanceRow, locked_run
@@ -44,23 +45,17 @@ async def rebalance(
             f"Run {asked.run_name} has no lanes: all its replicas are in one fleet. Give `fleets`"
             " of the service lanes first."
         )
-    plan = preview(_deployed(run.state.service), now=run.state.now, rebalance=not asked.cancel)
+    service = _deployed(run.state.service)
+    plan = await looking.planned(session, service, run.state.now, rebalance=not asked.cancel)
     moves = [] if asked.cancel else plan.doing(Action.MOVE)
     actor = events.UserActor.from_user(user)
-    async with locked_run(run_model.id) as locked:
-        row = await locked.get(RebalanceRow, run_model.id)
-        if asked.cancel and row is not None:
-            await locked.delete(row)
-            _tell(locked, run_model, "Rebalancing is cancelled", actor)
-            row = None
-        elif moves:
-            begun = row is None
-            row = row or RebalanceRow(run_id=run_model.id, since=run.state.now)
-            row.edition, row.left = _edition(run.state.lanes), len(moves)
-            locked.add(row)
-            if begun:
-                _tell(locked, run_model, _begin(len(moves)), actor)
-        shown = answers.rebalancing(row)
+    # The request's own connection is free by now: one that waits for another may wait for ever.
+    try:
+        async with locked_run(run_model.id) as locked:
+            row = await _noted(locked, run_model, run.state, len(moves), actor, asked.cancel)
+            shown = answers.rebalancing(row)
+    except RunBusyError as error:
+        raise ServerClientError(str(error)) from error
     return answers.Rebalance(
         run_id=run_model.id,
         run_name=asked.run_name,
@@ -78,6 +73,30 @@ async def rebalance(
         ],
         lanes=looking.lanes_in(run.state, plan),
     )
+
+
+async def _noted(
+    session: AsyncSession,
+    run_model: RunModel,
+    state: RunState,
+    moves: int,
+    actor: events.AnyActor,
+    cancel: bool,
+) -> RebalanceRow | None:
+    """Notes that a rebalancing begins, goes on or is cancelled; None where there is none."""
+    row = await session.get(RebalanceRow, run_model.id)
+    if cancel and row is not None:
+        await session.delete(row)
+        _tell(session, run_model, "Rebalancing is cancelled", actor)
+        return None
+    if moves:
+        begun = row is None
+        row = row or RebalanceRow(run_id=run_model.id, since=state.now)
+        row.edition, row.left = _edition(state.lanes), moves
+        session.add(row)
+        if begun:
+            _tell(session, run_model, _begin(moves), actor)
+    return row
 
 
 def goes_on(state: RunState) -> bool:

@@ -6,12 +6,15 @@ in another way would not show at all.
 
 from __future__ import annotations
 
-_MODELS = "dstack._internal.core.models"
-_SERVICES = "dstack._internal.server.services"
-_PIPELINES = "dstack._internal.server.background.pipeline_tasks"
+_CORE = "dstack._internal.core"
+_MODELS = f"{_CORE}.models"
+_SERVER = "dstack._internal.server"
+_SERVICES = f"{_SERVER}.services"
+_PIPELINES = f"{_SERVER}.background.pipeline_tasks"
 _SUBMITTED = f"{_PIPELINES}.jobs_submitted"
 _ACTIVE = f"{_PIPELINES}.runs.active"
 _ROUTERS = f"{_SERVICES}.runs.router_worker_sync"
+_UTILS = "dstack._internal.utils"
 
 #: Functions that the add-on calls, and classes that it makes or reads.
 CALLED = (
@@ -22,11 +25,23 @@ CALLED = (
     f"{_ACTIVE}:ActiveResult",
     f"{_ACTIVE}:_ReplicaAnalysis",
     f"{_PIPELINES}.runs.common:build_scale_up_job_models",
+    f"{_PIPELINES}.service_router_worker_sync:ServiceRouterWorkerSyncPipeline",
+    f"{_PIPELINES}.service_router_worker_sync:ServiceRouterWorkerSyncPipeline.__init__",
+    f"{_SERVICES}.events:AnyActor",
+    f"{_SERVICES}.events:SystemActor",
+    f"{_SERVICES}.events:Target",
+    f"{_SERVICES}.events:Target.from_model",
+    f"{_SERVICES}.events:UserActor",
+    f"{_SERVICES}.events:UserActor.from_user",
+    f"{_SERVICES}.events:emit",
     f"{_SERVICES}.fleets:get_fleet_spec",
     f"{_SERVICES}.jobs:get_job_spec",
     f"{_SERVICES}.jobs.job_replica_http_client:get_service_replica_client",
     f"{_SERVICES}.locking:get_locker",
+    f"{_SERVICES}.locking:string_to_lock_id",
+    f"{_SERVICES}.logging:fmt",
     f"{_SERVICES}.requirements.combine:combine_fleet_and_run_profiles",
+    f"{_SERVICES}.runs:get_run_spec",
     f"{_SERVICES}.runs.plan:get_instance_offers_in_fleet",
     f"{_SERVICES}.runs.plan:get_run_candidate_fleet_models_filters",
     f"{_SERVICES}.runs.plan:get_run_profile_and_requirements_in_fleet",
@@ -37,6 +52,56 @@ CALLED = (
     f"{_ROUTERS}:_ResponseTooLargeError",
     f"{_ROUTERS}:_get_worker_jobs_with_addresses",
     f"{_ROUTERS}:_request_json_limited",
+    f"{_SERVER}.bootstrap:set_up_process",
+    f"{_SERVER}.db:get_db",
+    f"{_SERVER}.db:get_session",
+    f"{_SERVER}.db:get_session_ctx",
+    f"{_SERVER}.security.permissions:Authenticated",
+    f"{_SERVER}.security.permissions:ProjectMember",
+    f"{_SERVER}.utils.routers:CustomJSONResponse",
+    f"{_SERVER}.utils.routers:get_base_api_additional_responses",
+    f"{_SERVER}.utils.routers:get_server_client_error_details",
+    f"{_UTILS}.common:get_current_datetime",
+    f"{_UTILS}.logging:get_logger",
+)
+
+#: Models and enumerations that it reads, and errors that it raises or catches.
+READ = (
+    f"{_CORE}.errors:ResourceNotExistsError",
+    f"{_CORE}.errors:SSHError",
+    f"{_CORE}.errors:ServerClientError",
+    f"{_CORE}.services.diff:ModelFieldDiff",
+    f"{_MODELS}.backends.base:BackendType",
+    f"{_MODELS}.common:CoreModel",
+    f"{_MODELS}.common:validate_json_extra_ignore",
+    f"{_MODELS}.configurations:ServiceConfiguration",
+    f"{_MODELS}.configurations:ServiceConfiguration.replica_groups",
+    f"{_MODELS}.configurations:ServiceConfigurationParams",
+    f"{_MODELS}.instances:InstanceStatus",
+    f"{_MODELS}.instances:InstanceStatus.is_active",
+    f"{_MODELS}.profiles:CreationPolicy",
+    f"{_MODELS}.resources:Range",
+    f"{_MODELS}.routers:RouterType",
+    f"{_MODELS}.runs:Job",
+    f"{_MODELS}.runs:JobStatus",
+    f"{_MODELS}.runs:JobStatus.finished_statuses",
+    f"{_MODELS}.runs:JobTerminationReason",
+    f"{_MODELS}.runs:Run",
+    f"{_MODELS}.runs:RunSpec",
+    f"{_MODELS}.runs:RunStatus",
+    f"{_MODELS}.runs:RunStatus.finished_statuses",
+    f"{_SERVER}.models:BackendModel",
+    f"{_SERVER}.models:ExportedFleetModel",
+    f"{_SERVER}.models:FleetModel",
+    f"{_SERVER}.models:ImportModel",
+    f"{_SERVER}.models:InstanceModel",
+    f"{_SERVER}.models:JobModel",
+    f"{_SERVER}.models:NaiveDateTime",
+    f"{_SERVER}.models:PipelineModelMixin",
+    f"{_SERVER}.models:ProjectModel",
+    f"{_SERVER}.models:RunModel",
+    f"{_SERVER}.models:ServiceRouterWorkerSyncModel",
+    f"{_SERVER}.models:UserModel",
 )
 
 #: Functions that dstack calls itself, whose way of working the overrides count on: which replicas
@@ -59,4 +124,11 @@ EXTENDED = (
     f"{_MODELS}.profiles:ProfilesConfig",
 )
 
-NAMES = (*CALLED, *COUNTED_ON, *EXTENDED)
+#: What is imported and not checked, and why.
+EXCUSED = {
+    "dstack._internal.cli.main:main": "It is called at once, and changes with every command.",
+    f"{_MODELS}.configurations:__name__": "Every module has one.",
+    f"{_MODELS}.profiles:ProfileParams": "All that is touched of it is `fleets`, which is checked.",
+}
+
+NAMES = (*CALLED, *READ, *COUNTED_ON, *EXTENDED)

@@ -76,7 +76,8 @@ def _creatable(fleet: FleetModel, run_spec: RunSpec, job: Job) -> tuple[int | No
     if nodes is None or nodes.max is None:
         return None, ""
     active = sum(instance.status.is_active() for instance in fleet.instances)
-    return max(nodes.max - active, 0), f"{active} of at most {nodes.max} nodes exist, none is idle"
+    exist = "node exists" if nodes.max == 1 else "nodes exist"
+    return max(nodes.max - active, 0), f"{active} of at most {nodes.max} {exist}, none is idle"
 
 
 def _of_hosts(fleet: FleetModel) -> str:

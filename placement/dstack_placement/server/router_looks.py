@@ -1,4 +1,4 @@
-"""Looking at what a router itself says, through the tunnel that dstack's own sync uses."""
+"""Looking at what a router itself says, through tunnels such as dstack's own sync opens."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any
+from weakref import WeakValueDictionary
 
 import httpx
 from dstack._internal.core.errors import SSHError
 from dstack._internal.server.models import JobModel
-from dstack._internal.server.services.jobs.job_replica_http_client import (
-    get_service_replica_client,
-)
 from dstack._internal.server.services.runs.router_worker_sync import (
     _ROUTER_BASE_URL,
     _ROUTER_MAX_WORKERS_RESPONSE_BYTES,
@@ -24,14 +22,22 @@ from dstack._internal.server.services.runs.router_worker_sync import (
 )
 from dstack._internal.utils.common import get_current_datetime
 
+from dstack_placement.server.router_tunnels import RouterTunnels
+
 #: Seconds for which one look answers all who ask.
 KEPT = 1.0
 #: Seconds that somebody who asks waits at most.
 LIMIT = 5.0
 #: Seconds for one request to the router, once the tunnel is open.
 _REQUEST = 4.0
-#: Looks under way at once, as each is an SSH connection of this server.
+#: Routers of a project that are asked at once, as each is an SSH connection of this server; ...
 _AT_ONCE = 8
+#: ... and those among them that did not answer before, which are not to keep the others waiting.
+_SILENT_AT_ONCE = 2
+#: Seconds after which one that does not answer leaves its place to the next, and is still asked.
+_SLOW = 2.0
+#: Seconds that a router which can't be reached is left alone at most, twice as long each time.
+_LONGEST_PAUSE = 60.0
 _MAX_READINESS_BYTES = 64 * 1024
 
 
@@ -65,12 +71,47 @@ class Look:
     ready: bool | None = None
 
 
+@dataclass(slots=True)
+class _Asking:
+    """One look that is under way or answers still.
+
+    Attributes:
+        begun: When somebody wanted it.
+        sent: Whether the router is being asked, or its turn has not come.
+    """
+
+    begun: float
+    sent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    """A router that can't be reached.
+
+    Attributes:
+        look: What came of the last attempt.
+        times: How often it failed.
+        until: When it is tried again.
+    """
+
+    look: Look
+    times: int
+    until: float
+
+
 class RouterLooks:
-    """Looks at routers, at most one at a time at each, however many ask."""
+    """Looks at routers, at most one at a time at each, however many ask.
+
+    Each project has places of its own, and a router that can't be reached is asked less and less.
+    """
 
     def __init__(self) -> None:
-        self._begun: dict[uuid.UUID, tuple[asyncio.Task[Look], float]] = {}
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._begun: dict[uuid.UUID, tuple[asyncio.Task[Look], _Asking]] = {}
+        self._silent: dict[uuid.UUID, _Silence] = {}
+        self._tunnels = RouterTunnels()
+        self._places: WeakValueDictionary[tuple[uuid.UUID, bool], asyncio.Semaphore] = (
+            WeakValueDictionary()
+        )
 
     async def look(self, job_model: JobModel) -> Look:
         """Asks a router, or gives the answer that somebody else just got.
@@ -79,30 +120,68 @@ class RouterLooks:
             job_model: The router's running job, with its project, its instance and that one's
                 project loaded.
         """
-        now = asyncio.get_running_loop().time()
-        self._begun = {
-            job: (task, begun)
-            for job, (task, begun) in self._begun.items()
-            if not task.done() or now - begun < KEPT
-        }
+        now = _now()
+        self._forget(now)
         if job_model.id not in self._begun:
-            self._begun[job_model.id] = (asyncio.create_task(self._ask(job_model)), now)
-        task, _ = self._begun[job_model.id]
+            silence = self._silent.get(job_model.id)
+            if silence is not None and now < silence.until:
+                return silence.look
+            asking = _Asking(now)
+            self._begun[job_model.id] = (asyncio.create_task(self._ask(job_model, asking)), asking)
+        task, asking = self._begun[job_model.id]
         try:
-            # The look itself goes on, so that its tunnel is closed in order.
+            # The look itself goes on, for who asks next.
             return await asyncio.wait_for(asyncio.shield(task), LIMIT)
         except asyncio.TimeoutError:
+            if not asking.sent:
+                return _not_asked()
             return _no_answer(f"The router did not answer within {LIMIT:g} s.")
 
-    async def _ask(self, job_model: JobModel) -> Look:
-        async with self._places:
-            try:
-                async with get_service_replica_client(job_model) as client:
-                    return await _ask_router(client)
-            except SSHError as error:
-                return _no_answer(f"The router's host can't be reached over SSH: {error}.")
-            except (httpx.HTTPError, _ResponseTooLargeError) as error:
-                return _no_answer(f"The router did not answer: {error!r}.")
+    def _forget(self, now: float) -> None:
+        self._begun = {
+            job: (task, asking)
+            for job, (task, asking) in self._begun.items()
+            if not task.done() or now - asking.begun < KEPT
+        }
+        self._silent = {
+            job: silence
+            for job, silence in self._silent.items()
+            if now < silence.until + 10 * _LONGEST_PAUSE
+        }
+
+    async def _ask(self, job_model: JobModel, asking: _Asking) -> Look:
+        is_silent = job_model.id in self._silent
+        places = self._places.setdefault(
+            (job_model.project_id, is_silent),
+            asyncio.Semaphore(_SILENT_AT_ONCE if is_silent else _AT_ONCE),
+        )
+        async with places:
+            asking.sent = True
+            look = asyncio.create_task(self._reach(job_model))
+            await asyncio.wait({look}, timeout=_SLOW)
+        return await look
+
+    async def _reach(self, job_model: JobModel) -> Look:
+        try:
+            look = await self._tunnels.ask(job_model, _ask_router)
+        except SSHError as error:
+            return self._failed(job_model, f"The router's host can't be reached over SSH: {error}.")
+        except (httpx.HTTPError, _ResponseTooLargeError) as error:
+            return self._failed(job_model, f"The router did not answer: {error!r}.")
+        self._silent.pop(job_model.id, None)
+        return look
+
+    def _failed(self, job_model: JobModel, message: str) -> Look:
+        look = _no_answer(message)
+        before = self._silent.get(job_model.id)
+        times = before.times + 1 if before is not None else 1
+        pause = min(KEPT * 2 ** min(times, 10), _LONGEST_PAUSE)
+        self._silent[job_model.id] = _Silence(look, times, _now() + pause)
+        return look
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 #: The looks of this server.
@@ -161,5 +240,14 @@ def _no_answer(message: str) -> Look:
     return Look(
         RouterStatus.NO_ANSWER,
         f"{message} Look at the logs of its replica.",
+        get_current_datetime(),
+    )
+
+
+def _not_asked() -> Look:
+    return Look(
+        RouterStatus.NO_ANSWER,
+        "The server has not come to ask the router: it waits for others of the project that do not"
+        " answer. Look at those first.",
         get_current_datetime(),
     )

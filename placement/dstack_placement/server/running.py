@@ -23,14 +23,13 @@ from dstack_placement.engine import (
     Cooldown,
     Replica,
     ReplicaState,
-    ServiceLanes,
     after_failure,
     place,
     stopping_order,
 )
 from dstack_placement.server import specs
 from dstack_placement.server.state import ReplicaJob, RunState, read_state, state_of
-from dstack_placement.server.tables import CooldownRow, locked_run
+from dstack_placement.server.tables import CooldownRow, forget_ended_jobs, locked_run
 
 #: Ends of a job for which its fleet or its cloud is the cause, not the service.
 _LOST_CAPACITY = frozenset(
@@ -48,9 +47,16 @@ _ENDING = frozenset({JobStatus.TERMINATING, *JobStatus.finished_statuses()})
 looked_at: ContextVar[RunState | None] = ContextVar("looked_at", default=None)
 
 
-async def look(context: ActiveContext, lanes: ServiceLanes) -> RunState:
-    """Reads the state of a run and settles which of its starts succeeded or failed."""
+async def look(context: ActiveContext) -> RunState | None:
+    """Reads the state of a run and settles which of its starts succeeded or failed.
+
+    Returns:
+        The state; None for a run without lanes.
+    """
     run_model: RunModel = context.run_model
+    lanes = specs.lanes_of(context.run_spec, run_model.project.name)
+    if lanes is None:
+        return None
     jobs = [_replica_job(run_model, job) for job in run_model.jobs if job.job_num == 0]
     samples: dict[str, Job] = {}
     for job_model in run_model.jobs:
@@ -67,6 +73,8 @@ async def look(context: ActiveContext, lanes: ServiceLanes) -> RunState:
             samples=samples,
         )
         cooldowns = await _settle(session, run_model, state)
+        live = {job.id for job in state.jobs.values()}
+        await forget_ended_jobs(session, run_model.id, live, state.now)
     return replace(state, service=replace(state.service, cooldowns=cooldowns))
 
 

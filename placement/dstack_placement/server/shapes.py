@@ -18,7 +18,9 @@ from pathlib import Path
 
 from dstack_placement.server.errors import AddonError
 
-#: The releases of dstack that the add-on may run on; those it was not tested on must match too.
+#: The release of dstack that the add-on was tested on, which its extra `server` asks for.
+TESTED = "0.22.5"
+#: The releases that it may run on; those it was not tested on must match too.
 FIRST, BEFORE = (0, 22, 5), (0, 23)
 
 
@@ -27,7 +29,7 @@ class Shape:
     """One function, class, field or constant of dstack as it is.
 
     Attributes:
-        parameters: The names of a function's parameters, or of a class's own fields.
+        parameters: The names of a function's parameters, or of a class's own fields and members.
         digest: Of its source; of a class, of what it is made from and of its fields.
     """
 
@@ -66,7 +68,8 @@ def check(names: Iterable[str]) -> None:
     if wrong:
         raise AddonError(
             f"The add-on does not fit this dstack {version}: {'; '.join(wrong)}. Install a release"
-            " of dstack that the add-on supports, or run the stock server without it."
+            f" of dstack that the add-on supports (pip install 'dstack[server]=={TESTED}'), or run"
+            " the stock server without it (dstack server); docs/server-addon.md says more."
         )
 
 
@@ -89,7 +92,8 @@ def shape_of(name: str) -> Shape | None:
     node: ast.stmt | None = None
     body = tree.body
     for part in path.split("."):
-        node = next((each for each in body if part in _names(each)), None)
+        # The last: those before it are the overloads of a function.
+        node = next((each for each in reversed(body) if part in _names(each)), None)
         body = node.body if isinstance(node, ast.ClassDef) else []
     return _shape(node, lines) if node is not None else None
 
@@ -114,7 +118,7 @@ def _shape(node: ast.stmt, lines: list[str]) -> Shape:
         return Shape(tuple(argument.arg for argument in every), _digest(source))
     if isinstance(node, ast.ClassDef):
         # Neither what it says of itself nor its methods: a class is made, read or extended here.
-        fields = [each for each in node.body if isinstance(each, ast.AnnAssign)]
+        fields = [each for each in node.body if isinstance(each, (ast.AnnAssign, ast.Assign))]
         parts = [ast.unparse(each) for each in (*node.decorator_list, *node.bases)]
         parts += [_source(lines, each.lineno, each.end_lineno) for each in fields]
         names = tuple(name for each in fields for name in _names(each))
@@ -156,7 +160,7 @@ def _main() -> None:
     found = {name: shape_of(name) for name in used()}
     missing = [name for name, shape in found.items() if shape is None]
     if missing:
-        raise SystemExit(f"dstack has no {', '.join(missing)}. Mend the add-on first.")
+        raise SystemExit(f"dstack has no {', '.join(missing)}. Fix the add-on first.")
     text = json.dumps(
         {name: asdict(shape) for name, shape in sorted(found.items()) if shape}, indent=2
     )

@@ -24,11 +24,14 @@ from dstack_placement.engine import (
     LanesError,
     ServiceLanes,
     read_configuration,
+    read_stored,
 )
 
 
 def lanes_of(run_spec: RunSpec, project: str) -> ServiceLanes | None:
-    """The lanes of a service; None for a service without, which dstack's own code places.
+    """The lanes of a service that is stored, as far as they can be met.
+
+    None for a service without, which dstack's own code places.
 
     Args:
         run_spec: The run's spec.
@@ -36,7 +39,7 @@ def lanes_of(run_spec: RunSpec, project: str) -> ServiceLanes | None:
     """
     if not isinstance(run_spec.configuration, ServiceConfiguration):
         return None
-    read = read_configuration(_plain(run_spec), project=project)
+    read = read_stored(_plain(run_spec), project=project)
     return read if read.managed else None
 
 

@@ -27,10 +27,17 @@ from dstack_placement.engine import (
     Service,
     ServiceLanes,
 )
+from dstack_placement.engine.specification import ONLY_GROUP
 from dstack_placement.server import specs
 from dstack_placement.server.reachability import unreachable_lanes
 from dstack_placement.server.rooms import room_of
-from dstack_placement.server.tables import CooldownRow, PlacementRow, RebalanceRow
+from dstack_placement.server.tables import (
+    CooldownRow,
+    PlacementRow,
+    RebalanceRow,
+    live_placements,
+    unsettled_placements,
+)
 from dstack_placement.server.unreachable import UnreachableLanes, limited
 
 #: For how long a lane that was given to a replica is kept for it, until it has an instance; longer
@@ -84,7 +91,8 @@ class RunState:
         lanes: What its spec says of lanes.
         service: The same and all that is now, for the engine.
         jobs: The jobs that have not ended, by engine's key.
-        placements: What was decided on them, by job.
+        placements: What was decided on them, and on others of which is not known yet whether they
+            started, by job.
         fleets: The fleets of the lanes that exist, with their instances, by the lanes' names.
         editions: A digest of lanes and fleet per lane, by pool and fleet.
         unreachable: The lanes whose workers the router can't reach, by pool and fleet.
@@ -180,8 +188,9 @@ async def read_state(
     now = get_current_datetime()
     fleets = await _fleets(session, project, run_spec, lanes)
     names = {fleet.id: name for name, fleet in fleets.items()}
-    rows = await session.execute(select(PlacementRow).where(PlacementRow.run_id == run.id))
-    placements = {row.job_id: row for row in rows.scalars()}
+    placements: dict[uuid.UUID, PlacementRow] = {}
+    for asked in (live_placements([run.id]), unsettled_placements(run.id)):
+        placements |= {row.job_id: row for row in (await session.execute(asked)).scalars()}
     editions = editions_of(lanes, fleets)
     wanted = {**desired_counts(run), **(changed or {})}
     kept = await _kept_elsewhere(session, run.id, names, now)
@@ -232,17 +241,19 @@ _MOST_REMEMBERED = 20_000
 async def groups_of(session: AsyncSession, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:
     """The replica groups of jobs: part of a large text that never changes, so it is kept."""
     wanted = list(ids)
-    missing = [job for job in wanted if job not in _group_of_job]
+    found = {job: _group_of_job[job] for job in wanted if job in _group_of_job}
+    missing = [job for job in wanted if job not in found]
     if missing:
-        if len(_group_of_job) > _MOST_REMEMBERED:
-            _group_of_job.clear()
-            missing = wanted
         rows = await session.execute(
             select(JobModel.id, JobModel.job_spec_data).where(JobModel.id.in_(missing))
         )
-        for job_id, text in rows:
-            _group_of_job[job_id] = json.loads(text)["replica_group"]
-    return {job: _group_of_job[job] for job in wanted}
+        # Servers before groups stored none, and a job may have been deleted just now.
+        read = {row.id: json.loads(row.job_spec_data).get("replica_group") for row in rows}
+        found |= {job: read.get(job) or ONLY_GROUP for job in missing}
+        if len(_group_of_job) + len(read) > _MOST_REMEMBERED:
+            _group_of_job.clear()
+        _group_of_job.update((job, found[job]) for job in read)
+    return found
 
 
 async def _fleets(
@@ -310,6 +321,7 @@ async def _kept_elsewhere(
         .where(
             PlacementRow.run_id != run_id,
             PlacementRow.fleet_id.in_(list(names)),
+            PlacementRow.outcome.is_(None),
             or_(PlacementRow.since > now - KEPT, JobModel.lock_expires_at > now),
             JobModel.status == JobStatus.SUBMITTED,
             JobModel.instance_assigned.is_(False),

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 from weakref import WeakValueDictionary
 
-from dstack._internal.core.models.runs import RunStatus
+from dstack._internal.core.models.runs import JobStatus, RunStatus
 from dstack._internal.server.db import get_db, get_session_ctx
-from dstack._internal.server.models import NaiveDateTime, RunModel
+from dstack._internal.server.models import JobModel, NaiveDateTime, RunModel
 from dstack._internal.server.services.locking import get_locker, string_to_lock_id
-from sqlalchemy import String, Text, Uuid, delete, func, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Select, String, Text, Uuid, delete, func, or_, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from dstack_placement.server.errors import AddonError, RunBusyError
+
 _LOCKS = "dstack_fleets_runs"
+#: Seconds that a server waits for another's lock, with a connection in its hands.
+_LOCK_LIMIT = 10
+#: Of PostgreSQL, for a lock that was not to be had within the limit.
+_LOCK_NOT_AVAILABLE = "55P03"
+#: After so long, a start of which nobody saw the end is not of interest any more.
+_UNSETTLED_FOR = timedelta(hours=1)
+#: Rows that are deleted at once, so that nobody waits for it long.
+_PRUNED_AT_ONCE = 1000
 _queues: WeakValueDictionary[uuid.UUID, asyncio.Lock] = WeakValueDictionary()
 
 
@@ -127,10 +139,12 @@ class RebalanceRow(Base):
 async def create() -> None:
     """Creates the tables where they are missing, once dstack's own are up to date."""
     async with get_db().engine.begin() as connection:
-        if get_db().dialect_name == "postgresql":
-            # Servers that start together would race between the check and the creation.
-            await connection.execute(
-                select(func.pg_advisory_xact_lock(string_to_lock_id("dstack_fleets_tables")))
+        # Servers that start together would race between the check and the creation.
+        several = get_db().dialect_name == "postgresql"
+        if several and not await _got_lock(connection, "dstack_fleets_tables"):
+            raise AddonError(
+                f"Another server has been creating the add-on's tables for {_LOCK_LIMIT} s. Start"
+                " this one again."
             )
         await connection.run_sync(Base.metadata.create_all)
 
@@ -141,16 +155,75 @@ async def locked_run(run_id: uuid.UUID) -> AsyncIterator[AsyncSession]:
 
     One server on SQLite is serialised by dstack's locker, several on PostgreSQL by an advisory lock
     that ends with the transaction. Before either, the tasks of a server queue up: dstack's locker
-    takes them in no order, and in PostgreSQL each would wait with a connection in its hands.
+    takes them in no order, and in PostgreSQL each would wait with a connection in its hands. Who
+    comes here has none.
+
+    Raises:
+        RunBusyError: Another server keeps the lock for too long.
     """
     dialect = get_db().dialect_name
     queue = _queues.setdefault(run_id, asyncio.Lock())
     locker = get_locker(dialect)
     async with queue, locker.lock_ctx(_LOCKS, [run_id]), get_session_ctx() as session:
-        if dialect == "postgresql":
-            lock = string_to_lock_id(f"{_LOCKS}:{run_id}")
-            await session.execute(select(func.pg_advisory_xact_lock(lock)))
+        if dialect == "postgresql" and not await _got_lock(session, f"{_LOCKS}:{run_id}"):
+            raise RunBusyError(
+                f"Another server has been deciding on the run for {_LOCK_LIMIT} s. Try again."
+            )
         yield session
+
+
+async def _got_lock(session: AsyncSession | AsyncConnection, name: str) -> bool:
+    """Takes an advisory lock until the transaction ends, unless somebody else keeps it."""
+    await session.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_LIMIT}s'"))
+    try:
+        await session.execute(select(func.pg_advisory_xact_lock(string_to_lock_id(name))))
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+            return False
+        raise
+    # What comes next waits as long as the server is set up to.
+    await session.execute(text("SET LOCAL lock_timeout TO DEFAULT"))
+    return True
+
+
+def live_placements(runs: Collection[uuid.UUID]) -> Select[Any]:
+    """The placements of jobs of runs that have not ended, be there ever so many others."""
+    live = select(JobModel.id).where(
+        JobModel.run_id.in_(runs), JobModel.status.not_in(JobStatus.finished_statuses())
+    )
+    return select(PlacementRow).where(PlacementRow.run_id.in_(runs), PlacementRow.job_id.in_(live))
+
+
+def unsettled_placements(run_id: uuid.UUID) -> Select[Any]:
+    """The placements of a run of which is not known yet what came of them."""
+    return select(PlacementRow).where(PlacementRow.run_id == run_id, PlacementRow.outcome.is_(None))
+
+
+async def forget_ended_jobs(
+    session: AsyncSession, run_id: uuid.UUID, live: Collection[uuid.UUID], now: datetime
+) -> None:
+    """Deletes the placements of a run's jobs that have ended, once it is known how they began.
+
+    Args:
+        session: The session, in which nothing else is written afterwards.
+        run_id: The run.
+        live: Its jobs that have not ended.
+        now: The time.
+    """
+    found = await session.execute(
+        select(PlacementRow.job_id)
+        .where(
+            PlacementRow.run_id == run_id,
+            or_(PlacementRow.outcome.is_not(None), PlacementRow.since < now - _UNSETTLED_FOR),
+        )
+        .limit(len(live) + _PRUNED_AT_ONCE)
+    )
+    ended = [job_id for job_id in found.scalars() if job_id not in live]
+    if ended:
+        # In SQLite, a deletion of nothing would keep others from writing too.
+        await session.execute(
+            delete(PlacementRow).where(PlacementRow.job_id.in_(ended[:_PRUNED_AT_ONCE]))
+        )
 
 
 async def forget_finished_runs(session: AsyncSession) -> None:

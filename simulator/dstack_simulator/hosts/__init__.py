@@ -9,6 +9,7 @@ The public names and their signatures (all in one process and one event loop):
     pool.hosts: Mapping[str, Host]
     pool.gateways: Mapping[str, EmulatedGateway]
     pool.containers(text) -> list[Container]    # by job id, job name ("my-run-0-0") or run name
+    pool.requests(text) -> list[Tally]          # of their engines: open, answered, cut, ...
     await pool.close()
 
     host.name, host.address, host.ssh_port, host.spec
@@ -37,6 +38,7 @@ from dstack_simulator.hosts.gateway import EmulatedGateway
 from dstack_simulator.hosts.host import Host
 from dstack_simulator.hosts.network import NoAddressError
 from dstack_simulator.hosts.pool import HostPool
+from dstack_simulator.hosts.requests import Tally
 from dstack_simulator.hosts.specs import GpuSpec, HostKind, HostSpec, Timings
 
 __all__ = [
@@ -48,5 +50,6 @@ __all__ = [
     "HostPool",
     "HostSpec",
     "NoAddressError",
+    "Tally",
     "Timings",
 ]

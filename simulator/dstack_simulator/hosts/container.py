@@ -15,6 +15,7 @@ from dstack_simulator.hosts.channels import ProtocolFactory
 from dstack_simulator.hosts.commands import CommandResult
 from dstack_simulator.hosts.load import Load, Meter
 from dstack_simulator.hosts.network import Network
+from dstack_simulator.hosts.requests import Ledger
 from dstack_simulator.hosts.runner import Runner
 from dstack_simulator.hosts.runner_api import serve_runner
 from dstack_simulator.hosts.specs import GpuSpec, HostSpec, Timings
@@ -79,6 +80,7 @@ class Container:
         folder: Path,
         version: str,
         extra_start: float,
+        ledger: Ledger,
     ) -> None:
         self.request = request
         self.network = network
@@ -103,6 +105,7 @@ class Container:
             timings=timings,
             folder=folder,
             version=version,
+            open_tally=lambda run_name: ledger.open(request.id, request.name, run_name),
         )
         self._timings = timings
         self._images = images
@@ -232,7 +235,7 @@ class Container:
         self.termination_reason, self.termination_message = reason, message
         if self._start_task is not None:
             self._start_task.cancel()
-        await self.runner.stop()
+        await self.runner.kill()
         await self.network.close_port(RUNNER_PORT)
         for task in list(self._tasks):
             task.cancel()

@@ -11,6 +11,9 @@ from typing import Literal
 Role = Literal["regular", "prefill", "decode"]
 Runtime = Literal["sglang", "vllm"]
 
+#: Set to `true` or `false` in a job's `env`, it decides whether the job's engines drain.
+DRAINS_VARIABLE = "EMULATED_ENGINE_DRAINS"
+
 _BOOTSTRAP_PORT = 8998
 
 
@@ -24,10 +27,22 @@ class EngineOptions:
     bootstrap_port: int = _BOOTSTRAP_PORT
     tensor_parallel: int = 1
     api_key: str = ""
+    drains: bool = False
+    """At SIGINT open requests end as they would, and new ones are refused; else they are cut."""
 
 
-def read_engine_options(command: str, *, default_model: str) -> EngineOptions:
-    """Reads the flags that matter from an engine's command line."""
+class EngineOptionsError(ValueError):
+    """An option of an emulated engine makes no sense."""
+
+
+def read_engine_options(
+    command: str, *, default_model: str, env: Mapping[str, str] | None = None
+) -> EngineOptions:
+    """Reads what matters from an engine's command line and environment.
+
+    Raises:
+        EngineOptionsError: The environment makes no sense.
+    """
     try:
         words = shlex.split(command)
     except ValueError:
@@ -54,7 +69,16 @@ def read_engine_options(command: str, *, default_model: str) -> EngineOptions:
             _first(flags, "--tp", "--tp-size", "--tensor-parallel-size", "-tp"), 1
         ),
         api_key=flags.get("--api-key", ""),
+        drains=_drains(command, (env or {}).get(DRAINS_VARIABLE, "")),
     )
+
+
+def _drains(command: str, asked: str) -> bool:
+    if not asked:
+        return re.search(r"\bsglang\b", command) is not None
+    if asked not in ("true", "false"):
+        raise EngineOptionsError(f"{DRAINS_VARIABLE} is {asked!r}. Use true or false.")
+    return asked == "true"
 
 
 def _first(flags: Mapping[str, str], *names: str) -> str:

@@ -13,6 +13,7 @@ from dstack_simulator.hosts.commands import CommandResult, host_commands
 from dstack_simulator.hosts.container import RUNNER_PORT, SSH_PORT, Container, TaskRequest
 from dstack_simulator.hosts.machine import Machine
 from dstack_simulator.hosts.network import AddressBlock, Network
+from dstack_simulator.hosts.requests import Ledger
 from dstack_simulator.hosts.shim import SHIM_PORT, HealthLevel, Shim
 from dstack_simulator.hosts.specs import HostSpec, Timings
 from dstack_simulator.hosts.sshd import AuthorizedKeys, SshListener
@@ -39,6 +40,7 @@ class Host(Machine):
         timings: Timings,
         version: str,
         connect_elsewhere: ConnectElsewhere,
+        ledger: Ledger,
     ) -> None:
         self.spec = spec
         self.folder = folder
@@ -49,6 +51,7 @@ class Host(Machine):
         self._timings = timings
         self._version = version
         self._connect_elsewhere = connect_elsewhere
+        self._ledger = ledger
         self._keys = AuthorizedKeys(authorized_keys)
         self._listener = SshListener(self, self.network.address, options)
         self._images: set[str] = set()
@@ -202,6 +205,7 @@ class Host(Machine):
             folder=self.folder / "containers" / request.id,
             version=self._version,
             extra_start=self._slow,
+            ledger=self._ledger,
         )
 
     async def _forget_container(self, container: Container) -> None:

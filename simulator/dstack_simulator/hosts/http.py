@@ -48,13 +48,18 @@ class Routes(Generic[Owner]):
         return register
 
     def serve(
-        self, owner: Owner, *, lets_in: Callable[[web.BaseRequest], bool] = lambda _: True
+        self,
+        owner: Owner,
+        *,
+        lets_in: Callable[[web.BaseRequest], bool] = lambda _: True,
+        ends_with_client: bool = False,
     ) -> web.Server:
         """Makes a protocol factory that answers for `owner`. Needs a running event loop.
 
         Args:
             owner: Passed to the handlers.
             lets_in: Tells requests that are answered from those that get a 401.
+            ends_with_client: Whether a handler is cancelled when its client is gone.
         """
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -71,7 +76,13 @@ class Routes(Generic[Owner]):
             status = 405 if known_path else 404
             return web.json_response({"detail": f"{request.method} {request.path}"}, status=status)
 
-        return web.Server(handle, access_log=None, logger=_logger, keepalive_timeout=75)
+        return web.Server(
+            handle,
+            access_log=None,
+            logger=_logger,
+            keepalive_timeout=75,
+            handler_cancellation=ends_with_client,
+        )
 
 
 async def read_json(request: web.BaseRequest) -> dict[str, Any]:

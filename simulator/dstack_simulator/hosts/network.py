@@ -114,6 +114,14 @@ class Network:
         """Names a port that another program listens on."""
         self._real.add(port)
 
+    def refuse(self, port: int) -> None:
+        """Lets nobody connect to a port any more; what is connected stays so."""
+        self._in_process.pop(port, None)
+        self._for_all.discard(port)
+        server = self._servers.pop(port, None)
+        if server is not None:
+            server.close()
+
     async def close_port(self, port: int) -> None:
         """Closes a port and the connections to it that were dialled."""
         self._real.discard(port)
@@ -141,6 +149,9 @@ class Network:
         self._reachable = reachable
         for port in list(self._for_all):
             await self._listen_or_not(port)
+        if not reachable:
+            for port in self._dialled:
+                self._abort(port)
 
     async def wall_off(self, port: int, walled: bool) -> None:
         """Keeps everyone from dialling a port, or no longer; forwarded connections get through."""

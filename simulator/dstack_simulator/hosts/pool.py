@@ -13,6 +13,7 @@ from dstack_simulator.hosts.container import Container
 from dstack_simulator.hosts.gateway import EmulatedGateway
 from dstack_simulator.hosts.host import Host
 from dstack_simulator.hosts.network import AddressBlock
+from dstack_simulator.hosts.requests import Ledger, Tally
 from dstack_simulator.hosts.specs import HostSpec, Timings
 from dstack_simulator.hosts.sshd import make_host_key, server_options
 
@@ -45,6 +46,7 @@ class HostPool:
         self._options = server_options(make_host_key(folder))
         self._hosts: dict[str, Host] = {}
         self._gateways: dict[str, EmulatedGateway] = {}
+        self._ledger = Ledger()
 
     @property
     def hosts(self) -> Mapping[str, Host]:
@@ -76,6 +78,7 @@ class HostPool:
             timings=self.timings,
             version=self._version,
             connect_elsewhere=self._connect,
+            ledger=self._ledger,
         )
         self._hosts[spec.name] = host
         await host.open()
@@ -123,6 +126,10 @@ class HostPool:
             for container in host.containers.values()
             if text is None or text in (container.job_id, container.job_name, container.run_name)
         ]
+
+    def requests(self, text: str | None = None) -> list[Tally]:
+        """The requests of all engines, ended ones too; with a text, as for `containers`."""
+        return self._ledger.tallies(text)
 
     async def close(self) -> None:
         """Ends all hosts."""

@@ -12,8 +12,6 @@ from pathlib import Path
 
 from dstack_simulator.folder import MARK_VARIABLE
 
-_STOP_SECONDS = 3.0
-
 
 class RouterError(RuntimeError):
     """The router could not be started."""
@@ -64,6 +62,7 @@ class RouterProcess:
         self._folder = folder
         self._on_line = on_line
         self._process: asyncio.subprocess.Process | None = None
+        self._interrupted = False
 
     @property
     def pid(self) -> int | None:
@@ -103,36 +102,33 @@ class RouterProcess:
         except OSError as error:
             raise RouterError(f"The smg router did not start: {error}. Install smg.") from error
         self._process = process
+        if self._interrupted:
+            self.interrupt()
         assert process.stdout is not None
         try:
             async for line in process.stdout:
                 self._on_line(line.decode(errors="replace").rstrip())
             status = await process.wait()
         except asyncio.CancelledError:
-            await self.stop()
+            self.kill()
+            await process.wait()
             raise
         return status if status >= 0 else 128 - status
 
     def freeze(self, frozen: bool) -> None:
         """Stops the process where it is, so that it answers nothing, or lets it go on."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
+        self._send(signal.SIGSTOP if frozen else signal.SIGCONT)
 
-    async def stop(self) -> None:
-        """Ends the process: politely, and by force after some seconds."""
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), _STOP_SECONDS)
-        except asyncio.TimeoutError:
-            self.kill()
-            await process.wait()
+    def interrupt(self) -> None:
+        """Asks the process to end, as Ctrl+C does; one that is just being started, too."""
+        self._interrupted = True
+        self._send(signal.SIGINT)
 
     def kill(self) -> None:
         """Ends the process at once."""
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGKILL)
+                self._process.send_signal(number)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from dstack_simulator.hosts.engine import read_engine_options
+from dstack_simulator.hosts.engine import EngineOptionsError, read_engine_options
 from dstack_simulator.hosts.load import ENGINE, IDLE, ROUTER, WORKLOAD, Load, Meter
 from dstack_simulator.hosts.logs import LogBuffer
 from dstack_simulator.hosts.network import Network
+from dstack_simulator.hosts.requests import Tally
 from dstack_simulator.hosts.router import (
     RouterError,
     RouterProcess,
@@ -38,8 +39,8 @@ _logger = logging.getLogger("dstack_simulator.runner")
 _DEFAULT_PORT = 8000
 _METRICS_PORT = 29000
 _PORT_TAKEN_STATUS = 98
-#: Seconds that a request has to end in when its process ends.
-_CLOSING = 0.1
+_USAGE_STATUS = 2
+_INTERRUPTED_STATUS = 130
 
 RunnerState = Literal["new", "submitted", "running", "ended"]
 
@@ -51,7 +52,11 @@ class _ScriptEndedError(Exception):
 
 
 class Runner:
-    """One job. It is submitted, runs once, and ends."""
+    """One job. It is submitted, runs once, and ends.
+
+    It stops as dstack's runner stops one: its commands get a SIGINT, and those that have not ended
+    some seconds later are killed. Of them, an engine that drains and a router take their time.
+    """
 
     def __init__(
         self,
@@ -63,6 +68,7 @@ class Runner:
         timings: Timings,
         folder: Path,
         version: str,
+        open_tally: Callable[[str], Tally],
     ) -> None:
         self.state: RunnerState = "new"
         self.run_name = ""
@@ -80,13 +86,18 @@ class Runner:
         self._gpus = gpus
         self._timings = timings
         self._folder = folder
+        self._open_tally = open_tally
         self._runner_log = LogBuffer()
         self._events: list[dict[str, Any]] = []
         self._spec: dict[str, Any] = {}
+        self._env: dict[str, str] = {}
         self._configuration: dict[str, Any] = {}
         self._task: asyncio.Task[None] | None = None
         self._background: list[asyncio.Task[int]] = []
         self._crash_status: int | None = None
+        self._interrupted = asyncio.Event()
+        self._end_reason: str | None = None
+        self._timers: list[asyncio.TimerHandle] = []
         self._restarting = False
         self._step_count = 0
 
@@ -124,16 +135,41 @@ class Runner:
         self._record("running")
         self._task = asyncio.ensure_future(self._run())
         self._task.add_done_callback(_report_defect)
+        duration = self._spec.get("max_duration")
+        if duration:
+            self._later(duration, lambda: self._interrupt("max_duration_exceeded"))
 
-    async def stop(self, state: Literal["terminated", "failed"] = "terminated") -> None:
-        """Ends the job, if it is still going."""
+    def stop(self) -> None:
+        """Begins to stop the job, and does not wait until it has ended."""
+        if self.state == "running":
+            self._interrupt()
+        else:
+            self._end_idle()
+
+    async def kill(self) -> None:
+        """Ends the job at once, if it is still going, as the end of its container does."""
         if self.state == "running" and self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        await self._clean_up()
+        self._end_idle()
+
+    def _end_idle(self) -> None:
         if self.state != "ended":
             self.state = "ended"
-            self._record(state)
+            self._record("terminated")
+
+    def _interrupt(self, reason: str | None = None) -> None:
+        if self.state != "running" or self._interrupted.is_set():
+            return
+        assert self._task is not None
+        self._end_reason = reason
+        self._interrupted.set()
+        if self.router is not None:
+            self.router.interrupt()
+        self._later(self._timings.killing, self._task.cancel)
+
+    def _later(self, seconds: float, action: Callable[[], object]) -> None:
+        self._timers.append(asyncio.get_running_loop().call_later(seconds, action))
 
     async def crash(self, exit_status: int) -> None:
         """Lets the job's process die with a status."""
@@ -149,22 +185,24 @@ class Runner:
             self.router.kill()
 
     async def _run(self) -> None:
-        duration = self._spec.get("max_duration")
+        status: int | None = None
         try:
-            status = await asyncio.wait_for(self._run_script(), duration or None)
-        except asyncio.TimeoutError:
-            self.state = "ended"
-            self._record("terminated", reason="max_duration_exceeded")
+            status = await self._run_script()
         except asyncio.CancelledError:
-            if self._crash_status is None:
-                raise
-            self._finish(self._crash_status)
+            # Killed: it crashed, did not stop in time, or lost its container.
+            pass
         except RouterError as error:
             self.log.write(str(error))
-            self._finish(127)
+            status = 127
+        await self._clean_up()
+        if self._crash_status is not None:
+            self._finish(self._crash_status)
+        elif status is None or self._interrupted.is_set():
+            self.state = "ended"
+            self._meter.profile = IDLE
+            self._record("terminated", reason=self._end_reason)
         else:
             self._finish(status)
-        await self._clean_up()
 
     def _finish(self, status: int) -> None:
         self.state = "ended"
@@ -177,6 +215,8 @@ class Runner:
             self._record("failed", reason="container_exited_with_error", exit_status=status)
 
     async def _clean_up(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
         for task in self._background:
             task.cancel()
         if self._background:
@@ -184,22 +224,27 @@ class Runner:
         self._background.clear()
 
     async def _run_script(self) -> int:
-        env = {name: str(value) for name, value in (self._spec.get("env") or {}).items()}
-        env.setdefault("DSTACK_GPUS_NUM", str(self._gpus))
-        env.setdefault("DSTACK_GPUS_PER_NODE", str(self._gpus))
+        self._env = {name: str(value) for name, value in (self._spec.get("env") or {}).items()}
+        self._env.setdefault("DSTACK_GPUS_NUM", str(self._gpus))
+        self._env.setdefault("DSTACK_GPUS_PER_NODE", str(self._gpus))
         steps = read_script(
             self._spec.get("commands") or [],
-            env,
+            self._env,
             kind="service" if self.is_service else "task",
         )
         status = 0
         try:
             for step in steps:
+                if self._interrupted.is_set():
+                    break
                 if (step.join == "if_ok" and status) or (step.join == "if_failed" and not status):
                     continue
                 status = await self._run_step(step)
         except _ScriptEndedError as end:
             return end.status
+        if self._interrupted.is_set() and self._background:
+            # What runs in the background got the SIGINT too, and may take its time.
+            await asyncio.wait(self._background)
         return status
 
     async def _run_step(self, step: Step) -> int:
@@ -225,18 +270,35 @@ class Runner:
         return await self._run_workload(action)
 
     async def _sleep(self, seconds: float | None) -> None:
-        if seconds is None:
-            await asyncio.Event().wait()
-        else:
-            await asyncio.sleep(seconds)
+        """Waits some time, or for ever; a SIGINT ends it."""
+        interrupted = asyncio.ensure_future(self._interrupted.wait())
+        try:
+            await asyncio.wait([interrupted], timeout=seconds)
+        finally:
+            interrupted.cancel()
 
     async def _run_engine(self, action: Engine) -> int:
         model = self._configuration.get("model")
         name = model.get("name") if isinstance(model, dict) else model
-        options = read_engine_options(action.command, default_model=name or "emulated/model")
-        worker = Worker(options, self._load, self.log, port=self.port)
+        try:
+            options = read_engine_options(
+                action.command, default_model=name or "emulated/model", env=self._env
+            )
+        except EngineOptionsError as error:
+            self.log.write(str(error))
+            return _USAGE_STATUS
+        worker = Worker(
+            options,
+            self._load,
+            self.log,
+            port=self.port,
+            timings=self._timings,
+            tally=self._open_tally(self.run_name),
+        )
         worker.log_start()
-        await asyncio.sleep(self._timings.loading + self.extra_loading)
+        await self._sleep(self._timings.loading + self.extra_loading)
+        if self._interrupted.is_set():
+            return _INTERRUPTED_STATUS
         server = worker.serve()
         try:
             if self.has_router:
@@ -251,12 +313,15 @@ class Runner:
         self._meter.profile = ENGINE
         worker.log_ready()
         try:
-            await self._sleep(None)
+            await self._interrupted.wait()
+            if options.drains:
+                self._network.refuse(self.port)
+                await worker.drain()
         finally:
+            worker.cut()
             await self._network.close_port(self.port)
-            # Open connections end with their process; 0 would be no limit.
-            await server.shutdown(_CLOSING)
-        return 0
+            await worker.close()
+        return _INTERRUPTED_STATUS
 
     async def _run_router(self, action: Router) -> int:
         port = port_of(action.arguments, self.port)
@@ -269,7 +334,7 @@ class Runner:
             while True:
                 self.router = RouterProcess(arguments, folder=self._folder, on_line=self.log.write)
                 status = await self.router.run()
-                if not self._restarting:
+                if not self._restarting or self._interrupted.is_set():
                     return status
                 self._restarting = False
                 self.log.write("The router restarts.")
@@ -308,7 +373,8 @@ class Runner:
             "runner_logs": self._runner_log.after(timestamp),
             "last_updated": max(self.log.stamp(), self._runner_log.stamp()),
             "no_connections_secs": no_connections_secs,
-            "has_more": False,
+            # A job that stops has more to say until it has ended; its container lives as long.
+            "has_more": self.state != "ended",
         }
 
     def metrics(self) -> dict[str, Any]:

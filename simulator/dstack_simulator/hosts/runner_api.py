@@ -81,5 +81,5 @@ async def _pull(
 async def _stop(
     runner: Runner, request: web.BaseRequest, match: Mapping[str, str]
 ) -> web.StreamResponse:
-    await runner.stop()
+    runner.stop()
     return web.json_response({})

@@ -52,3 +52,7 @@ class Timings:
     """From the start of the commands until an inference engine answers its health check."""
     stopping: float = 0.3
     """From the request to end a container until it is gone."""
+    killing: float = 10.0
+    """From the SIGINT to a job's commands until those that have not ended are killed."""
+    answering: float = 0.0
+    """Of an engine's answer, from its first moment to its last; 0 for as quick as it can."""

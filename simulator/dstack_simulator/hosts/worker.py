@@ -10,7 +10,7 @@ import re
 import time
 import uuid
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime, timezone
 from http import HTTPStatus
 from typing import Any
@@ -21,6 +21,8 @@ from dstack_simulator.hosts.engine import EngineOptions
 from dstack_simulator.hosts.http import Routes, read_json
 from dstack_simulator.hosts.load import Load
 from dstack_simulator.hosts.logs import LogBuffer
+from dstack_simulator.hosts.requests import OpenRequests, Tally
+from dstack_simulator.hosts.specs import Timings
 
 _CONTEXT_LENGTH = 32768
 _CACHE_TOKENS = 412880
@@ -30,6 +32,8 @@ _TOKENS_PER_REQUEST = 182
 _REPORT_SECONDS = 4.0
 _TOKEN_SECONDS = 0.004
 _PREFILL_SECONDS = 0.02
+#: Seconds that idle connections have to close in when the engine ends.
+_CLOSING = 0.1
 _VERSIONS: Mapping[str, str] = {"sglang": "0.5.6", "vllm": "0.11.2"}
 _ANSWERS = (
     (
@@ -50,12 +54,26 @@ _ANSWERS = (
 class Worker:
     """The state of one engine."""
 
-    def __init__(self, options: EngineOptions, load: Load, log: LogBuffer, *, port: int) -> None:
+    def __init__(
+        self,
+        options: EngineOptions,
+        load: Load,
+        log: LogBuffer,
+        *,
+        port: int,
+        timings: Timings | None = None,
+        tally: Tally | None = None,
+    ) -> None:
         self.options = options
         self.port = port
         self.failing = False
         """Answers 503 to health checks and to requests."""
-        self.requests = 0
+        self.draining = False
+        """Answers 503 likewise, but for the requests that are open."""
+        self.tally = tally or Tally()
+        self._timings = timings or Timings()
+        self._open = OpenRequests(self.tally)
+        self._server: web.Server | None = None
         self._load = load
         self._log = log
         self._started = int(time.time())
@@ -64,7 +82,32 @@ class Worker:
 
     def serve(self) -> web.Server:
         """Makes the protocol factory of this worker."""
-        return _routes.serve(self, lets_in=self._lets_in)
+        self._server = _routes.serve(self, lets_in=self._lets_in, ends_with_client=True)
+        return self._server
+
+    @property
+    def requests(self) -> int:
+        """How many requests for inference came."""
+        return self.tally.received
+
+    async def drain(self) -> None:
+        """Takes no new requests, and waits until none is open."""
+        self.draining = True
+        self._log.write(
+            f"[{self.options.runtime}] Shutting down. Waiting for {self.tally.open} requests."
+        )
+        if self._server is not None:
+            self._open.close_idle(self._server)
+        await self._open.ended()
+
+    def cut(self) -> None:
+        """Cuts the requests that are open."""
+        self._open.cut()
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        if self._server is not None:
+            await self._server.shutdown(_CLOSING)
 
     def _lets_in(self, request: web.BaseRequest) -> bool:
         """Whether a request has the API key, or asks for what engines tell anybody."""
@@ -100,7 +143,7 @@ class Worker:
         """Writes what engines write under load: some requests, and a line about the batch."""
         now = time.monotonic()
         rate = self._load.requests_per_second()
-        if self.failing or rate <= 0 or now - self._reported < _REPORT_SECONDS:
+        if self.failing or self.draining or rate <= 0 or now - self._reported < _REPORT_SECONDS:
             return
         self._reported = now
         for _ in range(min(3, math.ceil(rate / 4))):
@@ -113,16 +156,50 @@ class Worker:
             f"gen throughput (token/s): {rate * _TOKENS_PER_REQUEST:.2f}, #queue-req: 0"
         )
 
-    def count(self, request: web.BaseRequest, status: int) -> None:
-        """Notes a request for inference and writes its line."""
-        self.requests += 1
+    async def answer(
+        self, request: web.BaseRequest, answer: Callable[[], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Answers a request for inference, unless none is answered now; writes its line."""
+        refuses = self.failing or self.draining
         self._load.count_request()
-        self._log_request(request.method, request.path, status)
+        self._log_request(request.method, request.path, 503 if refuses else 200)
+        if refuses:
+            self._open.refuse()
+            return _unavailable()
+        return await self._open.answer(request, answer)
+
+    def pace(self, parts: int) -> Pace:
+        """When the parts of an answer that begins now are due."""
+        # A prefill engine only reads the prompt; the tokens come from another.
+        slow = 0.0 if self.options.role == "prefill" else self._timings.answering
+        return Pace(parts, slow)
 
     def _log_request(self, method: str, path: str, status: int) -> None:
         phrase = HTTPStatus(status).phrase
         peer = f"10.0.0.{self._chance.randrange(2, 250)}:{self._chance.randrange(32768, 60999)}"
         self._log.write(f'INFO:     {peer} - "{method} {path} HTTP/1.1" {status} {phrase}')
+
+
+class Pace:
+    """When the parts of an answer are due.
+
+    Args:
+        parts: How many there are.
+        seconds: When the last one is due; 0 for as quick as an engine without a model is.
+    """
+
+    def __init__(self, parts: int, seconds: float) -> None:
+        self._step = seconds / parts if seconds else _TOKEN_SECONDS
+        self._first = self._step if seconds else _PREFILL_SECONDS
+        self._began = time.monotonic()
+
+    def due(self, part: int) -> float:
+        """Seconds from the beginning until a part is due; they are numbered from 0."""
+        return self._first + part * self._step
+
+    async def wait_for(self, part: int) -> None:
+        """Waits until a part is due."""
+        await asyncio.sleep(max(0.0, self._began + self.due(part) - time.monotonic()))
 
 
 _routes: Routes[Worker] = Routes()
@@ -139,7 +216,7 @@ def _unavailable() -> web.Response:
 async def _health(
     worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
 ) -> web.StreamResponse:
-    return _unavailable() if worker.failing else web.Response()
+    return _unavailable() if worker.failing or worker.draining else web.Response()
 
 
 @_routes.on("GET", "/v1/models")
@@ -297,10 +374,11 @@ async def _stream(
 async def _complete(
     worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
 ) -> web.StreamResponse:
+    return await worker.answer(request, lambda: _completion(worker, request))
+
+
+async def _completion(worker: Worker, request: web.BaseRequest) -> web.StreamResponse:
     body = await read_json(request)
-    worker.count(request, 503 if worker.failing else 200)
-    if worker.failing:
-        return _unavailable()
     chat = request.path.endswith("/chat/completions")
     words, usage, finish = _answer_to(body)
     head: dict[str, Any] = {
@@ -308,8 +386,8 @@ async def _complete(
         "created": int(time.time()),
         "model": body.get("model") or worker.options.model,
     }
-    await asyncio.sleep(_PREFILL_SECONDS)
     if not body.get("stream"):
+        await worker.pace(1).wait_for(0)
         text = "".join(words)
         part: dict[str, Any] = {"index": 0, "finish_reason": finish, "logprobs": None}
         if chat:
@@ -321,7 +399,9 @@ async def _complete(
 
     async def chunks() -> AsyncIterator[Mapping[str, Any]]:
         kind = "chat.completion.chunk" if chat else "text_completion"
+        pace = worker.pace(len(words) + 1)
         for position, word in enumerate([*words, ""]):
+            await pace.wait_for(position)
             last = position == len(words)
             choice: dict[str, Any] = {"index": 0, "finish_reason": finish if last else None}
             if chat:
@@ -330,7 +410,6 @@ async def _complete(
             else:
                 choice["text"] = word
             yield {**head, "object": kind, "choices": [choice]}
-            await asyncio.sleep(_TOKEN_SECONDS)
         if (body.get("stream_options") or {}).get("include_usage"):
             yield {**head, "object": kind, "choices": [], "usage": usage}
 
@@ -341,12 +420,12 @@ async def _complete(
 async def _generate(
     worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
 ) -> web.StreamResponse:
+    return await worker.answer(request, lambda: _generation(worker, request))
+
+
+async def _generation(worker: Worker, request: web.BaseRequest) -> web.StreamResponse:
     body = await read_json(request)
-    worker.count(request, 503 if worker.failing else 200)
-    if worker.failing:
-        return _unavailable()
     words, usage, finish = _answer_to(body)
-    await asyncio.sleep(_PREFILL_SECONDS)
     meta: dict[str, Any] = {
         "id": body.get("rid") or uuid.uuid4().hex,
         "finish_reason": {"type": finish},
@@ -354,12 +433,14 @@ async def _generate(
         "completion_tokens": usage["completion_tokens"],
     }
     if not body.get("stream"):
+        await worker.pace(1).wait_for(0)
         return web.json_response({"text": "".join(words), "meta_info": meta})
 
     async def chunks() -> AsyncIterator[Mapping[str, Any]]:
-        for count in range(1, len(words) + 1):
-            yield {"text": "".join(words[:count]), "meta_info": meta}
-            await asyncio.sleep(_TOKEN_SECONDS)
+        pace = worker.pace(len(words))
+        for position in range(len(words)):
+            await pace.wait_for(position)
+            yield {"text": "".join(words[: position + 1]), "meta_info": meta}
 
     return await _stream(request, chunks())
 

@@ -59,6 +59,7 @@ async def _run(folder: Folder, asked: dict[str, Any]) -> None:
             start_limit=asked["start_limit"],
             database=asked["database"],
             servers=asked["servers"],
+            pace=asked["pace"],
         )
     )
     try:

@@ -27,6 +27,19 @@ class Api:
         """Closes the connections."""
         await self._session.close()
 
+    async def runs(self) -> list[dict[str, Any]]:
+        """The project's latest runs, with all their replicas."""
+        found: list[dict[str, Any]] = await self.call(
+            "/api/runs/list",
+            {
+                "project_name": self._project,
+                "limit": 100,
+                "job_submissions_limit": 10,
+                "include_jobs": True,
+            },
+        )
+        return found
+
     async def project(self, path: str, body: dict[str, Any]) -> Any:
         """Calls `/api/project/PROJECT/PATH`."""
         return await self.call(f"/api/project/{self._project}/{path}", body)

@@ -11,6 +11,7 @@ from aiohttp import web
 from dstack_simulator.errors import SimulatorError
 
 if TYPE_CHECKING:
+    from dstack_simulator.world.site import Site
     from dstack_simulator.world.world import World
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -28,9 +29,10 @@ class Control:
     async def open(self) -> None:
         """Starts to listen."""
         app = web.Application(middlewares=[self._guard])
-        app.router.add_post("/cloud/{what}", self._cloud)
         app.router.add_post("/world/{what}", self._of_world)
-        app.router.add_post("/faults/{what}", self._fault)
+        app.router.add_post("/{project}/cloud/{what}", self._cloud)
+        app.router.add_post("/{project}/site/{what}", self._of_site)
+        app.router.add_post("/{project}/faults/{what}", self._fault)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -57,13 +59,23 @@ class Control:
             return web.json_response({"error": str(error)}, status=422)
 
     async def _cloud(self, request: web.Request) -> web.StreamResponse:
-        return await self._call(request, self._world.cloud.calls())
+        return await self._call(request, self._site(request).cloud.calls())
+
+    async def _of_site(self, request: web.Request) -> web.StreamResponse:
+        return await self._call(request, self._site(request).calls())
 
     async def _of_world(self, request: web.Request) -> web.StreamResponse:
         return await self._call(request, self._world.calls())
 
     async def _fault(self, request: web.Request) -> web.StreamResponse:
-        return await self._call(request, self._world.faults.calls())
+        return await self._call(request, self._site(request).faults.calls())
+
+    def _site(self, request: web.Request) -> Site:
+        name = request.match_info["project"]
+        site = self._world.sites.get(name)
+        if site is None:
+            raise SimulatorError(f"The simulator has no project {name}.")
+        return site
 
     async def _call(
         self, request: web.Request, calls: dict[str, Callable[..., Awaitable[Any]]]

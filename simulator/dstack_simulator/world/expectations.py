@@ -39,10 +39,7 @@ async def missing(api: Api, expected: Expectation) -> list[str]:
 
 async def find_run(api: Api, name: str) -> dict[str, Any] | None:
     """The latest run of a name."""
-    runs = await api.call(
-        "/api/runs/list", {"limit": 100, "job_submissions_limit": 10, "include_jobs": True}
-    )
-    for run in runs:
+    for run in await api.runs():
         if run["run_spec"]["run_name"] == name:
             found: dict[str, Any] = run
             return found

@@ -9,14 +9,15 @@ from dstack_simulator.errors import SimulatorError
 from dstack_simulator.hosts import Container, Host
 
 if TYPE_CHECKING:
-    from dstack_simulator.world.world import World
+    from dstack_simulator.world.front import Front
+    from dstack_simulator.world.site import Site
 
 
-class WorldFaults:
-    """Sets faults in the world; every call is named as the method of the simulator's handle."""
+class SiteFaults:
+    """Sets faults in a project; every call is named as the method of the simulator's handle."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, site: Site) -> None:
+        self._site = site
 
     def calls(self) -> dict[str, Callable[..., Awaitable[Any]]]:
         """The faults by name."""
@@ -27,6 +28,7 @@ class WorldFaults:
             "spot_interrupted": self.spot_interrupted,
             "no_capacity": self.no_capacity,
             "slow_start": self.slow_start,
+            "slow_tokens": self.slow_tokens,
             "worker_unhealthy": self.worker_unhealthy,
             "worker_crash": self.worker_crash,
             "container_fails": self.container_fails,
@@ -61,12 +63,12 @@ class WorldFaults:
     async def spot_interrupted(self, instance: str) -> str:
         """Takes a spot instance back."""
         host = await self._host(instance)
-        await self._world.cloud.interrupt(host.name)
+        await self._site.cloud.interrupt(host.name)
         return host.name
 
     async def no_capacity(self, region: str | None = None, on: bool = True) -> None:
         """Takes away or gives back the capacity of a region, or of all."""
-        cloud = self._world.cloud
+        cloud = self._site.cloud
         if region is not None and region not in cloud.regions:
             known = ", ".join(cloud.regions) or "none"
             raise SimulatorError(f"The emulated cloud has no region {region}. It has {known}.")
@@ -78,9 +80,15 @@ class WorldFaults:
 
     async def slow_start(self, seconds: float) -> None:
         """Makes new instances and new containers take longer to start."""
-        cloud, pool = self._world.cloud, self._world.pool
-        cloud.start_seconds = self._world.scenario.cloud.start_seconds + seconds
-        pool.timings.loading = self._world.scenario.timing.loading + seconds
+        cloud, pool = self._site.cloud, self._site.pool
+        cloud.start_seconds = self._site.scenario.cloud.start_seconds + seconds
+        pool.timings.loading = self._site.scenario.timing.loading + seconds
+
+    async def slow_tokens(self, seconds: float) -> None:
+        """Makes answers that begin from now on take so long in all; 0 ends it."""
+        if seconds < 0:
+            raise SimulatorError(f"An answer can't take {seconds:g} s. Give 0 or more.")
+        self._site.pool.timings.answering = seconds
 
     async def worker_unhealthy(self, replica: str, on: bool = True) -> None:
         """Makes a replica's inference worker fail its health check."""
@@ -97,7 +105,7 @@ class WorldFaults:
 
     async def container_fails(self, replica: str, message: str = "") -> None:
         """Ends a replica's container from outside, as when it can't be created."""
-        containers = [c for c in self._world.pool.containers(replica) if c.status != "terminated"]
+        containers = [c for c in self._site.pool.containers(replica) if c.status != "terminated"]
         if not containers:
             raise SimulatorError(f"There is no container of {replica}.")
         for container in containers:
@@ -125,34 +133,41 @@ class WorldFaults:
 
     async def server_end(self, graceful: bool = True, server: int = 1) -> None:
         """Ends a server, or kills it."""
-        await self._world.end_server(server, graceful=graceful)
+        await self._site.servers.end_one(server, graceful=graceful)
 
     async def server_start(self, server: int = 1) -> None:
         """Starts a server that has been ended."""
-        await self._world.servers.start_one(server)
+        await self._site.servers.start_one(server)
 
     async def server_slow(self, seconds: float, server: int = 1) -> None:
         """Holds every answer of a server back; 0 ends it."""
-        self._world.servers.slow(server, seconds)
+        self._front(server).delay = seconds
 
     async def server_cut(self, on: bool = True, server: int = 1) -> None:
         """Cuts every connection to a server and refuses new ones."""
-        self._world.servers.cut(server, on)
+        self._front(server).cut(on)
 
     async def set_rps(self, service: str, rps: float) -> None:
         """Sets the requests per second that gateways report for a service."""
-        gateways = list(self._world.pool.gateways.values())
+        gateways = list(self._site.pool.gateways.values())
         if not gateways:
             raise SimulatorError("There is no gateway that could report requests.")
         for gateway in gateways:
             gateway.set_rps(service, rps)
 
+    def _front(self, server: int) -> Front:
+        if not 1 <= server <= len(self._site.fronts):
+            raise SimulatorError(
+                f"There is no server {server}. Name one from 1 to {len(self._site.fronts)}."
+            )
+        return self._site.fronts[server - 1]
+
     async def _host(self, name: str) -> Host:
         """A host, given its name in the scenario, the cloud's id, or the server's name of it."""
-        hosts = self._world.pool.hosts
+        hosts = self._site.pool.hosts
         if name in hosts:
             return hosts[name]
-        address = await self._world.address_of_instance(name)
+        address = await self._site.address_of_instance(name)
         for host in hosts.values():
             if host.address == address:
                 return host
@@ -166,7 +181,7 @@ class WorldFaults:
         return routers
 
     async def _containers(self, text: str) -> list[Container]:
-        containers = [c for c in self._world.pool.containers(text) if c.running]
+        containers = [c for c in self._site.pool.containers(text) if c.running]
         if not containers:
             raise SimulatorError(f"No container of {text} runs.")
         return containers

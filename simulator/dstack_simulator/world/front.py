@@ -18,6 +18,7 @@ class Front:
         """Seconds that every answer is held back."""
         self._server: asyncio.Server | None = None
         self._target: int | None = None
+        self._cut = False
         self._connections: set[asyncio.Task[None]] = set()
         self.port = 0
 
@@ -47,14 +48,23 @@ class Front:
         """Sets the server's own port; with None, connections are closed and new ones refused."""
         self._target = port
         if port is None:
-            for connection in list(self._connections):
-                connection.cancel()
+            self._break_off()
+
+    def cut(self, on: bool) -> None:
+        """Closes connections and refuses new ones, whether the server runs or not; or no longer."""
+        self._cut = on
+        if on:
+            self._break_off()
 
     async def close(self) -> None:
         """Stops listening and cuts every connection."""
         self.lead_to(None)
         if self._server is not None:
             self._server.close()
+
+    def _break_off(self) -> None:
+        for connection in list(self._connections):
+            connection.cancel()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -70,7 +80,7 @@ class Front:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._target is None:
+        if self._target is None or self._cut:
             return
         upstream, to_server = await asyncio.open_connection("127.0.0.1", self._target, limit=_CHUNK)
         asked = asyncio.Event()

@@ -23,6 +23,7 @@ class Options:
         start_limit: Seconds within which a server must answer.
         database: The URL of the servers' database; SQLite in the server's folder if None.
         servers: How many servers share the database.
+        pace: How often the servers look at what they work on.
     """
 
     folder: Folder
@@ -35,3 +36,4 @@ class Options:
     start_limit: float
     database: str | None
     servers: int
+    pace: scenarios.Pace

@@ -14,6 +14,7 @@ import aiohttp
 
 from dstack_simulator.errors import SimulatorError
 from dstack_simulator.folder import last_line
+from dstack_simulator.scenario import Pace
 
 _LOOK_EVERY = 0.1
 _STARTS = 3
@@ -35,6 +36,7 @@ class ServerProcess:
         log: Path,
         environment: Mapping[str, str],
         before: Sequence[str],
+        pace: Pace,
         limit: float,
     ) -> None:
         """Prepares; starts nothing.
@@ -44,6 +46,7 @@ class ServerProcess:
             log: Where its output goes.
             environment: All of its environment.
             before: Modules to import before anything of dstack.
+            pace: How often it looks at what it works on.
             limit: Seconds within which it must answer.
         """
         self.port = 0
@@ -51,6 +54,7 @@ class ServerProcess:
         self._log = log
         self._environment = environment
         self._before = before
+        self._pace = pace
         self._limit = limit
         self._process: asyncio.subprocess.Process | None = None
 
@@ -113,6 +117,8 @@ class ServerProcess:
                 "-m",
                 "dstack_simulator.launcher",
                 *before,
+                "--pace",
+                self._pace,
                 "--",
                 *("server", "--host", "127.0.0.1", "--port", str(self.port), "-y"),
                 stdin=subprocess.PIPE,

@@ -6,16 +6,17 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from dstack_api_client.configuration import readable
+from dstack_api_client.configuration import GPU_PARTS, MASK, gpu_parts, readable
 from dstack_api_client.edits.checks import FieldName, Problem, whole_number
 from dstack_api_client.edits.fleet import FleetEdit, Nodes
+from dstack_api_client.profile import MARK, in_profile
 from dstack_fleets_tui import formatting
 from dstack_widgets.edit_grid import GridCell, GridRow, Place
 from dstack_widgets.glyphs import UNICODE, Glyphs
 
 #: Where the fleet's configuration says nothing; the server takes on-demand then.
 DEFAULT = "default"
-_SPOT_POLICIES = (DEFAULT, "on-demand", "spot", "auto")
+_SPOT_POLICIES = ("on-demand", "spot", "auto")
 _NODES = {"min": "least", "target": "target", "max": "greatest"}
 _SIZES = "64GB, 32GB.. or 32GB..128GB"
 _SIZE = r"\d+(\.\d+)?(MB|GB|TB)"
@@ -28,7 +29,22 @@ _RESOURCES: Mapping[str, tuple[re.Pattern[str], str]] = {
     "memory": (_SIZE_RANGE, _SIZES),
     "disk": (_SIZE_RANGE, _SIZES),
 }
+#: What a text says of a part of `resources` that has fields of its own.
+_KNOWN: Mapping[str, tuple[str, ...]] = {
+    "gpu": GPU_PARTS,
+    "cpu": ("arch", "count"),
+    "disk": ("size",),
+}
+#: Dollars per hour that no instance costs.
+_DEAREST = 1_000_000.0
 _PRICE = re.compile(r"\d+(\.\d*)?|\.\d+")
+#: A tag that needs no quotes: nothing in it ends it, or looks like the next one.
+_PLAIN = r"""[^,"\s](?:[^,"\s]|[ \t]+(?![^,\s=]*=)[^,"\s])*"""
+_PLAIN_TAG = re.compile(_PLAIN)
+_TAG = re.compile(
+    r"""\s*(?P<key>[^,="\s](?:[^,="]*[^,="\s])?)\s*=\s*"""
+    rf"""(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{_PLAIN}))[ \t]*(?:,|(?<=\s)|$)"""
+)
 _ORDER = ("spot_policy", "reservation", "max_price", *_LISTS, *_RESOURCES, "tags")
 
 
@@ -70,10 +86,15 @@ def typed(edit: FleetEdit, field: FieldName, text: str) -> FleetEdit | Problem:
         return _typed_nodes(edit, field, text)
     if text == _shown(edit, name):
         return edit
+    if text and text == _of_profile(edit, name):
+        return edit.with_field(name, None)
+    text = text.removesuffix(MARK)
+    if MASK in text and name != "tags":
+        return _masked(field)
     if name in _RESOURCES:
         return _typed_resource(edit, field, text)
     if name == "spot_policy":
-        return edit.with_field(name, None if text == DEFAULT else text)
+        return edit.with_field(name, None if text in (DEFAULT, "") else text)
     if name == "max_price":
         return _typed_price(edit, field, text)
     if name in _LISTS:
@@ -114,27 +135,65 @@ def _of_field(
 ) -> GridRow:
     text, before = _shown(edit, name), _shown(was, name)
     style = "bad" if name in wrong else "accent" if text != before else ""
-    choices = _SPOT_POLICIES if name == "spot_policy" else ()
+    choices: tuple[str, ...] = ()
+    if name == "spot_policy":
+        choices = (_of_profile(edit, name) or DEFAULT, *_SPOT_POLICIES)
     cell = GridCell(name, text or glyphs.dash, True, style, choices, left=True)
-    note = f"was {before or glyphs.dash}" if text != before else ""
+    note = f"was {before or glyphs.dash}" if text != before else _others(edit, name)
     title = name.replace("_", " ")
     return GridRow(name, (GridCell("", title, left=True), cell), "fields", note=note)
 
 
 def _shown(edit: FleetEdit, name: str) -> str:
-    """A field as one types it; empty where it is not set."""
-    configuration = edit.configuration
-    if name in _RESOURCES:
-        configuration = configuration.get("resources") or {}
-    value = readable({name: configuration.get(name)}).get(name)
-    if name == "spot_policy":
-        return str(value or DEFAULT)
+    """A field as one types it, or the profile's value; empty where neither is set."""
+    text = _text(name, _part(edit, name))
+    default = DEFAULT if name == "spot_policy" else ""
+    return text or _of_profile(edit, name) or default
+
+
+def _of_profile(edit: FleetEdit, name: str) -> str:
+    """What the profile says of a field, with its mark; empty where it says nothing."""
+    text = _text(name, in_profile(edit.spec, name))
+    return f"{text}{MARK}" if text else ""
+
+
+def _part(edit: FleetEdit, name: str) -> Any:
+    """A field as received; of a part of `resources`, what a text can say of it."""
+    if name not in _RESOURCES:
+        return edit.configuration.get(name)
+    value = (edit.configuration.get("resources") or {}).get(name)
+    known = _KNOWN.get(name)
+    if known is None or not isinstance(value, Mapping):
+        return value
+    return {key: item for key, item in value.items() if key in known}
+
+
+def _unknown(edit: FleetEdit, name: str) -> dict[str, Any]:
+    """What a part of `resources` says that the form does not know, as received."""
+    value = (edit.configuration.get("resources") or {}).get(name)
+    known = _KNOWN.get(name)
+    if known is None or not isinstance(value, Mapping):
+        return {}
+    return {key: item for key, item in value.items() if key not in known and item is not None}
+
+
+def _others(edit: FleetEdit, name: str) -> str:
+    """The same for people: `compute_capability 8.0`."""
+    others = readable({name: _unknown(edit, name)}).get(name) if name in _KNOWN else None
+    if not isinstance(others, Mapping):
+        return ""
+    return f"and {', '.join(f'{key} {value}' for key, value in others.items())}"
+
+
+def _text(name: str, value: Any) -> str:
+    """A value as one types it."""
+    value = readable({name: value}).get(name)
     if value is None:
         return ""
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={item}" for key, item in value.items())
+        return ", ".join(f"{key}={_tag_value(item)}" for key, item in value.items())
     return str(value).removesuffix(".0")
 
 
@@ -158,26 +217,64 @@ def _typed_resource(edit: FleetEdit, field: FieldName, text: str) -> FleetEdit |
         line = f"{text!r} is no amount of `{field.name}`. Write it as {examples}."
         return Problem(field, line)
     resources: dict[str, Any] = dict(edit.configuration.get("resources") or {})
+    others = _unknown(edit, field.name)
     resources.pop(field.name, None)
     if text:
-        resources[field.name] = text.replace(" ", "")
+        written = text.replace(" ", "")
+        resources[field.name] = {**others, **_parts(field.name, written)} if others else written
     return edit.with_field("resources", resources or None)
+
+
+def _parts(name: str, text: str) -> dict[str, Any]:
+    """A part of `resources` field by field."""
+    if name == "gpu":
+        return gpu_parts(text)
+    if name == "disk":
+        return {"size": text}
+    arch, colon, count = text.rpartition(":")
+    return {"arch": arch, "count": count} if colon else {"count": count}
 
 
 def _typed_price(edit: FleetEdit, field: FieldName, text: str) -> FleetEdit | Problem:
     if text and _PRICE.fullmatch(text) is None:
         return Problem(field, f"{text!r} is no price. Write dollars per hour, such as 2.5.")
+    if text and float(text) > _DEAREST:
+        return Problem(field, f"That is no price per hour. Write {_DEAREST:g} or less.")
     return edit.with_field(field.name, float(text) if text else None)
 
 
 def _typed_tags(edit: FleetEdit, field: FieldName, text: str) -> FleetEdit | Problem:
-    tags = {}
-    for word in _words(text):
-        key, equals, value = word.partition("=")
-        if not (key and equals):
-            return Problem(field, f"{word!r} is no tag. Write key=value, and commas between.")
-        tags[key] = value
+    raw = edit.configuration.get("tags")
+    known = raw if isinstance(raw, Mapping) else {}
+    shown = readable({"tags": known}).get("tags", {})
+    tags: dict[str, Any] = {}
+    place = 0
+    while place < len(text):
+        match = _TAG.match(text, place)
+        if match is None:
+            word = text[place:].partition(",")[0].strip()
+            line = f"{word!r} is no tag. Write key=value, and commas between; text in quotes may"
+            return Problem(field, f"{line} hold commas.")
+        key, quoted = match["key"], match["quoted"]
+        value = match["plain"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+        # What is masked and was left alone stays what it was.
+        tags[key] = known[key] if key in known and str(shown.get(key)) == value else value
+        place = match.end()
+    if any(MASK in str(value) for value in tags.values()):
+        return _masked(field)
     return edit.with_field(field.name, tags or None)
+
+
+def _tag_value(value: Any) -> str:
+    """A tag's value as one types it."""
+    text = str(value)
+    if text and _PLAIN_TAG.fullmatch(text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _masked(field: FieldName) -> Problem:
+    return Problem(field, f"{MASK} stands where no secret was. Write the value itself.")
 
 
 def _words(text: str) -> list[str]:

@@ -7,13 +7,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dstack_api_client.edits.checks import FieldName, Problem, replica_range, whole_number
 from dstack_api_client.edits.service import SERVICE, GroupView, LaneView, ServiceEdit
 from dstack_api_client.runs import ONLY_GROUP
+from dstack_api_client.spot_policies import SpotPolicy, inherited
 from dstack_fleets_tui import formatting
 from dstack_widgets.edit_grid import GridCell, GridRow, Place
 from dstack_widgets.glyphs import UNICODE, Glyphs
 
-#: Where the server decides.
-ANY = "any"
-_SPOT_POLICIES = (ANY, "auto", "on-demand", "spot")
+_SPOT_POLICIES = tuple(policy.value for policy in SpotPolicy)
 _LANE_HEAD = (
     GridCell("priority", "PRIO", editable=True),
     GridCell("fleet", "FLEET", left=True),
@@ -55,7 +54,8 @@ def typed(edit: ServiceEdit, field: FieldName, text: str) -> ServiceEdit | Probl
             return counts
         return edit.with_replicas(field.pool or ONLY_GROUP, *counts)
     if field.name == "spot_policy":
-        return edit.with_group(field.pool, spot_policy=None if text == ANY else text)
+        inherits = text in ("", _inherited(edit))
+        return edit.with_group(field.pool, spot_policy=None if inherits else text)
     if field.name == "reservation":
         return edit.with_group(field.pool, reservation=text or None)
     empty = None if field.name == "max_replicas" else 0
@@ -190,11 +190,15 @@ def _of_groups(
         )
         yield GridRow("head groups", head, "groups", heading=True)
     for group in edit.groups:
-        yield _of_group(group, before.get(group.name), wrong, glyphs)
+        yield _of_group(edit, group, before.get(group.name), wrong, glyphs)
 
 
 def _of_group(
-    group: GroupView, was: GroupView | None, wrong: Collection[FieldName], glyphs: Glyphs
+    edit: ServiceEdit,
+    group: GroupView,
+    was: GroupView | None,
+    wrong: Collection[FieldName],
+    glyphs: Glyphs,
 ) -> GridRow:
     pool = group.name if group.named else SERVICE
 
@@ -207,8 +211,7 @@ def _of_group(
         cell("replicas", _counts(group), _counts(was) if was else None),
     ]
     if group.named:
-        policy, old = group.spot_policy or ANY, (was.spot_policy or ANY) if was else None
-        cells.append(cell("spot_policy", policy, old, choices=_SPOT_POLICIES, left=True))
+        cells.append(_policy(edit, group, was, wrong))
         none = glyphs.dash
         reservation, before = group.reservation or none, (was.reservation or none) if was else None
         cells.append(cell("reservation", reservation, before, left=True))
@@ -217,6 +220,29 @@ def _of_group(
     if was is not None and _counts(was) != _counts(group):
         notes.append(f"was {_counts(was)}")
     return GridRow(f"group {pool}", tuple(cells), "groups", note=", ".join(notes))
+
+
+def _policy(
+    edit: ServiceEdit, group: GroupView, was: GroupView | None, wrong: Collection[FieldName]
+) -> GridCell:
+    """The spot policy in force, and where it comes from unless the group states it."""
+    default = _inherited(edit)
+    before = ServiceEdit.begin(edit.base, edit.capabilities)
+    text = group.spot_policy or default
+    old = (was.spot_policy or _inherited(before)) if was else None
+    style = "accent" if text != old else ""
+    if FieldName("spot_policy", group.name) in wrong:
+        style = "bad"
+    # dstack takes no policy of a group beside one of the service.
+    own = edit.configuration.get("spot_policy") is None or group.spot_policy is not None
+    choices = (default, *_SPOT_POLICIES) if own else ()
+    return GridCell("spot_policy", text, own, style, choices=choices, left=True)
+
+
+def _inherited(edit: ServiceEdit) -> str:
+    """What a group takes that says nothing: `on-demand (default)`, `spot (service)`."""
+    policy = inherited(edit.spec)
+    return f"{policy.value.value} ({policy.source.value})"
 
 
 def _of_run(edit: ServiceEdit, wrong: Collection[FieldName]) -> GridRow:

@@ -51,7 +51,7 @@ def replicas(outlook: DryRun) -> list[Content]:
     counted = Counter(_doing(row) for row in outlook.replicas if row.action != "stay")
     lines = []
     for (action, where, why), number in counted.items():
-        what = f"{_VERBS[action]} {number}{where}"
+        what = f"{_VERBS.get(action, action)} {number}{where}"
         line = literal(f"{what}", style_of("warn" if action == "pending" else "strong"))
         lines.append(line + literal(f"  {why}" if why else "", style_of("dim")))
     staying = outlook.count("stay")

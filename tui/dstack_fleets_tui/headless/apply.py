@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from dstack_api_client import errors
 from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
@@ -15,12 +16,14 @@ from dstack_api_client.connection import Connection
 from dstack_api_client.edits import rebalancing
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.dryrun import DryRun
-from dstack_api_client.edits.errors import EditError
+from dstack_api_client.edits.errors import EditError, UnknownOutcomeError
 from dstack_api_client.edits.following import Progress, State, follow
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import Performed, perform, who
 from dstack_api_client.edits.planning import Plan
-from dstack_api_client.writer import ReadOnlyError
+from dstack_api_client.edits.recovering import look_up
+from dstack_api_client.writer import ReadOnlyError, UnansweredError
+from dstack_fleets_tui.headless import ending
 from dstack_fleets_tui.headless.get import as_json
 from dstack_fleets_tui.headless.payload import VERSION
 from dstack_fleets_tui.headless.plan import Desk, Output, desk, say, write
@@ -30,6 +33,8 @@ from dstack_fleets_tui.headless.plan_text import (
     plan_text,
     progress_item,
     progress_text,
+    warning_items,
+    warning_lines,
 )
 
 P = TypeVar("P", bound=Performed)
@@ -83,13 +88,14 @@ def apply(
         NotConfirmedError: Nobody said yes.
         ApiError: It is refused, or the server could not be asked.
     """
-    return asyncio.run(_apply(connection, service, planner, manner, action))
+    return ending.run(_apply(connection, service, planner, manner, action))
 
 
 async def _apply(
     connection: Connection, service: str, planner: Planner, manner: Manner, action: str
 ) -> State:
     async with desk(connection, service, read_only=manner.read_only) as at:
+        await _look_up(at, connection)
         plan = await planner(at)
         item = plan_item(plan)
         if manner.output == "table":
@@ -104,9 +110,13 @@ async def _apply(
         _refuse_read_only(manner)
         _confirm(at.base, manner)
         user = await who(at.client)
-        done = await _to_the_end(
-            perform(at.client, plan, Store.default(), user=user, action=action, on_notice=say)
-        )
+        try:
+            done = await _to_the_end(
+                perform(at.client, plan, Store.default(), user=user, action=action, on_notice=say)
+            )
+        except (UnknownOutcomeError, UnansweredError) as error:
+            _tell_unknown(manner, item, at.base, error)
+            raise
         for notice in done.notices:
             say(notice)
         line = _line(done)
@@ -129,23 +139,30 @@ def rebalance(connection: Connection, service: str, manner: Manner) -> State:
         NotConfirmedError: Nobody said yes.
         ApiError: It is refused, or the server could not be asked.
     """
-    return asyncio.run(_rebalance(connection, service, manner))
+    return ending.run(_rebalance(connection, service, manner))
 
 
 async def _rebalance(connection: Connection, service: str, manner: Manner) -> State:
     async with desk(connection, service, read_only=manner.read_only) as at:
+        await _look_up(at, connection)
         name = one_line(service)
-        planned = (await rebalancing.prospect(at.client, at.base, at.snapshot)).moves
+        prospect = await rebalancing.prospect(at.client, at.base, at.snapshot)
+        planned = prospect.moves
         if planned == ():
             _tell(manner, f"Nothing to move: the replicas of {name} are where their lanes say.")
             if manner.output == "json":
-                write(as_json({**_moves(service, planned), "result": None}))
+                write(as_json({**_moves(service, planned), "warnings": [], "result": None}))
             return State.DONE
         _tell(manner, _moving(planned or ()))
+        _tell(manner, "\n".join(warning_lines(prospect.warnings)))
         _refuse_read_only(manner)
         _confirm(at.base, manner)
         store, user = Store.default(), await who(at.client)
-        done = await _to_the_end(rebalancing.rebalance(at.client, at.base, store, user=user))
+        try:
+            done = await _to_the_end(rebalancing.rebalance(at.client, at.base, store, user=user))
+        except (UnknownOutcomeError, UnansweredError) as error:
+            _tell_unknown(manner, _moves(service, planned or ()), at.base, error)
+            raise
         for notice in done.notices:
             say(notice)
         if done.moves != planned:
@@ -156,8 +173,17 @@ async def _rebalance(connection: Connection, service: str, manner: Manner) -> St
         )
         if manner.output == "json":
             result = _result(at.base, done.line, last)
-            write(as_json({**_moves(service, done.moves), "result": result}))
+            about = {"warnings": warning_items(prospect.warnings), "result": result}
+            write(as_json({**_moves(service, done.moves), **about}))
         return last.state if last is not None else State.DONE
+
+
+async def _look_up(at: Desk, connection: Connection) -> None:
+    """Says what became of changes that were sent before and whose end was not seen."""
+    for line in await look_up(
+        at.client, connection.project, Store.default(), server=connection.url
+    ):
+        say(line)
 
 
 def _moves(service: str, moves: tuple[rebalancing.Move, ...]) -> dict[str, Any]:
@@ -205,7 +231,9 @@ def _confirm(base: Base, manner: Manner) -> None:
     else:
         question, wanted = f"Apply this to {where}? [y/N] ", {"y", "yes"}
     print(question, end="", file=sys.stderr, flush=True)  # noqa: T201
-    if sys.stdin.readline().strip().lower() not in {each.lower() for each in wanted}:
+    with ending.at_once():
+        answer = sys.stdin.readline()
+    if answer.strip().lower() not in {each.lower() for each in wanted}:
         raise NotConfirmedError("Nothing was changed.", "")
 
 
@@ -266,9 +294,25 @@ def _tell(manner: Manner, text: str) -> None:
         write(f"{text}\n")
 
 
+def _tell_unknown(
+    manner: Manner, item: dict[str, Any], before: Base, error: errors.ApiError
+) -> None:
+    """Says to a program that it is not known whether a change was applied."""
+    if manner.output == "json":
+        result = {
+            "id": before.id,
+            "applied": None,
+            "deployment": None,
+            "message": error.message,
+            "progress": None,
+        }
+        write(as_json({**item, "result": result}))
+
+
 def _result(now: Base, line: str, last: Progress | None) -> dict[str, Any]:
     return {
         "id": now.id,
+        "applied": True,
         "deployment": now.deployment,
         "message": line,
         "progress": progress_item(last) if last is not None else None,

@@ -6,10 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from dstack_api_client.distribution import Cell, Distribution, FleetRow
 from dstack_api_client.event_stream import Event
-from dstack_api_client.naming import group_name, replica_name
+from dstack_api_client.group_rows import GroupRow
+from dstack_api_client.naming import counted, replica_name
 from dstack_api_client.problem import Problem
+from dstack_api_client.purchases import purchase_of
+from dstack_api_client.roles import named
 from dstack_api_client.routers.view import RouterView, Worker
 from dstack_api_client.snapshot import Service, Snapshot
+from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import NOTHING, age, price
 from dstack_fleets_tui.headless.payload import time
 from dstack_fleets_tui.headless.table import Column
@@ -65,7 +69,11 @@ EVENTS = (
 def distribution(
     distribution: Distribution, service: Service, snapshot: Snapshot
 ) -> Iterator[Sequence[str]]:
-    """One row of cells per fleet, as `DISTRIBUTION` has columns."""
+    """One row of cells per fleet or group, as `DISTRIBUTION` has columns."""
+    if distribution.by_group:
+        for group in distribution.by_group:
+            yield _group_row(group, distribution, service, snapshot)
+        return
     for row in distribution.rows:
         yield (
             service.name,
@@ -78,10 +86,35 @@ def distribution(
             str(row.running),
             str(row.ready),
             str(row.pending),
-            ", ".join(_group(name, cell) for name, cell in row.groups.items()) or NOTHING,
+            ", ".join(
+                _group(distribution.labels.get(name, ""), cell) for name, cell in row.groups.items()
+            )
+            or NOTHING,
             price(row.price or None),
             _why(row, snapshot),
         )
+
+
+def _group_row(
+    row: GroupRow, distribution: Distribution, service: Service, snapshot: Snapshot
+) -> Sequence[str]:
+    cell = Cell(row.running, row.ready, row.pending, row.stopping)
+    label = distribution.labels.get(row.group.name, "")
+    return (
+        service.name,
+        NOTHING,
+        ", ".join(row.fleets) or "no fleet yet",
+        NOTHING,
+        str(row.group.replicas_min),
+        _count(row.group.replicas_max),
+        NOTHING,
+        str(row.running),
+        str(row.ready),
+        str(row.pending),
+        f"{_group(label, cell)} ({purchase_of(row.group)})",
+        price(row.price or None),
+        words.group_why(row, snapshot.observed_at),
+    )
 
 
 def _why(row: FleetRow, snapshot: Snapshot) -> str:
@@ -94,10 +127,10 @@ def _why(row: FleetRow, snapshot: Snapshot) -> str:
     return f"{_LOUD} {held}{lasts}" + (f": {cause}" if cause else "")
 
 
-def _group(name: str, cell: Cell) -> str:
+def _group(label: str, cell: Cell) -> str:
     """`decode 5+1`: those that run, and those that are to."""
     pending = f"+{cell.pending}" if cell.pending else ""
-    return f"{group_name(name) or ''} {cell.running}{pending}".strip()
+    return f"{label} {cell.running}{pending}".strip()
 
 
 def _count(number: int | None) -> str:
@@ -134,9 +167,11 @@ def router_line(view: RouterView, service: Service, snapshot: Snapshot) -> str:
     way = {"server": "through the server", "ssh": "over SSH"}.get(view.source.value)
     text = f"{service.name}: {view.kind} {view.status.value}"
     if way is not None:
-        text += f", {view.ready} of {view.expected} workers ready"
-        if view.observed_at is not None:
-            text += f", read {way} {age(view.observed_at, snapshot.observed_at)} ago"
+        text += f", {view.ready} of {counted(view.expected, 'worker')} ready"
+    if view.lacking:
+        text += f", {named(view.lacking)}"
+    if way is not None and view.observed_at is not None:
+        text += f", read {way} {age(view.observed_at, snapshot.observed_at)} ago"
     return f"{text}. {view.message}".rstrip()
 
 

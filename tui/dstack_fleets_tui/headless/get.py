@@ -13,6 +13,8 @@ import yaml
 
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.connection import Connection
+from dstack_api_client.server_clock import difference
+from dstack_fleets_tui.cli_common import say
 from dstack_fleets_tui.headless import payload
 from dstack_fleets_tui.headless.kinds import SHOWN
 from dstack_fleets_tui.headless.looking import Asked, Look, observe
@@ -43,6 +45,9 @@ def get(connection: Connection, asked: Asked, output: Output, *, plain: bool = F
         ApiError: The server could not be read, or has nothing of that name.
     """
     look = asyncio.run(observe(connection, asked))
+    clocks = difference(look.snapshot.clock_ahead)
+    if clocks:
+        sys.stderr.write(f"{clocks}\n")
     things = SHOWN[asked.kind].choose(look, asked)
     if output == "table":
         text = table(
@@ -58,6 +63,9 @@ def get(connection: Connection, asked: Asked, output: Output, *, plain: bool = F
         encoding = sys.stdout.encoding or "ascii"
         text = text.encode(encoding, "backslashreplace").decode(encoding)
     sys.stdout.write(text)
+    if asked.kind != "problems":  # there they are among the notes
+        for message in look.snapshot.unreadable:
+            say(message)
     return asked.kind == "problems" and bool(things)
 
 

@@ -108,7 +108,7 @@ def _problems_of(look: Look, name: str | None) -> Sequence[Problem]:
 def _unread(look: Look, asked: Asked) -> Sequence[str]:
     """What problems can't be known of; of a fleet, those of the services that have part in it."""
     if asked.name is None:
-        return unread(look.snapshot)
+        return [*look.notes, *unread(look.snapshot)]
     service_id, fleet_id = select.either(look.snapshot, asked.name)
     wanted = {
         service.id
@@ -116,7 +116,7 @@ def _unread(look: Look, asked: Asked) -> Sequence[str]:
         if service.id == service_id
         or (fleet_id is not None and any(share.fleet_id == fleet_id for share in service.shares))
     }
-    return unread(look.snapshot, wanted)
+    return [*look.notes, *unread(look.snapshot, wanted), *look.snapshot.unreadable]
 
 
 def _no_problem(look: Look, asked: Asked) -> str:
@@ -149,6 +149,12 @@ SHOWN: dict[Kind, Shown] = {
         views.SERVICES,
         lambda service, look: [views.service(service, look.snapshot)],
         lambda service, look: payload.service(service),
+    ),
+    "runs": Shown(
+        lambda look, asked: select.runs(look.snapshot, asked.name, ended=asked.ended),
+        views.RUNS,
+        lambda run, look: [views.run(run, look.snapshot)],
+        lambda run, look: payload.run(run, look.snapshot),
     ),
     "replicas": Shown(
         lambda look, asked: select.replicas(

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dstack_api_client.capabilities import PLACEMENT_LIST
-from dstack_api_client.client import PAGE, Client
+from dstack_api_client.client import FILTER_ITEMS, PAGE, Client, in_groups
 from dstack_api_client.connection import Connection
-from dstack_api_client.errors import ApiError
+from dstack_api_client.errors import ApiError, CannotConnectError, UnauthorisedError
 from dstack_api_client.event_stream import Event, event_of
 from dstack_api_client.feed import ConnectionState, Feed
 from dstack_api_client.problem import Problem, Severity
@@ -23,6 +23,8 @@ from dstack_fleets_tui.headless.payload import Kind
 
 #: Routers that are looked at together: each over SSH is a process of its own.
 _AT_ONCE = 4
+#: Instances of which is asked since when something is wrong with them.
+_MOST_DATED = 20 * FILTER_ITEMS
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,13 @@ class Look:
         snapshot: The project.
         problems: What is wrong, where that was asked for.
         events: What happened, the oldest first, where that was asked for.
+        notes: What could not be read beside the project.
     """
 
     snapshot: Snapshot
     problems: tuple[Problem, ...] = ()
     events: tuple[Event, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class UnavailableError(ApiError):
@@ -90,7 +94,9 @@ async def observe(connection: Connection, asked: Asked) -> Look:
             snapshot = replace(snapshot, routers=routers)
         try:
             if asked.kind == "problems":
-                return Look(snapshot, await _problems(client, snapshot, since))
+                notes = await _date(client, snapshot, since)
+                problems = problems_of(snapshot, snapshot.observed_at, since)
+                return Look(snapshot, problems, notes=notes)
             if asked.kind == "events":
                 return Look(snapshot, events=await _events(client, snapshot, asked))
         except select.NoSuchNameError:
@@ -192,12 +198,23 @@ async def _events(client: Client, snapshot: Snapshot, asked: Asked) -> tuple[Eve
     return tuple(events[-asked.limit :])
 
 
-async def _problems(client: Client, snapshot: Snapshot, since: Since) -> tuple[Problem, ...]:
-    """What is wrong, with since when as far as events reach."""
+async def _date(client: Client, snapshot: Snapshot, since: Since) -> tuple[str, ...]:
+    """Learns since when something is wrong with instances, as far as events reach.
+
+    Returns:
+        Why that is not known of all of them.
+    """
     undated = _undated(snapshot, since)
-    if undated:
-        since.learn(await client.newest_events({"target_instances": undated}))
-    return problems_of(snapshot, snapshot.observed_at, since)
+    try:
+        for group in in_groups(undated[:_MOST_DATED], FILTER_ITEMS):
+            since.learn(await client.newest_events({"target_instances": group}))
+    except (CannotConnectError, UnauthorisedError):
+        raise
+    except ApiError as error:
+        return (f"Since when instances are as they are is not known: {error.message}",)
+    if len(undated) > _MOST_DATED:
+        return (f"Since when is not known of {len(undated) - _MOST_DATED} of the instances.",)
+    return ()
 
 
 def _undated(snapshot: Snapshot, since: Since) -> Sequence[str]:
@@ -207,4 +224,4 @@ def _undated(snapshot: Snapshot, since: Since) -> Sequence[str]:
         for instance in snapshot.instances.values()
         if (instance.unreachable and instance.id not in since.unreachable)
         or (instance.health != "healthy" and instance.id not in since.health)
-    ][:PAGE]
+    ]

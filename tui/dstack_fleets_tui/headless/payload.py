@@ -12,7 +12,18 @@ from typing import Any, Literal, TypeAlias
 
 from dstack_api_client.distribution import Distribution, FleetRow
 from dstack_api_client.event_stream import Event
+from dstack_api_client.every_run import (
+    Run,
+    active_jobs,
+    fleets_of,
+    run_message,
+    run_type,
+    running_jobs,
+)
+from dstack_api_client.group_rows import GroupRow
+from dstack_api_client.occupants import unseen
 from dstack_api_client.problem import Problem
+from dstack_api_client.pulls import Pull
 from dstack_api_client.routers.view import RouterView, Worker
 from dstack_api_client.snapshot import Fleet, Gpus, Instance, Replica, Service, Snapshot
 
@@ -22,6 +33,7 @@ Kind: TypeAlias = Literal[
     "fleets",
     "instances",
     "services",
+    "runs",
     "replicas",
     "distribution",
     "router",
@@ -59,6 +71,7 @@ def fleet(fleet: Fleet) -> Item:
     return {
         "id": fleet.id,
         "name": fleet.name,
+        "project": fleet.project,
         "kind": fleet.kind,
         "status": fleet.status,
         "status_message": fleet.status_message,
@@ -121,10 +134,13 @@ def instance(instance: Instance, snapshot: Snapshot) -> Item:
                 "type": job.run_type,
                 "replica": job.key.replica_num,
                 "job": job.key.job_num,
+                "node_group": job.node_group,
+                "user": job.user,
                 "status": job.status,
             }
             for job in jobs
         ],
+        "busy_with": who.value if (who := unseen(instance, snapshot)) is not None else None,
         "created_at": time(instance.created_at),
         "finished_at": optional_time(instance.finished_at),
         "idle_since": optional_time(instance.idle_since),
@@ -155,6 +171,9 @@ def service(service: Service) -> Item:
             {
                 "name": group.name,
                 "router": group.router,
+                "role": group.role,
+                "spot_policy": group.spot_policy,
+                "reservation": group.reservation,
                 "min": group.replicas_min,
                 "max": group.replicas_max,
                 "active": group.active,
@@ -185,6 +204,23 @@ def service(service: Service) -> Item:
     }
 
 
+def run(run: Run, snapshot: Snapshot) -> Item:
+    """A service, task or dev environment."""
+    jobs = active_jobs(run, snapshot)
+    return {
+        "id": run.id,
+        "name": run.name,
+        "type": run_type(run),
+        "status": run.status,
+        "message": run_message(run) or None,
+        "user": run.user,
+        "jobs": {"active": len(jobs), "running": running_jobs(jobs)},
+        "fleets": fleets_of(jobs),
+        "price_per_hour": number(run.price),
+        "submitted_at": time(run.submitted_at),
+    }
+
+
 def replica(replica: Replica, snapshot: Snapshot) -> Item:
     """A replica at its latest submission."""
     instance = snapshot.instances.get(replica.instance_id or "")
@@ -210,6 +246,8 @@ def replica(replica: Replica, snapshot: Snapshot) -> Item:
         "backend": replica.backend,
         "region": replica.region,
         "spot": replica.spot,
+        "reservation": replica.reservation,
+        "image_pull": _pull(replica.pull),
         "gpu": _gpu(replica.gpus),
         "price_per_hour": optional_number(replica.price),
         "submitted_at": time(replica.submitted_at),
@@ -232,6 +270,7 @@ def distribution(distribution: Distribution, service: Service) -> Item:
         "pending": distribution.pending,
         "price_per_hour": number(distribution.price),
         "fleets": [_fleet_row(row) for row in distribution.rows],
+        "groups": [_group_row(row) for row in distribution.by_group],
         "notes": list(distribution.notes),
     }
 
@@ -268,6 +307,25 @@ def _fleet_row(row: FleetRow) -> Item:
     }
 
 
+def _group_row(row: GroupRow) -> Item:
+    return {
+        "name": row.group.name,
+        "spot_policy": row.group.spot_policy,
+        "reservation": row.group.reservation,
+        "baseline": row.is_baseline,
+        "min": row.group.replicas_min,
+        "max": row.group.replicas_max,
+        "running": row.running,
+        "ready": row.ready,
+        "pending": row.pending,
+        "stopping": row.stopping,
+        "deficit": row.lacks,
+        "fleets": list(row.fleets),
+        "price_per_hour": number(row.price),
+        "reason": row.reason,
+    }
+
+
 def router(view: RouterView, service: Service) -> Item:
     """A service's router and its workers."""
     return {
@@ -281,6 +339,7 @@ def router(view: RouterView, service: Service) -> Item:
         "last_sync_at": optional_time(view.last_sync_at),
         "ready": view.ready,
         "expected": view.expected,
+        "lacking_roles": list(view.lacking),
         "workers": [_worker(worker) for worker in view.workers],
     }
 
@@ -354,6 +413,17 @@ def number(value: float) -> float:
 def optional_number(value: float | None) -> float | None:
     """The same for what may not be known."""
     return None if value is None else number(value)
+
+
+def _pull(pull: Pull | None) -> Item | None:
+    if pull is None:
+        return None
+    return {
+        "downloaded_bytes": pull.downloaded,
+        "extracted_bytes": pull.extracted,
+        "total_bytes": pull.total,
+        "is_total_final": pull.is_final,
+    }
 
 
 def _gpu(gpus: Gpus | None) -> Item | None:

@@ -19,6 +19,7 @@ from dstack_api_client.edits.base import Base, read_service
 from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.planning import Plan, make_plan
 from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.warnings import PlanWarning, contents_notes
 from dstack_api_client.feed import Feed
 from dstack_api_client.routers.view import RouterStatus
 from dstack_api_client.routers.watch import read_router
@@ -137,15 +138,17 @@ async def planned(at: Desk, wanted: Wanted) -> Plan:
         ApiError: It is refused, or the server could not be asked.
     """
     edit = at.edit
+    notes: list[PlanWarning] = []
     if wanted.file is not None:
         edit = await texts.with_file(at.client, edit, _read(wanted.file), os.environ)
+        notes = contents_notes(edit)
     for subject in wanted.removed:
         edit = assignments.remove(edit, subject)
     for assignment in wanted.assignments:
         edit = assignments.assign(edit, assignment)
     if wanted.replicas is not None:
         edit = assignments.with_replicas(edit, wanted.replicas)
-    return await make_plan(at.client, edit, snapshot=at.snapshot)
+    return await make_plan(at.client, edit, snapshot=at.snapshot, notes=notes)
 
 
 def parse_all(texts_of: Sequence[str]) -> tuple[assignments.Assignment, ...]:
@@ -170,11 +173,19 @@ def write(text: str) -> None:
 
 
 def _read(name: str) -> str:
-    if name == "-":
-        return sys.stdin.read(_LONGEST)
     try:
-        with Path(name).open("rb") as file:
-            return file.read(_LONGEST).decode()
+        if name == "-":
+            data = sys.stdin.buffer.read(_LONGEST + 1)
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(_LONGEST + 1)
+        if len(data) > _LONGEST:
+            what = "The standard input" if name == "-" else one_line(name)
+            raise EditError(
+                f"{what} is longer than {_LONGEST >> 20} MiB; nothing of it is used.",
+                "Name a configuration file that is shorter.",
+            )
+        return data.decode()
     except OSError as error:
         raise EditError(
             f"{one_line(name)} can't be read: {error.strerror}.", "Name a configuration file."

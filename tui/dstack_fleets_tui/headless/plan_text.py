@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from dstack_api_client.cleaning import one_line
@@ -11,7 +12,7 @@ from dstack_api_client.edits.fields import name_of
 from dstack_api_client.edits.following import LaneProgress, Progress, State
 from dstack_api_client.edits.merging import ThreeWay
 from dstack_api_client.edits.planning import Plan
-from dstack_api_client.edits.warnings import Risk
+from dstack_api_client.edits.warnings import PlanWarning, Risk
 from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.headless import offers
 from dstack_fleets_tui.headless.payload import VERSION, optional_number, optional_time, time
@@ -48,17 +49,30 @@ def plan_text(plan: Plan, *, plain: bool = False) -> str:
     text = (
         f"Plan for {one_line(base.target.name)} in {where}   base: deployment {base.deployment}\n"
     )
-    if not plan.changes:
-        return f"{text}Nothing to change.\n"
-    text += f"\n{render(_CHANGES, [_change(change) for change in plan.changes])}"
+    if plan.changes:
+        text += f"\n{render(_CHANGES, [_change(change) for change in plan.changes])}"
+    else:
+        text += "Nothing to change.\n"
     if plan.dry_run is not None:
         text += f"\n{render(_LANES, [_lane(lane) for lane in plan.dry_run.lanes])}"
         text += f"{_summary(plan.dry_run)}\n"
         text += "".join(f"{one_line(words.surge(row))}\n" for row in plan.dry_run.surges)
     text += _offers(plan)
-    for warning in plan.warnings:
-        text += f"{_RISKS[warning.risk]}{one_line(warning.line)}\n"
+    text += "".join(f"{line}\n" for line in warning_lines(plan.warnings))
     return text.translate(_PLAIN) if plain else text
+
+
+def warning_lines(found: Iterable[PlanWarning]) -> list[str]:
+    """A line for each warning, with how grave it is."""
+    return [f"{_RISKS[warning.risk]}{one_line(warning.line)}" for warning in found]
+
+
+def warning_items(found: Iterable[PlanWarning]) -> list[dict[str, str]]:
+    """The same for programs."""
+    return [
+        {"key": warning.key, "risk": warning.risk.name.lower(), "line": warning.line}
+        for warning in found
+    ]
 
 
 def _offers(plan: Plan) -> str:
@@ -134,6 +148,7 @@ def plan_item(plan: Plan) -> dict[str, Any]:
         "offers": [
             {
                 "group": offer.group,
+                "fleet": offer.fleet or None,
                 "backend": offer.backend,
                 "region": offer.region,
                 "instance_type": offer.instance,
@@ -143,10 +158,7 @@ def plan_item(plan: Plan) -> dict[str, Any]:
             }
             for offer in plan.offers
         ],
-        "warnings": [
-            {"key": warning.key, "risk": warning.risk.name.lower(), "line": warning.line}
-            for warning in plan.warnings
-        ],
+        "warnings": warning_items(plan.warnings),
     }
 
 
@@ -200,6 +212,7 @@ def _outlook(outlook: DryRun) -> dict[str, Any]:
             "now": optional_number(outlook.price_now),
             "after": optional_number(outlook.price_after),
         },
+        "unsure": list(outlook.unsure),
         "notes": list(outlook.notes),
     }
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.errors import ApiError
+from dstack_api_client.every_run import Run, every_run
 from dstack_api_client.snapshot import Fleet, Instance, Replica, Service, Snapshot
 
 _MOST_NAMES = 10
@@ -65,6 +66,22 @@ def services(snapshot: Snapshot, name: str | None, *, ended: bool = False) -> li
     if service is None:
         raise _missing("service", name, snapshot, [s.name for s in snapshot.services.values()])
     return [service]
+
+
+def runs(snapshot: Snapshot, name: str | None, *, ended: bool = False) -> list[Run]:
+    """Services, tasks and dev environments, by name; arguments as for `services`.
+
+    Raises:
+        NoSuchNameError: There is none of that name.
+    """
+    known = every_run(snapshot)
+    if name is None:
+        shown = [run for run in known if ended or not run.finished or run.status == "failed"]
+        return sorted(shown, key=lambda run: (run.name, -run.submitted_at.timestamp()))
+    found = next((run for run in known if run.name == name), None)
+    if found is None:
+        raise _missing("run", name, snapshot, [run.name for run in known])
+    return [found]
 
 
 def replicas(snapshot: Snapshot, chosen: Iterable[Service]) -> list[Replica]:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dstack_api_client.naming import group_name, job_name
+from dstack_api_client.every_run import (
+    Run,
+    active_jobs,
+    fleets_of,
+    run_message,
+    run_type,
+    running_jobs,
+)
+from dstack_api_client.naming import group_label, labels_of
+from dstack_api_client.purchases import replica_purchase
 from dstack_api_client.snapshot import Fleet, Instance, Replica, Service, Snapshot
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import NOTHING, age, price
@@ -84,6 +93,17 @@ SERVICES = (
     Column("AGE", right=True),
     Column("URL"),
 )
+RUNS = (
+    Column("RUN"),
+    Column("TYPE"),
+    Column("STATUS", paint=colour),
+    Column("BY"),
+    Column("JOBS", right=True),
+    Column("FLEETS"),
+    Column("$/H", right=True),
+    Column("AGE", right=True),
+    Column("MESSAGE"),
+)
 REPLICAS = (
     Column("SERVICE"),
     Column("REPLICA", right=True),
@@ -93,6 +113,7 @@ REPLICAS = (
     Column("HOST"),
     Column("STATE", paint=colour),
     Column("PROBES", paint=colour),
+    Column("PURCHASE"),
     Column("GPU"),
     Column("DEPLOYMENT", right=True),
     Column("$/H", right=True),
@@ -121,7 +142,6 @@ def fleet(fleet: Fleet, snapshot: Snapshot) -> Sequence[str]:
 
 def instance(instance: Instance, snapshot: Snapshot) -> Sequence[str]:
     """One cell per column of `INSTANCES`."""
-    jobs = [snapshot.replicas[key] for key in instance.jobs if key in snapshot.replicas]
     return (
         instance.fleet_name or NOTHING,
         str(instance.num),
@@ -135,7 +155,7 @@ def instance(instance: Instance, snapshot: Snapshot) -> Sequence[str]:
         price(instance.price or None),
         age(instance.idle_since, snapshot.observed_at),
         age(instance.created_at, snapshot.observed_at),
-        ", ".join(job_name(job) for job in jobs) or NOTHING,
+        words.runs_on(instance, snapshot) or NOTHING,
     )
 
 
@@ -155,11 +175,27 @@ def service(service: Service, snapshot: Snapshot) -> Sequence[str]:
         str(service.running),
         str(service.ready),
         shares or NOTHING,
-        service.router or NOTHING,
+        words.router(service) or NOTHING,
         words.rollout(service),
         price(service.price or None),
         age(service.submitted_at, snapshot.observed_at),
         service.url or NOTHING,
+    )
+
+
+def run(run: Run, snapshot: Snapshot) -> Sequence[str]:
+    """One cell per column of `RUNS`."""
+    jobs = active_jobs(run, snapshot)
+    return (
+        run.name,
+        run_type(run),
+        run.status,
+        run.user,
+        f"{running_jobs(jobs)}/{len(jobs)}",
+        ", ".join(fleets_of(jobs)) or NOTHING,
+        price(run.price or None),
+        age(run.submitted_at, snapshot.observed_at),
+        run_message(run) or NOTHING,
     )
 
 
@@ -169,12 +205,13 @@ def replica(replica: Replica, snapshot: Snapshot) -> Sequence[str]:
     return (
         replica.run_name,
         str(replica.key.replica_num),
-        group_name(replica.group) or NOTHING,
+        _group(replica, snapshot),
         replica.fleet_name or NOTHING,
         instance.name if instance else NOTHING,
         replica.hostname or NOTHING,
         replica.status,
         _probes(replica),
+        replica_purchase(replica) or NOTHING,
         str(replica.gpus or NOTHING),
         str(replica.deployment_num),
         price(replica.price or None),
@@ -183,9 +220,18 @@ def replica(replica: Replica, snapshot: Snapshot) -> Sequence[str]:
     )
 
 
+def _group(replica: Replica, snapshot: Snapshot) -> str:
+    service = snapshot.services.get(replica.key.run_id)
+    if service is None or not labels_of(service.groups):
+        return NOTHING
+    return group_label(replica.group, replica.role)
+
+
 def _probes(replica: Replica) -> str:
     if replica.status != "running":
         return NOTHING
     if replica.ready:
         return "ready"
+    if replica.unreached:
+        return "no requests yet"
     return " ".join(f"{probe.streak}/{probe.ready_after}" for probe in replica.probes)

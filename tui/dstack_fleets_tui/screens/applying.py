@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 
 from rich.cells import cell_len
@@ -13,9 +13,10 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from dstack_api_client.edits.applying import Check
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.dryrun import DryRun
-from dstack_api_client.edits.errors import ConflictError
+from dstack_api_client.edits.errors import ConflictError, UnknownOutcomeError
 from dstack_api_client.edits.following import EVERY, LaneProgress, Progress, State, follow
 from dstack_api_client.edits.following_fleets import FleetGoal, fleet_progress
 from dstack_api_client.edits.performing import Performed
@@ -49,6 +50,8 @@ class ApplyScreen(LiveScreen):
         goal: What a fleet is to come to; None where a service is changed.
         rebalance: Whether replicas are moved until the lanes have their targets.
         on_conflict: What to do when somebody else was faster.
+        settle: Goes on reading what became of a change that got no answer.
+        plan_again: Plans it again after it has failed, such as when the server is back.
     """
 
     name_of_screen = actions.APPLY
@@ -65,6 +68,8 @@ class ApplyScreen(LiveScreen):
         goal: FleetGoal | None = None,
         rebalance: bool = False,
         on_conflict: Callable[[ConflictError], None] | None = None,
+        settle: Callable[[Check], Awaitable[Performed]] | None = None,
+        plan_again: Callable[[], None] | None = None,
     ) -> None:
         super().__init__()
         self._subject = name
@@ -74,7 +79,11 @@ class ApplyScreen(LiveScreen):
         self._goal = goal
         self._rebalance = rebalance
         self._on_conflict = on_conflict
+        self._settle = settle
+        self._plan_again = plan_again
+        self._failed = False
         self._sending = True
+        self._doubt: UnknownOutcomeError | None = None
         self._told: list[Content] = [literal(f"Changing {name}.", style_of("starting"))]
         self._progress: Progress | None = None
         self._done: Performed | None = None
@@ -95,15 +104,15 @@ class ApplyScreen(LiveScreen):
     async def _carry_out(self) -> None:
         try:
             # What was begun comes to its end, whatever becomes of this screen.
-            done = await asyncio.shield(self._make())
+            done = await self._known(asyncio.shield(self._make()))
         except ConflictError as error:
-            self._sending = False
+            self._sending, self._doubt = False, None
             self._tell(literal(str(error), style_of("warn")))
             if self._on_conflict is not None:
                 self._on_conflict(error)
             return
         except ApiError as error:
-            self._sending = False
+            self._sending, self._doubt, self._failed = False, None, True
             self._told = []
             self._tell(literal(str(error), style_of("bad")))
             return
@@ -121,6 +130,19 @@ class ApplyScreen(LiveScreen):
         else:
             # Snapshots come only when something changes.
             self.set_interval(EVERY, self.fill)
+
+    async def _known(self, change: Awaitable[Performed]) -> Performed:
+        """Waits until it is known what became of the change; what is not known is said."""
+        try:
+            return await change
+        except UnknownOutcomeError as error:
+            if error.check is None or self._settle is None:
+                raise
+            self._sending = False
+            self._doubt = error
+            self._told = [literal(str(error), style_of("bad"))]
+            self._tell(literal("It is read on until that is known.", style_of("starting")))
+            return await self._settle(error.check)
 
     async def _follow(self, base: Base) -> None:
         source, snapshot = self.fleets_app.source, self.snapshot
@@ -172,8 +194,13 @@ class ApplyScreen(LiveScreen):
         content = Content("\n").join(lines)
         if not content.is_same(text.content):  # type: ignore[arg-type]
             text.update(content)
-        if progress is not None and progress.final:
+        is_over = self._done is None and self._doubt is None
+        if self._failed and self._plan_again is not None:
+            self.show_summary("Press p to plan it again, Esc to go back.")
+        elif (progress is not None and progress.final) or (is_over and not self._sending):
             self.show_summary("Press Esc to go back.")
+        elif self._done is None and not self._sending:
+            self.show_summary("Press Esc to leave; it is looked up at the next start then.")
         elif not self._sending:
             self.show_summary("Press Esc to leave; the server goes on with it.")
 
@@ -237,9 +264,16 @@ class ApplyScreen(LiveScreen):
         told = ", ".join(f"{number} {word}" for number, word in counts if number > 0)
         return line + literal(f"  {told}" if told else "", style_of("starting"))
 
+    def do_plan(self, argument: str) -> None:
+        """Plans it again, where it has failed."""
+        if self._failed and self._plan_again is not None:
+            self._plan_again()
+        else:
+            self.notify("There is nothing to plan again.", markup=False)
+
     def do_back(self, argument: str) -> None:
         """Leaves, once it is known what became of the request."""
         if self._sending:
             self.notify("The change is being sent; its end is waited for.", markup=False)
         else:
-            self.app.pop_screen()
+            self.leave()

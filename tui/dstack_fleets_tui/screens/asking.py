@@ -15,6 +15,8 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from dstack_fleets_tui.screens.boxes import SCROLLING, Boxed
+from dstack_fleets_tui.screens.questions import Asking
 from dstack_widgets.choices import Choice, Choices
 from dstack_widgets.text import literal
 
@@ -72,7 +74,7 @@ class Typed(Widget):
         self.post_message(self.Matches(message.value == self._wanted, True))
 
 
-class AskScreen(ModalScreen[str]):
+class AskScreen(Boxed, Asking, ModalScreen[str]):
     """A question with answers; Esc takes the first one.
 
     Args:
@@ -85,7 +87,11 @@ class AskScreen(ModalScreen[str]):
     """
 
     CSS_PATH = "asking.tcss"
-    BINDINGS = [Binding("escape", "first", "Cancel", show=False, id="ask.cancel")]
+    text_of_box = "#lines"
+    BINDINGS = [
+        Binding("escape", "first", "Cancel", show=False, id="ask.cancel"),
+        *SCROLLING,
+    ]
 
     def __init__(
         self,
@@ -129,14 +135,14 @@ class AskScreen(ModalScreen[str]):
     def on_choices_chosen(self, message: Choices.Chosen) -> None:
         """Answers."""
         message.stop()
-        self.dismiss(message.key)
+        self.answer(message.key)
 
     def action_first(self) -> None:
         """Takes the harmless answer."""
-        self.dismiss(self._choices[0].key)
+        self.answer(self._choices[0].key)
 
 
-class PickScreen(ModalScreen[str | None]):
+class PickScreen(Asking, ModalScreen[str | None]):
     """Names to pick one of; Esc picks none.
 
     Args:
@@ -170,8 +176,8 @@ class PickScreen(ModalScreen[str | None]):
     def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
         """Answers."""
         message.stop()
-        self.dismiss(self._names[message.option_index][0])
+        self.answer(self._names[message.option_index][0])
 
     def action_none(self) -> None:
         """Picks none."""
-        self.dismiss(None)
+        self.answer(None)

@@ -54,7 +54,7 @@ class LiveScreen(LeanScreen[None]):
     @property
     def looks(self) -> Looks:
         """What cells are made with now."""
-        return Looks(self.fleets_app.now(), self.fleets_app.glyphs)
+        return Looks(self.fleets_app.server_now(), self.fleets_app.glyphs)
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -249,6 +249,11 @@ class LiveScreen(LeanScreen[None]):
             self.table.filter_text = ""
             self.show_note()
         elif len(self.app.screen_stack) > 1:
+            self.leave()
+
+    def leave(self) -> None:
+        """Goes back to the screen behind; nothing where this one is not in front any more."""
+        if self.is_active:
             self.app.pop_screen()
 
     def do_command(self, argument: str) -> None:

@@ -15,12 +15,14 @@ from dstack_api_client.edits import fields
 from dstack_api_client.edits.difference import shown
 from dstack_api_client.edits.errors import ConflictError
 from dstack_fleets_tui.headless.table import Column, render
+from dstack_fleets_tui.screens.boxes import SCROLLING, Boxed
+from dstack_fleets_tui.screens.questions import Asking
 from dstack_widgets.choices import Choice, Choices
 from dstack_widgets.palette import style_of
 from dstack_widgets.text import literal
 
 
-class ConflictScreen(ModalScreen[dict[str, Any] | None]):
+class ConflictScreen(Boxed, Asking, ModalScreen[dict[str, Any] | None]):
     """Three ways to look at a conflict, and how to go on: always by a new plan.
 
     Args:
@@ -29,7 +31,11 @@ class ConflictScreen(ModalScreen[dict[str, Any] | None]):
     """
 
     CSS_PATH = "conflict.tcss"
-    BINDINGS = [Binding("escape", "back", "Back", show=False, id="conflict.back")]
+    text_of_box = "#rows"
+    BINDINGS = [
+        Binding("escape", "back", "Back", show=False, id="conflict.back"),
+        *SCROLLING,
+    ]
 
     def __init__(self, error: ConflictError, *, ascii_only: bool = False) -> None:
         super().__init__(classes="-ascii" if ascii_only else None)
@@ -75,10 +81,10 @@ class ConflictScreen(ModalScreen[dict[str, Any] | None]):
         """Goes on with one of them."""
         message.stop()
         if message.key == "back":
-            self.dismiss(None)
+            self.answer(None)
         else:
-            self.dismiss(self._error.three_way.merged(keep=message.key))
+            self.answer(self._error.three_way.merged(keep=message.key))
 
     def action_back(self) -> None:
         """Goes back to the edit as it is."""
-        self.dismiss(None)
+        self.answer(None)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from dstack_api_client.distribution import Distribution, FleetRow, distribution_of
+from dstack_api_client.group_rows import GroupRow
 from dstack_api_client.snapshot import Service, Snapshot
 from dstack_fleets_tui.screens.service_view import ServiceView
 from dstack_fleets_tui.tables import distribution as table
+from dstack_fleets_tui.tables import group_rows
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.cells import Cell, Column
 
 
 class DistributionView(ServiceView):
@@ -16,24 +21,38 @@ class DistributionView(ServiceView):
     _of: Snapshot | None = None
 
     def fill(self, service: Service, snapshot: Snapshot, looks: Looks) -> None:
-        """Shows a row per lane, or per fleet where there are no lanes."""
+        """Shows a row per lane, where there are none per fleet or per group."""
         shown = self._distribution
         if shown is None or self._of is not snapshot:
             shown = self._distribution = distribution_of(snapshot, service)
         self._of = snapshot
-        width = self.size.width
-        shape = table.shape(shown, width)
-        if shape.columns != self.table.columns:
-            self.table.set_columns(shape.columns)
-        rows = {table.row_key(row): table.cells(row, shape, looks) for row in shown.rows}
-        if len(rows) > 1:
-            rows[table.TOTAL] = table.total(shown, shape, looks)
         self.table.empty_text = "No replicas." if service.jobs_known else "Reading the replicas."
-        self.table.set_rows(rows)
-        # Where the columns of groups have no room, a line tells of them.
-        self.line.show(() if table.groups_fit(shown, width) else table.group_line(shown, looks))
-        self.findings.show(table.findings(shown, looks))
+        if shown.by_group:
+            labels = shown.labels
+            rows = {
+                group_rows.row_key(row): group_rows.cells(row, labels, shown, looks)
+                for row in shown.by_group
+            }
+            rows[table.TOTAL] = group_rows.total(shown, looks)
+            self._show_rows(group_rows.COLUMNS, rows)
+            self.line.show(())
+            self.findings.show(group_rows.findings(shown, looks))
+        else:
+            width = self.size.width
+            shape = table.shape(shown, width, looks.glyphs.ellipsis)
+            rows = {table.row_key(row): table.cells(row, shape, looks) for row in shown.rows}
+            if len(rows) > 1:
+                rows[table.TOTAL] = table.total(shown, shape, looks)
+            self._show_rows(shape.columns, rows)
+            # Where the columns of groups have no room, a line tells of them.
+            self.line.show(() if table.groups_fit(shown, width) else table.group_line(shown, looks))
+            self.findings.show(table.findings(shown, looks))
         self.show_line()
+
+    def _show_rows(self, columns: Sequence[Column], rows: Mapping[str, Sequence[Cell]]) -> None:
+        if columns != self.table.columns:
+            self.table.set_columns(columns)
+        self.table.set_rows(rows)
 
     def empty(self, text: str) -> None:
         """Shows nothing, and why."""
@@ -44,18 +63,30 @@ class DistributionView(ServiceView):
         rows = self._distribution.rows if self._distribution else ()
         return next((row for row in rows if table.row_key(row) == key), None)
 
+    def _group_row(self, key: str) -> GroupRow | None:
+        rows = self._distribution.by_group if self._distribution else ()
+        return next((row for row in rows if group_rows.row_key(row) == key), None)
+
     def summary(self, key: str) -> str:
         """What the columns had no room for."""
+        if self._distribution is None or not self._shown:
+            return ""
+        labels, looks = self._distribution.labels, self._shown[2]
+        group = self._group_row(key)
+        if group is not None:
+            return group_rows.summary(group, labels, looks)
         row = self._row(key)
-        return table.summary(row, self._shown[2]) if row and self._shown else ""
+        return table.summary(row, labels, looks) if row is not None else ""
 
     def open(self, key: str) -> None:
         """Opens the fleet."""
-        row = self._row(key)
+        row = self._group_row(key) or self._row(key)
         if row is not None and row.fleet_id is not None:
             self.fleets_app.open_fleet(row.fleet_id)
 
     def named(self) -> dict[str, str]:
-        """Rows by the names of their fleets."""
+        """Rows by the names of their fleets, or of their groups."""
+        if self._distribution is not None and self._distribution.by_group:
+            return {row.group.name: group_rows.row_key(row) for row in self._distribution.by_group}
         rows = self._distribution.rows if self._distribution else ()
         return {row.fleet: table.row_key(row) for row in reversed(rows) if row.fleet}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -76,6 +77,14 @@ class EditScreen(EditorScreen[ServiceEdit]):
         found = dryrun.dry_run_here(edit, snapshot)
         return outlook.whole(found, self.fleets_app.glyphs) if found is not None else ()
 
+    def _ended(self, snapshot: Snapshot) -> str | None:
+        service = snapshot.services.get(self.key)
+        if service is None:
+            return f"The service {self._subject} is gone." if snapshot.complete else None
+        if service.finished or service.status == "terminating":
+            return f"The service {self._subject} is {service.status}."
+        return None
+
     def _told_of(self, base: Base) -> str:
         return f"deployment {base.deployment}, "
 
@@ -83,7 +92,7 @@ class EditScreen(EditorScreen[ServiceEdit]):
         return texts.as_text(edit)
 
     async def _with_text(self, source: Source, edit: ServiceEdit, text: str) -> ServiceEdit:
-        return await texts.with_text(source.client, edit, text)
+        return await texts.with_text(source.client, edit, text, os.environ)
 
     # Actions ------------------------------------------------------------------------------
 
@@ -136,7 +145,7 @@ class EditScreen(EditorScreen[ServiceEdit]):
             self.notify("Every fleet of the project has a lane already.", markup=False)
 
     def _about(self, name: str) -> str:
-        fleet = self.snapshot.fleet_named(name.rpartition("/")[2]) if self.snapshot else None
+        fleet = self.snapshot.fleet_named(name) if self.snapshot else None
         if fleet is None:
             return ""
         nodes = formatting.span(fleet.nodes_min, fleet.nodes_max)

@@ -30,10 +30,12 @@ from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.errors import ApiError
 from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui import actions, formatting
+from dstack_fleets_tui.changing_texts import Editing
 from dstack_fleets_tui.screens.base import LiveScreen
 from dstack_fleets_tui.screens.conflict import ConflictScreen
 from dstack_fleets_tui.screens.drafts import Drafts
 from dstack_fleets_tui.screens.plan import PlanScreen
+from dstack_fleets_tui.screens.questions import Question
 from dstack_fleets_tui.source import Source
 from dstack_widgets.edit_grid import EditGrid, GridRow, Place
 from dstack_widgets.findings import Finding, Findings
@@ -45,6 +47,8 @@ from dstack_widgets.text import literal
 _WIDE = 110
 #: Lines that are at most taken for what is wrong.
 _FINDINGS = 6
+
+_NO_MORE = "Nothing can be applied to it any more. The draft is kept."
 
 E = TypeVar("E", bound=ServiceEdit | FleetEdit)
 
@@ -65,6 +69,7 @@ class EditorScreen(LiveScreen, Generic[E]):
         key: The id of the run or the fleet.
         edit: An edit to go on with; without it the thing is read, and a draft offered.
         conflict: What somebody else changed meanwhile, to be settled first.
+        plan_first: Whether the edit is planned at once.
     """
 
     BINDINGS: ClassVar[list[Any]]
@@ -80,8 +85,10 @@ class EditorScreen(LiveScreen, Generic[E]):
         edit: E | None = None,
         *,
         conflict: ConflictError | None = None,
+        plan_first: bool = False,
     ) -> None:
         super().__init__()
+        self._plan_first = plan_first
         self._conflict_first = conflict
         self._subject = name
         self.key = key
@@ -90,6 +97,7 @@ class EditorScreen(LiveScreen, Generic[E]):
         self._typing: Problem | None = None
         self._failure = ""
         self._planning = False
+        self._to_offer: undoing.Draft[Any] | None = None
 
     # What a subclass knows of its edits -----------------------------------------------------
 
@@ -137,6 +145,10 @@ class EditorScreen(LiveScreen, Generic[E]):
         """What would follow from an edit."""
         raise NotImplementedError
 
+    def _ended(self, snapshot: Snapshot) -> str | None:
+        """How what is edited has ended, a sentence; None while it is there."""
+        raise NotImplementedError
+
     def _told_of(self, base: Base) -> str:
         """What is told of what was read, before its age."""
         raise NotImplementedError
@@ -170,6 +182,8 @@ class EditorScreen(LiveScreen, Generic[E]):
             self._begin()
         elif self._conflict_first is not None:
             self._conflict(self.edit, self._conflict_first)
+        elif self._plan_first:
+            self.call_after_refresh(self.do_plan, "")
 
     def on_resize(self, event: Resize) -> None:
         """Puts the outlook below the fields where there is no room beside them."""
@@ -198,6 +212,17 @@ class EditorScreen(LiveScreen, Generic[E]):
         self.fill()
         draft = begun.draft
         if draft is not None and draft.edit.changed:
+            self._to_offer = draft
+            self._offer()
+
+    def on_screen_resume(self) -> None:
+        """Offers a draft that was found while another screen was in front."""
+        self._offer()
+
+    def _offer(self) -> None:
+        draft = self._to_offer
+        if draft is not None and self.is_active:
+            self._to_offer = None
             self._drafts.offer(draft, self._change)
 
     def _fail(self, text: str) -> None:
@@ -268,7 +293,10 @@ class EditorScreen(LiveScreen, Generic[E]):
         follows = self.query_one("#follows", Static)
         snapshot = self.snapshot
         lines: Sequence[Content] = ()
-        if problems:
+        ended = self._ended(snapshot) if snapshot is not None else None
+        if ended is not None:
+            lines = [literal(ended, style_of("bad")), literal(_NO_MORE, style_of("dim"))]
+        elif problems:
             lines = [literal("Mend what is marked to see what would follow.", style_of("dim"))]
         elif snapshot is not None:
             try:
@@ -353,7 +381,7 @@ class EditorScreen(LiveScreen, Generic[E]):
         """Leaves; what was changed stays as a draft."""
         if self.edit is not None and self.edit.changed:
             self.notify(f"The draft of {self._subject} is kept.", markup=False)
-        self.app.pop_screen()
+        self.leave()
 
     def _try(self, change: Callable[[E], E]) -> bool:
         """Changes the edit, or says why that can't be."""
@@ -380,8 +408,9 @@ class EditorScreen(LiveScreen, Generic[E]):
         async def read(source: Source, text: str) -> E:
             return await self._with_text(source, edit, text)
 
-        changing = self.fleets_app.changing
-        changing.as_text(self._subject, self._text(edit), read, self._change)
+        key = f"{self.kind} {self._subject}"
+        editing = Editing(self._subject, key, self._text(edit), read, self._change, drafted=True)
+        self.fleets_app.changing.as_text(editing)
 
     def do_plan(self, argument: str) -> None:
         """Asks the server for its plan."""
@@ -395,10 +424,10 @@ class EditorScreen(LiveScreen, Generic[E]):
         elif not edit.changed:
             self.notify("Nothing is changed yet.", markup=False)
         else:
-            self._plan(edit)
+            self._plan(edit, self.fleets_app.ask())
 
     @work(exclusive=True, group="edit")
-    async def _plan(self, edit: E) -> None:
+    async def _plan(self, edit: E, question: Question) -> None:
         source = self.fleets_app.source
         if source is None:
             return
@@ -407,11 +436,13 @@ class EditorScreen(LiveScreen, Generic[E]):
         try:
             plan = await self._make_plan(source, edit)
         except ConflictError as error:
-            self._conflict(edit, error)
+            if not question.refuse_late(f"What somebody else changed in {self._subject}"):
+                self._conflict(edit, error)
         except ApiError as error:
             self._failure = str(error)
         else:
-            self._planned(plan, edit)
+            if not question.refuse_late(f"The plan for {self._subject}"):
+                self._planned(plan, edit)
         finally:
             self._planning = False
             self.fill()

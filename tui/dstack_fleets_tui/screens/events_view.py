@@ -147,7 +147,7 @@ class EventsView(Vertical):
     def _show(self) -> None:
         table = self.table
         table.empty_text = self._empty_text()
-        now = self.fleets_app.now().astimezone()
+        now = self.fleets_app.server_now().astimezone()
         if str(now.date()) != self._day:
             self._day, self._rows = str(now.date()), {}
         elif self._shown is self._state.events:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from textual.widget import Widget
 
-from dstack_api_client.configuration import as_yaml
 from dstack_api_client.fleet_facts import fleet_facts
+from dstack_api_client.profile import spec_yaml
 from dstack_api_client.snapshot import Fleet, Snapshot
 from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.screens.events_view import EventsView
@@ -63,7 +63,7 @@ class FleetScreen(WithEvents):
             facts = [Fact(name, value) for name, value in fleet_facts(fleet)]
             self.query_one("#configuration", Facts).show(facts)
         elif self.view == "yaml":
-            self.query_one(YamlView).show(as_yaml(fleet.spec.get("configuration") or {}))
+            self.query_one(YamlView).show(spec_yaml(fleet.spec))
         elif self.shows_events:
             self._follow(fleet, snapshot)
         self.summarise()
@@ -147,7 +147,7 @@ class FleetScreen(WithEvents):
     def _head(self, fleet: Fleet) -> list[tuple[str, str]]:
         told = f": {fleet.status_message}" if fleet.status_message else ""
         return [
-            (fleet.kind, fleet.status + told),
+            (fleet.kind, words.fleet_status(fleet) + told),
             ("nodes", words.nodes(fleet)),
             ("instances", words.states(fleet) or "none"),
             ("GPUs", words.gpus(fleet)),

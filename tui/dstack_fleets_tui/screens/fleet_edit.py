@@ -69,6 +69,14 @@ class FleetEditScreen(EditorScreen[FleetEdit]):
         found = effects(edit, snapshot)
         return fleet_outlook.whole(found, self.fleets_app.glyphs) if found is not None else ()
 
+    def _ended(self, snapshot: Snapshot) -> str | None:
+        fleet = snapshot.fleets.get(self.key)
+        if fleet is None:
+            return f"The fleet {self._subject} is gone." if snapshot.complete else None
+        if fleet.status in ("terminating", "terminated"):
+            return f"The fleet {self._subject} is {fleet.status}."
+        return None
+
     def _told_of(self, base: Base) -> str:
         return ""
 

@@ -10,6 +10,7 @@ from textual.binding import Binding
 from textual.screen import ModalScreen
 
 from dstack_fleets_tui import actions
+from dstack_fleets_tui.screens.questions import Asking
 from dstack_widgets.facts import Fact, Facts, Heading
 from dstack_widgets.glyphs import ASCII, UNICODE
 
@@ -26,13 +27,14 @@ GENERAL_KEYS = (("^c", "Leave, or copy what the mouse selected."),)
 PALETTE_KEYS = (("^p", "Search for a command, or choose a theme."),)
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Asking, ModalScreen[None]):
     """Lists the actions of one screen; any of its keys closes it."""
 
     CSS_PATH = "help.tcss"
     BINDINGS = [
-        Binding("escape,question_mark,q,enter", "dismiss", "close", show=False, id="help.close")
+        Binding("escape,question_mark,q,enter", "close", "close", show=False, id="help.close")
     ]
+    guard = 0.0
 
     def __init__(self, screen: str, *, ascii_only: bool = False, writes: bool = True) -> None:
         super().__init__(classes="-ascii" if ascii_only else None)
@@ -45,6 +47,10 @@ class HelpScreen(ModalScreen[None]):
         box = Facts(list(self._facts()), glyphs=ASCII if self._ascii else UNICODE, id="box")
         box.border_subtitle = "esc closes this"
         yield box
+
+    def action_close(self) -> None:
+        """Goes back."""
+        self.answer()
 
     def _facts(self) -> Iterator[Fact | Heading]:
         rows: list[tuple[str, str, str]] = [

@@ -39,7 +39,10 @@ class OwnReads(Generic[T]):
         self.stop()
         self._has_read = False
         self._poller = Poller(
-            WhileWanted(source, self._is_wanted), self._brought, interval=self._app.interval
+            WhileWanted(source, self._is_wanted),
+            self._brought,
+            interval=self._app.interval,
+            on_fault=self._app.fault,
         )
         self._worker = self._widget.run_worker(self._poller.run(), group=GROUP)
 

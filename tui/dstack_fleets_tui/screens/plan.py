@@ -18,13 +18,14 @@ from dstack_fleets_tui.editing import plan_text
 from dstack_fleets_tui.headless.plan_text import plan_item
 from dstack_fleets_tui.screens.asking import Typed
 from dstack_fleets_tui.screens.base import LiveScreen
+from dstack_fleets_tui.screens.questions import Asking
 from dstack_widgets.choices import Choice, Choices
 from dstack_widgets.flow import Flow
 from dstack_widgets.palette import style_of
 from dstack_widgets.text import literal
 
 
-class PlanScreen(LiveScreen):
+class PlanScreen(Asking, LiveScreen):
     """What would be changed and what follows from it; Cancel has the cursor.
 
     Args:
@@ -125,9 +126,10 @@ class PlanScreen(LiveScreen):
         if message.key == "cancel":
             self.do_back("")
         elif message.key == "apply":
-            self.app.pop_screen()
-            self._apply()
-        else:
+            if self.use_up():
+                self.app.pop_screen()
+                self._apply()
+        elif message.key == "save":
             self._save(self._plan)
 
     def _save(self, plan: Plan | FleetPlan) -> None:
@@ -148,4 +150,5 @@ class PlanScreen(LiveScreen):
 
     def do_back(self, argument: str) -> None:
         """Goes back; nothing is changed."""
-        self.app.pop_screen()
+        if self.use_up():
+            self.app.pop_screen()

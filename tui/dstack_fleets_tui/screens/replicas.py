@@ -82,6 +82,7 @@ class ReplicasView(ServiceView):
             service.deployment_num,
             service.router is not None,
             table.grouped(service),
+            table.bought(service),
             self._workers.get(replica.key),
             self._placed.get(replica.submission_id),
             self._uses.get(replica.key) if replica.status == "running" else None,

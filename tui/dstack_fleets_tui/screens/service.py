@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from textual.widget import Widget
 
-from dstack_api_client.configuration import as_yaml
+from dstack_api_client.profile import spec_yaml
 from dstack_api_client.snapshot import Service
 from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.commands import CommandError
@@ -103,7 +103,7 @@ class ServiceScreen(WithEvents):
         elif self.shows_events:
             self.events_view.follow(service.name, {"within_runs": [service.id]})
         else:
-            self.query_one(YamlView).show(as_yaml(service.spec.get("configuration") or {}))
+            self.query_one(YamlView).show(spec_yaml(service.spec))
         self.view_filled()
 
     def view_filled(self) -> None:

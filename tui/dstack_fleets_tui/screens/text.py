@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import shlex
+import signal
 import subprocess
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
+import sys
+import termios
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 from textual.app import App, ComposeResult, SuspendNotSupported
@@ -17,17 +21,78 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static, TextArea
 
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.routers.private import PrivateFolder
+from dstack_fleets_tui.screens.questions import Asking
 from dstack_widgets.text import literal
+
+#: Seconds that an editor has to end by itself, once this program is asked to end.
+_EDITOR_ENDS_WITHIN = 2.0
 
 
 class EditorError(Exception):
-    """The user's editor could not be used; the text says why."""
+    """The user's editor could not be used.
+
+    Attributes:
+        failure: What happened, without a full stop.
+        text: What the editor left, where it left something.
+    """
+
+    def __init__(self, failure: str, what_to_do: str, text: str | None = None) -> None:
+        super().__init__(f"{failure}. {what_to_do}")
+        self.failure = failure
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What somebody made of a text.
+
+    Attributes:
+        text: The text.
+        used: Whether it is to be used; else the editor was left without that.
+        failure: Why not, where something failed, without a full stop.
+    """
+
+    text: str
+    used: bool
+    failure: str = ""
+
+
+class StoppedError(Exception):
+    """This program was asked to end while the editor ran.
+
+    Attributes:
+        signal: By which signal.
+        text: The text, as far as the editor had saved it.
+    """
+
+    def __init__(self, signal: int, text: str) -> None:
+        super().__init__(f"signal {signal}")
+        self.signal = signal
+        self.text = text
+
+
+class _Signalled(BaseException):
+    """A signal came; raised where the editor is waited for."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
 
 
 def editor_of(environ: Mapping[str, str]) -> list[str] | None:
-    """The command of the user's editor; None where none is set."""
+    """The command of the user's editor; None where none is set.
+
+    Raises:
+        EditorError: It is no command.
+    """
     for name in ("VISUAL", "EDITOR"):
-        words = shlex.split(environ.get(name, ""))
+        try:
+            words = shlex.split(environ.get(name, ""))
+        except ValueError as error:
+            said = one_line(str(error)).rstrip(".")
+            raise EditorError(f"{name} is no command: {said}", "Fix it, or unset it.") from None
         if words:
             return words
     return None
@@ -46,25 +111,96 @@ def edit_outside(app: App[Any], command: list[str], text: str) -> str | None:
 
     Raises:
         EditorError: The editor could not be started, or ended with an error.
+        StoppedError: This program was asked to end meanwhile.
     """
-    with tempfile.TemporaryDirectory(prefix="dstack-fleets-") as folder:  # 0700
-        path = Path(folder) / "edit.dstack.yml"
-        path.write_text(text, encoding="utf-8")
-        failed = ""
+    failed, ended = "", 0
+    left: str | None
+    try:
+        folder = PrivateFolder()
         try:
-            with app.suspend():
-                # What is raised here would leave the terminal to nobody.
-                try:
-                    status = subprocess.run([*command, str(path)], check=False).returncode
-                except OSError as error:
-                    failed = f"{command[0]} can't be started: {error.strerror}"
-                else:
-                    failed = f"{command[0]} ended with status {status}" if status else ""
-        except SuspendNotSupported:
-            return None
-        if failed:
-            raise EditorError(f"{failed}. Nothing was taken over.")
-        return path.read_text(encoding="utf-8", errors="replace")
+            path = folder.write("edit.dstack.yml", text.encode("utf-8", "replace").decode())
+            try:
+                with app.suspend():
+                    # What is raised here would leave the terminal to nobody.
+                    try:
+                        with _terminal_kept():
+                            status = _run([*command, str(path)])
+                    except _Signalled as signalled:
+                        ended = signalled.signal
+                    except (OSError, ValueError) as error:
+                        failed = f"{command[0]} can't be started: {_said(error)}"
+                    else:
+                        failed = f"{command[0]} ended with status {status}" if status else ""
+            except SuspendNotSupported:
+                return None
+            left = path.read_text(encoding="utf-8", errors="replace")
+        finally:
+            folder.close()
+    except OSError as error:
+        failed, left = f"The file for {command[0]} can't be used: {_said(error)}", None
+    if ended and left is not None:
+        raise StoppedError(ended, left)
+    if failed:
+        raise EditorError(failed, "Nothing was taken over.", left)
+    return left
+
+
+def _run(command: list[str]) -> int:
+    """Runs an editor to its end, or until this process is asked to end."""
+    with _signals_raised(), subprocess.Popen(command) as editor:
+        try:
+            return editor.wait()
+        except BaseException:
+            # One that saves what it has does so now; vim does it in its swap file.
+            editor.terminate()
+            try:
+                editor.wait(_EDITOR_ENDS_WITHIN)
+            except subprocess.TimeoutExpired:
+                editor.kill()
+            raise
+
+
+@contextmanager
+def _signals_raised() -> Iterator[None]:
+    """Has the first SIGTERM or SIGHUP raise where the editor is waited for.
+
+    Ctrl+C is the editor's: a terminal sends it to this process too.
+    """
+    seen = False
+
+    def raised(number: int, frame: FrameType | None) -> None:
+        nonlocal seen
+        if number != signal.SIGINT and not seen:
+            seen = True
+            raise _Signalled(number)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    before = {number: signal.signal(number, raised) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _terminal_kept() -> Iterator[None]:
+    """Gives the terminal its modes back, whatever the editor left."""
+    try:
+        before = termios.tcgetattr(sys.__stdin__.fileno()) if sys.__stdin__ else None
+    except (termios.error, OSError, ValueError):  # no terminal, or gone
+        before = None
+    try:
+        yield
+    finally:
+        if before is not None and sys.__stdin__ is not None:
+            with suppress(termios.error, OSError, ValueError):
+                termios.tcsetattr(sys.__stdin__.fileno(), termios.TCSANOW, before)
+
+
+def _said(error: Exception) -> str:
+    said = error.strerror if isinstance(error, OSError) else None
+    return one_line(said or str(error)).rstrip(".")
 
 
 def environment_editor() -> list[str] | None:
@@ -72,25 +208,37 @@ def environment_editor() -> list[str] | None:
     return editor_of(os.environ)
 
 
-class TextScreen(ModalScreen[str | None]):
+class TextScreen(Asking, ModalScreen[Written]):
     """A text area over the whole screen.
 
     Args:
-        title: What is edited.
+        subject: What it is the text of.
+        place: Where that is.
         text: The text.
         ascii_only: Whether only ASCII is drawn.
+
+    Attributes:
+        subject: As given.
     """
 
     CSS_PATH = "text.tcss"
+    # It asks nothing that a key too early could answer, only what was meant for another screen.
+    guard = 0.0
     BINDINGS = [
         Binding("ctrl+s", "done", "Done", show=False, priority=True, id="text.done"),
         Binding("escape", "cancel", "Cancel", show=False, priority=True, id="text.cancel"),
     ]
 
-    def __init__(self, title: str, text: str, *, ascii_only: bool = False) -> None:
+    def __init__(self, subject: str, place: str, text: str, *, ascii_only: bool = False) -> None:
         super().__init__(classes="-ascii" if ascii_only else None)
-        self._title = title
+        self.subject = subject
+        self._title = f"{subject} in {place}"
         self._text = text
+
+    @property
+    def changed(self) -> bool:
+        """Whether something was typed."""
+        return self.is_mounted and self.query_one(TextArea).text != self._text
 
     def compose(self) -> ComposeResult:
         """The area."""
@@ -104,12 +252,12 @@ class TextScreen(ModalScreen[str | None]):
             yield Static(literal("Ctrl+S takes it over   Esc leaves it", "dim"))
 
     def action_done(self) -> None:
-        """Takes the text over."""
-        self.dismiss(self.query_one(TextArea).text)
+        """Has the text used."""
+        self.answer(Written(self.query_one(TextArea).text, used=True))
 
     def action_cancel(self) -> None:
-        """Leaves everything as it was."""
-        self.dismiss(None)
+        """Leaves the text, which is not used."""
+        self.answer(Written(self.query_one(TextArea).text, used=False))
 
 
 def _has_highlighting() -> bool:

@@ -41,7 +41,7 @@ class WorkersView(ServiceView):
             app.health.state is ConnectionState.LIVE and not app.paused
         ):
             return False
-        return app.now() - view.observed_at > timedelta(seconds=_POLLS * app.interval)
+        return app.server_now() - view.observed_at > timedelta(seconds=_POLLS * app.interval)
 
     def fill(self, service: Service, snapshot: Snapshot, looks: Looks) -> None:
         """Shows the router's view beside dstack's."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,14 +11,15 @@ from textual.content import Content
 
 from dstack_api_client.distribution import Cell as GroupCell
 from dstack_api_client.distribution import Distribution, FleetRow
-from dstack_api_client.naming import counted, group_name, lane_row
+from dstack_api_client.naming import counted, lane_row
 from dstack_fleets_tui.formatting import age
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.bars import Filling, Share, filled_bar, share_bar
 from dstack_widgets.cells import Cell, CellValue, Column
 from dstack_widgets.findings import Finding
+from dstack_widgets.glyphs import UNICODE
 from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_widgets.text import literal, told_apart
 
 #: Cells of the bar of replicas.
 _BAR = 8
@@ -28,6 +29,8 @@ TOTAL = "total"
 _LAST = float("nan")
 #: What the columns of groups begin with.
 _GROUP = "group "
+#: Cells of the title of a group's column.
+_TITLE = 12
 #: Cells that the other columns want, and a column of a group: below that, groups have a line.
 _OTHERS, _ONE_GROUP = 98, 9
 _NO_FLEET = "no fleet yet"
@@ -57,15 +60,21 @@ def groups_fit(distribution: Distribution, width: int) -> bool:
     return width >= _OTHERS + _ONE_GROUP * len(distribution.groups)
 
 
-def shape(distribution: Distribution, width: int) -> Shape:
-    """Finds which columns there are; those that mean nothing on this server are left out."""
+def shape(distribution: Distribution, width: int, ellipsis: str = UNICODE.ellipsis) -> Shape:
+    """Finds which columns there are; those that mean nothing on this server are left out.
+
+    Args:
+        distribution: The service over its fleets.
+        width: Cells that there are for all columns.
+        ellipsis: Where the name of a group was cut.
+    """
     rows = distribution.rows
     named = len(distribution.groups) > 1 and groups_fit(distribution, width)
     groups = distribution.groups if named else ()
     lanes = any(row.priority is not None for row in rows)
-    columns = [Column("fleet", "FLEET", min_width=8, max_width=24, priority=10)]
+    columns = [Column("fleet", "FLEET", min_width=8, max_width=24, priority=10, names=True)]
     if any(row.pool for row in rows):
-        columns.append(Column("pool", "LANES OF", priority=9, max_width=16))
+        columns.append(Column("pool", "LANES OF", priority=9, max_width=16, names=True))
     if lanes:
         columns += [
             Column("priority", "PRIO", justify="right", priority=7),
@@ -80,9 +89,10 @@ def shape(distribution: Distribution, width: int) -> Shape:
         Column("pending", "PENDING", justify="right", priority=9),
         Column("stopping", "STOPPING", justify="right", priority=1),
     ]
+    labels = [distribution.labels.get(name, name).upper() for name in groups]
     columns += [
-        Column(_GROUP + name, name.upper(), justify="right", priority=3, max_width=12)
-        for name in groups
+        Column(_GROUP + name, title, justify="right", priority=3, max_width=len(title))
+        for name, title in zip(groups, told_apart(labels, _TITLE, ellipsis), strict=True)
     ]
     columns += [
         Column("price", "$/H", justify="right", priority=6),
@@ -159,10 +169,16 @@ def why(row: FleetRow, looks: Looks) -> str:
     return "; ".join(part for part in (told, fallen) if part)
 
 
-def summary(row: FleetRow, looks: Looks) -> str:
-    """One line on the row under the cursor: what its columns had no room for."""
+def summary(row: FleetRow, labels: Mapping[str, str], looks: Looks) -> str:
+    """One line on the row under the cursor: what its columns had no room for.
+
+    Args:
+        row: The row.
+        labels: What the groups are called.
+        looks: Time and glyphs to show it with.
+    """
     groups = ", ".join(
-        f"{group_name(name) or name} {group_text(cell)}" for name, cell in row.groups.items()
+        f"{labels.get(name, name)} {group_text(cell)}" for name, cell in row.groups.items()
     )
     parts = (
         _name(row),
@@ -189,7 +205,7 @@ def group_line(distribution: Distribution, looks: Looks) -> list[Content]:
                 shares[fleet] = Share(
                     fleet, known.running + cell.running, known.starting + cell.pending
                 )
-        title = literal(f"{name} ", style_of("dim"))
+        title = literal(f"{distribution.labels.get(name, name)} ", style_of("dim"))
         parts.append(title + share_bar(list(shares.values()), glyphs=looks.glyphs))
     return parts
 

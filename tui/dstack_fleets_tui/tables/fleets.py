@@ -7,6 +7,7 @@ from math import inf
 
 from textual.content import Content
 
+from dstack_api_client.naming import counted
 from dstack_api_client.snapshot import Fleet
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import age
@@ -20,7 +21,7 @@ from dstack_widgets.text import literal
 _BAR = 8
 
 COLUMNS = (
-    Column("fleet", "FLEET", min_width=8, max_width=30, priority=10),
+    Column("fleet", "FLEET", min_width=8, max_width=30, priority=10, names=True),
     Column("kind", "KIND", priority=6),
     Column("nodes", "NODES", justify="right", priority=8),
     Column("instances", "INSTANCES", min_width=24, max_width=70, priority=9, flexible=True),
@@ -61,11 +62,13 @@ def cells(fleet: Fleet, looks: Looks) -> Sequence[Cell]:
 
 def _instances(fleet: Fleet, looks: Looks) -> Content:
     bar = state_bar(fleet.states, width=_BAR, glyphs=looks.glyphs)
-    if not fleet.unhealthy:
+    told = [f"{fleet.unhealthy} unhealthy"] if fleet.unhealthy else []
+    if fleet.status != "active":
+        told.insert(0, words.fleet_status(fleet))
+    if not told:
         return bar
     # Right behind the bar: what is wrong is read first and cut last.
-    told = literal(f" {fleet.unhealthy} unhealthy ", style_of("warn"))
-    return bar[:_BAR] + told + bar[_BAR:]
+    return bar[:_BAR] + literal(f" {', '.join(told)} ", style_of("warn")) + bar[_BAR:]
 
 
 def troubled(fleet: Fleet) -> bool:
@@ -77,7 +80,7 @@ def summary(fleet: Fleet, looks: Looks) -> str:
     """One line on what the fleet is, for below the list."""
     parts = [fleet.name]
     if fleet.kind == "ssh":
-        parts.append(f"{len(fleet.instance_ids)} SSH hosts")
+        parts.append(counted(len(fleet.instance_ids), "SSH host"))
     else:
         parts.append(fleet.spot_policy or "on-demand")
     if fleet.reservation:
@@ -89,7 +92,7 @@ def summary(fleet: Fleet, looks: Looks) -> str:
     if fleet.idle_duration:
         parts.append(f"idle {fleet.idle_duration}")
     if fleet.other_jobs:
-        parts.append(f"{fleet.other_jobs} jobs of tasks and dev environments")
+        parts.append(f"{counted(fleet.other_jobs, 'job')} of tasks and dev environments")
     if fleet.status_message:
         parts.append(fleet.status_message)
     parts.append(f"created {age(fleet.created_at, looks.now)} ago")

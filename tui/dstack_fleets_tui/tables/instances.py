@@ -11,7 +11,7 @@ from dstack_widgets.cells import Cell, Column
 
 COLUMNS = (
     Column("num", "NUM", justify="right", priority=10),
-    Column("host", "HOST", min_width=6, max_width=32, priority=8),
+    Column("host", "HOST", min_width=6, max_width=32, priority=8, names=True),
     Column("state", "STATE", priority=9),
     Column("runs", "RUNS", min_width=22, max_width=40, priority=9, flexible=True),
     Column("gpu", "GPU", priority=7),
@@ -32,7 +32,7 @@ def cells(instance: Instance, snapshot: Snapshot, looks: Looks) -> Sequence[Cell
         looks.number(instance.num),
         looks.word(instance.hostname),
         looks.state(instance.state),
-        looks.word(_runs(instance, snapshot)),
+        looks.word(words.runs_on(instance, snapshot)),
         looks.word(str(instance.gpus) if instance.gpus else None),
         looks.text(f"{instance.busy_blocks}/{instance.total_blocks}", sort=instance.busy_blocks),
         looks.health(instance.health),
@@ -41,7 +41,7 @@ def cells(instance: Instance, snapshot: Snapshot, looks: Looks) -> Sequence[Cell
         looks.price(instance.price),
         looks.age(instance.idle_since if instance.state == "idle" else None),
         looks.age(instance.created_at),
-        _message(instance),
+        _message(instance, snapshot),
     )
 
 
@@ -50,8 +50,8 @@ def summary(instance: Instance, snapshot: Snapshot) -> str:
     memory = formatting.mebibytes(instance.memory_mib)
     parts = (
         instance.name,
-        _message(instance),
-        _runs(instance, snapshot),
+        _message(instance, snapshot),
+        words.runs_on(instance, snapshot),
         # Of an SSH host it is just "instance".
         instance.instance_type or "" if instance.backend != "remote" else "",
         f"{instance.cpus} CPUs  {memory}" if instance.cpus else "",
@@ -62,10 +62,6 @@ def summary(instance: Instance, snapshot: Snapshot) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def _message(instance: Instance) -> str:
-    return instance.termination_message or (instance.termination_reason or "").replace("_", " ")
-
-
-def _runs(instance: Instance, snapshot: Snapshot) -> str:
-    jobs = (snapshot.replicas[key] for key in instance.jobs if key in snapshot.replicas)
-    return ", ".join(words.job(job) for job in jobs)
+def _message(instance: Instance, snapshot: Snapshot) -> str:
+    told = instance.termination_message or (instance.termination_reason or "").replace("_", " ")
+    return told or words.same_number(instance, snapshot)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dstack_api_client.naming import counted
 from dstack_api_client.replica_watch import Closely, Metrics, Output
 from dstack_api_client.snapshot import Instance, Link, Replica, Snapshot
 from dstack_api_client.use import Series, Use
@@ -97,7 +98,7 @@ def _host(replica: Replica, snapshot: Snapshot, looks: Looks) -> Iterator[Fact |
     kind = "" if instance.backend == "remote" else instance.instance_type or ""
     spot = "spot" if instance.spot else ""
     yield Fact("where", "  ".join(part for part in (" ".join(where), kind, spot) if part))
-    blocks = f"{instance.busy_blocks} of {instance.total_blocks} blocks busy"
+    blocks = f"{instance.busy_blocks} of {counted(instance.total_blocks, 'block')} busy"
     share = f"{replica.gpus}" if replica.gpus else "no GPU"
     yield Fact("share", f"{share}  of {instance.gpus or 'no GPU'}, {blocks}")
     others = [

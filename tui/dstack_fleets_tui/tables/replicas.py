@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from dstack_api_client.naming import group_name
+from dstack_api_client.engines import ROUTER
+from dstack_api_client.naming import group_label, labels_of
 from dstack_api_client.placement import ReplicaPlacement
+from dstack_api_client.purchases import is_told, replica_purchase
 from dstack_api_client.routers.view import Sync, Worker
 from dstack_api_client.snapshot import Instance, Link, Replica, Service, Snapshot
 from dstack_api_client.use import Series, Use
@@ -18,9 +20,10 @@ from dstack_widgets.cells import Cell, CellValue, Column
 
 _COLUMNS = (
     Column("replica", "REPL", justify="right", priority=10),
-    Column("group", "GROUP", priority=8, max_width=20),
-    Column("fleet", "FLEET", priority=9, max_width=24),
-    Column("instance", "INSTANCE", priority=5, max_width=30),
+    Column("group", "GROUP", priority=8, max_width=20, names=True),
+    Column("fleet", "FLEET", priority=9, max_width=24, names=True),
+    Column("instance", "INSTANCE", priority=5, max_width=30, names=True),
+    Column("purchase", "PURCHASE", priority=6),
     Column("state", "STATE", priority=10),
     Column("probes", "PROBES", priority=6),
     Column("role", "ROLE", priority=4),
@@ -48,7 +51,8 @@ class Seen(NamedTuple):
         instance: Where it runs, as far as known.
         latest: The deployment that it should be at.
         routed: Whether its service has a router.
-        grouped: Whether the replica groups of its service have names.
+        grouped: Whether its service has several replica groups, or one with a name.
+        bought: Whether the spec of its service says anything of how replicas are bought.
         worker: How its router sees it; None without a router or for one that is no worker.
         placed: Why it is where it is, where the placement add-on tells.
         use: What it makes use of; None while that was not read.
@@ -59,6 +63,7 @@ class Seen(NamedTuple):
     latest: int
     routed: bool
     grouped: bool
+    bought: bool
     worker: Worker | None
     placed: ReplicaPlacement | None
     use: Use | None
@@ -66,21 +71,23 @@ class Seen(NamedTuple):
 
 def columns(service: Service) -> tuple[Column, ...]:
     """The columns that a service has: without a router, nothing to tell of one."""
-    return _columns(bool(service.router), grouped(service))
+    return _columns(bool(service.router), grouped(service), bought(service))
 
 
 def grouped(service: Service) -> bool:
-    """Whether the replica groups of a service have names."""
-    return any(group_name(group.name) for group in service.groups)
+    """Whether a service has several replica groups, or one with a name."""
+    return bool(labels_of(service.groups))
+
+
+def bought(service: Service) -> bool:
+    """Whether the spec of a service says anything of how replicas are bought."""
+    return is_told(service.groups)
 
 
 @lru_cache
-def _columns(routed: bool, grouped: bool) -> tuple[Column, ...]:
-    return tuple(
-        column
-        for column in _COLUMNS
-        if (routed or column.key not in _ROUTED) and (grouped or column.key != "group")
-    )
+def _columns(routed: bool, grouped: bool, bought: bool) -> tuple[Column, ...]:
+    has = {"group": grouped, "purchase": bought, **dict.fromkeys(_ROUTED, routed)}
+    return tuple(column for column in _COLUMNS if has.get(column.key, True))
 
 
 def is_wrong(replica: Replica, service: Service, worker: Worker | None) -> bool:
@@ -99,10 +106,14 @@ def cells(seen: Seen, looks: Looks) -> Sequence[Cell]:
     outdated = replica.active and replica.deployment_num != seen.latest
     made = [looks.number(replica.key.replica_num)]
     if seen.grouped:
-        made.append(looks.word(group_name(replica.group)))
+        made.append(looks.word(group_label(replica.group, replica.role)))
     made += [
         _fleet(replica, placed, looks),
         looks.text(_on(replica, seen.instance)),
+    ]
+    if seen.bought:
+        made.append(looks.word(replica_purchase(replica)))
+    made += [
         looks.state(replica.status),
         looks.text(*probes(replica, looks)),
     ]
@@ -127,7 +138,8 @@ def _fleet(replica: Replica, placed: ReplicaPlacement | None, looks: Looks) -> C
         return CellValue(f"{replica.fleet_name or placed.fleet or NOTHING} (fallback)", "warn")
     # Of some only the run's fleet is known.
     doubt = " (run)" if replica.link is Link.RUN_FLEET else ""
-    return looks.text((replica.fleet_name or NOTHING) + doubt)
+    given = placed.fleet if placed is not None else None
+    return looks.text((replica.fleet_name or given or NOTHING) + doubt)
 
 
 def _share(series: Series | None, unit: float, looks: Looks) -> CellValue:
@@ -141,7 +153,10 @@ def _share(series: Series | None, unit: float, looks: Looks) -> CellValue:
 
 
 def _role(replica: Replica, worker: Worker | None) -> str | None:
-    return "router" if replica.is_router else worker.role if worker is not None else None
+    """As the router says, else as its command does."""
+    if replica.is_router:
+        return ROUTER
+    return (worker.role if worker is not None else None) or replica.role
 
 
 def _router(worker: Worker | None, looks: Looks) -> CellValue:
@@ -170,6 +185,8 @@ def probes(replica: Replica, looks: Looks) -> tuple[str, str]:
         return NOTHING, "dim"
     if replica.ready:
         return f"{looks.glyphs.check} ready", "ok"
+    if replica.unreached:
+        return "no requests yet", "warn"
     streaks = " ".join(f"{probe.streak}/{probe.ready_after}" for probe in replica.probes)
     return f"{looks.glyphs.cross} {streaks}", "warn"
 
@@ -184,7 +201,9 @@ def summary(replica: Replica, placed: ReplicaPlacement | None = None) -> str:
     }[replica.link]
     # Of an SSH host both are "remote".
     where = " ".join(dict.fromkeys(part for part in (replica.backend, replica.region) if part))
-    spot = "" if replica.spot is None else "spot" if replica.spot else "on-demand"
+    spot = replica_purchase(replica) or ""
+    if replica.reservation:
+        spot = f"{spot} reservation {replica.reservation}".removeprefix("reserved ").strip()
     ended = "" if replica.exit_status is None else f"exit status {replica.exit_status}"
     reason = f"{placed.reason}: {placed.why}" if placed and placed.reason and placed.why else ""
     parts = (replica.job_name, where, spot, reason, place, ended, replica.message)

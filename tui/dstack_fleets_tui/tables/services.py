@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from dstack_api_client.naming import labels_of
+from dstack_api_client.roles import without_workers
 from dstack_api_client.snapshot import Service
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import span
@@ -17,7 +19,7 @@ from dstack_widgets.cells import Cell, Column
 _BAR = 6
 
 COLUMNS = (
-    Column("service", "SERVICE", min_width=8, max_width=30, priority=10),
+    Column("service", "SERVICE", min_width=8, max_width=30, priority=10, names=True),
     Column("status", "STATUS", priority=9),
     Column("wanted", "WANTED", justify="right", priority=8),
     Column("running", "RUN", justify="right", priority=8),
@@ -43,7 +45,7 @@ def cells(service: Service, looks: Looks) -> Sequence[Cell]:
         looks.number(service.running),
         looks.number(service.ready, "warn" if short else "ok" if wanted else "dim"),
         looks.bar(_distribution(service, looks), service.active),
-        looks.word(service.router),
+        _router(service, looks),
         looks.text(
             words.rollout(service), "warn" if words.rolling(service) else "", service.deployment_num
         ),
@@ -52,6 +54,11 @@ def cells(service: Service, looks: Looks) -> Sequence[Cell]:
         looks.age(service.submitted_at),
         looks.word(service.url),
     )
+
+
+def _router(service: Service, looks: Looks) -> Cell:
+    """Its kind; a part of each request that no worker takes is loud."""
+    return looks.word(words.router(service), "warn" if without_workers(service) else "")
 
 
 def _distribution(service: Service, looks: Looks) -> Content:
@@ -85,10 +92,11 @@ def distribution(service: Service) -> str:
 
 def groups(service: Service) -> str:
     """`router 1/1 (smg), decode 5/2..8`: running of wanted per group, where groups have names."""
-    if len(service.groups) == 1 and words.group(service.groups[0].name) is None:
+    labels = labels_of(service.groups)
+    if not labels:
         return ""
     return ", ".join(
-        f"{group.name} {group.running}/{span(group.replicas_min, group.replicas_max)}"
+        f"{labels[group.name]} {group.running}/{span(group.replicas_min, group.replicas_max)}"
         + (f" ({group.router})" if group.router else "")
         for group in service.groups
     )

@@ -17,7 +17,7 @@ COLUMNS = (
     Column("began", "BEGAN", priority=8),
     Column("lasted", "LASTED", justify="right", priority=8),
     Column("exit", "EXIT", justify="right", priority=7),
-    Column("host", "HOST", max_width=30, priority=6),
+    Column("host", "HOST", max_width=30, priority=6, names=True),
     Column("where", "WHERE", max_width=30, priority=4),
     Column("price", "$/H", justify="right", priority=3),
     Column("message", "MESSAGE", min_width=10, max_width=120, priority=9, flexible=True),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from textual.content import Content
 
 from dstack_api_client.naming import counted, listed, replica_name
+from dstack_api_client.roles import named
 from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.snapshot import Replica, ReplicaKey
 from dstack_fleets_tui.formatting import age
@@ -24,9 +25,9 @@ COLUMNS = (
     Column("probes", "PROBES", priority=2),
     Column("role", "ROLE", priority=5),
     Column("load", "LOAD", justify="right", priority=7),
-    Column("replica", "REPLICA", priority=9, min_width=8, max_width=24),
-    Column("fleet", "FLEET", priority=6, min_width=8, max_width=24),
-    Column("address", "ADDRESS", priority=8, min_width=14, max_width=48),
+    Column("replica", "REPLICA", priority=9, min_width=8, max_width=24, names=True),
+    Column("fleet", "FLEET", priority=6, min_width=8, max_width=24, names=True),
+    Column("address", "ADDRESS", priority=8, min_width=14, max_width=48, names=True),
     Column("model", "MODEL", priority=1, max_width=40),
     Column("since", "SINCE", justify="right", priority=6),
 )
@@ -74,6 +75,7 @@ def aged(view: RouterView) -> RouterView:
         view,
         status=RouterStatus.UNKNOWN,
         ready=0,
+        lacking=(),
         workers=tuple(
             replace(worker, sync=Sync.UNKNOWN, router_health=None, load=None, message="", wrong=0)
             for worker in view.workers
@@ -131,10 +133,12 @@ def head(view: RouterView, looks: Looks) -> list[Content]:
     parts = [kind + literal(f"  {view.status.value}", style_of(_STATUS[view.status]))]
     listed = view.status in (RouterStatus.READY, RouterStatus.NOT_READY)
     if listed:
-        text = f"{view.ready} of {view.expected} workers ready"
+        text = f"{view.ready} of {counted(view.expected, 'worker')} ready"
         parts.append(literal(text, style_of("warn") if view.ready < view.expected else ""))
     elif view.expected:
         parts.append(literal(f"{counted(view.expected, 'worker')} expected"))
+    if view.lacking:
+        parts.append(literal(named(view.lacking), style_of("bad")))
     dim = style_of("dim")
     if view.status is RouterStatus.NOT_MANAGED:
         return parts  # nobody asks it

@@ -1,0 +1,47 @@
+"""What the events of one run tell while a change of it is followed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+
+from dstack_api_client import errors
+from dstack_api_client.client import PAGE, Client
+from dstack_api_client.event_log import Awaits, EventLog
+
+
+class RunEvents:
+    """The events of a run, read as far as they are new.
+
+    Args:
+        client: The client to read with.
+        project: The run's project.
+        run_id: The run.
+    """
+
+    def __init__(self, client: Client, project: str, run_id: str) -> None:
+        self._client = client
+        self._filters = {"within_runs": [run_id]}
+        self._log = EventLog(project)
+        self._known = False
+        self._kept = True
+
+    async def awaits(self) -> Mapping[str, Awaits]:
+        """Reads what is new, and tells what submissions wait for before requests reach them."""
+        if not self._kept:
+            return {}
+        ahead = timedelta(seconds=self._client.clock_offset or 0.0)
+        server_time = datetime.now(timezone.utc) + ahead
+        if self._known:
+            async for page in self._client.events(self._log.since(server_time), self._filters):
+                self._log.take(page)
+        else:
+            try:
+                newest = await self._client.newest_events(self._filters)
+            except (errors.NotFoundError, errors.WrongShapeError):
+                self._kept = False
+                return {}
+            self._log.restart(newest, all_of_them=len(newest) < PAGE)
+            self._known = True
+        self._log.read_until(server_time)
+        return self._log.awaits

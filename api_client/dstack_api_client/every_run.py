@@ -1,0 +1,43 @@
+"""All runs of a project: services, tasks and dev environments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from dstack_api_client.snapshot import OtherRun, Replica, Service, Snapshot
+
+Run: TypeAlias = Service | OtherRun
+
+
+def every_run(snapshot: Snapshot) -> list[Run]:
+    """All runs, those that have ended last, then by name."""
+    runs: list[Run] = [*snapshot.services.values(), *snapshot.other_runs.values()]
+    return sorted(runs, key=lambda run: (run.finished, run.name, run.submitted_at))
+
+
+def run_type(run: Run) -> str:
+    """`service`, `task` or `dev-environment`."""
+    return "service" if isinstance(run, Service) else run.type
+
+
+def active_jobs(run: Run, snapshot: Snapshot) -> list[Replica]:
+    """The jobs of a run that have not ended, by number."""
+    found = (snapshot.replicas.get(key) for key in run.replica_keys)
+    return [job for job in found if job is not None and job.active]
+
+
+def running_jobs(jobs: Sequence[Replica]) -> int:
+    """How many of some jobs run."""
+    return sum(job.status == "running" for job in jobs)
+
+
+def fleets_of(jobs: Sequence[Replica]) -> list[str]:
+    """The fleets that jobs are in, by name."""
+    return sorted({job.fleet_name for job in jobs if job.fleet_name})
+
+
+def run_message(run: Run) -> str:
+    """What the server says of a run beyond its status."""
+    told = (run.error or "") if isinstance(run, Service) else ""
+    return told or (run.status_message if run.status_message != run.status else "")

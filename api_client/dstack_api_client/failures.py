@@ -1,0 +1,77 @@
+"""The errors that stand for what libraries raise while something is sent, read or decoded."""
+
+from __future__ import annotations
+
+import os
+import ssl
+
+from dstack_api_client import errors
+from dstack_api_client.cleaning import one_line
+from dstack_api_client.connection import ConfigError
+
+#: Where httpx looks for a proxy.
+_PROXY_VARIABLES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+#: Characters of a library's reason that are put into a message.
+_LONGEST_REASON = 200
+
+
+def connection_error(url: str, error: Exception) -> errors.ApiError:
+    """What kept an answer from coming, TLS told from all else."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return errors.CertificateError(
+                f"The TLS certificate of {url} could not be verified: {cause.verify_message}.",
+                "Name the CA file that signed it, or fix the certificate.",
+            )
+        if isinstance(cause, ssl.SSLError):
+            return errors.CertificateError(
+                f"No TLS connection to {url}: {one_line(cause.reason or str(cause))}.",
+                "Check whether the address must begin with http:// or https://.",
+            )
+        cause = cause.__cause__ or cause.__context__
+    said = one_line(str(error)) or type(error).__name__
+    return errors.CannotConnectError(
+        f"No connection to {url}: {said.rstrip('.')}.",
+        "Check that the server runs and that the address is right.",
+    )
+
+
+def unusable(url: str, error: Exception, *, proxies: bool) -> ConfigError:
+    """What keeps a client from being made, without a proxy's address: it may hold a password."""
+    names = [
+        name
+        for variable in _PROXY_VARIABLES
+        for name in (variable, variable.lower())
+        if proxies and os.environ.get(name)
+    ]
+    if not names:
+        return ConfigError(
+            f"No client for {url} can be made: {reason_of(error)}.",
+            "Check the address, and SSL_CERT_FILE and SSL_CERT_DIR if they are set.",
+        )
+    return ConfigError(
+        f"The proxy of the environment can't be used ({', '.join(names)}).",
+        "Set an http:// or https:// proxy, or unset it; SOCKS needs the package socksio.",
+    )
+
+
+def unreadable(url: str, what: str, error: Exception) -> errors.WrongShapeError:
+    """An answer that can't be decoded.
+
+    Args:
+        url: The server's address.
+        what: What the answer is about.
+        error: What the decoder raised.
+    """
+    return errors.WrongShapeError(
+        f"The answer of {url} about {what} could not be read: {reason_of(error)}.",
+        "Check that the address is a dstack server's; if it is, its version may be too new.",
+    )
+
+
+def reason_of(error: Exception) -> str:
+    """A library's reason on one line, short, without a full stop."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return one_line(str(error)).rstrip(".")[:_LONGEST_REASON] or type(error).__name__

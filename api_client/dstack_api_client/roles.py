@@ -1,0 +1,52 @@
+"""The parts that a disaggregated service needs workers for, and what is when one has none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from dstack_api_client.engines import REGULAR, ROLES
+from dstack_api_client.snapshot import Group, Service
+
+
+def roles_of(groups: Iterable[Group]) -> frozenset[str]:
+    """What the groups of a service do, as their commands tell."""
+    return frozenset(group.role for group in groups if group.role is not None)
+
+
+def lacking(needed: Collection[str], served: Collection[str]) -> tuple[str, ...]:
+    """The parts that no worker plays while others are played.
+
+    Args:
+        needed: What the groups do.
+        served: What workers do that can take requests.
+    """
+    if not served:
+        return ()
+    return tuple(role for role in ROLES if role in needed and role not in served)
+
+
+def without_workers(service: Service) -> tuple[str, ...]:
+    """The parts of a service for which no replica runs while others do."""
+    if service.finished or not service.jobs_known:
+        return ()
+    running = {group.role for group in service.groups if group.role and group.running}
+    return lacking(roles_of(service.groups), running)
+
+
+def consequence(lacked: Collection[str], needed: Collection[str]) -> str:
+    """What becomes of requests while parts have no worker: `every request fails`.
+
+    Args:
+        lacked: The parts, by `lacking`.
+        needed: What the groups do.
+    """
+    if REGULAR in needed:
+        return "requests that need one fail"
+    if set(lacked) == {"encode"}:
+        return "requests with images, video or audio fail"
+    return "every request fails"
+
+
+def named(lacked: Iterable[str]) -> str:
+    """`no prefill and no decode worker`."""
+    return f"{' and '.join(f'no {role}' for role in lacked)} worker"

@@ -1,0 +1,129 @@
+"""How many more replicas of each group a fleet can take, as far as the API shows it.
+
+An idle instance counts for what it holds, by `requirements`; what the fleet may still create counts
+only where neither its policies nor the server's offers rule it out. What can't be known is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from dstack_api_client.naming import counted
+from dstack_api_client.requirements import Requirements, UnreadableError, span
+from dstack_api_client.snapshot import Fleet, Instance
+from dstack_api_client.spot_policies import SpotPolicy, policy_named
+from dstack_placement import engine
+
+NO_OFFER = "the server has no offer there that fits"
+_TAKES_ANY = Requirements(spot=SpotPolicy.AUTO)
+
+
+def room(
+    fleet: Fleet | None,
+    here: Sequence[Instance],
+    needs: Mapping[str, Requirements],
+    offered: Mapping[str, bool] | None = None,
+) -> engine.Room:
+    """The room in a fleet.
+
+    Args:
+        fleet: The fleet; None where it does not exist, or was not read.
+        here: Its instances that are not going.
+        needs: By replica group, what one asks for.
+        offered: By group whether the server offers a new instance there, as far as it was asked.
+    """
+    if fleet is None:
+        return engine.Room()
+    if not needs:
+        needs = {"": _TAKES_ANY}
+    totals: dict[str, int | None] = {}
+    whys = {}
+    for group, need in needs.items():
+        idle = _sum(need.idle_places(instance) for instance in here)
+        more, why = _creatable(fleet, here, need, (offered or {}).get(group))
+        totals[group] = None if idle is None or more is None else idle + more
+        whys[group] = why
+    known = {group: total for group, total in totals.items() if total is not None}
+    why = next(filter(None, whys.values()), "")
+    most = max(known.values()) if len(known) == len(totals) else None
+    return engine.Room(most, known if len(totals) > 1 else {}, why, whys)
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    total = 0
+    for number in numbers:
+        if number is None:
+            return None
+        total += number
+    return total
+
+
+def _creatable(
+    fleet: Fleet, here: Sequence[Instance], need: Requirements, offered: bool | None
+) -> tuple[int | None, str]:
+    """Instances that may still be created, None for no limit; and why there are no more."""
+    if fleet.kind == "ssh":
+        return 0, _of_hosts(here, need)
+    if need.reuse:
+        return 0, "no idle instance fits, and the service creates none"
+    ruled_out = _ruled_out(fleet, need)
+    if ruled_out:
+        return 0, ruled_out
+    exist, left = "", None
+    if fleet.nodes_max is not None:
+        left = max(fleet.nodes_max - len(here), 0)
+        verb = "exists" if fleet.nodes_max == 1 else "exist"
+        nodes = counted(fleet.nodes_max, "node")
+        unfit = any(_is_idle(each) and need.blocks_in(each) == 0 for each in here)
+        none = "no idle one fits a replica" if unfit else "none is idle"
+        exist = f"{len(here)} of at most {nodes} {verb}, {none}"
+        if not left:
+            return 0, exist
+    if offered is False:
+        return 0, NO_OFFER
+    return left, exist
+
+
+def _ruled_out(fleet: Fleet, need: Requirements) -> str:
+    """Why dstack can't combine what fleet and group ask for; empty where it can.
+
+    As `combine_fleet_and_run_profiles` and `combine_fleet_and_run_requirements` do in dstack's
+    `server/services/requirements/combine.py`.
+    """
+    policy = policy_named(fleet.spot_policy)
+    if policy is not None and not need.spot.meets(policy):
+        return f"it is {policy.value} only, and {need.spot.value} is asked for"
+    resources = (fleet.spec.get("configuration") or {}).get("resources")
+    gpu = resources.get("gpu") if isinstance(resources, Mapping) else None
+    if not isinstance(gpu, Mapping) or need.gpu is None:
+        return ""
+    try:
+        count = span(gpu.get("count"))
+    except UnreadableError:
+        return ""
+    if need.gpu.count.apart(count):
+        return "its instances have another number of GPUs than a replica takes"
+    return ""
+
+
+def _of_hosts(here: Sequence[Instance], need: Requirements) -> str:
+    blocks = [need.blocks_in(instance) for instance in here]
+    sizes = {
+        (number, instance.total_blocks)
+        for number, instance in zip(blocks, here, strict=True)
+        if number
+    }
+    if here and not any(number != 0 for number in blocks):
+        return "its host fits no replica" if len(here) == 1 else "none of its hosts fits a replica"
+    if any(total > 1 for _, total in sizes):
+        taken, total = min(sizes)
+        return f"a replica takes {taken} of a host's {counted(total, 'block')}"
+    if any(_is_idle(instance) for instance in here):
+        return "no idle host fits a replica"
+    hosts = "its host is not" if len(here) == 1 else f"none of its {len(here)} hosts is"
+    return f"{hosts} idle"
+
+
+def _is_idle(instance: Instance) -> bool:
+    usable = not instance.unreachable and instance.health != "failure"
+    return usable and instance.status == "idle"

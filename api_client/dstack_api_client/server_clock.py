@@ -1,0 +1,59 @@
+"""The time by a server's clock: what it says of when things happened is by its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+#: Seconds that are no difference: a `Date` header has whole ones, and an answer takes its time.
+_SAME = 2.0
+#: Seconds from which a difference is worth a word.
+WORTH_A_WORD = 5
+
+
+class ServerClock:
+    """The server's clock as this machine knows it.
+
+    Args:
+        now: This machine's clock.
+        offset: The server's clock less this machine's in seconds, as the last answer told; None
+            until one has.
+
+    Attributes:
+        ahead: Seconds that the server's clock is ahead, negative where it is behind; 0 where the
+            two tell the same. It changes only when the difference does.
+    """
+
+    def __init__(self, now: Callable[[], datetime], offset: Callable[[], float | None]) -> None:
+        self.ahead = 0
+        self._now = now
+        self._offset = offset
+
+    def now(self) -> datetime:
+        """The time by the server's clock."""
+        told = self._offset() or 0.0
+        if abs(told - self.ahead) > _SAME:
+            self.ahead = round(told) if abs(told) > _SAME else 0
+        return self._now() + timedelta(seconds=self.ahead)
+
+
+def difference(ahead: int) -> str:
+    """What to say of clocks that differ; empty where that is not worth a word.
+
+    Args:
+        ahead: Seconds that the server's clock is ahead.
+    """
+    if abs(ahead) <= WORTH_A_WORD:
+        return ""
+    way = "behind" if ahead > 0 else "ahead of"
+    return (
+        f"This machine's clock is {_span(abs(ahead))} {way} the server's. Ages are by the server's"
+        " clock; set this one."
+    )
+
+
+def _span(seconds: int) -> str:
+    if seconds < 120:
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"

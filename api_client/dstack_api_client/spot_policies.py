@@ -1,0 +1,97 @@
+"""Which spot policy is in force for a replica group, and who says so.
+
+The rule is dstack's own (0.22.5, `_spot_policy` in `server/services/jobs/configurators/service.py`
+and `merged_profile` in `core/models/runs.py`): the group's, else the service's, else the profile's,
+else on-demand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from dstack_api_client.runs import ONLY_GROUP
+
+
+class SpotPolicy(str, Enum):
+    """dstack's spot policies."""
+
+    AUTO = "auto"
+    ON_DEMAND = "on-demand"
+    SPOT = "spot"
+
+    def meets(self, other: SpotPolicy) -> bool:
+        """Whether what one asks for the other can give."""
+        return SpotPolicy.AUTO in (self, other) or self is other
+
+
+class PolicySource(str, Enum):
+    """Where a policy stands."""
+
+    GROUP = "group"
+    SERVICE = "service"
+    PROFILE = "profile"
+    DEFAULT = "default"
+    """Nowhere: it is dstack's default."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInForce:
+    """A spot policy and where it comes from."""
+
+    value: SpotPolicy
+    source: PolicySource
+
+
+def policies_of(spec: Mapping[str, Any]) -> dict[str, tuple[PolicyInForce, Mapping[str, Any]]]:
+    """The policy in force of each replica group, with the group's part of the configuration.
+
+    A service without groups has one, with nothing of its own.
+    """
+    configuration, profile = _mapping(spec.get("configuration")), _mapping(spec.get("profile"))
+    return {
+        name: (_in_force(entry, configuration, profile), entry)
+        for name, entry in _groups(configuration)
+    }
+
+
+def inherited(spec: Mapping[str, Any]) -> PolicyInForce:
+    """What is in force for a group that says nothing."""
+    return _in_force({}, _mapping(spec.get("configuration")), _mapping(spec.get("profile")))
+
+
+def _in_force(
+    group: Mapping[str, Any], service: Mapping[str, Any], profile: Mapping[str, Any]
+) -> PolicyInForce:
+    for source, owner in (
+        (PolicySource.GROUP, group),
+        (PolicySource.SERVICE, service),
+        (PolicySource.PROFILE, profile),
+    ):
+        policy = policy_named(owner.get("spot_policy"))
+        if policy is not None:
+            return PolicyInForce(policy, source)
+    return PolicyInForce(SpotPolicy.ON_DEMAND, PolicySource.DEFAULT)
+
+
+def policy_named(value: Any) -> SpotPolicy | None:
+    """A policy by its name; None for what is none."""
+    return next((policy for policy in SpotPolicy if policy.value == value), None)
+
+
+def _groups(configuration: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    listed = configuration.get("groups")
+    if not isinstance(listed, list):
+        listed = configuration.get("replicas")
+    entries = listed if isinstance(listed, list) else []
+    named = [(n, entry) for n, entry in enumerate(entries) if isinstance(entry, Mapping)]
+    if not named:
+        yield ONLY_GROUP, {}
+    for number, entry in named:
+        yield str(entry.get("name") or number), entry
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

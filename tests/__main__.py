@@ -1,0 +1,99 @@
+"""Runs the tests in phases: `python -m tests fast|all|slow [ARGUMENTS OF PYTEST]`.
+
+What needs no server comes first. Screens wait for what is drawn and stories for their servers, so
+both have more processes than there are cores. The first phase that fails is the last.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+#: Processes for the stories.
+_STORIES = 4
+_NO_TESTS = 5
+
+
+#: Of modules whose tests, or some of them, run on servers.
+_MARKS = ("mark.e2e", "mark.versions")
+
+
+@dataclass(frozen=True)
+class _Phase:
+    what: str
+    arguments: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    on_servers: bool = False
+
+    def modules(self) -> Iterable[str]:
+        """Where its tests are: each process reads all that it is given, which takes it seconds."""
+        for path in sorted(Path(__file__).parent.rglob("test_*.py")):
+            if any(mark in path.read_text("utf-8") for mark in _MARKS):
+                yield str(path.relative_to(Path.cwd()))
+
+
+_WITHOUT_SERVER = ("-n", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal")
+# The longest groups begin first; pytest-xdist would put those of most tests first.
+_WITH_SERVER = ("-n", str(_STORIES), "--dist", "loadgroup", "--no-loadscope-reorder")
+_NO_SERVER = "not e2e and not versions"
+#: Generated tests try many times as many cases.
+_MANY = {"DSTACK_FLEETS_TESTS_MANY": "1"}
+_FAST = _Phase("tests without a server", (*_WITHOUT_SERVER, "-m", f"{_NO_SERVER} and not slow"))
+_PHASES = {
+    "fast": (_FAST,),
+    "all": (
+        _FAST,
+        _Phase("stories on servers", (*_WITH_SERVER, "-m", "e2e and not slow"), on_servers=True),
+    ),
+    "slow": (
+        _Phase(
+            "generated tests, many cases",
+            (
+                *_WITHOUT_SERVER,
+                "-m",
+                "(generated or hypothesis or slow) and not e2e and not versions",
+            ),
+            _MANY,
+        ),
+        _Phase(
+            "long stories",
+            (*_WITH_SERVER, "-m", "(e2e and (slow or generated)) or versions"),
+            _MANY,
+            on_servers=True,
+        ),
+    ),
+}
+
+
+def _environment() -> dict[str, str]:
+    """Lets Python keep its bytecode: each of a thousand commands would compile the project anew."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+
+def main() -> int:
+    """Runs the phases; returns the exit code of the first that fails."""
+    which, *arguments = sys.argv[1:]
+    ran = False
+    named = any(Path(argument.partition("::")[0]).exists() for argument in arguments)
+    for phase in _PHASES[which]:
+        sys.stdout.write(f"== {phase.what}\n")
+        sys.stdout.flush()
+        modules = () if named or not phase.on_servers else phase.modules()
+        code = subprocess.run(
+            [sys.executable, "-m", "pytest", *phase.arguments, *arguments, *modules],
+            env={**_environment(), **phase.environment},
+            check=False,
+        ).returncode
+        # Which tests are asked for may leave a phase without any.
+        if code not in (0, _NO_TESTS):
+            return code
+        ran = ran or code == 0
+    return 0 if ran else _NO_TESTS
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Files on this machine: a lock that is held, and writes that end half-way."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dstack_api_client.edits import files
+from dstack_api_client.edits.errors import NotKeptError
+from dstack_api_client.edits.files import append_line
+from dstack_api_client.edits.keeping import Store
+from tests.builders.service_edits import base, edit
+
+
+@pytest.fixture
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store on whose files another program has locks, and keeps them."""
+    monkeypatch.setattr(files, "LOCK_LIMIT", 0.02)
+    store = Store(tmp_path)
+    changed = edit().with_priority(7)
+    store.keep_draft(changed.base, changed.spec)
+    store.audit(changed.base.target, (), "applied", user="a")
+    handles = [os.open(path, os.O_RDWR) for path in (tmp_path / "edits").glob("*.lock")]
+    for handle in handles:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    yield store
+    for handle in handles:
+        os.close(handle)
+
+
+def test_a_lock_that_is_held_is_said_and_not_waited_for(held: Store) -> None:
+    changed = edit().with_priority(8)
+    with pytest.raises(NotKeptError, match="Another program holds the lock"):
+        held.keep_draft(changed.base, changed.spec)
+    with pytest.raises(NotKeptError, match="Another program holds the lock"):
+        held.audit(changed.base.target, (), "applied", user="a")
+    kept = held.draft(base().target)
+    assert kept is not None
+    assert kept.steps[0].new == 7, "what can be read is read"
+
+
+def test_a_short_write_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, write = tmp_path / "log", os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: write(handle, bytes(data)[:3]))
+    append_line(path, b'{"a": 1}')
+    append_line(path, b'{"b": 2}')
+    assert path.read_bytes() == b'{"a": 1}\n{"b": 2}\n'
+
+
+def test_a_write_that_fails_half_way_leaves_no_half_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, write = tmp_path / "log", os.write
+    append_line(path, b'{"a": 1}')
+    calls: list[int] = []
+
+    def full(handle: int, data: bytes) -> int:
+        calls.append(handle)
+        if len(calls) > 1:
+            raise OSError(28, "No space left on device")
+        return write(handle, bytes(data)[:3])
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        append_line(path, b'{"b": 2}')
+    monkeypatch.undo()
+    assert path.read_bytes() == b'{"a": 1}\n'
+
+
+def test_a_half_line_of_another_program_swallows_no_other(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.audit_path.write_bytes(b'{"at": "2026')
+    store.audit(base().target, (), "applied", user="a")
+    half, line = store.audit_path.read_text().splitlines()
+    assert half == '{"at": "2026'
+    assert json.loads(line)["result"] == "applied"

@@ -1,0 +1,233 @@
+"""What can't change in place, with dstack's own rules, and addresses that replicas keep."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+from dstack._internal.core.errors import ServerClientError
+from dstack._internal.core.models.runs import RunSpec
+from dstack._internal.server.services.runs.spec import check_can_update_run_spec
+
+from dstack_api_client.capabilities import Capabilities
+from dstack_api_client.client import Client
+from dstack_api_client.edits.addresses import HeldAddress, held_addresses
+from dstack_api_client.edits.base import service_of
+from dstack_api_client.edits.difference import ChangeKind, difference, refusal
+from dstack_api_client.edits.fields import Path, with_fields
+from dstack_api_client.edits.prices import PlanOffer
+from dstack_api_client.edits.warnings import Risk, of_addresses, warnings_of
+from tests.api_client.test_edits_outlook import begun, outlook
+from tests.builders import projects
+from tests.builders.service_edits import group
+
+STOCK = Capabilities("0.22.5")
+HELD = "the workers of a Dynamo router keep its address, so that it can't be replaced"
+HEAD = "peer --head ${{ groups[0].replicas[0].IP_ADDRESS }}:7000"
+
+
+def _spec(router: str | None, **changes: Any) -> dict[str, Any]:
+    """A service of three groups, the first with a router, as dstack itself spells it out."""
+    configuration = {
+        "type": "service",
+        "name": "chat",
+        "port": 8000,
+        "env": {"MODEL": "acme/chat"},
+        "fleets": ["bay"],
+        "groups": [
+            {"replicas": 1, "commands": ["route"], "router": router and {"type": router}},
+            {"replicas": 1, "commands": ["prefill"], "resources": {"gpu": "H200:8"}},
+            {"replicas": 2, "commands": ["decode"], "resources": {"gpu": "H200:8"}},
+        ],
+        **changes,
+    }
+    spec = RunSpec.model_validate({"run_name": "chat", "configuration": configuration})
+    return dict(json.loads(spec.model_dump_json(exclude={"merged_profile"})))
+
+
+def _path(*steps: str) -> Path:
+    return ("configuration", *steps)
+
+
+CHANGES: dict[str, dict[Path, Any]] = {
+    "variable": {_path("env", "MODEL"): "acme/other"},
+    "image": {_path("image"): "acme/serving:5"},
+    "probes": {_path("probes"): [{"type": "http", "url": "/ready"}]},
+    "port": {_path("port", "container_port"): 8001},
+    "code": {("repo_code_hash",): "abc"},
+    "spot policy of the router": {_path("groups", "0", "spot_policy"): "spot"},
+    "commands of the router": {_path("groups", "0", "commands"): ["other"]},
+    "type of the router": {_path("groups", "0", "router"): {"type": "sglang"}},
+    "no router": {_path("groups", "0", "router"): None},
+    "another router": {
+        _path("groups", "0", "router"): None,
+        _path("groups", "1", "router"): {"type": "sglang"},
+    },
+    "count of workers": {_path("groups", "2", "replicas"): {"min": 3, "max": 3}},
+    "commands of workers": {_path("groups", "2", "commands"): ["other"]},
+    "resources of workers": {_path("groups", "1", "resources", "gpu", "name"): ["H100"]},
+    "priority": {_path("priority"): 7},
+    "gateway": {_path("gateway"): False},
+    "https true": {_path("https"): True},
+    "https false": {_path("https"): False},
+    "tags": {_path("tags"): {"team": "ml"}},
+    "a duration": {_path("max_duration"): 60},
+    "spot policy": {_path("spot_policy"): "spot"},
+    "lanes": {_path("fleets"): [{"name": "pond"}]},
+    "auth": {_path("auth"): False},
+    "rates": {_path("rate_limits"): [{"rps": 4}]},
+}
+
+
+@pytest.mark.parametrize("router", [None, "sglang", "dynamo"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_dstack_refuses_is_not_possible_in_place(router: str | None, change: str) -> None:
+    old = _spec(router)
+    new = with_fields(old, CHANGES[change])
+    for spec in (old, new):
+        spec["configuration"]["groups"] = [
+            {**each, "replicas": {"min": 1, "max": 1}} if each.get("router") else each
+            for each in spec["configuration"]["groups"]
+        ]
+    refused = False
+    try:
+        check_can_update_run_spec(RunSpec.model_validate(old), RunSpec.model_validate(new))
+    except ServerClientError:
+        refused = True
+    told = difference(old, new, "service", STOCK)
+    assert any(each.kind is ChangeKind.NOT_IN_PLACE for each in told) == refused, told
+
+
+def test_the_reason_is_told_for_each_field() -> None:
+    new = with_fields(_spec("dynamo"), {**CHANGES["variable"], **CHANGES["count of workers"]})
+    told = difference(_spec("dynamo"), new, "service", STOCK)
+    assert {each.name: (each.kind, each.note) for each in told} == {
+        "env MODEL": (ChangeKind.NOT_IN_PLACE, HELD),
+        "groups 2 replicas": (ChangeKind.NO_RESTART, ""),
+    }
+    said = str(refusal(told, "while the service runs", "Leave it."))
+    assert said.startswith("env MODEL can't be changed while the service runs.")
+    assert f"(not possible in place: {HELD}); groups 2 replicas: 2 -> 3 (no restart)." in said
+
+
+def test_groups_that_come_and_go_restart_nothing() -> None:
+    old = _spec(None)
+    new = with_fields(old, {_path("groups", "(order)"): ["0", "1"]})
+    new["configuration"]["groups"].append(group("more"))
+    kinds = {each.name: (each.kind, each.note) for each in difference(old, new, "service", STOCK)}
+    assert kinds["groups more commands"] == (ChangeKind.NO_RESTART, "its replicas start")
+    assert kinds["groups 2 commands"] == (ChangeKind.NO_RESTART, "its replicas stop")
+
+
+def test_whose_address_is_held() -> None:
+    groups = [group("head"), group("peers", commands=[HEAD, "wait"]), group("other")]
+    held = held_addresses({"groups": groups})
+    assert held == (HeldAddress("head", 0, ("peers",)),)
+    escaped = HEAD.replace("$", "$$")
+    beyond = HEAD.replace("groups[0]", "groups[9]")
+    assert held_addresses({"groups": [group("a", commands=[escaped, beyond])]}) == ()
+    own = HEAD.replace("replicas[0]", "replicas[1]")
+    assert held_addresses({"commands": [own]}) == (HeldAddress("0", 1, ("0",)),)
+    dynamo = _spec("dynamo")["configuration"]
+    assert held_addresses(dynamo) == (HeldAddress("0", 0, ("1", "2")),)
+    assert held_addresses(_spec("sglang")["configuration"]) == ()
+    assert held_addresses({"groups": "odd", "commands": 3}) == ()
+
+
+FLEETS = [{"name": "cold", "priority": 10}, {"name": "warm"}]
+
+
+def _ring(head: str) -> tuple[Any, Any]:
+    """A service whose peers are given the address of the head, and its project."""
+    replicas = [
+        projects.replica(0, head, group="head"),
+        projects.replica(1, "cold", group="peers"),
+        projects.replica(2, "cold", group="peers"),
+    ]
+    groups = [projects.group("head", 1), projects.group("peers", 2)]
+    service = projects.service(replicas, groups)
+    fleets = [projects.fleet(name, nodes_max=9) for name in ("cold", "warm")]
+    snapshot = projects.project((service, replicas), fleets=fleets, capabilities=projects.ADDON)
+    lanes = [group("head"), group("peers", commands=[HEAD], replicas={"min": 2, "max": 2})]
+    return begun(fleets=FLEETS, groups=lanes, replicas=None), snapshot
+
+
+def test_a_head_that_moves_leaves_its_address_behind() -> None:
+    edit, snapshot = _ring("cold")
+    assert not of_addresses(edit, outlook(edit, snapshot)), "nothing moves"
+    changed = edit.remove_lane("", "cold")
+    found = of_addresses(changed, outlook(changed, snapshot))
+    assert [(each.key, each.risk) for each in found] == [("addresses", Risk.DANGER)]
+    assert found[0].line == (
+        "Replica 0 (head) moves, and the replicas of peers keep its old address until they are"
+        " replaced: what they send there fails."
+    )
+
+
+def _at_zero(ended: str | None, **options: Any) -> tuple[Any, Any]:
+    """A stock service without replicas, of which replica 0 may have ended, and its project."""
+    service = projects.service((), [projects.group("a", 0)], status="pending", shares=())
+    fleets = [projects.fleet(name) for name in ("bay", "pond")]
+    snapshot = projects.project((service, ()), fleets=fleets)
+    none = {"min": 0, "max": 0}
+    groups = [group("a", replicas=none)]
+    edit = begun(lanes=False, groups=groups, replicas=None, retry=True, **options)
+    return replace(edit, base=replace(edit.base, first_group=ended)), snapshot
+
+
+def _with(edit: Any, **counts: int) -> Any:
+    groups = [group(name, replicas={"min": n, "max": n}) for name, n in counts.items()]
+    return edit.with_configuration({**edit.configuration, "groups": groups})
+
+
+@pytest.mark.parametrize(
+    ("ended", "fleets", "counts", "expected"),
+    [
+        (None, ["bay"], {"a": 0, "b": 1}, [("b", "start", "bay")]),
+        (None, ["bay", "pond"], {"a": 0, "b": 1}, [("b", "start", None)]),
+        ("a", ["bay"], {"a": 1, "b": 1}, [("a", "start", "bay"), ("b", "start", "bay")]),
+        ("a", ["bay"], {"a": 0, "b": 1}, [("b", "pending", None)]),
+        ("a", ["bay", "pond"], {"a": 0, "b": 2}, [("b", "pending", None)] * 2),
+        ("a", ["bay"], {"b": 1}, [("b", "pending", None)]),
+        ("b", ["bay"], {"a": 0, "b": 1}, [("b", "start", "bay")]),
+    ],
+)
+def test_what_starts_from_zero(
+    ended: str | None, fleets: list[str], counts: dict[str, int], expected: list[Any]
+) -> None:
+    edit, snapshot = _at_zero(ended, fleets=fleets)
+    changed = _with(edit, **counts)
+    found = outlook(changed, snapshot)
+    assert [(row.group, row.action, row.to) for row in found.replicas] == expected
+    warned = warnings_of(changed, found, snapshot, now=projects.NOW)
+    never = [each for each in warned if each.key == "never-starts"]
+    assert bool(never) == any(action == "pending" for _, action, _ in expected)
+    for each in never:
+        assert each.risk is Risk.DANGER
+        assert "dstack waits for replica 0, of group a, to choose the fleet first" in each.line
+    assert "kill-trap" not in {each.key for each in warned}
+
+
+def test_what_the_start_from_zero_costs_is_told_by_the_offers() -> None:
+    edit, snapshot = _at_zero(None, fleets=["bay", "pond"])
+    changed = _with(edit, a=0, b=2)
+    assert outlook(changed, snapshot).price_after is None
+    offer = PlanOffer("b", "aws", "us-east-1", "p5", False, 50.0, "available")
+    assert outlook(changed, snapshot, offers=[offer]).price_after == 100.0
+
+
+def test_the_group_of_replica_0_is_known_though_it_has_ended() -> None:
+    jobs = [
+        {"job_spec": {"replica_num": 1, "replica_group": "b"}, "job_submissions": []},
+        {"job_spec": {"replica_num": 0, "replica_group": "a"}, "job_submissions": []},
+    ]
+    spec = {"run_name": "chat", "configuration": {"type": "service"}}
+    whole = {"id": "1", "status": "pending", "run_spec": spec}
+    client = Client("http://server", "t")
+    for given, expected in ((jobs, "a"), (jobs[:1], None), (None, None), (["odd"], None)):
+        read = service_of(client, "main", msgspec.json.encode({**whole, "jobs": given}))
+        assert read.first_group == expected
+        assert read.resource["jobs"] == []

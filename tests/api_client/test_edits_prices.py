@@ -1,0 +1,137 @@
+"""What a change costs, and where a plan can end a service, without a server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dstack_api_client.edits.certainty import unsure_fleets
+from dstack_api_client.edits.dryrun import DryRun, dry_run_here
+from dstack_api_client.edits.prices import PlanOffer
+from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.warnings import Risk, warnings_of
+from dstack_api_client.snapshot import Gpus, Snapshot
+from tests.builders import projects, service_edits
+from tests.builders.projects import NOW, STOCK
+
+GPU = {"gpu": {"name": ["H100"], "count": {"min": 8, "max": 8}}}
+SPOT = PlanOffer("o", "aws", "us-east-1", "p5", True, 31.05, "available", "both")
+ON_DEMAND = replace(SPOT, spot=False, price=98.32)
+
+
+def mixed() -> tuple[ServiceEdit, Snapshot]:
+    """Group `d` on-demand and group `o` on spot, in one fleet."""
+    groups = [
+        service_edits.group("d", resources=GPU),
+        service_edits.group("o", spot_policy="spot", resources=GPU),
+    ]
+    base = service_edits.base(fleets=["both"], groups=groups, replicas=None, resources=None)
+    replicas = [
+        projects.replica(0, "both", group="d", price=98.32, spot=False),
+        projects.replica(1, "both", group="o", price=31.05, spot=True),
+    ]
+    service = projects.service(
+        replicas, [projects.group("d"), projects.group("o")], fleet_name="both"
+    )
+    fleet = projects.fleet("both", nodes_max=8, spot_policy="auto")
+    snapshot = projects.project((service, replicas), fleets=[fleet])
+    return ServiceEdit.begin(replace(base, id="s-chat"), STOCK), snapshot
+
+
+def outlook(edit: ServiceEdit, snapshot: Snapshot, **options: Any) -> DryRun:
+    found = dry_run_here(edit, snapshot, **options)
+    assert found is not None
+    return found
+
+
+def test_more_of_a_group_cost_what_its_own_cost() -> None:
+    edit, snapshot = mixed()
+    found = outlook(edit.with_replicas("o", 3), snapshot)
+    assert found.price_change == pytest.approx(62.10)
+    fewer = outlook(edit.with_replicas("d", 0), snapshot)
+    assert fewer.price_change == pytest.approx(-98.32)
+
+
+def test_another_spot_policy_has_another_price() -> None:
+    edit, snapshot = mixed()
+    dear = edit.with_group("o", spot_policy="on-demand")
+    assert outlook(dear, snapshot).unpriced == ("both",), "nothing tells without an offer"
+    priced = outlook(dear, snapshot, offers=[SPOT, ON_DEMAND])
+    assert priced.price_change == pytest.approx(98.32 - 31.05)
+    silent = outlook(edit.with_group("o", spot_policy=None), snapshot, offers=[SPOT, ON_DEMAND])
+    assert silent.price_after == pytest.approx(2 * 98.32)
+    assert silent.notes[0] == "Group o takes on-demand from now on, dstack's default."
+
+
+def blocks(**changes: Any) -> tuple[ServiceEdit, Snapshot]:
+    """A replica on four of a host's eight blocks."""
+    half = {"gpu": {"name": ["H100"], "count": {"min": 4, "max": 4}}}
+    edit = ServiceEdit.begin(
+        replace(
+            service_edits.base(
+                fleets=["shared"], resources=half, replicas={"min": 1, "max": 1}, **changes
+            ),
+            id="s-chat",
+        ),
+        STOCK,
+    )
+    replicas = [projects.replica(0, "shared", price=0.0)]
+    service = projects.service(replicas, [projects.group("0", 1)], fleet_name="shared")
+    fleet = projects.fleet("shared", kind="ssh", nodes_max=1, spot_policy=None)
+    (host,) = projects.instances(
+        "shared", "busy", total_blocks=8, fleet_id=fleet.id, disk_mib=4_096_000, backend="remote",
+        gpus=Gpus("H100", 8, 81_920, "nvidia"), price=0.0,
+    )  # fmt: skip
+    host = replace(host, busy_blocks=4)
+    return edit, projects.project((service, replicas), fleets=[fleet], hosts=[host])
+
+
+def warned(edit: ServiceEdit, snapshot: Snapshot, *offers: PlanOffer) -> list[tuple[str, Risk]]:
+    found = outlook(edit, snapshot, offers=offers)
+    found = replace(found, unsure=unsure_fleets(edit, found, snapshot, offers))
+    told = warnings_of(edit, found, snapshot, now=NOW)
+    return [(each.key, each.risk) for each in told if each.key != "no-probes"]
+
+
+def test_a_replica_of_several_blocks_does_not_start_in_too_few() -> None:
+    edit, snapshot = blocks()
+    two = outlook(edit.with_replicas("0", 2), snapshot)
+    assert (two.count("start"), two.count("pending")) == (1, 0)
+    three = outlook(edit.with_replicas("0", 3), snapshot)
+    assert (three.count("start"), three.count("pending")) == (1, 1)
+    assert three.lanes[0].room == 1
+    (trap, *_) = warnings_of(edit.with_replicas("0", 3), three, snapshot, now=NOW)
+    assert (trap.key, trap.risk) == ("kill-trap", Risk.DANGER)
+    assert trap.line.startswith("1 replica can't start (shared has no room, a replica takes 4 of")
+    assert warned(edit.with_replicas("0", 2), snapshot) == [("no-retry", Risk.WARNING)]
+
+
+def test_a_start_for_which_nothing_shows_room_is_a_danger() -> None:
+    edit, snapshot = mixed()
+    more = edit.with_replicas("o", 2)
+    assert warned(more, snapshot) == [("no-retry", Risk.DANGER)]
+    assert warned(more, snapshot, replace(SPOT, availability="unknown")) == [
+        ("no-retry", Risk.DANGER)
+    ]
+    assert warned(more, snapshot, SPOT) == [("no-retry", Risk.WARNING)]
+
+
+def test_a_short_retry_is_a_danger_where_there_is_no_room() -> None:
+    edit, snapshot = blocks(retry={"on_events": None, "duration": 60})
+    (pending, *_) = warned(edit.with_replicas("0", 3), snapshot)
+    assert pending == ("pending", Risk.DANGER)
+
+
+def test_fleets_that_a_policy_rules_out_are_told_at_once() -> None:
+    edit, snapshot = mixed()
+    spots = projects.fleet("both", nodes_max=8, spot_policy="spot")
+    only_spot = replace(snapshot, fleets={spots.id: spots})
+    told = outlook(edit, only_spot).notes
+    assert told[0] == (
+        "Group d takes on-demand only (dstack's default), and fleet both has spot instances only:"
+        " nothing of it starts there."
+    )
+    assert ("spot", Risk.WARNING) in warned(edit, only_spot)
+    assert not outlook(edit, snapshot).notes

@@ -1,0 +1,32 @@
+"""A fleet with fewer nodes than its minimum, on backends that start instances ahead and others."""
+
+from __future__ import annotations
+
+import pytest
+
+from dstack_api_client.problem import Severity
+from dstack_api_client.problems import problems_of
+from tests.builders import projects
+
+
+@pytest.mark.parametrize(
+    ("backends", "severity", "text", "hint"),
+    [
+        (("kubernetes",), Severity.NOTICE,
+         "0 of at least 1 node: kubernetes starts instances with jobs only",
+         "A minimum has no effect there; write nodes: 0..4."),
+        (("runpod",), Severity.NOTICE,
+         "0 of at least 1 node: runpod starts instances with jobs only",
+         "A minimum has no effect there; write nodes: 0..4."),
+        (("aws",), Severity.WARNING, "0 of at least 1 node", "dstack tries again"),
+        (("aws", "vastai"), Severity.WARNING, "0 of at least 1 node", "dstack tries again"),
+        ((), Severity.WARNING, "0 of at least 1 node", "dstack tries again"),
+    ],
+)  # fmt: skip
+def test_a_backend_that_starts_nothing_ahead(
+    backends: tuple[str, ...], severity: Severity, text: str, hint: str
+) -> None:
+    fleet = projects.fleet("k", nodes_min=1, backends=backends, instance_ids=(), states={})
+    (problem,) = problems_of(projects.project(fleets=[fleet]), projects.NOW)
+    assert (problem.severity, problem.text) == (severity, text)
+    assert problem.hint.startswith(hint)

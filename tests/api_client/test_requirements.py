@@ -1,0 +1,138 @@
+"""What fits on an instance, by dstack's own rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dstack_api_client.requirements import Requirements, Span, requirements_of, span
+from dstack_api_client.room_input import NO_OFFER, room
+from dstack_api_client.snapshot import Gpus, Instance
+from dstack_api_client.spot_policies import PolicySource, SpotPolicy, policies_of
+from tests.builders import projects, snapshots
+
+H100 = Gpus("H100", 8, 81_920, "nvidia")
+
+
+def needs(resources: Any = None, **service: Any) -> Requirements:
+    spec = {"configuration": {"type": "service", "resources": resources, **service}}
+    return requirements_of(spec)["0"]
+
+
+def host(**changes: Any) -> Instance:
+    """An idle host of 8 GPUs, 128 CPUs and 1 TiB, by default whole."""
+    values: dict[str, Any] = {
+        "status": "idle", "busy_blocks": 0, "cpus": 128, "memory_mib": 1_048_576, "gpus": H100,
+        "disk_mib": 4_096_000,
+    }  # fmt: skip
+    return snapshots.instance("h-0", **{**values, **changes})
+
+
+HALF = {"gpu": {"name": ["H100"], "count": {"min": 4, "max": 4}}, "cpu": {"min": 2, "max": None}}
+
+
+@pytest.mark.parametrize(
+    ("resources", "blocks", "busy", "places"),
+    [
+        (HALF, 8, 0, 2),
+        (HALF, 8, 4, 1),
+        (HALF, 8, 5, 0),
+        (HALF, 1, 0, 0),  # a whole host has 8, and exactly 4 are asked for
+        ({"gpu": "H100:4"}, 8, 4, 1),
+        ({"gpu": "H100:4.."}, 1, 0, 1),
+        ({"gpu": "H100:80GB:1", "memory": "200GB.."}, 8, 0, 0),  # 128 GB with each GPU
+        ({"gpu": "H100:1..2", "memory": "200GB.."}, 8, 0, 4),
+        ({"cpu": "32.."}, 8, 0, 4),  # two blocks of 16 each
+        ({"gpu": {"count": {"min": 0, "max": None}}}, 8, 0, 8),
+        ({"gpu": "A100:1"}, 8, 0, 0),
+        ({"gpu": "nvidia:1"}, 8, 0, 8),
+        ({"gpu": "amd:1"}, 8, 0, 0),
+        ({"disk": "5TB.."}, 8, 0, 0),  # never divided
+        ({"cpu": "arm:2.."}, 8, 0, 0),
+        ({"gpu": {"name": ["H100"], "compute_capability": [9, 0]}}, 8, 0, None),
+        ({"gpu": ["odd"]}, 8, 0, None),
+        (None, 8, 3, 5),
+    ],
+)
+def test_replicas_that_an_instance_takes(
+    resources: Any, blocks: int, busy: int, places: int | None
+) -> None:
+    there = host(total_blocks=blocks, busy_blocks=busy, status="busy" if busy else "idle")
+    assert needs(resources).idle_places(there) == places
+
+
+def test_policies_rule_instances_out() -> None:
+    there = host()
+    assert needs(None).idle_places(there) == 1
+    assert needs(None).idle_places(host(spot=True)) == 0, "dstack's default is on-demand"
+    assert needs(None, spot_policy="auto").idle_places(host(spot=True)) == 1
+    assert needs(None, max_price=50.0).idle_places(there) == 0
+    assert needs(None, regions=["US-EAST-1"]).idle_places(there) == 1
+    assert needs(None, backends=["gcp"]).idle_places(there) == 0
+    for changes in ({"unreachable": True}, {"health": "failure"}, {"status": "provisioning"}):
+        assert needs(None).idle_places(host(**changes)) == 0
+    assert needs({"gpu": "nvidia:1.."}).idle_places(host(gpus=Gpus("H100", 8, 81_920))) is None
+
+
+def test_ranges_as_they_are_written() -> None:
+    assert span("512MB") == Span(0.5, 0.5)
+    assert span("..2TB") == Span(None, 2048)
+    assert span({"min": 8.0, "max": None}) == Span(8, None)
+    assert Span(4, 4).apart(Span(8, 8))
+    assert not Span(4).apart(Span(8, 8))
+
+
+def test_the_room_of_a_fleet_is_by_group() -> None:
+    shared = projects.fleet("shared", kind="ssh", nodes_max=1, spot_policy=None)
+    here = [host(total_blocks=8, busy_blocks=4, status="busy")]
+    half, whole = needs(HALF), needs({"gpu": "H100:8"})
+    found = room(shared, here, {"0": half})
+    assert (found.more, found.why) == (1, "a replica takes 4 of a host's 8 blocks")
+    both = room(shared, here, {"half": half, "whole": whole})
+    assert (both.more, both.more_of) == (1, {"half": 1, "whole": 0})
+    wrong = room(shared, [host()], {"0": needs({"gpu": "A100:1"})})
+    assert (wrong.more, wrong.why) == (0, "its host fits no replica")
+    unknown = room(shared, here, {"0": needs({"gpu": ["odd"]})})
+    assert unknown.more is None
+
+
+def test_what_a_fleet_may_still_create() -> None:
+    cloud = projects.fleet("cloud", nodes_max=4)
+    need = needs({"gpu": "H100:8"})
+    assert room(cloud, [host(status="busy", busy_blocks=1)], {"0": need}).more == 3
+    asked = room(cloud, [host()], {"0": need}, {"0": False})
+    assert (asked.more, asked.why) == (1, NO_OFFER), "the idle one is there all the same"
+    barred = room(cloud, [], {"0": needs(None, spot_policy="spot")})
+    assert (barred.more, barred.why) == (0, "it is on-demand only, and spot is asked for")
+    reusing = room(cloud, [], {"0": needs(None, creation_policy="reuse")})
+    assert reusing.more == 0
+    eight = {"configuration": {"resources": {"gpu": {"count": {"min": 8, "max": 8}}}}}
+    four = room(projects.fleet("cloud", spec=eight), [], {"0": needs({"gpu": "H100:4"})})
+    assert four.more == 0
+    free = room(projects.fleet("cloud", nodes_max=None), [], {"0": need})
+    assert free.more is None
+
+
+@pytest.mark.parametrize(
+    ("group", "service", "profile", "value", "source"),
+    [
+        ("spot", None, "auto", SpotPolicy.SPOT, PolicySource.GROUP),
+        (None, "spot", "auto", SpotPolicy.SPOT, PolicySource.SERVICE),
+        (None, None, "auto", SpotPolicy.AUTO, PolicySource.PROFILE),
+        (None, None, None, SpotPolicy.ON_DEMAND, PolicySource.DEFAULT),
+    ],
+)
+def test_the_policy_in_force(
+    group: str | None,
+    service: str | None,
+    profile: str | None,
+    value: SpotPolicy,
+    source: PolicySource,
+) -> None:
+    spec = {
+        "configuration": {"spot_policy": service, "groups": [{"name": "a", "spot_policy": group}]},
+        "profile": {"spot_policy": profile},
+    }
+    policy, _ = policies_of(spec)["a"]
+    assert (policy.value, policy.source) == (value, source)

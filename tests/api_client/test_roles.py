@@ -1,0 +1,233 @@
+"""What a disaggregated service is without workers for a part of each request."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from dstack_api_client.engines import disaggregates, engine_of
+from dstack_api_client.joining import Answers, build
+from dstack_api_client.problem import Kind, Severity
+from dstack_api_client.problems import problems_of
+from dstack_api_client.roles import consequence, lacking, roles_of, without_workers
+from dstack_api_client.routers.sync import judge
+from dstack_api_client.routers.view import RouterStatus, RouterView, Source
+from dstack_api_client.snapshot import Group, Replica, ServerInfo, Service, Snapshot
+from dstack_fleets_tui import words
+from dstack_fleets_tui.headless import cockpit_views, payload
+from dstack_fleets_tui.tables import workers as table
+from dstack_fleets_tui.tables.looks import Looks
+from tests.builders import answers, projects, router_cases
+from tests.builders.projects import NOW
+
+SGLANG = "python -m sglang.launch_server --model acme/large --port 8000"
+
+
+@pytest.mark.parametrize(
+    ("commands", "role"),
+    [
+        ([f"{SGLANG} --disaggregation-mode prefill"], "prefill"),
+        ([f"{SGLANG} --disaggregation-mode=decode"], "decode"),
+        ([f"{SGLANG} --disaggregation-mode encode"], "encode"),
+        ([f"{SGLANG} --encoder-only"], "encode"),
+        ([f"{SGLANG} --language-only --disaggregation-mode prefill"], "prefill"),
+        ([SGLANG], "regular"),
+        (["python -m dynamo.vllm --model m --is-prefill-worker"], "prefill"),
+        (['vllm serve m --kv-transfer-config \'{"kv_role":"kv_producer"}\''], "prefill"),
+        (['vllm serve m --ec-transfer-config \'{"ec_role":"ec_producer"}\''], "encode"),
+        (["./start.sh"], None),
+        (None, None),
+    ],
+)
+def test_the_command_tells_the_role(commands: list[str] | None, role: str | None) -> None:
+    assert engine_of(commands, None, None).role == role
+
+
+def test_a_router_that_disaggregates() -> None:
+    assert disaggregates({"type": "sglang", "pd_disaggregation": True}, None)
+    assert disaggregates({"type": "smg"}, ["smg launch --pd-disaggregation --port 8000"])
+    assert not disaggregates({"type": "smg"}, ["smg launch --enable-igw"])
+
+
+def groups_of(*groups: dict[str, Any]) -> tuple[Group, ...]:
+    """The groups as they are read from the server."""
+    run = answers.run(1, configuration={"replicas": None, "groups": list(groups)})
+    made = build(
+        Answers({}, {}, {run["id"]: answers.as_run(run)}),
+        server=ServerInfo("http://server", "0.22.5"),
+        project="main",
+        observed_at=NOW,
+    )
+    return next(iter(made.snapshot.services.values())).groups
+
+
+def test_groups_have_the_role_of_their_commands() -> None:
+    router = {"router": {"type": "smg"}, "commands": ["smg launch --pd-disaggregation"]}
+    made = groups_of(
+        router,
+        {"commands": [f"{SGLANG} --disaggregation-mode prefill"]},
+        {"commands": [f"{SGLANG} --disaggregation-mode decode"]},
+        {"name": "decode", "commands": ["./start.sh"]},
+        {"name": "other", "commands": ["./start.sh"]},
+    )
+    assert [(group.name, group.role) for group in made] == [
+        ("0", None),
+        ("1", "prefill"),
+        ("2", "decode"),
+        ("decode", "decode"),
+        ("other", None),
+    ]
+
+
+def test_a_name_is_no_role_where_the_router_does_not_disaggregate() -> None:
+    made = groups_of(
+        {"name": "router", "router": {"type": "smg"}, "commands": ["smg launch"]},
+        {"name": "decode", "commands": ["./start.sh"]},
+    )
+    assert roles_of(made) == frozenset()
+
+
+def test_what_lacks_and_what_fails() -> None:
+    assert lacking({"prefill", "decode"}, {"decode"}) == ("prefill",)
+    assert lacking({"encode", "prefill", "decode"}, {"decode"}) == ("encode", "prefill")
+    assert lacking({"prefill", "decode"}, set()) == ()
+    assert lacking({"regular"}, {"regular"}) == ()
+    assert consequence(["prefill"], {"prefill", "decode"}) == "every request fails"
+    assert "images" in consequence(["encode"], {"encode", "prefill", "decode"})
+    assert consequence(["decode"], {"regular", "decode"}) == "requests that need one fail"
+
+
+# The incident: the only prefill worker goes, and there is no capacity ----------------------
+
+
+GROUPS = (
+    projects.group("router", 1, router="smg"),
+    replace(projects.group("prefill", 1), role="prefill"),
+    replace(projects.group("decode", 4), role="decode"),
+)
+
+
+def incident(prefill: Replica | None, view: RouterView | None) -> Snapshot:
+    """A router, a prefill worker or none, and four decode workers."""
+    replicas = [
+        projects.replica(0, group="router", is_router=True),
+        *([prefill] if prefill is not None else []),
+        *(projects.replica(num, group="decode", role="decode") for num in (2, 3, 4, 5)),
+    ]
+    service = projects.service(replicas, GROUPS)
+    return projects.project((service, replicas), routers=[view] if view else [])
+
+
+def prefill(status: str, **changes: Any) -> Replica:
+    fleet = None if status == "submitted" else "gpu"
+    values = {"group": "prefill", "role": "prefill", "ready": False, **changes}
+    return projects.replica(1, fleet, status, **values)
+
+
+def judged(*, stale: bool = False, prefill_row: str | None = None) -> RouterView:
+    """The router's view: it lists the decode workers, and what is said besides."""
+    expected = [router_cases.worker(num) for num in (2, 3, 4, 5)]
+    entries = [router_cases.entry(num) for num in (2, 3, 4, 5)]
+    if stale:
+        entries.append(router_cases.entry(1, worker_type="prefill"))
+    if prefill_row is not None:
+        expected.append(router_cases.worker(1, role="prefill", group="prefill"))
+        entries.append(router_cases.entry(1, worker_type="prefill", status=prefill_row))
+    seen = router_cases.look(*entries, ready=False)
+    case = router_cases.case(expected, seen, roles=roles_of(GROUPS))
+    view = judge(case, router_cases.Memory(), router_cases.NOW).view
+    return replace(view, run_id="s-chat")
+
+
+def test_roles_come_from_the_groups_and_not_from_the_list() -> None:
+    view = judged()
+    assert (view.status, view.ready, view.expected) == (RouterStatus.NOT_READY, 4, 4)
+    assert view.lacking == ("prefill",)
+    assert view.message == "No prefill worker is ready: every request fails until one is."
+
+
+def test_stale_workers_are_not_counted() -> None:
+    view = judged(stale=True)
+    assert (view.ready, view.expected, view.lacking) == (4, 4, ("prefill",))
+    assert len(view.workers) == 5
+
+
+def test_a_prefill_worker_that_is_ready_takes_requests() -> None:
+    assert judged(prefill_row="ready").lacking == ()
+    assert judged(prefill_row="failed").lacking == ("prefill",)
+
+
+def test_without_the_list_it_is_what_runs() -> None:
+    case = router_cases.case(
+        [router_cases.worker(2), router_cases.worker(1, role="prefill", job_status="submitted")],
+        None,
+        roles=roles_of(GROUPS),
+    )
+    assert judge(case, router_cases.Memory(), router_cases.NOW).view.lacking == ("prefill",)
+    gone = router_cases.case([], None, roles=roles_of(GROUPS))
+    assert judge(gone, router_cases.Memory(), router_cases.NOW).view.lacking == ()
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        None,
+        prefill("submitted", submission_num=1, submitted_at=NOW - timedelta(seconds=20)),
+        prefill("submitted", submitted_at=NOW - timedelta(minutes=10)),
+        prefill("terminating"),
+    ],
+)
+@pytest.mark.parametrize("stale", [False, True])
+def test_problems_say_that_every_request_fails(lost: Replica | None, stale: bool) -> None:
+    found = problems_of(incident(lost, judged(stale=stale)), NOW)
+    first = found[0]
+    assert (first.kind, first.severity) == (Kind.ROUTER, Severity.CRITICAL)
+    assert first.text == "no prefill worker is left: every request fails"
+    assert first.hint.startswith("4 of 4 workers are ready. ")
+    assert not any("no worker that it calls ready" in each.text for each in found)
+
+
+def test_a_prefill_worker_that_the_router_calls_failed() -> None:
+    found = problems_of(incident(prefill("running"), judged(prefill_row="failed")), NOW)
+    (text,) = [each.text for each in found if each.key == "roles:s-chat"]
+    assert text == "no prefill worker is ready: every request fails"
+
+
+def test_a_first_start_is_no_problem_yet() -> None:
+    starting = prefill("pulling", submitted_at=NOW - timedelta(minutes=2))
+    found = problems_of(incident(starting, judged()), NOW)
+    assert not [each for each in found if each.key == "roles:s-chat"]
+
+
+def test_a_router_that_nobody_can_look_at_and_a_dead_prefill_worker() -> None:
+    view = projects.router(
+        status=RouterStatus.UNKNOWN, source=Source.NONE, expected=4, lacking=("prefill",)
+    )
+    found = problems_of(incident(prefill("submitted", submission_num=1), view), NOW)
+    assert found[0].text == "no prefill worker is left: every request fails"
+
+
+def test_a_router_that_is_not_ready_for_another_reason() -> None:
+    view = projects.router(
+        *(projects.worker(num) for num in (2, 3)), status=RouterStatus.NOT_READY, expected=2
+    )
+    found = problems_of(incident(prefill("running", ready=True), view), NOW)
+    assert "the router is not ready, though 2 of 2 workers are" in [each.text for each in found]
+
+
+def test_it_is_said_on_every_list() -> None:
+    snapshot = incident(prefill("submitted", submission_num=1), judged(stale=True))
+    service: Service = snapshot.services["s-chat"]
+    view = snapshot.routers["s-chat"]
+    assert without_workers(service) == ("prefill",)
+    assert words.router(service) == "smg, no prefill worker"
+    head = "  ".join(part.plain for part in table.head(view, Looks(NOW)))
+    assert "4 of 4 workers ready  no prefill worker" in head
+    line = cockpit_views.router_line(view, service, snapshot)
+    assert "4 of 4 workers ready, no prefill worker, read" in line
+    assert payload.router(view, service)["lacking_roles"] == ["prefill"]
+    roles = [group["role"] for group in payload.service(service)["groups"]]
+    assert roles == [None, "prefill", "decode"]

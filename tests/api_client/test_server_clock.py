@@ -1,0 +1,68 @@
+"""Ages and limits are by the server's clock, however wrong this machine's is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from dstack_api_client.problems import problems_of
+from dstack_api_client.server_clock import ServerClock, difference
+from tests.builders import answers
+from tests.builders.followed_feed import following
+from tests.servers.fake_server import FakeServer
+
+START = answers.START
+
+
+def test_it_is_what_the_last_answer_told() -> None:
+    told: list[float | None] = [None]
+    clock = ServerClock(lambda: START, lambda: told[0])
+    assert (clock.now(), clock.ahead) == (START, 0)
+    told[0] = -1500.4
+    assert (clock.now(), clock.ahead) == (START - timedelta(seconds=1500), -1500)
+
+
+def test_it_does_not_jump_with_every_answer() -> None:
+    told = [0.0]
+    clock = ServerClock(lambda: START, lambda: told[0])
+    for offset, ahead in ((-0.9, 0), (1.9, 0), (2400.0, 2400), (2401.4, 2400), (0.3, 0)):
+        told[0] = offset
+        clock.now()
+        assert clock.ahead == ahead
+
+
+@pytest.mark.parametrize(
+    ("ahead", "says"),
+    [
+        (0, ""),
+        (5, ""),
+        (-5, ""),
+        (6, "This machine's clock is 6 s behind the server's."),
+        (-1500, "This machine's clock is 25 min ahead of the server's."),
+        (2400, "This machine's clock is 40 min behind the server's."),
+        (-3 * 86400, "This machine's clock is 72 h ahead of the server's."),
+    ],
+)
+def test_what_is_said_of_a_difference(ahead: int, says: str) -> None:
+    assert difference(ahead).startswith(says)
+    assert bool(difference(ahead)) == bool(says)
+
+
+@pytest.mark.parametrize("ahead", [0, -1500, 2400])
+async def test_problems_are_the_same_whatever_this_machine_thinks(ahead: int) -> None:
+    """A replica that pulls for a minute is none, one that waits for half an hour is."""
+    server = FakeServer()
+    waits = {"job_provisioning_data": None, "job_runtime_data": None}
+    pulls = answers.submission(1, status="pulling", submitted_at=answers.at(1740 + ahead))
+    waiting = answers.submission(2, status="submitted", submitted_at=answers.at(ahead), **waits)
+    jobs = answers.job(1, pulls), answers.job(2, waiting)
+    server.runs = [answers.run(1, *jobs, submitted_at=answers.at(ahead))]
+    async with following(server) as followed:
+        followed.feed._client.clock_offset = ahead
+        await followed.poll(full=True, after=1800)
+        shot = followed.snapshot
+        assert shot.clock_ahead == ahead
+        assert shot.observed_at == START + timedelta(seconds=server.now + ahead)
+        (problem,) = problems_of(shot, shot.observed_at)
+        assert problem.text.startswith("2: no place yet")

@@ -1,0 +1,129 @@
+"""Groups that nobody named, as in dstack's examples: what they are called, everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from dstack_api_client.distribution import distribution_of
+from dstack_api_client.naming import group_label, labels_of, replica_name
+from dstack_api_client.problems import problems_of
+from dstack_api_client.snapshot import Service, Snapshot
+from dstack_fleets_tui.headless import cockpit_views, views
+from dstack_fleets_tui.tables import distribution as table
+from dstack_fleets_tui.tables import replicas as list_of_replicas
+from dstack_fleets_tui.tables import services
+from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.cells import plain_text
+from dstack_widgets.text import told_apart
+from tests.builders import projects
+from tests.builders.projects import NOW
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "label"),
+    [
+        ("1", "prefill", "1 prefill"),
+        ("0", "router", "0 router"),
+        ("2", "regular", "2"),
+        ("2", None, "2"),
+        ("pool-a", "decode", "pool-a"),
+    ],
+)
+def test_what_a_group_is_called(name: str, role: str | None, label: str) -> None:
+    assert group_label(name, role) == label
+
+
+def test_one_group_without_a_name_is_called_nothing() -> None:
+    assert labels_of([projects.group("0", 3)]) == {}
+    assert labels_of([projects.group("main", 3)]) == {"main": "main"}
+
+
+def disaggregated() -> Snapshot:
+    """As in dstack's example: a router, a prefill and two decode workers, one of them waiting."""
+    groups = [
+        projects.group("0", 1, router="smg"),
+        replace(projects.group("1", 1), role="prefill"),
+        replace(projects.group("2", 2), role="decode"),
+    ]
+    replicas = [
+        projects.replica(0, group="0", role="router", is_router=True),
+        projects.replica(1, group="1", role="prefill"),
+        projects.replica(2, group="2", role="decode"),
+        projects.replica(
+            3, None, "submitted", group="2", role="decode", submitted_at=NOW - timedelta(hours=1)
+        ),
+    ]
+    return projects.project(
+        (projects.service(replicas, groups, fleet_name="gpu"), replicas),
+        fleets=[projects.fleet("gpu")],
+    )
+
+
+def chat(snapshot: Snapshot) -> Service:
+    return snapshot.services["s-chat"]
+
+
+def test_replicas_have_a_column_of_their_group() -> None:
+    snapshot = disaggregated()
+    assert "group" in [column.key for column in list_of_replicas.columns(chat(snapshot))]
+    seen = list_of_replicas.Seen(
+        snapshot.replicas[chat(snapshot).replica_keys[1]],
+        None,
+        0,
+        True,
+        True,
+        False,
+        None,
+        None,
+        None,
+    )
+    assert plain_text(list_of_replicas.cells(seen, Looks(NOW))[1]) == "1 prefill"
+    rows = [views.replica(replica, snapshot) for replica in snapshot.replicas.values()]
+    assert [row[2] for row in rows] == ["0 router", "1 prefill", "2 decode", "2 decode"]
+    names = [replica_name(replica) for replica in snapshot.replicas.values()]
+    assert names == ["router 0", "prefill 1", "decode 2", "decode 3"]
+
+
+def test_distribution_tells_what_each_group_does() -> None:
+    snapshot = disaggregated()
+    spread = distribution_of(snapshot, chat(snapshot))
+    titles = [column.title for column in table.shape(spread, 160).columns]
+    assert titles[-5:-2] == ["0 ROUTER", "1 PREFILL", "2 DECODE"]
+    lines = [content.plain for content in table.group_line(spread, Looks(NOW))]
+    assert [line.split("  ")[0][:9].strip() for line in lines] == [
+        "0 router",
+        "1 prefill",
+        "2 decode",
+    ]
+    row = next(iter(cockpit_views.distribution(spread, chat(snapshot), snapshot)))
+    assert row[10] == "0 router 1, 1 prefill 1, 2 decode 1"
+    assert services.groups(chat(snapshot)) == "0 router 1/1 (smg), 1 prefill 1/1, 2 decode 1/2"
+
+
+def test_problems_name_the_replica_by_what_it_does() -> None:
+    assert "decode 3: no place yet" in [each.text for each in problems_of(disaggregated(), NOW)]
+
+
+@pytest.mark.parametrize(
+    ("names", "cut"),
+    [
+        (["prefill", "decode"], ["prefill", "decode"]),
+        (["prefill-of-large", "decode-of-large"], ["prefill-of-…", "decode-of-l…"]),
+        (["decode-large-a", "decode-large-b"], ["decod…arge-a", "decod…arge-b"]),
+        (["decode-of-12-a", "decode-of-12-a"], ["decode-of-1…", "decode-of-1…"]),
+        (["aaaaaaax-aaaaaaaa", "aaaaaaay-aaaaaaaa"], ["aaaaaaax-aa…", "aaaaaaay-aa…"]),
+        (
+            ["worker-eu-west-prefill", "worker-us-west-prefill"],
+            ["worker-eu-w…", "worker-us-w…"],
+        ),
+        (
+            ["aaaaaaaaaaaaaaX-aaaaaaaaaaaa", "aaaaaaaaaaaaaaY-aaaaaaaaaaaa"],
+            ["aaaaaaaaaaaaaaX-aaaaaaaaaaaa", "aaaaaaaaaaaaaaY-aaaaaaaaaaaa"],
+        ),
+    ],
+)
+def test_long_names_keep_what_tells_them_apart(names: list[str], cut: list[str]) -> None:
+    assert told_apart(names, 12) == cut

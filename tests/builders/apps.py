@@ -1,0 +1,102 @@
+"""Apps on a feed that hands out what a test puts in, with a clock that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from dstack_api_client import wire
+from dstack_api_client.connection import Connection, Sources
+from dstack_api_client.difference import Difference, diff
+from dstack_api_client.feed import ConnectionState, Cost, Health, Update
+from dstack_api_client.snapshot import (
+    Snapshot,
+)
+from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.source import Source
+from tests.builders.memory_client import GivenClient
+from tests.builders.snapshots import NOW
+
+CONNECTION = Connection(
+    url="http://127.0.0.1:3000",
+    project="main",
+    token="not-a-token",
+    sources=Sources("here", "here", "here"),
+)
+
+
+class GivenFeed:
+    """Hands out updates that a test puts in."""
+
+    def __init__(self, *updates: Update) -> None:
+        self.waiting = list(updates)
+        self.polls: list[bool] = []
+        self.focused: dict[str, object] = {}
+        self.events: list[wire.Event] = []
+
+    async def poll(self, *, full: bool = False) -> AsyncIterator[Update]:
+        self.polls.append(full)
+        while self.waiting:
+            yield self.waiting.pop(0)
+
+    def focus(
+        self,
+        *,
+        services: Collection[str] = (),
+        fleets: Collection[str] = (),
+        opened_service: str | None = None,
+        opened_fleet: str | None = None,
+    ) -> None:
+        self.focused = {
+            "services": list(services),
+            "fleets": list(fleets),
+            "opened_service": opened_service,
+            "opened_fleet": opened_fleet,
+        }
+
+
+def live(new: Snapshot, old: Snapshot | None = None) -> Update:
+    """The update of a poll that went well."""
+    then = new.observed_at
+    health = Health(ConnectionState.LIVE, then, None, None, then)
+    return Update(new, diff(old, new), health, Cost(1, 1, 0.0))
+
+
+def failing(
+    state: ConnectionState,
+    message: str = "It is away.",
+    hint: str = "Wait.",
+    kept: Snapshot | None = None,
+) -> Update:
+    """The update of a poll that failed, the last data kept."""
+    last = NOW - timedelta(seconds=90) if kept else None
+    return Update(kept, Difference(), Health(state, NOW, message, hint, last), Cost(1, 0, 0.0))
+
+
+def app_on(
+    feed: GivenFeed,
+    settings: Settings | None = None,
+    client: GivenClient | None = None,
+    *,
+    untouched: bool = False,
+) -> FleetsApp:
+    """The app on a given feed and a given client, at a given moment.
+
+    Unless it is `untouched`, it begins as if somebody had pressed a key, with the fleets.
+    """
+
+    @asynccontextmanager
+    async def opened(connection: Connection) -> AsyncIterator[Source]:
+        yield Source(feed, client or GivenClient(), connection.project)
+
+    app = FleetsApp(
+        CONNECTION,
+        settings or Settings(),
+        now=lambda: NOW,
+        open_source=opened,
+        terminal_is_gone=lambda: False,
+    )
+    app.lookout.somebody_is_there = not untouched
+    return app

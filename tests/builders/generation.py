@@ -1,0 +1,30 @@
+"""How many cases generated tests try, and the seed from which they come.
+
+Tests that loop over random cases of their own are marked `generated`; hypothesis marks its own.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+#: Whether many cases are tried, which takes minutes.
+MANY = os.environ.get("DSTACK_FLEETS_TESTS_MANY") == "1"
+
+_GIVEN = os.environ.get("DSTACK_FLEETS_TESTS_SEED")
+#: Whether the cases are the same in each run, those of hypothesis too.
+REPEATED = bool(_GIVEN)
+#: Set it to the number that a test shows to get the same cases again.
+SEED = int(_GIVEN or random.randrange(2**32))
+#: Parts that long tests are cut into, so that several processes share many cases.
+PARTS = range(8 if MANY else 1)
+
+
+def cases(usual: int) -> int:
+    """A quarter of the usual number of cases, or five times as many where many are asked for."""
+    return 5 * usual if MANY else max(1, usual // 4)
+
+
+def seeds(usual: int) -> list[int]:
+    """The seeds of so many cases; a test prints the one at hand."""
+    return [SEED + number for number in range(cases(usual))]

@@ -1,0 +1,84 @@
+"""What `get` reads besides the snapshot of `things`: placement, routers, problems, events."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dstack_api_client.capabilities import Capabilities
+from dstack_api_client.event_stream import Event, Target
+from dstack_api_client.placement import LanePlacement, Placement, ReplicaPlacement
+from dstack_api_client.problems import Kind as ProblemKind
+from dstack_api_client.problems import Problem, Severity, problems_of
+from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
+from dstack_api_client.snapshot import ReplicaKey
+from dstack_fleets_tui.headless.looking import Asked, Look
+from dstack_fleets_tui.headless.payload import Kind
+from tests.builders import sample_project
+from tests.builders.sample_project import NOW, ago
+
+_PLACEMENT = Placement(
+    run_id="chat-id",
+    managed=True,
+    observed_at=NOW,
+    desired={},
+    pools={"router": "", "prefill": "", "decode": "decode"},
+    lanes=(
+        LanePlacement("", "gpu-reserved", 3, 4, 10, 3, 2, 2, 0, 1, ago(minutes=3), 0, 0,
+                      ago(minutes=-1), "baseline 2 of 3: gpu-reserved has no room"),
+        LanePlacement("decode", "gpu-spot", 0, None, 0, 2, 1, 0, 0, 0, None, 1, 3, None,
+                      "gpu-spot has room for 3 more"),
+    ),
+    replicas=(
+        ReplicaPlacement(2, "decode", "j-chat-2", "gpu-spot", "fallback",
+                         "gpu-reserved has no room", ago(minutes=3)),
+        ReplicaPlacement(3, "decode", "j-chat-3", None, None, "every lane is full", None),
+    ),
+    notes=("Group decode is in a rolling deployment.",),
+)  # fmt: skip
+_ROUTER = RouterView(
+    run_id="chat-id",
+    kind="smg",
+    status=RouterStatus.READY,
+    source=Source.SERVER,
+    observed_at=ago(seconds=2),
+    last_sync_at=ago(seconds=4),
+    ready=1,
+    expected=2,
+    workers=(
+        Worker("2", Sync.IN_SYNC, "failed", "running", "decode", 0, "llama-70b",
+               "http://10.0.0.7:8000", ReplicaKey("chat-id", 2, 0), "decode", "gpu-spot", False,
+               ago(minutes=2), "dstack will not repair this.", 100),
+        Worker("1", Sync.IN_SYNC, "ready", "running", "prefill", 12, "llama-70b",
+               "http://10.0.1.7:8000", ReplicaKey("chat-id", 1, 0), "prefill", "gpu-reserved",
+               True),
+        Worker("x", Sync.FOREIGN, message="No replica of this service.", wrong=40),
+        Worker("9", Sync.STALE, "draining", url="http://10.0.9.7:8000",
+               replica=ReplicaKey("chat-id", 9, 0), wrong=50),
+    ),
+)  # fmt: skip
+_SELF_MANAGED = RouterView(
+    "plain-id", "dynamo", RouterStatus.NOT_MANAGED, Source.NONE, "It finds its workers itself."
+)
+SNAPSHOT = replace(
+    sample_project.SNAPSHOT,
+    capabilities=Capabilities("0.22.5", True, "1.0", frozenset({"placement", "router"})),
+    placements={"chat-id": _PLACEMENT},
+    routers={"chat-id": _ROUTER, "plain-id": _SELF_MANAGED},
+)
+LOOK = Look(
+    SNAPSHOT,
+    (
+        *problems_of(SNAPSHOT, NOW),
+        Problem("k", ProblemKind.FLEET, Severity.NOTICE, "gone", "odd", price=9.5),
+    ),
+    (
+        Event("e-1", ago(minutes=9), "Run submitted. Status: SUBMITTED", "admin",
+              (Target("run", "chat-id", "chat"),)),
+        Event("e-2", ago(minutes=8), "Job assigned to instance", None,
+              (Target("job", "j-chat-2", "chat-0-2"), Target("instance", "i", "gpu-spot-0"))),
+    ),
+)  # fmt: skip
+
+
+def asked(kind: Kind, name: str | None = None, *, ended: bool = False) -> Asked:
+    return Asked(kind, name, ended)

@@ -1,0 +1,1 @@
+"""Checks of the tests themselves, by their syntax: what makes a test slow or unsteady."""

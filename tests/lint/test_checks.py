@@ -1,0 +1,165 @@
+"""What the checks of the tests find, and what they leave alone."""
+
+from __future__ import annotations
+
+import ast
+from textwrap import dedent
+
+import pytest
+
+from tests.lint import clocks, looks, sleeps
+from tests.lint.__main__ import allowed, judged
+from tests.lint.source import Finding, Module
+
+HELPERS = """
+from tests.waiting import until
+
+def shown(app): return app.screen.text
+async def opened(app, pilot):
+    await pilot.press("2")
+    await until(lambda: shown(app))
+async def pressed(pilot): await pilot.press("2")
+"""
+
+
+def module(code: str, path: str = "tests/test_it.py") -> Module:
+    return Module(path, ast.parse(dedent(code)))
+
+
+def body(code: str) -> str:
+    """The code as what a test does, with everything at hand that it calls."""
+    lines = "\n".join(f"    {line}" for line in dedent(code).strip().splitlines())
+    return (
+        "import asyncio, time\n"
+        "from contextlib import suppress\n"
+        "from datetime import datetime, timedelta\n"
+        "import pytest\n"
+        "from tests.helpers import opened, pressed, shown\n"
+        "from tests.waiting import until\n"
+        f"async def test_it(app, pilot):\n{lines}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "time.sleep(1)",
+        "await asyncio.sleep(0)",
+        "await pilot.pause(0.1)",
+        "await opened.pilot.pause(delay=1)",
+        "with suppress(asyncio.TimeoutError):\n    await asyncio.wait_for(event.wait(), 1)",
+        "with pytest.raises(TimeoutError):\n    await asyncio.wait_for(task, 1)",
+        "try:\n    await asyncio.wait_for(event.wait(), 1)\nexcept asyncio.TimeoutError:\n    pass",
+    ],
+)
+def test_a_sleep_is_found(code: str) -> None:
+    (found,) = sleeps.check([module(body(code))])
+    assert found.place == "tests/test_it.py:test_it"
+    assert not list(sleeps.check([module(body(code), "tests/waiting.py")]))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "await pilot.pause()",
+        "poller.pause(True)",
+        "client.sleep(1)",
+        "await asyncio.wait_for(event.wait(), 5)",
+        "commands = ['sleep 5']",
+        "async def sleep(seconds): pass",
+    ],
+)
+def test_what_is_no_sleep(code: str) -> None:
+    assert not list(sleeps.check([module(body(code))]))
+
+
+def test_a_sleep_under_another_name() -> None:
+    code = "from asyncio import sleep as rest\nasync def test_it():\n    await rest(1)\n"
+    assert list(sleeps.check([module(code)]))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "await pilot.press('a')\nassert app.screen.view == 'a'",
+        "await pilot.press('a')\nawait pilot.pause()\nassert shown(app) == 'a'",
+        "await pilot.click('#a')\nassert pilot.app.screen.view",
+        "await pressed(pilot)\nassert app.focused is None",
+        "await opened(app, pilot)\nawait pilot.press('a')\nassert 'a' in shown(app)",
+        "await pilot.press('a')\ntext = shown(app)\nassert text == 'a'",
+        (
+            "seen = []\nfor key in 'ab':\n    await pilot.press(key)\n    seen.append(shown(app))\n"
+            "assert seen == ['a', 'b']"
+        ),
+        "grid = app.query_one('#grid')\nawait pilot.press('a')\nassert grid.place == 1",
+        "for key in 'ab':\n    assert app.screen.view\n    await pilot.press(key)",
+        "if app.screen.view:\n    await pilot.press('a')\nassert app.screen.view",
+        "terminal.press('q')\nassert terminal.shows('bye')",
+        (
+            "async with running() as (app, table, pilot):\n"
+            "    await pilot.press('a')\n    assert table.cursor == 1"
+        ),
+    ],
+)
+def test_one_look_after_a_key_is_found(code: str) -> None:
+    given = [module(HELPERS, "tests/helpers.py"), module(body(code))]
+    (found,) = looks.check(given)
+    assert found.place == "tests/test_it.py:test_it"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "assert app.screen.view == 'a'",
+        "await pilot.press('a')\nawait until(lambda: app.screen.view == 'a')\nassert shown(app)",
+        "await pilot.press('a')\nawait opened(app, pilot)\nassert shown(app)",
+        "await pilot.press('a')\nassert app.return_code == 0",
+        "await pilot.press('a')\nassert client.asked == 1",
+        "before = shown(app)\nawait pilot.press('a')\nassert before == 'a'",
+        "await pilot.press('a')\nawait app.workers.wait_for_complete()\nassert shown(app)",
+        (
+            "for key in 'ab':\n"
+            "    await pilot.press(key)\n"
+            "    await until(lambda: shown(app) == key)\n"
+            "assert shown(app)"
+        ),
+    ],
+)
+def test_a_look_that_was_waited_for_is_left_alone(code: str) -> None:
+    given = [module(HELPERS, "tests/helpers.py"), module(body(code))]
+    assert not list(looks.check(given))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "assert datetime.now() - event.at < timedelta(minutes=5)",
+        "assert abs(datetime.now() - event.at) < timedelta(minutes=5)",
+        "now = datetime.now()\nassert run['submitted_at'] <= now",
+        "assert began < time.time()",
+    ],
+)
+def test_clocks_of_two_machines_are_found(code: str) -> None:
+    (found,) = clocks.check([module(body(code))])
+    assert found.place == "tests/test_it.py:test_it"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "assert first.at < second.at",
+        "event.at = datetime.now()\nassert event.text == 'a'",
+        "began = time.time()\nassert time.time() - began < 5",
+        "now = datetime.now()\nassert parsed(now) == now",
+    ],
+)
+def test_times_of_one_clock_are_left_alone(code: str) -> None:
+    assert not list(clocks.check([module(body(code))]))
+
+
+def test_a_place_is_allowed_by_its_file_and_function() -> None:
+    found = [Finding("tests/a.py", 3, "test_a", "no"), Finding("tests/b.py", 4, "B.test_b", "no")]
+    assert judged(found, {"tests/a.py:test_a"}) == ["tests/b.py:4: B.test_b: no"]
+    (unused,) = judged([], {"tests/c.py:test_c"})
+    assert "tests/c.py:test_c: allows nothing" in unused
+    assert allowed("# why\ntests/a.py:test_a\n\n") == {"tests/a.py:test_a"}

@@ -1,0 +1,163 @@
+"""What outlives a server that ends, is killed, or comes back without the add-on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from dstack_api_client.edits import planning
+from dstack_simulator import Simulator
+from dstack_simulator.handle import Handle
+from tests.servers import edited_services
+from tests.servers.lanes import (
+    PAIRS,
+    STOCK,
+    active,
+    ask,
+    events,
+    fleet,
+    places,
+    rebalanced_fleets,
+    rebalanced_lanes,
+    scenario,
+    service,
+    settled,
+    update,
+)
+from tests.servers.many_replicas import Lane, Watch, containers, reading
+from tests.waiting import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+
+@pytest_asyncio.fixture(scope="module")
+async def addon() -> AsyncIterator[Handle]:
+    """A server of this module's own, which has the add-on until its folder says otherwise."""
+    launcher = ("tests.servers.addon_or_stock",)
+    async with Simulator(scenario(), launcher=launcher, pace="quick") as sim:
+        await sim.settled()
+        yield sim
+
+
+@pytest_asyncio.fixture(scope="module")
+async def chat(addon: Handle) -> Handle:
+    """The server, with a service of two replicas that leaves three instances idle."""
+    await addon.apply(service("chat", replicas=5))
+    await settled(addon, "chat", {"gpu-reserved": 1, "gpu-spot": 4}, limit=90)
+    await update(addon, "chat", replicas=2)
+    await settled(addon, "chat", {"gpu-reserved": 1, "gpu-spot": 1}, limit=90)
+    return addon
+
+
+async def test_an_edit_whose_server_is_killed_before_it_has_answered(addon: Handle) -> None:
+    sim = await addon.add_project("edits", edited_services.scenario())
+    await sim.settled()
+    await sim.apply(edited_services.service("dice", "dice"))
+    async with edited_services.client_of(sim) as client:
+        edit, snapshot = await edited_services.begin(client, sim, "dice")
+        plan = await planning.make_plan(client, edit.with_priority(62), snapshot=snapshot)
+        task = await edited_services.held_back(sim, client, plan)
+        await sim.faults.server_slow(0)
+        await sim.faults.server_restart(graceful=False)
+        done = await task
+        assert done.now.deployment == plan.base.deployment + 1
+        assert done.now.spec == plan.spec
+        assert not done.answered
+    await sim.stop_run("dice")
+
+
+async def test_a_server_killed_while_it_scales_up_doubles_nothing(
+    chat: Handle,
+) -> None:
+    addon = chat
+    url, before = addon.url, await addon.run("chat")
+    lanes = {"gpu-reserved": Lane(hosts=2, least=1, most=2), "gpu-spot": Lane(hosts=8, least=1)}
+    watch = Watch(reading(addon), "chat", lanes)
+    # Three of them find an idle instance, and three need a new one.
+    written = [lane.written(name) for name, lane in lanes.items()]
+    await addon.faults.slow_start(2)
+    await update(addon, "chat", fleets=written, replicas=8)
+
+    async def mid_way() -> bool:
+        await watch.look()
+        return sum(watch.placed.values()) > 2
+
+    await until(mid_way, limit=60, every=0.05, what="some have their instances")
+    await addon.faults.server_end(graceful=False)
+    await watch.look()
+    assert sum(watch.running.values()) < 8, "it was killed too late to tell anything"
+
+    await addon.faults.slow_start(0)
+    await addon.faults.server_start()
+    await watch.settled({"gpu-reserved": 2, "gpu-spot": 6})
+    after = await addon.run("chat")
+    assert (addon.url, after["id"], after["status"]) == (url, before["id"], "running")
+
+    async def one_each() -> bool:
+        found = await containers(addon, "chat")
+        return len(found) == 8 and set(found.values()) == {1}
+
+    await until(one_each, limit=60, every=0.3, what="one container of each replica")
+
+    async def one_instance_each() -> bool:
+        fleets = [await addon.fleet(name) for name in lanes]
+        found = Counter(
+            (each["name"], instance["status"])
+            for each in fleets
+            for instance in each["instances"]
+            if instance["status"] != "terminated"
+        )
+        return found == {("gpu-reserved", "busy"): 2, ("gpu-spot", "busy"): 6}
+
+    # One too many would stay: idle instances are kept in these fleets.
+    await until(one_instance_each, limit=90, every=0.3, what="one instance of each replica")
+
+
+async def test_the_stock_server_goes_on_with_what_the_add_on_left(
+    chat: Handle,
+) -> None:
+    addon = chat
+    before = await addon.run("chat")
+    assert before["run_spec"]["configuration"]["fleets"][1]["min_replicas"] == 1
+    attached = before["fleet"]["name"]
+    # For one more, whichever it is.
+    reserved, spot = PAIRS["gpu"]
+    await addon.apply(fleet("gpu-reserved", reserved, "on-demand", "0..4"))
+    await addon.apply(fleet("gpu-spot", spot, "spot", "0..10"))
+    stayed, there = await active(addon, "chat"), await places(addon, "chat")
+
+    mark = addon.folder.server / STOCK
+    mark.touch()
+    await addon.faults.server_restart()
+    try:
+        async with addon.client() as client:
+            assert "/api/placement/" not in (await client.get("/openapi.json")).text
+        stored = (await addon.run("chat"))["run_spec"]["configuration"]["fleets"]
+        assert stored == [{"project": None, "name": name} for name in ("gpu-reserved", "gpu-spot")]
+        await update(addon, "chat", replicas=len(stayed) + 1)
+        await settled(addon, "chat", there + Counter([attached]), limit=120)
+        now = {one["id"] for one in await active(addon, "chat")}
+        assert {one["id"] for one in stayed} < now
+    finally:
+        mark.unlink()
+        await addon.faults.server_restart(graceful=False)
+
+
+async def test_a_rebalance_goes_on_after_a_restart(addon: Handle) -> None:
+    await rebalanced_fleets(addon, "after", "us-west-2")
+    await addon.apply(service("after", replicas=1, fleets=rebalanced_lanes("after", 0)))
+    await settled(addon, "after", {"after-spot": 1}, limit=120)
+    await update(addon, "after", fleets=rebalanced_lanes("after", 20))
+    begun = await ask(addon, "rebalance", run_name="after")
+    await addon.faults.server_restart()
+    seen = await ask(addon, "get", run_name="after")
+    assert seen["rebalancing"] == begun["rebalancing"]
+
+    async def moves() -> bool:
+        return any("moves to fleet after-reserved" in line for line in await events(addon, "after"))
+
+    await until(moves, limit=120, every=0.3, what="the replica moves")
+    await addon.stop_run("after")

@@ -1,0 +1,1 @@
+"""Real servers for tests: who starts them, and what is put on them."""

@@ -1,0 +1,119 @@
+"""Run in a process of its own: counts the statements and the time of a list of many services.
+
+`python -m tests.servers.counted_lists FOLDER REPLICAS SERVICES...` writes JSON, with an entry for
+each number of services.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from dstack_placement.server import schema
+
+schema.install()
+
+from dstack._internal.core.models.configurations import ServiceConfiguration  # noqa: E402
+from dstack._internal.core.models.runs import JobStatus, RunStatus  # noqa: E402
+from dstack._internal.server.db import Database  # noqa: E402
+from dstack._internal.server.models import BaseModel, ProjectModel  # noqa: E402
+from dstack._internal.server.services import encryption  # noqa: E402, F401
+from dstack._internal.server.testing import common  # noqa: E402
+from dstack._internal.utils.common import get_current_datetime  # noqa: E402
+from sqlalchemy import event  # noqa: E402
+
+from dstack_placement.server import answers, listing, specs, state, tables  # noqa: E402
+
+
+async def _fill(session: Any, services: int, replicas: int) -> Any:
+    now = get_current_datetime()
+    user = await common.create_user(session)
+    project = await common.create_project(session, owner=user)
+    repo = await common.create_repo(session, project_id=project.id)
+    near = await common.create_fleet(session, project, name="near")
+    configuration = ServiceConfiguration.model_validate(
+        {
+            "type": "service",
+            "port": 8000,
+            "commands": ["serve"],
+            "replicas": replicas,
+            "fleets": [{"name": "near", "min_replicas": 1}, "far"],
+        }
+    )
+    for number in range(services):
+        name = f"service-{number}"
+        spec = common.get_run_spec(repo.name, run_name=name, configuration=configuration)
+        run = await common.create_run(
+            session, project, repo, user, run_name=name, status=RunStatus.RUNNING, run_spec=spec
+        )
+        for replica in range(replicas):
+            job = await common.create_job(
+                session, run, replica_num=replica, status=JobStatus.SUBMITTED
+            )
+            pending = replica == 0
+            session.add(
+                tables.PlacementRow(
+                    job_id=job.id,
+                    run_id=run.id,
+                    fleet=None if pending else "far",
+                    fleet_id=None if pending else uuid.uuid4(),
+                    reason="pending" if pending else "fallback",
+                    why="no room",
+                    since=now,
+                )
+            )
+        at = {"run_id": run.id, "pool": "", "fleet": "near", "since": now}
+        session.add(tables.DeficitRow(**at, missing=1, why="baseline 0 of 1"))
+        session.add(tables.UnreachableRow(**at, line="Fleet near is passed over"))
+        session.add(tables.RebalanceRow(run_id=run.id, since=now, edition="", left=2))
+        cools = {"failures": 1, "until": now + timedelta(minutes=1), "cause": "no capacity"}
+        lanes = specs.lanes_of(spec, project.name)
+        assert lanes is not None
+        edition = state.editions_of(lanes, {"near": near})["", "near"]
+        session.add(tables.CooldownRow(**at, **cools, edition=edition))
+        edited = {**at, "fleet": "far", "edition": "of lanes that were edited since"}
+        session.add(tables.CooldownRow(**edited, **cools))
+    await session.commit()
+    return project.id
+
+
+async def _measure(folder: str, services: int, replicas: int) -> dict[str, Any]:
+    database = Database(f"sqlite+aiosqlite:///{folder}/{services}.sqlite")
+    async with database.engine.begin() as connection:
+        await connection.run_sync(BaseModel.metadata.create_all)
+        await connection.run_sync(tables.Base.metadata.create_all)
+    async with database.get_session() as session:
+        project_id = await _fill(session, services, replicas)
+    statements: list[str] = []
+
+    @event.listens_for(database.engine.sync_engine, "before_cursor_execute")
+    def _count(connection: Any, cursor: Any, statement: str, *others: Any) -> None:
+        statements.append(statement)
+
+    seconds = []
+    for _ in range(3):
+        statements.clear()
+        async with database.get_session() as session:
+            project = await session.get_one(ProjectModel, project_id)
+            begun = time.perf_counter()
+            found = await listing.placements(session, project, answers.ListRequest())
+            seconds.append(time.perf_counter() - begun)
+    await database.engine.dispose()
+    return {
+        "statements": len(statements),
+        "seconds": seconds,
+        "runs": [json.loads(run.model_dump_json()) for run in found.runs],
+    }
+
+
+if __name__ == "__main__":
+    found = [
+        asyncio.run(_measure(sys.argv[1], int(services), int(sys.argv[2])))
+        for services in sys.argv[3:]
+    ]
+    sys.stdout.write(json.dumps(found))

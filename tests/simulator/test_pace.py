@@ -1,0 +1,84 @@
+"""A server at a quick pace: which intervals of dstack are shorter, and that nothing starves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.servers.lanes import in_process
+
+_PIPELINES = """
+from datetime import timedelta
+from dstack._internal.server import bootstrap
+bootstrap.set_up_process()
+if {quick}:
+    from dstack_simulator.pace import quicken
+    quicken()
+from dstack._internal.server.background import scheduled_tasks
+from dstack._internal.server.background.pipeline_tasks import PipelineManager
+from dstack._internal.server.background.pipeline_tasks.runs import pending
+found = {{}}
+for pipeline in PipelineManager()._pipelines:
+    interval = pipeline._min_processing_interval
+    found[type(pipeline).__name__] = {{
+        "moving": interval.total_seconds(),
+        "still": (interval * 2).total_seconds(),
+        "fetches": pipeline._fetcher._fetch_delays,
+        "locked": pipeline._lock_timeout.total_seconds(),
+    }}
+trigger = scheduled_tasks.IntervalTrigger
+answer = {{
+    "pipelines": found,
+    "probes": trigger(seconds=3, jitter=1).interval.total_seconds(),
+    "volumes": trigger(seconds=60, jitter=10).interval.total_seconds(),
+    "offers": trigger(minutes=10).interval.total_seconds(),
+    "retry": pending._PENDING_RETRY_DELAYS[0].total_seconds(),
+}}
+"""
+
+
+@dataclass(frozen=True)
+class _Paces:
+    real: dict[str, Any]
+    quick: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def paces() -> _Paces:
+    return _Paces(*(in_process(_PIPELINES.format(quick=quick)) for quick in (False, True)))
+
+
+def test_what_is_on_its_way_is_looked_at_more_often(paces: _Paces) -> None:
+    for name in ("RunPipeline", "JobSubmittedPipeline", "JobRunningPipeline", "InstancePipeline"):
+        real, quick = paces.real["pipelines"][name], paces.quick["pipelines"][name]
+        assert quick["moving"] < real["moving"] / 3, name
+        assert quick["fetches"][-1] < real["fetches"][-1] / 3, name
+
+
+def test_schedules_and_waits_of_seconds_are_shorter_and_others_are_not(paces: _Paces) -> None:
+    assert (paces.real["probes"], paces.quick["probes"]) == (3, 1.5)
+    assert paces.quick["volumes"] == paces.real["volumes"] == 60
+    assert paces.quick["offers"] == paces.real["offers"] == 600
+    assert paces.quick["retry"] < paces.real["retry"]
+
+
+def test_locks_last_as_long_as_ever(paces: _Paces) -> None:
+    def locked(pace: dict[str, Any]) -> dict[str, float]:
+        return {name: each["locked"] for name, each in pace["pipelines"].items()}
+
+    assert locked(paces.quick) == locked(paces.real)
+
+
+@pytest.mark.parametrize(
+    ("whole", "part"),
+    [("RunPipeline", "JobRunningPipeline"), ("FleetPipeline", "InstancePipeline")],
+)
+def test_a_look_at_the_whole_is_no_more_frequent_than_one_at_its_parts(
+    paces: _Paces, whole: str, part: str
+) -> None:
+    # It counts as one at each part, which would never have its turn.
+    pipelines = paces.quick["pipelines"]
+    often = pipelines[whole]["moving" if whole == "FleetPipeline" else "still"]
+    assert often >= pipelines[part]["still"]

@@ -1,0 +1,38 @@
+"""A machine whose clock is wrong: ages are by the server's, and it is said once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.settings import Settings
+from tests.builders.apps import CONNECTION, GivenFeed, app_on, live
+from tests.builders.snapshots import NOW, fleet, snapshot
+from tests.screens import SIZE, filled, texts
+from tests.waiting import until
+
+AHEAD = 25 * 60
+
+
+async def test_ages_are_by_the_clock_of_the_server_and_it_is_said_once() -> None:
+    shot = replace(
+        snapshot(fleets=[fleet("gpu", created_at=NOW - timedelta(seconds=210))]), clock_ahead=-AHEAD
+    )
+    feed = GivenFeed(live(shot), live(replace(shot, clock_ahead=-AHEAD - 3)))
+    app = FleetsApp(
+        CONNECTION,
+        Settings(),
+        now=lambda: NOW + timedelta(seconds=AHEAD),
+        open_source=app_on(feed)._open_source,
+        terminal_is_gone=lambda: False,
+    )
+    async with app.run_test(size=SIZE, notifications=True):
+        await filled(app)
+        await until(lambda: not feed.waiting)
+        await until(lambda: app.snapshot is not None and app.snapshot.clock_ahead == -AHEAD - 3)
+        said = [each.message for each in app._notifications if "clock" in each.message]
+        assert len(said) == 1
+        assert said[0].startswith("This machine's clock is 25 min ahead of the server's.")
+        assert app.server_now() == NOW - timedelta(seconds=3)
+        await until(lambda: texts(app, "f-gpu")["age"] == "3m")

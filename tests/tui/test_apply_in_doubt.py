@@ -1,0 +1,128 @@
+"""A change of which it is not known what became: said, read on, ended with its own exit code."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import httpx
+import pytest
+from textual.widgets import Static
+
+from dstack_api_client.edits import applying, performing
+from dstack_api_client.edits.base import Target, read_service
+from dstack_api_client.edits.errors import UnknownOutcomeError
+from dstack_api_client.edits.keeping import Sent, Store
+from dstack_api_client.errors import ApiError
+from dstack_api_client.writer import UnansweredError
+from dstack_fleets_tui import cli_edits
+from dstack_fleets_tui.screens.applying import ApplyScreen
+from dstack_fleets_tui.screens.plan import PlanScreen
+from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.settings import load
+from tests.builders.apps import CONNECTION, GivenFeed, app_on, live
+from tests.builders.audit_log import ends
+from tests.builders.changing_server import ChangingServer
+from tests.builders.snapshots import snapshot
+from tests.screens import summary
+from tests.tui.test_keys_and_late_answers import applied_before, dashboard, shown
+from tests.waiting import until
+
+
+def _text(screen: ApplyScreen) -> str:
+    return str(screen.query_one("#text", Static).content)
+
+
+async def test_the_dashboard_reads_on_until_it_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "UNREADABLE_LIMIT", 0.0)
+    monkeypatch.setattr(performing, "_READ_AGAIN", 0.05)
+    server, store = ChangingServer(), Store(tmp_path)
+    await applied_before(server, store)
+
+    def breaks(request: httpx.Request) -> httpx.Response:
+        server.faults["runs/get"] = lambda request: httpx.Response(401, text="no")
+        raise httpx.ReadError("it broke", request=request)
+
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await pilot.press("u")
+        await shown(app, PlanScreen)
+        server.faults["runs/apply"] = breaks
+        await pilot.press("right", "enter")
+        await shown(app, ApplyScreen)
+        screen = app.screen
+        await until(lambda: "whether it was made is not known" in _text(screen), what="the doubt")
+        assert "It is read on until that is known." in _text(screen)
+        assert not app.changing.under_way, "it can be left"
+        assert "it is looked up at the next start then" in summary(app)
+        server.faults.clear()
+        await until(lambda: "was applied" in _text(screen), what="what became of it")
+        await pilot.press("escape")
+        await shown(app, ServiceScreen)
+    assert len(server.writes) == 1
+    unknown, known = (end["result"] for end in ends(store.audit_path))
+    assert unknown.startswith("not known: ")
+    assert known.startswith("The change of chat was applied as deployment 2")
+
+
+async def test_what_was_not_sent_is_said_to_be_so(tmp_path: Path) -> None:
+    server, store = ChangingServer(), Store(tmp_path)
+    await applied_before(server, store)
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await pilot.press("u")
+        await shown(app, PlanScreen)
+        server.faults["runs/get"] = lambda request: httpx.Response(500, text="no")
+        await pilot.press("right", "enter")
+        await shown(app, ApplyScreen)
+        await until(lambda: "Nothing was sent." in _text(app.screen), what="that nothing was")
+        assert summary(app) == "Press p to plan it again, Esc to go back."
+    assert not server.writes
+    (end,) = ends(store.audit_path)
+    assert end["result"].startswith("not applied: ")
+
+
+async def test_what_was_open_at_the_last_start_is_said(tmp_path: Path) -> None:
+    server, store = ChangingServer(), Store(tmp_path)
+    await applied_before(server, store)
+    async with server.client() as client:
+        target = (await read_service(client, "main", "chat")).target
+    kept = store.applied(target)
+    assert kept is not None
+    here = Target(CONNECTION.url, "main", "service", "chat")
+    store.keep_sent(here, Sent("1f", kept.at, 0, "ada", "apply", kept))
+    async with dashboard(server, tmp_path) as (app, _):
+        await until(lambda: app._notifications, what="the notice")
+        assert any("its end was not seen: it was applied" in n.message for n in app._notifications)
+
+
+@pytest.mark.parametrize(
+    "error", [UnknownOutcomeError("It is not known.", "Wait."), UnansweredError("It broke.", "")]
+)
+def test_commands_end_with_a_code_of_their_own_and_say_how_to_look(
+    error: ApiError, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_edits, "connection_of", lambda args, settings: CONNECTION)
+
+    def fails(*_: object) -> int:
+        raise error
+
+    code = cli_edits._edit(argparse.Namespace(service="chat"), fails)
+    assert code == 6
+    assert "`dstack-fleets-tui get services chat -o json`" in capsys.readouterr().err
+
+
+async def test_a_slip_in_a_guard_is_said_each_time_something_is_to_be_changed(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "settings.yml"
+    file.write_text("read-only: true\n")
+    app = app_on(GivenFeed(live(snapshot())), load({}, {}, file))
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(lambda: app.snapshot is not None, what="data")
+        app.clear_notifications()
+        await pilot.press("e")
+        await until(lambda: app._notifications, what="why not")
+        (notice,) = app._notifications
+        assert notice.message.startswith("There is no setting read-only")
+        assert notice.message.endswith("Until then nothing can be changed.")

@@ -1,0 +1,86 @@
+"""Boxes that ask in small terminals: every answer is in sight, and the text can be scrolled."""
+
+from __future__ import annotations
+
+import pytest
+from textual.app import App
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+
+from dstack_api_client.edits.errors import ConflictError
+from dstack_api_client.edits.merging import three_way
+from dstack_fleets_tui.screens.asking import AskScreen
+from dstack_fleets_tui.screens.conflict import ConflictScreen
+from dstack_widgets.choices import Choice, Choices
+from tests.builders.service_edits import base
+from tests.waiting import until, until_equal
+
+SIZES = [(120, 32), (60, 20), (40, 10), (30, 8)]
+
+
+class Host(App[None]):
+    def was_answered(self) -> None:
+        """As the dashboard has it."""
+
+
+def _conflict() -> ConflictScreen:
+    was, theirs = base(), base(priority=7, replicas={"min": 3, "max": 3})
+    mine = {**was.spec, "configuration": {**was.configuration, "priority": 9, "port": 9}}
+    error = ConflictError(
+        "Somebody else changed chat since the edit began (deployment 3, now 4).",
+        "Look at both changes and plan again.",
+        three_way(was, theirs, mine),
+    )
+    return ConflictScreen(error)
+
+
+def _question() -> AskScreen:
+    choices = [Choice("keep", "Keep it"), Choice("again", "Edit it again"), Choice("no", "No")]
+    lines = [Content(f"line {number}") for number in range(40)]
+    return AskScreen("The text of chat was changed and is not used", lines, choices)
+
+
+def _typed() -> AskScreen:
+    choices = [Choice("cancel", "Cancel"), Choice("delete", "Delete")]
+    lines = [Content(f"instance {number}") for number in range(40)]
+    return AskScreen("Delete 40 idle instances of gpu-spot", lines, choices, confirm="gpu-spot")
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("make", [_conflict, _question, _typed])
+async def test_every_answer_is_in_sight(make: type[Screen[object]], size: tuple[int, int]) -> None:
+    app = Host()
+    async with app.run_test(size=size) as pilot:
+        screen = make()
+        app.push_screen(screen)
+        await until(lambda: screen.is_active and screen.query(Choices), what="the box")
+        choices = screen.query_one(Choices)
+        text = screen.query_one(screen.text_of_box, VerticalScroll)  # type: ignore[attr-defined]
+
+        def in_sight() -> bool:
+            whole = choices.region.height == choices.height_at(choices.size.width)
+            return whole and screen.region.contains_region(choices.region) and text.size.height > 0
+
+        await until(in_sight, what=f"the answers: {choices.region} in {screen.region}")
+        shown = choices.render().plain
+        for choice in choices._choices:
+            assert choice.title[:12] in shown
+        if text.max_scroll_y:
+            await until(lambda: screen.takes_keys, what="the guard")  # type: ignore[attr-defined]
+            await pilot.press("down")
+            await until_equal(lambda: text.scroll_offset.y, 1)
+        app.pop_screen()
+
+
+async def test_a_box_follows_the_terminal() -> None:
+    app = Host()
+    async with app.run_test(size=(120, 32)) as pilot:
+        screen = _conflict()
+        app.push_screen(screen)
+        await until(lambda: screen.is_active and screen.query(Choices), what="the box")
+        choices = screen.query_one(Choices)
+        await until(lambda: choices.region.height == 1, what="one line")
+        await pilot.resize_terminal(40, 10)
+        await until(lambda: choices.region.height == 3, what="a line each")
+        await until(lambda: screen.region.contains_region(choices.region), what="all in sight")

@@ -1,0 +1,346 @@
+"""Keys pressed quickly, and answers that come late: one answer to each question, at its place."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from rich.console import RenderableType
+from textual import events
+from textual._compositor import CompositorUpdate
+from textual.command import CommandList, CommandPalette
+from textual.pilot import Pilot
+from textual.screen import ModalScreen, Screen
+
+from dstack_api_client.connection import Connection
+from dstack_api_client.edits.base import read_service
+from dstack_api_client.edits.keeping import Store
+from dstack_api_client.feed import Feed
+from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.screens import questions
+from dstack_fleets_tui.screens.applying import ApplyScreen
+from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
+from dstack_fleets_tui.screens.conflict import ConflictScreen
+from dstack_fleets_tui.screens.edit import EditScreen
+from dstack_fleets_tui.screens.help import HelpScreen
+from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.plan import PlanScreen
+from dstack_fleets_tui.screens.questions import Asking
+from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.screens.text import TextScreen
+from dstack_fleets_tui.screens.trouble import TroubleScreen
+from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.source import Source
+from dstack_widgets.choices import Choices
+from dstack_widgets.lean_screen import LeanScreen
+from tests.builders.apps import CONNECTION
+from tests.builders.changing_server import ChangingServer
+from tests.waiting import until
+
+
+@pytest.fixture
+def server() -> ChangingServer:
+    return ChangingServer()
+
+
+@asynccontextmanager
+async def dashboard(
+    server: ChangingServer, folder: Path
+) -> AsyncIterator[tuple[FleetsApp, Pilot[int]]]:
+    """The dashboard on a server in memory, with the service open."""
+
+    @asynccontextmanager
+    async def opened(connection: Connection) -> AsyncIterator[Source]:
+        async with server.client() as client:
+            yield Source(Feed(client, connection.project), client, connection.project)
+
+    app = FleetsApp(
+        CONNECTION,
+        Settings(interval=0.5),
+        open_source=opened,
+        terminal_is_gone=lambda: False,
+        store=Store(folder),
+    )
+    app.lookout.somebody_is_there = True
+    async with app.run_test(size=(120, 32)) as pilot:
+        await pilot.press("2")
+        await until(lambda: app.snapshot is not None and app.snapshot.complete, what="data")
+        await until(lambda: isinstance(app.screen, ServicesScreen), what="the list")
+        app.open_service(server.runs[0]["id"])
+        await until(lambda: in_front(app, ServiceScreen), what="the service")
+        yield app, pilot
+
+
+def in_front(app: FleetsApp, kind: type) -> bool:
+    """Whether a screen is in front, drawn, and takes keys."""
+    screen = app.front
+    return (
+        isinstance(screen, kind)
+        and screen.is_mounted
+        and (not isinstance(screen, Asking) or screen.takes_keys)
+    )
+
+
+async def shown(app: FleetsApp, kind: type) -> None:
+    await until(lambda: in_front(app, kind), what=kind.__name__)
+
+
+def storm(app: FleetsApp, *keys: str) -> None:
+    """Presses keys all at once, faster than any screen can change."""
+    for key in keys:
+        app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+
+async def applied_before(server: ChangingServer, store: Store) -> None:
+    """Has something to be taken back."""
+    async with server.client() as client:
+        before = await read_service(client, "main", "chat")
+        server.runs[0]["run_spec"]["configuration"]["priority"] = 7
+        server.runs[0]["deployment_num"] += 1
+        store.keep_applied(before, await read_service(client, "main", "chat"))
+
+
+async def settled(app: FleetsApp, pilot: Pilot[int]) -> None:
+    """Waits until everything that was pressed has done what it does."""
+    await pilot.pause()
+    await pilot.pause()
+    assert app.is_running, "the dashboard has ended"
+
+
+@pytest.mark.parametrize("times", [2, 4, 9])
+async def test_enter_pressed_quickly_applies_once(
+    server: ChangingServer, tmp_path: Path, times: int
+) -> None:
+    await applied_before(server, Store(tmp_path))
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await pilot.press("u")
+        await shown(app, PlanScreen)
+        storm(app, "right", *["enter"] * times)
+        await until(lambda: server.writes, what="the change")
+        await settled(app, pilot)
+        assert server.writes == ["/api/project/main/runs/apply"]
+        assert [type(each) for each in app.screen_stack[-2:]] == [ServiceScreen, ApplyScreen]
+
+
+async def test_enter_pressed_quickly_deletes_once(server: ChangingServer, tmp_path: Path) -> None:
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await pilot.press("1")
+        await shown(app, FleetsScreen)
+        await until(lambda: app.screen.table.row_count, what="the fleet")
+        await pilot.press("D")
+        await shown(app, AskScreen)
+        await pilot.press(*"fleet-1", "enter")
+        await until(lambda: app.screen.query_one(Choices).has_focus, what="the answers")
+        storm(app, "right", *["enter"] * 4)
+        await until(lambda: server.writes, what="the deletion")
+        await settled(app, pilot)
+        assert server.writes == ["/api/project/main/fleets/delete"]
+
+
+@pytest.mark.parametrize("key", ["enter", "escape", "q"])
+async def test_a_box_is_closed_once_and_nothing_behind_it(
+    server: ChangingServer, tmp_path: Path, key: str
+) -> None:
+    """Popping once for each key would leave the service, the list and the dashboard."""
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await pilot.press("question_mark")
+        await shown(app, HelpScreen)
+        storm(app, *[key] * 5)
+        await shown(app, ServiceScreen)
+        await settled(app, pilot)
+        assert in_front(app, ServiceScreen)
+
+
+@pytest.mark.parametrize("key", ["enter", "escape"])
+async def test_a_plan_is_cancelled_once(server: ChangingServer, tmp_path: Path, key: str) -> None:
+    await applied_before(server, Store(tmp_path))
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await pilot.press("u")
+        await shown(app, PlanScreen)
+        storm(app, *[key] * 5)
+        await shown(app, ServiceScreen)
+        await settled(app, pilot)
+        assert in_front(app, ServiceScreen)
+        assert not server.writes
+
+
+async def test_what_was_typed_before_a_box_was_drawn_answers_nothing(
+    server: ChangingServer, tmp_path: Path
+) -> None:
+    await applied_before(server, Store(tmp_path))
+    async with dashboard(server, tmp_path) as (app, pilot):
+        storm(app, "u")
+        await until(lambda: isinstance(app.front, PlanScreen), what="the plan")
+        storm(app, "right", "enter")
+        await shown(app, PlanScreen)
+        assert app.screen.query_one(Choices).current == "cancel"
+        await pilot.press("right", "enter")
+        await shown(app, ApplyScreen)
+    assert len(server.writes) == 1
+
+
+async def test_a_key_counts_only_a_moment_after_the_plan_was_drawn() -> None:
+    screen = AskScreen("Really?", (), ())
+    assert not screen.takes(1e9), "it was not drawn"
+    screen._drawn_at = 10.0
+    assert not screen.takes(9.9)
+    assert not screen.takes(10.0 + screen.guard / 2)
+    assert screen.takes(10.0 + screen.guard)
+    screen._answered = True
+    assert not screen.takes(11.0)
+
+
+@pytest.mark.parametrize(
+    "keys", [("escape",), ("escape", "e"), ("down",), ("question_mark",), ("d", "enter")]
+)
+async def test_what_comes_late_does_not_open_over_something_else(
+    server: ChangingServer, tmp_path: Path, keys: tuple[str, ...]
+) -> None:
+    await applied_before(server, Store(tmp_path))
+    async with dashboard(server, tmp_path) as (app, pilot):
+        event = server.hold("runs/get")
+        await pilot.press("u")
+        await until(lambda: server.asked["runs/get"], what="the question")
+        await pilot.press(*keys)
+        now = app.front
+        event.set()
+        server.held.clear()
+        await until(
+            lambda: not [w for w in app.workers if w.group == "changing"], what="the answer"
+        )
+        await settled(app, pilot)
+        assert app.front is now or isinstance(app.front, EditScreen)
+        assert not any(isinstance(each, (PlanScreen, AskScreen)) for each in app.screen_stack)
+        assert not server.writes
+
+
+async def test_who_is_still_there_is_told_that_a_plan_was_not_opened(
+    server: ChangingServer, tmp_path: Path
+) -> None:
+    await applied_before(server, Store(tmp_path))
+    async with dashboard(server, tmp_path) as (app, pilot):
+        event = server.hold("runs/get_plan")
+        await pilot.press("u")
+        await until(lambda: server.asked["runs/get_plan"], what="the question")
+        await pilot.press("down")
+        event.set()
+        await until(lambda: app._notifications, what="the notice")
+        (notice,) = app._notifications
+        assert notice.message.startswith("The way back of chat is ready and was not opened")
+        await pilot.press("u")
+        await shown(app, PlanScreen)
+
+
+@pytest.mark.parametrize("way", ["palette", "command"])
+async def test_what_is_asked_for_by_name_opens_too(
+    server: ChangingServer, tmp_path: Path, way: str
+) -> None:
+    await applied_before(server, Store(tmp_path))
+    async with dashboard(server, tmp_path) as (app, pilot):
+        if way == "palette":
+            await pilot.press("ctrl+p")
+            await until(lambda: CommandPalette.is_open(app), what="the palette")
+            await pilot.press(*"undo")
+            found = app.screen.query_one(CommandList)
+            await until(lambda: found.option_count == 1, what="the command")
+            await pilot.press("enter")
+        else:
+            await pilot.press("colon", *"undo", "enter")
+        await shown(app, PlanScreen)
+
+
+async def test_the_plan_of_an_edit_does_not_open_over_further_typing(
+    server: ChangingServer, tmp_path: Path
+) -> None:
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await pilot.press("e")
+        await until(lambda: isinstance(app.front, EditScreen) and app.front.edit is not None)
+        await pilot.press("down", "5", "enter")
+        await until(lambda: app.screen.edit.changed, what="the change")
+        event = server.hold("runs/get_plan")
+        await pilot.press("p")
+        await until(lambda: server.asked["runs/get_plan"], what="the question")
+        await pilot.press("6")
+        event.set()
+        await until(lambda: not app.screen._planning, what="the plan")
+        await settled(app, pilot)
+        assert isinstance(app.front, EditScreen)
+        await pilot.press("enter")
+        await pilot.press("p")
+        await shown(app, PlanScreen)
+
+
+async def test_trouble_waits_until_an_editor_is_left(
+    server: ChangingServer, tmp_path: Path
+) -> None:
+    """The q of a text would end the dashboard there."""
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await pilot.press("e")
+        await until(lambda: isinstance(app.front, EditScreen) and app.front.edit is not None)
+        server.fail = lambda path: httpx.Response(401, json={"detail": "no"})
+        await until(lambda: app._notifications, what="the notice")
+        assert isinstance(app.front, EditScreen)
+        await pilot.press("escape")
+        await until(lambda: isinstance(app.front, TroubleScreen), what="the trouble")
+
+
+@pytest.mark.parametrize("box", [AskScreen, PickScreen, ConflictScreen, TextScreen, HelpScreen])
+def test_boxes_are_painted_by_the_plain_screen(box: type[Screen[object]]) -> None:
+    """What writes only changed cells is for screens that change every second."""
+    assert issubclass(box, ModalScreen)
+    assert issubclass(box, Asking)
+    assert not issubclass(box, LeanScreen)
+
+
+async def test_a_box_that_was_not_drawn_is_drawn_as_after_a_resize(
+    server: ChangingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid_out: list[object] = []
+
+    def lost(screen: HelpScreen, callback: object) -> bool:
+        return True
+
+    def resized(screen: HelpScreen, size: object) -> None:
+        laid_out.append(size)
+
+    monkeypatch.setattr(questions, "OVERDUE", 0.05)
+    monkeypatch.setattr(HelpScreen, "call_after_refresh", lost)
+    monkeypatch.setattr(HelpScreen, "_screen_resized", resized)
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await pilot.press("question_mark")
+        await shown(app, HelpScreen)
+        assert laid_out[-1] == app.size
+        await pilot.press("escape")
+        await shown(app, ServiceScreen)
+
+
+async def test_a_box_is_drawn_whole_each_time(
+    server: ChangingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes to the terminal has the question in it, without anybody asking for more."""
+    written: list[str] = []
+    display = FleetsApp._display
+
+    def note(app: FleetsApp, screen: Screen[object], update: RenderableType | None) -> None:
+        if isinstance(update, CompositorUpdate):
+            written.append(update.render_segments(app.console))
+        display(app, screen, update)
+
+    monkeypatch.setattr(FleetsApp, "_display", note)
+    async with server.client() as client:
+        base = await read_service(client, "main", "chat")
+    configuration = {**base.configuration, "priority": 5}
+    Store(tmp_path).keep_draft(base, {**base.spec, "configuration": configuration})
+    async with dashboard(server, tmp_path) as (app, pilot):
+        for _ in range(5):
+            written.clear()
+            await pilot.press("e")
+            await until(lambda: "A draft of chat is kept" in "".join(written), what="the box")
+            await shown(app, AskScreen)
+            storm(app, "escape")
+            await until(lambda: isinstance(app.front, EditScreen), what="the editor")
+            await pilot.press("escape")
+            await shown(app, ServiceScreen)

@@ -1,0 +1,12 @@
+"""What a later add-on may say of a replica."""
+
+from __future__ import annotations
+
+from dstack_api_client.edits.dryrun import DryRun, ReplicaOutlook, Source
+from dstack_fleets_tui.editing import outlook
+
+
+def test_an_action_that_is_not_known_is_shown_as_it_is_called() -> None:
+    row = ReplicaOutlook(0, "decode", False, "gpu", "hibernate", None, None, "it is late")
+    lines = outlook.replicas(DryRun(Source.SERVER, (), (row, row)))
+    assert [line.plain for line in lines] == ["hibernate 2  it is late"]

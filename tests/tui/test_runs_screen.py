@@ -1,0 +1,83 @@
+"""The list of all runs, which a command opens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dstack_api_client.snapshot import OtherRun, ReplicaKey, Snapshot
+from dstack_fleets_tui import actions
+from dstack_fleets_tui.screens.fleet import FleetScreen
+from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.runs import RunsScreen
+from dstack_fleets_tui.screens.service import ServiceScreen
+from tests.builders import snapshots
+from tests.builders.apps import GivenFeed, app_on, live
+from tests.builders.snapshots import NOW, instance
+from tests.screens import SIZE, filled, on_screen, summary, table, texts
+from tests.waiting import until
+
+
+def shot() -> Snapshot:
+    """A service, a task of two nodes of which one waits, and a dev environment that ended."""
+    first, second = ReplicaKey("r-train", 0, 0), ReplicaKey("r-train", 0, 1)
+    base = snapshots.replica("train", 0, run_type="task", user="ann", nodes=2, instance_id="i-b")
+    jobs = [
+        replace(base, key=first),
+        replace(base, key=second, status="submitted", ready=False, instance_id=None, price=None,
+                gpus=None, fleet_name=None, fleet_id=None, hostname=None),
+    ]  # fmt: skip
+    made = snapshots.snapshot(
+        instances=[
+            instance(jobs=(ReplicaKey("s-chat", 0, 0),)),
+            instance("b", num=1, jobs=(first,)),
+        ],
+        replicas=[snapshots.replica(), *jobs],
+    )
+    fleet = replace(made.fleets["f-gpu"], instance_ids=tuple(made.instances))
+    train = OtherRun("r-train", "train", "task", "ann", "running", NOW, "gpu", 98.32,
+                     (first, second), "1 job waits")  # fmt: skip
+    notes = OtherRun("r-notes", "notes", "dev-environment", "bob", "done", NOW, None, 0.0, ())
+    runs = {each.id: each for each in (train, notes)}
+    return replace(made, fleets={fleet.id: fleet}, other_runs=runs)
+
+
+async def opened(app, pilot) -> None:
+    await filled(app)
+    await pilot.press("colon", *"runs", "enter")
+    await on_screen(app, RunsScreen)
+    await filled(app)
+
+
+async def test_a_command_lists_all_runs_and_escape_goes_back():
+    app = app_on(GivenFeed(live(shot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot)
+        assert table(app).keys == ("s-chat", "r-train")
+        train = texts(app, "r-train")
+        assert (train["type"], train["user"], train["jobs"]) == ("task", "ann", "1/2")
+        assert (train["fleets"], train["gpu"]) == ("gpu", "H100:8")
+        assert texts(app, "s-chat")["type"] == "service"
+        await pilot.press("down")
+        await until(lambda: "by ann" in summary(app) and "1 job waits" in summary(app))
+        await pilot.press("a")
+        await until(lambda: table(app).keys == ("s-chat", "r-train", "r-notes"))
+        await pilot.press("escape")
+        await on_screen(app, FleetsScreen)
+
+
+async def test_a_task_leads_to_its_instance_and_a_service_to_itself():
+    app = app_on(GivenFeed(live(shot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot)
+        await pilot.press("down", "enter")
+        await on_screen(app, FleetScreen)
+        await until(lambda: table(app).cursor_key == "i-b")
+        assert texts(app, "i-b")["runs"] == "train node 0 (task, ann)"
+        await pilot.press("escape")
+        await on_screen(app, RunsScreen)
+        await pilot.press("up", "enter")
+        await on_screen(app, ServiceScreen)
+
+
+def test_nothing_can_be_changed_there():
+    assert not [action.id for action in actions.on_screen(actions.RUNS) if action.writes]

@@ -1,0 +1,213 @@
+"""Texts that are edited: what was typed is used, or kept until somebody discards it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from dstack_api_client.edits import texts
+from dstack_api_client.edits.errors import InvalidEditError, NotKeptError
+from dstack_api_client.errors import ApiError
+from dstack_fleets_tui.screens.asking import AskScreen
+from dstack_fleets_tui.screens.questions import Question
+from dstack_fleets_tui.screens.text import (
+    EditorError,
+    StoppedError,
+    TextScreen,
+    Written,
+    edit_outside,
+    environment_editor,
+)
+from dstack_fleets_tui.source import Source
+from dstack_widgets.choices import Choice
+from dstack_widgets.text import literal
+
+if TYPE_CHECKING:
+    from dstack_fleets_tui.app import FleetsApp
+
+T = TypeVar("T")
+
+#: Seconds that reading a text may take when this program is asked to end.
+_READ_WITHIN = 2.0
+_KEEP, _AGAIN, _DISCARD = "keep", "again", "discard"
+
+
+@dataclass(frozen=True)
+class Editing(Generic[T]):
+    """A text that is edited.
+
+    Attributes:
+        name: What it is the text of.
+        key: What tells it from other texts.
+        text: The text as it is before anybody types.
+        read: Makes something of what was written.
+        done: Takes what came of it; not called where nothing was changed.
+        first: Whether it is edited before it is read for the first time.
+        as_it_is: Whether it may be left as it is; else that is a cancel.
+        until_applied: Whether it is kept until `discard` is called, though it could be read.
+        drafted: Whether `done` keeps a draft.
+    """
+
+    name: str
+    key: str
+    text: str
+    read: Callable[[Source, str], Awaitable[T]]
+    done: Callable[[T], object]
+    first: bool = True
+    as_it_is: bool = False
+    until_applied: bool = False
+    drafted: bool = False
+
+
+class TextChanges:
+    """Has texts edited, again and again until they can be read.
+
+    Args:
+        app: The app.
+    """
+
+    def __init__(self, app: FleetsApp) -> None:
+        self._app = app
+        self._kept: dict[str, tuple[str, str]] = {}
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Names of the texts that are kept, and of one that is being typed."""
+        typed = (s for s in self._app.screen_stack if isinstance(s, TextScreen) and s.changed)
+        names = [name for name, _ in self._kept.values()]
+        return tuple(dict.fromkeys((*names, *(screen.subject for screen in typed))))
+
+    def discard(self, key: str) -> None:
+        """Forgets a text that is kept."""
+        self._kept.pop(key, None)
+
+    async def edit(self, editing: Editing[T], question: Question) -> None:
+        """Has a text edited until it can be read, or somebody gives up.
+
+        Args:
+            editing: The text; one that is kept of it is gone on with.
+            question: What asked for it.
+        """
+        self._take_left(editing)
+        kept = self._kept.get(editing.key)
+        shown = editing.text if kept is None else kept[1]
+        as_it_is = editing.as_it_is or kept is not None
+        first = editing.first or kept is not None
+        written = Written(shown, used=True)
+        while (source := self._app.source) is not None:
+            if first:
+                if question.refuse_late(f"The text of {editing.name}"):
+                    return
+                try:
+                    written = await self._written(editing.name, shown)
+                except StoppedError as stopped:
+                    await self._keep_ended(editing, source, stopped.text)
+                    self._app.end(stopped.signal)
+                    return
+                question = self._app.ask()
+                if not written.used or (written.text == shown and not as_it_is):
+                    if not await self._goes_on(editing, written):
+                        return
+                    shown, question = written.text, self._app.ask()
+                    continue
+            # It is nowhere else until something has come of it.
+            self._keep(editing, written.text)
+            try:
+                made = await editing.read(source, written.text)
+            except InvalidEditError as error:
+                shown = texts.with_note(written.text, error.lines)
+            except ApiError as error:
+                shown = texts.with_note(written.text, [str(error)])
+            else:
+                if not question.refuse_late(f"What was made of the text of {editing.name}"):
+                    if not editing.until_applied:
+                        self.discard(editing.key)
+                    editing.done(made)
+                return
+            first, as_it_is = True, False
+
+    def _take_left(self, editing: Editing[Any]) -> None:
+        """Takes the text that a program left when it was ended."""
+        try:
+            left = self._app.changing.store.take_text(self._place_of(editing))
+        except NotKeptError as error:
+            self._app.warn(str(error))
+        else:
+            if left is not None:
+                self._keep(editing, left)
+
+    async def _keep_ended(self, editing: Editing[Any], source: Source, text: str) -> None:
+        """Keeps what was written when this program is asked to end, as a draft if that can be."""
+        if self._is_original(editing, text):
+            return
+        if editing.drafted:
+            try:
+                made = await asyncio.wait_for(editing.read(source, text), _READ_WITHIN)
+            except (ApiError, asyncio.TimeoutError):
+                pass  # what can't be read now is kept as it is
+            else:
+                editing.done(made)
+                return
+        try:
+            self._app.changing.store.keep_text(self._place_of(editing), text)
+        except NotKeptError as error:
+            self._app.last_words.append(str(error))
+
+    def _place_of(self, editing: Editing[Any]) -> str:
+        return "\0".join((self._app.place, editing.key))
+
+    async def _goes_on(self, editing: Editing[T], written: Written) -> bool:
+        """Asks what becomes of a text that is not used; whether it is edited again."""
+        name = editing.name
+        if self._is_original(editing, written.text):
+            self.discard(editing.key)
+            self._app.notify("Nothing was changed in the text.", markup=False)
+            return False
+        self._keep(editing, written.text)
+        lines = [f"{written.failure}."] if written.failure else []
+        lines.append("A text that is kept is there when you edit it again, until you quit.")
+        answer = await self._app.push_screen_wait(
+            AskScreen(
+                f"The text of {name} was changed and is not used",
+                [literal(line) for line in lines],
+                (
+                    Choice(_KEEP, "Keep it"),
+                    Choice(_AGAIN, "Edit it again"),
+                    Choice(_DISCARD, "Discard it"),
+                ),
+                ascii_only=self._app.ascii,
+            )
+        )
+        if answer == _DISCARD:
+            self.discard(editing.key)
+        return bool(answer == _AGAIN)
+
+    def _keep(self, editing: Editing[T], text: str) -> None:
+        if self._is_original(editing, text):
+            self.discard(editing.key)
+        else:
+            self._kept[editing.key] = (editing.name, text)
+
+    @staticmethod
+    def _is_original(editing: Editing[T], text: str) -> bool:
+        return texts.with_note(text, ()) == texts.with_note(editing.text, ())
+
+    async def _written(self, name: str, text: str) -> Written:
+        """What somebody made of a text."""
+        try:
+            command = environment_editor()
+        except EditorError as error:
+            self._app.warn(str(error))
+            command = None  # the text area here needs none
+        if command is not None:
+            try:
+                written = edit_outside(self._app, command, text)
+            except EditorError as error:
+                self._app.warn(str(error))
+                return Written(text if error.text is None else error.text, False, error.failure)
+            if written is not None:
+                return Written(written, used=True)
+        screen = TextScreen(name, self._app.place, text, ascii_only=self._app.ascii)
+        return await self._app.push_screen_wait(screen)

@@ -1,0 +1,155 @@
+"""Whose turn it is: which keys an asking screen takes, and whether an answer may still be shown.
+
+Two rules, which every flow with an `await` between a key and a screen keeps:
+
+- A screen that asks takes only keys that were pressed a moment after it was drawn, and one answer.
+  What was typed before, or while another such screen was closing, is meant for no one.
+- What somebody asked for opens only where it was asked for, and only if no key was pressed since:
+  nothing opens by itself over what a person works on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.events import Resize
+from textual.screen import Screen
+from textual.timer import Timer
+
+if TYPE_CHECKING:
+    from dstack_fleets_tui.app import FleetsApp
+
+    _Base = Screen[Any]
+else:
+    # Textual takes styles and bindings from the first widget among the bases.
+    _Base = object
+
+#: Seconds after it was drawn from which a screen that asks takes keys: nobody reads faster.
+GUARD = 0.25
+#: Seconds after which a screen that was not drawn yet is drawn as after a resize.
+OVERDUE = 1.0
+
+
+class Asking(_Base):
+    """What a screen has that asks something.
+
+    Attributes:
+        guard: Seconds from being drawn to the first key that counts.
+    """
+
+    guard: ClassVar[float] = GUARD
+    _drawn_at: float | None = None
+    _overdue: Timer
+    _answered = False
+
+    def on_mount(self) -> None:
+        """Notes when it is drawn."""
+        self.call_after_refresh(self._note_drawn)
+        self._overdue = self.set_interval(OVERDUE, self._draw_anyway)
+
+    def _note_drawn(self) -> None:
+        if self._drawn_at is None:
+            self._drawn_at = time.monotonic()
+            self._overdue.stop()
+
+    def _draw_anyway(self) -> None:
+        """Draws a screen that is in front and was not drawn: it would take no key for ever."""
+        if self._drawn_at is None and self.is_active:
+            self.post_message(Resize(self.app.size, self.app.size))
+            self.call_later(self._note_drawn)
+
+    @property
+    def takes_keys(self) -> bool:
+        """Whether a key counts that is pressed now."""
+        return self.takes(time.monotonic())
+
+    def takes(self, pressed: float) -> bool:
+        """Whether a key counts.
+
+        Args:
+            pressed: When it was pressed, by the monotonic clock.
+        """
+        drawn = self._drawn_at
+        return not self._answered and drawn is not None and pressed >= drawn + self.guard
+
+    def use_up(self) -> bool:
+        """Takes the one answer that there is.
+
+        Returns:
+            Whether this is it; there is none once the screen is closing or behind another one.
+        """
+        if self._answered or not self.is_active:
+            return False
+        self._answered = True
+        cast("FleetsApp", self.app).was_answered()
+        return True
+
+    def answer(self, result: Any = None) -> None:
+        """Closes with a result, once."""
+        if self.use_up():
+            self.dismiss(result)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What somebody asked for with a key, and waits for.
+
+    Attributes:
+        app: Where.
+        screen: The screen that was in front then.
+        touches: How many keys had been pressed then.
+    """
+
+    app: FleetsApp
+    screen: Screen[Any] | None
+    touches: int
+
+    @property
+    def on_screen(self) -> bool:
+        """Whether the screen is still in front on which it was asked."""
+        return self.screen is not None and self.app.front is self.screen
+
+    @property
+    def stands(self) -> bool:
+        """Whether an answer may open: nothing was done meanwhile."""
+        return self.on_screen and self.app.touches == self.touches
+
+    def refuse_late(self, what: str) -> bool:
+        """Whether an answer comes too late to open; says so to who is still there.
+
+        Args:
+            what: What came, to be read before "is ready".
+        """
+        if self.stands:
+            return False
+        if self.on_screen:
+            self.app.notify(
+                f"{what} is ready and was not opened, since keys were pressed meanwhile."
+                " Ask for it again.",
+                markup=False,
+            )
+        return True
+
+    def show(
+        self,
+        screen: Screen[Any],
+        what: str,
+        callback: Callable[[Any], None] | None = None,
+    ) -> bool:
+        """Opens the answer, if it still may.
+
+        Args:
+            screen: The answer.
+            what: What it is, to be read before "is ready".
+            callback: Takes what the screen is closed with.
+
+        Returns:
+            Whether it was opened.
+        """
+        if self.refuse_late(what):
+            return False
+        self.app.push_screen(screen, callback)
+        return True

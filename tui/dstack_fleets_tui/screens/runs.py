@@ -1,0 +1,80 @@
+"""All runs of the project, to look at only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dstack_api_client.every_run import Run, active_jobs, every_run
+from dstack_api_client.snapshot import Service, Snapshot
+from dstack_fleets_tui import actions
+from dstack_fleets_tui.screens.lists import ListScreen
+from dstack_fleets_tui.tables import runs
+from dstack_widgets.cells import Cells
+
+
+class RunsScreen(ListScreen):
+    """Every service, task and dev environment that runs or has failed; the others on request."""
+
+    name_of_screen = actions.RUNS
+    columns = runs.COLUMNS
+    thing = "runs"
+    BINDINGS = list(actions.bindings(actions.RUNS))
+
+    _finished = False
+
+    def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
+        """A row per run."""
+        looks = self.looks
+        return {run.id: runs.cells(run, snapshot, looks) for run in self._shown(snapshot)}
+
+    def summary(self, snapshot: Snapshot, key: str) -> str:
+        """Whose it is, where it runs and what the server last said."""
+        run = self._run(snapshot, key)
+        return runs.summary(run, snapshot) if run is not None else ""
+
+    def open(self, key: str) -> None:
+        """Opens a service, or the instance that another run is on."""
+        snapshot = self.snapshot
+        run = self._run(snapshot, key) if snapshot is not None else None
+        if snapshot is None or run is None:
+            return
+        if isinstance(run, Service):
+            self.fleets_app.open_service(run.id)
+            return
+        placed = [job for job in active_jobs(run, snapshot) if job.fleet_id in snapshot.fleets]
+        if placed and placed[0].fleet_id is not None:
+            self.fleets_app.open_fleet(placed[0].fleet_id, "instances", placed[0].instance_id)
+        else:
+            self.notify(f"{run.name} is on no instance.", severity="warning", markup=False)
+
+    def named(self, snapshot: Snapshot) -> Mapping[str, str]:
+        """The runs' ids by name; of several with one name the one that runs."""
+        return {run.name: run.id for run in reversed(every_run(snapshot))}
+
+    def focus_on(self) -> None:
+        """The runs that are shown are on screen."""
+        snapshot = self.snapshot
+        shown = [run.id for run in self._shown(snapshot)] if snapshot else ()
+        self.fleets_app.focus_on(services=shown)
+
+    def empty_text(self) -> str:
+        """Tells of runs that are there and not shown."""
+        snapshot = self.snapshot
+        if snapshot is None or not snapshot.complete or not every_run(snapshot):
+            return super().empty_text()
+        return f"Nothing runs in {snapshot.project}. Press a to see what has ended."
+
+    def do_finished(self, argument: str) -> None:
+        """Shows or hides runs that have ended well."""
+        self._finished = not self._finished
+        self.fill()
+
+    def _shown(self, snapshot: Snapshot) -> list[Run]:
+        return [
+            run
+            for run in every_run(snapshot)
+            if self._finished or not run.finished or run.status == "failed"
+        ]
+
+    def _run(self, snapshot: Snapshot, key: str) -> Run | None:
+        return snapshot.services.get(key) or snapshot.other_runs.get(key)
