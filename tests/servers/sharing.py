@@ -22,6 +22,7 @@ from dstack_simulator import scenario as scenarios
 from dstack_simulator.handle import Handle
 from tests.servers.addon import LAUNCHER
 from tests.servers.stopping import stopped
+from tests.waiting import until
 
 #: The variables that say where to ask, and with which key.
 _ADDRESS, _KEY = "DSTACK_FLEETS_TESTS_SERVERS", "DSTACK_FLEETS_TESTS_SERVERS_KEY"
@@ -127,6 +128,17 @@ async def emptied(project: Handle) -> None:
     )
     names = [run["run_spec"]["run_name"] for run in runs]
     await asyncio.gather(*(stopped(project, name) for name in names))
+
+    async def unused() -> bool:
+        """Whether no instance is busy.
+
+        dstack 0.22.5 calls a run ended by the last submission of each replica: an older one that
+        was scaled down may still be ending.
+        """
+        fleets = await project.api("fleets/list")
+        return not any(one["busy_blocks"] for fleet in fleets for one in fleet["instances"])
+
+    await until(unused, limit=60, every=0.3, what=f"no instance of {project.project} is busy")
     fleets = [fleet["name"] for fleet in await project.api("fleets/list")]
     if fleets:
         await project.api("fleets/delete", {"names": fleets})

@@ -13,7 +13,7 @@ async def stopped(sim: Handle, name: str, *, limit: float = 120) -> str:
     dstack 0.22.5 loses a stop that comes while it works out another status of the run: `stop_runs`
     leaves the lock's token as it is, so `_apply_active_result` writes `running` over `terminating`.
     A run that is not on its way is told again. It is not aborted: then dstack 0.22.5 asks no runner
-    to stop, and waits for its output until `JOB_TERMINATION_DEADLINE`, 30 s.
+    to stop, and waits for its output until `JOB_TERMINATION_DEADLINE`.
 
     Args:
         sim: Whose server has the run.

@@ -18,6 +18,7 @@ if {quick}:
     quicken()
 from dstack._internal.server.background import scheduled_tasks
 from dstack._internal.server.background.pipeline_tasks import PipelineManager
+from dstack._internal.server.background.pipeline_tasks import jobs_terminating
 from dstack._internal.server.background.pipeline_tasks.runs import pending
 found = {{}}
 for pipeline in PipelineManager()._pipelines:
@@ -35,6 +36,7 @@ answer = {{
     "volumes": trigger(seconds=60, jitter=10).interval.total_seconds(),
     "offers": trigger(minutes=10).interval.total_seconds(),
     "retry": pending._PENDING_RETRY_DELAYS[0].total_seconds(),
+    "ended": jobs_terminating.JOB_TERMINATION_DEADLINE.total_seconds(),
 }}
 """
 
@@ -62,6 +64,7 @@ def test_schedules_and_waits_of_seconds_are_shorter_and_others_are_not(paces: _P
     assert paces.quick["volumes"] == paces.real["volumes"] == 60
     assert paces.quick["offers"] == paces.real["offers"] == 600
     assert paces.quick["retry"] < paces.real["retry"]
+    assert (paces.real["ended"], paces.quick["ended"]) == (30, 12)
 
 
 def test_locks_last_as_long_as_ever(paces: _Paces) -> None:
