@@ -17,6 +17,7 @@ from hypothesis import settings
 from dstack_simulator import scenario as scenarios
 from dstack_simulator.handle import Handle
 from tests.builders.generation import MANY, REPEATED, cases
+from tests.builders.stylesheets import share_parsed
 from tests.servers.postgres import Postgres, running
 from tests.servers.reached import reached
 from tests.servers.sharing import SharedServers, emptied, shared
@@ -47,6 +48,7 @@ _AS_IN_A_SHELL = {
 
 def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # while everything is loaded
+    share_parsed()
     for number, effect in _AS_IN_A_SHELL.items():
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, effect)
