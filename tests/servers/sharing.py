@@ -19,6 +19,7 @@ from typing import Any
 
 from dstack_simulator import Simulator
 from dstack_simulator import scenario as scenarios
+from dstack_simulator.errors import SimulatorError
 from dstack_simulator.handle import Handle
 from tests.servers.addon import LAUNCHER
 from tests.servers.stopping import stopped
@@ -129,16 +130,21 @@ async def emptied(project: Handle) -> None:
     names = [run["run_spec"]["run_name"] for run in runs]
     await asyncio.gather(*(stopped(project, name) for name in names))
 
-    async def unused() -> bool:
-        """Whether no instance is busy.
+    fleets = [fleet["name"] for fleet in await project.api("fleets/list")]
+
+    async def deleted() -> bool:
+        """Whether the fleets are deleted, or are being so.
 
         dstack 0.22.5 calls a run ended by the last submission of each replica: an older one that
-        was scaled down may still be ending.
+        was scaled down may still be ending, and the fleet be in use.
         """
-        fleets = await project.api("fleets/list")
-        return not any(one["busy_blocks"] for fleet in fleets for one in fleet["instances"])
+        try:
+            await project.api("fleets/delete", {"names": fleets})
+        except SimulatorError as error:
+            if "in use" not in str(error):
+                raise
+            return False
+        return True
 
-    await until(unused, limit=60, every=0.3, what=f"no instance of {project.project} is busy")
-    fleets = [fleet["name"] for fleet in await project.api("fleets/list")]
     if fleets:
-        await project.api("fleets/delete", {"names": fleets})
+        await until(deleted, limit=60, every=0.3, what=f"no fleet of {project.project} is in use")
