@@ -16,7 +16,7 @@ from tests.servers.routed_services import SGLANG, WHOLE, group, routing, service
 from tests.servers.router_sights import Shown, states, stock_sights
 from tests.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 #: A fleet for a router that notices within seconds what takes that of the demo minutes.
 FLEET = {
@@ -59,7 +59,6 @@ async def _runs(sim: Handle) -> bool:
     return len(jobs) == 3 and all(job["job_submissions"][-1]["status"] == "running" for job in jobs)
 
 
-@pytest.mark.slow
 async def test_over_ssh_states_are_shown_printed_and_problems_until_they_are_none(
     quick: Handle,
 ) -> None:

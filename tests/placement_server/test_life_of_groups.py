@@ -1,84 +1,28 @@
-"""Replica groups with lanes of their own, with a router and without, and lanes in lent fleets."""
+"""Replica groups with lanes of their own, without a router, and lanes in lent fleets."""
 
 from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections import Counter
 from typing import Any
 
 import pytest
-import yaml
 
 from dstack_simulator import SimulatorError
 from dstack_simulator.handle import Handle
-from tests.servers.lanes import EXAMPLES, service
-from tests.servers.stories import PROBES, Look, Stories, Story, Watch, lender_scenario
-from tests.waiting import until
+from tests.servers.lanes import service
+from tests.servers.stories import (
+    PROBES,
+    Look,
+    Stories,
+    Story,
+    Watch,
+    answers,
+    by_group,
+    lender_scenario,
+)
 
 pytestmark = pytest.mark.e2e
-
-
-async def _by_group(sim: Handle, name: str) -> dict[str, Counter[str]]:
-    """Replicas per fleet, by group."""
-    found: dict[str, Counter[str]] = {}
-    for row in (await sim.api("placement/get", {"run_name": name}))["replicas"]:
-        if row["state"] != "stopping":
-            found.setdefault(row["group"], Counter())[row["fleet"]] += 1
-    return found
-
-
-async def _answers(sim: Handle, name: str) -> None:
-    """Waits for a completion through the service's URL."""
-    url = f"/proxy/services/{sim.project}/{name}/v1/chat/completions"
-    body = {"model": "acme/chat-8b", "messages": [{"role": "user", "content": "Hello"}]}
-    said = ""
-
-    async def answered() -> bool:
-        nonlocal said
-        async with sim.client() as client:
-            answer = await client.post(url, json=body)
-        said = answer.text
-        return answer.status_code == 200 and bool(answer.json()["choices"])
-
-    try:
-        await until(answered, limit=120, every=0.5, what=f"an answer of {name}")
-    except AssertionError as error:
-        raise AssertionError(f"{error}; the last was {said}") from None
-
-
-async def _example(sim: Handle) -> None:
-    """The second example of the manual: a router, prefill and decode, with the real router."""
-    # The server asks a registry about an image, and there is none here.
-    await sim.apply({**yaml.safe_load(EXAMPLES[1]), "image": None})
-    watch = Watch(sim, "split")
-    await watch.at_rest({"cpu": 1, "gpu-reserved": 3, "gpu-spot": 3})
-    assert await _by_group(sim, "split") == {
-        "router": {"cpu": 1},
-        "prefill": {"gpu-reserved": 2},
-        "decode": {"gpu-reserved": 1, "gpu-spot": 3},
-    }
-    await _answers(sim, "split")
-
-    # The lanes and the counts of one group are edited in place; the others stay where they are.
-    groups = (await sim.run("split"))["run_spec"]["configuration"]["groups"]
-    decode = next(group for group in groups if group["name"] == "decode")
-    decode["fleets"] = [{"name": "gpu-spot", "max_replicas": 2}, {"name": "gpu-reserved"}]
-    decode["replicas"] = {"min": 3, "max": 3}
-
-    def others_stay(look: Look) -> None:
-        assert look.ready["cpu"] == 1, look
-        assert look.ready["gpu-reserved"] >= 3, look
-
-    watch.check = others_stay
-    await sim.touch_run("split", groups=groups)
-    await watch.at_rest({"cpu": 1, "gpu-reserved": 3, "gpu-spot": 2})
-    assert await _by_group(sim, "split") == {
-        "router": {"cpu": 1},
-        "prefill": {"gpu-reserved": 2},
-        "decode": {"gpu-reserved": 1, "gpu-spot": 2},
-    }
-    await _answers(sim, "split")
 
 
 async def _pair(sim: Handle) -> None:
@@ -111,7 +55,7 @@ async def _pair(sim: Handle) -> None:
     watch = Watch(sim, "pair")
     await watch.at_rest({"pair-reserved": 2, "pair-spot": 2})
     spread = {"pair-reserved": 1, "pair-spot": 1}
-    assert await _by_group(sim, "pair") == {"prefill": spread, "decode": spread}
+    assert await by_group(sim, "pair") == {"prefill": spread, "decode": spread}
 
     def never_fewer(look: Look) -> None:
         assert sum(look.ready.values()) >= 4, look
@@ -121,8 +65,8 @@ async def _pair(sim: Handle) -> None:
     stored[1]["fleets"][1]["min_replicas"] = 2
     await sim.touch_run("pair", groups=stored)
     await watch.at_rest({"pair-reserved": 3, "pair-spot": 1})
-    assert await _by_group(sim, "pair") == {"prefill": spread, "decode": {"pair-reserved": 2}}
-    await _answers(sim, "pair")
+    assert await by_group(sim, "pair") == {"prefill": spread, "decode": {"pair-reserved": 2}}
+    await answers(sim, "pair")
 
 
 def _lend(sim: Handle) -> None:
@@ -168,14 +112,10 @@ async def _lent(sim: Handle) -> None:
     assert (stored[0]["project"], stored[0]["name"]) == ("lender", "gpu")
     lane = (await sim.api("placement/get", {"run_name": "lent"}))["lanes"][0]
     assert (lane["fleet"], lane["running"], lane["room"]) == ("lender/gpu", 1, 0)
-    await _answers(sim, "lent")
+    await answers(sim, "lent")
 
 
-STORIES: dict[str, Story] = {"split": _example, "pair": _pair, "lent": _lent}
-
-
-async def test_the_second_example_of_the_manual(life_stories: Stories) -> None:
-    await life_stories["split"]
+STORIES: dict[str, Story] = {"pair": _pair, "lent": _lent}
 
 
 async def test_groups_have_lanes_without_a_router_too(life_stories: Stories) -> None:

@@ -227,3 +227,31 @@ _BY_PLACE = _by_place()
 def alive(look: Look) -> None:
     """The run has not ended and is not about to."""
     assert look.status not in ENDED, look
+
+
+async def by_group(sim: Handle, name: str) -> dict[str, Counter[str]]:
+    """Replicas per fleet, by group."""
+    found: dict[str, Counter[str]] = {}
+    for row in (await sim.api("placement/get", {"run_name": name}))["replicas"]:
+        if row["state"] != "stopping":
+            found.setdefault(row["group"], Counter())[row["fleet"]] += 1
+    return found
+
+
+async def answers(sim: Handle, name: str) -> None:
+    """Waits for a completion through the service's URL."""
+    url = f"/proxy/services/{sim.project}/{name}/v1/chat/completions"
+    body = {"model": "acme/chat-8b", "messages": [{"role": "user", "content": "Hello"}]}
+    said = ""
+
+    async def answered() -> bool:
+        nonlocal said
+        async with sim.client() as client:
+            answer = await client.post(url, json=body)
+        said = answer.text
+        return answer.status_code == 200 and bool(answer.json()["choices"])
+
+    try:
+        await until(answered, limit=120, every=0.5, what=f"an answer of {name}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; the last was {said}") from None
