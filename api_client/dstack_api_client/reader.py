@@ -116,6 +116,10 @@ class Reader:
         self.unreadable = Unreadables()
         if isinstance(verify, (str, Path)):
             verify = trust(Path(verify))
+        if verify is True and self.url.startswith("http:"):
+            # To read all authorities takes longer than many an answer. None is needed here; one
+            # that were would not be found.
+            verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._sleep = sleep
         self._monotonic = monotonic
         self._rng = rng or random.Random()
