@@ -38,8 +38,8 @@ _WAITS: dict[str, dict[str, Any]] = {
     f"{_BACKGROUND}.pipeline_tasks.jobs_running": {
         "JOB_DISCONNECTED_RETRY_TIMEOUT": timedelta(seconds=20)
     },
-    # Of a replica that is scaled down nothing ends before. Longer than a runner gives a process that
-    # it asks to end, 10 s, so that its output is still read.
+    # A replica that is scaled down goes on until then. It is longer than a runner gives a process
+    # that it asks to end, 10 s, so that its output is still read.
     f"{_BACKGROUND}.pipeline_tasks.jobs_terminating": {
         "JOB_TERMINATION_DEADLINE": timedelta(seconds=12)
     },
