@@ -234,6 +234,16 @@ async def test_who_is_still_there_is_told_that_a_plan_was_not_opened(
         await shown(app, PlanScreen)
 
 
+async def found_by_name(app: FleetsApp, pilot: Pilot[int], command: str) -> CommandList:
+    """Opens the palette and finds a command."""
+    await pilot.press("ctrl+p")
+    await until(lambda: CommandPalette.is_open(app), what="the palette")
+    await pilot.press(*command)
+    found = app.screen.query_one(CommandList)
+    await until(lambda: found.option_count == 1, what="the command")
+    return found
+
+
 @pytest.mark.parametrize("way", ["palette", "command"])
 async def test_what_is_asked_for_by_name_opens_too(
     server: ChangingServer, tmp_path: Path, way: str
@@ -241,15 +251,31 @@ async def test_what_is_asked_for_by_name_opens_too(
     await applied_before(server, Store(tmp_path))
     async with dashboard(server, tmp_path) as (app, pilot):
         if way == "palette":
-            await pilot.press("ctrl+p")
-            await until(lambda: CommandPalette.is_open(app), what="the palette")
-            await pilot.press(*"undo")
-            found = app.screen.query_one(CommandList)
-            await until(lambda: found.option_count == 1, what="the command")
+            await found_by_name(app, pilot, "undo")
             await pilot.press("enter")
         else:
             await pilot.press("colon", *"undo", "enter")
         await shown(app, PlanScreen)
+
+
+@pytest.mark.parametrize("command", ["keys", "theme"])
+async def test_the_palette_closes_itself_and_not_what_opened_over_it(
+    server: ChangingServer, tmp_path: Path, command: str
+) -> None:
+    async with dashboard(server, tmp_path) as (app, pilot):
+        app.changing.texts._kept["text"] = ("chat", "mine")
+        found = await found_by_name(app, pilot, command)
+        found.action_select()  # as Enter does; the palette takes it in its turn
+        app.do_quit("")
+        await shown(app, AskScreen)
+        await until(
+            lambda: not any(isinstance(each, CommandPalette) for each in app.screen_stack),
+            what="the palette is closed",
+        )
+        await settled(app, pilot)
+        assert [type(each) for each in app.screen_stack[-2:]] == [ServiceScreen, AskScreen]
+        await pilot.press("escape")
+        await shown(app, ServiceScreen)
 
 
 async def test_the_plan_of_an_edit_does_not_open_over_further_typing(
