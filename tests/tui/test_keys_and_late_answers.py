@@ -19,6 +19,7 @@ from dstack_api_client.connection import Connection
 from dstack_api_client.edits.base import read_service
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.feed import Feed
+from dstack_fleets_tui.actions import BY_ID
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens import questions
 from dstack_fleets_tui.screens.applying import ApplyScreen
@@ -152,6 +153,35 @@ async def test_a_box_is_closed_once_and_nothing_behind_it(
         await shown(app, ServiceScreen)
         await settled(app, pilot)
         assert in_front(app, ServiceScreen)
+
+
+VIEWS = [view for view in ServiceScreen.views if view not in ("router", "distribution")]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+async def test_a_view_is_shown_though_its_key_came_before_the_screen_was_there(
+    server: ChangingServer, tmp_path: Path, view: str
+) -> None:
+    async with dashboard(server, tmp_path) as (app, pilot):
+        app.open_service(server.runs[0]["id"])
+        screen = app.front
+        assert isinstance(screen, ServiceScreen)
+        assert not screen.is_mounted
+        storm(app, BY_ID[view].keys[0])
+        await settled(app, pilot)
+        await until(lambda: screen.is_active and screen.view == view, what=view)
+
+
+async def test_no_key_comes_too_early_for_a_screen(server: ChangingServer, tmp_path: Path) -> None:
+    early = ("filter", "sort", "reverse", "back", "command", "view", "view_back", "wrong", "open")
+    async with dashboard(server, tmp_path) as (app, pilot):
+        for action_id in early:
+            screen = ServiceScreen(server.runs[0]["id"])
+            app.push_screen(screen)
+            assert not screen.is_mounted
+            storm(app, BY_ID[action_id].keys[0])
+            await until(lambda screen=screen: screen.is_mounted, what=action_id)
+        await settled(app, pilot)
 
 
 @pytest.mark.parametrize("key", ["enter", "escape"])

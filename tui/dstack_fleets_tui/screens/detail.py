@@ -106,12 +106,12 @@ class DetailScreen(LiveScreen):
         """The views, besides what every screen knows."""
         return self.shown_views if action_id == "view" else super().arguments(action_id)
 
-    def action_do(self, action_id: str, argument: str = "") -> None:
+    def _act(self, action_id: str, argument: str) -> None:
         """Runs an action; the name of a view shows it."""
         if action_id in self.views:
             self.show_view(action_id)
         else:
-            super().action_do(action_id, argument)
+            super()._act(action_id, argument)
 
     def do_filter(self, argument: str) -> None:
         """Filters the table, in front."""
