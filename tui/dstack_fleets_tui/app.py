@@ -360,6 +360,15 @@ class FleetsApp(App[int]):
             self._meant_for[event] = screen
         return True
 
+    def on_resize(self) -> None:
+        """Paints everything anew.
+
+        A terminal that is made smaller and as large again has lost what was cut away, and Textual
+        finds no change.
+        """
+        if self.front is not None:
+            self.front.refresh()
+
     @property
     def front(self) -> Screen[Any] | None:
         """The screen in front; None while the app begins or ends."""
