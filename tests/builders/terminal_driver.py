@@ -75,6 +75,35 @@ class Grid:
         """The text of each row."""
         return ["".join(row) for row in self.cells]
 
+    def row(self, number: int) -> list[tuple[str, str]]:
+        """What is seen of each cell of a row: its text, and its colours."""
+        cells = zip(self.cells[number], self.looks[number], strict=True)
+        return [(text, look if text.strip() else _behind(look)) for text, look in cells]
+
+    def difference(self, other: Grid) -> list[str]:
+        """Where another grid of this size looks different, a line for each row."""
+        found = []
+        for row in range(max(len(self.cells), len(other.cells))):
+            mine, theirs = self.row(row), other.row(row)
+            if mine != theirs:
+                pairs = zip(mine, theirs, strict=True)
+                column = next(n for n, (one, two) in enumerate(pairs) if one != two)
+                found.append(f"{row}, {column}: {mine[column]}, not {theirs[column]}")
+        return found
+
+
+def _behind(look: str) -> str:
+    """What a style makes of a cell without a sign: all but the colour and weight of a sign."""
+    kept, codes = [], look.split(";")
+    if "7" in codes:
+        return look
+    while codes:
+        length = {"5": 3, "2": 5}.get(codes[1], 1) if codes[0] in ("38", "48") else 1
+        code, codes = codes[:length], codes[length:]
+        if not re.fullmatch("1|2|3[0-9]|9[0-7]", code[0]):
+            kept += code
+    return ";".join(kept)
+
 
 class Terminal(HeadlessDriver):
     """A driver that draws on a grid of cells instead of a screen."""

@@ -659,7 +659,7 @@ class FleetsApp(App[int]):
     def action_command_palette(self) -> None:
         """Opens the palette."""
         if self.use_command_palette and not isinstance(self.screen, Palette):
-            self.push_screen(Palette(id="--command-palette"))
+            self.push_screen(Palette())
 
     def search_themes(self) -> None:
         """Offers the themes."""

@@ -121,8 +121,9 @@ class LiveScreen(LeanScreen[None]):
 
     def on_screen_resume(self) -> None:
         """Catches up with what changed while another screen was in front."""
-        self.focus_on()
-        self.show()
+        if self.is_active:
+            self.focus_on()
+            self.show()
 
     def show(self) -> None:
         """Shows the state of the connection and the snapshot."""

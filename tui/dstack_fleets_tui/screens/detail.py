@@ -66,6 +66,8 @@ class DetailScreen(LiveScreen):
 
     def on_screen_resume(self) -> None:
         """Has this one thing read now; Textual calls the base's handler too, which catches up."""
+        if not (self.is_active and self.is_laid_out):
+            return  # it was left in the same moment
         if self.focused is None:
             self.set_focus(self._focusable(self._first))
         self.fleets_app.hurry()
