@@ -362,6 +362,16 @@ def test_a_running_worker_that_the_router_calls_failed_is_the_loudest() -> None:
             RouterStatus.NOT_READY,
             "None of its prefill workers",
         ),
+        (
+            look(
+                entry(1, worker_type="prefill"),
+                entry(2, worker_type="decode"),
+                entry(3, worker_type="encode", status="failed"),
+            ),
+            {"ready": False},
+            RouterStatus.NOT_READY,
+            "None of its encode workers is ready: requests with images, video or audio fail",
+        ),
         (look(), {"outcome": Outcome.DOWN, "message": "Gone."}, RouterStatus.DOWN, "Gone."),
         (look(), {"outcome": Outcome.DOWN}, RouterStatus.DOWN, "does not answer"),
         (look(), {"outcome": Outcome.REFUSED}, RouterStatus.REFUSES, "API key"),

@@ -301,6 +301,8 @@ VLLM = "python -m vllm.entrypoints.grpc_server --kv-transfer-config"
 SEVERAL_LINES = f"{SGLANG} --disaggregation-mode=prefill \\\n  --disaggregation-bootstrap-port 8998"
 PRODUCER = '{"kv_connector": "NixlConnector", "kv_role": "kv_producer"}'
 
+ENCODER = '{"ec_connector": "ECExampleConnector", "ec_role": "ec_producer"}'
+
 
 @pytest.mark.parametrize(
     ("commands", "expected"),
@@ -313,6 +315,9 @@ PRODUCER = '{"kv_connector": "NixlConnector", "kv_role": "kv_producer"}'
         (["vllm serve m"], ("regular", None, "http")),
         ([f"{VLLM} '{PRODUCER}'"], ("prefill", None, "grpc")),
         ([f'{VLLM} \'{{"kv_role":"kv_consumer"}}\''], ("decode", None, "grpc")),
+        ([f"{SGLANG} --disaggregation-mode encode"], ("encode", None, "http")),
+        ([f"{SGLANG} --encoder-only"], ("encode", None, "http")),
+        ([f"{VLLM} '{ENCODER}'"], ("encode", None, "grpc")),
         (["./serve.sh"], (None, None, "http")),
         ([], (None, None, "http")),
     ],

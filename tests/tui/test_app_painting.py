@@ -15,6 +15,7 @@ from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import NOW, fleet, instance, replica, service, snapshot
+from tests.builders.terminal_driver import Terminal, drawn_whole
 from tests.painting import all_painted
 from tests.screens import SIZE, filled, header, on_screen, screen_text
 from tests.waiting import until
@@ -127,3 +128,17 @@ async def test_a_narrow_terminal_still_shows_which_instance_is_unhealthy():
         await on_screen(app, FleetScreen)
         await until(lambda: "! failure" in screen_text(app))
         assert "1 busy (1 unhealthy)" in screen_text(app)
+
+
+async def test_a_terminal_that_was_smaller_for_a_moment_is_painted_whole():
+    app = app_on(GivenFeed(live(snapshot())))
+    app.driver_class = Terminal
+    async with app.run_test(size=SIZE, headless=False) as pilot:
+        await filled(app)
+        await all_painted(app, pilot)
+        app._driver.resize(40, 10)
+        app._driver.resize(*SIZE)
+        assert not app._driver.lines[-1].strip()
+        await pilot.pause()
+        await all_painted(app, pilot)
+        assert app._driver.lines == drawn_whole(app).lines

@@ -19,6 +19,7 @@ from dstack_api_client.connection import Connection
 from dstack_api_client.edits.base import read_service
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.feed import Feed
+from dstack_fleets_tui.actions import BY_ID
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens import questions
 from dstack_fleets_tui.screens.applying import ApplyScreen
@@ -154,6 +155,35 @@ async def test_a_box_is_closed_once_and_nothing_behind_it(
         assert in_front(app, ServiceScreen)
 
 
+VIEWS = [view for view in ServiceScreen.views if view not in ("router", "distribution")]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+async def test_a_view_is_shown_though_its_key_came_before_the_screen_was_there(
+    server: ChangingServer, tmp_path: Path, view: str
+) -> None:
+    async with dashboard(server, tmp_path) as (app, pilot):
+        app.open_service(server.runs[0]["id"])
+        screen = app.front
+        assert isinstance(screen, ServiceScreen)
+        assert not screen.is_mounted
+        storm(app, BY_ID[view].keys[0])
+        await settled(app, pilot)
+        await until(lambda: screen.is_active and screen.view == view, what=view)
+
+
+async def test_no_key_comes_too_early_for_a_screen(server: ChangingServer, tmp_path: Path) -> None:
+    early = ("filter", "sort", "reverse", "back", "command", "view", "view_back", "wrong", "open")
+    async with dashboard(server, tmp_path) as (app, pilot):
+        for action_id in early:
+            screen = ServiceScreen(server.runs[0]["id"])
+            app.push_screen(screen)
+            assert not screen.is_mounted
+            storm(app, BY_ID[action_id].keys[0])
+            await until(lambda screen=screen: screen.is_mounted, what=action_id)
+        await settled(app, pilot)
+
+
 @pytest.mark.parametrize("key", ["enter", "escape"])
 async def test_a_plan_is_cancelled_once(server: ChangingServer, tmp_path: Path, key: str) -> None:
     await applied_before(server, Store(tmp_path))
@@ -234,6 +264,16 @@ async def test_who_is_still_there_is_told_that_a_plan_was_not_opened(
         await shown(app, PlanScreen)
 
 
+async def found_by_name(app: FleetsApp, pilot: Pilot[int], command: str) -> CommandList:
+    """Opens the palette and finds a command."""
+    await pilot.press("ctrl+p")
+    await until(lambda: CommandPalette.is_open(app), what="the palette")
+    await pilot.press(*command)
+    found = app.screen.query_one(CommandList)
+    await until(lambda: found.option_count == 1, what="the command")
+    return found
+
+
 @pytest.mark.parametrize("way", ["palette", "command"])
 async def test_what_is_asked_for_by_name_opens_too(
     server: ChangingServer, tmp_path: Path, way: str
@@ -241,15 +281,31 @@ async def test_what_is_asked_for_by_name_opens_too(
     await applied_before(server, Store(tmp_path))
     async with dashboard(server, tmp_path) as (app, pilot):
         if way == "palette":
-            await pilot.press("ctrl+p")
-            await until(lambda: CommandPalette.is_open(app), what="the palette")
-            await pilot.press(*"undo")
-            found = app.screen.query_one(CommandList)
-            await until(lambda: found.option_count == 1, what="the command")
+            await found_by_name(app, pilot, "undo")
             await pilot.press("enter")
         else:
             await pilot.press("colon", *"undo", "enter")
         await shown(app, PlanScreen)
+
+
+@pytest.mark.parametrize("command", ["keys", "theme"])
+async def test_the_palette_closes_itself_and_not_what_opened_over_it(
+    server: ChangingServer, tmp_path: Path, command: str
+) -> None:
+    async with dashboard(server, tmp_path) as (app, pilot):
+        app.changing.texts._kept["text"] = ("chat", "mine")
+        found = await found_by_name(app, pilot, command)
+        found.action_select()  # as Enter does; the palette takes it in its turn
+        app.do_quit("")
+        await shown(app, AskScreen)
+        await until(
+            lambda: not any(isinstance(each, CommandPalette) for each in app.screen_stack),
+            what="the palette is closed",
+        )
+        await settled(app, pilot)
+        assert [type(each) for each in app.screen_stack[-2:]] == [ServiceScreen, AskScreen]
+        await pilot.press("escape")
+        await shown(app, ServiceScreen)
 
 
 async def test_the_plan_of_an_edit_does_not_open_over_further_typing(

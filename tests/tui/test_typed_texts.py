@@ -14,11 +14,12 @@ from textual.widgets import Static, TextArea
 
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.applying import ApplyScreen
-from dstack_fleets_tui.screens.asking import AskScreen
+from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.edit import EditScreen
+from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
-from dstack_fleets_tui.screens.text import TextScreen
+from dstack_fleets_tui.screens.text import TextScreen, Written
 from dstack_widgets.choices import Choices
 from tests.builders.changing_server import ChangingServer
 from tests.tui.test_keys_and_late_answers import dashboard, settled, shown
@@ -118,6 +119,61 @@ async def test_a_text_that_was_refused_is_not_lost(server: ChangingServer, tmp_p
         await pilot.press("ctrl+s")
         await until(lambda: screen.edit is not None and screen.edit.changed, what="the edit")
         assert app.changing.texts.unused == ()
+
+
+@pytest.mark.parametrize("used", [True, False])
+async def test_a_text_whose_screen_was_left_is_kept_and_opens_nothing(
+    server: ChangingServer, tmp_path: Path, used: bool
+) -> None:
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await _editor(app, pilot)
+        area = await _text_area(app, pilot)
+        area.text = BAD
+        app.screen.answer(Written(area.text, used))
+        app.do_fleets("")
+        await until(lambda: not [w for w in app.workers if w.group == "changing"])
+        await settled(app, pilot)
+        assert isinstance(app.front, FleetsScreen)
+        assert app.changing.texts.unused == ("chat",)
+
+
+async def test_a_text_is_not_edited_again_where_its_screen_was_left(
+    server: ChangingServer, tmp_path: Path
+) -> None:
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await _editor(app, pilot)
+        area = await _text_area(app, pilot)
+        area.text = BAD
+        await pilot.press("escape")
+        await shown(app, AskScreen)
+        app.screen.answer("again")
+        app.do_fleets("")
+        await until(lambda: not [w for w in app.workers if w.group == "changing"])
+        await settled(app, pilot)
+        assert isinstance(app.front, FleetsScreen)
+        assert app.changing.texts.unused == ("chat",)
+
+
+@pytest.mark.parametrize("what", ["cloud", "file", "fleet"])
+async def test_what_was_picked_on_a_screen_that_was_left_is_dropped(
+    server: ChangingServer, tmp_path: Path, what: str
+) -> None:
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await pilot.press("1")
+        await shown(app, FleetsScreen)
+        await until(lambda: app.snapshot.fleets, what="the fleet")
+        fleets = app.changing.fleets
+        if what == "fleet":
+            fleets.delete_some(next(iter(app.snapshot.fleets.values())), ())
+        else:
+            fleets.new("")
+        await shown(app, PickScreen)
+        app.screen.answer(what)
+        app.show_help("fleets")
+        await shown(app, HelpScreen)
+        await settled(app, pilot)
+        assert [type(each) for each in app.screen_stack] == [FleetsScreen, HelpScreen]
+        assert not [w for w in app.workers if w.group == "changing"]
 
 
 async def test_a_text_that_is_being_read_outlives_what_takes_its_place(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from types import FrameType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -23,6 +24,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
+from textual.theme import ThemeProvider
 from textual.widgets import Input
 
 from dstack_api_client.connection import ConfigError, Connection
@@ -45,6 +47,7 @@ from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.palette import Palette
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.questions import Asking, Question
 from dstack_fleets_tui.screens.replica import ReplicaScreen
@@ -357,6 +360,15 @@ class FleetsApp(App[int]):
             self._meant_for[event] = screen
         return True
 
+    def on_resize(self) -> None:
+        """Paints everything anew.
+
+        A terminal that is made smaller and as large again has lost what was cut away, and Textual
+        finds no change.
+        """
+        if self.front is not None:
+            self.front.refresh()
+
     @property
     def front(self) -> Screen[Any] | None:
         """The screen in front; None while the app begins or ends."""
@@ -512,8 +524,10 @@ class FleetsApp(App[int]):
         self._told = ""
         trouble, self._trouble = self._trouble, None
         if trouble is not None:
-            # The palette may stand before it.
-            trouble.pop_until_active()
+            # The palette before it offers what can be done there.
+            for screen in self.screen_stack:
+                if isinstance(screen, Palette):
+                    screen.dismiss()
             trouble.dismiss()
 
     # Actions ------------------------------------------------------------------------------
@@ -642,16 +656,32 @@ class FleetsApp(App[int]):
         """Shows the keys of a screen."""
         self.push_screen(HelpScreen(screen, ascii_only=self.ascii, writes=not self.read_only))
 
+    def action_command_palette(self) -> None:
+        """Opens the palette."""
+        if self.use_command_palette and not isinstance(self.screen, Palette):
+            self.push_screen(Palette())
+
+    def search_themes(self) -> None:
+        """Offers the themes."""
+        self.push_screen(Palette(providers=[ThemeProvider], placeholder="Search for themes…"))
+
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Offers the actions of the screen in front in the palette, and the choice of a theme."""
+        """Offers the actions of the screen in front in the palette, and the choice of a theme.
+
+        What was chosen is done only if the screen is in front again.
+        """
+
+        def there(command: Callable[[], object]) -> Callable[[], object]:
+            return lambda: command() if screen.is_active else None
+
         if isinstance(screen, LiveScreen):
             for action in actions.on_screen(screen.name_of_screen, writes=not self.read_only):
                 yield SystemCommand(
                     action.title.capitalize(),
                     action.help,
-                    lambda action_id=action.id: screen.action_do(action_id),
+                    there(partial(screen.action_do, action.id)),
                 )
-        yield SystemCommand("Theme", "Choose another theme.", self.action_change_theme)
+        yield SystemCommand("Theme", "Choose another theme.", there(self.action_change_theme))
 
 
 def run(

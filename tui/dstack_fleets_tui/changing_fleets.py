@@ -92,8 +92,14 @@ class FleetChanges:
                 ("ssh", "a template: hosts that are there already"),
                 (_FILE, "a configuration file"),
             ]
+            question = self._app.ask()
+
+            def picked(what: str | None) -> None:
+                if question.on_screen:
+                    self._picked(what)
+
             screen = PickScreen("Make a fleet from", about, ascii_only=self._app.ascii)
-            self._app.push_screen(screen, self._picked)
+            self._app.push_screen(screen, picked)
         elif what in TEMPLATES:
             self._plan_text(f"a new {what} fleet", TEMPLATES[what])
         else:
@@ -126,8 +132,11 @@ class FleetChanges:
         if idle and set(idle) != set(can):
             about.append((_IDLE, f"{_names(idle)}"))
         about.append((_WHOLE, f"{fleet.name} with all of its instances"))
+        question = self._app.ask()
 
         def picked(what: str | None) -> None:
+            if not question.on_screen:
+                return
             if what == _WHOLE:
                 self.delete(fleet)
             elif what is not None:

@@ -86,6 +86,8 @@ class TextChanges:
     async def edit(self, editing: Editing[T], question: Question) -> None:
         """Has a text edited until it can be read, or somebody gives up.
 
+        Where the screen it was asked for on is left meanwhile, the text is kept and nothing opens.
+
         Args:
             editing: The text; one that is kept of it is gone on with.
             question: What asked for it.
@@ -96,6 +98,7 @@ class TextChanges:
         as_it_is = editing.as_it_is or kept is not None
         first = editing.first or kept is not None
         written = Written(shown, used=True)
+        screen = question.screen
         while (source := self._app.source) is not None:
             if first:
                 if question.refuse_late(f"The text of {editing.name}"):
@@ -107,10 +110,15 @@ class TextChanges:
                     self._app.end(stopped.signal)
                     return
                 question = self._app.ask()
+                if question.screen is not screen:
+                    self._keep(editing, written.text)
+                    return
                 if not written.used or (written.text == shown and not as_it_is):
                     if not await self._goes_on(editing, written):
                         return
                     shown, question = written.text, self._app.ask()
+                    if question.screen is not screen:
+                        return
                     continue
             # It is nowhere else until something has come of it.
             self._keep(editing, written.text)

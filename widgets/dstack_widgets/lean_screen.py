@@ -9,6 +9,8 @@ from rich.control import Control
 from textual._compositor import ChopsUpdate, Compositor
 from textual.screen import Screen, ScreenResultType
 
+from .painting import PaintsAll
+
 
 class _LeanUpdate(ChopsUpdate):
     """Writes each changed stretch of a line from where it begins.
@@ -39,7 +41,7 @@ class _LeanCompositor(Compositor):
         return _LeanUpdate(update.chops, update.spans, update.chop_ends)
 
 
-class LeanScreen(Screen[ScreenResultType]):
+class LeanScreen(PaintsAll, Screen[ScreenResultType]):
     """A screen for slow lines: of a line that changed in part, only that part is written."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from dstack_api_client.naming import share_of
-from dstack_api_client.roles import consequence, named
+from dstack_api_client.roles import consequence, lacking, named
 from dstack_api_client.routers.expected import Expected
 from dstack_api_client.routers.looks import MOST_SYNCED_BYTES, Listed, Look
 from dstack_api_client.snapshot import Replica
@@ -160,13 +160,11 @@ def not_ready(workers: Sequence[Listed]) -> str:
     if not workers:
         return "The router has no worker at all: requests get errors until dstack registers one."
     ready = [worker for worker in workers if worker.health == "ready"]
-    roles = {worker.role for worker in workers if worker.role in ("prefill", "decode")}
-    lacking = sorted(role for role in roles if all(worker.role != role for worker in ready) if role)
-    if ready and lacking:
-        return (
-            f"None of its {' and '.join(lacking)} workers is ready: requests get errors until one"
-            " is."
-        )
+    roles = {worker.role for worker in workers if worker.role is not None}
+    lacked = lacking(roles, {worker.role for worker in ready if worker.role is not None})
+    if lacked:
+        fails = consequence(lacked, roles)
+        return f"None of its {' and '.join(lacked)} workers is ready: {fails} until one is."
     if len(workers) == 1:
         return "The only worker that it lists is not ready: requests get errors until it is."
     listed = share_of(len(ready), len(workers), "listed worker")

@@ -9,8 +9,7 @@ from typing import Any, Literal
 from dstack._internal.core.models.common import CoreModel
 
 from dstack_placement.server.router_looks import RouterStatus
-
-WorkerRole = Literal["regular", "prefill", "decode"]
+from dstack_placement.server.worker_commands import WorkerRole
 
 
 class ExpectedWorker(CoreModel):

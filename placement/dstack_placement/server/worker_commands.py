@@ -10,8 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+#: What a router calls the part that a worker plays.
+WorkerRole = Literal["regular", "encode", "prefill", "decode"]
+
 _OPTION = r"--{}(?:\s+|=)['\"]?([\w-]+)"
 _ROLE = re.compile(_OPTION.format("disaggregation-mode"))
+_ROLES: dict[str, WorkerRole] = {"encode": "encode", "prefill": "prefill", "decode": "decode"}
+#: SGLang's encoders, and vLLM's, which send what they make to others.
+_ENCODER = re.compile(r"--encoder-only\b|ec_role\W+ec_producer\b")
 _PORT = re.compile(_OPTION.format("disaggregation-bootstrap-port"))
 _VLLM_ROLE = re.compile(r"kv_role\W+(kv_producer|kv_consumer)")
 _SGLANG = re.compile(r"\bsglang(\.launch_server|\s+serve|\s+launch_server)\b")
@@ -29,7 +35,7 @@ class WorkerCommand:
         scheme: Of the URL it is registered with.
     """
 
-    role: Literal["regular", "prefill", "decode"] | None
+    role: WorkerRole | None
     bootstrap_port: int | None
     scheme: Literal["http", "grpc"]
 
@@ -43,10 +49,12 @@ def read_worker_command(commands: Sequence[str]) -> WorkerCommand:
     # A command may go over several lines.
     text = "\n".join(commands).replace("\\\n", " ")
     scheme: Literal["http", "grpc"] = "grpc" if _GRPC.search(text) else "http"
-    role: Literal["regular", "prefill", "decode"] | None = None
+    role: WorkerRole | None = None
     found = _ROLE.search(text)
-    if found is not None and found[1] in ("prefill", "decode"):
-        role = "prefill" if found[1] == "prefill" else "decode"
+    if found is not None and found[1] in _ROLES:
+        role = _ROLES[found[1]]
+    elif _ENCODER.search(text):
+        role = "encode"
     elif (found := _VLLM_ROLE.search(text)) is not None:
         role = "prefill" if found[1] == "kv_producer" else "decode"
     elif _SGLANG.search(text) or _VLLM.search(text):

@@ -121,8 +121,9 @@ class LiveScreen(LeanScreen[None]):
 
     def on_screen_resume(self) -> None:
         """Catches up with what changed while another screen was in front."""
-        self.focus_on()
-        self.show()
+        if self.is_active:
+            self.focus_on()
+            self.show()
 
     def show(self) -> None:
         """Shows the state of the connection and the snapshot."""
@@ -196,10 +197,23 @@ class LiveScreen(LeanScreen[None]):
     def action_do(self, action_id: str, argument: str = "") -> None:
         """Runs an action of the registry by its id.
 
+        A key may come before the widgets: it does then what it does once they are there.
+
         Args:
             action_id: `Action.id`; the screen or the app has a method `do_<id>`.
             argument: What was typed after the action's name on the command line.
         """
+        if self.is_mounted:
+            self._act(action_id, argument)
+        else:
+            self.call_later(self._act_late, action_id, argument)
+
+    def _act_late(self, action_id: str, argument: str) -> None:
+        """Does what was asked for before the widgets were there, unless the screen is left."""
+        if self.is_active:
+            self._act(action_id, argument)
+
+    def _act(self, action_id: str, argument: str) -> None:
         owner = self if hasattr(self, f"do_{action_id}") else self.fleets_app
         getattr(owner, f"do_{action_id}")(argument)
 
@@ -240,8 +254,10 @@ class LiveScreen(LeanScreen[None]):
     def do_reverse(self, argument: str) -> None:
         """Turns the order around."""
         table = self.table
-        table.sort_by(table.sort_column or table.columns[0].key, reverse=not table.sort_reverse)
-        self.show_note()
+        if table.columns:
+            column = table.sort_column or table.columns[0].key
+            table.sort_by(column, reverse=not table.sort_reverse)
+            self.show_note()
 
     def do_back(self, argument: str) -> None:
         """Takes the filter away, or goes back to the list."""

@@ -53,7 +53,8 @@ class Boxed(_Base):
 
     def _fit(self) -> None:
         """Gives the text what the title and the answers leave."""
-        if not self.is_attached:
+        # The widgets of a box that is closed go one by one.
+        if not (self.is_attached and self.is_current):
             return
         height = self.app.size.height
         self._set_low(height)

@@ -66,6 +66,8 @@ class DetailScreen(LiveScreen):
 
     def on_screen_resume(self) -> None:
         """Has this one thing read now; Textual calls the base's handler too, which catches up."""
+        if not (self.is_active and self.is_laid_out):
+            return  # it was left in the same moment
         if self.focused is None:
             self.set_focus(self._focusable(self._first))
         self.fleets_app.hurry()
@@ -106,12 +108,12 @@ class DetailScreen(LiveScreen):
         """The views, besides what every screen knows."""
         return self.shown_views if action_id == "view" else super().arguments(action_id)
 
-    def action_do(self, action_id: str, argument: str = "") -> None:
+    def _act(self, action_id: str, argument: str) -> None:
         """Runs an action; the name of a view shows it."""
         if action_id in self.views:
             self.show_view(action_id)
         else:
-            super().action_do(action_id, argument)
+            super()._act(action_id, argument)
 
     def do_filter(self, argument: str) -> None:
         """Filters the table, in front."""

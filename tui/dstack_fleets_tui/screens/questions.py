@@ -19,13 +19,10 @@ from textual.events import Resize
 from textual.screen import Screen
 from textual.timer import Timer
 
+from dstack_widgets.painting import PaintsAll
+
 if TYPE_CHECKING:
     from dstack_fleets_tui.app import FleetsApp
-
-    _Base = Screen[Any]
-else:
-    # Textual takes styles and bindings from the first widget among the bases.
-    _Base = object
 
 #: Seconds after it was drawn from which a screen that asks takes keys: nobody reads faster.
 GUARD = 0.25
@@ -33,7 +30,7 @@ GUARD = 0.25
 OVERDUE = 1.0
 
 
-class Asking(_Base):
+class Asking(PaintsAll):
     """What a screen has that asks something.
 
     Attributes:

@@ -11,13 +11,15 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from dstack_fleets_tui.actions import BY_ID
+from dstack_fleets_tui.screens.closing import ClosesItself
+from dstack_widgets.painting import PaintsAll
 from dstack_widgets.text import literal
 
 if TYPE_CHECKING:
     from dstack_fleets_tui.app import FleetsApp
 
 
-class TroubleScreen(ModalScreen[None]):
+class TroubleScreen(ClosesItself, PaintsAll, ModalScreen[None]):
     """One sentence on what happened, one on what to do, and the keys that help."""
 
     CSS_PATH = "trouble.tcss"

@@ -1,0 +1,59 @@
+"""Screens over one another: all is painted that was asked to be painted."""
+
+from __future__ import annotations
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.content import Content
+from textual.geometry import Region
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Static
+
+from dstack_widgets.lean_screen import LeanScreen
+from dstack_widgets.painting import PaintsAll
+from tests.builders.terminal_driver import Terminal
+from tests.painting import all_painted
+
+SIZE = (40, 8)
+
+
+class Whole(LeanScreen[None]):
+    """Covers what is behind it."""
+
+    def compose(self) -> ComposeResult:
+        yield Static("text", id="text")
+
+
+class Box(PaintsAll, ModalScreen[None]):
+    """Stands in the middle of what is behind it."""
+
+    CSS = """
+    Box { align: center middle; }
+    Box Static { width: 10; height: 1; }
+    """
+
+    def compose(self) -> ComposeResult:
+        yield Static("text", id="text")
+
+
+class Stack(App[None]):
+    def __init__(self) -> None:
+        super().__init__(driver_class=Terminal)
+
+    @property
+    def terminal(self) -> Terminal:
+        assert isinstance(self._driver, Terminal)
+        return self._driver
+
+
+@pytest.mark.parametrize("kind", [Whole, Box])
+async def test_a_region_of_the_screen_leaves_nothing_else_out(kind: type[Screen[None]]) -> None:
+    app = Stack()
+    async with app.run_test(size=SIZE, headless=False) as pilot:
+        front = kind()
+        await app.push_screen(front)
+        await all_painted(app, pilot)
+        front.query_one("#text", Static).update(Content("changed"), layout=False)
+        front.refresh(Region(0, 0, 3, 1))
+        await all_painted(app, pilot)
+        assert "changed" in "".join(app.terminal.lines)

@@ -1,0 +1,27 @@
+"""What screens have so that all is painted that was asked to be painted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from textual.screen import Screen
+
+if TYPE_CHECKING:
+    _Base = Screen[Any]
+else:
+    # Textual takes styles and bindings from the first widget among the bases.
+    _Base = object
+
+
+class PaintsAll(_Base):
+    """A screen that forgets none of its widgets when a region of itself is to be painted too.
+
+    Where something changes behind a screen, Textual has that region of the screen painted. It takes
+    this for the whole screen, and leaves out what widgets asked for in the same turn.
+    """
+
+    def _on_timer_update(self) -> None:
+        if self._repaint_required and self.is_current and not self.app._batch_count:
+            self._repaint_required = False
+            self._dirty_widgets.add(self)
+        super()._on_timer_update()
