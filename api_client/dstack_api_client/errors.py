@@ -21,9 +21,11 @@ class ApiError(Exception):
         hint: One sentence on what to do.
         said_by_server: Whether a dstack server said so in its own form, and not something in
             front of it.
+        unsent: Whether it is known that the request did not go out.
     """
 
     said_by_server = False
+    unsent = False
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -39,7 +41,7 @@ class CannotConnectError(ApiError):
 
 
 class CertificateError(CannotConnectError):
-    """The server's TLS certificate could not be verified."""
+    """No TLS connection came about, above all as a certificate could not be verified."""
 
 
 class TimedOutError(CannotConnectError):

@@ -15,14 +15,25 @@ _PROXY_VARIABLES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 _LONGEST_REASON = 200
 
 
-def connection_error(url: str, error: Exception) -> errors.ApiError:
-    """What kept an answer from coming, TLS told from all else."""
+def connection_error(url: str, error: Exception, *, begun: bool) -> errors.ApiError:
+    """What kept an answer from coming, TLS told from all else.
+
+    Args:
+        url: The server's address.
+        error: What was raised.
+        begun: Whether the request was being sent by then, over a connection that stood.
+    """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return errors.CertificateError(
                 f"The TLS certificate of {url} could not be verified: {cause.verify_message}.",
                 "Name the CA file that signed it, or fix the certificate.",
+            )
+        if isinstance(cause, ssl.SSLError) and begun:
+            return errors.CannotConnectError(
+                f"The TLS connection to {url} broke off: {one_line(cause.reason or str(cause))}.",
+                "Check the network, and what stands before the server.",
             )
         if isinstance(cause, ssl.SSLError):
             return errors.CertificateError(
