@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import ssl
 
+import msgspec
+
 from dstack_api_client import errors
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.connection import ConfigError
@@ -67,18 +69,31 @@ def unusable(url: str, error: Exception, *, proxies: bool) -> ConfigError:
     )
 
 
-def unreadable(url: str, what: str, error: Exception) -> errors.WrongShapeError:
+def unreadable(url: str, what: str, body: bytes, error: Exception) -> errors.WrongShapeError:
     """An answer that can't be decoded.
 
     Args:
         url: The server's address.
         what: What the answer is about.
+        body: The answer.
         error: What the decoder raised.
     """
-    return errors.WrongShapeError(
+    made = errors.WrongShapeError(
         f"The answer of {url} about {what} could not be read: {reason_of(error)}.",
         "Check that the address is a dstack server's; if it is, its version may be too new.",
     )
+    made.foreign = not _is_json(body)
+    return made
+
+
+def _is_json(body: bytes) -> bool:
+    """Whether an answer holds something that a server may have said."""
+    try:
+        return msgspec.json.decode(body) is not None
+    except RecursionError:
+        return True
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
 
 
 def reason_of(error: Exception) -> str:

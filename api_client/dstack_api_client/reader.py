@@ -226,7 +226,7 @@ class Reader:
         try:
             return decode(body)
         except _NOT_DECODED as error:
-            raise unreadable(self.url, what, error) from error
+            raise unreadable(self.url, what, body, error) from error
 
     async def decode_list(self, body: bytes, decode: Callable[[bytes], T], what: str) -> Records[T]:
         """Decodes a list item by item, letting others run in between.

@@ -73,10 +73,12 @@ class Writer(Reader):
             if not error.said_by_server:
                 raise _unanswered(error, what) from error
             if isinstance(error, errors.ForbiddenError):
-                raise errors.ForbiddenError(
+                forbidden = errors.ForbiddenError(
                     f"The server at {self.url} does not let this user change {what}.",
                     "Ask an administrator of the project for the role that may.",
-                ) from error
+                )
+                forbidden.said_by_server, forbidden.status = True, error.status
+                raise forbidden from error
             raise
         except httpx.HTTPError as error:  # an answer that can't be unpacked
             raise _unanswered(
