@@ -12,22 +12,9 @@ from dstack_api_client.capabilities import UNKNOWN, Capabilities
 from dstack_api_client.edits.service import what_is_missing
 from dstack_api_client.feed import ConnectionState
 from tests.builders.followed_feed import following
+from tests.builders.unusable import UNUSABLE
 from tests.servers.addon_answers import FEATURES, AddonServer
 from tests.servers.fake_server import FakeServer
-
-HTML = "<html><h1>Gateway</h1></html>"
-#: Answers that say nothing about whether there is an add-on.
-UNUSABLE = {
-    "HTML": httpx.Response(200, html=HTML),
-    "HTML 404": httpx.Response(404, html=HTML),
-    "HTML 405": httpx.Response(405, html=HTML),
-    "HTML 403": httpx.Response(403, html=HTML),
-    "204": httpx.Response(204),
-    "407": httpx.Response(407),
-    "redirect": httpx.Response(302, headers={"Location": "http://elsewhere.example/"}),
-    "null": httpx.Response(200, content=b"null"),
-    "500": httpx.Response(500, text="Internal Server Error"),
-}
 
 
 @pytest.mark.parametrize(
@@ -145,9 +132,7 @@ async def test_what_an_addon_can_do_stays_known_while_it_can_not_be_asked(
         assert found.features >= known.features
         server.fail = lambda path: None
         await followed.poll()
-        assert followed.snapshot.capabilities == replace(
-            known, features=frozenset(server.features)
-        )
+        assert followed.snapshot.capabilities == replace(known, features=frozenset(server.features))
         assert not followed.snapshot.placement_failure
 
 
