@@ -24,7 +24,7 @@ import anyio
 import httpx
 import msgspec
 
-from dstack_api_client import errors, wire
+from dstack_api_client import errors, resolving, wire
 from dstack_api_client.cleaning import clean_json, one_line
 from dstack_api_client.connection import ConfigError, is_loopback, trust
 from dstack_api_client.failures import connection_error, reason_of, unreadable, unusable
@@ -290,6 +290,7 @@ class Reader:
         request = self._request(self._http, path, query, what, params)
         sending = Sending()
         request.extensions["trace"] = sending.trace
+        resolving.use(asyncio.get_running_loop())
         start = self._monotonic()
         size, answered = 0, False
         try:
