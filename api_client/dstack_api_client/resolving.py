@@ -15,7 +15,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-
 #: Most questions that hang at a time.
 _MOST = 16
 

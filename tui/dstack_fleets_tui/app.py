@@ -598,7 +598,8 @@ class FleetsApp(App[int]):
             self._connect()
         elif self._poller is not None:
             self._poller.refresh()
-            if isinstance(self.screen, LiveScreen):
+            # One that is just opening reads by itself.
+            if isinstance(self.screen, LiveScreen) and self.screen.is_laid_out:
                 self.screen.reread()
 
     def do_pause(self, argument: str) -> None:
