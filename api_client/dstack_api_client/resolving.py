@@ -1,9 +1,9 @@
 """Names resolved without holding anything up.
 
-A resolver can't be interrupted, and may take minutes where its network is broken. asyncio runs it in
-a thread of a pool, which the end of the loop and of the process wait for. Here it has a thread of
-its own that nothing waits for. Each question has one, so that a name that resolves again is found
-though an earlier question still hangs.
+A resolver can't be interrupted, and may take minutes where its network is broken. asyncio runs it
+in a thread of a pool, which the end of the loop and of the process wait for. Here it has a thread
+of its own that nothing waits for. Each question has one, so that a name that resolves again is
+found though an earlier question still hangs.
 """
 
 from __future__ import annotations

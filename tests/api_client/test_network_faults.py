@@ -25,15 +25,8 @@ from tests.api_client.test_edits_in_doubt import PLANS
 from tests.builders import answers
 from tests.builders.audit_log import ends
 from tests.builders.hurried_edits import hurry, no_sleep
-from tests.servers.faulty_proxy import (
-    FAULTS,
-    HARMLESS,
-    LONG,
-    SHORT,
-    FaultyProxy,
-    Line,
-    faulty_proxy,
-)
+from tests.servers.faulty_proxy import FaultyProxy, faulty_proxy
+from tests.servers.network_faults import FAULTS, HARMLESS, LONG, SHORT, Line
 
 ENDPOINTS = ["server/get_info", "projects/main/get", "fleets/list", "runs/list", "events/list"]
 TOKEN = "secret-token"
