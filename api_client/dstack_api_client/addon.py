@@ -18,7 +18,9 @@ from dstack_api_client.reader import Reader
 from dstack_api_client.snapshot import ServerInfo
 
 #: What a server without an endpoint answers: 404 or, where other methods have the path, 405.
-_NOT_THERE = (errors.NotFoundError, errors.WrongShapeError)
+_NOT_THERE = (404, 405)
+#: What says something about all that is read, not about the add-on.
+_OF_THE_WHOLE = (errors.CannotConnectError, errors.BusyError, errors.UnauthorisedError)
 
 #: What the schema of a lane has, and no other.
 _LANE_WORDS = (b'"name"', b'"min_replicas"', b'"max_replicas"')
@@ -34,14 +36,23 @@ async def capabilities(
         server: What it said of itself.
         known: What was found out before; the schema of the same versions is not read again.
 
+    Returns:
+        What was found out; with `unread` where an answer can't be used.
+
     Raises:
-        ApiError: It could not be asked.
+        CannotConnectError, BusyError, UnauthorisedError: It could not be asked.
     """
+    if known.server_version != server.version:
+        known = Capabilities(server.version)
     what = "what the placement add-on can do"
     try:
         info = await reader.one("/api/placement/get_info", {}, wire_addon.PlacementInfo, what)
-    except _NOT_THERE:
-        return Capabilities(server.version)
+    except _OF_THE_WHOLE:
+        raise
+    except errors.ApiError as error:
+        if _is_missing(error):
+            return Capabilities(server.version)
+        return replace(known, unread=error.message)
     found = Capabilities(
         server_version=server.version,
         placement_version=one_line(info.version),
@@ -49,15 +60,29 @@ async def capabilities(
     )
     if replace(found, lanes=known.lanes) == known:
         return known
-    return replace(found, lanes=found.can(LANES) and await _schema_has_lanes(reader))
+    if not found.can(LANES):
+        return found
+    try:
+        return replace(found, lanes=await _schema_has_lanes(reader))
+    except _OF_THE_WHOLE:
+        raise
+    except errors.ApiError as error:
+        return replace(found, lanes=known.lanes, unread=error.message)
+
+
+def _is_missing(error: errors.ApiError) -> bool:
+    """Whether a server says itself that it has no such endpoint."""
+    return error.said_by_server and error.status in _NOT_THERE
 
 
 async def _schema_has_lanes(reader: Reader) -> bool:
     """Whether the server's own schema lets the fleets of a service be lanes."""
     try:
         body = await reader.read("/openapi.json", None, "the server's schema")
-    except _NOT_THERE:
-        return False
+    except errors.ApiError as error:
+        if _is_missing(error):
+            return False
+        raise
     schema = reader.decode(body, msgspec.json.Decoder(_Schema).decode, "the server's schema")
     return any(
         all(word in bytes(raw) for word in _LANE_WORDS)

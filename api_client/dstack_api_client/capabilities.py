@@ -17,12 +17,15 @@ class Capabilities:
         lanes: Whether its schema lets the `fleets` of a service be lanes.
         placement_version: The version of the placement add-on; None on a stock server.
         features: What the add-on says it can do (`placement`, `preview`, `rebalance`, ...).
+        unread: Why the last question whether there is an add-on, and what it can do, has no answer;
+            what stands here is then what was known before.
     """
 
     server_version: str | None = None
     lanes: bool = False
     placement_version: str | None = None
     features: frozenset[str] = frozenset()
+    unread: str = ""
 
     @property
     def has_addon(self) -> bool:
@@ -41,6 +44,8 @@ class Capabilities:
             parts.append(f"placement {self.placement_version}")
         elif self.lanes:
             parts.append("lanes")
+        elif self.unread:
+            parts.append("add-on not known")
         if self.can(ROUTER):
             parts.append("router list through the server")
         return " · ".join(parts)

@@ -17,6 +17,8 @@ from dstack_api_client.errors import ApiError
 class ConfigError(ApiError):
     """Where to connect is not known, or it is not safe to."""
 
+    unsent = True
+
 
 @dataclass(frozen=True, slots=True)
 class Sources:

@@ -126,6 +126,15 @@ def distribution_of(snapshot: Snapshot, service: Service) -> Distribution:
         snapshot: Where the service is.
         service: The service.
     """
+    found = _distribution_of(snapshot, service)
+    known = service.id in snapshot.placements
+    if not snapshot.placement_failure or not (known or service.has_lanes):
+        return found
+    note = _AS_BEFORE if known else _AS_ESTIMATED
+    return replace(found, notes=(*found.notes, f"{note} {snapshot.placement_failure}"))
+
+
+def _distribution_of(snapshot: Snapshot, service: Service) -> Distribution:
     placement = snapshot.placements.get(service.id)
     if placement is not None and placement.managed:
         return _placed(snapshot, service, placement)
@@ -341,6 +350,8 @@ _GROUPS_NO_ADDON = (
     " group has its own minimum and maximum."
 )
 _NOT_ASKED = "Whether this server has the placement add-on is not known."
+_AS_BEFORE = "What the placement add-on says is as it was read before."
+_AS_ESTIMATED = "The placement add-on could not be read: targets are estimated here."
 _NO_LANES = (
     "No lane of this service has a minimum, a maximum or a priority: the server's own rule keeps"
     " all replicas in one fleet."
@@ -381,7 +392,7 @@ def _one_fleet(
     by_group = group_rows(snapshot, service)
     if capabilities.has_addon or capabilities.lanes:
         notes = [_GROUPS_NO_LANES if by_group else _NO_LANES]
-    elif capabilities == UNKNOWN:
+    elif capabilities == UNKNOWN or capabilities.unread:
         notes = [_NOT_ASKED]
     else:
         notes = [_GROUPS_NO_ADDON if by_group else _NO_ADDON]

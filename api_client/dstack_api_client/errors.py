@@ -21,9 +21,16 @@ class ApiError(Exception):
         hint: One sentence on what to do.
         said_by_server: Whether a dstack server said so in its own form, and not something in
             front of it.
+        foreign: Whether what answered did so in no form of a dstack server's: a gateway's page, a
+            redirect, an empty answer. It says nothing about what was asked for.
+        unsent: Whether it is known that the request did not go out.
+        status: The HTTP status of the answer; None where it is not about that.
     """
 
     said_by_server = False
+    foreign = False
+    unsent = False
+    status: int | None = None
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -39,7 +46,7 @@ class CannotConnectError(ApiError):
 
 
 class CertificateError(CannotConnectError):
-    """The server's TLS certificate could not be verified."""
+    """No TLS connection came about, above all as a certificate could not be verified."""
 
 
 class TimedOutError(CannotConnectError):
@@ -162,7 +169,7 @@ def from_answer(status: int, body: bytes, *, what: str, url: str) -> ApiError:
     """
     details = details_of(body)
     error = _from_details(status, details, what=what, url=url)
-    error.said_by_server = bool(details)
+    error.said_by_server, error.foreign, error.status = bool(details), not details, status
     return error
 
 

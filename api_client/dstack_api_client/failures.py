@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import ssl
 
+import msgspec
+
 from dstack_api_client import errors
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.connection import ConfigError
@@ -15,14 +17,25 @@ _PROXY_VARIABLES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 _LONGEST_REASON = 200
 
 
-def connection_error(url: str, error: Exception) -> errors.ApiError:
-    """What kept an answer from coming, TLS told from all else."""
+def connection_error(url: str, error: Exception, *, begun: bool) -> errors.ApiError:
+    """What kept an answer from coming, TLS told from all else.
+
+    Args:
+        url: The server's address.
+        error: What was raised.
+        begun: Whether the request was being sent by then, over a connection that stood.
+    """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return errors.CertificateError(
                 f"The TLS certificate of {url} could not be verified: {cause.verify_message}.",
                 "Name the CA file that signed it, or fix the certificate.",
+            )
+        if isinstance(cause, ssl.SSLError) and begun:
+            return errors.CannotConnectError(
+                f"The TLS connection to {url} broke off: {one_line(cause.reason or str(cause))}.",
+                "Check the network, and what stands before the server.",
             )
         if isinstance(cause, ssl.SSLError):
             return errors.CertificateError(
@@ -56,18 +69,31 @@ def unusable(url: str, error: Exception, *, proxies: bool) -> ConfigError:
     )
 
 
-def unreadable(url: str, what: str, error: Exception) -> errors.WrongShapeError:
+def unreadable(url: str, what: str, body: bytes, error: Exception) -> errors.WrongShapeError:
     """An answer that can't be decoded.
 
     Args:
         url: The server's address.
         what: What the answer is about.
+        body: The answer.
         error: What the decoder raised.
     """
-    return errors.WrongShapeError(
+    made = errors.WrongShapeError(
         f"The answer of {url} about {what} could not be read: {reason_of(error)}.",
         "Check that the address is a dstack server's; if it is, its version may be too new.",
     )
+    made.foreign = not _is_json(body)
+    return made
+
+
+def _is_json(body: bytes) -> bool:
+    """Whether an answer holds something that a server may have said."""
+    try:
+        return msgspec.json.decode(body) is not None
+    except RecursionError:
+        return True
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
 
 
 def reason_of(error: Exception) -> str:

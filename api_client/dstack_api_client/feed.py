@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from enum import Enum
 
 from dstack_api_client import addon, errors, wire
-from dstack_api_client.capabilities import UNKNOWN, Capabilities
+from dstack_api_client.capabilities import UNKNOWN
 from dstack_api_client.client import PAGE, Client
 from dstack_api_client.difference import Difference, diff
 from dstack_api_client.event_log import Named
@@ -34,8 +34,6 @@ from dstack_api_client.versions import version_of
 OLDEST_SERVER = (0, 20)
 #: Pages of events after which reading everything is cheaper than following them.
 _MOST_EVENT_PAGES = 5
-#: Seconds after which an add-on that failed is asked again what it can do.
-_ASK_AGAIN = 30.0
 
 
 class ConnectionState(str, Enum):
@@ -127,7 +125,6 @@ class Feed:
         self._monotonic = monotonic
         self._server: ServerInfo | None = None
         self._capabilities = UNKNOWN
-        self._ask_again_at: float | None = None
         self._placements = Placements(client, project, monotonic=monotonic)
         self._routers = routers
         self._project_id = ""
@@ -246,20 +243,12 @@ class Feed:
     async def _ask_what_it_can(self) -> None:
         if self._server is None:
             raise AssertionError("the server is known before what it can do")
-        self._ask_again_at = None
-        try:
-            self._capabilities = await addon.capabilities(
-                self._client, self._server, known=self._capabilities
-            )
-        except (errors.CannotConnectError, errors.BusyError, errors.UnauthorisedError):
-            raise
-        except errors.ApiError:
-            # An add-on that fails is as good as none, for now.
-            self._capabilities = Capabilities(self._server.version)
-            self._ask_again_at = self._monotonic() + _ASK_AGAIN
+        self._capabilities = await addon.capabilities(
+            self._client, self._server, known=self._capabilities
+        )
 
     async def _read_placements(self) -> None:
-        if self._ask_again_at is not None and self._monotonic() >= self._ask_again_at:
+        if self._capabilities.unread and self._met:
             await self._ask_what_it_can()
         joined = self._joined or self._build()
         await self._placements.read(joined.snapshot, self._capabilities, self._focus.opened_service)
@@ -328,7 +317,9 @@ class Feed:
         """Learns where events stand before anything else is read."""
         try:
             page = await self._client.newest_events({"within_projects": [self._project_id]})
-        except (errors.NotFoundError, errors.WrongShapeError):
+        except (errors.NotFoundError, errors.WrongShapeError) as error:
+            if error.foreign:
+                raise
             self._has_events = False
         else:
             self._known.events.restart(page, all_of_them=len(page) < PAGE)
@@ -378,6 +369,7 @@ class Feed:
             snapshot,
             capabilities=self._capabilities,
             placements=self._placements.known,
+            placement_failure=self._capabilities.unread or self._placements.failure,
             unreadable=self._client.unreadable.messages,
             clock_ahead=self._clock.ahead,
         )

@@ -196,7 +196,9 @@ class Pass:
         for run_id, submitted_at in list(self._with_jobs.items())[:_MOST_ENDED]:
             try:
                 found = await self._client.run_now(self._project, run_id, submitted_at)
-            except errors.WrongShapeError:
+            except errors.WrongShapeError as error:
+                if error.foreign:
+                    raise
                 self._known.touched.add(run_id)  # noted; what was known of it stays
                 continue
             if found is not None:

@@ -28,7 +28,7 @@ class Placements:
 
     The service that is open is read every time. Of all others the add-on tells in short, in one
     answer, by which is seen whose placement changed; those are read in full. A failure keeps what
-    was known, which then gets older.
+    was known, and is told until something was read.
 
     Args:
         client: The client to read with.
@@ -37,12 +37,14 @@ class Placements:
 
     Attributes:
         known: By run id; another mapping whenever something was read.
+        failure: Why the last reading brought nothing, a sentence; empty where it did.
     """
 
     def __init__(
         self, client: Client, project: str, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self.known: dict[str, Placement] = {}
+        self.failure = ""
         self._client = client
         self._project = project
         self._monotonic = monotonic
@@ -66,7 +68,7 @@ class Placements:
             UnauthorisedError: It does not accept the token any more.
         """
         if not capabilities.can(PLACEMENT):
-            self.known = {}
+            self.known, self.failure = {}, ""
             return
         services = {
             run_id: service
@@ -81,11 +83,14 @@ class Placements:
                 await self._read_all(services, lanes, opened)
             elif opened in services:
                 await self._read_one(services[opened])
+            elif lanes or opened is not None:
+                return  # nothing was asked: what was told last stays so
+            self.failure = ""
         except (errors.CannotConnectError, errors.UnauthorisedError):
             raise
-        except errors.ApiError:
-            # Of the add-on's own making: what is known stays, and its age tells.
-            return
+        except errors.ApiError as error:
+            self.failure = error.message  # of the add-on's own making: what is known stays
+            self._due = self._monotonic()
 
     def _forget_all_but(self, services: Mapping[str, Service]) -> None:
         if self.known.keys() - services.keys():
@@ -131,7 +136,9 @@ class Placements:
     async def _read_one(self, service: Service) -> None:
         try:
             read = await addon.placement(self._client, self._project, service.name)
-        except errors.NotFoundError:
+        except errors.NotFoundError as error:
+            if error.foreign:
+                raise
             self.known = {key: value for key, value in self.known.items() if key != service.id}
             return
         self._take([read], {service.id: service})

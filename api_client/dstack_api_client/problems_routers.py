@@ -47,6 +47,7 @@ def unread(snapshot: Snapshot, run_ids: Collection[str] | None = None) -> tuple[
     Args:
         snapshot: What is.
         run_ids: Just the routers of these services; without it all, and records of the server.
+            What concerns the placement of all is there in either case.
 
     Returns:
         Sentences; of several services the same is said once.
@@ -61,7 +62,9 @@ def unread(snapshot: Snapshot, run_ids: Collection[str] | None = None) -> tuple[
         f"Router{'s' if len(names) > 1 else ''} not read: {listed(sorted(names))}. {message}"
         for message, names in why.items()
     )
-    return (*routers, *(snapshot.unreadable if run_ids is None else ()))
+    failure = snapshot.placement_failure
+    placement = (f"Placement not read. {failure}",) if failure else ()
+    return (*routers, *placement, *(snapshot.unreadable if run_ids is None else ()))
 
 
 def _works(service: Service) -> bool:

@@ -24,11 +24,12 @@ import anyio
 import httpx
 import msgspec
 
-from dstack_api_client import errors, wire
+from dstack_api_client import errors, resolving, wire
 from dstack_api_client.cleaning import clean_json, one_line
 from dstack_api_client.connection import ConfigError, is_loopback, trust
 from dstack_api_client.failures import connection_error, reason_of, unreadable, unusable
 from dstack_api_client.records import Records, Unreadable, Unreadables, named
+from dstack_api_client.sending import Sending
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Reader")
@@ -229,7 +230,7 @@ class Reader:
         try:
             return decode(body)
         except _NOT_DECODED as error:
-            raise unreadable(self.url, what, error) from error
+            raise unreadable(self.url, what, body, error) from error
 
     async def decode_list(self, body: bytes, decode: Callable[[bytes], T], what: str) -> Records[T]:
         """Decodes a list item by item, letting others run in between.
@@ -291,6 +292,9 @@ class Reader:
         if self._http is None:
             raise self._unusable or AssertionError("a client that is there, or why it is not")
         request = self._request(self._http, path, query, what, params)
+        sending = Sending()
+        request.extensions["trace"] = sending.trace
+        resolving.use(asyncio.get_running_loop())
         start = self._monotonic()
         size, answered = 0, False
         try:
@@ -303,17 +307,21 @@ class Reader:
                     size = response.num_bytes_downloaded
                     await response.aclose()
         except (httpx.TimeoutException, TimeoutError) as error:
-            raise errors.TimedOutError(
+            late = errors.TimedOutError(
                 f"The server at {self.url} did not answer in time.",
                 "Check the network; a server under load answers later.",
-            ) from error
+            )
+            late.unsent = sending.unsent(error)
+            raise late from error
         except httpx.DecodingError as error:
             raise errors.BrokenAnswerError(
                 f"The answer of {self.url} about {what} could not be unpacked.",
                 "Look at what stands before the server: it sends broken gzip.",
             ) from error
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
-            raise connection_error(self.url, error) from error
+            broken = connection_error(self.url, error, begun=sending.begun)
+            broken.unsent = sending.unsent(error)
+            raise broken from error
         finally:
             self.meter.add(size, self._monotonic() - start, answered=answered)
         self._look_at_clock(response)
@@ -339,10 +347,12 @@ class Reader:
                 headers={"Content-Type": "application/json"},
             )
         except (*_NOT_DECODED, httpx.InvalidURL) as error:
-            raise errors.WrongShapeError(
+            refused = errors.WrongShapeError(
                 f"The request for {what} can't be written: {reason_of(error)}.",
                 "Nothing was sent. Change the value that it names.",
-            ) from error
+            )
+            refused.unsent = True
+            raise refused from error
 
     async def _body(self, response: httpx.Response, what: str) -> bytes:
         """The answer's body, unpacked, if it is no larger than one may be."""

@@ -462,6 +462,9 @@ class Snapshot:
     placements: Mapping[str, Placement] = field(default_factory=dict)
     """By run id, where the server has the placement add-on: of the service that is looked at in
     full, of the others what the add-on tells in short."""
+    placement_failure: str = ""
+    """Why the placement add-on could not be asked or read when it was asked last, a sentence;
+    `placements` and what it can do are then what was known before. Empty where it could."""
     routers: Mapping[str, RouterView] = field(default_factory=dict)
     """By run id, of services with a router, once it was looked at."""
     unreadable: tuple[str, ...] = ()

@@ -62,21 +62,23 @@ class Writer(Reader):
         try:
             async with self._slots:
                 return await self._send(path, body, what, None)
-        except errors.CannotConnectError as error:
-            if _never_sent(error):
+        except (errors.CannotConnectError, errors.ServerFailedError) as error:
+            if error.unsent:
                 raise
             raise _unanswered(error, what) from error
-        except errors.ServerFailedError as error:
-            raise _unanswered(error, what) from error
         except errors.ApiError as error:
+            if error.unsent:
+                raise
             # What is in front of a server may answer in its place when it has done its part.
             if not error.said_by_server:
                 raise _unanswered(error, what) from error
             if isinstance(error, errors.ForbiddenError):
-                raise errors.ForbiddenError(
+                forbidden = errors.ForbiddenError(
                     f"The server at {self.url} does not let this user change {what}.",
                     "Ask an administrator of the project for the role that may.",
-                ) from error
+                )
+                forbidden.said_by_server, forbidden.status = True, error.status
+                raise forbidden from error
             raise
         except httpx.HTTPError as error:  # an answer that can't be unpacked
             raise _unanswered(
@@ -206,14 +208,6 @@ def _run(spec: Mapping[str, Any]) -> str:
 
 def _fleet(spec: Mapping[str, Any]) -> str:
     return str((spec.get("configuration") or {}).get("name"))
-
-
-def _never_sent(error: errors.CannotConnectError) -> bool:
-    """Whether the request can't have reached the server."""
-    cause = error.__cause__
-    return isinstance(error, errors.CertificateError) or isinstance(
-        cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
-    )
 
 
 def _unanswered(error: errors.ApiError, what: str) -> UnansweredError:

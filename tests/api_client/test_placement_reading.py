@@ -7,10 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
+from dstack_api_client.distribution import distribution_of
 from dstack_api_client.feed import ConnectionState
+from dstack_api_client.problems_routers import unread
 from tests.builders import answers
 from tests.builders.followed_feed import following, small
 from tests.builders.placed_services import placed, run_id
+from tests.builders.unusable import UNUSABLE
 from tests.servers.addon_answers import LANES, AddonServer, lane
 from tests.servers.fake_server import FakeServer
 
@@ -158,6 +161,78 @@ async def test_a_failure_keeps_what_was_known_and_the_poll_alive() -> None:
         (update,) = await followed.poll()
         assert update.health.state is ConnectionState.LIVE
         assert followed.snapshot.placements == known
+
+
+@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.parametrize("fault", UNUSABLE)
+async def test_a_placement_that_can_not_be_read_is_told_until_it_is(
+    fault: str, opened: bool
+) -> None:
+    server = placed(2)
+    async with following(server) as followed:
+        await followed.poll()
+        if opened:
+            server.features.remove("list")
+            server.fail = lambda path: httpx.ConnectError("cut")
+            await followed.poll()
+            server.fail = lambda path: None
+            followed.feed.focus(opened_service=run_id(server, "s-0"))
+            await followed.poll()
+        known = followed.snapshot.placements
+        assert followed.snapshot.placement_failure == ""
+        end = "placement/get" if opened else "placement/list"
+        server.fail = lambda path: UNUSABLE[fault] if path.endswith(end) else None
+        update = (await followed.poll())[-1]
+        assert update.health.state is ConnectionState.LIVE
+        assert followed.snapshot.placements == known
+        failure = followed.snapshot.placement_failure
+        assert failure
+        service = followed.snapshot.services[run_id(server, "s-0")]
+        said = distribution_of(followed.snapshot, service).notes[-1]
+        assert said == f"What the placement add-on says is as it was read before. {failure}"
+        plain = followed.snapshot.services[run_id(server, "plain")]
+        assert failure not in " ".join(distribution_of(followed.snapshot, plain).notes)
+        assert unread(followed.snapshot) == (f"Placement not read. {failure}",)
+        server.fail = lambda path: None
+        await followed.poll()
+        assert followed.snapshot.placement_failure == ""
+
+
+async def test_a_placement_that_was_never_read_is_told_as_an_estimate() -> None:
+    server = placed(1)
+    server.fail = lambda path: UNUSABLE["HTML"] if path.endswith("placement/list") else None
+    async with following(server) as followed:
+        await followed.poll()
+        service = followed.snapshot.services[run_id(server, "s-0")]
+        said = distribution_of(followed.snapshot, service).notes[-1]
+        assert said.startswith("The placement add-on could not be read: targets are estimated")
+        server.fail = lambda path: UNUSABLE["HTML"] if "placement" in path else None
+    async with following(server) as followed:
+        await followed.poll()
+        service = followed.snapshot.services[run_id(server, "plain")]
+        assert "is not known" in distribution_of(followed.snapshot, service).notes[0]
+
+
+@pytest.mark.parametrize("fault", [key for key in UNUSABLE if key != "500"])
+async def test_a_gateway_takes_nothing_from_the_list_that_is_read_one_by_one(fault: str) -> None:
+    for kind in ("run", "fleet", "instance"):
+        end = "runs/list" if kind == "run" else f"{kind}s/get"
+        server = placed(2)
+        server.instances = [answers.instance(1, server.fleets[0])]
+        async with following(server) as followed:
+            await followed.poll()
+            before = followed.snapshot
+            server.fail = lambda path, end=end: UNUSABLE[fault] if path.endswith(end) else None
+            changed = {"run": server.runs, "fleet": server.fleets, "instance": server.instances}
+            server.happens("Status changed", (kind, changed[kind][0]["id"], "s-0"))
+            (update,) = await followed.poll()
+            assert update.health.state is ConnectionState.STALE
+            server.fail = lambda path: None
+            await followed.poll()
+            assert followed.snapshot.services.keys() == before.services.keys()
+            assert followed.snapshot.fleets.keys() == before.fleets.keys()
+            assert followed.snapshot.instances.keys() == before.instances.keys()
+            assert followed.snapshot.unreadable == ()
 
 
 async def test_what_ended_is_forgotten() -> None:

@@ -52,6 +52,10 @@ async def test_what_was_asked_for_is_told_and_logged(tmp_path: Path) -> None:
         (answers(400, {"detail": [{"msg": "no"}]}), errors.RefusedError, "not asked for: "),
         (breaks, UnansweredError, "not known: "),
         (answers(200, {"moves": "soon"}), UnansweredError, "not known: "),
+        (answers(200, {}), UnansweredError, "not known: "),
+        (answers(200, None), UnansweredError, "not known: "),
+        (answers(204, None), UnansweredError, "not known: "),
+        (answers(200, "<html>"), UnansweredError, "not known: "),
     ],
 )
 async def test_what_failed_is_logged_too(

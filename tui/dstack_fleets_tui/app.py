@@ -289,7 +289,7 @@ class FleetsApp(App[int]):
             events_read = self.source.feed.events if self.source is not None else ()
             before, self.snapshot = self.snapshot, update.snapshot
             self.lookout.look(update, before, self.server_now(), events_read)
-            self._notice_unreadable(update.snapshot.unreadable)
+            self._notice_unreadable(update.snapshot)
             self._tell_of_clocks()
         if update.health.state in _TROUBLE:
             self._show_trouble(update.health.message or "", update.health.hint or "")
@@ -308,8 +308,11 @@ class FleetsApp(App[int]):
             self._noticed.add(line)
             self.warn(line)
 
-    def _notice_unreadable(self, messages: Sequence[str]) -> None:
-        """Names records that can't be read, each once."""
+    def _notice_unreadable(self, snapshot: Snapshot) -> None:
+        """Names records that can't be read, and why the placement is not, each once."""
+        failure = snapshot.placement_failure
+        placement = [f"The placement add-on could not be read. {failure}"] if failure else []
+        messages = [*placement, *snapshot.unreadable]
         new = [message for message in messages if message not in self._noticed]
         self._noticed.update(new)
         if new:
@@ -609,7 +612,8 @@ class FleetsApp(App[int]):
             self._connect()
         elif self._poller is not None:
             self._poller.refresh()
-            if isinstance(self.screen, LiveScreen):
+            # One that is just opening reads by itself.
+            if isinstance(self.screen, LiveScreen) and self.screen.is_laid_out:
                 self.screen.reread()
 
     def do_pause(self, argument: str) -> None:

@@ -194,7 +194,10 @@ def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) 
         look = f"Look with `{PROGRAM} get services {args.service} -o json` before you repeat it."
         return fail(error.message, f"{error.hint} {look}", NOT_KNOWN)
     except errors.ApiError as error:
-        code = NO_CONNECTION if isinstance(error, away) else FAILED
+        # What can't be read is as good as away; a server's own words are a refusal.
+        unread = isinstance(error, errors.WrongShapeError) and not error.said_by_server
+        is_away = isinstance(error, away) or error.foreign or (unread and not error.unsent)
+        code = NO_CONNECTION if is_away else FAILED
         return fail(error.message, error.hint, code)
 
 

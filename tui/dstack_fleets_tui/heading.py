@@ -53,6 +53,8 @@ def header_state(
     extra = ["read-only"] if read_only else []
     if snapshot is not None:
         extra.append(words.abilities(snapshot.capabilities, dot))
+        if snapshot.placement_failure:
+            extra.append("placement not read")
         if snapshot.unreadable:
             extra.append(f"{len(snapshot.unreadable)} unreadable")
     late = last is not None and now - last > timedelta(seconds=_INTERVALS * interval)

@@ -16,7 +16,6 @@ from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.edits.base import Base, service_of
 from dstack_api_client.edits.dryrun import DryRun, dry_run
-from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.run_events import RunEvents
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
 from dstack_api_client.joining import Answers, Joined, build
@@ -98,7 +97,7 @@ async def follow(
 ) -> AsyncIterator[Progress]:
     """Looks at a service until it has what its spec says.
 
-    A server that does not answer is asked again; what was applied goes on without being looked at.
+    A server that can't be read is asked again; what was applied goes on without being looked at.
 
     Args:
         client: Where.
@@ -124,13 +123,12 @@ async def follow(
             edit = ServiceEdit.begin(now, capabilities)
             outlook = await dry_run(client, edit, joined.snapshot, rebalance=rebalance)
             last = progress(base, now, joined.snapshot, outlook, planned)
-        except (errors.CannotConnectError, errors.ServerFailedError) as error:
+        except errors.ApiError as error:
+            # Whatever it is, what was applied is applied: lanes, too, are judged here with fleets
+            # that may have gone since.
             last = replace(last, trouble=error.message)
-        except errors.NotFoundError:
-            last = Progress(State.FAILED, 0.0, waiting=("The run is not there any more.",))
-        except InvalidEditError as error:
-            # The lanes are judged with fleets that may have gone since.
-            last = replace(last, trouble=error.message)
+            if isinstance(error, errors.NotFoundError) and error.said_by_server:
+                last = Progress(State.FAILED, 0.0, waiting=("The run is not there any more.",))
         last = replace(last, elapsed=loop.time() - start)
         if not last.final and last.elapsed >= limit:
             last = replace(last, state=State.STILL_WAITING)

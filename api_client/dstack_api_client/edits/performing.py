@@ -90,7 +90,9 @@ async def perform(
         if doubt is not None:
             raise doubt from error
         if isinstance(error, errors.ApiError) and not isinstance(error, EditError):
-            error.hint = f"{error.hint} Nothing was sent." if not record.was_sent else error.hint
+            nothing = "Nothing was sent."
+            if (error.unsent or not record.was_sent) and nothing not in error.hint:
+                error.hint = f"{error.hint} {nothing}"
         raise
     return _performed(record, applied, now)
 

@@ -115,11 +115,8 @@ async def rebalance(client: Client, base: Base, store: Store, *, user: str = "")
     except errors.RefusedError as error:
         record.failed(error, "not asked for")
         raise told(error, record) from None
-    except errors.CannotConnectError as error:
-        record.failed(error, "not asked for")  # else it is one that was sent
-        raise told(error, record) from None
     except errors.ApiError as error:
-        if error.said_by_server and await _is_idle(client, base):
+        if error.unsent or (error.said_by_server and await _is_idle(client, base)):
             record.failed(error, "not asked for")
             raise told(error, record) from None
         unknown = unknown_of(error, f"The rebalancing of {name}")
@@ -168,7 +165,7 @@ class _Move(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    moves: list[_Move] = []
+    moves: list[_Move]
 
 
 _placed = msgspec.json.Decoder(_Placed)

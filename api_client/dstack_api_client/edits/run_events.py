@@ -38,7 +38,9 @@ class RunEvents:
         else:
             try:
                 newest = await self._client.newest_events(self._filters)
-            except (errors.NotFoundError, errors.WrongShapeError):
+            except (errors.NotFoundError, errors.WrongShapeError) as error:
+                if error.foreign:
+                    raise
                 self._kept = False
                 return {}
             self._log.restart(newest, all_of_them=len(newest) < PAGE)

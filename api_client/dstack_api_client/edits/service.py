@@ -356,6 +356,9 @@ def what_is_missing(capabilities: Capabilities) -> tuple[str, str]:
             "This server's placement add-on knows no lanes.",
             "Update it: pip install -U 'dstack-fleets-tui[server]'.",
         )
+    if capabilities.unread:
+        doubt = "Whether this server has the placement add-on, which lanes need, is not known."
+        return f"{doubt} {capabilities.unread}", "Begin the edit again when it can be asked."
     return (
         "This server places all replicas of a service in one fleet: it has no placement add-on.",
         "Install 'dstack-fleets-tui[server]' there and start it with `dstack-fleets server`.",

@@ -25,6 +25,8 @@ Output: TypeAlias = Literal["table", "json", "yaml"]
 
 KINDS: tuple[Kind, ...] = tuple(SHOWN)
 
+#: What is shown with what the placement add-on says, and has no notes to say that it was not read.
+_PLACED = ("services", "replicas", "router")
 #: Signs that a terminal without Unicode is spared, each with one of the same width.
 _PLAIN = str.maketrans({"–": "-", "…": "~"})
 
@@ -63,6 +65,9 @@ def get(connection: Connection, asked: Asked, output: Output, *, plain: bool = F
         encoding = sys.stdout.encoding or "ascii"
         text = text.encode(encoding, "backslashreplace").decode(encoding)
     sys.stdout.write(text)
+    failure = look.snapshot.placement_failure
+    if failure and asked.kind in _PLACED:
+        say(f"The placement add-on could not be read. {failure}")
     if asked.kind != "problems":  # there they are among the notes
         for message in look.snapshot.unreadable:
             say(message)

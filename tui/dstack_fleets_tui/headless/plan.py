@@ -26,7 +26,7 @@ from dstack_api_client.routers.watch import read_router
 from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.get import as_json
-from dstack_fleets_tui.headless.looking import poll
+from dstack_fleets_tui.headless.looking import UnavailableError, poll
 from dstack_fleets_tui.headless.plan_text import plan_item, plan_text
 
 Output: TypeAlias = Literal["table", "json"]
@@ -86,7 +86,7 @@ async def desk(
         read_only: Whether the client refuses every change.
 
     Raises:
-        UnavailableError: The project could not be read.
+        UnavailableError: The project could not be read, or not whether there is an add-on.
         NoSuchNameError: It has no service of that name.
     """
     async with Client(
@@ -97,6 +97,13 @@ async def desk(
         (found,) = select.services(snapshot, service)
         feed.focus(opened_service=found.id)
         snapshot = await poll(feed)
+        if snapshot.capabilities.unread:
+            raise UnavailableError(
+                "Whether this server has the placement add-on, and what it can do, is not known.",
+                snapshot.capabilities.unread,
+            )
+        if snapshot.placement_failure:
+            say(f"The placement add-on could not be read. {snapshot.placement_failure}")
         router = await read_router(client, connection.project, snapshot, found)
         if router is not None:
             snapshot = replace(snapshot, routers={found.id: router})

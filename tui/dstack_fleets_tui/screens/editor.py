@@ -251,6 +251,8 @@ class EditorScreen(LiveScreen, Generic[E]):
 
     def fill(self) -> None:
         """Shows the edit, what is wrong with it, and what would follow."""
+        if not self.is_laid_out:
+            return  # it was left while an answer was awaited
         self._show_head()
         edit = self._provisional or self.edit
         if edit is None:

@@ -1,0 +1,95 @@
+"""Screens that are just opening or being left, and what comes for them then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+from textual.screen import Screen
+
+from dstack_api_client.snapshot import ReplicaKey
+from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.screens.edit import EditScreen
+from dstack_fleets_tui.screens.events import EventsScreen
+from dstack_fleets_tui.screens.fleet import FleetScreen
+from dstack_fleets_tui.screens.problems import ProblemsScreen
+from dstack_fleets_tui.screens.replica import ReplicaScreen
+from dstack_fleets_tui.screens.runs import RunsScreen
+from dstack_fleets_tui.screens.service import ServiceScreen
+from tests.builders.changing_server import ChangingServer
+from tests.tui.test_keys_and_late_answers import dashboard, shown
+from tests.waiting import until
+
+
+def _screens(app: FleetsApp) -> list[Screen[None]]:
+    assert app.snapshot is not None
+    (run_id,) = app.snapshot.services
+    (fleet_id,) = app.snapshot.fleets
+    replica: ReplicaKey = next(iter(app.snapshot.replicas))
+    return [
+        ServiceScreen(run_id),
+        ServiceScreen(run_id, "events"),
+        ReplicaScreen(replica),
+        ReplicaScreen(replica, "logs"),
+        FleetScreen(fleet_id),
+        EditScreen("chat", run_id),
+        EventsScreen(),
+        ProblemsScreen(),
+        RunsScreen(),
+    ]
+
+
+@pytest.mark.parametrize("number", range(9))
+async def test_everything_can_be_read_again_while_a_screen_opens(
+    number: int, tmp_path: Path
+) -> None:
+    async with dashboard(ChangingServer(), tmp_path) as (app, pilot):
+        screen = _screens(app)[number]
+        app.push_screen(screen)
+        app.do_refresh("")
+        await until(lambda: app.screen is screen and screen.is_mounted, what="the screen")
+        app.do_refresh("")
+        await pilot.press("ctrl+r")
+
+
+@pytest.mark.parametrize("held", ["runs/get", "runs/get_plan"])
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("released_first", [False, True])
+async def test_what_comes_for_an_editor_that_was_left_changes_nothing(
+    held: str, fails: bool, released_first: bool, tmp_path: Path
+) -> None:
+    server = ChangingServer()
+    async with dashboard(server, tmp_path) as (app, pilot):
+        if held == "runs/get":
+            event = server.hold(held)
+            await pilot.press("e")
+            await shown(app, EditScreen)
+        else:
+            await pilot.press("e")
+            await shown(app, EditScreen)
+            editor = app.screen
+            assert isinstance(editor, EditScreen)
+            await until(lambda: editor.edit is not None, what="the fields")
+            event = server.hold(held)
+            assert editor.edit is not None
+            editor._change(editor.edit.with_priority(7))
+            editor.do_plan("")
+        await until(lambda: server.asked[held] > 0, what="the question")
+        if fails:
+            server.faults[held] = lambda request: httpx.Response(400, text="no")
+        editor = app.screen
+        assert isinstance(editor, EditScreen)
+        if released_first:
+            event.set()
+        editor.leave()
+        await shown(app, ServiceScreen)
+        await until(lambda: not editor.is_attached and not editor.children, what="it to go")
+        event.set()
+        await until(
+            lambda: all(worker.is_finished for worker in app.workers if worker.node is editor),
+            what="its reads to end",
+        )
+        editor.fill()
+        assert app.is_running
+    assert not server.writes
