@@ -14,7 +14,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
@@ -359,6 +359,10 @@ class Reader:
                     "Check that the address is a dstack server's.",
                 )
         return bytes(body)
+
+    def server_time(self, here: datetime) -> datetime:
+        """A moment of this machine's clock by the server's, as far as an answer told it."""
+        return here + timedelta(seconds=self.clock_offset or 0.0)
 
     def _look_at_clock(self, response: httpx.Response) -> None:
         try:
