@@ -15,7 +15,7 @@ from dstack_api_client.capabilities import PLACEMENT, Capabilities
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.edits.base import Base, service_of
-from dstack_api_client.edits.dryrun import DryRun, dry_run
+from dstack_api_client.edits.dryrun import NEVER, DryRun, dry_run
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.run_events import RunEvents
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
@@ -226,7 +226,10 @@ def _of_outlook(outlook: DryRun | None) -> tuple[str, ...]:
         if lane.stop:
             parts.append(f"{_replicas(lane.stop)} to stop in {lane.fleet}")
         found += parts
-    pending = [row for row in outlook.replicas if row.action == "pending"]
+    never = [row for row in outlook.replicas if row.reason == NEVER]
+    if never:
+        found.append(f"{_replicas(len(never))} that will wait for ever: {never[0].why}")
+    pending = [row for row in outlook.replicas if row.action == "pending" and row.reason != NEVER]
     if pending:
         why = "; ".join(dict.fromkeys(row.why for row in pending if row.why))
         found.append(f"{_replicas(len(pending))} without room" + (f": {why}" if why else ""))
