@@ -257,3 +257,33 @@ def test_progress_keeps_the_goals_of_the_plan_while_the_server_catches_up() -> N
         "spot": (1, 2),
     }
     assert (found.at_latest, found.active, found.final) == (0, 2, False)
+
+
+def _disaggregated() -> ServiceEdit:
+    """A router without a name, and workers for two parts of each request."""
+    engine = "python -m sglang.launch_server --model acme/large --disaggregation-mode"
+    groups = [
+        {
+            "replicas": {"min": 1, "max": 1},
+            "router": {"type": "sglang"},
+            "commands": ["smg launch"],
+        },
+        {"replicas": {"min": 1, "max": 1}, "commands": [f"{engine} prefill"]},
+        {"replicas": {"min": 2, "max": 2}, "commands": [f"{engine} decode"]},
+    ]
+    return begun(lanes=False, fleets=["island"], groups=groups, replicas=None)
+
+
+@pytest.mark.parametrize(
+    ("group", "says"),
+    [
+        ("1", "No prefill worker is left: every request fails."),
+        ("2", "No decode worker is left: every request fails."),
+    ],
+)
+def test_the_last_worker_of_a_part_is_a_danger(group: str, says: str) -> None:
+    found = warnings_of(_disaggregated().with_replicas(group, 0), None, None, now=NOW)
+    assert [(each.key, each.risk, each.line) for each in found] == [
+        ("last-replica", Risk.DANGER, says)
+    ]
+    assert not warnings_of(_disaggregated().with_replicas(group, 1), None, None, now=NOW)
