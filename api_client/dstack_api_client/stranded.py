@@ -19,7 +19,8 @@ def has_no_chooser(snapshot: Snapshot, service: Service) -> bool:
         return False
     replicas = [snapshot.replicas[key] for key in service.replica_keys if key in snapshot.replicas]
     return not any(
-        replica.key.replica_num == 0 or replica.fleet_name is not None
+        replica.key.replica_num == 0
+        or (replica.active and (replica.fleet_name is not None or replica.status != "submitted"))
         for replica in replicas
         if replica.status != "terminating"
     )

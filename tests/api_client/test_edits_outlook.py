@@ -245,6 +245,22 @@ def test_progress() -> None:
     assert _state(*BOTH, id="another")[0] is State.FAILED
 
 
+def test_a_minimum_that_is_not_met_is_not_done() -> None:
+    """A fleet without room, while a replica past the other minimum could be there."""
+    fleets = [projects.fleet("reserved", nodes_max=9), projects.fleet("spot", nodes_max=0)]
+    there = (projects.replica(0, "reserved"), projects.replica(1, "reserved"))
+    lanes = [{"name": "reserved", "min_replicas": 1}, {"name": "spot", "min_replicas": 1}]
+    edit = begun(fleets=lanes)
+    snapshot = project(*there, fleets=fleets)
+    found = progress(_now(edit), _now(edit), snapshot, outlook(edit, snapshot))
+    assert found.state is State.MOVING
+    assert [line for line in found.waiting if line.startswith("spot below its minimum, 0 of 1: ")]
+    most = {"min": 2, "max": 4}
+    more = begun(fleets=[{**lanes[0], "min_replicas": 2}, lanes[1]], replicas=most)
+    found = progress(_now(more), _now(more), snapshot, outlook(more, snapshot))
+    assert not [line for line in found.waiting if "below" in line], "two are all that there are"
+
+
 def test_progress_keeps_the_goals_of_the_plan_while_the_server_catches_up() -> None:
     edit = begun().with_replicas("0", 4)
     planned = outlook(edit, project(*BOTH))
