@@ -251,8 +251,13 @@ def _placed(snapshot: Snapshot, service: Service, placement: Placement) -> Distr
         managed=True,
         observed_at=placement.observed_at,
         wanted=sum(placement.desired.values()) if placement.desired else None,
-        notes=placement.notes,
+        notes=(*_under_way(placement), *placement.notes),
     )
+
+
+def _under_way(placement: Placement) -> tuple[str, ...]:
+    told = placement.rebalancing
+    return (f"{told[:1].upper()}{told[1:]}.",) if told else ()
 
 
 def _causes(placement: Placement, lane: LanePlacement) -> tuple[str, ...]:

@@ -303,3 +303,17 @@ def test_the_last_worker_of_a_part_is_a_danger(group: str, says: str) -> None:
         ("last-replica", Risk.DANGER, says)
     ]
     assert not warnings_of(_disaggregated().with_replicas(group, 1), None, None, now=NOW)
+
+
+def test_a_rebalancing_that_goes_on_is_told() -> None:
+    going = projects.placement(projects.lane("reserved"), rebalancing_left=1)
+    snapshot = project(*BOTH, placements=[going])
+
+    def told(edit: ServiceEdit) -> list[str]:
+        found = warnings_of(edit, None, snapshot, now=NOW)
+        return [each.line for each in found if each.key == "rebalancing"]
+
+    begins = "A rebalancing is under way, 1 replica to move: "
+    assert told(begun().with_priority(7)) == [f"{begins}it goes on beside this change."]
+    lanes = begun().with_lane("", "spot", priority=20)
+    assert told(lanes) == [f"{begins}the change of lanes ends it."]

@@ -43,7 +43,7 @@ class PlanWarning:
     Attributes:
         key: What sort of thing: `kill-trap`, `no-retry`, `no-room-known`, `no-probes`, `rollout`,
             `baseline`, `never-starts`, `addresses`, `workers`, `below-minimum`, `last-replica`,
-            `pending`, `server-changes`, `contents`, `spot`, `note`.
+            `rebalancing`, `pending`, `server-changes`, `contents`, `spot`, `note`.
         risk: How grave.
         line: What it is and what can be done, one line.
     """
@@ -81,6 +81,7 @@ def warnings_of(
         found += [PlanWarning("spot", Risk.WARNING, line) for line in barred_fleets(edit, snapshot)]
         found += _of_rollout(edit, snapshot)
         found += _of_workers(edit, snapshot)
+        found += _of_rebalancing(edit, snapshot)
     if outlook is not None:
         found += _of_notes(outlook, {warning.line for warning in found})
     if changed_by_server:
@@ -281,6 +282,16 @@ def _of_rollout(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:
             f"A rolling deployment is under way ({_replicas(number)}{which} to go): until it ends,"
             " counts and lanes are not followed.",
         )
+
+
+def _of_rebalancing(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:
+    placement = snapshot.placements.get(edit.base.id)
+    if placement is not None and placement.rebalancing:
+        told = placement.rebalancing
+        ends = any("fleets" in path for path in edit.changes)
+        what = "the change of lanes ends it" if ends else "it goes on beside this change"
+        line = f"{told[:1].upper()}{told[1:]}: {what}."
+        yield PlanWarning("rebalancing", Risk.WARNING, line)
 
 
 def _of_workers(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:
