@@ -20,6 +20,7 @@ from dstack_api_client.lane_input import (
 from dstack_api_client.naming import counted, labels_of, listed, replica_name
 from dstack_api_client.placement import LanePlacement, Placement, lanes_given
 from dstack_api_client.snapshot import Replica, Service, Snapshot
+from dstack_api_client.stranded import WAITS_FOR_EVER, stranded
 from dstack_placement import engine
 
 
@@ -259,8 +260,13 @@ def _placed(snapshot: Snapshot, service: Service, placement: Placement) -> Distr
         managed=True,
         observed_at=placement.observed_at,
         wanted=sum(placement.desired.values()) if placement.desired else None,
-        notes=placement.notes,
+        notes=(*_under_way(placement), *placement.notes),
     )
+
+
+def _under_way(placement: Placement) -> tuple[str, ...]:
+    told = placement.rebalancing
+    return (f"{told[:1].upper()}{told[1:]}.",) if told else ()
 
 
 def _causes(placement: Placement, lane: LanePlacement) -> tuple[str, ...]:
@@ -380,8 +386,9 @@ def _one_fleet(
     rows = []
     if service.fleet_name is not None and not service.finished:
         rows.append(board.take(_At(engine.SHARED, service.fleet_name)))
+    why = {each.submission_id: WAITS_FOR_EVER for each in stranded(snapshot, service)}
     rows += [
-        replace(row, reason=_waiting(replicas, {}) if row.fleet is None else _OWN_RULE)
+        replace(row, reason=_waiting(replicas, why) if row.fleet is None else _OWN_RULE)
         for row, replicas in board.rest()
     ]
     named = [row for row in rows if row.fleet is not None]

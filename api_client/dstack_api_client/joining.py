@@ -128,6 +128,7 @@ def _join_runs(
     hosts = by_host(answers.instances)
     fresh = set(answers.runs) if previous is None else _changed_runs(answers, previous)
     old = previous.snapshot if previous is not None else None
+    fleets = _in_messages(answers, imported)
     replicas: dict[str, tuple[Replica, ...]] = {}
     services: dict[str, Service] = {}
     other_runs: dict[str, OtherRun] = {}
@@ -153,7 +154,7 @@ def _join_runs(
                 has_lanes=lanes,
             )
             awaits = answers.awaits.get(latest.id)
-            replica = replica_of(run, spec, groups, job, latest, found, awaits)
+            replica = replica_of(run, spec, groups, job, latest, found, awaits, fleets)
             joined.append(_kept(old.replicas.get(replica.key) if old else None, replica))
         replicas[run.id] = tuple(sorted(joined, key=lambda replica: replica.key))
         if spec.configuration.type == "service":
@@ -163,6 +164,16 @@ def _join_runs(
             other = other_run_of(run, spec, replicas[run.id], imported)
             other_runs[run.id] = _kept(old.other_runs.get(run.id) if old else None, other)
     return replicas, services, other_runs
+
+
+def _in_messages(answers: Answers, imported: Mapping[str, str]) -> dict[str, str]:
+    """What fleets are called, by the name in messages, which has no project, if only one has it."""
+    counts = Counter(fleet.name for fleet in answers.fleets.values())
+    return {
+        fleet.name: imported.get(fleet.id) or one_line(fleet.name)
+        for fleet in answers.fleets.values()
+        if counts[fleet.name] == 1
+    }
 
 
 def _changed_runs(answers: Answers, previous: Joined) -> set[str]:

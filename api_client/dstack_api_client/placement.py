@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from dstack_api_client.naming import counted
+
 if TYPE_CHECKING:
     from dstack_api_client.snapshot import Snapshot
 
@@ -95,3 +97,11 @@ class Placement:
     fault: str = ""
     """What fails in the add-on itself, where dstack's own rule applies; empty for nothing."""
     fault_since: datetime | None = None
+
+    @property
+    def rebalancing(self) -> str:
+        """`a rebalancing is under way, 3 replicas to move`; empty where none is."""
+        if self.rebalancing_since is None:
+            return ""
+        left = f", {counted(self.rebalancing_left, 'replica')} to move"
+        return f"a rebalancing is under way{left if self.rebalancing_left else ''}"

@@ -15,6 +15,7 @@ from dstack_api_client.purchases import baselines, purchase_of
 from dstack_api_client.rollout import out_of_date, status_since, waits_for
 from dstack_api_client.since import Since
 from dstack_api_client.snapshot import Group, Replica, ReplicaKey, Service, Snapshot
+from dstack_api_client.stranded import WAITS_FOR_EVER, stranded
 
 #: dstack looks for a place every few seconds; after minutes there is none.
 PENDING_LONG = timedelta(minutes=5)
@@ -40,6 +41,7 @@ _FAILURES = frozenset({"job_failed", "retry_limit_exceeded", "server_error", "ga
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 _HINTS = {
     "pending": "dstack goes on looking for a place; see what its fleets may still hold.",
+    "stranded": "Give the group of replica 0 a replica, or stop the service and apply its file.",
     "pulling": "One look can't tell whether bytes move: look again.",
     "starting": "dstack gives up on an instance that does not come up, and then tries another.",
     "unready": "dstack sends it no requests, and does not restart it.",
@@ -104,6 +106,13 @@ def of_services(
             and (replica.status == "terminating" or not ending)
         ]
         sorts = _sorted_out(service, left, now, since)
+        waiting = stranded(snapshot, service)
+        if waiting:
+            sorts = {"stranded": waiting} | {
+                what: rest
+                for what, members in sorts.items()
+                if (rest := [each for each in members if each not in waiting])
+            }
         for what, members in sorts.items():
             found.problems += _of_sort(snapshot, service, what, members, since)
             found.replicas.update(replica.key for replica in members)
@@ -419,6 +428,8 @@ def _cause(snapshot: Snapshot, service: Service, what: str, members: Sequence[Re
             return f"failed: {replica.message}" if replica.message != "failed" else "failed"
         if what == "stopping":
             return "still stopping"
+        if what == "stranded":
+            return WAITS_FOR_EVER
         return f"not ready: {waits_for(replica)}"
 
     counts = Counter(cause(replica) for replica in members)

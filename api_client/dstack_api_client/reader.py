@@ -14,7 +14,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
@@ -295,7 +295,7 @@ class Reader:
         sending = Sending()
         request.extensions["trace"] = sending.trace
         resolving.use(asyncio.get_running_loop())
-        start = self._monotonic()
+        start, sent_at = self._monotonic(), datetime.now(timezone.utc)
         size, answered = 0, False
         try:
             with anyio.fail_after(self._longest):
@@ -324,7 +324,7 @@ class Reader:
             raise broken from error
         finally:
             self.meter.add(size, self._monotonic() - start, answered=answered)
-        self._look_at_clock(response)
+        self._look_at_clock(response, sent_at)
         if response.status_code != 200:
             raise errors.from_answer(response.status_code, body, what=what, url=self.url)
         return body
@@ -374,16 +374,26 @@ class Reader:
                 )
         return bytes(body)
 
-    def _look_at_clock(self, response: httpx.Response) -> None:
+    def server_time(self, here: datetime) -> datetime:
+        """A moment of this machine's clock by the server's, as far as an answer told it."""
+        return here + timedelta(seconds=self.clock_offset or 0.0)
+
+    def _look_at_clock(self, response: httpx.Response, sent_at: datetime) -> None:
+        """Notes what the server's clock was at some moment of a request, to a whole second.
+
+        A server under load takes seconds for an answer, so that this says only between which
+        limits the difference is: what was known of it stays while it is between them.
+        """
         try:
             said = parsedate_to_datetime(response.headers.get("Date", ""))
             if said.tzinfo is None:  # `-0000`: UTC, of a clock that knows no zone
                 said = said.replace(tzinfo=timezone.utc)
-            offset = (said - datetime.now(timezone.utc)).total_seconds()
+            least = (said - datetime.now(timezone.utc)).total_seconds()
+            most = (said - sent_at).total_seconds() + 1
         except (ValueError, TypeError, IndexError, OverflowError):
             return
-        if abs(offset) < _FURTHEST:
-            self.clock_offset = offset
+        if abs(least) < _FURTHEST:
+            self.clock_offset = min(max(self.clock_offset or 0.0, least), most)
 
 
 _decoders: dict[Any, Callable[[bytes], Any]] = {}

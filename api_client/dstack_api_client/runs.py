@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from dstack_api_client import wire
@@ -18,6 +20,7 @@ from dstack_api_client.logins import address_of, login_of
 from dstack_api_client.pulls import Pull
 from dstack_api_client.snapshot import (
     FINISHED,
+    NO_CAPACITY,
     Attempt,
     FleetShare,
     Gpus,
@@ -38,6 +41,10 @@ _DEFAULT_SPOT_POLICY = "on-demand"
 _LANE_SETTINGS = ("min_replicas", "max_replicas", "priority")
 #: What the server calls the `smg` router in its answers.
 _LEGACY_SMG = "sglang"
+#: As in `Failed to provision in fleet 'gpu': tried 1 of 1 offers` (0.22.5,
+#: `server/background/pipeline_tasks/jobs_submitted.py`).
+_TRIED = re.compile(r"\bin fleet '([^']+)'")
+NONE_NAMED: Mapping[str, str] = MappingProxyType({})
 
 
 def shown_jobs(run: wire.Run) -> Iterable[tuple[wire.Job, wire.JobSubmission]]:
@@ -60,6 +67,7 @@ def replica_of(
     latest: wire.JobSubmission,
     place: Place,
     awaits: Awaits | None = None,
+    fleets: Mapping[str, str] = NONE_NAMED,
 ) -> Replica:
     """Makes a replica (or another run's job) of its latest submission.
 
@@ -71,6 +79,7 @@ def replica_of(
         latest: Its latest submission.
         place: Where it is.
         awaits: What it waits for before requests reach it, as far as events tell.
+        fleets: What fleets are called here, by the name that the server's messages have.
     """
     wanted = job.job_spec
     data = latest.job_provisioning_data
@@ -131,7 +140,16 @@ def replica_of(
         nodes=wanted.jobs_per_replica or 1,
         node_group=_node_group(spec, wanted),
         pull=_pull(latest),
+        tried_in=_tried_in(latest, fleets) if place.fleet_name is None else None,
     )
+
+
+def _tried_in(latest: wire.JobSubmission, fleets: Mapping[str, str]) -> str | None:
+    """The fleet in which a submission found no instance: only the server's message names it."""
+    told = _TRIED.search(latest.termination_reason_message or "")
+    if told is None or latest.termination_reason != NO_CAPACITY:
+        return None
+    return fleets.get(told[1])
 
 
 def _node_group(spec: wire.RunSpec, wanted: wire.JobSpec) -> str | None:

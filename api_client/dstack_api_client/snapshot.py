@@ -217,7 +217,7 @@ class Login:
 
 
 #: Why a submission ends that found no instance anywhere.
-_NO_CAPACITY = "failed_to_start_due_to_no_capacity"
+NO_CAPACITY = "failed_to_start_due_to_no_capacity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +293,8 @@ class Replica:
     """How far its image is, while it is pulled and where the server tells."""
     unreached: bool = False
     """Whether its probes pass and dstack sends it no requests yet."""
+    tried_in: str | None = None
+    """The fleet in which it found no instance; None where it has a fleet, or where none is told."""
 
     @property
     def active(self) -> bool:
@@ -302,12 +304,12 @@ class Replica:
     @property
     def found_no_place(self) -> bool:
         """Whether the submission ended, or is about to, as no instance was to be had for it."""
-        return self.termination_reason == _NO_CAPACITY
+        return self.termination_reason == NO_CAPACITY
 
     @property
     def sought_before(self) -> bool:
         """Whether the submission before found no place."""
-        return self.before is not None and self.before.termination_reason == _NO_CAPACITY
+        return self.before is not None and self.before.termination_reason == NO_CAPACITY
 
     @property
     def message(self) -> str:

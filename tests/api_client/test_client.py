@@ -3,6 +3,8 @@ import json
 import random
 import ssl
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -221,3 +223,31 @@ async def test_the_clock_of_the_server_is_learned() -> None:
         assert (await client.server_info()).version is None
         assert client.clock_offset is not None
         assert client.clock_offset < -(10 * 365 * 86400)
+
+
+async def test_an_answer_that_takes_long_tells_no_other_time() -> None:
+    """The date is that of some moment between the question and the answer."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        del request
+        began = datetime.now(timezone.utc) - timedelta(seconds=answered_before)
+        date = {"date": format_datetime(began, usegmt=True)}
+        return httpx.Response(200, json={"server_version": None}, headers=date)
+
+    async with client_of(handler) as client:
+        answered_before = 1500.0
+        await client.server_info()
+        assert client.clock_offset is not None
+        assert -1501 <= client.clock_offset <= -1498
+        answered_before = 0.0
+        await client.server_info()
+        assert -1.5 <= client.clock_offset <= 0
+
+    sent_at = datetime.now(timezone.utc) - timedelta(seconds=7)
+    slow = httpx.Response(200, headers={"date": format_datetime(sent_at, usegmt=True)})
+    async with client_of(handler) as client:
+        client._look_at_clock(slow, sent_at)
+        assert client.clock_offset == 0
+        client.clock_offset = -3.0
+        client._look_at_clock(slow, sent_at)
+        assert client.clock_offset == -3.0

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dstack_api_client.capabilities import UNKNOWN, Capabilities
 from dstack_api_client.distribution import Cell, Distribution, FleetRow, distribution_of
 from dstack_api_client.snapshot import Snapshot
+from tests.builders import projects
 from tests.builders.projects import (
     ADDON,
     NOW,
@@ -425,3 +426,12 @@ def test_nothing_is_lost_and_nothing_counted_twice(
     assert len(set(places)) == len(places)
     if how == "stock":
         assert None not in [row.fleet for row in found.rows[:-1]]
+
+
+def test_a_rebalancing_that_goes_on_is_said_first() -> None:
+    replicas = [projects.replica(0, "cold")]
+    service = projects.service(replicas)
+    placed = projects.placement(projects.lane("cold"), rebalancing_left=3, notes=["More."])
+    snapshot = projects.project((service, replicas), placements=[placed])
+    notes = distribution_of(snapshot, service).notes
+    assert notes == ("A rebalancing is under way, 3 replicas to move.", "More.")

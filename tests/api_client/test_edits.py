@@ -370,3 +370,30 @@ def test_the_difference_of_groups_of_dstack_0_20() -> None:
         "replicas worker commands": ("serve", "other", "rolling deployment"),
         "replicas worker env HF_TOKEN": (MASK, MASK, "rolling deployment"),
     }
+
+
+def _told(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str]]:
+    changes = difference({"configuration": before}, {"configuration": after}, "service", STOCK)
+    return [(change.old, change.new) for change in changes]
+
+
+def test_values_are_told_as_a_file_has_them() -> None:
+    probe = {"type": "http", "url": "/health", "until_ready": True, "headers": [{"name": "a"}]}
+    found = _told({"probes": [probe]}, {"probes": [{**probe, "url": "/ready"}]})
+    assert found == [
+        (
+            "{type: http, url: /health, until_ready: true, headers: [{name: a}]}",
+            "{type: http, url: /ready, until_ready: true, headers: [{name: a}]}",
+        )
+    ]
+    assert _told({"privileged": False}, {"privileged": True}) == [("false", "true")]
+
+
+def test_values_whose_short_forms_are_the_same_are_told_apart() -> None:
+    serve = f"vllm serve acme/{'large' * 40}"
+    ((old, new),) = _told({"commands": [f"{serve} -tp 4"]}, {"commands": [f"{serve} -tp 8"]})
+    assert (old[:1], old[-6:], new[-6:]) == ("…", " -tp 4", " -tp 8")
+    keys = ({"commands": [f"vllm serve acme/a --api-key {key}"]} for key in ("k-1", "k-2"))
+    ((old, new),) = _told(*keys)
+    assert old == "vllm serve acme/a --api-key ********"
+    assert new == f"{old} (what is masked differs)"

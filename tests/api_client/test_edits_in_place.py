@@ -14,12 +14,16 @@ from dstack._internal.server.services.runs.spec import check_can_update_run_spec
 
 from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.client import Client
+from dstack_api_client.distribution import distribution_of
 from dstack_api_client.edits.addresses import HeldAddress, held_addresses
 from dstack_api_client.edits.base import service_of
 from dstack_api_client.edits.difference import ChangeKind, difference, refusal
+from dstack_api_client.edits.dryrun import NEVER
 from dstack_api_client.edits.fields import Path, with_fields
+from dstack_api_client.edits.following import State, progress
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.warnings import Risk, of_addresses, warnings_of
+from dstack_api_client.problems import Severity, problems_of
 from tests.api_client.test_edits_outlook import begun, outlook
 from tests.builders import projects
 from tests.builders.service_edits import group
@@ -231,3 +235,44 @@ def test_the_group_of_replica_0_is_known_though_it_has_ended() -> None:
         read = service_of(client, "main", msgspec.json.encode({**whole, "jobs": given}))
         assert read.first_group == expected
         assert read.resource["jobs"] == []
+
+
+@pytest.mark.parametrize("status", ["submitted", "terminating"])
+def test_what_waits_for_replica_0_already_starts_no_more_than_what_comes(status: str) -> None:
+    """A replica of b was applied before, or the last one of a is still stopping."""
+    there = projects.replica(1, None, "submitted", ready=False, group="b")
+    if status == "terminating":
+        there = projects.replica(0, "bay", "terminating", ready=False, group="a")
+    edit, _ = _at_zero("a", fleets=["bay"])
+    groups = [projects.group("a", 0), projects.group("b", 0)]
+    service = projects.service((there,), groups, status="pending", shares=())
+    snapshot = projects.project((service, (there,)), fleets=[projects.fleet("bay")])
+    changed = _with(edit, a=0, b=2)
+    found = outlook(changed, snapshot)
+    comes = [row for row in found.replicas if row.group == "b"]
+    assert [(row.action, row.to, row.reason) for row in comes] == [("pending", None, NEVER)] * 2
+    assert [(lane.fleet, lane.after) for lane in found.lanes] == [("bay", 0)]
+    again = _with(edit, a=1, b=2)
+    assert NEVER not in {row.reason for row in outlook(again, snapshot).replicas}
+
+
+def test_what_waits_for_replica_0_is_not_done() -> None:
+    there = projects.replica(1, None, "submitted", ready=False, group="b")
+    service = projects.service((there,), [projects.group("a", 0), projects.group("b", 1)])
+    snapshot = projects.project((service, (there,)), fleets=[projects.fleet("bay")])
+    edit = _with(_at_zero("a", fleets=["bay"])[0], a=0, b=1)
+    edit = replace(edit, base=replace(edit.base, spec=edit.spec))
+    found = progress(edit.base, edit.base, snapshot, outlook(edit, snapshot))
+    assert found.state is State.MOVING
+    assert "1 replica that will wait for ever: dstack waits for replica 0, of group a" in (
+        "; ".join(found.waiting)
+    )
+    (problem,) = problems_of(snapshot, projects.NOW)
+    assert problem.severity is Severity.CRITICAL
+    assert problem.text.startswith("b 1: waits for ever: replica 0, which chooses the fleet")
+    (row,) = distribution_of(snapshot, service).rows
+    assert row.reason.startswith("waits for ever: ")
+    first = projects.replica(0, None, "submitted", ready=False, group="a")
+    both = projects.service((first, there), [projects.group("a", 1), projects.group("b", 1)])
+    with_first = projects.project((both, (first, there)))
+    assert not [each for each in problems_of(with_first, projects.NOW) if "ever" in each.text]

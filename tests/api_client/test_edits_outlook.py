@@ -245,6 +245,22 @@ def test_progress() -> None:
     assert _state(*BOTH, id="another")[0] is State.FAILED
 
 
+def test_a_minimum_that_is_not_met_is_not_done() -> None:
+    """A fleet without room, while a replica past the other minimum could be there."""
+    fleets = [projects.fleet("reserved", nodes_max=9), projects.fleet("spot", nodes_max=0)]
+    there = (projects.replica(0, "reserved"), projects.replica(1, "reserved"))
+    lanes = [{"name": "reserved", "min_replicas": 1}, {"name": "spot", "min_replicas": 1}]
+    edit = begun(fleets=lanes)
+    snapshot = project(*there, fleets=fleets)
+    found = progress(_now(edit), _now(edit), snapshot, outlook(edit, snapshot))
+    assert found.state is State.MOVING
+    assert [line for line in found.waiting if line.startswith("spot below its minimum, 0 of 1: ")]
+    most = {"min": 2, "max": 4}
+    more = begun(fleets=[{**lanes[0], "min_replicas": 2}, lanes[1]], replicas=most)
+    found = progress(_now(more), _now(more), snapshot, outlook(more, snapshot))
+    assert not [line for line in found.waiting if "below" in line], "two are all that there are"
+
+
 def test_progress_keeps_the_goals_of_the_plan_while_the_server_catches_up() -> None:
     edit = begun().with_replicas("0", 4)
     planned = outlook(edit, project(*BOTH))
@@ -257,3 +273,47 @@ def test_progress_keeps_the_goals_of_the_plan_while_the_server_catches_up() -> N
         "spot": (1, 2),
     }
     assert (found.at_latest, found.active, found.final) == (0, 2, False)
+
+
+def _disaggregated() -> ServiceEdit:
+    """A router without a name, and workers for two parts of each request."""
+    engine = "python -m sglang.launch_server --model acme/large --disaggregation-mode"
+    groups = [
+        {
+            "replicas": {"min": 1, "max": 1},
+            "router": {"type": "sglang"},
+            "commands": ["smg launch"],
+        },
+        {"replicas": {"min": 1, "max": 1}, "commands": [f"{engine} prefill"]},
+        {"replicas": {"min": 2, "max": 2}, "commands": [f"{engine} decode"]},
+    ]
+    return begun(lanes=False, fleets=["island"], groups=groups, replicas=None)
+
+
+@pytest.mark.parametrize(
+    ("group", "says"),
+    [
+        ("1", "No prefill worker is left: every request fails."),
+        ("2", "No decode worker is left: every request fails."),
+    ],
+)
+def test_the_last_worker_of_a_part_is_a_danger(group: str, says: str) -> None:
+    found = warnings_of(_disaggregated().with_replicas(group, 0), None, None, now=NOW)
+    assert [(each.key, each.risk, each.line) for each in found] == [
+        ("last-replica", Risk.DANGER, says)
+    ]
+    assert not warnings_of(_disaggregated().with_replicas(group, 1), None, None, now=NOW)
+
+
+def test_a_rebalancing_that_goes_on_is_told() -> None:
+    going = projects.placement(projects.lane("reserved"), rebalancing_left=1)
+    snapshot = project(*BOTH, placements=[going])
+
+    def told(edit: ServiceEdit) -> list[str]:
+        found = warnings_of(edit, None, snapshot, now=NOW)
+        return [each.line for each in found if each.key == "rebalancing"]
+
+    begins = "A rebalancing is under way, 1 replica to move: "
+    assert told(begun().with_priority(7)) == [f"{begins}it goes on beside this change."]
+    lanes = begun().with_lane("", "spot", priority=20)
+    assert told(lanes) == [f"{begins}the change of lanes ends it."]

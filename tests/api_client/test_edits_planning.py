@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,26 @@ def _tight() -> Snapshot:
     service = projects.service(replicas, [projects.group("0", 2)], fleet_name="tight")
     fleet = projects.fleet("tight", nodes_max=1)
     return projects.project((service, replicas), fleets=[fleet])
+
+
+@pytest.mark.parametrize("ahead", [-25 * 60, 0, 40 * 60])
+@pytest.mark.parametrize(("age", "key"), [(45, "pending"), (75, "kill-trap")])
+async def test_a_retry_is_over_by_the_clock_of_the_server(ahead: int, age: int, key: str) -> None:
+    """Whatever this machine's clock says: it lasts an hour, by what the server calls now."""
+    there = datetime.now(timezone.utc) + timedelta(seconds=ahead)
+    base = service_edits.base(fleets=["tight"], retry=True)
+    began = {"submitted_at": (there - timedelta(minutes=age)).isoformat()}
+    base = replace(base, id="s-chat", resource={**base.resource, **began})
+    date = {"Date": format_datetime(there, usegmt=True)}
+
+    class Dated(Server):
+        def _json(self, body: Mapping[str, Any]) -> httpx.Response:
+            return httpx.Response(200, json=body, headers=date)
+
+    edit = ServiceEdit.begin(base, STOCK).with_replicas("0", 4)
+    async with Dated(base).client() as client:
+        plan = await make_plan(client, edit, snapshot=_tight())
+    assert key in {warning.key for warning in plan.warnings}
 
 
 async def test_what_is_not_possible_in_place_is_shown_with_the_rest_of_the_edit() -> None:

@@ -40,6 +40,27 @@ class TestLinks:
         replica = next(iter(made.replicas.values()))
         assert (replica.link, replica.fleet_name) == (Link.EXACT, "fleet-2")
 
+    @pytest.mark.parametrize(
+        ("names", "expected"), [((), "fleet-2"), (("fleet-2",), None)], ids=["one", "two"]
+    )
+    def test_where_a_replica_was_tried_in_vain(
+        self, names: tuple[str, ...], expected: str | None
+    ) -> None:
+        """The message has no project: of two fleets of that name nobody knows which."""
+        ended = answers.submission(
+            0,
+            status="failed",
+            job_provisioning_data=None,
+            termination_reason="failed_to_start_due_to_no_capacity",
+            termination_reason_message="Failed to provision in fleet 'fleet-2': tried 1 of 1.",
+        )
+        others = [answers.fleet(3 + n, name=name) for n, name in enumerate(names)]
+        made = snapshot(
+            fleets=[FLEET, OTHER, *others], runs=[answers.run(1, answers.job(0, ended))]
+        )
+        replica = next(iter(made.replicas.values()))
+        assert (replica.fleet_name, replica.tried_in) == (None, expected)
+
     def test_an_event_about_an_instance_that_is_gone_decides_nothing(self) -> None:
         job = answers.job(0)
         made = snapshot(

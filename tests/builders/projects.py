@@ -175,6 +175,7 @@ def placement(
     replicas: Iterable[ReplicaPlacement] = (),
     managed: bool = True,
     notes: Iterable[str] = (),
+    rebalancing_left: int | None = None,
 ) -> Placement:
     """The placement of the service chat."""
     return Placement(
@@ -186,6 +187,8 @@ def placement(
         lanes=lanes,
         replicas=tuple(replicas),
         notes=tuple(notes),
+        rebalancing_since=None if rebalancing_left is None else ago(minutes=1),
+        rebalancing_left=rebalancing_left or 0,
     )
 
 

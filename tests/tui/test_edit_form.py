@@ -154,3 +154,16 @@ def test_every_field_of_the_grid_is_found_back():
 
 def test_fleets_that_have_a_lane_are_not_offered():
     assert form.addable(plain(), "", {"lab", "gpu-spot", "gpu-reserved"}) == ["lab"]
+
+
+def test_a_group_without_a_name_says_what_it_does():
+    sglang = "python -m sglang.launch_server --disaggregation-mode"
+    one = {"min": 1, "max": 1}
+    groups = [
+        {"replicas": one, "router": {"type": "sglang"}, "commands": ["smg launch"]},
+        {"replicas": one, "commands": [f"{sglang} prefill"]},
+        {"replicas": one, "commands": [f"{sglang} decode"], "name": "fast"},
+    ]
+    rows = form.rows(edit({"groups": groups, "fleets": ["cpu"]}))
+    notes = {key: row(rows, f"group {key}").note for key in ("0", "1", "fast")}
+    assert notes == {"0": "router", "1": "prefill", "fast": ""}

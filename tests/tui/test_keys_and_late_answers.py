@@ -247,6 +247,17 @@ async def test_what_comes_late_does_not_open_over_something_else(
         assert not server.writes
 
 
+async def test_a_key_gives_a_sign_while_a_slow_server_is_asked(
+    server: ChangingServer, tmp_path: Path
+) -> None:
+    async with dashboard(server, tmp_path) as (app, pilot):
+        event = server.hold("runs/get")
+        await pilot.press("b")
+        sign = "Asking what a rebalancing of"
+        await until(lambda: [n for n in app._notifications if n.message.startswith(sign)])
+        event.set()
+
+
 async def test_who_is_still_there_is_told_that_a_plan_was_not_opened(
     server: ChangingServer, tmp_path: Path
 ) -> None:

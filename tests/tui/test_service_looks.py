@@ -6,7 +6,9 @@ import pytest
 from textual.pilot import Pilot
 
 from dstack_fleets_tui.settings import Settings
-from tests.builders import baseline_and_overflow, crowded_service, routed_service
+from dstack_fleets_tui.tables import services
+from dstack_fleets_tui.tables.looks import Looks
+from tests.builders import baseline_and_overflow, crowded_service, projects, routed_service
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.waiting import until
 
@@ -69,3 +71,13 @@ def test_no_color(snap_compare, monkeypatch, name):
     shot, key = VIEWS[name]
     app = app_on(GivenFeed(live(shot)))
     assert snap_compare(app, terminal_size=(120, 30), run_before=going(key))
+
+
+def test_a_rebalancing_is_seen_in_the_list() -> None:
+    replicas = [projects.replica(0, "cold")]
+    service = projects.service(replicas)
+    looks = Looks(projects.NOW)
+    at = [column.key for column in services.COLUMNS].index("rollout")
+    going = projects.placement(rebalancing_left=3)
+    said = [services.cells(service, looks, each)[at] for each in (None, going)]
+    assert [getattr(cell, "text", cell) for cell in said] == ["0", "rebalancing"]

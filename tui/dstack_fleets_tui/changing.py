@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 GROUP = "changing"
 #: Seconds that a change may take to its end when this program is asked to end.
 _FINISH_WITHIN = 5.0
+#: Seconds after which a key that has shown nothing yet gives a sign.
+_SLOW = 0.5
 
 
 class Changing:
@@ -69,12 +71,14 @@ class Changing:
     def undo(self, name: str) -> None:
         """Plans the way back from what was applied last to a service."""
         if self.may():
-            self.begin(self._undo(name, self._app.ask()))
+            sign = f"Reading what was changed last of {name}."
+            self.begin(self._undo(name, self._app.ask()), sign)
 
     def rebalance(self, name: str) -> None:
         """Has the server move a service's replicas to the lanes of higher priority."""
         if self.may():
-            self.begin(self._rebalance(name, self._app.ask()))
+            sign = f"Asking what a rebalancing of {name} would move."
+            self.begin(self._rebalance(name, self._app.ask()), sign)
 
     def apply(
         self,
@@ -151,15 +155,27 @@ class Changing:
             return False
         return True
 
-    def begin(self, work: Awaitable[None]) -> None:
-        """Does what takes a while; what keeps it from being done is told."""
-        self._app.run_worker(self._telling(work), group=GROUP, exclusive=True)
+    def begin(self, work: Awaitable[None], sign: str = "") -> None:
+        """Does what takes a while; what keeps it from being done is told.
 
-    async def _telling(self, work: Awaitable[None]) -> None:
+        Args:
+            work: What to do.
+            sign: What is shown where a server is slow to answer.
+        """
+        self._app.run_worker(self._telling(work, sign), group=GROUP, exclusive=True)
+
+    async def _telling(self, work: Awaitable[None], sign: str) -> None:
+        timer = self._app.set_timer(_SLOW, lambda: self._show_sign(sign))
         try:
             await work
         except ApiError as error:
             self._app.warn(str(error))
+        finally:
+            timer.stop()
+
+    def _show_sign(self, sign: str) -> None:
+        if sign:
+            self._app.notify(sign, markup=False)
 
     async def _undo(self, name: str, question: Question) -> None:
         source, snapshot = self._app.source, self._app.snapshot

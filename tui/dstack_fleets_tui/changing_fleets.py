@@ -74,7 +74,8 @@ class FleetChanges:
         project = self._app.project
         why = refusal(fleet.name, is_ssh=False, owner=fleet.project, project=project)
         if why is None:
-            self._changing.begin(self._undo(fleet.name, self._app.ask()))
+            sign = f"Reading what was changed last of {fleet.name}."
+            self._changing.begin(self._undo(fleet.name, self._app.ask()), sign)
         else:
             self._refuse(f"{fleet.name} can't be edited here", why)
 

@@ -26,6 +26,8 @@ from dstack_api_client.secrets import fields_in, is_secret
 #: Shown where there is no value.
 NOTHING = "–"
 _LONGEST = 120
+#: Signs that are shown before those that differ, where two values are long and begin alike.
+_BEFORE = 20
 #: Fields that a refusal shows.
 _MOST = 8
 
@@ -114,20 +116,45 @@ def difference(
 
 def shown(path: Path, value: Any) -> str:
     """A field's value on one line, short, as a configuration file has it; secrets are masked."""
+    return _short(_on_one_line(path, value))
+
+
+def _on_one_line(path: Path, value: Any) -> str:
     if value is ABSENT or value is None:
         return NOTHING
     if is_secret(path) and not isinstance(value, Mapping | list):
         return MASK
     if path[-1] == ORDER and isinstance(value, list):
-        return _short(", ".join(map(str, value)))
+        return ", ".join(map(str, value))
     short = readable_value(fields_in(path), value)
     if short is None:
         short = [] if isinstance(value, Mapping | list) else value
     if isinstance(short, list):
-        short = ", ".join(map(str, short)) or "none"
+        short = ", ".join(map(_inline, short)) or "none"
     if isinstance(short, Mapping):
-        short = ", ".join(f"{key} {item}" for key, item in short.items()) or "none"
-    return _short(str(short))
+        short = ", ".join(f"{key} {_inline(item)}" for key, item in short.items()) or "none"
+    return _inline(short)
+
+
+def _inline(value: Any) -> str:
+    """A value as YAML has it on one line, without quotes: `{type: http, url: /health}`."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {_inline(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_inline, value))}]"
+    return str(value)
+
+
+def _told_apart(old: str, new: str) -> tuple[str, str]:
+    """Two values whose short forms are the same, such that one sees what differs."""
+    if one_line(old) == one_line(new):
+        return _short(old), f"{_short(new)} (what is masked differs)"
+    pairs = enumerate(zip(old, new, strict=False))
+    alike = next((n for n, (one, other) in pairs if one != other), min(len(old), len(new)))
+    start = max(alike - _BEFORE, 0)
+    return _short(f"…{old[start:]}"), _short(f"…{new[start:]}")
 
 
 def _short(text: str) -> str:
@@ -154,11 +181,14 @@ _RuleOf = Callable[[Path, Any, Any], _Rule]
 def _change(path: Path, was: Any, is_now: Any, rule: _RuleOf) -> FieldChange:
     change_kind, note, source = rule(path, was, is_now)
     secret = is_secret(path)
+    old, new = shown(path, was), shown(path, is_now)
+    if old == new and not secret:
+        old, new = _told_apart(_on_one_line(path, was), _on_one_line(path, is_now))
     return FieldChange(
         path=path,
         name=one_line(fields.name_of(path)),
-        old=shown(path, was),
-        new=shown(path, is_now),
+        old=old,
+        new=new,
         kind=change_kind,
         note=note,
         source=source,

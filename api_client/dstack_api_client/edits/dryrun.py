@@ -185,7 +185,9 @@ def dry_run_here(
         )
         for row in plan.replicas
     )
-    rows = _from_zero(rows, waited_for(edit, state, snapshot), state)
+    waited = waited_for(edit, state, snapshot)
+    why = f"dstack waits for replica 0, of group {waited}, to choose the fleet first"
+    rows = _from_zero(rows, why if waited is not None else None, state)
     pools = _pools_here(state)
     lanes = [
         _lane(
@@ -197,7 +199,7 @@ def dry_run_here(
                 max_replicas=lane.max_replicas,
                 target=lane.target,
                 now=lane.placed,
-                after=lane.after,
+                after=lane.after if waited is None else 0,
                 start=0,
                 stop=0,
                 enter=0,
@@ -205,7 +207,7 @@ def dry_run_here(
                 deficit=0,
                 room=lane.room,
                 cooldown_until=lane.until,
-                reason=lane.reason,
+                reason=lane.reason if waited is None else why,
             ),
             rows,
             pools,
@@ -329,20 +331,19 @@ def _question(edit: ServiceEdit, rebalance: bool) -> dict[str, Any]:
 
 
 def _from_zero(
-    rows: tuple[ReplicaOutlook, ...], waited: str | None, state: engine.Service
+    rows: tuple[ReplicaOutlook, ...], why: str | None, state: engine.Service
 ) -> tuple[ReplicaOutlook, ...]:
     """With what starts in a service that has no fleet yet, as far as dstack can start it.
 
     Args:
         rows: What the engine says; nothing where it knows no fleet.
-        waited: The group whose replica 0 has to start first and does not; None for none.
+        why: Why none of it starts, ever; None where it does.
         state: What the engine was told.
     """
     if not state.replicas and not state.lanes:
         rows = (*rows, *_unplaced(state))
-    if waited is None:
+    if why is None:
         return rows
-    why = f"dstack waits for replica 0, of group {waited}, to choose the fleet first"
     return tuple(
         replace(row, action="pending", to=None, reason=NEVER, why=why)
         if row.action in ("start", "pending")

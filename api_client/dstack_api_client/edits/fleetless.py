@@ -1,9 +1,6 @@
 """A service that stands at zero: which replicas dstack can start, and which wait for ever.
 
-dstack gives a run one fleet, which replica 0 chooses, and takes it away when the last replica stops
-(0.22.5, `_should_wait_for_run_fleet_assignment` in
-`server/background/pipeline_tasks/jobs_submitted.py`). Until replica 0 starts again all others wait,
-and it starts again only with its own group.
+The rule is that of `stranded`.
 """
 
 from __future__ import annotations
@@ -11,6 +8,7 @@ from __future__ import annotations
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.situation import managed
 from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.stranded import has_no_chooser
 from dstack_placement import engine
 
 
@@ -23,14 +21,14 @@ def waited_for(edit: ServiceEdit, state: engine.Service, snapshot: Snapshot) -> 
         snapshot: What is known of the project.
 
     Returns:
-        None where nothing is in the way: the service has a fleet, lanes decide, or replica 0 is new
-        or starts again.
+        None where nothing is in the way: the service has a fleet, lanes decide, or replica 0 is
+        there, is new or starts again.
 
     Raises:
         LanesError: The edited lanes can't be accepted.
     """
     service = snapshot.services.get(edit.base.id)
-    if service is None or service.fleet_name is not None or state.replicas or managed(edit):
+    if service is None or managed(edit) or not has_no_chooser(snapshot, service):
         return None
     group = edit.base.first_group
     wanted = {each.name: each.wanted for each in state.groups}

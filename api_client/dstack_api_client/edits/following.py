@@ -15,7 +15,7 @@ from dstack_api_client.capabilities import PLACEMENT, Capabilities
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.edits.base import Base, service_of
-from dstack_api_client.edits.dryrun import DryRun, dry_run
+from dstack_api_client.edits.dryrun import NEVER, DryRun, LaneOutlook, dry_run
 from dstack_api_client.edits.run_events import RunEvents
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
 from dstack_api_client.joining import Answers, Joined, build
@@ -212,9 +212,11 @@ def _in(service: Service, group: Group) -> str:
 
 
 def _of_outlook(outlook: DryRun | None) -> tuple[str, ...]:
-    if outlook is None or outlook.still:
+    if outlook is None:
         return ()
-    found = []
+    found = [_of_minimum(lane) for lane in outlook.lanes if _is_short(lane, outlook)]
+    if outlook.still:
+        return tuple(one_line(text) for text in found)
     new = Counter(row.to for row in outlook.replicas if row.new and row.action == "start")
     found += [f"{_replicas(number)} to start in {fleet}" for fleet, number in new.items()]
     for lane in outlook.lanes:
@@ -224,11 +226,27 @@ def _of_outlook(outlook: DryRun | None) -> tuple[str, ...]:
         if lane.stop:
             parts.append(f"{_replicas(lane.stop)} to stop in {lane.fleet}")
         found += parts
-    pending = [row for row in outlook.replicas if row.action == "pending"]
+    never = [row for row in outlook.replicas if row.reason == NEVER]
+    if never:
+        found.append(f"{_replicas(len(never))} that will wait for ever: {never[0].why}")
+    pending = [row for row in outlook.replicas if row.action == "pending" and row.reason != NEVER]
     if pending:
         why = "; ".join(dict.fromkeys(row.why for row in pending if row.why))
         found.append(f"{_replicas(len(pending))} without room" + (f": {why}" if why else ""))
     return tuple(one_line(text) for text in found)
+
+
+def _is_short(lane: LaneOutlook, outlook: DryRun) -> bool:
+    """Whether a lane is below its minimum although replicas past the minimums could fill it."""
+    beyond = any(
+        other.pool == lane.pool and other.after > other.min_replicas for other in outlook.lanes
+    )
+    return lane.deficit > 0 and beyond
+
+
+def _of_minimum(lane: LaneOutlook) -> str:
+    why = f": {lane.reason}" if lane.reason else ""
+    return f"{lane.fleet} below its minimum, {lane.after} of {lane.min_replicas}{why}"
 
 
 def _lanes(active: list[Replica], outlook: DryRun | None) -> tuple[LaneProgress, ...]:

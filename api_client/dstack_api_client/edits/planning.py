@@ -49,7 +49,7 @@ class Plan:
         dry_run: What it would do to the replicas; None where that can't be told.
         offers: What the server could start, cheapest first within a replica group.
         warnings: What to know before it is applied, the gravest first.
-        made_at: When it was made.
+        made_at: When it was made, by this machine's clock.
     """
 
     edit: ServiceEdit
@@ -134,7 +134,11 @@ async def make_plan(
             outlook = replace(outlook, surges=surges(edit, snapshot, shown, offered))
             outlook = replace(outlook, unsure=unsure_fleets(edit, outlook, snapshot, offers))
     found = warnings_of(
-        edit, outlook, snapshot, now=made_at, changed_by_server=_differs(edit, expected)
+        edit,
+        outlook,
+        snapshot,
+        now=client.server_time(made_at),
+        changed_by_server=_differs(edit, expected),
     )
     return Plan(
         edit, base, shown, expected, answer.action, outlook, offers, (*found, *notes), made_at

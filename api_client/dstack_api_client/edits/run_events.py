@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 from dstack_api_client import errors
 from dstack_api_client.client import PAGE, Client
@@ -30,8 +30,7 @@ class RunEvents:
         """Reads what is new, and tells what submissions wait for before requests reach them."""
         if not self._kept:
             return {}
-        ahead = timedelta(seconds=self._client.clock_offset or 0.0)
-        server_time = datetime.now(timezone.utc) + ahead
+        server_time = self._client.server_time(datetime.now(timezone.utc))
         if self._known:
             async for page in self._client.events(self._log.since(server_time), self._filters):
                 self._log.take(page)

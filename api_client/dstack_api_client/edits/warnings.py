@@ -12,10 +12,12 @@ from dstack_api_client.edits import checks
 from dstack_api_client.edits.addresses import lost_addresses
 from dstack_api_client.edits.configuration_file import LOCAL
 from dstack_api_client.edits.dryrun import NEVER, DryRun, ReplicaOutlook
+from dstack_api_client.edits.group_roles import roles_in
 from dstack_api_client.edits.retrying import Retry, retry_of
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.spots import barred_fleets
 from dstack_api_client.naming import listed
+from dstack_api_client.roles import consequence, lacking, named
 from dstack_api_client.routers.view import Sync
 from dstack_api_client.snapshot import Snapshot
 
@@ -41,7 +43,7 @@ class PlanWarning:
     Attributes:
         key: What sort of thing: `kill-trap`, `no-retry`, `no-room-known`, `no-probes`, `rollout`,
             `baseline`, `never-starts`, `addresses`, `workers`, `below-minimum`, `last-replica`,
-            `pending`, `server-changes`, `contents`, `spot`, `note`.
+            `rebalancing`, `pending`, `server-changes`, `contents`, `spot`, `note`.
         risk: How grave.
         line: What it is and what can be done, one line.
     """
@@ -79,6 +81,7 @@ def warnings_of(
         found += [PlanWarning("spot", Risk.WARNING, line) for line in barred_fleets(edit, snapshot)]
         found += _of_rollout(edit, snapshot)
         found += _of_workers(edit, snapshot)
+        found += _of_rebalancing(edit, snapshot)
     if outlook is not None:
         found += _of_notes(outlook, {warning.line for warning in found})
     if changed_by_server:
@@ -230,6 +233,7 @@ def _of_counts(edit: ServiceEdit, outlook: DryRun | None) -> Iterator[PlanWarnin
         what = "No worker is left behind the router" if routers else "No replica is left"
         yield PlanWarning("last-replica", Risk.DANGER, f"{what}: all requests will fail.")
         return
+    yield from _of_roles(edit)
     if outlook is None:
         return
     rows = [row for row in outlook.replicas if row.group not in routers]
@@ -241,6 +245,19 @@ def _of_counts(edit: ServiceEdit, outlook: DryRun | None) -> Iterator[PlanWarnin
             Risk.DANGER,
             "Every replica that runs is stopped: requests fail until new ones are ready.",
         )
+
+
+def _of_roles(edit: ServiceEdit) -> Iterator[PlanWarning]:
+    """The parts of a disaggregated service that the edit leaves without a worker."""
+    before, after = roles_in(edit.base.spec), roles_in(edit.spec)
+    greatest = {group.name: group.greatest for group in edit.groups}
+    served = {role for name, role in after.items() if greatest.get(name) != 0}
+    needed = {*before.values(), *after.values()}
+    lacked = lacking(needed, served)
+    if lacked:
+        text = consequence(lacked, needed)
+        line = f"{named(lacked)} is left: {text}."
+        yield PlanWarning("last-replica", Risk.DANGER, f"{line[:1].upper()}{line[1:]}")
 
 
 def _of_rollout(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:
@@ -265,6 +282,16 @@ def _of_rollout(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:
             f"A rolling deployment is under way ({_replicas(number)}{which} to go): until it ends,"
             " counts and lanes are not followed.",
         )
+
+
+def _of_rebalancing(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:
+    placement = snapshot.placements.get(edit.base.id)
+    if placement is not None and placement.rebalancing:
+        told = placement.rebalancing
+        ends = any("fleets" in path for path in edit.changes)
+        what = "the change of lanes ends it" if ends else "it goes on beside this change"
+        line = f"{told[:1].upper()}{told[1:]}: {what}."
+        yield PlanWarning("rebalancing", Risk.WARNING, line)
 
 
 def _of_workers(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from dstack_api_client.edits.checks import FieldName, Problem, replica_range, whole_number
+from dstack_api_client.edits.group_roles import roles_in
 from dstack_api_client.edits.service import SERVICE, GroupView, LaneView, ServiceEdit
+from dstack_api_client.naming import group_label
 from dstack_api_client.runs import ONLY_GROUP
 from dstack_api_client.spot_policies import SpotPolicy, inherited
 from dstack_fleets_tui import formatting
@@ -189,8 +191,11 @@ def _of_groups(
             GridCell("reservation", "RESERVATION", editable=True, left=True),
         )
         yield GridRow("head groups", head, "groups", heading=True)
+    roles = roles_in(edit.spec) if named else {}
     for group in edit.groups:
-        yield _of_group(edit, group, before.get(group.name), wrong, glyphs)
+        role = roles.get(group.name)
+        told = role if group_label(group.name, role) != group.name else None
+        yield _of_group(edit, group, before.get(group.name), wrong, glyphs, told)
 
 
 def _of_group(
@@ -199,6 +204,7 @@ def _of_group(
     was: GroupView | None,
     wrong: Collection[FieldName],
     glyphs: Glyphs,
+    role: str | None,
 ) -> GridRow:
     pool = group.name if group.named else SERVICE
 
@@ -215,7 +221,7 @@ def _of_group(
         none = glyphs.dash
         reservation, before = group.reservation or none, (was.reservation or none) if was else None
         cells.append(cell("reservation", reservation, before, left=True))
-    notes = ["router"] if group.router else []
+    notes = ["router"] if group.router else [role] if role else []
     notes += ["lanes of its own"] if group.own_lanes else []
     if was is not None and _counts(was) != _counts(group):
         notes.append(f"was {_counts(was)}")

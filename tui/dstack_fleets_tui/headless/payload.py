@@ -239,7 +239,7 @@ def replica(replica: Replica, snapshot: Snapshot) -> Item:
         ],
         "deployment": replica.deployment_num,
         "submission": replica.submission_num,
-        "fleet": replica.fleet_name,
+        "fleet": replica.fleet_name or replica.tried_in,
         "instance": instance.name if instance else None,
         "link": replica.link.value,
         "hostname": replica.hostname,

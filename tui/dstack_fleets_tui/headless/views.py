@@ -206,7 +206,7 @@ def replica(replica: Replica, snapshot: Snapshot) -> Sequence[str]:
         replica.run_name,
         str(replica.key.replica_num),
         _group(replica, snapshot),
-        replica.fleet_name or NOTHING,
+        replica.fleet_name or replica.tried_in or NOTHING,
         instance.name if instance else NOTHING,
         replica.hostname or NOTHING,
         replica.status,

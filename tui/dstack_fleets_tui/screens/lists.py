@@ -144,7 +144,8 @@ class ServicesScreen(ListScreen):
         looks = self.looks
         shown = (service for service in snapshot.services.values() if self._shown(service))
         ordered = sorted(shown, key=lambda s: (s.finished, s.name, s.submitted_at))
-        return {service.id: services.cells(service, looks) for service in ordered}
+        placements = snapshot.placements
+        return {each.id: services.cells(each, looks, placements.get(each.id)) for each in ordered}
 
     def summary(self, snapshot: Snapshot, key: str) -> str:
         """Groups, model and what the server last said."""

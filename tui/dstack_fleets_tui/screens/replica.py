@@ -137,7 +137,7 @@ class ReplicaScreen(WithEvents):
         return [
             ("", replica.status + told),
             ("", "ready" if replica.ready else ready),
-            ("fleet", replica.fleet_name or ""),
+            ("fleet", replica.fleet_name or replica.tried_in or ""),
             ("instance", replicas.instance_label(replica, snapshot)),
             ("deployment", f"{replica.deployment_num}{latest}"),
             ("submission", str(replica.submission_num) if replica.submission_num else ""),

@@ -179,10 +179,13 @@ class ServiceScreen(WithEvents):
         message = service.error or service.status_message
         told = "" if message in ("", service.status) else f": {message}"
         short = service.ready < words.replicas_wanted(service)
+        snapshot = self.fleets_app.snapshot
+        placement = snapshot.placements.get(service.id) if snapshot is not None else None
         # What is told first stays on a low screen.
         return [
             ("", service.status + told, self.looks.state(service.status).style),
             ("deployment", words.progress(service), "warn" if words.rolling(service) else ""),
+            ("", placement.rebalancing if placement is not None else "", "warn"),
             ("wanted", words.wanted(service)),
             ("running", str(service.running)),
             ("ready", str(service.ready), "warn" if short else ""),

@@ -139,7 +139,7 @@ def _fleet(replica: Replica, placed: ReplicaPlacement | None, looks: Looks) -> C
     # Of some only the run's fleet is known.
     doubt = " (run)" if replica.link is Link.RUN_FLEET else ""
     given = placed.fleet if placed is not None else None
-    return looks.text((replica.fleet_name or given or NOTHING) + doubt)
+    return looks.text((replica.fleet_name or given or replica.tried_in or NOTHING) + doubt)
 
 
 def _share(series: Series | None, unit: float, looks: Looks) -> CellValue:
@@ -199,6 +199,8 @@ def summary(replica: Replica, placed: ReplicaPlacement | None = None) -> str:
         Link.RUN_FLEET: "its instance is not known, the fleet is the run's",
         Link.UNKNOWN: "not placed yet" if replica.active else "",
     }[replica.link]
+    if replica.tried_in is not None:
+        place = f"found no instance in {replica.tried_in}"
     # Of an SSH host both are "remote".
     where = " ".join(dict.fromkeys(part for part in (replica.backend, replica.region) if part))
     spot = replica_purchase(replica) or ""

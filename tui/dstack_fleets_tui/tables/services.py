@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from dstack_api_client.naming import labels_of
+from dstack_api_client.placement import Placement
 from dstack_api_client.roles import without_workers
 from dstack_api_client.snapshot import Service
 from dstack_fleets_tui import words
@@ -34,8 +35,10 @@ COLUMNS = (
 )
 
 
-def cells(service: Service, looks: Looks) -> Sequence[Cell]:
+def cells(service: Service, looks: Looks, placement: Placement | None = None) -> Sequence[Cell]:
     """The row of one service: one cell per column of `COLUMNS`."""
+    rolling = words.rolling(service)
+    moving = placement is not None and placement.rebalancing_since is not None
     wanted = words.replicas_wanted(service)
     short = service.ready < wanted
     return (
@@ -47,7 +50,9 @@ def cells(service: Service, looks: Looks) -> Sequence[Cell]:
         looks.bar(_distribution(service, looks), service.active),
         _router(service, looks),
         looks.text(
-            words.rollout(service), "warn" if words.rolling(service) else "", service.deployment_num
+            "rebalancing" if moving and not rolling else words.rollout(service),
+            "warn" if rolling or moving else "",
+            service.deployment_num,
         ),
         looks.number(service.priority),
         looks.price(service.price),

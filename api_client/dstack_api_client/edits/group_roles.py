@@ -1,0 +1,20 @@
+"""What the replica groups of an edited service do: prefill, decode, encode, or all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from dstack_api_client import wire
+from dstack_api_client.runs import groups_of
+
+
+def roles_in(spec: Mapping[str, Any]) -> dict[str, str]:
+    """By group, as the commands or names of a spec tell; nothing of groups that don't tell."""
+    try:
+        read = msgspec.convert(spec, wire.RunSpec, strict=False)
+    except msgspec.ValidationError:  # somebody types it just now, or it is of another version
+        return {}
+    return {group.name: group.role for group in groups_of(read) if group.role is not None}
