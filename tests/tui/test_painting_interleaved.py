@@ -20,7 +20,7 @@ from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
 from dstack_widgets.choices import Choice
 from dstack_widgets.text import literal
 from tests.builders.apps import CONNECTION, GivenFeed, app_on, live
-from tests.builders.generation import seeds
+from tests.builders.generation import SEED, cases
 from tests.builders.snapshots import fleet, instance, replica, service, snapshot
 from tests.builders.terminal_driver import Terminal, drawn_whole
 from tests.screens import filled
@@ -168,8 +168,9 @@ async def settled(app: FleetsApp, pilot: Pilot[int]) -> None:
 
 
 @pytest.mark.generated
-@pytest.mark.parametrize("seed", seeds(8))
-async def test_the_terminal_shows_what_a_full_repaint_would(seed: int) -> None:
+@pytest.mark.parametrize("number", range(cases(8)))
+async def test_the_terminal_shows_what_a_full_repaint_would(number: int) -> None:
+    seed = SEED + number
     sys.stdout.write(f"DSTACK_FLEETS_TESTS_SEED={seed}\n")
     source = random.Random(seed)
     app = app_on(GivenFeed(live(snapshot())))
