@@ -228,6 +228,7 @@ def test_it_is_said_on_every_list() -> None:
     assert "4 of 4 workers ready  no prefill worker" in head
     line = cockpit_views.router_line(view, service, snapshot)
     assert "4 of 4 workers ready, no prefill worker, read" in line
-    assert payload.router(view, service)["lacking_roles"] == ["prefill"]
+    item = payload.router(view, service)
+    assert (item["lacking_roles"], item["breakers"]) == (["prefill"], "not known")
     roles = [group["role"] for group in payload.service(service)["groups"]]
     assert roles == [None, "prefill", "decode"]

@@ -20,7 +20,7 @@ from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
 from dstack_widgets.choices import Choice
 from dstack_widgets.text import literal
 from tests.builders.apps import CONNECTION, GivenFeed, app_on, live
-from tests.builders.generation import SEED, cases
+from tests.builders.generation import PARTS, seeds
 from tests.builders.snapshots import fleet, instance, replica, service, snapshot
 from tests.builders.terminal_driver import Terminal, drawn_whole
 from tests.screens import filled
@@ -28,7 +28,7 @@ from tests.tui.test_keys_and_late_answers import storm
 from tests.waiting import until
 
 SIZES = [(120, 30), (120, 30), (80, 24), (60, 16), (40, 10), (160, 40)]
-STEPS = 8
+STEPS = 6
 KEYS = [
     *("up", "down", "pagedown", "end", "home", "enter", "escape", "tab", "shift+tab", "left"),
     *("1", "2", "3", "4", "d", "r", "y", "v", "s", "S", "slash", "colon", "question_mark"),
@@ -168,11 +168,14 @@ async def settled(app: FleetsApp, pilot: Pilot[int]) -> None:
 
 
 @pytest.mark.generated
-@pytest.mark.parametrize("number", range(cases(8)))
-async def test_the_terminal_shows_what_a_full_repaint_would(number: int) -> None:
-    seed = SEED + number
-    sys.stdout.write(f"DSTACK_FLEETS_TESTS_SEED={seed}\n")
-    source = random.Random(seed)
+@pytest.mark.parametrize("part", PARTS)
+async def test_the_terminal_shows_what_a_full_repaint_would(part: int) -> None:
+    for seed in seeds(8)[part :: len(PARTS)]:
+        sys.stdout.write(f"DSTACK_FLEETS_TESTS_SEED={seed}\n")
+        await _course(random.Random(seed))
+
+
+async def _course(source: random.Random) -> None:
     app = app_on(GivenFeed(live(snapshot())))
     app.driver_class = Terminal
     app.animation_level = "none"

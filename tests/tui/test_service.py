@@ -328,7 +328,7 @@ async def test_the_router_the_list_and_the_jobs_are_told_apart():
         await opened(app, pilot, "o")
         assert line(app) == (
             "smg  ready  4 of 7 workers ready  read through the server 2s ago"
-            "  dstack's last sync 4s ago"
+            "  dstack's last sync 4s ago  circuit breakers not known"
         )
         shown = list(rows(app).values())
         told = [(row["sync"], row["router"], row["dstack"], row["replica"]) for row in shown]
@@ -368,9 +368,10 @@ async def test_an_unknown_router_says_why_and_lists_what_the_jobs_tell():
         assert said(app)[1][1] == "decode 5, prefill 2, decode 3 and 4 more: unknown"
 
 
+READ = "read over SSH 2s ago  circuit breakers not known"
 ROUTERS = [
-    (RouterStatus.READY, "smg  ready  4 of 7 workers ready  read over SSH 2s ago"),
-    (RouterStatus.NOT_READY, "smg  not ready  4 of 7 workers ready  read over SSH 2s ago"),
+    (RouterStatus.READY, f"smg  ready  4 of 7 workers ready  {READ}"),
+    (RouterStatus.NOT_READY, f"smg  not ready  4 of 7 workers ready  {READ}"),
     (RouterStatus.DOWN, "smg  down  7 workers expected  asked over SSH 2s ago"),
     (RouterStatus.REFUSES, "smg  refuses  7 workers expected  asked over SSH 2s ago"),
     (RouterStatus.UNKNOWN, "smg  unknown  7 workers expected  asked over SSH 2s ago"),

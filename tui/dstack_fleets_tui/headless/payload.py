@@ -340,6 +340,7 @@ def router(view: RouterView, service: Service) -> Item:
         "ready": view.ready,
         "expected": view.expected,
         "lacking_roles": list(view.lacking),
+        "breakers": "not known" if view.kind == "smg" else None,
         "workers": [_worker(worker) for worker in view.workers],
     }
 

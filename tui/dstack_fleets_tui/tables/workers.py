@@ -150,6 +150,9 @@ def head(view: RouterView, looks: Looks) -> list[Content]:
         parts.append(literal(f"{verb} {way} {age(view.observed_at, looks.now)} ago", dim))
     if view.last_sync_at is not None:
         parts.append(literal(f"dstack's last sync {age(view.last_sync_at, looks.now)} ago", dim))
+    if listed and view.kind == "smg":
+        # It tells them on its port of metrics only, to which no way leads.
+        parts.append(literal("circuit breakers not known", dim))
     return parts
 
 
