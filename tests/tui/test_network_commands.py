@@ -247,6 +247,25 @@ def test_an_endpoint_that_fails_is_told_and_nothing_said_that_is_not_so(
     assert len(desk.server.writes) <= 2
 
 
+@pytest.mark.parametrize("end", ["placement/get_info", "placement/preview", "runs/get_plan"])
+def test_a_plan_between_which_a_gateway_answers_is_not_refused(desk: Desk, end: str) -> None:
+    for fault in ("HTML 200", "HTML 502", "204", "407", "null", "redirect"):
+        desk.proxy.fails(fault, end)
+        ended = desk.run("plan")
+        assert ended.code == 3, (fault, ended.said)
+        assert "has no placement add-on" not in ended.said
+
+
+@pytest.mark.parametrize("end", ["placement/get_info", "placement/list"])
+def test_a_placement_that_can_not_be_read_is_told(desk: Desk, end: str) -> None:
+    for fault in ("HTML 200", "204", "407", "null", "redirect"):
+        desk.proxy.fails(fault, end)
+        assert "The placement add-on could not be read." in desk.run("services").err, fault
+        notes = desk.run("distribution").out
+        assert "could not be read" in notes or "is not known" in notes, fault
+        assert "Placement not read." in desk.run("problems").out, fault
+
+
 @pytest.mark.parametrize(
     ("fault", "command"), _some([(fault, name) for fault in TRIED for name in WRITES], WRITES)
 )
