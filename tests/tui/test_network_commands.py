@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -74,18 +74,34 @@ ENDPOINTS: dict[str, list[str]] = {
 for _name in ("apply", "apply --wait", "undo"):
     ENDPOINTS[_name] = [*ASKED, *EDITING, "runs/get_plan", "users/get_my_user", "runs/apply"]
 
+#: Commands that are tried quickly, endpoint by endpoint.
+QUICK = ("services", "apply", "rebalance")
+#: Where endpoints fail, by command: all that are asked for, or those that are the command's own.
+TRIED_AT: dict[str, list[str]] = {
+    **{name: ENDPOINTS[name] for name in (*QUICK, "one distribution", "problems")},
+    **{name: ENDPOINTS[name][len(ASKED) :] for name in ("plan", "apply --wait", "undo")},
+}
 
-def _some(cases: list[tuple[str, ...]]) -> list[Any]:
-    """Cases, those after the first of each fault and of each rest being slow, and those long."""
-    seen: set[str] = set()
-    faults = cycle([name for name in TRIED if name not in LONG])
-    turn = dict(zip(dict.fromkeys(case[1:] for case in cases), faults, strict=False))
-    params = []
-    for fault, *rest in cases:
-        quick = fault not in LONG and (turn[tuple(rest)] == fault or fault not in seen)
-        seen.add(fault)
-        params.append(pytest.param(fault, *rest, marks=[] if quick else [pytest.mark.slow]))
-    return params
+
+def _some(cases: list[tuple[str, ...]], of: Collection[str], *, each: bool = True) -> list[Any]:
+    """Cases of which some are quick: of `of` one with each rest, or else one with each fault.
+
+    Args:
+        cases: A fault, a command and what else there is.
+        of: The commands that are tried quickly.
+        each: Whether it is each rest and not each fault.
+    """
+    short = cycle([name for name in TRIED if name not in LONG])
+    wanted: set[tuple[str, ...]] = set()
+    if each:
+        rests = dict.fromkeys(case[1:] for case in cases if case[1] in of)
+        wanted = {(next(short), *rest) for rest in rests}
+    else:
+        turn = cycle(of)
+        wanted = {(fault, next(turn)) for fault in TRIED if fault not in LONG}
+    return [
+        pytest.param(*case, marks=[] if case in wanted else [pytest.mark.slow]) for case in cases
+    ]
 
 
 @dataclass
@@ -176,13 +192,16 @@ def test_all_is_well_and_asks_for_what_is_tried(desk: Desk, command: str) -> Non
     ended = desk.run(command)
     assert ended.code == COMMANDS[command][1]
     assert ended.out
+    # How a service is placed comes with the list or alone, as time goes.
     for end in ENDPOINTS[command]:
-        assert any(path.endswith(end) for path in desk.proxy.asked), end
+        placed = "placement/list" if end == "placement/get" else end
+        assert any(path.endswith((end, placed)) for path in desk.proxy.asked), end
     assert len(desk.server.writes) == (command in WRITES)
 
 
 @pytest.mark.parametrize(
-    ("fault", "command"), _some([(fault, name) for fault in TRIED for name in COMMANDS])
+    ("fault", "command"),
+    _some([(fault, name) for fault in TRIED for name in COMMANDS], list(COMMANDS), each=False),
 )
 def test_a_server_that_can_not_be_read_is_away(desk: Desk, fault: str, command: str) -> None:
     desk.prepare(command)
@@ -198,7 +217,15 @@ def test_a_server_that_can_not_be_read_is_away(desk: Desk, fault: str, command: 
 
 @pytest.mark.parametrize(
     ("fault", "command", "end"),
-    _some([(fault, name, end) for fault in TRIED for name in COMMANDS for end in ENDPOINTS[name]]),
+    _some(
+        [
+            (fault, name, end)
+            for fault in TRIED
+            for name in (QUICK if fault in LONG else TRIED_AT)
+            for end in TRIED_AT[name]
+        ],
+        QUICK,
+    ),
 )
 def test_an_endpoint_that_fails_is_told_and_nothing_said_that_is_not_so(
     desk: Desk, fault: str, command: str, end: str
@@ -220,8 +247,27 @@ def test_an_endpoint_that_fails_is_told_and_nothing_said_that_is_not_so(
     assert len(desk.server.writes) <= 2
 
 
+@pytest.mark.parametrize("end", ["placement/get_info", "placement/preview", "runs/get_plan"])
+def test_a_plan_between_which_a_gateway_answers_is_not_refused(desk: Desk, end: str) -> None:
+    for fault in ("HTML 200", "HTML 502", "204", "407", "null", "redirect"):
+        desk.proxy.fails(fault, end)
+        ended = desk.run("plan")
+        assert ended.code == 3, (fault, ended.said)
+        assert "has no placement add-on" not in ended.said
+
+
+@pytest.mark.parametrize("end", ["placement/get_info", "placement/list"])
+def test_a_placement_that_can_not_be_read_is_told(desk: Desk, end: str) -> None:
+    for fault in ("HTML 200", "204", "407", "null", "redirect"):
+        desk.proxy.fails(fault, end)
+        assert "The placement add-on could not be read." in desk.run("services").err, fault
+        notes = desk.run("distribution").out
+        assert "could not be read" in notes or "is not known" in notes, fault
+        assert "Placement not read." in desk.run("problems").out, fault
+
+
 @pytest.mark.parametrize(
-    ("fault", "command"), _some([(fault, name) for fault in TRIED for name in WRITES])
+    ("fault", "command"), _some([(fault, name) for fault in TRIED for name in WRITES], WRITES)
 )
 def test_a_change_after_which_nothing_can_be_read_is_not_known(
     desk: Desk, fault: str, command: str
