@@ -382,6 +382,29 @@ def test_the_dashboard(ran: list[tuple[Any, Settings, Callable[[], Any]]]) -> No
     assert again().project == "prod"
 
 
+@pytest.mark.parametrize(
+    ("locale", "plain"),
+    [
+        ({"LC_ALL": "C"}, True),
+        ({"LC_ALL": "POSIX", "LANG": "en_US.UTF-8"}, True),
+        ({"LC_ALL": "", "LC_CTYPE": "de_DE.ISO-8859-1"}, True),
+        ({"LC_ALL": "", "LC_CTYPE": "", "LANG": "en_GB.utf8"}, False),
+        ({"LC_ALL": "", "LC_CTYPE": "", "LANG": ""}, False),
+        ({"LC_ALL": "C", "DSTACK_FLEETS_TUI_ASCII": "false"}, False),
+    ],
+)
+def test_a_locale_without_unicode_is_drawn_in_ascii(
+    ran: list[tuple[Any, Settings, Callable[[], Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+    locale: dict[str, str],
+    plain: bool,
+) -> None:
+    for name, value in locale.items():
+        monkeypatch.setenv(name, value)
+    assert main(["--project", "prod"]) == 0
+    assert ran[0][1].ascii is plain
+
+
 @pytest.mark.usefixtures("nowhere")
 def test_the_dashboard_opens_without_a_connection(
     ran: list[tuple[Any, Settings, Callable[[], Any]]],

@@ -84,6 +84,7 @@ def test_a_target_of_its_own_stays_where_it_is():
     [
         ("spot_policy", "auto", "auto"),
         ("spot_policy", "default", None),
+        ("spot_policy", "on-demand (default)", None),
         ("reservation", "cr-0f3a", "cr-0f3a"),
         ("max_price", "", None),
         ("max_price", "2.5", 2.5),
@@ -149,3 +150,9 @@ def test_every_field_of_the_grid_is_found_back():
         for cell in each.cells:
             if cell.editable and not each.heading:
                 assert fleet_form.place_of(FieldName(cell.key)) == Place(each.key, cell.key)
+
+
+def test_the_spot_policy_in_force_is_shown_where_the_fleet_says_nothing():
+    cell = row(fleet_form.rows(typed("spot_policy", "")), "spot_policy").cells[1]
+    assert cell.text == "on-demand (default)"
+    assert cell.choices[0] == cell.text

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -47,7 +49,18 @@ def settings_of(args: argparse.Namespace) -> Settings:
     """The settings that count for a command."""
     from dstack_fleets_tui.settings import load
 
-    return load({name: getattr(args, name, None) for name in _SETTINGS})
+    settings = load({name: getattr(args, name, None) for name in _SETTINGS})
+    if settings.sources["ascii"] == "default" and not shows_unicode(os.environ):
+        sources = {**settings.sources, "ascii": "locale"}
+        return settings.model_copy(update={"ascii": True, "sources": sources})
+    return settings
+
+
+def shows_unicode(environment: Mapping[str, str]) -> bool:
+    """Whether the terminal is to show Unicode, by the locale that the environment names, if any."""
+    names = (environment.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    named = next(filter(None, names), "utf-8")
+    return "utf" in named.lower()
 
 
 def connection_of(args: argparse.Namespace, settings: Settings) -> Connection | ConfigError:

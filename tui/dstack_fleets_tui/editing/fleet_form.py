@@ -15,7 +15,7 @@ from dstack_widgets.edit_grid import GridCell, GridRow, Place
 from dstack_widgets.glyphs import UNICODE, Glyphs
 
 #: Where the fleet's configuration says nothing; the server takes on-demand then.
-DEFAULT = "default"
+DEFAULT = "on-demand (default)"
 _SPOT_POLICIES = ("on-demand", "spot", "auto")
 _NODES = {"min": "least", "target": "target", "max": "greatest"}
 _SIZES = "64GB, 32GB.. or 32GB..128GB"
@@ -94,7 +94,7 @@ def typed(edit: FleetEdit, field: FieldName, text: str) -> FleetEdit | Problem:
     if name in _RESOURCES:
         return _typed_resource(edit, field, text)
     if name == "spot_policy":
-        return edit.with_field(name, None if text in (DEFAULT, "") else text)
+        return edit.with_field(name, None if text in (DEFAULT, "default", "") else text)
     if name == "max_price":
         return _typed_price(edit, field, text)
     if name in _LISTS:
