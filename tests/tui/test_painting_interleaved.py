@@ -19,6 +19,7 @@ from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.base import LiveScreen
+from dstack_fleets_tui.screens.palette import Palette
 from dstack_widgets.choices import Choice
 from dstack_widgets.text import literal
 from tests.builders.apps import CONNECTION, GivenFeed, app_on, live
@@ -110,7 +111,9 @@ class Course:
             self._app.open_fleet("f-gpu")
 
     def _close(self) -> None:
-        if len(self._app.screen_stack) > 1:
+        if isinstance(self._app.screen, Palette):
+            self._app.screen.dismiss()
+        elif len(self._app.screen_stack) > 1:
             self._app.pop_screen()
 
     def _press(self) -> str:
