@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textual.await_complete import AwaitComplete
-from textual.command import CommandPalette
+from textual.command import CommandList, CommandPalette
 from textual.worker import Worker
 
 from dstack_fleets_tui.screens.closing import ClosesItself
@@ -23,3 +23,8 @@ class Palette(ClosesItself, PaintsAll, CommandPalette):
         if any(self in stack for stack in self.app._screen_stacks.values()):
             return super()._gather_commands(search_value)
         return None
+
+    def _action_command_list(self, action: str) -> None:
+        """Moves in the list; by pages once it has lines, which Textual takes for granted."""
+        if self.query_one(CommandList).scrollable_content_region or not action.startswith("page"):
+            super()._action_command_list(action)
