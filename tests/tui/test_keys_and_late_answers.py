@@ -319,6 +319,18 @@ async def test_the_palette_closes_itself_and_not_what_opened_over_it(
         await shown(app, ServiceScreen)
 
 
+async def test_a_palette_without_room_for_its_list_bears_every_key(
+    server: ChangingServer, tmp_path: Path
+) -> None:
+    async with dashboard(server, tmp_path) as (app, pilot):
+        found = await found_by_name(app, pilot, "undo")
+        await pilot.resize_terminal(40, 2)
+        await until(lambda: not found.scrollable_content_region, what="no room")
+        await pilot.press("pagedown", "pageup", "down", "up", "escape")
+        await settled(app, pilot)
+        await shown(app, ServiceScreen)
+
+
 async def test_the_plan_of_an_edit_does_not_open_over_further_typing(
     server: ChangingServer, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import random
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,11 +18,13 @@ from textual.widgets import Input
 from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
+from dstack_fleets_tui.screens.base import LiveScreen
+from dstack_fleets_tui.screens.palette import Palette
 from dstack_widgets.choices import Choice
 from dstack_widgets.text import literal
 from tests.builders.apps import CONNECTION, GivenFeed, app_on, live
 from tests.builders.generation import PARTS, seeds
-from tests.builders.snapshots import fleet, instance, replica, service, snapshot
+from tests.builders.snapshots import NOW, fleet, instance, replica, service, snapshot
 from tests.builders.terminal_driver import Terminal, drawn_whole
 from tests.screens import filled
 from tests.tui.test_keys_and_late_answers import storm
@@ -62,6 +65,8 @@ class Course:
     def __init__(self, app: FleetsApp, source: random.Random) -> None:
         self._app = app
         self._source = source
+        self._now = NOW
+        app.now = lambda: self._now
         self._steps: list[tuple[int, Callable[[], object]]] = [
             (3, self._poll),
             (2, self._open_box),
@@ -70,7 +75,8 @@ class Course:
             (5, self._press),
             (2, self._resize),
             (2, self._resize_and_back),
-            (4, self._refresh_region),
+            (2, self._refresh_region),
+            (6, self._second_with_region),
         ]
 
     def step(self) -> str:
@@ -105,7 +111,9 @@ class Course:
             self._app.open_fleet("f-gpu")
 
     def _close(self) -> None:
-        if len(self._app.screen_stack) > 1:
+        if isinstance(self._app.screen, Palette):
+            self._app.screen.dismiss()
+        elif len(self._app.screen_stack) > 1:
             self._app.pop_screen()
 
     def _press(self) -> str:
@@ -122,6 +130,14 @@ class Course:
         size = self._app.size
         self.terminal.resize(size.width // 2, size.height // 2)
         self.terminal.resize(*size)
+
+    def _second_with_region(self) -> None:
+        """A second goes by while something behind changes, of which the front paints a region."""
+        self._now += timedelta(seconds=1)
+        for screen in self._app.screen_stack:
+            if isinstance(screen, LiveScreen):
+                screen.show_state()
+        self._app.screen.refresh(Region(0, self._source.randrange(10), 3, 1))
 
     def _refresh_region(self) -> str:
         screen = self._source.choice(self._app.screen_stack)
