@@ -177,8 +177,8 @@ class ApplyScreen(LiveScreen):
 
     def fill(self) -> None:
         """Shows how far it has come."""
-        if not self.is_mounted:
-            return
+        if not self.is_laid_out:
+            return  # it was left, or the app ends
         parts = [literal(f"{self._subject} in {self.fleets_app.place}", style_of("strong"))]
         if self._done is not None and self._goal is not None:
             self._look_at_fleet(self._goal, self._done.now.id)
