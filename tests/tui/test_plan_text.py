@@ -12,6 +12,7 @@ from dstack_api_client.edits.dryrun import DryRun, ReplicaOutlook, Source
 from dstack_api_client.edits.following import Progress, State
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.prices import PlanOffer
+from dstack_api_client.edits.warnings import PlanWarning, Risk
 from dstack_fleets_tui.editing import plan_text
 from dstack_fleets_tui.headless import plan_text as headless
 from tests.builders.service_edits import edit
@@ -118,3 +119,8 @@ def test_the_end_of_following_says_what_is_waited_for_or_what_failed():
     assert (
         failed == "It failed after 3 s: The service is terminating: job failed; 1 replica to stop."
     )
+
+
+def test_a_danger_is_told_from_a_warning_without_colours() -> None:
+    found = [PlanWarning("x", Risk.DANGER, "It ends."), PlanWarning("y", Risk.WARNING, "Mind.")]
+    assert [line.plain for line in plan_text.warnings(found)] == ["! DANGER: It ends.", "! Mind."]

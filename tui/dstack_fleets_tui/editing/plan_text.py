@@ -27,6 +27,7 @@ _KINDS = {
     ChangeKind.NOT_IN_PLACE: "bad",
 }
 _RISKS = {Risk.NOTE: "dim", Risk.WARNING: "warn", Risk.DANGER: "bad"}
+_GRAVE = {Risk.DANGER: "DANGER: "}
 
 
 def of_service(plan: Plan, glyphs: Glyphs = UNICODE) -> list[Content]:
@@ -85,9 +86,9 @@ def changes(found: Sequence[FieldChange], glyphs: Glyphs = UNICODE) -> list[Cont
 
 
 def warnings(found: Iterable[PlanWarning], glyphs: Glyphs = UNICODE) -> list[Content]:
-    """A line per warning, the gravest first."""
+    """A line per warning, the gravest first; a danger says so, for terminals without colours."""
     return [
-        literal(f"{glyphs.warning} ", style_of(_RISKS[warning.risk]))
+        literal(f"{glyphs.warning} {_GRAVE.get(warning.risk, '')}", style_of(_RISKS[warning.risk]))
         + literal(warning.line, style_of(_RISKS[warning.risk]))
         for warning in found
     ]
