@@ -195,6 +195,7 @@ async def _course(source: random.Random) -> None:
     app = app_on(GivenFeed(live(snapshot())))
     app.driver_class = Terminal
     app.animation_level = "none"
+    app.do_quit = lambda argument: None  # type: ignore[method-assign]  # the palette offers it
     async with app.run_test(size=SIZES[0], headless=False) as pilot:
         await filled(app)
         course = Course(app, source)
