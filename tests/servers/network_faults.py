@@ -8,6 +8,7 @@ import socket
 import struct
 import zlib
 from collections.abc import Awaitable, Callable
+from functools import cache
 
 import httpx
 
@@ -168,10 +169,15 @@ async def _endless(line: Line, answer: httpx.Response) -> None:
         await line.send(chunk)
 
 
+@cache
+def _packed_bomb() -> bytes:
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return b"".join(packer.compress(bytes(4_000_000)) for _ in range(50)) + packer.flush()
+
+
 async def _bomb(line: Line, answer: httpx.Response) -> None:
     """Little that becomes much when it is unpacked."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    body = b"".join(packer.compress(bytes(4_000_000)) for _ in range(50)) + packer.flush()
+    body = _packed_bomb()
     await line.send(head("200 OK", "Content-Encoding: gzip", _length(body)) + body)
 
 
