@@ -7,10 +7,12 @@ import gzip
 import socket
 import struct
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
+from typing import Any
 
 import httpx
+import pytest
 
 #: Seconds that clients give a whole answer with a fault that takes time.
 SHORT = 1.0
@@ -240,3 +242,36 @@ HARMLESS: dict[str, Fault] = {
     "HTTP/1.0": _old_http,
     "kept alive and closed": _closes_kept_alive,
 }
+
+#: All that is tried: a redirect is made by the proxy, which knows where to.
+TRIED = [*FAULTS, "redirect"]
+#: One for each way in which an answer is found to be none: by the connection, HTTP, its packing,
+#: its status, what a gateway says in place of the server, and JSON.
+KINDS = ["reset in the body", "truncated", "broken gzip", "401", "HTML 502", "null"]
+
+
+def crossed(
+    rests: Sequence[tuple[str, ...]],
+    *,
+    quick: Sequence[tuple[str, ...]] | None = None,
+    one_of: int = 1,
+) -> list[Any]:
+    """Parameters of a test: each fault with each of the rest.
+
+    Args:
+        rests: What a fault is tried with.
+        quick: The rests that are tried in the quick run too: each of them once and each kind of
+            fault once. Without it all of them.
+        one_of: Of so many cases the slow run tries one; each fault and each rest is among them.
+    """
+    quick = rests if quick is None else quick
+    wanted = {
+        (KINDS[number % len(KINDS)], *quick[number % len(quick)])
+        for number in range(max(len(KINDS), len(quick)))
+    }
+    return [
+        pytest.param(*case, marks=[] if case in wanted else [pytest.mark.slow])
+        for place, fault in enumerate(TRIED)
+        for number, rest in enumerate(rests)
+        if (case := (fault, *rest)) in wanted or (place + number) % one_of == 0
+    ]

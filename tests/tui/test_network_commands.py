@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +20,7 @@ from dstack_fleets_tui.cli import main
 from tests.builders.audit_log import ends
 from tests.builders.hurried_edits import hurry, no_sleep
 from tests.servers.faulty_proxy import FaultyProxy, proxy_in_a_thread
-from tests.servers.network_faults import FAULTS, HARMLESS, LONG, SHORT, Line
+from tests.servers.network_faults import HARMLESS, SHORT, Line, crossed
 from tests.servers.networked_server import NetworkedServer
 
 TOKEN = "secret-token"
@@ -52,7 +51,6 @@ COMMANDS: dict[str, tuple[list[str], int]] = {
 READS = [name for name, (command, _) in COMMANDS.items() if command[0] in ("get", "plan")]
 WRITES = dict.fromkeys(("apply", "apply --wait", "undo"), "runs/apply")
 WRITES["rebalance"] = "placement/rebalance"
-TRIED = [*FAULTS, "redirect"]
 #: What each kind of command asks for, by the ends of the paths.
 ASKED = [
     "server/get_info",
@@ -81,27 +79,6 @@ TRIED_AT: dict[str, list[str]] = {
     **{name: ENDPOINTS[name] for name in (*QUICK, "one distribution", "problems")},
     **{name: ENDPOINTS[name][len(ASKED) :] for name in ("plan", "apply --wait", "undo")},
 }
-
-
-def _some(cases: list[tuple[str, ...]], of: Collection[str], *, each: bool = True) -> list[Any]:
-    """Cases of which some are quick: of `of` one with each rest, or else one with each fault.
-
-    Args:
-        cases: A fault, a command and what else there is.
-        of: The commands that are tried quickly.
-        each: Whether it is each rest and not each fault.
-    """
-    short = cycle([name for name in TRIED if name not in LONG])
-    wanted: set[tuple[str, ...]] = set()
-    if each:
-        rests = dict.fromkeys(case[1:] for case in cases if case[1] in of)
-        wanted = {(next(short), *rest) for rest in rests}
-    else:
-        turn = cycle(of)
-        wanted = {(fault, next(turn)) for fault in TRIED if fault not in LONG}
-    return [
-        pytest.param(*case, marks=[] if case in wanted else [pytest.mark.slow]) for case in cases
-    ]
 
 
 @dataclass
@@ -201,7 +178,7 @@ def test_all_is_well_and_asks_for_what_is_tried(desk: Desk, command: str) -> Non
 
 @pytest.mark.parametrize(
     ("fault", "command"),
-    _some([(fault, name) for fault in TRIED for name in COMMANDS], list(COMMANDS), each=False),
+    crossed([(name,) for name in COMMANDS], one_of=3),
 )
 def test_a_server_that_can_not_be_read_is_away(desk: Desk, fault: str, command: str) -> None:
     desk.prepare(command)
@@ -217,14 +194,10 @@ def test_a_server_that_can_not_be_read_is_away(desk: Desk, fault: str, command: 
 
 @pytest.mark.parametrize(
     ("fault", "command", "end"),
-    _some(
-        [
-            (fault, name, end)
-            for fault in TRIED
-            for name in (QUICK if fault in LONG else TRIED_AT)
-            for end in TRIED_AT[name]
-        ],
-        QUICK,
+    crossed(
+        [(name, end) for name, ends in TRIED_AT.items() for end in ends],
+        quick=[(name, end) for name in QUICK for end in TRIED_AT[name]],
+        one_of=6,
     ),
 )
 def test_an_endpoint_that_fails_is_told_and_nothing_said_that_is_not_so(
@@ -266,9 +239,7 @@ def test_a_placement_that_can_not_be_read_is_told(desk: Desk, end: str) -> None:
         assert "Placement not read." in desk.run("problems").out, fault
 
 
-@pytest.mark.parametrize(
-    ("fault", "command"), _some([(fault, name) for fault in TRIED for name in WRITES], WRITES)
-)
+@pytest.mark.parametrize(("fault", "command"), crossed([(name,) for name in WRITES], one_of=2))
 def test_a_change_after_which_nothing_can_be_read_is_not_known(
     desk: Desk, fault: str, command: str
 ) -> None:

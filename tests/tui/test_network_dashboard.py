@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -31,29 +30,16 @@ from tests.builders.audit_log import ends
 from tests.builders.hurried_edits import hurry, no_sleep
 from tests.screens import header, screen_text
 from tests.servers.faulty_proxy import FaultyProxy, faulty_proxy
-from tests.servers.network_faults import FAULTS, HARMLESS, LONG, SHORT
+from tests.servers.network_faults import HARMLESS, SHORT, crossed
 from tests.servers.networked_server import NetworkedServer
 from tests.tui.test_keys_and_late_answers import in_front, shown
 from tests.waiting import until
 
 TOKEN = "secret-token"
-TRIED = [*FAULTS, "redirect"]
-SHORT_ONES = [name for name in TRIED if name not in LONG]
 #: Screens to be on while the network fails.
 SCREENS = ["services", "service", "replica", "fleet", "problems", "events", "editor"]
 #: What is beside the lists, and what is seen of it.
 BESIDE = ["placement/get_info", "placement/list", "placement/get"]
-
-
-def _some(rests: list[str]) -> list[Any]:
-    """Each fault with each of the rest; quick are those that name each fault once."""
-    turn = cycle(rests)
-    quick = {(fault, next(turn)) for fault in SHORT_ONES}
-    return [
-        pytest.param(fault, rest, marks=[] if (fault, rest) in quick else [pytest.mark.slow])
-        for fault in TRIED
-        for rest in rests
-    ]
 
 
 class WatchedFeed(Feed):
@@ -180,7 +166,7 @@ def _is_whole(update: Update) -> bool:
     return is_live and snapshot is not None and not snapshot.placement_failure
 
 
-@pytest.mark.parametrize(("fault", "screen"), _some(SCREENS))
+@pytest.mark.parametrize(("fault", "screen"), crossed([(name,) for name in SCREENS], one_of=3))
 async def test_it_is_stale_and_comes_back(tmp_path: Path, fault: str, screen: str) -> None:
     async with on_proxy(tmp_path) as (app, pilot, proxy):
         await open_screen(app, pilot, screen)
@@ -194,7 +180,7 @@ async def test_it_is_stale_and_comes_back(tmp_path: Path, fault: str, screen: st
         assert proxy.server.writes == []
 
 
-@pytest.mark.parametrize(("fault", "end"), _some(BESIDE))
+@pytest.mark.parametrize(("fault", "end"), crossed([(end,) for end in BESIDE]))
 async def test_a_placement_that_can_not_be_read_is_said_and_comes_back(
     tmp_path: Path, fault: str, end: str
 ) -> None:
@@ -235,7 +221,7 @@ async def test_what_comes_all_the_same_is_shown(tmp_path: Path, fault: str) -> N
         await pilot.press("ctrl+r")
 
 
-@pytest.mark.parametrize(("fault", "after"), _some(["all fails", "it can be read"]))
+@pytest.mark.parametrize(("fault", "after"), crossed([("all fails",), ("it can be read",)]))
 async def test_a_change_is_sent_once_and_what_became_of_it_is_said(
     tmp_path: Path, fault: str, after: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
