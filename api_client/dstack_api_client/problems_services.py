@@ -38,6 +38,24 @@ FAILED_SHOWN = timedelta(hours=24)
 
 #: Why dstack ends a run that nobody stopped.
 _FAILURES = frozenset({"job_failed", "retry_limit_exceeded", "server_error", "gateway_error"})
+#: Why dstack ends a replica that is then called failed (`JobTerminationReason.to_status`).
+_REPLICA_FAILURES = frozenset(
+    {
+        "container_exited_with_error",
+        "creating_container_error",
+        "executor_error",
+        "failed_to_start_due_to_no_capacity",
+        "gateway_error",
+        "instance_access_revoked",
+        "instance_unreachable",
+        "interrupted_by_no_capacity",
+        "log_quota_exceeded",
+        "ports_binding_failed",
+        "volume_error",
+        "waiting_instance_limit_exceeded",
+        "waiting_runner_limit_exceeded",
+    }
+)
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 _HINTS = {
     "pending": "dstack goes on looking for a place; see what its fleets may still hold.",
@@ -298,6 +316,9 @@ def _what(service: Service, replica: Replica, now: datetime, since: Since) -> st
     if not replica.active:
         return "failed" if _lacks(service, replica) else ""
     if replica.status == "terminating":
+        fails = replica.termination_reason in _REPLICA_FAILURES and service.status != "terminating"
+        if fails and _lacks(service, replica):
+            return "failed"  # while it stops too: nothing else says yet that it is lost
         told = since.job_status.get(replica.submission_id)
         return "stopping" if told is not None and now - told > STOPPING_LONG else ""
     restarted = replica.submission_num >= RESTARTS and not replica.sought_before

@@ -43,6 +43,11 @@ from tests.builders.projects import (
 NOTICE, WARNING, CRITICAL = Severity.NOTICE, Severity.WARNING, Severity.CRITICAL
 LONG = timedelta(hours=1)
 NO_PLACE = "failed_to_start_due_to_no_capacity"
+#: A replica whose host is gone.
+LOST = {
+    "termination_reason": "instance_unreachable",
+    "termination_message": "Instance is unreachable",
+}
 
 READY = replica(0)
 IDLE = {"idle_since": ago(minutes=30)}
@@ -173,6 +178,10 @@ CASES = {
         chat(READY, stuck(1, "failed", termination_message="out of memory"), low=2),
         chat(READY, replica(1), low=2),
         Kind.REPLICA, WARNING, "chat", "1: failed: out of memory", "replicas"),
+    "replica that stops after a failure": Case(
+        chat(READY, stuck(1, "terminating", **LOST), low=2),
+        chat(READY, stuck(1, "terminating", termination_reason="scaled_down"), low=2),
+        Kind.REPLICA, WARNING, "chat", "1: failed: Instance is unreachable", "replicas"),
     "no replica ready": Case(
         chat(stuck(0, "running")),
         chat(READY),
@@ -285,6 +294,21 @@ def test_looking_for_a_place_again_and_again_is_one_problem() -> None:
     assert len({found.key for (found,) in seen.values()}) == 1
     for there in ("provisioning", "running"):
         assert problems_of(chat(READY, replica(1, **{**now, "status": there}), low=2), NOW) == ()
+
+
+def test_a_lost_replica_is_one_problem_while_it_stops_and_afterwards() -> None:
+    seen = [
+        problems_of(chat(stuck(0, status, **LOST), low=1), NOW)
+        for status in ("terminating", "failed")
+    ]
+    for (found,) in seen:
+        assert (found.severity, found.text) == (CRITICAL, "0: failed: Instance is unreachable")
+    assert len({found.key for (found,) in seen}) == 1
+    ending = chat(
+        stuck(0, "terminating", **LOST), status="terminating", termination_reason="job_failed"
+    )
+    (found,) = problems_of(ending, NOW)
+    assert found.text.startswith("is being ended after a failure: Instance is unreachable")
 
 
 def test_how_long_it_has_looked_for_a_place_is_what_was_seen_when_that_is_more() -> None:

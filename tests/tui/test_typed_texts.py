@@ -355,3 +355,12 @@ async def test_the_editor_of_a_service_that_was_stopped_says_so(
         )
         assert "stay 1" not in str(follows.content)
         assert "The draft is kept." in str(follows.content)
+        server.runs[0]["status"] = "running"
+        assert screen.edit is not None
+        screen._change(screen.edit.with_replicas("0", 1))
+        await until(lambda: "terminating" not in str(follows.content), what="what would follow")
+        server.runs[0]["status"] = "terminating"
+        await until(
+            lambda: "The service chat is terminating." in str(follows.content), what="its end"
+        )
+        assert "draft" not in str(follows.content), "nothing was edited"

@@ -48,7 +48,8 @@ _WIDE = 110
 #: Lines that are at most taken for what is wrong.
 _FINDINGS = 6
 
-_NO_MORE = "Nothing can be applied to it any more. The draft is kept."
+_NO_MORE = "Nothing can be applied to it any more."
+_KEPT = "The draft is kept."
 
 E = TypeVar("E", bound=ServiceEdit | FleetEdit)
 
@@ -297,7 +298,8 @@ class EditorScreen(LiveScreen, Generic[E]):
         lines: Sequence[Content] = ()
         ended = self._ended(snapshot) if snapshot is not None else None
         if ended is not None:
-            lines = [literal(ended, style_of("bad")), literal(_NO_MORE, style_of("dim"))]
+            told = f"{_NO_MORE} {_KEPT}" if edit.changed else _NO_MORE
+            lines = [literal(ended, style_of("bad")), literal(told, style_of("dim"))]
         elif problems:
             lines = [literal("Mend what is marked to see what would follow.", style_of("dim"))]
         elif snapshot is not None:
