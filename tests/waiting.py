@@ -14,7 +14,7 @@ _LOOK_EVERY = 0.02
 _PATIENCE = 3
 #: A look at a server takes its time from what it is to see: after each comes a pause this many
 #: times as long, of so many seconds at most.
-_SPARING, _LONGEST = 4, 1.0
+_SPARING, _LONGEST = 6, 1.5
 
 
 async def until(

@@ -91,11 +91,11 @@ async def _schema_has_lanes(reader: Reader) -> bool:
 
 
 class _Schemas(msgspec.Struct):
-    schemas: dict[str, msgspec.Raw] = {}
+    schemas: dict[str, msgspec.Raw]
 
 
 class _Schema(msgspec.Struct):
-    components: _Schemas = msgspec.field(default_factory=_Schemas)
+    components: _Schemas
 
 
 async def placement(reader: Reader, project: str, run_name: str) -> Placement:

@@ -135,7 +135,7 @@ class PlacementSummary(Answer):
 class PlacementList(Answer):
     """All active services in short, and some in full."""
 
-    runs: list[PlacementSummary] = []
+    runs: list[PlacementSummary]
     placements: list[Placement] = []
 
 

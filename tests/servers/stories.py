@@ -188,7 +188,7 @@ class Watch:
             return last if condition(last) else None
 
         try:
-            found: Look = await until(holds, limit=limit, every=0.6)
+            found: Look = await until(holds, limit=limit, every=1.0)
         except AssertionError as error:
             told = "; ".join(await events(self._sim, self._name))
             raise AssertionError(

@@ -178,7 +178,7 @@ def test_all_is_well_and_asks_for_what_is_tried(desk: Desk, command: str) -> Non
 
 @pytest.mark.parametrize(
     ("fault", "command"),
-    crossed([(name,) for name in COMMANDS], one_of=3),
+    crossed([(name,) for name in COMMANDS], one_of=6),
 )
 def test_a_server_that_can_not_be_read_is_away(desk: Desk, fault: str, command: str) -> None:
     desk.prepare(command)
@@ -197,7 +197,7 @@ def test_a_server_that_can_not_be_read_is_away(desk: Desk, fault: str, command: 
     crossed(
         [(name, end) for name, ends in TRIED_AT.items() for end in ends],
         quick=[(name, end) for name in QUICK for end in TRIED_AT[name]],
-        one_of=6,
+        one_of=12,
     ),
 )
 def test_an_endpoint_that_fails_is_told_and_nothing_said_that_is_not_so(

@@ -166,7 +166,7 @@ def _is_whole(update: Update) -> bool:
     return is_live and snapshot is not None and not snapshot.placement_failure
 
 
-@pytest.mark.parametrize(("fault", "screen"), crossed([(name,) for name in SCREENS], one_of=3))
+@pytest.mark.parametrize(("fault", "screen"), crossed([(name,) for name in SCREENS], one_of=6))
 async def test_it_is_stale_and_comes_back(tmp_path: Path, fault: str, screen: str) -> None:
     async with on_proxy(tmp_path) as (app, pilot, proxy):
         await open_screen(app, pilot, screen)
@@ -180,7 +180,7 @@ async def test_it_is_stale_and_comes_back(tmp_path: Path, fault: str, screen: st
         assert proxy.server.writes == []
 
 
-@pytest.mark.parametrize(("fault", "end"), crossed([(end,) for end in BESIDE]))
+@pytest.mark.parametrize(("fault", "end"), crossed([(end,) for end in BESIDE], one_of=2))
 async def test_a_placement_that_can_not_be_read_is_said_and_comes_back(
     tmp_path: Path, fault: str, end: str
 ) -> None:
