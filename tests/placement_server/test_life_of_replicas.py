@@ -113,6 +113,9 @@ async def _short(sim: Handle) -> None:
     line = f"baseline 0 of 1: short-reserved has no room until {clock}, p5.48xlarge in aws/{region}"
     assert reserved["reason"].startswith(line), reserved
 
+    # One that is not ready yet is no use, and goes at once when it is to move.
+    await watch.until(lambda look: look.ready["short-spot"] == 2, what="both serve")
+
     # Nothing is asked for: it comes back by itself, the new replica before the old one goes.
     most_ready = 0
 

@@ -192,7 +192,13 @@ async def held_back(sim: Handle, client: Client, plan: Plan) -> asyncio.Task[Any
     await sim.faults.server_slow(6)
     name, wanted = plan.base.target.name, plan.base.deployment + 1
     task = asyncio.create_task(applying.apply(client, plan))
-    await until(lambda: deployment_at(sim, name, wanted), limit=60, what="the change has arrived")
+
+    async def arrived() -> bool:
+        if task.done():
+            task.result()  # tells why it came to nothing
+        return await deployment_at(sim, name, wanted)
+
+    await until(arrived, limit=60, what="the change has arrived")
     return task
 
 
