@@ -141,7 +141,7 @@ def of_services(
 
 def _failed(snapshot: Snapshot, service: Service, now: datetime) -> Iterator[Problem]:
     replicas = [snapshot.replicas[key] for key in service.replica_keys if key in snapshot.replicas]
-    if now - (service.ended_at or service.submitted_at) > FAILED_SHOWN:
+    if service.finished and now - (service.ended_at or service.submitted_at) > FAILED_SHOWN:
         return
     last = max(
         replicas, key=lambda replica: (replica.finished_at or _LONG_AGO, replica.key), default=None

@@ -197,7 +197,8 @@ CASES = {
         chat(stuck(0, "failed"), status="failed", error="It broke.", ended_at=ago(hours=25)),
         Kind.SERVICE, CRITICAL, "chat", "failed: It broke.", "replicas"),
     "service that is being ended after a failure": Case(
-        chat(stuck(0, "failed"), status="terminating", termination_reason="job_failed"),
+        chat(stuck(0, "failed"), status="terminating", termination_reason="job_failed",
+             submitted_at=ago(hours=30)),
         chat(stuck(0, "failed"), status="terminating", termination_reason="stopped_by_user"),
         Kind.SERVICE, CRITICAL, "chat", "is being ended after a failure", "replicas"),
     "service waiting": Case(

@@ -189,7 +189,9 @@ async def deployment_at(sim: Handle, name: str, number: int) -> bool:
 
 async def held_back(sim: Handle, client: Client, plan: Plan) -> asyncio.Task[Any]:
     """Applies a plan on a server that has done it and holds its answer back for seconds."""
-    await sim.faults.server_slow(6)
+    # Less than the 5 s after which dstack's server closes a connection that is idle to it: a change
+    # that goes out on such a one is lost, and never sent again.
+    await sim.faults.server_slow(4)
     name, wanted = plan.base.target.name, plan.base.deployment + 1
     task = asyncio.create_task(applying.apply(client, plan))
 
