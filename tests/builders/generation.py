@@ -21,8 +21,8 @@ PARTS = range(8 if MANY else 1)
 
 
 def cases(usual: int) -> int:
-    """A quarter of the usual number of cases, or three times as many where many are asked for."""
-    return 3 * usual if MANY else max(1, usual // 4)
+    """A quarter of the usual number of cases, or twice as many where many are asked for."""
+    return 2 * usual if MANY else max(1, usual // 4)
 
 
 def seeds(usual: int) -> list[int]:
