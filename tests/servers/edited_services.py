@@ -25,6 +25,7 @@ from dstack_api_client.snapshot import Snapshot
 from dstack_simulator.handle import Handle
 from dstack_simulator.scenario import Scenario
 from tests.servers.commands import environment
+from tests.servers.lanes import eight_gpus
 from tests.waiting import until
 
 #: Fleets by name: region, spot policy, nodes.
@@ -83,19 +84,11 @@ def scenario() -> Scenario:
                 }
             }
         )
-    offer = {
-        "instance_type": "p5.48xlarge",
-        "cpus": 192,
-        "memory_gib": 2048,
-        "disk_gib": 4000,
-        "gpu": {"name": "H100", "memory_gib": 80, "count": 8},
-        "regions": regions,
-    }
     return Scenario.model_validate(
         {
             "description": "Fleets and services to be edited",
             "hosts": [{"name": "rack", "count": 2, "cpus": 32, "memory_gib": 128}],
-            "cloud": {"start_seconds": 0.1, "offers": [offer]},
+            "cloud": {"start_seconds": 0.1, "offers": [eight_gpus(regions)]},
             "steps": steps,
         }
     )

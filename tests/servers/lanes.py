@@ -46,6 +46,18 @@ def lanes(pair: str = "gpu") -> list[dict[str, Any]]:
     ]
 
 
+def eight_gpus(regions: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """An offer of instances with eight H100, by region with its prices and capacity."""
+    return {
+        "instance_type": "p5.48xlarge",
+        "cpus": 192,
+        "memory_gib": 2048,
+        "disk_gib": 4000,
+        "gpu": {"name": "H100", "memory_gib": 80, "count": 8},
+        "regions": regions,
+    }
+
+
 def scenario() -> Scenario:
     """The fleets, and no service."""
     regions: dict[str, dict[str, float]] = {}
@@ -59,18 +71,10 @@ def scenario() -> Scenario:
     regions[SEED[1]] = {"spot": 31.05}
     steps.append({"apply": fleet("seed-reserved", SEED[0], "on-demand", 1)})
     steps.append({"apply": fleet("seed-spot", SEED[1], "spot", "0..1")})
-    offer = {
-        "instance_type": "p5.48xlarge",
-        "cpus": 192,
-        "memory_gib": 2048,
-        "disk_gib": 4000,
-        "gpu": {"name": "H100", "memory_gib": 80, "count": 8},
-        "regions": regions,
-    }
     return Scenario.model_validate(
         {
             "description": "Pairs of a reserved and a spot fleet",
-            "cloud": {"start_seconds": 0.2, "offers": [offer]},
+            "cloud": {"start_seconds": 0.2, "offers": [eight_gpus(regions)]},
             "steps": steps,
             # For modules of these tests that a server's process imports.
             "server": {"environment": {"PYTHONPATH": str(DOCS.parent)}},

@@ -14,7 +14,7 @@ from typing import Any
 
 from dstack_simulator.handle import Handle
 from dstack_simulator.scenario import Scenario
-from tests.servers.lanes import ENDED, events, fleet
+from tests.servers.lanes import ENDED, eight_gpus, events, fleet
 from tests.waiting import until
 
 #: What goes on, by name. A story that fails fails the test that awaits it.
@@ -92,14 +92,7 @@ def lender_scenario() -> Scenario:
 
 def _cloud(regions: dict[str, dict[str, float]]) -> dict[str, Any]:
     offers = [
-        {
-            "instance_type": "p5.48xlarge",
-            "cpus": 192,
-            "memory_gib": 2048,
-            "disk_gib": 4000,
-            "gpu": {"name": "H100", "memory_gib": 80, "count": 8},
-            "regions": regions,
-        },
+        eight_gpus(regions),
         {
             "instance_type": "c7i.8xlarge",
             "cpus": 32,
