@@ -454,7 +454,7 @@ async def test_a_worker_that_is_killed_leaves_the_list_and_its_successor_comes_i
         )
         if was_seen():
             break
-    assert was_seen(), lives
+    assert was_seen(), json.dumps({what: sorted(life) for what, life in lives.items()}, indent=1)
 
 
 async def _successor_runs(sim: Handle, replica: int, old: str) -> None:

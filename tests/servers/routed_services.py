@@ -31,6 +31,8 @@ SMG = "smg launch --host 0.0.0.0 --port 8000 --enable-igw"
 #: before it calls it failed lasts long enough to be seen.
 QUICK = f"{SMG} --pd-disaggregation --health-check-interval-secs 1 --health-failure-threshold 18"
 SGLANG = "python -m sglang.launch_server --model acme/chat --port 8000"
+#: As an engine that loads its model: whoever looks seldom sees it run before it is registered.
+LOADS = "sleep 8"
 #: Few CPUs are only had as a block of the host that has many.
 BLOCK = {"cpu": "8..16"}
 WHOLE = {"gpu": "H100:8"}
@@ -64,7 +66,7 @@ def chat() -> dict[str, Any]:
         "chat",
         routing(QUICK),
         group("prefill", f"{SGLANG} --disaggregation-mode prefill", resources=WHOLE),
-        group("decode", f"{SGLANG} --disaggregation-mode decode", 2, resources=WHOLE),
+        group("decode", f"{LOADS}; {SGLANG} --disaggregation-mode decode", 2, resources=WHOLE),
         group("legacy", "vllm serve acme/chat --port 8000"),
         group("keyed", f"{SGLANG} --api-key secret"),
         group("slow", f"sleep 600; {SGLANG}"),
