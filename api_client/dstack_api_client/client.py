@@ -52,8 +52,6 @@ class Client(Writer):
         try:
             return await self.one(path, {}, wire.Project, what)
         except (errors.NotFoundError, errors.ForbiddenError) as error:
-            if error.foreign:
-                raise
             names = sorted(one_line(each.project_name) for each in await self.projects())
             raise errors.NoProjectError(
                 f"There is no project {name} at {self.url}, or this user may not see it.",

@@ -21,14 +21,11 @@ class ApiError(Exception):
         hint: One sentence on what to do.
         said_by_server: Whether a dstack server said so in its own form, and not something in
             front of it.
-        foreign: Whether what answered did so in no form of a dstack server's: a gateway's page, a
-            redirect, an empty answer. It says nothing about what was asked for.
         unsent: Whether it is known that the request did not go out.
         status: The HTTP status of the answer; None where it is not about that.
     """
 
     said_by_server = False
-    foreign = False
     unsent = False
     status: int | None = None
 
@@ -59,6 +56,13 @@ class BrokenAnswerError(CannotConnectError):
 
 class TooLargeError(CannotConnectError):
     """An answer that was given up because it is too large."""
+
+
+class ForeignAnswerError(ApiError):
+    """An answer in no form of a dstack server's: a gateway's page, a redirect, an empty one.
+
+    It says nothing about what was asked for.
+    """
 
 
 class UnexpectedError(ApiError):
@@ -122,6 +126,10 @@ class RefusedError(ApiError):
         return frozenset(detail.code for detail in self.details if detail.code)
 
 
+#: What only a server can say of what was asked for; without its words nobody has said it.
+_OF_WHAT_WAS_ASKED = (ForbiddenError, NotFoundError, RefusedError, WrongShapeError)
+
+
 def details_of(body: bytes) -> list[Detail]:
     """Reads the reasons out of an error's body, whichever of the server's shapes it has.
 
@@ -169,7 +177,9 @@ def from_answer(status: int, body: bytes, *, what: str, url: str) -> ApiError:
     """
     details = details_of(body)
     error = _from_details(status, details, what=what, url=url)
-    error.said_by_server, error.foreign, error.status = bool(details), not details, status
+    if not details and isinstance(error, _OF_WHAT_WAS_ASKED):
+        error = ForeignAnswerError(error.message, error.hint)
+    error.said_by_server, error.status = bool(details), status
     return error
 
 

@@ -69,7 +69,7 @@ def unusable(url: str, error: Exception, *, proxies: bool) -> ConfigError:
     )
 
 
-def unreadable(url: str, what: str, body: bytes, error: Exception) -> errors.WrongShapeError:
+def unreadable(url: str, what: str, body: bytes, error: Exception) -> errors.ApiError:
     """An answer that can't be decoded.
 
     Args:
@@ -77,13 +77,16 @@ def unreadable(url: str, what: str, body: bytes, error: Exception) -> errors.Wro
         what: What the answer is about.
         body: The answer.
         error: What the decoder raised.
+
+    Returns:
+        A `WrongShapeError` where it holds something that a server may have said, else a
+        `ForeignAnswerError`.
     """
-    made = errors.WrongShapeError(
+    kind = errors.WrongShapeError if _is_json(body) else errors.ForeignAnswerError
+    return kind(
         f"The answer of {url} about {what} could not be read: {reason_of(error)}.",
         "Check that the address is a dstack server's; if it is, its version may be too new.",
     )
-    made.foreign = not _is_json(body)
-    return made
 
 
 def _is_json(body: bytes) -> bool:

@@ -317,9 +317,7 @@ class Feed:
         """Learns where events stand before anything else is read."""
         try:
             page = await self._client.newest_events({"within_projects": [self._project_id]})
-        except (errors.NotFoundError, errors.WrongShapeError) as error:
-            if error.foreign:
-                raise
+        except (errors.NotFoundError, errors.WrongShapeError):
             self._has_events = False
         else:
             self._known.events.restart(page, all_of_them=len(page) < PAGE)

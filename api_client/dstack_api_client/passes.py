@@ -196,9 +196,7 @@ class Pass:
         for run_id, submitted_at in list(self._with_jobs.items())[:_MOST_ENDED]:
             try:
                 found = await self._client.run_now(self._project, run_id, submitted_at)
-            except errors.WrongShapeError as error:
-                if error.foreign:
-                    raise
+            except errors.WrongShapeError:
                 self._known.touched.add(run_id)  # noted; what was known of it stays
                 continue
             if found is not None:

@@ -136,9 +136,7 @@ class Placements:
     async def _read_one(self, service: Service) -> None:
         try:
             read = await addon.placement(self._client, self._project, service.name)
-        except errors.NotFoundError as error:
-            if error.foreign:
-                raise
+        except errors.NotFoundError:
             self.known = {key: value for key, value in self.known.items() if key != service.id}
             return
         self._take([read], {service.id: service})

@@ -226,7 +226,12 @@ class Reader:
         )
 
     def decode(self, body: bytes, decode: Callable[[bytes], T], what: str) -> T:
-        """Decodes an answer; one that can't be is a `WrongShapeError`."""
+        """Decodes an answer.
+
+        Raises:
+            WrongShapeError: It holds something else than it should.
+            ForeignAnswerError: It holds nothing that a server may have said.
+        """
         try:
             return decode(body)
         except _NOT_DECODED as error:

@@ -181,14 +181,10 @@ class Rereading:
                     self._known.drop_run(run_id)
                     return
                 run = found
-        except errors.NotFoundError as error:
-            if error.foreign:
-                raise
+        except errors.NotFoundError:
             self._known.drop_run(run_id)
             return
         except errors.WrongShapeError as error:
-            if error.foreign:
-                raise
             self._note(run_id, known.read_spec.run_name if known else None, "the runs", error)
             return
         self._known.put_run(run)
@@ -196,13 +192,9 @@ class Rereading:
     async def _read_run_named(self, name: str) -> None:
         try:
             run = await self._client.run(self._project, name=name)
-        except errors.NotFoundError as error:
-            if error.foreign:
-                raise
+        except errors.NotFoundError:
             return
         except errors.WrongShapeError as error:
-            if error.foreign:
-                raise
             self._note(name, name, "the runs", error)
             return
         self._known.put_run(run)
@@ -217,14 +209,10 @@ class Rereading:
         known = self._known.fleets.get(fleet_id)
         try:
             fleet = await self._client.fleet(self._owner(known), fleet_id=fleet_id)
-        except (errors.NotFoundError, errors.ForbiddenError) as error:
-            if error.foreign:
-                raise
+        except (errors.NotFoundError, errors.ForbiddenError):
             self._known.drop_fleet(fleet_id)
             return
         except errors.WrongShapeError as error:
-            if error.foreign:
-                raise
             self._note(fleet_id, known.name if known else None, "the fleets", error)
             return
         self._known.put_fleet(fleet)
@@ -233,14 +221,10 @@ class Rereading:
         known = self._known.instances.get(instance_id)
         try:
             instance = await self._client.instance(self._owner(known), instance_id)
-        except (errors.NotFoundError, errors.ForbiddenError) as error:
-            if error.foreign:
-                raise
+        except (errors.NotFoundError, errors.ForbiddenError):
             self._known.instances.pop(instance_id, None)
             return
         except errors.WrongShapeError as error:
-            if error.foreign:
-                raise
             self._note(instance_id, known.name if known else None, "the instances", error)
             return
         if known is None and instance.fleet_id is not None and instance.status != "terminated":

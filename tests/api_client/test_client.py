@@ -103,10 +103,10 @@ async def test_reads_are_tried_again_on_trouble_that_passes(trouble: int | Excep
         (httpx.ReadTimeout("slow"), errors.TimedOutError, 1),
         (httpx.Response(500), errors.ServerFailedError, 1),
         (httpx.Response(403, json={"detail": {"msg": "no"}}), errors.ForbiddenError, 1),
-        (httpx.Response(200, text="<html>hello</html>"), errors.WrongShapeError, 1),
-        (httpx.Response(200, content=b"\xff"), errors.WrongShapeError, 1),
+        (httpx.Response(200, text="<html>hello</html>"), errors.ForeignAnswerError, 1),
+        (httpx.Response(200, content=b"\xff"), errors.ForeignAnswerError, 1),
         (httpx.Response(200, json=["not", "an", "object"]), errors.WrongShapeError, 1),
-        (httpx.Response(301, headers={"location": "/"}), errors.WrongShapeError, 1),
+        (httpx.Response(301, headers={"location": "/"}), errors.ForeignAnswerError, 1),
     ],
 )
 async def test_trouble_that_stays_is_one_of_the_errors(

@@ -35,7 +35,8 @@ def test_every_shape_of_an_error_is_read(body: bytes, details: list[Detail]) -> 
         (403, b'{"detail": {"msg": "Access denied"}}', errors.ForbiddenError, "the fleets"),
         (403, b'{"msg": "Members only", "code": "c"}', errors.ForbiddenError, "Members only"),
         (404, b'{"detail": {"msg": "Not found"}}', errors.NotFoundError, "the fleets"),
-        (404, b"<html>", errors.NotFoundError, "Nothing at http://server"),
+        (404, b"<html>", errors.ForeignAnswerError, "Nothing at http://server"),
+        (403, b"<html>", errors.ForeignAnswerError, "the fleets"),
         (
             400,
             b'{"detail": [{"msg": "Run not found", "code": "resource_not_exists"}]}',
@@ -49,8 +50,8 @@ def test_every_shape_of_an_error_is_read(body: bytes, details: list[Detail]) -> 
         (502, b"<html>", errors.BusyError, "502"),
         (503, b"", errors.BusyError, "503"),
         (504, b"", errors.BusyError, "504"),
-        (302, b"", errors.WrongShapeError, "302"),
-        (418, b"", errors.WrongShapeError, "418"),
+        (302, b"", errors.ForeignAnswerError, "302"),
+        (418, b"", errors.ForeignAnswerError, "418"),
     ],
 )
 def test_every_status_has_an_error_with_something_to_do(

@@ -12,9 +12,9 @@ from dstack_simulator.handle import Handle
 from tests.waiting import until
 
 #: Clients that ask a service all the time, and seconds between two requests of one.
-_CLIENTS, _PAUSE = 2, 0.2
+_CLIENTS, _PAUSE = 2, 0.5
 #: Answers that there are at least while something is done.
-_ENOUGH = 100
+_ENOUGH = 40
 #: Requests of a client that nothing takes as long as.
 _MOST = 10_000
 _BODY = {

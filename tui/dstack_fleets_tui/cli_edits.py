@@ -181,6 +181,7 @@ def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) 
         errors.UnauthorisedError,
         errors.ForbiddenError,
         errors.ServerFailedError,
+        errors.ForeignAnswerError,
     )
     try:
         return run(connection, settings)
@@ -196,7 +197,7 @@ def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) 
     except errors.ApiError as error:
         # What can't be read is as good as away; a server's own words are a refusal.
         unread = isinstance(error, errors.WrongShapeError) and not error.said_by_server
-        is_away = isinstance(error, away) or error.foreign or (unread and not error.unsent)
+        is_away = isinstance(error, away) or (unread and not error.unsent)
         code = NO_CONNECTION if is_away else FAILED
         return fail(error.message, error.hint, code)
 

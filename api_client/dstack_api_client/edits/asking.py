@@ -144,9 +144,7 @@ async def ask_offers(
     asked = {**spec, "run_name": None, "configuration": {**configuration, "name": None}}
     try:
         body = await client.run_plan(project, asked, offers=offers, for_offers_only=True)
-    except (RefusedError, WrongShapeError) as error:
-        if error.foreign:
-            raise
+    except (RefusedError, WrongShapeError):
         return None
     return client.decode(body, _run.decode, f"the offers in {fleet}")
 
@@ -166,13 +164,9 @@ async def _asked(answer: Awaitable[bytes]) -> bytes:
     try:
         return await answer
     except RefusedError as error:
-        if error.foreign:
-            raise
         lines = [line for detail in error.details for line in detail.message.splitlines()]
         raise InvalidEditError(lines or [error.message]) from error
     except WrongShapeError as error:
-        if error.foreign:
-            raise
         # Of what a model's own check says, only that is of use to people.
         said = error.message.rpartition("Value error, ")[2]
         raise InvalidEditError([f"{said[:1].upper()}{said[1:]}"]) from error

@@ -242,14 +242,10 @@ async def dry_run(
     try:
         answer = await reader.one(path, _question(edit, rebalance), Preview, what)
     except RefusedError as error:
-        if error.foreign:
-            raise
         raise InvalidEditError(
             [each.message for each in error.details] or [error.message]
         ) from error
-    except (NotFoundError, WrongShapeError) as error:
-        if error.foreign:
-            raise
+    except (NotFoundError, WrongShapeError):
         # An older add-on has no previews, or takes no ranges; the plan has the last word.
         return here
     if not answer.managed:

@@ -37,9 +37,7 @@ class RunEvents:
         else:
             try:
                 newest = await self._client.newest_events(self._filters)
-            except (errors.NotFoundError, errors.WrongShapeError) as error:
-                if error.foreign:
-                    raise
+            except (errors.NotFoundError, errors.WrongShapeError):
                 self._kept = False
                 return {}
             self._log.restart(newest, all_of_them=len(newest) < PAGE)
