@@ -40,6 +40,9 @@ _MOST_PAGES = 10_000
 _SLICE = 0.01
 #: Most requests at once.
 _AT_ONCE = 4
+#: Seconds that an idle connection is used again for. dstack's server closes it after 5 s, uvicorn's
+#: default, and a change that was on its way by then would be lost.
+_KEPT = 4.0
 #: How often a read is tried.
 _TRIES = 3
 #: Seconds before the second try, and what the wait grows by.
@@ -142,7 +145,11 @@ class Reader:
                 },
                 verify=verify,
                 timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
-                limits=httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE),
+                limits=httpx.Limits(
+                    max_connections=_AT_ONCE,
+                    max_keepalive_connections=_AT_ONCE,
+                    keepalive_expiry=_KEPT,
+                ),
                 transport=transport,
                 trust_env=trust_env,
             )
