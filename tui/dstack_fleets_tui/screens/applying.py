@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
+from pathlib import Path
 
 from rich.cells import cell_len
 from textual import work
@@ -56,7 +57,7 @@ class ApplyScreen(LiveScreen):
 
     name_of_screen = actions.APPLY
     BINDINGS = list(actions.bindings(actions.APPLY))
-    CSS_PATH = "plan.tcss"
+    CSS_PATH = Path(__file__).with_name("plan.tcss")
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -86,7 +87,7 @@ class AskScreen(Boxed, Asking, ModalScreen[str]):
         ascii_only: Whether only ASCII is drawn.
     """
 
-    CSS_PATH = "asking.tcss"
+    CSS_PATH = Path(__file__).with_name("asking.tcss")
     text_of_box = "#lines"
     BINDINGS = [
         Binding("escape", "first", "Cancel", show=False, id="ask.cancel"),
@@ -151,7 +152,7 @@ class PickScreen(Asking, ModalScreen[str | None]):
         ascii_only: Whether only ASCII is drawn.
     """
 
-    CSS_PATH = "asking.tcss"
+    CSS_PATH = Path(__file__).with_name("asking.tcss")
     BINDINGS = [Binding("escape", "none", "Cancel", show=False, id="pick.cancel")]
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -44,7 +45,7 @@ class LiveScreen(LeanScreen[None]):
 
     name_of_screen: ClassVar[str]
 
-    CSS_PATH = "base.tcss"
+    CSS_PATH = Path(__file__).with_name("base.tcss")
 
     @property
     def fleets_app(self) -> FleetsApp:

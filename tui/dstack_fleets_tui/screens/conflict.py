@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from textual.app import ComposeResult
@@ -30,7 +31,7 @@ class ConflictScreen(Boxed, Asking, ModalScreen[dict[str, Any] | None]):
         ascii_only: Whether only ASCII is drawn.
     """
 
-    CSS_PATH = "conflict.tcss"
+    CSS_PATH = Path(__file__).with_name("conflict.tcss")
     text_of_box = "#rows"
     BINDINGS = [
         Binding("escape", "back", "Back", show=False, id="conflict.back"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from textual import work
@@ -74,7 +75,7 @@ class EditorScreen(LiveScreen, Generic[E]):
     """
 
     BINDINGS: ClassVar[list[Any]]
-    CSS_PATH = "editor.tcss"
+    CSS_PATH = Path(__file__).with_name("editor.tcss")
 
     kind: ClassVar[Kind]
     """What is edited."""

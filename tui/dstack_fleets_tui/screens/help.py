@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
@@ -30,7 +31,7 @@ PALETTE_KEYS = (("^p", "Search for a command, or choose a theme."),)
 class HelpScreen(Asking, ModalScreen[None]):
     """Lists the actions of one screen; any of its keys closes it."""
 
-    CSS_PATH = "help.tcss"
+    CSS_PATH = Path(__file__).with_name("help.tcss")
     BINDINGS = [
         Binding("escape,question_mark,q,enter", "close", "close", show=False, id="help.close")
     ]

@@ -36,7 +36,7 @@ class PlanScreen(Asking, LiveScreen):
 
     name_of_screen = actions.PLAN
     BINDINGS = list(actions.bindings(actions.PLAN))
-    CSS_PATH = "plan.tcss"
+    CSS_PATH = Path(__file__).with_name("plan.tcss")
 
     def __init__(
         self, plan: Plan | FleetPlan, apply: Callable[[], None], notes: Sequence[str] = ()

@@ -12,6 +12,7 @@ import termios
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -221,7 +222,7 @@ class TextScreen(Asking, ModalScreen[Written]):
         subject: As given.
     """
 
-    CSS_PATH = "text.tcss"
+    CSS_PATH = Path(__file__).with_name("text.tcss")
     # It asks nothing that a key too early could answer, only what was meant for another screen.
     guard = 0.0
     BINDINGS = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class TroubleScreen(ClosesItself, PaintsAll, ModalScreen[None]):
     """One sentence on what happened, one on what to do, and the keys that help."""
 
-    CSS_PATH = "trouble.tcss"
+    CSS_PATH = Path(__file__).with_name("trouble.tcss")
     BINDINGS = [
         Binding(key, f"do('{action.id}')", action.title, show=False, id=f"trouble.{action.id}")
         for action in (BY_ID["refresh"], BY_ID["quit"])
