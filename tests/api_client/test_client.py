@@ -225,6 +225,28 @@ async def test_the_clock_of_the_server_is_learned() -> None:
         assert client.clock_offset < -(10 * 365 * 86400)
 
 
+async def test_a_busy_server_is_not_behind_because_its_dates_are_late() -> None:
+    """It makes its date anew only when it comes to it: here, 9 s after the one before."""
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+
+    def look(client: Client, *, late: float, at: float) -> float | None:
+        sent_at = now - timedelta(seconds=60 - at)
+        date = format_datetime(sent_at - timedelta(seconds=late), usegmt=True)
+        client._look_at_clock(httpx.Response(200, headers={"date": date}), sent_at)
+        return client.clock_offset
+
+    async with client_of(lambda request: httpx.Response(200)) as client:
+        for at in range(10):
+            assert look(client, late=at, at=at) == 0
+        for at in range(10, 50, 2):
+            assert look(client, late=2 * (at % 5), at=at) == 0
+
+    async with client_of(lambda request: httpx.Response(200)) as client:
+        # One that is behind has no date that says otherwise.
+        told = [look(client, late=late, at=4 * at) for at, late in enumerate((12, 9, 8, 14, 8, 9))]
+    assert told == [0, 0, 0, 0, -7, -7]
+
+
 async def test_an_answer_that_takes_long_tells_no_other_time() -> None:
     """The date is that of some moment between the question and the answer."""
 
