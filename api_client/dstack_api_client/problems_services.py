@@ -300,7 +300,7 @@ def _sorted_out(
     """The replicas that something is wrong with, by what it is."""
     found: dict[str, list[Replica]] = {}
     for replica in replicas:
-        if replica.ready and replica.submission_num < RESTARTS:
+        if replica.ready and replica.restarts < RESTARTS:
             continue
         what = _what(service, replica, now, since)
         if what:
@@ -321,7 +321,7 @@ def _what(service: Service, replica: Replica, now: datetime, since: Since) -> st
             return "failed"  # while it stops too: nothing else says yet that it is lost
         told = since.job_status.get(replica.submission_id)
         return "stopping" if told is not None and now - told > STOPPING_LONG else ""
-    restarted = replica.submission_num >= RESTARTS and not replica.sought_before
+    restarted = replica.restarts >= RESTARTS
     if restarted and now - replica.submitted_at < RESTARTED_WITHIN:
         return "restarting"
     if replica.ready:
@@ -400,7 +400,7 @@ def _of_replicas(
     if what == "failed":
         ends = [replica.finished_at for replica in members if replica.finished_at is not None]
     elif what == "pending":
-        ends = [_seeks_since(replica, since) for replica in members]
+        ends = [replica.since for replica in members]
     else:
         ends = [status_since(replica, since) for replica in members]
     return Problem(
@@ -411,23 +411,11 @@ def _of_replicas(
         text=f"{listed(map(replica_name, members))}: {_cause(snapshot, service, what, members)}",
         hint=_HINTS[what],
         since=min(ends, default=None),
-        at_least=what == "pending" and any(map(_sought_earlier, members)),
+        at_least=what == "pending" and any(replica.since_earlier for replica in members),
         service_id=service.id,
         view="replicas",
         row=replica_row(members[0].key),
     )
-
-
-def _seeks_since(replica: Replica, since: Since) -> datetime:
-    """Since when a replica has looked for a place, as far as its last two submissions tell."""
-    if replica.before is not None and replica.sought_before:
-        return replica.before.submitted_at
-    return replica.submitted_at if replica.found_no_place else status_since(replica, since)
-
-
-def _sought_earlier(replica: Replica) -> bool:
-    """Whether it may have looked for a place for longer than its last two submissions tell."""
-    return replica.sought_before and replica.submission_num > 1
 
 
 def _cause(snapshot: Snapshot, service: Service, what: str, members: Sequence[Replica]) -> str:
@@ -439,7 +427,7 @@ def _cause(snapshot: Snapshot, service: Service, what: str, members: Sequence[Re
 
     def cause(replica: Replica) -> str:
         if what == "restarting":
-            return f"started {replica.submission_num + 1} times, and {replica.status} now"
+            return f"started {replica.restarts + 1} times, and {replica.status} now"
         if what == "pending":
             told = why.get(replica.submission_id) or replica.message
             if not told and replica.before is not None and replica.sought_before:
