@@ -38,6 +38,15 @@ FAILED_SHOWN = timedelta(hours=24)
 
 #: Why dstack ends a run that nobody stopped.
 _FAILURES = frozenset({"job_failed", "retry_limit_exceeded", "server_error", "gateway_error"})
+#: What that means, where no replica says more.
+_ENDS = {
+    "job_failed": "a replica failed",
+    "retry_limit_exceeded": "a replica could not be started again within `retry`",
+    "server_error": "the server made an error",
+    "gateway_error": "the gateway did not take it",
+}
+#: What only repeats that it failed.
+_NO_CAUSE = frozenset({"failed", "terminating", "job failed"})
 #: Why dstack ends a replica that is then called failed (`JobTerminationReason.to_status`).
 _REPLICA_FAILURES = frozenset(
     {
@@ -146,14 +155,21 @@ def _failed(snapshot: Snapshot, service: Service, now: datetime) -> Iterator[Pro
     last = max(
         replicas, key=lambda replica: (replica.finished_at or _LONG_AGO, replica.key), default=None
     )
-    text = service.error or (last.message if last is not None else "") or service.status_message
+    told = (
+        service.error or "",
+        last.message if last is not None else "",
+        service.status_message,
+        _ENDS.get(service.termination_reason or "", ""),
+    )
+    causes = [each for each in told if each and each not in _NO_CAUSE]
+    text = ": ".join(dict.fromkeys(causes[:2] if service.error else causes[:1]))
     says = "failed" if service.finished else "is being ended after a failure"
     yield Problem(
         key=f"service:{service.id}",
         kind=Kind.SERVICE,
         severity=Severity.CRITICAL,
         subject=service.name,
-        text=f"{says}: {text}" if text and text not in ("failed", "terminating") else says,
+        text=f"{says}: {text}" if text else says,
         hint="It serves nothing until it is applied again; delete it if it is not wanted.",
         since=service.ended_at,
         service_id=service.id,
