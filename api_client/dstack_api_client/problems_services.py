@@ -12,6 +12,7 @@ from dstack_api_client.naming import counted, labels_of, lane_row, listed, repli
 from dstack_api_client.placement import LanePlacement, Placement
 from dstack_api_client.problem import Kind, Problem, Severity
 from dstack_api_client.purchases import baselines, purchase_of
+from dstack_api_client.retries import event_of, starts_again
 from dstack_api_client.rollout import out_of_date, status_since, waits_for
 from dstack_api_client.since import Since
 from dstack_api_client.snapshot import Group, Replica, ReplicaKey, Service, Snapshot
@@ -73,7 +74,7 @@ _HINTS = {
     "starting": "dstack gives up on an instance that does not come up, and then tries another.",
     "unready": "dstack sends it no requests, and does not restart it.",
     "restarting": "Its log lines and the message of its last submission tell why it ended.",
-    "failed": "dstack starts it again only where the spec has `retry`.",
+    "failed": "dstack starts it again, as its `retry` says.",
     "stopping": "It holds its place until it has stopped.",
 }
 
@@ -425,13 +426,21 @@ def _of_replicas(
         severity=severity,
         subject=service.name,
         text=f"{listed(map(replica_name, members))}: {_cause(snapshot, service, what, members)}",
-        hint=_HINTS[what],
+        hint=_hint(service, what, members),
         since=min(ends, default=None),
         at_least=what == "pending" and any(replica.since_earlier for replica in members),
         service_id=service.id,
         view="replicas",
         row=replica_row(members[0].key),
     )
+
+
+def _hint(service: Service, what: str, members: Iterable[Replica]) -> str:
+    """What comes of replicas, or what can be done."""
+    lasting = [r for r in members if not starts_again(service, event_of(r))]
+    if what == "failed" and lasting:
+        return "dstack does not start it again: the spec has no `retry` for that."
+    return _HINTS[what]
 
 
 def _cause(snapshot: Snapshot, service: Service, what: str, members: Sequence[Replica]) -> str:

@@ -18,6 +18,7 @@ from dstack_api_client.fleets import gpus_of
 from dstack_api_client.links import NONE_IMPORTED, Place, fleet_of_run
 from dstack_api_client.logins import address_of, login_of
 from dstack_api_client.pulls import Pull
+from dstack_api_client.purchases import is_told
 from dstack_api_client.snapshot import (
     FINISHED,
     NO_CAPACITY,
@@ -136,6 +137,7 @@ def replica_of(
         earlier=_earlier(job),
         role=ROUTER if is_router and len(groups) > 1 else mine.role if mine is not None else None,
         reservation=mine.reservation if mine is not None else None,
+        asked=mine.spot_policy if mine is not None and is_told(groups) else None,
         user=one_line(run.user),
         nodes=wanted.jobs_per_replica or 1,
         node_group=_node_group(spec, wanted),

@@ -300,6 +300,9 @@ class Replica:
     """How far its image is, while it is pulled and where the server tells."""
     unreached: bool = False
     """Whether its probes pass and dstack sends it no requests yet."""
+    asked: str | None = None
+    """What its group is to be bought as, `on-demand`, `spot` or `auto`; None where the spec of its
+    service does not tell of any group."""
     tried_in: str | None = None
     """The fleet in which it found no instance; None where it has a fleet, or where none is told."""
 
