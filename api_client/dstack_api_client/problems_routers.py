@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
-from dstack_api_client.naming import listed, replica_name, replica_row, share_of
+from dstack_api_client.naming import in_status, listed, replica_name, replica_row, share_of
 from dstack_api_client.problem import Kind, Problem, Severity
 from dstack_api_client.roles import consequence, named, roles_of
 from dstack_api_client.rollout import status_since
@@ -315,7 +315,8 @@ def _what_of(replicas: list[Replica]) -> str:
     said = []
     for replica in replicas:
         message = f": {replica.message}" if replica.message not in ("", replica.status) else ""
-        said.append(f"{replica_name(replica)} is {replica.status}{message}")
+        what = "has found no place" if replica.found_no_place else in_status(replica.status)
+        said.append(f"{replica_name(replica)} {what}{message}")
     return f"{listed(said).rstrip('.')}."
 
 

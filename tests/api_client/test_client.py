@@ -273,3 +273,34 @@ async def test_an_answer_that_takes_long_tells_no_other_time() -> None:
         client.clock_offset = -3.0
         client._look_at_clock(slow, sent_at)
         assert client.clock_offset == -3.0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.ReadError(""),
+        httpx.RemoteProtocolError("bye"),
+        httpx.WriteError("[Errno 104]"),
+        httpx.CloseError(""),
+    ],
+)
+async def test_a_connection_that_broke_off_is_told_in_words(error: httpx.TransportError) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        del request
+        raise error
+
+    async with client_of(handler) as client:
+        with pytest.raises(errors.CannotConnectError) as raised:
+            await client.server_info()
+    assert raised.value.message == (
+        f"The connection to {client.url} was closed before the answer was there."
+    )
+
+
+async def test_a_connection_that_could_not_be_opened_has_a_reason_in_words() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("", request=request)
+
+    async with client_of(handler) as client:
+        with pytest.raises(errors.CannotConnectError, match=": it could not be opened"):
+            await client.server_info()

@@ -222,6 +222,15 @@ def test_the_age_is_that_of_the_loss_through_all_attempts() -> None:
         assert (found.since, found.at_least) == (gone, False), status
 
 
+def test_one_between_two_attempts_has_found_no_place() -> None:
+    full = {"termination_reason": NO_CAPACITY, "termination_message": "Fleet is at capacity"}
+    found = problems_of(incident(prefill("failed", submission_num=1, **full), judged()), NOW)
+    assert found[0].hint.endswith("prefill 1 has found no place: Fleet is at capacity.")
+    broken = prefill("failed", termination_message="out of memory", submission_num=1)
+    found = problems_of(incident(broken, judged()), NOW)
+    assert found[0].hint.endswith("prefill 1 has failed: out of memory.")
+
+
 def test_the_age_does_not_begin_anew_while_it_is_watched() -> None:
     watch = ProblemWatch()
     for minutes in range(6):
