@@ -11,6 +11,7 @@ from dstack_api_client.edits.prices import PlanOffer
 from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_fleets_tui.settings import Settings
+from dstack_widgets.edit_grid import Place
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.cloud_fleet_edit import edit, snapshot
 from tests.builders.fleet_plans import fleet_plan
@@ -88,8 +89,8 @@ async def test_the_field_under_the_cursor_stays_in_sight_in_a_smaller_terminal()
         screen = app.screen
         assert isinstance(screen, FleetEditScreen)
         await pilot.press(*["down"] * 20)
-        place = screen.grid.place
-        assert place is not None
+        place = Place("tags", "tags")
+        await until(lambda: screen.grid.place == place, what="the last field")
         await pilot.resize_terminal(80, 16)
         form = screen.query_one("#form")
 
