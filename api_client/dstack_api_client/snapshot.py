@@ -328,14 +328,14 @@ class Replica:
 
     @property
     def restarts(self) -> int:
-        """How often it was started again, as far as its last submissions tell.
+        """How often it was started again after it had a place, as far as its submissions tell.
 
-        Those that found no place are none. What lies further back is taken to be as the oldest
-        that is known.
+        Attempts that found none are no restarts. What lies further back than what is known is
+        taken to be as the oldest of that.
         """
-        places = [*(attempt.had_place for attempt in self.earlier), self.has_place]
-        further = self.submission_num - len(self.earlier) if places[0] else 0
-        return max(sum(places) + further - 1, 0)
+        known = [attempt.had_place for attempt in self.earlier]
+        further = self.submission_num - len(known) if not known or known[0] else 0
+        return sum(known) + further
 
     @property
     def lost_at(self) -> datetime | None:

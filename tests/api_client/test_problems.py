@@ -306,10 +306,11 @@ def test_looking_for_a_place_again_and_again_is_one_problem() -> None:
         ("submitted", "", 0, 0, 0, False),
         ("submitted", "---", 0, 0, 30, False),
         ("submitted", "---", 2, 0, 30, True),
-        ("submitted", "+--", 0, 0, 25, False),
-        ("submitted", "-+-", 3, 0, 15, False),
+        ("submitted", "+--", 0, 1, 25, False),
+        ("submitted", "-+-", 3, 1, 15, False),
         ("running", "+--", 0, 1, 0, False),
         ("running", "---", 0, 0, 0, False),
+        ("submitted", "++", 0, 2, 5, False),
     ],
 )
 def test_attempts_to_find_a_place_are_no_restarts(
@@ -324,6 +325,14 @@ def test_attempts_to_find_a_place_are_no_restarts(
     found = stuck(1, status, **now)
     assert (found.restarts, found.since) == (restarts, ago(minutes=since))
     assert found.since_earlier is earlier
+
+
+@pytest.mark.parametrize("status", ["submitted", "provisioning", "pulling", "running"])
+def test_one_that_ends_again_and_again_is_one_problem_from_start_to_start(status: str) -> None:
+    ended = [Attempt(ago(minutes=m), "container_exited_with_error", "") for m in (3, 2)]
+    now = {"earlier": tuple(ended), "submission_num": 2, "submitted_at": ago(seconds=9)}
+    (found,) = problems_of(chat(READY, stuck(1, status, **now)), NOW)
+    assert found.text == f"1: started 3 times, and {status} now"
 
 
 def test_a_lost_replica_is_one_problem_while_it_stops_and_afterwards() -> None:
