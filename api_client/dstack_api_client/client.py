@@ -21,8 +21,6 @@ T = TypeVar("T")
 PAGE = 100
 #: Most items a filter of the events may have.
 FILTER_ITEMS = 16
-#: Of each job: the latest submission, and the one before it for why it was started again.
-_SUBMISSIONS = 2
 
 
 class Client(Writer):
@@ -354,7 +352,7 @@ def _runs_query(
         "limit": page,
     }
     if jobs:
-        query["job_submissions_limit"] = _SUBMISSIONS
+        query["job_submissions_limit"] = wire.SUBMISSIONS
     if after is not None:
         query |= {"prev_submitted_at": _time(after[0]), "prev_run_id": after[1]}
     return query

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
@@ -330,15 +330,48 @@ def _without_lane(
     return rows
 
 
-def _waiting(replicas: Iterable[Replica], why: Mapping[str, str | None]) -> str:
-    """Why replicas have no fleet, each cause once with the replicas it holds back."""
+def _waiting(
+    replicas: Iterable[Replica], why: Mapping[str, str | None], *, named: bool = False
+) -> str:
+    """Why replicas have no fleet, each cause once with the replicas it holds back.
+
+    Args:
+        replicas: The replicas.
+        why: By submission, what holds one back, where that is not the server's message.
+        named: Whether the replicas are named where all have the same cause too.
+    """
     held: dict[str, list[str]] = {}
     for replica in replicas:
-        cause = why.get(replica.submission_id) or replica.message or "waits for a place"
+        cause = why.get(replica.submission_id) or _cause(replica) or "waits for a place"
         held.setdefault(cause, []).append(replica_name(replica))
-    if len(held) == 1:
+    if len(held) == 1 and not named:
         return next(iter(held))
     return "; ".join(f"{listed(names)}: {cause}" for cause, names in held.items())
+
+
+def _cause(replica: Replica) -> str:
+    """What the server says of a replica without a place, in this attempt or the one before."""
+    before = replica.before.message if replica.before is not None else ""
+    return replica.message or (before if replica.sought_before else "")
+
+
+def _without_place(snapshot: Snapshot, service: Service) -> list[Replica]:
+    """The replicas that look for a place, those between two attempts among them."""
+    found = (snapshot.replicas.get(key) for key in service.replica_keys)
+    return [
+        replica
+        for replica in found
+        if replica is not None
+        and not replica.has_place
+        and replica.fleet_name is None
+        and (replica.active or _is_missed(replica, service))
+    ]
+
+
+def _is_missed(replica: Replica, service: Service) -> bool:
+    """Whether the group of a replica that ended has fewer than its minimum."""
+    group = next((each for each in service.groups if each.name == replica.group), None)
+    return group is not None and group.active < group.replicas_min
 
 
 _OWN_RULE = "placed by the server's own rule"
@@ -391,10 +424,11 @@ def _one_fleet(
         replace(row, reason=_waiting(replicas, why) if row.fleet is None else _OWN_RULE)
         for row, replicas in board.rest()
     ]
+    waiting = [] if service.finished else _without_place(snapshot, service)
     named = [row for row in rows if row.fleet is not None]
     if len(named) == 1:  # else it is not told how they share what is wanted
         rows[rows.index(named[0])] = replace(
-            named[0], target=wanted, reason=_of_one_fleet(named[0], wanted)
+            named[0], target=wanted, reason=_of_one_fleet(named[0], wanted, waiting, why)
         )
     by_group = group_rows(snapshot, service)
     if capabilities.has_addon or capabilities.lanes:
@@ -417,17 +451,27 @@ def _one_fleet(
     )
 
 
-def _of_one_fleet(row: FleetRow, wanted: int | None) -> str:
-    """What can be said of the one fleet of a service without lanes."""
+def _of_one_fleet(
+    row: FleetRow,
+    wanted: int | None,
+    waiting: Sequence[Replica],
+    why: Mapping[str, str | None],
+) -> str:
+    """What can be said of the one fleet of a service without lanes.
+
+    Args:
+        row: What it holds.
+        wanted: Replicas wanted; None where the server does not tell.
+        waiting: Replicas without a place.
+        why: By submission, what holds one back, where that is not the server's message.
+    """
+    more = 0 if wanted is None else row.running + row.pending - wanted
+    without = len(waiting) if wanted is None else max(-more, len(waiting))
+    if without:
+        text = f"one fleet is to hold all replicas; {counted(without, 'replica')} without a place"
+        return f"{text}: {_waiting(waiting, why, named=True)}" if waiting else text
     text = "one fleet holds all replicas"
-    if wanted is None:
-        return text
-    missing = wanted - row.running - row.pending
-    if missing > 0:
-        return f"{text}; {counted(missing, 'replica')} without a place here yet"
-    if missing < 0:
-        return f"{text}; {counted(-missing, 'replica')} more than wanted"
-    return text
+    return f"{text}; {counted(more, 'replica')} more than wanted" if more > 0 else text
 
 
 def _summed(

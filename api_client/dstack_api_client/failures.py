@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 
+import httpx
 import msgspec
 
 from dstack_api_client import errors
@@ -13,6 +14,8 @@ from dstack_api_client.connection import ConfigError
 
 #: Where httpx looks for a proxy.
 _PROXY_VARIABLES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+#: What httpx raises over a connection that stood.
+_BROKEN_OFF = (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError)
 #: Characters of a library's reason that are put into a message.
 _LONGEST_REASON = 200
 
@@ -43,7 +46,12 @@ def connection_error(url: str, error: Exception, *, begun: bool) -> errors.ApiEr
                 "Check whether the address must begin with http:// or https://.",
             )
         cause = cause.__cause__ or cause.__context__
-    said = one_line(str(error)) or type(error).__name__
+    if isinstance(error, _BROKEN_OFF):
+        return errors.CannotConnectError(
+            f"The connection to {url} was closed before the answer was there.",
+            "Check that the server still runs, and what stands before it.",
+        )
+    said = one_line(str(error)) or "it could not be opened"
     return errors.CannotConnectError(
         f"No connection to {url}: {said.rstrip('.')}.",
         "Check that the server runs and that the address is right.",

@@ -97,15 +97,9 @@ def _row(
         price=sum((replica.price or 0.0 for replica in replicas), 0.0),
         is_baseline=is_baseline,
         lacks=lacks,
-        since=min(map(_seeks_since, waiting), default=None),
+        since=min((replica.since for replica in waiting), default=None),
         reason=_reason(waiting),
     )
-
-
-def _seeks_since(replica: Replica) -> datetime:
-    if replica.before is not None and replica.sought_before:
-        return replica.before.submitted_at
-    return replica.submitted_at
 
 
 def _reason(waiting: Sequence[Replica]) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from dstack_api_client import wire
 from dstack_api_client.cleaning import one_line
-from dstack_api_client.snapshot import Link
+from dstack_api_client.snapshot import NO_CAPACITY, Link
 
 #: The names of fleets of other projects, where there are none.
 NONE_IMPORTED: Mapping[str, str] = MappingProxyType({})
@@ -71,9 +71,15 @@ def place(
         candidates = _narrowed([instances[each] for each in ids], run, data)
     if len(candidates) == 1:
         return _on(candidates[0], Link.HOST, imported)
-    if run.fleet is not None and not has_lanes:
+    if run.fleet is not None and not has_lanes and not _has_no_place(submission):
         return Place(None, run.fleet.id, fleet_of_run(run, imported), Link.RUN_FLEET)
     return Place(None, None, None, Link.UNKNOWN)
+
+
+def _has_no_place(submission: wire.JobSubmission) -> bool:
+    """Whether there is no instance for a submission: it waits for one, or has found none."""
+    sought = submission.status == "submitted" or submission.termination_reason == NO_CAPACITY
+    return sought and submission.job_provisioning_data is None
 
 
 def fleet_of_run(run: wire.Run, imported: Mapping[str, str]) -> str | None:

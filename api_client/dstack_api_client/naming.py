@@ -11,6 +11,20 @@ from dstack_api_client.snapshot import Group, Replica, ReplicaKey
 _NAMED = 3
 
 
+#: How one says that something has a status, where it is not "is" and the status.
+_HAS = {
+    "failed": "has failed",
+    "terminated": "has been terminated",
+    "aborted": "has been aborted",
+    "running": "runs",
+}
+
+
+def in_status(status: str) -> str:
+    """What a run or a replica in a status does, after its name: `has failed`, `is pulling`."""
+    return _HAS.get(status) or f"is {status}"
+
+
 def group_name(name: str) -> str | None:
     """The name of a replica group; None where dstack numbered it because nobody named it."""
     return None if name.isdigit() else name

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from dstack_api_client import errors
+from dstack_api_client import errors, wire
 from dstack_api_client.client import Client
 from dstack_api_client.known import Known
 from dstack_api_client.records import Records
+from dstack_api_client.runs import run_name
 from dstack_api_client.snapshot import FINISHED
 
 _MOST = 100
 #: How many of the newest runs are looked at for those that ended, without their jobs.
 _RECENT = 50
-#: How many runs that just ended are looked up one by one.
+#: How many runs that ended are looked up one by one: those that just did, and services that failed.
 _MOST_ENDED = 20
 
 
@@ -108,6 +109,7 @@ class Pass:
         self._runs_before = set(known.runs)
         self._after: tuple[datetime, str] | None = None
         self._with_jobs: dict[str, datetime] = {}
+        self._failed: dict[str, datetime] = {}
         self._stages = [
             self._read_project,
             self._read_fleets,
@@ -174,7 +176,12 @@ class Pass:
         return max(meter.seconds - start - meter.fastest, 0.0)
 
     async def _read_recent(self) -> bool:
-        """Reads the newest runs without jobs, for those that ended; others need their jobs."""
+        """Reads the newest runs without jobs, for those that ended; others need their jobs.
+
+        So do services that failed: only their jobs tell why. One of which there is a newer run is
+        not asked about.
+        """
+        names: set[str] = set()
         page = await self._client.runs_page(
             self._project, limit=_RECENT, only_active=False, jobs=False
         )
@@ -182,8 +189,11 @@ class Pass:
             known = self._known.runs.get(run.id)
             if run.status in FINISHED and (known is None or known.status in FINISHED):
                 self._known.put_run(run)
+                if run.status == "failed" and run.jobs is None and _is_service(run, names):
+                    self._failed[run.id] = run.submitted_at
             elif run.id not in self._known.touched:
                 self._with_jobs[run.id] = run.submitted_at
+            names.add(run_name(run, run.read_spec))
         self._keep(page)
         return True
 
@@ -193,7 +203,8 @@ class Pass:
             is_old = run.id in self._runs_before and run.id not in self._known.touched
             if is_old and run.status not in FINISHED:
                 self._with_jobs[run.id] = run.submitted_at
-        for run_id, submitted_at in list(self._with_jobs.items())[:_MOST_ENDED]:
+        wanted = {**self._with_jobs, **self._failed}
+        for run_id, submitted_at in list(wanted.items())[:_MOST_ENDED]:
             try:
                 found = await self._client.run_now(self._project, run_id, submitted_at)
             except errors.WrongShapeError:
@@ -230,3 +241,9 @@ class Pass:
                 if run.id in touched or run.id not in self._runs_before or run.status in FINISHED
             ],
         )
+
+
+def _is_service(run: wire.Run, newer: Collection[str]) -> bool:
+    """Whether a run is a service, and none of those that are newer has its name."""
+    is_service = run.read_spec.configuration.type == "service"
+    return is_service and run_name(run, run.read_spec) not in newer

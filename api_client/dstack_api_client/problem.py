@@ -52,6 +52,8 @@ class Problem:
             `rollout`, `instances`).
         row: The key of the row to put the cursor on there; None for none.
         price: Dollars per hour that it costs, for what costs without use.
+        continuous: Whether it is one and the same as long as it is found at every look, and never
+            begins anew in between.
     """
 
     key: str
@@ -67,3 +69,4 @@ class Problem:
     row: str | None = None
     price: float | None = None
     at_least: bool = False
+    continuous: bool = False

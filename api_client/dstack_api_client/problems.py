@@ -93,6 +93,8 @@ class ProblemWatch:
         seen = self._seen[problem.key]
         if problem.since is None or (problem.at_least and seen < problem.since):
             return replace(problem, since=seen, at_least=True)
+        if problem.continuous and seen < problem.since:
+            return replace(problem, since=seen)
         return problem
 
 

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from dstack_api_client.losses import breaks_something
 from dstack_api_client.naming import counted, job_name, listed
 from dstack_api_client.occupants import namesakes
 from dstack_api_client.problem import Kind, Problem, Severity
+from dstack_api_client.retries import event_of_host, starts_again
 from dstack_api_client.since import Since
 from dstack_api_client.snapshot import INSTANCE_GONE, Fleet, Instance, ReplicaKey, Snapshot
 
@@ -93,7 +95,7 @@ def _of_instances(
     if here.unreachable:
         yield _together(
             snapshot, fleet, here.unreachable, here.usable, "unreachable",
-            hint=_unreachable_hint(fleet, here.unreachable),
+            hint=_unreachable_hint(snapshot, fleet, here.unreachable),
             since=_first(since.unreachable.get(each.id) for each in here.unreachable),
         )  # fmt: skip
     for health, instances in (("failure", here.failing), ("warning", here.warned)):
@@ -141,7 +143,7 @@ def _together(
     jobs = [job for key in keys if (job := snapshot.replicas.get(key)) is not None]
     if jobs:
         text += f"; on it: {listed(job_name(job) for job in jobs)}"
-    loud = Severity.CRITICAL if jobs else Severity.WARNING
+    loud = Severity.CRITICAL if breaks_something(snapshot, jobs) else Severity.WARNING
     return Problem(
         key=f"{what}:{fleet.id if fleet is not None else first.id}",
         kind=Kind.INSTANCE,
@@ -156,14 +158,30 @@ def _together(
     )
 
 
-def _unreachable_hint(fleet: Fleet | None, instances: Iterable[Instance]) -> str:
+def _unreachable_hint(
+    snapshot: Snapshot, fleet: Fleet | None, instances: Iterable[Instance]
+) -> str:
     if fleet is not None and fleet.kind == "ssh":
         text = "dstack keeps the host and goes on trying."
     else:
         text = "dstack gives the instance back after 20 minutes."
-    if any(instance.jobs for instance in instances):
-        text += " What runs there fails after 2 minutes, and starts elsewhere if it has `retry`."
-    return text
+    keys = [key for instance in instances for key in instance.jobs]
+    if not keys:
+        return text
+    again: list[str] = []
+    ends: list[str] = []
+    for key in keys:
+        service, job = snapshot.services.get(key.run_id), snapshot.replicas.get(key)
+        if service is not None and job is not None:
+            goes_on = starts_again(service, event_of_host(job))
+            (again if goes_on else ends).append(service.name)
+    ends = list(dict.fromkeys(ends))
+    again = [name for name in dict.fromkeys(again) if name not in ends]
+    text += " What runs there fails after 2 minutes"
+    if ends:
+        text += f": {listed(ends)} has no `retry` for that, and dstack ends all of it"
+        return f"{text}; {listed(again)} starts elsewhere." if again else f"{text}."
+    return f"{text}, and starts elsewhere." if again else f"{text}."
 
 
 def _of_fleet(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
-from dstack_api_client.naming import listed, replica_name, replica_row, share_of
+from dstack_api_client.naming import in_status, listed, replica_name, replica_row, share_of
 from dstack_api_client.problem import Kind, Problem, Severity
 from dstack_api_client.roles import consequence, named, roles_of
 from dstack_api_client.rollout import status_since
@@ -162,7 +162,7 @@ class Routers:
         replicas = [replica for of_role in lost.values() for replica in of_role]
         run = any(replica.status == "running" for replica in replicas)
         fails = consequence(lost, roles_of(service.groups))
-        known = [status_since(replica, self._since) for replica in replicas]
+        known = [_stopped_serving(replica, self._since) for replica in replicas]
         read = view.status in (RouterStatus.READY, RouterStatus.NOT_READY)
         others = f"{share_of(view.ready, view.expected, 'worker')} ready. " if read else ""
         return Problem(
@@ -173,6 +173,8 @@ class Routers:
             text=f"{named(lost)} is {'ready' if run else 'left'}: {fails}",
             hint=others + _what_of(replicas),
             since=max(known, default=None),
+            at_least=any(replica.since_earlier for replica in replicas),
+            continuous=True,
             service_id=service.id,
             view="router" if run else "replicas",
             row=None if run or not replicas else replica_row(replicas[0].key),
@@ -297,6 +299,15 @@ def _problem(service: Service, view: RouterView, found: dict[str, list[Worker]])
     )
 
 
+def _stopped_serving(replica: Replica, since: Since) -> datetime:
+    """When a replica that serves nothing last did, or was to."""
+    if not replica.has_place:
+        return replica.since
+    if replica.status in ("submitted", "provisioning", "pulling"):
+        return replica.lost_at or status_since(replica, since)
+    return status_since(replica, since)
+
+
 def _what_of(replicas: list[Replica]) -> str:
     """What the replicas of a part do instead of serving."""
     if not replicas:
@@ -304,7 +315,8 @@ def _what_of(replicas: list[Replica]) -> str:
     said = []
     for replica in replicas:
         message = f": {replica.message}" if replica.message not in ("", replica.status) else ""
-        said.append(f"{replica_name(replica)} is {replica.status}{message}")
+        what = "has found no place" if replica.found_no_place else in_status(replica.status)
+        said.append(f"{replica_name(replica)} {what}{message}")
     return f"{listed(said).rstrip('.')}."
 
 

@@ -12,6 +12,7 @@ from dstack_api_client.naming import counted, labels_of, lane_row, listed, repli
 from dstack_api_client.placement import LanePlacement, Placement
 from dstack_api_client.problem import Kind, Problem, Severity
 from dstack_api_client.purchases import baselines, purchase_of
+from dstack_api_client.retries import event_of, starts_again
 from dstack_api_client.rollout import out_of_date, status_since, waits_for
 from dstack_api_client.since import Since
 from dstack_api_client.snapshot import Group, Replica, ReplicaKey, Service, Snapshot
@@ -38,6 +39,15 @@ FAILED_SHOWN = timedelta(hours=24)
 
 #: Why dstack ends a run that nobody stopped.
 _FAILURES = frozenset({"job_failed", "retry_limit_exceeded", "server_error", "gateway_error"})
+#: What that means, where no replica says more.
+_ENDS = {
+    "job_failed": "a replica failed",
+    "retry_limit_exceeded": "a replica could not be started again within `retry`",
+    "server_error": "the server made an error",
+    "gateway_error": "the gateway did not take it",
+}
+#: What only repeats that it failed.
+_NO_CAUSE = frozenset({"failed", "terminating", "job failed"})
 #: Why dstack ends a replica that is then called failed (`JobTerminationReason.to_status`).
 _REPLICA_FAILURES = frozenset(
     {
@@ -64,7 +74,7 @@ _HINTS = {
     "starting": "dstack gives up on an instance that does not come up, and then tries another.",
     "unready": "dstack sends it no requests, and does not restart it.",
     "restarting": "Its log lines and the message of its last submission tell why it ended.",
-    "failed": "dstack starts it again only where the spec has `retry`.",
+    "failed": "dstack starts it again, as its `retry` says.",
     "stopping": "It holds its place until it has stopped.",
 }
 
@@ -146,14 +156,21 @@ def _failed(snapshot: Snapshot, service: Service, now: datetime) -> Iterator[Pro
     last = max(
         replicas, key=lambda replica: (replica.finished_at or _LONG_AGO, replica.key), default=None
     )
-    text = service.error or (last.message if last is not None else "") or service.status_message
+    told = (
+        service.error or "",
+        last.message if last is not None else "",
+        service.status_message,
+        _ENDS.get(service.termination_reason or "", ""),
+    )
+    causes = [each for each in told if each and each not in _NO_CAUSE]
+    text = ": ".join(dict.fromkeys(causes[:2] if service.error else causes[:1]))
     says = "failed" if service.finished else "is being ended after a failure"
     yield Problem(
         key=f"service:{service.id}",
         kind=Kind.SERVICE,
         severity=Severity.CRITICAL,
         subject=service.name,
-        text=f"{says}: {text}" if text and text not in ("failed", "terminating") else says,
+        text=f"{says}: {text}" if text else says,
         hint="It serves nothing until it is applied again; delete it if it is not wanted.",
         since=service.ended_at,
         service_id=service.id,
@@ -300,7 +317,7 @@ def _sorted_out(
     """The replicas that something is wrong with, by what it is."""
     found: dict[str, list[Replica]] = {}
     for replica in replicas:
-        if replica.ready and replica.submission_num < RESTARTS:
+        if replica.ready and replica.restarts < RESTARTS:
             continue
         what = _what(service, replica, now, since)
         if what:
@@ -321,7 +338,7 @@ def _what(service: Service, replica: Replica, now: datetime, since: Since) -> st
             return "failed"  # while it stops too: nothing else says yet that it is lost
         told = since.job_status.get(replica.submission_id)
         return "stopping" if told is not None and now - told > STOPPING_LONG else ""
-    restarted = replica.submission_num >= RESTARTS and not replica.sought_before
+    restarted = replica.restarts >= RESTARTS
     if restarted and now - replica.submitted_at < RESTARTED_WITHIN:
         return "restarting"
     if replica.ready:
@@ -400,7 +417,7 @@ def _of_replicas(
     if what == "failed":
         ends = [replica.finished_at for replica in members if replica.finished_at is not None]
     elif what == "pending":
-        ends = [_seeks_since(replica, since) for replica in members]
+        ends = [replica.since for replica in members]
     else:
         ends = [status_since(replica, since) for replica in members]
     return Problem(
@@ -409,25 +426,21 @@ def _of_replicas(
         severity=severity,
         subject=service.name,
         text=f"{listed(map(replica_name, members))}: {_cause(snapshot, service, what, members)}",
-        hint=_HINTS[what],
+        hint=_hint(service, what, members),
         since=min(ends, default=None),
-        at_least=what == "pending" and any(map(_sought_earlier, members)),
+        at_least=what == "pending" and any(replica.since_earlier for replica in members),
         service_id=service.id,
         view="replicas",
         row=replica_row(members[0].key),
     )
 
 
-def _seeks_since(replica: Replica, since: Since) -> datetime:
-    """Since when a replica has looked for a place, as far as its last two submissions tell."""
-    if replica.before is not None and replica.sought_before:
-        return replica.before.submitted_at
-    return replica.submitted_at if replica.found_no_place else status_since(replica, since)
-
-
-def _sought_earlier(replica: Replica) -> bool:
-    """Whether it may have looked for a place for longer than its last two submissions tell."""
-    return replica.sought_before and replica.submission_num > 1
+def _hint(service: Service, what: str, members: Iterable[Replica]) -> str:
+    """What comes of replicas, or what can be done."""
+    lasting = [r for r in members if not starts_again(service, event_of(r))]
+    if what == "failed" and lasting:
+        return "dstack does not start it again: the spec has no `retry` for that."
+    return _HINTS[what]
 
 
 def _cause(snapshot: Snapshot, service: Service, what: str, members: Sequence[Replica]) -> str:
@@ -439,7 +452,7 @@ def _cause(snapshot: Snapshot, service: Service, what: str, members: Sequence[Re
 
     def cause(replica: Replica) -> str:
         if what == "restarting":
-            return f"started {replica.submission_num + 1} times, and {replica.status} now"
+            return f"started {replica.restarts + 1} times, and {replica.status} now"
         if what == "pending":
             told = why.get(replica.submission_id) or replica.message
             if not told and replica.before is not None and replica.sought_before:

@@ -9,13 +9,14 @@ from dstack_api_client.snapshot import Group, Replica, Service
 ON_DEMAND, SPOT, AUTO = "on-demand", "spot", "auto"
 #: What a replica is whose group starts in a reservation.
 RESERVED = "reserved"
+_EITHER = "spot or on-demand"
 #: The backend of SSH hosts, which nobody buys by the hour.
 _REMOTE = "remote"
 
 
 def purchase_of(group: Group) -> str:
     """`spot`, `on-demand, reservation cr-1`, `spot or on-demand`: what is in force for a group."""
-    policy = "spot or on-demand" if group.spot_policy == AUTO else group.spot_policy
+    policy = _EITHER if group.spot_policy == AUTO else group.spot_policy
     return f"{policy}, reservation {group.reservation}" if group.reservation else policy
 
 
@@ -30,13 +31,18 @@ def is_told(groups: Sequence[Group]) -> bool:
 
 
 def replica_purchase(replica: Replica) -> str | None:
-    """`reserved`, `spot` or `on-demand`: how a replica was bought; None where that is not known."""
+    """`reserved`, `spot` or `on-demand`: how a replica was bought; None where that is not known.
+
+    Of one without an instance it is how it is to be bought, maybe `spot or on-demand`.
+    """
     if replica.backend == _REMOTE:
         return None
     if replica.spot:
         return SPOT
     if replica.reservation:
         return RESERVED
+    if replica.spot is None and not replica.has_place:
+        return _EITHER if replica.asked == AUTO else replica.asked
     return None if replica.spot is None else ON_DEMAND
 
 

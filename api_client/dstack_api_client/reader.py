@@ -30,6 +30,7 @@ from dstack_api_client.connection import ConfigError, is_loopback, trust
 from dstack_api_client.failures import connection_error, reason_of, unreadable, unusable
 from dstack_api_client.records import Records, Unreadable, Unreadables, named
 from dstack_api_client.sending import Sending
+from dstack_api_client.server_dates import ServerDates
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Reader")
@@ -117,6 +118,7 @@ class Reader:
         self.url = url.rstrip("/")
         self.meter = Meter()
         self.clock_offset: float | None = None
+        self._dates = ServerDates()
         self.unreadable = Unreadables()
         if isinstance(verify, (str, Path)):
             verify = trust(Path(verify))
@@ -391,10 +393,10 @@ class Reader:
         return here + timedelta(seconds=self.clock_offset or 0.0)
 
     def _look_at_clock(self, response: httpx.Response, sent_at: datetime) -> None:
-        """Notes what the server's clock was at some moment of a request, to a whole second.
+        """Notes what the server's clock was at some moment before an answer, to a whole second.
 
-        A server under load takes seconds for an answer, so that this says only between which
-        limits the difference is: what was known of it stays while it is between them.
+        It says only between which limits the difference is: what was known of it stays while it
+        is between them.
         """
         try:
             said = parsedate_to_datetime(response.headers.get("Date", ""))
@@ -405,6 +407,7 @@ class Reader:
         except (ValueError, TypeError, IndexError, OverflowError):
             return
         if abs(least) < _FURTHEST:
+            most = self._dates.most(said, most)
             self.clock_offset = min(max(self.clock_offset or 0.0, least), most)
 
 

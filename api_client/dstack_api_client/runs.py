@@ -18,6 +18,7 @@ from dstack_api_client.fleets import gpus_of
 from dstack_api_client.links import NONE_IMPORTED, Place, fleet_of_run
 from dstack_api_client.logins import address_of, login_of
 from dstack_api_client.pulls import Pull
+from dstack_api_client.purchases import is_told
 from dstack_api_client.snapshot import (
     FINISHED,
     NO_CAPACITY,
@@ -133,9 +134,10 @@ def replica_of(
         link=place.link,
         address=address_of(spec, wanted, data),
         login=login_of(spec, job, latest) if is_router and active else None,
-        before=_attempt_before(job),
+        earlier=_earlier(job),
         role=ROUTER if is_router and len(groups) > 1 else mine.role if mine is not None else None,
         reservation=mine.reservation if mine is not None else None,
+        asked=mine.spot_policy if mine is not None and is_told(groups) else None,
         user=one_line(run.user),
         nodes=wanted.jobs_per_replica or 1,
         node_group=_node_group(spec, wanted),
@@ -175,13 +177,17 @@ def _on_gateway(run: wire.Run) -> bool:
     return bool(url) and not str(url).startswith("/")
 
 
-def _attempt_before(job: wire.Job) -> Attempt | None:
-    submissions = job.job_submissions or []
-    if len(submissions) < 2:
-        return None
-    before = submissions[-2]
-    told = before.termination_reason_message or before.error
-    return Attempt(before.submitted_at, before.termination_reason, one_line(told or ""))
+def _earlier(job: wire.Job) -> tuple[Attempt, ...]:
+    """The submissions before the latest; of one read with all, as many as of one in a list."""
+    return tuple(
+        Attempt(
+            each.submitted_at,
+            each.termination_reason,
+            one_line(each.termination_reason_message or each.error or ""),
+            each.finished_at,
+        )
+        for each in (job.job_submissions or [])[-wire.SUBMISSIONS : -1]
+    )
 
 
 def service_of(

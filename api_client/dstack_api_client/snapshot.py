@@ -222,17 +222,24 @@ NO_CAPACITY = "failed_to_start_due_to_no_capacity"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The submission before a replica's latest.
+    """A submission before a replica's latest.
 
     Attributes:
         submitted_at: When it was made.
         termination_reason: Why it ended.
         message: What the server said of that.
+        finished_at: When it ended.
     """
 
     submitted_at: datetime
     termination_reason: str | None
     message: str
+    finished_at: datetime | None = None
+
+    @property
+    def had_place(self) -> bool:
+        """Whether it found an instance."""
+        return self.termination_reason != NO_CAPACITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,8 +284,8 @@ class Replica:
     """Where the router of its service dials it, `host:port`; None where that is not known."""
     login: Login | None = field(default=None, repr=False)
     """How to get into its container; only known of routers."""
-    before: Attempt | None = None
-    """The submission before, where there was one."""
+    earlier: tuple[Attempt, ...] = ()
+    """The last submissions before this one, the oldest first."""
     role: str | None = None
     """What its group does, as `Group.role` tells; `router` for the one that routes to others."""
     reservation: str | None = None
@@ -293,6 +300,9 @@ class Replica:
     """How far its image is, while it is pulled and where the server tells."""
     unreached: bool = False
     """Whether its probes pass and dstack sends it no requests yet."""
+    asked: str | None = None
+    """What its group is to be bought as, `on-demand`, `spot` or `auto`; None where the spec of its
+    service does not tell of any group."""
     tried_in: str | None = None
     """The fleet in which it found no instance; None where it has a fleet, or where none is told."""
 
@@ -305,6 +315,47 @@ class Replica:
     def found_no_place(self) -> bool:
         """Whether the submission ended, or is about to, as no instance was to be had for it."""
         return self.termination_reason == NO_CAPACITY
+
+    @property
+    def has_place(self) -> bool:
+        """Whether the submission found an instance."""
+        return self.status != "submitted" and not self.found_no_place
+
+    @property
+    def before(self) -> Attempt | None:
+        """The submission before, where there was one."""
+        return self.earlier[-1] if self.earlier else None
+
+    @property
+    def restarts(self) -> int:
+        """How often it was started again after it had a place, as far as its submissions tell.
+
+        Attempts that found none are no restarts. What lies further back than what is known is
+        taken to be as the oldest of that.
+        """
+        known = [attempt.had_place for attempt in self.earlier]
+        further = self.submission_num - len(known) if not known or known[0] else 0
+        return sum(known) + further
+
+    @property
+    def lost_at(self) -> datetime | None:
+        """When the last submission before this one that had a place ended, if known."""
+        ends = (attempt.finished_at for attempt in reversed(self.earlier) if attempt.had_place)
+        return next(ends, None)
+
+    @property
+    def since(self) -> datetime:
+        """Since when it has its place; else since when it has none, as far as that is known."""
+        if self.has_place:
+            return self.submitted_at
+        oldest = self.earlier[0].submitted_at if self.earlier else self.submitted_at
+        return self.lost_at or oldest
+
+    @property
+    def since_earlier(self) -> bool:
+        """Whether it may be without a place for longer than since `since`."""
+        further = self.submission_num > len(self.earlier)
+        return further and bool(self.earlier) and not self.has_place and self.lost_at is None
 
     @property
     def sought_before(self) -> bool:

@@ -262,6 +262,11 @@ class ImagePull(Answer):
     is_total_bytes_final: bool = False
 
 
+#: Of each job: the latest submission, and so many in all for why and since when it is looked for
+#: again.
+SUBMISSIONS = 10
+
+
 class JobSubmission(Timed):
     """One attempt at a job."""
 

@@ -64,14 +64,14 @@ def test_no_note_says_that_there_are_no_minimums() -> None:
 def test_each_replica_says_how_it_was_bought() -> None:
     made = snapshot("running", "running", "running", "submitted")
     bought = [replica_purchase(each) for each in made.replicas.values()]
-    assert bought == ["reserved", "reserved", "spot", None]
+    assert bought == ["reserved", "reserved", "spot", "spot"]
     keys = [column.key for column in list_of_replicas.columns(steady(made))]
     assert "purchase" in keys
     assert [views.replica(each, made)[8] for each in made.replicas.values()] == [
         "reserved",
         "reserved",
         "spot",
-        "–",
+        "spot",
     ]
 
 

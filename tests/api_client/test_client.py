@@ -225,6 +225,28 @@ async def test_the_clock_of_the_server_is_learned() -> None:
         assert client.clock_offset < -(10 * 365 * 86400)
 
 
+async def test_a_busy_server_is_not_behind_because_its_dates_are_late() -> None:
+    """It makes its date anew only when it comes to it: here, 9 s after the one before."""
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+
+    def look(client: Client, *, late: float, at: float) -> float | None:
+        sent_at = now - timedelta(seconds=60 - at)
+        date = format_datetime(sent_at - timedelta(seconds=late), usegmt=True)
+        client._look_at_clock(httpx.Response(200, headers={"date": date}), sent_at)
+        return client.clock_offset
+
+    async with client_of(lambda request: httpx.Response(200)) as client:
+        for at in range(10):
+            assert look(client, late=at, at=at) == 0
+        for at in range(10, 50, 2):
+            assert look(client, late=2 * (at % 5), at=at) == 0
+
+    async with client_of(lambda request: httpx.Response(200)) as client:
+        # One that is behind has no date that says otherwise.
+        told = [look(client, late=late, at=4 * at) for at, late in enumerate((12, 9, 8, 14, 8, 9))]
+    assert told == [0, 0, 0, 0, -7, -7]
+
+
 async def test_an_answer_that_takes_long_tells_no_other_time() -> None:
     """The date is that of some moment between the question and the answer."""
 
@@ -251,3 +273,34 @@ async def test_an_answer_that_takes_long_tells_no_other_time() -> None:
         client.clock_offset = -3.0
         client._look_at_clock(slow, sent_at)
         assert client.clock_offset == -3.0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.ReadError(""),
+        httpx.RemoteProtocolError("bye"),
+        httpx.WriteError("[Errno 104]"),
+        httpx.CloseError(""),
+    ],
+)
+async def test_a_connection_that_broke_off_is_told_in_words(error: httpx.TransportError) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        del request
+        raise error
+
+    async with client_of(handler) as client:
+        with pytest.raises(errors.CannotConnectError) as raised:
+            await client.server_info()
+    assert raised.value.message == (
+        f"The connection to {client.url} was closed before the answer was there."
+    )
+
+
+async def test_a_connection_that_could_not_be_opened_has_a_reason_in_words() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("", request=request)
+
+    async with client_of(handler) as client:
+        with pytest.raises(errors.CannotConnectError, match=": it could not be opened"):
+            await client.server_info()

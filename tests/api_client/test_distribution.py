@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dstack_api_client.capabilities import UNKNOWN, Capabilities
 from dstack_api_client.distribution import Cell, Distribution, FleetRow, distribution_of
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.snapshot import NO_CAPACITY, Attempt, Snapshot
 from tests.builders import projects
 from tests.builders.projects import (
     ADDON,
@@ -323,8 +323,37 @@ class TestWithoutLanes:
         gpu, nowhere = found.rows
         assert (gpu.fleet, gpu.fleet_id, gpu.target, gpu.running) == ("gpu", "f-gpu", 3, 2)
         assert (gpu.priority, gpu.min_replicas, gpu.max_replicas) == (None, None, None)
-        assert gpu.reason == "one fleet holds all replicas; 1 replica without a place here yet"
+        assert gpu.reason == (
+            "one fleet is to hold all replicas; 1 replica without a place: 2: waits for a place"
+        )
         assert (nowhere.fleet, nowhere.target) == (None, None)
+
+    @pytest.mark.parametrize("autoscaled", [False, True])
+    @pytest.mark.parametrize("status", ["submitted", "terminating", "failed"])
+    def test_one_that_looks_for_a_place_again_is_told_with_the_cause(
+        self, status: str, autoscaled: bool
+    ) -> None:
+        """Between two attempts too, when no submission of it is active."""
+        full = "Fleet is at capacity"
+        now = {} if status == "submitted" else {"termination_reason": NO_CAPACITY}
+        replicas = [
+            replica(0, "gpu", group="decode"),
+            replica(
+                1,
+                None,
+                status,
+                group="prefill",
+                earlier=(Attempt(ago(minutes=9), NO_CAPACITY, full),),
+                termination_message=full if now else None,
+                **now,
+            ),
+        ]
+        groups = [group("decode", 1, 2 if autoscaled else 1), group("prefill", 1)]
+        chat = service(replicas, groups, fleet_name="gpu")
+        found = spread(project((chat, replicas), fleets=[fleet("gpu")]))
+        assert by_fleet(found)["gpu"].reason == (
+            f"one fleet is to hold all replicas; 1 replica without a place: prefill 1: {full}"
+        )
 
     def test_the_chosen_fleet_stands_there_before_it_holds_anything(self) -> None:
         replicas = [replica(0, None, "submitted")]

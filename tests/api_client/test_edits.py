@@ -397,3 +397,12 @@ def test_values_whose_short_forms_are_the_same_are_told_apart() -> None:
     ((old, new),) = _told(*keys)
     assert old == "vllm serve acme/a --api-key ********"
     assert new == f"{old} (what is masked differs)"
+
+
+@pytest.mark.parametrize("text", ["default", "none", "-", ""])
+def test_a_spot_policy_goes_back_to_the_default(text: str) -> None:
+    decode = {"name": "decode", "replicas": {"min": 1, "max": 1}, "spot_policy": "spot"}
+    begun = edit(groups=[decode], replicas=None)
+    back = assignments.assign(begun, assignments.parse(f"decode.spot_policy={text}"))
+    assert back.group("decode").spot_policy is None
+    assert not checks.problems(back)

@@ -239,7 +239,7 @@ def test_progress() -> None:
     assert _state(BOTH[0], behind)[1][0] == "1 replica of an earlier deployment"
     assert _state(*BOTH, status="failed", resource={"error": "no_capacity"}) == (
         State.FAILED,
-        ("The service is failed: no capacity.",),
+        ("The service has failed: no capacity.",),
     )
     assert _state(*BOTH, deployment=5)[0] is State.SUPERSEDED
     assert _state(*BOTH, id="another")[0] is State.FAILED

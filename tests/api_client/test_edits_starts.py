@@ -137,7 +137,17 @@ def test_a_group_is_rolled_out_alone() -> None:
     told = difference(edit.base.spec, everything.spec, "service", STOCK)
     assert rolled_groups(everything, told) == ("front", "back")
     assert rows(everything, snapshot) == [("front", "start", "tight"), ("back", "pending", None)]
-    assert [warning.key for warning in warned(everything, snapshot)] == ["kill-trap", "no-retry"]
+    (only,) = warned(everything, snapshot)
+    assert only.key == "kill-trap", "what comes of no `retry` is told once"
+
+
+def test_replicas_that_are_rolled_out_do_not_stay() -> None:
+    edit, snapshot = _grouped()
+    back = outlook(edit.with_group("back", spot_policy="auto"), snapshot)
+    stays = sum(row.action == "stay" for row in back.replicas)
+    of_back = sum(row.group == "back" for row in back.replicas)
+    assert (back.count("replace"), back.count("stay")) == (of_back, stays - of_back)
+    assert of_back
 
 
 def test_what_the_server_has_no_offer_for_can_not_start() -> None:

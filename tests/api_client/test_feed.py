@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from dstack_api_client.feed import ConnectionState
+from dstack_api_client.problems import problems_of
 from dstack_api_client.snapshot import Link
 from tests.builders import answers
 from tests.builders.followed_feed import following, small, submission_of
@@ -493,3 +494,37 @@ async def test_a_project_made_anew_under_its_old_name_is_read_anew() -> None:
         await followed.poll()
         assert len(followed.snapshot.services) == 1
         assert followed.snapshot.fleets == {}
+
+
+async def test_why_a_service_failed_is_known_at_the_first_look() -> None:
+    """A run that has ended is read without jobs, and only they tell why."""
+    server = small()
+    for number, (name, cause) in enumerate((("worn", "Out of memory"), ("new", "No H100"))):
+        ended = answers.submission(
+            900 + number,
+            status="failed",
+            finished_at=answers.at(5),
+            termination_reason="container_exited_with_error",
+            termination_reason_message=cause,
+        )
+        server.runs.append(
+            answers.run(
+                900 + number,
+                answers.job(0, ended, name=name),
+                name=name,
+                status="failed",
+                submitted_at=answers.at(number),
+                last_processed_at=answers.at(5),
+                termination_reason="job_failed",
+            )
+        )
+    async with following(server) as followed:
+        await followed.poll()
+        found = problems_of(followed.snapshot, followed.snapshot.observed_at)
+        assert {problem.subject: problem.text for problem in found if problem.subject != "old"} == {
+            "worn": "failed: Out of memory",
+            "new": "failed: No H100",
+        }
+        asked = server.asked["runs/list"]
+        await followed.poll(full=True, after=600)
+        assert 0 < server.asked["runs/list"] < asked, "what is known is not read again"

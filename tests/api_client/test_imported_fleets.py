@@ -142,7 +142,19 @@ def test_with_lanes_the_fleet_of_the_run_is_not_that_of_a_replica_without_one() 
     ]
 
 
-def test_without_lanes_all_replicas_go_where_the_run_is() -> None:
+def test_without_lanes_a_replica_whose_host_is_not_known_is_where_the_run_is() -> None:
+    starts = answers.submission(1, status="provisioning", job_runtime_data=None)
+    starts["job_provisioning_data"]["hostname"] = None
+    replica = list(snapshot(**starts).replicas.values())[-1]
+    assert (replica.fleet_name, replica.link) == ("lab/gpu", Link.RUN_FLEET)
+
+
+def test_without_lanes_too_a_replica_without_a_place_is_in_no_fleet() -> None:
     made = snapshot(**WAITS)
     waiting = list(made.replicas.values())[-1]
-    assert (waiting.fleet_name, waiting.link) == ("lab/gpu", Link.RUN_FLEET)
+    assert (waiting.fleet_name, waiting.fleet_id, waiting.link) == (None, None, Link.UNKNOWN)
+    (service,) = made.services.values()
+    assert [(share.fleet, share.starting) for share in service.shares] == [
+        ("lab/gpu", 0),
+        (None, 1),
+    ]

@@ -283,7 +283,7 @@ def test_what_has_just_begun_is_no_problem(status: str, soon: timedelta) -> None
 def test_looking_for_a_place_again_and_again_is_one_problem() -> None:
     """It has one key, one cause and one age from attempt to attempt."""
     sought = Attempt(ago(minutes=8), NO_PLACE, "No H100.")
-    now = {"before": sought, "submission_num": 2, "submitted_at": ago(seconds=9)}
+    now = {"earlier": (sought,), "submission_num": 2, "submitted_at": ago(seconds=9)}
     ended = {"termination_reason": NO_PLACE, "termination_message": "No H100."}
     seen = {
         status: problems_of(chat(READY, stuck(1, status, **now, **how), low=2), NOW)
@@ -295,6 +295,44 @@ def test_looking_for_a_place_again_and_again_is_one_problem() -> None:
     assert len({found.key for (found,) in seen.values()}) == 1
     for there in ("provisioning", "running"):
         assert problems_of(chat(READY, replica(1, **{**now, "status": there}), low=2), NOW) == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "places", "further", "restarts", "since", "earlier"),
+    [
+        ("running", "", 0, 0, 0, False),
+        ("running", "+", 0, 1, 0, False),
+        ("running", "+++", 4, 7, 0, False),
+        ("submitted", "", 0, 0, 0, False),
+        ("submitted", "---", 0, 0, 30, False),
+        ("submitted", "---", 2, 0, 30, True),
+        ("submitted", "+--", 0, 1, 25, False),
+        ("submitted", "-+-", 3, 1, 15, False),
+        ("running", "+--", 0, 1, 0, False),
+        ("running", "---", 0, 0, 0, False),
+        ("submitted", "++", 0, 2, 5, False),
+    ],
+)
+def test_attempts_to_find_a_place_are_no_restarts(
+    status: str, places: str, further: int, restarts: int, since: int, earlier: bool
+) -> None:
+    """Submissions 10 minutes apart, of which those with `+` had a place for 5 minutes."""
+    attempts = tuple(
+        Attempt(ago(minutes=ended), None if place == "+" else NO_PLACE, "", ago(minutes=ended - 5))
+        for place, ended in zip(places, range(10 * len(places), 0, -10), strict=True)
+    )
+    now = {"submitted_at": NOW, "earlier": attempts, "submission_num": len(places) + further}
+    found = stuck(1, status, **now)
+    assert (found.restarts, found.since) == (restarts, ago(minutes=since))
+    assert found.since_earlier is earlier
+
+
+@pytest.mark.parametrize("status", ["submitted", "provisioning", "pulling", "running"])
+def test_one_that_ends_again_and_again_is_one_problem_from_start_to_start(status: str) -> None:
+    ended = [Attempt(ago(minutes=m), "container_exited_with_error", "") for m in (3, 2)]
+    now = {"earlier": tuple(ended), "submission_num": 2, "submitted_at": ago(seconds=9)}
+    (found,) = problems_of(chat(READY, stuck(1, status, **now)), NOW)
+    assert found.text == f"1: started 3 times, and {status} now"
 
 
 def test_a_lost_replica_is_one_problem_while_it_stops_and_afterwards() -> None:
@@ -315,7 +353,7 @@ def test_a_lost_replica_is_one_problem_while_it_stops_and_afterwards() -> None:
 def test_how_long_it_has_looked_for_a_place_is_what_was_seen_when_that_is_more() -> None:
     def looks(before: datetime) -> Snapshot:
         sought = Attempt(before, NO_PLACE, "No H100.")
-        return chat(READY, stuck(1, "submitted", before=sought, submission_num=5))
+        return chat(READY, stuck(1, "submitted", earlier=(sought,), submission_num=5))
 
     watch = ProblemWatch()
     (first,) = watch.look(looks(ago(minutes=10)), NOW)

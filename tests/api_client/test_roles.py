@@ -11,11 +11,19 @@ import pytest
 from dstack_api_client.engines import disaggregates, engine_of
 from dstack_api_client.joining import Answers, build
 from dstack_api_client.problem import Kind, Severity
-from dstack_api_client.problems import problems_of
+from dstack_api_client.problems import ProblemWatch, problems_of
 from dstack_api_client.roles import consequence, lacking, roles_of, without_workers
 from dstack_api_client.routers.sync import judge
 from dstack_api_client.routers.view import RouterStatus, RouterView, Source
-from dstack_api_client.snapshot import Group, Replica, ServerInfo, Service, Snapshot
+from dstack_api_client.snapshot import (
+    NO_CAPACITY,
+    Attempt,
+    Group,
+    Replica,
+    ServerInfo,
+    Service,
+    Snapshot,
+)
 from dstack_fleets_tui import words
 from dstack_fleets_tui.headless import cockpit_views, payload
 from dstack_fleets_tui.tables import workers as table
@@ -23,6 +31,7 @@ from dstack_fleets_tui.tables.looks import Looks
 from tests.builders import answers, projects, router_cases
 from tests.builders.projects import NOW
 
+ROLES = "roles:s-chat"
 SGLANG = "python -m sglang.launch_server --model acme/large --port 8000"
 
 
@@ -200,6 +209,35 @@ def test_a_first_start_is_no_problem_yet() -> None:
     starting = prefill("pulling", submitted_at=NOW - timedelta(minutes=2))
     found = problems_of(incident(starting, judged()), NOW)
     assert not [each for each in found if each.key == "roles:s-chat"]
+
+
+def test_the_age_is_that_of_the_loss_through_all_attempts() -> None:
+    """Each attempt is a submission of its own, and so is the one that has found a place."""
+    gone = NOW - timedelta(minutes=7)
+    ran = Attempt(NOW - timedelta(hours=3), "interrupted_by_no_capacity", "", gone)
+    sought = Attempt(gone, NO_CAPACITY, "", NOW - timedelta(minutes=1))
+    for status in ("submitted", "provisioning", "pulling"):
+        again = prefill(status, submitted_at=NOW, submission_num=3, earlier=(ran, sought, sought))
+        (found,) = [p for p in problems_of(incident(again, judged()), NOW) if p.key == ROLES]
+        assert (found.since, found.at_least) == (gone, False), status
+
+
+def test_one_between_two_attempts_has_found_no_place() -> None:
+    full = {"termination_reason": NO_CAPACITY, "termination_message": "Fleet is at capacity"}
+    found = problems_of(incident(prefill("failed", submission_num=1, **full), judged()), NOW)
+    assert found[0].hint.endswith("prefill 1 has found no place: Fleet is at capacity.")
+    broken = prefill("failed", termination_message="out of memory", submission_num=1)
+    found = problems_of(incident(broken, judged()), NOW)
+    assert found[0].hint.endswith("prefill 1 has failed: out of memory.")
+
+
+def test_the_age_does_not_begin_anew_while_it_is_watched() -> None:
+    watch = ProblemWatch()
+    for minutes in range(6):
+        now = NOW + timedelta(minutes=minutes)
+        again = prefill("provisioning", submitted_at=now, submission_num=1 + minutes)
+        found = watch.look(incident(again, judged()), now)
+        assert [p.since for p in found if p.key == ROLES] == [NOW]
 
 
 def test_a_router_that_nobody_can_look_at_and_a_dead_prefill_worker() -> None:

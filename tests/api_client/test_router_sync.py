@@ -405,7 +405,7 @@ def test_a_dynamo_router_is_not_managed_and_its_workers_come_from_the_jobs() -> 
         (router(status="provisioning"), "is provisioning"),
         (
             router(status="failed", termination_message="out of memory"),
-            "is failed: out of memory. dstack starts it again only as far as",
+            "has failed: out of memory. dstack starts it again only as far as",
         ),
     ],
 )

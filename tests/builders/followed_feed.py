@@ -78,7 +78,7 @@ def small() -> FakeServer:
         server.runs.append(answers.run(number, *jobs, name=f"s-{number}"))
     job = answers.job(0, answers.submission(80), name="t")
     server.runs.append(answers.run(8, job, name="t", configuration={"type": "task"}))
-    server.runs.append(answers.run(9, name="old", status="failed"))
+    server.runs.append(answers.run(9, name="old", status="terminated"))
     server.now = 1000.0
     return server
 

@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.settings import Settings
+from dstack_widgets.status_header import StatusHeader
 from tests.builders.apps import CONNECTION, GivenFeed, app_on, live
 from tests.builders.snapshots import NOW, fleet, snapshot
-from tests.screens import SIZE, filled, texts
+from tests.screens import SIZE, filled, on_screen, texts
 from tests.waiting import until
 
 AHEAD = 25 * 60
@@ -36,3 +38,23 @@ async def test_ages_are_by_the_clock_of_the_server_and_it_is_said_once() -> None
         assert said[0].startswith("This machine's clock is 25 min ahead of the server's.")
         assert app.server_now() == NOW - timedelta(seconds=3)
         await until(lambda: texts(app, "f-gpu")["age"] == "3m")
+
+
+async def test_the_header_goes_on_behind_a_box() -> None:
+    seconds = 0.0
+    app = FleetsApp(
+        CONNECTION,
+        Settings(),
+        now=lambda: NOW + timedelta(seconds=seconds),
+        open_source=app_on(GivenFeed(live(snapshot(fleets=[fleet("gpu")]))))._open_source,
+        terminal_is_gone=lambda: False,
+    )
+    async with app.run_test(size=SIZE) as pilot:
+        await filled(app)
+        behind = app.screen
+        await pilot.press("question_mark")
+        await on_screen(app, HelpScreen)
+        before = behind.query_one(StatusHeader).text
+        seconds = 3600.0
+        await until(lambda: behind.query_one(StatusHeader).text != before, what="a later time")
+        assert "stale" in behind.query_one(StatusHeader).text

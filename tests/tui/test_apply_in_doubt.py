@@ -20,6 +20,7 @@ from dstack_fleets_tui.screens.applying import ApplyScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.settings import load
+from dstack_widgets.status_header import KeysFooter
 from tests.builders.apps import CONNECTION, GivenFeed, app_on, live
 from tests.builders.audit_log import ends
 from tests.builders.changing_server import ChangingServer
@@ -77,6 +78,7 @@ async def test_what_was_not_sent_is_said_to_be_so(tmp_path: Path) -> None:
         await shown(app, ApplyScreen)
         await until(lambda: "Nothing was sent." in _text(app.screen), what="that nothing was")
         assert summary(app) == "Press p to plan it again, Esc to go back."
+        assert "p plan" in str(app.screen.query_one(KeysFooter).render())
     assert not server.writes
     (end,) = ends(store.audit_path)
     assert end["result"].startswith("not applied: ")

@@ -12,7 +12,7 @@ from dstack_api_client.edits.base import Base, Target
 from dstack_api_client.edits.checks import FieldName, Problem, problems
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_fleets_tui.editing import form
-from dstack_widgets.edit_grid import GridRow, Place
+from dstack_widgets.edit_grid import EditGrid, GridRow, Place
 
 ADDON = Capabilities("0.22.5", lanes=True, placement_version="0.1.0")
 LANES = [
@@ -167,3 +167,17 @@ def test_a_group_without_a_name_says_what_it_does():
     rows = form.rows(edit({"groups": groups, "fleets": ["cpu"]}))
     notes = {key: row(rows, f"group {key}").note for key in ("0", "1", "fast")}
     assert notes == {"0": "router", "1": "prefill", "fast": ""}
+
+
+async def test_where_a_spot_policy_comes_from_is_read_in_full_at_120_columns() -> None:
+    """The form has 64 cells there: headings and notes give way before a field is cut."""
+    groups = [
+        {"name": name, "replicas": {"min": 2, "max": 2}, "fleets": LANES, "commands": ["serve"]}
+        for name in ("prefill", "decode")
+    ]
+    changed = edit({"groups": groups}).with_replicas("prefill", 3, 3)
+    grid = EditGrid()
+    grid.show(form.rows(changed))
+    lines = [str(line) for line in grid.lines(64)]
+    (prefill,) = [line for line in lines if "prefill" in line and "on-demand (default)" in line]
+    assert len(prefill) <= 64

@@ -11,6 +11,7 @@ from dstack_api_client.edits.prices import PlanOffer
 from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_fleets_tui.settings import Settings
+from dstack_widgets.edit_grid import Place
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.cloud_fleet_edit import edit, snapshot
 from tests.builders.fleet_plans import fleet_plan
@@ -79,3 +80,22 @@ def test_plan_of_a_new_fleet(snap_compare):
     app = app_on(GivenFeed(live(SHOT)))
     made = plan(edit().with_nodes(Nodes(5, 5, 5)), new=True)
     assert snap_compare(app, terminal_size=(120, 30), run_before=planning(made))
+
+
+async def test_the_field_under_the_cursor_stays_in_sight_in_a_smaller_terminal() -> None:
+    app = app_on(GivenFeed(live(SHOT)))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await editing(edit())(pilot)
+        screen = app.screen
+        assert isinstance(screen, FleetEditScreen)
+        await pilot.press(*["down"] * 20)
+        place = Place("tags", "tags")
+        await until(lambda: screen.grid.place == place, what="the last field")
+        await pilot.resize_terminal(80, 16)
+        form = screen.query_one("#form")
+
+        def in_sight() -> bool:
+            row = screen.grid.virtual_region.y + screen.grid._spots()[place].y
+            return form.scroll_offset.y <= row < form.scroll_offset.y + form.size.height
+
+        await until(in_sight, what="the field under the cursor")

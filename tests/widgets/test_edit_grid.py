@@ -176,7 +176,7 @@ def _long(text: str, note: str = "") -> list[GridRow]:
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 120])
-@pytest.mark.parametrize("text", ["x" * 200, "é" * 90, "漢字" * 60, ", ".join(["eu-west-1"] * 30)])
+@pytest.mark.parametrize("text", ["x" * 200, "é" * 120, "漢字" * 60, ", ".join(["eu-west-1"] * 30)])
 def test_a_long_field_takes_one_line_and_no_more_than_there_is(width: int, text: str) -> None:
     grid = EditGrid()
     grid.show(_long(text, note="was " + "y" * 200))
@@ -185,6 +185,14 @@ def test_a_long_field_takes_one_line_and_no_more_than_there_is(width: int, text:
     assert max(line.cell_length for line in lines) <= width
     assert lines[1].plain.count("…") == 2, "the text and the note are cut"
     assert lines[2].plain.startswith("  c")
+
+
+def test_a_note_gives_way_before_a_field_is_cut() -> None:
+    grid = EditGrid()
+    grid.show(_long("x" * 90, note="was " + "y" * 200))
+    (line,) = [line.plain for line in grid.lines(120) if "x" in line.plain]
+    assert "x" * 90 in line
+    assert line.endswith("yyy…")
 
 
 async def test_the_end_of_a_long_text_that_is_typed_is_in_sight() -> None:

@@ -28,6 +28,8 @@ _GAP = 2
 _MARGIN = 2
 #: The part of the width that notes have where there is too little room.
 _NOTE = 4
+#: Cells that notes keep before a field is cut: `was 2..4`.
+_LEAST_NOTE = 8
 #: Cells that a field has at least, brackets left out.
 _FIELD = 4
 
@@ -372,26 +374,38 @@ class EditGrid(Lines, can_focus=True):
     def _widths(self, width: int) -> dict[str, list[int]]:
         """Cells of each column, by section; fields have their brackets in them.
 
-        A row that wraps would push the fields below it out of sight: the widest columns give way.
+        A row that wraps would push the fields below it out of sight: headings that are wider than
+        what stands below them give way first, then notes, then the widest columns.
         """
         widths: dict[str, list[int]] = {}
+        filled: dict[str, list[int]] = {}
         notes: dict[str, int] = {}
         for row in self._rows:
             section = widths.setdefault(row.section, [])
+            content = filled.setdefault(row.section, [])
             notes[row.section] = max(notes.get(row.section, 0), cell_len(row.note))
             for number, cell in enumerate(row.cells):
                 if number == len(section):
                     section.append(0)
+                    content.append(_FIELD + 2)
                 need = cell_len(self._text(row, cell))
                 if cell.editable:
                     need = max(need, _FIELD) + 2
                 section[number] = max(section[number], need)
+                if not row.heading:
+                    content[number] = max(content[number], need)
         for key, section in widths.items():
             note = min(notes[key], width // _NOTE)
             excess = _MARGIN + sum(section) + _GAP * len(section) + note - width
-            while width and excess > 0 and max(section, default=0) > _FIELD + 2:
-                widest = section.index(max(section))
-                section[widest] -= 1
+            if not width or excess <= 0:
+                continue
+            for number, need in enumerate(filled[key]):
+                less = min(max(section[number] - need, 0), excess)
+                section[number] -= less
+                excess -= less
+            excess -= min(max(note - _LEAST_NOTE, 0), max(excess, 0))
+            while excess > 0 and max(section, default=0) > _FIELD + 2:
+                section[section.index(max(section))] -= 1
                 excess -= 1
         return widths
 

@@ -17,7 +17,8 @@ class PaintsAll(_Base):
     """A screen that forgets none of its widgets when a region of itself is to be painted too.
 
     Where something changes behind a screen, Textual has that region of the screen painted. It takes
-    this for the whole screen, and leaves out what widgets asked for in the same turn.
+    this for the whole screen, and leaves out what widgets asked for in the same turn. The screen
+    behind also keeps the regions that it has handed on, and hands them on with every later one.
     """
 
     def _on_timer_update(self) -> None:
@@ -25,3 +26,6 @@ class PaintsAll(_Base):
             self._repaint_required = False
             self._dirty_widgets.add(self)
         super()._on_timer_update()
+        if self.is_current and not self.is_active:
+            self._repaint_regions.clear()
+            self._repaint_required = False

@@ -16,6 +16,8 @@ _FORMS = (
     " or priority=VALUE."
 )
 _NONE = ("", "none", "-")
+#: What takes the policy of a group away, so that the service's or dstack's own holds.
+_INHERITED = (*_NONE, "default")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ def assign(edit: ServiceEdit, assignment: Assignment) -> ServiceEdit:
     if field == "replicas":
         return with_replicas(edit, value, assignment.subject)
     if field in _GROUP_FIELDS:
-        given = None if value.lower() in _NONE else value
+        nothing = _INHERITED if field == "spot_policy" else _NONE
+        given = None if value.lower() in nothing else value
         return edit.with_group(assignment.subject, **{field: given})
     pool, fleet = _lane(edit, assignment.subject)
     if pool not in edit.pools:

@@ -13,6 +13,7 @@ import msgspec
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.edits.errors import EndedError
 from dstack_api_client.edits.fields import digest
+from dstack_api_client.naming import in_status
 from dstack_api_client.reader import Reader
 from dstack_api_client.runs import ONLY_GROUP
 from dstack_api_client.snapshot import FINISHED
@@ -81,8 +82,8 @@ class Base:
         if self.gone:
             what = "The service" if self.target.kind == "service" else "The fleet"
             raise EndedError(
-                f"{what} {one_line(self.target.name)} is {one_line(self.status)}: nothing is"
-                " changed, for that would start a new one.",
+                f"{what} {one_line(self.target.name)} {in_status(one_line(self.status))}: nothing"
+                " is changed, for that would start a new one.",
                 "Start it yourself with `dstack apply` if that is what you want.",
             )
 

@@ -126,8 +126,13 @@ class DryRun:
     unsure: tuple[str, ...] = ()
 
     def count(self, action: str) -> int:
-        """How many replicas do one thing."""
-        return sum(row.action == action for row in self.replicas)
+        """How many replicas do one thing; those that a rolling deployment takes away `replace`."""
+        return sum(self.does(row) == action for row in self.replicas)
+
+    def does(self, row: ReplicaOutlook) -> str:
+        """What a replica does: its action, or `replace` where it stays only until it is rolled."""
+        rolled = any(surge.group == row.group for surge in self.surges)
+        return "replace" if rolled and row.action == "stay" and not row.new else row.action
 
     @property
     def starting(self) -> frozenset[str]:

@@ -19,6 +19,7 @@ from dstack_api_client.edits.dryrun import NEVER, DryRun, LaneOutlook, dry_run
 from dstack_api_client.edits.run_events import RunEvents
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
 from dstack_api_client.joining import Answers, Joined, build
+from dstack_api_client.naming import in_status
 from dstack_api_client.server_clock import ServerClock
 from dstack_api_client.snapshot import FINISHED, Group, Replica, ServerInfo, Service, Snapshot
 
@@ -278,7 +279,7 @@ def _lanes(active: list[Replica], outlook: DryRun | None) -> tuple[LaneProgress,
 def _ending(now: Base) -> str:
     why = now.resource.get("error") or now.resource.get("termination_reason")
     said = f": {one_line(str(why)).replace('_', ' ')}" if why else ""
-    return f"The service is {one_line(now.status)}{said}."
+    return f"The service {in_status(one_line(now.status))}{said}."
 
 
 def _replicas(number: int) -> str:

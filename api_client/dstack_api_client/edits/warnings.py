@@ -137,7 +137,7 @@ def _of_starts(edit: ServiceEdit, outlook: DryRun, now: datetime) -> Iterator[Pl
         )
     if pending:
         yield _of_pending(pending, outlook, retry, now)
-    if coming:
+    if coming and (outlook.managed or not pending):  # else its `retry` has been told of
         yield from _of_failing(outlook, retry, now)
     if coming and not is_probed(edit):
         yield PlanWarning(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from dstack_api_client.naming import share_of
+from dstack_api_client.naming import in_status, share_of
 from dstack_api_client.roles import consequence, lacking, named
 from dstack_api_client.routers.expected import Expected
 from dstack_api_client.routers.looks import MOST_SYNCED_BYTES, Listed, Look
@@ -136,12 +136,10 @@ def router_does_not_run(router: Replica | None) -> str:
     if router is None:
         return "There is no replica of the router. dstack starts one while the service runs."
     said = f": {router.message.rstrip('.')}" if router.message else ""
+    what = f"The router's replica {in_status(router.status)}{said}."
     if router.active:
-        return f"The router's replica is {router.status}{said}. No requests pass until it runs."
-    return (
-        f"The router's replica is {router.status}{said}. dstack starts it again only as far as the"
-        " service's retry says."
-    )
+        return f"{what} No requests pass until it runs."
+    return f"{what} dstack starts it again only as far as the service's retry says."
 
 
 def lacks(lacked: Sequence[str], roles: Collection[str]) -> str:

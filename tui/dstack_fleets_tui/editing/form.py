@@ -56,7 +56,7 @@ def typed(edit: ServiceEdit, field: FieldName, text: str) -> ServiceEdit | Probl
             return counts
         return edit.with_replicas(field.pool or ONLY_GROUP, *counts)
     if field.name == "spot_policy":
-        inherits = text in ("", _inherited(edit))
+        inherits = text in ("", "default", _inherited(edit))
         return edit.with_group(field.pool, spot_policy=None if inherits else text)
     if field.name == "reservation":
         return edit.with_group(field.pool, reservation=text or None)

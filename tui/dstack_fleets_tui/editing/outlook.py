@@ -54,9 +54,10 @@ def replicas(outlook: DryRun) -> list[Content]:
         what = f"{_VERBS.get(action, action)} {number}{where}"
         line = literal(f"{what}", style_of("warn" if action == "pending" else "strong"))
         lines.append(line + literal(f"  {why}" if why else "", style_of("dim")))
-    staying = outlook.count("stay")
-    if staying:
-        lines.append(literal(f"stay {staying}", style_of("dim")))
+    for action, style in (("replace", ""), ("stay", "dim")):
+        number = outlook.count(action)
+        if number:
+            lines.append(literal(f"{action} {number}", style_of(style)))
     return [*lines, *map(_surge, outlook.surges)]
 
 

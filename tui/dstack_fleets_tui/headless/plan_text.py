@@ -38,6 +38,7 @@ _VERBS = (
     ("move", "move", "moves"),
     ("stop", "stop", "stops"),
     ("pending", "wait", "waits"),
+    ("replace", "are replaced one by one", "is replaced"),
     ("stay", "stay", "stays"),
 )
 

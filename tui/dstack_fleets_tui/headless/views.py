@@ -215,7 +215,7 @@ def replica(replica: Replica, snapshot: Snapshot) -> Sequence[str]:
         str(replica.gpus or NOTHING),
         str(replica.deployment_num),
         price(replica.price or None),
-        age(replica.submitted_at, snapshot.observed_at),
+        age(replica.since, snapshot.observed_at) + ("+" if replica.since_earlier else ""),
         replica.message,
     )
 

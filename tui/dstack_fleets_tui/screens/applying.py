@@ -23,10 +23,12 @@ from dstack_api_client.edits.following_fleets import FleetGoal, fleet_progress
 from dstack_api_client.edits.performing import Performed
 from dstack_api_client.errors import ApiError
 from dstack_fleets_tui import actions, words
+from dstack_fleets_tui.actions import APPLY
 from dstack_fleets_tui.screens.base import LiveScreen
 from dstack_widgets.bars import Filling, filled_bar
 from dstack_widgets.flow import Flow
 from dstack_widgets.palette import style_of
+from dstack_widgets.status_header import KeysFooter
 from dstack_widgets.text import literal
 
 #: Seconds for which a fleet is followed, like a service.
@@ -195,6 +197,7 @@ class ApplyScreen(LiveScreen):
         content = Content("\n").join(lines)
         if not content.is_same(text.content):  # type: ignore[arg-type]
             text.update(content)
+        self._show_keys()
         is_over = self._done is None and self._doubt is None
         if self._failed and self._plan_again is not None:
             self.show_summary("Press p to plan it again, Esc to go back.")
@@ -204,6 +207,15 @@ class ApplyScreen(LiveScreen):
             self.show_summary("Press Esc to leave; it is looked up at the next start then.")
         elif not self._sending:
             self.show_summary("Press Esc to leave; the server goes on with it.")
+
+    def _show_keys(self) -> None:
+        """Shows the keys that work; that of the plan only where there is something to plan."""
+        app = self.fleets_app
+        keys = actions.footer(APPLY, ascii_only=app.ascii, writes=not app.read_only)
+        if self._failed and self._plan_again is not None:
+            plan = actions.BY_ID["plan"]
+            keys.insert(0, (actions.key_name(plan.keys[0], ascii_only=app.ascii), plan.title))
+        self.query_one(KeysFooter).show(keys)
 
     def _look_at_fleet(self, goal: FleetGoal, key: str) -> None:
         """Follows a fleet from snapshot to snapshot, until it is as it should be."""

@@ -145,12 +145,20 @@ class LiveScreen(LeanScreen[None]):
         going = not (self.display and self.app.is_running)
         return self.is_mounted and bool(self.children) and not going
 
-    def show_state(self) -> None:
-        """Shows the state of the connection and the age of the data.
+    @property
+    def is_in_sight(self) -> bool:
+        """Whether it is in front, or behind nothing but boxes."""
+        for screen in reversed(self.app.screen_stack):
+            if screen is self or not screen.is_modal:
+                return screen is self
+        return False
 
-        Not behind another screen: there, every change has Textual paint the screen in front anew.
+    def show_state(self) -> None:
+        """Shows the state of the connection and the age of the data, behind a box too.
+
+        Not behind a screen that hides it.
         """
-        if self.is_active and self.is_laid_out:
+        if self.is_in_sight and self.is_laid_out:
             self.query_one(StatusHeader).show(self.fleets_app.header_state())
 
     def show_summary(self, text: str, failure: str = "", *, whole: bool = False) -> None:

@@ -14,6 +14,7 @@ from dstack_api_client.edits.checks import FieldName, Problem
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.planning import Plan, make_plan
 from dstack_api_client.edits.service import ServiceEdit, what_is_missing
+from dstack_api_client.naming import in_status
 from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui import actions, formatting
 from dstack_fleets_tui.editing import form, outlook
@@ -82,7 +83,7 @@ class EditScreen(EditorScreen[ServiceEdit]):
         if service is None:
             return f"The service {self._subject} is gone." if snapshot.complete else None
         if service.finished or service.status == "terminating":
-            return f"The service {self._subject} is {service.status}."
+            return f"The service {self._subject} {in_status(service.status)}."
         return None
 
     def _told_of(self, base: Base) -> str:

@@ -63,6 +63,19 @@ class Begun(Generic[E]):
     draft: undoing.Draft[Any] | None
 
 
+class _Form(VerticalScroll):
+    """Where the fields scroll: the one under the cursor stays in sight, however small it gets."""
+
+    def on_resize(self) -> None:
+        """Scrolls to the cursor once the fields have their new places."""
+        self.call_after_refresh(self._show_cursor)
+
+    def _show_cursor(self) -> None:
+        if self.is_attached:
+            for grid in self.query(EditGrid):
+                grid.scroll_to_cursor()
+
+
 class EditorScreen(LiveScreen, Generic[E]):
     """Edits one service or one fleet. What is typed is checked at once and kept as a draft.
 
@@ -170,7 +183,7 @@ class EditorScreen(LiveScreen, Generic[E]):
         glyphs = self.fleets_app.glyphs
         yield Flow(id="head", most=2, glyphs=glyphs)
         with Horizontal(id="both"):
-            with VerticalScroll(id="form", can_focus=False):
+            with _Form(id="form", can_focus=False):
                 yield EditGrid(glyphs=glyphs, take=self._take, other_key=self._key)
             with VerticalScroll(id="outlook", can_focus=False):
                 yield Static(Content(), id="follows", markup=False)

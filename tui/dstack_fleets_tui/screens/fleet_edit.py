@@ -15,6 +15,7 @@ from dstack_api_client.edits.fleet_effects import effects
 from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.warnings import Risk
+from dstack_api_client.naming import in_status
 from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.editing import fleet_form, fleet_outlook
@@ -74,7 +75,7 @@ class FleetEditScreen(EditorScreen[FleetEdit]):
         if fleet is None:
             return f"The fleet {self._subject} is gone." if snapshot.complete else None
         if fleet.status in ("terminating", "terminated"):
-            return f"The fleet {self._subject} is {fleet.status}."
+            return f"The fleet {self._subject} {in_status(fleet.status)}."
         return None
 
     def _told_of(self, base: Base) -> str:

@@ -125,9 +125,9 @@ def cells(seen: Seen, looks: Looks) -> Sequence[Cell]:
         _share(use.gpu_memory if use else None, _GB, looks),
         _share(use.memory if use else None, _GB, looks),
         looks.number(replica.deployment_num, "warn" if outdated else ""),
-        looks.number(replica.submission_num, "warn" if replica.submission_num else "dim"),
+        looks.number(replica.restarts, "warn" if replica.restarts else "dim"),
         looks.price(replica.price),
-        looks.age(replica.submitted_at),
+        looks.age(replica.since, at_least=replica.since_earlier),
         CellValue(replica.message),
     ]
     return made

@@ -1,0 +1,63 @@
+"""What the loss of jobs means: whether requests fail or a guarantee is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from dstack_api_client.distribution import distribution_of
+from dstack_api_client.purchases import baselines
+from dstack_api_client.snapshot import Replica, ReplicaKey, Service, Snapshot
+
+
+def breaks_something(snapshot: Snapshot, jobs: Iterable[Replica]) -> bool:
+    """Whether it is more than a service with fewer replicas when jobs are lost.
+
+    It is when one of them routes, when no ready replica does what one did, when a baseline falls
+    below its minimum, and when a job is no service's: nothing else does its work.
+
+    Args:
+        snapshot: What is.
+        jobs: The jobs. Others on hosts that can't be reached are lost too.
+    """
+    jobs = list(jobs)
+    lost = {job.key for job in jobs}
+    for run_id in {job.key.run_id for job in jobs}:
+        service = snapshot.services.get(run_id)
+        of_run = [job for job in jobs if job.key.run_id == run_id]
+        if service is None or _breaks(snapshot, service, of_run, lost):
+            return True
+    return False
+
+
+def _breaks(
+    snapshot: Snapshot, service: Service, jobs: Iterable[Replica], lost: Collection[ReplicaKey]
+) -> bool:
+    found = (snapshot.replicas.get(key) for key in service.replica_keys if key not in lost)
+    left = [each for each in found if each is not None and each.ready and not _cut(each, snapshot)]
+    firm = {
+        group.name: group.replicas_min
+        for group in service.groups
+        if group.name in baselines(service)
+    }
+    minimums: dict[str, int] = {}
+    if service.has_lanes:
+        for row in distribution_of(snapshot, service).rows:
+            if row.fleet is not None and row.min_replicas:
+                minimums[row.fleet] = minimums.get(row.fleet, 0) + row.min_replicas
+    for job in jobs:
+        alike = [each for each in left if each.role == job.role]
+        here = sum(each.fleet_name == job.fleet_name for each in left)
+        if (
+            job.is_router
+            or not alike
+            or sum(each.group == job.group for each in left) < firm.get(job.group, 0)
+            or here < minimums.get(job.fleet_name or "", 0)
+        ):
+            return True
+    return False
+
+
+def _cut(replica: Replica, snapshot: Snapshot) -> bool:
+    """Whether a replica is on a host that can't be reached."""
+    instance = snapshot.instances.get(replica.instance_id or "")
+    return instance is not None and instance.unreachable

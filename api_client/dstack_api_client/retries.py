@@ -1,0 +1,49 @@
+"""Whether dstack starts a replica again that has failed, as its service's `retry` says.
+
+The events are dstack's own (0.22.5, `JobTerminationReason.to_retry_event` in
+`core/models/runs.py`); without a list of them, `retry` is for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from dstack_api_client.snapshot import NO_CAPACITY, Replica, Service
+
+_INTERRUPTED = "interrupted_by_no_capacity"
+
+
+class RetryEvent(str, Enum):
+    """What `retry` can be for."""
+
+    NO_CAPACITY = "no-capacity"
+    INTERRUPTION = "interruption"
+    ERROR = "error"
+
+
+def starts_again(service: Service, event: RetryEvent) -> bool:
+    """Whether a service has a `retry` for an event."""
+    owners = (service.spec.get("configuration"), service.spec.get("profile"))
+    for owner in owners:
+        retry = owner.get("retry") if isinstance(owner, Mapping) else None
+        if retry is None:
+            continue
+        if not isinstance(retry, Mapping):
+            return bool(retry)
+        events = retry.get("on_events")
+        return not isinstance(events, list) or event.value in events
+    return False
+
+
+def event_of(replica: Replica) -> RetryEvent:
+    """What it is for `retry` that a replica failed."""
+    if replica.termination_reason == NO_CAPACITY:
+        return RetryEvent.NO_CAPACITY
+    interrupted = replica.termination_reason == _INTERRUPTED
+    return RetryEvent.INTERRUPTION if interrupted else RetryEvent.ERROR
+
+
+def event_of_host(replica: Replica) -> RetryEvent:
+    """What it is for `retry` that a replica is lost with its host."""
+    return RetryEvent.INTERRUPTION if replica.spot else RetryEvent.ERROR
