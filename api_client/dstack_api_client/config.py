@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
 
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.connection import (
     ConfigError,
     Connection,
@@ -27,6 +26,7 @@ from dstack_api_client.connection import (
     server_url,
     trust,
 )
+from dstack_api_client.text import one_line
 from dstack_api_client.yaml_text import YamlError, read_yaml
 
 _ADD = "Add one with: dstack project add --name NAME --url URL --token TOKEN"

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from dstack_api_client.cleaning import clean
 from dstack_api_client.secrets import MASK, is_secret_field, masked
+from dstack_api_client.text import clean
 
 __all__ = ["MASK", "as_yaml", "duration", "readable", "readable_value", "span"]
 

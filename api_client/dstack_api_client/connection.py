@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.errors import ApiError
+from dstack_api_client.text import one_line
 
 
 class ConfigError(ApiError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from dstack_api_client.cleaning import one_line
+from dstack_api_client.text import one_line
 
 #: Longest text of a server that is put into a message.
 _LONGEST = 400

@@ -9,8 +9,8 @@ import httpx
 import msgspec
 
 from dstack_api_client import errors
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.connection import ConfigError
+from dstack_api_client.text import one_line
 
 #: Where httpx looks for a proxy.
 _PROXY_VARIABLES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")

@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from dstack_api_client import wire
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.snapshot import NO_CAPACITY, Link
+from dstack_api_client.text import one_line
 
 #: The names of fleets of other projects, where there are none.
 NONE_IMPORTED: Mapping[str, str] = MappingProxyType({})

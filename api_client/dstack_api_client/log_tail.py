@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dstack_api_client import wire
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
+from dstack_api_client.text import one_line
 
 #: Most lines that are kept.
 KEPT_LINES = 1000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dstack_api_client import wire
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.snapshot import Login, SshHop
+from dstack_api_client.text import one_line
 
 #: The port of the SSH server of a container on its host.
 _CONTAINER_SSH_PORT = 10022

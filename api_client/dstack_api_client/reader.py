@@ -25,12 +25,12 @@ import httpx
 import msgspec
 
 from dstack_api_client import errors, resolving, wire
-from dstack_api_client.cleaning import clean_json, one_line
 from dstack_api_client.connection import ConfigError, is_loopback, trust
 from dstack_api_client.failures import connection_error, reason_of, unreadable, unusable
 from dstack_api_client.records import Records, Unreadable, Unreadables, named
 from dstack_api_client.sending import Sending
 from dstack_api_client.server_dates import ServerDates
+from dstack_api_client.text import clean_json, one_line
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Reader")

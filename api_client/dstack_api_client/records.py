@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from dstack_api_client.cleaning import clean, one_line
+from dstack_api_client.text import clean, one_line
 
 T = TypeVar("T")
 

@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any
 
 from dstack_api_client import wire
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.engines import REGULAR, ROLES, ROUTER, disaggregates, engine_of
 from dstack_api_client.event_log import Awaits
 from dstack_api_client.fleets import gpus_of
@@ -32,6 +31,7 @@ from dstack_api_client.snapshot import (
     ReplicaKey,
     Service,
 )
+from dstack_api_client.text import one_line
 
 #: The group of a service without groups.
 ONLY_GROUP = "0"

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 
+from dstack_api_client.attempts import Attempts, Failure, utc_now
 from dstack_api_client.client import Client
-from dstack_api_client.following import Attempts, Failure, utc_now
 from dstack_api_client.snapshot import Replica, ReplicaKey
 from dstack_api_client.use import Use, use_of
 

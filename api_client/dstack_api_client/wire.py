@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from dstack_api_client.cleaning import clean_json
+from dstack_api_client.text import clean_json
 
 #: Numbers as they can be: others are slips of a server, and would make sums and lists of this
 #: client endless.

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from dstack_api_client.cleaning import one_line
+from dstack_api_client.text import one_line
 
 #: Levels, and values with all that aliases repeat, that a text may have.
 _DEEPEST, _MOST_VALUES = 64, 200_000

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dstack_api_client.cleaning import clean, clean_json, one_line
+from dstack_api_client.text import clean, clean_json, one_line
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dstack_api_client.logins import address_of, login_of
-from dstack_api_client.routers.private import PrivateFolder
+from dstack_api_client.private_folder import PrivateFolder
 from dstack_api_client.routers.ssh import (
     UnsafeNameError,
     last_words,
@@ -273,7 +273,7 @@ def test_only_its_owner_can_read_a_key(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
     program = (
         "import os, pathlib, signal, sys\n"
-        "from dstack_api_client.routers.private import PrivateFolder\n"
+        "from dstack_api_client.private_folder import PrivateFolder\n"
         "PrivateFolder(pathlib.Path(sys.argv[1])).write('key', 'secret')\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from dstack_api_client.clock import ServerClock, difference
 from dstack_api_client.problems import problems_of
-from dstack_api_client.server_clock import ServerClock, difference
 from tests.builders import answers
 from tests.builders.followed_feed import following
 from tests.servers.fake_server import FakeServer

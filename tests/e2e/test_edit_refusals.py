@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.edits import applying, checks, planning, texts
 from dstack_api_client.edits.asking import ask_run
 from dstack_api_client.edits.dryrun import Source
@@ -17,6 +16,7 @@ from dstack_api_client.edits.errors import EditError, InvalidEditError, NotInPla
 from dstack_api_client.edits.planning import make_plan
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit
 from dstack_api_client.edits.warnings import Risk
+from dstack_api_client.text import one_line
 from dstack_simulator.handle import Handle
 from tests.servers.edited_services import begin, client_of, server_says, service, stored
 from tests.waiting import until

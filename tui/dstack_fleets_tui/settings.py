@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from dstack_api_client.cleaning import one_line
+from dstack_api_client.text import one_line
 from dstack_api_client.yaml_text import YamlError, read_yaml
 
 #: What the name of every variable begins with.

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.references import (
     SECRETS,
@@ -21,6 +20,7 @@ from dstack_api_client.edits.references import (
     NoValueError,
     filled,
 )
+from dstack_api_client.text import one_line
 
 _Fill = Callable[[str], str]
 

@@ -13,7 +13,6 @@ from enum import Enum
 from typing import Any
 
 from dstack_api_client.capabilities import Capabilities
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.configuration import MASK, readable_value
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Kind
@@ -22,6 +21,7 @@ from dstack_api_client.edits.fields import ABSENT, ORDER, Path
 from dstack_api_client.edits.views import configuration_of, named_groups
 from dstack_api_client.profile import of_profile
 from dstack_api_client.secrets import fields_in, is_secret
+from dstack_api_client.text import one_line
 
 #: Shown where there is no value.
 NOTHING = "–"

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.edits.errors import NotKeptError
+from dstack_api_client.text import one_line
 
 #: Seconds that a lock is waited for. A screen stands still meanwhile, and who has it is done in
 #: milliseconds, or has stopped.

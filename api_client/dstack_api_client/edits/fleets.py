@@ -10,7 +10,6 @@ from typing import Any
 
 from dstack_api_client import errors
 from dstack_api_client.capabilities import UNKNOWN
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.configuration import readable
 from dstack_api_client.edits import texts
@@ -33,6 +32,7 @@ from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.warnings import PlanWarning, Risk
 from dstack_api_client.profile import spec_yaml
 from dstack_api_client.snapshot import Instance, Snapshot
+from dstack_api_client.text import one_line
 
 #: How often a fleet that the server is working on is tried, and the seconds between.
 _TRIES, _WAIT = 20, 0.5

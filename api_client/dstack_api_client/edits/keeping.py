@@ -23,7 +23,6 @@ from typing import Any
 import msgspec
 from platformdirs import user_state_path
 
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.configuration import MASK
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Base, Kind, Target
@@ -31,6 +30,7 @@ from dstack_api_client.edits.difference import NOTHING, FieldChange
 from dstack_api_client.edits.fields import ABSENT
 from dstack_api_client.edits.files import append_line, locked, replace_whole, telling, unkept
 from dstack_api_client.edits.secrets import keepable, may_be_kept
+from dstack_api_client.text import one_line
 
 #: Bytes after which the audit log is put aside; one older one is kept.
 _LOG_LIMIT = 8 << 20

@@ -10,7 +10,6 @@ from datetime import datetime, timezone
 
 from dstack_api_client import errors, wire
 from dstack_api_client.capabilities import UNKNOWN
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.edits.applying import LATE, LIMIT, Applied, Check, Sleep, apply, confirmed
 from dstack_api_client.edits.base import Base, Target
@@ -21,6 +20,7 @@ from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.new_fleets import create_fleet
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.recording import Record, doubt_of
+from dstack_api_client.text import one_line
 from dstack_api_client.writer import ReadOnlyError
 
 #: Seconds before a server that could not be read is asked again, once nobody waits for it.

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.edits import checks, fields
 from dstack_api_client.edits.asking import ask_offers, ask_run
@@ -30,6 +29,7 @@ from dstack_api_client.edits.warnings import PlanWarning, warnings_of
 from dstack_api_client.lane_input import NOT_ASKED, Offered
 from dstack_api_client.runs import ONLY_GROUP
 from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.text import one_line
 
 UPDATE = "update"
 #: Fleets that the server is asked about for one plan.

@@ -8,7 +8,6 @@ from urllib.parse import quote
 import msgspec
 
 from dstack_api_client import errors
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.dryrun import DryRun, dry_run
@@ -20,6 +19,7 @@ from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import PlanWarning, of_addresses
 from dstack_api_client.naming import counted
 from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.text import one_line
 
 #: What the placement add-on calls it.
 REBALANCE = "rebalance"

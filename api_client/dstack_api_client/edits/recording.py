@@ -12,11 +12,11 @@ from datetime import datetime, timezone
 from typing import TypeVar
 
 from dstack_api_client import errors
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.edits.base import Base, Target
 from dstack_api_client.edits.difference import FieldChange
 from dstack_api_client.edits.errors import NotKeptError, ReplacedError, UnknownOutcomeError
 from dstack_api_client.edits.keeping import Sent, Store, kept_of
+from dstack_api_client.text import one_line
 from dstack_api_client.writer import UnansweredError
 
 E = TypeVar("E", bound=errors.ApiError)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from dstack_api_client.cleaning import one_line
+from dstack_api_client.text import one_line
 
 _OPENING, _CLOSING = "${{", "}}"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*")

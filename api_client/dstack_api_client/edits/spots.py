@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
 from dstack_api_client.snapshot import Fleet, Snapshot
 from dstack_api_client.spot_policies import (
@@ -14,6 +13,7 @@ from dstack_api_client.spot_policies import (
     policies_of,
     policy_named,
 )
+from dstack_api_client.text import one_line
 
 _SOURCES = {
     PolicySource.GROUP: "its own policy",

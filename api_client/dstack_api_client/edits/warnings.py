@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.edits import checks
 from dstack_api_client.edits.addresses import lost_addresses
 from dstack_api_client.edits.configuration_file import LOCAL
@@ -20,6 +19,7 @@ from dstack_api_client.naming import listed
 from dstack_api_client.roles import consequence, lacking, named
 from dstack_api_client.routers.view import Sync
 from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.text import one_line
 
 #: What the add-on says of a fleet without a network in common with the service's router.
 _OUT_OF_REACH = "can't reach it"

@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import Enum
 
 from dstack_api_client import wire_addon
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.routers.view import Source
+from dstack_api_client.text import one_line
 
 #: The label by which dstack knows its own workers again.
 _JOB_LABEL = "dstack.ai/job-id"

@@ -13,10 +13,9 @@ from pathlib import Path
 import msgspec
 
 from dstack_api_client import addon, errors, wire, wire_addon
-from dstack_api_client.cleaning import clean_json, one_line
 from dstack_api_client.client import Client
+from dstack_api_client.private_folder import PrivateFolder
 from dstack_api_client.routers.looks import Look, Outcome, listed, of_server
-from dstack_api_client.routers.private import PrivateFolder
 from dstack_api_client.routers.ssh import (
     UnsafeNameError,
     Way,
@@ -28,6 +27,7 @@ from dstack_api_client.routers.ssh import (
 from dstack_api_client.routers.tunnel import SlowError, Tunnel, TunnelError
 from dstack_api_client.routers.view import Source
 from dstack_api_client.snapshot import Login, Replica, Service
+from dstack_api_client.text import clean_json, one_line
 
 #: Seconds until a new way must have brought an answer, and one that is there.
 _FIRST_LIMIT, _LIMIT = 15.0, 5.0

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpcore
 
-from dstack_api_client.cleaning import one_line
+from dstack_api_client.text import one_line
 
 #: No answer of a router is longer.
 _MOST_BYTES = 32 * 1024 * 1024

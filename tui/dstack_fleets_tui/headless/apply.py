@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from dstack_api_client import errors
 from dstack_api_client.capabilities import Capabilities
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
 from dstack_api_client.connection import Connection
 from dstack_api_client.edits import rebalancing
@@ -22,6 +21,7 @@ from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import Performed, perform, who
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.recovering import look_up
+from dstack_api_client.text import one_line
 from dstack_api_client.writer import ReadOnlyError, UnansweredError
 from dstack_fleets_tui.headless import ending
 from dstack_fleets_tui.headless.get import as_json

@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeAlias
 
 import yaml
 
-from dstack_api_client.cleaning import one_line
+from dstack_api_client.clock import difference
 from dstack_api_client.connection import Connection
-from dstack_api_client.server_clock import difference
+from dstack_api_client.text import one_line
 from dstack_fleets_tui.cli_common import say
 from dstack_fleets_tui.headless import payload
 from dstack_fleets_tui.headless.kinds import SHOWN

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.runs import ONLY_GROUP
+from dstack_api_client.text import one_line
 from dstack_fleets_tui import formatting
 
 #: Offers that are shown; the cheapest come first.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from dstack_api_client.cleaning import one_line
 from dstack_api_client.edits.difference import FieldChange, shown
 from dstack_api_client.edits.dryrun import DryRun, LaneOutlook, ReplicaOutlook
 from dstack_api_client.edits.fields import name_of
@@ -13,6 +12,7 @@ from dstack_api_client.edits.following import LaneProgress, Progress, State
 from dstack_api_client.edits.merging import ThreeWay
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.warnings import PlanWarning, Risk
+from dstack_api_client.text import one_line
 from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.headless import offers
 from dstack_fleets_tui.headless.payload import VERSION, optional_number, optional_time, time

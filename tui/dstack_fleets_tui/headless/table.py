@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from dstack_api_client.cleaning import one_line
+from dstack_api_client.text import one_line
 
 _GAP = "  "
 _END = "\x1b[0m"

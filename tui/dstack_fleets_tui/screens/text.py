@@ -22,8 +22,8 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static, TextArea
 
-from dstack_api_client.cleaning import one_line
-from dstack_api_client.routers.private import PrivateFolder
+from dstack_api_client.private_folder import PrivateFolder
+from dstack_api_client.text import one_line
 from dstack_fleets_tui.screens.questions import Asking
 from dstack_widgets.text import literal
 
