@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from textual.pilot import Pilot
 from textual.screen import Screen
 
-from dstack_api_client.connection import Connection, Sources
+from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.edits.keeping import Store
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.base import LiveScreen

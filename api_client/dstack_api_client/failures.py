@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from dstack_api_client import errors
-from dstack_api_client.connection import ConfigError
+from dstack_api_client.connect.connection import ConfigError
 from dstack_api_client.text import one_line
 
 #: Where httpx looks for a proxy.

@@ -25,7 +25,7 @@ import httpx
 import msgspec
 
 from dstack_api_client import errors, resolving, wire
-from dstack_api_client.connection import ConfigError, is_loopback, trust
+from dstack_api_client.connect.connection import ConfigError, is_loopback, trust
 from dstack_api_client.failures import connection_error, reason_of, unreadable, unusable
 from dstack_api_client.records import Records, Unreadable, Unreadables, named
 from dstack_api_client.sending import Sending

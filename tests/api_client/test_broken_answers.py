@@ -15,7 +15,7 @@ from anyio import lowlevel
 from dstack_api_client import errors, wire
 from dstack_api_client.attempts import Attempts
 from dstack_api_client.client import Client
-from dstack_api_client.connection import ConfigError
+from dstack_api_client.connect.connection import ConfigError
 from dstack_api_client.feed import ConnectionState, Feed
 from tests.builders import answers
 from tests.servers.fake_server import FakeServer

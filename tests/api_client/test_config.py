@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dstack_api_client.config import Flags, connect
-from dstack_api_client.connection import Connection
+from dstack_api_client.connect.connection import Connection
+from dstack_api_client.connect.discovery import Flags, connect
 from tests.builders.config_files import MAIN, PROD, failure, write
 
 URL, TOKEN, PROJECT = "DSTACK_SERVER_URL", "DSTACK_TOKEN", "DSTACK_PROJECT"

@@ -9,9 +9,9 @@ from pathlib import Path
 import certifi
 import pytest
 
-from dstack_api_client import connection as connection_module
-from dstack_api_client.config import Flags, connect
-from dstack_api_client.connection import exposure
+from dstack_api_client.connect import connection as connection_module
+from dstack_api_client.connect.connection import exposure
+from dstack_api_client.connect.discovery import Flags, connect
 from tests.builders.config_files import MAIN, failure, write
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client import config
-from dstack_api_client.connection import ConfigError
+from dstack_api_client.connect import discovery as config
+from dstack_api_client.connect.connection import ConfigError
 from dstack_api_client.edits import texts
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.yaml_text import YamlError, read_yaml

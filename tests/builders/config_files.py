@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dstack_api_client.config import connect
-from dstack_api_client.connection import ConfigError
+from dstack_api_client.connect.connection import ConfigError
+from dstack_api_client.connect.discovery import connect
 
 MAIN = {"name": "main", "url": "https://one.example/", "token": "token-main", "default": True}
 

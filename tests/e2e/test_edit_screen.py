@@ -11,7 +11,7 @@ import pytest_asyncio
 from textual.pilot import Pilot
 from textual.widgets import TextArea
 
-from dstack_api_client.connection import Connection, Sources
+from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.feed import ConnectionState
 from dstack_fleets_tui.app import FleetsApp

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
-from dstack_api_client.connection import Connection, Sources
+from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.routers.view import RouterStatus, Sync
 from dstack_api_client.routers.watch import OverSsh, RouterWatch
 from dstack_fleets_tui.app import FleetsApp, utc_now

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
 
 from dstack_api_client.client import Client
-from dstack_api_client.connection import Connection, Sources
+from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.snapshot import Fleet
 from dstack_api_client.writer import ReadOnlyError

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.connection import Connection, Sources
+from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.problems import Problem, problems_of
 from dstack_fleets_tui.headless.looking import Asked, observe
 from dstack_simulator.handle import Handle

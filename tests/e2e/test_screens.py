@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from textual.widgets import Static
 
-from dstack_api_client.connection import Connection, Sources
+from dstack_api_client.connect.connection import Connection, Sources
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.detail import DetailScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
-from dstack_api_client.connection import Connection
+from dstack_api_client.connect.connection import Connection
 from dstack_api_client.problem import Problem
 from dstack_api_client.problems import problems_of
 from dstack_api_client.routers import pacing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dstack_api_client.connection import Connection, Sources
+from dstack_api_client.connect.connection import Connection, Sources
 from dstack_fleets_tui.headless.looking import Asked, observe
 from dstack_simulator.handle import Handle
 from tests.waiting import until

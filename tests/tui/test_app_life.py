@@ -10,7 +10,7 @@ from textual.command import CommandPalette
 from textual.widgets import Static
 
 from dstack_api_client.capabilities import ROUTER, Capabilities
-from dstack_api_client.connection import ConfigError
+from dstack_api_client.connect.connection import ConfigError
 from dstack_api_client.feed import ConnectionState
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.lists import FleetsScreen

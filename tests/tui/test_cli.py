@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dstack_api_client.connection import ConfigError, Connection
+from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.problems import Severity
 from dstack_fleets_tui.cli import main
 from dstack_fleets_tui.headless import get as get_module

@@ -13,7 +13,7 @@ from datetime import timedelta
 import pytest
 
 from dstack_api_client import fault_log
-from dstack_api_client.connection import ConfigError
+from dstack_api_client.connect.connection import ConfigError
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.private_folder import remove_left_behind

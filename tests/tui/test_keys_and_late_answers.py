@@ -15,7 +15,7 @@ from textual.command import CommandList, CommandPalette
 from textual.pilot import Pilot
 from textual.screen import ModalScreen, Screen
 
-from dstack_api_client.connection import Connection
+from dstack_api_client.connect.connection import Connection
 from dstack_api_client.edits.base import read_service
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.feed import Feed

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from dstack_api_client.client import Client
-from dstack_api_client.connection import Connection, Sources
+from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.edits import applying, performing
 from dstack_api_client.edits.base import read_service
 from dstack_api_client.edits.keeping import Store

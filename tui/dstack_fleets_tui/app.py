@@ -28,7 +28,7 @@ from textual.theme import ThemeProvider
 from textual.widgets import Input
 
 from dstack_api_client.clock import difference
-from dstack_api_client.connection import ConfigError, Connection
+from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.feed import ConnectionState, Health, Update
 from dstack_api_client.private_folder import remove_left_behind

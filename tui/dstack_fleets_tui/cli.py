@@ -201,7 +201,7 @@ def _dashboard(args: argparse.Namespace) -> int:
     if "debug_settings" in args:
         return debug_settings(connection, settings)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        from dstack_api_client.connection import ConfigError
+        from dstack_api_client.connect.connection import ConfigError
 
         if isinstance(connection, ConfigError):
             return fail(connection.message, connection.hint, NO_CONNECTION)
@@ -221,7 +221,7 @@ def _get(args: argparse.Namespace) -> int:
     settings = guarded(settings, connection)
     if "debug_settings" in args:
         return debug_settings(connection, settings)
-    from dstack_api_client.connection import ConfigError
+    from dstack_api_client.connect.connection import ConfigError
 
     for notice in settings.notices:
         say(notice)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from dstack_api_client.connection import ConfigError, Connection
+    from dstack_api_client.connect.connection import ConfigError, Connection
     from dstack_fleets_tui.settings import Settings
 
 DONE = 0
@@ -65,8 +65,8 @@ def shows_unicode(environment: Mapping[str, str]) -> bool:
 
 def connection_of(args: argparse.Namespace, settings: Settings) -> Connection | ConfigError:
     """Where a command connects, or why that is not known."""
-    from dstack_api_client.config import Flags, connect
-    from dstack_api_client.connection import ConfigError
+    from dstack_api_client.connect.connection import ConfigError
+    from dstack_api_client.connect.discovery import Flags, connect
 
     flags = Flags(
         project=getattr(args, "project", None),
@@ -83,8 +83,8 @@ def connection_of(args: argparse.Namespace, settings: Settings) -> Connection | 
 
 def guarded(settings: Settings, connection: Connection | ConfigError) -> Settings:
     """The settings once it is known which projects there are."""
-    from dstack_api_client.config import config_path, load
-    from dstack_api_client.connection import ConfigError
+    from dstack_api_client.connect.connection import ConfigError
+    from dstack_api_client.connect.discovery import config_path, load
     from dstack_fleets_tui.settings import with_known_projects
 
     if isinstance(connection, ConfigError) or not settings.projects:
@@ -98,7 +98,7 @@ def guarded(settings: Settings, connection: Connection | ConfigError) -> Setting
 
 def debug_settings(connection: Connection | ConfigError, settings: Settings) -> int:
     """Prints where each value comes from."""
-    from dstack_api_client.connection import ConfigError
+    from dstack_api_client.connect.connection import ConfigError
     from dstack_fleets_tui.headless.table import Column, render
     from dstack_fleets_tui.settings import settings_path
 

@@ -24,7 +24,7 @@ from dstack_fleets_tui.cli_common import (
 )
 
 if TYPE_CHECKING:
-    from dstack_api_client.connection import Connection
+    from dstack_api_client.connect.connection import Connection
     from dstack_fleets_tui.headless.apply import Manner
     from dstack_fleets_tui.headless.plan import Wanted
     from dstack_fleets_tui.settings import Settings
@@ -163,7 +163,7 @@ def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) 
     if "debug_settings" in args:
         return debug_settings(connection, settings)
     from dstack_api_client import errors
-    from dstack_api_client.connection import ConfigError
+    from dstack_api_client.connect.connection import ConfigError
     from dstack_api_client.edits.errors import ConflictError, UnknownOutcomeError
     from dstack_api_client.writer import UnansweredError
     from dstack_fleets_tui.headless.looking import UnavailableError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from dstack_api_client.connection import ConfigError, Connection
+from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.feed import ConnectionState, Health
 from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui import words

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from dstack_api_client import errors
 from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.client import Client
-from dstack_api_client.connection import Connection
+from dstack_api_client.connect.connection import Connection
 from dstack_api_client.edits import rebalancing
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.dryrun import DryRun

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import yaml
 
 from dstack_api_client.clock import difference
-from dstack_api_client.connection import Connection
+from dstack_api_client.connect.connection import Connection
 from dstack_api_client.text import one_line
 from dstack_fleets_tui.cli_common import say
 from dstack_fleets_tui.headless import payload

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from dstack_api_client.capabilities import PLACEMENT_LIST
 from dstack_api_client.client import FILTER_ITEMS, PAGE, Client, in_groups
-from dstack_api_client.connection import Connection
+from dstack_api_client.connect.connection import Connection
 from dstack_api_client.errors import ApiError, CannotConnectError, UnauthorisedError
 from dstack_api_client.event_stream import Event, event_of
 from dstack_api_client.feed import ConnectionState, Feed

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from dstack_api_client.client import Client
-from dstack_api_client.connection import Connection
+from dstack_api_client.connect.connection import Connection
 from dstack_api_client.edits import assignments, texts
 from dstack_api_client.edits.base import Base, read_service
 from dstack_api_client.edits.errors import EditError

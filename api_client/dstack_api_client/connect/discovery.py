@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
 
-from dstack_api_client.connection import (
+from dstack_api_client.connect.connection import (
     ConfigError,
     Connection,
     Sources,

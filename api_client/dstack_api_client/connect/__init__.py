@@ -1,0 +1,1 @@
+"""Which server, which project, with which token: asked of files, environment and user."""
