@@ -8,7 +8,7 @@ from typing import cast
 
 from textual.widgets import Static
 
-from dstack_api_client.routers.view import Sync
+from dstack_api_client.model.router import Sync
 from dstack_fleets_tui.screens.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit import EditScreen
 from dstack_fleets_tui.screens.plan import PlanScreen

@@ -9,9 +9,9 @@ from urllib.parse import quote
 from uuid import UUID
 
 from dstack_api_client import errors, wire
+from dstack_api_client.model.snapshot import ServerInfo
 from dstack_api_client.reader import decoder
 from dstack_api_client.records import Records
-from dstack_api_client.snapshot import ServerInfo
 from dstack_api_client.text import one_line
 from dstack_api_client.writer import Writer
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from dstack_api_client.snapshot import ReplicaKey, Snapshot
+from dstack_api_client.model.snapshot import ReplicaKey, Snapshot
 
 K = TypeVar("K")
 

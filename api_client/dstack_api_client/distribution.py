@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from dstack_api_client.capabilities import UNKNOWN
 from dstack_api_client.group_rows import GroupRow, group_rows
 from dstack_api_client.lane_input import (
     STARTING,
@@ -17,10 +16,11 @@ from dstack_api_client.lane_input import (
     lanes_of,
     pools_of,
 )
-from dstack_api_client.naming import counted, labels_of, listed, replica_name
-from dstack_api_client.placement import LanePlacement, Placement, lanes_given
-from dstack_api_client.snapshot import Replica, Service, Snapshot
-from dstack_api_client.stranded import WAITS_FOR_EVER, stranded
+from dstack_api_client.model.capabilities import UNKNOWN
+from dstack_api_client.model.labels import counted, labels_of, listed, replica_name
+from dstack_api_client.model.placement import LanePlacement, Placement, lanes_given
+from dstack_api_client.model.snapshot import Replica, Service, Snapshot
+from dstack_api_client.model.stranded import WAITS_FOR_EVER, stranded
 from dstack_placement import engine
 
 

@@ -15,19 +15,19 @@ from enum import Enum
 
 from dstack_api_client import addon, errors, wire
 from dstack_api_client.attempts import unexpected
-from dstack_api_client.capabilities import UNKNOWN
 from dstack_api_client.client import PAGE, Client
 from dstack_api_client.clock import ServerClock
 from dstack_api_client.difference import Difference, diff
 from dstack_api_client.event_log import Named
 from dstack_api_client.joining import Joined, build
 from dstack_api_client.known import Known
+from dstack_api_client.model.capabilities import UNKNOWN
+from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.pacing import Pace
 from dstack_api_client.passes import IN_BACKGROUND, WAITED_FOR, PageTime, Pass, Sizes
 from dstack_api_client.placements import Placements
 from dstack_api_client.rereading import Focus, Rereading
 from dstack_api_client.routers.watch import RouterWatch
-from dstack_api_client.snapshot import ServerInfo, Snapshot
 from dstack_api_client.versions import version_of
 
 #: The oldest server this client is tested with.

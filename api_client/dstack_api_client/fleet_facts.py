@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dstack_api_client.configuration import readable
-from dstack_api_client.profile import MARK, of_profile
-from dstack_api_client.snapshot import Fleet
+from dstack_api_client.model.configuration import readable
+from dstack_api_client.model.profile import MARK, of_profile
+from dstack_api_client.model.snapshot import Fleet
 
 #: Label of a line and its text.
 Fact = tuple[str, str]

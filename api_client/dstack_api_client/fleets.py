@@ -9,7 +9,7 @@ from typing import Any
 
 from dstack_api_client import wire
 from dstack_api_client.links import NONE_IMPORTED, fleet_of_instance
-from dstack_api_client.snapshot import INSTANCE_GONE, Fleet, Gpus, Instance, ReplicaKey
+from dstack_api_client.model.snapshot import INSTANCE_GONE, Fleet, Gpus, Instance, ReplicaKey
 from dstack_api_client.text import one_line
 
 #: What the server takes where a fleet says nothing.

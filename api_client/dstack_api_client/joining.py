@@ -17,15 +17,7 @@ from dstack_api_client import wire
 from dstack_api_client.event_log import Awaits
 from dstack_api_client.fleets import fleet_of, instance_of
 from dstack_api_client.links import by_host, place
-from dstack_api_client.runs import (
-    groups_of,
-    has_lanes,
-    other_run_of,
-    replica_of,
-    service_of,
-    shown_jobs,
-)
-from dstack_api_client.snapshot import (
+from dstack_api_client.model.snapshot import (
     Fleet,
     Instance,
     OtherRun,
@@ -34,6 +26,14 @@ from dstack_api_client.snapshot import (
     ServerInfo,
     Service,
     Snapshot,
+)
+from dstack_api_client.runs import (
+    groups_of,
+    has_lanes,
+    other_run_of,
+    replica_of,
+    service_of,
+    shown_jobs,
 )
 from dstack_api_client.text import one_line
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from dstack_api_client import wire
 from dstack_api_client.event_log import EventLog
 from dstack_api_client.joining import Answers
-from dstack_api_client.snapshot import FINISHED
+from dstack_api_client.model.snapshot import FINISHED
 
 #: Most runs that ended that are kept.
 _FINISHED_KEPT = 50

@@ -10,10 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dstack_api_client.model.snapshot import (
+    INSTANCE_GONE,
+    Fleet,
+    Group,
+    Instance,
+    Service,
+    Snapshot,
+)
+from dstack_api_client.model.snapshot import Replica as SnapshotReplica
 from dstack_api_client.requirements import Requirements, requirements_of
 from dstack_api_client.room_input import room
-from dstack_api_client.snapshot import INSTANCE_GONE, Fleet, Group, Instance, Service, Snapshot
-from dstack_api_client.snapshot import Replica as SnapshotReplica
 from dstack_placement import engine
 
 Offered = Mapping[str, Mapping[str, bool]]

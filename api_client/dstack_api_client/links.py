@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from dstack_api_client import wire
-from dstack_api_client.snapshot import NO_CAPACITY, Link
+from dstack_api_client.model.snapshot import NO_CAPACITY, Link
 from dstack_api_client.text import one_line
 
 #: The names of fleets of other projects, where there are none.

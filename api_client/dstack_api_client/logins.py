@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dstack_api_client import wire
-from dstack_api_client.snapshot import Login, SshHop
+from dstack_api_client.model.snapshot import Login, SshHop
 from dstack_api_client.text import one_line
 
 #: The port of the SSH server of a container on its host.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from dstack_api_client.distribution import distribution_of
-from dstack_api_client.purchases import baselines
-from dstack_api_client.snapshot import Replica, ReplicaKey, Service, Snapshot
+from dstack_api_client.model.purchases import baselines
+from dstack_api_client.model.snapshot import Replica, ReplicaKey, Service, Snapshot
 
 
 def breaks_something(snapshot: Snapshot, jobs: Iterable[Replica]) -> bool:

@@ -8,15 +8,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 from dstack_api_client.distribution import FleetRow, distribution_of
-from dstack_api_client.naming import counted, labels_of, lane_row, listed, replica_name, replica_row
-from dstack_api_client.placement import LanePlacement, Placement
+from dstack_api_client.model.labels import (
+    counted,
+    labels_of,
+    lane_row,
+    listed,
+    replica_name,
+    replica_row,
+)
+from dstack_api_client.model.placement import LanePlacement, Placement
+from dstack_api_client.model.purchases import baselines, purchase_of
+from dstack_api_client.model.retries import event_of, starts_again
+from dstack_api_client.model.snapshot import Group, Replica, ReplicaKey, Service, Snapshot
+from dstack_api_client.model.stranded import WAITS_FOR_EVER, stranded
 from dstack_api_client.problem import Kind, Problem, Severity
-from dstack_api_client.purchases import baselines, purchase_of
-from dstack_api_client.retries import event_of, starts_again
 from dstack_api_client.rollout import out_of_date, status_since, waits_for
 from dstack_api_client.since import Since
-from dstack_api_client.snapshot import Group, Replica, ReplicaKey, Service, Snapshot
-from dstack_api_client.stranded import WAITS_FOR_EVER, stranded
 
 #: dstack looks for a place every few seconds; after minutes there is none.
 PENDING_LONG = timedelta(minutes=5)

@@ -14,7 +14,7 @@ from dstack_api_client import wire
 from dstack_api_client.attempts import Attempts, Failure, utc_now
 from dstack_api_client.client import Client
 from dstack_api_client.log_tail import LogLine, LogTail
-from dstack_api_client.snapshot import FINISHED, Replica, ReplicaKey
+from dstack_api_client.model.snapshot import FINISHED, Replica, ReplicaKey
 from dstack_api_client.text import one_line
 from dstack_api_client.use import Use, use_of
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dstack_api_client.snapshot import Gpus, Instance
+from dstack_api_client.model.snapshot import Gpus, Instance
 from dstack_api_client.spot_policies import SpotPolicy, policies_of
 
 _GIB = 1024

@@ -11,9 +11,9 @@ from dstack_api_client import errors, wire
 from dstack_api_client.client import FILTER_ITEMS, Client, in_groups
 from dstack_api_client.event_log import Named
 from dstack_api_client.known import Known
+from dstack_api_client.model.snapshot import FINISHED, Link, Snapshot
 from dstack_api_client.pacing import Allowance
 from dstack_api_client.records import Name
-from dstack_api_client.snapshot import FINISHED, Link, Snapshot
 from dstack_api_client.text import one_line
 
 #: Runs named by events after which reading everything is cheaper.

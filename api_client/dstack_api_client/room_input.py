@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from dstack_api_client.naming import counted
+from dstack_api_client.model.labels import counted
+from dstack_api_client.model.snapshot import Fleet, Instance
 from dstack_api_client.requirements import Requirements, UnreadableError, span
-from dstack_api_client.snapshot import Fleet, Instance
 from dstack_api_client.spot_policies import SpotPolicy, policy_named
 from dstack_placement import engine
 

@@ -11,14 +11,14 @@ from types import MappingProxyType
 from typing import Any
 
 from dstack_api_client import wire
-from dstack_api_client.engines import REGULAR, ROLES, ROUTER, disaggregates, engine_of
 from dstack_api_client.event_log import Awaits
 from dstack_api_client.fleets import gpus_of
 from dstack_api_client.links import NONE_IMPORTED, Place, fleet_of_run
 from dstack_api_client.logins import address_of, login_of
-from dstack_api_client.pulls import Pull
-from dstack_api_client.purchases import is_told
-from dstack_api_client.snapshot import (
+from dstack_api_client.model.engines import REGULAR, ROLES, ROUTER, disaggregates, engine_of
+from dstack_api_client.model.pulls import Pull
+from dstack_api_client.model.purchases import is_told
+from dstack_api_client.model.snapshot import (
     FINISHED,
     NO_CAPACITY,
     Attempt,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 
 _JOB_STATUS = "Job status changed "
 _HEALTH = "Instance health changed "

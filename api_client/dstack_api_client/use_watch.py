@@ -12,7 +12,7 @@ from datetime import datetime
 
 from dstack_api_client.attempts import Attempts, Failure, utc_now
 from dstack_api_client.client import Client
-from dstack_api_client.snapshot import Replica, ReplicaKey
+from dstack_api_client.model.snapshot import Replica, ReplicaKey
 from dstack_api_client.use import Use, use_of
 
 #: Requests at each poll.

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from dstack_api_client.distribution import distribution_of
 from dstack_api_client.event_stream import Event
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problem import Problem
 from dstack_api_client.rollout import rollout_of
 from dstack_api_client.since import Since
-from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui.tables import (
     deployments,
     distribution,

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.capabilities import UNKNOWN, Capabilities
 from dstack_api_client.edits.service import what_is_missing
 from dstack_api_client.feed import ConnectionState
+from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
 from tests.builders.followed_feed import following
 from tests.builders.unusable import UNUSABLE
 from tests.servers.addon_answers import FEATURES, AddonServer

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import yaml
 
-from dstack_api_client.configuration import MASK, as_yaml, duration, readable, span
+from dstack_api_client.model.configuration import MASK, as_yaml, duration, readable, span
 
 FLEET = {
     "type": "fleet",

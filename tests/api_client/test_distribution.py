@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dstack_api_client.capabilities import UNKNOWN, Capabilities
 from dstack_api_client.distribution import Cell, Distribution, FleetRow, distribution_of
-from dstack_api_client.snapshot import NO_CAPACITY, Attempt, Snapshot
+from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
+from dstack_api_client.model.snapshot import NO_CAPACITY, Attempt, Snapshot
 from tests.builders import projects
 from tests.builders.projects import (
     ADDON,

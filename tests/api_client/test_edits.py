@@ -12,13 +12,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dstack_api_client.configuration import MASK
 from dstack_api_client.edits import assignments, checks, fields
 from dstack_api_client.edits.difference import ChangeKind, difference
 from dstack_api_client.edits.errors import EditError, InvalidEditError
 from dstack_api_client.edits.fields import ABSENT, ORDER
 from dstack_api_client.edits.merging import three_way
 from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.model.configuration import MASK
 from tests.builders.service_edits import SCALING, SECRET, STOCK, WITH_LANES, base, edit, group
 
 KNOWN = {"gpu-reserved", "gpu-spot", "gpu-new", "other/gpu"}

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from dstack_api_client.configuration import MASK
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.difference import difference
 from dstack_api_client.edits.errors import EndedError, NotKeptError
@@ -18,6 +17,7 @@ from dstack_api_client.edits.fields import ABSENT
 from dstack_api_client.edits.keeping import Sent, Store, kept_of, values_of
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.undoing import reopened, undo
+from dstack_api_client.model.configuration import MASK
 from tests.builders.service_edits import SECRET, WITH_LANES, base, edit, group
 
 _ENV = ("configuration", "env", "HF_TOKEN")

@@ -16,8 +16,8 @@ from dstack_api_client.edits.following import State, progress
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import Risk, is_probed, warnings_of
-from dstack_api_client.routers.view import Sync
-from dstack_api_client.snapshot import Replica, Snapshot
+from dstack_api_client.model.router import Sync
+from dstack_api_client.model.snapshot import Replica, Snapshot
 from tests.builders import projects, service_edits
 from tests.builders.projects import ADDON, NOW, STOCK
 

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from dstack_api_client.feed import ConnectionState
+from dstack_api_client.model.snapshot import Link
 from dstack_api_client.problems import problems_of
-from dstack_api_client.snapshot import Link
 from tests.builders import answers
 from tests.builders.followed_feed import following, small, submission_of
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.snapshot import Link, Snapshot
+from dstack_api_client.model.snapshot import Link, Snapshot
 from tests.builders import answers
 from tests.builders.followed_feed import Followed, following, small
 from tests.builders.generation import SEED, cases

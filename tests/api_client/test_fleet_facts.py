@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from dstack_api_client.configuration import MASK
 from dstack_api_client.fleet_facts import fleet_facts
+from dstack_api_client.model.configuration import MASK
 from tests.builders.snapshots import fleet
 
 

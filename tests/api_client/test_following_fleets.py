@@ -10,7 +10,7 @@ import pytest
 from dstack_api_client.edits.fleet import Nodes
 from dstack_api_client.edits.following import State
 from dstack_api_client.edits.following_fleets import FleetGoal, fleet_progress, goal_of
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 from tests.builders.fleet_edits import BUSY, edit, idle, shot
 from tests.builders.fleet_plans import fleet_plan
 from tests.builders.projects import fleet_of, project

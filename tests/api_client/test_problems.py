@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dstack_api_client.model.router import RouterStatus, RouterView, Sync
+from dstack_api_client.model.snapshot import Attempt, Instance, Snapshot
 from dstack_api_client.problems import (
     Kind,
     ProblemWatch,
@@ -20,9 +22,7 @@ from dstack_api_client.problems import (
     worst_first,
 )
 from dstack_api_client.problems_routers import unread
-from dstack_api_client.routers.view import RouterStatus, RouterView, Sync
 from dstack_api_client.since import since_of
-from dstack_api_client.snapshot import Attempt, Instance, Snapshot
 from tests.builders.projects import (
     NOW,
     ago,

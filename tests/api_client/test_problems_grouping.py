@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from dstack_api_client.model.router import RouterStatus, Sync
+from dstack_api_client.model.snapshot import Replica
 from dstack_api_client.problems import Kind, Severity, problems_of
-from dstack_api_client.routers.view import RouterStatus, Sync
-from dstack_api_client.snapshot import Replica
 from tests.builders.projects import (
     NOW,
     ago,

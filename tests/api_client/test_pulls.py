@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from dstack_api_client.joining import Answers, build
+from dstack_api_client.model.pulls import Pull
+from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.problems import ProblemWatch, Severity, problems_of
-from dstack_api_client.pulls import Pull
-from dstack_api_client.snapshot import ServerInfo, Snapshot
 from tests.builders import answers, projects
 from tests.builders.projects import NOW
 

@@ -9,8 +9,8 @@ import pytest
 
 from dstack_api_client import wire
 from dstack_api_client.event_log import Awaits, EventLog
+from dstack_api_client.model.snapshot import Replica
 from dstack_api_client.rollout import waits_for
-from dstack_api_client.snapshot import Replica
 from tests.builders import answers
 from tests.builders.joined_answers import FLEET, joined, known
 

@@ -10,7 +10,7 @@ import pytest
 
 from dstack_api_client.client import Client
 from dstack_api_client.feed import ConnectionState, Feed
-from dstack_api_client.snapshot import Link, Snapshot
+from dstack_api_client.model.snapshot import Link, Snapshot
 from dstack_simulator.handle import Handle
 from tests.waiting import until
 

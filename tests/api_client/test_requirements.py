@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from dstack_api_client.model.snapshot import Gpus, Instance
 from dstack_api_client.requirements import Requirements, Span, requirements_of, span
 from dstack_api_client.room_input import NO_OFFER, room
-from dstack_api_client.snapshot import Gpus, Instance
 from dstack_api_client.spot_policies import PolicySource, SpotPolicy, policies_of
 from tests.builders import projects, snapshots
 

@@ -8,14 +8,11 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.engines import disaggregates, engine_of
 from dstack_api_client.joining import Answers, build
-from dstack_api_client.problem import Kind, Severity
-from dstack_api_client.problems import ProblemWatch, problems_of
-from dstack_api_client.roles import consequence, lacking, roles_of, without_workers
-from dstack_api_client.routers.sync import judge
-from dstack_api_client.routers.view import RouterStatus, RouterView, Source
-from dstack_api_client.snapshot import (
+from dstack_api_client.model.engines import disaggregates, engine_of
+from dstack_api_client.model.roles import consequence, lacking, roles_of, without_workers
+from dstack_api_client.model.router import RouterStatus, RouterView, Source
+from dstack_api_client.model.snapshot import (
     NO_CAPACITY,
     Attempt,
     Group,
@@ -24,6 +21,9 @@ from dstack_api_client.snapshot import (
     Service,
     Snapshot,
 )
+from dstack_api_client.problem import Kind, Severity
+from dstack_api_client.problems import ProblemWatch, problems_of
+from dstack_api_client.routers.sync import judge
 from dstack_fleets_tui import words
 from dstack_fleets_tui.headless import cockpit_views, payload
 from dstack_fleets_tui.tables import workers as table

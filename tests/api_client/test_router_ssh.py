@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dstack_api_client.logins import address_of, login_of
+from dstack_api_client.model.snapshot import Login, SshHop
 from dstack_api_client.private_folder import PrivateFolder
 from dstack_api_client.routers.ssh import (
     UnsafeNameError,
@@ -18,7 +19,6 @@ from dstack_api_client.routers.ssh import (
     way_by_alias,
     way_by_key,
 )
-from dstack_api_client.snapshot import Login, SshHop
 from tests.builders import answers
 
 HOST = SshHop("10.0.0.1", 2222, "ubuntu")

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dstack_api_client.model.router import RouterStatus, Source, Sync, Worker
 from dstack_api_client.routers.expected import Engine, Expected
 from dstack_api_client.routers.looks import Look, Outcome, Told
 from dstack_api_client.routers.sync import Judged
-from dstack_api_client.routers.view import RouterStatus, Source, Sync, Worker
 from tests.builders.generation import cases
 from tests.builders.router_cases import (
     GOOD_FOR,

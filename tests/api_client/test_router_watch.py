@@ -14,12 +14,12 @@ import pytest
 
 from dstack_api_client.client import Client
 from dstack_api_client.feed import Feed
+from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync
+from dstack_api_client.model.snapshot import Replica, Service
 from dstack_api_client.routers.looks import Look, Outcome
 from dstack_api_client.routers.pacing import interval
 from dstack_api_client.routers.sources import SshSource
-from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync
 from dstack_api_client.routers.watch import OverSsh, RouterWatch, read_router
-from dstack_api_client.snapshot import Replica, Service
 from tests.builders import answers
 from tests.builders.router_cases import as_listed, entry
 from tests.servers.addon_answers import AddonServer

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.configuration import readable
 from dstack_api_client.edits.difference import shown
-from dstack_api_client.naming import share_of
+from dstack_api_client.model.configuration import readable
+from dstack_api_client.model.labels import share_of
 from dstack_fleets_tui.tables import fleets, workers
 from dstack_fleets_tui.tables.looks import Looks
 from tests.builders import projects

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from dstack_api_client.distribution import distribution_of
-from dstack_api_client.naming import group_label, labels_of, replica_name
+from dstack_api_client.model.labels import group_label, labels_of, replica_name
+from dstack_api_client.model.snapshot import Service, Snapshot
 from dstack_api_client.problems import problems_of
-from dstack_api_client.snapshot import Service, Snapshot
 from dstack_fleets_tui.headless import cockpit_views, views
 from dstack_fleets_tui.tables import distribution as table
 from dstack_fleets_tui.tables import replicas as list_of_replicas

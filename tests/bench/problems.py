@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from dstack_api_client.distribution import distribution_of
+from dstack_api_client.model.router import Sync
+from dstack_api_client.model.snapshot import Replica, Snapshot
 from dstack_api_client.problems import ProblemWatch, problems_of
 from dstack_api_client.rollout import rollout_of
-from dstack_api_client.routers.view import Sync
-from dstack_api_client.snapshot import Replica, Snapshot
 from tests.builders.projects import (
     NOW,
     event,

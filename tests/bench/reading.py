@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from dstack_api_client.client import Client
 from dstack_api_client.feed import Cost, Feed, Update
-from dstack_api_client.snapshot import Service, Snapshot
+from dstack_api_client.model.snapshot import Service, Snapshot
 from dstack_fleets_tui.poller import Poller
 from dstack_simulator import Simulator
 

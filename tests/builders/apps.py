@@ -10,7 +10,7 @@ from dstack_api_client import wire
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.difference import Difference, diff
 from dstack_api_client.feed import ConnectionState, Cost, Health, Update
-from dstack_api_client.snapshot import (
+from dstack_api_client.model.snapshot import (
     Snapshot,
 )
 from dstack_fleets_tui.app import FleetsApp

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.joining import Answers, build
-from dstack_api_client.snapshot import ServerInfo, Snapshot
+from dstack_api_client.model.capabilities import Capabilities
+from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from tests.builders import answers
 
 NAME, RESERVATION = "steady", "cr-77aa"

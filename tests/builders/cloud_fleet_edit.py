@@ -6,7 +6,7 @@ from typing import Any
 
 from dstack_api_client.edits.base import Base, Target
 from dstack_api_client.edits.fleet import FleetEdit
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 from tests.builders import snapshots
 from tests.builders.snapshots import NOW
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
-from dstack_api_client.snapshot import FleetShare, Group, Replica, Snapshot
+from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
+from dstack_api_client.model.snapshot import FleetShare, Group, Replica, Snapshot
 from tests.builders import routed_service, snapshots
 from tests.builders.snapshots import NOW
 

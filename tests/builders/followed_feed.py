@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dstack_api_client.feed import Feed, Update
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 from tests.builders import answers
 from tests.servers.fake_server import FakeServer
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dstack_api_client.event_log import Awaits
 from dstack_api_client.joining import Answers, Joined, build
-from dstack_api_client.snapshot import ServerInfo, Snapshot
+from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from tests.builders import answers
 
 SERVER = ServerInfo("http://server", "0.22.5")

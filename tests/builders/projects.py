@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.event_stream import Event, Target
-from dstack_api_client.placement import LanePlacement, Placement, ReplicaPlacement
-from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
-from dstack_api_client.snapshot import (
+from dstack_api_client.model.capabilities import Capabilities
+from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
+from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
+from dstack_api_client.model.snapshot import (
     Fleet,
     Group,
     Instance,

@@ -17,7 +17,7 @@ import msgspec
 
 from dstack_api_client.client import Client
 from dstack_api_client.feed import Feed
-from dstack_api_client.snapshot import (
+from dstack_api_client.model.snapshot import (
     Fleet,
     Instance,
     OtherRun,

@@ -7,10 +7,18 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from dstack_api_client.capabilities import Capabilities
-from dstack_api_client.placement import LanePlacement, Placement, ReplicaPlacement
-from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
-from dstack_api_client.snapshot import Fleet, FleetShare, Group, Link, Probe, Replica, Snapshot
+from dstack_api_client.model.capabilities import Capabilities
+from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
+from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
+from dstack_api_client.model.snapshot import (
+    Fleet,
+    FleetShare,
+    Group,
+    Link,
+    Probe,
+    Replica,
+    Snapshot,
+)
 from tests.builders import snapshots
 from tests.builders.snapshots import NOW
 

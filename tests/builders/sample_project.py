@@ -6,8 +6,8 @@ from collections import Counter
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from dstack_api_client.pulls import Pull
-from dstack_api_client.snapshot import (
+from dstack_api_client.model.pulls import Pull
+from dstack_api_client.model.snapshot import (
     Fleet,
     FleetShare,
     Gpus,

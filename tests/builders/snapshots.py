@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
-from dstack_api_client.snapshot import (
+from dstack_api_client.model.snapshot import (
     Fleet,
     FleetShare,
     Gpus,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from dstack_api_client.routers.view import Source
+from dstack_api_client.model.router import Source
 from dstack_simulator.handle import Handle
 from tests.conftest import project_name
 from tests.servers.edited_services import routed_service, scenario, seed_service, service

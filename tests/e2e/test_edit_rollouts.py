@@ -14,7 +14,7 @@ from dstack_api_client.edits import applying
 from dstack_api_client.edits.planning import make_plan
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import Risk
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_simulator.handle import Handle
 from tests.servers.edited_services import begin, client_of, service, stored
 from tests.waiting import until

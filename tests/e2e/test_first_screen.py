@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from dstack_api_client.connect.connection import Connection, Sources
-from dstack_api_client.routers.view import RouterStatus, Sync
+from dstack_api_client.model.router import RouterStatus, Sync
 from dstack_api_client.routers.watch import OverSsh, RouterWatch
 from dstack_fleets_tui.app import FleetsApp, utc_now
 from dstack_fleets_tui.screens.lists import FleetsScreen

@@ -15,7 +15,7 @@ from textual.widgets import Input, Static, TextArea
 from dstack_api_client.client import Client
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.edits.keeping import Store
-from dstack_api_client.snapshot import Fleet
+from dstack_api_client.model.snapshot import Fleet
 from dstack_api_client.writer import ReadOnlyError
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.applying import ApplyScreen

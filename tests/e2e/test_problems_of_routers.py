@@ -15,7 +15,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync
+from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync
 from dstack_simulator.handle import Handle
 from dstack_simulator.scenario import Scenario
 from tests.conftest import project_name

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pytest
 import pytest_asyncio
 
-from dstack_api_client.naming import lane_row
+from dstack_api_client.model.labels import lane_row
 from dstack_fleets_tui.screens.distribution import DistributionView
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.rollout import RolloutView

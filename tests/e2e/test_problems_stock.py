@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from dstack_api_client.routers.view import RouterStatus, Sync
+from dstack_api_client.model.router import RouterStatus, Sync
 from dstack_api_client.routers.watch import OverSsh
 from dstack_simulator.handle import Handle
 from tests.servers.problem_sights import Seen, eyes, key_of

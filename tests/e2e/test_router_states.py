@@ -17,8 +17,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.routers.sources import SshSource
-from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_simulator.handle import Handle
 from tests.conftest import project_name
 from tests.servers.commands import program

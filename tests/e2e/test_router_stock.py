@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from dstack_api_client.capabilities import Capabilities
+from dstack_api_client.model.capabilities import Capabilities
+from dstack_api_client.model.router import RouterStatus, Source, Sync
+from dstack_api_client.model.snapshot import Login
 from dstack_api_client.routers.sources import SshSource
-from dstack_api_client.routers.view import RouterStatus, Source, Sync
 from dstack_api_client.routers.watch import OverSsh
-from dstack_api_client.snapshot import Login
 from dstack_simulator.handle import Handle
 from tests.servers.routed_services import living, looking, slot
 from tests.waiting import until

@@ -21,7 +21,7 @@ from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.feed import Feed
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_simulator.handle import Handle
 from dstack_simulator.scenario import Scenario
 from tests.servers.commands import environment

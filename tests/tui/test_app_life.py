@@ -9,9 +9,9 @@ import pytest
 from textual.command import CommandPalette
 from textual.widgets import Static
 
-from dstack_api_client.capabilities import ROUTER, Capabilities
 from dstack_api_client.connect.connection import ConfigError
 from dstack_api_client.feed import ConnectionState
+from dstack_api_client.model.capabilities import ROUTER, Capabilities
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen

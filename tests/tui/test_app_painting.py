@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from textual._compositor import CompositorUpdate
 
-from dstack_api_client.snapshot import ReplicaKey
+from dstack_api_client.model.snapshot import ReplicaKey
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.base import LiveScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen

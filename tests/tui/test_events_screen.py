@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.snapshot import ReplicaKey
+from dstack_api_client.model.snapshot import ReplicaKey
 from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.events_view import EventsView
 from dstack_fleets_tui.screens.fleet import FleetScreen

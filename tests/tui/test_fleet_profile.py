@@ -10,13 +10,13 @@ from dstack._internal.core.models.fleets import FleetSpec
 from dstack._internal.core.models.profiles import ProfileParams
 from dstack._internal.core.models.resources import GPUSpec
 
-from dstack_api_client.capabilities import UNKNOWN
-from dstack_api_client.configuration import gpu_parts, readable
 from dstack_api_client.edits import fleets
 from dstack_api_client.edits.checks import FieldName
 from dstack_api_client.edits.difference import difference
 from dstack_api_client.edits.fleet import FleetEdit, Nodes
-from dstack_api_client.profile import FIELDS, in_profile, spec_yaml
+from dstack_api_client.model.capabilities import UNKNOWN
+from dstack_api_client.model.configuration import gpu_parts, readable
+from dstack_api_client.model.profile import FIELDS, in_profile, spec_yaml
 from dstack_fleets_tui.editing import fleet_form
 from tests.builders.fleet_edits import base
 

@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input
 
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.base import LiveScreen

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from dstack_api_client.model.router import RouterStatus, RouterView, Source
 from dstack_api_client.problem import Kind, Problem, Severity
-from dstack_api_client.routers.view import RouterStatus, RouterView, Source
 from dstack_fleets_tui.settings import Settings
 from tests.builders import routed_service
 from tests.builders.apps import GivenFeed, app_on, live

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from dstack_api_client.feed import ConnectionState
+from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.problem import Kind, Problem, Severity
 from dstack_api_client.problems import problems_of
-from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dstack_api_client.snapshot import OtherRun, ReplicaKey, Snapshot
+from dstack_api_client.model.snapshot import OtherRun, ReplicaKey, Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen

@@ -18,8 +18,8 @@ from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.following_fleets import FleetGoal
 from dstack_api_client.edits.new_fleets import TEMPLATES, plan_new_fleet
 from dstack_api_client.edits.performing import Performed, who
-from dstack_api_client.occupants import namesakes
-from dstack_api_client.snapshot import Fleet, Instance, Service
+from dstack_api_client.model.occupants import namesakes
+from dstack_api_client.model.snapshot import Fleet, Instance, Service
 from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.changing_texts import Editing
 from dstack_fleets_tui.screens.applying import ApplyScreen

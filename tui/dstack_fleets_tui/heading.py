@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.feed import ConnectionState, Health
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import words
 from dstack_widgets.status_header import Connection as ConnectionWord
 from dstack_widgets.status_header import HeaderState

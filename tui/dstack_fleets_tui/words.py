@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.edits.dryrun import ReplicaOutlook
 from dstack_api_client.group_rows import GroupRow
-from dstack_api_client.naming import group_name, job_name, replica_name, share_of
-from dstack_api_client.occupants import Unseen, namesakes, unseen
+from dstack_api_client.model.capabilities import Capabilities
+from dstack_api_client.model.labels import group_name, job_name, replica_name, share_of
+from dstack_api_client.model.occupants import Unseen, namesakes, unseen
+from dstack_api_client.model.roles import named, without_workers
+from dstack_api_client.model.snapshot import Fleet, Instance, Service, Snapshot
 from dstack_api_client.problem import Problem, Severity
-from dstack_api_client.roles import named, without_workers
-from dstack_api_client.snapshot import Fleet, Instance, Service, Snapshot
 from dstack_fleets_tui.formatting import NOTHING, age, count, span
 
 #: A job on an instance, a replica in its service and a replica group are named as everywhere.

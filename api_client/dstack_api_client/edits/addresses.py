@@ -14,7 +14,7 @@ from typing import Any
 from dstack_api_client.edits.dryrun import DryRun, ReplicaOutlook
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.views import named_groups
-from dstack_api_client.naming import listed
+from dstack_api_client.model.labels import listed
 from dstack_api_client.text import one_line
 
 _ADDRESS = re.compile(r"(?<!\$)\$\{\{\s*groups\[(\d+)\]\.replicas\[(\d+)\]\.IP_ADDRESS\s*\}\}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dstack_api_client.edits.service import LANE_FIELDS, SERVICE, GroupView, ServiceEdit
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_placement.engine import Lane, LanesError, parse_lanes, read_configuration
 from dstack_placement.engine.lanes import check_counts, check_known
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from dstack_api_client.capabilities import Capabilities
-from dstack_api_client.configuration import MASK, readable_value
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Kind
 from dstack_api_client.edits.errors import NotInPlaceError
 from dstack_api_client.edits.fields import ABSENT, ORDER, Path
 from dstack_api_client.edits.views import configuration_of, named_groups
-from dstack_api_client.profile import of_profile
+from dstack_api_client.model.capabilities import Capabilities
+from dstack_api_client.model.configuration import MASK, readable_value
+from dstack_api_client.model.profile import of_profile
 from dstack_api_client.secrets import fields_in, is_secret
 from dstack_api_client.text import one_line
 

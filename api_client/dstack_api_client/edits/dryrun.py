@@ -23,10 +23,10 @@ from dstack_api_client.edits.situation import managed, situation
 from dstack_api_client.edits.spots import barred_fleets, changed_policies
 from dstack_api_client.errors import NotFoundError, RefusedError, WrongShapeError
 from dstack_api_client.lane_input import NOT_ASKED, Offered
-from dstack_api_client.placement import placed_in
+from dstack_api_client.model.placement import placed_in
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.reader import Reader
 from dstack_api_client.requirements import requirements_of
-from dstack_api_client.snapshot import Snapshot
 from dstack_placement import engine
 
 _PREVIEW = "preview"

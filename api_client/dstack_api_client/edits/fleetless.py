@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.situation import managed
-from dstack_api_client.snapshot import Snapshot
-from dstack_api_client.stranded import has_no_chooser
+from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.model.stranded import has_no_chooser
 from dstack_placement import engine
 
 

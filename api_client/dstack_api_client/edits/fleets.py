@@ -9,9 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from dstack_api_client import errors
-from dstack_api_client.capabilities import UNKNOWN
 from dstack_api_client.client import Client
-from dstack_api_client.configuration import readable
 from dstack_api_client.edits import texts
 from dstack_api_client.edits.applying import (
     LATE,
@@ -30,8 +28,10 @@ from dstack_api_client.edits.fleet_effects import Effects, effects
 from dstack_api_client.edits.planning import UPDATE, refuse_moved
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.warnings import PlanWarning, Risk
-from dstack_api_client.profile import spec_yaml
-from dstack_api_client.snapshot import Instance, Snapshot
+from dstack_api_client.model.capabilities import UNKNOWN
+from dstack_api_client.model.configuration import readable
+from dstack_api_client.model.profile import spec_yaml
+from dstack_api_client.model.snapshot import Instance, Snapshot
 from dstack_api_client.text import one_line
 
 #: How often a fleet that the server is working on is tried, and the seconds between.

@@ -11,7 +11,6 @@ from enum import Enum
 from urllib.parse import quote
 
 from dstack_api_client import addon, errors, wire
-from dstack_api_client.capabilities import PLACEMENT, Capabilities
 from dstack_api_client.client import Client
 from dstack_api_client.clock import ServerClock
 from dstack_api_client.edits.base import Base, service_of
@@ -19,8 +18,9 @@ from dstack_api_client.edits.dryrun import NEVER, DryRun, LaneOutlook, dry_run
 from dstack_api_client.edits.run_events import RunEvents
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
 from dstack_api_client.joining import Answers, Joined, build
-from dstack_api_client.naming import in_status
-from dstack_api_client.snapshot import FINISHED, Group, Replica, ServerInfo, Service, Snapshot
+from dstack_api_client.model.capabilities import PLACEMENT, Capabilities
+from dstack_api_client.model.labels import in_status
+from dstack_api_client.model.snapshot import FINISHED, Group, Replica, ServerInfo, Service, Snapshot
 from dstack_api_client.text import one_line
 
 #: Seconds between two looks: the server's pipelines are no faster.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from dstack_api_client.edits.fleet import nodes_of
 from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.following import State
-from dstack_api_client.naming import share_of
-from dstack_api_client.snapshot import INSTANCE_GONE, Instance, Snapshot
+from dstack_api_client.model.labels import share_of
+from dstack_api_client.model.snapshot import INSTANCE_GONE, Instance, Snapshot
 
 _STARTING = frozenset({"pending", "provisioning"})
 

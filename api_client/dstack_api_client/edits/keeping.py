@@ -23,13 +23,13 @@ from typing import Any
 import msgspec
 from platformdirs import user_state_path
 
-from dstack_api_client.configuration import MASK
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Base, Kind, Target
 from dstack_api_client.edits.difference import NOTHING, FieldChange
 from dstack_api_client.edits.fields import ABSENT
 from dstack_api_client.edits.files import append_line, locked, replace_whole, telling, unkept
 from dstack_api_client.edits.secrets import keepable, may_be_kept
+from dstack_api_client.model.configuration import MASK
 from dstack_api_client.text import one_line
 
 #: Bytes after which the audit log is put aside; one older one is kept.

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from dstack_api_client import errors, wire
-from dstack_api_client.capabilities import UNKNOWN
 from dstack_api_client.client import Client
 from dstack_api_client.edits.applying import LATE, LIMIT, Applied, Check, Sleep, apply, confirmed
 from dstack_api_client.edits.base import Base, Target
@@ -20,6 +19,7 @@ from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.new_fleets import create_fleet
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.recording import Record, doubt_of
+from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.text import one_line
 from dstack_api_client.writer import ReadOnlyError
 

@@ -27,8 +27,8 @@ from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit, what_is_mi
 from dstack_api_client.edits.surging import surges
 from dstack_api_client.edits.warnings import PlanWarning, warnings_of
 from dstack_api_client.lane_input import NOT_ASKED, Offered
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.runs import ONLY_GROUP
-from dstack_api_client.snapshot import Snapshot
 from dstack_api_client.text import one_line
 
 UPDATE = "update"

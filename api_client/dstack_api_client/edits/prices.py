@@ -6,9 +6,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dstack_api_client.model.snapshot import (
+    INSTANCE_GONE,
+    Fleet,
+    Instance,
+    Replica,
+    Service,
+    Snapshot,
+)
 from dstack_api_client.requirements import Requirements
 from dstack_api_client.runs import ONLY_GROUP
-from dstack_api_client.snapshot import INSTANCE_GONE, Fleet, Instance, Replica, Service, Snapshot
 from dstack_api_client.spot_policies import SpotPolicy
 
 

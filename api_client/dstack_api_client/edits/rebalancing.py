@@ -17,8 +17,8 @@ from dstack_api_client.edits.performing import Performed
 from dstack_api_client.edits.recording import Record, doubt_of, told, unknown_of
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import PlanWarning, of_addresses
-from dstack_api_client.naming import counted
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.model.labels import counted
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
 
 #: What the placement add-on calls it.

@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
-from dstack_api_client.configuration import duration
 from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.model.configuration import duration
 
 #: Seconds of a `retry` that does not say how many.
 DEFAULT_DURATION = 3600

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.errors import EditError
@@ -24,6 +23,7 @@ from dstack_api_client.edits.views import (
     named_groups,
     whole,
 )
+from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.runs import ONLY_GROUP
 
 __all__ = [

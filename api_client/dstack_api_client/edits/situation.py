@@ -9,8 +9,8 @@ from datetime import datetime
 from dstack_api_client import lane_input
 from dstack_api_client.edits import checks
 from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.placement import Placement, placed_in
-from dstack_api_client.snapshot import Service, Snapshot
+from dstack_api_client.model.placement import Placement, placed_in
+from dstack_api_client.model.snapshot import Service, Snapshot
 from dstack_placement import engine
 
 

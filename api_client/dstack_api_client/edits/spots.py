@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
-from dstack_api_client.snapshot import Fleet, Snapshot
+from dstack_api_client.model.snapshot import Fleet, Snapshot
 from dstack_api_client.spot_policies import (
     PolicyInForce,
     PolicySource,

@@ -19,8 +19,8 @@ from dstack_api_client.edits.fields import Path
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.situation import situation
 from dstack_api_client.lane_input import NOT_ASKED, Offered
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.rollout import SURGE
-from dstack_api_client.snapshot import Snapshot
 from dstack_placement import engine
 
 _GROUPS = ("groups", "replicas")

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dstack_api_client.client import Client
-from dstack_api_client.configuration import MASK, readable
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.asking import ask_run
 from dstack_api_client.edits.configuration_file import (
@@ -22,7 +21,8 @@ from dstack_api_client.edits.configuration_file import (
 from dstack_api_client.edits.errors import InvalidEditError, NotInPlaceError
 from dstack_api_client.edits.fields import lane_name
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit, what_is_missing
-from dstack_api_client.profile import spec_yaml
+from dstack_api_client.model.configuration import MASK, readable
+from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.secrets import unmasked
 from dstack_api_client.text import clean, one_line
 from dstack_api_client.yaml_text import YamlError, read_yaml

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.errors import EndedError, NotKeptError
 from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.keeping import Kept, Store, differing, moved_since, values_of
 from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.text import one_line
 
 E = TypeVar("E", ServiceEdit, FleetEdit)

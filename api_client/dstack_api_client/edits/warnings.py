@@ -15,10 +15,10 @@ from dstack_api_client.edits.group_roles import roles_in
 from dstack_api_client.edits.retrying import Retry, retry_of
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.spots import barred_fleets
-from dstack_api_client.naming import listed
-from dstack_api_client.roles import consequence, lacking, named
-from dstack_api_client.routers.view import Sync
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.model.labels import listed
+from dstack_api_client.model.roles import consequence, lacking, named
+from dstack_api_client.model.router import Sync
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
 
 #: What the add-on says of a fleet without a network in common with the service's router.

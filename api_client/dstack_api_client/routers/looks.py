@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum
 
 from dstack_api_client import wire_addon
-from dstack_api_client.routers.view import Source
+from dstack_api_client.model.router import Source
 from dstack_api_client.text import one_line
 
 #: The label by which dstack knows its own workers again.

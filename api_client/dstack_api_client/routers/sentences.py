@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from dstack_api_client.naming import in_status, share_of
-from dstack_api_client.roles import consequence, lacking, named
+from dstack_api_client.model.labels import in_status, share_of
+from dstack_api_client.model.roles import consequence, lacking, named
+from dstack_api_client.model.snapshot import Replica
 from dstack_api_client.routers.expected import Expected
 from dstack_api_client.routers.looks import MOST_SYNCED_BYTES, Listed, Look
-from dstack_api_client.snapshot import Replica
 
 #: Syncs that may be left out before it is worth a word.
 _LATE_SYNCS = 6

@@ -14,6 +14,8 @@ import msgspec
 
 from dstack_api_client import addon, errors, wire, wire_addon
 from dstack_api_client.client import Client
+from dstack_api_client.model.router import Source
+from dstack_api_client.model.snapshot import Login, Replica, Service
 from dstack_api_client.private_folder import PrivateFolder
 from dstack_api_client.routers.looks import Look, Outcome, listed, of_server
 from dstack_api_client.routers.ssh import (
@@ -25,8 +27,6 @@ from dstack_api_client.routers.ssh import (
     way_by_key,
 )
 from dstack_api_client.routers.tunnel import SlowError, Tunnel, TunnelError
-from dstack_api_client.routers.view import Source
-from dstack_api_client.snapshot import Login, Replica, Service
 from dstack_api_client.text import clean_json, one_line
 
 #: Seconds until a new way must have brought an answer, and one that is there.

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from dstack_api_client.roles import lacking
+from dstack_api_client.model.roles import lacking
+from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
+from dstack_api_client.model.snapshot import Replica, ReplicaKey
 from dstack_api_client.routers import sentences
 from dstack_api_client.routers.expected import Expected
 from dstack_api_client.routers.looks import Listed, Look, Outcome
-from dstack_api_client.routers.view import RouterStatus, RouterView, Source, Sync, Worker
-from dstack_api_client.snapshot import Replica, ReplicaKey
 
 #: Cycles of the server's sync after which what it does by itself should have been done.
 _CYCLES = 2

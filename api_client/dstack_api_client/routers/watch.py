@@ -17,18 +17,18 @@ from types import TracebackType
 
 from dstack_api_client import errors
 from dstack_api_client.attempts import unexpected
-from dstack_api_client.capabilities import ROUTER
 from dstack_api_client.client import FILTER_ITEMS, Client
 from dstack_api_client.clock import ServerClock
-from dstack_api_client.engines import Engine
-from dstack_api_client.roles import roles_of
+from dstack_api_client.model.capabilities import ROUTER
+from dstack_api_client.model.engines import Engine
+from dstack_api_client.model.roles import roles_of
+from dstack_api_client.model.router import RouterView
+from dstack_api_client.model.snapshot import FINISHED, Replica, Service, Snapshot
 from dstack_api_client.routers import pacing
 from dstack_api_client.routers.expected import engines_of, router_of, workers_of
 from dstack_api_client.routers.looks import Look, Outcome
 from dstack_api_client.routers.sources import SshSource, look_through_server
 from dstack_api_client.routers.sync import Case, Judged, Memory, judge
-from dstack_api_client.routers.view import RouterView
-from dstack_api_client.snapshot import FINISHED, Replica, Service, Snapshot
 from dstack_api_client.text import one_line
 from dstack_api_client.versions import version_of
 from dstack_api_client.waking import woken

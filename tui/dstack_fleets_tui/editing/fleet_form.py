@@ -6,10 +6,10 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from dstack_api_client.configuration import GPU_PARTS, MASK, gpu_parts, readable
 from dstack_api_client.edits.checks import FieldName, Problem, whole_number
 from dstack_api_client.edits.fleet import FleetEdit, Nodes
-from dstack_api_client.profile import MARK, in_profile
+from dstack_api_client.model.configuration import GPU_PARTS, MASK, gpu_parts, readable
+from dstack_api_client.model.profile import MARK, in_profile
 from dstack_fleets_tui import formatting
 from dstack_widgets.edit_grid import GridCell, GridRow, Place
 from dstack_widgets.glyphs import UNICODE, Glyphs

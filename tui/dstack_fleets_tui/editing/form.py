@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dstack_api_client.edits.checks import FieldName, Problem, replica_range, whole_number
 from dstack_api_client.edits.group_roles import roles_in
 from dstack_api_client.edits.service import SERVICE, GroupView, LaneView, ServiceEdit
-from dstack_api_client.naming import group_label
+from dstack_api_client.model.labels import group_label
 from dstack_api_client.runs import ONLY_GROUP
 from dstack_api_client.spot_policies import SpotPolicy, inherited
 from dstack_fleets_tui import formatting

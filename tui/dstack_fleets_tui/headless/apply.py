@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from dstack_api_client import errors
-from dstack_api_client.capabilities import Capabilities
 from dstack_api_client.client import Client
 from dstack_api_client.connect.connection import Connection
 from dstack_api_client.edits import rebalancing
@@ -21,6 +20,7 @@ from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import Performed, perform, who
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.recovering import look_up
+from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.text import one_line
 from dstack_api_client.writer import ReadOnlyError, UnansweredError
 from dstack_fleets_tui.headless import ending

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dstack_api_client.distribution import Cell, Distribution, FleetRow
 from dstack_api_client.event_stream import Event
 from dstack_api_client.group_rows import GroupRow
-from dstack_api_client.naming import counted, replica_name
+from dstack_api_client.model.labels import counted, replica_name
+from dstack_api_client.model.purchases import purchase_of
+from dstack_api_client.model.roles import named
+from dstack_api_client.model.router import RouterView, Worker
+from dstack_api_client.model.snapshot import Service, Snapshot
 from dstack_api_client.problem import Problem
-from dstack_api_client.purchases import purchase_of
-from dstack_api_client.roles import named
-from dstack_api_client.routers.view import RouterView, Worker
-from dstack_api_client.snapshot import Service, Snapshot
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import NOTHING, age, price
 from dstack_fleets_tui.headless.payload import time

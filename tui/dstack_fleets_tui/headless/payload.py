@@ -12,7 +12,8 @@ from typing import Any, Literal, TypeAlias
 
 from dstack_api_client.distribution import Distribution, FleetRow
 from dstack_api_client.event_stream import Event
-from dstack_api_client.every_run import (
+from dstack_api_client.group_rows import GroupRow
+from dstack_api_client.model.every_run import (
     Run,
     active_jobs,
     fleets_of,
@@ -20,12 +21,11 @@ from dstack_api_client.every_run import (
     run_type,
     running_jobs,
 )
-from dstack_api_client.group_rows import GroupRow
-from dstack_api_client.occupants import unseen
+from dstack_api_client.model.occupants import unseen
+from dstack_api_client.model.pulls import Pull
+from dstack_api_client.model.router import RouterView, Worker
+from dstack_api_client.model.snapshot import Fleet, Gpus, Instance, Replica, Service, Snapshot
 from dstack_api_client.problem import Problem
-from dstack_api_client.pulls import Pull
-from dstack_api_client.routers.view import RouterView, Worker
-from dstack_api_client.snapshot import Fleet, Gpus, Instance, Replica, Service, Snapshot
 
 VERSION = 1
 

@@ -20,9 +20,9 @@ from dstack_api_client.edits.planning import Plan, make_plan
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import PlanWarning, contents_notes
 from dstack_api_client.feed import Feed
-from dstack_api_client.routers.view import RouterStatus
+from dstack_api_client.model.router import RouterStatus
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.routers.watch import read_router
-from dstack_api_client.snapshot import Snapshot
 from dstack_api_client.text import one_line
 from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.get import as_json

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 from dstack_api_client.errors import ApiError
-from dstack_api_client.every_run import Run, every_run
-from dstack_api_client.snapshot import Fleet, Instance, Replica, Service, Snapshot
+from dstack_api_client.model.every_run import Run, every_run
+from dstack_api_client.model.snapshot import Fleet, Instance, Replica, Service, Snapshot
 from dstack_api_client.text import one_line
 
 _MOST_NAMES = 10

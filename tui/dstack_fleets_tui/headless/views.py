@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dstack_api_client.every_run import (
+from dstack_api_client.model.every_run import (
     Run,
     active_jobs,
     fleets_of,
@@ -12,9 +12,9 @@ from dstack_api_client.every_run import (
     run_type,
     running_jobs,
 )
-from dstack_api_client.naming import group_label, labels_of
-from dstack_api_client.purchases import replica_purchase
-from dstack_api_client.snapshot import Fleet, Instance, Replica, Service, Snapshot
+from dstack_api_client.model.labels import group_label, labels_of
+from dstack_api_client.model.purchases import replica_purchase
+from dstack_api_client.model.snapshot import Fleet, Instance, Replica, Service, Snapshot
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import NOTHING, age, price
 from dstack_fleets_tui.headless.table import Column

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from textual.content import Content
 
-from dstack_api_client.capabilities import UNKNOWN
 from dstack_api_client.edits.base import Kind, Target
 from dstack_api_client.edits.difference import difference
 from dstack_api_client.edits.errors import NotKeptError
 from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.undoing import Draft
+from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_fleets_tui.screens.asking import AskScreen
 from dstack_widgets.choices import Choice
 from dstack_widgets.palette import style_of

@@ -14,8 +14,8 @@ from dstack_api_client.edits.checks import FieldName, Problem
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.planning import Plan, make_plan
 from dstack_api_client.edits.service import ServiceEdit, what_is_missing
-from dstack_api_client.naming import in_status
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.model.labels import in_status
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions, formatting
 from dstack_fleets_tui.editing import form, outlook
 from dstack_fleets_tui.screens.asking import PickScreen

@@ -29,7 +29,7 @@ from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.errors import ApiError
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions, formatting
 from dstack_fleets_tui.changing_texts import Editing
 from dstack_fleets_tui.screens.base import LiveScreen

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from textual.widget import Widget
 
 from dstack_api_client.fleet_facts import fleet_facts
-from dstack_api_client.profile import spec_yaml
-from dstack_api_client.snapshot import Fleet, Snapshot
+from dstack_api_client.model.profile import spec_yaml
+from dstack_api_client.model.snapshot import Fleet, Snapshot
 from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.screens.events_view import EventsView
 from dstack_fleets_tui.screens.with_events import EVENTS_VIEW, WithEvents

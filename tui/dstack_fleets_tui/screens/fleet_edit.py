@@ -15,8 +15,8 @@ from dstack_api_client.edits.fleet_effects import effects
 from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.warnings import Risk
-from dstack_api_client.naming import in_status
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.model.labels import in_status
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.editing import fleet_form, fleet_outlook
 from dstack_fleets_tui.screens.editor import Begun, EditorScreen

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from textual.widget import Widget
 
 from dstack_api_client.feed import ConnectionState
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problem import Problem
 from dstack_api_client.problems_routers import unread
-from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.screens.lists import ListScreen
 from dstack_fleets_tui.tables import problems

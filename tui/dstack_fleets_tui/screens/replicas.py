@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from dstack_api_client.naming import replica_row
-from dstack_api_client.placement import ReplicaPlacement
-from dstack_api_client.routers.view import Worker
-from dstack_api_client.snapshot import Replica, ReplicaKey, Service, Snapshot
+from dstack_api_client.model.labels import replica_row
+from dstack_api_client.model.placement import ReplicaPlacement
+from dstack_api_client.model.router import Worker
+from dstack_api_client.model.snapshot import Replica, ReplicaKey, Service, Snapshot
 from dstack_api_client.use import Use
 from dstack_api_client.use_watch import UseWatch
 from dstack_fleets_tui import formatting

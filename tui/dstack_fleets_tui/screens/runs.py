@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dstack_api_client.every_run import Run, active_jobs, every_run
-from dstack_api_client.snapshot import Service, Snapshot
+from dstack_api_client.model.every_run import Run, active_jobs, every_run
+from dstack_api_client.model.snapshot import Service, Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.screens.lists import ListScreen
 from dstack_fleets_tui.tables import runs

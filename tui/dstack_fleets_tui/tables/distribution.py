@@ -11,7 +11,7 @@ from textual.content import Content
 
 from dstack_api_client.distribution import Cell as GroupCell
 from dstack_api_client.distribution import Distribution, FleetRow
-from dstack_api_client.naming import counted, lane_row
+from dstack_api_client.model.labels import counted, lane_row
 from dstack_fleets_tui.formatting import age
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.bars import Filling, Share, filled_bar, share_bar

@@ -6,7 +6,7 @@ import re
 from datetime import date, datetime
 
 from dstack_api_client.event_stream import Event, Target
-from dstack_api_client.snapshot import Replica, Snapshot
+from dstack_api_client.model.snapshot import Replica, Snapshot
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import CellValue, Column, Row
 

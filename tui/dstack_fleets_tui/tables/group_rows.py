@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from dstack_api_client.distribution import Distribution
 from dstack_api_client.group_rows import GroupRow
-from dstack_api_client.purchases import purchase_of
+from dstack_api_client.model.purchases import purchase_of
 from dstack_fleets_tui import words
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.bars import Filling, filled_bar

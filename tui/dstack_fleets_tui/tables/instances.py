@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dstack_api_client.snapshot import Instance, Snapshot
+from dstack_api_client.model.snapshot import Instance, Snapshot
 from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import Cell, Column

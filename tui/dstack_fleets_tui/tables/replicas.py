@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from dstack_api_client.engines import ROUTER
-from dstack_api_client.naming import group_label, labels_of
-from dstack_api_client.placement import ReplicaPlacement
-from dstack_api_client.purchases import is_told, replica_purchase
-from dstack_api_client.routers.view import Sync, Worker
-from dstack_api_client.snapshot import Instance, Link, Replica, Service, Snapshot
+from dstack_api_client.model.engines import ROUTER
+from dstack_api_client.model.labels import group_label, labels_of
+from dstack_api_client.model.placement import ReplicaPlacement
+from dstack_api_client.model.purchases import is_told, replica_purchase
+from dstack_api_client.model.router import Sync, Worker
+from dstack_api_client.model.snapshot import Instance, Link, Replica, Service, Snapshot
 from dstack_api_client.use import Series, Use
 from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.tables.looks import Looks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from dstack_api_client.every_run import (
+from dstack_api_client.model.every_run import (
     Run,
     active_jobs,
     fleets_of,
@@ -13,8 +13,8 @@ from dstack_api_client.every_run import (
     run_type,
     running_jobs,
 )
-from dstack_api_client.naming import counted
-from dstack_api_client.snapshot import Snapshot
+from dstack_api_client.model.labels import counted
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import Cell, Column
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from dstack_api_client.naming import labels_of
-from dstack_api_client.placement import Placement
-from dstack_api_client.roles import without_workers
-from dstack_api_client.snapshot import Service
+from dstack_api_client.model.labels import labels_of
+from dstack_api_client.model.placement import Placement
+from dstack_api_client.model.roles import without_workers
+from dstack_api_client.model.snapshot import Service
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import span
 from dstack_fleets_tui.tables.looks import Looks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dstack_api_client.snapshot import Group, Replica, Service
+from dstack_api_client.model.snapshot import Group, Replica, Service
 
 ON_DEMAND, SPOT, AUTO = "on-demand", "spot", "auto"
 #: What a replica is whose group starts in a reservation.

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from dstack_api_client.naming import counted
+from dstack_api_client.model.labels import counted
 
 if TYPE_CHECKING:
-    from dstack_api_client.snapshot import Snapshot
+    from dstack_api_client.model.snapshot import Snapshot
 
 
 @dataclass(frozen=True)

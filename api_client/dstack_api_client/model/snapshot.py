@@ -13,12 +13,12 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dstack_api_client.capabilities import UNKNOWN, Capabilities
-from dstack_api_client.pulls import Pull
+from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
+from dstack_api_client.model.pulls import Pull
 
 if TYPE_CHECKING:
-    from dstack_api_client.placement import Placement
-    from dstack_api_client.routers.view import RouterView
+    from dstack_api_client.model.placement import Placement
+    from dstack_api_client.model.router import RouterView
 
 #: Statuses after which a job or a run does nothing any more (the server's `finished_statuses`).
 FINISHED = frozenset({"terminated", "aborted", "failed", "done"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dstack_api_client.configuration import as_yaml, readable
+from dstack_api_client.model.configuration import as_yaml, readable
 
 #: The fields that a profile may set.
 FIELDS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from dstack_api_client.snapshot import OtherRun, Replica, Service, Snapshot
+from dstack_api_client.model.snapshot import OtherRun, Replica, Service, Snapshot
 
 Run: TypeAlias = Service | OtherRun
 

@@ -8,7 +8,7 @@ only with its own group, all others wait.
 
 from __future__ import annotations
 
-from dstack_api_client.snapshot import Replica, Service, Snapshot
+from dstack_api_client.model.snapshot import Replica, Service, Snapshot
 
 WAITS_FOR_EVER = "waits for ever: replica 0, which chooses the fleet in dstack, has been stopped"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from dstack_api_client.snapshot import NO_CAPACITY, Replica, Service
+from dstack_api_client.model.snapshot import NO_CAPACITY, Replica, Service
 
 _INTERRUPTED = "interrupted_by_no_capacity"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from dstack_api_client.snapshot import Instance, Snapshot
+from dstack_api_client.model.snapshot import Instance, Snapshot
 
 
 class Unseen(str, Enum):

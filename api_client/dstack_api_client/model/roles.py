@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from dstack_api_client.engines import REGULAR, ROLES
-from dstack_api_client.snapshot import Group, Service
+from dstack_api_client.model.engines import REGULAR, ROLES
+from dstack_api_client.model.snapshot import Group, Service
 
 
 def roles_of(groups: Iterable[Group]) -> frozenset[str]:

@@ -1,0 +1,1 @@
+"""What is known of a project: values without a server, a clock or a terminal."""
