@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 
-from dstack_api_client import wire
+from dstack_api_client.transport import wire
 
 #: How late an event may show up.
 OVERLAP = timedelta(seconds=20)

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dstack_api_client import wire
 from dstack_api_client.attempts import Attempts, Failure, utc_now
-from dstack_api_client.client import PAGE, Client
 from dstack_api_client.event_log import OVERLAP
 from dstack_api_client.text import one_line
+from dstack_api_client.transport import wire
+from dstack_api_client.transport.client import PAGE, Client
 
 #: Most events that are kept; reading further back ends here.
 MOST_EVENTS = 5000

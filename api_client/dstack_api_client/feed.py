@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 
-from dstack_api_client import addon, errors, wire
+from dstack_api_client import errors
 from dstack_api_client.attempts import unexpected
-from dstack_api_client.client import PAGE, Client
 from dstack_api_client.clock import ServerClock
 from dstack_api_client.difference import Difference, diff
 from dstack_api_client.event_log import Named
@@ -28,6 +27,8 @@ from dstack_api_client.passes import IN_BACKGROUND, WAITED_FOR, PageTime, Pass, 
 from dstack_api_client.placements import Placements
 from dstack_api_client.rereading import Focus, Rereading
 from dstack_api_client.routers.watch import RouterWatch
+from dstack_api_client.transport import addon, wire
+from dstack_api_client.transport.client import PAGE, Client
 from dstack_api_client.versions import version_of
 
 #: The oldest server this client is tested with.

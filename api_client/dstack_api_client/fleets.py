@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dstack_api_client import wire
 from dstack_api_client.links import NONE_IMPORTED, fleet_of_instance
 from dstack_api_client.model.snapshot import INSTANCE_GONE, Fleet, Gpus, Instance, ReplicaKey
 from dstack_api_client.text import one_line
+from dstack_api_client.transport import wire
 
 #: What the server takes where a fleet says nothing.
 _DEFAULT_SPOT_POLICY = "on-demand"

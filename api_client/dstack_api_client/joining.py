@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from dstack_api_client import wire
 from dstack_api_client.event_log import Awaits
 from dstack_api_client.fleets import fleet_of, instance_of
 from dstack_api_client.links import by_host, place
@@ -36,6 +35,7 @@ from dstack_api_client.runs import (
     shown_jobs,
 )
 from dstack_api_client.text import one_line
+from dstack_api_client.transport import wire
 
 T = TypeVar("T")
 

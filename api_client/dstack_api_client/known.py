@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from dstack_api_client import wire
 from dstack_api_client.event_log import EventLog
 from dstack_api_client.joining import Answers
 from dstack_api_client.model.snapshot import FINISHED
+from dstack_api_client.transport import wire
 
 #: Most runs that ended that are kept.
 _FINISHED_KEPT = 50

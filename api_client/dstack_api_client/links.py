@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from dstack_api_client import wire
 from dstack_api_client.model.snapshot import NO_CAPACITY, Link
 from dstack_api_client.text import one_line
+from dstack_api_client.transport import wire
 
 #: The names of fleets of other projects, where there are none.
 NONE_IMPORTED: Mapping[str, str] = MappingProxyType({})

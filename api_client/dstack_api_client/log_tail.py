@@ -13,9 +13,9 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dstack_api_client import wire
-from dstack_api_client.client import Client
 from dstack_api_client.text import one_line
+from dstack_api_client.transport import wire
+from dstack_api_client.transport.client import Client
 
 #: Most lines that are kept.
 KEPT_LINES = 1000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dstack_api_client import wire
 from dstack_api_client.model.snapshot import Login, SshHop
 from dstack_api_client.text import one_line
+from dstack_api_client.transport import wire
 
 #: The port of the SSH server of a container on its host.
 _CONTAINER_SSH_PORT = 10022

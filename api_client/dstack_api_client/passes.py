@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from dstack_api_client import errors, wire
-from dstack_api_client.client import Client
+from dstack_api_client import errors
 from dstack_api_client.known import Known
 from dstack_api_client.model.snapshot import FINISHED
-from dstack_api_client.records import Records
 from dstack_api_client.runs import run_name
+from dstack_api_client.transport import wire
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.records import Records
 
 _MOST = 100
 #: How many of the newest runs are looked at for those that ended, without their jobs.

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from dstack_api_client import addon, errors, wire_addon
-from dstack_api_client.client import Client
+from dstack_api_client import errors
 from dstack_api_client.model.capabilities import PLACEMENT, PLACEMENT_LIST, Capabilities
 from dstack_api_client.model.placement import Placement
 from dstack_api_client.model.snapshot import FINISHED, Service, Snapshot
+from dstack_api_client.transport import addon, wire_addon
+from dstack_api_client.transport.client import Client
 
 #: The share of time that reading the placement of all services may take.
 _SHARE = 0.05

@@ -7,14 +7,15 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from dstack_api_client import errors, wire
-from dstack_api_client.client import FILTER_ITEMS, Client, in_groups
+from dstack_api_client import errors
 from dstack_api_client.event_log import Named
 from dstack_api_client.known import Known
 from dstack_api_client.model.snapshot import FINISHED, Link, Snapshot
 from dstack_api_client.pacing import Allowance
-from dstack_api_client.records import Name
 from dstack_api_client.text import one_line
+from dstack_api_client.transport import wire
+from dstack_api_client.transport.client import FILTER_ITEMS, Client, in_groups
+from dstack_api_client.transport.records import Name
 
 #: Runs named by events after which reading everything is cheaper.
 _MOST_NAMED_RUNS = 30

@@ -10,7 +10,6 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from dstack_api_client import wire
 from dstack_api_client.event_log import Awaits
 from dstack_api_client.fleets import gpus_of
 from dstack_api_client.links import NONE_IMPORTED, Place, fleet_of_run
@@ -32,6 +31,7 @@ from dstack_api_client.model.snapshot import (
     Service,
 )
 from dstack_api_client.text import one_line
+from dstack_api_client.transport import wire
 
 #: The group of a service without groups.
 ONLY_GROUP = "0"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from dstack_api_client import wire
+from dstack_api_client.transport import wire
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 
 from dstack_api_client.attempts import Attempts, Failure, utc_now
-from dstack_api_client.client import Client
 from dstack_api_client.model.snapshot import Replica, ReplicaKey
+from dstack_api_client.transport.client import Client
 from dstack_api_client.use import Use, use_of
 
 #: Requests at each poll.

@@ -12,11 +12,12 @@ import msgspec
 import pytest
 from anyio import lowlevel
 
-from dstack_api_client import errors, wire
+from dstack_api_client import errors
 from dstack_api_client.attempts import Attempts
-from dstack_api_client.client import Client
 from dstack_api_client.connect.connection import ConfigError
 from dstack_api_client.feed import ConnectionState, Feed
+from dstack_api_client.transport import wire
+from dstack_api_client.transport.client import Client
 from tests.builders import answers
 from tests.servers.fake_server import FakeServer
 
@@ -86,7 +87,7 @@ async def test_a_whole_answer_has_a_time_limit_however_it_drips() -> None:
 
 
 async def test_a_change_whose_answer_is_too_large_may_have_been_made() -> None:
-    from dstack_api_client.writer import UnansweredError
+    from dstack_api_client.transport.writer import UnansweredError
 
     async with client_of(lambda request: body(endless()), largest=10_000) as client:
         with pytest.raises(UnansweredError):

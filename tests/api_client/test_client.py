@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.client import Client
+from dstack_api_client.transport.client import Client
 from tests.builders import answers
 from tests.servers.fake_server import FakeServer
 

@@ -25,12 +25,12 @@ from dstack.api._public.runs import RunCollection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dstack_api_client.client import Client
 from dstack_api_client.edits import references, texts
 from dstack_api_client.edits.base import Base, Target
 from dstack_api_client.edits.errors import InvalidEditError, NotInPlaceError
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import contents_notes
+from dstack_api_client.transport.client import Client
 from tests.builders.service_edits import STOCK, base
 
 SHELL = {"REG_KEY": "reg-1", "PROBE_KEY": "probe-1", "MODEL": "acme/answers"}

@@ -8,8 +8,8 @@ import inspect
 import pytest
 import uvicorn
 
-from dstack_api_client import reader
-from dstack_api_client.client import Client
+from dstack_api_client.transport import reader
+from dstack_api_client.transport.client import Client
 from tests.waiting import until
 
 ANSWER = b'HTTP/1.1 200 OK\r\ncontent-length: 29\r\n\r\n{"server_version": "0.22.5"}\r\n'

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.client import Client
 from dstack_api_client.edits.applying import Check, confirmed, judged
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.errors import (
@@ -19,6 +18,7 @@ from dstack_api_client.edits.errors import (
     ReplacedError,
     UnknownOutcomeError,
 )
+from dstack_api_client.transport.client import Client
 from tests.builders.service_edits import base, edit
 
 BEFORE = base()

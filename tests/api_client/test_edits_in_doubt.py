@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.client import Client
 from dstack_api_client.edits import applying, new_fleets
 from dstack_api_client.edits.base import Target, read_fleet, read_service
 from dstack_api_client.edits.deleting import delete
@@ -28,7 +27,8 @@ from dstack_api_client.edits.recovering import look_up
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.undoing import undo
 from dstack_api_client.model.capabilities import Capabilities
-from dstack_api_client.writer import UnansweredError
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.writer import UnansweredError
 from tests.builders import answers
 from tests.builders.audit_log import ends, lines
 from tests.builders.changing_server import ChangingServer, Fault

@@ -12,7 +12,6 @@ from dstack._internal.core.errors import ServerClientError
 from dstack._internal.core.models.runs import RunSpec
 from dstack._internal.server.services.runs.spec import check_can_update_run_spec
 
-from dstack_api_client.client import Client
 from dstack_api_client.distribution import distribution_of
 from dstack_api_client.edits.addresses import HeldAddress, held_addresses
 from dstack_api_client.edits.base import service_of
@@ -24,6 +23,7 @@ from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.warnings import Risk, of_addresses, warnings_of
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.problems import Severity, problems_of
+from dstack_api_client.transport.client import Client
 from tests.api_client.test_edits_outlook import begun, outlook
 from tests.builders import projects
 from tests.builders.service_edits import group

@@ -13,7 +13,6 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.client import Client
 from dstack_api_client.edits import performing
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.difference import ChangeKind, difference, refusal
@@ -32,6 +31,7 @@ from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.undoing import undo
 from dstack_api_client.model.configuration import MASK
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.transport.client import Client
 from tests.builders import projects, service_edits
 from tests.builders.audit_log import lines
 from tests.builders.projects import STOCK

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.client import Client
 from dstack_api_client.edits.dryrun import DryRun, Source, dry_run
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.model.capabilities import Capabilities
+from dstack_api_client.transport.client import Client
 from tests.builders import projects, service_edits
 
 PREVIEWS = Capabilities("0.22.5", True, "1.0", frozenset({"lanes", "preview"}))

@@ -9,13 +9,13 @@ import httpx
 import msgspec
 import pytest
 
-from dstack_api_client.client import Client
 from dstack_api_client.edits import texts
 from dstack_api_client.edits.base import fleet_of
 from dstack_api_client.edits.errors import InvalidEditError, NotInPlaceError
 from dstack_api_client.edits.fleet import FleetEdit, why_not
 from dstack_api_client.edits.new_fleets import with_keys
 from dstack_api_client.model.configuration import MASK, readable
+from dstack_api_client.transport.client import Client
 from tests.builders.service_edits import SECRET, edit, group
 
 

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.client import Client
-from dstack_api_client.writer import ReadOnlyError, UnansweredError
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.writer import ReadOnlyError, UnansweredError
 
 
 class Counting:

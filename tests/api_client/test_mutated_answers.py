@@ -18,7 +18,6 @@ import httpx
 import pytest
 
 from dstack_api_client import fault_log
-from dstack_api_client.client import Client
 from dstack_api_client.distribution import distribution_of
 from dstack_api_client.edits.base import fleet_of, service_of
 from dstack_api_client.errors import ApiError
@@ -32,6 +31,7 @@ from dstack_api_client.replica_watch import ReplicaWatch
 from dstack_api_client.rollout import rollout_of
 from dstack_api_client.routers.watch import OverSsh, read_router
 from dstack_api_client.since import Since
+from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless.get import collect, table
 from dstack_fleets_tui.headless.kinds import SHOWN
 from dstack_fleets_tui.headless.looking import Asked, Look

@@ -16,7 +16,6 @@ import msgspec
 import pytest
 
 from dstack_api_client import fault_log
-from dstack_api_client.client import Client
 from dstack_api_client.edits import checks, texts
 from dstack_api_client.edits import fleets as fleet_edits
 from dstack_api_client.edits.base import fleet_of, service_of
@@ -25,6 +24,7 @@ from dstack_api_client.edits.dryrun import dry_run, dry_run_here
 from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.errors import ApiError
+from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.editing import fleet_form, form, outlook
 from tests.api_client.mutations import mutated
 from tests.api_client.test_edits_previewing import PREVIEWS, begun

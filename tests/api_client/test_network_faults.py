@@ -12,7 +12,6 @@ import pytest
 import pytest_asyncio
 
 from dstack_api_client import errors
-from dstack_api_client.client import Client
 from dstack_api_client.edits.base import read_fleet, read_service
 from dstack_api_client.edits.deleting import delete
 from dstack_api_client.edits.errors import UnknownOutcomeError
@@ -20,7 +19,8 @@ from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import perform
 from dstack_api_client.edits.rebalancing import rebalance
 from dstack_api_client.feed import ConnectionState, Feed, Update
-from dstack_api_client.writer import UnansweredError
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.writer import UnansweredError
 from tests.api_client.test_edits_in_doubt import PLANS
 from tests.builders import answers
 from tests.builders.audit_log import ends

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from dstack_api_client.client import Client
+from dstack_api_client.transport.client import Client
 
 BODY = b'{"server_version": "0.22.5"}'
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from dstack_api_client.client import Client
 from dstack_api_client.feed import ConnectionState, Feed
 from dstack_api_client.model.snapshot import Link, Snapshot
+from dstack_api_client.transport.client import Client
 from dstack_simulator.handle import Handle
 from tests.waiting import until
 

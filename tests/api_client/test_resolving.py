@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client import errors, resolving
-from dstack_api_client.client import Client
-from dstack_api_client.writer import UnansweredError
+from dstack_api_client import errors
+from dstack_api_client.transport import resolving
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.writer import UnansweredError
 from tests.builders.hurried_edits import no_sleep
 from tests.servers.faulty_proxy import faulty_proxy
 
@@ -94,7 +95,7 @@ def test_a_command_ends_though_a_name_hangs(command: list[str], tmp_path: Path) 
     program = (
         "import socket, sys, threading\n"
         "socket.getaddrinfo = lambda *a, **k: threading.Event().wait()\n"
-        "from dstack_api_client.reader import Reader\n"
+        "from dstack_api_client.transport.reader import Reader\n"
         f"Reader.__init__.__kwdefaults__['timeout'] = {SHORT}\n"
         "from dstack_fleets_tui.cli import main\n"
         "sys.exit(main(sys.argv[1:]))\n"

@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.client import Client
 from dstack_api_client.feed import Feed
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync
 from dstack_api_client.model.snapshot import Replica, Service
@@ -20,6 +19,7 @@ from dstack_api_client.routers.looks import Look, Outcome
 from dstack_api_client.routers.pacing import interval
 from dstack_api_client.routers.sources import SshSource
 from dstack_api_client.routers.watch import OverSsh, RouterWatch, read_router
+from dstack_api_client.transport.client import Client
 from tests.builders import answers
 from tests.builders.router_cases import as_listed, entry
 from tests.servers.addon_answers import AddonServer

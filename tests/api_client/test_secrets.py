@@ -10,13 +10,13 @@ import msgspec
 import pytest
 import yaml
 
-from dstack_api_client.client import Client
 from dstack_api_client.edits import fields, keeping, texts
 from dstack_api_client.edits.difference import difference, shown
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.configuration import MASK, as_yaml, readable
 from dstack_api_client.secrets import has_secret, is_secret, keepable, masked, unmasked
+from dstack_api_client.transport.client import Client
 from tests.builders.service_edits import edit
 
 KEYED: dict[str, Any] = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.client import Client
+from dstack_api_client.transport.client import Client
 from tests.builders.certificates import certificate_at
 
 _BODY = b'{"server_version": "0.22.5"}'

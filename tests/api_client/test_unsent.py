@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.client import Client
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.rebalancing import rebalance
-from dstack_api_client.writer import UnansweredError
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.writer import UnansweredError
 from tests.builders.audit_log import ends
 from tests.builders.certificates import certificate_at
 from tests.builders.hurried_edits import no_sleep

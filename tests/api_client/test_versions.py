@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.client import Client
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.applying import apply
 from dstack_api_client.edits.base import read_service
@@ -20,6 +19,7 @@ from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.feed import ConnectionState, Feed
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.snapshot import Link
+from dstack_api_client.transport.client import Client
 from tests.servers.old_servers import TOKEN, OldServer
 from tests.waiting import until
 

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dstack_api_client.client import Client
 from dstack_api_client.feed import Cost, Feed, Update
 from dstack_api_client.model.snapshot import Service, Snapshot
+from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.poller import Poller
 from dstack_simulator import Simulator
 

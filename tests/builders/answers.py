@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from dstack_api_client import wire
+from dstack_api_client.transport import wire
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 PROJECT = "main"

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from dstack_api_client import wire
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.difference import Difference, diff
 from dstack_api_client.feed import ConnectionState, Cost, Health, Update
 from dstack_api_client.model.snapshot import (
     Snapshot,
 )
+from dstack_api_client.transport import wire
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.source import Source

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from dstack_api_client.client import Client
+from dstack_api_client.transport.client import Client
 from tests.builders import answers
 from tests.servers.fake_server import FakeServer
 

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from dstack_api_client import errors, wire
-from dstack_api_client.client import PAGE
+from dstack_api_client import errors
+from dstack_api_client.transport import wire
+from dstack_api_client.transport.client import PAGE
 
 START = datetime(2026, 3, 14, 14, 0, 0, tzinfo=timezone.utc)
 
@@ -30,7 +31,7 @@ def event(number: int, message: str = "", /, **values: Any) -> wire.Event:
 
 
 class GivenClient:
-    """Stands for `dstack_api_client.client.Client` where only a few things are read."""
+    """Stands for `dstack_api_client.transport.client.Client` where only a few things are read."""
 
     def __init__(self) -> None:
         self.clock_offset: float | None = 0.0

@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from dstack_api_client.client import Client
 from dstack_api_client.feed import Feed
 from dstack_api_client.model.snapshot import (
     Fleet,
@@ -26,6 +25,7 @@ from dstack_api_client.model.snapshot import (
     Service,
     Snapshot,
 )
+from dstack_api_client.transport.client import Client
 from dstack_simulator import Simulator
 
 #: Stands for the address of the recorded server.

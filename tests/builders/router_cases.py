@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from dstack_api_client import wire_addon
 from dstack_api_client.model.router import Source
 from dstack_api_client.model.snapshot import Link, Replica, ReplicaKey
 from dstack_api_client.routers.expected import Engine, Expected
 from dstack_api_client.routers.looks import Listed, Look, Outcome, listed
 from dstack_api_client.routers.sync import Case, Judged, Memory, judge
+from dstack_api_client.transport import wire_addon
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 RUN = "run-1"

@@ -18,7 +18,7 @@ from dstack_api_client.edits.errors import (
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import perform, who
 from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.writer import ReadOnlyError
+from dstack_api_client.transport.writer import ReadOnlyError
 from dstack_simulator.handle import Handle
 from tests.builders.audit_log import ends
 from tests.servers.edited_services import SECRET, Losing, begin, client_of, held_back, stored

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.client import Client
 from dstack_api_client.edits import fields, fleets, undoing
 from dstack_api_client.edits.base import read_fleet
 from dstack_api_client.edits.errors import (
@@ -23,6 +22,7 @@ from dstack_api_client.edits.fleet_effects import idle_instances
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.new_fleets import TEMPLATES, plan_new_fleet
 from dstack_api_client.edits.performing import perform
+from dstack_api_client.transport.client import Client
 from dstack_simulator.handle import Handle
 from tests.builders.audit_log import ends
 from tests.servers.edited_services import Losing, client_of, look

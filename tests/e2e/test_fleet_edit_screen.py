@@ -12,11 +12,11 @@ import pytest_asyncio
 from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
 
-from dstack_api_client.client import Client
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.model.snapshot import Fleet
-from dstack_api_client.writer import ReadOnlyError
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.writer import ReadOnlyError
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.applying import ApplyScreen
 from dstack_fleets_tui.screens.asking import AskScreen, PickScreen

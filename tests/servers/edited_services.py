@@ -13,7 +13,6 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.client import Client
 from dstack_api_client.edits import applying
 from dstack_api_client.edits.asking import ask_run
 from dstack_api_client.edits.base import Base, read_service
@@ -22,6 +21,7 @@ from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.feed import Feed
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.transport.client import Client
 from dstack_simulator.handle import Handle
 from dstack_simulator.scenario import Scenario
 from tests.servers.commands import environment

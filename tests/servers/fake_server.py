@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from dstack_api_client.client import Client
+from dstack_api_client.transport.client import Client
 from tests.builders import answers
 
 FINISHED = {"terminated", "failed", "done"}

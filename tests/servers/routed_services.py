@@ -12,12 +12,12 @@ from typing import Any
 import psutil
 from aiohttp import web
 
-from dstack_api_client.client import Client
 from dstack_api_client.feed import Feed
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.router import RouterStatus, RouterView, Sync, Worker
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.routers.watch import RouterWatch
+from dstack_api_client.transport.client import Client
 from dstack_simulator.handle import Handle
 from dstack_simulator.hosts.engine import EngineOptions
 from dstack_simulator.hosts.load import Load

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
-from dstack_api_client.client import Client
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.feed import Feed
 from dstack_api_client.model.router import RouterStatus, Sync
 from dstack_api_client.routers.watch import OverSsh
+from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.headless.get import collect
 from dstack_fleets_tui.headless.looking import Asked, observe

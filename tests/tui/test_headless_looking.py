@@ -7,11 +7,11 @@ import json
 import httpx
 import pytest
 
-from dstack_api_client.client import Client
 from dstack_api_client.distribution import distribution_of
 from dstack_api_client.feed import Feed
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.since import Since
+from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless.looking import _date, placed, poll
 from tests.builders import answers
 from tests.builders.placed_services import placed as server_with

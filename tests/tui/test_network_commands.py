@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from dstack_api_client.edits.keeping import Store
-from dstack_api_client.reader import Reader
+from dstack_api_client.transport.reader import Reader
 from dstack_fleets_tui.cli import main
 from tests.builders.audit_log import ends
 from tests.builders.hurried_edits import hurry, no_sleep

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from textual._compositor import CompositorUpdate, LayoutUpdate
 
-from dstack_api_client import wire
 from dstack_api_client.feed import ConnectionState
 from dstack_api_client.model.router import RouterStatus, Source
 from dstack_api_client.model.snapshot import ReplicaKey
+from dstack_api_client.transport import wire
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen

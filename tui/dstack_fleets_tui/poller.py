@@ -7,8 +7,8 @@ import random
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Generic, Protocol, TypeVar
 
-from dstack_api_client import wire
 from dstack_api_client.feed import Update
+from dstack_api_client.transport import wire
 from dstack_api_client.waking import woken
 
 T = TypeVar("T")

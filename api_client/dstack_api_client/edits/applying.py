@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from typing import Any
 
 from dstack_api_client import errors
-from dstack_api_client.client import Client
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Base, Target, read_base
 from dstack_api_client.edits.errors import (
@@ -23,7 +22,8 @@ from dstack_api_client.edits.errors import (
 from dstack_api_client.edits.merging import three_way
 from dstack_api_client.edits.planning import Plan, refuse_moved
 from dstack_api_client.text import one_line
-from dstack_api_client.writer import UnansweredError
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.writer import UnansweredError
 
 #: Seconds within which a change that was sent has to turn up, answered or not. On SQLite a write
 #: waits up to 30 s for its turn, and the server answers before (0.22.5, `server/db.py`).

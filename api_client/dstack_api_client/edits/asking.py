@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from dstack_api_client.client import Client
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.views import configuration_of
 from dstack_api_client.errors import RefusedError, WrongShapeError
 from dstack_api_client.runs import ONLY_GROUP
 from dstack_api_client.text import one_line
+from dstack_api_client.transport.client import Client
 
 
 class _Resources(msgspec.Struct):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dstack_api_client import errors
-from dstack_api_client.client import Client
 from dstack_api_client.edits.base import Base, read_base
 from dstack_api_client.edits.fleets import delete_fleet, delete_instances
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import Performed
 from dstack_api_client.edits.recording import Record, doubt_of, told, unknown_of
 from dstack_api_client.text import one_line
-from dstack_api_client.writer import ReadOnlyError, UnansweredError
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.writer import ReadOnlyError, UnansweredError
 
 #: What may be answered in the server's name when it has done its part.
 _IN_ITS_NAME = (errors.UnauthorisedError, errors.ForbiddenError, errors.NotFoundError)

@@ -25,8 +25,8 @@ from dstack_api_client.errors import NotFoundError, RefusedError, WrongShapeErro
 from dstack_api_client.lane_input import NOT_ASKED, Offered
 from dstack_api_client.model.placement import placed_in
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_api_client.reader import Reader
 from dstack_api_client.requirements import requirements_of
+from dstack_api_client.transport.reader import Reader
 from dstack_placement import engine
 
 _PREVIEW = "preview"

@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from typing import Any
 
 from dstack_api_client import errors
-from dstack_api_client.client import Client
 from dstack_api_client.edits import texts
 from dstack_api_client.edits.applying import (
     LATE,
@@ -33,6 +32,7 @@ from dstack_api_client.model.configuration import readable
 from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.model.snapshot import Instance, Snapshot
 from dstack_api_client.text import one_line
+from dstack_api_client.transport.client import Client
 
 #: How often a fleet that the server is working on is tried, and the seconds between.
 _TRIES, _WAIT = 20, 0.5

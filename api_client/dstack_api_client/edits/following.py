@@ -10,8 +10,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from urllib.parse import quote
 
-from dstack_api_client import addon, errors, wire
-from dstack_api_client.client import Client
+from dstack_api_client import errors
 from dstack_api_client.clock import ServerClock
 from dstack_api_client.edits.base import Base, service_of
 from dstack_api_client.edits.dryrun import NEVER, DryRun, LaneOutlook, dry_run
@@ -22,6 +21,8 @@ from dstack_api_client.model.capabilities import PLACEMENT, Capabilities
 from dstack_api_client.model.labels import in_status
 from dstack_api_client.model.snapshot import FINISHED, Group, Replica, ServerInfo, Service, Snapshot
 from dstack_api_client.text import one_line
+from dstack_api_client.transport import addon, wire
+from dstack_api_client.transport.client import Client
 
 #: Seconds between two looks: the server's pipelines are no faster.
 EVERY = 2.0

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from dstack_api_client import wire
 from dstack_api_client.runs import groups_of
+from dstack_api_client.transport import wire
 
 
 def roles_in(spec: Mapping[str, Any]) -> dict[str, str]:

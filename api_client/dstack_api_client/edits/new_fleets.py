@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from dstack_api_client import errors
-from dstack_api_client.client import Client
 from dstack_api_client.edits import fields, texts
 from dstack_api_client.edits.applying import LIMIT, UNREADABLE_LIMIT, Sleep
 from dstack_api_client.edits.asking import ask_fleet
@@ -27,7 +26,8 @@ from dstack_api_client.edits.errors import (
 from dstack_api_client.edits.fleets import FleetPlan, when_free
 from dstack_api_client.edits.warnings import PlanWarning, Risk
 from dstack_api_client.text import one_line
-from dstack_api_client.writer import UnansweredError
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.writer import UnansweredError
 
 #: What a new fleet may begin with, by its kind.
 TEMPLATES: Mapping[str, str] = {

@@ -8,8 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from dstack_api_client import errors, wire
-from dstack_api_client.client import Client
+from dstack_api_client import errors
 from dstack_api_client.edits.applying import LATE, LIMIT, Applied, Check, Sleep, apply, confirmed
 from dstack_api_client.edits.base import Base, Target
 from dstack_api_client.edits.difference import difference
@@ -21,7 +20,9 @@ from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.recording import Record, doubt_of
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.text import one_line
-from dstack_api_client.writer import ReadOnlyError
+from dstack_api_client.transport import wire
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.writer import ReadOnlyError
 
 #: Seconds before a server that could not be read is asked again, once nobody waits for it.
 _READ_AGAIN = 2.0

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from dstack_api_client.client import Client
 from dstack_api_client.edits import checks, fields
 from dstack_api_client.edits.asking import ask_offers, ask_run
 from dstack_api_client.edits.base import Base, read_base
@@ -30,6 +29,7 @@ from dstack_api_client.lane_input import NOT_ASKED, Offered
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.runs import ONLY_GROUP
 from dstack_api_client.text import one_line
+from dstack_api_client.transport.client import Client
 
 UPDATE = "update"
 #: Fleets that the server is asked about for one plan.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from dstack_api_client.wire import Answer, Count, Timed
-from dstack_api_client.wire_addon import PlacementLane
+from dstack_api_client.transport.wire import Answer, Count, Timed
+from dstack_api_client.transport.wire_addon import PlacementLane
 
 
 class PreviewLane(PlacementLane):

@@ -8,7 +8,6 @@ from urllib.parse import quote
 import msgspec
 
 from dstack_api_client import errors
-from dstack_api_client.client import Client
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.dryrun import DryRun, dry_run
 from dstack_api_client.edits.errors import EditError
@@ -20,6 +19,7 @@ from dstack_api_client.edits.warnings import PlanWarning, of_addresses
 from dstack_api_client.model.labels import counted
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
+from dstack_api_client.transport.client import Client
 
 #: What the placement add-on calls it.
 REBALANCE = "rebalance"

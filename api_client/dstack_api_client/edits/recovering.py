@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dstack_api_client import errors
-from dstack_api_client.client import Client
 from dstack_api_client.edits.base import Base, Target, read_base
 from dstack_api_client.edits.errors import NotKeptError
 from dstack_api_client.edits.fields import ABSENT, fields_of, same
 from dstack_api_client.edits.keeping import Kept, Sent, Store, differing, values_of
 from dstack_api_client.text import one_line
+from dstack_api_client.transport.client import Client
 
 
 async def look_up(client: Client, project: str, store: Store, *, server: str) -> list[str]:

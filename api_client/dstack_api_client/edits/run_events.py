@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 
 from dstack_api_client import errors
-from dstack_api_client.client import PAGE, Client
 from dstack_api_client.event_log import Awaits, EventLog
+from dstack_api_client.transport.client import PAGE, Client
 
 
 class RunEvents:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dstack_api_client.client import Client
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.asking import ask_run
 from dstack_api_client.edits.configuration_file import (
@@ -25,6 +24,7 @@ from dstack_api_client.model.configuration import MASK, readable
 from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.secrets import unmasked
 from dstack_api_client.text import clean, one_line
+from dstack_api_client.transport.client import Client
 from dstack_api_client.yaml_text import YamlError, read_yaml
 
 #: What begins the lines that `with_note` puts on top.

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
-from dstack_api_client import wire_addon
 from dstack_api_client.model.router import Source
 from dstack_api_client.text import one_line
+from dstack_api_client.transport import wire_addon
 
 #: The label by which dstack knows its own workers again.
 _JOB_LABEL = "dstack.ai/job-id"

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from dstack_api_client import addon, errors, wire, wire_addon
-from dstack_api_client.client import Client
+from dstack_api_client import errors
 from dstack_api_client.model.router import Source
 from dstack_api_client.model.snapshot import Login, Replica, Service
 from dstack_api_client.private_folder import PrivateFolder
@@ -28,6 +27,8 @@ from dstack_api_client.routers.ssh import (
 )
 from dstack_api_client.routers.tunnel import SlowError, Tunnel, TunnelError
 from dstack_api_client.text import clean_json, one_line
+from dstack_api_client.transport import addon, wire, wire_addon
+from dstack_api_client.transport.client import Client
 
 #: Seconds until a new way must have brought an answer, and one that is there.
 _FIRST_LIMIT, _LIMIT = 15.0, 5.0

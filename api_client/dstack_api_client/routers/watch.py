@@ -17,7 +17,6 @@ from types import TracebackType
 
 from dstack_api_client import errors
 from dstack_api_client.attempts import unexpected
-from dstack_api_client.client import FILTER_ITEMS, Client
 from dstack_api_client.clock import ServerClock
 from dstack_api_client.model.capabilities import ROUTER
 from dstack_api_client.model.engines import Engine
@@ -30,6 +29,7 @@ from dstack_api_client.routers.looks import Look, Outcome
 from dstack_api_client.routers.sources import SshSource, look_through_server
 from dstack_api_client.routers.sync import Case, Judged, Memory, judge
 from dstack_api_client.text import one_line
+from dstack_api_client.transport.client import FILTER_ITEMS, Client
 from dstack_api_client.versions import version_of
 from dstack_api_client.waking import woken
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from dstack_api_client import errors
-from dstack_api_client.client import Client
 from dstack_api_client.connect.connection import Connection
 from dstack_api_client.edits import rebalancing
 from dstack_api_client.edits.base import Base
@@ -22,7 +21,8 @@ from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.recovering import look_up
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.text import one_line
-from dstack_api_client.writer import ReadOnlyError, UnansweredError
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.writer import ReadOnlyError, UnansweredError
 from dstack_fleets_tui.headless import ending
 from dstack_fleets_tui.headless.get import as_json
 from dstack_fleets_tui.headless.payload import VERSION

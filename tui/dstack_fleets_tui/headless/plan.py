@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from dstack_api_client.client import Client
 from dstack_api_client.connect.connection import Connection
 from dstack_api_client.edits import assignments, texts
 from dstack_api_client.edits.base import Base, read_service
@@ -24,6 +23,7 @@ from dstack_api_client.model.router import RouterStatus
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.routers.watch import read_router
 from dstack_api_client.text import one_line
+from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.get import as_json
 from dstack_fleets_tui.headless.looking import UnavailableError, poll

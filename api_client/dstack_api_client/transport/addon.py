@@ -10,12 +10,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from dstack_api_client import errors, wire_addon
+from dstack_api_client import errors
 from dstack_api_client.model.capabilities import LANES, UNKNOWN, Capabilities
 from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
 from dstack_api_client.model.snapshot import ServerInfo
-from dstack_api_client.reader import Reader
 from dstack_api_client.text import one_line
+from dstack_api_client.transport import wire_addon
+from dstack_api_client.transport.reader import Reader
 
 #: What a server without an endpoint answers: 404 or, where other methods have the path, 405.
 _NOT_THERE = (404, 405)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from dstack_api_client.wire import Amount, Answer, Count, Port, Timed, Whole
+from dstack_api_client.transport.wire import Amount, Answer, Count, Port, Timed, Whole
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 

@@ -24,13 +24,14 @@ import anyio
 import httpx
 import msgspec
 
-from dstack_api_client import errors, resolving, wire
+from dstack_api_client import errors
 from dstack_api_client.connect.connection import ConfigError, is_loopback, trust
-from dstack_api_client.failures import connection_error, reason_of, unreadable, unusable
-from dstack_api_client.records import Records, Unreadable, Unreadables, named
-from dstack_api_client.sending import Sending
-from dstack_api_client.server_dates import ServerDates
 from dstack_api_client.text import clean_json, one_line
+from dstack_api_client.transport import resolving, wire
+from dstack_api_client.transport.failures import connection_error, reason_of, unreadable, unusable
+from dstack_api_client.transport.records import Records, Unreadable, Unreadables, named
+from dstack_api_client.transport.sending import Sending
+from dstack_api_client.transport.server_dates import ServerDates
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Reader")

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from dstack_api_client import errors
-from dstack_api_client.reader import Reader
+from dstack_api_client.transport.reader import Reader
 
 
 class ReadOnlyError(errors.ApiError):

@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
-from dstack_api_client import errors, wire
+from dstack_api_client import errors
 from dstack_api_client.model.snapshot import ServerInfo
-from dstack_api_client.reader import decoder
-from dstack_api_client.records import Records
 from dstack_api_client.text import one_line
-from dstack_api_client.writer import Writer
+from dstack_api_client.transport import wire
+from dstack_api_client.transport.reader import decoder
+from dstack_api_client.transport.records import Records
+from dstack_api_client.transport.writer import Writer
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""Requests to a dstack server, and its answers."""
