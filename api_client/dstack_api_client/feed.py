@@ -17,7 +17,7 @@ from dstack_api_client import errors
 from dstack_api_client.attempts import unexpected
 from dstack_api_client.clock import ServerClock
 from dstack_api_client.difference import Difference, diff
-from dstack_api_client.event_log import Named
+from dstack_api_client.events.log import Named
 from dstack_api_client.joining import Joined, build
 from dstack_api_client.known import Known
 from dstack_api_client.model.capabilities import UNKNOWN

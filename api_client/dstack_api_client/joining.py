@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from dstack_api_client.event_log import Awaits
+from dstack_api_client.events.log import Awaits
 from dstack_api_client.fleets import fleet_of, instance_of
 from dstack_api_client.links import by_host, place
 from dstack_api_client.model.snapshot import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from dstack_api_client.event_log import EventLog
+from dstack_api_client.events.log import EventLog
 from dstack_api_client.joining import Answers
 from dstack_api_client.model.snapshot import FINISHED
 from dstack_api_client.transport import wire

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from dstack_api_client import errors
-from dstack_api_client.event_log import Named
+from dstack_api_client.events.log import Named
 from dstack_api_client.known import Known
 from dstack_api_client.model.snapshot import FINISHED, Link, Snapshot
 from dstack_api_client.pacing import Allowance

@@ -10,7 +10,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from dstack_api_client.event_log import Awaits
+from dstack_api_client.events.log import Awaits
 from dstack_api_client.fleets import gpus_of
 from dstack_api_client.links import NONE_IMPORTED, Place, fleet_of_run
 from dstack_api_client.logins import address_of, login_of

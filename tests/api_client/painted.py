@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from dstack_api_client.distribution import distribution_of
-from dstack_api_client.event_stream import Event
+from dstack_api_client.events.stream import Event
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problem import Problem
 from dstack_api_client.rollout import rollout_of

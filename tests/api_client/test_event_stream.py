@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.event_stream import MOST_EVENTS, EventStream
+from dstack_api_client.events.stream import MOST_EVENTS, EventStream
 from tests.builders.generation import seeds
 from tests.builders.memory_client import START, GivenClient, event
 

@@ -21,7 +21,7 @@ from dstack_api_client import fault_log
 from dstack_api_client.distribution import distribution_of
 from dstack_api_client.edits.base import fleet_of, service_of
 from dstack_api_client.errors import ApiError
-from dstack_api_client.event_stream import Event, EventStream, event_of
+from dstack_api_client.events.stream import Event, EventStream, event_of
 from dstack_api_client.feed import Feed
 from dstack_api_client.fleet_facts import fleet_facts
 from dstack_api_client.model.configuration import as_yaml

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dstack_api_client.event_log import Awaits, EventLog
+from dstack_api_client.events.log import Awaits, EventLog
 from dstack_api_client.model.snapshot import Replica
 from dstack_api_client.rollout import waits_for
 from dstack_api_client.transport import wire

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from dstack_api_client.event_stream import Event, Target
+from dstack_api_client.events.stream import Event, Target
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dstack_api_client.event_stream import Event, Target
+from dstack_api_client.events.stream import Event, Target
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 
 from dstack_api_client import errors
-from dstack_api_client.event_log import Awaits, EventLog
+from dstack_api_client.events.log import Awaits, EventLog
 from dstack_api_client.transport.client import PAGE, Client
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dstack_api_client.distribution import Distribution, distribution_of
-from dstack_api_client.event_stream import Event
+from dstack_api_client.events.stream import Event
 from dstack_api_client.model.router import RouterView
 from dstack_api_client.model.snapshot import Service
 from dstack_api_client.problem import Problem

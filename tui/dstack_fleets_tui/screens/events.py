@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from textual.widget import Widget
 
-from dstack_api_client.event_stream import Event
+from dstack_api_client.events.stream import Event
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.screens.base import LiveScreen
 from dstack_fleets_tui.screens.events_view import EventsView

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
 
-from dstack_api_client.event_stream import MOST_EVENTS, Event, Events, EventStream, Filters
+from dstack_api_client.events.stream import MOST_EVENTS, Event, Events, EventStream, Filters
 from dstack_fleets_tui.screens.own_reads import OwnReads
 from dstack_fleets_tui.source import Source
 from dstack_fleets_tui.tables import events

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 
-from dstack_api_client.event_stream import Event, Target
+from dstack_api_client.events.stream import Event, Target
 from dstack_api_client.model.snapshot import Replica, Snapshot
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import CellValue, Column, Row

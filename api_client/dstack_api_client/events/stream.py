@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dstack_api_client.attempts import Attempts, Failure, utc_now
-from dstack_api_client.event_log import OVERLAP
+from dstack_api_client.events.log import OVERLAP
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import PAGE, Client

@@ -1,0 +1,1 @@
+"""dstack's events: kept, told and read on."""
