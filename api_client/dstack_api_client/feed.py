@@ -16,10 +16,10 @@ from enum import Enum
 from dstack_api_client import errors
 from dstack_api_client.attempts import unexpected
 from dstack_api_client.clock import ServerClock
-from dstack_api_client.difference import Difference, diff
 from dstack_api_client.events.log import Named
-from dstack_api_client.joining import Joined, build
-from dstack_api_client.known import Known
+from dstack_api_client.join.difference import Difference, diff
+from dstack_api_client.join.join import Joined, build
+from dstack_api_client.join.store import Known
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.pacing import Pace

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from dstack_api_client.runs import ONLY_GROUP
+from dstack_api_client.join.runs import ONLY_GROUP
 
 
 class SpotPolicy(str, Enum):

@@ -1,7 +1,7 @@
 from hypothesis import given
 
-from dstack_api_client.difference import Difference, diff
-from dstack_api_client.joining import Answers
+from dstack_api_client.join.difference import Difference, diff
+from dstack_api_client.join.join import Answers
 from dstack_api_client.model.snapshot import Snapshot
 from tests.builders import answers
 from tests.builders.joined_answers import FLEET, joined, known, projects

@@ -14,7 +14,7 @@ from dstack_api_client.edits import checks
 from dstack_api_client.edits.dryrun import dry_run_here
 from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.joining import Answers, build
+from dstack_api_client.join.join import Answers, build
 from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
 from dstack_api_client.model.snapshot import Link, ServerInfo, Snapshot
 from dstack_placement import engine

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dstack_api_client.joining import Answers
-from dstack_api_client.known import Known
+from dstack_api_client.join.join import Answers
+from dstack_api_client.join.store import Known
 from dstack_api_client.model.snapshot import Link, ReplicaKey
 from dstack_api_client.transport import wire
 from tests.builders import answers

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.joining import Answers, build
+from dstack_api_client.join.join import Answers, build
 from dstack_api_client.model.labels import job_name
 from dstack_api_client.model.occupants import Unseen, namesakes, unseen
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.joining import Answers, build
+from dstack_api_client.join.join import Answers, build
 from dstack_api_client.model.pulls import Pull
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.problems import ProblemWatch, Severity, problems_of

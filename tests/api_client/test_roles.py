@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.joining import Answers, build
+from dstack_api_client.join.join import Answers, build
 from dstack_api_client.model.engines import disaggregates, engine_of
 from dstack_api_client.model.roles import consequence, lacking, roles_of, without_workers
 from dstack_api_client.model.router import RouterStatus, RouterView, Source

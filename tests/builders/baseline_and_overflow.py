@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from dstack_api_client.joining import Answers, build
+from dstack_api_client.join.join import Answers, build
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from tests.builders import answers

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from dstack_api_client.events.log import Awaits
-from dstack_api_client.joining import Answers, Joined, build
+from dstack_api_client.join.join import Answers, Joined, build
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from tests.builders import answers
 

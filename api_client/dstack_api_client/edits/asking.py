@@ -11,7 +11,7 @@ from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.views import configuration_of
 from dstack_api_client.errors import RefusedError, WrongShapeError
-from dstack_api_client.runs import ONLY_GROUP
+from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
 

@@ -12,9 +12,9 @@ import msgspec
 
 from dstack_api_client.edits.errors import EndedError
 from dstack_api_client.edits.fields import digest
+from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.model.labels import in_status
 from dstack_api_client.model.snapshot import FINISHED
-from dstack_api_client.runs import ONLY_GROUP
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.reader import Reader
 

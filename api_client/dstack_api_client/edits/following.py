@@ -16,7 +16,7 @@ from dstack_api_client.edits.base import Base, service_of
 from dstack_api_client.edits.dryrun import NEVER, DryRun, LaneOutlook, dry_run
 from dstack_api_client.edits.run_events import RunEvents
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
-from dstack_api_client.joining import Answers, Joined, build
+from dstack_api_client.join.join import Answers, Joined, build
 from dstack_api_client.model.capabilities import PLACEMENT, Capabilities
 from dstack_api_client.model.labels import in_status
 from dstack_api_client.model.snapshot import FINISHED, Group, Replica, ServerInfo, Service, Snapshot

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from dstack_api_client.runs import groups_of
+from dstack_api_client.join.runs import groups_of
 from dstack_api_client.transport import wire
 
 

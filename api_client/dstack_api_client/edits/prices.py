@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.model.snapshot import (
     INSTANCE_GONE,
     Fleet,
@@ -15,7 +16,6 @@ from dstack_api_client.model.snapshot import (
     Snapshot,
 )
 from dstack_api_client.requirements import Requirements
-from dstack_api_client.runs import ONLY_GROUP
 from dstack_api_client.spot_policies import SpotPolicy
 
 

@@ -23,8 +23,8 @@ from dstack_api_client.edits.views import (
     named_groups,
     whole,
 )
+from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.model.capabilities import Capabilities
-from dstack_api_client.runs import ONLY_GROUP
 
 __all__ = [
     "LANE_FIELDS",

@@ -1,8 +1,8 @@
 """The state of one project at one moment, joined once and never changed.
 
 Every screen and every headless command reads a `Snapshot`; none joins again. It is built by
-`dstack_api_client.joining.build` from decoded answers, and two of them are compared by
-`dstack_api_client.difference.diff`.
+`dstack_api_client.join.join.build` from decoded answers, and two of them are compared by
+`dstack_api_client.join.difference.diff`.
 """
 
 from __future__ import annotations

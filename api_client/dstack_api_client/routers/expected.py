@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.model.engines import Engine, engine_of
 from dstack_api_client.model.placement import lanes_given
 from dstack_api_client.model.snapshot import Replica, ReplicaKey, Service, Snapshot
-from dstack_api_client.runs import ONLY_GROUP
 
 #: Where a job is in its life: these may be in the list, or get there.
 _STARTING = frozenset({"submitted", "provisioning", "pulling"})

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from dstack_api_client.events.log import EventLog
-from dstack_api_client.joining import Answers
+from dstack_api_client.join.join import Answers
 from dstack_api_client.model.snapshot import FINISHED
 from dstack_api_client.transport import wire
 

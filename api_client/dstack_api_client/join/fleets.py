@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dstack_api_client.links import NONE_IMPORTED, fleet_of_instance
+from dstack_api_client.join.locate import NONE_IMPORTED, fleet_of_instance
 from dstack_api_client.model.snapshot import INSTANCE_GONE, Fleet, Gpus, Instance, ReplicaKey
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire

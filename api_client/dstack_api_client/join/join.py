@@ -14,8 +14,16 @@ from datetime import datetime
 from typing import TypeVar
 
 from dstack_api_client.events.log import Awaits
-from dstack_api_client.fleets import fleet_of, instance_of
-from dstack_api_client.links import by_host, place
+from dstack_api_client.join.fleets import fleet_of, instance_of
+from dstack_api_client.join.locate import by_host, place
+from dstack_api_client.join.runs import (
+    groups_of,
+    has_lanes,
+    other_run_of,
+    replica_of,
+    service_of,
+    shown_jobs,
+)
 from dstack_api_client.model.snapshot import (
     Fleet,
     Instance,
@@ -25,14 +33,6 @@ from dstack_api_client.model.snapshot import (
     ServerInfo,
     Service,
     Snapshot,
-)
-from dstack_api_client.runs import (
-    groups_of,
-    has_lanes,
-    other_run_of,
-    replica_of,
-    service_of,
-    shown_jobs,
 )
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire

@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 from dstack_api_client.events.log import Awaits
-from dstack_api_client.fleets import gpus_of
-from dstack_api_client.links import NONE_IMPORTED, Place, fleet_of_run
-from dstack_api_client.logins import address_of, login_of
+from dstack_api_client.join.fleets import gpus_of
+from dstack_api_client.join.locate import NONE_IMPORTED, Place, fleet_of_run
+from dstack_api_client.join.logins import address_of, login_of
 from dstack_api_client.model.engines import REGULAR, ROLES, ROUTER, disaggregates, engine_of
 from dstack_api_client.model.pulls import Pull
 from dstack_api_client.model.purchases import is_told

@@ -1,0 +1,1 @@
+"""One snapshot out of what the server answers."""
