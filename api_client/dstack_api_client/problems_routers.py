@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
+from dstack_api_client.analysis.rollout import status_since
+from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.labels import in_status, listed, replica_name, replica_row, share_of
 from dstack_api_client.model.roles import consequence, named, roles_of
 from dstack_api_client.model.router import PASSING, RouterStatus, RouterView, Sync, Worker
 from dstack_api_client.model.snapshot import Replica, ReplicaKey, Service, Snapshot
 from dstack_api_client.problem import Kind, Problem, Severity
-from dstack_api_client.rollout import status_since
-from dstack_api_client.since import Since
 
 #: A router listens within seconds after its job runs, and a large model loads for minutes before
 #: its worker does: until then what looks wrong is just a start.

@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
-from dstack_api_client.distribution import FleetRow, distribution_of
+from dstack_api_client.analysis.distribution import FleetRow, distribution_of
+from dstack_api_client.analysis.rollout import out_of_date, status_since, waits_for
+from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.labels import (
     counted,
     labels_of,
@@ -22,8 +24,6 @@ from dstack_api_client.model.retries import event_of, starts_again
 from dstack_api_client.model.snapshot import Group, Replica, ReplicaKey, Service, Snapshot
 from dstack_api_client.model.stranded import WAITS_FOR_EVER, stranded
 from dstack_api_client.problem import Kind, Problem, Severity
-from dstack_api_client.rollout import out_of_date, status_since, waits_for
-from dstack_api_client.since import Since
 
 #: dstack looks for a place every few seconds; after minutes there is none.
 PENDING_LONG = timedelta(minutes=5)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from dstack_api_client.distribution import distribution_of
+from dstack_api_client.analysis.distribution import distribution_of
+from dstack_api_client.analysis.rollout import rollout_of
+from dstack_api_client.analysis.since import Since
 from dstack_api_client.events.stream import Event
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problem import Problem
-from dstack_api_client.rollout import rollout_of
-from dstack_api_client.since import Since
 from dstack_fleets_tui.tables import (
     deployments,
     distribution,

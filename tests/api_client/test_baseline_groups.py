@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.distribution import distribution_of
+from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.model.purchases import baselines, purchase_of, replica_purchase
 from dstack_api_client.model.snapshot import Service, Snapshot
 from dstack_api_client.problems import problems_of

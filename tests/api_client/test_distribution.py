@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dstack_api_client.distribution import Cell, Distribution, FleetRow, distribution_of
+from dstack_api_client.analysis.distribution import Cell, Distribution, FleetRow, distribution_of
 from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
 from dstack_api_client.model.snapshot import NO_CAPACITY, Attempt, Snapshot
 from tests.builders import projects

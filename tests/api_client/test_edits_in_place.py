@@ -12,7 +12,7 @@ from dstack._internal.core.errors import ServerClientError
 from dstack._internal.core.models.runs import RunSpec
 from dstack._internal.server.services.runs.spec import check_can_update_run_spec
 
-from dstack_api_client.distribution import distribution_of
+from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.edits.addresses import HeldAddress, held_addresses
 from dstack_api_client.edits.base import service_of
 from dstack_api_client.edits.difference import ChangeKind, difference, refusal

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dstack_api_client.fleet_facts import fleet_facts
+from dstack_api_client.analysis.fleet_facts import fleet_facts
 from dstack_api_client.model.configuration import MASK
 from tests.builders.snapshots import fleet
 

@@ -18,19 +18,19 @@ import httpx
 import pytest
 
 from dstack_api_client import fault_log
-from dstack_api_client.distribution import distribution_of
+from dstack_api_client.analysis.distribution import distribution_of
+from dstack_api_client.analysis.fleet_facts import fleet_facts
+from dstack_api_client.analysis.rollout import rollout_of
+from dstack_api_client.analysis.since import Since
 from dstack_api_client.edits.base import fleet_of, service_of
 from dstack_api_client.errors import ApiError
 from dstack_api_client.events.stream import Event, EventStream, event_of
 from dstack_api_client.feed import Feed
-from dstack_api_client.fleet_facts import fleet_facts
 from dstack_api_client.model.configuration import as_yaml
 from dstack_api_client.model.snapshot import ReplicaKey, Snapshot
 from dstack_api_client.problems import problems_of
 from dstack_api_client.replica_watch import ReplicaWatch
-from dstack_api_client.rollout import rollout_of
 from dstack_api_client.routers.watch import OverSsh, read_router
-from dstack_api_client.since import Since
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless.get import collect, table
 from dstack_fleets_tui.headless.kinds import SHOWN

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.distribution import distribution_of
+from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.feed import ConnectionState
 from dstack_api_client.problems_routers import unread
 from tests.builders import answers

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dstack_api_client.analysis.since import since_of
 from dstack_api_client.model.router import RouterStatus, RouterView, Sync
 from dstack_api_client.model.snapshot import Attempt, Instance, Snapshot
 from dstack_api_client.problems import (
@@ -22,7 +23,6 @@ from dstack_api_client.problems import (
     worst_first,
 )
 from dstack_api_client.problems_routers import unread
-from dstack_api_client.since import since_of
 from tests.builders.projects import (
     NOW,
     ago,

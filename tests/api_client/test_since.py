@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from dstack_api_client.since import Since, since_of
+from dstack_api_client.analysis.since import Since, since_of
 from dstack_api_client.transport import wire
 from tests.builders.projects import ago, fleet, instances, project, replica, service
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from dstack_api_client.distribution import distribution_of
+from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.model.labels import group_label, labels_of, replica_name
 from dstack_api_client.model.snapshot import Service, Snapshot
 from dstack_api_client.problems import problems_of

@@ -16,13 +16,13 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
+from dstack_api_client.analysis.since import Since
 from dstack_api_client.connect.connection import Connection
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problem import Problem
 from dstack_api_client.problems import problems_of
 from dstack_api_client.routers import pacing
 from dstack_api_client.routers.watch import OverSsh
-from dstack_api_client.since import Since
 from dstack_fleets_tui.app import FleetsApp, utc_now
 from dstack_fleets_tui.headless import looking
 from dstack_fleets_tui.headless.get import collect

@@ -27,6 +27,7 @@ from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.theme import ThemeProvider
 from textual.widgets import Input
 
+from dstack_api_client.analysis.since import Since
 from dstack_api_client.clock import difference
 from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.edits.keeping import Store
@@ -35,7 +36,6 @@ from dstack_api_client.model.snapshot import Fleet, ReplicaKey, Snapshot
 from dstack_api_client.private_folder import remove_left_behind
 from dstack_api_client.problem import Problem
 from dstack_api_client.routers.watch import OverSsh
-from dstack_api_client.since import Since
 from dstack_fleets_tui import actions, faults, heading
 from dstack_fleets_tui.changing import Changing
 from dstack_fleets_tui.lookout import Lookout

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
+from dstack_api_client.analysis.since import Event, Since
 from dstack_api_client.feed import Update
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problem import Problem
 from dstack_api_client.problems import ProblemWatch
-from dstack_api_client.since import Event, Since
 
 #: After so long, problems are looked for although nothing changed.
 _LOOK_AGAIN = timedelta(seconds=10)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.edits.dryrun import ReplicaOutlook
-from dstack_api_client.group_rows import GroupRow
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.labels import group_name, job_name, replica_name, share_of
 from dstack_api_client.model.occupants import Unseen, namesakes, unseen

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from dstack_api_client.analysis.requirements import Requirements, requirements_of
 from dstack_api_client.edits.dryrun import DryRun
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.model.snapshot import Instance, Snapshot
-from dstack_api_client.requirements import Requirements, requirements_of
 
 _SURE = "available"
 

@@ -13,6 +13,8 @@ from enum import Enum
 from typing import Any
 from urllib.parse import quote
 
+from dstack_api_client.analysis.lane_input import NOT_ASKED, Offered
+from dstack_api_client.analysis.requirements import requirements_of
 from dstack_api_client.edits.checks import too_many
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.fleetless import waited_for
@@ -22,10 +24,8 @@ from dstack_api_client.edits.service import SERVICE, ServiceEdit
 from dstack_api_client.edits.situation import managed, situation
 from dstack_api_client.edits.spots import barred_fleets, changed_policies
 from dstack_api_client.errors import NotFoundError, RefusedError, WrongShapeError
-from dstack_api_client.lane_input import NOT_ASKED, Offered
 from dstack_api_client.model.placement import placed_in
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_api_client.requirements import requirements_of
 from dstack_api_client.transport.reader import Reader
 from dstack_placement import engine
 

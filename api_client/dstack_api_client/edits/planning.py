@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from dstack_api_client.analysis.lane_input import NOT_ASKED, Offered
 from dstack_api_client.edits import checks, fields
 from dstack_api_client.edits.asking import ask_offers, ask_run
 from dstack_api_client.edits.base import Base, read_base
@@ -26,7 +27,6 @@ from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit, what_is_mi
 from dstack_api_client.edits.surging import surges
 from dstack_api_client.edits.warnings import PlanWarning, warnings_of
 from dstack_api_client.join.runs import ONLY_GROUP
-from dstack_api_client.lane_input import NOT_ASKED, Offered
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dstack_api_client.analysis.requirements import Requirements
+from dstack_api_client.analysis.spot_policies import SpotPolicy
 from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.model.snapshot import (
     INSTANCE_GONE,
@@ -15,8 +17,6 @@ from dstack_api_client.model.snapshot import (
     Service,
     Snapshot,
 )
-from dstack_api_client.requirements import Requirements
-from dstack_api_client.spot_policies import SpotPolicy
 
 
 @dataclass(frozen=True, slots=True)

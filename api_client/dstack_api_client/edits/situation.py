@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from dstack_api_client import lane_input
+from dstack_api_client.analysis import lane_input
 from dstack_api_client.edits import checks
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.model.placement import Placement, placed_in

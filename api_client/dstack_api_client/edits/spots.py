@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dstack_api_client.edits.service import SERVICE, ServiceEdit
-from dstack_api_client.model.snapshot import Fleet, Snapshot
-from dstack_api_client.spot_policies import (
+from dstack_api_client.analysis.spot_policies import (
     PolicyInForce,
     PolicySource,
     SpotPolicy,
     policies_of,
     policy_named,
 )
+from dstack_api_client.edits.service import SERVICE, ServiceEdit
+from dstack_api_client.model.snapshot import Fleet, Snapshot
 from dstack_api_client.text import one_line
 
 _SOURCES = {

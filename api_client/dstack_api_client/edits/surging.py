@@ -13,14 +13,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from dstack_api_client.analysis.lane_input import NOT_ASKED, Offered
+from dstack_api_client.analysis.rollout import SURGE
 from dstack_api_client.edits.difference import ChangeKind, FieldChange
 from dstack_api_client.edits.dryrun import ReplicaOutlook
 from dstack_api_client.edits.fields import Path
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.situation import situation
-from dstack_api_client.lane_input import NOT_ASKED, Offered
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_api_client.rollout import SURGE
 from dstack_placement import engine
 
 _GROUPS = ("groups", "replicas")

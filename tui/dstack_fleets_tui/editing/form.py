@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from dstack_api_client.analysis.spot_policies import SpotPolicy, inherited
 from dstack_api_client.edits.checks import FieldName, Problem, replica_range, whole_number
 from dstack_api_client.edits.group_roles import roles_in
 from dstack_api_client.edits.service import SERVICE, GroupView, LaneView, ServiceEdit
 from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.model.labels import group_label
-from dstack_api_client.spot_policies import SpotPolicy, inherited
 from dstack_fleets_tui import formatting
 from dstack_widgets.edit_grid import GridCell, GridRow, Place
 from dstack_widgets.glyphs import UNICODE, Glyphs

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dstack_api_client.distribution import Cell, Distribution, FleetRow
+from dstack_api_client.analysis.distribution import Cell, Distribution, FleetRow
+from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.events.stream import Event
-from dstack_api_client.group_rows import GroupRow
 from dstack_api_client.model.labels import counted, replica_name
 from dstack_api_client.model.purchases import purchase_of
 from dstack_api_client.model.roles import named

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dstack_api_client.distribution import Distribution, distribution_of
+from dstack_api_client.analysis.distribution import Distribution, distribution_of
 from dstack_api_client.events.stream import Event
 from dstack_api_client.model.router import RouterView
 from dstack_api_client.model.snapshot import Service

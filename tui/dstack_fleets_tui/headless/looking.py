@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from dstack_api_client.analysis.since import Since
 from dstack_api_client.connect.connection import Connection
 from dstack_api_client.errors import ApiError, CannotConnectError, UnauthorisedError
 from dstack_api_client.events.stream import Event, event_of
@@ -16,7 +17,6 @@ from dstack_api_client.model.snapshot import Service, Snapshot
 from dstack_api_client.problem import Problem, Severity
 from dstack_api_client.problems import problems_of
 from dstack_api_client.routers.watch import OverSsh, read_router
-from dstack_api_client.since import Since
 from dstack_api_client.transport.client import FILTER_ITEMS, PAGE, Client, in_groups
 from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.payload import Kind

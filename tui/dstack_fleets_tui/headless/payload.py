@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, Literal, TypeAlias
 
-from dstack_api_client.distribution import Distribution, FleetRow
+from dstack_api_client.analysis.distribution import Distribution, FleetRow
+from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.events.stream import Event
-from dstack_api_client.group_rows import GroupRow
 from dstack_api_client.model.every_run import (
     Run,
     active_jobs,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dstack_api_client.distribution import Distribution, FleetRow, distribution_of
-from dstack_api_client.group_rows import GroupRow
+from dstack_api_client.analysis.distribution import Distribution, FleetRow, distribution_of
+from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.model.snapshot import Service, Snapshot
 from dstack_fleets_tui.screens.service_view import ServiceView
 from dstack_fleets_tui.tables import distribution as table

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from textual.widget import Widget
 
-from dstack_api_client.fleet_facts import fleet_facts
+from dstack_api_client.analysis.fleet_facts import fleet_facts
 from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.model.snapshot import Fleet, Snapshot
 from dstack_fleets_tui import actions, formatting, words

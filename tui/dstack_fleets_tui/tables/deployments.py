@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from dstack_api_client.rollout import Deployment, Rollout
+from dstack_api_client.analysis.rollout import Deployment, Rollout
 from dstack_fleets_tui.formatting import age, length
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.bars import Filling, filled_bar, ratio

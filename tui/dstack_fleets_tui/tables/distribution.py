@@ -9,8 +9,8 @@ from datetime import datetime
 
 from textual.content import Content
 
-from dstack_api_client.distribution import Cell as GroupCell
-from dstack_api_client.distribution import Distribution, FleetRow
+from dstack_api_client.analysis.distribution import Cell as GroupCell
+from dstack_api_client.analysis.distribution import Distribution, FleetRow
 from dstack_api_client.model.labels import counted, lane_row
 from dstack_fleets_tui.formatting import age
 from dstack_fleets_tui.tables.looks import Looks

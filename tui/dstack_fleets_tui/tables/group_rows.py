@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dstack_api_client.distribution import Distribution
-from dstack_api_client.group_rows import GroupRow
+from dstack_api_client.analysis.distribution import Distribution
+from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.model.purchases import purchase_of
 from dstack_fleets_tui import words
 from dstack_fleets_tui.tables.looks import Looks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from dstack_api_client.distribution import distribution_of
+from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.model.purchases import baselines
 from dstack_api_client.model.snapshot import Replica, ReplicaKey, Service, Snapshot
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dstack_api_client.analysis.spot_policies import SpotPolicy, policies_of
 from dstack_api_client.model.snapshot import Gpus, Instance
-from dstack_api_client.spot_policies import SpotPolicy, policies_of
 
 _GIB = 1024
 _UNITS = {"": 1.0, "MB": 1 / _GIB, "GB": 1.0, "TB": float(_GIB)}

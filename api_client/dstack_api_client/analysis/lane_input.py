@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dstack_api_client.analysis.requirements import Requirements, requirements_of
+from dstack_api_client.analysis.room_input import room
 from dstack_api_client.model.snapshot import (
     INSTANCE_GONE,
     Fleet,
@@ -19,8 +21,6 @@ from dstack_api_client.model.snapshot import (
     Snapshot,
 )
 from dstack_api_client.model.snapshot import Replica as SnapshotReplica
-from dstack_api_client.requirements import Requirements, requirements_of
-from dstack_api_client.room_input import room
 from dstack_placement import engine
 
 Offered = Mapping[str, Mapping[str, bool]]

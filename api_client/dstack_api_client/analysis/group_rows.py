@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dstack_api_client.lane_input import STARTING, active_replicas
+from dstack_api_client.analysis.lane_input import STARTING, active_replicas
 from dstack_api_client.model.labels import listed, replica_name
 from dstack_api_client.model.purchases import baselines, differ
 from dstack_api_client.model.snapshot import Group, Replica, Service, Snapshot

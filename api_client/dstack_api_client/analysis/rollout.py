@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dstack_api_client.lane_input import STARTING
+from dstack_api_client.analysis.lane_input import STARTING
+from dstack_api_client.analysis.since import Event, Since, since_of
 from dstack_api_client.model.engines import ROUTER
 from dstack_api_client.model.labels import counted, group_label, group_name, replica_name
 from dstack_api_client.model.snapshot import Group, Replica, ReplicaKey, Service, Snapshot
-from dstack_api_client.since import Event, Since, since_of
 
 #: Replicas beyond those wanted that the server starts while it rolls a group out.
 SURGE = 1

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from dstack_api_client.group_rows import GroupRow, group_rows
-from dstack_api_client.lane_input import (
+from dstack_api_client.analysis.group_rows import GroupRow, group_rows
+from dstack_api_client.analysis.lane_input import (
     STARTING,
     active_replicas,
     engine_service,
