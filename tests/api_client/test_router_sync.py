@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dstack_api_client.model.router import RouterStatus, Source, Sync, Worker
 from dstack_api_client.routers.expected import Engine, Expected
-from dstack_api_client.routers.looks import Look, Outcome, Told
+from dstack_api_client.routers.observation import Look, Outcome, Told
 from dstack_api_client.routers.sync import Judged
 from tests.builders.generation import cases
 from tests.builders.router_cases import (

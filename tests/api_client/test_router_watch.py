@@ -15,7 +15,7 @@ import pytest
 from dstack_api_client.feed import Feed
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync
 from dstack_api_client.model.snapshot import Replica, Service
-from dstack_api_client.routers.looks import Look, Outcome
+from dstack_api_client.routers.observation import Look, Outcome
 from dstack_api_client.routers.pacing import interval
 from dstack_api_client.routers.sources import SshSource
 from dstack_api_client.routers.watch import OverSsh, RouterWatch, read_router

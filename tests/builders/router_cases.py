@@ -11,7 +11,7 @@ import msgspec
 from dstack_api_client.model.router import Source
 from dstack_api_client.model.snapshot import Link, Replica, ReplicaKey
 from dstack_api_client.routers.expected import Engine, Expected
-from dstack_api_client.routers.looks import Listed, Look, Outcome, listed
+from dstack_api_client.routers.observation import Listed, Look, Outcome, listed
 from dstack_api_client.routers.sync import Case, Judged, Memory, judge
 from dstack_api_client.transport import wire_addon
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dstack_api_client.model.router import Source
-from dstack_api_client.routers.looks import Look, Outcome
+from dstack_api_client.routers.observation import Look, Outcome
 
 #: Seconds between two looks at the router of the service that is open, and at another one.
 OPENED, OTHERS = 2.0, 20.0

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from dstack_api_client.model.roles import lacking
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.model.snapshot import Replica, ReplicaKey
-from dstack_api_client.routers import sentences
+from dstack_api_client.routers import messages as sentences
 from dstack_api_client.routers.expected import Expected
-from dstack_api_client.routers.looks import Listed, Look, Outcome
+from dstack_api_client.routers.observation import Listed, Look, Outcome
 
 #: Cycles of the server's sync after which what it does by itself should have been done.
 _CYCLES = 2

@@ -25,7 +25,7 @@ from dstack_api_client.model.router import RouterView
 from dstack_api_client.model.snapshot import FINISHED, Replica, Service, Snapshot
 from dstack_api_client.routers import pacing
 from dstack_api_client.routers.expected import engines_of, router_of, workers_of
-from dstack_api_client.routers.looks import Look, Outcome
+from dstack_api_client.routers.observation import Look, Outcome
 from dstack_api_client.routers.sources import SshSource, look_through_server
 from dstack_api_client.routers.sync import Case, Judged, Memory, judge
 from dstack_api_client.text import one_line

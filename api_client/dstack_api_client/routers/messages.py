@@ -9,7 +9,7 @@ from dstack_api_client.model.labels import in_status, share_of
 from dstack_api_client.model.roles import consequence, lacking, named
 from dstack_api_client.model.snapshot import Replica
 from dstack_api_client.routers.expected import Expected
-from dstack_api_client.routers.looks import MOST_SYNCED_BYTES, Listed, Look
+from dstack_api_client.routers.observation import MOST_SYNCED_BYTES, Listed, Look
 
 #: Syncs that may be left out before it is worth a word.
 _LATE_SYNCS = 6
