@@ -15,7 +15,7 @@ from anyio import lowlevel
 from dstack_api_client import errors
 from dstack_api_client.attempts import Attempts
 from dstack_api_client.connect.connection import ConfigError
-from dstack_api_client.feed import ConnectionState, Feed
+from dstack_api_client.feed.feed import ConnectionState, Feed
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
 from tests.builders import answers
@@ -243,7 +243,7 @@ async def test_a_fault_of_this_client_is_a_state_and_logged_without_values(
     server = FakeServer()
     async with server.client() as client:
         feed = Feed(client, "main")
-        monkeypatch.setattr("dstack_api_client.feed.build", broken)
+        monkeypatch.setattr("dstack_api_client.feed.feed.build", broken)
         (update,) = [update async for update in feed.poll()]
         assert update.health.state is ConnectionState.CONNECTING
         assert "KeyError" in (update.health.message or "")

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.feed import ConnectionState
+from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.snapshot import Link
 from dstack_api_client.problems import problems_of
 from tests.builders import answers

@@ -25,7 +25,7 @@ from dstack_api_client.analysis.since import Since
 from dstack_api_client.edits.base import fleet_of, service_of
 from dstack_api_client.errors import ApiError
 from dstack_api_client.events.stream import Event, EventStream, event_of
-from dstack_api_client.feed import Feed
+from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.configuration import as_yaml
 from dstack_api_client.model.snapshot import ReplicaKey, Snapshot
 from dstack_api_client.problems import problems_of

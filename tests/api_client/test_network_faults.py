@@ -18,7 +18,7 @@ from dstack_api_client.edits.errors import UnknownOutcomeError
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import perform
 from dstack_api_client.edits.rebalancing import rebalance
-from dstack_api_client.feed import ConnectionState, Feed, Update
+from dstack_api_client.feed.feed import ConnectionState, Feed, Update
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.writer import UnansweredError
 from tests.api_client.test_edits_in_doubt import PLANS

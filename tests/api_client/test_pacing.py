@@ -1,6 +1,6 @@
 import pytest
 
-from dstack_api_client.pacing import Allowance, Pace
+from dstack_api_client.feed.budget import Allowance, Pace
 
 
 def spent(size: int, seconds: float = 0.0) -> Allowance:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from dstack_api_client.feed import ConnectionState, Feed
+from dstack_api_client.feed.feed import ConnectionState, Feed
 from dstack_api_client.model.snapshot import Link, Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_simulator.handle import Handle

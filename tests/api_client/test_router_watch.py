@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.feed import Feed
+from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync
 from dstack_api_client.model.snapshot import Replica, Service
 from dstack_api_client.routers.observation import Look, Outcome

@@ -16,7 +16,7 @@ from dstack_api_client.edits.base import read_service
 from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.planning import make_plan
 from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.feed import ConnectionState, Feed
+from dstack_api_client.feed.feed import ConnectionState, Feed
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.snapshot import Link
 from dstack_api_client.transport.client import Client

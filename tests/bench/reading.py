@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dstack_api_client.feed import Cost, Feed, Update
+from dstack_api_client.feed.feed import Cost, Feed, Update
 from dstack_api_client.model.snapshot import Service, Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.poller import Poller

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from dstack_api_client.connect.connection import Connection, Sources
-from dstack_api_client.feed import ConnectionState, Cost, Health, Update
+from dstack_api_client.feed.feed import ConnectionState, Cost, Health, Update
 from dstack_api_client.join.difference import Difference, diff
 from dstack_api_client.model.snapshot import (
     Snapshot,

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from dstack_api_client.feed import Feed
+from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.snapshot import (
     Fleet,
     Instance,

@@ -13,7 +13,7 @@ from textual.widgets import TextArea
 
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.edits.keeping import Store
-from dstack_api_client.feed import ConnectionState
+from dstack_api_client.feed.feed import ConnectionState
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.applying import ApplyScreen
 from dstack_fleets_tui.screens.asking import AskScreen, PickScreen

@@ -127,7 +127,7 @@ def _names(folder: Path) -> list[str]:
 _PROGRAM = """
 import asyncio, os, signal, sys
 from dstack_api_client.transport.client import Client
-from dstack_api_client.feed import Feed
+from dstack_api_client.feed.feed import Feed
 from dstack_api_client.routers.watch import RouterWatch
 
 async def main():

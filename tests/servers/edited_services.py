@@ -19,7 +19,7 @@ from dstack_api_client.edits.base import Base, read_service
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.feed import Feed
+from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_simulator.handle import Handle

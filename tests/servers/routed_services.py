@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 from aiohttp import web
 
-from dstack_api_client.feed import Feed
+from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.router import RouterStatus, RouterView, Sync, Worker
 from dstack_api_client.model.snapshot import Snapshot

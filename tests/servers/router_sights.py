@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from dstack_api_client.connect.connection import Connection, Sources
-from dstack_api_client.feed import Feed
+from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.router import RouterStatus, Sync
 from dstack_api_client.routers.watch import OverSsh
 from dstack_api_client.transport.client import Client

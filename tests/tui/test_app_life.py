@@ -10,7 +10,7 @@ from textual.command import CommandPalette
 from textual.widgets import Static
 
 from dstack_api_client.connect.connection import ConfigError
-from dstack_api_client.feed import ConnectionState
+from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.capabilities import ROUTER, Capabilities
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.lists import FleetsScreen

@@ -131,7 +131,7 @@ def test_only_what_is_needed_is_loaded(commands: list[str], never: set[str], rea
     loaded = set(python(LOADED, *commands).stderr.splitlines()[-1].split())
     assert "dstack_fleets_tui.cli" in loaded
     assert not {name for name in loaded if name.partition(".")[0] in never}
-    assert ("dstack_api_client.feed" in loaded) == reads
+    assert ("dstack_api_client.feed.feed" in loaded) == reads
 
 
 def test_help_has_examples_and_fits(capsys: pytest.CaptureFixture[str]) -> None:

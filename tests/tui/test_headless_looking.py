@@ -9,7 +9,7 @@ import pytest
 
 from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.analysis.since import Since
-from dstack_api_client.feed import Feed
+from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless.looking import _date, placed, poll

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from textual.pilot import Pilot
 
-from dstack_api_client.feed import ConnectionState
+from dstack_api_client.feed.feed import ConnectionState
 from dstack_fleets_tui.settings import Settings
 from tests.builders.apps import GivenFeed, app_on, failing, live
 from tests.builders.recorded_demo import load

@@ -16,7 +16,7 @@ from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.edits import applying, performing
 from dstack_api_client.edits.base import read_service
 from dstack_api_client.edits.keeping import Store
-from dstack_api_client.feed import ConnectionState, Feed, Update
+from dstack_api_client.feed.feed import ConnectionState, Feed, Update
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.applying import ApplyScreen

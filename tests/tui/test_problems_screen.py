@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from dstack_api_client.feed import ConnectionState
+from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.problem import Kind, Problem, Severity
 from dstack_api_client.problems import problems_of

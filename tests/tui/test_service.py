@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from textual._compositor import CompositorUpdate, LayoutUpdate
 
-from dstack_api_client.feed import ConnectionState
+from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.router import RouterStatus, Source
 from dstack_api_client.model.snapshot import ReplicaKey
 from dstack_api_client.transport import wire

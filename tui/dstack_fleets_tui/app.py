@@ -31,7 +31,7 @@ from dstack_api_client.analysis.since import Since
 from dstack_api_client.clock import difference
 from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.edits.keeping import Store
-from dstack_api_client.feed import ConnectionState, Health, Update
+from dstack_api_client.feed.feed import ConnectionState, Health, Update
 from dstack_api_client.model.snapshot import Fleet, ReplicaKey, Snapshot
 from dstack_api_client.private_folder import remove_left_behind
 from dstack_api_client.problem import Problem

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from dstack_api_client.connect.connection import ConfigError, Connection
-from dstack_api_client.feed import ConnectionState, Health
+from dstack_api_client.feed.feed import ConnectionState, Health
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import words
 from dstack_widgets.status_header import Connection as ConnectionWord

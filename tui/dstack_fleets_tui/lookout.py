@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from dstack_api_client.analysis.since import Event, Since
-from dstack_api_client.feed import Update
+from dstack_api_client.feed.feed import Update
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problem import Problem
 from dstack_api_client.problems import ProblemWatch

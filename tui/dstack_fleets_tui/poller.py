@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Generic, Protocol, TypeVar
 
-from dstack_api_client.feed import Update
+from dstack_api_client.feed.feed import Update
 from dstack_api_client.transport import wire
 from dstack_api_client.waking import woken
 
@@ -27,7 +27,7 @@ class Pollable(Protocol[T_co]):
 
 
 class Polled(Pollable[Update], Protocol):
-    """What the whole dashboard shows; `dstack_api_client.feed.Feed` is one."""
+    """What the whole dashboard shows; `dstack_api_client.feed.feed.Feed` is one."""
 
     @property
     def events(self) -> list[wire.Event]:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from dstack_api_client.connect.connection import Connection
-from dstack_api_client.feed import Feed
+from dstack_api_client.feed.feed import Feed
 from dstack_api_client.routers.watch import OverSsh, RouterWatch
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.poller import Polled

@@ -10,7 +10,7 @@ from dstack_api_client.analysis.since import Since
 from dstack_api_client.connect.connection import Connection
 from dstack_api_client.errors import ApiError, CannotConnectError, UnauthorisedError
 from dstack_api_client.events.stream import Event, event_of
-from dstack_api_client.feed import ConnectionState, Feed
+from dstack_api_client.feed.feed import ConnectionState, Feed
 from dstack_api_client.model.capabilities import PLACEMENT_LIST
 from dstack_api_client.model.router import RouterView
 from dstack_api_client.model.snapshot import Service, Snapshot

@@ -18,7 +18,7 @@ from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.planning import Plan, make_plan
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import PlanWarning, contents_notes
-from dstack_api_client.feed import Feed
+from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.router import RouterStatus
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.routers.watch import read_router

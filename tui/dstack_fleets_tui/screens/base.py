@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from dstack_api_client.feed import ConnectionState
+from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.snapshot import Fleet, Snapshot
 from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.commands import CommandError, complete, parse

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from textual.widget import Widget
 
-from dstack_api_client.feed import ConnectionState
+from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problem import Problem
 from dstack_api_client.problems_routers import unread

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from dstack_api_client.feed import ConnectionState
+from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.router import RouterView, Worker
 from dstack_api_client.model.snapshot import Service, Snapshot
 from dstack_fleets_tui.screens.service_view import ServiceView

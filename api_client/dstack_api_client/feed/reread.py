@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from dstack_api_client import errors
 from dstack_api_client.events.log import Named
+from dstack_api_client.feed.budget import Allowance
 from dstack_api_client.join.store import Known
 from dstack_api_client.model.snapshot import FINISHED, Link, Snapshot
-from dstack_api_client.pacing import Allowance
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import FILTER_ITEMS, Client, in_groups

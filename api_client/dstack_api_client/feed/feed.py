@@ -17,15 +17,15 @@ from dstack_api_client import errors
 from dstack_api_client.attempts import unexpected
 from dstack_api_client.clock import ServerClock
 from dstack_api_client.events.log import Named
+from dstack_api_client.feed.budget import Pace
+from dstack_api_client.feed.full_read import IN_BACKGROUND, WAITED_FOR, PageTime, Pass, Sizes
+from dstack_api_client.feed.placements import Placements
+from dstack_api_client.feed.reread import Focus, Rereading
 from dstack_api_client.join.difference import Difference, diff
 from dstack_api_client.join.join import Joined, build
 from dstack_api_client.join.store import Known
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
-from dstack_api_client.pacing import Pace
-from dstack_api_client.passes import IN_BACKGROUND, WAITED_FOR, PageTime, Pass, Sizes
-from dstack_api_client.placements import Placements
-from dstack_api_client.rereading import Focus, Rereading
 from dstack_api_client.routers.watch import RouterWatch
 from dstack_api_client.transport import addon, wire
 from dstack_api_client.transport.client import PAGE, Client

@@ -1,0 +1,1 @@
+"""What is read when: once in full, then what changed."""
