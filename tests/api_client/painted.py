@@ -10,7 +10,7 @@ from dstack_api_client.analysis.rollout import rollout_of
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.events.stream import Event
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_api_client.problem import Problem
+from dstack_api_client.problems.model import Problem
 from dstack_fleets_tui.tables import (
     deployments,
     distribution,

@@ -22,7 +22,7 @@ from dstack_api_client.edits.following import State, progress
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.warnings import Risk, of_addresses, warnings_of
 from dstack_api_client.model.capabilities import Capabilities
-from dstack_api_client.problems import Severity, problems_of
+from dstack_api_client.problems.watch import Severity, problems_of
 from dstack_api_client.transport.client import Client
 from tests.api_client.test_edits_outlook import begun, outlook
 from tests.builders import projects

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dstack_api_client.model.snapshot import Group, Replica, ReplicaKey, Snapshot
-from dstack_api_client.problem import Kind, Problem, Severity
-from dstack_api_client.problems import problems_of
+from dstack_api_client.problems.model import Kind, Problem, Severity
+from dstack_api_client.problems.watch import problems_of
 from tests.builders.projects import (
     NOW,
     fleet,

@@ -11,7 +11,7 @@ from dstack_api_client.join.join import Answers, build
 from dstack_api_client.model.labels import job_name
 from dstack_api_client.model.occupants import Unseen, namesakes, unseen
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
-from dstack_api_client.problems import problems_of
+from dstack_api_client.problems.watch import problems_of
 from dstack_fleets_tui import words
 from dstack_fleets_tui.headless import payload, views
 from dstack_fleets_tui.tables import fleets, instances

@@ -9,7 +9,7 @@ import pytest
 
 from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.feed.feed import ConnectionState
-from dstack_api_client.problems_routers import unread
+from dstack_api_client.problems.routers import unread
 from tests.builders import answers
 from tests.builders.followed_feed import following, small
 from tests.builders.placed_services import placed, run_id

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from dstack_api_client.analysis.since import since_of
 from dstack_api_client.model.router import RouterStatus, RouterView, Sync
 from dstack_api_client.model.snapshot import Attempt, Instance, Snapshot
-from dstack_api_client.problems import (
+from dstack_api_client.problems.routers import unread
+from dstack_api_client.problems.watch import (
     Kind,
     ProblemWatch,
     Severity,
     problems_of,
     worst_first,
 )
-from dstack_api_client.problems_routers import unread
 from tests.builders.projects import (
     NOW,
     ago,

@@ -8,7 +8,7 @@ import pytest
 
 from dstack_api_client.model.router import RouterStatus, Sync
 from dstack_api_client.model.snapshot import Replica
-from dstack_api_client.problems import Kind, Severity, problems_of
+from dstack_api_client.problems.watch import Kind, Severity, problems_of
 from tests.builders.projects import (
     NOW,
     ago,

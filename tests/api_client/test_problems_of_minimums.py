@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dstack_api_client.problem import Severity
-from dstack_api_client.problems import problems_of
+from dstack_api_client.problems.model import Severity
+from dstack_api_client.problems.watch import problems_of
 from tests.builders import projects
 
 

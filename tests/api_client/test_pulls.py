@@ -11,7 +11,7 @@ import pytest
 from dstack_api_client.join.join import Answers, build
 from dstack_api_client.model.pulls import Pull
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
-from dstack_api_client.problems import ProblemWatch, Severity, problems_of
+from dstack_api_client.problems.watch import ProblemWatch, Severity, problems_of
 from tests.builders import answers, projects
 from tests.builders.projects import NOW
 

@@ -21,8 +21,8 @@ from dstack_api_client.model.snapshot import (
     Service,
     Snapshot,
 )
-from dstack_api_client.problem import Kind, Severity
-from dstack_api_client.problems import ProblemWatch, problems_of
+from dstack_api_client.problems.model import Kind, Severity
+from dstack_api_client.problems.watch import ProblemWatch, problems_of
 from dstack_api_client.routers.sync import judge
 from dstack_fleets_tui import words
 from dstack_fleets_tui.headless import cockpit_views, payload

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from dstack_api_client.clock import ServerClock, difference
-from dstack_api_client.problems import problems_of
+from dstack_api_client.problems.watch import problems_of
 from tests.builders import answers
 from tests.builders.followed_feed import following
 from tests.servers.fake_server import FakeServer

@@ -9,8 +9,8 @@ from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.model.snapshot import ReplicaKey
-from dstack_api_client.problems import Kind as ProblemKind
-from dstack_api_client.problems import Problem, Severity, problems_of
+from dstack_api_client.problems.watch import Kind as ProblemKind
+from dstack_api_client.problems.watch import Problem, Severity, problems_of
 from dstack_fleets_tui.headless.looking import Asked, Look
 from dstack_fleets_tui.headless.payload import Kind
 from tests.builders import sample_project

@@ -19,8 +19,8 @@ from unittest import mock
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.connect.connection import Connection
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_api_client.problem import Problem
-from dstack_api_client.problems import problems_of
+from dstack_api_client.problems.model import Problem
+from dstack_api_client.problems.watch import problems_of
 from dstack_api_client.routers import pacing
 from dstack_api_client.routers.watch import OverSsh
 from dstack_fleets_tui.app import FleetsApp, utc_now

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from dstack_api_client.connect.connection import ConfigError, Connection
-from dstack_api_client.problems import Severity
+from dstack_api_client.problems.watch import Severity
 from dstack_fleets_tui.cli import main
 from dstack_fleets_tui.headless import get as get_module
 from dstack_fleets_tui.headless.looking import Asked, Look

@@ -17,7 +17,7 @@ from dstack_api_client.connect.connection import ConfigError
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.private_folder import remove_left_behind
-from dstack_api_client.problems_routers import unread
+from dstack_api_client.problems.routers import unread
 from dstack_fleets_tui import changing, changing_texts, cli
 from dstack_fleets_tui.changing import Changing
 from dstack_fleets_tui.changing_texts import Editing

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from dstack_api_client.problems import Severity
+from dstack_api_client.problems.watch import Severity
 from dstack_fleets_tui.headless.get import KINDS, collect, table
 from dstack_fleets_tui.headless.looking import Look
 from dstack_fleets_tui.headless.payload import Kind

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from dstack_api_client.model.router import RouterStatus, RouterView, Source
-from dstack_api_client.problem import Kind, Problem, Severity
+from dstack_api_client.problems.model import Kind, Problem, Severity
 from dstack_fleets_tui.settings import Settings
 from tests.builders import routed_service
 from tests.builders.apps import GivenFeed, app_on, live
@@ -94,7 +94,7 @@ def five(monkeypatch):
         self.problems = FOUND
         return FOUND
 
-    monkeypatch.setattr("dstack_api_client.problems.ProblemWatch.look", look)
+    monkeypatch.setattr("dstack_api_client.problems.watch.ProblemWatch.look", look)
 
 
 async def _some(pilot):

@@ -9,8 +9,8 @@ import pytest
 
 from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
-from dstack_api_client.problem import Kind, Problem, Severity
-from dstack_api_client.problems import problems_of
+from dstack_api_client.problems.model import Kind, Problem, Severity
+from dstack_api_client.problems.watch import problems_of
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
@@ -222,7 +222,7 @@ async def test_enter_goes_to_the_view_and_the_row(monkeypatch):
         problem("a", Severity.CRITICAL, service_id="s-chat", view="replicas", row="1.0"),
         problem("b", fleet_id="f-gpu", view="instances", row="i-two"),
     ]
-    monkeypatch.setattr("dstack_api_client.problems.ProblemWatch.look", given(*found))
+    monkeypatch.setattr("dstack_api_client.problems.watch.ProblemWatch.look", given(*found))
     many = [replica(), replica("chat", 1)]
     shot = snapshot(
         services=[service(replica_keys=tuple(each.key for each in many))],
@@ -274,7 +274,7 @@ async def test_what_to_do_about_the_worst_one_stays_in_sight(monkeypatch):
         problem("middle", hint="Walk."),
         problem("idle", Severity.NOTICE, kind=Kind.IDLE, price=98.32),
     ]
-    monkeypatch.setattr("dstack_api_client.problems.ProblemWatch.look", given(*found))
+    monkeypatch.setattr("dstack_api_client.problems.watch.ProblemWatch.look", given(*found))
     app = app_on(GivenFeed(live(snapshot())), untouched=True)
     async with app.run_test(size=SIZE) as pilot:
         await on_screen(app, ProblemsScreen)
@@ -296,7 +296,7 @@ async def test_what_to_do_about_the_worst_one_stays_in_sight(monkeypatch):
 
 async def test_only_notices_are_counted_without_a_mark(monkeypatch):
     found = problem("idle", Severity.NOTICE)
-    monkeypatch.setattr("dstack_api_client.problems.ProblemWatch.look", given(found))
+    monkeypatch.setattr("dstack_api_client.problems.watch.ProblemWatch.look", given(found))
     app = app_on(GivenFeed(live(snapshot())))
     async with app.run_test(size=SIZE):
         await until(lambda: "3 Problems 1   4 Events" in screen_text(app))
@@ -305,7 +305,7 @@ async def test_only_notices_are_counted_without_a_mark(monkeypatch):
 async def test_ages_go_on_while_nothing_is_read(monkeypatch):
     since = NOW - timedelta(seconds=5)
     found = [problem("a", since=since), problem("b", since=since, at_least=True)]
-    monkeypatch.setattr("dstack_api_client.problems.ProblemWatch.look", given(*found))
+    monkeypatch.setattr("dstack_api_client.problems.watch.ProblemWatch.look", given(*found))
     moment = [NOW]
     app = app_on(GivenFeed(live(snapshot())), untouched=True)
     app.now = lambda: moment[0]
@@ -325,7 +325,7 @@ async def test_problems_are_looked_for_once_per_change_and_now_and_then(monkeypa
         looks.append(shot)
         return ()
 
-    monkeypatch.setattr("dstack_api_client.problems.ProblemWatch.look", look)
+    monkeypatch.setattr("dstack_api_client.problems.watch.ProblemWatch.look", look)
     moment = [NOW]
     shot, other = snapshot(), snapshot(fleets=[fleet(price=1.0)])
     feed = GivenFeed(live(shot), live(shot, shot), failing(ConnectionState.STALE, kept=shot))

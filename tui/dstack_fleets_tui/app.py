@@ -34,7 +34,7 @@ from dstack_api_client.edits.keeping import Store
 from dstack_api_client.feed.feed import ConnectionState, Health, Update
 from dstack_api_client.model.snapshot import Fleet, ReplicaKey, Snapshot
 from dstack_api_client.private_folder import remove_left_behind
-from dstack_api_client.problem import Problem
+from dstack_api_client.problems.model import Problem
 from dstack_api_client.routers.watch import OverSsh
 from dstack_fleets_tui import actions, faults, heading
 from dstack_fleets_tui.changing import Changing

@@ -230,7 +230,7 @@ def _get(args: argparse.Namespace) -> int:
     for warning in connection.warnings:
         say(warning)
     from dstack_api_client.errors import ApiError
-    from dstack_api_client.problem import Severity
+    from dstack_api_client.problems.model import Severity
     from dstack_fleets_tui.headless.get import get
     from dstack_fleets_tui.headless.looking import Asked, UnavailableError
     from dstack_fleets_tui.headless.select import NoSuchNameError

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from dstack_api_client.analysis.since import Event, Since
 from dstack_api_client.feed.feed import Update
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_api_client.problem import Problem
-from dstack_api_client.problems import ProblemWatch
+from dstack_api_client.problems.model import Problem
+from dstack_api_client.problems.watch import ProblemWatch
 
 #: After so long, problems are looked for although nothing changed.
 _LOOK_AGAIN = timedelta(seconds=10)

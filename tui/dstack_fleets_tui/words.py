@@ -12,7 +12,7 @@ from dstack_api_client.model.labels import group_name, job_name, replica_name, s
 from dstack_api_client.model.occupants import Unseen, namesakes, unseen
 from dstack_api_client.model.roles import named, without_workers
 from dstack_api_client.model.snapshot import Fleet, Instance, Service, Snapshot
-from dstack_api_client.problem import Problem, Severity
+from dstack_api_client.problems.model import Problem, Severity
 from dstack_fleets_tui.formatting import NOTHING, age, count, span
 
 #: A job on an instance, a replica in its service and a replica group are named as everywhere.

@@ -10,8 +10,8 @@ from dstack_api_client.analysis.distribution import Distribution, distribution_o
 from dstack_api_client.events.stream import Event
 from dstack_api_client.model.router import RouterView
 from dstack_api_client.model.snapshot import Service
-from dstack_api_client.problem import Problem
-from dstack_api_client.problems_routers import unread
+from dstack_api_client.problems.model import Problem
+from dstack_api_client.problems.routers import unread
 from dstack_fleets_tui.headless import cockpit_views, payload, select, views
 from dstack_fleets_tui.headless.looking import Asked, Look
 from dstack_fleets_tui.headless.payload import Item, Kind

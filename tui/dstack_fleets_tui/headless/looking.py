@@ -14,8 +14,8 @@ from dstack_api_client.feed.feed import ConnectionState, Feed
 from dstack_api_client.model.capabilities import PLACEMENT_LIST
 from dstack_api_client.model.router import RouterView
 from dstack_api_client.model.snapshot import Service, Snapshot
-from dstack_api_client.problem import Problem, Severity
-from dstack_api_client.problems import problems_of
+from dstack_api_client.problems.model import Problem, Severity
+from dstack_api_client.problems.watch import problems_of
 from dstack_api_client.routers.watch import OverSsh, read_router
 from dstack_api_client.transport.client import FILTER_ITEMS, PAGE, Client, in_groups
 from dstack_fleets_tui.headless import select

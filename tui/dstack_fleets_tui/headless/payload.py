@@ -25,7 +25,7 @@ from dstack_api_client.model.occupants import unseen
 from dstack_api_client.model.pulls import Pull
 from dstack_api_client.model.router import RouterView, Worker
 from dstack_api_client.model.snapshot import Fleet, Gpus, Instance, Replica, Service, Snapshot
-from dstack_api_client.problem import Problem
+from dstack_api_client.problems.model import Problem
 
 VERSION = 1
 

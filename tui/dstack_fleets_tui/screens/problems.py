@@ -8,8 +8,8 @@ from textual.widget import Widget
 
 from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_api_client.problem import Problem
-from dstack_api_client.problems_routers import unread
+from dstack_api_client.problems.model import Problem
+from dstack_api_client.problems.routers import unread
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.screens.lists import ListScreen
 from dstack_fleets_tui.tables import problems

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dstack_api_client.problem import Problem, Severity
+from dstack_api_client.problems.model import Problem, Severity
 from dstack_fleets_tui import formatting
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import Cell, CellValue, Column

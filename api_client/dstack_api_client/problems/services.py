@@ -23,7 +23,7 @@ from dstack_api_client.model.purchases import baselines, purchase_of
 from dstack_api_client.model.retries import event_of, starts_again
 from dstack_api_client.model.snapshot import Group, Replica, ReplicaKey, Service, Snapshot
 from dstack_api_client.model.stranded import WAITS_FOR_EVER, stranded
-from dstack_api_client.problem import Kind, Problem, Severity
+from dstack_api_client.problems.model import Kind, Problem, Severity
 
 #: dstack looks for a place every few seconds; after minutes there is none.
 PENDING_LONG = timedelta(minutes=5)

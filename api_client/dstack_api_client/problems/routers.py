@@ -11,7 +11,7 @@ from dstack_api_client.model.labels import in_status, listed, replica_name, repl
 from dstack_api_client.model.roles import consequence, named, roles_of
 from dstack_api_client.model.router import PASSING, RouterStatus, RouterView, Sync, Worker
 from dstack_api_client.model.snapshot import Replica, ReplicaKey, Service, Snapshot
-from dstack_api_client.problem import Kind, Problem, Severity
+from dstack_api_client.problems.model import Kind, Problem, Severity
 
 #: A router listens within seconds after its job runs, and a large model loads for minutes before
 #: its worker does: until then what looks wrong is just a start.

@@ -12,7 +12,7 @@ from dstack_api_client.model.labels import counted, job_name, listed
 from dstack_api_client.model.occupants import namesakes
 from dstack_api_client.model.retries import event_of_host, starts_again
 from dstack_api_client.model.snapshot import INSTANCE_GONE, Fleet, Instance, ReplicaKey, Snapshot
-from dstack_api_client.problem import Kind, Problem, Severity
+from dstack_api_client.problems.model import Kind, Problem, Severity
 
 #: dstack gives most instances 10 minutes to come up and the largest kinds 30, then it takes
 #: another; one that takes longer than most is worth a look.

@@ -8,10 +8,10 @@ from datetime import datetime
 
 from dstack_api_client.analysis.since import Event, Since
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_api_client.problem import Kind, Problem, Severity
-from dstack_api_client.problems_fleets import of_fleets
-from dstack_api_client.problems_routers import Routers
-from dstack_api_client.problems_services import of_services
+from dstack_api_client.problems.fleets import of_fleets
+from dstack_api_client.problems.model import Kind, Problem, Severity
+from dstack_api_client.problems.routers import Routers
+from dstack_api_client.problems.services import of_services
 
 __all__ = ["Kind", "Problem", "ProblemWatch", "Severity", "problems_of", "worst_first"]
 
