@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from dstack_api_client.log_tail import KEPT_LINES, LogTail
+from dstack_api_client.replica.logs import KEPT_LINES, LogTail
 from tests.builders.generation import seeds
 from tests.builders.memory_client import START, GivenClient
 

@@ -29,7 +29,7 @@ from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.configuration import as_yaml
 from dstack_api_client.model.snapshot import ReplicaKey, Snapshot
 from dstack_api_client.problems.watch import problems_of
-from dstack_api_client.replica_watch import ReplicaWatch
+from dstack_api_client.replica.watch import ReplicaWatch
 from dstack_api_client.routers.watch import OverSsh, read_router
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless.get import collect, table

@@ -3,8 +3,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from dstack_api_client import errors
-from dstack_api_client.replica_watch import ReplicaWatch
-from dstack_api_client.use import use_of
+from dstack_api_client.replica.metrics import use_of
+from dstack_api_client.replica.watch import ReplicaWatch
 from tests.builders.memory_client import START, GivenClient, metrics, run, submission
 from tests.builders.snapshots import replica
 

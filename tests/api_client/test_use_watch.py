@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from dstack_api_client import errors
 from dstack_api_client.model.snapshot import ReplicaKey
+from dstack_api_client.replica.metrics_watch import UseWatch
 from dstack_api_client.transport import wire
-from dstack_api_client.use_watch import UseWatch
 from tests.builders import snapshots
 from tests.builders.memory_client import START
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from dstack_api_client.log_tail import KEPT_LINES
-from dstack_api_client.replica_watch import Output
+from dstack_api_client.replica.logs import KEPT_LINES
+from dstack_api_client.replica.watch import Output
 from dstack_fleets_tui.tables import logs
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import Cells, plain_text

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from textual.widget import Widget
 
 from dstack_api_client.model.snapshot import Replica, ReplicaKey, Snapshot
-from dstack_api_client.replica_watch import Closely, ReplicaWatch
+from dstack_api_client.replica.watch import Closely, ReplicaWatch
 from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.screens.events_view import EventsView
 from dstack_fleets_tui.screens.logs_view import LogsView

@@ -8,8 +8,8 @@ from dstack_api_client.model.labels import replica_row
 from dstack_api_client.model.placement import ReplicaPlacement
 from dstack_api_client.model.router import Worker
 from dstack_api_client.model.snapshot import Replica, ReplicaKey, Service, Snapshot
-from dstack_api_client.use import Use
-from dstack_api_client.use_watch import UseWatch
+from dstack_api_client.replica.metrics import Use
+from dstack_api_client.replica.metrics_watch import UseWatch
 from dstack_fleets_tui import formatting
 from dstack_fleets_tui.screens.own_reads import OwnReads
 from dstack_fleets_tui.screens.service_view import ServiceView

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dstack_api_client.log_tail import LogLine
+from dstack_api_client.replica.logs import LogLine
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import Cell, CellValue, Column
 

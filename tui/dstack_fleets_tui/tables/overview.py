@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from dstack_api_client.model.labels import counted
 from dstack_api_client.model.snapshot import Instance, Link, Replica, Snapshot
-from dstack_api_client.replica_watch import Closely, Metrics, Output
-from dstack_api_client.use import Series, Use
+from dstack_api_client.replica.metrics import Series, Use
+from dstack_api_client.replica.watch import Closely, Metrics, Output
 from dstack_fleets_tui import words
 from dstack_fleets_tui.tables import replicas
 from dstack_fleets_tui.tables.looks import Looks

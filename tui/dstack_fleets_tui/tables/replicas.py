@@ -12,7 +12,7 @@ from dstack_api_client.model.placement import ReplicaPlacement
 from dstack_api_client.model.purchases import is_told, replica_purchase
 from dstack_api_client.model.router import Sync, Worker
 from dstack_api_client.model.snapshot import Instance, Link, Replica, Service, Snapshot
-from dstack_api_client.use import Series, Use
+from dstack_api_client.replica.metrics import Series, Use
 from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.tables.workers import loudness

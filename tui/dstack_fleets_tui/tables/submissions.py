@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dstack_api_client.replica_watch import Submission
+from dstack_api_client.replica.watch import Submission
 from dstack_fleets_tui import formatting
 from dstack_fleets_tui.tables.events import time_of
 from dstack_fleets_tui.tables.looks import Looks

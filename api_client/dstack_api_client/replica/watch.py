@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from dstack_api_client.attempts import Attempts, Failure, utc_now
-from dstack_api_client.log_tail import LogLine, LogTail
 from dstack_api_client.model.snapshot import FINISHED, Replica, ReplicaKey
+from dstack_api_client.replica.logs import LogLine, LogTail
+from dstack_api_client.replica.metrics import Use, use_of
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
-from dstack_api_client.use import Use, use_of
 
 #: Values of each metric that are read; the server takes one every ten seconds.
 _VALUES = 60

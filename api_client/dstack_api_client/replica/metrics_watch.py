@@ -12,8 +12,8 @@ from datetime import datetime
 
 from dstack_api_client.attempts import Attempts, Failure, utc_now
 from dstack_api_client.model.snapshot import Replica, ReplicaKey
+from dstack_api_client.replica.metrics import Use, use_of
 from dstack_api_client.transport.client import Client
-from dstack_api_client.use import Use, use_of
 
 #: Requests at each poll.
 _AT_ONCE = 4

@@ -1,0 +1,1 @@
+"""One replica: its log lines and what it uses."""
