@@ -129,7 +129,7 @@ SCREEN = {"textual", "dstack", "dstack_widgets"}
 )
 def test_only_what_is_needed_is_loaded(commands: list[str], never: set[str], reads: bool) -> None:
     loaded = set(python(LOADED, *commands).stderr.splitlines()[-1].split())
-    assert "dstack_fleets_tui.cli" in loaded
+    assert "dstack_fleets_tui.cli.main" in loaded
     assert not {name for name in loaded if name.partition(".")[0] in never}
     assert ("dstack_api_client.feed.feed" in loaded) == reads
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from dstack_fleets_tui.cli_common import (
+from dstack_fleets_tui.cli.common import (
     CHANGES,
     DONE,
     FAILED,

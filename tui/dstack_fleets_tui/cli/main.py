@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dstack_fleets_tui.cli_common import (
+from dstack_fleets_tui.cli.common import (
     BROKEN_PIPE,
     DONE,
     FAILED,
@@ -29,7 +29,7 @@ from dstack_fleets_tui.cli_common import (
     say,
     settings_of,
 )
-from dstack_fleets_tui.cli_edits import add_edits
+from dstack_fleets_tui.cli.edits import add_edits
 
 _DESCRIPTION = "A terminal dashboard for the fleets, services and replicas of a dstack server."
 _EXAMPLES = """\
