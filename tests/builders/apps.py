@@ -14,8 +14,8 @@ from dstack_api_client.model.snapshot import (
 )
 from dstack_api_client.transport import wire
 from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.settings import Settings
-from dstack_fleets_tui.source import Source
 from tests.builders.memory_client import GivenClient
 from tests.builders.snapshots import NOW
 

@@ -13,10 +13,10 @@ from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.model.router import RouterStatus, Sync
 from dstack_api_client.routers.watch import OverSsh, RouterWatch
 from dstack_fleets_tui.app import FleetsApp, utc_now
+from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.settings import Settings
-from dstack_fleets_tui.source import Source
 from dstack_simulator.handle import Handle
 from dstack_simulator.scenario import Scenario
 from dstack_widgets.findings import Findings

@@ -27,9 +27,9 @@ from dstack_fleets_tui.app import FleetsApp, utc_now
 from dstack_fleets_tui.headless import looking
 from dstack_fleets_tui.headless.get import collect
 from dstack_fleets_tui.headless.looking import Asked, observe
+from dstack_fleets_tui.live.source import open_source
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.settings import Settings
-from dstack_fleets_tui.source import open_source
 from dstack_simulator.handle import Handle
 from dstack_widgets.cells import plain_text
 from dstack_widgets.findings import Findings

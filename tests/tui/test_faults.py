@@ -24,7 +24,7 @@ from dstack_fleets_tui.changing_texts import Editing
 from dstack_fleets_tui.cli import main as cli
 from dstack_fleets_tui.headless.get import collect, table
 from dstack_fleets_tui.headless.looking import Asked, Look
-from dstack_fleets_tui.poller import Poller
+from dstack_fleets_tui.live.poller import Poller
 from dstack_fleets_tui.screens.text import (
     EditorError,
     StoppedError,

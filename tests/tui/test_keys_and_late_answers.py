@@ -21,6 +21,7 @@ from dstack_api_client.edits.keeping import Store
 from dstack_api_client.feed.feed import Feed
 from dstack_fleets_tui.actions import BY_ID
 from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens import questions
 from dstack_fleets_tui.screens.applying import ApplyScreen
 from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
@@ -34,7 +35,6 @@ from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.screens.text import TextScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
-from dstack_fleets_tui.source import Source
 from dstack_widgets.choices import Choices
 from dstack_widgets.lean_screen import LeanScreen
 from tests.builders.apps import CONNECTION

@@ -19,12 +19,12 @@ from dstack_api_client.edits.keeping import Store
 from dstack_api_client.feed.feed import ConnectionState, Feed, Update
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit import EditScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
-from dstack_fleets_tui.source import Source
 from tests.builders import answers
 from tests.builders.audit_log import ends
 from tests.builders.hurried_edits import hurry, no_sleep

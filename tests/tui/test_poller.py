@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from dstack_fleets_tui.poller import Poller
+from dstack_fleets_tui.live.poller import Poller
 from tests.builders.apps import GivenFeed, live
 from tests.builders.snapshots import snapshot
 from tests.waiting import until

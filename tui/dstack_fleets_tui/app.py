@@ -36,10 +36,12 @@ from dstack_api_client.model.snapshot import Fleet, ReplicaKey, Snapshot
 from dstack_api_client.private_folder import remove_left_behind
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.routers.watch import OverSsh
-from dstack_fleets_tui import actions, faults, heading
+from dstack_fleets_tui import actions, faults
 from dstack_fleets_tui.changing import Changing
-from dstack_fleets_tui.lookout import Lookout
-from dstack_fleets_tui.poller import Poller
+from dstack_fleets_tui.live import heading
+from dstack_fleets_tui.live.lookout import Lookout
+from dstack_fleets_tui.live.poller import Poller
+from dstack_fleets_tui.live.source import Source, open_source
 from dstack_fleets_tui.screens import own_reads
 from dstack_fleets_tui.screens.asking import AskScreen
 from dstack_fleets_tui.screens.base import LiveScreen
@@ -55,7 +57,6 @@ from dstack_fleets_tui.screens.runs import RunsScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
-from dstack_fleets_tui.source import Source, open_source
 from dstack_fleets_tui.terminal import (
     LOOK_EVERY,
     THEME_OF_FEW_COLOURS,

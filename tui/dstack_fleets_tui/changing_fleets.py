@@ -22,12 +22,12 @@ from dstack_api_client.model.occupants import namesakes
 from dstack_api_client.model.snapshot import Fleet, Instance, Service
 from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.changing_texts import Editing
+from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.applying import ApplyScreen
 from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_fleets_tui.screens.questions import Question
-from dstack_fleets_tui.source import Source
 from dstack_widgets.choices import Choice
 from dstack_widgets.command_line import CommandLine
 from dstack_widgets.palette import style_of

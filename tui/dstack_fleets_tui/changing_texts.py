@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from dstack_api_client.edits import texts
 from dstack_api_client.edits.errors import InvalidEditError, NotKeptError
 from dstack_api_client.errors import ApiError
+from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.asking import AskScreen
 from dstack_fleets_tui.screens.questions import Question
 from dstack_fleets_tui.screens.text import (
@@ -20,7 +21,6 @@ from dstack_fleets_tui.screens.text import (
     edit_outside,
     environment_editor,
 )
-from dstack_fleets_tui.source import Source
 from dstack_widgets.choices import Choice
 from dstack_widgets.text import literal
 

@@ -19,8 +19,8 @@ from dstack_api_client.model.labels import in_status
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.editing import fleet_form, fleet_outlook
+from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.editor import Begun, EditorScreen
-from dstack_fleets_tui.source import Source
 from dstack_widgets.edit_grid import GridRow, Place
 from dstack_widgets.findings import Finding
 

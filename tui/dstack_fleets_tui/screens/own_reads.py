@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from textual.widget import Widget
 from textual.worker import Worker
 
-from dstack_fleets_tui.poller import Pollable, Poller, WhileWanted
+from dstack_fleets_tui.live.poller import Pollable, Poller, WhileWanted
 
 if TYPE_CHECKING:
     from dstack_fleets_tui.app import FleetsApp

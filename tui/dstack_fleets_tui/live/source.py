@@ -10,7 +10,7 @@ from dstack_api_client.connect.connection import Connection
 from dstack_api_client.feed.feed import Feed
 from dstack_api_client.routers.watch import OverSsh, RouterWatch
 from dstack_api_client.transport.client import Client
-from dstack_fleets_tui.poller import Polled
+from dstack_fleets_tui.live.poller import Polled
 
 
 @dataclass(frozen=True)

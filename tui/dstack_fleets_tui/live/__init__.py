@@ -1,0 +1,1 @@
+"""What keeps the screens up to date."""
