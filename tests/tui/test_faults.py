@@ -18,9 +18,10 @@ from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.private_folder import remove_left_behind
 from dstack_api_client.problems.routers import unread
-from dstack_fleets_tui import changing, changing_texts
-from dstack_fleets_tui.changing import Changing
-from dstack_fleets_tui.changing_texts import Editing
+from dstack_fleets_tui.changes import service as changing
+from dstack_fleets_tui.changes import text as changing_texts
+from dstack_fleets_tui.changes.service import Changing
+from dstack_fleets_tui.changes.text import Editing
 from dstack_fleets_tui.cli import main as cli
 from dstack_fleets_tui.headless.get import collect, table
 from dstack_fleets_tui.headless.looking import Asked, Look

@@ -37,7 +37,7 @@ from dstack_api_client.private_folder import remove_left_behind
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.routers.watch import OverSsh
 from dstack_fleets_tui import actions, faults
-from dstack_fleets_tui.changing import Changing
+from dstack_fleets_tui.changes.service import Changing
 from dstack_fleets_tui.live import heading
 from dstack_fleets_tui.live.lookout import Lookout
 from dstack_fleets_tui.live.poller import Poller

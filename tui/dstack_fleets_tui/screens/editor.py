@@ -31,7 +31,7 @@ from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.errors import ApiError
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions, formatting
-from dstack_fleets_tui.changing_texts import Editing
+from dstack_fleets_tui.changes.text import Editing
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.base import LiveScreen
 from dstack_fleets_tui.screens.conflict import ConflictScreen

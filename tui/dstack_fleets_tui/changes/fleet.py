@@ -21,7 +21,7 @@ from dstack_api_client.edits.performing import Performed, who
 from dstack_api_client.model.occupants import namesakes
 from dstack_api_client.model.snapshot import Fleet, Instance, Service
 from dstack_fleets_tui import formatting, words
-from dstack_fleets_tui.changing_texts import Editing
+from dstack_fleets_tui.changes.text import Editing
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.applying import ApplyScreen
 from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
@@ -35,7 +35,7 @@ from dstack_widgets.text import literal
 
 if TYPE_CHECKING:
     from dstack_fleets_tui.app import FleetsApp
-    from dstack_fleets_tui.changing import Changing
+    from dstack_fleets_tui.changes.service import Changing
 
 #: Instances that are named where some are deleted; the others are counted.
 _NAMED = 12

@@ -20,8 +20,8 @@ from dstack_api_client.edits.performing import Performed, perform, settle, who
 from dstack_api_client.edits.planning import Plan, make_plan
 from dstack_api_client.edits.recovering import look_up
 from dstack_api_client.errors import ApiError
-from dstack_fleets_tui.changing_fleets import FleetChanges
-from dstack_fleets_tui.changing_texts import Editing, TextChanges
+from dstack_fleets_tui.changes.fleet import FleetChanges
+from dstack_fleets_tui.changes.text import Editing, TextChanges
 from dstack_fleets_tui.editing import outlook, plan_text
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.applying import ApplyScreen

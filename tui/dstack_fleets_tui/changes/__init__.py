@@ -1,0 +1,1 @@
+"""Edits, from the key to what became of them."""
