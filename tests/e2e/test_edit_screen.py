@@ -16,10 +16,10 @@ from dstack_api_client.edits.keeping import Store
 from dstack_api_client.feed.feed import ConnectionState
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.applying import ApplyScreen
-from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.conflict import ConflictScreen
 from dstack_fleets_tui.screens.edit import EditScreen
 from dstack_fleets_tui.screens.lists import ServicesScreen
+from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.screens.text import TextScreen

@@ -19,11 +19,11 @@ from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.writer import ReadOnlyError
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.applying import ApplyScreen
-from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.conflict import ConflictScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_fleets_tui.screens.text import TextScreen
 from dstack_fleets_tui.settings import Settings

@@ -6,8 +6,8 @@ import pytest
 from textual.widgets import Static
 
 from dstack_fleets_tui.screens.events import EventsScreen
-from dstack_fleets_tui.screens.events_view import EventsView
 from dstack_fleets_tui.screens.fleet import FleetScreen
+from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service import ServiceScreen

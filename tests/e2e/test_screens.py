@@ -9,9 +9,9 @@ from textual.widgets import Static
 
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.screens.detail import DetailScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.parts.detail import DetailScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings

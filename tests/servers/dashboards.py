@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.widgets import Static
 
 from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.screens.questions import Asking
+from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
 from tests.waiting import until

@@ -9,9 +9,9 @@ from textual._compositor import CompositorUpdate
 
 from dstack_api_client.model.snapshot import ReplicaKey
 from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.screens.base import LiveScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import ServicesScreen
+from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_widgets.status_header import StatusHeader

@@ -9,9 +9,9 @@ import pytest
 from dstack_api_client import errors
 from dstack_api_client.model.snapshot import ReplicaKey
 from dstack_fleets_tui.screens.events import EventsScreen
-from dstack_fleets_tui.screens.events_view import EventsView
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings

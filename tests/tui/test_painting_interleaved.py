@@ -17,9 +17,9 @@ from textual.widgets import Input
 
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
-from dstack_fleets_tui.screens.base import LiveScreen
-from dstack_fleets_tui.screens.palette import Palette
+from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
+from dstack_fleets_tui.screens.parts.base import LiveScreen
+from dstack_fleets_tui.screens.parts.palette import Palette
 from dstack_widgets.choices import Choice
 from dstack_widgets.text import literal
 from tests.builders.apps import CONNECTION, GivenFeed, app_on, live

@@ -14,10 +14,10 @@ from textual.widgets import Static, TextArea
 
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.applying import ApplyScreen
-from dstack_fleets_tui.screens.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.edit import EditScreen
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_fleets_tui.screens.text import TextScreen, Written
 from dstack_widgets.choices import Choices

@@ -42,16 +42,16 @@ from dstack_fleets_tui.live import heading
 from dstack_fleets_tui.live.lookout import Lookout
 from dstack_fleets_tui.live.poller import Poller
 from dstack_fleets_tui.live.source import Source, open_source
-from dstack_fleets_tui.screens import own_reads
-from dstack_fleets_tui.screens.asking import AskScreen
-from dstack_fleets_tui.screens.base import LiveScreen
 from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
-from dstack_fleets_tui.screens.palette import Palette
+from dstack_fleets_tui.screens.parts import own_reads
+from dstack_fleets_tui.screens.parts.asking import AskScreen
+from dstack_fleets_tui.screens.parts.base import LiveScreen
+from dstack_fleets_tui.screens.parts.palette import Palette
+from dstack_fleets_tui.screens.parts.questions import Asking, Question
 from dstack_fleets_tui.screens.problems import ProblemsScreen
-from dstack_fleets_tui.screens.questions import Asking, Question
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.runs import RunsScreen
 from dstack_fleets_tui.screens.service import ServiceScreen

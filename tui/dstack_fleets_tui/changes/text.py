@@ -11,8 +11,8 @@ from dstack_api_client.edits import texts
 from dstack_api_client.edits.errors import InvalidEditError, NotKeptError
 from dstack_api_client.errors import ApiError
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.screens.asking import AskScreen
-from dstack_fleets_tui.screens.questions import Question
+from dstack_fleets_tui.screens.parts.asking import AskScreen
+from dstack_fleets_tui.screens.parts.questions import Question
 from dstack_fleets_tui.screens.text import (
     EditorError,
     StoppedError,

@@ -24,7 +24,7 @@ from dstack_api_client.edits.performing import Performed
 from dstack_api_client.errors import ApiError
 from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.actions import APPLY
-from dstack_fleets_tui.screens.base import LiveScreen
+from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_widgets.bars import Filling, filled_bar
 from dstack_widgets.flow import Flow
 from dstack_widgets.palette import style_of

@@ -16,8 +16,8 @@ from dstack_api_client.edits import fields
 from dstack_api_client.edits.difference import shown
 from dstack_api_client.edits.errors import ConflictError
 from dstack_fleets_tui.headless.table import Column, render
-from dstack_fleets_tui.screens.boxes import SCROLLING, Boxed
-from dstack_fleets_tui.screens.questions import Asking
+from dstack_fleets_tui.screens.parts.boxes import SCROLLING, Boxed
+from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_widgets.choices import Choice, Choices
 from dstack_widgets.palette import style_of
 from dstack_widgets.text import literal

@@ -15,7 +15,7 @@ from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.undoing import Draft
 from dstack_api_client.model.capabilities import UNKNOWN
-from dstack_fleets_tui.screens.asking import AskScreen
+from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_widgets.choices import Choice
 from dstack_widgets.palette import style_of
 from dstack_widgets.text import literal

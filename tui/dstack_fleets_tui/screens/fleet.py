@@ -10,8 +10,8 @@ from dstack_api_client.analysis.fleet_facts import fleet_facts
 from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.model.snapshot import Fleet, Snapshot
 from dstack_fleets_tui import actions, formatting, words
-from dstack_fleets_tui.screens.events_view import EventsView
-from dstack_fleets_tui.screens.with_events import EVENTS_VIEW, WithEvents
+from dstack_fleets_tui.screens.parts.events_view import EventsView
+from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW, WithEvents
 from dstack_fleets_tui.tables import instances
 from dstack_widgets.facts import Fact, Facts, YamlView
 from dstack_widgets.live_table import LiveTable

@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.screen import ModalScreen
 
 from dstack_fleets_tui import actions
-from dstack_fleets_tui.screens.questions import Asking
+from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_widgets.facts import Fact, Facts, Heading
 from dstack_widgets.glyphs import ASCII, UNICODE
 

@@ -11,7 +11,7 @@ from dstack_api_client.edits.new_fleets import TEMPLATES
 from dstack_api_client.model.snapshot import Fleet, Service, Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.commands import CommandError
-from dstack_fleets_tui.screens.base import LiveScreen
+from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.tables import fleets, services
 from dstack_widgets.cells import Cells, Column
 from dstack_widgets.live_table import LiveTable

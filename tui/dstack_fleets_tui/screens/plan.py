@@ -16,9 +16,9 @@ from dstack_api_client.edits.planning import Plan
 from dstack_fleets_tui import actions, formatting
 from dstack_fleets_tui.editing import plan_text
 from dstack_fleets_tui.headless.plan_text import plan_item
-from dstack_fleets_tui.screens.asking import Typed
-from dstack_fleets_tui.screens.base import LiveScreen
-from dstack_fleets_tui.screens.questions import Asking
+from dstack_fleets_tui.screens.parts.asking import Typed
+from dstack_fleets_tui.screens.parts.base import LiveScreen
+from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_widgets.choices import Choice, Choices
 from dstack_widgets.flow import Flow
 from dstack_widgets.palette import style_of

@@ -10,10 +10,10 @@ from dstack_api_client.model.snapshot import Replica, ReplicaKey, Snapshot
 from dstack_api_client.replica.watch import Closely, ReplicaWatch
 from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.screens.events_view import EventsView
-from dstack_fleets_tui.screens.logs_view import LogsView
-from dstack_fleets_tui.screens.own_reads import OwnReads
-from dstack_fleets_tui.screens.with_events import EVENTS_VIEW, WithEvents
+from dstack_fleets_tui.screens.parts.events_view import EventsView
+from dstack_fleets_tui.screens.parts.logs_view import LogsView
+from dstack_fleets_tui.screens.parts.own_reads import OwnReads
+from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW, WithEvents
 from dstack_fleets_tui.tables import overview, replicas, submissions
 from dstack_widgets.facts import Fact, Facts
 from dstack_widgets.live_table import LiveTable

@@ -11,11 +11,11 @@ from dstack_api_client.model.snapshot import Service
 from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.screens.distribution import DistributionView
-from dstack_fleets_tui.screens.events_view import EventsView
+from dstack_fleets_tui.screens.parts.events_view import EventsView
+from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW, WithEvents
 from dstack_fleets_tui.screens.replicas import ReplicasView
 from dstack_fleets_tui.screens.rollout import RolloutView
 from dstack_fleets_tui.screens.service_view import ServiceView
-from dstack_fleets_tui.screens.with_events import EVENTS_VIEW, WithEvents
 from dstack_fleets_tui.screens.workers import WorkersView
 from dstack_fleets_tui.tables import services
 from dstack_widgets.facts import YamlView

@@ -24,7 +24,7 @@ from textual.widgets import Static, TextArea
 
 from dstack_api_client.private_folder import PrivateFolder
 from dstack_api_client.text import one_line
-from dstack_fleets_tui.screens.questions import Asking
+from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_widgets.text import literal
 
 #: Seconds that an editor has to end by itself, once this program is asked to end.

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from dstack_fleets_tui.actions import BY_ID
-from dstack_fleets_tui.screens.closing import ClosesItself
+from dstack_fleets_tui.screens.parts.closing import ClosesItself
 from dstack_widgets.painting import PaintsAll
 from dstack_widgets.text import literal
 

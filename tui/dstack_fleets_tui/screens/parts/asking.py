@@ -16,8 +16,8 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from dstack_fleets_tui.screens.boxes import SCROLLING, Boxed
-from dstack_fleets_tui.screens.questions import Asking
+from dstack_fleets_tui.screens.parts.boxes import SCROLLING, Boxed
+from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_widgets.choices import Choice, Choices
 from dstack_widgets.text import literal
 

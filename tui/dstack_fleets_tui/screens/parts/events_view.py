@@ -12,7 +12,7 @@ from textual.message import Message
 
 from dstack_api_client.events.stream import MOST_EVENTS, Event, Events, EventStream, Filters
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.screens.own_reads import OwnReads
+from dstack_fleets_tui.screens.parts.own_reads import OwnReads
 from dstack_fleets_tui.tables import events
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import Row

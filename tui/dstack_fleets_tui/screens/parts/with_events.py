@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dstack_fleets_tui.screens.detail import DetailScreen
 from dstack_fleets_tui.screens.events import open_event, tell
-from dstack_fleets_tui.screens.events_view import EventsView
+from dstack_fleets_tui.screens.parts.detail import DetailScreen
+from dstack_fleets_tui.screens.parts.events_view import EventsView
 
 #: The view's id, in the registry of actions too.
 EVENTS_VIEW = "events_here"

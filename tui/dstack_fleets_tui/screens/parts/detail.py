@@ -11,7 +11,7 @@ from textual.widgets import ContentSwitcher
 from dstack_fleets_tui.actions import BY_ID
 from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.formatting import NOTHING
-from dstack_fleets_tui.screens.base import LiveScreen
+from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_widgets.flow import Flow
 from dstack_widgets.live_table import LiveTable
 from dstack_widgets.palette import style_of

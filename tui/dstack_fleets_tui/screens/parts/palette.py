@@ -6,7 +6,7 @@ from textual.await_complete import AwaitComplete
 from textual.command import CommandList, CommandPalette
 from textual.worker import Worker
 
-from dstack_fleets_tui.screens.closing import ClosesItself
+from dstack_fleets_tui.screens.parts.closing import ClosesItself
 from dstack_widgets.painting import PaintsAll
 
 
