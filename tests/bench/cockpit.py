@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from textual.pilot import Pilot
 
 from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.screens.service.service import ServiceScreen
 from tests.bench.livetable import CountingDriver
 from tests.builders import crowded_service
 from tests.builders.apps import GivenFeed, app_on, live

@@ -21,7 +21,7 @@ from dstack_fleets_tui.screens.edit import EditScreen
 from dstack_fleets_tui.screens.lists import ServicesScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
-from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.screens.text import TextScreen
 from dstack_fleets_tui.settings import ProjectValues, Settings
 from dstack_simulator.handle import Handle

@@ -16,10 +16,10 @@ import pytest
 import pytest_asyncio
 
 from dstack_api_client.model.labels import lane_row
-from dstack_fleets_tui.screens.distribution import DistributionView
 from dstack_fleets_tui.screens.problems import ProblemsScreen
-from dstack_fleets_tui.screens.rollout import RolloutView
-from dstack_fleets_tui.screens.service_view import ServiceView
+from dstack_fleets_tui.screens.service.distribution import DistributionView
+from dstack_fleets_tui.screens.service.rollout import RolloutView
+from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_simulator.handle import Handle
 from dstack_simulator.scenario import Scenario
 from dstack_widgets.cells import plain_text

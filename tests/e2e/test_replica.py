@@ -10,7 +10,7 @@ from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
-from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_simulator.handle import Handle
 from dstack_widgets.cells import plain_text
 from dstack_widgets.facts import Fact, Facts

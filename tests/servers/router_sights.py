@@ -18,8 +18,8 @@ from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.headless.get import collect
 from dstack_fleets_tui.headless.looking import Asked, observe
 from dstack_fleets_tui.live.source import Source, open_source
-from dstack_fleets_tui.screens.service import ServiceScreen
-from dstack_fleets_tui.screens.workers import WorkersView
+from dstack_fleets_tui.screens.service.service import ServiceScreen
+from dstack_fleets_tui.screens.service.workers import WorkersView
 from dstack_fleets_tui.settings import Settings
 from dstack_simulator.handle import Handle
 from dstack_widgets.cells import plain_text

@@ -16,7 +16,7 @@ from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.runs import RunsScreen
-from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.screens.service.service import ServiceScreen
 from tests import ROOT
 
 SCREENS = {

@@ -6,7 +6,7 @@ from textual.widgets import ContentSwitcher
 
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
-from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_widgets.facts import YamlView
 from dstack_widgets.flow import Flow
 from tests.builders.apps import GivenFeed, app_on, live

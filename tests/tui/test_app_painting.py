@@ -12,7 +12,7 @@ from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import ServicesScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
-from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_widgets.status_header import StatusHeader
 from tests.builders.apps import GivenFeed, app_on, live

@@ -18,7 +18,7 @@ from dstack_api_client.transport.writer import UnansweredError
 from dstack_fleets_tui.cli.main import edits as cli_edits
 from dstack_fleets_tui.screens.applying import ApplyScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
-from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import load
 from dstack_widgets.status_header import KeysFooter
 from tests.builders.apps import CONNECTION, GivenFeed, app_on, live

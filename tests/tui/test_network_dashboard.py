@@ -23,7 +23,7 @@ from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit import EditScreen
 from dstack_fleets_tui.screens.plan import PlanScreen
-from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
 from tests.builders import answers
 from tests.builders.audit_log import ends

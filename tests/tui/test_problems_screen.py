@@ -14,7 +14,7 @@ from dstack_api_client.problems.watch import problems_of
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
-from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
 from tests.builders import routed_service

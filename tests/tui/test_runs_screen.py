@@ -9,7 +9,7 @@ from dstack_fleets_tui import actions
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.runs import RunsScreen
-from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.screens.service.service import ServiceScreen
 from tests.builders import snapshots
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import NOW, instance

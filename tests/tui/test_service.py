@@ -15,7 +15,7 @@ from dstack_api_client.transport import wire
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
-from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_widgets.cells import plain_text
 from dstack_widgets.findings import Findings

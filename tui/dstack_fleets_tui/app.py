@@ -54,7 +54,7 @@ from dstack_fleets_tui.screens.parts.questions import Asking, Question
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.runs import RunsScreen
-from dstack_fleets_tui.screens.service import ServiceScreen
+from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.terminal import (

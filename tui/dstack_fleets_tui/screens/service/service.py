@@ -10,13 +10,13 @@ from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.model.snapshot import Service
 from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.commands import CommandError
-from dstack_fleets_tui.screens.distribution import DistributionView
 from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW, WithEvents
-from dstack_fleets_tui.screens.replicas import ReplicasView
-from dstack_fleets_tui.screens.rollout import RolloutView
-from dstack_fleets_tui.screens.service_view import ServiceView
-from dstack_fleets_tui.screens.workers import WorkersView
+from dstack_fleets_tui.screens.service.distribution import DistributionView
+from dstack_fleets_tui.screens.service.replicas import ReplicasView
+from dstack_fleets_tui.screens.service.rollout import RolloutView
+from dstack_fleets_tui.screens.service.view import ServiceView
+from dstack_fleets_tui.screens.service.workers import WorkersView
 from dstack_fleets_tui.tables import services
 from dstack_widgets.facts import YamlView
 from dstack_widgets.live_table import LiveTable

@@ -18,7 +18,7 @@ from dstack_widgets.live_table import LiveTable
 
 if TYPE_CHECKING:
     from dstack_fleets_tui.app import FleetsApp
-    from dstack_fleets_tui.screens.service import ServiceScreen
+    from dstack_fleets_tui.screens.service.service import ServiceScreen
 
 #: Cells at the left and the right of the lines around the table.
 _SIDES = 2

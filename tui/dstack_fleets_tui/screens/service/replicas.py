@@ -13,7 +13,7 @@ from dstack_api_client.replica.metrics_watch import UseWatch
 from dstack_fleets_tui import formatting
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
-from dstack_fleets_tui.screens.service_view import ServiceView
+from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.tables import replicas as table
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import Cell

@@ -1,0 +1,1 @@
+"""One service, view by view."""
