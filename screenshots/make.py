@@ -9,9 +9,9 @@ from typing import cast
 from textual.widgets import Static
 
 from dstack_api_client.model.router import Sync
-from dstack_fleets_tui.screens.applying import ApplyScreen
-from dstack_fleets_tui.screens.edit import EditScreen
-from dstack_fleets_tui.screens.plan import PlanScreen
+from dstack_fleets_tui.screens.edit.applying import ApplyScreen
+from dstack_fleets_tui.screens.edit.plan import PlanScreen
+from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_simulator import Simulator
 from dstack_widgets.choices import Choices

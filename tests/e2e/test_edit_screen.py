@@ -15,14 +15,14 @@ from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.feed.feed import ConnectionState
 from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.screens.applying import ApplyScreen
-from dstack_fleets_tui.screens.conflict import ConflictScreen
-from dstack_fleets_tui.screens.edit import EditScreen
+from dstack_fleets_tui.screens.edit.applying import ApplyScreen
+from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
+from dstack_fleets_tui.screens.edit.plan import PlanScreen
+from dstack_fleets_tui.screens.edit.service import EditScreen
+from dstack_fleets_tui.screens.edit.text import TextScreen
 from dstack_fleets_tui.screens.lists import ServicesScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
-from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_fleets_tui.screens.text import TextScreen
 from dstack_fleets_tui.settings import ProjectValues, Settings
 from dstack_simulator.handle import Handle
 from dstack_widgets.choices import Choices

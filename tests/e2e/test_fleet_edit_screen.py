@@ -18,14 +18,14 @@ from dstack_api_client.model.snapshot import Fleet
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.writer import ReadOnlyError
 from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.screens.applying import ApplyScreen
-from dstack_fleets_tui.screens.conflict import ConflictScreen
+from dstack_fleets_tui.screens.edit.applying import ApplyScreen
+from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
+from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
+from dstack_fleets_tui.screens.edit.plan import PlanScreen
+from dstack_fleets_tui.screens.edit.text import TextScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
-from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
-from dstack_fleets_tui.screens.plan import PlanScreen
-from dstack_fleets_tui.screens.text import TextScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_simulator.handle import Handle
 from dstack_widgets.choices import Choices

@@ -8,10 +8,10 @@ from dstack_fleets_tui import actions
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.commands import CommandError, parse
 from dstack_fleets_tui.keys_page import page
-from dstack_fleets_tui.screens.edit import EditScreen
+from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
+from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
-from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen

@@ -16,8 +16,8 @@ from dstack_api_client.edits.keeping import Sent, Store
 from dstack_api_client.errors import ApiError
 from dstack_api_client.transport.writer import UnansweredError
 from dstack_fleets_tui.cli.main import edits as cli_edits
-from dstack_fleets_tui.screens.applying import ApplyScreen
-from dstack_fleets_tui.screens.plan import PlanScreen
+from dstack_fleets_tui.screens.edit.applying import ApplyScreen
+from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import load
 from dstack_widgets.status_header import KeysFooter

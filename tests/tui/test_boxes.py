@@ -10,7 +10,7 @@ from textual.screen import Screen
 
 from dstack_api_client.edits.errors import ConflictError
 from dstack_api_client.edits.merging import three_way
-from dstack_fleets_tui.screens.conflict import ConflictScreen
+from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_widgets.choices import Choice, Choices
 from tests.builders.service_edits import base

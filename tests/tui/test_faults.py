@@ -26,7 +26,7 @@ from dstack_fleets_tui.cli import main as cli
 from dstack_fleets_tui.headless.get import collect, table
 from dstack_fleets_tui.headless.looking import Asked, Look
 from dstack_fleets_tui.live.poller import Poller
-from dstack_fleets_tui.screens.text import (
+from dstack_fleets_tui.screens.edit.text import (
     EditorError,
     StoppedError,
     Written,

@@ -8,8 +8,8 @@ from textual.pilot import Pilot
 from dstack_api_client.edits.fleet import FleetEdit, Nodes
 from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.prices import PlanOffer
-from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
-from dstack_fleets_tui.screens.plan import PlanScreen
+from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
+from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_widgets.edit_grid import Place
 from tests.builders.apps import GivenFeed, app_on, live

@@ -22,17 +22,17 @@ from dstack_api_client.feed.feed import Feed
 from dstack_fleets_tui.actions import BY_ID
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.screens.applying import ApplyScreen
-from dstack_fleets_tui.screens.conflict import ConflictScreen
-from dstack_fleets_tui.screens.edit import EditScreen
+from dstack_fleets_tui.screens.edit.applying import ApplyScreen
+from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
+from dstack_fleets_tui.screens.edit.plan import PlanScreen
+from dstack_fleets_tui.screens.edit.service import EditScreen
+from dstack_fleets_tui.screens.edit.text import TextScreen
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.parts import questions
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.parts.questions import Asking
-from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_fleets_tui.screens.text import TextScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_widgets.choices import Choices

@@ -10,7 +10,7 @@ from textual.screen import Screen
 
 from dstack_api_client.model.snapshot import ReplicaKey
 from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.screens.edit import EditScreen
+from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen

@@ -20,9 +20,9 @@ from dstack_api_client.feed.feed import ConnectionState, Feed, Update
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.screens.applying import ApplyScreen
-from dstack_fleets_tui.screens.edit import EditScreen
-from dstack_fleets_tui.screens.plan import PlanScreen
+from dstack_fleets_tui.screens.edit.applying import ApplyScreen
+from dstack_fleets_tui.screens.edit.plan import PlanScreen
+from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
 from tests.builders import answers

@@ -23,11 +23,11 @@ from dstack_api_client.model.snapshot import Fleet, Instance, Service
 from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.changes.text import Editing
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.screens.applying import ApplyScreen
-from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
+from dstack_fleets_tui.screens.edit.applying import ApplyScreen
+from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
+from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.parts.questions import Question
-from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_widgets.choices import Choice
 from dstack_widgets.command_line import CommandLine
 from dstack_widgets.palette import style_of

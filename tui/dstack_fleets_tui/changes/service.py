@@ -24,12 +24,12 @@ from dstack_fleets_tui.changes.fleet import FleetChanges
 from dstack_fleets_tui.changes.text import Editing, TextChanges
 from dstack_fleets_tui.editing import outlook, plan_text
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.screens.applying import ApplyScreen
-from dstack_fleets_tui.screens.edit import EditScreen
-from dstack_fleets_tui.screens.fleet_edit import FleetEditScreen
+from dstack_fleets_tui.screens.edit.applying import ApplyScreen
+from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
+from dstack_fleets_tui.screens.edit.plan import PlanScreen
+from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.parts.questions import Question
-from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_widgets.choices import Choice
 
 if TYPE_CHECKING:

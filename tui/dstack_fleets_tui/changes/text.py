@@ -11,9 +11,7 @@ from dstack_api_client.edits import texts
 from dstack_api_client.edits.errors import InvalidEditError, NotKeptError
 from dstack_api_client.errors import ApiError
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.screens.parts.asking import AskScreen
-from dstack_fleets_tui.screens.parts.questions import Question
-from dstack_fleets_tui.screens.text import (
+from dstack_fleets_tui.screens.edit.text import (
     EditorError,
     StoppedError,
     TextScreen,
@@ -21,6 +19,8 @@ from dstack_fleets_tui.screens.text import (
     edit_outside,
     environment_editor,
 )
+from dstack_fleets_tui.screens.parts.asking import AskScreen
+from dstack_fleets_tui.screens.parts.questions import Question
 from dstack_widgets.choices import Choice
 from dstack_widgets.text import literal
 

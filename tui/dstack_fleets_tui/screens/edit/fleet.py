@@ -20,7 +20,7 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.editing import fleet_form, fleet_outlook
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.screens.editor import Begun, EditorScreen
+from dstack_fleets_tui.screens.edit.editor import Begun, EditorScreen
 from dstack_widgets.edit_grid import GridRow, Place
 from dstack_widgets.findings import Finding
 

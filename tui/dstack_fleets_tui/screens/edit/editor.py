@@ -33,11 +33,11 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions, formatting
 from dstack_fleets_tui.changes.text import Editing
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.screens.conflict import ConflictScreen
-from dstack_fleets_tui.screens.drafts import Drafts
+from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
+from dstack_fleets_tui.screens.edit.drafts import Drafts
+from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.questions import Question
-from dstack_fleets_tui.screens.plan import PlanScreen
 from dstack_widgets.edit_grid import EditGrid, GridRow, Place
 from dstack_widgets.findings import Finding, Findings
 from dstack_widgets.flow import Flow

@@ -19,7 +19,7 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions, formatting
 from dstack_fleets_tui.editing import form, outlook
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.screens.editor import Begun, EditorScreen
+from dstack_fleets_tui.screens.edit.editor import Begun, EditorScreen
 from dstack_fleets_tui.screens.parts.asking import PickScreen
 from dstack_widgets.edit_grid import GridRow, Place
 from dstack_widgets.findings import Finding

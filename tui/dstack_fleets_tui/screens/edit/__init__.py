@@ -1,0 +1,1 @@
+"""Forms and texts that are edited, their plan, and what becomes of it."""
