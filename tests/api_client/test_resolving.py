@@ -97,7 +97,7 @@ def test_a_command_ends_though_a_name_hangs(command: list[str], tmp_path: Path) 
         "socket.getaddrinfo = lambda *a, **k: threading.Event().wait()\n"
         "from dstack_api_client.transport.reader import Reader\n"
         f"Reader.__init__.__kwdefaults__['timeout'] = {SHORT}\n"
-        "from dstack_fleets_tui.cli import main\n"
+        "from dstack_fleets_tui.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     ended = subprocess.run(

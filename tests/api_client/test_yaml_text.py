@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.connect import discovery as config
+from dstack_api_client.connect import discovery
 from dstack_api_client.connect.connection import ConfigError
 from dstack_api_client.edits import texts
 from dstack_api_client.edits.errors import InvalidEditError
@@ -83,7 +83,7 @@ def test_a_slip_ends_neither_editor_nor_settings_nor_connection(
     (notice,) = settings.load({}, {}, file).notices
     assert "not valid YAML" in notice
     with pytest.raises(ConfigError, match="not valid YAML"):
-        config.load(file)
+        discovery.load(file)
 
 
 def test_no_text_brings_another_error() -> None:

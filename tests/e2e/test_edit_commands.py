@@ -18,7 +18,7 @@ import yaml
 
 from dstack_api_client.edits import following
 from dstack_api_client.edits.base import read_service
-from dstack_fleets_tui.cli import main
+from dstack_fleets_tui.cli.main import main
 from dstack_simulator.handle import Handle
 from tests.builders.audit_log import ends
 from tests.servers.commands import environment

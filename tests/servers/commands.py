@@ -15,7 +15,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
-from dstack_fleets_tui.cli import main
+from dstack_fleets_tui.cli.main import main
 from dstack_simulator.handle import Handle
 
 Ended = subprocess.CompletedProcess[str]

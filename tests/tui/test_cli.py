@@ -17,7 +17,7 @@ import yaml
 
 from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.problems.watch import Severity
-from dstack_fleets_tui.cli import main
+from dstack_fleets_tui.cli.main import main
 from dstack_fleets_tui.headless import get as get_module
 from dstack_fleets_tui.headless.looking import Asked, Look
 from dstack_fleets_tui.settings import Settings
@@ -97,7 +97,7 @@ def python(code: str, *arguments: str, **options: Any) -> subprocess.CompletedPr
 #: Runs commands one after another, and prints what is loaded after all of them.
 LOADED = """
 import sys
-from dstack_fleets_tui.cli import main
+from dstack_fleets_tui.cli.main import main
 for command in sys.argv[1:]:
     try:
         main(command.split())
@@ -452,7 +452,7 @@ def test_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_demo_with_an_unknown_scenario() -> None:
     process = python(
-        "import sys; from dstack_fleets_tui.cli import main; main(['demo', '--scenario', 'none'])"
+        "from dstack_fleets_tui.cli.main import main; main(['demo', '--scenario', 'none'])"
     )
     assert process.returncode == 1
     assert "none" in process.stderr
@@ -472,7 +472,7 @@ def test_ctrl_c_is_quiet(
 
 SHOWN = """
 import sys
-from dstack_fleets_tui.cli import main
+from dstack_fleets_tui.cli.main import main
 from dstack_fleets_tui.headless import get
 from tests.builders.sample_look import LOOK
 async def observe(connection, asked):

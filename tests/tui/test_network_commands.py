@@ -16,7 +16,7 @@ import pytest
 
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.transport.reader import Reader
-from dstack_fleets_tui.cli import main
+from dstack_fleets_tui.cli.main import main
 from tests.builders.audit_log import ends
 from tests.builders.hurried_edits import hurry, no_sleep
 from tests.servers.faulty_proxy import FaultyProxy, proxy_in_a_thread

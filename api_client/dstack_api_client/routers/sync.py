@@ -14,7 +14,7 @@ from typing import NamedTuple
 from dstack_api_client.model.roles import lacking
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.model.snapshot import Replica, ReplicaKey
-from dstack_api_client.routers import messages as sentences
+from dstack_api_client.routers import messages
 from dstack_api_client.routers.expected import Expected
 from dstack_api_client.routers.observation import Listed, Look, Outcome
 
@@ -147,7 +147,7 @@ class _Judgement:
         last = self.case.look
         lacked = self._lacking(workers, status)
         if lacked and status in (RouterStatus.READY, RouterStatus.NOT_READY):
-            message = sentences.lacks(lacked, self.case.roles)
+            message = messages.lacks(lacked, self.case.roles)
         view = RouterView(
             run_id=self.case.run_id,
             kind=self.case.kind,
@@ -170,24 +170,24 @@ class _Judgement:
     def _status(self) -> tuple[RouterStatus, str]:
         case, look = self.case, self.look
         if case.router is None or case.router.status != "running":
-            return RouterStatus.DOWN, sentences.router_does_not_run(case.router)
+            return RouterStatus.DOWN, messages.router_does_not_run(case.router)
         if case.kind != "smg":
-            return RouterStatus.NOT_MANAGED, sentences.NOT_MANAGED
+            return RouterStatus.NOT_MANAGED, messages.NOT_MANAGED
         if look is None:
             age = self.now - case.look.observed_at if case.look is not None else None
-            return RouterStatus.UNKNOWN, sentences.blind(case.blind, age)
+            return RouterStatus.UNKNOWN, messages.blind(case.blind, age)
         if look.outcome is Outcome.DOWN:
-            return RouterStatus.DOWN, look.message or sentences.NO_ANSWER
+            return RouterStatus.DOWN, look.message or messages.NO_ANSWER
         if look.outcome is Outcome.REFUSED:
-            return RouterStatus.REFUSES, sentences.REFUSES
+            return RouterStatus.REFUSES, messages.REFUSES
         if look.outcome is Outcome.NOT_MANAGED:
-            return RouterStatus.NOT_MANAGED, sentences.NOT_MANAGED
+            return RouterStatus.NOT_MANAGED, messages.NOT_MANAGED
         if look.outcome is Outcome.UNKNOWN:
-            return RouterStatus.UNKNOWN, sentences.blind(look.message, None)
+            return RouterStatus.UNKNOWN, messages.blind(look.message, None)
         ready = [worker for worker in look.workers if worker.health == "ready"]
         if look.ready is False or (look.ready is None and not ready):
-            return RouterStatus.NOT_READY, sentences.not_ready(look.workers)
-        return RouterStatus.READY, sentences.sync_is_late(look, self.now)
+            return RouterStatus.NOT_READY, messages.not_ready(look.workers)
+        return RouterStatus.READY, messages.sync_is_late(look, self.now)
 
     def _lacking(self, workers: Sequence[Worker], status: RouterStatus) -> tuple[str, ...]:
         """The parts that no worker plays; a dead worker is in no list, its group is."""
@@ -222,7 +222,7 @@ class _Judgement:
             if worker.running:
                 workers += self._of_job(worker, mine.get(worker.job_id, []), held)
             elif worker.starting:
-                workers.append(self._row(worker, Sync.PENDING, message=sentences.NOT_YET))
+                workers.append(self._row(worker, Sync.PENDING, message=messages.NOT_YET))
         workers += [self._of_none(entry, expected) for entry in others]
         return _with_keys_of_their_own(workers)
 
@@ -242,7 +242,7 @@ class _Judgement:
         sync = Sync.IN_SYNC if right else Sync.DRIFT
         rows = [self._listed(worker, first, sync)]
         for entry in rest:
-            message = sentences.duplicate(entry, first[0])
+            message = messages.duplicate(entry, first[0])
             row = self._row(
                 worker,
                 Sync.DUPLICATE,
@@ -260,24 +260,24 @@ class _Judgement:
     def _listed(self, worker: Expected, entries: list[Listed], sync: Sync) -> Worker:
         health = _worst_health(entries)
         if sync is Sync.DRIFT:
-            message, wrong = sentences.drift(entries[0], worker), _DRIFT
+            message, wrong = messages.drift(entries[0], worker), _DRIFT
         elif health == "draining":
-            sync, message, wrong = Sync.DRAINING, sentences.DRAINED, _DRAINED
+            sync, message, wrong = Sync.DRAINING, messages.DRAINED, _DRAINED
         elif health == "failed":
             message, wrong = "", _FAILED
         elif health == "not ready":
-            message, wrong = sentences.NOT_READY_WORKER, _NOT_READY
+            message, wrong = messages.NOT_READY_WORKER, _NOT_READY
         elif health not in _HEALTHS:
-            message, wrong = sentences.other_state(health), _WAITING
+            message, wrong = messages.other_state(health), _WAITING
         elif health != "ready":
-            message, wrong = sentences.PENDING_IN_ROUTER, _WAITING
+            message, wrong = messages.PENDING_IN_ROUTER, _WAITING
         elif self._probes(worker) is False:
             message, wrong = self._unproved(worker)
         else:
             message, wrong = "", 0
         row = self._row(worker, sync, entries, health=health, message=message, wrong=wrong)
         if sync is Sync.IN_SYNC and health == "failed":
-            return replace(row, message=sentences.failed(None if row.at_least else row.since))
+            return replace(row, message=messages.failed(None if row.at_least else row.since))
         if sync is Sync.DRIFT and health == "failed":
             return replace(row, wrong=_FAILED)
         return row
@@ -286,9 +286,9 @@ class _Judgement:
         """What is wrong with a worker that the router calls ready and dstack's probes don't."""
         began = self._running_since(worker)
         if began is None or began + _PROBING <= self.now:
-            return sentences.PROBES_FAIL, _PROBES
+            return messages.PROBES_FAIL, _PROBES
         self.untils.append(began + _PROBING)
-        return sentences.PROBES_NOT_YET, _WAITING
+        return messages.PROBES_NOT_YET, _WAITING
 
     def _unlisted(self, worker: Expected, held: set[str]) -> Worker:
         gone, was_listed, lost = self._gone(worker)
@@ -298,9 +298,9 @@ class _Judgement:
         due = began + self.patience
         if due > self.now:
             self.untils.append(due)
-            row = self._row(worker, Sync.PENDING, message=sentences.PENDING, wrong=_WAITING)
+            row = self._row(worker, Sync.PENDING, message=messages.PENDING, wrong=_WAITING)
         else:
-            cause = sentences.missing(
+            cause = messages.missing(
                 worker,
                 probes=self._probes(worker),
                 held=worker.address in held,
@@ -332,11 +332,11 @@ class _Judgement:
         worker = expected.get(entry.job_id or "")
         if entry.job_id is None:
             sync, wrong = Sync.FOREIGN, _FOREIGN
-            message = sentences.foreign(deleted=self.case.deletes_foreign)
+            message = messages.foreign(deleted=self.case.deletes_foreign)
         elif entry.health == "draining":
-            sync, message, wrong = Sync.DRAINING, sentences.DRAINING, _GOING
+            sync, message, wrong = Sync.DRAINING, messages.DRAINING, _GOING
         else:
-            sync, message, wrong = Sync.STALE, sentences.STALE_SOON, _GOING
+            sync, message, wrong = Sync.STALE, messages.STALE_SOON, _GOING
         row = Worker(
             key=f"{sync.name.lower()}:{entry.id}",
             sync=sync,
@@ -357,16 +357,16 @@ class _Judgement:
         if sync is Sync.STALE:
             due = since.at + self.patience
             if due <= self.now:
-                return replace(row, message=sentences.STALE, wrong=_STALE)
+                return replace(row, message=messages.STALE, wrong=_STALE)
             self.untils.append(due)
         return row
 
     def _unseen(self, worker: Expected, status: RouterStatus) -> Worker:
         """The row of a worker while the router's list is not known."""
         if status is RouterStatus.NOT_MANAGED or self.case.kind != "smg":
-            message, wrong = sentences.UNMANAGED_WORKER, 0
+            message, wrong = messages.UNMANAGED_WORKER, 0
         else:
-            message, wrong = sentences.UNSEEN_WORKER, 1
+            message, wrong = messages.UNSEEN_WORKER, 1
         return self._row(worker, Sync.UNKNOWN, message=message, wrong=wrong)
 
     # What rows have in common
