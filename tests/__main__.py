@@ -70,7 +70,7 @@ _PHASES = {
 
 
 def _environment() -> dict[str, str]:
-    """Lets Python keep its bytecode: each of a thousand commands would compile the project anew."""
+    """Lets Python keep its bytecode: each of a thousand commands would compile all of it."""
     return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 

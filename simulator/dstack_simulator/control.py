@@ -62,7 +62,7 @@ class ControlClient:
 
 def _gone(error: httpx.HTTPError) -> SimulatorError:
     return SimulatorError(
-        f"The process of the simulator's world does not answer ({error!r}). Start anew; with a"
+        f"The process of the simulator's world does not answer ({error!r}). Start it again; with a"
         " folder of your own (`--folder`), its log is kept."
     )
 

@@ -74,7 +74,7 @@ class Faults:
         await self._set("worker_walled_off", replica=replica, on=on)
 
     async def router_restart(self, replica: str) -> None:
-        """Kills a service's router, which starts anew and has forgotten its workers."""
+        """Kills a service's router, which starts again and has forgotten its workers."""
         await self._set("router_restart", replica=replica)
 
     async def router_frozen(self, replica: str, *, on: bool = True) -> None:

@@ -244,12 +244,12 @@ def parse(text: str, source: str) -> Scenario:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where is not None else ""
         problem = getattr(error, "problem", None) or "it is not YAML"
-        raise ScenarioError(f"Scenario {source}{line}: {problem}. Mend the file.") from error
+        raise ScenarioError(f"Scenario {source}{line}: {problem}. Fix the file.") from error
     try:
         return Scenario.model_validate(data)
     except ValidationError as error:
         problems = "; ".join(_problems(error))
-        raise ScenarioError(f"Scenario {source}: {problems}. Mend the file.") from error
+        raise ScenarioError(f"Scenario {source}: {problems}. Fix the file.") from error
 
 
 def _problems(error: ValidationError) -> Iterator[str]:

@@ -226,7 +226,7 @@ async def test_the_clock_of_the_server_is_learned() -> None:
 
 
 async def test_a_busy_server_is_not_behind_because_its_dates_are_late() -> None:
-    """It makes its date anew only when it comes to it: here, 9 s after the one before."""
+    """It makes another date only when it comes to it: here, 9 s after the one before."""
     now = datetime.now(timezone.utc).replace(microsecond=0)
 
     def look(client: Client, *, late: float, at: float) -> float | None:

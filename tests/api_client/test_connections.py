@@ -40,8 +40,8 @@ async def test_one_that_was_idle_for_longer_is_not_used_again(
     port = server.sockets[0].getsockname()[1]
     async with server, Client(f"http://127.0.0.1:{port}", "token") as client:
 
-        async def anew() -> bool:
+        async def another() -> bool:
             await client.server_info()
             return connections > 1
 
-        await until(anew, every=0.2, what="another connection")
+        await until(another, every=0.2, what="another connection")

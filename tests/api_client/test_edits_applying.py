@@ -49,7 +49,7 @@ def test_nothing_has_changed_yet() -> None:
 @pytest.mark.parametrize(
     ("now", "words"),
     [
-        (there(id="another"), "had ended in the very moment of the change"),
+        (there(id="another"), "ended at the moment of the change"),
         (there(deployment=5), "2 deployments came at once"),
     ],
 )
@@ -71,7 +71,7 @@ def test_a_fleet_has_no_deployments() -> None:
     fleet = replace(BEFORE, target=replace(BEFORE.target, kind="fleet"), deployment=0)
     now = replace(fleet, spec=SENT)
     assert judged(replace(check(), base=fleet), now)
-    with pytest.raises(ReplacedError, match="made it anew") as replaced:
+    with pytest.raises(ReplacedError, match="started it again") as replaced:
         judged(replace(check(), base=fleet), replace(now, id="another"))
     assert replaced.value.hint.startswith("Delete it")
 

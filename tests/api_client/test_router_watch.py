@@ -283,7 +283,7 @@ async def test_what_was_seen_gets_too_old_after_three_polls() -> None:
 
 
 def in_vain(server: FakeServer) -> Look:
-    return Look(Source.SSH, Outcome.UNKNOWN, moment(server), "SSH failed: no route. Mend it.")
+    return Look(Source.SSH, Outcome.UNKNOWN, moment(server), "SSH failed: no route. Fix it.")
 
 
 async def test_over_ssh_too_it_is_too_old_after_three_polls_however_rare_looks_become() -> None:

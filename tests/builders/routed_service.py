@@ -128,7 +128,7 @@ def worker(each: Replica, sync: Sync = Sync.IN_SYNC, **changes: Any) -> Worker:
 
 FAILED = (
     "The router can't reach it as of 14:01:07 and sends it no requests. dstack will not repair"
-    " this: restart the worker, or mend the network between the two."
+    " this: restart the worker, or fix the network between the two."
 )
 MISSING = "Accepted by the router but never listed: it can't dial this address."
 
@@ -144,7 +144,7 @@ def router_view(members: Sequence[Replica]) -> RouterView:
                message=MISSING, since=NOW - timedelta(seconds=40)),
         worker(by_number[3], Sync.DRIFT, wrong=70, url="http://10.0.9.9:8000", message=(
                "The router dials 10.0.9.9:8000, but it is at 10.0.3.7:8000. dstack will not"
-               " correct this: delete the entry from the router, and dstack registers it anew.")),
+               " correct this: delete the entry from the router, and dstack registers it again.")),
         Worker("foreign:w-9", Sync.FOREIGN, "ready", role="regular", load=0, model="acme/other",
                url="http://10.9.9.9:8000", since=NOW - 90 * minute, wrong=40,
                message="No job of this service is there. dstack leaves it alone."),

@@ -94,7 +94,7 @@ async def test_a_run_that_ends_between_plan_and_apply(edit_addon: Handle) -> Non
         )
         assert [run["id"] for run in found if run["run_spec"]["run_name"] == "brief"] == [
             plan.base.id
-        ], "the run was started anew"
+        ], "the run was started again"
 
 
 async def test_an_answer_that_gets_lost(edit_addon: Handle) -> None:

@@ -141,7 +141,7 @@ async def test_a_fleet_made_changed_by_others_and_deleted(
         await until(deleted, limit=60, every=0.3, what="the fleet is gone")
         with pytest.raises(errors.NotFoundError):
             await fleets.apply_fleet(client, mine)
-        assert "fresh" not in {f["name"] for f in await sim.api("fleets/list")}, "made anew"
+        assert "fresh" not in {f["name"] for f in await sim.api("fleets/list")}, "made again"
         await sim.apply(NEW.format(name="fresh"))
         with pytest.raises(EndedError, match="not the one that the edit began with"):
             await fleets.delete_fleet(client, gone)

@@ -178,10 +178,10 @@ async def test_an_editor_that_leaves_the_text_or_fails(
 
 async def test_text_that_is_wrong_comes_back_with_the_line_on_top(shell: Handle, tmp_path: Path):
     again = tmp_path / "again"
-    spoil, mend = (f'{_OF_LANES}/ priority: {value}/\' "$1"' for value in ("[", "4711"))
+    spoil, fix = (f'{_OF_LANES}/ priority: {value}/\' "$1"' for value in ("[", "4711"))
     both = script(
         tmp_path / "editor",
-        f'if grep -q "^# !" "$1"; then cp "$1" {again}; {mend}; else {spoil}; fi',
+        f'if grep -q "^# !" "$1"; then cp "$1" {again}; {fix}; else {spoil}; fi',
     )
     async with terminal(**user(shell, tmp_path / "state", EDITOR=both)) as program:
         await editor(program)

@@ -84,7 +84,7 @@ async def test_over_ssh_states_are_shown_printed_and_problems_until_they_are_non
             return (shown.status, shown.source) == ("down", "ssh") and "answer" in shown.said
 
         def is_blind(shown: Shown) -> bool:
-            return shown.status == "unknown" and "No answer came over SSH" in shown.said
+            return shown.status == "unknown" and "SSH brought no answer" in shown.said
 
         def is_told(rows: Seen) -> bool:
             return any(
@@ -116,7 +116,7 @@ async def test_over_ssh_states_are_shown_printed_and_problems_until_they_are_non
             await asyncio.gather(
                 seen.agree(is_down, "a router that is down", only=["on screen"]),
                 until(lambda: is_told(wrong.on_screen()), limit=60, what="the problem on screen"),
-                # The command begins anew, and can't tell a router that hangs from a way that does.
+                # Each command starts from nothing: a router that hangs, or the way to it?
                 seen.agree(is_blind, "a router without an answer", only=["printed"]),
             )
         finally:

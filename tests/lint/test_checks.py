@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.lint import clocks, looks, sleeps
+from tests.lint import clocks, looks, sleeps, words
 from tests.lint.__main__ import allowed, judged
 from tests.lint.source import Finding, Module
 
@@ -163,3 +163,11 @@ def test_a_place_is_allowed_by_its_file_and_function() -> None:
     (unused,) = judged([], {"tests/c.py:test_c"})
     assert "tests/c.py:test_c: allows nothing" in unused
     assert allowed("# why\ntests/a.py:test_a\n\n") == {"tests/a.py:test_a"}
+
+
+def test_words_that_are_not_used_any_more() -> None:
+    text = "# Fix it again.\nname = 'Mend it'\namended = started_anew = 1\nIt is read anew."
+    assert [str(each) for each in words.found(text, "docs/it.md")] == [
+        "docs/it.md:2: : says 'Mend': write fix, recover, repair",
+        "docs/it.md:4: : says 'anew': write again, from the start",
+    ]

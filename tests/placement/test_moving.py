@@ -35,7 +35,7 @@ def test_recovered_capacity_makes_good_a_minimum() -> None:
     state = service(BURST, 2, "spot spot", room={"reserved": 1})
     plan = next_actions(state, now=NOW)
     assert where(plan) == {"r0": "stay", "r1": "move reserved"}
-    assert plan.replicas[1].why == "makes good the baseline of reserved"
+    assert plan.replicas[1].why == "restores the minimum of reserved"
     assert plan.lanes[0].reason == "baseline 0 of 1: 1 more to come"
 
 

@@ -95,7 +95,7 @@ async def _no_capacity(addon: Handle) -> None:
     expected = {"dry-reserved": 1, "dry-spot": 1}
     await settled(addon, "dry", expected, limit=120, at_every_look=never_fewer)
     told = await events(addon, "dry")
-    assert any("moves to fleet dry-spot: makes good the baseline" in line for line in told), told
+    assert any("moves to fleet dry-spot: restores the minimum" in line for line in told), told
     assert any("Baseline of fleet dry-spot is held again" in line for line in told), told
 
 

@@ -138,7 +138,7 @@ async def _short(sim: Handle) -> None:
     missed = _time_of(told, "Baseline of fleet short-reserved is not held: baseline 0 of 1")
     held = _time_of(told, "Baseline of fleet short-reserved is held again: 1 of 1")
     # On a slow machine a first move may have come before capacity did.
-    move = "moves to fleet short-reserved: makes good the baseline"
+    move = "moves to fleet short-reserved: restores the minimum"
     moved, words = [(time, text) for time, text in told if move in text][-1]
     over = re.compile(r"Fleet short-reserved is passed over for (\d+) s after a failed start")
     cooled = [(time, match) for time, text in told if (match := over.match(text)) and time < moved]
@@ -210,7 +210,7 @@ async def _cool(sim: Handle) -> None:
 
 
 async def _gone(sim: Handle) -> None:
-    """A spot instance is taken back: its replica is started anew, and the baseline stays."""
+    """A spot instance is taken back: its replica is started again, and the baseline stays."""
     await sim.apply(
         service("gone", replicas=3, fleets=_lanes("gone", min_replicas=1, max_replicas=1))
     )

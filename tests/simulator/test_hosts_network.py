@@ -33,7 +33,7 @@ async def test_a_port_that_is_walled_off_is_reached_by_tunnels_only() -> None:
         with pytest.raises(ConnectionRefusedError):
             await dialled(network, 8000)
         assert await network.connect(8000) is Hello
-        # Also one that is opened anew, and when the host comes back meanwhile.
+        # Also one that is opened again, and when the host comes back meanwhile.
         await network.close_port(8000)
         await network.open_for_all(8000, Hello)
         await network.set_reachable(False)

@@ -378,7 +378,7 @@ def test_the_dashboard(ran: list[tuple[Any, Settings, Callable[[], Any]]]) -> No
     assert connection.project == "prod"
     assert (settings.ascii, settings.interval) == (True, 7.0)
     os.environ["DSTACK_SERVER_URL"] = "http://127.0.0.1:2"
-    assert again().url == "http://127.0.0.1:2", "what was mended meanwhile counts"
+    assert again().url == "http://127.0.0.1:2", "what was fixed meanwhile counts"
     assert again().project == "prod"
 
 

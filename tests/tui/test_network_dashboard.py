@@ -186,7 +186,7 @@ async def test_a_placement_that_can_not_be_read_is_said_and_comes_back(
 ) -> None:
     async with on_proxy(tmp_path) as (app, pilot, proxy):
         await open_screen(app, pilot, "service")
-        proxy.fails("reset before", "events/list")  # so that all is asked anew
+        proxy.fails("reset before", "events/list")  # so that all is asked again
         await until(lambda: app.health.state is not ConnectionState.LIVE, what="that it fails")
         assert app.snapshot is not None
         before = app.snapshot

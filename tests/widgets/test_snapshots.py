@@ -1,4 +1,4 @@
-"""Pictures of the widgets. `pytest --snapshot-update` makes them anew: look at them then."""
+"""Pictures of the widgets. `pytest --snapshot-update` makes them again: look at them then."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ from dstack_widgets.scroll_bars import AsciiScrollBars
 from dstack_widgets.status_header import HeaderState
 from dstack_widgets.text import literal
 
-#: States that polling on does not mend: the user has to.
+#: States that polling on does not fix: the user has to.
 _TROUBLE = frozenset(
     {ConnectionState.UNAUTHORISED, ConnectionState.NO_PROJECT, ConnectionState.UNSUPPORTED}
 )
@@ -106,7 +106,7 @@ class FleetsApp(App[int]):
     Args:
         connection: Where to connect, or why that is not known.
         settings: The user's settings.
-        again: Finds the connection anew, after the user has mended something.
+        again: Finds the connection again, after the user has fixed something.
         now: The clock.
         open_source: Opens what is read of a connection.
         terminal_is_gone: Tells when to leave.
@@ -219,7 +219,7 @@ class FleetsApp(App[int]):
 
     @work(exclusive=True, group="read")
     async def read(self, connection: Connection) -> None:
-        """Polls the server until the app ends or connects anew."""
+        """Polls the server until the app ends or connects again."""
         try:
             await self._read_from(connection)
         except ConfigError as error:  # such as a CA file that is gone
@@ -365,7 +365,7 @@ class FleetsApp(App[int]):
         return True
 
     def on_resize(self) -> None:
-        """Paints everything anew.
+        """Paints everything again.
 
         A terminal that is made smaller and as large again has lost what was cut away, and Textual
         finds no change.
@@ -500,7 +500,7 @@ class FleetsApp(App[int]):
         """The project's name, as far as known."""
         return heading.project_of(self._connection)
 
-    # Trouble that the user has to mend ----------------------------------------------------
+    # Trouble that the user has to fix -----------------------------------------------------
 
     def _show_trouble(self, message: str, hint: str) -> None:
         if self._trouble is not None:
@@ -700,7 +700,7 @@ def run(
     Args:
         connection: Where to connect, or why that is not known.
         settings: The user's settings.
-        again: Finds the connection anew.
+        again: Finds the connection again.
 
     Returns:
         The exit code.

@@ -131,9 +131,9 @@ def load(
     values: dict[str, Any] = {}
     sources = dict.fromkeys(Values.model_fields, "default")
     layers: tuple[tuple[Iterator[tuple[str, str, Any]], str], ...] = (
-        (_from_file(in_file, file), "Mend the settings file."),
-        (_from_environment(env), "Mend or unset it."),
-        (((name, "command line", v) for name, v in (arguments or {}).items()), "Mend it."),
+        (_from_file(in_file, file), "Fix the settings file."),
+        (_from_environment(env), "Fix or unset it."),
+        (((name, "command line", v) for name, v in (arguments or {}).items()), "Fix it."),
     )
     for layer, advice in layers:
         for name, source, value in layer:

@@ -71,8 +71,8 @@ class Place(NamedTuple):
 class EditGrid(Lines, can_focus=True):
     """Rows with fields to type into.
 
-    Typing a digit begins anew, Enter goes on with what is there; Enter, Tab or moving away ends
-    it, Esc takes it back. A field with choices goes from one to the next.
+    Typing a digit begins a new number, Enter goes on with what is there; Enter, Tab or moving away
+    ends it, Esc takes it back. A field with choices goes from one to the next.
     """
 
     DEFAULT_CSS = """

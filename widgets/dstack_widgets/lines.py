@@ -23,7 +23,7 @@ class Lines(Widget):
         raise NotImplementedError
 
     def paint(self, before: Sequence[Content]) -> None:
-        """Paints what looks different now; another number of lines has the screen laid out anew.
+        """Paints what looks different now; another number of lines has the screen laid out again.
 
         Args:
             before: The lines as they were.

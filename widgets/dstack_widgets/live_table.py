@@ -395,7 +395,7 @@ class LiveTable(TableView, can_focus=True):
         self._after_change(before)
 
     def on_resize(self) -> None:
-        """Arranges the columns anew."""
+        """Arranges the columns again."""
         self._refresh_changed()
         if self._cursor_index >= 0:
             self._scroll_to_cursor()

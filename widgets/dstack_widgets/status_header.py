@@ -206,7 +206,7 @@ class StatusHeader(Widget):
         if self._state is None or not self.size.width:
             return
         left, right = header_parts(self._state, self.size.width, self.glyphs)
-        # Another width lays the screen out anew: "live 10 s" keeps its room for "live 9 s".
+        # Another width lays the screen out again: "live 10 s" keeps its room for "live 9 s".
         spare = self._right.content.cell_length - right.cell_length
         if 0 < spare <= _SPARE and left.cell_length + right.cell_length + spare <= self.size.width:
             right = right.pad_left(spare)

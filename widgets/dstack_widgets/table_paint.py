@@ -69,7 +69,7 @@ def _same_blank(one: RichStyle, other: RichStyle) -> bool:
 
 
 class Painter:
-    """Draws rows in the styles of one look of the table; made anew when the theme changes."""
+    """Draws rows in the styles of one look of the table; made again when the theme changes."""
 
     def __init__(
         self, look: Callable[[str], Style], parse: Callable[[Style | str], Style], glyphs: Glyphs

@@ -23,7 +23,7 @@ from .text import literal
 #: Lines above the rows.
 HEADER_LINES = 1
 
-#: To write so many cells anew costs about as much as to begin at another place of the line.
+#: To write so many cells again costs about as much as to begin at another place of the line.
 _STRETCH = 24
 
 #: How many drawn rows are kept.
@@ -136,7 +136,7 @@ class TableView(ScrollView, inherit_bindings=False):
         return tuple(shown.key for shown in self._shown)
 
     def watch_show_all_columns(self) -> None:
-        """Arranges the columns anew."""
+        """Arranges the columns again."""
         if not self.show_all_columns:
             self.scroll_to(x=0, animate=False)
         self._refresh_changed()

@@ -114,7 +114,7 @@ def load(path: Path) -> ConfigFile:
         ) from None
     except OSError as error:
         raise ConfigError(
-            f"{name} can't be read: {error.strerror}.", "Mend its permissions, or set DSTACK_*."
+            f"{name} can't be read: {error.strerror}.", "Fix its permissions, or set DSTACK_*."
         ) from None
     except YamlError as error:
         line = f", line {error.line}" if error.line is not None else ""
@@ -127,7 +127,7 @@ def load(path: Path) -> ConfigFile:
         raise ConfigError(
             f"{name} is not a dstack configuration: {one_line(_where(first['loc']))} is wrong "
             f"({first['msg'].lower()}).",
-            "Mend the file, or move it away and add the project again.",
+            "Fix the file, or move it away and add the project again.",
         ) from None
 
 

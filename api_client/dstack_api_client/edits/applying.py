@@ -260,7 +260,7 @@ def judged(check: Check, now: Base) -> bool:
     if now.id != base.id:
         undo = f"Stop it with `dstack stop {name}`" if is_service else "Delete it"
         raise ReplacedError(
-            f"{name} had ended in the very moment of the change, and the server made it anew.",
+            f"{name} ended at the moment of the change, and the server started it again.",
             f"{undo} if that is not wanted.",
         )
     step = now.deployment - base.deployment

@@ -77,7 +77,7 @@ class Base:
         """Makes sure that there is something to update.
 
         Raises:
-            EndedError: It has ended or is ending; to apply to it would start it anew.
+            EndedError: It has ended or is ending; to apply to it would start it again.
         """
         if self.gone:
             what = "The service" if self.target.kind == "service" else "The fleet"

@@ -310,7 +310,7 @@ class Store:
         except OSError as error:
             raise unkept(f"{path} can't be read: {error.strerror}.") from error
         except (msgspec.DecodeError, UnicodeDecodeError):
-            # Of another version, or damaged: the next change writes it anew.
+            # Of another version, or damaged: the next change writes it again.
             return empty
         same = (file.server, file.project, file.kind, file.name) == (
             target.server,

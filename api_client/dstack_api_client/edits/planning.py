@@ -155,7 +155,7 @@ def refuse_moved(base: Base, now: Base, mine: Mapping[str, Any]) -> None:
     name = one_line(base.target.name)
     if now.id != base.id:
         raise EndedError(
-            f"{name} is not the one that the edit began with: it was ended and started anew.",
+            f"{name} is not the one that the edit began with: it ended and was started again.",
             "Begin the edit again.",
         )
     if not fields.same(now.spec, base.spec):

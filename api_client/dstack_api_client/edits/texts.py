@@ -1,6 +1,6 @@
 """An edit as text: the configuration in YAML, with secrets masked, and back.
 
-What stays as it was in the text stays as it was received. What was written anew may have dstack's
+What stays as it was in the text stays as it was received. What is written again may have dstack's
 short forms (`3..10`, `1h`): the server itself reads them, by its plan, which changes nothing.
 """
 

@@ -177,7 +177,7 @@ def _in_messages(answers: Answers, imported: Mapping[str, str]) -> dict[str, str
 
 
 def _changed_runs(answers: Answers, previous: Joined) -> set[str]:
-    """Runs that were read anew, or that may be placed otherwise than before."""
+    """Runs that were read again, or that may be placed otherwise than before."""
     before = previous.answers
     changed = {run_id for run_id, run in answers.runs.items() if before.runs.get(run_id) is not run}
     instances = _differing(before.instances, answers.instances)

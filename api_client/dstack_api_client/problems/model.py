@@ -15,7 +15,7 @@ class Severity(int, Enum):
     WARNING = 2
     """Something does not work as it should."""
     CRITICAL = 3
-    """Requests fail or a guarantee is broken, and nothing mends it by itself."""
+    """Requests fail or a guarantee is broken, and it does not recover by itself."""
 
 
 class Kind(str, Enum):
@@ -53,7 +53,7 @@ class Problem:
         row: The key of the row to put the cursor on there; None for none.
         price: Dollars per hour that it costs, for what costs without use.
         continuous: Whether it is one and the same as long as it is found at every look, and never
-            begins anew in between.
+            begins again in between.
     """
 
     key: str

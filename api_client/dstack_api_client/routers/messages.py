@@ -15,7 +15,7 @@ from dstack_api_client.routers.observation import MOST_SYNCED_BYTES, Listed, Loo
 _LATE_SYNCS = 6
 
 NOT_MANAGED = (
-    "A Dynamo router finds its workers by itself: dstack keeps no list of them and mends none."
+    "A Dynamo router finds its workers by itself: dstack keeps no list of them and repairs none."
 )
 UNMANAGED_WORKER = (
     "Whether the router has it can't be seen: Dynamo workers register with the router themselves."
@@ -60,7 +60,7 @@ def failed(since: datetime | None) -> str:
     when = f" as of {since.astimezone():%H:%M:%S}" if since is not None else ""
     return (
         f"The router can't reach it{when} and sends it no requests. dstack will not repair this:"
-        " restart the worker, or mend the network between the two."
+        " restart the worker, or fix the network between the two."
     )
 
 
@@ -68,7 +68,7 @@ def drift(entry: Listed, worker: Expected) -> str:
     """A worker that is listed with another address than its own."""
     return (
         f"The router dials {entry.address}, but it is at {worker.address}. dstack will not correct"
-        " this: delete the entry from the router, and dstack registers it anew."
+        " this: delete the entry from the router, and dstack registers it again."
     )
 
 
@@ -123,7 +123,7 @@ def missing(
     if probes:
         return (
             f"It serves, so likely the router accepted it and can't {where}.{network} dstack tries"
-            " again at every sync and can't mend the network."
+            " again at every sync and can't fix the network."
         )
     return (
         f"Either it is not serving yet, or the router can't {where}.{network} dstack tries again at"

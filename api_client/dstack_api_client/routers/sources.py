@@ -142,7 +142,7 @@ class SshSource:
             try:
                 return await self._ask(service.id, router, tunnel, _FIRST_LIMIT, began)
             except SlowError:
-                reasons.append(f"No answer came over SSH within {_FIRST_LIMIT:g} s")
+                reasons.append(f"SSH brought no answer within {_FIRST_LIMIT:g} s")
             except TunnelError as error:
                 if error.nothing_listens:
                     return self._failed(

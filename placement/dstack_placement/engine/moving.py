@@ -73,7 +73,7 @@ def _move(board: Board, pool: Pool, group: Group, *, rebalance: bool) -> Move | 
     if source.above_maximum:
         why = f"{source.lane.fleet} has {source.count} of at most {source.lane.max_replicas}"
     elif missing and source.above_minimum:
-        why = f"makes good the baseline of {to.lane.fleet}"
+        why = f"restores the minimum of {to.lane.fleet}"
     elif rebalance:  # who goes first is never in a lane of higher priority
         why = f"{to.lane.fleet} goes before {source.lane.fleet}"
     else:

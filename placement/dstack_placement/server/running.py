@@ -82,7 +82,7 @@ def settle_failure(analysis: _ReplicaAnalysis) -> None:
     """Changes what dstack makes of a replica that found or kept no capacity.
 
     The relief of one that was to move is not started again: as many as wanted are there, and the
-    move begins anew when its lane has cooled down. Nor is one of a group that an edit took away.
+    move begins again when its lane has cooled down. Nor is one of a group that an edit took away.
     Any other is replaced instead of failing the run, while another replica lives or a lane takes
     it.
 

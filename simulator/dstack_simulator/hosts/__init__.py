@@ -22,7 +22,7 @@ The public names and their signatures (all in one process and one event loop):
     container.fail_health(failing=True)         # the inference worker answers 503
     await container.crash(exit_status=1)        # the job's process dies
     container.set_rate(requests_per_second)     # the load; None: a slow wave of its own
-    await container.restart_router()            # the smg process is killed and started anew
+    await container.restart_router()            # the smg process is killed and started again
 
     gateway.name, gateway.address, gateway.ssh_port
     gateway.services                            # "project/run" -> registered service

@@ -154,7 +154,7 @@ class Container:
         await self.runner.crash(exit_status)
 
     async def restart_router(self) -> None:
-        """Kills the SMG process of a router replica, which starts anew with no workers.
+        """Kills the SMG process of a router replica, which starts again with no workers.
 
         Raises:
             LookupError: There is no router here.

@@ -117,7 +117,7 @@ class SiteFaults:
             await container.wall_off(on)
 
     async def router_restart(self, replica: str) -> None:
-        """Kills a replica's router, which is then started anew."""
+        """Kills a replica's router, which is then started again."""
         for container in await self._routers(replica):
             await container.restart_router()
 

@@ -93,8 +93,8 @@ def _parts(lane: LaneOutlook) -> Iterator[str]:
     for number, word in (
         (lane.start, "start"),
         (lane.stop, "stop"),
-        (lane.enter, "come over"),
-        (lane.leave, "leave"),
+        (lane.enter, "move in"),
+        (lane.leave, "move out"),
     ):
         if number:
             yield f"{word} {number}"

@@ -27,7 +27,7 @@ class Lookout:
         self.begin()
 
     def begin(self) -> None:
-        """Begins anew, for another server or project."""
+        """Starts over, for another server or project."""
         self._watch = ProblemWatch()
         self._looked_at: datetime | None = None
         self._choosing = False

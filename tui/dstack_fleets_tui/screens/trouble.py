@@ -1,4 +1,4 @@
-"""What is in the way of any data, and how to mend it."""
+"""What is in the way of any data, and how to fix it."""
 
 from __future__ import annotations
 

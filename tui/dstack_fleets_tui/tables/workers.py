@@ -60,7 +60,7 @@ _OLD = (
     " has them."
 )
 #: From this on a worker gets no requests or fails them, and from that on it wants a look. Below,
-#: things mend themselves within seconds.
+#: things recover within seconds.
 _LOUD, _WRONG = 60, 30
 
 

@@ -71,7 +71,7 @@ class Drafts(Generic[E]):
             elif key == "drop":
                 self._drop(draft.edit.base.target)
 
-        choices = (Choice("continue", "Go on with it"), Choice("drop", "Begin anew"))
+        choices = (Choice("continue", "Go on with it"), Choice("drop", "Discard draft"))
         title = f"A draft of {self._name} is kept"
         lines = list(self._about(draft))
         screen = AskScreen(title, lines, choices, ascii_only=self._app.ascii)

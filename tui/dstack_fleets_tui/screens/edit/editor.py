@@ -117,7 +117,7 @@ class EditorScreen(LiveScreen, Generic[E]):
     # What a subclass knows of its edits -----------------------------------------------------
 
     async def _read(self, source: Source, snapshot: Snapshot, store: Store) -> Begun[E]:
-        """Reads the thing anew, and its draft."""
+        """Reads the thing again, and its draft."""
         raise NotImplementedError
 
     def _anew(self, base: Base, spec: dict[str, Any] | None = None) -> E:
@@ -190,7 +190,7 @@ class EditorScreen(LiveScreen, Generic[E]):
         yield Findings(glyphs=glyphs, id="findings")
 
     def on_mount(self) -> None:
-        """Reads it anew: what is edited must be what is there."""
+        """Reads it again: what is edited must be what is there."""
         self._arrange(self.app.size.width)
         self.query_one(EditGrid).focus()
         if self.edit is None:
@@ -315,7 +315,7 @@ class EditorScreen(LiveScreen, Generic[E]):
             told = f"{_NO_MORE} {_KEPT}" if edit.changed else _NO_MORE
             lines = [literal(ended, style_of("bad")), literal(told, style_of("dim"))]
         elif problems:
-            lines = [literal("Mend what is marked to see what would follow.", style_of("dim"))]
+            lines = [literal("Fix the marked fields to see what would follow.", style_of("dim"))]
         elif snapshot is not None:
             try:
                 lines = self._outlook(edit, snapshot)
@@ -438,7 +438,7 @@ class EditorScreen(LiveScreen, Generic[E]):
         problems = self._problems(edit)
         if problems:
             self.grid.go_to(self._place_of(problems[0].field))
-            self.notify("Mend what is marked first.", severity="warning", markup=False)
+            self.notify("Fix the marked fields first.", severity="warning", markup=False)
         elif not edit.changed:
             self.notify("Nothing is changed yet.", markup=False)
         else:
