@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 #: Seconds that are no difference: a `Date` header has whole ones, and an answer takes its time.
 _SAME = 2.0
 #: Seconds from which a difference is worth a word.
 WORTH_A_WORD = 5
+
+
+def utc_now() -> datetime:
+    """The time by this machine's clock, with its zone."""
+    return datetime.now(timezone.utc)
 
 
 class ServerClock:

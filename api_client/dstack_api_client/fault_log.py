@@ -10,11 +10,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 
 from platformdirs import user_state_path
+
+from dstack_api_client.clock import utc_now
 
 #: Bytes after which the log begins again.
 _MOST = 256 * 1024
@@ -57,7 +58,7 @@ def place_of(error: BaseException) -> str:
 
 
 def _lines(error: BaseException) -> Iterator[str]:
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    now = utc_now().isoformat(timespec="seconds")
     yield f"{now} Python {sys.version.split()[0]}"
     seen: set[int] = set()
     cause: BaseException | None = error

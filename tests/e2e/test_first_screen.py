@@ -9,10 +9,11 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
+from dstack_api_client.clock import utc_now
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.model.router import RouterStatus, Sync
 from dstack_api_client.routers.watch import OverSsh, RouterWatch
-from dstack_fleets_tui.app import FleetsApp, utc_now
+from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen

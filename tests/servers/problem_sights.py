@@ -17,13 +17,14 @@ from typing import Any
 from unittest import mock
 
 from dstack_api_client.analysis.since import Since
+from dstack_api_client.clock import utc_now
 from dstack_api_client.connect.connection import Connection
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.problems.watch import problems_of
 from dstack_api_client.routers import pacing
 from dstack_api_client.routers.watch import OverSsh
-from dstack_fleets_tui.app import FleetsApp, utc_now
+from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.headless import looking
 from dstack_fleets_tui.headless.get import collect
 from dstack_fleets_tui.headless.looking import Asked, observe

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -28,7 +28,7 @@ from textual.theme import ThemeProvider
 from textual.widgets import Input
 
 from dstack_api_client.analysis.since import Since
-from dstack_api_client.clock import difference
+from dstack_api_client.clock import difference, utc_now
 from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.feed.feed import ConnectionState, Health, Update
@@ -84,11 +84,6 @@ _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 #: How long a notice stays: several at once want to be read.
 _NOTICE_SECONDS = 15
-
-
-def utc_now() -> datetime:
-    """The time, with its zone."""
-    return datetime.now(timezone.utc)
 
 
 def _spare_the_collector() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from dstack_api_client import errors
+from dstack_api_client.clock import utc_now
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Base, Target, read_base
 from dstack_api_client.edits.errors import (
@@ -168,7 +169,7 @@ async def send(
         answered, refusal = False, error
     check = Check(base, spec, expected, answered=answered, refusal=refusal)
     now = await confirmed(client, check, sleep=sleep, limit=limit, late=late)
-    return Applied(base.target, base, now, answered, datetime.now(timezone.utc))
+    return Applied(base.target, base, now, answered, utc_now())
 
 
 async def _conflict_of(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
 import msgspec
 
+from dstack_api_client.clock import utc_now
 from dstack_api_client.edits.errors import EndedError
 from dstack_api_client.edits.fields import digest
 from dstack_api_client.join.runs import ONLY_GROUP
@@ -129,7 +130,7 @@ def service_of(reader: Reader, project: str, body: bytes) -> Base:
         deployment=_number(resource.get("deployment_num")),
         spec=spec,
         resource=resource,
-        read_at=datetime.now(timezone.utc),
+        read_at=utc_now(),
         first_group=first_group,
     )
 
@@ -167,7 +168,7 @@ def fleet_of(reader: Reader, project: str, body: bytes) -> Base:
         deployment=0,
         spec=spec if isinstance(spec, dict) else {},
         resource=resource,
-        read_at=datetime.now(timezone.utc),
+        read_at=utc_now(),
     )
 
 

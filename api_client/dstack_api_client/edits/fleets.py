@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from dstack_api_client import errors
+from dstack_api_client.clock import utc_now
 from dstack_api_client.edits import texts
 from dstack_api_client.edits.applying import (
     LATE,
@@ -151,7 +152,7 @@ async def plan_fleet(
         starts=found.starts if found is not None else 0,
         ends=found.ends if found is not None else (),
         warnings=_warnings(found, offers),
-        made_at=datetime.now(timezone.utc),
+        made_at=utc_now(),
         above=found.above if found is not None else (),
     )
 

@@ -6,12 +6,11 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from enum import Enum
 from urllib.parse import quote
 
 from dstack_api_client import errors
-from dstack_api_client.clock import ServerClock
+from dstack_api_client.clock import ServerClock, utc_now
 from dstack_api_client.edits.base import Base, service_of
 from dstack_api_client.edits.dryrun import NEVER, DryRun, LaneOutlook, dry_run
 from dstack_api_client.edits.run_events import RunEvents
@@ -312,7 +311,7 @@ async def _look(
             instance.fleet_id, instance.fleet_name = fleet.id, fleet.name
             instances[instance.id] = instance
     answers = Answers(known, instances, {run.id: run}, awaits=awaits)
-    clock = ServerClock(lambda: datetime.now(timezone.utc), lambda: client.clock_offset)
+    clock = ServerClock(utc_now, lambda: client.clock_offset)
     joined = build(
         answers,
         server=ServerInfo(client.url, capabilities.server_version),

@@ -16,13 +16,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from platformdirs import user_state_path
 
+from dstack_api_client.clock import utc_now
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Base, Kind, Target
 from dstack_api_client.edits.difference import NOTHING, FieldChange
@@ -261,7 +262,7 @@ class Store:
             NotKeptError: It could not be written.
         """
         entry = {
-            "at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "at": utc_now().isoformat(timespec="milliseconds"),
             "user": user,
             "local_user": _local_user(),
             "server": target.server,
@@ -375,7 +376,7 @@ def _kept(before: Base, spec: Mapping[str, Any], *, deployment: int) -> Kept:
         id=before.id,
         deployment=deployment,
         digest=_fingerprint(before.spec),
-        at=datetime.now(timezone.utc),
+        at=utc_now(),
         steps=tuple(steps),
         left_out=tuple(left_out),
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from dstack_api_client import errors
+from dstack_api_client.clock import utc_now
 from dstack_api_client.edits import fields, texts
 from dstack_api_client.edits.applying import LIMIT, UNREADABLE_LIMIT, Sleep
 from dstack_api_client.edits.asking import ask_fleet
@@ -109,7 +109,7 @@ async def plan_new_fleet(
         starts=(nodes.get("min") or 0) if target is None else target,
         ends=(),
         warnings=tuple(warnings),
-        made_at=datetime.now(timezone.utc),
+        made_at=utc_now(),
     )
 
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 from dstack_api_client import errors
+from dstack_api_client.clock import utc_now
 from dstack_api_client.edits.applying import LATE, LIMIT, Applied, Check, Sleep, apply, confirmed
 from dstack_api_client.edits.base import Base, Target
 from dstack_api_client.edits.difference import difference
@@ -129,7 +129,7 @@ async def settle(
     except errors.ApiError as error:
         record.failed(error)
         raise
-    applied = Applied(base.target, base, now, False, datetime.now(timezone.utc))
+    applied = Applied(base.target, base, now, False, utc_now())
     return _performed(record, applied, now)
 
 

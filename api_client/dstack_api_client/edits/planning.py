@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from dstack_api_client.analysis.lane_input import NOT_ASKED, Offered
+from dstack_api_client.clock import utc_now
 from dstack_api_client.edits import checks, fields
 from dstack_api_client.edits.asking import ask_offers, ask_run
 from dstack_api_client.edits.base import Base, read_base
@@ -105,7 +106,7 @@ async def make_plan(
     refuse_moved(edit.base, base, edit.spec)
     edit = replace(edit, base=base)
     changes = difference(base.spec, edit.spec, "service", edit.capabilities)
-    made_at = datetime.now(timezone.utc)
+    made_at = utc_now()
     if not changes:
         return Plan(edit, base, (), base.spec, "", None, (), tuple(notes), made_at)
     _refuse_unknown_fields(edit)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from typing import TypeVar
 
 from dstack_api_client import errors
+from dstack_api_client.clock import utc_now
 from dstack_api_client.edits.base import Base, Target
 from dstack_api_client.edits.difference import FieldChange
 from dstack_api_client.edits.errors import NotKeptError, ReplacedError, UnknownOutcomeError
@@ -70,7 +70,7 @@ class Record:
         """
         self._sent = Sent(
             id=uuid.uuid4().hex[:16],
-            at=datetime.now(timezone.utc),
+            at=utc_now(),
             by=os.getpid(),
             user=self._user,
             action=self._action,

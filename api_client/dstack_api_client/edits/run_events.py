@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
 
 from dstack_api_client import errors
+from dstack_api_client.clock import utc_now
 from dstack_api_client.events.log import Awaits, EventLog
 from dstack_api_client.transport.client import PAGE, Client
 
@@ -30,7 +30,7 @@ class RunEvents:
         """Reads what is new, and tells what submissions wait for before requests reach them."""
         if not self._kept:
             return {}
-        server_time = self._client.server_time(datetime.now(timezone.utc))
+        server_time = self._client.server_time(utc_now())
         if self._known:
             async for page in self._client.events(self._log.since(server_time), self._filters):
                 self._log.take(page)

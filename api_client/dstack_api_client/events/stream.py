@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dstack_api_client.attempts import Attempts, Failure, utc_now
+from dstack_api_client.attempts import Attempts, Failure
+from dstack_api_client.clock import utc_now
 from dstack_api_client.events.log import OVERLAP
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire

@@ -10,12 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from enum import Enum
 
 from dstack_api_client import errors
 from dstack_api_client.attempts import unexpected
-from dstack_api_client.clock import ServerClock
+from dstack_api_client.clock import ServerClock, utc_now
 from dstack_api_client.events.log import Named
 from dstack_api_client.feed.budget import Pace
 from dstack_api_client.feed.full_read import IN_BACKGROUND, WAITED_FOR, PageTime, Pass, Sizes
@@ -86,11 +86,6 @@ class Update:
     health: Health
     cost: Cost
     """Since the update before."""
-
-
-def utc_now() -> datetime:
-    """The time, with its zone."""
-    return datetime.now(timezone.utc)
 
 
 class Feed:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 
-from dstack_api_client.attempts import Attempts, Failure, utc_now
+from dstack_api_client.attempts import Attempts, Failure
+from dstack_api_client.clock import utc_now
 from dstack_api_client.model.snapshot import Replica, ReplicaKey
 from dstack_api_client.replica.metrics import Use, use_of
 from dstack_api_client.transport.client import Client

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from dstack_api_client.attempts import Attempts, Failure, utc_now
+from dstack_api_client.attempts import Attempts, Failure
+from dstack_api_client.clock import utc_now
 from dstack_api_client.model.snapshot import FINISHED, Replica, ReplicaKey
 from dstack_api_client.replica.logs import LogLine, LogTail
 from dstack_api_client.replica.metrics import Use, use_of

@@ -10,14 +10,14 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
 from types import TracebackType
 
 from dstack_api_client import errors
 from dstack_api_client.attempts import unexpected
-from dstack_api_client.clock import ServerClock
+from dstack_api_client.clock import ServerClock, utc_now
 from dstack_api_client.model.capabilities import ROUTER
 from dstack_api_client.model.engines import Engine
 from dstack_api_client.model.roles import roles_of
@@ -98,7 +98,7 @@ class RouterWatch:
         *,
         over_ssh: OverSsh = OverSsh.OPENED,
         ssh: SshSource | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        now: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         # Looks are not part of what a poll costs.
@@ -419,7 +419,7 @@ async def read_router(
     over_ssh: OverSsh = OverSsh.OPENED,
     ssh: SshSource | None = None,
     running_since: Mapping[str, datetime] | None = None,
-    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    now: Callable[[], datetime] = utc_now,
 ) -> RouterView | None:
     """Looks at the router of one service once.
 

@@ -25,6 +25,7 @@ import httpx
 import msgspec
 
 from dstack_api_client import errors
+from dstack_api_client.clock import utc_now
 from dstack_api_client.connect.connection import ConfigError, is_loopback, trust
 from dstack_api_client.text import clean_json, one_line
 from dstack_api_client.transport import resolving, wire
@@ -310,7 +311,7 @@ class Reader:
         sending = Sending()
         request.extensions["trace"] = sending.trace
         resolving.use(asyncio.get_running_loop())
-        start, sent_at = self._monotonic(), datetime.now(timezone.utc)
+        start, sent_at = self._monotonic(), utc_now()
         size, answered = 0, False
         try:
             with anyio.fail_after(self._longest):
@@ -403,7 +404,7 @@ class Reader:
             said = parsedate_to_datetime(response.headers.get("Date", ""))
             if said.tzinfo is None:  # `-0000`: UTC, of a clock that knows no zone
                 said = said.replace(tzinfo=timezone.utc)
-            least = (said - datetime.now(timezone.utc)).total_seconds()
+            least = (said - utc_now()).total_seconds()
             most = (said - sent_at).total_seconds() + 1
         except (ValueError, TypeError, IndexError, OverflowError):
             return
