@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from dstack_api_client import errors
-from dstack_api_client.client import Client
+from dstack_api_client.client import Client, is_uuid
 from dstack_api_client.known import Known
 from dstack_api_client.records import Records
 from dstack_api_client.snapshot import FINISHED
@@ -191,7 +191,8 @@ class Pass:
         """Reads the runs that ended since the last pass, or that began during this one."""
         for run in self._known.runs.values():
             is_old = run.id in self._runs_before and run.id not in self._known.touched
-            if is_old and run.status not in FINISHED:
+            # One whose id is no UUID can't be asked for by itself: not listed, it is gone.
+            if is_old and run.status not in FINISHED and is_uuid(run.id):
                 self._with_jobs[run.id] = run.submitted_at
         for run_id, submitted_at in list(self._with_jobs.items())[:_MOST_ENDED]:
             try:
