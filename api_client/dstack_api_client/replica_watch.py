@@ -13,7 +13,7 @@ from datetime import datetime
 from dstack_api_client import wire
 from dstack_api_client.cleaning import one_line
 from dstack_api_client.client import Client
-from dstack_api_client.following import Attempts, Failure, utc_now
+from dstack_api_client.following import Attempts, Failure, seconds_since, utc_now
 from dstack_api_client.log_tail import LogLine, LogTail
 from dstack_api_client.snapshot import FINISHED, Replica, ReplicaKey
 from dstack_api_client.use import Use, use_of
@@ -167,7 +167,7 @@ class ReplicaWatch:
         if metrics.read_at is None or metrics.failure is not None:
             return True
         over = replica.status in FINISHED and metrics.use is not None
-        return not over and (self._now() - metrics.read_at).total_seconds() >= _METRICS_EVERY
+        return not over and seconds_since(metrics.read_at, self._now()) >= _METRICS_EVERY
 
     async def _read_metrics(self, replica: Replica) -> Closely:
         attempts = self._attempts["metrics"]

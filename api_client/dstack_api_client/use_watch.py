@@ -7,11 +7,12 @@ screen costs the server does not grow with the service.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 
 from dstack_api_client.client import Client
-from dstack_api_client.following import Attempts, Failure, utc_now
+from dstack_api_client.following import Attempts, Failure, seconds_since, utc_now
 from dstack_api_client.snapshot import Replica, ReplicaKey
 from dstack_api_client.use import Use, use_of
 
@@ -97,4 +98,4 @@ class UseWatch:
     def _unread(self, replica: Replica, now: datetime) -> float:
         """Seconds since a replica was read."""
         at = self._read_at.get(replica.submission_id)
-        return float("inf") if at is None else (now - at).total_seconds()
+        return math.inf if at is None else seconds_since(at, now)

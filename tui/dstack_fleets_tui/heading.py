@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from dstack_api_client.connection import ConfigError, Connection
 from dstack_api_client.feed import ConnectionState, Health
+from dstack_api_client.following import seconds_since
 from dstack_api_client.snapshot import Snapshot
 from dstack_fleets_tui import words
 from dstack_widgets.status_header import Connection as ConnectionWord
@@ -57,7 +58,7 @@ def header_state(
             extra.append("placement not read")
         if snapshot.unreadable:
             extra.append(f"{len(snapshot.unreadable)} unreadable")
-    late = last is not None and now - last > timedelta(seconds=_INTERVALS * interval)
+    late = last is not None and seconds_since(last, now) > _INTERVALS * interval
     return HeaderState(
         project=project_of(connection),
         host=host_of(connection),
