@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
@@ -14,6 +15,15 @@ WORTH_A_WORD = 5
 def utc_now() -> datetime:
     """The time by this machine's clock, with its zone."""
     return datetime.now(timezone.utc)
+
+
+def seconds_since(moment: datetime, now: datetime) -> float:
+    """Seconds since a moment; without end where the clock was set back since.
+
+    What waits for so many seconds would otherwise wait for as long as the clock was set back by.
+    """
+    seconds = (now - moment).total_seconds()
+    return seconds if seconds >= 0 else math.inf
 
 
 class ServerClock:

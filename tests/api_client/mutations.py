@@ -7,6 +7,8 @@ import json
 import random
 from typing import Any
 
+import msgspec
+
 #: What may stand where something else is right.
 WRONG: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 10**30, 1e308, -0.5, "", "x", "²", "-1", "9" * 5000,
@@ -19,13 +21,13 @@ WRONG: tuple[Any, ...] = (
 _DEEP = 5000
 
 
-def mutated(answer: Any, rng: random.Random) -> tuple[bytes, str]:
+def mutated(answer: bytes, rng: random.Random) -> tuple[bytes, str]:
     """An answer with one to three slips in it.
 
     Returns:
         Its bytes, and what was done to it.
     """
-    root = [copy.deepcopy(answer)]
+    root = [msgspec.json.decode(answer)]
     done = [_slip(root, rng) for _ in range(rng.choice((1, 1, 2, 3)))]
     raw = json.dumps(root[0] if root else None).encode()
     if rng.random() < 0.1:

@@ -243,7 +243,7 @@ async def test_a_fault_of_this_client_is_a_state_and_logged_without_values(
     server = FakeServer()
     async with server.client() as client:
         feed = Feed(client, "main")
-        monkeypatch.setattr("dstack_api_client.feed.feed.build", broken)
+        monkeypatch.setattr("dstack_api_client.feed.feed.feed.build", broken)
         (update,) = [update async for update in feed.poll()]
         assert update.health.state is ConnectionState.CONNECTING
         assert "KeyError" in (update.health.message or "")
@@ -293,3 +293,35 @@ async def test_requests_that_took_too_long_give_their_connections_back() -> None
         client._longest = longest
         for _ in range(6):
             assert (await client.server_info()).version == "0.22.5"
+
+
+async def test_a_run_whose_id_is_none_is_gone_when_it_is_listed_no_more() -> None:
+    """It can't be asked for by itself, so nothing else would say so."""
+    server = FakeServer()
+    server.runs = [answers.run(1, answers.job(0), name="chat")]
+    right = server.runs[0]["id"]
+    server.runs[0]["id"] = "no-uuid"
+    async with server.client() as client:
+        feed = Feed(client, "main")
+        for full in (False, True):
+            async for _ in feed.poll(full=full):
+                pass
+            assert feed.snapshot is not None
+            assert set(feed.snapshot.services) == {"no-uuid"}
+        server.runs[0]["id"] = right
+        async for _ in feed.poll(full=True):
+            pass
+        assert set(feed.snapshot.services) == {right}
+
+
+async def test_a_fleet_whose_configuration_is_no_object_is_one_without_settings() -> None:
+    server = FakeServer()
+    fleet = answers.fleet(1)
+    server.fleets = [{**fleet, "spec": {"configuration": ["x"], "profile": 5}}]
+    async with server.client() as client:
+        feed = Feed(client, "main")
+        async for _ in feed.poll():
+            pass
+    assert feed.snapshot is not None
+    (read,) = feed.snapshot.fleets.values()
+    assert (read.spec["configuration"], read.spec["profile"]) == ({}, {})

@@ -91,8 +91,9 @@ async def _tried(
     """What escaped, by where it came up."""
     print(f"seed {SEED}")  # noqa: T201
     escaped: dict[str, str] = {}
+    right = msgspec.json.encode(answer)
     for number in range(part, MUTATIONS, len(PARTS)):
-        body, done = mutated(answer, random.Random(SEED + number))
+        body, done = mutated(right, random.Random(SEED + number))
         try:
             await look(body)
         except ApiError:

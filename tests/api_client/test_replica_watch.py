@@ -60,6 +60,14 @@ async def test_metrics_are_read_every_ten_seconds():
     assert watched.client.asked["job_metrics"] == 2
 
 
+async def test_metrics_are_read_on_though_the_clock_was_set_back():
+    watched = Watched()
+    watched.client.metrics = metrics(cpu_usage_percent=[50, 150])
+    for watched.seconds in (0, -1500, -1498):
+        await watched.poll()
+    assert watched.client.asked["job_metrics"] == 2
+
+
 async def test_the_metrics_of_a_replica_that_ended_are_read_once():
     watched = Watched(status="failed")
     watched.client.metrics = metrics(cpu_usage_percent=[50, 150])

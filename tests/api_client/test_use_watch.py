@@ -71,3 +71,13 @@ async def test_a_failure_is_told_and_the_rest_of_the_round_is_left():
     client.fails = False
     await polled(watch)
     assert watch.failure is None
+
+
+async def test_a_clock_that_was_set_back_keeps_nobody_waiting():
+    client, moment, watch = watching([snapshots.replica("chat")])
+    await polled(watch)
+    assert await polled(watch) == []
+    moment[0] -= timedelta(minutes=25)
+    await polled(watch)
+    assert client.asked == [0, 0]
+    assert await polled(watch) == []

@@ -315,7 +315,12 @@ async def test_a_bad_editor_is_a_notice_and_the_text_is_edited_here(monkeypatch,
     monkeypatch.delenv("VISUAL", raising=False)
     monkeypatch.setenv("EDITOR", "vi '")
     app = App()
-    written = await Changing(app, Store(tmp_path)).texts._written("chat", "a: 1\n")
+
+    async def read(source, text):
+        return text
+
+    editing = Editing("chat", "k", "a: 1\n", read, lambda made: None)
+    written = await Changing(app, Store(tmp_path)).texts._written(editing, "a: 1\n")
     assert written == Written("a: 1\nb: 2\n", used=True)
     assert app.warned == ["EDITOR is no command: No closing quotation. Fix it, or unset it."]
 

@@ -252,6 +252,7 @@ class FleetsApp(App[int]):
         """Ends the app because a signal says so, the terminal restored."""
         if self._ended_by is None:
             self._ended_by = number
+            self.changing.texts.keep_all()
             self.exit(128 + number)
 
     def end_soon(self) -> None:
@@ -266,6 +267,7 @@ class FleetsApp(App[int]):
 
     def _leave_with_terminal(self) -> None:
         if self._terminal_is_gone():
+            self.changing.texts.keep_all()
             self.exit(1)
 
     # Data ---------------------------------------------------------------------------------

@@ -65,6 +65,9 @@ class RunAnswer(msgspec.Struct):
     job_plans: list[_JobPlan] = []
     effective_run_spec: dict[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        _refuse_misshaped(self.effective_run_spec)
+
     @property
     def offers(self) -> tuple[PlanOffer, ...]:
         """What it could start, by replica group."""
@@ -92,10 +95,19 @@ class FleetAnswer(msgspec.Struct):
     effective_spec: dict[str, Any] | None = None
     current_resource: dict[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        _refuse_misshaped(self.effective_spec)
+
     @property
     def plan_offers(self) -> tuple[PlanOffer, ...]:
         """What it could start."""
         return tuple(offer.read("") for offer in self.offers)
+
+
+def _refuse_misshaped(spec: Mapping[str, Any] | None) -> None:
+    """Refuses a spec whose configuration is none: it is what is shown, and what is stored."""
+    if spec is not None and not isinstance(spec.get("configuration"), Mapping):
+        raise ValueError("the spec has no configuration")
 
 
 _run = msgspec.json.Decoder(RunAnswer)

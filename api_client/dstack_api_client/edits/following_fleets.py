@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from dstack_api_client.edits.fleet import nodes_of
 from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.following import State
+from dstack_api_client.edits.views import configuration_of
 from dstack_api_client.model.labels import share_of
 from dstack_api_client.model.snapshot import INSTANCE_GONE, Instance, Snapshot
 
@@ -49,11 +50,12 @@ def goal_of(plan: FleetPlan) -> FleetGoal:
 
     dstack starts up to `target` only when it makes a fleet; afterwards it keeps to `min`.
     """
-    configuration = plan.expected.get("configuration") or {}
-    hosts = (configuration.get("ssh_config") or {}).get("hosts")
+    configuration = configuration_of(plan.expected)
+    own_hosts = configuration.get("ssh_config")
+    hosts = own_hosts.get("hosts") if isinstance(own_hosts, Mapping) else None
     nodes = nodes_of(configuration)
     least = nodes.least if plan.base is not None else nodes.target
-    if hosts:
+    if hosts and isinstance(hosts, list):
         return FleetGoal(len(hosts))
     # Which ones above `max` end is the server's choice.
     ends = frozenset(each.id for each in plan.ends if each not in plan.above)

@@ -12,7 +12,7 @@ from dstack_api_client.join.runs import run_name
 from dstack_api_client.join.store import Known
 from dstack_api_client.model.snapshot import FINISHED
 from dstack_api_client.transport import wire
-from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.client import Client, is_uuid
 from dstack_api_client.transport.records import Records
 
 _MOST = 100
@@ -202,7 +202,8 @@ class Pass:
         """Reads the runs that ended since the last pass, or that began during this one."""
         for run in self._known.runs.values():
             is_old = run.id in self._runs_before and run.id not in self._known.touched
-            if is_old and run.status not in FINISHED:
+            # One whose id is no UUID can't be asked for by itself: not listed, it is gone.
+            if is_old and run.status not in FINISHED and is_uuid(run.id):
                 self._with_jobs[run.id] = run.submitted_at
         wanted = {**self._with_jobs, **self._failed}
         for run_id, submitted_at in list(wanted.items())[:_MOST_ENDED]:

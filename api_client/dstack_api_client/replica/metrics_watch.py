@@ -7,11 +7,12 @@ screen costs the server does not grow with the service.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 
 from dstack_api_client.attempts import Attempts, Failure
-from dstack_api_client.clock import utc_now
+from dstack_api_client.clock import seconds_since, utc_now
 from dstack_api_client.model.snapshot import Replica, ReplicaKey
 from dstack_api_client.replica.metrics import Use, use_of
 from dstack_api_client.transport.client import Client
@@ -98,4 +99,4 @@ class UseWatch:
     def _unread(self, replica: Replica, now: datetime) -> float:
         """Seconds since a replica was read."""
         at = self._read_at.get(replica.submission_id)
-        return float("inf") if at is None else (now - at).total_seconds()
+        return math.inf if at is None else seconds_since(at, now)

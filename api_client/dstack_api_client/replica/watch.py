@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from dstack_api_client.attempts import Attempts, Failure
-from dstack_api_client.clock import utc_now
+from dstack_api_client.clock import seconds_since, utc_now
 from dstack_api_client.model.snapshot import FINISHED, Replica, ReplicaKey
 from dstack_api_client.replica.logs import LogLine, LogTail
 from dstack_api_client.replica.metrics import Use, use_of
@@ -168,7 +168,7 @@ class ReplicaWatch:
         if metrics.read_at is None or metrics.failure is not None:
             return True
         over = replica.status in FINISHED and metrics.use is not None
-        return not over and (self._now() - metrics.read_at).total_seconds() >= _METRICS_EVERY
+        return not over and seconds_since(metrics.read_at, self._now()) >= _METRICS_EVERY
 
     async def _read_metrics(self, replica: Replica) -> Closely:
         attempts = self._attempts["metrics"]

@@ -217,13 +217,12 @@ class Client(Writer):
         Returns:
             The run; None when it is not there any more.
         """
-        try:
-            before = str(UUID(int=max(UUID(run_id).int - 1, 0)))
-        except ValueError as error:
+        if not is_uuid(run_id):
             raise errors.WrongShapeError(
                 f"The run {one_line(run_id)[:80]} can't be read: its id is no UUID.",
                 "Report this with the server's version.",
-            ) from error
+            )
+        before = str(UUID(int=max(UUID(run_id).int - 1, 0)))
         found = await self.runs_page(
             project, limit=1, only_active=False, jobs=jobs, after=(submitted_at, before)
         )
@@ -332,6 +331,15 @@ class Client(Writer):
 def in_groups(items: Sequence[T], size: int) -> list[Sequence[T]]:
     """Items in groups of no more than a request may name."""
     return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def is_uuid(text: str) -> bool:
+    """Whether an id is one of dstack's: any other can't be asked for."""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _in_project(project: str, path: str) -> str:

@@ -34,7 +34,10 @@ _DEEPEST = 64
 
 
 class LazySpec(Mapping[str, Any]):
-    """A spec as received, decoded when something of it is read."""
+    """A spec as received, decoded when something of it is read.
+
+    A configuration or a profile that is no object is an empty one.
+    """
 
     __slots__ = ("_decoded", "raw")
 
@@ -46,6 +49,9 @@ class LazySpec(Mapping[str, Any]):
         if self._decoded is None:
             decoded = msgspec.json.decode(self.raw)
             self._decoded = decoded if isinstance(decoded, dict) else {}
+            for part in ("configuration", "profile"):
+                if not isinstance(self._decoded.get(part), dict | None):
+                    self._decoded[part] = {}
         return self._decoded
 
     def __getitem__(self, key: str) -> Any:

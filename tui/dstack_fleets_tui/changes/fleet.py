@@ -310,7 +310,8 @@ def _names_fleet(service: Service, name: str) -> bool:
     """Whether a service that goes on may use a fleet by its name."""
     configuration = service.spec.get("configuration") or {}
     owners = [configuration, *(configuration.get("groups") or ())]
-    entries = [entry for owner in owners for entry in owner.get("fleets") or ()]
+    lists = (owner.get("fleets") for owner in owners)
+    entries = [entry for each in lists if isinstance(each, list) for entry in each]
     return not service.finished and name in map(fields.lane_name, entries)
 
 

@@ -71,6 +71,7 @@ class TextChanges:
     def __init__(self, app: FleetsApp) -> None:
         self._app = app
         self._kept: dict[str, tuple[str, str]] = {}
+        self._typed: tuple[Editing[Any], TextScreen] | None = None
 
     @property
     def unused(self) -> tuple[str, ...]:
@@ -104,7 +105,7 @@ class TextChanges:
                 if question.refuse_late(f"The text of {editing.name}"):
                     return
                 try:
-                    written = await self._written(editing.name, shown)
+                    written = await self._written(editing, shown)
                 except StoppedError as stopped:
                     await self._keep_ended(editing, source, stopped.text)
                     self._app.end(stopped.signal)
@@ -139,7 +140,7 @@ class TextChanges:
     def _take_left(self, editing: Editing[Any]) -> None:
         """Takes the text that a program left when it was ended."""
         try:
-            left = self._app.changing.store.take_text(self._place_of(editing))
+            left = self._app.changing.store.take_text(self._place_of(editing.key))
         except NotKeptError as error:
             self._app.warn(str(error))
         else:
@@ -158,13 +159,28 @@ class TextChanges:
             else:
                 editing.done(made)
                 return
+        self._keep_on_disk(editing.key, text)
+
+    def keep_all(self) -> None:
+        """Keeps what is typed and not used, for the next time: this program is asked to end.
+
+        What can't be kept is said once the terminal is back.
+        """
+        if self._typed is not None and self._typed[1].changed:
+            editing, screen = self._typed
+            self._keep(editing, screen.text)
+        kept, self._kept = self._kept, {}
+        for key, (_, text) in kept.items():
+            self._keep_on_disk(key, text)
+
+    def _keep_on_disk(self, key: str, text: str) -> None:
         try:
-            self._app.changing.store.keep_text(self._place_of(editing), text)
+            self._app.changing.store.keep_text(self._place_of(key), text)
         except NotKeptError as error:
             self._app.last_words.append(str(error))
 
-    def _place_of(self, editing: Editing[Any]) -> str:
-        return "\0".join((self._app.place, editing.key))
+    def _place_of(self, key: str) -> str:
+        return "\0".join((self._app.place, key))
 
     async def _goes_on(self, editing: Editing[T], written: Written) -> bool:
         """Asks what becomes of a text that is not used; whether it is edited again."""
@@ -202,7 +218,7 @@ class TextChanges:
     def _is_original(editing: Editing[T], text: str) -> bool:
         return texts.with_note(text, ()) == texts.with_note(editing.text, ())
 
-    async def _written(self, name: str, text: str) -> Written:
+    async def _written(self, editing: Editing[Any], text: str) -> Written:
         """What somebody made of a text."""
         try:
             command = environment_editor()
@@ -217,5 +233,9 @@ class TextChanges:
                 return Written(text if error.text is None else error.text, False, error.failure)
             if written is not None:
                 return Written(written, used=True)
-        screen = TextScreen(name, self._app.place, text, ascii_only=self._app.ascii)
-        return await self._app.push_screen_wait(screen)
+        screen = TextScreen(editing.name, self._app.place, text, ascii_only=self._app.ascii)
+        self._typed = editing, screen
+        try:
+            return await self._app.push_screen_wait(screen)
+        finally:
+            self._typed = None

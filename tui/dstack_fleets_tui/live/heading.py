@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from urllib.parse import urlsplit
 
+from dstack_api_client.clock import seconds_since
 from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.feed.feed import ConnectionState, Health
 from dstack_api_client.model.snapshot import Snapshot
@@ -57,7 +58,7 @@ def header_state(
             extra.append("placement not read")
         if snapshot.unreadable:
             extra.append(f"{len(snapshot.unreadable)} unreadable")
-    late = last is not None and now - last > timedelta(seconds=_INTERVALS * interval)
+    late = last is not None and seconds_since(last, now) > _INTERVALS * interval
     return HeaderState(
         project=project_of(connection),
         host=host_of(connection),

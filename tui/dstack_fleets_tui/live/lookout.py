@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from dstack_api_client.analysis.since import Event, Since
+from dstack_api_client.clock import seconds_since
 from dstack_api_client.feed.feed import Update
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.problems.watch import ProblemWatch
 
-#: After so long, problems are looked for although nothing changed.
-_LOOK_AGAIN = timedelta(seconds=10)
+#: Seconds after which problems are looked for although nothing changed.
+_LOOK_AGAIN = 10.0
 
 
 class Lookout:
@@ -55,7 +56,7 @@ class Lookout:
         """
         if update.snapshot is None:
             return
-        due = self._looked_at is None or now - self._looked_at >= _LOOK_AGAIN
+        due = self._looked_at is None or seconds_since(self._looked_at, now) >= _LOOK_AGAIN
         grown = before is None or before.complete != update.snapshot.complete
         if update.difference or grown or due:
             self._looked_at = now

@@ -57,6 +57,18 @@ class Drafts(Generic[E]):
         except NotKeptError as error:
             self._app.warn(f"The draft could not be kept. {error}")
 
+    def found(self, read: Callable[[], Draft[Any] | None]) -> Draft[Any] | None:
+        """The draft that is kept; none where it can't be read, which is said.
+
+        Args:
+            read: Reads it.
+        """
+        try:
+            return read()
+        except NotKeptError as error:
+            self._app.warn(f"Whether a draft is kept is not known. {error}")
+            return None
+
     def offer(self, draft: Draft[Any], go_on: Callable[[E], object]) -> None:
         """Offers to go on with what was begun earlier.
 

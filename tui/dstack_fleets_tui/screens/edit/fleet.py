@@ -35,7 +35,8 @@ class FleetEditScreen(EditorScreen[FleetEdit]):
     async def _read(self, source: Source, snapshot: Snapshot, store: Store) -> Begun[FleetEdit]:
         base = await read_fleet(source.client, source.project, self._subject)
         base.refuse_gone()
-        return Begun(FleetEdit.begin(base), undoing.reopened_fleet(store, base))
+        draft = self._drafts.found(lambda: undoing.reopened_fleet(store, base))
+        return Begun(FleetEdit.begin(base), draft)
 
     def _anew(self, base: Base, spec: dict[str, Any] | None = None) -> FleetEdit:
         return FleetEdit(base, base.spec if spec is None else spec)

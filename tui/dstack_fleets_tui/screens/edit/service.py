@@ -36,7 +36,8 @@ class EditScreen(EditorScreen[ServiceEdit]):
         base = await read_service(source.client, source.project, self._subject)
         base.refuse_gone()
         edit = ServiceEdit.begin(base, snapshot.capabilities)
-        return Begun(edit, undoing.reopened(store, base, snapshot.capabilities))
+        known = snapshot.capabilities
+        return Begun(edit, self._drafts.found(lambda: undoing.reopened(store, base, known)))
 
     def _anew(self, base: Base, spec: dict[str, Any] | None = None) -> ServiceEdit:
         if self.edit is None:

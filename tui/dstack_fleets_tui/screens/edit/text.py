@@ -239,7 +239,12 @@ class TextScreen(Asking, ModalScreen[Written]):
     @property
     def changed(self) -> bool:
         """Whether something was typed."""
-        return self.is_mounted and self.query_one(TextArea).text != self._text
+        return self.is_mounted and self.text != self._text
+
+    @property
+    def text(self) -> str:
+        """The text as it is now."""
+        return self.query_one(TextArea).text
 
     def compose(self) -> ComposeResult:
         """The area."""
@@ -254,11 +259,11 @@ class TextScreen(Asking, ModalScreen[Written]):
 
     def action_done(self) -> None:
         """Has the text used."""
-        self.answer(Written(self.query_one(TextArea).text, used=True))
+        self.answer(Written(self.text, used=True))
 
     def action_cancel(self) -> None:
         """Leaves the text, which is not used."""
-        self.answer(Written(self.query_one(TextArea).text, used=False))
+        self.answer(Written(self.text, used=False))
 
 
 def _has_highlighting() -> bool:
