@@ -32,6 +32,12 @@ GROUPS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def state(monkeypatch, tmp_path):
+    """Keeps what is logged of a fault from the log of whoever runs this."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
 def routed(number: int, name: str, **changes: Any) -> dict[str, Any]:
     """A service with a router and two workers."""
     jobs = [
