@@ -113,6 +113,7 @@ def test_replicas_that_a_server_without_the_addon_placed_are_reported(
         "4": ["far", "own-rule"],
     }
     assert found["while it was away"] == [1, 3]
+    assert found["without lanes"] == [1, 3]
 
 
 def test_a_busy_database_is_no_fault(told: dict[str, Any]) -> None:

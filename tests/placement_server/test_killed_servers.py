@@ -20,7 +20,7 @@ from dstack_fleets_tui.headless.looking import Asked, observe
 from dstack_simulator import Simulator
 from dstack_simulator.handle import Handle
 from tests.builders.generation import SEED
-from tests.servers.kills import Story, told
+from tests.servers.kills import Story, say
 from tests.servers.lanes import STOCK, ask, events, service, settled, update
 from tests.servers.many_replicas import Lane, scenario
 from tests.servers.postgres import Postgres
@@ -49,7 +49,9 @@ async def story(postgres: Postgres) -> AsyncIterator[Story]:
     # Without the mark of the stock server, each has the add-on.
     launcher = ("tests.servers.addon_or_stock", "tests.servers.impatient_server")
     fleets = scenario(_FLEETS)
-    async with Simulator(fleets, launcher=launcher, database=url, servers=2, pace="quick") as sim:
+    async with Simulator(
+        fleets, launcher=launcher, database=url, servers=2, pace="quick", start_limit=150
+    ) as sim:
         await sim.settled()
         chat = {
             **_FLEETS,
@@ -70,9 +72,9 @@ async def test_a_server_killed_at_any_moment_breaks_doubles_and_blocks_nothing(
     story: Story,
 ) -> None:
     for number in range(ROUNDS):
-        told(f"round {number} of DSTACK_FLEETS_TESTS_SEED={SEED}")
+        say(f"round {number} of DSTACK_FLEETS_TESTS_SEED={SEED}")
         await story.killed(random.Random(f"{SEED} {number}"))
-        told(f"{dict(story.counts)}, {story.watch.looks} looks")
+        say(f"{dict(story.counts)}, {story.watch.looks} looks")
 
 
 async def test_servers_go_on_when_their_database_was_restarted(
@@ -83,7 +85,7 @@ async def test_servers_go_on_when_their_database_was_restarted(
         await postgres.start()
         return story.all_answer
 
-    told(f"DSTACK_FLEETS_TESTS_SEED={SEED}")
+    say(f"DSTACK_FLEETS_TESTS_SEED={SEED}")
     await story.disturbed(random.Random(SEED), restart, "the database restarts", asks=1)
 
 
@@ -103,13 +105,17 @@ async def test_a_server_without_the_addon_beside_is_reported(story: Story) -> No
     try:
         # Whichever server is faster places a replica.
         await until(_placed_by_the_other(sim), limit=300, every=0.5, what="the stock server places")
+        problem = await until(lambda: _problem(sim), limit=60, every=0.5, what="it is shown")
+        assert "placed by a server without the placement add-on" in problem.text
+        assert "dstack-fleets server" in problem.hint
+        assert any("by a server without the add-on" in line for line in await events(sim, "beside"))
+
+        await update(story.second, "beside", priority=30)
+        edited = await ask(sim, "get", run_name="beside")
+        assert not edited["managed"], "a stock server knows no lanes, so it stores none"
     finally:
         mark.unlink()
         await sim.faults.server_restart(server=2, graceful=False)
-    problem = await until(lambda: _problem(sim), limit=60, every=0.5, what="it is shown")
-    assert "placed by a server without the placement add-on" in problem.text
-    assert "dstack-fleets server" in problem.hint
-    assert any("by a server without the add-on" in line for line in await events(sim, "beside"))
 
 
 def _placed_by_the_other(sim: Handle) -> Callable[[], Awaitable[bool]]:

@@ -329,6 +329,21 @@ async def other_servers(world: World) -> dict[str, Any]:
     await process(run)
     await process(run)
     told["while it was away"] = await strange()
+
+    # Its lanes were taken away meanwhile, and dstack's own rule placed it.
+    async def original(**_: Any) -> Any:
+        return run_model_to_run(run)
+
+    data = get_run_spec(run).model_dump()
+    data["configuration"]["fleets"] = None
+    plain = RunSpec.model_validate(data)
+    asked = {"session": world.session, "user": world.user, "project": world.project}
+    await applying.apply_plan(original, (), {**asked, "plan": SimpleNamespace(run_spec=plain)})
+    await world.session.commit()
+    await job(6, get_current_datetime(), far)
+    await process(run)
+    await process(run)
+    told["without lanes"] = await strange()
     return told
 
 

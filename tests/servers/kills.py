@@ -20,9 +20,9 @@ SERVERS = (1, 2)
 #: What is done to a service; what comes more often stands here more often.
 _KINDS = ("scale", "scale", "scale", "priorities", "minimums", "minimums", "rebalance", "undo")
 #: Looks between the request, or its first effect, and what happens then: on average and at most.
-_LOOKS, _MOST_LOOKS = 12, 80
+_LOOKS, _MOST_LOOKS = 4, 30
 #: Most looks that are spent on waiting for a first effect.
-_PATIENCE = 40
+_PATIENCE = 20
 #: The part of rounds in which that is waited for.
 _UNDER_WAY = 0.7
 #: The part of requests that are not waited for before it happens.
@@ -32,7 +32,7 @@ _EARLY = 0.2
 Disturb = Callable[[], Awaitable[Callable[[], Awaitable[None]]]]
 
 
-def told(line: str) -> None:
+def say(line: str) -> None:
     """Prints a line for whoever plays the rounds again."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -43,6 +43,7 @@ class Story:
 
     Attributes:
         sim: The simulator, whose first server is asked.
+        second: The same, whose second server is asked.
         watch: What looks at the services.
         counts: How many rounds there were of each kind.
     """
@@ -61,8 +62,8 @@ class Story:
         self.sim = sim
         self.watch = watch
         self.counts: Counter[str] = Counter()
-        second = Handle.attached({**sim.state, "urls": list(reversed(sim.urls))})
-        self._servers = {1: sim, 2: second}
+        self.second = Handle.attached({**sim.state, "urls": list(reversed(sim.urls))})
+        self._servers = {1: sim, 2: self.second}
         self._fleets = fleets
         self._most = most
         self._before = {name: one.want for name, one in watch.services.items()}
@@ -100,7 +101,7 @@ class Story:
         looks = min(int(chance.expovariate(1 / _LOOKS)), _MOST_LOOKS)
         when = "begun" if early else "answered"
         after = f"{looks} looks{' under way' if under_way else ''}"
-        told(f"{name}: {kind}, {when} by server {by}; {what} after {after}; {want.written}")
+        say(f"{name}: {kind}, {when} by server {by}; {what} after {after}; {want.written}")
         self.watch.begin(name, want)
         asked = asyncio.create_task(self._ask(name, kind, want, by))
         if not early:

@@ -204,7 +204,7 @@ async def _started(programs: Path, folder: Path, password: str) -> AsyncIterator
         finally:
             assert above.stdin is not None
             above.stdin.close()
-            await asyncio.to_thread(above.wait, 30)
+            await asyncio.to_thread(above.wait, 90)
 
 
 async def _answers(postgres: Postgres, above: subprocess.Popen[bytes]) -> bool:

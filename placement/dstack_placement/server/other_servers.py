@@ -6,6 +6,7 @@ has an instance, and for which nothing or another fleet was noted, was placed by
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import timedelta
 
@@ -48,8 +49,13 @@ async def note_replicas(session: AsyncSession, run_model: RunModel, state: RunSt
         state: What is known of it; what is noted is added to its placements.
     """
     look = await session.get(LookRow, run_model.id)
-    if look is None or state.now - look.seen_at > _AWAY:
-        await session.merge(LookRow(run_id=run_model.id, since=state.now, seen_at=state.now))
+    with_lanes = [
+        group.name for group in state.lanes.groups if specs.pool_of(state.lanes, group.name)
+    ]
+    groups = json.dumps(sorted(with_lanes))
+    if look is None or look.groups != groups or state.now - look.seen_at > _AWAY:
+        now = state.now
+        await session.merge(LookRow(run_id=run_model.id, since=now, seen_at=now, groups=groups))
         return
     if state.now - look.seen_at > _NOTED_EVERY:
         look.seen_at = state.now
@@ -76,6 +82,14 @@ async def note_replicas(session: AsyncSession, run_model: RunModel, state: RunSt
         logger.warning("%s: %s", fmt(run_model), message)
         target = events.Target.from_model(run_model)
         events.emit(session, message, actor=events.SystemActor(), targets=[target])
+
+
+async def forget_looks(session: AsyncSession, run_id: uuid.UUID) -> None:
+    """Begins anew with a run that has no lanes (any more): dstack's own rule places it now."""
+    look = await session.get(LookRow, run_id)
+    # In SQLite, a deletion of nothing would keep others from writing too.
+    if look is not None:
+        await session.delete(look)
 
 
 async def note_own_rule(context: _SubmittedJobContext) -> None:

@@ -123,8 +123,9 @@ class LookRow(Base):
     """That servers with the add-on look at a run, and since when.
 
     Attributes:
-        since: The first look since there was none for minutes.
+        since: The first look since there was none for minutes, or since other groups have lanes.
         seen_at: One of the last looks.
+        groups: The replica groups that have lanes.
     """
 
     __tablename__ = "dstack_fleets_looks"
@@ -132,6 +133,7 @@ class LookRow(Base):
     run_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
     since: Mapped[datetime] = mapped_column(NaiveDateTime)
     seen_at: Mapped[datetime] = mapped_column(NaiveDateTime)
+    groups: Mapped[str] = mapped_column(Text)
 
 
 class RebalanceRow(Base):
