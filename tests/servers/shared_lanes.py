@@ -68,7 +68,8 @@ class Want:
             most: How many replicas it may have.
         """
         if kind == "scale":
-            return Want(random.randint(max(self.promised, 1), most), self.lanes)
+            counts = [n for n in range(max(self.promised, 1), most + 1) if n != self.replicas]
+            return Want(random.choice(counts or [self.replicas]), self.lanes)
         lanes = {}
         left = self.replicas
         names = list(self.lanes)
