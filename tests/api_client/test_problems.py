@@ -31,6 +31,7 @@ from tests.builders.projects import (
     fleet_of,
     group,
     lane,
+    placed,
     placement,
     project,
     replica,
@@ -88,6 +89,16 @@ CASES = {
         chat(READY, placements=[placement()]),
         Kind.SERVICE, WARNING, "chat", "placement: moving replicas fails (KeyError)",
         "distribution"),
+    "a server without the add-on": Case(
+        chat(READY, placements=[placement(replicas=[
+            replace(placed(0, "gpu", "other-server"), since=ago(minutes=5)),
+            replace(placed(1, "gpu", "other-server"), since=ago(minutes=2)),
+            replace(placed(2, "gpu", "other-server"), since=ago(hours=2))])]),
+        chat(READY, placements=[placement(replicas=[
+            replace(placed(0, "gpu", "other-server"), since=ago(hours=2)),
+            replace(placed(1, "gpu", "priority"), since=ago(minutes=2))])]),
+        Kind.SERVICE, WARNING, "chat",
+        "replicas 0, 1 were placed by a server without the placement add-on", "distribution"),
     "router down": Case(
         chat(READY, routers=[router(worker(0), status=RouterStatus.DOWN, message="Gone.")]),
         chat(READY, routers=[router(worker(0))]),

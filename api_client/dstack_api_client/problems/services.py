@@ -18,7 +18,7 @@ from dstack_api_client.model.labels import (
     replica_name,
     replica_row,
 )
-from dstack_api_client.model.placement import LanePlacement, Placement
+from dstack_api_client.model.placement import OTHER_SERVER, LanePlacement, Placement
 from dstack_api_client.model.purchases import baselines, purchase_of
 from dstack_api_client.model.retries import event_of, starts_again
 from dstack_api_client.model.snapshot import Group, Replica, ReplicaKey, Service, Snapshot
@@ -43,6 +43,9 @@ RESTARTED_WITHIN = timedelta(minutes=10)
 ROLLOUT_STUCK = timedelta(minutes=15)
 #: A service that failed is news for the shift that follows, and history afterwards.
 FAILED_SHOWN = timedelta(hours=24)
+
+#: Whoever started such a server hears of it meanwhile; one that goes on places more replicas.
+OTHER_SERVER_SHOWN = timedelta(hours=1)
 
 #: Why dstack ends a run that nobody stopped.
 _FAILURES = frozenset({"job_failed", "retry_limit_exceeded", "server_error", "gateway_error"})
@@ -124,6 +127,7 @@ def of_services(
             found.problems += _failed(snapshot, service, now)
         if not ending:
             found.problems += _placing(snapshot, service)
+            found.problems += _other_server(snapshot, service)
             found.problems += _baselines(snapshot, service)
         replicas = [
             replica
@@ -228,6 +232,35 @@ def _placing(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
             service_id=service.id,
             view="distribution",
         )
+
+
+def _other_server(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
+    """Replicas that a server without the add-on has placed not long ago."""
+    placement = snapshot.placements.get(service.id)
+    placed = [
+        replica
+        for replica in (placement.replicas if placement is not None else ())
+        if replica.reason == OTHER_SERVER
+        and replica.since is not None
+        and placement is not None
+        and placement.observed_at - replica.since <= OTHER_SERVER_SHOWN
+    ]
+    if not placed:
+        return
+    numbers = listed(str(replica.replica_num) for replica in placed)
+    replicas = f"replica {numbers} was" if len(placed) == 1 else f"replicas {numbers} were"
+    yield Problem(
+        key=f"other-server:{service.id}",
+        kind=Kind.SERVICE,
+        severity=Severity.WARNING,
+        subject=service.name,
+        text=f"{replicas} placed by a server without the placement add-on",
+        hint="Stop the `dstack server` that works on the same database, and start"
+        " `dstack-fleets server` in its place.",
+        since=min(replica.since for replica in placed if replica.since is not None),
+        service_id=service.id,
+        view="distribution",
+    )
 
 
 def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:

@@ -126,6 +126,7 @@ class PlacementSummary(Answer):
     deficits: list[Deficit] = []
     cooldowns: list[Cooldown] = []
     fallback_replicas: Count = 0
+    other_server_replicas: Count = 0
     pending_replicas: Count = 0
     rebalancing: Rebalancing | None = None
     warnings: list[str] = []

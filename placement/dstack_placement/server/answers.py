@@ -234,8 +234,9 @@ class PendingReplica(CoreModel):
 class RunSummary(CoreModel):
     """What is worth knowing of one service without its whole placement.
 
-    `pending_replicas` counts those without an instance yet, `pending` tells which of them fit in no
-    lane. A service without lanes is not `managed`, and has its groups only.
+    `other_server_replicas` counts those that a server without the add-on has placed.
+    `pending_replicas` counts those without an instance yet, `pending` has those of them that fit in
+    no lane. A service without lanes is not `managed`, and has its groups only.
     """
 
     run_id: uuid.UUID
@@ -245,6 +246,7 @@ class RunSummary(CoreModel):
     deficits: list[Deficit]
     cooldowns: list[CooldownNow]
     fallback_replicas: int
+    other_server_replicas: int
     pending_replicas: int
     pending: list[PendingReplica]
     rebalancing: Rebalancing | None

@@ -15,6 +15,7 @@ from sqlalchemy.orm import lazyload
 
 from dstack_placement.server import specs
 from dstack_placement.server.faults import faults
+from dstack_placement.server.other_servers import forget_looks
 
 
 async def apply_plan(
@@ -32,12 +33,17 @@ async def apply_plan(
     """
     session, run_spec = asked["session"], asked["plan"].run_spec
     warnings: Sequence[str] = ()
+    managed = True
     with faults.guarded("checking lanes", None, run_spec.run_name, expected=ServerClientError):
         read = await specs.refuse_wrong_lanes(session, asked["project"], run_spec)
-        warnings = read.warnings if read.managed else ()
+        managed = read.managed
+        warnings = read.warnings if managed else ()
     run = await original(*args, **asked)
     with faults.guarded("reporting warnings", None, run_spec.run_name):
         await _tell(session, asked["user"], run, warnings)
+    if not managed:
+        with faults.guarded("forgetting its lanes", None, run_spec.run_name):
+            await forget_looks(session, run.id)
     return run
 
 

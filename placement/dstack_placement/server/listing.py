@@ -31,6 +31,7 @@ from dstack_placement.engine.specification import ONLY_GROUP
 from dstack_placement.server import answers, bounds, looking, specs
 from dstack_placement.server.faults import faults
 from dstack_placement.server.kept import Kept
+from dstack_placement.server.other_servers import OTHER_SERVER
 from dstack_placement.server.state import editions_of, groups_of
 from dstack_placement.server.tables import (
     Base,
@@ -237,6 +238,7 @@ def _summary(run: Any, service: _Service, rows: _Rows, now: datetime) -> answers
         deficits=[],
         cooldowns=[],
         fallback_replicas=0,
+        other_server_replicas=0,
         pending_replicas=0,
         pending=[],
         rebalancing=None,
@@ -271,9 +273,8 @@ def _with_lanes(run: Any, lanes: ServiceLanes, rows: _Rows, now: datetime) -> an
             if (row.pool, row.fleet) in at
         ],
         cooldowns=_cooldowns(rows.cooldowns.get(run.id, []), lanes, rows.fleets, now),
-        fallback_replicas=sum(
-            job.id in placed and placed[job.id].reason == "fallback" for job in jobs
-        ),
+        fallback_replicas=_placed(jobs, placed, "fallback"),
+        other_server_replicas=_placed(jobs, placed, OTHER_SERVER),
         pending_replicas=sum(not job.instance_assigned for job in jobs),
         pending=[
             answers.PendingReplica(
@@ -295,6 +296,11 @@ def _with_lanes(run: Any, lanes: ServiceLanes, rows: _Rows, now: datetime) -> an
         ],
         fault=answers.fault(run.id),
     )
+
+
+def _placed(jobs: Sequence[Any], placed: Mapping[uuid.UUID, PlacementRow], reason: str) -> int:
+    """How many replicas are where they are for a reason."""
+    return sum(job.id in placed and placed[job.id].reason == reason for job in jobs)
 
 
 def _cooldowns(

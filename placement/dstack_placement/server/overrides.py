@@ -165,12 +165,16 @@ def _job_context(original: Wrapped) -> Wrapped:
 
 def _assignment(original: Wrapped) -> Wrapped:
     async def _process_assignment(context: Any) -> Any:
-        from dstack_placement.server import choosing
+        from dstack_placement.server import choosing, other_servers
         from dstack_placement.server.faults import faults
 
-        waits = None
+        waits, failed = None, True
         with faults.guarded("choosing a lane", context.run_model):
             waits = await choosing.choose_or_wait(context)
+            failed = False
+        if failed:
+            with faults.guarded("noting that dstack's own rule applies", context.run_model):
+                await other_servers.note_own_rule(context)
         return waits if waits is not None else await original(context=context)
 
     return _process_assignment

@@ -28,6 +28,7 @@ from dstack_placement.engine import (
     stopping_order,
 )
 from dstack_placement.server import specs
+from dstack_placement.server.other_servers import note_replicas
 from dstack_placement.server.state import ReplicaJob, RunState, read_state, state_of
 from dstack_placement.server.tables import CooldownRow, forget_ended_jobs, locked_run
 
@@ -72,6 +73,7 @@ async def look(context: ActiveContext) -> RunState | None:
             jobs=[job for job in jobs if job is not None],
             samples=samples,
         )
+        await note_replicas(session, run_model, state)
         cooldowns = await _settle(session, run_model, state)
         live = {job.id for job in state.jobs.values()}
         await forget_ended_jobs(session, run_model.id, live, state.now)

@@ -119,6 +119,23 @@ class UnreachableRow(Base):
     since: Mapped[datetime] = mapped_column(NaiveDateTime)
 
 
+class LookRow(Base):
+    """That servers with the add-on look at a run, and since when.
+
+    Attributes:
+        since: The first look since there was none for minutes, or since other groups have lanes.
+        seen_at: One of the last looks.
+        groups: The replica groups that have lanes.
+    """
+
+    __tablename__ = "dstack_fleets_looks"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    since: Mapped[datetime] = mapped_column(NaiveDateTime)
+    seen_at: Mapped[datetime] = mapped_column(NaiveDateTime)
+    groups: Mapped[str] = mapped_column(Text)
+
+
 class RebalanceRow(Base):
     """A rebalancing that goes on.
 
@@ -229,5 +246,5 @@ async def forget_ended_jobs(
 async def forget_finished_runs(session: AsyncSession) -> None:
     """Deletes what is kept of runs that have ended."""
     active = select(RunModel.id).where(RunModel.status.not_in(RunStatus.finished_statuses()))
-    for table in (PlacementRow, CooldownRow, DeficitRow, UnreachableRow, RebalanceRow):
+    for table in (PlacementRow, CooldownRow, DeficitRow, UnreachableRow, RebalanceRow, LookRow):
         await session.execute(delete(table).where(table.run_id.not_in(active)))
