@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from dstack_api_client.connect.connection import Connection, Sources
-from dstack_api_client.problems.watch import Problem
+from dstack_api_client.problems.model import Problem
 from dstack_fleets_tui.headless.looking import Asked, observe
 from dstack_simulator import Simulator
 from dstack_simulator.handle import Handle
