@@ -89,7 +89,6 @@ async def _course(seed: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> i
         open_ones = {line["sent"] for line in sent}
         ended = [line for line in lines if line["result"] != "sent" and line["sent"] in open_ones]
         assert len(ended) == len(sent), lines
-    monkeypatch.undo()
     return len(server.writes)
 
 
