@@ -1,4 +1,7 @@
-"""Runs every benchmark in this folder, or the ones named: python -m tests.bench [NAME ...]."""
+"""Runs the benchmarks in this folder, or the ones named: `python -m tests.bench [NAME ...]`.
+
+Those that take minutes run only where they are named.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,16 @@ from . import __path__ as here
 
 
 def main(names: list[str]) -> int:
-    found = {}
+    found, long = {}, set()
     for module in pkgutil.iter_modules(here):
         if module.name.startswith("_"):
             continue
-        run = getattr(importlib.import_module(f"tests.bench.{module.name}"), "run", None)
+        loaded = importlib.import_module(f"tests.bench.{module.name}")
+        run = getattr(loaded, "run", None)
         if run is not None:
             found[module.name] = run
+            if getattr(loaded, "ONLY_IF_NAMED", False):
+                long.add(module.name)
     unknown = sorted(set(names) - set(found))
     if unknown:
         sys.stderr.write(
@@ -24,7 +30,7 @@ def main(names: list[str]) -> int:
         )
         return 2
     for name, run in found.items():
-        if not names or name in names:
+        if name in names or not (names or name in long):
             sys.stdout.write(f"{run()}\n")
             sys.stdout.flush()
     return 0

@@ -1,0 +1,320 @@
+"""Hours of polls at speed: what the dashboard holds at the end, beside what it held early on.
+
+Runs, instances, fleets and events come and go, the connection is lost now and then, and somebody
+goes through the screens. It is measured twice on the same screen at rest: after the first tenth of
+the polls, when all that is kept is full, and at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from textual.events import Key, Resize
+from textual.geometry import Size
+from textual.pilot import Pilot
+
+from dstack_api_client.connect.connection import Connection
+from dstack_api_client.edits.keeping import Store
+from dstack_api_client.feed.feed import Feed, Update
+from dstack_api_client.routers.watch import OverSsh, RouterWatch
+from dstack_api_client.transport.client import Client
+from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.live.source import Source
+from dstack_fleets_tui.settings import Settings
+from tests.builders.apps import CONNECTION
+from tests.builders.followed_feed import Clock
+from tests.servers.churn import Churn, ChurningServer
+from tests.waiting import until
+
+from .table import Table
+
+#: Eight hours of a poll every two seconds.
+POLLS = 14_400
+SIZE = (140, 40)
+#: It takes minutes: it runs only where it is named.
+ONLY_IF_NAMED = True
+#: Polls between two things that somebody does.
+_EVERY = 12
+_TURNS = 10
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the process holds.
+
+    Attributes:
+        resident: Kilobytes of memory.
+        blocks: Blocks that Python has allocated.
+        objects: What the collector of garbage knows.
+        tasks: Tasks of the loop.
+        threads: Threads.
+        descriptors: Open files and sockets.
+        widgets: Widgets and screens that the app knows.
+        timers: Timers and other calls that the loop has before it.
+    """
+
+    resident: int
+    blocks: int
+    objects: int
+    tasks: int
+    threads: int
+    descriptors: int
+    widgets: int
+    timers: int
+
+    @classmethod
+    def by(cls, app: FleetsApp) -> Held:
+        """What is held now."""
+        for _ in range(3):
+            gc.collect()
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        loop: Any = asyncio.get_running_loop()
+        return cls(
+            resident=pages * os.sysconf("SC_PAGE_SIZE") // 1024,
+            blocks=sys.getallocatedblocks(),
+            objects=len(gc.get_objects()) + gc.get_freeze_count(),
+            tasks=len(asyncio.all_tasks()),
+            threads=threading.active_count(),
+            descriptors=sum(1 for _ in Path("/proc/self/fd").iterdir()),
+            widgets=len(app._registry),
+            timers=sum(not each.cancelled() for each in loop._scheduled),
+        )
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """What came of it."""
+
+    early: Held
+    late: Held
+    polls: int
+    lost: int
+    happened: int
+    keys: int
+
+
+class ChurningFeed(Feed):
+    """Polls a project in which something happens before each poll; stands still when told to.
+
+    Attributes:
+        polls: How many polls there were.
+        stop_at: Before which poll it stands still.
+        goes_on: Set while it does not.
+    """
+
+    app: FleetsApp
+
+    def __init__(self, client: Client, churn: Churn, clock: Clock, routers: RouterWatch) -> None:
+        super().__init__(client, "main", routers=routers, now=clock.now, monotonic=clock.monotonic)
+        self._churn = churn
+        self.polls = 0
+        self.stop_at = 1
+        self.goes_on = asyncio.Event()
+
+    async def poll(self, *, full: bool = False) -> AsyncIterator[Update]:
+        while self.polls >= self.stop_at:
+            self.goes_on.clear()
+            await self.goes_on.wait()
+        self.polls += 1
+        self._churn.server.now += 2.0
+        self._churn.between_polls()
+        async for update in super().poll(full=full):
+            yield update
+        while self.app.message_queue_size:
+            await turn()  # the screens keep up, as they do in two seconds
+
+    def go_on(self, polls: int) -> None:
+        """Lets it poll so often."""
+        self.stop_at = self.polls + polls
+        self.goes_on.set()
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether it has polled as often as it was to."""
+        return self.polls >= self.stop_at and not self.goes_on.is_set()
+
+
+async def turn() -> None:
+    """Lets the loop go round once."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    loop.call_soon(done.set_result, None)
+    await done
+
+
+class Somebody:
+    """Goes through the screens, and changes nothing.
+
+    Attributes:
+        keys: How many keys were pressed.
+    """
+
+    def __init__(self, app: FleetsApp, pilot: Pilot[int], run_id: str, rng: random.Random) -> None:
+        self._app = app
+        self._pilot = pilot
+        self._run_id = run_id
+        self._rng = rng
+        self.keys = 0
+        self._acts: list[Callable[[], Any]] = [
+            lambda: self._press(*rng.choices(("1", "2", "3", "4"), k=2)),
+            lambda: self._press("down", "down", "enter", "tab", "escape"),
+            self._service,
+            self._replica,
+            lambda: self._press("s", "S", "slash", "f", "escape"),
+            lambda: self._press("question_mark", "escape"),
+            lambda: self._press("ctrl+p", "f", "escape", "escape"),
+            lambda: self._press("colon", "x", "escape"),
+            lambda: self._press("e", "down", "escape", "escape"),
+            self._pause,
+            self._resize,
+        ]
+
+    async def act(self) -> None:
+        """Does something."""
+        await self._rng.choice(self._acts)()
+
+    async def all_acts(self) -> None:
+        """Does each thing once: what is made at the first time stays."""
+        for act in self._acts:
+            await act()
+        await self._press("1", "2", "3", "4")
+
+    async def rest(self) -> None:
+        """Goes back to the list of the fleets, and waits until all is painted."""
+        await self._resize(SIZE)
+
+        async def at_rest() -> bool:
+            app = self._app
+            if len(app.screen_stack) > 1:
+                await self._press("escape")
+            elif app.current_mode != "fleets":
+                await self._press("1")
+            return len(app.screen_stack) == 1 and app.current_mode == "fleets"
+
+        await until(at_rest, limit=30, what="the list of the fleets")
+        self._app.clear_notifications()
+        for _ in range(_TURNS):
+            await turn()
+        await self._pilot.pause()
+
+    async def _resize(self, size: tuple[int, int] | None = None) -> None:
+        width, height = size or (self._rng.choice((60, 140)), self._rng.choice((16, 40)))
+        self._app.post_message(Resize(Size(width, height), Size(width, height)))
+        await self._press()
+
+    async def _press(self, *keys: str) -> None:
+        self.keys += len(keys)
+        for key in keys:
+            # A pilot would wait until nothing is done any more, which never is.
+            self._app.post_message(Key(key, key if len(key) == 1 else None))
+            for _ in range(_TURNS):
+                await turn()
+
+    async def _pause(self) -> None:
+        await self._press("p", "ctrl+r")
+        if self._app.paused:
+            self._app.do_pause("")
+
+    async def _service(self) -> None:
+        self._app.open_service(self._run_id)
+        await self._press("down", *self._rng.choices(("d", "r", "o", "t", "v", "y"), k=4))
+        await self._press("escape")
+
+    async def _replica(self) -> None:
+        if self._app.snapshot is not None and self._app.snapshot.replicas:
+            self._app.open_replica(self._rng.choice(list(self._app.snapshot.replicas)))
+            await self._press("tab", "escape")
+
+
+@asynccontextmanager
+async def dashboard(
+    rng: random.Random, folder: Path
+) -> AsyncIterator[tuple[FleetsApp, Pilot[int], ChurningFeed, Churn]]:
+    """The dashboard on a project in which something happens all the time."""
+    server = ChurningServer()
+    churn = Churn(server, rng)
+    clock = Clock(server)
+    async with (
+        server.client(monotonic=clock.monotonic) as client,
+        RouterWatch(client, "main", over_ssh=OverSsh.NONE, now=clock.now) as routers,
+    ):
+        feed = ChurningFeed(client, churn, clock, routers)
+
+        @asynccontextmanager
+        async def opened(connection: Connection) -> AsyncIterator[Source]:
+            yield Source(feed, client, connection.project)
+
+        app = FleetsApp(
+            CONNECTION,
+            Settings().model_copy(update={"interval": 0.0}),
+            now=clock.now,
+            open_source=opened,
+            terminal_is_gone=lambda: False,
+            store=Store(folder),
+        )
+        feed.app = app
+        app.lookout.somebody_is_there = True
+        async with app.run_test(size=SIZE) as pilot:
+            yield app, pilot, feed, churn
+
+
+async def soak(polls: int, seed: int, *, early: float = 0.1) -> Soaked:
+    """Polls so often, and looks what is held.
+
+    Args:
+        polls: How often.
+        seed: Where what happens comes from.
+        early: After which share of them it is looked for the first time.
+    """
+    rng = random.Random(seed)
+    measured = []
+    with tempfile.TemporaryDirectory() as folder:
+        async with dashboard(rng, Path(folder)) as (app, pilot, feed, churn):
+            somebody = Somebody(app, pilot, churn.server.runs[0]["id"], rng)
+            first = round(polls * early)
+            await until(lambda: app.snapshot is not None and app.snapshot.complete, what="data")
+            feed.go_on(1)
+            await somebody.all_acts()
+            for part in (first, polls - first):
+                end = feed.polls + part
+                while feed.polls < end:
+                    feed.go_on(min(_EVERY, end - feed.polls))
+                    await somebody.act()
+                    try:
+                        await until(lambda: feed.stands_still, limit=30, what="the polls")
+                    except AssertionError as error:
+                        here = f"{feed.polls} polls, {app.front!r}, paused: {app.paused}"
+                        raise AssertionError(f"{error}: {here}, {app.return_value!r}") from None
+                await somebody.rest()
+                assert app.is_running
+                measured.append(Held.by(app))
+            return Soaked(*measured, feed.polls, churn.lost, churn.happened, somebody.keys)
+
+
+def run() -> Table:
+    seed = random.randrange(2**32)
+    done = asyncio.run(soak(POLLS, seed))
+    rows = [
+        (each.name, f"{early:,}", f"{late:,}", f"{(late / early - 1) * 100:+.1f} %")
+        for each, early, late in zip(
+            fields(Held), astuple(done.early), astuple(done.late), strict=True
+        )
+    ]
+    return Table(
+        f"{done.polls:,} polls, seed {seed}",
+        ("held", "after a tenth", "at the end", "more"),
+        rows,
+        f"{done.happened:,} things happened, {done.lost:,} polls found no connection,"
+        f" {done.keys:,} keys were pressed.",
+    )
