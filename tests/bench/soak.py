@@ -203,7 +203,12 @@ class Somebody:
             return len(app.screen_stack) == 1 and app.current_mode == "fleets"
 
         await until(at_rest, limit=30, what="the list of the fleets")
-        self._app.clear_notifications()
+        app = self._app
+        for show in (app.do_services, app.do_problems, app.do_events, app.do_fleets):
+            show("")  # each list is made when it is first gone to, and stays
+            for _ in range(_TURNS):
+                await turn()
+        app.clear_notifications()
         for _ in range(_TURNS):
             await turn()
         await self._pilot.pause()
