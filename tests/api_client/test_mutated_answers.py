@@ -41,11 +41,11 @@ from dstack_fleets_tui.headless.select import NoSuchNameError
 from tests.api_client.painted import paint
 from tests.api_client.slips import AtOnce, Slips, whole_project
 from tests.builders import answers
-from tests.builders.generation import MANY, PARTS, SEED, cases
+from tests.builders.generation import PARTS, SEED, cases
 
 #: Answers with slips of one client, one after the other.
 PER_ROUND = 25
-ROUNDS = cases(800) if not MANY else 4_000
+ROUNDS = cases(400)
 #: The share of rounds whose answers go over HTTP.
 _OVER_HTTP = 0.05
 #: Seconds between two polls: what is read by turns is read at each.

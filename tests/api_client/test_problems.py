@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dstack_api_client.analysis.since import since_of
+from dstack_api_client.model.placement import ReplicaPlacement
 from dstack_api_client.model.router import RouterStatus, RouterView, Sync
 from dstack_api_client.model.snapshot import Attempt, Instance, Snapshot
 from dstack_api_client.problems.routers import unread
@@ -381,6 +382,47 @@ def test_how_long_a_status_has_lasted_is_told_by_events() -> None:
     assert problems_of(chat(READY, late), NOW, since) == ()
     (found,) = problems_of(chat(READY, late), NOW + LONG, since)
     assert found.since == ago(minutes=5)
+
+
+def test_one_that_took_requests_and_is_not_ready_is_told_at_once() -> None:
+    late = stuck(0, "running", submitted_at=ago(minutes=3))
+    message = "Service replica ready to receive requests"
+    since = since_of([event(message, ago(minutes=2), "job", "j-chat-0")])
+    assert problems_of(chat(late), NOW) == (), "it may be loading its model"
+    (found,) = problems_of(chat(late), NOW, since)
+    assert (found.key, found.severity, found.since) == ("replica:s-chat:unready", CRITICAL, None)
+    (beside,) = problems_of(chat(late, replica(1, ready=True)), NOW, since)
+    assert beside.severity < CRITICAL
+    watch = ProblemWatch()
+    events = [event(message, ago(minutes=2), "job", "j-chat-0")]
+    assert watch.look(chat(late), NOW, events) == (), "one probe may fail"
+    (seen,) = watch.look(chat(late), NOW + timedelta(seconds=30), events)
+    assert (seen.since, seen.at_least) == (NOW, False)
+    assert watch.look(chat(READY), NOW + timedelta(seconds=31), events) == ()
+    assert watch.look(chat(late), NOW + timedelta(seconds=32), events) == ()
+
+
+def test_attempts_that_the_server_does_not_list_are_no_restarts() -> None:
+    ran = Attempt(ago(minutes=20), "interrupted_by_no_capacity", "", ago(minutes=9), 0)
+    sought = Attempt(ago(minutes=3), NO_PLACE, "No H100.", ago(minutes=2), 3)
+    assert stuck(1, "submitted", earlier=(ran, sought), submission_num=4).restarts == 1
+
+
+def test_one_that_still_stops_was_lost_when_the_next_was_made() -> None:
+    stopping = Attempt(ago(minutes=20), "instance_unreachable", "")
+    sought = Attempt(ago(minutes=6), NO_PLACE, "No H100.", ago(minutes=5))
+    again = stuck(1, "submitted", submitted_at=ago(minutes=5), earlier=(stopping, sought))
+    assert again.lost_at == again.since == ago(minutes=6)
+
+
+def test_why_a_lane_was_given_is_not_why_there_is_no_place() -> None:
+    sought = Attempt(ago(minutes=8), NO_PLACE, "No H100.", ago(minutes=7))
+    again = stuck(1, "submitted", submission_num=1, earlier=(sought,))
+    placed = chat(READY, again, placements=[placement(replicas=[
+        ReplicaPlacement(1, "0", again.submission_id, "gpu-a", "priority", "first by priority", NOW)
+    ])])  # fmt: skip
+    (found,) = [p for p in problems_of(placed, NOW) if p.key == "replica:s-chat:pending"]
+    assert found.text == "1: no place yet: No H100."
 
 
 def test_one_that_does_not_stop_needs_an_event_to_be_told() -> None:

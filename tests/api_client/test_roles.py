@@ -222,6 +222,14 @@ def test_the_age_is_that_of_the_loss_through_all_attempts() -> None:
         assert (found.since, found.at_least) == (gone, False), status
 
 
+def test_one_that_loads_again_after_its_loss_is_not_there_yet() -> None:
+    gone = NOW - timedelta(minutes=2)
+    ran = Attempt(NOW - timedelta(hours=3), "container_exited_with_error", "", gone)
+    again = prefill("running", submitted_at=gone, submission_num=1, earlier=(ran,))
+    (found,) = [p for p in problems_of(incident(again, judged()), NOW) if p.key == ROLES]
+    assert (found.text, found.since) == ("no prefill worker is ready: every request fails", gone)
+
+
 def test_one_between_two_attempts_has_found_no_place() -> None:
     full = {"termination_reason": NO_CAPACITY, "termination_message": "Fleet is at capacity"}
     found = problems_of(incident(prefill("failed", submission_num=1, **full), judged()), NOW)

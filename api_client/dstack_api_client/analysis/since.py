@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.model.snapshot import Replica, Snapshot
 
 _JOB_STATUS = "Job status changed "
 _HEALTH = "Instance health changed "
@@ -57,6 +57,7 @@ class Since:
         ready: By submission, when it began to take requests.
         deployments: By run and deployment number, when it was applied.
         pulls: By submission, how many bytes of its image have moved, and when that was first seen.
+        unready: By submission that took requests, when it was first seen not to be ready any more.
     """
 
     unreachable: dict[str, datetime] = field(default_factory=dict)
@@ -66,6 +67,7 @@ class Since:
     ready: dict[str, datetime] = field(default_factory=dict)
     deployments: dict[tuple[str, int], datetime] = field(default_factory=dict)
     pulls: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    unready: dict[str, datetime] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set, repr=False)
 
     def learn(self, events: Collection[Event]) -> None:
@@ -88,6 +90,19 @@ class Since:
                 self.pulls[submission] = (moved, now)
         for submission in self.pulls.keys() - pulling.keys():
             del self.pulls[submission]
+
+    def watch_readiness(self, snapshot: Snapshot, now: datetime) -> None:
+        """Notes which replicas are not ready any more: no event tells."""
+        unready = {
+            replica.submission_id
+            for replica in snapshot.replicas.values()
+            if replica.status == "running" and not replica.ready and self.was_ready(replica)
+        }
+        self.unready = {submission: self.unready.get(submission, now) for submission in unready}
+
+    def was_ready(self, replica: Replica) -> bool:
+        """Whether a replica took requests."""
+        return replica.submission_id in self.ready and not replica.unreached
 
     def forget_all_but(self, snapshot: Snapshot) -> None:
         """Keeps only what concerns things that still are."""

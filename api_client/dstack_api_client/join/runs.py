@@ -185,6 +185,7 @@ def _earlier(job: wire.Job) -> tuple[Attempt, ...]:
             each.termination_reason,
             one_line(each.termination_reason_message or each.error or ""),
             each.finished_at,
+            each.submission_num,
         )
         for each in (job.job_submissions or [])[-wire.SUBMISSIONS : -1]
     )

@@ -228,13 +228,15 @@ class Attempt:
         submitted_at: When it was made.
         termination_reason: Why it ended.
         message: What the server said of that.
-        finished_at: When it ended.
+        finished_at: When it ended; None while it stops, though there is one after it.
+        submission_num: Its number; None where it is not told.
     """
 
     submitted_at: datetime
     termination_reason: str | None
     message: str
     finished_at: datetime | None = None
+    submission_num: int | None = None
 
     @property
     def had_place(self) -> bool:
@@ -333,15 +335,26 @@ class Replica:
         Attempts that found none are no restarts. What lies further back than what is known is
         taken to be as the oldest of that.
         """
-        known = [attempt.had_place for attempt in self.earlier]
-        further = self.submission_num - len(known) if not known or known[0] else 0
-        return sum(known) + further
+        if not self.earlier:
+            return self.submission_num
+        oldest = self.earlier[0]
+        before = oldest.submission_num
+        if before is None:
+            before = self.submission_num - len(self.earlier)
+        return sum(each.had_place for each in self.earlier) + (before if oldest.had_place else 0)
 
     @property
     def lost_at(self) -> datetime | None:
-        """When the last submission before this one that had a place ended, if known."""
-        ends = (attempt.finished_at for attempt in reversed(self.earlier) if attempt.had_place)
-        return next(ends, None)
+        """When the last submission before this one that had a place ended, if there was one.
+
+        One that still stops has been given up by the one that was made after it.
+        """
+        after = self.submitted_at
+        for attempt in reversed(self.earlier):
+            if attempt.had_place:
+                return attempt.finished_at or after
+            after = attempt.submitted_at
+        return None
 
     @property
     def since(self) -> datetime:

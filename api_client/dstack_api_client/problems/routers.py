@@ -147,8 +147,7 @@ class Routers:
 
     def _had_time(self, replica: Replica) -> bool:
         """Whether a worker should serve by now: one that is started again did before."""
-        again = replica.submission_num > 0 and replica.status != "running"
-        return again or self._lasted(replica) > WORKER_STARTS
+        return replica.submission_num > 0 or self._lasted(replica) > WORKER_STARTS
 
     def _of_role(self, service: Service, role: str) -> list[Replica]:
         groups = {group.name for group in service.groups if group.role == role}
@@ -172,7 +171,7 @@ class Routers:
             subject=service.name,
             text=f"{named(lost)} is {'ready' if run else 'left'}: {fails}",
             hint=others + _what_of(replicas),
-            since=max(known, default=None),
+            since=None if None in known else max(filter(None, known), default=None),
             at_least=any(replica.since_earlier for replica in replicas),
             continuous=True,
             service_id=service.id,
@@ -299,11 +298,13 @@ def _problem(service: Service, view: RouterView, found: dict[str, list[Worker]])
     )
 
 
-def _stopped_serving(replica: Replica, since: Since) -> datetime:
-    """When a replica that serves nothing last did, or was to."""
+def _stopped_serving(replica: Replica, since: Since) -> datetime | None:
+    """When a replica that serves nothing last did, or was to; None where nothing tells."""
     if not replica.has_place:
         return replica.since
-    if replica.status in ("submitted", "provisioning", "pulling"):
+    if since.was_ready(replica) and replica.status == "running":
+        return since.unready.get(replica.submission_id)  # no event says when it ended
+    if replica.active and replica.status != "terminating":
         return replica.lost_at or status_since(replica, since)
     return status_since(replica, since)
 

@@ -33,6 +33,8 @@ STARTING_LONG = timedelta(minutes=15)
 PULL_STUCK = timedelta(minutes=15)
 #: Weights of the largest models load within 10 minutes from a volume, not from far away.
 UNREADY_LONG = timedelta(minutes=15)
+#: One that was ready fails a probe now and then.
+UNREADY_AGAIN = timedelta(seconds=30)
 #: A replica has 5 minutes to stop by default, and dstack forces it a little later.
 STOPPING_LONG = timedelta(minutes=10)
 #: One new start may be chance (a spot instance was taken back), two are a pattern, ...
@@ -385,12 +387,24 @@ def _what(service: Service, replica: Replica, now: datetime, since: Since) -> st
         return ""
     lasted = now - status_since(replica, since)
     if replica.status == "running":
-        return "unready" if lasted > UNREADY_LONG else ""
+        fell = _fell_out(service, replica, now, since)
+        return "unready" if lasted > UNREADY_LONG or fell else ""
     if replica.status == "submitted":
         return "pending" if lasted > PENDING_LONG else ""
     if lasted <= STARTING_LONG:
         return ""
     return _of_pull(replica, now, since)
+
+
+def _fell_out(service: Service, replica: Replica, now: datetime, since: Since) -> bool:
+    """Whether it took requests, and is not ready any more; of a worker its router tells more.
+
+    Where it is watched, one probe that fails is none yet; else how long it lasts is not known.
+    """
+    if any(group.router is not None for group in service.groups) or not since.was_ready(replica):
+        return False
+    seen = since.unready.get(replica.submission_id)
+    return seen is None or now - seen >= UNREADY_AGAIN
 
 
 def _of_pull(replica: Replica, now: datetime, since: Since) -> str:
@@ -458,6 +472,8 @@ def _of_replicas(
         ends = [replica.finished_at for replica in members if replica.finished_at is not None]
     elif what == "pending":
         ends = [replica.since for replica in members]
+    elif what == "unready" and any(map(since.was_ready, members)):
+        ends = [each for r in members if (each := since.unready.get(r.submission_id))]
     else:
         ends = [status_since(replica, since) for replica in members]
     return Problem(
@@ -486,8 +502,11 @@ def _hint(service: Service, what: str, members: Iterable[Replica]) -> str:
 def _cause(snapshot: Snapshot, service: Service, what: str, members: Sequence[Replica]) -> str:
     """The cause that most of the replicas have."""
     placement = snapshot.placements.get(service.id)
+    # Of one that was given a fleet, it is why that fleet, and not why it is not there.
     why: Mapping[str, str | None] = (
-        {each.job_id: each.why for each in placement.replicas} if placement is not None else {}
+        {each.job_id: each.why for each in placement.replicas if each.fleet is None}
+        if placement is not None
+        else {}
     )
 
     def cause(replica: Replica) -> str:

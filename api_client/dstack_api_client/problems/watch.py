@@ -82,6 +82,7 @@ class ProblemWatch:
         self._since.learn(events)
         self._since.forget_all_but(snapshot)
         self._since.watch_pulls(snapshot, now)
+        self._since.watch_readiness(snapshot, now)
         found = problems_of(snapshot, now, self._since)
         self._seen = {
             each.key: min(self._seen.get(each.key, now), each.since or now) for each in found
