@@ -10,6 +10,8 @@ from datetime import datetime, timedelta, timezone
 _SAME = 2.0
 #: Seconds from which a difference is worth a word.
 WORTH_A_WORD = 5
+#: Seconds that a moment lies ahead of the clock from which the clock was set back.
+_SET_BACK = 30.0
 
 
 def utc_now() -> datetime:
@@ -21,9 +23,10 @@ def seconds_since(moment: datetime, now: datetime) -> float:
     """Seconds since a moment; without end where the clock was set back since.
 
     What waits for so many seconds would otherwise wait for as long as the clock was set back by.
+    Two looks at clocks may differ by some seconds all the same, which is none.
     """
     seconds = (now - moment).total_seconds()
-    return seconds if seconds >= 0 else math.inf
+    return max(seconds, 0.0) if seconds >= -_SET_BACK else math.inf
 
 
 class ServerClock:

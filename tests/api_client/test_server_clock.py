@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import math
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from dstack_api_client.clock import ServerClock, difference
+from dstack_api_client.clock import ServerClock, difference, seconds_since
 from dstack_api_client.problems.watch import problems_of
 from tests.builders import answers
 from tests.builders.followed_feed import following
@@ -66,3 +67,13 @@ async def test_problems_are_the_same_whatever_this_machine_thinks(ahead: int) ->
         assert shot.observed_at == START + timedelta(seconds=server.now + ahead)
         (problem,) = problems_of(shot, shot.observed_at)
         assert problem.text.startswith("2: no place yet")
+
+
+@pytest.mark.parametrize(
+    ("ahead", "seconds"), [(-90, 90.0), (0, 0.0), (2, 0.0), (30, 0.0), (31, math.inf)]
+)
+def test_a_moment_ahead_of_a_clock_by_minutes_says_that_it_was_set_back(
+    ahead: int, seconds: float
+) -> None:
+    now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    assert seconds_since(now + timedelta(seconds=ahead), now) == seconds
