@@ -207,7 +207,7 @@ async def test_a_draft_survives_a_connection_that_is_lost(desk, tmp_path):
             await until(lambda: app.health.state is ConnectionState.STALE, what="it is noticed")
             await pilot.press("p")
             await until(lambda: findings(app), what="why there is no plan")
-            assert "No connection" in findings(app)[0]
+            assert f"The connection to {desk.url} was closed" in findings(app)[0]
             assert "[   6]  desk-reserved  [   1]" in fields(app)[1]
             await pilot.press("right", "0", "enter")
             further = "[   6]  desk-reserved  [   0]"

@@ -173,7 +173,10 @@ def test_replicas(demo_sim: Handle) -> None:
     assert embed["0"]["submission"] >= 1, "its first try failed"
     assert [embed[number]["submission"] for number in "12"] == [0, 0]
     everything = here(demo_sim, "get", "replicas", "-o", "json").stdout
-    assert len(json.loads(everything)["replicas"]) == 4 + 3 + 1 + 2
+    found = json.loads(everything)["replicas"]
+    (failed,) = [replica for replica in found if replica["service"] == "rerank"]
+    assert (failed["status"], failed["exit_status"]) == ("failed", 3)
+    assert len(found) == 4 + 3 + 1 + 2 + 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
