@@ -45,7 +45,7 @@ from tests.builders.generation import PARTS, SEED, cases
 
 #: Answers with slips of one client, one after the other.
 PER_ROUND = 25
-ROUNDS = cases(400)
+ROUNDS = cases(200)
 #: The share of rounds whose answers go over HTTP.
 _OVER_HTTP = 0.05
 #: Seconds between two polls: what is read by turns is read at each.
