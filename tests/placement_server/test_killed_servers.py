@@ -103,8 +103,14 @@ async def test_a_server_without_the_addon_beside_is_reported(story: Story) -> No
     mark.touch()
     await sim.faults.server_restart(server=2, graceful=False)
     try:
-        # Whichever server is faster places a replica.
-        await until(_placed_by_the_other(sim), limit=300, every=0.5, what="the stock server places")
+        # Whichever server is faster places a replica: the one with the add-on is gone for a while.
+        await update(sim, "beside", replicas=4)
+        await sim.faults.server_end(graceful=False)
+        try:
+            await until(_placed(sim, 2), limit=120, every=0.5, what="a replica has a place")
+        finally:
+            await sim.faults.server_start()
+        await until(_noted(sim), limit=120, every=0.5, what="it is noted as the other server's")
         problem = await until(lambda: _problem(sim), limit=60, every=0.5, what="it is shown")
         assert "placed by a server without the placement add-on" in problem.text
         assert "dstack-fleets server" in problem.hint
@@ -118,22 +124,25 @@ async def test_a_server_without_the_addon_beside_is_reported(story: Story) -> No
         await sim.faults.server_restart(server=2, graceful=False)
 
 
-def _placed_by_the_other(sim: Handle) -> Callable[[], Awaitable[bool]]:
-    """A condition: a replica is noted as one of the other server; until then it scales."""
-    replicas = 1
+def _placed(sim: Handle, replicas: int) -> Callable[[], Awaitable[bool]]:
+    """A condition: so many replicas have an instance, as the second server tells."""
 
     async def placed() -> bool:
-        nonlocal replicas
-        seen = await ask(sim, "get", run_name="beside")
-        states = [row["state"] for row in seen["replicas"]]
-        if any(row["reason"] == "other-server" for row in seen["replicas"]):
-            return True
-        if states == ["ready"] * replicas:
-            replicas = 4 if replicas == 1 else 1
-            await update(sim, "beside", replicas=replicas)
-        return False
+        run = await sim.api("runs/get", {"run_name": "beside"}, server=2)
+        latest = [job["job_submissions"][-1] for job in run["jobs"]]
+        return sum(each["job_provisioning_data"] is not None for each in latest) >= replicas
 
     return placed
+
+
+def _noted(sim: Handle) -> Callable[[], Awaitable[bool]]:
+    """A condition: a replica is noted as one of the other server."""
+
+    async def noted() -> bool:
+        seen = await ask(sim, "get", run_name="beside")
+        return any(row["reason"] == "other-server" for row in seen["replicas"])
+
+    return noted
 
 
 async def _problem(sim: Handle) -> Problem | None:
