@@ -342,17 +342,12 @@ def _waiting(
     """
     held: dict[str, list[str]] = {}
     for replica in replicas:
-        cause = why.get(replica.submission_id) or _cause(replica) or "waits for a place"
+        told = replica.message_of_search or "waits for a place"
+        cause = why.get(replica.submission_id) or told
         held.setdefault(cause, []).append(replica_name(replica))
     if len(held) == 1 and not named:
         return next(iter(held))
     return "; ".join(f"{listed(names)}: {cause}" for cause, names in held.items())
-
-
-def _cause(replica: Replica) -> str:
-    """What the server says of a replica without a place, in this attempt or the one before."""
-    before = replica.before.message if replica.before is not None else ""
-    return replica.message or (before if replica.sought_before else "")
 
 
 def _without_place(snapshot: Snapshot, service: Service) -> list[Replica]:
@@ -364,14 +359,8 @@ def _without_place(snapshot: Snapshot, service: Service) -> list[Replica]:
         if replica is not None
         and not replica.has_place
         and replica.fleet_name is None
-        and (replica.active or _is_missed(replica, service))
+        and (replica.active or service.lacks(replica))
     ]
-
-
-def _is_missed(replica: Replica, service: Service) -> bool:
-    """Whether the group of a replica that ended has fewer than its minimum."""
-    group = next((each for each in service.groups if each.name == replica.group), None)
-    return group is not None and group.active < group.replicas_min
 
 
 _OWN_RULE = "placed by the server's own rule"

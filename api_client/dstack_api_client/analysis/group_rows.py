@@ -116,7 +116,5 @@ def waits_as(replica: Replica) -> str:
     """Why a replica does not run yet, in a few words."""
     if replica.active and replica.status != "submitted":
         return replica.message or replica.status
-    told = replica.message
-    if not told and replica.before is not None and replica.sought_before:
-        told = replica.before.message
+    told = replica.message_of_search
     return f"no place yet: {told}" if told else "no place yet"

@@ -34,11 +34,8 @@ def _breaks(
 ) -> bool:
     found = (snapshot.replicas.get(key) for key in service.replica_keys if key not in lost)
     left = [each for each in found if each is not None and each.ready and not _cut(each, snapshot)]
-    firm = {
-        group.name: group.replicas_min
-        for group in service.groups
-        if group.name in baselines(service)
-    }
+    names = baselines(service)
+    firm = {group.name: group.replicas_min for group in service.groups if group.name in names}
     minimums: dict[str, int] = {}
     if service.has_lanes:
         for row in distribution_of(snapshot, service).rows:

@@ -19,6 +19,7 @@ import msgspec
 
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.model.configuration import duration
+from dstack_api_client.model.retries import RetryEvent, is_for, retry_in
 
 #: Seconds of a `retry` that does not say how many.
 DEFAULT_DURATION = 3600
@@ -78,16 +79,10 @@ def retry_of(edit: ServiceEdit) -> Retry:
 
 
 def _seconds(edit: ServiceEdit) -> float | None:
-    profile = edit.spec.get("profile")
-    retry = edit.configuration.get("retry")
-    if retry is None and isinstance(profile, Mapping):
-        retry = profile.get("retry")
-    if not isinstance(retry, Mapping):
-        return DEFAULT_DURATION if retry else None
-    events = retry.get("on_events")
-    if isinstance(events, list) and "no-capacity" not in events:
+    retry = retry_in(edit.spec)
+    if not is_for(retry, RetryEvent.NO_CAPACITY):
         return None
-    seconds = retry.get("duration")
+    seconds = retry.get("duration") if isinstance(retry, Mapping) else None
     return seconds if isinstance(seconds, int | float) else DEFAULT_DURATION
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
-from dstack_api_client.model.snapshot import NO_CAPACITY, Replica, Service
+from dstack_api_client.model.snapshot import Replica, Service
 
 _INTERRUPTED = "interrupted_by_no_capacity"
 
@@ -24,21 +25,27 @@ class RetryEvent(str, Enum):
 
 def starts_again(service: Service, event: RetryEvent) -> bool:
     """Whether a service has a `retry` for an event."""
-    owners = (service.spec.get("configuration"), service.spec.get("profile"))
-    for owner in owners:
-        retry = owner.get("retry") if isinstance(owner, Mapping) else None
-        if retry is None:
-            continue
-        if not isinstance(retry, Mapping):
-            return bool(retry)
-        events = retry.get("on_events")
-        return not isinstance(events, list) or event.value in events
-    return False
+    return is_for(retry_in(service.spec), event)
+
+
+def retry_in(spec: Mapping[str, Any]) -> Any:
+    """The `retry` of a run's spec: of its configuration, or else of its profile."""
+    owners = (spec.get("configuration"), spec.get("profile"))
+    found = (owner.get("retry") for owner in owners if isinstance(owner, Mapping))
+    return next((retry for retry in found if retry is not None), None)
+
+
+def is_for(retry: Any, event: RetryEvent) -> bool:
+    """Whether a `retry` is for an event."""
+    if not isinstance(retry, Mapping):
+        return bool(retry)
+    events = retry.get("on_events")
+    return not isinstance(events, list) or event.value in events
 
 
 def event_of(replica: Replica) -> RetryEvent:
     """What it is for `retry` that a replica failed."""
-    if replica.termination_reason == NO_CAPACITY:
+    if replica.found_no_place:
         return RetryEvent.NO_CAPACITY
     interrupted = replica.termination_reason == _INTERRUPTED
     return RetryEvent.INTERRUPTION if interrupted else RetryEvent.ERROR

@@ -373,7 +373,14 @@ class Replica:
     @property
     def sought_before(self) -> bool:
         """Whether the submission before found no place."""
-        return self.before is not None and self.before.termination_reason == NO_CAPACITY
+        return self.before is not None and not self.before.had_place
+
+    @property
+    def message_of_search(self) -> str:
+        """What the server says while no place is found, of this attempt or else the one before."""
+        if self.message or self.before is None or not self.sought_before:
+            return self.message
+        return self.before.message
 
     @property
     def message(self) -> str:
@@ -479,6 +486,11 @@ class Service:
     """Whether its fleets are lanes, which the placement add-on of a server fills."""
     termination_reason: str | None = None
     """Why dstack ends it, or has ended it, in dstack's word: `job_failed`, `stopped_by_user`."""
+
+    def lacks(self, replica: Replica) -> bool:
+        """Whether the group of a replica has fewer than its minimum: it is missed if it ended."""
+        group = next((each for each in self.groups if each.name == replica.group), None)
+        return group is not None and group.active < group.replicas_min
 
     @property
     def finished(self) -> bool:

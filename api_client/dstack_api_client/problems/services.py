@@ -371,12 +371,12 @@ def _what(service: Service, replica: Replica, now: datetime, since: Since) -> st
     """What is wrong with a replica: a key of `_HINTS`; empty when nothing is, or not for long."""
     if replica.found_no_place or (replica.sought_before and replica.status == "submitted"):
         # Between the attempts of dstack it is another submission, and the same problem.
-        return "pending" if replica.active or _lacks(service, replica) else ""
+        return "pending" if replica.active or service.lacks(replica) else ""
     if not replica.active:
-        return "failed" if _lacks(service, replica) else ""
+        return "failed" if service.lacks(replica) else ""
     if replica.status == "terminating":
         fails = replica.termination_reason in _REPLICA_FAILURES and service.status != "terminating"
-        if fails and _lacks(service, replica):
+        if fails and service.lacks(replica):
             return "failed"  # while it stops too: nothing else says yet that it is lost
         told = since.job_status.get(replica.submission_id)
         return "stopping" if told is not None and now - told > STOPPING_LONG else ""
@@ -415,12 +415,6 @@ def _of_pull(replica: Replica, now: datetime, since: Since) -> str:
         return "pulling"
     _, moved_at = since.pulls[replica.submission_id]
     return "starting" if now - moved_at > PULL_STUCK else ""
-
-
-def _lacks(service: Service, replica: Replica) -> bool:
-    """Whether the group of a replica that ended has fewer than its minimum."""
-    group = next((each for each in service.groups if each.name == replica.group), None)
-    return group is not None and group.active < group.replicas_min
 
 
 def _of_sort(
@@ -513,9 +507,7 @@ def _cause(snapshot: Snapshot, service: Service, what: str, members: Sequence[Re
         if what == "restarting":
             return f"started {replica.restarts + 1} times, and {replica.status} now"
         if what == "pending":
-            told = why.get(replica.submission_id) or replica.message
-            if not told and replica.before is not None and replica.sought_before:
-                told = replica.before.message
+            told = why.get(replica.submission_id) or replica.message_of_search
             return f"no place yet: {told}" if told else "no place yet"
         if what == "failed":
             return f"failed: {replica.message}" if replica.message != "failed" else "failed"
