@@ -15,7 +15,7 @@ _SUFFIXES = {".py", ".md", ".tcss", ".yml"}
 _WORDS = {
     r"mend(s|ed|ing)?": "fix, recover, repair",
     r"anew": "again, from the start",
-    r"makes? good the baseline": "restore the minimum",
+    r"(makes?|made|making) good": "restore",
     r"(come|comes|came) over": "move in, arrive",
 }
 _ANY = re.compile(r"\b(" + "|".join(_WORDS) + r")\b", re.IGNORECASE)

@@ -85,7 +85,7 @@ async def _no_capacity(addon: Handle) -> None:
 
     await until(missed, limit=60, every=0.3, what="the deficit is told")
 
-    # An edit of the lanes ends the cool-down, and the baseline is made good: new before old.
+    # An edit of the lanes ends the cool-down, and the baseline is restored: new before old.
     def never_fewer(seen: Counter[str]) -> None:
         assert sum(seen.values()) >= 2, seen
 

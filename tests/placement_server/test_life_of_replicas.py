@@ -95,7 +95,7 @@ async def _full(sim: Handle) -> None:
 
 
 async def _short(sim: Handle) -> None:
-    """The baseline falls back, is shown as a deficit, and is made good when capacity returns."""
+    """The baseline falls back, is shown as a deficit, and is restored when capacity returns."""
     region = FLEETS["short"][0]
     await sim.faults.no_capacity(region)
     lanes = _lanes("short", min_replicas=1)

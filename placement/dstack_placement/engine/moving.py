@@ -18,7 +18,7 @@ class Move:
         replica: The one that stops when the new one is ready. Where it has been started or moved
             on the board before, its fleet is the one it has there.
         fleet: Where the new one starts.
-        why: What it makes good.
+        why: What it restores.
     """
 
     replica: Replica
@@ -30,7 +30,7 @@ def next_move(board: Board, groups: Collection[str], *, rebalance: bool = False)
     """The next move, which is played on the board; None when nothing is to be moved.
 
     A move is one more replica, placed by the rules of placing, and one less, chosen by the rules
-    of scaling down. It is made when it makes good a minimum from what another lane has to spare,
+    of scaling down. It is made when it restores a minimum from what another lane has to spare,
     when it takes a replica out of a lane above its maximum, or out of a fleet that is no lane any
     more. With `rebalance` it is made too where it brings the lanes nearer to their targets.
     Routers stay.

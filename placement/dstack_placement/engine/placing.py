@@ -16,7 +16,7 @@ from .stopping import next_out_of_date
 class Reason(str, Enum):
     """Why a replica gets the lane it gets."""
 
-    BASELINE = "baseline"  # makes good a minimum
+    BASELINE = "baseline"  # restores a minimum
     PRIORITY = "priority"  # the first lane by priority that is below its maximum
     FALLBACK = "fallback"  # a lane before it has no room or cools down
     PENDING = "pending"  # fits nowhere

@@ -13,7 +13,7 @@ def stopping_order(service: Service, group: str, *, now: datetime) -> list[Repli
 
     The caller stops as many from the front as there are too many. In a rolling deployment those
     that are out of date come first: the ones without traffic, then lane by lane by priority, the
-    order in which `place` makes good what they leave behind. Else, as when scaling down:
+    order in which `place` replaces what they leave behind. Else, as when scaling down:
 
     1. those without a lane, and those in fleets that are no lane any more;
     2. from lanes above their maximum, down to it;

@@ -315,7 +315,7 @@ OVERRIDES = (
         "process_active_run",
         _active_run,
         "Before a run with lanes is processed, failed starts are noted; after it, replicas move to"
-        " make good a minimum or because somebody asked for it, and stay until their relief is"
+        " restore a minimum or because somebody asked for it, and stay until their relief is"
         " ready.",
         at=(_ACTIVE,),
     ),
