@@ -22,15 +22,17 @@ _LOOKS: dict[str, tuple[float, float]] = {
     "GatewayPipeline": (1.0, 15.0),
     "GatewayReplicaPipeline": (1.0, 15.0),
     "InstancePipeline": (1.0, 8.0),
-    "JobRunningPipeline": (0.7, 5.0),
+    "JobRunningPipeline": (0.7, 8.0),
     "JobSubmittedPipeline": (1.0, 1.0),
     "JobTerminatingPipeline": (0.5, 1.0),
-    "RunPipeline": (0.7, 5.0),
+    "RunPipeline": (0.7, 8.0),
     "ServiceRouterWorkerSyncPipeline": (2.5, 2.5),
 }
 #: Seconds until a pipeline that found nothing looks for work again, longer each time.
 _FETCH_DELAYS = [0.3, 0.6, 1.2]
 _QUEUE_CHECK_DELAY = 0.5
+#: They look for what an emulated cloud does not have, as seldom as dstack does.
+_WITHOUT_WORK = ("ComputeGroupFetcher", "PlacementGroupFetcher", "VolumeFetcher")
 #: What is scheduled every few seconds runs so many times as often.
 _SCHEDULES, _SHORT = 2, 60.0
 #: Waits after failures, by module and name.
@@ -68,7 +70,6 @@ def quicken() -> None:
     scheduled = importlib.import_module(f"{_BACKGROUND}.scheduled_tasks")
     _wrap_init(base.Pipeline, _with_quick_looks)
     _wrap_init(base.Fetcher, _with_quick_fetches)
-    _replace(base.Fetcher, "_DEFAULT_FETCH_DELAYS", _FETCH_DELAYS)
     _replace(scheduled, "IntervalTrigger", _quick_trigger(scheduled.IntervalTrigger))
     for module, waits in _WAITS.items():
         for name, wait in waits.items():
@@ -87,6 +88,8 @@ def _with_quick_looks(pipeline: Any, settings: dict[str, Any]) -> None:
 
 def _with_quick_fetches(fetcher: Any, settings: dict[str, Any]) -> None:
     settings["queue_check_delay"] = _QUEUE_CHECK_DELAY
+    if type(fetcher).__name__ not in _WITHOUT_WORK:
+        settings["fetch_delays"] = _FETCH_DELAYS
 
 
 def _quick_trigger(original: Any) -> Any:
