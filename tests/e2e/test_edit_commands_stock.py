@@ -16,6 +16,7 @@ pytestmark = pytest.mark.e2e
 SERVICES = {"stock": ["grouped"]}
 
 
+@pytest.mark.slow
 async def test_a_service_that_ends_for_want_of_room(edit_stock: Handle, tmp_path: Path) -> None:
     """The trap of a full fleet, walked into: told before, and told after."""
     sim = edit_stock

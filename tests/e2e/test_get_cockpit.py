@@ -155,6 +155,7 @@ def test_events(demo_sim: Handle) -> None:
     assert items(demo_sim, "events", "--limit", "130")[-1]["recorded_at"] >= times[-1]
 
 
+@pytest.mark.slow
 async def test_a_host_that_can_not_be_reached_is_a_problem_until_it_is_back(
     demo_sim: Handle,
 ) -> None:

@@ -226,6 +226,7 @@ async def test_what_the_server_can_do_and_how_it_places(both: dict[Source, Looki
     assert placement.desired == {"router": 1, "workers": 1}
 
 
+@pytest.mark.slow
 async def test_a_worker_that_fails_its_health_is_the_loudest(
     sim: Handle, both: dict[Source, Looking], seen: Sights
 ) -> None:

@@ -20,6 +20,7 @@ from tests.servers.stories import (
     answers,
     by_group,
     lender_scenario,
+    placed,
 )
 
 pytestmark = pytest.mark.e2e
@@ -110,7 +111,7 @@ async def _lent(sim: Handle) -> None:
     run = await sim.run("lent")
     stored = run["run_spec"]["configuration"]["fleets"]
     assert (stored[0]["project"], stored[0]["name"]) == ("lender", "gpu")
-    lane = (await sim.api("placement/get", {"run_name": "lent"}))["lanes"][0]
+    lane = (await placed(sim, "lent"))["lanes"][0]
     assert (lane["fleet"], lane["running"], lane["room"]) == ("lender/gpu", 1, 0)
     await answers(sim, "lent")
 

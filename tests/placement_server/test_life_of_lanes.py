@@ -9,7 +9,7 @@ import pytest
 
 from dstack_simulator.handle import Handle
 from tests.servers.lanes import service
-from tests.servers.stories import PROBES, Look, Stories, Story, Watch, fleet_of
+from tests.servers.stories import PROBES, Look, Stories, Story, Watch, fleet_of, placed
 from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -32,7 +32,7 @@ async def _bare(sim: Handle) -> None:
         return await _running(sim)
 
     async def managed() -> bool:
-        return bool((await sim.api("placement/get", {"run_name": "bare"}))["managed"])
+        return bool((await placed(sim, "bare"))["managed"])
 
     await sim.apply(service("bare", fleets=["bare-spot"], probes=PROBES))
     begun = await runs({"bare-spot": 2})

@@ -11,19 +11,10 @@ import yaml
 
 from dstack_simulator.handle import Handle
 from tests.servers.lanes import EXAMPLES, events, service
-from tests.servers.stories import FLEETS, PROBES, Look, Stories, Story, Watch, alive
+from tests.servers.stories import FLEETS, PROBES, Look, Stories, Story, Watch, pair_of_lanes, placed
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
-
-
-def _lanes(name: str, **reserved: int) -> list[Any]:
-    return [{"name": f"{name}-reserved", "priority": 10, **reserved}, f"{name}-spot"]
-
-
-async def _placement(sim: Handle, name: str) -> dict[str, Any]:
-    answer: dict[str, Any] = await sim.api("placement/get", {"run_name": name})
-    return answer
 
 
 async def _told(
@@ -56,7 +47,7 @@ async def _example(sim: Handle) -> None:
     # The server asks a registry about an image, and there is none here.
     await sim.apply({**yaml.safe_load(EXAMPLES[0]), "image": None})
     await Watch(sim, "chat").at_rest({"gpu-reserved": 2, "gpu-spot": 2})
-    reasons = [row["reason"] for row in (await _placement(sim, "chat"))["replicas"]]
+    reasons = [row["reason"] for row in (await placed(sim, "chat"))["replicas"]]
     assert sorted(reasons) == ["baseline", "priority", "priority", "priority"]
     told = await events(sim, "chat")
     assert not [line for line in told if "falls back" in line or "is not held" in line]
@@ -64,9 +55,9 @@ async def _example(sim: Handle) -> None:
 
 async def _full(sim: Handle) -> None:
     """The fleet of the first lane has no more nodes: the rest goes to the next lane."""
-    await sim.apply(service("full", replicas=4, fleets=_lanes("full")))
+    await sim.apply(service("full", replicas=4, fleets=pair_of_lanes("full")))
     await Watch(sim, "full").at_rest({"full-reserved": 2, "full-spot": 2})
-    seen = await _placement(sim, "full")
+    seen = await placed(sim, "full")
     full = "full-reserved has no room, 2 of at most 2 nodes exist, none is idle"
     reserved, spot = seen["lanes"]
     assert (reserved["room"], reserved["target"], reserved["reason"]) == (0, 2, full)
@@ -98,13 +89,13 @@ async def _short(sim: Handle) -> None:
     """The baseline falls back, is shown as a deficit, and is restored when capacity returns."""
     region = FLEETS["short"][0]
     await sim.faults.no_capacity(region)
-    lanes = _lanes("short", min_replicas=1)
+    lanes = pair_of_lanes("short", min_replicas=1)
     await sim.apply(service("short", fleets=lanes, probes=PROBES))
     watch = Watch(sim, "short")
     await watch.until(lambda look: look.active["short-spot"] == 2, what="both fall back")
 
     async def cools() -> Any:
-        lane, _ = (await _placement(sim, "short"))["lanes"]
+        lane, _ = (await placed(sim, "short"))["lanes"]
         return lane if lane["cooldown_until"] else None
 
     reserved = await until(cools, limit=60, every=0.5, what="its lane is passed over")
@@ -158,61 +149,10 @@ async def _short(sim: Handle) -> None:
     assert ready < held, told
 
 
-async def _vain(sim: Handle) -> None:
-    """A move that finds no capacity is given up: its relief is started nowhere else."""
-    await sim.faults.no_capacity(FLEETS["vain"][0])
-    await sim.apply(service("vain", fleets=_lanes("vain", min_replicas=1)))
-    watch = Watch(sim, "vain")
-    await watch.until(lambda look: look.active["vain-spot"] == 2, what="both fall back")
-
-    def no_third(look: Look) -> None:
-        assert look.active["vain-spot"] == 2, look
-
-    watch.check = no_third
-
-    async def failed_again() -> bool:
-        await watch.look()
-        return any("is passed over for 120 s" in line for line in await events(sim, "vain"))
-
-    await until(failed_again, limit=200, every=0.6, what="the move finds no capacity")
-    # What is wanted from now on is started all the same.
-    watch.check = alive
-    await sim.touch_run("vain", replicas=3)
-    await watch.at_rest({"vain-spot": 3})
-    told = await events(sim, "vain")
-    assert len([line for line in told if "falls back to fleet vain-spot" in line]) == 3, told
-    assert not [line for line in told if "SCALED_DOWN" in line], told
-    assert (await sim.run("vain"))["status"] == "running"
-
-
-async def _cool(sim: Handle) -> None:
-    """After its cool-down a lane gets new replicas again; those that run stay where they are."""
-    region = FLEETS["cool"][0]
-    await sim.faults.no_capacity(region)
-    await sim.apply(service("cool", fleets=_lanes("cool")))
-    watch = Watch(sim, "cool")
-    await watch.until(lambda look: look.active["cool-spot"] == 2, what="both fall back")
-    await sim.touch_run("cool", replicas=3)
-    await watch.at_rest({"cool-spot": 3})
-    await sim.faults.no_capacity(region, on=False)
-    fallen = [line for line in await events(sim, "cool") if "falls back to fleet cool-spot" in line]
-    assert len(fallen) == 3
-    assert all("cool-reserved has no room until" in line for line in fallen)
-
-    async def cooled() -> bool:
-        return (await _placement(sim, "cool"))["lanes"][0]["cooldown_until"] is None
-
-    await until(cooled, limit=150, every=0.5, what="the cool-down ends")
-    await watch.at_rest({"cool-spot": 3})
-    await sim.touch_run("cool", replicas=4)
-    await watch.at_rest({"cool-reserved": 1, "cool-spot": 3})
-    assert not [line for line in await events(sim, "cool") if "moves to" in line]
-
-
 async def _gone(sim: Handle) -> None:
     """A spot instance is taken back: its replica is started again, and the baseline stays."""
     await sim.apply(
-        service("gone", replicas=3, fleets=_lanes("gone", min_replicas=1, max_replicas=1))
+        service("gone", replicas=3, fleets=pair_of_lanes("gone", min_replicas=1, max_replicas=1))
     )
     watch = Watch(sim, "gone")
     await watch.at_rest({"gone-reserved": 1, "gone-spot": 2})
@@ -238,8 +178,6 @@ async def _gone(sim: Handle) -> None:
 STORIES: dict[str, Story] = {
     "gone": _gone,
     "short": _short,
-    "vain": _vain,
-    "cool": _cool,
     "full": _full,
     "chat": _example,
 }
@@ -255,14 +193,6 @@ async def test_a_full_fleet_overflows(life_stories: Stories) -> None:
 
 async def test_a_deficit_is_shown_and_made_good_by_itself(life_stories: Stories) -> None:
     await life_stories["short"]
-
-
-async def test_a_move_without_capacity_is_given_up(life_stories: Stories) -> None:
-    await life_stories["vain"]
-
-
-async def test_a_lane_gets_new_replicas_after_its_cool_down(life_stories: Stories) -> None:
-    await life_stories["cool"]
 
 
 async def test_an_interrupted_spot_replica_is_started_anew(life_stories: Stories) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from dstack_simulator.handle import Handle
 from tests.servers.lanes import events, fleet, service
-from tests.servers.stories import FLEETS, Look, Stories, Story, Watch, fleet_of
+from tests.servers.stories import FLEETS, Look, Stories, Story, Watch, fleet_of, placed
 from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -91,7 +91,7 @@ async def _again(sim: Handle) -> None:
 
 async def _cools(sim: Handle, name: str) -> bool:
     """Whether a lane is passed over after a failed start."""
-    lanes = (await sim.api("placement/get", {"run_name": "again"}))["lanes"]
+    lanes = (await placed(sim, "again"))["lanes"]
     (lane,) = (lane for lane in lanes if lane["fleet"] == name)
     return lane["cooldown_until"] is not None
 

@@ -114,6 +114,11 @@ _GATEWAY = {
 }
 
 
+def pair_of_lanes(name: str, **reserved: int) -> list[Any]:
+    """The lanes of a story: its reserved fleet first, then its spot fleet."""
+    return [{"name": f"{name}-reserved", "priority": 10, **reserved}, f"{name}-spot"]
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """The replicas of a run at one moment, by fleet; `""` where a replica has none yet.
@@ -157,7 +162,7 @@ class Watch:
         active = [one for one in latest if one["status"] not in ENDED]
         running = [one for one in active if one["status"] == "running"]
         # dstack's own API does not tell who gets requests: probes succeed some seconds earlier.
-        placement = await self._sim.api("placement/get", {"run_name": self._name})
+        placement = await placed(self._sim, self._name)
         ready = [row["fleet"] for row in placement["replicas"] if row["state"] == "ready"]
         found = Look(
             active=Counter(map(fleet_of, active)),
@@ -222,10 +227,16 @@ def alive(look: Look) -> None:
     assert look.status not in ENDED, look
 
 
+async def placed(sim: Handle, name: str) -> dict[str, Any]:
+    """What the server tells of a run's lanes and of where its replicas are."""
+    answer: dict[str, Any] = await sim.api("placement/get", {"run_name": name})
+    return answer
+
+
 async def by_group(sim: Handle, name: str) -> dict[str, Counter[str]]:
     """Replicas per fleet, by group."""
     found: dict[str, Counter[str]] = {}
-    for row in (await sim.api("placement/get", {"run_name": name}))["replicas"]:
+    for row in (await placed(sim, name))["replicas"]:
         if row["state"] != "stopping":
             found.setdefault(row["group"], Counter())[row["fleet"]] += 1
     return found
