@@ -159,6 +159,12 @@ class Rereading:
             elif key in self._known.fleets:
                 await self._charged([self._read_fleet(key)])
             self._read_at[key] = self._monotonic()
+        # Not of all that was ever on screen.
+        self._read_at = {
+            key: at
+            for key, at in self._read_at.items()
+            if key in self._known.runs or key in self._known.fleets
+        }
         self._opened = set(opened)
 
     async def _charged(self, reads: Iterable[Awaitable[None]]) -> None:

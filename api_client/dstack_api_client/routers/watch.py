@@ -389,6 +389,8 @@ class RouterWatch:
             events = await self._client.newest_events({"target_jobs": jobs})
         except errors.ApiError:
             return  # asked again with the next look
+        there = {replica.submission_id for replica in snapshot.replicas.values()}
+        self._learned = {job: at for job, at in self._learned.items() if job in there}
         # What no event tells of any more runs for long.
         self._learned |= {job: asked[job].submitted_at for job in jobs}
         for event in reversed(events):
