@@ -67,7 +67,7 @@ def test_without_any_fleet_the_advice_is_to_create_it() -> None:
 
 
 def test_fleets_that_are_not_known_yet_are_not_checked() -> None:
-    assert read_configuration(service({"name": "a", "min_replicas": 1})).managed
+    assert read_configuration(service({"name": "a", "min_replicas": 1})).has_lanes
 
 
 @pytest.mark.parametrize("second", ["spot", "main/spot", {"project": "main", "name": "spot"}])
@@ -137,7 +137,7 @@ def test_lanes_are_for_services(kind: str) -> None:
     assert refused(service({"name": "spot", "min_replicas": 1}, type=kind)) == [
         f"Lanes are for services, and this is a {kind}. Name its fleets without counts."
     ]
-    assert not read_configuration(service("spot", type=kind), known=KNOWN).managed
+    assert not read_configuration(service("spot", type=kind), known=KNOWN).has_lanes
 
 
 @pytest.mark.parametrize(
@@ -182,11 +182,11 @@ def test_every_reason_has_its_line() -> None:
 
 def test_names_alone_are_left_to_the_stock_server() -> None:
     read = read_configuration(service("unknown", "spot"), known=KNOWN)
-    assert not read.managed
+    assert not read.has_lanes
     assert read.lanes == (Lane("unknown"), Lane("spot"))
-    assert not read_configuration(service("spot", "spot", replicas="many"), known=KNOWN).managed
-    assert not read_configuration({"type": "task", "fleets": "spot"}).managed
-    assert not read_configuration(service("spot", "spot"), known=KNOWN).managed
+    assert not read_configuration(service("spot", "spot", replicas="many"), known=KNOWN).has_lanes
+    assert not read_configuration({"type": "task", "fleets": "spot"}).has_lanes
+    assert not read_configuration(service("spot", "spot"), known=KNOWN).has_lanes
 
 
 def test_fleets_of_a_group_are_lanes_be_they_names_only() -> None:
@@ -202,7 +202,7 @@ def test_fleets_of_a_group_are_lanes_be_they_names_only() -> None:
     assert refused(asked("spot", "spot")) == [
         "Fleet spot stands twice in `fleets of group decode`. Keep one of the entries."
     ]
-    assert read_configuration(asked("spot"), known=KNOWN).managed
+    assert read_configuration(asked("spot"), known=KNOWN).has_lanes
 
 
 def test_a_group_is_checked_against_its_own_counts() -> None:

@@ -143,7 +143,7 @@ def _distribution_of(snapshot: Snapshot, service: Service) -> Distribution:
         lanes = lanes_of(service)
     except engine.LanesError as error:
         return _one_fleet(snapshot, service, placement, error.lines)
-    if placement is None and lanes.managed:
+    if placement is None and lanes.has_lanes:
         return _previewed(snapshot, service, lanes)
     return _one_fleet(snapshot, service, placement)
 
@@ -282,7 +282,7 @@ def _causes(placement: Placement, lane: LanePlacement) -> tuple[str, ...]:
     )
 
 
-def _previewed(snapshot: Snapshot, service: Service, lanes: engine.ServiceLanes) -> Distribution:
+def _previewed(snapshot: Snapshot, service: Service, lanes: engine.ServiceSpec) -> Distribution:
     """With lanes, as the engine finds them on the snapshot."""
     pools = pools_of(lanes)
     plan = engine.preview(engine_service(snapshot, service, lanes), now=snapshot.observed_at)

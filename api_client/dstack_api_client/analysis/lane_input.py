@@ -38,7 +38,7 @@ _STATES = {
 }
 
 
-def lanes_of(service: Service) -> engine.ServiceLanes:
+def lanes_of(service: Service) -> engine.ServiceSpec:
     """What a service's spec says of lanes.
 
     Raises:
@@ -52,7 +52,7 @@ def lanes_of(service: Service) -> engine.ServiceLanes:
     return engine.read_configuration(merged, project=service.project)
 
 
-def pools_of(lanes: engine.ServiceLanes) -> dict[str, str | None]:
+def pools_of(lanes: engine.ServiceSpec) -> dict[str, str | None]:
     """By replica group, whose lanes serve it: `""` the service's, else the group's own."""
     shared = engine.SHARED if lanes.lanes else None
     return {g.name: g.name if g.lanes is not None else shared for g in lanes.groups}
@@ -61,7 +61,7 @@ def pools_of(lanes: engine.ServiceLanes) -> dict[str, str | None]:
 def engine_service(
     snapshot: Snapshot,
     service: Service,
-    lanes: engine.ServiceLanes,
+    lanes: engine.ServiceSpec,
     *,
     spec: Mapping[str, Any] | None = None,
     offered: Offered = NOT_ASKED,
@@ -117,7 +117,7 @@ def fixed_count(groups: Iterable[Group]) -> int | None:
     return total
 
 
-def _wanted(service: Service, group: engine.GroupLanes) -> int:
+def _wanted(service: Service, group: engine.GroupSpec) -> int:
     """The group's replicas, as far as can be told: those there are, within its limits."""
     if service.finished:
         return 0
@@ -141,7 +141,7 @@ def _members(snapshot: Snapshot) -> dict[str, list[Instance]]:
 
 
 def _asking(
-    lanes: engine.ServiceLanes, needs: Mapping[str, Requirements]
+    lanes: engine.ServiceSpec, needs: Mapping[str, Requirements]
 ) -> dict[str, dict[str, Requirements]]:
     """By fleet, the groups that a lane may place there, with what they ask for."""
     asking: dict[str, dict[str, Requirements]] = {}

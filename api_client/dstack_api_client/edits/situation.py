@@ -46,16 +46,16 @@ def managed(edit: ServiceEdit) -> bool:
     Raises:
         LanesError: The edited lanes can't be accepted.
     """
-    return edit.can_edit_lanes and _read(edit).managed
+    return edit.can_edit_lanes and _read(edit).has_lanes
 
 
-def _read(edit: ServiceEdit) -> engine.ServiceLanes:
+def _read(edit: ServiceEdit) -> engine.ServiceSpec:
     return engine.read_configuration(checks.readable(edit), project=edit.base.target.project)
 
 
-def _lanes(edit: ServiceEdit, service: Service) -> engine.ServiceLanes:
+def _lanes(edit: ServiceEdit, service: Service) -> engine.ServiceSpec:
     read = _read(edit)
-    if edit.can_edit_lanes and read.managed:
+    if edit.can_edit_lanes and read.has_lanes:
         return read
     fleet = service.fleet_name or next((share.fleet for share in service.shares), None)
     named = edit.lanes()
@@ -72,8 +72,8 @@ def _with_placement(
     state: engine.Service,
     snapshot: Snapshot,
     placement: Placement,
-    before: engine.ServiceLanes,
-    after: engine.ServiceLanes,
+    before: engine.ServiceSpec,
+    after: engine.ServiceSpec,
 ) -> engine.Service:
     """With what only the server knows: counts wanted, places given away, room and cool-downs."""
     fleets = {replica.job_id: placed_in(snapshot, replica.fleet) for replica in placement.replicas}
@@ -107,7 +107,7 @@ def _with_placement(
     )
 
 
-def _pools(lanes: engine.ServiceLanes) -> Mapping[str, tuple[engine.Lane, ...]]:
+def _pools(lanes: engine.ServiceSpec) -> Mapping[str, tuple[engine.Lane, ...]]:
     own = {group.name: group.lanes for group in lanes.groups if group.lanes is not None}
     return {engine.SHARED: lanes.lanes, **own}
 

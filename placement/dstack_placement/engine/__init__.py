@@ -9,7 +9,7 @@ from .lanes import Lane, LanesError, parse_lanes
 from .model import SHARED, Group, Replica, ReplicaState, Room, Service, edited
 from .placing import Placing, Reason, place
 from .planning import Action, LanePlan, Plan, ReplicaPlan, next_actions, preview
-from .specification import GroupLanes, ServiceLanes, read_configuration, read_stored
+from .specification import GroupSpec, ServiceSpec, read_configuration, read_stored
 from .stopping import stopping_order
 from .targets import targets
 
@@ -18,7 +18,7 @@ __all__ = [
     "Action",
     "Cooldown",
     "Group",
-    "GroupLanes",
+    "GroupSpec",
     "Lane",
     "LanePlan",
     "LanesError",
@@ -30,7 +30,7 @@ __all__ = [
     "ReplicaState",
     "Room",
     "Service",
-    "ServiceLanes",
+    "ServiceSpec",
     "after_failure",
     "edited",
     "next_actions",

@@ -12,7 +12,7 @@ ONLY_GROUP = "0"
 
 
 @dataclass(frozen=True, slots=True)
-class GroupLanes:
+class GroupSpec:
     """What a run configuration says of one replica group.
 
     Attributes:
@@ -31,7 +31,7 @@ class GroupLanes:
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceLanes:
+class ServiceSpec:
     """What a run configuration says of placement.
 
     Attributes:
@@ -41,11 +41,11 @@ class ServiceLanes:
     """
 
     lanes: tuple[Lane, ...] = ()
-    groups: tuple[GroupLanes, ...] = ()
+    groups: tuple[GroupSpec, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
-    def managed(self) -> bool:
+    def has_lanes(self) -> bool:
         """Whether a lane sets a minimum, a maximum or a priority, or a group has its own `fleets`.
 
         Where none does, the replicas are placed by the stock server's own rule, one fleet for all.
@@ -60,7 +60,7 @@ def read_configuration(
     *,
     known: Collection[str] | None = None,
     project: str | None = None,
-) -> ServiceLanes:
+) -> ServiceSpec:
     """Reads and checks the lanes of a run configuration.
 
     A configuration without lanes is not checked: it is the stock server's, which accepts a fleet
@@ -91,7 +91,7 @@ def read_configuration(
     return replace(read, warnings=tuple(warnings))
 
 
-def read_stored(configuration: Mapping[str, object], *, project: str | None = None) -> ServiceLanes:
+def read_stored(configuration: Mapping[str, object], *, project: str | None = None) -> ServiceSpec:
     """Reads the lanes of a service that is there already, whatever they are.
 
     A plugin or an older client may have stored what `read_configuration` refuses. The service is
@@ -110,10 +110,10 @@ def read_stored(configuration: Mapping[str, object], *, project: str | None = No
 
 def _read(
     configuration: Mapping[str, object], project: str | None
-) -> tuple[ServiceLanes, list[str]]:
+) -> tuple[ServiceSpec, list[str]]:
     """What can be read of a configuration, and what is wrong with the rest."""
     lanes, wrong = read_lanes(configuration.get("fleets"), project=project)
-    groups: list[GroupLanes] = []
+    groups: list[GroupSpec] = []
     for name, entry in _groups(configuration):
         try:
             least, greatest = _range(entry.get("replicas", entry.get("count")))
@@ -125,8 +125,8 @@ def _read(
             own, lines = read_lanes(entry["fleets"], where=_where(name), project=project)
             wrong += lines
         router = entry is not configuration and entry.get("router") is not None
-        groups.append(GroupLanes(name, least, greatest, router, own or None))
-    return ServiceLanes(lanes, tuple(groups)), wrong
+        groups.append(GroupSpec(name, least, greatest, router, own or None))
+    return ServiceSpec(lanes, tuple(groups)), wrong
 
 
 def _has_lanes(configuration: Mapping[str, object]) -> bool:
@@ -135,7 +135,7 @@ def _has_lanes(configuration: Mapping[str, object]) -> bool:
     )
 
 
-def _check(read: ServiceLanes, known: Collection[str] | None) -> tuple[list[str], list[str]]:
+def _check(read: ServiceSpec, known: Collection[str] | None) -> tuple[list[str], list[str]]:
     """Lines for which lanes are refused, and warnings."""
     errors: list[str] = []
     warnings: list[str] = []
@@ -161,7 +161,7 @@ def _check(read: ServiceLanes, known: Collection[str] | None) -> tuple[list[str]
     return errors, warnings
 
 
-def _sum(groups: Iterable[GroupLanes]) -> tuple[int, int | None]:
+def _sum(groups: Iterable[GroupSpec]) -> tuple[int, int | None]:
     least, greatest = 0, 0
     unlimited = False
     for group in groups:

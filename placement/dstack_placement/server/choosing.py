@@ -29,7 +29,7 @@ from dstack_placement.engine import (
     Placing,
     Reason,
     ReplicaState,
-    ServiceLanes,
+    ServiceSpec,
     next_actions,
     place,
 )
@@ -105,7 +105,7 @@ def _wait(why: str) -> Any:
     return jobs_submitted._DeferSubmittedJobResult(log_message=why)
 
 
-async def choose(context: _SubmittedJobContext, lanes: ServiceLanes) -> Choice:
+async def choose(context: _SubmittedJobContext, lanes: ServiceSpec) -> Choice:
     """Chooses the lane of a submitted job and keeps it for the job.
 
     Args:
@@ -122,7 +122,7 @@ async def choose(context: _SubmittedJobContext, lanes: ServiceLanes) -> Choice:
 
 
 async def _chosen(
-    session: AsyncSession, context: _SubmittedJobContext, lanes: ServiceLanes
+    session: AsyncSession, context: _SubmittedJobContext, lanes: ServiceSpec
 ) -> Choice | None:
     """What was chosen for a job already, if it is still good."""
     row = await session.get(PlacementRow, context.job_model.id, populate_existing=True)
@@ -146,7 +146,7 @@ async def _chosen(
 
 
 async def _choose(
-    session: AsyncSession, context: _SubmittedJobContext, lanes: ServiceLanes
+    session: AsyncSession, context: _SubmittedJobContext, lanes: ServiceSpec
 ) -> Choice:
     job_model: JobModel = context.job_model
     run_model: RunModel = context.run_model
@@ -196,7 +196,7 @@ async def _choose_for_others(session: AsyncSession, state: RunState, first: Plac
         _keep(session, state, placings[str(job_model.id)], job_model)
 
 
-def use_fleet(context: _SubmittedJobContext, fleet: FleetModel, lanes: ServiceLanes) -> None:
+def use_fleet(context: _SubmittedJobContext, fleet: FleetModel, lanes: ServiceSpec) -> None:
     """Makes dstack take a fleet as the run's own for one job, without writing it to the run."""
     run_model: RunModel = context.run_model
     set_committed_value(run_model, "fleet", fleet)
@@ -210,7 +210,7 @@ def use_fleet(context: _SubmittedJobContext, fleet: FleetModel, lanes: ServiceLa
 
 
 async def _read(
-    session: AsyncSession, context: _SubmittedJobContext, lanes: ServiceLanes
+    session: AsyncSession, context: _SubmittedJobContext, lanes: ServiceSpec
 ) -> RunState:
     """The state with jobs and fleets of one moment.
 

@@ -17,7 +17,7 @@ from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.engine import Plan, ReplicaPlan, Service, ServiceLanes, preview
+from dstack_placement.engine import Plan, ReplicaPlan, Service, ServiceSpec, preview
 from dstack_placement.server import answers, bounds, specs
 from dstack_placement.server.faults import faults
 from dstack_placement.server.finding import find_run
@@ -196,7 +196,7 @@ async def read_run(
     return SeenRun(model, spec, state)
 
 
-def groups_in(lanes: ServiceLanes, counts: Mapping[str, int]) -> list[answers.PlacementGroup]:
+def groups_in(lanes: ServiceSpec, counts: Mapping[str, int]) -> list[answers.PlacementGroup]:
     """The groups of a run with lanes.
 
     Args:

@@ -11,7 +11,7 @@ from dstack._internal.core.services.diff import ModelFieldDiff
 from dstack._internal.server.models import FleetModel
 from dstack._internal.server.services.runs import plan as dstack_plan
 
-from dstack_placement.engine import ServiceLanes
+from dstack_placement.engine import ServiceSpec
 from dstack_placement.server import specs
 from dstack_placement.server.faults import faults
 
@@ -97,7 +97,7 @@ def _instances_of(fleets: list[FleetModel], asked: dict[str, Any]) -> list[Any]:
     ]
 
 
-def _lanes(run_spec: RunSpec) -> ServiceLanes | None:
+def _lanes(run_spec: RunSpec) -> ServiceSpec | None:
     # The project only matters for telling `project/name` from `name`, which plays no part here.
     with faults.guarded("reading lanes", None, run_spec.run_name):
         return specs.lanes_of(run_spec, "")

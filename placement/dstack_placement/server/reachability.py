@@ -28,7 +28,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
 
-from dstack_placement.engine import ReplicaState, Service, ServiceLanes, place
+from dstack_placement.engine import ReplicaState, Service, ServiceSpec, place
 from dstack_placement.server import specs
 from dstack_placement.server.networks import Place, Site
 from dstack_placement.server.tables import UnreachableRow
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 async def unreachable_lanes(
     session: AsyncSession,
     run_spec: RunSpec,
-    lanes: ServiceLanes,
+    lanes: ServiceSpec,
     service: Service,
     fleets: Mapping[str, FleetModel],
     now: datetime,

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 
-from dstack_placement.engine import Action, Service, ServiceLanes, preview
+from dstack_placement.engine import Action, Service, ServiceSpec, preview
 from dstack_placement.server import answers, looking, specs
 from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.finding import find_run
@@ -173,7 +173,7 @@ def _replicas(number: int) -> str:
     return "1 replica" if number == 1 else f"{number} replicas"
 
 
-def _edition(lanes: ServiceLanes) -> str:
+def _edition(lanes: ServiceSpec) -> str:
     text = repr(sorted(specs.pools(lanes).items()))
     return hashlib.sha256(text.encode()).hexdigest()
 

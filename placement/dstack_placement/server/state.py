@@ -25,7 +25,7 @@ from dstack_placement.engine import (
     ReplicaState,
     Room,
     Service,
-    ServiceLanes,
+    ServiceSpec,
 )
 from dstack_placement.engine.specification import ONLY_GROUP
 from dstack_placement.server import specs
@@ -100,7 +100,7 @@ class RunState:
     """
 
     now: datetime
-    lanes: ServiceLanes
+    lanes: ServiceSpec
     service: Service
     jobs: Mapping[str, ReplicaJob]
     placements: Mapping[uuid.UUID, PlacementRow]
@@ -166,7 +166,7 @@ async def read_state(
     run: RunModel,
     run_spec: RunSpec,
     project: ProjectModel,
-    lanes: ServiceLanes,
+    lanes: ServiceSpec,
     jobs: Sequence[ReplicaJob],
     samples: Mapping[str, Job],
     changed: Mapping[str, int] | None = None,
@@ -257,7 +257,7 @@ async def groups_of(session: AsyncSession, ids: Iterable[uuid.UUID]) -> dict[uui
 
 
 async def _fleets(
-    session: AsyncSession, project: ProjectModel, run_spec: RunSpec, lanes: ServiceLanes
+    session: AsyncSession, project: ProjectModel, run_spec: RunSpec, lanes: ServiceSpec
 ) -> dict[str, FleetModel]:
     names = {lane.fleet for pool in specs.pools(lanes).values() for lane in pool}
     of_lanes = run_spec.model_copy(
@@ -332,7 +332,7 @@ async def _kept_elsewhere(
 
 
 def _rooms(
-    lanes: ServiceLanes,
+    lanes: ServiceSpec,
     fleets: Mapping[str, FleetModel],
     run_spec: RunSpec,
     samples: Mapping[str, Job],
@@ -362,9 +362,7 @@ async def _cooldowns(
     }
 
 
-def editions_of(
-    lanes: ServiceLanes, fleets: Mapping[str, FleetModel]
-) -> dict[tuple[str, str], str]:
+def editions_of(lanes: ServiceSpec, fleets: Mapping[str, FleetModel]) -> dict[tuple[str, str], str]:
     """A digest of lanes and fleet per lane, by pool and fleet: an edit of either changes it.
 
     Args:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from dstack_placement.engine import LanePlan, ReplicaState, Room, Service, ServiceLanes
+from dstack_placement.engine import LanePlan, ReplicaState, Room, Service, ServiceSpec
 from dstack_placement.server import specs
 from dstack_placement.server.networks import Reach, Site, reach
 
@@ -57,7 +57,7 @@ def is_one_network() -> bool:
 
 
 def lanes_out_of_reach(
-    lanes: ServiceLanes, router_fleet: str, router: Site, sites: Mapping[str, Site]
+    lanes: ServiceSpec, router_fleet: str, router: Site, sites: Mapping[str, Site]
 ) -> dict[tuple[str, str], UnreachableLane]:
     """The lanes of workers that are known not to share a network with their router.
 
@@ -83,7 +83,7 @@ def lanes_out_of_reach(
     return found
 
 
-def limited(service: Service, lanes: ServiceLanes, unreachable: UnreachableLanes) -> Service:
+def limited(service: Service, lanes: ServiceSpec, unreachable: UnreachableLanes) -> Service:
     """The service with no room for workers in the lanes that are passed over."""
     rooms = dict(service.rooms)
     for fleet in {fleet for (_, fleet), lane in unreachable.items() if not lane.used}:
@@ -112,7 +112,7 @@ def limited(service: Service, lanes: ServiceLanes, unreachable: UnreachableLanes
 
 
 def workers_there(
-    service: Service, lanes: ServiceLanes, unreachable: UnreachableLanes
+    service: Service, lanes: ServiceSpec, unreachable: UnreachableLanes
 ) -> Counter[tuple[str, str]]:
     """How many workers are in lanes that can't be reached, by pool and fleet."""
     routers = {group.name for group in lanes.groups if group.router}
