@@ -44,18 +44,18 @@ def lanes_of(service: Service) -> engine.ServiceSpec:
     Raises:
         LanesError: It can't be read, or breaks a rule of lanes.
     """
-    configuration = _mapping(service.spec.get("configuration"))
-    profile = _mapping(service.spec.get("profile"))
-    merged = dict(configuration)
-    if merged.get("fleets") is None:  # a profile's values hold where the configuration is silent
-        merged["fleets"] = profile.get("fleets")
-    return engine.read_configuration(merged, project=service.project)
+    spec = service.spec
+    return engine.read_configuration(
+        _mapping(spec.get("configuration")),
+        profile=_mapping(spec.get("profile")),
+        project=service.project,
+    )
 
 
 def pools_of(lanes: engine.ServiceSpec) -> dict[str, str | None]:
     """By replica group, whose lanes serve it: `""` the service's, else the group's own."""
-    shared = engine.SHARED if lanes.lanes else None
-    return {g.name: g.name if g.lanes is not None else shared for g in lanes.groups}
+    pools = ((group.name, lanes.pool_of(group.name)) for group in lanes.groups)
+    return {name: pool[0] if pool is not None else None for name, pool in pools}
 
 
 def engine_service(

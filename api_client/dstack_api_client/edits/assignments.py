@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dstack_api_client.edits.checks import FieldName, Problem, replica_range, whole_number
 from dstack_api_client.edits.errors import EditError, InvalidEditError
 from dstack_api_client.edits.service import LANE_FIELDS, SERVICE, ServiceEdit
-from dstack_api_client.join.runs import ONLY_GROUP
+from dstack_placement.engine import ONLY_GROUP
 
 _GROUP_FIELDS = ("replicas", "spot_policy", "reservation")
 _FORMS = (

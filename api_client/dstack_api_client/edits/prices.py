@@ -8,7 +8,6 @@ from typing import Any
 
 from dstack_api_client.analysis.requirements import Requirements
 from dstack_api_client.analysis.spot_policies import SpotPolicy
-from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.model.snapshot import (
     INSTANCE_GONE,
     Fleet,
@@ -17,6 +16,7 @@ from dstack_api_client.model.snapshot import (
     Service,
     Snapshot,
 )
+from dstack_placement.engine import ONLY_GROUP
 
 
 @dataclass(frozen=True, slots=True)

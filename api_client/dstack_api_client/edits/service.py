@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from dstack_api_client.edits import fields
@@ -16,15 +17,12 @@ from dstack_api_client.edits.views import (
     GroupView,
     LaneView,
     configuration_of,
-    counted_groups,
-    entries_of,
     group_view,
-    lanes_of,
-    named_groups,
+    lane_view,
     whole,
 )
-from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.model.capabilities import Capabilities
+from dstack_placement.engine import ServiceSpec
 
 __all__ = [
     "LANE_FIELDS",
@@ -79,14 +77,20 @@ class ServiceEdit:
         """The spec's configuration."""
         return configuration_of(self.spec)
 
+    @cached_property
+    def read(self) -> ServiceSpec:
+        """What the spec says of replica groups and lanes."""
+        return ServiceSpec.of(self.spec, project=self.base.target.project)
+
+    @cached_property
+    def _begun(self) -> ServiceSpec:
+        """The same of the base."""
+        return ServiceSpec.of(self.base.spec, project=self.base.target.project)
+
     @property
     def groups(self) -> tuple[GroupView, ...]:
         """The replica groups in their order."""
-        count = "count" if counted_groups(self.configuration) else "replicas"
-        named = named_groups(self.configuration)
-        if not named:
-            return (group_view(ONLY_GROUP, self.configuration, named=False),)
-        return tuple(group_view(name, entry, named=True, count=count) for name, entry in named)
+        return tuple(group_view(group, self.configuration) for group in self.read.groups)
 
     @property
     def pools(self) -> tuple[str, ...]:
@@ -100,14 +104,13 @@ class ServiceEdit:
 
     def lanes(self, pool: str = SERVICE) -> tuple[LaneView, ...]:
         """The lanes of the service, or of a group with lanes of its own, as they are listed."""
-        before = {lane.fleet: lane for lane in lanes_of(self.base.spec, pool)}
-        return tuple(
-            replace(lane, was=before.get(lane.fleet)) for lane in lanes_of(self.spec, pool)
-        )
+        before = {lane.fleet: lane for lane in map(lane_view, self._begun.entries(pool))}
+        lanes = map(lane_view, self.read.entries(pool))
+        return tuple(replace(lane, was=before.get(lane.fleet)) for lane in lanes)
 
     def raw_lane(self, pool: str, fleet: str) -> Mapping[str, Any]:
         """A lane as it stands in the spec; empty for a bare name."""
-        for entry in entries_of(self.spec, pool):
+        for entry in self.read.entries(pool):
             if fields.lane_name(entry) == fleet and isinstance(entry, Mapping):
                 return entry
         return {}
@@ -326,7 +329,7 @@ class ServiceEdit:
             raise EditError(*what_is_missing(self.capabilities))
 
     def _refuse_counted_groups(self) -> None:
-        if counted_groups(self.configuration):
+        if self.read.counted:
             raise EditError(
                 "This server has replica groups in the form of dstack 0.20, a list under"
                 " `replicas`, whose fields can't be edited one by one.",
@@ -336,7 +339,7 @@ class ServiceEdit:
     def _lanes_as_mappings(self, pool: str) -> Mapping[str, Any]:
         """The spec, with lanes that stand there as bare names, or in the profile, written out."""
         path = _fleets_path(pool)
-        entries = entries_of(self.spec, pool)
+        entries = self.read.entries(pool)
         listed = configuration_of(self.spec).get("fleets") if pool == SERVICE else entries
         if listed and not any(isinstance(entry, str) for entry in entries):
             return self.spec

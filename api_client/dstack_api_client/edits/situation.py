@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -88,7 +87,7 @@ def _with_placement(
         groups.append(group)
     rooms = dict(state.rooms)
     cooldowns = {}
-    old, new = _pools(before), _pools(after)
+    old, new = before.pools, after.pools
     for lane in placement.lanes:
         # What the server does not know is not guessed here: its own dry run goes without it too.
         here = rooms.get(lane.fleet, engine.Room())
@@ -105,11 +104,6 @@ def _with_placement(
         rooms=rooms,
         cooldowns=cooldowns,
     )
-
-
-def _pools(lanes: engine.ServiceSpec) -> Mapping[str, tuple[engine.Lane, ...]]:
-    own = {group.name: group.lanes for group in lanes.groups if group.lanes is not None}
-    return {engine.SHARED: lanes.lanes, **own}
 
 
 def _cooldown(until: datetime) -> engine.Cooldown:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.model.engines import Engine, engine_of
 from dstack_api_client.model.placement import lanes_given
 from dstack_api_client.model.snapshot import Replica, ReplicaKey, Service, Snapshot
+from dstack_placement.engine import ServiceSpec
 
 #: Where a job is in its life: these may be in the list, or get there.
 _STARTING = frozenset({"submitted", "provisioning", "pulling"})
@@ -109,17 +109,11 @@ def engines_of(spec: Mapping[str, Any]) -> dict[str, Engine]:
     Args:
         spec: A run's spec as received.
     """
+    read = ServiceSpec.of(spec)
     configuration = spec.get("configuration")
     if not isinstance(configuration, Mapping):
         return {}
-    groups = configuration.get("groups") or configuration.get("replicas")
-    if not isinstance(groups, list):
-        return {ONLY_GROUP: _engine(configuration)}
-    return {
-        str(group.get("name") or number): _engine({**configuration, **group})
-        for number, group in enumerate(groups)
-        if isinstance(group, Mapping)
-    }
+    return {group.name: _engine({**configuration, **group.entry}) for group in read.groups}
 
 
 def _engine(configuration: Mapping[str, Any]) -> Engine:

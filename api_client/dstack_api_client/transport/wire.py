@@ -331,28 +331,13 @@ class ServiceEndpoint(Answer):
     model: ServiceModel | None = None
 
 
-class ReplicaGroup(Answer):
-    """A group of replicas in a configuration; `count` is the name before 0.21.3."""
-
-    name: str | None = None
-    replicas: Any = None
-    count: Any = None
-    router: Any = None
-    fleets: Any = None
-    spot_policy: Any = None
-    reservation: Any = None
-    commands: Any = None
-    entrypoint: Any = None
-    image: Any = None
-
-
 class RunConfiguration(Answer):
-    """What is used of a run's configuration; `replicas` was a list of groups before 0.21.3."""
+    """What is used of a run's configuration; `ServiceSpec` reads its groups and lanes."""
 
     type: str | None = None
     name: str | None = None
     replicas: Any = None
-    groups: list[ReplicaGroup] | None = None
+    groups: list[dict[str, Any]] | None = None
     priority: Whole | None = None
     router: Any = None
     port: Any = None

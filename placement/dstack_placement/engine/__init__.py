@@ -9,11 +9,12 @@ from .lanes import Lane, LanesError, parse_lanes
 from .model import SHARED, Group, Replica, ReplicaState, Room, Service, edited
 from .placing import Placing, Reason, place
 from .planning import Action, LanePlan, Plan, ReplicaPlan, next_actions, preview
-from .specification import GroupSpec, ServiceSpec, read_configuration, read_stored
+from .specification import ONLY_GROUP, GroupSpec, ServiceSpec, read_configuration, read_stored
 from .stopping import stopping_order
 from .targets import targets
 
 __all__ = [
+    "ONLY_GROUP",
     "SHARED",
     "Action",
     "Cooldown",

@@ -81,10 +81,10 @@ async def choose_or_wait(context: _SubmittedJobContext) -> Any:
     if lanes is None:
         return None
     group = context.job.job_spec.replica_group
-    if specs.is_removed(lanes, group):
+    if lanes.group(group) is None:
         # dstack stops it at its next look at the run.
         return _wait(f"group {group} is not in the service any more")
-    if specs.pool_of(lanes, group) is None:
+    if lanes.pool_of(group) is None:
         return None
     try:
         choice = await choose(context, lanes)
@@ -126,7 +126,7 @@ async def _chosen(
 ) -> Choice | None:
     """What was chosen for a job already, if it is still good."""
     row = await session.get(PlacementRow, context.job_model.id, populate_existing=True)
-    pool = specs.pool_of(lanes, context.job.job_spec.replica_group)
+    pool = lanes.pool_of(context.job.job_spec.replica_group)
     now = get_current_datetime()
     # Of an older one, not enough time might be left for what comes now.
     if row is None or row.fleet_id is None or pool is None or now - row.since > KEPT / 2:
@@ -204,7 +204,7 @@ def use_fleet(context: _SubmittedJobContext, fleet: FleetModel, lanes: ServiceSp
     context.fleet_model = fleet
     run_spec: RunSpec = context.run.run_spec
     group = context.job.job_spec.replica_group
-    pool = specs.pool_of(lanes, group)
+    pool = lanes.pool_of(group)
     if pool is not None:
         run_spec.merged_profile.fleets = [lane.fleet for lane in pool[1]]
 

@@ -207,7 +207,7 @@ def groups_in(lanes: ServiceSpec, counts: Mapping[str, int]) -> list[answers.Pla
         answers.PlacementGroup(
             name=group.name,
             desired=counts.get(group.name, group.least),
-            pool=pool[0] if (pool := specs.pool_of(lanes, group.name)) else None,
+            pool=pool[0] if (pool := lanes.pool_of(group.name)) else None,
         )
         for group in lanes.groups
     ]

@@ -54,10 +54,10 @@ def _with_the_same_fleets(current_run_spec: RunSpec, new_run_spec: RunSpec) -> R
 def with_all_fleets(run_spec: RunSpec) -> RunSpec:
     """The spec with the fleets of all groups, where a group has lanes of its own."""
     lanes = _lanes(run_spec)
-    if lanes is None or any(specs.pool_of(lanes, group.name) is None for group in lanes.groups):
+    if lanes is None or any(lanes.pool_of(group.name) is None for group in lanes.groups):
         # A group without lanes may use any fleet.
         return run_spec
-    names = {lane.fleet for pool in specs.pools(lanes).values() for lane in pool}
+    names = {lane.fleet for pool in lanes.pools.values() for lane in pool}
     profile = run_spec.merged_profile.model_copy(update={"fleets": sorted(names)})
     return run_spec.model_copy(update={"merged_profile": profile})
 
@@ -65,7 +65,7 @@ def with_all_fleets(run_spec: RunSpec) -> RunSpec:
 async def offers_of_lanes(original: Callable[..., Any], asked: dict[str, Any]) -> Any:
     """As dstack's own search for a fleet, over the lanes of the job's group."""
     lanes = _lanes(asked["run_spec"])
-    pool = specs.pool_of(lanes, asked["job"].job_spec.replica_group) if lanes else None
+    pool = lanes.pool_of(asked["job"].job_spec.replica_group) if lanes else None
     if pool is None:
         return await original(**asked)
     found, instances, backends = None, [], []

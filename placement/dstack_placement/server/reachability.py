@@ -29,7 +29,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
 
 from dstack_placement.engine import ReplicaState, Service, ServiceSpec, place
-from dstack_placement.server import specs
 from dstack_placement.server.networks import Place, Site
 from dstack_placement.server.tables import UnreachableRow
 from dstack_placement.server.unreachable import (
@@ -64,7 +63,7 @@ async def unreachable_lanes(
     if router is None or is_one_network():
         return {}
     sites = await _sites(session, run_spec, fleets)
-    placed = specs.pool_of(lanes, router) is not None
+    placed = lanes.pool_of(router) is not None
     found = await _router_site(session, service, router, sites, now if placed else None)
     return lanes_out_of_reach(lanes, *found, sites) if found is not None else {}
 

@@ -174,7 +174,7 @@ def _replicas(number: int) -> str:
 
 
 def _edition(lanes: ServiceSpec) -> str:
-    text = repr(sorted(specs.pools(lanes).items()))
+    text = repr(sorted(lanes.pools.items()))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -19,8 +19,6 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import (
-    SHARED,
-    Lane,
     LanesError,
     ServiceSpec,
     read_configuration,
@@ -41,31 +39,6 @@ def lanes_of(run_spec: RunSpec, project: str) -> ServiceSpec | None:
         return None
     read = read_stored(_plain(run_spec), project=project)
     return read if read.has_lanes else None
-
-
-def pool_of(lanes: ServiceSpec, group: str) -> tuple[str, tuple[Lane, ...]] | None:
-    """The pool of a replica group with its lanes; None for a group that has none, or is gone."""
-    entry = next((entry for entry in lanes.groups if entry.name == group), None)
-    if entry is None:
-        return None
-    if entry.lanes is not None:
-        return group, entry.lanes
-    return (SHARED, lanes.lanes) if lanes.lanes else None
-
-
-def is_removed(lanes: ServiceSpec, group: str) -> bool:
-    """Whether an edit took a group away, whose last replicas dstack is about to stop."""
-    return all(entry.name != group for entry in lanes.groups)
-
-
-def pools(lanes: ServiceSpec) -> dict[str, tuple[Lane, ...]]:
-    """All pools of a service, by name."""
-    found: dict[str, tuple[Lane, ...]] = {}
-    for group in lanes.groups:
-        pool = pool_of(lanes, group.name)
-        if pool is not None:
-            found[pool[0]] = pool[1]
-    return found
 
 
 async def refuse_wrong_lanes(

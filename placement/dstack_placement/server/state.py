@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from dstack_placement.engine import (
+    ONLY_GROUP,
     Cooldown,
     Group,
     Lane,
@@ -27,8 +28,6 @@ from dstack_placement.engine import (
     Service,
     ServiceSpec,
 )
-from dstack_placement.engine.specification import ONLY_GROUP
-from dstack_placement.server import specs
 from dstack_placement.server.reachability import unreachable_lanes
 from dstack_placement.server.rooms import room_of
 from dstack_placement.server.tables import (
@@ -259,7 +258,7 @@ async def groups_of(session: AsyncSession, ids: Iterable[uuid.UUID]) -> dict[uui
 async def _fleets(
     session: AsyncSession, project: ProjectModel, run_spec: RunSpec, lanes: ServiceSpec
 ) -> dict[str, FleetModel]:
-    names = {lane.fleet for pool in specs.pools(lanes).values() for lane in pool}
+    names = {lane.fleet for pool in lanes.pools.values() for lane in pool}
     of_lanes = run_spec.model_copy(
         update={
             "merged_profile": run_spec.merged_profile.model_copy(
@@ -339,7 +338,7 @@ def _rooms(
     kept: Mapping[str, int],
 ) -> dict[str, Room]:
     rooms: dict[str, Room] = {}
-    for pool in specs.pools(lanes).values():
+    for pool in lanes.pools.values():
         for lane in pool:
             if lane.fleet in rooms:
                 continue
@@ -370,7 +369,7 @@ def editions_of(lanes: ServiceSpec, fleets: Mapping[str, FleetModel]) -> dict[tu
         fleets: The fleets that exist, by the lanes' names.
     """
     editions = {}
-    for name, pool in specs.pools(lanes).items():
+    for name, pool in lanes.pools.items():
         text = repr([_written(lane) for lane in pool])
         for lane in pool:
             fleet = fleets.get(lane.fleet)

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from dstack_placement.engine import LanePlan, ReplicaState, Room, Service, ServiceSpec
-from dstack_placement.server import specs
 from dstack_placement.server.networks import Reach, Site, reach
 
 #: Set to 1 where all fleets share a network that dstack does not know of (VPN, peering, routes).
@@ -68,7 +67,7 @@ def lanes_out_of_reach(
         sites: Where the instances of the lanes are or may come to be, by fleet.
     """
     workers = [group.name for group in lanes.groups if not group.router]
-    pools = dict(pool for name in workers if (pool := specs.pool_of(lanes, name)) is not None)
+    pools = dict(pool for name in workers if (pool := lanes.pool_of(name)) is not None)
     found = {}
     for name, own in pools.items():
         causes = {}
@@ -90,7 +89,7 @@ def limited(service: Service, lanes: ServiceSpec, unreachable: UnreachableLanes)
         whose = {
             group.name: pool[0]
             for group in lanes.groups
-            if (pool := specs.pool_of(lanes, group.name)) is not None
+            if (pool := lanes.pool_of(group.name)) is not None
             and any(lane.fleet == fleet for lane in pool[1])
         }
         routers = {group.name for group in lanes.groups if group.router}
@@ -118,7 +117,7 @@ def workers_there(
     routers = {group.name for group in lanes.groups if group.router}
     found: Counter[tuple[str, str]] = Counter()
     for replica in service.replicas:
-        pool = specs.pool_of(lanes, replica.group)
+        pool = lanes.pool_of(replica.group)
         if pool is None or replica.fleet is None or replica.group in routers:
             continue
         if (pool[0], replica.fleet) in unreachable and replica.state is not ReplicaState.STOPPING:

@@ -28,6 +28,7 @@ from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.parts.questions import Question
+from dstack_placement.engine import SHARED, ServiceSpec
 from dstack_widgets.choices import Choice
 from dstack_widgets.command_line import CommandLine
 from dstack_widgets.palette import style_of
@@ -308,10 +309,9 @@ class FleetChanges:
 
 def _names_fleet(service: Service, name: str) -> bool:
     """Whether a service that goes on may use a fleet by its name."""
-    configuration = service.spec.get("configuration") or {}
-    owners = [configuration, *(configuration.get("groups") or ())]
-    lists = (owner.get("fleets") for owner in owners)
-    entries = [entry for each in lists if isinstance(each, list) for entry in each]
+    read = ServiceSpec.of(service.spec, project=service.project)
+    pools = (SHARED, *(group.name for group in read.named))
+    entries = [entry for pool in pools for entry in read.entries(pool)]
     return not service.finished and name in map(fields.lane_name, entries)
 
 

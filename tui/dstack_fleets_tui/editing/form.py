@@ -8,9 +8,9 @@ from dstack_api_client.analysis.spot_policies import SpotPolicy, inherited
 from dstack_api_client.edits.checks import FieldName, Problem, replica_range, whole_number
 from dstack_api_client.edits.group_roles import roles_in
 from dstack_api_client.edits.service import SERVICE, GroupView, LaneView, ServiceEdit
-from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.model.labels import group_label
 from dstack_fleets_tui import formatting
+from dstack_placement.engine import ONLY_GROUP
 from dstack_widgets.edit_grid import GridCell, GridRow, Place
 from dstack_widgets.glyphs import UNICODE, Glyphs
 
