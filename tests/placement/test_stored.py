@@ -166,4 +166,4 @@ def test_whatever_is_stored_is_placed_and_comes_to_rest(configuration: dict[str,
     else:
         raise AssertionError("it does not come to rest")
     for lane in plan.lanes:
-        assert lane.max_replicas is None or lane.placed <= lane.max_replicas
+        assert lane.lane.max_replicas is None or lane.placed <= lane.lane.max_replicas

@@ -42,9 +42,7 @@ class FleetRow:
         pool: The group whose lanes these are; empty for the service's own.
         fleet: The fleet's name; None for replicas without a place yet.
         fleet_id: None for a fleet that is not in the snapshot.
-        priority: None where there are no lanes.
-        min_replicas: None where there are no lanes.
-        max_replicas: None without a cap.
+        lane: None where there are no lanes, and for a fleet that is none.
         target: None where it is not known.
         running: Replicas that run.
         ready: Of those, the ones that are ready.
@@ -63,9 +61,7 @@ class FleetRow:
     pool: str
     fleet: str | None
     fleet_id: str | None
-    priority: int | None
-    min_replicas: int | None
-    max_replicas: int | None
+    lane: engine.Lane | None
     target: int | None
     running: int
     ready: int
@@ -79,6 +75,20 @@ class FleetRow:
     cooldown_until: datetime | None = None
     reason: str = ""
     fallback_causes: tuple[str, ...] = ()
+
+    def of_lane(self, field: engine.LaneField) -> int | None:
+        """What its lane says of one field; None where there is no lane."""
+        return self.lane.value(field) if self.lane is not None else None
+
+    @property
+    def minimum(self) -> int:
+        """The replicas always kept here; 0 where there is no lane."""
+        return self.lane.min_replicas if self.lane is not None else 0
+
+    @property
+    def held(self) -> int:
+        """How many of the minimum there are."""
+        return self.minimum - self.deficit
 
 
 @dataclass(frozen=True)
@@ -186,9 +196,7 @@ class _Held:
             pool=at.pool,
             fleet=at.fleet,
             fleet_id=self.fleet_id or fleet_id,
-            priority=None,
-            min_replicas=None,
-            max_replicas=None,
+            lane=None,
             target=None,
             running=sum(cell.running for cell in cells.values()),
             ready=sum(cell.ready for cell in cells.values()),
@@ -240,9 +248,7 @@ def _placed(snapshot: Snapshot, service: Service, placement: Placement) -> Distr
     for lane in placement.lanes:
         row = replace(
             board.take(_At(lane.pool, lane.fleet)),
-            priority=lane.priority,
-            min_replicas=lane.min_replicas,
-            max_replicas=lane.max_replicas,
+            lane=lane.lane,
             target=lane.target,
             deficit=lane.deficit,
             deficit_since=lane.deficit_since,
@@ -290,9 +296,7 @@ def _previewed(snapshot: Snapshot, service: Service, lanes: engine.ServiceSpec) 
     rows = [
         replace(
             board.take(_At(lane.pool, lane.fleet)),
-            priority=lane.priority,
-            min_replicas=lane.min_replicas,
-            max_replicas=lane.max_replicas,
+            lane=lane.lane,
             target=lane.target,
             deficit=lane.deficit,
             reason=lane.reason,

@@ -39,8 +39,8 @@ def _breaks(
     minimums: dict[str, int] = {}
     if service.has_lanes:
         for row in distribution_of(snapshot, service).rows:
-            if row.fleet is not None and row.min_replicas:
-                minimums[row.fleet] = minimums.get(row.fleet, 0) + row.min_replicas
+            if row.fleet is not None and row.minimum:
+                minimums[row.fleet] = minimums.get(row.fleet, 0) + row.minimum
     for job in jobs:
         alike = [each for each in left if each.role == job.role]
         here = sum(each.fleet_name == job.fleet_name for each in left)

@@ -226,10 +226,8 @@ def _of_pool(edit: ServiceEdit, pool: str, known: Collection[str] | None) -> lis
                 Problem(FieldName(_named(line), pool, view.fleet), line) for line in error.lines
             ]
             continue
-        for key, count in (
-            ("min_replicas", lane.min_replicas),
-            ("max_replicas", lane.max_replicas),
-        ):
+        for key in ("min_replicas", "max_replicas"):
+            count = getattr(lane, key)
             if count is not None and count > MOST:
                 line = f"`{key}` of fleet {lane.fleet} is too large. Write {MOST} or less."
                 found.append(Problem(FieldName(key, pool, view.fleet), line))
@@ -237,7 +235,9 @@ def _of_pool(edit: ServiceEdit, pool: str, known: Collection[str] | None) -> lis
         if any(lane.fleet == other.fleet for other in lanes):
             line = f"Fleet {lane.fleet} stands twice in `{where}`. Keep one of the entries."
             found.append(Problem(FieldName("fleet", pool, view.fleet), line))
-        elif known is not None and (view.was is None or pool or not _plain(edit)):
+        elif known is not None and (
+            edit.lane_before(pool, view.fleet) is None or pool or not _plain(edit)
+        ):
             # Of names alone, what is there already is the stock server's affair.
             found += [
                 Problem(FieldName("fleet", pool, view.fleet), line)
@@ -262,11 +262,7 @@ def _of_pool(edit: ServiceEdit, pool: str, known: Collection[str] | None) -> lis
 
 def _plain(edit: ServiceEdit) -> bool:
     """Whether the service's lanes are names of fleets and no more."""
-    return not any(
-        edit.raw_lane(SERVICE, lane.fleet).get(key) is not None
-        for lane in edit.lanes()
-        for key in LANE_FIELDS
-    )
+    return all(lane.plain for lane in edit.lanes())
 
 
 def _of_the_rest(

@@ -240,14 +240,14 @@ def _of_outlook(outlook: DryRun | None) -> tuple[str, ...]:
 def _is_short(lane: LaneOutlook, outlook: DryRun) -> bool:
     """Whether a lane is below its minimum although replicas past the minimums could fill it."""
     beyond = any(
-        other.pool == lane.pool and other.after > other.min_replicas for other in outlook.lanes
+        other.pool == lane.pool and other.after > other.lane.min_replicas for other in outlook.lanes
     )
     return lane.deficit > 0 and beyond
 
 
 def _of_minimum(lane: LaneOutlook) -> str:
     why = f": {lane.reason}" if lane.reason else ""
-    return f"{lane.fleet} below its minimum, {lane.after} of {lane.min_replicas}{why}"
+    return f"{lane.fleet} below its minimum, {lane.after} of {lane.lane.min_replicas}{why}"
 
 
 def _lanes(active: list[Replica], outlook: DryRun | None) -> tuple[LaneProgress, ...]:

@@ -15,20 +15,19 @@ from dstack_api_client.edits.views import (
     LANE_FIELDS,
     SERVICE,
     GroupView,
-    LaneView,
     configuration_of,
     group_view,
-    lane_view,
+    lane_of,
     whole,
 )
 from dstack_api_client.model.capabilities import Capabilities
-from dstack_placement.engine import ServiceSpec
+from dstack_placement.engine import Lane, ServiceSpec
+from dstack_placement.engine.lanes import in_order
 
 __all__ = [
     "LANE_FIELDS",
     "SERVICE",
     "GroupView",
-    "LaneView",
     "ServiceEdit",
     "what_is_missing",
 ]
@@ -102,11 +101,14 @@ class ServiceEdit:
         """The run's priority."""
         return whole(self.configuration.get("priority"))
 
-    def lanes(self, pool: str = SERVICE) -> tuple[LaneView, ...]:
+    def lanes(self, pool: str = SERVICE) -> tuple[Lane, ...]:
         """The lanes of the service, or of a group with lanes of its own, as they are listed."""
-        before = {lane.fleet: lane for lane in map(lane_view, self._begun.entries(pool))}
-        lanes = map(lane_view, self.read.entries(pool))
-        return tuple(replace(lane, was=before.get(lane.fleet)) for lane in lanes)
+        return tuple(map(lane_of, self.read.entries(pool)))
+
+    def lane_before(self, pool: str, fleet: str) -> Lane | None:
+        """A lane before the edit; None for one that was added."""
+        found = (lane_of(entry) for entry in self._begun.entries(pool))
+        return next((lane for lane in found if lane.fleet == fleet), None)
 
     def raw_lane(self, pool: str, fleet: str) -> Mapping[str, Any]:
         """A lane as it stands in the spec; empty for a bare name."""
@@ -115,9 +117,9 @@ class ServiceEdit:
                 return entry
         return {}
 
-    def filled(self, pool: str = SERVICE) -> tuple[LaneView, ...]:
+    def filled(self, pool: str = SERVICE) -> tuple[Lane, ...]:
         """The same in the order in which they are filled."""
-        return tuple(sorted(self.lanes(pool), key=lambda lane: -lane.priority))
+        return tuple(in_order(self.lanes(pool)))
 
     def with_lane(self, pool: str, fleet: str, **values: int | None) -> ServiceEdit:
         """Changes `priority`, `min_replicas` or `max_replicas` of a lane.
@@ -131,14 +133,15 @@ class ServiceEdit:
             EditError: There is no such lane, or the server knows none.
         """
         self._need_lanes()
-        view = self._lane(pool, fleet)
+        self._lane(pool, fleet)
+        was = self.lane_before(pool, fleet)
         known = fields.fields_of(self.base.spec)
         changes: dict[Path, Any] = {}
         for name, value in values.items():
             if name not in LANE_FIELDS:
                 raise EditError(f"A lane has no {name}.", f"It has: {', '.join(LANE_FIELDS)}.")
             path = (*_fleets_path(pool), fleet, name)
-            if view.was is not None and value == getattr(view.was, name):
+            if was is not None and value == getattr(was, name):
                 changes[path] = known.get(path, ABSENT)  # as it was written, if it was at all
             elif value is None:
                 changes[path] = ABSENT
@@ -317,7 +320,7 @@ class ServiceEdit:
         names = ", ".join(view.name for view in self.groups)
         raise EditError(f"The service has no replica group {name}.", f"It has: {names}.")
 
-    def _lane(self, pool: str, fleet: str) -> LaneView:
+    def _lane(self, pool: str, fleet: str) -> Lane:
         for lane in self.lanes(pool):
             if lane.fleet == fleet:
                 return lane

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from dstack_api_client.edits import fields
-from dstack_placement.engine import SHARED, GroupSpec
+from dstack_placement.engine import LANE_COLUMNS, SHARED, GroupSpec, Lane
 from dstack_placement.engine.specification import mapping
 
 #: What a lane says besides its fleet.
-LANE_FIELDS = ("priority", "min_replicas", "max_replicas")
+LANE_FIELDS = tuple(each.name for each in LANE_COLUMNS)
 #: The pool of the service's own lanes; other pools are named by their replica group.
 SERVICE = SHARED
-
-
-@dataclass(frozen=True, slots=True)
-class LaneView:
-    """A lane as the edit has it."""
-
-    fleet: str
-    """`project/name` for an imported fleet."""
-    priority: int
-    min_replicas: int
-    max_replicas: int | None
-    was: LaneView | None = field(default=None, repr=False, compare=False)
-    """The same before the edit; None for one that was added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +39,11 @@ def configuration_of(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     return mapping(spec.get("configuration"))
 
 
-def lane_view(entry: object) -> LaneView:
-    """A lane as it stands in the spec."""
+def lane_of(entry: object) -> Lane:
+    """A lane as it stands in the spec, be its numbers such that they are refused."""
     values = mapping(entry)
-    most = values.get("max_replicas")
-    return LaneView(
-        fields.lane_name(entry),
-        whole(values.get("priority")),
-        whole(values.get("min_replicas")),
-        None if most is None else whole(most),
-    )
+    said = {name: whole(values[name]) for name in LANE_FIELDS if values.get(name) is not None}
+    return Lane.of(fields.lane_name(entry), said)
 
 
 def group_view(group: GroupSpec, configuration: Mapping[str, Any]) -> GroupView:

@@ -219,7 +219,8 @@ def _of_lanes(outlook: DryRun) -> Iterator[PlanWarning]:
             yield PlanWarning(
                 "baseline",
                 Risk.WARNING,
-                f"The baseline of {where} can't be met now: {lane.after} of {lane.min_replicas}."
+                f"The baseline of {where} can't be met now:"
+                f" {lane.after} of {lane.lane.min_replicas}."
                 f" {lane.reason[:1].upper()}{lane.reason[1:]}.",
             )
 

@@ -273,9 +273,10 @@ def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
     elif service.has_lanes:
         lanes = distribution_of(snapshot, service).rows
     for lane in lanes:
-        if lane.deficit and lane.min_replicas is not None:
-            held = lane.min_replicas - lane.deficit
-            short = f"baseline {held} of {lane.min_replicas}"
+        if lane.deficit and lane.lane is not None:
+            minimum = lane.lane.min_replicas
+            held = minimum - lane.deficit
+            short = f"baseline {held} of {minimum}"
             why = lane.reason.removeprefix(short).lstrip(": ")
             wanted = _wanted(placement, lane.pool) if placement is not None else None
             fewer = wanted is not None and wanted <= held

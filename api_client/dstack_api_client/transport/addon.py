@@ -182,10 +182,7 @@ def _placement(answer: wire_addon.Placement) -> Placement:
 def _lane(lane: wire_addon.PlacementLane, fallbacks: int) -> LanePlacement:
     return LanePlacement(
         pool=one_line(lane.pool),
-        fleet=one_line(lane.fleet),
-        min_replicas=lane.min_replicas,
-        max_replicas=lane.max_replicas,
-        priority=lane.priority,
+        lane=lane.lane(),
         target=lane.target,
         running=lane.running,
         ready=lane.ready,

@@ -5,7 +5,7 @@ first. A client asks `preview` what an edit would do. docs/placement-engine.md s
 """
 
 from .cooldown import Cooldown, after_failure, reset
-from .lanes import Lane, LanesError, parse_lanes
+from .lanes import LANE_COLUMNS, LANE_FIELDS, Lane, LaneField, LanesError, parse_lanes
 from .model import SHARED, Group, Replica, ReplicaState, Room, Service, edited
 from .placing import Placing, Reason, place
 from .planning import Action, LanePlan, Plan, ReplicaPlan, next_actions, preview
@@ -14,6 +14,8 @@ from .stopping import stopping_order
 from .targets import targets
 
 __all__ = [
+    "LANE_COLUMNS",
+    "LANE_FIELDS",
     "ONLY_GROUP",
     "SHARED",
     "Action",
@@ -21,6 +23,7 @@ __all__ = [
     "Group",
     "GroupSpec",
     "Lane",
+    "LaneField",
     "LanePlan",
     "LanesError",
     "Placing",

@@ -3,9 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-_COUNTS = ("min_replicas", "max_replicas", "priority")
+
+@dataclass(frozen=True, slots=True)
+class LaneField:
+    """One thing that a lane may say besides its fleet.
+
+    Attributes:
+        name: In a configuration, in answers and in JSON.
+        short: In a sentence, and as the key of a column.
+        title: At the head of a column.
+        default: What holds where it is not said.
+    """
+
+    name: str
+    short: str
+    title: str
+    default: int | None = 0
+
+
+#: In the order in which configurations have them.
+LANE_FIELDS = (
+    LaneField("min_replicas", "min", "MIN"),
+    LaneField("max_replicas", "max", "MAX", None),
+    LaneField("priority", "priority", "PRIO"),
+)
+#: In the order in which screens and answers have them: what goes first comes first.
+LANE_COLUMNS = tuple(sorted(LANE_FIELDS, key=lambda field: field.name != "priority"))
+_COUNTS = tuple(field.name for field in LANE_FIELDS)
 _KEYS = ("name", "project", *_COUNTS)
 
 #: Most lanes in one list, and the greatest count or priority. No service comes near them; without
@@ -46,9 +73,27 @@ class Lane:
     @property
     def plain(self) -> bool:
         """Whether this is no more than a fleet's name, as the stock server knows it."""
-        return not (
-            self.explicit or self.min_replicas or self.priority or self.max_replicas is not None
-        )
+        return not (self.explicit or any(self.value(each) != each.default for each in LANE_FIELDS))
+
+    @classmethod
+    def of(cls, fleet: str, values: Mapping[str, Any]) -> Lane:
+        """A lane with the values of a mapping; what is null there, or not at all, is the default.
+
+        Args:
+            fleet: The fleet's name, as lanes have it.
+            values: By name of the field, already checked.
+        """
+        said = {name: values[name] for name in _COUNTS if values.get(name) is not None}
+        return cls(fleet, **said, explicit=bool(said))
+
+    def value(self, field: LaneField) -> int | None:
+        """What it says of one field."""
+        found: int | None = getattr(self, field.name)
+        return found
+
+    def values(self) -> dict[str, Any]:
+        """What it says of each field, by name."""
+        return {field.name: self.value(field) for field in LANE_COLUMNS}
 
 
 def in_order(lanes: Sequence[Lane]) -> list[Lane]:
@@ -215,11 +260,11 @@ def _read_lane(entry: object, what: str, project: str | None) -> tuple[Lane | No
             f"`max_replicas` of {fleet or what} ({most}) is below its `min_replicas` ({least})."
             " Raise the one or lower the other."
         )
-        least = most
+        counts["min_replicas"] = most
     if not fleet:
         return None, wrong
     explicit = any(entry.get(key) is not None for key in _COUNTS)
-    return Lane(fleet, least, most, counts.get("priority", 0), explicit=explicit), wrong
+    return replace(Lane.of(fleet, counts), explicit=explicit), wrong
 
 
 def _fleet(owner: object, name: object, what: str, project: str | None) -> tuple[str, str]:

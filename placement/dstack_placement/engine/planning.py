@@ -10,6 +10,7 @@ from enum import Enum
 
 from .board import Board, Pool
 from .explain import lane_line, surplus
+from .lanes import Lane
 from .model import Replica, ReplicaState, Service
 from .moving import next_move
 from .placing import Placing, Reason, new_replicas, place_waiting
@@ -54,10 +55,7 @@ class LanePlan:
 
     Attributes:
         pool: `""` for the service's lanes, else the group whose own lane it is.
-        fleet: The fleet.
-        min_replicas: Replicas always kept here.
-        max_replicas: Most replicas here; None is no cap.
-        priority: Higher goes first.
+        lane: The lane.
         target: Replicas here when nothing holds back.
         placed: Replicas here that are not stopping, routers included.
         states: How many of the replicas here are in each state, those that stop included.
@@ -69,10 +67,7 @@ class LanePlan:
     """
 
     pool: str
-    fleet: str
-    min_replicas: int
-    max_replicas: int | None
-    priority: int
+    lane: Lane
     target: int
     placed: int
     states: dict[ReplicaState, int]
@@ -81,6 +76,11 @@ class LanePlan:
     until: datetime | None
     reason: str
     after: int
+
+    @property
+    def fleet(self) -> str:
+        """The lane's fleet."""
+        return self.lane.fleet
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +253,7 @@ def _lane_plans(
             plans.append(
                 LanePlan(
                     pool=pool.name,
-                    fleet=lane.fleet,
-                    min_replicas=lane.min_replicas,
-                    max_replicas=lane.max_replicas,
-                    priority=lane.priority,
+                    lane=lane,
                     target=target,
                     placed=count.count,
                     states=dict(states.get(at, {})),

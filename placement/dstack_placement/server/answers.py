@@ -278,9 +278,7 @@ def lane(plan: LanePlan) -> PlacementLane:
     return PlacementLane(
         pool=plan.pool,
         fleet=plan.fleet,
-        min_replicas=plan.min_replicas,
-        max_replicas=plan.max_replicas,
-        priority=plan.priority,
+        **plan.lane.values(),
         target=plan.target,
         running=plan.states.get(ReplicaState.RUNNING, 0) + ready,
         ready=ready,

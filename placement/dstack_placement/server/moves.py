@@ -191,7 +191,7 @@ async def _tell_deficits(
     for lane in marked(plan.lanes, state.unreachable):
         at = (lane.pool, lane.fleet)
         row = known.pop(at, None)
-        missing = lane.deficit if lane.after < lane.min_replicas else 0
+        missing = lane.deficit if lane.after < lane.lane.min_replicas else 0
         if missing and row is None:
             session.add(
                 DeficitRow(
@@ -206,10 +206,10 @@ async def _tell_deficits(
             _tell(session, run_model, f"Baseline of fleet {lane.fleet} is not held: {lane.reason}")
         elif missing and row is not None:
             row.missing, row.why = missing, lane.reason
-        elif row is not None and ready[at] >= lane.min_replicas:
+        elif row is not None and ready[at] >= lane.lane.min_replicas:
             await session.delete(row)
-            if lane.min_replicas:  # else an edit took the baseline away
-                held = f"{lane.min_replicas} of {lane.min_replicas}"
+            if lane.lane.min_replicas:  # else an edit took the baseline away
+                held = f"{lane.lane.min_replicas} of {lane.lane.min_replicas}"
                 _tell(session, run_model, f"Baseline of fleet {lane.fleet} is held again: {held}")
     for row in known.values():
         # The lane is gone.

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from dstack_placement.engine import (
+    LANE_FIELDS,
     ONLY_GROUP,
     Cooldown,
     Group,
@@ -379,4 +380,4 @@ def editions_of(lanes: ServiceSpec, fleets: Mapping[str, FleetModel]) -> dict[tu
 
 
 def _written(lane: Lane) -> tuple[object, ...]:
-    return (lane.fleet, lane.min_replicas, lane.max_replicas, lane.priority)
+    return (lane.fleet, *map(lane.value, LANE_FIELDS))

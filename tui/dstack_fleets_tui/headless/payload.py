@@ -26,6 +26,7 @@ from dstack_api_client.model.pulls import Pull
 from dstack_api_client.model.router import RouterView, Worker
 from dstack_api_client.model.snapshot import Fleet, Gpus, Instance, Replica, Service, Snapshot
 from dstack_api_client.problems.model import Problem
+from dstack_placement.engine import LANE_COLUMNS
 
 VERSION = 1
 
@@ -282,9 +283,7 @@ def _fleet_row(row: FleetRow) -> Item:
     return {
         "fleet": row.fleet,
         "lanes_of": row.pool or None,
-        "priority": row.priority,
-        "min_replicas": row.min_replicas,
-        "max_replicas": row.max_replicas,
+        **{field.name: row.of_lane(field) for field in LANE_COLUMNS},
         "target": row.target,
         "running": row.running,
         "ready": row.ready,
