@@ -67,7 +67,7 @@ def service(
 ) -> Service:
     """A service of some replicas, by default as many as it wants."""
     name = changes.pop("name", "chat")
-    counting = [each for each in replicas if each.active and each.status != "terminating"]
+    counting = [each for each in replicas if each.standing]
     counted = tuple(
         replace(
             each,

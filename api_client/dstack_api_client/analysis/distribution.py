@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 from dstack_api_client.analysis.group_rows import GroupRow, group_rows
 from dstack_api_client.analysis.lane_input import (
-    STARTING,
-    active_replicas,
     engine_service,
     fixed_count,
     lanes_of,
@@ -184,7 +182,7 @@ class _Held:
             counts[0] += 1
             counts[1] += replica.ready
         else:
-            counts[2 if replica.status in STARTING else 3] += 1
+            counts[2 if replica.starting else 3] += 1
 
     def row(self, at: _At, service: Service, fleet_id: str | None) -> FleetRow:
         """A row of what is held, with nothing on what should be."""
@@ -220,7 +218,7 @@ class _Board:
         self._service = service
         self._ids = {fleet.name: fleet.id for fleet in snapshot.fleets.values()}
         self.left: dict[_At, _Held] = {}
-        for replica in active_replicas(snapshot, service):
+        for replica in snapshot.active_in(service):
             fleet = assigned.get(replica.submission_id) or replica.fleet_name
             at = _At(pools.get(replica.group) or engine.SHARED, fleet)
             self.left.setdefault(at, _Held()).add(replica)
@@ -356,12 +354,10 @@ def _waiting(
 
 def _without_place(snapshot: Snapshot, service: Service) -> list[Replica]:
     """The replicas that look for a place, those between two attempts among them."""
-    found = (snapshot.replicas.get(key) for key in service.replica_keys)
     return [
         replica
-        for replica in found
-        if replica is not None
-        and not replica.has_place
+        for replica in snapshot.replicas_of(service)
+        if not replica.has_place
         and replica.fleet_name is None
         and (replica.active or service.lacks(replica))
     ]

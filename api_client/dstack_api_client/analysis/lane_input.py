@@ -27,9 +27,6 @@ Offered = Mapping[str, Mapping[str, bool]]
 """By fleet and group, whether the server offers a new instance; as far as it was asked."""
 NOT_ASKED: Offered = {}
 
-STARTING = frozenset({"submitted", "provisioning", "pulling"})
-"""Statuses of a replica that is to run and does not yet."""
-
 _STATES = {
     "submitted": engine.ReplicaState.PENDING,
     "provisioning": engine.ReplicaState.STARTING,
@@ -92,19 +89,13 @@ def engine_service(
                 fleet=replica.fleet_name,
                 out_of_date=replica.deployment_num < service.deployment_num,
             )
-            for replica in active_replicas(snapshot, service)
+            for replica in snapshot.active_in(service)
         ),
         rooms={
             name: _room(snapshot.fleet_named(name), members, asking, offered.get(name))
             for name, asking in sorted(_asking(lanes, needs).items())
         },
     )
-
-
-def active_replicas(snapshot: Snapshot, service: Service) -> list[SnapshotReplica]:
-    """The replicas of a service that have not ended, by number."""
-    found = (snapshot.replicas.get(key) for key in service.replica_keys)
-    return [replica for replica in found if replica is not None and replica.active]
 
 
 def fixed_count(groups: Iterable[Group]) -> int | None:

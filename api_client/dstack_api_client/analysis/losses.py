@@ -32,8 +32,8 @@ def breaks_something(snapshot: Snapshot, jobs: Iterable[Replica]) -> bool:
 def _breaks(
     snapshot: Snapshot, service: Service, jobs: Iterable[Replica], lost: Collection[ReplicaKey]
 ) -> bool:
-    found = (snapshot.replicas.get(key) for key in service.replica_keys if key not in lost)
-    left = [each for each in found if each is not None and each.ready and not _cut(each, snapshot)]
+    found = [each for each in snapshot.replicas_of(service) if each.key not in lost]
+    left = [each for each in found if each.ready and not _cut(each, snapshot)]
     names = baselines(service)
     firm = {group.name: group.replicas_min for group in service.groups if group.name in names}
     minimums: dict[str, int] = {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from dstack_api_client.analysis.rollout import out_of_date
 from dstack_api_client.edits import checks
 from dstack_api_client.edits.addresses import lost_addresses
 from dstack_api_client.edits.configuration_file import LOCAL
@@ -266,14 +267,8 @@ def _of_rollout(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:
     if service is None:
         return
     behind: dict[str, int] = {}
-    for key in service.replica_keys:
-        replica = snapshot.replicas.get(key)
-        if (
-            replica is not None
-            and replica.active
-            and replica.status != "terminating"
-            and replica.deployment_num < service.deployment_num
-        ):
+    for replica in snapshot.replicas_of(service):
+        if out_of_date(replica, service):
             behind[replica.group] = behind.get(replica.group, 0) + 1
     for group, number in behind.items():
         which = f" of group {group}" if len(service.groups) > 1 else ""

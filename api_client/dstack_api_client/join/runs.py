@@ -36,7 +36,6 @@ from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_placement.engine import ONLY_GROUP, GroupSpec, ServiceSpec
 
-_STARTING = frozenset({"submitted", "provisioning", "pulling"})
 #: What the server takes where neither a group nor its service says anything.
 _DEFAULT_SPOT_POLICY = "on-demand"
 #: What the server calls the `smg` router in its answers.
@@ -212,7 +211,7 @@ def service_of(
         has_lanes: Whether its fleets are lanes.
     """
     groups = _with_counts(groups, replicas)
-    active = [replica for replica in replicas if _counts(replica)]
+    active = [replica for replica in replicas if replica.standing]
     limits = [group.replicas_max for group in groups]
     raw = wire.LazySpec(bytes(run.run_spec))
     endpoint = run.service or wire.ServiceEndpoint()
@@ -358,7 +357,7 @@ def _with_counts(groups: Sequence[Group], replicas: Sequence[Replica]) -> tuple[
     return tuple(
         replace(
             group,
-            active=sum(_counts(r) for r in replicas if r.group == group.name),
+            active=sum(r.standing for r in replicas if r.group == group.name),
             running=sum(r.status == "running" for r in replicas if r.group == group.name),
             ready=sum(r.ready for r in replicas if r.group == group.name),
         )
@@ -377,18 +376,14 @@ def _shares(replicas: Sequence[Replica]) -> tuple[FleetShare, ...]:
             fleet_id=fleet_id,
             running=sum(replica.status == "running" for replica in here),
             ready=sum(replica.ready for replica in here),
-            starting=sum(replica.status in _STARTING for replica in here),
-            stopping=sum(replica.status == "terminating" for replica in here),
+            starting=sum(replica.starting for replica in here),
+            stopping=sum(replica.stopping for replica in here),
             instances=len({r.instance_id for r in here if r.instance_id is not None}),
             price=sum((replica.price or 0.0 for replica in here), 0.0),
         )
         for (fleet_id, name), here in by_fleet.items()
     ]
     return tuple(sorted(shares, key=lambda s: (s.fleet is None, -s.active, s.fleet or "")))
-
-
-def _counts(replica: Replica) -> bool:
-    return replica.active and replica.status != "terminating"
 
 
 def _probes(wanted: wire.JobSpec, latest: wire.JobSubmission) -> tuple[Probe, ...]:

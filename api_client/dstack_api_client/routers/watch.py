@@ -301,9 +301,7 @@ class RouterWatch:
     # What
 
     def _view(self, snapshot: Snapshot, service: Service, watched: _Watched) -> RouterView:
-        replicas = tuple(
-            snapshot.replicas[key] for key in service.replica_keys if key in snapshot.replicas
-        )
+        replicas = snapshot.replicas_of(service)
         blind = watched.blind or self._why_blind(snapshot, service)
         awaited = self._is_awaited(service.id, watched)
         by = (watched.look, service, blind, watched.paced, awaited, *replicas)
@@ -374,9 +372,8 @@ class RouterWatch:
         known = {entry.job_id for entry in look.workers} | look.told.keys()
         asked = {
             replica.submission_id: replica
-            for key in service.replica_keys
-            if (replica := snapshot.replicas.get(key)) is not None
-            and replica.status == "running"
+            for replica in snapshot.replicas_of(service)
+            if replica.status == "running"
             and not replica.is_router
             and replica.submission_id not in known
             and replica.submission_id not in self._running_since

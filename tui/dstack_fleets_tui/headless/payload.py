@@ -15,7 +15,6 @@ from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.events.stream import Event
 from dstack_api_client.model.every_run import (
     Run,
-    active_jobs,
     fleets_of,
     run_message,
     run_type,
@@ -207,7 +206,7 @@ def service(service: Service) -> Item:
 
 def run(run: Run, snapshot: Snapshot) -> Item:
     """A service, task or dev environment."""
-    jobs = active_jobs(run, snapshot)
+    jobs = snapshot.active_in(run)
     return {
         "id": run.id,
         "name": run.name,
