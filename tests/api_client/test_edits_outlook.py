@@ -18,6 +18,7 @@ from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import Risk, is_probed, warnings_of
 from dstack_api_client.model.router import Sync
 from dstack_api_client.model.snapshot import Replica, Snapshot
+from dstack_placement.engine import Code, Line
 from tests.builders import projects, service_edits
 from tests.builders.projects import ADDON, NOW, STOCK
 
@@ -172,8 +173,9 @@ def test_warnings() -> None:
     assert "baseline" in _keys(short, project(*BOTH, fleets=full))
     lost = projects.router(projects.worker(1, Sync.MISSING, fleet="spot"))
     assert _keys(begun(), project(*BOTH, routers=[lost])) == ["workers"]
+    far = Line("Fleet spot is passed over for workers: far.", Code.OUT_OF_REACH)
     told = replace(
-        outlook(begun(), snapshot), notes=("Fleet spot … can't reach it: far.", "Other.")
+        outlook(begun(), snapshot), notes=(far, Line("It rolls.", Code.ROLLOUT), "Other.")
     )
     assert [(each.key, each.risk) for each in warnings_of(begun(), told, snapshot, now=NOW)] == [
         ("workers", Risk.WARNING),

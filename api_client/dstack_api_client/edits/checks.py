@@ -10,7 +10,7 @@ from typing import Any
 from dstack_api_client.edits.service import LANE_FIELDS, SERVICE, GroupView, ServiceEdit
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_placement.engine import Lane, LanesError, parse_lanes, read_configuration
-from dstack_placement.engine.lanes import check_counts, check_known
+from dstack_placement.engine.lanes import check_counts, check_known, twice
 
 #: What dstack takes for a run's priority.
 PRIORITIES = range(101)
@@ -21,7 +21,6 @@ _LONGEST = 9
 _SPOT_POLICIES = ("spot", "on-demand", "auto")
 _RANGE = re.compile(r"(?P<least>[0-9]+)(?:\s*\.\.\s*(?P<greatest>[0-9]+))?")
 _NUMBER = re.compile(r"[+-]?[0-9]+")
-_NAMED = re.compile(r"`(\w+)` of ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +222,7 @@ def _of_pool(edit: ServiceEdit, pool: str, known: Collection[str] | None) -> lis
             (lane,) = parse_lanes([entry], where=where, project=project)
         except LanesError as error:
             found += [
-                Problem(FieldName(_named(line), pool, view.fleet), line) for line in error.lines
+                Problem(FieldName(line.field, pool, view.fleet), line) for line in error.lines
             ]
             continue
         for key in ("min_replicas", "max_replicas"):
@@ -233,7 +232,7 @@ def _of_pool(edit: ServiceEdit, pool: str, known: Collection[str] | None) -> lis
                 found.append(Problem(FieldName(key, pool, view.fleet), line))
         plain = plain and lane.plain
         if any(lane.fleet == other.fleet for other in lanes):
-            line = f"Fleet {lane.fleet} stands twice in `{where}`. Keep one of the entries."
+            line = twice(lane.fleet, where)
             found.append(Problem(FieldName("fleet", pool, view.fleet), line))
         elif known is not None and (
             edit.lane_before(pool, view.fleet) is None or pool or not _plain(edit)
@@ -257,7 +256,7 @@ def _of_pool(edit: ServiceEdit, pool: str, known: Collection[str] | None) -> lis
         workers=_sum([group for group in groups if not group.router]),
         routers=_sum([group for group in groups if group.router]),
     )
-    return [Problem(FieldName(_named(line), pool), line) for line in errors]
+    return [Problem(FieldName(line.field, pool), line) for line in errors]
 
 
 def _plain(edit: ServiceEdit) -> bool:
@@ -306,9 +305,3 @@ def _sum(groups: list[GroupView]) -> tuple[int, int | None]:
     tops = [group.greatest for group in groups]
     greatest = None if None in tops else sum(top or 0 for top in tops)
     return sum(group.least for group in groups), greatest
-
-
-def _named(line: str) -> str:
-    """The field that a line of the engine is about."""
-    match = _NAMED.search(line)
-    return match[1] if match is not None else "fleet"

@@ -277,7 +277,7 @@ async def dry_run(
         )
         for lane in answer.lanes
     ]
-    outlook = DryRun(Source.SERVER, tuple(lanes), rows, tuple(answer.notes))
+    outlook = DryRun(Source.SERVER, tuple(lanes), rows, answer.coded_notes())
     return _priced(_with_left(outlook, pools), edit, snapshot, offers)
 
 

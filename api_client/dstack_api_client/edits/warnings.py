@@ -21,11 +21,7 @@ from dstack_api_client.model.roles import consequence, lacking, named
 from dstack_api_client.model.router import Sync
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
-
-#: What the add-on says of a fleet without a network in common with the service's router.
-_OUT_OF_REACH = "can't reach it"
-#: What the engine says of a rollout, which has a warning of its own.
-_ROLLOUT = "is in a rolling deployment"
+from dstack_placement.engine import Code, code_of
 
 
 class Risk(int, Enum):
@@ -309,9 +305,9 @@ def _of_notes(outlook: DryRun, told: Collection[str]) -> Iterator[PlanWarning]:
     """What the server or the engine notes, as far as nothing else has told it."""
     for note in outlook.notes:
         line = one_line(note)
-        if _OUT_OF_REACH in line:
+        if code_of(note) == Code.OUT_OF_REACH:
             yield PlanWarning("workers", Risk.WARNING, line)
-        elif line not in told and _ROLLOUT not in line:
+        elif line not in told and code_of(note) != Code.ROLLOUT:  # which has one of its own
             yield PlanWarning("note", Risk.NOTE, line)
 
 

@@ -6,6 +6,7 @@ first. A client asks `preview` what an edit would do. docs/placement-engine.md s
 
 from .cooldown import Cooldown, after_failure, reset
 from .lanes import LANE_COLUMNS, LANE_FIELDS, Lane, LaneField, LanesError, parse_lanes
+from .lines import Code, Line, code_of
 from .model import SHARED, Group, Replica, ReplicaState, Room, Service, edited
 from .placing import Placing, Reason, place
 from .planning import Action, LanePlan, Plan, ReplicaPlan, next_actions, preview
@@ -19,6 +20,7 @@ __all__ = [
     "ONLY_GROUP",
     "SHARED",
     "Action",
+    "Code",
     "Cooldown",
     "Group",
     "GroupSpec",
@@ -26,6 +28,7 @@ __all__ = [
     "LaneField",
     "LanePlan",
     "LanesError",
+    "Line",
     "Placing",
     "Plan",
     "Reason",
@@ -36,6 +39,7 @@ __all__ = [
     "Service",
     "ServiceSpec",
     "after_failure",
+    "code_of",
     "edited",
     "next_actions",
     "parse_lanes",

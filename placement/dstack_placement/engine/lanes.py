@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .lines import Code, Line
+
 
 @dataclass(frozen=True, slots=True)
 class LaneField:
@@ -44,10 +46,11 @@ class LanesError(ValueError):
     """Lanes that can't be accepted.
 
     Attributes:
-        lines: One line for each thing that is wrong: what it is, and what to do.
+        lines: One line for each thing that is wrong: what it is, and what to do; each with a code
+            and the field that it is about.
     """
 
-    def __init__(self, lines: Iterable[str]) -> None:
+    def __init__(self, lines: Iterable[Line]) -> None:
         self.lines = tuple(lines)
         super().__init__("\n".join(self.lines))
 
@@ -131,7 +134,7 @@ def parse_lanes(
 
 def read_lanes(
     value: object, *, where: str = "fleets", project: str | None = None
-) -> tuple[tuple[Lane, ...], list[str]]:
+) -> tuple[tuple[Lane, ...], list[Line]]:
     """Reads of `fleets` what can be read, for lanes that are in use whatever they are.
 
     An entry without a fleet is left out, and so is a fleet's second one and what is past
@@ -148,23 +151,30 @@ def read_lanes(
     if value is None:
         return (), []
     if isinstance(value, str) or not isinstance(value, Sequence):
-        return (), [f"`{where}` is not a list. Write one fleet or lane per entry."]
+        line = f"`{where}` is not a list. Write one fleet or lane per entry."
+        return (), [Line(line, Code.NOT_A_LIST)]
     lanes: dict[str, Lane] = {}
-    wrong: list[str] = []
+    wrong: list[Line] = []
     if len(value) > MOST_LANES:
-        wrong.append(f"`{where}` has {len(value)} entries. Write at most {MOST_LANES}.")
+        line = f"`{where}` has {len(value)} entries. Write at most {MOST_LANES}."
+        wrong.append(Line(line, Code.TOO_MANY_LANES))
     for number, entry in enumerate(value[:MOST_LANES], 1):
         lane, lines = _read_lane(entry, f"Entry {number} of `{where}`", project)
         wrong += lines
         if lane is None:
             continue
         if lane.fleet in lanes:
-            wrong.append(f"Fleet {lane.fleet} stands twice in `{where}`. Keep one of the entries.")
+            wrong.append(twice(lane.fleet, where))
         lanes.setdefault(lane.fleet, lane)
     return tuple(lanes.values()), list(dict.fromkeys(wrong))
 
 
-def check_known(lanes: Sequence[Lane], known: Collection[str], *, where: str) -> list[str]:
+def twice(fleet: str, where: str) -> Line:
+    """The line for a fleet that has two lanes in one list."""
+    return Line(f"Fleet {fleet} stands twice in `{where}`. Keep one of the entries.", Code.TWICE)
+
+
+def check_known(lanes: Sequence[Lane], known: Collection[str], *, where: str) -> list[Line]:
     """A line for each lane whose fleet is not among those that exist.
 
     Args:
@@ -175,7 +185,7 @@ def check_known(lanes: Sequence[Lane], known: Collection[str], *, where: str) ->
     names = ", ".join(sorted(known))
     advice = f"Take of: {names}." if names else "Create it first: the project has no fleet."
     return [
-        f"Fleet {lane.fleet} in `{where}` does not exist. {advice}"
+        Line(f"Fleet {lane.fleet} in `{where}` does not exist. {advice}", Code.UNKNOWN_FLEET)
         for lane in lanes
         if lane.fleet not in known
     ]
@@ -187,7 +197,7 @@ def check_counts(
     where: str,
     workers: tuple[int, int | None],
     routers: tuple[int, int | None] = (0, 0),
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[Line], list[Line]]:
     """Compares minimums and maximums with the replica counts.
 
     Args:
@@ -200,40 +210,44 @@ def check_counts(
     Returns:
         Lines for which the lanes are refused, and warnings.
     """
-    errors: list[str] = []
-    warnings: list[str] = []
+    errors: list[Line] = []
+    warnings: list[Line] = []
     minimums = sum(lane.min_replicas for lane in lanes)
     least, greatest = workers
     if greatest is not None and minimums > greatest:
-        errors.append(
+        line = (
             f"The `min_replicas` of `{where}` add up to {minimums}, above the greatest replica"
             f" count of {greatest}. Lower them or raise `replicas`."
         )
+        errors.append(Line(line, Code.MINIMUMS_ABOVE_COUNT, field="min_replicas"))
     elif minimums > least:
-        warnings.append(
+        line = (
             f"The `min_replicas` of `{where}` add up to {minimums}, above the least replica count"
             f" of {least}: scaling down to it breaks the baseline."
         )
+        warnings.append(Line(line, Code.MINIMUMS_ABOVE_LEAST, field="min_replicas"))
     caps = [lane.max_replicas for lane in lanes]
     if lanes and None not in caps:
         allowed = sum(cap for cap in caps if cap is not None)
         if allowed < least + routers[0]:
-            errors.append(
+            line = (
                 f"The `max_replicas` of `{where}` add up to {allowed}, below the least replica"
                 f" count of {least + routers[0]}. Raise them or lower `replicas`."
             )
+            errors.append(Line(line, Code.MAXIMUMS_BELOW_COUNT, field="max_replicas"))
     return errors, warnings
 
 
-def _read_lane(entry: object, what: str, project: str | None) -> tuple[Lane | None, list[str]]:
+def _read_lane(entry: object, what: str, project: str | None) -> tuple[Lane | None, list[Line]]:
     """One lane, None where it names no fleet; and what is wrong with it."""
     if isinstance(entry, str):
         fleet, line = _fleet(None, entry, what, project)
         return (Lane(fleet), []) if fleet else (None, [line])
     if not isinstance(entry, Mapping):
-        return None, [f"{what} is neither a fleet's name nor a mapping. Write `name: FLEET`."]
+        text = f"{what} is neither a fleet's name nor a mapping. Write `name: FLEET`."
+        return None, [Line(text, Code.NO_FLEET)]
     wrong = [
-        f"{what} has the unknown key {key}. Take of: {', '.join(_KEYS)}."
+        Line(f"{what} has the unknown key {key}. Take of: {', '.join(_KEYS)}.", Code.UNKNOWN_KEY)
         for key in sorted(map(str, entry))
         if key not in _KEYS
     ]
@@ -246,20 +260,24 @@ def _read_lane(entry: object, what: str, project: str | None) -> tuple[Lane | No
         if number is None:
             continue
         if isinstance(number, bool) or not isinstance(number, int):
-            wrong.append(f"`{key}` of {fleet or what} is not a whole number. Write 0 or more.")
+            text = f"`{key}` of {fleet or what} is not a whole number. Write 0 or more."
+            wrong.append(Line(text, Code.NOT_A_NUMBER, field=key))
         elif number < 0:
-            wrong.append(f"`{key}` of {fleet or what} is negative ({number}). Write 0 or more.")
+            text = f"`{key}` of {fleet or what} is negative ({number}). Write 0 or more."
+            wrong.append(Line(text, Code.NEGATIVE, field=key))
         elif number > GREATEST_COUNT:
-            wrong.append(f"`{key}` of {fleet or what} is above {GREATEST_COUNT}. Lower it.")
+            text = f"`{key}` of {fleet or what} is above {GREATEST_COUNT}. Lower it."
+            wrong.append(Line(text, Code.TOO_LARGE, field=key))
             counts[key] = GREATEST_COUNT
         else:
             counts[key] = number
     least, most = counts.get("min_replicas", 0), counts.get("max_replicas")
     if most is not None and most < least:
-        wrong.append(
+        text = (
             f"`max_replicas` of {fleet or what} ({most}) is below its `min_replicas` ({least})."
             " Raise the one or lower the other."
         )
+        wrong.append(Line(text, Code.MAXIMUM_BELOW_MINIMUM, field="max_replicas"))
         counts["min_replicas"] = most
     if not fleet:
         return None, wrong
@@ -267,13 +285,15 @@ def _read_lane(entry: object, what: str, project: str | None) -> tuple[Lane | No
     return replace(Lane.of(fleet, counts), explicit=explicit), wrong
 
 
-def _fleet(owner: object, name: object, what: str, project: str | None) -> tuple[str, str]:
+def _fleet(owner: object, name: object, what: str, project: str | None) -> tuple[str, Line]:
     """The fleet as lanes name it; empty where none is named, and then what is wrong."""
     parts = name.split("/") if isinstance(name, str) else []
     if isinstance(owner, str):
         parts = [owner, *parts]
     if (owner is not None and not isinstance(owner, str)) or not parts or not all(parts):
-        return "", f"{what} names no fleet. Write `name: FLEET` or `name: PROJECT/FLEET`."
+        line = f"{what} names no fleet. Write `name: FLEET` or `name: PROJECT/FLEET`."
+        return "", Line(line, Code.NO_FLEET)
     if len(parts) > 2:
-        return "", f"{what} names more than a project and a fleet. Write `PROJECT/FLEET`."
-    return (parts[-1] if len(parts) == 1 or parts[0] == project else "/".join(parts)), ""
+        line = f"{what} names more than a project and a fleet. Write `PROJECT/FLEET`."
+        return "", Line(line, Code.NO_FLEET)
+    return (parts[-1] if len(parts) == 1 or parts[0] == project else "/".join(parts)), Line("")

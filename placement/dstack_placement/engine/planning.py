@@ -11,6 +11,7 @@ from enum import Enum
 from .board import Board, Pool
 from .explain import lane_line, surplus
 from .lanes import Lane
+from .lines import Code, Line
 from .model import Replica, ReplicaState, Service
 from .moving import next_move
 from .placing import Placing, Reason, new_replicas, place_waiting
@@ -95,7 +96,7 @@ class Plan:
 
     replicas: tuple[ReplicaPlan, ...]
     lanes: tuple[LanePlan, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Line, ...] = ()
 
     def doing(self, action: Action) -> list[ReplicaPlan]:
         """The replicas that do one thing."""
@@ -285,21 +286,25 @@ def pool_targets(board: Board, pool: Pool) -> list[int]:
     )
 
 
-def _notes(board: Board) -> list[str]:
+def _notes(board: Board) -> list[Line]:
     notes = []
     fleets = dict.fromkeys(count.lane.fleet for pool in board.pools for count in pool.lanes)
     unknown = [fleet for fleet in fleets if board.rooms.more(fleet) is None]
     if unknown:
         names = ", ".join(unknown)
-        notes.append(f"The room in {names} is not known and counts as unlimited.")
+        text = f"The room in {names} is not known and counts as unlimited."
+        notes.append(Line(text, Code.ROOM_UNKNOWN))
     notes += [
-        f"Group {name} is in a rolling deployment: until it ends, the group is neither scaled"
-        " nor moved."
+        Line(
+            f"Group {name} is in a rolling deployment: until it ends, the group is neither scaled"
+            " nor moved.",
+            Code.ROLLOUT,
+        )
         for name in board.groups
         if name in board.rolling
     ]
     notes += [
-        f"Group {name} has no lanes: the server's own rule places it."
+        Line(f"Group {name} has no lanes: the server's own rule places it.", Code.NO_LANES)
         for name in board.groups
         if name not in board.pool_of
     ]

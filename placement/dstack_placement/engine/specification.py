@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .lanes import Lane, LanesError, check_counts, check_known, read_lanes, sets_lanes
+from .lines import Code, Line
 from .model import SHARED
 
 #: The group that dstack gives the replicas of a service without `groups`.
@@ -58,11 +59,11 @@ class ServiceSpec:
 
     lanes: tuple[Lane, ...] = ()
     groups: tuple[GroupSpec, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Line, ...] = ()
     kind: str = "service"
     counted: bool = field(default=False, compare=False)
     fleets: tuple[Any, ...] = field(default=(), compare=False, repr=False)
-    wrong: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    wrong: tuple[Line, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def of(cls, spec: Mapping[str, Any], *, project: str | None = None) -> ServiceSpec:
@@ -205,9 +206,8 @@ def read_configuration(
     if read.wrong:
         raise LanesError(read.wrong)
     if read.kind != "service":
-        raise LanesError(
-            [f"Lanes are for services, and this is a {read.kind}. Name its fleets without counts."]
-        )
+        line = f"Lanes are for services, and this is a {read.kind}. Name its fleets without counts."
+        raise LanesError([Line(line, Code.NOT_A_SERVICE)])
     wrong, warnings = _check(read, known)
     if wrong:
         raise LanesError(dict.fromkeys(wrong))
@@ -237,10 +237,10 @@ def read_stored(
     return replace(read, warnings=tuple(dict.fromkeys([*read.wrong, *errors, *warnings])))
 
 
-def _check(read: ServiceSpec, known: Collection[str] | None) -> tuple[list[str], list[str]]:
+def _check(read: ServiceSpec, known: Collection[str] | None) -> tuple[list[Line], list[Line]]:
     """Lines for which lanes are refused, and warnings."""
-    errors: list[str] = []
-    warnings: list[str] = []
+    errors: list[Line] = []
+    warnings: list[Line] = []
     shared = [group for group in read.groups if group.lanes is None]
     pools = [("fleets", read.lanes, shared)]
     pools += [(_where(group.name), group.lanes, [group]) for group in read.groups if group.lanes]
@@ -250,7 +250,8 @@ def _check(read: ServiceSpec, known: Collection[str] | None) -> tuple[list[str],
         if not lanes:
             continue
         if not groups:
-            warnings.append(f"`{where}` applies to no group: each has `fleets` of its own.")
+            text = f"`{where}` applies to no group: each has `fleets` of its own."
+            warnings.append(Line(text, Code.UNUSED))
             continue
         wrong, doubts = check_counts(
             lanes,
@@ -297,7 +298,7 @@ def _listed(configuration: Mapping[str, Any]) -> tuple[list[tuple[str, Mapping[s
     return found, counted and bool(found)
 
 
-def _range(value: object) -> tuple[tuple[int, int | None], list[str]]:
+def _range(value: object) -> tuple[tuple[int, int | None], list[Line]]:
     """Least and greatest of `replicas`: a number, `3..10`, or a mapping with `min` and `max`.
 
     What can't be read is any count, with a line that says so.
@@ -313,7 +314,7 @@ def _range(value: object) -> tuple[tuple[int, int | None], list[str]]:
         return (_whole(low) or 0, _whole(high)), []
     except (TypeError, ValueError, OverflowError):
         line = f"`replicas` is not a count ({value}). Write a number, or a range such as 3..10."
-        return (0, None), [line]
+        return (0, None), [Line(line, Code.NOT_A_COUNT, field="replicas")]
 
 
 def _whole(value: object) -> int | None:

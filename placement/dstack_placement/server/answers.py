@@ -148,6 +148,7 @@ class Placement(CoreModel):
     replicas: list[PlacementReplica]
     rebalancing: Rebalancing | None
     notes: list[str]
+    note_codes: list[str] = []
     fault: Fault | None = None
 
 
@@ -178,6 +179,7 @@ class Preview(CoreModel):
     actions: dict[str, int]
     replicas: list[PreviewReplica]
     notes: list[str]
+    note_codes: list[str] = []
 
 
 class Move(CoreModel):
