@@ -87,7 +87,7 @@ def placement(members: Sequence[Replica]) -> Placement:
         lanes=(
             LanePlacement("", Lane("gpu-reserved", 3, 4, 10), 3, 1, 1, 1, 1,
                           NOW - timedelta(minutes=3), 0, 0, NOW + timedelta(minutes=3),
-                          f"baseline 2 of 3: {NO_ROOM}"),
+                          f"baseline 2 of 3: {NO_ROOM}", cause=NO_ROOM),
             LanePlacement("", Lane("gpu-spot"), 5, 5, 4, 0, 0, None, 1, 7, None,
                           "gpu-spot has room for 7 more"),
             LanePlacement("", Lane("edge-cpu", 0, 1, -5), 1, 1, 1, 0, 0, None, 0, 0, None,

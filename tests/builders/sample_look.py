@@ -25,7 +25,8 @@ _PLACEMENT = Placement(
     pools={"router": "", "prefill": "", "decode": "decode"},
     lanes=(
         LanePlacement("", Lane("gpu-reserved", 3, 4, 10), 3, 2, 2, 0, 1, ago(minutes=3), 0, 0,
-                      ago(minutes=-1), "baseline 2 of 3: gpu-reserved has no room"),
+                      ago(minutes=-1), "baseline 2 of 3: gpu-reserved has no room",
+                      code="below_minimum", cause="gpu-reserved has no room"),
         LanePlacement("decode", Lane("gpu-spot"), 2, 1, 0, 0, 0, None, 1, 3, None,
                       "gpu-spot has room for 3 more"),
     ),

@@ -53,6 +53,8 @@ class FleetRow:
         fallbacks: Replicas that are here because a fleet before it could not take them.
         cooldown_until: Until when new replicas pass it over.
         reason: Why it is as it is, one line.
+        code: What of that counts most, as the engine's `Code` has it; empty where nothing tells.
+        cause: The line without how many of the minimum there are.
         fallback_causes: Why those that fell back did, one line per cause.
     """
 
@@ -72,6 +74,8 @@ class FleetRow:
     fallbacks: int = 0
     cooldown_until: datetime | None = None
     reason: str = ""
+    code: str = ""
+    cause: str = ""
     fallback_causes: tuple[str, ...] = ()
 
     def of_lane(self, field: engine.LaneField) -> int | None:
@@ -253,6 +257,8 @@ def _placed(snapshot: Snapshot, service: Service, placement: Placement) -> Distr
             fallbacks=lane.fallbacks,
             cooldown_until=lane.cooldown_until,
             reason=lane.reason,
+            code=lane.code,
+            cause=lane.cause,
             fallback_causes=_causes(placement, lane),
         )
         rows.append(row)
@@ -298,6 +304,8 @@ def _previewed(snapshot: Snapshot, service: Service, lanes: engine.ServiceSpec) 
             target=lane.target,
             deficit=lane.deficit,
             reason=lane.reason,
+            code=lane.why.code.value,
+            cause=lane.why.cause,
         )
         for lane in plan.lanes
     ]

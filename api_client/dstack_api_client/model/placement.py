@@ -40,6 +40,10 @@ class LanePlacement:
     cooldown_until: datetime | None
     reason: str
     """Why it is as it is, one line."""
+    code: str = ""
+    """What of that counts most, as the engine's `Code` has it; empty for an older add-on."""
+    cause: str = ""
+    """The line without how many of the minimum there are."""
 
     @property
     def fleet(self) -> str:

@@ -273,7 +273,6 @@ def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
             minimum = lane.lane.min_replicas
             held = minimum - lane.deficit
             short = f"baseline {held} of {minimum}"
-            why = lane.reason.removeprefix(short).lstrip(": ")
             wanted = _wanted(placement, lane.pool) if placement is not None else None
             fewer = wanted is not None and wanted <= held
             yield Problem(
@@ -281,7 +280,7 @@ def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
                 kind=Kind.BASELINE,
                 severity=Severity.WARNING if fewer else Severity.CRITICAL,
                 subject=service.name,
-                text=f"{lane.fleet}: {short}" + (f": {why}" if why else ""),
+                text=f"{lane.fleet}: {short}" + (f": {lane.cause}" if lane.cause else ""),
                 hint="Fewer replicas are wanted than the minimums add up to."
                 if fewer
                 else "It is restored as soon as the fleet has room.",

@@ -47,6 +47,9 @@ class PlacementLane(Timed):
     room: Count | None = None
     cooldown_until: datetime | None = None
     reason: str = ""
+    code: str = ""
+    cause: str | None = None
+    """None of an older add-on."""
 
     def lane(self) -> Lane:
         """The lane that it is about."""

@@ -26,6 +26,15 @@ class Code(str, Enum):
     # What is allowed and still worth a second look.
     MINIMUMS_ABOVE_LEAST = "minimums_above_least_count"
     UNUSED = "lanes_of_no_group"
+    # How a lane stands.
+    BELOW_MINIMUM = "below_minimum"
+    RESTORING = "restoring"
+    ABOVE_MAXIMUM = "above_maximum"
+    AT_MAXIMUM = "at_maximum"
+    COOLDOWN = "cooldown"
+    FULL = "full"
+    HAS_ROOM = "has_room"
+    ROOM_NOT_KNOWN = "room_not_known"
     # Notes on a plan.
     ROOM_UNKNOWN = "room_unknown"
     ROLLOUT = "rollout"

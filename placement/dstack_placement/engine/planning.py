@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import Enum
 
 from .board import Board, Pool
-from .explain import lane_line, surplus
+from .explain import LaneWhy, lane_why, surplus
 from .lanes import Lane
 from .lines import Code, Line
 from .model import Replica, ReplicaState, Service
@@ -63,7 +63,7 @@ class LanePlan:
         deficit: How many are short of the minimum.
         room: How many more the fleet takes; None is not known and counts as unlimited.
         until: Until when the lane is passed over after a failed start; None when it is not.
-        reason: One line on all of it.
+        why: Why it stands so.
         after: Replicas here once the plan is carried out.
     """
 
@@ -75,13 +75,18 @@ class LanePlan:
     deficit: int
     room: int | None
     until: datetime | None
-    reason: str
+    why: LaneWhy
     after: int
 
     @property
     def fleet(self) -> str:
         """The lane's fleet."""
         return self.lane.fleet
+
+    @property
+    def reason(self) -> str:
+        """One line on all of it."""
+        return str(self.why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +266,7 @@ def _lane_plans(
                     deficit=count.missing,
                     room=board.rooms.more(lane.fleet),
                     until=count.cooldown.until if count.cooldown is not None else None,
-                    reason=lane_line(board, pool, count, wanted=workers, coming=coming[at]),
+                    why=lane_why(board, pool, count, wanted=workers, coming=coming[at]),
                     after=count.count + coming[at] - going[at],
                 )
             )

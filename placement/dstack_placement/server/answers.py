@@ -85,7 +85,11 @@ class PlacementGroup(CoreModel):
 
 
 class PlacementLane(CoreModel):
-    """One lane; `pool` is empty for the service's own, else the group's name."""
+    """One lane; `pool` is empty for the service's own, else the group's name.
+
+    `reason` is one line on all of it, `code` what counts most, `cause` the line without how many
+    of the minimum there are.
+    """
 
     pool: str
     fleet: str
@@ -100,6 +104,8 @@ class PlacementLane(CoreModel):
     room: int | None
     cooldown_until: datetime | None
     reason: str
+    code: str
+    cause: str
     after: int
 
 
@@ -289,6 +295,8 @@ def lane(plan: LanePlan) -> PlacementLane:
         room=plan.room,
         cooldown_until=plan.until,
         reason=plan.reason,
+        code=plan.why.code.value,
+        cause=plan.why.cause,
         after=plan.after,
     )
 

@@ -123,8 +123,7 @@ def _why(row: FleetRow, snapshot: Snapshot) -> str:
         return row.reason
     held = f"{row.held} of {row.minimum}"
     lasts = f" for {age(row.deficit_since, snapshot.observed_at)}" if row.deficit_since else ""
-    cause = row.reason.removeprefix(f"baseline {held}").lstrip(": ")
-    return f"{_LOUD} {held}{lasts}" + (f": {cause}" if cause else "")
+    return f"{_LOUD} {held}{lasts}" + (f": {row.cause}" if row.cause else "")
 
 
 def _group(label: str, cell: Cell) -> str:

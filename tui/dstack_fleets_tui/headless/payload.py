@@ -295,6 +295,7 @@ def _fleet_row(row: FleetRow) -> Item:
         "cooldown_until": optional_time(row.cooldown_until),
         "price_per_hour": number(row.price),
         "reason": row.reason,
+        "reason_code": row.code or None,
         "groups": [
             {
                 "name": name,

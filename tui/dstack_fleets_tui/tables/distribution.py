@@ -169,8 +169,7 @@ def why(row: FleetRow, looks: Looks) -> str:
         return "; ".join(part for part in (fallen, row.reason) if part)
     held = row.held
     since = f" for {age(row.deficit_since, looks.now)}" if row.deficit_since else ""
-    cause = _BASELINE.sub("", row.reason)
-    told = f"BASELINE {held} of {row.minimum}{since}" + (f": {cause}" if cause else "")
+    told = f"BASELINE {held} of {row.minimum}{since}" + (f": {row.cause}" if row.cause else "")
     return "; ".join(part for part in (told, fallen) if part)
 
 
