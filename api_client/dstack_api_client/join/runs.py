@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 
 from dstack_api_client.events.log import Awaits
+from dstack_api_client.events.messages import fleet_tried
 from dstack_api_client.join.fleets import gpus_of
 from dstack_api_client.join.locate import NONE_IMPORTED, Place, fleet_of_run
 from dstack_api_client.join.logins import address_of, login_of
@@ -40,9 +40,6 @@ from dstack_placement.engine import ONLY_GROUP, GroupSpec, ServiceSpec
 _DEFAULT_SPOT_POLICY = "on-demand"
 #: What the server calls the `smg` router in its answers.
 _LEGACY_SMG = "sglang"
-#: As in `Failed to provision in fleet 'gpu': tried 1 of 1 offers` (0.22.5,
-#: `server/background/pipeline_tasks/jobs_submitted.py`).
-_TRIED = re.compile(r"\bin fleet '([^']+)'")
 NONE_NAMED: Mapping[str, str] = MappingProxyType({})
 
 
@@ -146,10 +143,9 @@ def replica_of(
 
 def _tried_in(latest: wire.JobSubmission, fleets: Mapping[str, str]) -> str | None:
     """The fleet in which a submission found no instance: only the server's message names it."""
-    told = _TRIED.search(latest.termination_reason_message or "")
-    if told is None or latest.termination_reason != NO_CAPACITY:
+    if latest.termination_reason != NO_CAPACITY:
         return None
-    return fleets.get(told[1])
+    return fleets.get(fleet_tried(latest.termination_reason_message or "") or "")
 
 
 def _node_group(spec: wire.RunSpec, wanted: wire.JobSpec) -> str | None:

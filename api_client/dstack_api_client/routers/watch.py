@@ -18,6 +18,7 @@ from types import TracebackType
 from dstack_api_client import errors
 from dstack_api_client.attempts import unexpected
 from dstack_api_client.clock import ServerClock, utc_now
+from dstack_api_client.events.messages import RUNS, told
 from dstack_api_client.model.capabilities import ROUTER
 from dstack_api_client.model.engines import Engine
 from dstack_api_client.model.roles import roles_of
@@ -389,7 +390,7 @@ class RouterWatch:
         # What no event tells of any more runs for long.
         self._learned |= {job: asked[job].submitted_at for job in jobs}
         for event in reversed(events):
-            if event.message.startswith("Job status changed") and "-> RUNNING" in event.message:
+            if told(event.message) == RUNS:
                 for target in event.targets or ():
                     if target.id in asked:
                         self._learned[target.id] = event.recorded_at
