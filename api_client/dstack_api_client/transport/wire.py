@@ -430,9 +430,7 @@ class User(Answer):
 
     id: str
     username: str
-    global_role: str | None = None
     active: bool | None = None
-    email: str | None = None
 
 
 class UserKey(Answer):
@@ -485,7 +483,6 @@ class LogEvent(Timed):
 
     timestamp: datetime
     message: str
-    log_source: str = "stdout"
 
 
 class Logs(Answer):
@@ -493,7 +490,6 @@ class Logs(Answer):
 
     logs: list[LogEvent] = []
     next_token: str | None = None
-    external_url: str | None = None
 
 
 _run = msgspec.json.Decoder(Run)
