@@ -367,7 +367,7 @@ class TestWithoutLanes:
     def test_more_than_wanted_is_told(self) -> None:
         replicas = [replica(0), replica(1)]
         found = spread(project((service(replicas, [group("0", 1)]), replicas)))
-        assert found.rows[0].reason == "one fleet holds all replicas; 1 replica more than wanted"
+        assert found.rows[0].reason == "one fleet holds all replicas; 1 replica more than desired"
 
     @pytest.mark.parametrize(
         ("capabilities", "words"),

@@ -20,7 +20,7 @@ from tests.builders import projects, service_edits
 
 PREVIEWS = Capabilities("0.22.5", True, "1.0", frozenset({"lanes", "preview"}))
 LANES = [{"name": "reserved", "min_replicas": 1}, {"name": "spot"}]
-LINE = "Fleet reserved in `fleets` does not exist. Take of: spot."
+LINE = "Fleet reserved in `fleets` does not exist. Use one of: spot."
 
 
 def begun(**changes: Any) -> ServiceEdit:

@@ -57,7 +57,7 @@ def test_a_default_that_is_written_down_makes_a_lane() -> None:
 
 def test_an_unknown_fleet_names_those_that_exist() -> None:
     assert refused(service({"name": "resreved", "min_replicas": 1})) == [
-        "Fleet resreved in `fleets` does not exist. Take of: reserved, spot, team/shared."
+        "Fleet resreved in `fleets` does not exist. Use one of: reserved, spot, team/shared."
     ]
 
 
@@ -160,7 +160,7 @@ def test_lanes_are_for_services(kind: str) -> None:
             {"name": "a", "weight": 1},
             (
                 "Entry 1 of `fleets` has the unknown key weight."
-                " Take of: name, project, min_replicas, max_replicas, priority."
+                " Use one of: name, project, min_replicas, max_replicas, priority."
             ),
         ),
     ],
@@ -196,7 +196,7 @@ def test_fleets_of_a_group_are_lanes_be_they_names_only() -> None:
     assert refused(asked("unknown")) == [
         (
             "Fleet unknown in `fleets of group decode` does not exist."
-            " Take of: reserved, spot, team/shared."
+            " Use one of: reserved, spot, team/shared."
         )
     ]
     assert refused(asked("spot", "spot")) == [

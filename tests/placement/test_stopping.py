@@ -106,7 +106,7 @@ def test_the_last_ready_one_stays_until_as_many_as_wanted_are_ready() -> None:
     state = service(BURST, 2, "reserved/starting spot spot")
     plan = next_actions(state, now=NOW)
     assert where(plan) == {"r0": "stay", "r1": "stay", "r2": "stay"}
-    assert plan.replicas[2].why == "stops when as many as wanted are ready"
+    assert plan.replicas[2].why == "stops when as many as desired are ready"
     assert stopped(all_ready(state)) == ["r2"]
 
 

@@ -107,7 +107,7 @@ async def _short(sim: Handle) -> None:
         lane, _ = (await _placement(sim, "short"))["lanes"]
         return lane if lane["cooldown_until"] else None
 
-    reserved = await until(cools, limit=60, every=0.5, what="its lane is passed over")
+    reserved = await until(cools, limit=60, every=0.5, what="its lane is skipped")
     assert (reserved["deficit"], reserved["ready"], reserved["target"]) == (1, 0, 0)
     clock = reserved["cooldown_until"][11:19]
     line = f"baseline 0 of 1: short-reserved has no room until {clock}, p5.48xlarge in aws/{region}"
@@ -140,7 +140,7 @@ async def _short(sim: Handle) -> None:
     # On a slow machine a first move may have come before capacity did.
     move = "moves to fleet short-reserved: restores the minimum"
     moved, words = [(time, text) for time, text in told if move in text][-1]
-    over = re.compile(r"Fleet short-reserved is passed over for (\d+) s after a failed start")
+    over = re.compile(r"Fleet short-reserved is skipped for (\d+) s after a failed start")
     cooled = [(time, match) for time, text in told if (match := over.match(text)) and time < moved]
     (first, _), (last, match) = cooled[0], cooled[-1]
     assert first <= missed < moved < held
@@ -172,7 +172,7 @@ async def _vain(sim: Handle) -> None:
 
     async def failed_again() -> bool:
         await watch.look()
-        return any("is passed over for 120 s" in line for line in await events(sim, "vain"))
+        return any("is skipped for 120 s" in line for line in await events(sim, "vain"))
 
     await until(failed_again, limit=200, every=0.6, what="the move finds no capacity")
     # What is wanted from now on is started all the same.
@@ -186,7 +186,7 @@ async def _vain(sim: Handle) -> None:
 
 
 async def _cool(sim: Handle) -> None:
-    """After its cool-down a lane gets new replicas again; those that run stay where they are."""
+    """After its cooldown a lane gets new replicas again; those that run stay where they are."""
     region = FLEETS["cool"][0]
     await sim.faults.no_capacity(region)
     await sim.apply(service("cool", fleets=_lanes("cool")))
@@ -202,7 +202,7 @@ async def _cool(sim: Handle) -> None:
     async def cooled() -> bool:
         return (await _placement(sim, "cool"))["lanes"][0]["cooldown_until"] is None
 
-    await until(cooled, limit=150, every=0.5, what="the cool-down ends")
+    await until(cooled, limit=150, every=0.5, what="the cooldown ends")
     await watch.at_rest({"cool-spot": 3})
     await sim.touch_run("cool", replicas=4)
     await watch.at_rest({"cool-reserved": 1, "cool-spot": 3})

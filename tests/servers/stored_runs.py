@@ -382,7 +382,7 @@ async def _rebalanced(world: World) -> list[bool]:
 
 
 async def _editions(world: World) -> dict[str, Any]:
-    """Whose cool-downs are over after edits of lanes and of a fleet."""
+    """Whose cooldowns are over after edits of lanes and of a fleet."""
     run = await world.run("cools")
     now = get_current_datetime()
     before = (await world.state_of(run, world.project)).editions

@@ -374,7 +374,7 @@ def _without_place(snapshot: Snapshot, service: Service) -> list[Replica]:
 _OWN_RULE = "placed by the server's own rule"
 _WORKED_OUT = (
     "Targets are worked out here from the spec and the fleets: the server's own have not been read."
-    " Cool-downs, and since when a minimum is not held, are not known."
+    " Cooldowns, and since when a minimum is not held, are not known."
 )
 _AUTOSCALED = "The server does not tell how many replicas its autoscaler wants now."
 _NO_ADDON = (
@@ -468,7 +468,7 @@ def _of_one_fleet(
         text = f"one fleet is to hold all replicas; {counted(without, 'replica')} without a place"
         return f"{text}: {_waiting(waiting, why, named=True)}" if waiting else text
     text = "one fleet holds all replicas"
-    return f"{text}; {counted(more, 'replica')} more than wanted" if more > 0 else text
+    return f"{text}; {counted(more, 'replica')} more than desired" if more > 0 else text
 
 
 def _summed(

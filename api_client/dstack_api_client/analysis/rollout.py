@@ -214,7 +214,7 @@ def _frozen(group: Group) -> str:
     else:
         return ""
     return (
-        f"{_of(group)}{counted(group.active, 'replica')} where {wanted} are wanted: the group is"
+        f"{_of(group)}{counted(group.active, 'replica')} where {wanted} are desired: the group is"
         " not scaled until the rollout ends"
     )
 

@@ -207,7 +207,8 @@ def _of_group(group: GroupView, was: GroupView | None, *, has_gateway: bool) -> 
     if group.spot_policy not in (None, *_SPOT_POLICIES):
         yield Problem(
             FieldName("spot_policy", group.name),
-            f"There is no spot policy {group.spot_policy}. Take of: {', '.join(_SPOT_POLICIES)}.",
+            f"There is no spot policy {group.spot_policy}."
+            f" Use one of: {', '.join(_SPOT_POLICIES)}.",
         )
 
 

@@ -58,7 +58,7 @@ class LaneOutlook:
         leave: Replicas that move away.
         deficit: How many are short of the minimum even then.
         room: How many more the fleet takes; None is not known.
-        cooldown_until: Until when the lane is passed over.
+        cooldown_until: Until when the lane is skipped.
     """
 
     pool: str

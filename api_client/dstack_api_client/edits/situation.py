@@ -74,7 +74,7 @@ def _with_placement(
     before: engine.ServiceSpec,
     after: engine.ServiceSpec,
 ) -> engine.Service:
-    """With what only the server knows: counts wanted, places given away, room and cool-downs."""
+    """With what only the server knows: counts wanted, places given away, room and cooldowns."""
     fleets = {replica.job_id: placed_in(snapshot, replica.fleet) for replica in placement.replicas}
     limits = {group.name: (group.least, group.greatest) for group in after.groups}
     groups = []

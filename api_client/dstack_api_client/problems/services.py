@@ -281,7 +281,7 @@ def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
                 severity=Severity.WARNING if fewer else Severity.CRITICAL,
                 subject=service.name,
                 text=f"{lane.fleet}: {short}" + (f": {lane.cause}" if lane.cause else ""),
-                hint="Fewer replicas are wanted than the minimums add up to."
+                hint="Fewer replicas are desired than the minimums add up to."
                 if fewer
                 else "It is restored as soon as the fleet has room.",
                 since=lane.deficit_since,

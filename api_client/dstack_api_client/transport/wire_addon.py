@@ -119,7 +119,7 @@ class Deficit(Timed):
 
 
 class Cooldown(Timed):
-    """A lane that is passed over."""
+    """A lane that is skipped."""
 
     times = ("until",)
 

@@ -49,7 +49,7 @@ def clock(time: datetime) -> str:
 
 
 def blocked(board: Board, count: LaneCount, block: Block, group: str = "") -> str:
-    """Why a lane is passed over: `gpu-a has no room until 14:05:30, no capacity in us-east-1`."""
+    """Why a lane is skipped: `gpu-a has no room until 14:05:30, no capacity in us-east-1`."""
     fleet = count.lane.fleet
     if block is Block.MAXIMUM:
         return f"{fleet} is at its maximum of {count.lane.max_replicas}"
@@ -66,7 +66,7 @@ def surplus(number: int, wanted: int) -> str:
 
 
 def passed_over(board: Board, counts: Iterable[LaneCount], group: str) -> tuple[str, bool]:
-    """Why lanes take no further replica of a group, and whether room or a cool-down is a reason."""
+    """Why lanes take no further replica of a group, and whether room or a cooldown is a reason."""
     parts = []
     lacking = False
     for count in counts:

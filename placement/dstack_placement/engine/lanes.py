@@ -62,7 +62,7 @@ class Lane:
     Attributes:
         fleet: The fleet's name, or `project/name` for an imported fleet.
         min_replicas: Replicas always kept here.
-        max_replicas: Most replicas here; None is no cap.
+        max_replicas: Most replicas here; None is no limit.
         priority: Higher goes first. Lanes of equal priority keep the order of the list.
         explicit: Whether a count or the priority was written down, be it the default.
     """
@@ -183,7 +183,7 @@ def check_known(lanes: Sequence[Lane], known: Collection[str], *, where: str) ->
         where: What to call the list in messages.
     """
     names = ", ".join(sorted(known))
-    advice = f"Take of: {names}." if names else "Create it first: the project has no fleet."
+    advice = f"Use one of: {names}." if names else "Create it first: the project has no fleet."
     return [
         Line(f"Fleet {lane.fleet} in `{where}` does not exist. {advice}", Code.UNKNOWN_FLEET)
         for lane in lanes
@@ -226,9 +226,9 @@ def check_counts(
             f" of {least}: scaling down to it breaks the baseline."
         )
         warnings.append(Line(line, Code.MINIMUMS_ABOVE_LEAST, field="min_replicas"))
-    caps = [lane.max_replicas for lane in lanes]
-    if lanes and None not in caps:
-        allowed = sum(cap for cap in caps if cap is not None)
+    maximums = [lane.max_replicas for lane in lanes]
+    if lanes and None not in maximums:
+        allowed = sum(most for most in maximums if most is not None)
         if allowed < least + routers[0]:
             line = (
                 f"The `max_replicas` of `{where}` add up to {allowed}, below the least replica"
@@ -247,7 +247,7 @@ def _read_lane(entry: object, what: str, project: str | None) -> tuple[Lane | No
         text = f"{what} is neither a fleet's name nor a mapping. Write `name: FLEET`."
         return None, [Line(text, Code.NO_FLEET)]
     wrong = [
-        Line(f"{what} has the unknown key {key}. Take of: {', '.join(_KEYS)}.", Code.UNKNOWN_KEY)
+        Line(f"{what} has the unknown key {key}. Use one of: {', '.join(_KEYS)}.", Code.UNKNOWN_KEY)
         for key in sorted(map(str, entry))
         if key not in _KEYS
     ]

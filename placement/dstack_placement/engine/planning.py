@@ -62,7 +62,7 @@ class LanePlan:
         states: How many of the replicas here are in each state, those that stop included.
         deficit: How many are short of the minimum.
         room: How many more the fleet takes; None is not known and counts as unlimited.
-        until: Until when the lane is passed over after a failed start; None when it is not.
+        until: Until when the lane is skipped after a failed start; None when it is not.
         why: Why it stands so.
         after: Replicas here once the plan is carried out.
     """
@@ -117,7 +117,7 @@ def next_actions(service: Service, *, now: datetime, rebalance: bool = False) ->
 
     Args:
         service: The service as it is.
-        now: The time, for cool-downs.
+        now: The time, for cooldowns.
         rebalance: Whether to move replicas towards the targets too.
     """
     return _plan(service, now, rebalance=rebalance, all_moves=False)
@@ -128,7 +128,7 @@ def preview(service: Service, *, now: datetime, rebalance: bool = False) -> Plan
 
     Args:
         service: The service, as `edited` makes it for changed lanes or counts.
-        now: The time, for cool-downs.
+        now: The time, for cooldowns.
         rebalance: Whether to move replicas towards the targets too.
     """
     return _plan(service, now, rebalance=rebalance, all_moves=True)
@@ -191,7 +191,7 @@ def _stop_surplus(board: Board, rows: dict[str, ReplicaPlan], *, to_the_end: boo
             for replica in stopped:
                 action, why = Action.STOP, surplus(number, group.wanted)
                 if replica is kept:
-                    why = "stops when as many as wanted are ready"
+                    why = "stops when as many as desired are ready"
                     action = Action.STOP if to_the_end else Action.STAY
                 rows[replica.key] = ReplicaPlan(replica, action, why=why)
     return any_surplus

@@ -220,7 +220,7 @@ class Deficit(CoreModel):
 
 
 class CooldownNow(CoreModel):
-    """A lane that is passed over after failed starts."""
+    """A lane that is skipped after failed starts."""
 
     pool: str
     fleet: str

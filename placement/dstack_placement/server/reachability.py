@@ -1,6 +1,6 @@
 """Finds lanes whose workers the service's router can't reach, so that none goes there in silence.
 
-Such a lane is passed over for workers while their group has another one. When it has none, they
+Such a lane is skipped for workers while their group has another one. When it has none, they
 are placed all the same: what dstack knows of networks is not all there is.
 """
 

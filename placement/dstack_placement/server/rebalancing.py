@@ -162,7 +162,7 @@ def _end(service: Service, state: RunState) -> str:
     if not kept:
         return "Rebalancing is done: the replicas follow the priorities"
     cooling = "; ".join(
-        f"{fleet} is passed over after a failed start, {cooldown.cause}"
+        f"{fleet} is skipped after a failed start, {cooldown.cause}"
         for (_, fleet), cooldown in service.cooldowns.items()
         if cooldown.cools(state.now)
     )

@@ -165,7 +165,7 @@ def _replica_job(run_model: RunModel, job_model: JobModel) -> ReplicaJob | None:
 async def _settle(
     session: AsyncSession, run_model: RunModel, state: RunState
 ) -> dict[tuple[str, str], Cooldown]:
-    """Cools down lanes whose starts failed and ends the cool-down of those where one ran."""
+    """Cools down lanes whose starts failed and ends the cooldown of those where one ran."""
     before = state.service.cooldowns
     cooldowns = dict(before)
     for job_model in run_model.jobs:
@@ -243,7 +243,7 @@ def _tell(
     seconds = round((cooldown.until - now).total_seconds())
     events.emit(
         session,
-        f"Fleet {fleet} is passed over for {seconds} s after a failed start: {cooldown.cause}",
+        f"Fleet {fleet} is skipped for {seconds} s after a failed start: {cooldown.cause}",
         actor=events.SystemActor(),
         targets=[events.Target.from_model(run_model)],
     )

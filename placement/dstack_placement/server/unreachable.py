@@ -47,7 +47,7 @@ class UnreachableLane:
                 f"Workers go to fleet {fleet}, which is all they have, although {self.why}. The"
                 " router won't use them"
             )
-        return f"Fleet {fleet} is passed over for workers: {self.why}"
+        return f"Fleet {fleet} is skipped for workers: {self.why}"
 
 
 def is_one_network() -> bool:
@@ -83,7 +83,7 @@ def lanes_out_of_reach(
 
 
 def limited(service: Service, lanes: ServiceSpec, unreachable: UnreachableLanes) -> Service:
-    """The service with no room for workers in the lanes that are passed over."""
+    """The service with no room for workers in the lanes that are skipped."""
     rooms = dict(service.rooms)
     for fleet in {fleet for (_, fleet), lane in unreachable.items() if not lane.used}:
         whose = {
