@@ -9,7 +9,7 @@ from typing import Any
 
 from dstack_api_client.edits.service import LANE_FIELDS, SERVICE, GroupView, ServiceEdit
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_placement.engine import Lane, LanesError, parse_lanes, read_configuration
+from dstack_placement.engine import LANE_COLUMNS, Lane, LanesError, parse_lanes, read_configuration
 from dstack_placement.engine.lanes import check_counts, check_known, twice
 
 #: What dstack takes for a run's priority.
@@ -122,6 +122,12 @@ def whole_number(text: str, name: FieldName, *, empty: int | None = None) -> int
     if value is None:
         return Problem(name, f"{_short(text)} is too large. Write {MOST} or less.")
     return value
+
+
+def lane_number(text: str, name: FieldName) -> int | Problem | None:
+    """Reads what was typed into a field of a lane; nothing stands for the field's default."""
+    default = next(each.default for each in LANE_COLUMNS if each.name == name.name)
+    return whole_number(text, name, empty=default)
 
 
 def _bounded(digits: str) -> int | None:

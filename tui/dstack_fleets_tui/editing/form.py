@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from dstack_api_client.analysis.spot_policies import SpotPolicy, inherited
-from dstack_api_client.edits.checks import FieldName, Problem, replica_range, whole_number
+from dstack_api_client.edits.checks import (
+    FieldName,
+    Problem,
+    lane_number,
+    replica_range,
+    whole_number,
+)
 from dstack_api_client.edits.group_roles import roles_in
 from dstack_api_client.edits.service import SERVICE, GroupView, ServiceEdit
 from dstack_api_client.model.labels import group_label
@@ -54,11 +60,11 @@ def typed(edit: ServiceEdit, field: FieldName, text: str) -> ServiceEdit | Probl
         return edit.with_group(field.pool, spot_policy=None if inherits else text)
     if field.name == "reservation":
         return edit.with_group(field.pool, reservation=text or None)
-    empty = None if field.name == "max_replicas" else 0
-    number = whole_number(text, field, empty=empty)
+    run = field.name == "run_priority"
+    number = whole_number(text, field, empty=0) if run else lane_number(text, field)
     if isinstance(number, Problem):
         return number
-    if field.name == "run_priority":
+    if run:
         return edit.with_priority(number or 0)
     return edit.with_lane(field.pool, field.fleet or "", **{field.name: number})
 
