@@ -144,6 +144,14 @@ def test_null_and_an_empty_list(
     assert read.has_lanes is lanes
 
 
+def test_the_fleets_that_a_service_names() -> None:
+    groups = [{"replicas": 1, "fleets": ["main/a", {"name": "b", "project": "lent"}]}]
+    profile = {"fleets": ["c", "main/d"]}
+    read = ServiceSpec.of({"configuration": {"groups": groups}, "profile": profile}, project="main")
+    assert read.named_fleets == {"a", "lent/b", "c", "d"}
+    assert not ServiceSpec.read({}).named_fleets
+
+
 @pytest.mark.parametrize("spec", [{}, {"configuration": None, "profile": 3}])
 def test_a_spec_without_a_configuration_has_one_replica(spec: dict[str, Any]) -> None:
     read = ServiceSpec.of(spec)

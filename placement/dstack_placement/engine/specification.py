@@ -141,6 +141,12 @@ class ServiceSpec:
         found = (self.pool_of(group.name) for group in self.groups)
         return dict(pool for pool in found if pool is not None)
 
+    @property
+    def named_fleets(self) -> frozenset[str]:
+        """The fleets that it names, for all groups or for one."""
+        lists = (self.lanes, *(group.lanes or () for group in self.groups))
+        return frozenset(lane.fleet for lanes in lists for lane in lanes)
+
     def group(self, name: str) -> GroupSpec | None:
         """The group of that name; None where there is none, as after an edit took it away."""
         return next((group for group in self.groups if group.name == name), None)
