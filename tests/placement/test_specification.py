@@ -157,3 +157,15 @@ def test_a_spec_without_a_configuration_has_one_replica(spec: dict[str, Any]) ->
     read = ServiceSpec.of(spec)
     assert [(group.name, group.least, group.greatest) for group in read.groups] == [("0", 1, 1)]
     assert not read.has_lanes
+
+
+@pytest.mark.parametrize(
+    "count",
+    ["many", "1.5", [1], {"min": "x"}, 10**5000, {"max": 10**5000}, float("inf"), float("nan")],
+    ids=lambda count: type(count).__name__,
+)
+def test_a_count_that_is_none_is_any(count: object) -> None:
+    read = ServiceSpec.read({"replicas": count})
+    (group,) = read.groups
+    assert (group.least, group.greatest) == (0, None)
+    assert [line.code for line in read.wrong] == ["not_a_count"]

@@ -311,16 +311,24 @@ def _range(value: object) -> tuple[tuple[int, int | None], list[Line]]:
     """
     if value is None:
         return (1, 1), []
+    text = _shown(value)
     if isinstance(value, Mapping):
         low, high = value.get("min"), value.get("max")
     else:
-        low, dots, high = str(value).partition("..")
+        low, dots, high = text.partition("..")
         high = high if dots else low
     try:
         return (_whole(low) or 0, _whole(high)), []
     except (TypeError, ValueError, OverflowError):
-        line = f"`replicas` is not a count ({value}). Write a number, or a range such as 3..10."
+        line = f"`replicas` is not a count ({text}). Write a number, or a range such as 3..10."
         return (0, None), [Line(line, Code.NOT_A_COUNT, field="replicas")]
+
+
+def _shown(value: object) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a huge number"
 
 
 def _whole(value: object) -> int | None:
