@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dstack_api_client.analysis.distribution import Cell, Distribution, FleetRow, distribution_of
 from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
 from dstack_api_client.model.snapshot import NO_CAPACITY, Attempt, Snapshot
+from dstack_placement.engine import Lane
 from tests.builders import projects
 from tests.builders.projects import (
     ADDON,
@@ -72,7 +73,7 @@ class TestPlacedByTheServer:
         assert found.notes == ("a note",)
         assert [row.fleet for row in found.rows] == ["reserved", "spot"]
         reserved, spot = found.rows
-        assert (reserved.priority, reserved.min_replicas, reserved.max_replicas) == (10, 2, 4)
+        assert reserved.lane == Lane("reserved", 2, 4, 10)
         assert (reserved.target, reserved.running, reserved.ready) == (2, 2, 1)
         assert (reserved.fleet_id, reserved.price) == ("f-reserved", 20.0)
         assert (spot.pending, spot.stopping, spot.fallbacks) == (1, 1, 1)
@@ -290,7 +291,7 @@ class TestWorkedOutHere:
             "profile": {"fleets": [{"name": "spot", "min_replicas": 1}]},
         }
         snapshot = project((service(replicas, spec=spec), replicas))
-        assert spread(snapshot).rows[0].min_replicas == 1
+        assert spread(snapshot).rows[0].minimum == 1
 
     def test_what_an_autoscaler_wants_is_not_known(self) -> None:
         replicas = [replica(0, "spot")]
@@ -322,7 +323,7 @@ class TestWithoutLanes:
         assert (found.wanted, found.running, found.pending) == (3, 2, 1)
         gpu, nowhere = found.rows
         assert (gpu.fleet, gpu.fleet_id, gpu.target, gpu.running) == ("gpu", "f-gpu", 3, 2)
-        assert (gpu.priority, gpu.min_replicas, gpu.max_replicas) == (None, None, None)
+        assert gpu.lane is None
         assert gpu.reason == (
             "one fleet is to hold all replicas; 1 replica without a place: 2: waits for a place"
         )
@@ -366,7 +367,7 @@ class TestWithoutLanes:
     def test_more_than_wanted_is_told(self) -> None:
         replicas = [replica(0), replica(1)]
         found = spread(project((service(replicas, [group("0", 1)]), replicas)))
-        assert found.rows[0].reason == "one fleet holds all replicas; 1 replica more than wanted"
+        assert found.rows[0].reason == "one fleet holds all replicas; 1 replica more than desired"
 
     @pytest.mark.parametrize(
         ("capabilities", "words"),

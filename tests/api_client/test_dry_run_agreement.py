@@ -125,10 +125,7 @@ def told(state: engine.Service, run_id: str) -> Placement:
         lanes=tuple(
             LanePlacement(
                 pool=lane.pool,
-                fleet=lane.fleet,
-                min_replicas=lane.min_replicas,
-                max_replicas=lane.max_replicas,
-                priority=lane.priority,
+                lane=lane.lane,
                 target=lane.target,
                 running=0,
                 ready=0,

@@ -100,7 +100,8 @@ def test_a_value_that_comes_back_is_no_change() -> None:
     assert not begun.with_replicas("0", 3).with_replicas("0", 2).changed
     removed = begun.remove_lane("", "gpu-spot")
     assert not removed.add_lane("", "gpu-spot").changed
-    assert removed.add_lane("", "gpu-spot", priority=3).lanes()[1].was is not None
+    added = removed.add_lane("", "gpu-spot", priority=3)
+    assert added.lane_before("", "gpu-spot") is not None
 
 
 @pytest.mark.parametrize(

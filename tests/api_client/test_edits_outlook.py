@@ -18,6 +18,7 @@ from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import Risk, is_probed, warnings_of
 from dstack_api_client.model.router import Sync
 from dstack_api_client.model.snapshot import Replica, Snapshot
+from dstack_placement.engine import Code, Line
 from tests.builders import projects, service_edits
 from tests.builders.projects import ADDON, NOW, STOCK
 
@@ -121,7 +122,7 @@ def test_probes(changes: dict[str, object], expected: bool) -> None:
 
 
 def test_what_the_server_knows_better() -> None:
-    """Counts wanted, places given away, room and cool-downs come from the add-on."""
+    """Counts wanted, places given away, room and cooldowns come from the add-on."""
     waiting = projects.replica(1, None, "submitted")
     told = projects.placement(
         projects.lane("reserved", min_replicas=1, max_replicas=2, priority=10, room=0),
@@ -144,7 +145,7 @@ def test_what_the_server_knows_better() -> None:
     assert "spot has no room until" in pending.line
     edited = wide.with_lane("", "spot", priority=1)
     again = outlook(edited, snapshot)
-    assert again.count("start") == 1, "an edit of the lanes ends their cool-downs"
+    assert again.count("start") == 1, "an edit of the lanes ends their cooldowns"
 
 
 def test_lanes_that_can_not_be_accepted() -> None:
@@ -172,8 +173,9 @@ def test_warnings() -> None:
     assert "baseline" in _keys(short, project(*BOTH, fleets=full))
     lost = projects.router(projects.worker(1, Sync.MISSING, fleet="spot"))
     assert _keys(begun(), project(*BOTH, routers=[lost])) == ["workers"]
+    far = Line("Fleet spot is skipped for workers: far.", Code.OUT_OF_REACH)
     told = replace(
-        outlook(begun(), snapshot), notes=("Fleet spot … can't reach it: far.", "Other.")
+        outlook(begun(), snapshot), notes=(far, Line("It rolls.", Code.ROLLOUT), "Other.")
     )
     assert [(each.key, each.risk) for each in warnings_of(begun(), told, snapshot, now=NOW)] == [
         ("workers", Risk.WARNING),

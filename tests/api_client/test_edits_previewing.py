@@ -15,11 +15,12 @@ from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.transport.client import Client
+from dstack_placement.engine import code_of
 from tests.builders import projects, service_edits
 
 PREVIEWS = Capabilities("0.22.5", True, "1.0", frozenset({"lanes", "preview"}))
 LANES = [{"name": "reserved", "min_replicas": 1}, {"name": "spot"}]
-LINE = "Fleet reserved in `fleets` does not exist. Take of: spot."
+LINE = "Fleet reserved in `fleets` does not exist. Use one of: spot."
 
 
 def begun(**changes: Any) -> ServiceEdit:
@@ -118,3 +119,16 @@ async def test_groups_that_the_server_does_not_have_are_not_asked_for() -> None:
     assert bodies == []
     assert found.source is Source.ENGINE
     assert len((await asked(edit))[1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("codes", "read"), [(["out_of_reach"], ["out_of_reach", ""]), (None, ["", ""])]
+)
+async def test_notes_have_their_codes_where_the_addon_tells_them(
+    codes: list[str] | None, read: list[str]
+) -> None:
+    answer = {"run_id": "s-chat", "observed_at": projects.NOW.isoformat(), "managed": True}
+    answer |= {"notes": ["It is far.", "Other."]} | ({"note_codes": codes} if codes else {})
+    found, _ = await asked(begun(), answer=answer)
+    assert list(found.notes) == ["It is far.", "Other."]
+    assert list(map(code_of, found.notes)) == read

@@ -118,6 +118,7 @@ async def test_what_is_told_only_in_short_is_added() -> None:
         (placement,) = followed.snapshot.placements.values()
         first, second = placement.lanes
         assert (first.deficit, first.reason) == (1, "baseline 0 of 1: no room")
+        assert (first.code, first.cause) == ("", "no room"), "an older add-on tells no cause"
         assert first.deficit_since is not None
         assert answers.seconds(first.deficit_since.isoformat()) == 5
         assert (first.fallbacks, second.fallbacks) == (0, 2)

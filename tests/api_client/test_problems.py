@@ -71,16 +71,18 @@ class Case:
 CASES = {
     "baseline": Case(
         chat(READY, placements=[placement(
-            lane("a", min_replicas=2, deficit=1, reason="baseline 1 of 2: a has no room"),
+            lane("a", min_replicas=2, deficit=1, reason="baseline 1 of 2: a has no room",
+                 cause="a has no room"),
             desired={"0": 2})]),
         chat(READY, placements=[placement(lane("a", min_replicas=2), desired={"0": 2})]),
         Kind.BASELINE, CRITICAL, "chat", "a: baseline 1 of 2: a has no room", "distribution"),
     "baseline, as fewer are wanted": Case(
         chat(READY, placements=[placement(
-            lane("a", min_replicas=2, deficit=1, reason="baseline 1 of 2: only 1 wanted"),
+            lane("a", min_replicas=2, deficit=1, reason="baseline 1 of 2: only 1 desired",
+                 cause="only 1 desired"),
             desired={"0": 1})]),
         chat(READY, placements=[placement(lane("a", min_replicas=1), desired={"0": 1})]),
-        Kind.BASELINE, WARNING, "chat", "a: baseline 1 of 2: only 1 wanted", "distribution"),
+        Kind.BASELINE, WARNING, "chat", "a: baseline 1 of 2: only 1 desired", "distribution"),
     "baseline, worked out here": Case(
         chat(READY, spec=with_lanes([{"name": "a", "min_replicas": 1}, "gpu"], 1), has_lanes=True),
         chat(READY, spec=with_lanes([{"name": "gpu", "min_replicas": 1}], 1), has_lanes=True),

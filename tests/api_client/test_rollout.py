@@ -111,9 +111,9 @@ def test_nothing_started_yet_is_told() -> None:
     ("limits", "words"),
     [
         ((2, 4), None),
-        ((5, 6), "decode: 3 replicas where at least 5 are wanted"),
+        ((5, 6), "decode: 3 replicas where at least 5 are desired"),
         ((1, 2), None),  # one more than the maximum is the rollout's own
-        ((1, 1), "decode: 3 replicas where at most 1 are wanted"),
+        ((1, 1), "decode: 3 replicas where at most 1 are desired"),
     ],
 )
 def test_an_edit_of_the_count_is_frozen_behind_it(

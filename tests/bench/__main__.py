@@ -26,7 +26,7 @@ def main(names: list[str]) -> int:
     unknown = sorted(set(names) - set(found))
     if unknown:
         sys.stderr.write(
-            f"There is no benchmark {', '.join(unknown)}. Take of: {', '.join(found)}.\n"
+            f"There is no benchmark {', '.join(unknown)}. Use one of: {', '.join(found)}.\n"
         )
         return 2
     for name, run in found.items():

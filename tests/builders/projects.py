@@ -21,6 +21,7 @@ from dstack_api_client.model.snapshot import (
     Service,
     Snapshot,
 )
+from dstack_placement.engine import LANE_FIELDS, Lane
 from tests.builders import snapshots
 from tests.builders.snapshots import NOW
 
@@ -66,7 +67,7 @@ def service(
 ) -> Service:
     """A service of some replicas, by default as many as it wants."""
     name = changes.pop("name", "chat")
-    counting = [each for each in replicas if each.active and each.status != "terminating"]
+    counting = [each for each in replicas if each.standing]
     counted = tuple(
         replace(
             each,
@@ -150,10 +151,7 @@ def project(
 def lane(fleet: str, /, **changes: Any) -> LanePlacement:
     base = LanePlacement(
         pool="",
-        fleet=fleet,
-        min_replicas=0,
-        max_replicas=None,
-        priority=0,
+        lane=Lane.of(fleet, {each.name: changes.pop(each.name, None) for each in LANE_FIELDS}),
         target=0,
         running=0,
         ready=0,

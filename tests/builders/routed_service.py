@@ -19,6 +19,7 @@ from dstack_api_client.model.snapshot import (
     Replica,
     Snapshot,
 )
+from dstack_placement.engine import Lane
 from tests.builders import snapshots
 from tests.builders.snapshots import NOW
 
@@ -84,12 +85,12 @@ def placement(members: Sequence[Replica]) -> Placement:
         desired={"router": 1, "prefill": 2, "decode": 6},
         pools={"router": "", "prefill": "", "decode": ""},
         lanes=(
-            LanePlacement("", "gpu-reserved", 3, 4, 10, 3, 1, 1, 1, 1,
+            LanePlacement("", Lane("gpu-reserved", 3, 4, 10), 3, 1, 1, 1, 1,
                           NOW - timedelta(minutes=3), 0, 0, NOW + timedelta(minutes=3),
-                          f"baseline 2 of 3: {NO_ROOM}"),
-            LanePlacement("", "gpu-spot", 0, None, 0, 5, 5, 4, 0, 0, None, 1, 7, None,
+                          f"baseline 2 of 3: {NO_ROOM}", cause=NO_ROOM),
+            LanePlacement("", Lane("gpu-spot"), 5, 5, 4, 0, 0, None, 1, 7, None,
                           "gpu-spot has room for 7 more"),
-            LanePlacement("", "edge-cpu", 0, 1, -5, 1, 1, 1, 0, 0, None, 0, 0, None,
+            LanePlacement("", Lane("edge-cpu", 0, 1, -5), 1, 1, 1, 0, 0, None, 0, 0, None,
                           "edge-cpu is at its maximum of 1"),
         ),
         replicas=tuple(_placed(each) for each in members),

@@ -13,6 +13,7 @@ from dstack_api_client.problems.watch import Kind as ProblemKind
 from dstack_api_client.problems.watch import Problem, Severity, problems_of
 from dstack_fleets_tui.headless.looking import Asked, Look
 from dstack_fleets_tui.headless.payload import Kind
+from dstack_placement.engine import Lane
 from tests.builders import sample_project
 from tests.builders.sample_project import NOW, ago
 
@@ -23,9 +24,10 @@ _PLACEMENT = Placement(
     desired={},
     pools={"router": "", "prefill": "", "decode": "decode"},
     lanes=(
-        LanePlacement("", "gpu-reserved", 3, 4, 10, 3, 2, 2, 0, 1, ago(minutes=3), 0, 0,
-                      ago(minutes=-1), "baseline 2 of 3: gpu-reserved has no room"),
-        LanePlacement("decode", "gpu-spot", 0, None, 0, 2, 1, 0, 0, 0, None, 1, 3, None,
+        LanePlacement("", Lane("gpu-reserved", 3, 4, 10), 3, 2, 2, 0, 1, ago(minutes=3), 0, 0,
+                      ago(minutes=-1), "baseline 2 of 3: gpu-reserved has no room",
+                      code="below_minimum", cause="gpu-reserved has no room"),
+        LanePlacement("decode", Lane("gpu-spot"), 2, 1, 0, 0, 0, None, 1, 3, None,
                       "gpu-spot has room for 3 more"),
     ),
     replicas=(

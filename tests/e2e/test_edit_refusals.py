@@ -69,7 +69,7 @@ REFUSED: dict[str, Refusal] = {
     "unknown fleet": Refusal(
         lambda edit: edit.add_lane("", "gpu-nowhere"),
         "fleet",
-        "does not exist. Take of: brief-spot",
+        "does not exist. Use one of: brief-spot",
     ),
     "unknown fleet of another project": Refusal(
         lambda edit: edit.add_lane("", "other/gpu"), "fleet", "Fleet other/gpu in `fleets` does not"

@@ -221,7 +221,7 @@ async def test_what_the_server_can_do_and_how_it_places(both: dict[Source, Looki
     await until(placed, limit=30, every=0.3, what="the placement of all services with lanes")
     placement = (await seen.snapshot()).placements[silent.id]
     (lane,) = placement.lanes
-    assert (lane.fleet, lane.min_replicas, lane.priority) == ("lab", 1, 7)
+    assert (lane.fleet, lane.lane.min_replicas, lane.lane.priority) == ("lab", 1, 7)
     assert (lane.running, lane.deficit, lane.deficit_since) == (2, 0, None)
     assert placement.desired == {"router": 1, "workers": 1}
 

@@ -17,6 +17,10 @@ _WORDS = {
     r"anew": "again, from the start",
     r"(makes?|made|making) good": "restore",
     r"(come|comes|came) over": "move in, arrive",
+    r"passe[sd] over": "skip",
+    r"cool-downs?": "cooldown",
+    r"take of": "use one of",
+    r"no cap": "no maximum",
 }
 _ANY = re.compile(r"\b(" + "|".join(_WORDS) + r")\b", re.IGNORECASE)
 

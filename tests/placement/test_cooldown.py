@@ -1,4 +1,4 @@
-"""Cool-down: how long a lane is passed over, and what ends it."""
+"""Cooldown: how long a lane is skipped, and what ends it."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_a_default_that_is_written_down_makes_a_lane() -> None:
 
 def test_an_unknown_fleet_names_those_that_exist() -> None:
     assert refused(service({"name": "resreved", "min_replicas": 1})) == [
-        "Fleet resreved in `fleets` does not exist. Take of: reserved, spot, team/shared."
+        "Fleet resreved in `fleets` does not exist. Use one of: reserved, spot, team/shared."
     ]
 
 
@@ -67,7 +67,7 @@ def test_without_any_fleet_the_advice_is_to_create_it() -> None:
 
 
 def test_fleets_that_are_not_known_yet_are_not_checked() -> None:
-    assert read_configuration(service({"name": "a", "min_replicas": 1})).managed
+    assert read_configuration(service({"name": "a", "min_replicas": 1})).has_lanes
 
 
 @pytest.mark.parametrize("second", ["spot", "main/spot", {"project": "main", "name": "spot"}])
@@ -137,7 +137,7 @@ def test_lanes_are_for_services(kind: str) -> None:
     assert refused(service({"name": "spot", "min_replicas": 1}, type=kind)) == [
         f"Lanes are for services, and this is a {kind}. Name its fleets without counts."
     ]
-    assert not read_configuration(service("spot", type=kind), known=KNOWN).managed
+    assert not read_configuration(service("spot", type=kind), known=KNOWN).has_lanes
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_lanes_are_for_services(kind: str) -> None:
             {"name": "a", "weight": 1},
             (
                 "Entry 1 of `fleets` has the unknown key weight."
-                " Take of: name, project, min_replicas, max_replicas, priority."
+                " Use one of: name, project, min_replicas, max_replicas, priority."
             ),
         ),
     ],
@@ -182,11 +182,11 @@ def test_every_reason_has_its_line() -> None:
 
 def test_names_alone_are_left_to_the_stock_server() -> None:
     read = read_configuration(service("unknown", "spot"), known=KNOWN)
-    assert not read.managed
+    assert not read.has_lanes
     assert read.lanes == (Lane("unknown"), Lane("spot"))
-    assert not read_configuration(service("spot", "spot", replicas="many"), known=KNOWN).managed
-    assert not read_configuration({"type": "task", "fleets": "spot"}).managed
-    assert not read_configuration(service("spot", "spot"), known=KNOWN).managed
+    assert not read_configuration(service("spot", "spot", replicas="many"), known=KNOWN).has_lanes
+    assert not read_configuration({"type": "task", "fleets": "spot"}).has_lanes
+    assert not read_configuration(service("spot", "spot"), known=KNOWN).has_lanes
 
 
 def test_fleets_of_a_group_are_lanes_be_they_names_only() -> None:
@@ -196,13 +196,13 @@ def test_fleets_of_a_group_are_lanes_be_they_names_only() -> None:
     assert refused(asked("unknown")) == [
         (
             "Fleet unknown in `fleets of group decode` does not exist."
-            " Take of: reserved, spot, team/shared."
+            " Use one of: reserved, spot, team/shared."
         )
     ]
     assert refused(asked("spot", "spot")) == [
         "Fleet spot stands twice in `fleets of group decode`. Keep one of the entries."
     ]
-    assert read_configuration(asked("spot"), known=KNOWN).managed
+    assert read_configuration(asked("spot"), known=KNOWN).has_lanes
 
 
 def test_a_group_is_checked_against_its_own_counts() -> None:

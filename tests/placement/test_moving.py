@@ -172,12 +172,12 @@ def test_it_comes_to_rest_without_a_minimum_short_beside_a_surplus(state: Servic
         open_and_short = [
             lane
             for lane in lanes
-            if here(lane.fleet) < lane.min_replicas
+            if here(lane.fleet) < lane.lane.min_replicas
             and lane.until is None
             and lane.room != 0
-            and (lane.max_replicas is None or lane.placed < lane.max_replicas)
+            and (lane.lane.max_replicas is None or lane.placed < lane.lane.max_replicas)
         ]
-        spare = [lane for lane in lanes if here(lane.fleet) > lane.min_replicas]
+        spare = [lane for lane in lanes if here(lane.fleet) > lane.lane.min_replicas]
         assert not (open_and_short and spare)
 
 
@@ -185,7 +185,7 @@ def test_it_comes_to_rest_without_a_minimum_short_beside_a_surplus(state: Servic
 def test_a_rebalance_reaches_the_targets(state: Service) -> None:
     rested = settle(state, rebalance=True)
     for lane in next_actions(rested, now=NOW).lanes:
-        full = lane.max_replicas is not None and lane.placed > lane.max_replicas
+        full = lane.lane.max_replicas is not None and lane.placed > lane.lane.max_replicas
         assert lane.placed == lane.target or full
 
 

@@ -239,8 +239,8 @@ def test_no_start_breaks_a_maximum_or_the_room(state: Service) -> None:
             and (lane.pool or _shared(state, row.replica.group))
         )
         assert not (here and lane.until is not None)
-        if lane.max_replicas is not None and here and not rolling:
-            assert lane.after <= lane.max_replicas or lane.placed > lane.max_replicas
+        if lane.lane.max_replicas is not None and here and not rolling:
+            assert lane.after <= lane.lane.max_replicas or lane.placed > lane.lane.max_replicas
 
 
 def _shared(state: Service, group: str) -> bool:

@@ -8,8 +8,10 @@ import pytest
 
 from dstack_placement.engine import (
     Action,
+    Code,
     Group,
     Lane,
+    LaneWhy,
     ReplicaState,
     Room,
     Service,
@@ -104,6 +106,28 @@ def test_lanes_report_what_is_in_them() -> None:
 def test_the_line_of_a_lane(lane: Lane, wanted: int, now: str, room: int | None, line: str) -> None:
     plan = next_actions(service((lane,), wanted, now, room={"a": room}), now=NOW)
     assert plan.lanes[0].reason == line
+
+
+@pytest.mark.parametrize(
+    ("lane", "wanted", "now", "room", "why"),
+    [
+        (Lane("a"), 1, "a", 2, LaneWhy(Code.HAS_ROOM, 0, 0, "a has room for 2 more")),
+        (Lane("a"), 1, "a", 0, LaneWhy(Code.FULL, 0, 0, "a has no room, it is gone", "it is gone")),
+        (Lane("a", 0, 1), 1, "a", 4, LaneWhy(Code.AT_MAXIMUM, 0, 0, "a is at its maximum of 1")),
+        (Lane("a", 0, 1), 2, "a a", 4, LaneWhy(Code.ABOVE_MAXIMUM, 0, 0, "2 of at most 1")),
+        (Lane("a", 2), 1, "a", 4, LaneWhy(Code.BELOW_MINIMUM, 1, 2, "only 1 desired")),
+        (Lane("a", 1), 1, "a/starting", 4,
+         LaneWhy(Code.RESTORING, 0, 1, "being restored, 1 starting")),
+        (Lane("a"), 1, "a", None,
+         LaneWhy(Code.ROOM_NOT_KNOWN, 0, 0, "the room in a is not known and counts as unlimited")),
+    ],
+)  # fmt: skip
+def test_why_a_lane_stands_so_for_programs(
+    lane: Lane, wanted: int, now: str, room: int | None, why: LaneWhy
+) -> None:
+    state = service((lane,), wanted, now)
+    state = replace(state, rooms={"a": Room(room, why=why.room)})
+    assert next_actions(state, now=NOW).lanes[0].why == why
 
 
 def test_a_baseline_that_too_few_are_wanted_for() -> None:

@@ -106,7 +106,7 @@ def test_the_last_ready_one_stays_until_as_many_as_wanted_are_ready() -> None:
     state = service(BURST, 2, "reserved/starting spot spot")
     plan = next_actions(state, now=NOW)
     assert where(plan) == {"r0": "stay", "r1": "stay", "r2": "stay"}
-    assert plan.replicas[2].why == "stops when as many as wanted are ready"
+    assert plan.replicas[2].why == "stops when as many as desired are ready"
     assert stopped(all_ready(state)) == ["r2"]
 
 
@@ -269,7 +269,7 @@ def test_no_stop_breaks_a_minimum_while_the_group_has_a_surplus_elsewhere(
             if row.replica.group in workers and row.replica.fleet == lane.fleet
         ]
         here = [r for r in state.replicas if r.group in workers and r.fleet == lane.fleet]
-        if len(here) - len(gone) >= lane.min_replicas or not gone:
+        if len(here) - len(gone) >= lane.lane.min_replicas or not gone:
             continue
         for other in plan.lanes:
             if other.pool != lane.pool or other.fleet == lane.fleet:
@@ -282,7 +282,7 @@ def test_no_stop_breaks_a_minimum_while_the_group_has_a_surplus_elsewhere(
                 and r.key not in {row.replica.key for row in plan.doing(Action.STOP)}
             ]
             same = [r for r in left if any(r.group == g.group for g in gone)]
-            assert len(left) <= other.min_replicas or not same or _held(plan, same)
+            assert len(left) <= other.lane.min_replicas or not same or _held(plan, same)
 
 
 def _held(plan, same: list[Replica]) -> bool:

@@ -13,7 +13,7 @@ from dstack_placement.engine import (
     Lane,
     LanesError,
     Service,
-    ServiceLanes,
+    ServiceSpec,
     next_actions,
     parse_lanes,
     preview,
@@ -29,7 +29,7 @@ def service(*fleets: object, **more: object) -> dict[str, object]:
     return {"type": "service", "replicas": 2, "fleets": list(fleets), **more}
 
 
-def as_placed(read: ServiceLanes) -> Service:
+def as_placed(read: ServiceSpec) -> Service:
     groups = (Group(g.name, g.least, g.router, g.lanes) for g in read.groups)
     return Service(read.lanes, tuple(groups))
 
@@ -94,7 +94,7 @@ def test_what_is_wrong_is_a_warning_and_the_rest_counts(
     with pytest.raises(LanesError) as refused:
         parse_lanes(fleets)
     read = read_stored(service(*fleets))
-    assert read.managed
+    assert read.has_lanes
     assert read.lanes == lanes
     assert any(line in warning for warning in read.warnings)
     assert set(refused.value.lines) <= set(read.warnings)
@@ -166,4 +166,4 @@ def test_whatever_is_stored_is_placed_and_comes_to_rest(configuration: dict[str,
     else:
         raise AssertionError("it does not come to rest")
     for lane in plan.lanes:
-        assert lane.max_replicas is None or lane.placed <= lane.max_replicas
+        assert lane.lane.max_replicas is None or lane.placed <= lane.lane.max_replicas

@@ -16,7 +16,7 @@ def test_the_examples_are_accepted() -> None:
     assert len(configurations) == 2
     for configuration in configurations:
         read = read_configuration(configuration, known={"cpu", "gpu-reserved", "gpu-spot"})
-        assert read.managed
+        assert read.has_lanes
         assert read.warnings == ()
     code = (
         "from dstack_placement.server import schema\nschema.install()\n"

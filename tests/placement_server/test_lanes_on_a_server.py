@@ -75,7 +75,7 @@ async def _no_capacity(addon: Handle) -> None:
     await addon.apply(service("dry", fleets=spot_first))
     await settled(addon, "dry", {"dry-reserved": 2}, limit=90)
     told = await events(addon, "dry")
-    passed_over = "Fleet dry-spot is passed over for 60 s after a failed start: p5.48xlarge in aws/"
+    passed_over = "Fleet dry-spot is skipped for 60 s after a failed start: p5.48xlarge in aws/"
     assert any(message.startswith(passed_over) for message in told), told
     assert any("Replica falls back to fleet dry-reserved" in message for message in told), told
 
@@ -85,7 +85,7 @@ async def _no_capacity(addon: Handle) -> None:
 
     await until(missed, limit=60, every=0.3, what="the deficit is told")
 
-    # An edit of the lanes ends the cool-down, and the baseline is restored: new before old.
+    # An edit of the lanes ends the cooldown, and the baseline is restored: new before old.
     def never_fewer(seen: Counter[str]) -> None:
         assert sum(seen.values()) >= 2, seen
 

@@ -1,4 +1,4 @@
-"""Lanes without capacity: moves that find none, and what comes after a cool-down."""
+"""Lanes without capacity: moves that find none, and what comes after a cooldown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def _vain(sim: Handle) -> None:
 
     async def failed_again() -> bool:
         await watch.look()
-        return any("is passed over for 120 s" in line for line in await events(sim, "vain"))
+        return any("is skipped for 120 s" in line for line in await events(sim, "vain"))
 
     await until(failed_again, limit=200, every=0.6, what="the move finds no capacity")
     # What is wanted from now on is started all the same.
@@ -40,7 +40,7 @@ async def _vain(sim: Handle) -> None:
 
 
 async def _cool(sim: Handle) -> None:
-    """After its cool-down a lane gets new replicas again; those that run stay where they are."""
+    """After its cooldown a lane gets new replicas again; those that run stay where they are."""
     region = FLEETS["cool"][0]
     await sim.faults.no_capacity(region)
     await sim.apply(service("cool", fleets=pair_of_lanes("cool")))
@@ -56,7 +56,7 @@ async def _cool(sim: Handle) -> None:
     async def cooled() -> bool:
         return (await placed(sim, "cool"))["lanes"][0]["cooldown_until"] is None
 
-    await until(cooled, limit=150, every=0.5, what="the cool-down ends")
+    await until(cooled, limit=150, every=0.5, what="the cooldown ends")
     await watch.at_rest({"cool-spot": 3})
     await sim.touch_run("cool", replicas=4)
     await watch.at_rest({"cool-reserved": 1, "cool-spot": 3})

@@ -98,7 +98,7 @@ async def _short(sim: Handle) -> None:
         lane, _ = (await placed(sim, "short"))["lanes"]
         return lane if lane["cooldown_until"] else None
 
-    reserved = await until(cools, limit=60, every=0.5, what="its lane is passed over")
+    reserved = await until(cools, limit=60, every=0.5, what="its lane is skipped")
     assert (reserved["deficit"], reserved["ready"], reserved["target"]) == (1, 0, 0)
     clock = reserved["cooldown_until"][11:19]
     line = f"baseline 0 of 1: short-reserved has no room until {clock}, p5.48xlarge in aws/{region}"
@@ -131,7 +131,7 @@ async def _short(sim: Handle) -> None:
     # On a slow machine a first move may have come before capacity did.
     move = "moves to fleet short-reserved: restores the minimum"
     moved, words = [(time, text) for time, text in told if move in text][-1]
-    over = re.compile(r"Fleet short-reserved is passed over for (\d+) s after a failed start")
+    over = re.compile(r"Fleet short-reserved is skipped for (\d+) s after a failed start")
     cooled = [(time, match) for time, text in told if (match := over.match(text)) and time < moved]
     (first, _), (last, match) = cooled[0], cooled[-1]
     assert first <= missed < moved < held

@@ -75,7 +75,7 @@ async def _again(sim: Handle) -> None:
     await until(falls_back, limit=120, every=0.3, what="it falls back")
     assert await _cools(sim, "again-spot")
 
-    # An edit of the fleet ends the cool-down at once; one that changes nothing does not.
+    # An edit of the fleet ends the cooldown at once; one that changes nothing does not.
     await sim.faults.no_capacity(spot, on=False)
     await sim.apply(fleet("again-reserved", reserved, "on-demand", nodes))
     assert await _cools(sim, "again-spot")
@@ -90,7 +90,7 @@ async def _again(sim: Handle) -> None:
 
 
 async def _cools(sim: Handle, name: str) -> bool:
-    """Whether a lane is passed over after a failed start."""
+    """Whether a lane is skipped after a failed start."""
     lanes = (await placed(sim, "again"))["lanes"]
     (lane,) = (lane for lane in lanes if lane["fleet"] == name)
     return lane["cooldown_until"] is not None

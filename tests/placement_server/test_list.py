@@ -35,4 +35,4 @@ def test_what_is_told_of_a_service(lists: list[dict[str, Any]]) -> None:
     (pending,) = run["pending"]
     assert (pending["replica_num"], pending["why"]) == (0, "no room")
     assert run["rebalancing"]["left"] == 2
-    assert run["warnings"] == ["Fleet near is passed over."]
+    assert run["warnings"] == ["Fleet near is skipped."]

@@ -9,14 +9,14 @@ import pytest
 
 from dstack_placement.engine import (
     Group,
-    GroupLanes,
+    GroupSpec,
     Lane,
     Reason,
     Replica,
     ReplicaState,
     Room,
     Service,
-    ServiceLanes,
+    ServiceSpec,
     place,
     preview,
 )
@@ -40,7 +40,7 @@ def barred(*, used: bool = False) -> UnreachableLane:
     return UnreachableLane("near", "elsewhere", used)
 
 
-def shared(*, near: Room, far: Room) -> tuple[Service, ServiceLanes]:
+def shared(*, near: Room, far: Room) -> tuple[Service, ServiceSpec]:
     """A router and a worker that share two lanes; both wait for one."""
     waits = ReplicaState.PENDING
     service = Service(
@@ -52,8 +52,8 @@ def shared(*, near: Room, far: Room) -> tuple[Service, ServiceLanes]:
         ),
         rooms={"near": near, "far": far},
     )
-    groups = (GroupLanes("router", router=True), GroupLanes("worker"))
-    return service, ServiceLanes(lanes=(NEAR, FAR), groups=groups)
+    groups = (GroupSpec("router", router=True), GroupSpec("worker"))
+    return service, ServiceSpec(lanes=(NEAR, FAR), groups=groups)
 
 
 def test_a_lane_out_of_reach_is_passed_over_by_workers_only() -> None:
@@ -89,9 +89,9 @@ def test_a_lane_of_workers_alone_has_no_room_at_all() -> None:
         replicas=(Replica("w", 1, "worker", state=ReplicaState.PENDING),),
         rooms={"near": Room(4), "far": Room(4)},
     )
-    lanes = ServiceLanes(
+    lanes = ServiceSpec(
         lanes=(Lane("near"),),
-        groups=(GroupLanes("router", router=True), GroupLanes("worker", lanes=own)),
+        groups=(GroupSpec("router", router=True), GroupSpec("worker", lanes=own)),
     )
     told = limited(service, lanes, {("worker", "far"): barred()})
     assert told.rooms["far"] == Room(0, why=WHY)
@@ -108,11 +108,11 @@ WEST = Site("2", "p", places=frozenset({Place("aws", "us-west-2")}))
 ANY = Site("3", "p", places=frozenset({Place("aws", None)}))
 
 
-def groups(*own: tuple[Lane, ...] | None) -> ServiceLanes:
+def groups(*own: tuple[Lane, ...] | None) -> ServiceSpec:
     """A router and a group of workers for each argument, with lanes of its own or the shared."""
-    workers = (GroupLanes(f"w{number}", lanes=lanes) for number, lanes in enumerate(own))
-    router = GroupLanes("router", router=True)
-    return ServiceLanes(lanes=(NEAR, FAR), groups=(router, *workers))
+    workers = (GroupSpec(f"w{number}", lanes=lanes) for number, lanes in enumerate(own))
+    router = GroupSpec("router", router=True)
+    return ServiceSpec(lanes=(NEAR, FAR), groups=(router, *workers))
 
 
 def test_which_lanes_are_out_of_reach() -> None:

@@ -124,6 +124,6 @@ async def test_the_placement_of_a_run_and_a_preview(addon: Handle) -> None:
     refused = await ask(addon, "preview", status=400, **asked)
     assert "Fleet gone in `fleets` does not exist." in refused["detail"][0]["msg"]
     unknown = await ask(addon, "preview", status=400, run_name="shown", replicas={"x": 1})
-    assert unknown["detail"][0]["msg"] == "The run has no group x. Take of: 0."
+    assert unknown["detail"][0]["msg"] == "The run has no group x. Use one of: 0."
     assert "not found" in str(await ask(addon, "get", status=400, run_name="no-such")).lower()
     await stopped(addon, "shown")

@@ -28,15 +28,15 @@ KNOWN = "KNOWN"
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unknown fleet": (
         {"fleets": [{"name": "gpu-gone", "min_replicas": 1}]},
-        f"Fleet gpu-gone in `fleets` does not exist. Take of: {KNOWN}.",
+        f"Fleet gpu-gone in `fleets` does not exist. Use one of: {KNOWN}.",
     ),
     "unknown fleet of another project": (
         {"fleets": [{"name": "other/gpu", "min_replicas": 1}]},
-        f"Fleet other/gpu in `fleets` does not exist. Take of: {KNOWN}.",
+        f"Fleet other/gpu in `fleets` does not exist. Use one of: {KNOWN}.",
     ),
     "unknown fleet of a group": (
         _with_group(fleets=["gpu-gone"]),
-        f"Fleet gpu-gone in `fleets of group one` does not exist. Take of: {KNOWN}.",
+        f"Fleet gpu-gone in `fleets of group one` does not exist. Use one of: {KNOWN}.",
     ),
     "the same fleet twice": (
         {"fleets": ["gpu-spot", {"name": "gpu-spot", "priority": 1}]},

@@ -129,7 +129,7 @@ async def _unreachable(sim: Handle) -> None:
     lanes = [{"name": "near", "priority": 10}, {"name": "far"}]
     await sim.apply(routed("split-net", workers=2, fleets=lanes))
     cause = "the router in near can't reach it: aws us-west-1 shares no network with aws us-east-1"
-    line = f"Fleet far is passed over for workers: {cause}"
+    line = f"Fleet far is skipped for workers: {cause}"
 
     async def waits() -> Any:
         found = await ask(sim, "list", run_names=["split-net", "no-such"])

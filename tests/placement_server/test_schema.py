@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from dstack_placement.engine import ServiceSpec
 from tests.servers.lanes import in_process, service
 
 DUMP = """
@@ -79,3 +80,54 @@ def test_it_must_come_before_dstacks_own_models() -> None:
         "    answer = str(error)\n"
     )
     assert "Import the add-on before any other module of dstack." in in_process(code)
+
+
+READ = """
+import json
+from dstack_placement.server import schema
+schema.install()
+from dstack._internal.core.models.runs import RunSpec
+answer = []
+for each in json.loads({given!r}):
+    spec = RunSpec.model_validate(each)
+    stored = spec.model_dump(mode="json")
+    fleets = spec.merged_profile.fleets
+    answer.append([
+        stored,
+        [[g.name, g.replicas.min, g.replicas.max] for g in spec.configuration.replica_groups],
+        [fleet.format() for fleet in fleets or []],
+    ])
+"""
+COUNTS: tuple[Any, ...] = (None, 2, "2", "1..4", "1 .. 4", "..4", {"min": 1, "max": 4}, {"max": 3})
+
+
+def test_a_spec_is_read_as_dstack_reads_it() -> None:
+    scaling = {"metric": "rps", "target": 1}
+    ranged = ("1..4", "1 .. 4", "..4", {"min": 1, "max": 4}, {"max": 3})
+    services = []
+    for count in COUNTS:
+        rule = scaling if count in ranged else None
+        services.append(service("chat", replicas=count, scaling=rule))
+        if count is None:
+            continue
+        group = {"replicas": count, "scaling": rule, "commands": ["serve"]}
+        for key in ("groups", "replicas"):
+            named = {"name": "decode", **group, "fleets": ["gpu", {"name": "a/b", "priority": 1}]}
+            grouped = {**GROUPED, "groups": None, key: [group, {**named}]}
+            services.append(service("chat", **grouped))
+    profiles: tuple[Any, ...] = (None, {"name": "mine", "fleets": ["lent/far", "near"]})
+    listed: tuple[Any, ...] = (None, [], ["own"], [{"name": "own", "max_replicas": 1}])
+    specs = [
+        {"configuration": {**each, "fleets": fleets}, "profile": profile}
+        for each in services
+        for profile in profiles
+        for fleets in listed
+    ]
+    found = in_process(READ.format(given=json.dumps(specs)))
+    assert len(found) == len(specs)
+    for spec, (stored, groups, fleets) in zip(specs, found, strict=True):
+        for form in (spec, stored):
+            read = ServiceSpec.of(form)
+            assert [[g.name, g.least, g.greatest] for g in read.groups] == groups, form
+            assert [lane.fleet for lane in read.lanes] == fleets, form
+        assert read == ServiceSpec.of(spec)

@@ -69,7 +69,7 @@ async def _fill(session: Any, services: int, replicas: int) -> Any:
             )
         at = {"run_id": run.id, "pool": "", "fleet": "near", "since": now}
         session.add(tables.DeficitRow(**at, missing=1, why="baseline 0 of 1"))
-        session.add(tables.UnreachableRow(**at, line="Fleet near is passed over"))
+        session.add(tables.UnreachableRow(**at, line="Fleet near is skipped"))
         session.add(tables.RebalanceRow(run_id=run.id, since=now, edition="", left=2))
         cools = {"failures": 1, "until": now + timedelta(minutes=1), "cause": "no capacity"}
         lanes = specs.lanes_of(spec, project.name)

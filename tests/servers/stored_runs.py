@@ -52,7 +52,6 @@ from dstack_placement.server import (  # noqa: E402
     overrides,
     rebalancing,
     running,
-    specs,
     state,
     tables,
 )
@@ -248,8 +247,8 @@ async def _removed_group(world: World) -> dict[str, Any]:
     running.looked_at.reset(token)
     shown = await looking.placement(world.session, world.project, "edited")
     return {
-        "pool": specs.pool_of(seen.lanes, "gone"),
-        "pool of what stays": (specs.pool_of(seen.lanes, "one") or ("?",))[0],
+        "pool": seen.lanes.pool_of("gone"),
+        "pool of what stays": (seen.lanes.pool_of("one") or ("?",))[0],
         "answer": [type(answer).__name__, answer.log_message],
         "asked dstack": len(called),
         "failure": [sorted(analysis.contributed_statuses), analysis.needs_retry],
@@ -383,7 +382,7 @@ async def _rebalanced(world: World) -> list[bool]:
 
 
 async def _editions(world: World) -> dict[str, Any]:
-    """Whose cool-downs are over after edits of lanes and of a fleet."""
+    """Whose cooldowns are over after edits of lanes and of a fleet."""
     run = await world.run("cools")
     now = get_current_datetime()
     before = (await world.state_of(run, world.project)).editions

@@ -38,7 +38,7 @@ async def test_the_placement_of_every_service_is_read_however_many_there_are() -
     for number in range(11):
         service = snapshot.services[run_id(server, f"s-{number}")]
         row = distribution_of(snapshot, service).rows[0]
-        assert (row.min_replicas, row.deficit) == (3, 2)
+        assert (row.minimum, row.deficit) == (3, 2)
         assert row.deficit_since is not None
 
 

@@ -9,7 +9,8 @@ import pytest
 from rich.cells import cell_len
 
 from dstack_api_client.problems.watch import Severity
-from dstack_fleets_tui.headless.get import KINDS, collect, table
+from dstack_fleets_tui.headless.get import collect, table
+from dstack_fleets_tui.headless.kinds import SHOWN
 from dstack_fleets_tui.headless.looking import Look
 from dstack_fleets_tui.headless.payload import Kind
 from dstack_fleets_tui.headless.select import NoSuchNameError
@@ -57,7 +58,7 @@ def test_no_rows_is_a_header() -> None:
     assert render((Column("A"), Column("B")), []) == "A  B\n"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", tuple(SHOWN))
 def test_colour_changes_no_text(kind: Kind) -> None:
     plain = table(LOOK, asked(kind))
     coloured = table(LOOK, asked(kind), colour=True)
@@ -67,7 +68,7 @@ def test_colour_changes_no_text(kind: Kind) -> None:
     assert coloured.count("\x1b[0m") * 2 == coloured.count("\x1b")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", tuple(SHOWN))
 def test_plain_is_ascii_and_as_wide(kind: Kind) -> None:
     text = table(LOOK, asked(kind))
     plain = table(LOOK, asked(kind), plain=True)

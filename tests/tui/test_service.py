@@ -17,6 +17,7 @@ from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
+from dstack_placement import engine
 from dstack_widgets.cells import plain_text
 from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
@@ -517,7 +518,9 @@ async def test_hostile_texts_do_no_harm(name):
     shot = routed_service.snapshot()
     placement = shot.placements[routed_service.RUN]
     view = shot.routers[routed_service.RUN]
-    lanes = tuple(replace(lane, fleet=name, reason=name) for lane in placement.lanes[:1])
+    lanes = tuple(
+        replace(lane, lane=engine.Lane(name), reason=name) for lane in placement.lanes[:1]
+    )
     workers = tuple(
         replace(each, url=name, model=name, role=name, message=name) for each in view.workers
     )

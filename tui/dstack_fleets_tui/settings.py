@@ -83,21 +83,16 @@ class Settings(Values):
     """Per setting where its value came from; `default` where nobody set it."""
     notices: tuple[str, ...] = ()
     """What was wrong, each a sentence or two."""
-    guards_unknown: bool = False
-    """Whether what keeps things from being changed could not be read."""
+    guard_notices: tuple[str, ...] = ()
+    """Those of them for which it is not known what keeps things from being changed."""
 
     def read_only_in(self, project: str) -> bool:
         """Whether every change of a project is refused."""
         return (
             self.read_only
-            or self.guards_unknown
+            or bool(self.guard_notices)
             or self.projects.get(project, ProjectValues()).read_only
         )
-
-    @property
-    def guard_notices(self) -> tuple[str, ...]:
-        """Why it is not known what keeps things from being changed."""
-        return tuple(notice for notice in self.notices if notice.endswith(_GUARDED))
 
     def protected_in(self, project: str) -> bool:
         """Whether a name has to be typed before something of a project is changed."""
@@ -125,9 +120,10 @@ def load(
     file = settings_path() if path is None else path
     notices: list[str] = []
     in_file, problem = _read(file)
-    guards_unknown = problem is not None
+    guards: list[str] = []
     if problem is not None:
-        notices.append(f"{problem} {_GUARDED}")
+        guards.append(f"{problem} {_GUARDED}")
+        notices.append(guards[-1])
     values: dict[str, Any] = {}
     sources = dict.fromkeys(Values.model_fields, "default")
     layers: tuple[tuple[Iterator[tuple[str, str, Any]], str], ...] = (
@@ -143,8 +139,8 @@ def load(
                 known = ", ".join(Values.model_fields)
                 notice = f"There is no setting {one_line(name)} ({source}). Known: {known}."
                 if _may_be_guard(name):
-                    guards_unknown = True
                     notice += f" It may be meant to keep things from being changed. {_GUARDED}"
+                    guards.append(notice)
                 notices.append(notice)
                 continue
             try:
@@ -152,14 +148,12 @@ def load(
             except ValidationError as error:
                 notice = f"{source}: {name} is not used ({_what(error)}). {advice}"
                 if name in _GUARDS:
-                    guards_unknown = True
                     notice += f" {_GUARDED}"
+                    guards.append(notice)
                 notices.append(notice)
             else:
                 sources[name] = source
-    return Settings(
-        **values, sources=sources, notices=tuple(notices), guards_unknown=guards_unknown
-    )
+    return Settings(**values, sources=sources, notices=tuple(notices), guard_notices=tuple(guards))
 
 
 def with_known_projects(settings: Settings, project: str, known: Collection[str]) -> Settings:
@@ -188,8 +182,11 @@ def with_known_projects(settings: Settings, project: str, known: Collection[str]
         f"`projects` in the settings guards {names}, and no project of that name is in dstack's"
         f" configuration. Fix the name, or take it out. {_GUARDED}"
     )
-    notices = (*settings.notices, notice)
-    return settings.model_copy(update={"notices": notices, "guards_unknown": True})
+    both = {
+        "notices": (*settings.notices, notice),
+        "guard_notices": (*settings.guard_notices, notice),
+    }
+    return settings.model_copy(update=both)
 
 
 def _may_be_guard(name: str) -> bool:

@@ -241,13 +241,6 @@ class LiveTable(TableView, can_focus=True):
         self._move_cursor(index)
         return True
 
-    def clear_selection(self) -> None:
-        """Selects nothing."""
-        if self._selected:
-            self._selected.clear()
-            self._refresh_changed()
-            self.post_message(self.SelectionChanged(self, frozenset()))
-
     # The cursor.
 
     def _move_cursor(self, index: int) -> None:

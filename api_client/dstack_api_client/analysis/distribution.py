@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 from dstack_api_client.analysis.group_rows import GroupRow, group_rows
 from dstack_api_client.analysis.lane_input import (
-    STARTING,
-    active_replicas,
     engine_service,
     fixed_count,
     lanes_of,
@@ -42,9 +40,7 @@ class FleetRow:
         pool: The group whose lanes these are; empty for the service's own.
         fleet: The fleet's name; None for replicas without a place yet.
         fleet_id: None for a fleet that is not in the snapshot.
-        priority: None where there are no lanes.
-        min_replicas: None where there are no lanes.
-        max_replicas: None without a cap.
+        lane: None where there are no lanes, and for a fleet that is none.
         target: None where it is not known.
         running: Replicas that run.
         ready: Of those, the ones that are ready.
@@ -57,15 +53,15 @@ class FleetRow:
         fallbacks: Replicas that are here because a fleet before it could not take them.
         cooldown_until: Until when new replicas pass it over.
         reason: Why it is as it is, one line.
+        code: What of that counts most, as the engine's `Code` has it; empty where nothing tells.
+        cause: The line without how many of the minimum there are.
         fallback_causes: Why those that fell back did, one line per cause.
     """
 
     pool: str
     fleet: str | None
     fleet_id: str | None
-    priority: int | None
-    min_replicas: int | None
-    max_replicas: int | None
+    lane: engine.Lane | None
     target: int | None
     running: int
     ready: int
@@ -78,7 +74,23 @@ class FleetRow:
     fallbacks: int = 0
     cooldown_until: datetime | None = None
     reason: str = ""
+    code: str = ""
+    cause: str = ""
     fallback_causes: tuple[str, ...] = ()
+
+    def of_lane(self, field: engine.LaneField) -> int | None:
+        """What its lane says of one field; None where there is no lane."""
+        return self.lane.value(field) if self.lane is not None else None
+
+    @property
+    def minimum(self) -> int:
+        """The replicas always kept here; 0 where there is no lane."""
+        return self.lane.min_replicas if self.lane is not None else 0
+
+    @property
+    def held(self) -> int:
+        """How many of the minimum there are."""
+        return self.minimum - self.deficit
 
 
 @dataclass(frozen=True)
@@ -143,7 +155,7 @@ def _distribution_of(snapshot: Snapshot, service: Service) -> Distribution:
         lanes = lanes_of(service)
     except engine.LanesError as error:
         return _one_fleet(snapshot, service, placement, error.lines)
-    if placement is None and lanes.managed:
+    if placement is None and lanes.has_lanes:
         return _previewed(snapshot, service, lanes)
     return _one_fleet(snapshot, service, placement)
 
@@ -174,7 +186,7 @@ class _Held:
             counts[0] += 1
             counts[1] += replica.ready
         else:
-            counts[2 if replica.status in STARTING else 3] += 1
+            counts[2 if replica.starting else 3] += 1
 
     def row(self, at: _At, service: Service, fleet_id: str | None) -> FleetRow:
         """A row of what is held, with nothing on what should be."""
@@ -186,9 +198,7 @@ class _Held:
             pool=at.pool,
             fleet=at.fleet,
             fleet_id=self.fleet_id or fleet_id,
-            priority=None,
-            min_replicas=None,
-            max_replicas=None,
+            lane=None,
             target=None,
             running=sum(cell.running for cell in cells.values()),
             ready=sum(cell.ready for cell in cells.values()),
@@ -212,7 +222,7 @@ class _Board:
         self._service = service
         self._ids = {fleet.name: fleet.id for fleet in snapshot.fleets.values()}
         self.left: dict[_At, _Held] = {}
-        for replica in active_replicas(snapshot, service):
+        for replica in snapshot.active_in(service):
             fleet = assigned.get(replica.submission_id) or replica.fleet_name
             at = _At(pools.get(replica.group) or engine.SHARED, fleet)
             self.left.setdefault(at, _Held()).add(replica)
@@ -240,15 +250,15 @@ def _placed(snapshot: Snapshot, service: Service, placement: Placement) -> Distr
     for lane in placement.lanes:
         row = replace(
             board.take(_At(lane.pool, lane.fleet)),
-            priority=lane.priority,
-            min_replicas=lane.min_replicas,
-            max_replicas=lane.max_replicas,
+            lane=lane.lane,
             target=lane.target,
             deficit=lane.deficit,
             deficit_since=lane.deficit_since,
             fallbacks=lane.fallbacks,
             cooldown_until=lane.cooldown_until,
             reason=lane.reason,
+            code=lane.code,
+            cause=lane.cause,
             fallback_causes=_causes(placement, lane),
         )
         rows.append(row)
@@ -282,7 +292,7 @@ def _causes(placement: Placement, lane: LanePlacement) -> tuple[str, ...]:
     )
 
 
-def _previewed(snapshot: Snapshot, service: Service, lanes: engine.ServiceLanes) -> Distribution:
+def _previewed(snapshot: Snapshot, service: Service, lanes: engine.ServiceSpec) -> Distribution:
     """With lanes, as the engine finds them on the snapshot."""
     pools = pools_of(lanes)
     plan = engine.preview(engine_service(snapshot, service, lanes), now=snapshot.observed_at)
@@ -290,12 +300,12 @@ def _previewed(snapshot: Snapshot, service: Service, lanes: engine.ServiceLanes)
     rows = [
         replace(
             board.take(_At(lane.pool, lane.fleet)),
-            priority=lane.priority,
-            min_replicas=lane.min_replicas,
-            max_replicas=lane.max_replicas,
+            lane=lane.lane,
             target=lane.target,
             deficit=lane.deficit,
             reason=lane.reason,
+            code=lane.why.code.value,
+            cause=lane.why.cause,
         )
         for lane in plan.lanes
     ]
@@ -352,12 +362,10 @@ def _waiting(
 
 def _without_place(snapshot: Snapshot, service: Service) -> list[Replica]:
     """The replicas that look for a place, those between two attempts among them."""
-    found = (snapshot.replicas.get(key) for key in service.replica_keys)
     return [
         replica
-        for replica in found
-        if replica is not None
-        and not replica.has_place
+        for replica in snapshot.replicas_of(service)
+        if not replica.has_place
         and replica.fleet_name is None
         and (replica.active or service.lacks(replica))
     ]
@@ -366,7 +374,7 @@ def _without_place(snapshot: Snapshot, service: Service) -> list[Replica]:
 _OWN_RULE = "placed by the server's own rule"
 _WORKED_OUT = (
     "Targets are worked out here from the spec and the fleets: the server's own have not been read."
-    " Cool-downs, and since when a minimum is not held, are not known."
+    " Cooldowns, and since when a minimum is not held, are not known."
 )
 _AUTOSCALED = "The server does not tell how many replicas its autoscaler wants now."
 _NO_ADDON = (
@@ -460,7 +468,7 @@ def _of_one_fleet(
         text = f"one fleet is to hold all replicas; {counted(without, 'replica')} without a place"
         return f"{text}: {_waiting(waiting, why, named=True)}" if waiting else text
     text = "one fleet holds all replicas"
-    return f"{text}; {counted(more, 'replica')} more than wanted" if more > 0 else text
+    return f"{text}; {counted(more, 'replica')} more than desired" if more > 0 else text
 
 
 def _summed(

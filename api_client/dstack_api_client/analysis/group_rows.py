@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dstack_api_client.analysis.lane_input import STARTING, active_replicas
 from dstack_api_client.model.labels import listed, replica_name
 from dstack_api_client.model.purchases import baselines, differ
 from dstack_api_client.model.snapshot import Group, Replica, Service, Snapshot
@@ -56,8 +55,8 @@ def group_rows(snapshot: Snapshot, service: Service) -> tuple[GroupRow, ...]:
     if not differ(service.groups):
         return ()
     firm = baselines(service)
-    active = active_replicas(snapshot, service)
-    every = [snapshot.replicas[key] for key in service.replica_keys if key in snapshot.replicas]
+    active = snapshot.active_in(service)
+    every = snapshot.replicas_of(service)
     rows = []
     for group in service.groups:
         here = [replica for replica in active if replica.group == group.name]
@@ -83,7 +82,7 @@ def _row(
     fleets = Counter((r.fleet_name, r.fleet_id) for r in replicas if r.fleet_name is not None)
     ordered = sorted(fleets, key=lambda fleet: (-fleets[fleet], fleet[0] or ""))
     running = [replica for replica in replicas if replica.status == "running"]
-    starting = [replica for replica in replicas if replica.status in STARTING]
+    starting = [replica for replica in replicas if replica.starting]
     waiting = [*starting, *between]
     lacks = 0 if service.finished else max(group.replicas_min - len(running), 0)
     return GroupRow(

@@ -27,9 +27,6 @@ Offered = Mapping[str, Mapping[str, bool]]
 """By fleet and group, whether the server offers a new instance; as far as it was asked."""
 NOT_ASKED: Offered = {}
 
-STARTING = frozenset({"submitted", "provisioning", "pulling"})
-"""Statuses of a replica that is to run and does not yet."""
-
 _STATES = {
     "submitted": engine.ReplicaState.PENDING,
     "provisioning": engine.ReplicaState.STARTING,
@@ -38,30 +35,30 @@ _STATES = {
 }
 
 
-def lanes_of(service: Service) -> engine.ServiceLanes:
+def lanes_of(service: Service) -> engine.ServiceSpec:
     """What a service's spec says of lanes.
 
     Raises:
         LanesError: It can't be read, or breaks a rule of lanes.
     """
-    configuration = _mapping(service.spec.get("configuration"))
-    profile = _mapping(service.spec.get("profile"))
-    merged = dict(configuration)
-    if merged.get("fleets") is None:  # a profile's values hold where the configuration is silent
-        merged["fleets"] = profile.get("fleets")
-    return engine.read_configuration(merged, project=service.project)
+    spec = service.spec
+    return engine.read_configuration(
+        _mapping(spec.get("configuration")),
+        profile=_mapping(spec.get("profile")),
+        project=service.project,
+    )
 
 
-def pools_of(lanes: engine.ServiceLanes) -> dict[str, str | None]:
+def pools_of(lanes: engine.ServiceSpec) -> dict[str, str | None]:
     """By replica group, whose lanes serve it: `""` the service's, else the group's own."""
-    shared = engine.SHARED if lanes.lanes else None
-    return {g.name: g.name if g.lanes is not None else shared for g in lanes.groups}
+    pools = ((group.name, lanes.pool_of(group.name)) for group in lanes.groups)
+    return {name: pool[0] if pool is not None else None for name, pool in pools}
 
 
 def engine_service(
     snapshot: Snapshot,
     service: Service,
-    lanes: engine.ServiceLanes,
+    lanes: engine.ServiceSpec,
     *,
     spec: Mapping[str, Any] | None = None,
     offered: Offered = NOT_ASKED,
@@ -92,19 +89,13 @@ def engine_service(
                 fleet=replica.fleet_name,
                 out_of_date=replica.deployment_num < service.deployment_num,
             )
-            for replica in active_replicas(snapshot, service)
+            for replica in snapshot.active_in(service)
         ),
         rooms={
             name: _room(snapshot.fleet_named(name), members, asking, offered.get(name))
             for name, asking in sorted(_asking(lanes, needs).items())
         },
     )
-
-
-def active_replicas(snapshot: Snapshot, service: Service) -> list[SnapshotReplica]:
-    """The replicas of a service that have not ended, by number."""
-    found = (snapshot.replicas.get(key) for key in service.replica_keys)
-    return [replica for replica in found if replica is not None and replica.active]
 
 
 def fixed_count(groups: Iterable[Group]) -> int | None:
@@ -117,7 +108,7 @@ def fixed_count(groups: Iterable[Group]) -> int | None:
     return total
 
 
-def _wanted(service: Service, group: engine.GroupLanes) -> int:
+def _wanted(service: Service, group: engine.GroupSpec) -> int:
     """The group's replicas, as far as can be told: those there are, within its limits."""
     if service.finished:
         return 0
@@ -141,7 +132,7 @@ def _members(snapshot: Snapshot) -> dict[str, list[Instance]]:
 
 
 def _asking(
-    lanes: engine.ServiceLanes, needs: Mapping[str, Requirements]
+    lanes: engine.ServiceSpec, needs: Mapping[str, Requirements]
 ) -> dict[str, dict[str, Requirements]]:
     """By fleet, the groups that a lane may place there, with what they ask for."""
     asking: dict[str, dict[str, Requirements]] = {}

@@ -32,15 +32,15 @@ def breaks_something(snapshot: Snapshot, jobs: Iterable[Replica]) -> bool:
 def _breaks(
     snapshot: Snapshot, service: Service, jobs: Iterable[Replica], lost: Collection[ReplicaKey]
 ) -> bool:
-    found = (snapshot.replicas.get(key) for key in service.replica_keys if key not in lost)
-    left = [each for each in found if each is not None and each.ready and not _cut(each, snapshot)]
+    found = [each for each in snapshot.replicas_of(service) if each.key not in lost]
+    left = [each for each in found if each.ready and not _cut(each, snapshot)]
     names = baselines(service)
     firm = {group.name: group.replicas_min for group in service.groups if group.name in names}
     minimums: dict[str, int] = {}
     if service.has_lanes:
         for row in distribution_of(snapshot, service).rows:
-            if row.fleet is not None and row.min_replicas:
-                minimums[row.fleet] = minimums.get(row.fleet, 0) + row.min_replicas
+            if row.fleet is not None and row.minimum:
+                minimums[row.fleet] = minimums.get(row.fleet, 0) + row.minimum
     for job in jobs:
         alike = [each for each in left if each.role == job.role]
         here = sum(each.fleet_name == job.fleet_name for each in left)

@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dstack_api_client.analysis.lane_input import STARTING
 from dstack_api_client.analysis.since import Event, Since, since_of
 from dstack_api_client.model.engines import ROUTER
 from dstack_api_client.model.labels import counted, group_label, group_name, replica_name
@@ -88,13 +87,9 @@ def rollout_of(
     """
     since = since_of(events) if since is None else since
     number = service.deployment_num
-    replicas = [
-        replica
-        for key in service.replica_keys
-        if (replica := snapshot.replicas.get(key)) is not None
-    ]
+    replicas = snapshot.replicas_of(service)
     active = [replica for replica in replicas if replica.active]
-    counting = [replica for replica in active if replica.status != "terminating"]
+    counting = [replica for replica in active if replica.standing]
     latest = [replica for replica in counting if replica.deployment_num == number]
     old = [replica for replica in active if replica.deployment_num != number]
     began, source = _began(service, latest, since, under_way=bool(old))
@@ -133,11 +128,7 @@ def status_since(replica: Replica, since: Since) -> datetime:
 
 def out_of_date(replica: Replica, service: Service) -> bool:
     """Whether a replica is of an older deployment and still to be replaced."""
-    return (
-        replica.active
-        and replica.status != "terminating"
-        and replica.deployment_num < service.deployment_num
-    )
+    return replica.standing and replica.deployment_num < service.deployment_num
 
 
 def _deployments(number: int, active: Sequence[Replica]) -> tuple[Deployment, ...]:
@@ -149,8 +140,8 @@ def _deployments(number: int, active: Sequence[Replica]) -> tuple[Deployment, ..
                 number=each,
                 running=sum(replica.status == "running" for replica in here),
                 ready=sum(replica.ready for replica in here),
-                pending=sum(replica.status in STARTING for replica in here),
-                stopping=sum(replica.status == "terminating" for replica in here),
+                pending=sum(replica.starting for replica in here),
+                stopping=sum(replica.stopping for replica in here),
                 since=min((replica.submitted_at for replica in here), default=None),
             )
         )
@@ -193,10 +184,10 @@ def _holdups(
     found = []
     for replica in replicas:
         if replica.deployment_num == service.deployment_num:
-            if not replica.ready and replica.status != "terminating":
+            if not replica.ready and not replica.stopping:
                 text = f"{replica_name(replica)} is not ready: {waits_for(replica)}"
                 found.append(Holdup(text, replica.key, status_since(replica, since)))
-        elif replica.status == "terminating":
+        elif replica.stopping:
             text = f"{replica_name(replica)} of deployment {replica.deployment_num} is stopping"
             told = since.job_status.get(replica.submission_id)
             found.append(Holdup(text, replica.key, told))
@@ -223,7 +214,7 @@ def _frozen(group: Group) -> str:
     else:
         return ""
     return (
-        f"{_of(group)}{counted(group.active, 'replica')} where {wanted} are wanted: the group is"
+        f"{_of(group)}{counted(group.active, 'replica')} where {wanted} are desired: the group is"
         " not scaled until the rollout ends"
     )
 

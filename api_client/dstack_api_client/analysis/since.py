@@ -11,16 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from dstack_api_client.events.messages import Subject, told
 from dstack_api_client.model.snapshot import Replica, Snapshot
 
-_JOB_STATUS = "Job status changed "
-_HEALTH = "Instance health changed "
-_INSTANCE_STATUS = "Instance status changed "
-_UPDATED = "Run updated. Deployment: "
-#: Digits of the number of a deployment.
-_LONGEST = 10
-#: How servers said that a replica takes requests: since 0.21, and before.
-_READY = ("Service replica ready to receive requests", "Service replica registered to receive")
+#: What is told when a replica takes requests: since 0.21, and before.
+_READY = (Subject.TAKEN_IN, Subject.REGISTERED_AT_LAST)
 
 
 class Target(Protocol):
@@ -121,24 +116,22 @@ class Since:
             del self.deployments[run_id, number]
 
     def _take(self, event: Event) -> None:
-        message, at = event.message, event.recorded_at
+        said, at = told(event.message), event.recorded_at
         instances = _targets(event, "instance")
         jobs = _targets(event, "job")
-        if message.startswith("Instance became unreachable"):
+        if said.subject is Subject.UNREACHABLE:
             _note(self.unreachable, instances, at)
-        elif message.startswith(_HEALTH):
+        elif said.subject is Subject.HEALTH:
             _note(self.health, instances, at)
-        elif message.startswith(_INSTANCE_STATUS):
+        elif said.subject is Subject.INSTANCE_STATUS:
             _note(self.instance_status, instances, at)
-        elif message.startswith(_JOB_STATUS):
+        elif said.subject is Subject.JOB_STATUS:
             _note(self.job_status, jobs, at)
-        elif message.startswith(_READY):
+        elif said.subject in _READY:
             _note(self.ready, jobs, at)
-        elif message.startswith(_UPDATED):
-            number = message[len(_UPDATED) :].partition(".")[0]
-            if number.isascii() and number.isdigit() and len(number) < _LONGEST:
-                for run_id in _targets(event, "run"):
-                    self.deployments[run_id, int(number)] = at
+        elif said.deployment is not None:
+            for run_id in _targets(event, "run"):
+                self.deployments[run_id, said.deployment] = at
 
 
 def since_of(events: Collection[Event]) -> Since:

@@ -7,12 +7,12 @@ else on-demand.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from dstack_api_client.join.runs import ONLY_GROUP
+from dstack_placement.engine import ServiceSpec
 
 
 class SpotPolicy(str, Enum):
@@ -52,8 +52,8 @@ def policies_of(spec: Mapping[str, Any]) -> dict[str, tuple[PolicyInForce, Mappi
     """
     configuration, profile = _mapping(spec.get("configuration")), _mapping(spec.get("profile"))
     return {
-        name: (_in_force(entry, configuration, profile), entry)
-        for name, entry in _groups(configuration)
+        group.name: (_in_force(group.entry, configuration, profile), group.entry)
+        for group in ServiceSpec.of(spec).groups
     }
 
 
@@ -79,18 +79,6 @@ def _in_force(
 def policy_named(value: Any) -> SpotPolicy | None:
     """A policy by its name; None for what is none."""
     return next((policy for policy in SpotPolicy if policy.value == value), None)
-
-
-def _groups(configuration: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    listed = configuration.get("groups")
-    if not isinstance(listed, list):
-        listed = configuration.get("replicas")
-    entries = listed if isinstance(listed, list) else []
-    named = [(n, entry) for n, entry in enumerate(entries) if isinstance(entry, Mapping)]
-    if not named:
-        yield ONLY_GROUP, {}
-    for number, entry in named:
-        yield str(entry.get("name") or number), entry
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -13,9 +13,9 @@ from typing import Any
 
 from dstack_api_client.edits.dryrun import DryRun, ReplicaOutlook
 from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.edits.views import named_groups
 from dstack_api_client.model.labels import listed
 from dstack_api_client.text import one_line
+from dstack_placement.engine import ServiceSpec
 
 _ADDRESS = re.compile(r"(?<!\$)\$\{\{\s*groups\[(\d+)\]\.replicas\[(\d+)\]\.IP_ADDRESS\s*\}\}")
 _DYNAMO = "dynamo"
@@ -39,14 +39,15 @@ class HeldAddress:
 
 def held_addresses(configuration: Mapping[str, Any]) -> tuple[HeldAddress, ...]:
     """The addresses that replicas of a service are given of one another."""
-    groups = named_groups(configuration) or [("0", configuration)]
-    names = [name for name, _ in groups]
+    groups = ServiceSpec.read(configuration).groups
+    names = [group.name for group in groups]
     found: dict[tuple[str, int], list[str]] = {}
-    for name, group in groups:
-        for number, slot in _references(group.get("commands")):
+    for group in groups:
+        name, entry = group.name, group.entry if group.named else configuration
+        for number, slot in _references(entry.get("commands")):
             if number < len(names):
                 found.setdefault((names[number], slot), []).append(name)
-        router = group.get("router")
+        router = entry.get("router")
         if isinstance(router, Mapping) and router.get("type") == _DYNAMO:
             found.setdefault((name, 0), []).extend(each for each in names if each != name)
     return tuple(

@@ -11,9 +11,9 @@ from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.views import configuration_of
 from dstack_api_client.errors import RefusedError, WrongShapeError
-from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
+from dstack_placement.engine import ONLY_GROUP
 
 
 class _Resources(msgspec.Struct):

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from dstack_api_client.edits.checks import FieldName, Problem, replica_range, whole_number
+from dstack_api_client.edits.checks import (
+    FieldName,
+    Problem,
+    lane_number,
+    replica_range,
+    whole_number,
+)
 from dstack_api_client.edits.errors import EditError, InvalidEditError
 from dstack_api_client.edits.service import LANE_FIELDS, SERVICE, ServiceEdit
-from dstack_api_client.join.runs import ONLY_GROUP
+from dstack_placement.engine import ONLY_GROUP
 
 _GROUP_FIELDS = ("replicas", "spot_policy", "reservation")
 _FORMS = (
@@ -52,7 +59,7 @@ def assign(edit: ServiceEdit, assignment: Assignment) -> ServiceEdit:
     """
     field, value = assignment.field, assignment.value
     if not assignment.subject:
-        number = _number(value, FieldName("run_priority"))
+        number = _number(value, FieldName("run_priority"), whole_number)
         return edit.with_priority(number or 0)
     if field == "replicas":
         return with_replicas(edit, value, assignment.subject)
@@ -65,9 +72,7 @@ def assign(edit: ServiceEdit, assignment: Assignment) -> ServiceEdit:
         edit = edit.with_own_lanes(pool, own=True)
     if all(lane.fleet != fleet for lane in edit.lanes(pool)):
         edit = edit.add_lane(pool, fleet)
-    number = _number(value, FieldName(field, pool, fleet))
-    if number is None and field != "max_replicas":
-        number = 0
+    number = _number(value, FieldName(field, pool, fleet), lane_number)
     return edit.with_lane(pool, fleet, **{field: number})
 
 
@@ -107,8 +112,10 @@ def _lane(edit: ServiceEdit, subject: str) -> tuple[str, str]:
     return SERVICE, subject
 
 
-def _number(text: str, field: FieldName) -> int | None:
-    value = whole_number("" if text.lower() in _NONE else text, field)
+def _number(
+    text: str, field: FieldName, read: Callable[[str, FieldName], int | Problem | None]
+) -> int | None:
+    value = read("" if text.lower() in _NONE else text, field)
     if isinstance(value, Problem):
         raise InvalidEditError([f"{field.name}: {value.line}"])
     return value

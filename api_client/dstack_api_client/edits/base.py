@@ -13,11 +13,11 @@ import msgspec
 from dstack_api_client.clock import utc_now
 from dstack_api_client.edits.errors import EndedError
 from dstack_api_client.edits.fields import digest
-from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.model.labels import in_status
-from dstack_api_client.model.snapshot import FINISHED
+from dstack_api_client.model.snapshot import FINISHED, STOPPING
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.reader import Reader
+from dstack_placement.engine import ONLY_GROUP
 
 Kind = Literal["service", "fleet"]
 
@@ -72,7 +72,7 @@ class Base:
     @property
     def gone(self) -> bool:
         """Whether it has ended or is on its way to."""
-        return self.status in FINISHED or self.status == "terminating"
+        return self.status in FINISHED or self.status == STOPPING
 
     def refuse_gone(self) -> None:
         """Makes sure that there is something to update.

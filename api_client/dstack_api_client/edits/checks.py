@@ -9,8 +9,8 @@ from typing import Any
 
 from dstack_api_client.edits.service import LANE_FIELDS, SERVICE, GroupView, ServiceEdit
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_placement.engine import Lane, LanesError, parse_lanes, read_configuration
-from dstack_placement.engine.lanes import check_counts, check_known
+from dstack_placement.engine import LANE_COLUMNS, Lane, LanesError, parse_lanes, read_configuration
+from dstack_placement.engine.lanes import check_counts, check_known, twice
 
 #: What dstack takes for a run's priority.
 PRIORITIES = range(101)
@@ -21,7 +21,6 @@ _LONGEST = 9
 _SPOT_POLICIES = ("spot", "on-demand", "auto")
 _RANGE = re.compile(r"(?P<least>[0-9]+)(?:\s*\.\.\s*(?P<greatest>[0-9]+))?")
 _NUMBER = re.compile(r"[+-]?[0-9]+")
-_NAMED = re.compile(r"`(\w+)` of ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +124,12 @@ def whole_number(text: str, name: FieldName, *, empty: int | None = None) -> int
     return value
 
 
+def lane_number(text: str, name: FieldName) -> int | Problem | None:
+    """Reads what was typed into a field of a lane; nothing stands for the field's default."""
+    default = next(each.default for each in LANE_COLUMNS if each.name == name.name)
+    return whole_number(text, name, empty=default)
+
+
 def _bounded(digits: str) -> int | None:
     """A number that was typed; None for one that is too large to be planned."""
     digits = digits.lstrip("+-0") or "0"
@@ -208,7 +213,8 @@ def _of_group(group: GroupView, was: GroupView | None, *, has_gateway: bool) -> 
     if group.spot_policy not in (None, *_SPOT_POLICIES):
         yield Problem(
             FieldName("spot_policy", group.name),
-            f"There is no spot policy {group.spot_policy}. Take of: {', '.join(_SPOT_POLICIES)}.",
+            f"There is no spot policy {group.spot_policy}."
+            f" Use one of: {', '.join(_SPOT_POLICIES)}.",
         )
 
 
@@ -223,21 +229,21 @@ def _of_pool(edit: ServiceEdit, pool: str, known: Collection[str] | None) -> lis
             (lane,) = parse_lanes([entry], where=where, project=project)
         except LanesError as error:
             found += [
-                Problem(FieldName(_named(line), pool, view.fleet), line) for line in error.lines
+                Problem(FieldName(line.field, pool, view.fleet), line) for line in error.lines
             ]
             continue
-        for key, count in (
-            ("min_replicas", lane.min_replicas),
-            ("max_replicas", lane.max_replicas),
-        ):
+        for key in ("min_replicas", "max_replicas"):
+            count = getattr(lane, key)
             if count is not None and count > MOST:
                 line = f"`{key}` of fleet {lane.fleet} is too large. Write {MOST} or less."
                 found.append(Problem(FieldName(key, pool, view.fleet), line))
         plain = plain and lane.plain
         if any(lane.fleet == other.fleet for other in lanes):
-            line = f"Fleet {lane.fleet} stands twice in `{where}`. Keep one of the entries."
+            line = twice(lane.fleet, where)
             found.append(Problem(FieldName("fleet", pool, view.fleet), line))
-        elif known is not None and (view.was is None or pool or not _plain(edit)):
+        elif known is not None and (
+            edit.lane_before(pool, view.fleet) is None or pool or not _plain(edit)
+        ):
             # Of names alone, what is there already is the stock server's affair.
             found += [
                 Problem(FieldName("fleet", pool, view.fleet), line)
@@ -257,16 +263,12 @@ def _of_pool(edit: ServiceEdit, pool: str, known: Collection[str] | None) -> lis
         workers=_sum([group for group in groups if not group.router]),
         routers=_sum([group for group in groups if group.router]),
     )
-    return [Problem(FieldName(_named(line), pool), line) for line in errors]
+    return [Problem(FieldName(line.field, pool), line) for line in errors]
 
 
 def _plain(edit: ServiceEdit) -> bool:
     """Whether the service's lanes are names of fleets and no more."""
-    return not any(
-        edit.raw_lane(SERVICE, lane.fleet).get(key) is not None
-        for lane in edit.lanes()
-        for key in LANE_FIELDS
-    )
+    return all(lane.plain for lane in edit.lanes())
 
 
 def _of_the_rest(
@@ -310,9 +312,3 @@ def _sum(groups: list[GroupView]) -> tuple[int, int | None]:
     tops = [group.greatest for group in groups]
     greatest = None if None in tops else sum(top or 0 for top in tops)
     return sum(group.least for group in groups), greatest
-
-
-def _named(line: str) -> str:
-    """The field that a line of the engine is about."""
-    match = _NAMED.search(line)
-    return match[1] if match is not None else "fleet"

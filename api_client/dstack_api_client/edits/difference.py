@@ -16,12 +16,13 @@ from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Kind
 from dstack_api_client.edits.errors import NotInPlaceError
 from dstack_api_client.edits.fields import ABSENT, ORDER, Path
-from dstack_api_client.edits.views import configuration_of, named_groups
+from dstack_api_client.edits.views import configuration_of
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.configuration import MASK, readable_value
 from dstack_api_client.model.profile import of_profile
 from dstack_api_client.secrets import fields_in, is_secret
 from dstack_api_client.text import one_line
+from dstack_placement.engine import ServiceSpec
 
 #: Shown where there is no value.
 NOTHING = "–"
@@ -203,7 +204,8 @@ class _ServiceRules:
         self, old: Mapping[str, Any], new: Mapping[str, Any], capabilities: Capabilities
     ) -> None:
         self._capabilities = capabilities
-        self._before, self._after = (dict(named_groups(each)) for each in (old, new))
+        specs = ServiceSpec.read(old), ServiceSpec.read(new)
+        self._before, self._after = ({g.name: g.entry for g in spec.named} for spec in specs)
         groups = [*self._before.items(), *self._after.items()]
         self._dynamo = {name for name, group in groups if _router_type(group) == _DYNAMO}
 

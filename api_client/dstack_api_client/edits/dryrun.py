@@ -47,39 +47,38 @@ class LaneOutlook:
 
     Attributes:
         pool: Empty for the service's lanes, else the group whose own lane it is.
-        fleet: The fleet.
-        priority: As edited.
-        min_replicas: As edited.
-        max_replicas: As edited; None is no cap.
+        lane: As edited.
         target: Replicas here when nothing holds back.
         now: Replicas here now that are not stopping.
         after: Replicas here once all is done.
+        reason: One line on all of it.
         start: Replicas that start here.
         stop: Replicas that stop here.
         enter: Replicas that move here.
         leave: Replicas that move away.
         deficit: How many are short of the minimum even then.
         room: How many more the fleet takes; None is not known.
-        cooldown_until: Until when the lane is passed over.
-        reason: One line on all of it.
+        cooldown_until: Until when the lane is skipped.
     """
 
     pool: str
-    fleet: str
-    priority: int
-    min_replicas: int
-    max_replicas: int | None
+    lane: engine.Lane
     target: int
     now: int
     after: int
-    start: int
-    stop: int
-    enter: int
-    leave: int
-    deficit: int
-    room: int | None
-    cooldown_until: datetime | None
     reason: str
+    start: int = 0
+    stop: int = 0
+    enter: int = 0
+    leave: int = 0
+    deficit: int = 0
+    room: int | None = None
+    cooldown_until: datetime | None = None
+
+    @property
+    def fleet(self) -> str:
+        """The lane's fleet."""
+        return self.lane.fleet
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,18 +197,10 @@ def dry_run_here(
         _lane(
             LaneOutlook(
                 pool=lane.pool,
-                fleet=lane.fleet,
-                priority=lane.priority,
-                min_replicas=lane.min_replicas,
-                max_replicas=lane.max_replicas,
+                lane=lane.lane,
                 target=lane.target,
                 now=lane.placed,
                 after=lane.after if waited is None else 0,
-                start=0,
-                stop=0,
-                enter=0,
-                leave=0,
-                deficit=0,
                 room=lane.room,
                 cooldown_until=lane.until,
                 reason=lane.reason if waited is None else why,
@@ -273,18 +264,10 @@ async def dry_run(
         _lane(
             LaneOutlook(
                 pool=lane.pool,
-                fleet=lane.fleet,
-                priority=lane.priority,
-                min_replicas=lane.min_replicas,
-                max_replicas=lane.max_replicas,
+                lane=lane.lane(),
                 target=lane.target,
                 now=lane.running + lane.pending,
                 after=lane.after,
-                start=0,
-                stop=0,
-                enter=0,
-                leave=0,
-                deficit=0,
                 room=lane.room,
                 cooldown_until=lane.cooldown_until,
                 reason=lane.reason,
@@ -294,7 +277,7 @@ async def dry_run(
         )
         for lane in answer.lanes
     ]
-    outlook = DryRun(Source.SERVER, tuple(lanes), rows, tuple(answer.notes))
+    outlook = DryRun(Source.SERVER, tuple(lanes), rows, answer.coded_notes())
     return _priced(_with_left(outlook, pools), edit, snapshot, offers)
 
 
@@ -382,7 +365,7 @@ def _lane(
         stop=sum(row.action == "stop" and row.fleet == lane.fleet for row in here),
         enter=sum(row.action == "move" and row.to == lane.fleet for row in here),
         leave=sum(row.action == "move" and row.fleet == lane.fleet for row in here),
-        deficit=max(lane.min_replicas - lane.after, 0),
+        deficit=max(lane.lane.min_replicas - lane.after, 0),
     )
 
 
@@ -399,20 +382,10 @@ def _with_left(outlook: DryRun, pools: Mapping[str, str]) -> DryRun:
         stay = sum(row.action == "stay" for row in rows)
         lane = LaneOutlook(
             pool=pool,
-            fleet=fleet,
-            priority=0,
-            min_replicas=0,
-            max_replicas=None,
+            lane=engine.Lane(fleet),
             target=0,
             now=len(rows),
             after=stay,
-            start=0,
-            stop=0,
-            enter=0,
-            leave=0,
-            deficit=0,
-            room=None,
-            cooldown_until=None,
             reason=f"{fleet} is no lane",
         )
         lanes.append(_lane(lane, rows, pools))

@@ -18,14 +18,13 @@ from dstack_api_client.edits.service import SERVICE, ServiceEdit
 from dstack_api_client.join.join import Answers, Joined, build
 from dstack_api_client.model.capabilities import PLACEMENT, Capabilities
 from dstack_api_client.model.labels import in_status
-from dstack_api_client.model.snapshot import FINISHED, Group, Replica, ServerInfo, Service, Snapshot
+from dstack_api_client.model.snapshot import Group, Replica, ServerInfo, Service, Snapshot
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import addon, wire
 from dstack_api_client.transport.client import Client
 
 #: Seconds between two looks: the server's pipelines are no faster.
 EVERY = 2.0
-_STARTING = frozenset({"submitted", "provisioning", "pulling"})
 
 
 class State(str, Enum):
@@ -158,15 +157,14 @@ def progress(
     service = snapshot.services.get(base.id)
     if now.id != base.id or service is None:
         return Progress(State.FAILED, 0.0, waiting=("Another run has its name now.",))
-    replicas = [r for key in service.replica_keys if (r := snapshot.replicas.get(key)) is not None]
-    active = [replica for replica in replicas if replica.active]
-    standing = [replica for replica in active if replica.status != "terminating"]
+    active = snapshot.active_in(service)
+    standing = [replica for replica in active if replica.standing]
     at_latest = [r for r in standing if r.deployment_num >= now.deployment]
     behind = len(at_latest) < len(standing)
     lanes = _lanes(active, planned if behind and planned is not None else outlook)
     coming = 0 if outlook is None else sum(row.new for row in outlook.replicas)
     waiting = (*_of_replicas(now, service, active, coming), *_of_outlook(outlook))
-    if now.status in FINISHED or now.status == "terminating":
+    if now.gone:
         state = State.FAILED
         waiting = (_ending(now), *waiting)
     elif now.deployment > base.deployment:
@@ -184,7 +182,7 @@ def _of_replicas(
 ) -> tuple[str, ...]:
     """What the replicas themselves are waited for, lest the look was taken too early."""
     found = []
-    standing = [replica for replica in active if replica.status != "terminating"]
+    standing = [replica for replica in active if replica.standing]
     behind = sum(replica.deployment_num < now.deployment for replica in standing)
     if behind:
         found.append(f"{_replicas(behind)} of an earlier deployment")
@@ -196,7 +194,7 @@ def _of_replicas(
         elif group.replicas_max is not None and number > group.replicas_max:
             many = number - group.replicas_max
             found.append(f"{_replicas(many)} too many{_in(service, group)}")
-    starting = sum(replica.status in _STARTING for replica in standing)
+    starting = sum(replica.starting for replica in standing)
     if starting:
         found.append(f"{_replicas(starting)} to start")
     unready = sum(replica.status == "running" and not replica.ready for replica in standing)
@@ -240,14 +238,14 @@ def _of_outlook(outlook: DryRun | None) -> tuple[str, ...]:
 def _is_short(lane: LaneOutlook, outlook: DryRun) -> bool:
     """Whether a lane is below its minimum although replicas past the minimums could fill it."""
     beyond = any(
-        other.pool == lane.pool and other.after > other.min_replicas for other in outlook.lanes
+        other.pool == lane.pool and other.after > other.lane.min_replicas for other in outlook.lanes
     )
     return lane.deficit > 0 and beyond
 
 
 def _of_minimum(lane: LaneOutlook) -> str:
     why = f": {lane.reason}" if lane.reason else ""
-    return f"{lane.fleet} below its minimum, {lane.after} of {lane.min_replicas}{why}"
+    return f"{lane.fleet} below its minimum, {lane.after} of {lane.lane.min_replicas}{why}"
 
 
 def _lanes(active: list[Replica], outlook: DryRun | None) -> tuple[LaneProgress, ...]:
@@ -268,8 +266,8 @@ def _lanes(active: list[Replica], outlook: DryRun | None) -> tuple[LaneProgress,
                 fleet=lane.fleet,
                 ready=sum(replica.ready for replica in here),
                 running=sum(replica.status == "running" for replica in here),
-                starting=sum(replica.status in _STARTING for replica in here),
-                stopping=sum(replica.status == "terminating" for replica in here),
+                starting=sum(replica.starting for replica in here),
+                stopping=sum(replica.stopping for replica in here),
                 goal=lane.after,
             )
         )

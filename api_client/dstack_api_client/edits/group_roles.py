@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from dstack_api_client.join.runs import groups_of
+from dstack_api_client.join.runs import groups_of, service_spec
 from dstack_api_client.transport import wire
 
 
@@ -17,4 +17,5 @@ def roles_in(spec: Mapping[str, Any]) -> dict[str, str]:
         read = msgspec.convert(spec, wire.RunSpec, strict=False)
     except msgspec.ValidationError:  # somebody types it just now, or it is of another version
         return {}
-    return {group.name: group.role for group in groups_of(read) if group.role is not None}
+    groups = groups_of(read, service_spec(read))
+    return {group.name: group.role for group in groups if group.role is not None}

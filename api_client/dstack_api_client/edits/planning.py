@@ -27,10 +27,10 @@ from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit, what_is_missing
 from dstack_api_client.edits.surging import surges
 from dstack_api_client.edits.warnings import PlanWarning, warnings_of
-from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
+from dstack_placement.engine import ONLY_GROUP
 
 UPDATE = "update"
 #: Fleets that the server is asked about for one plan.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import zip_longest
 
+from dstack_api_client.text import one_line
 from dstack_api_client.transport.wire import Answer, Count, Timed
 from dstack_api_client.transport.wire_addon import PlacementLane
+from dstack_placement.engine import Line
 
 
 class PreviewLane(PlacementLane):
@@ -38,3 +41,9 @@ class Preview(Timed):
     lanes: list[PreviewLane] = []
     replicas: list[PreviewReplica] = []
     notes: list[str] = []
+    note_codes: list[str] = []
+
+    def coded_notes(self) -> tuple[Line, ...]:
+        """The notes with their codes; an older add-on tells none."""
+        pairs = zip_longest(self.notes, self.note_codes[: len(self.notes)], fillvalue="")
+        return tuple(Line(one_line(note), code) for note, code in pairs)

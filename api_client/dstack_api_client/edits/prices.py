@@ -8,7 +8,6 @@ from typing import Any
 
 from dstack_api_client.analysis.requirements import Requirements
 from dstack_api_client.analysis.spot_policies import SpotPolicy
-from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.model.snapshot import (
     INSTANCE_GONE,
     Fleet,
@@ -17,6 +16,7 @@ from dstack_api_client.model.snapshot import (
     Service,
     Snapshot,
 )
+from dstack_placement.engine import ONLY_GROUP
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,8 @@ class Prices:
         return min((offer.price * offer.share for offer in exact or loose), default=None)
 
     def _replicas(self, group: str) -> list[Replica]:
-        found = (self.snapshot.replicas.get(key) for key in self.service.replica_keys)
-        return [each for each in found if each is not None and each.active and each.group == group]
+        active = self.snapshot.active_in(self.service)
+        return [replica for replica in active if replica.group == group]
 
     def _instances(self, fleet: Fleet | None) -> list[Instance]:
         if fleet is None:

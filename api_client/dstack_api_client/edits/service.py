@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from dstack_api_client.edits import fields
@@ -14,23 +15,19 @@ from dstack_api_client.edits.views import (
     LANE_FIELDS,
     SERVICE,
     GroupView,
-    LaneView,
     configuration_of,
-    counted_groups,
-    entries_of,
     group_view,
-    lanes_of,
-    named_groups,
+    lane_of,
     whole,
 )
-from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.model.capabilities import Capabilities
+from dstack_placement.engine import Lane, ServiceSpec
+from dstack_placement.engine.lanes import in_order
 
 __all__ = [
     "LANE_FIELDS",
     "SERVICE",
     "GroupView",
-    "LaneView",
     "ServiceEdit",
     "what_is_missing",
 ]
@@ -79,14 +76,20 @@ class ServiceEdit:
         """The spec's configuration."""
         return configuration_of(self.spec)
 
+    @cached_property
+    def read(self) -> ServiceSpec:
+        """What the spec says of replica groups and lanes."""
+        return ServiceSpec.of(self.spec, project=self.base.target.project)
+
+    @cached_property
+    def _begun(self) -> ServiceSpec:
+        """The same of the base."""
+        return ServiceSpec.of(self.base.spec, project=self.base.target.project)
+
     @property
     def groups(self) -> tuple[GroupView, ...]:
         """The replica groups in their order."""
-        count = "count" if counted_groups(self.configuration) else "replicas"
-        named = named_groups(self.configuration)
-        if not named:
-            return (group_view(ONLY_GROUP, self.configuration, named=False),)
-        return tuple(group_view(name, entry, named=True, count=count) for name, entry in named)
+        return tuple(group_view(group, self.configuration) for group in self.read.groups)
 
     @property
     def pools(self) -> tuple[str, ...]:
@@ -98,23 +101,25 @@ class ServiceEdit:
         """The run's priority."""
         return whole(self.configuration.get("priority"))
 
-    def lanes(self, pool: str = SERVICE) -> tuple[LaneView, ...]:
+    def lanes(self, pool: str = SERVICE) -> tuple[Lane, ...]:
         """The lanes of the service, or of a group with lanes of its own, as they are listed."""
-        before = {lane.fleet: lane for lane in lanes_of(self.base.spec, pool)}
-        return tuple(
-            replace(lane, was=before.get(lane.fleet)) for lane in lanes_of(self.spec, pool)
-        )
+        return tuple(map(lane_of, self.read.entries(pool)))
+
+    def lane_before(self, pool: str, fleet: str) -> Lane | None:
+        """A lane before the edit; None for one that was added."""
+        found = (lane_of(entry) for entry in self._begun.entries(pool))
+        return next((lane for lane in found if lane.fleet == fleet), None)
 
     def raw_lane(self, pool: str, fleet: str) -> Mapping[str, Any]:
         """A lane as it stands in the spec; empty for a bare name."""
-        for entry in entries_of(self.spec, pool):
+        for entry in self.read.entries(pool):
             if fields.lane_name(entry) == fleet and isinstance(entry, Mapping):
                 return entry
         return {}
 
-    def filled(self, pool: str = SERVICE) -> tuple[LaneView, ...]:
+    def filled(self, pool: str = SERVICE) -> tuple[Lane, ...]:
         """The same in the order in which they are filled."""
-        return tuple(sorted(self.lanes(pool), key=lambda lane: -lane.priority))
+        return tuple(in_order(self.lanes(pool)))
 
     def with_lane(self, pool: str, fleet: str, **values: int | None) -> ServiceEdit:
         """Changes `priority`, `min_replicas` or `max_replicas` of a lane.
@@ -128,14 +133,15 @@ class ServiceEdit:
             EditError: There is no such lane, or the server knows none.
         """
         self._need_lanes()
-        view = self._lane(pool, fleet)
+        self._lane(pool, fleet)
+        was = self.lane_before(pool, fleet)
         known = fields.fields_of(self.base.spec)
         changes: dict[Path, Any] = {}
         for name, value in values.items():
             if name not in LANE_FIELDS:
                 raise EditError(f"A lane has no {name}.", f"It has: {', '.join(LANE_FIELDS)}.")
             path = (*_fleets_path(pool), fleet, name)
-            if view.was is not None and value == getattr(view.was, name):
+            if was is not None and value == getattr(was, name):
                 changes[path] = known.get(path, ABSENT)  # as it was written, if it was at all
             elif value is None:
                 changes[path] = ABSENT
@@ -314,7 +320,7 @@ class ServiceEdit:
         names = ", ".join(view.name for view in self.groups)
         raise EditError(f"The service has no replica group {name}.", f"It has: {names}.")
 
-    def _lane(self, pool: str, fleet: str) -> LaneView:
+    def _lane(self, pool: str, fleet: str) -> Lane:
         for lane in self.lanes(pool):
             if lane.fleet == fleet:
                 return lane
@@ -326,7 +332,7 @@ class ServiceEdit:
             raise EditError(*what_is_missing(self.capabilities))
 
     def _refuse_counted_groups(self) -> None:
-        if counted_groups(self.configuration):
+        if self.read.counted:
             raise EditError(
                 "This server has replica groups in the form of dstack 0.20, a list under"
                 " `replicas`, whose fields can't be edited one by one.",
@@ -336,7 +342,7 @@ class ServiceEdit:
     def _lanes_as_mappings(self, pool: str) -> Mapping[str, Any]:
         """The spec, with lanes that stand there as bare names, or in the profile, written out."""
         path = _fleets_path(pool)
-        entries = entries_of(self.spec, pool)
+        entries = self.read.entries(pool)
         listed = configuration_of(self.spec).get("fleets") if pool == SERVICE else entries
         if listed and not any(isinstance(entry, str) for entry in entries):
             return self.spec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -46,16 +45,16 @@ def managed(edit: ServiceEdit) -> bool:
     Raises:
         LanesError: The edited lanes can't be accepted.
     """
-    return edit.can_edit_lanes and _read(edit).managed
+    return edit.can_edit_lanes and _read(edit).has_lanes
 
 
-def _read(edit: ServiceEdit) -> engine.ServiceLanes:
+def _read(edit: ServiceEdit) -> engine.ServiceSpec:
     return engine.read_configuration(checks.readable(edit), project=edit.base.target.project)
 
 
-def _lanes(edit: ServiceEdit, service: Service) -> engine.ServiceLanes:
+def _lanes(edit: ServiceEdit, service: Service) -> engine.ServiceSpec:
     read = _read(edit)
-    if edit.can_edit_lanes and read.managed:
+    if edit.can_edit_lanes and read.has_lanes:
         return read
     fleet = service.fleet_name or next((share.fleet for share in service.shares), None)
     named = edit.lanes()
@@ -72,10 +71,10 @@ def _with_placement(
     state: engine.Service,
     snapshot: Snapshot,
     placement: Placement,
-    before: engine.ServiceLanes,
-    after: engine.ServiceLanes,
+    before: engine.ServiceSpec,
+    after: engine.ServiceSpec,
 ) -> engine.Service:
-    """With what only the server knows: counts wanted, places given away, room and cool-downs."""
+    """With what only the server knows: counts wanted, places given away, room and cooldowns."""
     fleets = {replica.job_id: placed_in(snapshot, replica.fleet) for replica in placement.replicas}
     limits = {group.name: (group.least, group.greatest) for group in after.groups}
     groups = []
@@ -88,7 +87,7 @@ def _with_placement(
         groups.append(group)
     rooms = dict(state.rooms)
     cooldowns = {}
-    old, new = _pools(before), _pools(after)
+    old, new = before.pools, after.pools
     for lane in placement.lanes:
         # What the server does not know is not guessed here: its own dry run goes without it too.
         here = rooms.get(lane.fleet, engine.Room())
@@ -105,11 +104,6 @@ def _with_placement(
         rooms=rooms,
         cooldowns=cooldowns,
     )
-
-
-def _pools(lanes: engine.ServiceLanes) -> Mapping[str, tuple[engine.Lane, ...]]:
-    own = {group.name: group.lanes for group in lanes.groups if group.lanes is not None}
-    return {engine.SHARED: lanes.lanes, **own}
 
 
 def _cooldown(until: datetime) -> engine.Cooldown:

@@ -19,13 +19,14 @@ from dstack_api_client.edits.configuration_file import (
 )
 from dstack_api_client.edits.errors import InvalidEditError, NotInPlaceError
 from dstack_api_client.edits.fields import lane_name
-from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit, what_is_missing
+from dstack_api_client.edits.service import ServiceEdit, what_is_missing
 from dstack_api_client.model.configuration import MASK, readable
 from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.secrets import unmasked
 from dstack_api_client.text import clean, one_line
 from dstack_api_client.transport.client import Client
 from dstack_api_client.yaml_text import YamlError, read_yaml
+from dstack_placement.engine import ServiceSpec
 
 #: What begins the lines that `with_note` puts on top.
 _NOTE = "# ! "
@@ -129,7 +130,7 @@ def _refuse_other(edit: ServiceEdit, written: Mapping[str, Any]) -> None:
             f"`{key}` can't be changed here: what they name has to be sent along.",
             "Use `dstack apply`.",
         )
-    if not edit.capabilities.lanes and _has_lanes(written):
+    if not edit.capabilities.lanes and ServiceSpec.read(written).has_lanes:
         raise NotInPlaceError(*what_is_missing(edit.capabilities))
 
 
@@ -140,21 +141,6 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, Mapping | list):
         for each in value.values() if isinstance(value, Mapping) else value:
             yield from _texts(each)
-
-
-def _has_lanes(written: Mapping[str, Any]) -> bool:
-    lists = [written.get(key) for key in ("groups", "replicas")]
-    owners = [written, *(group for each in lists if isinstance(each, list) for group in each)]
-    for owner in owners:
-        if not isinstance(owner, Mapping):
-            continue
-        if owner is not written and owner.get("fleets") is not None:
-            return True
-        entries = owner.get("fleets")
-        for entry in entries if isinstance(entries, list) else ():
-            if isinstance(entry, Mapping) and any(key in entry for key in LANE_FIELDS):
-                return True
-    return False
 
 
 async def _normal(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from dstack_api_client.analysis.rollout import out_of_date
 from dstack_api_client.edits import checks
 from dstack_api_client.edits.addresses import lost_addresses
 from dstack_api_client.edits.configuration_file import LOCAL
@@ -20,11 +21,7 @@ from dstack_api_client.model.roles import consequence, lacking, named
 from dstack_api_client.model.router import Sync
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
-
-#: What the add-on says of a fleet without a network in common with the service's router.
-_OUT_OF_REACH = "can't reach it"
-#: What the engine says of a rollout, which has a warning of its own.
-_ROLLOUT = "is in a rolling deployment"
+from dstack_placement.engine import Code, code_of
 
 
 class Risk(int, Enum):
@@ -219,7 +216,8 @@ def _of_lanes(outlook: DryRun) -> Iterator[PlanWarning]:
             yield PlanWarning(
                 "baseline",
                 Risk.WARNING,
-                f"The baseline of {where} can't be met now: {lane.after} of {lane.min_replicas}."
+                f"The baseline of {where} can't be met now:"
+                f" {lane.after} of {lane.lane.min_replicas}."
                 f" {lane.reason[:1].upper()}{lane.reason[1:]}.",
             )
 
@@ -265,14 +263,8 @@ def _of_rollout(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:
     if service is None:
         return
     behind: dict[str, int] = {}
-    for key in service.replica_keys:
-        replica = snapshot.replicas.get(key)
-        if (
-            replica is not None
-            and replica.active
-            and replica.status != "terminating"
-            and replica.deployment_num < service.deployment_num
-        ):
+    for replica in snapshot.replicas_of(service):
+        if out_of_date(replica, service):
             behind[replica.group] = behind.get(replica.group, 0) + 1
     for group, number in behind.items():
         which = f" of group {group}" if len(service.groups) > 1 else ""
@@ -313,9 +305,9 @@ def _of_notes(outlook: DryRun, told: Collection[str]) -> Iterator[PlanWarning]:
     """What the server or the engine notes, as far as nothing else has told it."""
     for note in outlook.notes:
         line = one_line(note)
-        if _OUT_OF_REACH in line:
+        if code_of(note) == Code.OUT_OF_REACH:
             yield PlanWarning("workers", Risk.WARNING, line)
-        elif line not in told and _ROLLOUT not in line:
+        elif line not in told and code_of(note) != Code.ROLLOUT:  # which has one of its own
             yield PlanWarning("note", Risk.NOTE, line)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 
+from dstack_api_client.events.messages import RUNS, Subject, told
 from dstack_api_client.transport import wire
 
 #: How late an event may show up.
@@ -19,11 +20,6 @@ OVERLAP = timedelta(seconds=20)
 #: How many events are kept, the newest.
 _KEPT = 1000
 _EVER = datetime.min.replace(tzinfo=timezone.utc)
-#: How servers say that the proxy sends a replica requests: since 0.21, and before.
-_TAKEN_IN = "Service replica ready to receive"
-_REGISTERED_AT_LAST = "Service replica registered to receive"
-#: How a gateway's own registration is said, since 0.21; it comes later.
-_AT_GATEWAY = "Service replica registered"
 
 
 class Awaits(Enum):
@@ -166,14 +162,15 @@ class EventLog:
     def learn(self, event: wire.Event) -> None:
         """Learns where and since when a job runs, and since when an instance is idle."""
         jobs = [target.id for target in event.targets or () if target.type == "job"]
-        if event.message.startswith("Job status changed") and "-> RUNNING" in event.message:
+        said = told(event.message)
+        if said == RUNS:
             self.running_since |= dict.fromkeys(jobs, event.recorded_at)
-        elif event.message.startswith(_TAKEN_IN):
+        elif said.subject is Subject.TAKEN_IN:
             self._taken_in.update(jobs)
-        elif event.message.startswith(_REGISTERED_AT_LAST):
+        elif said.subject is Subject.REGISTERED_AT_LAST:
             self._taken_in.update(jobs)
             self._at_gateway.update(jobs)
-        elif event.message == _AT_GATEWAY:
+        elif said.subject is Subject.AT_GATEWAY:
             self._at_gateway.update(jobs)
         instances = [target.id for target in event.targets or () if target.type == "instance"]
         if len(instances) != 1:
@@ -183,7 +180,7 @@ class EventLog:
             if linked_at is None or linked_at <= event.recorded_at:
                 self.links[job] = instances[0]
                 self._linked_at[job] = event.recorded_at
-        if event.message.startswith("Instance status changed") and "-> IDLE" in event.message:
+        if said.subject is Subject.INSTANCE_STATUS and said.status == "idle":
             since = self.idle_since.get(instances[0])
             if since is None or since < event.recorded_at:
                 self.idle_since[instances[0]] = event.recorded_at

@@ -18,10 +18,10 @@ from dstack_api_client.join.fleets import fleet_of, instance_of
 from dstack_api_client.join.locate import by_host, place
 from dstack_api_client.join.runs import (
     groups_of,
-    has_lanes,
     other_run_of,
     replica_of,
     service_of,
+    service_spec,
     shown_jobs,
 )
 from dstack_api_client.model.snapshot import (
@@ -141,7 +141,8 @@ def _join_runs(
                 other_runs[run.id] = old.other_runs[run.id]
             continue
         spec = run.read_spec
-        lanes, groups = has_lanes(spec), groups_of(spec)
+        read = service_spec(spec)
+        groups = groups_of(spec, read)
         joined = []
         for job, latest in shown_jobs(run):
             found = place(
@@ -151,14 +152,22 @@ def _join_runs(
                 hosts=hosts,
                 links=answers.links,
                 imported=imported,
-                has_lanes=lanes,
+                has_lanes=read.has_lanes,
             )
             awaits = answers.awaits.get(latest.id)
             replica = replica_of(run, spec, groups, job, latest, found, awaits, fleets)
             joined.append(_kept(old.replicas.get(replica.key) if old else None, replica))
         replicas[run.id] = tuple(sorted(joined, key=lambda replica: replica.key))
         if spec.configuration.type == "service":
-            service = service_of(run, spec, groups, replicas[run.id], server.url, imported)
+            service = service_of(
+                run,
+                spec,
+                groups,
+                replicas[run.id],
+                server.url,
+                imported,
+                has_lanes=read.has_lanes,
+            )
             services[run.id] = _kept(old.services.get(run.id) if old else None, service)
         else:
             other = other_run_of(run, spec, replicas[run.id], imported)

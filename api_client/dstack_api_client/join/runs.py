@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +9,10 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
 from dstack_api_client.events.log import Awaits
+from dstack_api_client.events.messages import fleet_tried
 from dstack_api_client.join.fleets import gpus_of
 from dstack_api_client.join.locate import NONE_IMPORTED, Place, fleet_of_run
 from dstack_api_client.join.logins import address_of, login_of
@@ -32,19 +34,12 @@ from dstack_api_client.model.snapshot import (
 )
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
+from dstack_placement.engine import ONLY_GROUP, GroupSpec, ServiceSpec
 
-#: The group of a service without groups.
-ONLY_GROUP = "0"
-_STARTING = frozenset({"submitted", "provisioning", "pulling"})
 #: What the server takes where neither a group nor its service says anything.
 _DEFAULT_SPOT_POLICY = "on-demand"
-#: The settings by which a fleet of a service becomes a lane.
-_LANE_SETTINGS = ("min_replicas", "max_replicas", "priority")
 #: What the server calls the `smg` router in its answers.
 _LEGACY_SMG = "sglang"
-#: As in `Failed to provision in fleet 'gpu': tried 1 of 1 offers` (0.22.5,
-#: `server/background/pipeline_tasks/jobs_submitted.py`).
-_TRIED = re.compile(r"\bin fleet '([^']+)'")
 NONE_NAMED: Mapping[str, str] = MappingProxyType({})
 
 
@@ -148,10 +143,9 @@ def replica_of(
 
 def _tried_in(latest: wire.JobSubmission, fleets: Mapping[str, str]) -> str | None:
     """The fleet in which a submission found no instance: only the server's message names it."""
-    told = _TRIED.search(latest.termination_reason_message or "")
-    if told is None or latest.termination_reason != NO_CAPACITY:
+    if latest.termination_reason != NO_CAPACITY:
         return None
-    return fleets.get(told[1])
+    return fleets.get(fleet_tried(latest.termination_reason_message or "") or "")
 
 
 def _node_group(spec: wire.RunSpec, wanted: wire.JobSpec) -> str | None:
@@ -198,6 +192,8 @@ def service_of(
     replicas: Sequence[Replica],
     server_url: str,
     imported: Mapping[str, str] = NONE_IMPORTED,
+    *,
+    has_lanes: bool = False,
 ) -> Service:
     """Makes a service of its run and its replicas.
 
@@ -208,9 +204,10 @@ def service_of(
         replicas: Its replicas.
         server_url: What its URL may be relative to.
         imported: The names of fleets of other projects, by id.
+        has_lanes: Whether its fleets are lanes.
     """
     groups = _with_counts(groups, replicas)
-    active = [replica for replica in replicas if _counts(replica)]
+    active = [replica for replica in replicas if replica.standing]
     limits = [group.replicas_max for group in groups]
     raw = wire.LazySpec(bytes(run.run_spec))
     endpoint = run.service or wire.ServiceEndpoint()
@@ -246,7 +243,7 @@ def service_of(
         spec=raw,
         spec_digest=raw.digest(),
         ended_at=_ended_at(run, replicas),
-        has_lanes=has_lanes(spec),
+        has_lanes=has_lanes,
     )
 
 
@@ -279,37 +276,39 @@ def other_run_of(
     )
 
 
-def groups_of(spec: wire.RunSpec) -> tuple[Group, ...]:
-    """The replica groups of a service's configuration, nothing counted yet."""
-    configuration = spec.configuration
-    if configuration.groups:
-        groups = configuration.groups
-    elif isinstance(configuration.replicas, list):  # the name of groups before 0.21.3
-        groups = [_legacy_group(each) for each in configuration.replicas if isinstance(each, dict)]
-    else:
-        low, high = _limits(configuration.replicas)
-        engine = engine_of(configuration.commands, configuration.entrypoint, configuration.image)
-        router = _router(configuration.router)
-        bought = _bought(None, spec)
-        return (Group(ONLY_GROUP, low, high, router, 0, 0, 0, engine.role, *bought),)
+def service_spec(spec: wire.RunSpec) -> ServiceSpec:
+    """What a run's spec says of replica groups and lanes."""
+    profile = msgspec.structs.asdict(spec.profile) if spec.profile is not None else None
+    return ServiceSpec.read(msgspec.structs.asdict(spec.configuration), profile=profile)
+
+
+def groups_of(spec: wire.RunSpec, read: ServiceSpec) -> tuple[Group, ...]:
+    """The replica groups of a service's configuration, nothing counted yet.
+
+    Args:
+        spec: What is used of its spec.
+        read: The same, by `service_spec`.
+    """
+    split = any(_splits(group, spec.configuration) for group in read.named)
     made = []
-    split = any(_splits(each, configuration) for each in groups)
-    for number, group in enumerate(groups):
-        low, high = _limits(group.replicas if group.replicas is not None else group.count)
-        name = one_line(group.name) if group.name else str(number)
-        router = _router(group.router)
-        role = None if router else _role_of(group, configuration, named=split)
-        made.append(Group(name, low, high, router, 0, 0, 0, role, *_bought(group, spec)))
+    for group in read.groups:
+        name = one_line(group.name)
+        router = _router(group.entry.get("router") if group.named else spec.configuration.router)
+        role = None
+        if not group.named or not router:
+            role = _role_of(group, spec.configuration, named=split)
+        bought = _bought(group, spec)
+        made.append(Group(name, group.least, group.greatest, router, 0, 0, 0, role, *bought))
     return tuple(made)
 
 
-def _bought(group: wire.ReplicaGroup | None, spec: wire.RunSpec) -> tuple[str, str | None]:
+def _bought(group: GroupSpec, spec: wire.RunSpec) -> tuple[str, str | None]:
     """The spot policy and the reservation in force: the group's, the service's, the profile's."""
-    owners = [owner for owner in (group, spec.configuration, spec.profile) if owner is not None]
-    policies = (_word(owner.spot_policy) for owner in owners)
-    reservations = (_word(owner.reservation) for owner in owners)
-    return next(filter(None, policies), _DEFAULT_SPOT_POLICY), next(
-        filter(None, reservations), None
+    owners = [owner for owner in (spec.configuration, spec.profile) if owner is not None]
+    policies = [group.entry.get("spot_policy"), *(owner.spot_policy for owner in owners)]
+    reservations = [group.entry.get("reservation"), *(owner.reservation for owner in owners)]
+    return next(filter(None, map(_word, policies)), _DEFAULT_SPOT_POLICY), next(
+        filter(None, map(_word, reservations)), None
     )
 
 
@@ -317,15 +316,13 @@ def _word(value: Any) -> str | None:
     return one_line(value) if isinstance(value, str) and value else None
 
 
-def _splits(group: wire.ReplicaGroup, configuration: wire.RunConfiguration) -> bool:
+def _splits(group: GroupSpec, configuration: wire.RunConfiguration) -> bool:
     """Whether a group's router sends each request to a prefill and a decode worker."""
-    router = group.router or configuration.router
-    return router is not None and disaggregates(router, group.commands)
+    router = group.entry.get("router") or configuration.router
+    return router is not None and disaggregates(router, group.entry.get("commands"))
 
 
-def _role_of(
-    group: wire.ReplicaGroup, configuration: wire.RunConfiguration, *, named: bool
-) -> str | None:
+def _role_of(group: GroupSpec, configuration: wire.RunConfiguration, *, named: bool) -> str | None:
     """What the workers of a group do.
 
     Args:
@@ -334,38 +331,13 @@ def _role_of(
         named: Whether its name tells where its commands don't, which may be a script's.
     """
     engine = engine_of(
-        group.commands or configuration.commands,
-        group.entrypoint or configuration.entrypoint,
-        group.image or configuration.image,
+        group.entry.get("commands") or configuration.commands,
+        group.entry.get("entrypoint") or configuration.entrypoint,
+        group.entry.get("image") or configuration.image,
     )
     if named and engine.role in (None, REGULAR) and group.name in ROLES:
         return group.name
     return engine.role
-
-
-def _legacy_group(group: Mapping[str, Any]) -> wire.ReplicaGroup:
-    name = group.get("name")
-    return wire.ReplicaGroup(
-        name=name if isinstance(name, str) else None,
-        replicas=group.get("replicas"),
-        count=group.get("count"),
-        router=group.get("router"),
-        spot_policy=group.get("spot_policy"),
-        reservation=group.get("reservation"),
-        commands=group.get("commands"),
-        entrypoint=group.get("entrypoint"),
-        image=group.get("image"),
-    )
-
-
-def _limits(replicas: Any) -> tuple[int, int | None]:
-    """The smallest and the largest number of replicas; one where nothing is said."""
-    if isinstance(replicas, Mapping):
-        low, high = replicas.get("min"), replicas.get("max")
-        return low if isinstance(low, int) else 0, high if isinstance(high, int) else None
-    if isinstance(replicas, int):
-        return replicas, replicas
-    return 1, 1
 
 
 def _router(router: Any) -> str | None:
@@ -381,7 +353,7 @@ def _with_counts(groups: Sequence[Group], replicas: Sequence[Replica]) -> tuple[
     return tuple(
         replace(
             group,
-            active=sum(_counts(r) for r in replicas if r.group == group.name),
+            active=sum(r.standing for r in replicas if r.group == group.name),
             running=sum(r.status == "running" for r in replicas if r.group == group.name),
             ready=sum(r.ready for r in replicas if r.group == group.name),
         )
@@ -400,18 +372,14 @@ def _shares(replicas: Sequence[Replica]) -> tuple[FleetShare, ...]:
             fleet_id=fleet_id,
             running=sum(replica.status == "running" for replica in here),
             ready=sum(replica.ready for replica in here),
-            starting=sum(replica.status in _STARTING for replica in here),
-            stopping=sum(replica.status == "terminating" for replica in here),
+            starting=sum(replica.starting for replica in here),
+            stopping=sum(replica.stopping for replica in here),
             instances=len({r.instance_id for r in here if r.instance_id is not None}),
             price=sum((replica.price or 0.0 for replica in here), 0.0),
         )
         for (fleet_id, name), here in by_fleet.items()
     ]
     return tuple(sorted(shares, key=lambda s: (s.fleet is None, -s.active, s.fleet or "")))
-
-
-def _counts(replica: Replica) -> bool:
-    return replica.active and replica.status != "terminating"
 
 
 def _probes(wanted: wire.JobSpec, latest: wire.JobSubmission) -> tuple[Probe, ...]:
@@ -451,14 +419,3 @@ def _price(latest: wire.JobSubmission) -> float | None:
 
 def _text(text: str | None) -> str | None:
     return one_line(text) if text else None
-
-
-def has_lanes(spec: wire.RunSpec) -> bool:
-    """Whether the fleets of a service are lanes."""
-    if spec.configuration.type != "service":
-        return False
-    fleets = spec.configuration.fleets or (spec.profile.fleets if spec.profile else None)
-    return any(group.fleets for group in spec.configuration.groups or ()) or any(
-        isinstance(fleet, Mapping) and any(fleet.get(key) is not None for key in _LANE_SETTINGS)
-        for fleet in (fleets if isinstance(fleets, list) else ())
-    )

@@ -21,12 +21,6 @@ def run_type(run: Run) -> str:
     return "service" if isinstance(run, Service) else run.type
 
 
-def active_jobs(run: Run, snapshot: Snapshot) -> list[Replica]:
-    """The jobs of a run that have not ended, by number."""
-    found = (snapshot.replicas.get(key) for key in run.replica_keys)
-    return [job for job in found if job is not None and job.active]
-
-
 def running_jobs(jobs: Sequence[Replica]) -> int:
     """How many of some jobs run."""
     return sum(job.status == "running" for job in jobs)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dstack_api_client.model.labels import counted
+from dstack_placement.engine import Lane
 
 if TYPE_CHECKING:
     from dstack_api_client.model.snapshot import Snapshot
@@ -21,11 +22,7 @@ class LanePlacement:
 
     pool: str
     """Empty for the service's own lanes, else the replica group whose lanes they are."""
-    fleet: str
-    min_replicas: int
-    max_replicas: int | None
-    """None without a cap."""
-    priority: int
+    lane: Lane
     target: int
     running: int
     ready: int
@@ -43,6 +40,15 @@ class LanePlacement:
     cooldown_until: datetime | None
     reason: str
     """Why it is as it is, one line."""
+    code: str = ""
+    """What of that counts most, as the engine's `Code` has it; empty for an older add-on."""
+    cause: str = ""
+    """The line without how many of the minimum there are."""
+
+    @property
+    def fleet(self) -> str:
+        """The lane's fleet."""
+        return self.lane.fleet
 
 
 @dataclass(frozen=True)

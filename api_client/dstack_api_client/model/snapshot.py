@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 FINISHED = frozenset({"terminated", "aborted", "failed", "done"})
 #: Statuses of an instance that is going or gone.
 INSTANCE_GONE = frozenset({"terminating", "terminated"})
+#: Statuses of a job that is to run and does not yet.
+STARTING = frozenset({"submitted", "provisioning", "pulling"})
+#: The status of a job or a run that is being stopped.
+STOPPING = "terminating"
 
 
 class Link(str, Enum):
@@ -314,6 +318,21 @@ class Replica:
         return self.status not in FINISHED
 
     @property
+    def starting(self) -> bool:
+        """Whether it is to run and does not yet."""
+        return self.status in STARTING
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is being stopped."""
+        return self.status == STOPPING
+
+    @property
+    def standing(self) -> bool:
+        """Whether it counts: it has not ended and is not being stopped."""
+        return self.active and not self.stopping
+
+    @property
     def found_no_place(self) -> bool:
         """Whether the submission ended, or is about to, as no instance was to be had for it."""
         return self.termination_reason == NO_CAPACITY
@@ -487,6 +506,16 @@ class Service:
     termination_reason: str | None = None
     """Why dstack ends it, or has ended it, in dstack's word: `job_failed`, `stopped_by_user`."""
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it is being stopped."""
+        return self.status == STOPPING
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended or is on its way to."""
+        return self.finished or self.stopping
+
     def lacks(self, replica: Replica) -> bool:
         """Whether the group of a replica has fewer than its minimum: it is missed if it ended."""
         group = next((each for each in self.groups if each.name == replica.group), None)
@@ -549,6 +578,15 @@ class Snapshot:
     """A sentence for each record of the server's lists that could not be read."""
     clock_ahead: int = 0
     """Seconds that the server's clock, by which all times here are, is ahead of this machine's."""
+
+    def replicas_of(self, run: Service | OtherRun) -> list[Replica]:
+        """The replicas of a service, or the jobs of another run, by number."""
+        found = map(self.replicas.get, run.replica_keys)
+        return [replica for replica in found if replica is not None]
+
+    def active_in(self, run: Service | OtherRun) -> list[Replica]:
+        """Those of them that have not ended."""
+        return [replica for replica in self.replicas_of(run) if replica.active]
 
     def fleet_named(self, name: str) -> Fleet | None:
         """The fleet of that name; one of this project may be named with the project too."""

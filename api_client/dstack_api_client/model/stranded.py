@@ -17,20 +17,19 @@ def has_no_chooser(snapshot: Snapshot, service: Service) -> bool:
     """Whether a service has no fleet, and no replica from which dstack takes or makes one."""
     if service.fleet_name is not None:
         return False
-    replicas = [snapshot.replicas[key] for key in service.replica_keys if key in snapshot.replicas]
     return not any(
         replica.key.replica_num == 0
         or (replica.active and (replica.fleet_name is not None or replica.status != "submitted"))
-        for replica in replicas
-        if replica.status != "terminating"
+        for replica in snapshot.replicas_of(service)
+        if not replica.stopping
     )
 
 
 def stranded(snapshot: Snapshot, service: Service) -> list[Replica]:
     """The replicas of a service that wait until its replica 0 starts again."""
-    if service.finished or service.has_lanes or service.status == "terminating":
+    if service.gone or service.has_lanes:
         return []
     if not service.jobs_known or not has_no_chooser(snapshot, service):
         return []
-    replicas = [snapshot.replicas[key] for key in service.replica_keys if key in snapshot.replicas]
+    replicas = snapshot.replicas_of(service)
     return [replica for replica in replicas if replica.status == "submitted"]

@@ -68,7 +68,7 @@ def unread(snapshot: Snapshot, run_ids: Collection[str] | None = None) -> tuple[
 
 
 def _works(service: Service) -> bool:
-    return not (service.finished or service.status == "terminating")
+    return not service.gone
 
 
 class Routers:
@@ -134,7 +134,7 @@ class Routers:
         found = {}
         for role in view.lacking:
             replicas = self._of_role(service, role)
-            active = [r for r in replicas if r.active and r.status != "terminating"]
+            active = [replica for replica in replicas if replica.standing]
             if not active and not service.jobs_known:
                 continue
             if not active:
@@ -151,8 +151,8 @@ class Routers:
 
     def _of_role(self, service: Service, role: str) -> list[Replica]:
         groups = {group.name for group in service.groups if group.role == role}
-        found = (self._snapshot.replicas.get(key) for key in service.replica_keys)
-        return [replica for replica in found if replica is not None and replica.group in groups]
+        found = self._snapshot.replicas_of(service)
+        return [replica for replica in found if replica.group in groups]
 
     def _without(
         self, service: Service, view: RouterView, lost: dict[str, list[Replica]]
@@ -247,8 +247,8 @@ class Routers:
 
     def _routers(self, service: Service) -> list[Replica]:
         """The replicas of a service that route."""
-        found = (self._snapshot.replicas.get(key) for key in service.replica_keys)
-        return [replica for replica in found if replica is not None and replica.is_router]
+        found = self._snapshot.replicas_of(service)
+        return [replica for replica in found if replica.is_router]
 
     def _lasted(self, replica: Replica) -> timedelta:
         return self._now - status_since(replica, self._since)
@@ -304,7 +304,7 @@ def _stopped_serving(replica: Replica, since: Since) -> datetime | None:
         return replica.since
     if since.was_ready(replica) and replica.status == "running":
         return since.unready.get(replica.submission_id)  # no event says when it ended
-    if replica.active and replica.status != "terminating":
+    if replica.standing:
         return replica.lost_at or status_since(replica, since)
     return status_since(replica, since)
 

@@ -124,18 +124,14 @@ def of_services(
             continue
         if service.status == "pending" and _is_scheduled(service):
             continue  # it waits for its time
-        ending = service.status == "terminating"
+        ending = service.stopping
         if ending and service.termination_reason in _FAILURES:
             found.problems += _failed(snapshot, service, now)
         if not ending:
             found.problems += _placing(snapshot, service)
             found.problems += _other_server(snapshot, service)
             found.problems += _baselines(snapshot, service)
-        replicas = [
-            replica
-            for key in service.replica_keys
-            if (replica := snapshot.replicas.get(key)) is not None
-        ]
+        replicas = snapshot.replicas_of(service)
         for stuck in () if ending else _rollouts(service, replicas, now, since):
             found.problems.append(stuck[0])
             found.replicas |= stuck[1]
@@ -144,7 +140,7 @@ def of_services(
             for replica in replicas
             if replica.key not in explained
             and replica.key not in found.replicas
-            and (replica.status == "terminating" or not ending)
+            and (replica.stopping or not ending)
         ]
         sorts = _sorted_out(service, left, now, since)
         waiting = stranded(snapshot, service)
@@ -163,7 +159,7 @@ def of_services(
 
 
 def _failed(snapshot: Snapshot, service: Service, now: datetime) -> Iterator[Problem]:
-    replicas = [snapshot.replicas[key] for key in service.replica_keys if key in snapshot.replicas]
+    replicas = snapshot.replicas_of(service)
     if service.finished and now - (service.ended_at or service.submitted_at) > FAILED_SHOWN:
         return
     last = max(
@@ -273,10 +269,10 @@ def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
     elif service.has_lanes:
         lanes = distribution_of(snapshot, service).rows
     for lane in lanes:
-        if lane.deficit and lane.min_replicas is not None:
-            held = lane.min_replicas - lane.deficit
-            short = f"baseline {held} of {lane.min_replicas}"
-            why = lane.reason.removeprefix(short).lstrip(": ")
+        if lane.deficit and lane.lane is not None:
+            minimum = lane.lane.min_replicas
+            held = minimum - lane.deficit
+            short = f"baseline {held} of {minimum}"
             wanted = _wanted(placement, lane.pool) if placement is not None else None
             fewer = wanted is not None and wanted <= held
             yield Problem(
@@ -284,8 +280,8 @@ def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
                 kind=Kind.BASELINE,
                 severity=Severity.WARNING if fewer else Severity.CRITICAL,
                 subject=service.name,
-                text=f"{lane.fleet}: {short}" + (f": {why}" if why else ""),
-                hint="Fewer replicas are wanted than the minimums add up to."
+                text=f"{lane.fleet}: {short}" + (f": {lane.cause}" if lane.cause else ""),
+                hint="Fewer replicas are desired than the minimums add up to."
                 if fewer
                 else "It is restored as soon as the fleet has room.",
                 since=lane.deficit_since,
@@ -317,7 +313,7 @@ def _rollouts(
             for replica in replicas
             if replica.group == group
             and replica.deployment_num == service.deployment_num
-            and replica.status != "terminating"
+            and not replica.stopping
         ]
         newest = max(new, key=lambda replica: (replica.submitted_at, replica.key), default=None)
         if newest is None:
@@ -374,8 +370,8 @@ def _what(service: Service, replica: Replica, now: datetime, since: Since) -> st
         return "pending" if replica.active or service.lacks(replica) else ""
     if not replica.active:
         return "failed" if service.lacks(replica) else ""
-    if replica.status == "terminating":
-        fails = replica.termination_reason in _REPLICA_FAILURES and service.status != "terminating"
+    if replica.stopping:
+        fails = replica.termination_reason in _REPLICA_FAILURES and not service.stopping
         if fails and service.lacks(replica):
             return "failed"  # while it stops too: nothing else says yet that it is lost
         told = since.job_status.get(replica.submission_id)

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.model.engines import Engine, engine_of
 from dstack_api_client.model.placement import lanes_given
-from dstack_api_client.model.snapshot import Replica, ReplicaKey, Service, Snapshot
-
-#: Where a job is in its life: these may be in the list, or get there.
-_STARTING = frozenset({"submitted", "provisioning", "pulling"})
+from dstack_api_client.model.snapshot import STARTING, Replica, ReplicaKey, Service, Snapshot
+from dstack_placement.engine import ServiceSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +40,12 @@ class Expected:
     @property
     def starting(self) -> bool:
         """Whether it is to be in the list once it runs."""
-        return self.job_status in _STARTING
+        return self.job_status in STARTING
 
 
 def router_of(snapshot: Snapshot, service: Service) -> Replica | None:
     """The replica that routes: one that runs before any other, then the newest."""
-    routers = [
-        snapshot.replicas[key]
-        for key in service.replica_keys
-        if key in snapshot.replicas and snapshot.replicas[key].is_router
-    ]
+    routers = [replica for replica in snapshot.replicas_of(service) if replica.is_router]
     return max(
         routers,
         key=lambda r: (r.status == "running", r.active, r.deployment_num, r.key.replica_num),
@@ -77,15 +70,14 @@ def workers_of(
     unknown = Engine(None, grpc=False, asks_key=False, role=None)
     given = lanes_given(snapshot, service.id)
     found = []
-    for key in service.replica_keys:
-        replica = snapshot.replicas.get(key)
+    for replica in snapshot.active_in(service):
         # Only the first job of a replica is a worker.
-        if replica is None or replica.is_router or not replica.active or key.job_num:
+        if replica.is_router or replica.key.job_num:
             continue
         engine = engines.get(replica.group, unknown)
         found.append(
             Expected(
-                key=key,
+                key=replica.key,
                 job_id=replica.submission_id,
                 group=replica.group,
                 fleet=replica.fleet_name or given.get(replica.submission_id),
@@ -109,17 +101,11 @@ def engines_of(spec: Mapping[str, Any]) -> dict[str, Engine]:
     Args:
         spec: A run's spec as received.
     """
+    read = ServiceSpec.of(spec)
     configuration = spec.get("configuration")
     if not isinstance(configuration, Mapping):
         return {}
-    groups = configuration.get("groups") or configuration.get("replicas")
-    if not isinstance(groups, list):
-        return {ONLY_GROUP: _engine(configuration)}
-    return {
-        str(group.get("name") or number): _engine({**configuration, **group})
-        for number, group in enumerate(groups)
-        if isinstance(group, Mapping)
-    }
+    return {group.name: _engine({**configuration, **group.entry}) for group in read.groups}
 
 
 def _engine(configuration: Mapping[str, Any]) -> Engine:

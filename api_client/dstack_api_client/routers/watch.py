@@ -18,6 +18,7 @@ from types import TracebackType
 from dstack_api_client import errors
 from dstack_api_client.attempts import unexpected
 from dstack_api_client.clock import ServerClock, utc_now
+from dstack_api_client.events.messages import RUNS, told
 from dstack_api_client.model.capabilities import ROUTER
 from dstack_api_client.model.engines import Engine
 from dstack_api_client.model.roles import roles_of
@@ -301,9 +302,7 @@ class RouterWatch:
     # What
 
     def _view(self, snapshot: Snapshot, service: Service, watched: _Watched) -> RouterView:
-        replicas = tuple(
-            snapshot.replicas[key] for key in service.replica_keys if key in snapshot.replicas
-        )
+        replicas = snapshot.replicas_of(service)
         blind = watched.blind or self._why_blind(snapshot, service)
         awaited = self._is_awaited(service.id, watched)
         by = (watched.look, service, blind, watched.paced, awaited, *replicas)
@@ -374,9 +373,8 @@ class RouterWatch:
         known = {entry.job_id for entry in look.workers} | look.told.keys()
         asked = {
             replica.submission_id: replica
-            for key in service.replica_keys
-            if (replica := snapshot.replicas.get(key)) is not None
-            and replica.status == "running"
+            for replica in snapshot.replicas_of(service)
+            if replica.status == "running"
             and not replica.is_router
             and replica.submission_id not in known
             and replica.submission_id not in self._running_since
@@ -394,7 +392,7 @@ class RouterWatch:
         # What no event tells of any more runs for long.
         self._learned |= {job: asked[job].submitted_at for job in jobs}
         for event in reversed(events):
-            if event.message.startswith("Job status changed") and "-> RUNNING" in event.message:
+            if told(event.message) == RUNS:
                 for target in event.targets or ():
                     if target.id in asked:
                         self._learned[target.id] = event.recorded_at

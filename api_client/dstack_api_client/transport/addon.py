@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +24,8 @@ _NOT_THERE = (404, 405)
 #: What says something about all that is read, not about the add-on.
 _OF_THE_WHOLE = (errors.CannotConnectError, errors.BusyError, errors.UnauthorisedError)
 
+#: What an older add-on, which tells no cause, begins a reason with.
+_OLDER = re.compile(r"^baseline \d+ of \d+(?:[:;] |$)")
 #: What the schema of a lane has, and no other.
 _LANE_WORDS = (b'"name"', b'"min_replicas"', b'"max_replicas"')
 
@@ -182,10 +185,7 @@ def _placement(answer: wire_addon.Placement) -> Placement:
 def _lane(lane: wire_addon.PlacementLane, fallbacks: int) -> LanePlacement:
     return LanePlacement(
         pool=one_line(lane.pool),
-        fleet=one_line(lane.fleet),
-        min_replicas=lane.min_replicas,
-        max_replicas=lane.max_replicas,
-        priority=lane.priority,
+        lane=lane.lane(),
         target=lane.target,
         running=lane.running,
         ready=lane.ready,
@@ -196,4 +196,6 @@ def _lane(lane: wire_addon.PlacementLane, fallbacks: int) -> LanePlacement:
         room=lane.room,
         cooldown_until=lane.cooldown_until,
         reason=one_line(lane.reason),
+        code=one_line(lane.code),
+        cause=one_line(_OLDER.sub("", lane.reason) if lane.cause is None else lane.cause),
     )

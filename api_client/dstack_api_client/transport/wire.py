@@ -331,28 +331,13 @@ class ServiceEndpoint(Answer):
     model: ServiceModel | None = None
 
 
-class ReplicaGroup(Answer):
-    """A group of replicas in a configuration; `count` is the name before 0.21.3."""
-
-    name: str | None = None
-    replicas: Any = None
-    count: Any = None
-    router: Any = None
-    fleets: Any = None
-    spot_policy: Any = None
-    reservation: Any = None
-    commands: Any = None
-    entrypoint: Any = None
-    image: Any = None
-
-
 class RunConfiguration(Answer):
-    """What is used of a run's configuration; `replicas` was a list of groups before 0.21.3."""
+    """What is used of a run's configuration; `ServiceSpec` reads its groups and lanes."""
 
     type: str | None = None
     name: str | None = None
     replicas: Any = None
-    groups: list[ReplicaGroup] | None = None
+    groups: list[dict[str, Any]] | None = None
     priority: Whole | None = None
     router: Any = None
     port: Any = None
@@ -445,9 +430,7 @@ class User(Answer):
 
     id: str
     username: str
-    global_role: str | None = None
     active: bool | None = None
-    email: str | None = None
 
 
 class UserKey(Answer):
@@ -500,7 +483,6 @@ class LogEvent(Timed):
 
     timestamp: datetime
     message: str
-    log_source: str = "stdout"
 
 
 class Logs(Answer):
@@ -508,7 +490,6 @@ class Logs(Answer):
 
     logs: list[LogEvent] = []
     next_token: str | None = None
-    external_url: str | None = None
 
 
 _run = msgspec.json.Decoder(Run)

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import msgspec
 
+from dstack_api_client.text import one_line
 from dstack_api_client.transport.wire import Amount, Answer, Count, Port, Timed, Whole
+from dstack_placement.engine import LANE_FIELDS, Lane
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 
@@ -45,6 +47,15 @@ class PlacementLane(Timed):
     room: Count | None = None
     cooldown_until: datetime | None = None
     reason: str = ""
+    code: str = ""
+    cause: str | None = None
+    """None of an older add-on."""
+
+    def lane(self) -> Lane:
+        """The lane that it is about."""
+        return Lane.of(
+            one_line(self.fleet), {each.name: getattr(self, each.name) for each in LANE_FIELDS}
+        )
 
 
 class PlacementReplica(Timed):
@@ -108,7 +119,7 @@ class Deficit(Timed):
 
 
 class Cooldown(Timed):
-    """A lane that is passed over."""
+    """A lane that is skipped."""
 
     times = ("until",)
 

@@ -5,23 +5,32 @@ first. A client asks `preview` what an edit would do. docs/placement-engine.md s
 """
 
 from .cooldown import Cooldown, after_failure, reset
-from .lanes import Lane, LanesError, parse_lanes
+from .explain import LaneWhy
+from .lanes import LANE_COLUMNS, LANE_FIELDS, Lane, LaneField, LanesError, parse_lanes
+from .lines import Code, Line, code_of
 from .model import SHARED, Group, Replica, ReplicaState, Room, Service, edited
 from .placing import Placing, Reason, place
 from .planning import Action, LanePlan, Plan, ReplicaPlan, next_actions, preview
-from .specification import GroupLanes, ServiceLanes, read_configuration, read_stored
+from .specification import ONLY_GROUP, GroupSpec, ServiceSpec, read_configuration, read_stored
 from .stopping import stopping_order
 from .targets import targets
 
 __all__ = [
+    "LANE_COLUMNS",
+    "LANE_FIELDS",
+    "ONLY_GROUP",
     "SHARED",
     "Action",
+    "Code",
     "Cooldown",
     "Group",
-    "GroupLanes",
+    "GroupSpec",
     "Lane",
+    "LaneField",
     "LanePlan",
+    "LaneWhy",
     "LanesError",
+    "Line",
     "Placing",
     "Plan",
     "Reason",
@@ -30,8 +39,9 @@ __all__ = [
     "ReplicaState",
     "Room",
     "Service",
-    "ServiceLanes",
+    "ServiceSpec",
     "after_failure",
+    "code_of",
     "edited",
     "next_actions",
     "parse_lanes",

@@ -64,7 +64,7 @@ class LaneCount:
     Attributes:
         lane: The lane.
         least: The lane's minimum.
-        most: The lane's maximum; None is no cap.
+        most: The lane's maximum; None is no limit.
         place: Its place in the order of filling, from 0.
         workers: Replicas here that count towards the minimum.
         routers: Router replicas here.

@@ -1,8 +1,8 @@
-"""Cool-down: for how long a lane is passed over after a start failed there.
+"""Cooldown: for how long a lane is skipped after a start failed there.
 
 The first failure skips the lane for 60 s, each further one for twice as long, up to 10 minutes. A
 success, an edit of the fleet and an edit of the lanes end it: the caller, who sees the first two,
-leaves such a cool-down out of what it tells the engine.
+leaves such a cooldown out of what it tells the engine.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ class Cooldown:
     cause: str = ""
 
     def cools(self, now: datetime) -> bool:
-        """Whether the lane is still passed over at a time."""
+        """Whether the lane is still skipped at a time."""
         return now < self.until
 
 
 def after_failure(
     previous: Cooldown | None, *, now: datetime, started: datetime, cause: str = ""
 ) -> Cooldown:
-    """The lane's cool-down after a start failed.
+    """The lane's cooldown after a start failed.
 
-    A start that was placed before the cool-down began failed of the same trouble, so ten replicas
+    A start that was placed before the cooldown began failed of the same trouble, so ten replicas
     that fail together count once.
 
     Args:
-        previous: The lane's cool-down so far; None when there is none.
+        previous: The lane's cooldown so far; None when there is none.
         now: The time of the failure.
         started: When the failed replica was placed in the lane.
         cause: Why it failed.
@@ -63,10 +63,10 @@ def after_failure(
 def reset(
     cooldowns: Mapping[tuple[str, str], Cooldown], *, pool: str
 ) -> dict[tuple[str, str], Cooldown]:
-    """The cool-downs that are left after an edit of lanes.
+    """The cooldowns that are left after an edit of lanes.
 
     Args:
-        cooldowns: Cool-downs by pool and fleet, as in `Service.cooldowns`.
+        cooldowns: Cooldowns by pool and fleet, as in `Service.cooldowns`.
         pool: Whose lanes were edited.
     """
     return {at: cooldown for at, cooldown in cooldowns.items() if at[0] != pool}

@@ -3,10 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from .board import Block, Board, LaneCount, Pool
+from .lines import Code
 from .model import ReplicaState
+
+_BLOCKS = {
+    Block.MAXIMUM: Code.AT_MAXIMUM,
+    Block.COOLDOWN: Code.COOLDOWN,
+    Block.FULL: Code.FULL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LaneWhy:
+    """Why a lane stands as it does.
+
+    Attributes:
+        code: What counts most.
+        held: How many of the minimum there are.
+        minimum: The lane's minimum.
+        cause: The rest in words.
+        room: What the caller said of there being no room, where that is a reason.
+    """
+
+    code: Code
+    held: int = 0
+    minimum: int = 0
+    cause: str = ""
+    room: str = ""
+
+    def __str__(self) -> str:
+        """All of it on one line."""
+        if not self.minimum:
+            return self.cause
+        short = self.code in (Code.BELOW_MINIMUM, Code.RESTORING)
+        return f"baseline {self.held} of {self.minimum}{':' if short else ';'} {self.cause}"
 
 
 def clock(time: datetime) -> str:
@@ -15,7 +49,7 @@ def clock(time: datetime) -> str:
 
 
 def blocked(board: Board, count: LaneCount, block: Block, group: str = "") -> str:
-    """Why a lane is passed over: `gpu-a has no room until 14:05:30, no capacity in us-east-1`."""
+    """Why a lane is skipped: `gpu-a has no room until 14:05:30, no capacity in us-east-1`."""
     fleet = count.lane.fleet
     if block is Block.MAXIMUM:
         return f"{fleet} is at its maximum of {count.lane.max_replicas}"
@@ -32,7 +66,7 @@ def surplus(number: int, wanted: int) -> str:
 
 
 def passed_over(board: Board, counts: Iterable[LaneCount], group: str) -> tuple[str, bool]:
-    """Why lanes take no further replica of a group, and whether room or a cool-down is a reason."""
+    """Why lanes take no further replica of a group, and whether room or a cooldown is a reason."""
     parts = []
     lacking = False
     for count in counts:
@@ -43,8 +77,8 @@ def passed_over(board: Board, counts: Iterable[LaneCount], group: str) -> tuple[
     return "; ".join(parts), lacking
 
 
-def lane_line(board: Board, pool: Pool, count: LaneCount, *, wanted: int, coming: int) -> str:
-    """One line on a lane as it is now.
+def lane_why(board: Board, pool: Pool, count: LaneCount, *, wanted: int, coming: int) -> LaneWhy:
+    """Why a lane stands as it does now.
 
     Args:
         board: The board before anything was played on it.
@@ -57,22 +91,24 @@ def lane_line(board: Board, pool: Pool, count: LaneCount, *, wanted: int, coming
     parts = []
     block = _room_block(board, count)
     starting = _starting(board, count)
+    held, code = lane.min_replicas, _BLOCKS[block] if block is not None else Code.HAS_ROOM
     if count.workers < lane.min_replicas:
+        held, code = count.workers, Code.BELOW_MINIMUM
         parts.append(_deficit(board, pool, count, block, wanted=wanted, coming=coming))
     elif count.workers - starting < lane.min_replicas:
-        up = count.workers - starting
-        parts.append(f"baseline {up} of {lane.min_replicas}: being restored, {starting} starting")
+        held, code = count.workers - starting, Code.RESTORING
+        parts.append(f"being restored, {starting} starting")
         if coming:
             parts.append(f"{coming} more to come")
     else:
-        if lane.min_replicas:
-            parts.append(f"baseline {lane.min_replicas} of {lane.min_replicas}")
         if count.above_maximum:
+            code = Code.ABOVE_MAXIMUM
             parts.append(f"{count.count} of at most {lane.max_replicas}")
         elif block is not None:
             parts.append(blocked(board, count, block))
         else:
             more = board.rooms.more(lane.fleet)
+            code = code if more is not None else Code.ROOM_NOT_KNOWN
             parts.append(
                 f"{lane.fleet} has room for {more} more"
                 if more is not None
@@ -80,13 +116,13 @@ def lane_line(board: Board, pool: Pool, count: LaneCount, *, wanted: int, coming
             )
         if coming:
             parts.append(f"{coming} more to come")
-    return "; ".join(parts)
+    room = board.rooms.why(lane.fleet) if block is Block.FULL else ""
+    return LaneWhy(code, held, lane.min_replicas, "; ".join(parts), room)
 
 
 def _deficit(
     board: Board, pool: Pool, count: LaneCount, block: Block | None, *, wanted: int, coming: int
 ) -> str:
-    lane = count.lane
     if block is not None:
         cause = blocked(board, count, block)
     elif coming:
@@ -100,7 +136,7 @@ def _deficit(
     starting = _starting(board, count)
     if starting:
         cause = f"being restored, {starting} starting; {cause}"
-    return f"baseline {count.workers} of {lane.min_replicas}: {cause}"
+    return cause
 
 
 def _starting(board: Board, count: LaneCount) -> int:

@@ -3,9 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-_COUNTS = ("min_replicas", "max_replicas", "priority")
+from .lines import Code, Line
+
+
+@dataclass(frozen=True, slots=True)
+class LaneField:
+    """One thing that a lane may say besides its fleet.
+
+    Attributes:
+        name: In a configuration, in answers and in JSON.
+        short: In a sentence, and as the key of a column.
+        title: At the head of a column.
+        default: What holds where it is not said.
+    """
+
+    name: str
+    short: str
+    title: str
+    default: int | None = 0
+
+
+#: In the order in which configurations have them.
+LANE_FIELDS = (
+    LaneField("min_replicas", "min", "MIN"),
+    LaneField("max_replicas", "max", "MAX", None),
+    LaneField("priority", "priority", "PRIO"),
+)
+#: In the order in which screens and answers have them: what goes first comes first.
+LANE_COLUMNS = tuple(sorted(LANE_FIELDS, key=lambda field: field.name != "priority"))
+_COUNTS = tuple(field.name for field in LANE_FIELDS)
 _KEYS = ("name", "project", *_COUNTS)
 
 #: Most lanes in one list, and the greatest count or priority. No service comes near them; without
@@ -17,10 +46,11 @@ class LanesError(ValueError):
     """Lanes that can't be accepted.
 
     Attributes:
-        lines: One line for each thing that is wrong: what it is, and what to do.
+        lines: One line for each thing that is wrong: what it is, and what to do; each with a code
+            and the field that it is about.
     """
 
-    def __init__(self, lines: Iterable[str]) -> None:
+    def __init__(self, lines: Iterable[Line]) -> None:
         self.lines = tuple(lines)
         super().__init__("\n".join(self.lines))
 
@@ -32,7 +62,7 @@ class Lane:
     Attributes:
         fleet: The fleet's name, or `project/name` for an imported fleet.
         min_replicas: Replicas always kept here.
-        max_replicas: Most replicas here; None is no cap.
+        max_replicas: Most replicas here; None is no limit.
         priority: Higher goes first. Lanes of equal priority keep the order of the list.
         explicit: Whether a count or the priority was written down, be it the default.
     """
@@ -46,9 +76,27 @@ class Lane:
     @property
     def plain(self) -> bool:
         """Whether this is no more than a fleet's name, as the stock server knows it."""
-        return not (
-            self.explicit or self.min_replicas or self.priority or self.max_replicas is not None
-        )
+        return not (self.explicit or any(self.value(each) != each.default for each in LANE_FIELDS))
+
+    @classmethod
+    def of(cls, fleet: str, values: Mapping[str, Any]) -> Lane:
+        """A lane with the values of a mapping; what is null there, or not at all, is the default.
+
+        Args:
+            fleet: The fleet's name, as lanes have it.
+            values: By name of the field, already checked.
+        """
+        said = {name: values[name] for name in _COUNTS if values.get(name) is not None}
+        return cls(fleet, **said, explicit=bool(said))
+
+    def value(self, field: LaneField) -> int | None:
+        """What it says of one field."""
+        found: int | None = getattr(self, field.name)
+        return found
+
+    def values(self) -> dict[str, Any]:
+        """What it says of each field, by name."""
+        return {field.name: self.value(field) for field in LANE_COLUMNS}
 
 
 def in_order(lanes: Sequence[Lane]) -> list[Lane]:
@@ -86,7 +134,7 @@ def parse_lanes(
 
 def read_lanes(
     value: object, *, where: str = "fleets", project: str | None = None
-) -> tuple[tuple[Lane, ...], list[str]]:
+) -> tuple[tuple[Lane, ...], list[Line]]:
     """Reads of `fleets` what can be read, for lanes that are in use whatever they are.
 
     An entry without a fleet is left out, and so is a fleet's second one and what is past
@@ -103,23 +151,30 @@ def read_lanes(
     if value is None:
         return (), []
     if isinstance(value, str) or not isinstance(value, Sequence):
-        return (), [f"`{where}` is not a list. Write one fleet or lane per entry."]
+        line = f"`{where}` is not a list. Write one fleet or lane per entry."
+        return (), [Line(line, Code.NOT_A_LIST)]
     lanes: dict[str, Lane] = {}
-    wrong: list[str] = []
+    wrong: list[Line] = []
     if len(value) > MOST_LANES:
-        wrong.append(f"`{where}` has {len(value)} entries. Write at most {MOST_LANES}.")
+        line = f"`{where}` has {len(value)} entries. Write at most {MOST_LANES}."
+        wrong.append(Line(line, Code.TOO_MANY_LANES))
     for number, entry in enumerate(value[:MOST_LANES], 1):
         lane, lines = _read_lane(entry, f"Entry {number} of `{where}`", project)
         wrong += lines
         if lane is None:
             continue
         if lane.fleet in lanes:
-            wrong.append(f"Fleet {lane.fleet} stands twice in `{where}`. Keep one of the entries.")
+            wrong.append(twice(lane.fleet, where))
         lanes.setdefault(lane.fleet, lane)
     return tuple(lanes.values()), list(dict.fromkeys(wrong))
 
 
-def check_known(lanes: Sequence[Lane], known: Collection[str], *, where: str) -> list[str]:
+def twice(fleet: str, where: str) -> Line:
+    """The line for a fleet that has two lanes in one list."""
+    return Line(f"Fleet {fleet} stands twice in `{where}`. Keep one of the entries.", Code.TWICE)
+
+
+def check_known(lanes: Sequence[Lane], known: Collection[str], *, where: str) -> list[Line]:
     """A line for each lane whose fleet is not among those that exist.
 
     Args:
@@ -128,9 +183,9 @@ def check_known(lanes: Sequence[Lane], known: Collection[str], *, where: str) ->
         where: What to call the list in messages.
     """
     names = ", ".join(sorted(known))
-    advice = f"Take of: {names}." if names else "Create it first: the project has no fleet."
+    advice = f"Use one of: {names}." if names else "Create it first: the project has no fleet."
     return [
-        f"Fleet {lane.fleet} in `{where}` does not exist. {advice}"
+        Line(f"Fleet {lane.fleet} in `{where}` does not exist. {advice}", Code.UNKNOWN_FLEET)
         for lane in lanes
         if lane.fleet not in known
     ]
@@ -142,7 +197,7 @@ def check_counts(
     where: str,
     workers: tuple[int, int | None],
     routers: tuple[int, int | None] = (0, 0),
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[Line], list[Line]]:
     """Compares minimums and maximums with the replica counts.
 
     Args:
@@ -155,40 +210,44 @@ def check_counts(
     Returns:
         Lines for which the lanes are refused, and warnings.
     """
-    errors: list[str] = []
-    warnings: list[str] = []
+    errors: list[Line] = []
+    warnings: list[Line] = []
     minimums = sum(lane.min_replicas for lane in lanes)
     least, greatest = workers
     if greatest is not None and minimums > greatest:
-        errors.append(
+        line = (
             f"The `min_replicas` of `{where}` add up to {minimums}, above the greatest replica"
             f" count of {greatest}. Lower them or raise `replicas`."
         )
+        errors.append(Line(line, Code.MINIMUMS_ABOVE_COUNT, field="min_replicas"))
     elif minimums > least:
-        warnings.append(
+        line = (
             f"The `min_replicas` of `{where}` add up to {minimums}, above the least replica count"
             f" of {least}: scaling down to it breaks the baseline."
         )
-    caps = [lane.max_replicas for lane in lanes]
-    if lanes and None not in caps:
-        allowed = sum(cap for cap in caps if cap is not None)
+        warnings.append(Line(line, Code.MINIMUMS_ABOVE_LEAST, field="min_replicas"))
+    maximums = [lane.max_replicas for lane in lanes]
+    if lanes and None not in maximums:
+        allowed = sum(most for most in maximums if most is not None)
         if allowed < least + routers[0]:
-            errors.append(
+            line = (
                 f"The `max_replicas` of `{where}` add up to {allowed}, below the least replica"
                 f" count of {least + routers[0]}. Raise them or lower `replicas`."
             )
+            errors.append(Line(line, Code.MAXIMUMS_BELOW_COUNT, field="max_replicas"))
     return errors, warnings
 
 
-def _read_lane(entry: object, what: str, project: str | None) -> tuple[Lane | None, list[str]]:
+def _read_lane(entry: object, what: str, project: str | None) -> tuple[Lane | None, list[Line]]:
     """One lane, None where it names no fleet; and what is wrong with it."""
     if isinstance(entry, str):
         fleet, line = _fleet(None, entry, what, project)
         return (Lane(fleet), []) if fleet else (None, [line])
     if not isinstance(entry, Mapping):
-        return None, [f"{what} is neither a fleet's name nor a mapping. Write `name: FLEET`."]
+        text = f"{what} is neither a fleet's name nor a mapping. Write `name: FLEET`."
+        return None, [Line(text, Code.NO_FLEET)]
     wrong = [
-        f"{what} has the unknown key {key}. Take of: {', '.join(_KEYS)}."
+        Line(f"{what} has the unknown key {key}. Use one of: {', '.join(_KEYS)}.", Code.UNKNOWN_KEY)
         for key in sorted(map(str, entry))
         if key not in _KEYS
     ]
@@ -201,34 +260,40 @@ def _read_lane(entry: object, what: str, project: str | None) -> tuple[Lane | No
         if number is None:
             continue
         if isinstance(number, bool) or not isinstance(number, int):
-            wrong.append(f"`{key}` of {fleet or what} is not a whole number. Write 0 or more.")
+            text = f"`{key}` of {fleet or what} is not a whole number. Write 0 or more."
+            wrong.append(Line(text, Code.NOT_A_NUMBER, field=key))
         elif number < 0:
-            wrong.append(f"`{key}` of {fleet or what} is negative ({number}). Write 0 or more.")
+            text = f"`{key}` of {fleet or what} is negative ({number}). Write 0 or more."
+            wrong.append(Line(text, Code.NEGATIVE, field=key))
         elif number > GREATEST_COUNT:
-            wrong.append(f"`{key}` of {fleet or what} is above {GREATEST_COUNT}. Lower it.")
+            text = f"`{key}` of {fleet or what} is above {GREATEST_COUNT}. Lower it."
+            wrong.append(Line(text, Code.TOO_LARGE, field=key))
             counts[key] = GREATEST_COUNT
         else:
             counts[key] = number
     least, most = counts.get("min_replicas", 0), counts.get("max_replicas")
     if most is not None and most < least:
-        wrong.append(
+        text = (
             f"`max_replicas` of {fleet or what} ({most}) is below its `min_replicas` ({least})."
             " Raise the one or lower the other."
         )
-        least = most
+        wrong.append(Line(text, Code.MAXIMUM_BELOW_MINIMUM, field="max_replicas"))
+        counts["min_replicas"] = most
     if not fleet:
         return None, wrong
     explicit = any(entry.get(key) is not None for key in _COUNTS)
-    return Lane(fleet, least, most, counts.get("priority", 0), explicit=explicit), wrong
+    return replace(Lane.of(fleet, counts), explicit=explicit), wrong
 
 
-def _fleet(owner: object, name: object, what: str, project: str | None) -> tuple[str, str]:
+def _fleet(owner: object, name: object, what: str, project: str | None) -> tuple[str, Line]:
     """The fleet as lanes name it; empty where none is named, and then what is wrong."""
     parts = name.split("/") if isinstance(name, str) else []
     if isinstance(owner, str):
         parts = [owner, *parts]
     if (owner is not None and not isinstance(owner, str)) or not parts or not all(parts):
-        return "", f"{what} names no fleet. Write `name: FLEET` or `name: PROJECT/FLEET`."
+        line = f"{what} names no fleet. Write `name: FLEET` or `name: PROJECT/FLEET`."
+        return "", Line(line, Code.NO_FLEET)
     if len(parts) > 2:
-        return "", f"{what} names more than a project and a fleet. Write `PROJECT/FLEET`."
-    return (parts[-1] if len(parts) == 1 or parts[0] == project else "/".join(parts)), ""
+        line = f"{what} names more than a project and a fleet. Write `PROJECT/FLEET`."
+        return "", Line(line, Code.NO_FLEET)
+    return (parts[-1] if len(parts) == 1 or parts[0] == project else "/".join(parts)), Line("")

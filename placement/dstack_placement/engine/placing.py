@@ -49,7 +49,7 @@ def place(service: Service, key: str, *, now: datetime) -> Placing:
     Args:
         service: The service as it is; the replica is among its replicas and has no fleet.
         key: The replica's key.
-        now: The time, for cool-downs.
+        now: The time, for cooldowns.
 
     Raises:
         LookupError: No replica of the key waits for a lane.
@@ -180,7 +180,7 @@ def _fill_minimums(
 def _fill_by_priority(
     board: Board, pool: Pool, queue: deque[Replica], placed: list[Placing], fallen: deque[str]
 ) -> None:
-    """The rest by priority; lanes that are passed over stay so, as they only get fuller."""
+    """The rest by priority; lanes that are skipped stay so, as they only get fuller."""
     skipped: dict[str, int] = {}
     causes: dict[tuple[str, int], tuple[str, bool]] = {}
     for replica in queue:

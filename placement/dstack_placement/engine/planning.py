@@ -9,7 +9,9 @@ from datetime import datetime
 from enum import Enum
 
 from .board import Board, Pool
-from .explain import lane_line, surplus
+from .explain import LaneWhy, lane_why, surplus
+from .lanes import Lane
+from .lines import Code, Line
 from .model import Replica, ReplicaState, Service
 from .moving import next_move
 from .placing import Placing, Reason, new_replicas, place_waiting
@@ -54,33 +56,37 @@ class LanePlan:
 
     Attributes:
         pool: `""` for the service's lanes, else the group whose own lane it is.
-        fleet: The fleet.
-        min_replicas: Replicas always kept here.
-        max_replicas: Most replicas here; None is no cap.
-        priority: Higher goes first.
+        lane: The lane.
         target: Replicas here when nothing holds back.
         placed: Replicas here that are not stopping, routers included.
         states: How many of the replicas here are in each state, those that stop included.
         deficit: How many are short of the minimum.
         room: How many more the fleet takes; None is not known and counts as unlimited.
-        until: Until when the lane is passed over after a failed start; None when it is not.
-        reason: One line on all of it.
+        until: Until when the lane is skipped after a failed start; None when it is not.
+        why: Why it stands so.
         after: Replicas here once the plan is carried out.
     """
 
     pool: str
-    fleet: str
-    min_replicas: int
-    max_replicas: int | None
-    priority: int
+    lane: Lane
     target: int
     placed: int
     states: dict[ReplicaState, int]
     deficit: int
     room: int | None
     until: datetime | None
-    reason: str
+    why: LaneWhy
     after: int
+
+    @property
+    def fleet(self) -> str:
+        """The lane's fleet."""
+        return self.lane.fleet
+
+    @property
+    def reason(self) -> str:
+        """One line on all of it."""
+        return str(self.why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,7 @@ class Plan:
 
     replicas: tuple[ReplicaPlan, ...]
     lanes: tuple[LanePlan, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Line, ...] = ()
 
     def doing(self, action: Action) -> list[ReplicaPlan]:
         """The replicas that do one thing."""
@@ -111,7 +117,7 @@ def next_actions(service: Service, *, now: datetime, rebalance: bool = False) ->
 
     Args:
         service: The service as it is.
-        now: The time, for cool-downs.
+        now: The time, for cooldowns.
         rebalance: Whether to move replicas towards the targets too.
     """
     return _plan(service, now, rebalance=rebalance, all_moves=False)
@@ -122,7 +128,7 @@ def preview(service: Service, *, now: datetime, rebalance: bool = False) -> Plan
 
     Args:
         service: The service, as `edited` makes it for changed lanes or counts.
-        now: The time, for cool-downs.
+        now: The time, for cooldowns.
         rebalance: Whether to move replicas towards the targets too.
     """
     return _plan(service, now, rebalance=rebalance, all_moves=True)
@@ -185,7 +191,7 @@ def _stop_surplus(board: Board, rows: dict[str, ReplicaPlan], *, to_the_end: boo
             for replica in stopped:
                 action, why = Action.STOP, surplus(number, group.wanted)
                 if replica is kept:
-                    why = "stops when as many as wanted are ready"
+                    why = "stops when as many as desired are ready"
                     action = Action.STOP if to_the_end else Action.STAY
                 rows[replica.key] = ReplicaPlan(replica, action, why=why)
     return any_surplus
@@ -253,17 +259,14 @@ def _lane_plans(
             plans.append(
                 LanePlan(
                     pool=pool.name,
-                    fleet=lane.fleet,
-                    min_replicas=lane.min_replicas,
-                    max_replicas=lane.max_replicas,
-                    priority=lane.priority,
+                    lane=lane,
                     target=target,
                     placed=count.count,
                     states=dict(states.get(at, {})),
                     deficit=count.missing,
                     room=board.rooms.more(lane.fleet),
                     until=count.cooldown.until if count.cooldown is not None else None,
-                    reason=lane_line(board, pool, count, wanted=workers, coming=coming[at]),
+                    why=lane_why(board, pool, count, wanted=workers, coming=coming[at]),
                     after=count.count + coming[at] - going[at],
                 )
             )
@@ -288,21 +291,25 @@ def pool_targets(board: Board, pool: Pool) -> list[int]:
     )
 
 
-def _notes(board: Board) -> list[str]:
+def _notes(board: Board) -> list[Line]:
     notes = []
     fleets = dict.fromkeys(count.lane.fleet for pool in board.pools for count in pool.lanes)
     unknown = [fleet for fleet in fleets if board.rooms.more(fleet) is None]
     if unknown:
         names = ", ".join(unknown)
-        notes.append(f"The room in {names} is not known and counts as unlimited.")
+        text = f"The room in {names} is not known and counts as unlimited."
+        notes.append(Line(text, Code.ROOM_UNKNOWN))
     notes += [
-        f"Group {name} is in a rolling deployment: until it ends, the group is neither scaled"
-        " nor moved."
+        Line(
+            f"Group {name} is in a rolling deployment: until it ends, the group is neither scaled"
+            " nor moved.",
+            Code.ROLLOUT,
+        )
         for name in board.groups
         if name in board.rolling
     ]
     notes += [
-        f"Group {name} has no lanes: the server's own rule places it."
+        Line(f"Group {name} has no lanes: the server's own rule places it.", Code.NO_LANES)
         for name in board.groups
         if name not in board.pool_of
     ]

@@ -1,26 +1,31 @@
-"""Lanes of a whole run configuration, as it is written in YAML or sent to the server."""
+"""Replica groups and lanes of a whole run configuration, as it is written in YAML or sent."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from .lanes import Lane, LanesError, check_counts, check_known, read_lanes, sets_lanes
+from .lines import Code, Line
+from .model import SHARED
 
 #: The group that dstack gives the replicas of a service without `groups`.
 ONLY_GROUP = "0"
 
 
 @dataclass(frozen=True, slots=True)
-class GroupLanes:
+class GroupSpec:
     """What a run configuration says of one replica group.
 
     Attributes:
-        name: The group's name.
+        name: The group's name; its number where it has none.
         least: Least replica count.
         greatest: Greatest replica count; None is no limit.
         router: Whether the group's replica is the service's router.
         lanes: Lanes of its own; None where those of the service apply.
+        named: Whether it stands in a list of groups; else it is the whole service.
+        entry: What stands there of it, as received; of a service without groups nothing.
     """
 
     name: str
@@ -28,39 +33,164 @@ class GroupLanes:
     greatest: int | None = 1
     router: bool = False
     lanes: tuple[Lane, ...] | None = None
+    named: bool = field(default=True, compare=False)
+    entry: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def own_lanes(self) -> bool:
+        """Whether it has `fleets` of its own, be they such that none can be read."""
+        return bool(self.entry.get("fleets"))
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceLanes:
-    """What a run configuration says of placement.
+class ServiceSpec:
+    """What a run's spec says of replica groups and lanes, in whichever form dstack takes.
 
     Attributes:
         lanes: Lanes of the service; empty where it names no fleet.
-        groups: The replica groups, in their order.
+        groups: The replica groups, in their order; one where the service has none.
         warnings: Lines on what is allowed and still worth a second look.
+        kind: The type of the run.
+        counted: Whether the groups are in the form of dstack before 0.21.3, a list under
+            `replicas`.
+        fleets: The entries of the service's `fleets` in force, as received.
+        wrong: Lines for which the spec is refused if it has lanes.
     """
 
     lanes: tuple[Lane, ...] = ()
-    groups: tuple[GroupLanes, ...] = ()
-    warnings: tuple[str, ...] = ()
+    groups: tuple[GroupSpec, ...] = ()
+    warnings: tuple[Line, ...] = ()
+    kind: str = "service"
+    counted: bool = field(default=False, compare=False)
+    fleets: tuple[Any, ...] = field(default=(), compare=False, repr=False)
+    wrong: tuple[Line, ...] = field(default=(), compare=False, repr=False)
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any], *, project: str | None = None) -> ServiceSpec:
+        """Reads a run's spec, whose profile names the fleets where the configuration does not.
+
+        Args:
+            spec: The spec, with `configuration` and `profile`.
+            project: The project in which the service runs.
+        """
+        profile = mapping(spec.get("profile"))
+        return cls.read(mapping(spec.get("configuration")), profile=profile, project=project)
+
+    @classmethod
+    def read(
+        cls,
+        configuration: Mapping[str, Any],
+        *,
+        profile: Mapping[str, Any] | None = None,
+        project: str | None = None,
+    ) -> ServiceSpec:
+        """Reads a configuration as far as it can be read; nothing is refused.
+
+        As dstack has it, `fleets: []` is a list of none, and `fleets: null` leaves it to the
+        profile, of a group to the service. A group can't have no fleet: `[]` is null there.
+
+        Args:
+            configuration: With `type`, `fleets`, `replicas`, `groups`, as written or as received.
+            profile: What holds where the configuration is silent.
+            project: The project in which the service runs.
+        """
+        listed = configuration.get("fleets")
+        if listed is None and profile is not None:
+            listed = profile.get("fleets")
+        lanes, wrong = read_lanes(listed, project=project)
+        entries, counted = _listed(configuration)
+        groups = []
+        for name, entry in entries or [(ONLY_GROUP, configuration)]:
+            (least, greatest), lines = _range(entry.get("replicas", entry.get("count")))
+            wrong += lines
+            own: tuple[Lane, ...] = ()
+            if entries:
+                where = _where(name)
+                own, lines = read_lanes(entry.get("fleets"), where=where, project=project)
+                wrong += lines
+            router = bool(entries) and entry.get("router") is not None
+            kept = entry if entries else {}
+            groups.append(
+                GroupSpec(name, least, greatest, router, own or None, bool(entries), kept)
+            )
+        return cls(
+            lanes,
+            tuple(groups),
+            kind=str(configuration.get("type") or "service"),
+            counted=counted,
+            fleets=tuple(listed) if isinstance(listed, list) else (),
+            wrong=tuple(dict.fromkeys(wrong)),
+        )
 
     @property
-    def managed(self) -> bool:
+    def has_lanes(self) -> bool:
         """Whether a lane sets a minimum, a maximum or a priority, or a group has its own `fleets`.
 
         Where none does, the replicas are placed by the stock server's own rule, one fleet for all.
         """
+        return self.kind == "service" and self._sets_lanes
+
+    @property
+    def named(self) -> tuple[GroupSpec, ...]:
+        """The groups that stand in a list; none of a service without."""
+        return tuple(group for group in self.groups if group.named)
+
+    @property
+    def pools(self) -> dict[str, tuple[Lane, ...]]:
+        """The lanes of each pool that serves a group, by its name."""
+        found = (self.pool_of(group.name) for group in self.groups)
+        return dict(pool for pool in found if pool is not None)
+
+    @property
+    def named_fleets(self) -> frozenset[str]:
+        """The fleets that it names, for all groups or for one."""
+        lists = (self.lanes, *(group.lanes or () for group in self.groups))
+        return frozenset(lane.fleet for lanes in lists for lane in lanes)
+
+    def group(self, name: str) -> GroupSpec | None:
+        """The group of that name; None where there is none, as after an edit took it away."""
+        return next((group for group in self.groups if group.name == name), None)
+
+    def pool_of(self, group: str) -> tuple[str, tuple[Lane, ...]] | None:
+        """The pool of a group with its lanes; None for a group that has none, or is gone."""
+        found = self.group(group)
+        if found is None:
+            return None
+        if found.lanes is not None:
+            return group, found.lanes
+        return (SHARED, self.lanes) if self.lanes else None
+
+    def entries(self, pool: str) -> tuple[Any, ...]:
+        """The entries of `fleets` of a pool, as received."""
+        if pool == SHARED:
+            return self.fleets
+        found = self.group(pool)
+        own = found.entry.get("fleets") if found is not None else None
+        return tuple(own) if isinstance(own, list) else ()
+
+    @property
+    def _sets_lanes(self) -> bool:
         return any(not lane.plain for lane in self.lanes) or any(
             group.lanes is not None for group in self.groups
         )
 
+    @property
+    def _written(self) -> bool:
+        """Whether lanes are written down, be they such that none can be read."""
+        return (
+            self._sets_lanes
+            or sets_lanes(self.fleets)
+            or any(group.own_lanes for group in self.groups)
+        )
+
 
 def read_configuration(
-    configuration: Mapping[str, object],
+    configuration: Mapping[str, Any],
     *,
+    profile: Mapping[str, Any] | None = None,
     known: Collection[str] | None = None,
     project: str | None = None,
-) -> ServiceLanes:
+) -> ServiceSpec:
     """Reads and checks the lanes of a run configuration.
 
     A configuration without lanes is not checked: it is the stock server's, which accepts a fleet
@@ -68,6 +198,7 @@ def read_configuration(
 
     Args:
         configuration: The configuration as a mapping, with `type`, `fleets`, `replicas`, `groups`.
+        profile: What holds where the configuration is silent.
         known: Names of the fleets that exist, `project/name` for imported ones; None where they
             are not known, and then names are not checked.
         project: The project in which the service runs.
@@ -75,23 +206,26 @@ def read_configuration(
     Raises:
         LanesError: The lanes can't be accepted; it has one line for each reason.
     """
-    read, wrong = _read(configuration, project)
-    if not _has_lanes(configuration):
+    read = ServiceSpec.read(configuration, profile=profile, project=project)
+    if not read._written:
         return read  # the stock server judges names alone
-    if wrong:
-        raise LanesError(dict.fromkeys(wrong))
-    kind = configuration.get("type", "service")
-    if kind != "service":
-        raise LanesError(
-            [f"Lanes are for services, and this is a {kind}. Name its fleets without counts."]
-        )
+    if read.wrong:
+        raise LanesError(read.wrong)
+    if read.kind != "service":
+        line = f"Lanes are for services, and this is a {read.kind}. Name its fleets without counts."
+        raise LanesError([Line(line, Code.NOT_A_SERVICE)])
     wrong, warnings = _check(read, known)
     if wrong:
         raise LanesError(dict.fromkeys(wrong))
     return replace(read, warnings=tuple(warnings))
 
 
-def read_stored(configuration: Mapping[str, object], *, project: str | None = None) -> ServiceLanes:
+def read_stored(
+    configuration: Mapping[str, Any],
+    *,
+    profile: Mapping[str, Any] | None = None,
+    project: str | None = None,
+) -> ServiceSpec:
     """Reads the lanes of a service that is there already, whatever they are.
 
     A plugin or an older client may have stored what `read_configuration` refuses. The service is
@@ -99,46 +233,20 @@ def read_stored(configuration: Mapping[str, object], *, project: str | None = No
 
     Args:
         configuration: The configuration, as for `read_configuration`.
+        profile: What holds where the configuration is silent.
         project: The project in which the service runs.
     """
-    read, wrong = _read(configuration, project)
-    if not _has_lanes(configuration):
+    read = ServiceSpec.read(configuration, profile=profile, project=project)
+    if not read._written:
         return read
     errors, warnings = _check(read, None)
-    return replace(read, warnings=tuple(dict.fromkeys([*wrong, *errors, *warnings])))
+    return replace(read, warnings=tuple(dict.fromkeys([*read.wrong, *errors, *warnings])))
 
 
-def _read(
-    configuration: Mapping[str, object], project: str | None
-) -> tuple[ServiceLanes, list[str]]:
-    """What can be read of a configuration, and what is wrong with the rest."""
-    lanes, wrong = read_lanes(configuration.get("fleets"), project=project)
-    groups: list[GroupLanes] = []
-    for name, entry in _groups(configuration):
-        try:
-            least, greatest = _range(entry.get("replicas", entry.get("count")))
-        except LanesError as error:
-            wrong.extend(error.lines)
-            least, greatest = 0, None
-        own: tuple[Lane, ...] | None = None
-        if entry is not configuration and entry.get("fleets") is not None:
-            own, lines = read_lanes(entry["fleets"], where=_where(name), project=project)
-            wrong += lines
-        router = entry is not configuration and entry.get("router") is not None
-        groups.append(GroupLanes(name, least, greatest, router, own or None))
-    return ServiceLanes(lanes, tuple(groups)), wrong
-
-
-def _has_lanes(configuration: Mapping[str, object]) -> bool:
-    return sets_lanes(configuration.get("fleets")) or any(
-        entry.get("fleets") for _, entry in _groups(configuration) if entry is not configuration
-    )
-
-
-def _check(read: ServiceLanes, known: Collection[str] | None) -> tuple[list[str], list[str]]:
+def _check(read: ServiceSpec, known: Collection[str] | None) -> tuple[list[Line], list[Line]]:
     """Lines for which lanes are refused, and warnings."""
-    errors: list[str] = []
-    warnings: list[str] = []
+    errors: list[Line] = []
+    warnings: list[Line] = []
     shared = [group for group in read.groups if group.lanes is None]
     pools = [("fleets", read.lanes, shared)]
     pools += [(_where(group.name), group.lanes, [group]) for group in read.groups if group.lanes]
@@ -148,7 +256,8 @@ def _check(read: ServiceLanes, known: Collection[str] | None) -> tuple[list[str]
         if not lanes:
             continue
         if not groups:
-            warnings.append(f"`{where}` applies to no group: each has `fleets` of its own.")
+            text = f"`{where}` applies to no group: each has `fleets` of its own."
+            warnings.append(Line(text, Code.UNUSED))
             continue
         wrong, doubts = check_counts(
             lanes,
@@ -161,7 +270,7 @@ def _check(read: ServiceLanes, known: Collection[str] | None) -> tuple[list[str]
     return errors, warnings
 
 
-def _sum(groups: Iterable[GroupLanes]) -> tuple[int, int | None]:
+def _sum(groups: Iterable[GroupSpec]) -> tuple[int, int | None]:
     least, greatest = 0, 0
     unlimited = False
     for group in groups:
@@ -175,31 +284,58 @@ def _where(group: str) -> str:
     return f"fleets of group {group}"
 
 
-def _groups(configuration: Mapping[str, object]) -> list[tuple[str, Mapping[str, object]]]:
-    listed = configuration.get("groups")
-    if listed is None and isinstance(configuration.get("replicas"), list):
-        listed = configuration["replicas"]  # where servers before 0.21.3 have the groups
+def mapping(value: object) -> Mapping[str, Any]:
+    """A mapping as it is; an empty one for what is none."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _listed(configuration: Mapping[str, Any]) -> tuple[list[tuple[str, Mapping[str, Any]]], bool]:
+    """The groups in the list of a configuration by name, and whether they have the older form."""
+    listed, counted = configuration.get("groups"), False
+    if listed is None:
+        listed, counted = configuration.get("replicas"), True
     if not isinstance(listed, Sequence) or isinstance(listed, str):
-        return [(ONLY_GROUP, configuration)]
-    return [
+        return [], False
+    found = [
         (str(entry.get("name") or number), entry)
         for number, entry in enumerate(listed)
         if isinstance(entry, Mapping)
     ]
+    return found, counted and bool(found)
 
 
-def _range(value: object) -> tuple[int, int | None]:
-    """Least and greatest of `replicas`: a number, `3..10`, or a mapping with `min` and `max`."""
+def _range(value: object) -> tuple[tuple[int, int | None], list[Line]]:
+    """Least and greatest of `replicas`: a number, `3..10`, or a mapping with `min` and `max`.
+
+    What can't be read is any count, with a line that says so.
+    """
     if value is None:
-        return 1, 1
+        return (1, 1), []
+    text = _shown(value)
     if isinstance(value, Mapping):
         low, high = value.get("min"), value.get("max")
     else:
-        low, dots, high = str(value).partition("..")
+        low, dots, high = text.partition("..")
         high = high if dots else low
     try:
-        return int(low or 0), None if high in (None, "") else int(str(high))
-    except (TypeError, ValueError):
-        raise LanesError(
-            [f"`replicas` is not a count ({value}). Write a number, or a range such as 3..10."]
-        ) from None
+        return (_whole(low) or 0, _whole(high)), []
+    except (TypeError, ValueError, OverflowError):
+        line = f"`replicas` is not a count ({text}). Write a number, or a range such as 3..10."
+        return (0, None), [Line(line, Code.NOT_A_COUNT, field="replicas")]
+
+
+def _shown(value: object) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a huge number"
+
+
+def _whole(value: object) -> int | None:
+    """A number that may be written as text, or with a fraction of nothing; None for nothing."""
+    if value is None or value == "":
+        return None
+    number = float(str(value)) if "." in str(value) else int(str(value))
+    if number != int(number):
+        raise ValueError(value)
+    return int(number)

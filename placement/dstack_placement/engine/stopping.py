@@ -1,4 +1,4 @@
-"""Stopping: which replicas go when there are more than wanted, or out of date."""
+"""Stopping: which replicas go when there are more than desired, or out of date."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def stopping_order(service: Service, group: str, *, now: datetime) -> list[Repli
     Args:
         service: The service as it is.
         group: The group's name.
-        now: The time, for cool-downs.
+        now: The time, for cooldowns.
 
     Raises:
         LookupError: The group has no lanes.

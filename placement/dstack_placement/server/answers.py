@@ -85,7 +85,11 @@ class PlacementGroup(CoreModel):
 
 
 class PlacementLane(CoreModel):
-    """One lane; `pool` is empty for the service's own, else the group's name."""
+    """One lane; `pool` is empty for the service's own, else the group's name.
+
+    `reason` is one line on all of it, `code` what counts most, `cause` the line without how many
+    of the minimum there are.
+    """
 
     pool: str
     fleet: str
@@ -100,6 +104,8 @@ class PlacementLane(CoreModel):
     room: int | None
     cooldown_until: datetime | None
     reason: str
+    code: str
+    cause: str
     after: int
 
 
@@ -148,6 +154,7 @@ class Placement(CoreModel):
     replicas: list[PlacementReplica]
     rebalancing: Rebalancing | None
     notes: list[str]
+    note_codes: list[str] = []
     fault: Fault | None = None
 
 
@@ -178,6 +185,7 @@ class Preview(CoreModel):
     actions: dict[str, int]
     replicas: list[PreviewReplica]
     notes: list[str]
+    note_codes: list[str] = []
 
 
 class Move(CoreModel):
@@ -212,7 +220,7 @@ class Deficit(CoreModel):
 
 
 class CooldownNow(CoreModel):
-    """A lane that is passed over after failed starts."""
+    """A lane that is skipped after failed starts."""
 
     pool: str
     fleet: str
@@ -278,9 +286,7 @@ def lane(plan: LanePlan) -> PlacementLane:
     return PlacementLane(
         pool=plan.pool,
         fleet=plan.fleet,
-        min_replicas=plan.min_replicas,
-        max_replicas=plan.max_replicas,
-        priority=plan.priority,
+        **plan.lane.values(),
         target=plan.target,
         running=plan.states.get(ReplicaState.RUNNING, 0) + ready,
         ready=ready,
@@ -289,6 +295,8 @@ def lane(plan: LanePlan) -> PlacementLane:
         room=plan.room,
         cooldown_until=plan.until,
         reason=plan.reason,
+        code=plan.why.code.value,
+        cause=plan.why.cause,
         after=plan.after,
     )
 

@@ -36,7 +36,7 @@ async def apply_plan(
     managed = True
     with faults.guarded("checking lanes", None, run_spec.run_name, expected=ServerClientError):
         read = await specs.refuse_wrong_lanes(session, asked["project"], run_spec)
-        managed = read.managed
+        managed = read.has_lanes
         warnings = read.warnings if managed else ()
     run = await original(*args, **asked)
     with faults.guarded("reporting warnings", None, run_spec.run_name):

@@ -29,7 +29,7 @@ from dstack_placement.engine import (
     Placing,
     Reason,
     ReplicaState,
-    ServiceLanes,
+    ServiceSpec,
     next_actions,
     place,
 )
@@ -81,10 +81,10 @@ async def choose_or_wait(context: _SubmittedJobContext) -> Any:
     if lanes is None:
         return None
     group = context.job.job_spec.replica_group
-    if specs.is_removed(lanes, group):
+    if lanes.group(group) is None:
         # dstack stops it at its next look at the run.
         return _wait(f"group {group} is not in the service any more")
-    if specs.pool_of(lanes, group) is None:
+    if lanes.pool_of(group) is None:
         return None
     try:
         choice = await choose(context, lanes)
@@ -105,7 +105,7 @@ def _wait(why: str) -> Any:
     return jobs_submitted._DeferSubmittedJobResult(log_message=why)
 
 
-async def choose(context: _SubmittedJobContext, lanes: ServiceLanes) -> Choice:
+async def choose(context: _SubmittedJobContext, lanes: ServiceSpec) -> Choice:
     """Chooses the lane of a submitted job and keeps it for the job.
 
     Args:
@@ -122,11 +122,11 @@ async def choose(context: _SubmittedJobContext, lanes: ServiceLanes) -> Choice:
 
 
 async def _chosen(
-    session: AsyncSession, context: _SubmittedJobContext, lanes: ServiceLanes
+    session: AsyncSession, context: _SubmittedJobContext, lanes: ServiceSpec
 ) -> Choice | None:
     """What was chosen for a job already, if it is still good."""
     row = await session.get(PlacementRow, context.job_model.id, populate_existing=True)
-    pool = specs.pool_of(lanes, context.job.job_spec.replica_group)
+    pool = lanes.pool_of(context.job.job_spec.replica_group)
     now = get_current_datetime()
     # Of an older one, not enough time might be left for what comes now.
     if row is None or row.fleet_id is None or pool is None or now - row.since > KEPT / 2:
@@ -146,7 +146,7 @@ async def _chosen(
 
 
 async def _choose(
-    session: AsyncSession, context: _SubmittedJobContext, lanes: ServiceLanes
+    session: AsyncSession, context: _SubmittedJobContext, lanes: ServiceSpec
 ) -> Choice:
     job_model: JobModel = context.job_model
     run_model: RunModel = context.run_model
@@ -196,7 +196,7 @@ async def _choose_for_others(session: AsyncSession, state: RunState, first: Plac
         _keep(session, state, placings[str(job_model.id)], job_model)
 
 
-def use_fleet(context: _SubmittedJobContext, fleet: FleetModel, lanes: ServiceLanes) -> None:
+def use_fleet(context: _SubmittedJobContext, fleet: FleetModel, lanes: ServiceSpec) -> None:
     """Makes dstack take a fleet as the run's own for one job, without writing it to the run."""
     run_model: RunModel = context.run_model
     set_committed_value(run_model, "fleet", fleet)
@@ -204,13 +204,13 @@ def use_fleet(context: _SubmittedJobContext, fleet: FleetModel, lanes: ServiceLa
     context.fleet_model = fleet
     run_spec: RunSpec = context.run.run_spec
     group = context.job.job_spec.replica_group
-    pool = specs.pool_of(lanes, group)
+    pool = lanes.pool_of(group)
     if pool is not None:
         run_spec.merged_profile.fleets = [lane.fleet for lane in pool[1]]
 
 
 async def _read(
-    session: AsyncSession, context: _SubmittedJobContext, lanes: ServiceLanes
+    session: AsyncSession, context: _SubmittedJobContext, lanes: ServiceSpec
 ) -> RunState:
     """The state with jobs and fleets of one moment.
 

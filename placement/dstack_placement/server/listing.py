@@ -26,8 +26,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
 
-from dstack_placement.engine import ServiceLanes
-from dstack_placement.engine.specification import ONLY_GROUP
+from dstack_placement.engine import ONLY_GROUP, ServiceSpec
 from dstack_placement.server import answers, bounds, looking, specs
 from dstack_placement.server.faults import faults
 from dstack_placement.server.kept import Kept
@@ -51,7 +50,7 @@ Row = TypeVar("Row", bound=Base)
 class _Service:
     """What counts of a run's spec; `least` is empty for what is no service."""
 
-    lanes: ServiceLanes | None
+    lanes: ServiceSpec | None
     least: Mapping[str, int]
 
     @property
@@ -252,10 +251,10 @@ def _counts(run: Any) -> dict[str, int]:
     return dict(json.loads(counts)) if counts else {}
 
 
-def _with_lanes(run: Any, lanes: ServiceLanes, rows: _Rows, now: datetime) -> answers.RunSummary:
+def _with_lanes(run: Any, lanes: ServiceSpec, rows: _Rows, now: datetime) -> answers.RunSummary:
     jobs = rows.jobs.get(run.id, [])
     placed = {row.job_id: row for row in rows.placements.get(run.id, [])}
-    at = {(name, lane.fleet) for name, pool in specs.pools(lanes).items() for lane in pool}
+    at = {(name, lane.fleet) for name, pool in lanes.pools.items() for lane in pool}
     return answers.RunSummary(
         run_id=run.id,
         run_name=run.run_name,
@@ -305,7 +304,7 @@ def _placed(jobs: Sequence[Any], placed: Mapping[uuid.UUID, PlacementRow], reaso
 
 def _cooldowns(
     rows: Sequence[CooldownRow],
-    lanes: ServiceLanes,
+    lanes: ServiceSpec,
     fleets: Mapping[str, FleetModel],
     now: datetime,
 ) -> list[answers.CooldownNow]:

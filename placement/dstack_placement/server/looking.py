@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,7 +17,16 @@ from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.engine import Plan, ReplicaPlan, Service, ServiceLanes, preview
+from dstack_placement.engine import (
+    Code,
+    Line,
+    Plan,
+    ReplicaPlan,
+    Service,
+    ServiceSpec,
+    code_of,
+    preview,
+)
 from dstack_placement.server import answers, bounds, specs
 from dstack_placement.server.faults import faults
 from dstack_placement.server.finding import find_run
@@ -87,7 +96,7 @@ async def _placement(
         lanes=lanes_in(run.state, plan),
         replicas=await _replicas(session, run.state),
         rebalancing=answers.rebalancing(run.state.rebalance),
-        notes=[*run.state.lanes.warnings, *_unreachable(run.state), *plan.notes],
+        **_noted(run.state.lanes.warnings, run.state, plan),
         fault=answers.fault(model.id),
     )
 
@@ -131,7 +140,7 @@ async def preview_of(
         lanes=lanes_in(run.state, plan),
         actions=dict(Counter(row.action.value for row in plan.replicas)),
         replicas=[_previewed(row) for row in plan.replicas] if asked.include_replicas else [],
-        notes=[*read.warnings, *_unreachable(run.state), *plan.notes],
+        **_noted(read.warnings, run.state, plan),
     )
 
 
@@ -196,7 +205,7 @@ async def read_run(
     return SeenRun(model, spec, state)
 
 
-def groups_in(lanes: ServiceLanes, counts: Mapping[str, int]) -> list[answers.PlacementGroup]:
+def groups_in(lanes: ServiceSpec, counts: Mapping[str, int]) -> list[answers.PlacementGroup]:
     """The groups of a run with lanes.
 
     Args:
@@ -207,7 +216,7 @@ def groups_in(lanes: ServiceLanes, counts: Mapping[str, int]) -> list[answers.Pl
         answers.PlacementGroup(
             name=group.name,
             desired=counts.get(group.name, group.least),
-            pool=pool[0] if (pool := specs.pool_of(lanes, group.name)) else None,
+            pool=pool[0] if (pool := lanes.pool_of(group.name)) else None,
         )
         for group in lanes.groups
     ]
@@ -267,16 +276,23 @@ def lanes_in(state: RunState, plan: Plan) -> list[answers.PlacementLane]:
     return [answers.lane(lane) for lane in marked(plan.lanes, state.unreachable)]
 
 
-def _unreachable(state: RunState) -> list[str]:
+def _noted(warnings: Iterable[str], state: RunState, plan: Plan) -> dict[str, list[str]]:
+    """The notes of an answer, and beside them their codes."""
+    notes = [*warnings, *_unreachable(state), *plan.notes]
+    return {"notes": [*map(str, notes)], "note_codes": [*map(code_of, notes)]}
+
+
+def _unreachable(state: RunState) -> list[Line]:
     lines = []
     there = workers_there(state.service, state.lanes, state.unreachable)
     for at, lane in state.unreachable.items():
-        lines.append(f"{lane.line(at[1])}.")
+        lines.append(Line(f"{lane.line(at[1])}.", Code.OUT_OF_REACH))
         if there[at] and not lane.used:
             # They came before the router, or it has moved. Nothing but this takes them away.
-            lines.append(
+            text = (
                 f"Workers in fleet {at[1]} already: {there[at]}. Take the lane away to move them."
             )
+            lines.append(Line(text, Code.WORKERS_OUT_OF_REACH))
     return lines
 
 

@@ -24,7 +24,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import Action, Plan, Replica, ReplicaPlan, ReplicaState, next_actions
-from dstack_placement.server import rebalancing, specs
+from dstack_placement.server import rebalancing
 from dstack_placement.server.reachability import tell_unreachable
 from dstack_placement.server.state import RunState
 from dstack_placement.server.tables import DeficitRow, PlacementRow, locked_run
@@ -123,7 +123,7 @@ def _attach(run_model: RunModel, state: RunState, result: ActiveResult) -> None:
     attached = result.run_update_map.get("fleet_id", run_model.fleet_id)
     fleets = [fleet.id for fleet in state.fleets.values()]
     used = {job.fleet_id for job in state.jobs.values()}
-    everywhere = all(specs.pool_of(state.lanes, group.name) for group in state.lanes.groups)
+    everywhere = all(state.lanes.pool_of(group.name) for group in state.lanes.groups)
     if attached is None or attached in fleets or attached in used or not everywhere:
         return
     if fleets:
@@ -191,7 +191,7 @@ async def _tell_deficits(
     for lane in marked(plan.lanes, state.unreachable):
         at = (lane.pool, lane.fleet)
         row = known.pop(at, None)
-        missing = lane.deficit if lane.after < lane.min_replicas else 0
+        missing = lane.deficit if lane.after < lane.lane.min_replicas else 0
         if missing and row is None:
             session.add(
                 DeficitRow(
@@ -206,10 +206,10 @@ async def _tell_deficits(
             _tell(session, run_model, f"Baseline of fleet {lane.fleet} is not held: {lane.reason}")
         elif missing and row is not None:
             row.missing, row.why = missing, lane.reason
-        elif row is not None and ready[at] >= lane.min_replicas:
+        elif row is not None and ready[at] >= lane.lane.min_replicas:
             await session.delete(row)
-            if lane.min_replicas:  # else an edit took the baseline away
-                held = f"{lane.min_replicas} of {lane.min_replicas}"
+            if lane.lane.min_replicas:  # else an edit took the baseline away
+                held = f"{lane.lane.min_replicas} of {lane.lane.min_replicas}"
                 _tell(session, run_model, f"Baseline of fleet {lane.fleet} is held again: {held}")
     for row in known.values():
         # The lane is gone.
@@ -221,7 +221,7 @@ def _ready(state: RunState) -> Counter[tuple[str, str]]:
     routers = {group.name for group in state.lanes.groups if group.router}
     count: Counter[tuple[str, str]] = Counter()
     for replica in state.service.replicas:
-        pool = specs.pool_of(state.lanes, replica.group)
+        pool = state.lanes.pool_of(replica.group)
         if (
             pool is not None
             and replica.fleet is not None

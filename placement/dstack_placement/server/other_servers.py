@@ -19,7 +19,6 @@ from dstack._internal.utils.common import get_current_datetime
 from dstack._internal.utils.logging import get_logger
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.server import specs
 from dstack_placement.server.state import ReplicaJob, RunState
 from dstack_placement.server.tables import LookRow, PlacementRow
 
@@ -49,9 +48,7 @@ async def note_replicas(session: AsyncSession, run_model: RunModel, state: RunSt
         state: What is known of it; what is noted is added to its placements.
     """
     look = await session.get(LookRow, run_model.id)
-    with_lanes = [
-        group.name for group in state.lanes.groups if specs.pool_of(state.lanes, group.name)
-    ]
+    with_lanes = [group.name for group in state.lanes.groups if state.lanes.pool_of(group.name)]
     groups = json.dumps(sorted(with_lanes))
     if look is None or look.groups != groups or state.now - look.seen_at > _AWAY:
         now = state.now
@@ -112,7 +109,7 @@ async def note_own_rule(context: _SubmittedJobContext) -> None:
 
 def _is_strange(job: ReplicaJob, state: RunState) -> bool:
     """Whether a replica has an instance that no server with the add-on has led it to."""
-    if not job.lives or job.fleet_id is None or specs.pool_of(state.lanes, job.group) is None:
+    if not job.lives or job.fleet_id is None or state.lanes.pool_of(job.group) is None:
         return False
     row = state.placements.get(job.id)
     return row is None or (row.reason != OWN_RULE and row.fleet_id != job.fleet_id)

@@ -11,7 +11,7 @@ from dstack._internal.core.services.diff import ModelFieldDiff
 from dstack._internal.server.models import FleetModel
 from dstack._internal.server.services.runs import plan as dstack_plan
 
-from dstack_placement.engine import ServiceLanes
+from dstack_placement.engine import ServiceSpec
 from dstack_placement.server import specs
 from dstack_placement.server.faults import faults
 
@@ -54,10 +54,10 @@ def _with_the_same_fleets(current_run_spec: RunSpec, new_run_spec: RunSpec) -> R
 def with_all_fleets(run_spec: RunSpec) -> RunSpec:
     """The spec with the fleets of all groups, where a group has lanes of its own."""
     lanes = _lanes(run_spec)
-    if lanes is None or any(specs.pool_of(lanes, group.name) is None for group in lanes.groups):
+    if lanes is None or any(lanes.pool_of(group.name) is None for group in lanes.groups):
         # A group without lanes may use any fleet.
         return run_spec
-    names = {lane.fleet for pool in specs.pools(lanes).values() for lane in pool}
+    names = {lane.fleet for pool in lanes.pools.values() for lane in pool}
     profile = run_spec.merged_profile.model_copy(update={"fleets": sorted(names)})
     return run_spec.model_copy(update={"merged_profile": profile})
 
@@ -65,7 +65,7 @@ def with_all_fleets(run_spec: RunSpec) -> RunSpec:
 async def offers_of_lanes(original: Callable[..., Any], asked: dict[str, Any]) -> Any:
     """As dstack's own search for a fleet, over the lanes of the job's group."""
     lanes = _lanes(asked["run_spec"])
-    pool = specs.pool_of(lanes, asked["job"].job_spec.replica_group) if lanes else None
+    pool = lanes.pool_of(asked["job"].job_spec.replica_group) if lanes else None
     if pool is None:
         return await original(**asked)
     found, instances, backends = None, [], []
@@ -97,7 +97,7 @@ def _instances_of(fleets: list[FleetModel], asked: dict[str, Any]) -> list[Any]:
     ]
 
 
-def _lanes(run_spec: RunSpec) -> ServiceLanes | None:
+def _lanes(run_spec: RunSpec) -> ServiceSpec | None:
     # The project only matters for telling `project/name` from `name`, which plays no part here.
     with faults.guarded("reading lanes", None, run_spec.run_name):
         return specs.lanes_of(run_spec, "")

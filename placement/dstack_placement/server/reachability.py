@@ -1,6 +1,6 @@
 """Finds lanes whose workers the service's router can't reach, so that none goes there in silence.
 
-Such a lane is passed over for workers while their group has another one. When it has none, they
+Such a lane is skipped for workers while their group has another one. When it has none, they
 are placed all the same: what dstack knows of networks is not all there is.
 """
 
@@ -28,8 +28,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
 
-from dstack_placement.engine import ReplicaState, Service, ServiceLanes, place
-from dstack_placement.server import specs
+from dstack_placement.engine import ReplicaState, Service, ServiceSpec, place
 from dstack_placement.server.networks import Place, Site
 from dstack_placement.server.tables import UnreachableRow
 from dstack_placement.server.unreachable import (
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 async def unreachable_lanes(
     session: AsyncSession,
     run_spec: RunSpec,
-    lanes: ServiceLanes,
+    lanes: ServiceSpec,
     service: Service,
     fleets: Mapping[str, FleetModel],
     now: datetime,
@@ -64,7 +63,7 @@ async def unreachable_lanes(
     if router is None or is_one_network():
         return {}
     sites = await _sites(session, run_spec, fleets)
-    placed = specs.pool_of(lanes, router) is not None
+    placed = lanes.pool_of(router) is not None
     found = await _router_site(session, service, router, sites, now if placed else None)
     return lanes_out_of_reach(lanes, *found, sites) if found is not None else {}
 

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 
-from dstack_placement.engine import Action, Service, ServiceLanes, preview
+from dstack_placement.engine import Action, Service, ServiceSpec, preview
 from dstack_placement.server import answers, looking, specs
 from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.finding import find_run
@@ -162,7 +162,7 @@ def _end(service: Service, state: RunState) -> str:
     if not kept:
         return "Rebalancing is done: the replicas follow the priorities"
     cooling = "; ".join(
-        f"{fleet} is passed over after a failed start, {cooldown.cause}"
+        f"{fleet} is skipped after a failed start, {cooldown.cause}"
         for (_, fleet), cooldown in service.cooldowns.items()
         if cooldown.cools(state.now)
     )
@@ -173,8 +173,8 @@ def _replicas(number: int) -> str:
     return "1 replica" if number == 1 else f"{number} replicas"
 
 
-def _edition(lanes: ServiceLanes) -> str:
-    text = repr(sorted(specs.pools(lanes).items()))
+def _edition(lanes: ServiceSpec) -> str:
+    text = repr(sorted(lanes.pools.items()))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

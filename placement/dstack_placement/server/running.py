@@ -99,8 +99,8 @@ def settle_failure(analysis: _ReplicaAnalysis) -> None:
     group = get_job_spec(job_model).replica_group
     if job_model.termination_reason not in _LOST_CAPACITY:
         return
-    removed = specs.is_removed(state.lanes, group)
-    if not removed and specs.pool_of(state.lanes, group) is None:
+    removed = state.lanes.group(group) is None
+    if not removed and state.lanes.pool_of(group) is None:
         return
     spare = removed or _is_spare(state, job_model, group)
     if spare or _goes_on(state, job_model, group):
@@ -136,7 +136,7 @@ def in_order_of_lanes(
 ) -> list[tuple[int, bool, int, list[JobModel]]]:
     """Sorts dstack's list of active replicas so that who goes first by the lanes is last."""
     state = looked_at.get()
-    if state is None or group is None or specs.pool_of(state.lanes, group) is None:
+    if state is None or group is None or state.lanes.pool_of(group) is None:
         return active
     order = stopping_order(state.service, group, now=state.now)
     places = {replica.key: number for number, replica in enumerate(order)}
@@ -165,14 +165,14 @@ def _replica_job(run_model: RunModel, job_model: JobModel) -> ReplicaJob | None:
 async def _settle(
     session: AsyncSession, run_model: RunModel, state: RunState
 ) -> dict[tuple[str, str], Cooldown]:
-    """Cools down lanes whose starts failed and ends the cool-down of those where one ran."""
+    """Cools down lanes whose starts failed and ends the cooldown of those where one ran."""
     before = state.service.cooldowns
     cooldowns = dict(before)
     for job_model in run_model.jobs:
         row = state.placements.get(job_model.id)
         if row is None or row.fleet is None or row.outcome is not None:
             continue
-        pool = specs.pool_of(state.lanes, get_job_spec(job_model).replica_group)
+        pool = state.lanes.pool_of(get_job_spec(job_model).replica_group)
         if pool is None:
             continue
         at = (pool[0], row.fleet)
@@ -243,7 +243,7 @@ def _tell(
     seconds = round((cooldown.until - now).total_seconds())
     events.emit(
         session,
-        f"Fleet {fleet} is passed over for {seconds} s after a failed start: {cooldown.cause}",
+        f"Fleet {fleet} is skipped for {seconds} s after a failed start: {cooldown.cause}",
         actor=events.SystemActor(),
         targets=[events.Target.from_model(run_model)],
     )

@@ -63,7 +63,7 @@ def _extend_profiles() -> None:
         max_replicas: Annotated[
             int | None,
             Field(
-                description="For services: the most replicas in this fleet. Defaults to no cap",
+                description="For services: the most replicas in this fleet. Defaults to no maximum",
                 json_schema_extra={"minimum": 0},
                 exclude_if=_not_set,
             ),

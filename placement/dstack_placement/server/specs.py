@@ -19,16 +19,14 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import (
-    SHARED,
-    Lane,
     LanesError,
-    ServiceLanes,
+    ServiceSpec,
     read_configuration,
     read_stored,
 )
 
 
-def lanes_of(run_spec: RunSpec, project: str) -> ServiceLanes | None:
+def lanes_of(run_spec: RunSpec, project: str) -> ServiceSpec | None:
     """The lanes of a service that is stored, as far as they can be met.
 
     None for a service without, which dstack's own code places.
@@ -40,37 +38,12 @@ def lanes_of(run_spec: RunSpec, project: str) -> ServiceLanes | None:
     if not isinstance(run_spec.configuration, ServiceConfiguration):
         return None
     read = read_stored(_plain(run_spec), project=project)
-    return read if read.managed else None
-
-
-def pool_of(lanes: ServiceLanes, group: str) -> tuple[str, tuple[Lane, ...]] | None:
-    """The pool of a replica group with its lanes; None for a group that has none, or is gone."""
-    entry = next((entry for entry in lanes.groups if entry.name == group), None)
-    if entry is None:
-        return None
-    if entry.lanes is not None:
-        return group, entry.lanes
-    return (SHARED, lanes.lanes) if lanes.lanes else None
-
-
-def is_removed(lanes: ServiceLanes, group: str) -> bool:
-    """Whether an edit took a group away, whose last replicas dstack is about to stop."""
-    return all(entry.name != group for entry in lanes.groups)
-
-
-def pools(lanes: ServiceLanes) -> dict[str, tuple[Lane, ...]]:
-    """All pools of a service, by name."""
-    found: dict[str, tuple[Lane, ...]] = {}
-    for group in lanes.groups:
-        pool = pool_of(lanes, group.name)
-        if pool is not None:
-            found[pool[0]] = pool[1]
-    return found
+    return read if read.has_lanes else None
 
 
 async def refuse_wrong_lanes(
     session: AsyncSession, project: ProjectModel, run_spec: RunSpec
-) -> ServiceLanes:
+) -> ServiceSpec:
     """Checks the lanes of a spec that somebody plans or applies.
 
     Raises:

@@ -18,6 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from dstack_placement.engine import (
+    LANE_FIELDS,
+    ONLY_GROUP,
     Cooldown,
     Group,
     Lane,
@@ -25,10 +27,8 @@ from dstack_placement.engine import (
     ReplicaState,
     Room,
     Service,
-    ServiceLanes,
+    ServiceSpec,
 )
-from dstack_placement.engine.specification import ONLY_GROUP
-from dstack_placement.server import specs
 from dstack_placement.server.reachability import unreachable_lanes
 from dstack_placement.server.rooms import room_of
 from dstack_placement.server.tables import (
@@ -100,7 +100,7 @@ class RunState:
     """
 
     now: datetime
-    lanes: ServiceLanes
+    lanes: ServiceSpec
     service: Service
     jobs: Mapping[str, ReplicaJob]
     placements: Mapping[uuid.UUID, PlacementRow]
@@ -166,7 +166,7 @@ async def read_state(
     run: RunModel,
     run_spec: RunSpec,
     project: ProjectModel,
-    lanes: ServiceLanes,
+    lanes: ServiceSpec,
     jobs: Sequence[ReplicaJob],
     samples: Mapping[str, Job],
     changed: Mapping[str, int] | None = None,
@@ -257,9 +257,9 @@ async def groups_of(session: AsyncSession, ids: Iterable[uuid.UUID]) -> dict[uui
 
 
 async def _fleets(
-    session: AsyncSession, project: ProjectModel, run_spec: RunSpec, lanes: ServiceLanes
+    session: AsyncSession, project: ProjectModel, run_spec: RunSpec, lanes: ServiceSpec
 ) -> dict[str, FleetModel]:
-    names = {lane.fleet for pool in specs.pools(lanes).values() for lane in pool}
+    names = {lane.fleet for pool in lanes.pools.values() for lane in pool}
     of_lanes = run_spec.model_copy(
         update={
             "merged_profile": run_spec.merged_profile.model_copy(
@@ -332,14 +332,14 @@ async def _kept_elsewhere(
 
 
 def _rooms(
-    lanes: ServiceLanes,
+    lanes: ServiceSpec,
     fleets: Mapping[str, FleetModel],
     run_spec: RunSpec,
     samples: Mapping[str, Job],
     kept: Mapping[str, int],
 ) -> dict[str, Room]:
     rooms: dict[str, Room] = {}
-    for pool in specs.pools(lanes).values():
+    for pool in lanes.pools.values():
         for lane in pool:
             if lane.fleet in rooms:
                 continue
@@ -362,9 +362,7 @@ async def _cooldowns(
     }
 
 
-def editions_of(
-    lanes: ServiceLanes, fleets: Mapping[str, FleetModel]
-) -> dict[tuple[str, str], str]:
+def editions_of(lanes: ServiceSpec, fleets: Mapping[str, FleetModel]) -> dict[tuple[str, str], str]:
     """A digest of lanes and fleet per lane, by pool and fleet: an edit of either changes it.
 
     Args:
@@ -372,7 +370,7 @@ def editions_of(
         fleets: The fleets that exist, by the lanes' names.
     """
     editions = {}
-    for name, pool in specs.pools(lanes).items():
+    for name, pool in lanes.pools.items():
         text = repr([_written(lane) for lane in pool])
         for lane in pool:
             fleet = fleets.get(lane.fleet)
@@ -382,4 +380,4 @@ def editions_of(
 
 
 def _written(lane: Lane) -> tuple[object, ...]:
-    return (lane.fleet, lane.min_replicas, lane.max_replicas, lane.priority)
+    return (lane.fleet, *map(lane.value, LANE_FIELDS))

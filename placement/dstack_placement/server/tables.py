@@ -63,11 +63,11 @@ class PlacementRow(Base):
 
 
 class CooldownRow(Base):
-    """The cool-down of one lane; see `engine.Cooldown`.
+    """The cooldown of one lane; see `engine.Cooldown`.
 
     Attributes:
         pool: The engine's name of the pool that the lane belongs to.
-        edition: A digest of the lanes and of the fleet's spec; a cool-down of other editions is
+        edition: A digest of the lanes and of the fleet's spec; a cooldown of other editions is
             over.
     """
 

@@ -35,7 +35,7 @@ def tried_spec(spec: RunSpec, asked: answers.PreviewRequest) -> RunSpec:
     unknown = sorted(({*asked.group_fleets} - {*groups}) | ({*asked.replicas} - names))
     if unknown:
         raise ServerClientError(
-            f"The run has no group {', '.join(unknown)}. Take of: {', '.join(sorted(names))}."
+            f"The run has no group {', '.join(unknown)}. Use one of: {', '.join(sorted(names))}."
         )
     for name, fleets in asked.group_fleets.items():
         groups[name]["fleets"] = fleets

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from dstack_placement.engine import LanePlan, ReplicaState, Room, Service, ServiceLanes
-from dstack_placement.server import specs
+from dstack_placement.engine import LanePlan, ReplicaState, Room, Service, ServiceSpec
 from dstack_placement.server.networks import Reach, Site, reach
 
 #: Set to 1 where all fleets share a network that dstack does not know of (VPN, peering, routes).
@@ -48,7 +47,7 @@ class UnreachableLane:
                 f"Workers go to fleet {fleet}, which is all they have, although {self.why}. The"
                 " router won't use them"
             )
-        return f"Fleet {fleet} is passed over for workers: {self.why}"
+        return f"Fleet {fleet} is skipped for workers: {self.why}"
 
 
 def is_one_network() -> bool:
@@ -57,7 +56,7 @@ def is_one_network() -> bool:
 
 
 def lanes_out_of_reach(
-    lanes: ServiceLanes, router_fleet: str, router: Site, sites: Mapping[str, Site]
+    lanes: ServiceSpec, router_fleet: str, router: Site, sites: Mapping[str, Site]
 ) -> dict[tuple[str, str], UnreachableLane]:
     """The lanes of workers that are known not to share a network with their router.
 
@@ -68,7 +67,7 @@ def lanes_out_of_reach(
         sites: Where the instances of the lanes are or may come to be, by fleet.
     """
     workers = [group.name for group in lanes.groups if not group.router]
-    pools = dict(pool for name in workers if (pool := specs.pool_of(lanes, name)) is not None)
+    pools = dict(pool for name in workers if (pool := lanes.pool_of(name)) is not None)
     found = {}
     for name, own in pools.items():
         causes = {}
@@ -83,14 +82,14 @@ def lanes_out_of_reach(
     return found
 
 
-def limited(service: Service, lanes: ServiceLanes, unreachable: UnreachableLanes) -> Service:
-    """The service with no room for workers in the lanes that are passed over."""
+def limited(service: Service, lanes: ServiceSpec, unreachable: UnreachableLanes) -> Service:
+    """The service with no room for workers in the lanes that are skipped."""
     rooms = dict(service.rooms)
     for fleet in {fleet for (_, fleet), lane in unreachable.items() if not lane.used}:
         whose = {
             group.name: pool[0]
             for group in lanes.groups
-            if (pool := specs.pool_of(lanes, group.name)) is not None
+            if (pool := lanes.pool_of(group.name)) is not None
             and any(lane.fleet == fleet for lane in pool[1])
         }
         routers = {group.name for group in lanes.groups if group.router}
@@ -112,13 +111,13 @@ def limited(service: Service, lanes: ServiceLanes, unreachable: UnreachableLanes
 
 
 def workers_there(
-    service: Service, lanes: ServiceLanes, unreachable: UnreachableLanes
+    service: Service, lanes: ServiceSpec, unreachable: UnreachableLanes
 ) -> Counter[tuple[str, str]]:
     """How many workers are in lanes that can't be reached, by pool and fleet."""
     routers = {group.name for group in lanes.groups if group.router}
     found: Counter[tuple[str, str]] = Counter()
     for replica in service.replicas:
-        pool = specs.pool_of(lanes, replica.group)
+        pool = lanes.pool_of(replica.group)
         if pool is None or replica.fleet is None or replica.group in routers:
             continue
         if (pool[0], replica.fleet) in unreachable and replica.state is not ReplicaState.STOPPING:
@@ -131,7 +130,7 @@ def marked(lanes: Iterable[LanePlan], unreachable: UnreachableLanes) -> list[Lan
     shown = []
     for lane in lanes:
         found = unreachable.get((lane.pool, lane.fleet))
-        if found is not None and found.why not in lane.reason:
-            lane = replace(lane, reason=f"{lane.reason}; {found.why}")
+        if found is not None and found.why != lane.why.room:
+            lane = replace(lane, why=replace(lane.why, cause=f"{lane.why.cause}; {found.why}"))
         shown.append(lane)
     return shown

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dstack_api_client.edits import base as bases
-from dstack_api_client.edits import fields, fleets, undoing
+from dstack_api_client.edits import fleets, undoing
 from dstack_api_client.edits.deleting import delete
 from dstack_api_client.edits.errors import EndedError, InvalidEditError
 from dstack_api_client.edits.fleet import refusal
@@ -28,6 +28,7 @@ from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.parts.questions import Question
+from dstack_placement.engine import ServiceSpec
 from dstack_widgets.choices import Choice
 from dstack_widgets.command_line import CommandLine
 from dstack_widgets.palette import style_of
@@ -308,11 +309,8 @@ class FleetChanges:
 
 def _names_fleet(service: Service, name: str) -> bool:
     """Whether a service that goes on may use a fleet by its name."""
-    configuration = service.spec.get("configuration") or {}
-    owners = [configuration, *(configuration.get("groups") or ())]
-    lists = (owner.get("fleets") for owner in owners)
-    entries = [entry for each in lists if isinstance(each, list) for entry in each]
-    return not service.finished and name in map(fields.lane_name, entries)
+    read = ServiceSpec.of(service.spec, project=service.project)
+    return not service.finished and name in read.named_fleets
 
 
 def _names(instances: Sequence[Instance]) -> str:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from dstack_api_client.analysis.spot_policies import SpotPolicy, inherited
-from dstack_api_client.edits.checks import FieldName, Problem, replica_range, whole_number
+from dstack_api_client.edits.checks import (
+    FieldName,
+    Problem,
+    lane_number,
+    replica_range,
+    whole_number,
+)
 from dstack_api_client.edits.group_roles import roles_in
-from dstack_api_client.edits.service import SERVICE, GroupView, LaneView, ServiceEdit
-from dstack_api_client.join.runs import ONLY_GROUP
+from dstack_api_client.edits.service import SERVICE, GroupView, ServiceEdit
 from dstack_api_client.model.labels import group_label
 from dstack_fleets_tui import formatting
+from dstack_placement.engine import LANE_COLUMNS, ONLY_GROUP, Lane, LaneField
 from dstack_widgets.edit_grid import GridCell, GridRow, Place
 from dstack_widgets.glyphs import UNICODE, Glyphs
 
 _SPOT_POLICIES = tuple(policy.value for policy in SpotPolicy)
-_LANE_HEAD = (
-    GridCell("priority", "PRIO", editable=True),
-    GridCell("fleet", "FLEET", left=True),
-    GridCell("min_replicas", "MIN", editable=True),
-    GridCell("max_replicas", "MAX", editable=True),
-)
 
 
 def rows(
@@ -60,11 +60,11 @@ def typed(edit: ServiceEdit, field: FieldName, text: str) -> ServiceEdit | Probl
         return edit.with_group(field.pool, spot_policy=None if inherits else text)
     if field.name == "reservation":
         return edit.with_group(field.pool, reservation=text or None)
-    empty = None if field.name == "max_replicas" else 0
-    number = whole_number(text, field, empty=empty)
+    run = field.name == "run_priority"
+    number = whole_number(text, field, empty=0) if run else lane_number(text, field)
     if isinstance(number, Problem):
         return number
-    if field.name == "run_priority":
+    if run:
         return edit.with_priority(number or 0)
     return edit.with_lane(field.pool, field.fleet or "", **{field.name: number})
 
@@ -104,7 +104,9 @@ def _of_pool(
     if not pool and len(edit.pools) > 1:
         shared = [group.name for group in edit.groups if not group.own_lanes]
         title = f"lanes of {', '.join(shared)}" if shared else "lanes that no group uses"
-    yield GridRow(f"head {pool}", _LANE_HEAD, section, heading=True, note=title)
+    titles = (GridCell(each.name, each.title, editable=True) for each in LANE_COLUMNS)
+    head = _behind_first(GridCell("fleet", "FLEET", left=True), titles)
+    yield GridRow(f"head {pool}", head, section, heading=True, note=title)
     lanes = edit.filled(pool)
     for lane in lanes:
         yield _of_lane(edit, pool, lane, section, wrong, glyphs)
@@ -120,61 +122,64 @@ def _of_pool(
 def _of_lane(
     edit: ServiceEdit,
     pool: str,
-    lane: LaneView,
+    lane: Lane,
     section: str,
     wrong: Collection[FieldName],
     glyphs: Glyphs,
 ) -> GridRow:
-    def cell(name: str, value: int | None) -> GridCell:
-        field = FieldName(name, pool, lane.fleet)
-        changed = lane.was is None or value != getattr(lane.was, name)
+    was = edit.lane_before(pool, lane.fleet)
+
+    def cell(field: LaneField) -> GridCell:
+        name = FieldName(field.name, pool, lane.fleet)
+        changed = was is None or lane.value(field) != was.value(field)
         # A sum over the lanes is the affair of each of them.
-        bad = field in wrong or FieldName(name, pool) in wrong
-        text = glyphs.dash if value is None else str(value)
+        bad = name in wrong or FieldName(field.name, pool) in wrong
         style = "bad" if bad else "accent" if changed else ""
-        return GridCell(name, text, edit.can_edit_lanes, style)
+        return GridCell(field.name, _number(lane, field, glyphs), edit.can_edit_lanes, style)
 
     bad = FieldName("fleet", pool, lane.fleet) in wrong
-    style = "bad" if bad else "accent" if lane.was is None else ""
+    style = "bad" if bad else "accent" if was is None else ""
     return GridRow(
         f"lane {pool} {lane.fleet}",
-        (
-            cell("priority", lane.priority),
-            GridCell("fleet", lane.fleet, style=style, left=True),
-            cell("min_replicas", lane.min_replicas),
-            cell("max_replicas", lane.max_replicas),
+        _behind_first(
+            GridCell("fleet", lane.fleet, style=style, left=True), map(cell, LANE_COLUMNS)
         ),
         section,
-        note=_was(lane, glyphs),
+        note=_was(lane, was, glyphs),
     )
 
 
-def _was(lane: LaneView, glyphs: Glyphs) -> str:
-    was = lane.was
+def _behind_first(fleet: GridCell, cells: Iterable[GridCell]) -> tuple[GridCell, ...]:
+    """A lane's cells: its priority, its fleet, and the rest."""
+    first, *rest = cells
+    return (first, fleet, *rest)
+
+
+def _number(lane: Lane, field: LaneField, glyphs: Glyphs) -> str:
+    value = lane.value(field)
+    return glyphs.dash if value is None else str(value)
+
+
+def _was(lane: Lane, was: Lane | None, glyphs: Glyphs) -> str:
     if was is None:
         return "added"
-    parts = []
-    if was.priority != lane.priority:
-        parts.append(f"priority {was.priority}")
-    if was.min_replicas != lane.min_replicas:
-        parts.append(f"min {was.min_replicas}")
-    if was.max_replicas != lane.max_replicas:
-        parts.append(f"max {glyphs.dash if was.max_replicas is None else was.max_replicas}")
+    parts = [
+        f"{field.short} {_number(was, field, glyphs)}"
+        for field in LANE_COLUMNS
+        if was.value(field) != lane.value(field)
+    ]
     return f"was {', '.join(parts)}" if parts else ""
 
 
-def _gone(lane: LaneView, pool: str, section: str, glyphs: Glyphs) -> GridRow:
+def _gone(lane: Lane, pool: str, section: str, glyphs: Glyphs) -> GridRow:
     cells = (
-        GridCell("priority", f" {lane.priority} ", style="dim"),
-        GridCell("fleet", lane.fleet, style="dim", left=True),
-        GridCell("min_replicas", f" {lane.min_replicas} ", style="dim"),
-        GridCell(
-            "max_replicas",
-            f" {glyphs.dash if lane.max_replicas is None else lane.max_replicas} ",
-            style="dim",
-        ),
+        GridCell(field.name, f" {_number(lane, field, glyphs)} ", style="dim")
+        for field in LANE_COLUMNS
     )
-    return GridRow(f"gone {pool} {lane.fleet}", cells, section, note="removed")
+    fleet = GridCell("fleet", lane.fleet, style="dim", left=True)
+    return GridRow(
+        f"gone {pool} {lane.fleet}", _behind_first(fleet, cells), section, note="removed"
+    )
 
 
 def _of_groups(

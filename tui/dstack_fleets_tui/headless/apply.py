@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from dstack_api_client import errors
@@ -265,16 +265,15 @@ async def _wait(
     if manner.wait is None:
         return None
     last: Progress | None = None
-    told = ""
+    told = progress_text(Progress(State.MOVING, 0.0))
     try:
         async for last in follow(
             client, base, capabilities, planned=planned, limit=manner.wait, rebalance=rebalance
         ):
-            text = progress_text(last)
             # A line for every change, not for every look.
-            if text.partition(" s")[2] != told:
-                told = text.partition(" s")[2]
-                _tell(manner, text)
+            if (what := progress_text(replace(last, elapsed=0.0))) != told:
+                told = what
+                _tell(manner, progress_text(last))
     except asyncio.CancelledError:
         say("The change stays applied, and the server goes on with it; it is not followed further.")
         raise

@@ -18,16 +18,17 @@ from dstack_fleets_tui.formatting import NOTHING, age, price
 from dstack_fleets_tui.headless.payload import time
 from dstack_fleets_tui.headless.table import Column
 from dstack_fleets_tui.headless.views import RED, colour
+from dstack_placement.engine import LANE_COLUMNS
 
 _LOUD = "BASELINE"
+_FIRST, *_REST = LANE_COLUMNS
 
 DISTRIBUTION = (
     Column("SERVICE"),
-    Column("PRIO", right=True),
+    Column(_FIRST.title, right=True),
     Column("FLEET"),
     Column("LANES OF"),
-    Column("MIN", right=True),
-    Column("MAX", right=True),
+    *(Column(field.title, right=True) for field in _REST),
     Column("TARGET", right=True),
     Column("RUNNING", right=True),
     Column("READY", right=True),
@@ -77,11 +78,10 @@ def distribution(
     for row in distribution.rows:
         yield (
             service.name,
-            _count(row.priority),
+            _count(row.of_lane(_FIRST)),
             row.fleet or "no fleet yet",
             row.pool or NOTHING,
-            _count(row.min_replicas),
-            _count(row.max_replicas),
+            *(_count(row.of_lane(field)) for field in _REST),
             _count(row.target),
             str(row.running),
             str(row.ready),
@@ -100,13 +100,13 @@ def _group_row(
 ) -> Sequence[str]:
     cell = Cell(row.running, row.ready, row.pending, row.stopping)
     label = distribution.labels.get(row.group.name, "")
+    of_group = {"min": row.group.replicas_min, "max": row.group.replicas_max}
     return (
         service.name,
         NOTHING,
         ", ".join(row.fleets) or "no fleet yet",
         NOTHING,
-        str(row.group.replicas_min),
-        _count(row.group.replicas_max),
+        *(_count(of_group.get(field.short)) for field in _REST),
         NOTHING,
         str(row.running),
         str(row.ready),
@@ -119,12 +119,11 @@ def _group_row(
 
 def _why(row: FleetRow, snapshot: Snapshot) -> str:
     """The reason; a baseline that is not held is loud, with since when."""
-    if not row.deficit or row.min_replicas is None:
+    if not row.deficit or row.lane is None:
         return row.reason
-    held = f"{row.min_replicas - row.deficit} of {row.min_replicas}"
+    held = f"{row.held} of {row.minimum}"
     lasts = f" for {age(row.deficit_since, snapshot.observed_at)}" if row.deficit_since else ""
-    cause = row.reason.removeprefix(f"baseline {held}").lstrip(": ")
-    return f"{_LOUD} {held}{lasts}" + (f": {cause}" if cause else "")
+    return f"{_LOUD} {held}{lasts}" + (f": {row.cause}" if row.cause else "")
 
 
 def _group(label: str, cell: Cell) -> str:

@@ -18,12 +18,9 @@ from dstack_fleets_tui.cli.common import say
 from dstack_fleets_tui.headless import payload
 from dstack_fleets_tui.headless.kinds import SHOWN
 from dstack_fleets_tui.headless.looking import Asked, Look, observe
-from dstack_fleets_tui.headless.payload import Kind
 from dstack_fleets_tui.headless.table import render
 
 Output: TypeAlias = Literal["table", "json", "yaml"]
-
-KINDS: tuple[Kind, ...] = tuple(SHOWN)
 
 #: What is shown with what the placement add-on says, and has no notes to say that it was not read.
 _PLACED = ("services", "replicas", "router")

@@ -122,10 +122,8 @@ async def _routers(
                 over_ssh=OverSsh.OPENED if ssh else OverSsh.NONE,
                 running_since={
                     replica.submission_id: since.job_status[replica.submission_id]
-                    for key in service.replica_keys
-                    if (replica := snapshot.replicas.get(key)) is not None
-                    and replica.status == "running"
-                    and replica.submission_id in since.job_status
+                    for replica in snapshot.replicas_of(service)
+                    if replica.status == "running" and replica.submission_id in since.job_status
                 },
             )
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.prices import PlanOffer
-from dstack_api_client.join.runs import ONLY_GROUP
 from dstack_api_client.text import one_line
 from dstack_fleets_tui import formatting
+from dstack_placement.engine import ONLY_GROUP
 
 #: Offers that are shown; the cheapest come first.
 MOST = 5

@@ -15,7 +15,6 @@ from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.events.stream import Event
 from dstack_api_client.model.every_run import (
     Run,
-    active_jobs,
     fleets_of,
     run_message,
     run_type,
@@ -26,6 +25,7 @@ from dstack_api_client.model.pulls import Pull
 from dstack_api_client.model.router import RouterView, Worker
 from dstack_api_client.model.snapshot import Fleet, Gpus, Instance, Replica, Service, Snapshot
 from dstack_api_client.problems.model import Problem
+from dstack_placement.engine import LANE_COLUMNS
 
 VERSION = 1
 
@@ -206,7 +206,7 @@ def service(service: Service) -> Item:
 
 def run(run: Run, snapshot: Snapshot) -> Item:
     """A service, task or dev environment."""
-    jobs = active_jobs(run, snapshot)
+    jobs = snapshot.active_in(run)
     return {
         "id": run.id,
         "name": run.name,
@@ -282,9 +282,7 @@ def _fleet_row(row: FleetRow) -> Item:
     return {
         "fleet": row.fleet,
         "lanes_of": row.pool or None,
-        "priority": row.priority,
-        "min_replicas": row.min_replicas,
-        "max_replicas": row.max_replicas,
+        **{field.name: row.of_lane(field) for field in LANE_COLUMNS},
         "target": row.target,
         "running": row.running,
         "ready": row.ready,
@@ -297,6 +295,7 @@ def _fleet_row(row: FleetRow) -> Item:
         "cooldown_until": optional_time(row.cooldown_until),
         "price_per_hour": number(row.price),
         "reason": row.reason,
+        "reason_code": row.code or None,
         "groups": [
             {
                 "name": name,

@@ -17,6 +17,7 @@ from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.headless import offers
 from dstack_fleets_tui.headless.payload import VERSION, optional_number, optional_time, time
 from dstack_fleets_tui.headless.table import Column, render
+from dstack_placement.engine import LANE_COLUMNS
 
 _RISKS = {Risk.DANGER: "DANGER: ", Risk.WARNING: "! ", Risk.NOTE: "note: "}
 _PLAIN = str.maketrans({"–": "-", "…": "~", "→": ">"})
@@ -191,9 +192,7 @@ def _outlook(outlook: DryRun) -> dict[str, Any]:
             {
                 "group": lane.pool or None,
                 "fleet": lane.fleet,
-                "priority": lane.priority,
-                "min_replicas": lane.min_replicas,
-                "max_replicas": lane.max_replicas,
+                **lane.lane.values(),
                 "now": lane.now,
                 "after": lane.after,
                 "start": lane.start,
@@ -239,11 +238,12 @@ def _change(change: FieldChange) -> tuple[str, ...]:
 def _lane(lane: LaneOutlook) -> tuple[str, ...]:
     moving = f"+{lane.enter}" if lane.enter else ""
     moving += f"-{lane.leave}" if lane.leave else ""
+    values = map(lane.lane.value, LANE_COLUMNS)
+    first, *rest = (formatting.NOTHING if each is None else str(each) for each in values)
     return (
-        str(lane.priority),
+        first,
         f"{lane.pool}/{lane.fleet}" if lane.pool else lane.fleet,
-        str(lane.min_replicas),
-        formatting.NOTHING if lane.max_replicas is None else str(lane.max_replicas),
+        *rest,
         str(lane.now),
         str(lane.after),
         _count(lane.start),

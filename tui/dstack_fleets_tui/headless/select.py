@@ -86,12 +86,7 @@ def runs(snapshot: Snapshot, name: str | None, *, ended: bool = False) -> list[R
 
 def replicas(snapshot: Snapshot, chosen: Iterable[Service]) -> list[Replica]:
     """The replicas of services, in the order of services and of replica numbers."""
-    return [
-        snapshot.replicas[key]
-        for service in chosen
-        for key in service.replica_keys
-        if key in snapshot.replicas
-    ]
+    return [replica for service in chosen for replica in snapshot.replicas_of(service)]
 
 
 def either(snapshot: Snapshot, name: str) -> tuple[str | None, str | None]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from dstack_api_client.model.every_run import (
     Run,
-    active_jobs,
     fleets_of,
     run_message,
     run_type,
@@ -185,7 +184,7 @@ def service(service: Service, snapshot: Snapshot) -> Sequence[str]:
 
 def run(run: Run, snapshot: Snapshot) -> Sequence[str]:
     """One cell per column of `RUNS`."""
-    jobs = active_jobs(run, snapshot)
+    jobs = snapshot.active_in(run)
     return (
         run.name,
         run_type(run),

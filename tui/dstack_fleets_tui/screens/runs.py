@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dstack_api_client.model.every_run import Run, active_jobs, every_run
+from dstack_api_client.model.every_run import Run, every_run
 from dstack_api_client.model.snapshot import Service, Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.screens.lists import ListScreen
@@ -41,7 +41,7 @@ class RunsScreen(ListScreen):
         if isinstance(run, Service):
             self.fleets_app.open_service(run.id)
             return
-        placed = [job for job in active_jobs(run, snapshot) if job.fleet_id in snapshot.fleets]
+        placed = [job for job in snapshot.active_in(run) if job.fleet_id in snapshot.fleets]
         if placed and placed[0].fleet_id is not None:
             self.fleets_app.open_fleet(placed[0].fleet_id, "instances", placed[0].instance_id)
         else:

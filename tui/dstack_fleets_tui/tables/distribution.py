@@ -14,6 +14,7 @@ from dstack_api_client.analysis.distribution import Distribution, FleetRow
 from dstack_api_client.model.labels import counted, lane_row
 from dstack_fleets_tui.formatting import age
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_placement.engine import LANE_COLUMNS
 from dstack_widgets.bars import Filling, Share, filled_bar, share_bar
 from dstack_widgets.cells import Cell, CellValue, Column
 from dstack_widgets.findings import Finding
@@ -33,6 +34,8 @@ _GROUP = "group "
 _TITLE = 12
 #: Cells that the other columns want, and a column of a group: below that, groups have a line.
 _OTHERS, _ONE_GROUP = 98, 9
+#: How long a column of lanes is kept where there is little room.
+_KEPT = {"priority": 7, "min": 9, "max": 8}
 _NO_FLEET = "no fleet yet"
 #: What the server begins a reason with that is about a minimum.
 _BASELINE = re.compile(r"^baseline \d+ of \d+: ")
@@ -71,15 +74,14 @@ def shape(distribution: Distribution, width: int, ellipsis: str = UNICODE.ellips
     rows = distribution.rows
     named = len(distribution.groups) > 1 and groups_fit(distribution, width)
     groups = distribution.groups if named else ()
-    lanes = any(row.priority is not None for row in rows)
+    lanes = any(row.lane is not None for row in rows)
     columns = [Column("fleet", "FLEET", min_width=8, max_width=24, priority=10, names=True)]
     if any(row.pool for row in rows):
         columns.append(Column("pool", "LANES OF", priority=9, max_width=16, names=True))
     if lanes:
         columns += [
-            Column("priority", "PRIO", justify="right", priority=7),
-            Column("min", "MIN", justify="right", priority=9),
-            Column("max", "MAX", justify="right", priority=8),
+            Column(each.short, each.title, justify="right", priority=_KEPT.get(each.short, 8))
+            for each in LANE_COLUMNS
         ]
     if any(row.target is not None for row in rows):
         columns.append(Column("target", "TARGET", justify="right", priority=9))
@@ -107,7 +109,7 @@ def shape(distribution: Distribution, width: int, ellipsis: str = UNICODE.ellips
 
 
 def _scale(row: FleetRow) -> int:
-    return max(row.running + row.pending + row.stopping, row.target or 0, row.min_replicas or 0)
+    return max(row.running + row.pending + row.stopping, row.target or 0, row.minimum)
 
 
 def row_key(row: FleetRow) -> str:
@@ -121,9 +123,12 @@ def cells(row: FleetRow, shape: Shape, looks: Looks) -> Sequence[Cell]:
     known: dict[str, Cell] = {
         "fleet": _fleet(row, looks),
         "pool": looks.word(row.pool),
-        "priority": looks.number(row.priority),
-        "min": looks.number(row.min_replicas, "bad" if row.deficit else ""),
-        "max": looks.number(row.max_replicas),
+        **{
+            each.short: looks.number(
+                row.of_lane(each), "bad" if each.short == "min" and row.deficit else ""
+            )
+            for each in LANE_COLUMNS
+        },
         "target": looks.number(row.target),
         "running": _running(row, shape, looks),
         "ready": looks.number(row.ready, "warn" if short else "ok" if row.ready else "dim"),
@@ -160,12 +165,11 @@ def total(distribution: Distribution, shape: Shape, looks: Looks) -> Sequence[Ce
 def why(row: FleetRow, looks: Looks) -> str:
     """Why a row is as it is; a baseline that is not held comes first."""
     fallen = _fallen(row) if row.fallbacks else ""
-    if not row.deficit or row.min_replicas is None:
+    if not row.deficit or row.lane is None:
         return "; ".join(part for part in (fallen, row.reason) if part)
-    held = row.min_replicas - row.deficit
+    held = row.held
     since = f" for {age(row.deficit_since, looks.now)}" if row.deficit_since else ""
-    cause = _BASELINE.sub("", row.reason)
-    told = f"BASELINE {held} of {row.min_replicas}{since}" + (f": {cause}" if cause else "")
+    told = f"BASELINE {held} of {row.minimum}{since}" + (f": {row.cause}" if row.cause else "")
     return "; ".join(part for part in (told, fallen) if part)
 
 
@@ -256,7 +260,7 @@ def _fleet(row: FleetRow, looks: Looks) -> CellValue:
 
 
 def _running(row: FleetRow, shape: Shape, looks: Looks) -> CellValue:
-    missing = max(0, (row.min_replicas or 0) - row.running - row.pending)
+    missing = max(0, row.minimum - row.running - row.pending)
     filling = Filling(row.ready, row.running - row.ready, row.pending, row.stopping, missing)
     bar = filled_bar(filling, shape.scale, _BAR, looks.glyphs)
     return looks.bar(bar + literal(f" {row.running:>{shape.digits}}"), row.running)

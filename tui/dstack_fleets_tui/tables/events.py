@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, datetime
 
+from dstack_api_client.events import messages
 from dstack_api_client.events.stream import Event, Target
 from dstack_api_client.model.snapshot import Replica, Snapshot
 from dstack_fleets_tui.tables.looks import Looks
@@ -16,12 +16,6 @@ COLUMNS = (
     Column("event", "EVENT", min_width=36, max_width=160, priority=10, flexible=True),
     Column("by", "BY", max_width=20, priority=6),
 )
-
-#: How most messages begin; what the row is about says it already.
-_CHANGED = re.compile(r"^(?:Job|Run|Instance|Fleet) status changed (?=[A-Z])")
-#: In what a server writes of something that went wrong.
-_BAD = re.compile(r"-> (?:FAILED|FAILURE)|unreachable|\berror\b", re.IGNORECASE)
-_GOOD = re.compile(r"-> (?:RUNNING|BUSY|HEALTHY|DONE)|became reachable|ready to receive")
 
 
 def row(event: Event, today: date, looks: Looks) -> Row:
@@ -38,16 +32,16 @@ def row(event: Event, today: date, looks: Looks) -> Row:
     cells = (
         CellValue(time_of(event.recorded_at, today), "dim", event.recorded_at),
         looks.word(about(event)),
-        looks.text(_CHANGED.sub("", event.message), _style(event.message)),
+        looks.text(messages.short(event.message), _style(event.message)),
         looks.word(event.actor),
     )
     return Row(event.id, cells, event.message)
 
 
 def _style(message: str) -> str:
-    if _BAD.search(message):
+    if messages.is_bad(message):
         return "bad"
-    return "ok" if _GOOD.search(message) else ""
+    return "ok" if messages.is_good(message) else ""
 
 
 def time_of(moment: datetime, today: date) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from dstack_api_client.model.every_run import (
     Run,
-    active_jobs,
     fleets_of,
     run_message,
     run_type,
@@ -34,7 +33,7 @@ COLUMNS = (
 
 def cells(run: Run, snapshot: Snapshot, looks: Looks) -> Sequence[Cell]:
     """The row of one run: one cell per column of `COLUMNS`."""
-    jobs = active_jobs(run, snapshot)
+    jobs = snapshot.active_in(run)
     running = running_jobs(jobs)
     gpus = Counter[str]()
     for job in jobs:
@@ -56,7 +55,7 @@ def cells(run: Run, snapshot: Snapshot, looks: Looks) -> Sequence[Cell]:
 
 def summary(run: Run, snapshot: Snapshot) -> str:
     """One line on a run, for below the list."""
-    jobs = active_jobs(run, snapshot)
+    jobs = snapshot.active_in(run)
     hosts = dict.fromkeys(job.hostname for job in jobs if job.hostname)
     parts = (
         run.name,

@@ -265,7 +265,7 @@ class ApplyScreen(LiveScreen):
             max(0, lane.goal - here),
         )
         bar = filled_bar(filling, max(lane.goal, here), 12, self.fleets_app.glyphs)
-        many = f"{lane.ready} ready, {lane.goal} wanted"
+        many = f"{lane.ready} ready, {lane.goal} desired"
         right = f"{lane.ready} of {lane.goal} ready"
         line = literal(f"{name}  ") + bar
         line += literal(f"  {many if lane.ready > lane.goal else right}")

@@ -83,7 +83,7 @@ class EditScreen(EditorScreen[ServiceEdit]):
         service = snapshot.services.get(self.key)
         if service is None:
             return f"The service {self._subject} is gone." if snapshot.complete else None
-        if service.finished or service.status == "terminating":
+        if service.gone:
             return f"The service {self._subject} {in_status(service.status)}."
         return None
 

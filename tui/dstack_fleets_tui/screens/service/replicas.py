@@ -56,7 +56,7 @@ class ReplicasView(ServiceView):
         self._workers = {worker.replica: worker for worker in workers if worker.replica}
         rows = {}
         self._wrong = 0
-        every = [snapshot.replicas[k] for k in service.replica_keys if k in snapshot.replicas]
+        every = snapshot.replicas_of(service)
         for replica in every:
             wrong = table.is_wrong(replica, service, self._workers.get(replica.key))
             self._wrong += wrong

@@ -1,0 +1,106 @@
+"""What dstack's own sentences say, which have no codes: they are taken apart here, nowhere else.
+
+As in 0.22.5, `server/services/events.py` and the pipelines that emit events, and as servers before
+said the same.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Subject(Enum):
+    """What a message of an event is about."""
+
+    JOB_STATUS = "job status"
+    INSTANCE_STATUS = "instance status"
+    HEALTH = "health"
+    UNREACHABLE = "unreachable"
+    TAKEN_IN = "taken in"
+    """The proxy sends a replica requests, since 0.21."""
+    REGISTERED_AT_LAST = "registered at last"
+    """The proxy and the gateway do, before 0.21."""
+    AT_GATEWAY = "at gateway"
+    """A gateway knows a replica, since 0.21; it comes later."""
+    DEPLOYMENT = "deployment"
+    OTHER = "other"
+
+
+#: How messages begin, by what they are about.
+_BEGIN = {
+    "Job status changed ": Subject.JOB_STATUS,
+    "Instance status changed ": Subject.INSTANCE_STATUS,
+    "Instance health changed ": Subject.HEALTH,
+    "Instance became unreachable": Subject.UNREACHABLE,
+    "Service replica ready to receive": Subject.TAKEN_IN,
+    "Service replica registered to receive": Subject.REGISTERED_AT_LAST,
+    "Run updated. Deployment: ": Subject.DEPLOYMENT,
+}
+_AT_GATEWAY = "Service replica registered"
+_NEW = re.compile(r"-> ([A-Z]+)")
+#: Digits of the number of a deployment.
+_LONGEST = 9
+_DEPLOYMENT = re.compile(rf"Deployment: ([0-9]{{1,{_LONGEST}}})(?:\.|$)")
+#: How most messages begin; what they are about says it already.
+_CHANGED = re.compile(r"^(?:Job|Run|Instance|Fleet) status changed (?=[A-Z])")
+_BAD = re.compile(r"-> (?:FAILED|FAILURE)|unreachable|\berror\b", re.IGNORECASE)
+_GOOD = re.compile(r"-> (?:RUNNING|BUSY|HEALTHY|DONE)|became reachable|ready to receive")
+#: As in `Failed to provision in fleet 'gpu': tried 1 of 1 offers`.
+_TRIED = re.compile(r"\bin fleet '([^']+)'")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a message of an event says.
+
+    Attributes:
+        subject: What it is about.
+        status: The new status, written small; empty where none is named.
+        deployment: The number of a deployment; None where none is named.
+    """
+
+    subject: Subject
+    status: str = ""
+    deployment: int | None = None
+
+
+#: What tells that a job has begun to run.
+RUNS = Told(Subject.JOB_STATUS, "running")
+
+
+def told(message: str) -> Told:
+    """Takes the message of an event apart."""
+    if message == _AT_GATEWAY:
+        return Told(Subject.AT_GATEWAY)
+    begin = next((begin for begin in _BEGIN if message.startswith(begin)), None)
+    if begin is None:
+        return Told(Subject.OTHER)
+    subject = _BEGIN[begin]
+    if subject is Subject.DEPLOYMENT:
+        number = _DEPLOYMENT.search(message)
+        return Told(subject, deployment=int(number[1]) if number is not None else None)
+    new = _NEW.search(message)
+    return Told(subject, new[1].lower() if new is not None else "")
+
+
+def short(message: str) -> str:
+    """The message without the beginning that most have."""
+    return _CHANGED.sub("", message)
+
+
+def is_bad(message: str) -> bool:
+    """Whether something went wrong."""
+    return _BAD.search(message) is not None
+
+
+def is_good(message: str) -> bool:
+    """Whether something has come to where it is of use."""
+    return _GOOD.search(message) is not None
+
+
+def fleet_tried(message: str) -> str | None:
+    """The fleet in which no instance was found; None where none is named."""
+    found = _TRIED.search(message)
+    return found[1] if found is not None else None

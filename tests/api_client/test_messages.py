@@ -1,0 +1,48 @@
+"""dstack's sentences, taken apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from dstack_api_client.events import messages
+from dstack_api_client.events.messages import Subject, Told
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("Job status changed PULLING -> RUNNING", Told(Subject.JOB_STATUS, "running")),
+        (
+            "Job status changed RUNNING -> TERMINATING. Reason: x",
+            Told(Subject.JOB_STATUS, "terminating"),
+        ),
+        ("Instance status changed BUSY -> IDLE", Told(Subject.INSTANCE_STATUS, "idle")),
+        ("Instance health changed HEALTHY -> FAILURE", Told(Subject.HEALTH, "failure")),
+        ("Instance became unreachable", Told(Subject.UNREACHABLE)),
+        ("Service replica ready to receive requests", Told(Subject.TAKEN_IN)),
+        ("Service replica registered to receive requests", Told(Subject.REGISTERED_AT_LAST)),
+        ("Service replica registered", Told(Subject.AT_GATEWAY)),
+        ("Run updated. Deployment: 3. Changed: replicas", Told(Subject.DEPLOYMENT, "", 3)),
+        ("Run updated. Deployment: 3", Told(Subject.DEPLOYMENT, "", 3)),
+        ("Run updated. Deployment: 1234567890.", Told(Subject.DEPLOYMENT)),
+        ("Run updated. Deployment: many.", Told(Subject.DEPLOYMENT)),
+        ("Run submitted", Told(Subject.OTHER)),
+        ("", Told(Subject.OTHER)),
+    ],
+)
+def test_what_an_event_says(message: str, told: Told) -> None:
+    assert messages.told(message) == told
+
+
+def test_how_it_is_shown() -> None:
+    assert messages.short("Job status changed PULLING -> RUNNING") == "PULLING -> RUNNING"
+    assert messages.short("Run submitted") == "Run submitted"
+    assert messages.is_good("Job status changed PULLING -> RUNNING")
+    assert messages.is_bad("Instance became unreachable")
+    assert not messages.is_bad("Run submitted")
+    assert not messages.is_good("Run submitted")
+
+
+def test_the_fleet_that_was_tried() -> None:
+    assert messages.fleet_tried("Failed to provision in fleet 'gpu': tried 1 of 1 offers") == "gpu"
+    assert messages.fleet_tried("No offers") is None
