@@ -21,7 +21,7 @@ from dstack_widgets.cells import plain_text
 from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
 from dstack_widgets.status_header import TabsLine
-from tests.builders import crowded_service, routed_service, snapshots
+from tests.builders import crowded_service, projects, routed_service, snapshots
 from tests.builders.apps import GivenFeed, app_on, failing, live
 from tests.builders.memory_client import GivenClient
 from tests.builders.snapshots import NOW
@@ -227,6 +227,18 @@ async def test_the_total_stands_last_however_it_is_sorted():
             for reverse in (False, True):
                 app.screen.table.sort_by(column, reverse=reverse)
                 assert app.screen.table.keys[-1] == "total", column
+
+
+async def test_a_fleet_lists_the_hosts_that_could_not_be_set_up_and_why():
+    shot = projects.hosts("a", "b", failed=2)
+    app = app_on(GivenFeed(live(shot)))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(lambda: app.snapshot is not None)
+        app.open_fleet("f-lab")
+        await on_screen(app, FleetScreen)
+        await until(lambda: "Failed to add SSH instance in 600s" in screen_text(app))
+        assert app.screen.table.keys == ("i-lab-failed-0", "i-lab-failed-1")
+        assert "2 not set up" in screen_text(app)
 
 
 async def test_enter_on_a_lane_opens_its_fleet_and_escape_comes_back():

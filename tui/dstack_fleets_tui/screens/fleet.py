@@ -8,13 +8,21 @@ from textual.widget import Widget
 
 from dstack_api_client.analysis.fleet_facts import fleet_facts
 from dstack_api_client.model.profile import spec_yaml
-from dstack_api_client.model.snapshot import Fleet, Snapshot
+from dstack_api_client.model.snapshot import Fleet, Instance, Snapshot
 from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW, WithEvents
 from dstack_fleets_tui.tables import instances
 from dstack_widgets.facts import Fact, Facts, YamlView
 from dstack_widgets.live_table import LiveTable
+
+
+def fleet_instances(fleet: Fleet, snapshot: Snapshot) -> dict[str, Instance]:
+    """The instances of a fleet by id, and those of hosts that could not be set up."""
+    found = {
+        key: snapshot.instances[key] for key in fleet.instance_ids if key in snapshot.instances
+    }
+    return found | {each.id: each for each in fleet.failed}
 
 
 class FleetScreen(WithEvents):
@@ -53,9 +61,8 @@ class FleetScreen(WithEvents):
         table.empty_text = "No instances."
         table.set_rows(
             {
-                key: instances.cells(snapshot.instances[key], snapshot, looks)
-                for key in fleet.instance_ids
-                if key in snapshot.instances
+                key: instances.cells(instance, snapshot, looks)
+                for key, instance in fleet_instances(fleet, snapshot).items()
             }
         )
         self.find_row()
@@ -70,7 +77,7 @@ class FleetScreen(WithEvents):
 
     def _follow(self, fleet: Fleet, snapshot: Snapshot) -> None:
         view = self.events_view
-        instance = snapshot.instances.get(self._instance or "")
+        instance = fleet_instances(fleet, snapshot).get(self._instance or "")
         if instance is None:
             self._instance = None
             view.follow(fleet.name, {"within_fleets": [fleet.id]})
@@ -98,7 +105,7 @@ class FleetScreen(WithEvents):
             return
         table = self.query_one("#instances", LiveTable)
         keys = table.selected_keys or {table.cursor_key}
-        chosen = [snapshot.instances[key] for key in fleet.instance_ids if key in keys]
+        chosen = [each for key, each in fleet_instances(fleet, snapshot).items() if key in keys]
         changes.delete_some(fleet, chosen)
 
     def do_open(self, argument: str) -> None:
@@ -130,7 +137,7 @@ class FleetScreen(WithEvents):
 
     def _notes(self) -> Iterable[str]:
         yield from super()._notes()
-        instance = self.snapshot.instances.get(self._instance or "") if self.snapshot else None
+        instance = self._instance_of(self._instance)
         if self.shows_events and instance is not None:
             yield f"of {instance.name}, v shows all of the fleet"
 
@@ -140,9 +147,15 @@ class FleetScreen(WithEvents):
         if self.shows_events:
             self.show_event()
             return
-        instance = snapshot.instances.get(key) if snapshot and key else None
+        instance = self._instance_of(key)
         shown = instance if self.view == "instances" else None
         self.show_summary(instances.summary(shown, snapshot) if shown and snapshot else "")
+
+    def _instance_of(self, key: str | None) -> Instance | None:
+        fleet, snapshot = self.fleet_at_hand(), self.snapshot
+        if fleet is None or snapshot is None:
+            return None
+        return fleet_instances(fleet, snapshot).get(key or "")
 
     def _head(self, fleet: Fleet) -> list[tuple[str, str]]:
         told = f": {fleet.status_message}" if fleet.status_message else ""
