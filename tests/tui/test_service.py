@@ -232,7 +232,7 @@ async def test_the_total_stands_last_however_it_is_sorted():
 async def test_a_fleet_lists_the_hosts_that_could_not_be_set_up_and_why():
     shot = projects.hosts("a", "b", failed=2)
     app = app_on(GivenFeed(live(shot)))
-    async with app.run_test(size=SIZE) as pilot:
+    async with app.run_test(size=SIZE):
         await until(lambda: app.snapshot is not None)
         app.open_fleet("f-lab")
         await on_screen(app, FleetScreen)

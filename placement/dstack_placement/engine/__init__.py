@@ -5,6 +5,7 @@ first. A client asks `preview` what an edit would do. docs/placement-engine.md s
 """
 
 from .cooldown import Cooldown, after_failure, reset
+from .explain import none_idle
 from .lanes import Lane, LanesError, parse_lanes
 from .model import SHARED, Group, Replica, ReplicaState, Room, Service, edited
 from .placing import Placing, Reason, place
@@ -34,6 +35,7 @@ __all__ = [
     "after_failure",
     "edited",
     "next_actions",
+    "none_idle",
     "parse_lanes",
     "place",
     "preview",
