@@ -141,7 +141,7 @@ def test_what_the_server_knows_better() -> None:
     ]
     all_of_them = warnings_of(wide, found, snapshot, now=NOW)
     (pending,) = [each for each in all_of_them if each.key == "pending"]
-    assert "spot has no room until" in pending.line
+    assert "spot is in cooldown until" in pending.line
     edited = wide.with_lane("", "spot", priority=1)
     again = outlook(edited, snapshot)
     assert again.count("start") == 1, "an edit of the lanes ends their cool-downs"

@@ -214,9 +214,7 @@ class TestFleets:
         ]
         there = answers.instance(3, FLEET)
         project = Known("main")
-        project.put_fleet(
-            answers.as_fleet({**FLEET, "spec": spec, "instances": [*ended, there]})
-        )
+        project.put_fleet(answers.as_fleet({**FLEET, "spec": spec, "instances": [*ended, there]}))
         lab = joined(project.answers()).snapshot.fleets[FLEET["id"]]
         assert [each.num for each in lab.failed] == [0, 2]
         assert lab.states == {"busy": 1}

@@ -110,7 +110,8 @@ async def _short(sim: Handle) -> None:
     reserved = await until(cools, limit=60, every=0.5, what="its lane is passed over")
     assert (reserved["deficit"], reserved["ready"], reserved["target"]) == (1, 0, 0)
     clock = reserved["cooldown_until"][11:19]
-    line = f"baseline 0 of 1: short-reserved has no room until {clock}, p5.48xlarge in aws/{region}"
+    line = f"baseline 0 of 1: short-reserved is in cooldown until {clock},"
+    line += f" p5.48xlarge in aws/{region}"
     assert reserved["reason"].startswith(line), reserved
 
     # One that is not ready yet is no use, and goes at once when it is to move.
@@ -197,7 +198,7 @@ async def _cool(sim: Handle) -> None:
     await sim.faults.no_capacity(region, on=False)
     fallen = [line for line in await events(sim, "cool") if "falls back to fleet cool-spot" in line]
     assert len(fallen) == 3
-    assert all("cool-reserved has no room until" in line for line in fallen)
+    assert all("cool-reserved is in cooldown until" in line for line in fallen)
 
     async def cooled() -> bool:
         return (await _placement(sim, "cool"))["lanes"][0]["cooldown_until"] is None
