@@ -160,7 +160,7 @@ async def test_a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below(
         await opened(app, pilot)
         loud = rows(app)["/gpu-reserved"]
         assert loud["fleet"] == "! gpu-reserved"
-        assert loud["why"].startswith("BASELINE 2 of 3 for 3m: gpu-reserved has no room")
+        assert loud["why"].startswith("BASELINE 2 of 3 for 3m: gpu-reserved is in cooldown")
         first, second, *_ = said(app)
         assert first == (
             "bad",
@@ -168,7 +168,7 @@ async def test_a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below(
             f"BASELINE 2 of 3 for 3m: {routed_service.NO_ROOM}",
         )
         assert second[:2] == ("warn", "gpu-spot")
-        assert "1 replica fell back here: gpu-reserved has no room" in second[2]
+        assert "1 replica fell back here: gpu-reserved is in cooldown" in second[2]
 
 
 async def test_one_cause_is_said_once():
@@ -269,7 +269,7 @@ async def test_replicas_say_where_they_are_why_and_what_the_router_makes_of_them
         assert shown["0.0"]["role"] == "router"
         app.screen.table.move_cursor_to("6.0")
         await pilot.pause()
-        assert "fallback: gpu-reserved has no room" in screen_text(app)
+        assert "fallback: gpu-reserved is in cooldown" in screen_text(app)
 
 
 async def test_the_use_of_replicas_on_screen_is_read_and_shown():
