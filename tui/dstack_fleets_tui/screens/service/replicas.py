@@ -87,7 +87,7 @@ class ReplicasView(ServiceView):
             self._placed.get(replica.submission_id),
             self._uses.get(replica.key) if replica.status == "running" else None,
         )
-        told = formatting.age(replica.submitted_at, looks.now)
+        told = formatting.age(replica.since, looks.now)
         made = self._made.get(row)
         if made is None or made[0] != told or made[1] != seen:
             made = self._made[row] = (told, seen, table.cells(seen, looks))
