@@ -241,6 +241,27 @@ async def test_a_fleet_lists_the_hosts_that_could_not_be_set_up_and_why():
         assert "2 not set up" in screen_text(app)
 
 
+async def test_replicas_that_something_is_wrong_with_are_told_below_the_loudest_first():
+    shot = routed_service.snapshot()
+    host = snapshots.instance("gpu-spot-4", fleet_name="gpu-spot", num=4, unreachable=True)
+    key = ReplicaKey(routed_service.RUN, 4, 0)
+    jobs = {**shot.replicas, key: replace(shot.replicas[key], instance_id=host.id)}
+    host = replace(host, jobs=(key,))
+    shot = replace(shot, replicas=jobs, instances={**shot.instances, host.id: host})
+    app = app_on(GivenFeed(live(shot)))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "r")
+        styles = [style for style, _, _ in said(app)]
+        assert styles == sorted(styles), "bad comes before warn"
+        told = [f"{subject} {text}".strip() for _, subject, text in said(app)]
+        assert told[0].startswith("decode 5: failed The router can't reach it")
+        assert any(each.startswith("prefill 2: missing ") for each in told)
+        (unready,) = (each for each in told if each.startswith("decode 6: not ready: it runs"))
+        assert unready.endswith("dstack sends it no requests, and does not restart it.")
+        (cut,) = (each for each in told if each.startswith("decode 4: on "))
+        assert "which is unreachable. dstack gives the instance back after 20 minutes." in cut
+
+
 async def test_enter_on_a_lane_opens_its_fleet_and_escape_comes_back():
     app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:

@@ -23,6 +23,8 @@ IDLE_LONG = timedelta(minutes=5)
 #: Backends that start no instance ahead of its job, whatever a fleet's minimum is: in dstack 0.22.5
 #: those whose `Compute` can't create instances.
 WITH_JOBS_ONLY = frozenset({"daytona", "kubernetes", "lium", "runpod", "slurm", "vastai"})
+#: What a failure or a warning of an instance's health comes from.
+HEALTH_HINT = "Its accelerators' health check says so; its events tell what was found."
 #: The server looks at a fleet's number of nodes every 15 s; right after it was created it had no
 #: chance to.
 NEW = timedelta(minutes=2)
@@ -99,14 +101,14 @@ def _of_instances(
     if here.unreachable:
         yield _together(
             snapshot, fleet, here.unreachable, here.usable, "unreachable",
-            hint=_unreachable_hint(snapshot, fleet, here.unreachable),
+            hint=unreachable_hint(snapshot, fleet, here.unreachable),
             since=_first(since.unreachable.get(each.id) for each in here.unreachable),
         )  # fmt: skip
     for health, instances in (("failure", here.failing), ("warning", here.warned)):
         if instances:
             problem = _together(
                 snapshot, fleet, instances, here.usable, f"health {health}",
-                hint="Its accelerators' health check says so; its events tell what was found.",
+                hint=HEALTH_HINT,
                 since=_first(since.health.get(each.id) for each in instances),
                 notice=health == "warning",
             )  # fmt: skip
@@ -162,9 +164,14 @@ def _together(
     )
 
 
-def _unreachable_hint(
-    snapshot: Snapshot, fleet: Fleet | None, instances: Iterable[Instance]
-) -> str:
+def unreachable_hint(snapshot: Snapshot, fleet: Fleet | None, instances: Iterable[Instance]) -> str:
+    """What becomes of instances that the server can't reach, and of what runs there.
+
+    Args:
+        snapshot: Where they are.
+        fleet: Their fleet, if they have one.
+        instances: The instances.
+    """
     if fleet is not None and fleet.kind == "ssh":
         text = "dstack keeps the host and goes on trying."
     else:

@@ -134,6 +134,7 @@ class ReplicaScreen(WithEvents):
         behind = service is not None and replica.deployment_num != service.deployment_num
         latest = f" (the service is at {service.deployment_num})" if service and behind else ""
         told = "" if replica.message in ("", replica.status) else f": {replica.message}"
+        longer = "+" if replica.since_earlier else ""
         return [
             ("", replica.status + told),
             ("", "ready" if replica.ready else ready),
@@ -142,7 +143,7 @@ class ReplicaScreen(WithEvents):
             ("deployment", f"{replica.deployment_num}{latest}"),
             ("submission", self._submission(replica)),
             ("", f"{formatting.price(replica.price)} $/h" if replica.price else ""),
-            ("age", self.looks.age(replica.since, at_least=replica.since_earlier).text),
+            ("age", formatting.age(replica.since, self.looks.now) + longer),
         ]
 
     def _submission(self, replica: Replica) -> str:
