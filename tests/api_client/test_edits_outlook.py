@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dstack_api_client.edits.base import Base
+from dstack_api_client.edits.difference import difference
 from dstack_api_client.edits.dryrun import DryRun, Source, dry_run_here
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.following import State, progress
@@ -303,6 +304,17 @@ def test_the_last_worker_of_a_part_is_a_danger(group: str, says: str) -> None:
         ("last-replica", Risk.DANGER, says)
     ]
     assert not warnings_of(_disaggregated().with_replicas(group, 1), None, None, now=NOW)
+
+
+def test_a_plan_calls_groups_without_names_by_what_they_do() -> None:
+    edit = _disaggregated()
+    edited = edit.with_replicas("1", 2).with_replicas("2", 3)
+    changes = difference(edit.spec, edited.spec, "service", edit.capabilities)
+    assert [each.name for each in changes] == [
+        "groups 1 prefill replicas",
+        "groups 2 decode replicas",
+    ]
+    assert changes[0].path == ("configuration", "groups", "1", "replicas")
 
 
 def test_a_rebalancing_that_goes_on_is_told() -> None:

@@ -18,6 +18,7 @@ from dstack_api_client.analysis.requirements import requirements_of
 from dstack_api_client.edits.checks import too_many
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.fleetless import waited_for
+from dstack_api_client.edits.group_roles import labels_in
 from dstack_api_client.edits.preview_wire import Preview
 from dstack_api_client.edits.prices import PlanOffer, Prices
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
@@ -191,7 +192,8 @@ def dry_run_here(
         for row in plan.replicas
     )
     waited = waited_for(edit, state, snapshot)
-    why = f"dstack waits for replica 0, of group {waited}, to choose the fleet first"
+    called = labels_in(edit.spec).get(waited or "", waited)
+    why = f"dstack waits for replica 0, of group {called}, to choose the fleet first"
     rows = _from_zero(rows, why if waited is not None else None, state)
     pools = _pools_here(state)
     lanes = [

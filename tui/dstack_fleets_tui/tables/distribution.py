@@ -220,7 +220,8 @@ def findings(distribution: Distribution, looks: Looks) -> list[Finding]:
         if row.fallbacks and not row.deficit
     ]
     waiting = [
-        Finding("warn", _name(row), row.reason)
+        # The subject says already which fleet it is.
+        Finding("warn", _name(row), row.reason.removeprefix(f"{row.fleet} "))
         for row in rows
         if row.reason and not row.deficit and (row.fleet is None or _cools(row, looks.now))
     ]
