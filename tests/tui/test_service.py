@@ -160,12 +160,12 @@ async def test_a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below(
         await opened(app, pilot)
         loud = rows(app)["/gpu-reserved"]
         assert loud["fleet"] == "! gpu-reserved"
-        assert loud["why"].startswith("BASELINE 2 of 3 for 3m: gpu-reserved is in cooldown")
+        assert loud["why"].startswith("BASELINE 2 of 3 for 3m: in cooldown until")
         first, second, *_ = said(app)
         assert first == (
             "bad",
             "gpu-reserved",
-            f"BASELINE 2 of 3 for 3m: {routed_service.NO_ROOM}",
+            "BASELINE 2 of 3 for 3m: in cooldown until 14:05:30, no capacity in us-east-1",
         )
         assert second[:2] == ("warn", "gpu-spot")
         assert "1 replica fell back here: gpu-reserved is in cooldown" in second[2]
@@ -622,3 +622,15 @@ async def test_a_worker_that_changes_paints_its_row_only():
         await until(lambda: rows(app)[first.key]["load"] == "7")
         await all_painted(app, pilot)
         assert 0 < sum(painted) < 100
+
+
+async def test_why_uses_all_of_the_width_there_is():
+    shot = routed_service.snapshot()
+    placement = shot.placements[routed_service.RUN]
+    reason = "a reason of many words, " * 6
+    lanes = [replace(lane, reason=reason.strip()) for lane in placement.lanes]
+    placements = {routed_service.RUN: replace(placement, lanes=tuple(lanes), replicas=())}
+    app = app_on(GivenFeed(live(replace(shot, placements=placements))))
+    async with app.run_test(size=(280, 40)) as pilot:
+        await opened(app, pilot)
+        assert "…" not in screen_text(app)

@@ -96,7 +96,7 @@ def shape(distribution: Distribution, width: int, ellipsis: str = UNICODE.ellips
     ]
     columns += [
         Column("price", "$/H", justify="right", priority=6),
-        Column("why", "WHY", min_width=16, max_width=120, priority=9, flexible=True),
+        Column("why", "WHY", min_width=16, max_width=240, priority=9, flexible=True),
     ]
     return Shape(
         tuple(columns),
@@ -161,10 +161,10 @@ def why(row: FleetRow, looks: Looks) -> str:
     """Why a row is as it is; a baseline that is not held comes first."""
     fallen = _fallen(row) if row.fallbacks else ""
     if not row.deficit or row.min_replicas is None:
-        return "; ".join(part for part in (fallen, row.reason) if part)
+        return "; ".join(part for part in (fallen, _reason(row)) if part)
     held = row.min_replicas - row.deficit
     since = f" for {age(row.deficit_since, looks.now)}" if row.deficit_since else ""
-    cause = _BASELINE.sub("", row.reason)
+    cause = _BASELINE.sub("", _reason(row))
     told = f"BASELINE {held} of {row.min_replicas}{since}" + (f": {cause}" if cause else "")
     return "; ".join(part for part in (told, fallen) if part)
 
@@ -220,13 +220,19 @@ def findings(distribution: Distribution, looks: Looks) -> list[Finding]:
         if row.fallbacks and not row.deficit
     ]
     waiting = [
-        # The subject says already which fleet it is.
-        Finding("warn", _name(row), row.reason.removeprefix(f"{row.fleet} "))
+        Finding("warn", _name(row), _reason(row))
         for row in rows
         if row.reason and not row.deficit and (row.fleet is None or _cools(row, looks.now))
     ]
     notes = [Finding("dim", "", note) for note in distribution.notes]
     return [*lost, *fell, *waiting, *notes]
+
+
+def _reason(row: FleetRow) -> str:
+    """The reason without the name of the fleet, which stands before it: `in cooldown until …`."""
+    if row.fleet is None:
+        return row.reason
+    return re.sub(rf"(^|[:;] ){re.escape(row.fleet)} (?:is|has) ", r"\1", row.reason)
 
 
 def _name(row: FleetRow) -> str:
