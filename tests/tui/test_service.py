@@ -229,6 +229,20 @@ async def test_the_total_stands_last_however_it_is_sorted():
                 assert app.screen.table.keys[-1] == "total", column
 
 
+async def test_a_fleet_that_is_lent_says_to_whom_and_asks_once():
+    client = GivenClient()
+    client.lent["main", "f-gpu"] = ("guest", "lab")
+    feed = GivenFeed(live(snapshots.snapshot()))
+    app = app_on(feed, client=client)
+    async with app.run_test(size=SIZE):
+        await until(lambda: app.snapshot is not None)
+        app.open_fleet("f-gpu")
+        await on_screen(app, FleetScreen)
+        await until(lambda: "lent to guest, lab" in screen_text(app))
+        app.screen.fill()
+        assert client.asked["borrowers"] == 1
+
+
 async def test_a_fleet_lists_the_hosts_that_could_not_be_set_up_and_why():
     shot = projects.hosts("a", "b", failed=2)
     app = app_on(GivenFeed(live(shot)))

@@ -6,10 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from textual.widget import Widget
 
+from dstack_api_client import errors
 from dstack_api_client.analysis.fleet_facts import fleet_facts
+from dstack_api_client.model.labels import listed
 from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.model.snapshot import Fleet, Instance, Snapshot
 from dstack_fleets_tui import actions, formatting, words
+from dstack_fleets_tui.live.source import Source
+from dstack_fleets_tui.screens.parts import own_reads
 from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW, WithEvents
 from dstack_fleets_tui.tables import instances
@@ -25,6 +29,10 @@ def fleet_instances(fleet: Fleet, snapshot: Snapshot) -> dict[str, Instance]:
     return found | {each.id: each for each in fleet.failed}
 
 
+def _named(borrowers: Sequence[str]) -> str:
+    return "every project" if "*" in borrowers else listed(borrowers)
+
+
 class FleetScreen(WithEvents):
     """One fleet, by its id."""
 
@@ -34,6 +42,10 @@ class FleetScreen(WithEvents):
 
     _instance: str | None = None
     """The instance whose events are shown; None for all of the fleet."""
+    _borrowers: tuple[str, ...] = ()
+    """The projects to which it is lent."""
+    _asked: Source | None = None
+    """The connection on which it was asked who they are."""
 
     def contents(self) -> Iterable[Widget]:
         """Instances, configuration, events, YAML."""
@@ -55,6 +67,7 @@ class FleetScreen(WithEvents):
         if snapshot is None or fleet is None:
             self.show_missing("fleet")
             return
+        self._ask(fleet)
         self.show_head(fleet.name, self._head(fleet))
         looks = self.looks
         table = self.query_one("#instances", LiveTable)
@@ -74,6 +87,22 @@ class FleetScreen(WithEvents):
         elif self.shows_events:
             self._follow(fleet, snapshot)
         self.summarise()
+
+    def _ask(self, fleet: Fleet) -> None:
+        """Asks once who borrows a fleet of this project."""
+        source = self.fleets_app.source
+        if source is None or source is self._asked or fleet.project != source.project:
+            return
+        self._asked = source
+        self.run_worker(self._read_borrowers(source), group=own_reads.GROUP, exit_on_error=False)
+
+    async def _read_borrowers(self, source: Source) -> None:
+        try:
+            self._borrowers = await source.client.borrowers(source.project, self.key)
+        except errors.ApiError:
+            return  # a server that knows no exports, or that does not tell
+        if self._borrowers and self.is_laid_out:
+            self.fill()
 
     def _follow(self, fleet: Fleet, snapshot: Snapshot) -> None:
         view = self.events_view
@@ -169,4 +198,5 @@ class FleetScreen(WithEvents):
             ("other jobs", str(fleet.other_jobs or "")),
             ("price", f"{formatting.price(fleet.price)} $/h" if fleet.price else ""),
             ("age", formatting.age(fleet.created_at, self.looks.now)),
+            ("lent to", _named(self._borrowers)),
         ]
