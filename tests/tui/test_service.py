@@ -14,6 +14,7 @@ from dstack_api_client.model.snapshot import ReplicaKey
 from dstack_api_client.transport import wire
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
+from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
@@ -241,6 +242,11 @@ async def test_a_fleet_that_is_lent_says_to_whom_and_asks_once():
         await until(lambda: "lent to guest, lab" in screen_text(app))
         app.screen.fill()
         assert client.asked["borrowers"] == 1
+        app.screen.show_view("configuration")
+        app.screen.do_delete("")
+        await on_screen(app, AskScreen)
+        lent = "It is lent to guest, lab, which can't use it any more then."
+        await until(lambda: lent in screen_text(app))
 
 
 async def test_a_fleet_lists_the_hosts_that_could_not_be_set_up_and_why():

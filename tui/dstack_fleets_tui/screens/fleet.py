@@ -130,12 +130,12 @@ class FleetScreen(WithEvents):
             return
         changes = self.fleets_app.changing.fleets
         if self.view != "instances":
-            changes.delete(fleet)
+            changes.delete(fleet, _named(self._borrowers))
             return
         table = self.query_one("#instances", LiveTable)
         keys = table.selected_keys or {table.cursor_key}
         chosen = [each for key, each in fleet_instances(fleet, snapshot).items() if key in keys]
-        changes.delete_some(fleet, chosen)
+        changes.delete_some(fleet, chosen, _named(self._borrowers))
 
     def do_open(self, argument: str) -> None:
         """Opens what is under the cursor."""
