@@ -14,6 +14,7 @@ from dstack_api_client.edits.difference import difference
 from dstack_api_client.edits.dryrun import DryRun, Source, dry_run_here
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.following import State, progress
+from dstack_api_client.edits.group_roles import labels_in
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import Risk, is_probed, warnings_of
@@ -315,6 +316,10 @@ def test_a_plan_calls_groups_without_names_by_what_they_do() -> None:
         "groups 2 decode replicas",
     ]
     assert changes[0].path == ("configuration", "groups", "1", "replicas")
+    found = dry_run_here(begun(), project(*BOTH))
+    assert found is not None
+    lane = replace(found.lanes[0], pool="1", fleet="island")
+    assert replace(found, labels=labels_in(edited.spec)).lane_name(lane) == "1 prefill/island"
 
 
 def test_a_rebalancing_that_goes_on_is_told() -> None:

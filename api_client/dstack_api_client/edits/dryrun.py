@@ -7,7 +7,7 @@ only it knows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -113,6 +113,7 @@ class DryRun:
         managed: Whether lanes decide; else dstack's own rule does.
         surges: The first extra replica of each group that the edit rolls out, by `surging`.
         unsure: Fleets in which replicas start without a place that is known, by `certainty`.
+        labels: What the replica groups are called, by name.
     """
 
     source: Source
@@ -125,6 +126,11 @@ class DryRun:
     managed: bool = True
     surges: tuple[ReplicaOutlook, ...] = ()
     unsure: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def lane_name(self, lane: LaneOutlook) -> str:
+        """`gpu-spot`, or `1 prefill/gpu-spot` for a lane that a group has for itself."""
+        return f"{self.labels.get(lane.pool, lane.pool)}/{lane.fleet}" if lane.pool else lane.fleet
 
     def count(self, action: str) -> int:
         """How many replicas do one thing; those that a rolling deployment takes away `replace`."""
@@ -192,7 +198,8 @@ def dry_run_here(
         for row in plan.replicas
     )
     waited = waited_for(edit, state, snapshot)
-    called = labels_in(edit.spec).get(waited or "", waited)
+    labels = labels_in(edit.spec)
+    called = labels.get(waited or "", waited)
     why = f"dstack waits for replica 0, of group {called}, to choose the fleet first"
     rows = _from_zero(rows, why if waited is not None else None, state)
     pools = _pools_here(state)
@@ -221,7 +228,9 @@ def dry_run_here(
         )
         for lane in plan.lanes
     ]
-    outlook = DryRun(Source.ENGINE, tuple(lanes), rows, plan.notes, managed=managed(edit))
+    outlook = DryRun(
+        Source.ENGINE, tuple(lanes), rows, plan.notes, managed=managed(edit), labels=labels
+    )
     return _priced(_with_left(outlook, pools), edit, snapshot, offers)
 
 
@@ -296,7 +305,8 @@ async def dry_run(
         )
         for lane in answer.lanes
     ]
-    outlook = DryRun(Source.SERVER, tuple(lanes), rows, tuple(answer.notes))
+    labels = labels_in(edit.spec)
+    outlook = DryRun(Source.SERVER, tuple(lanes), rows, tuple(answer.notes), labels=labels)
     return _priced(_with_left(outlook, pools), edit, snapshot, offers)
 
 

@@ -55,7 +55,7 @@ def plan_text(plan: Plan, *, plain: bool = False) -> str:
     else:
         text += "Nothing to change.\n"
     if plan.dry_run is not None:
-        text += f"\n{render(_LANES, [_lane(lane) for lane in plan.dry_run.lanes])}"
+        text += f"\n{render(_LANES, [_lane(lane, plan.dry_run) for lane in plan.dry_run.lanes])}"
         text += f"{_summary(plan.dry_run)}\n"
         text += "".join(f"{one_line(words.surge(row))}\n" for row in plan.dry_run.surges)
     text += _offers(plan)
@@ -83,7 +83,7 @@ def _offers(plan: Plan) -> str:
         return ""
     if not found:
         return f"{offers.NONE}\n"
-    shown, left = offers.lines(found)
+    shown, left = offers.lines(found, plan.dry_run.labels if plan.dry_run else {})
     lines = ["  ".join(("", *filter(None, (o.group, o.what, o.rest)))) for o in shown]
     lines += [f"  and {left} more"] if left else []
     return "".join(f"{line}\n" for line in (f"\n{offers.TITLE}", *lines, ""))
@@ -236,12 +236,12 @@ def _change(change: FieldChange) -> tuple[str, ...]:
     return (change.name, change.old, "→", change.new, f"{change.kind.value}{note}")
 
 
-def _lane(lane: LaneOutlook) -> tuple[str, ...]:
+def _lane(lane: LaneOutlook, outlook: DryRun) -> tuple[str, ...]:
     moving = f"+{lane.enter}" if lane.enter else ""
     moving += f"-{lane.leave}" if lane.leave else ""
     return (
         str(lane.priority),
-        f"{lane.pool}/{lane.fleet}" if lane.pool else lane.fleet,
+        outlook.lane_name(lane),
         str(lane.min_replicas),
         formatting.NOTHING if lane.max_replicas is None else str(lane.max_replicas),
         str(lane.now),
