@@ -304,3 +304,27 @@ async def test_a_connection_that_could_not_be_opened_has_a_reason_in_words() -> 
     async with client_of(handler) as client:
         with pytest.raises(errors.CannotConnectError, match=": it could not be opened"):
             await client.server_info()
+
+
+@pytest.mark.parametrize("since_0_22", [True, False])
+async def test_who_borrows_a_fleet_is_told_by_what_its_project_lends(since_0_22: bool) -> None:
+    def export(fleet: str, *projects: str, is_global: bool = False) -> dict[str, Any]:
+        imports = [{"project_name": name} for name in projects]
+        lent = [{"id": fleet, "name": "any"}]
+        return {"is_global": is_global, "imports": imports, "exported_fleets": lent}
+
+    exports = [
+        export("f-1", "lab", "guest"),
+        export("f-1", "guest"),
+        export("f-2", "other"),
+        export("f-3", is_global=True),
+    ]
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/api/project/main/exports/list"
+        return httpx.Response(200, json={"exports": exports} if since_0_22 else exports)
+
+    async with client_of(handler) as client:
+        assert await client.borrowers("main", "f-1") == ("guest", "lab")
+        assert await client.borrowers("main", "f-3") == ("*",)
+        assert await client.borrowers("main", "f-4") == ()

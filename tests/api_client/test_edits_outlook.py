@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from dstack_api_client.edits.base import Base
+from dstack_api_client.edits.difference import difference
 from dstack_api_client.edits.dryrun import DryRun, Source, dry_run_here
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.following import State, progress
+from dstack_api_client.edits.group_roles import labels_in
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import Risk, is_probed, warnings_of
@@ -142,7 +144,7 @@ def test_what_the_server_knows_better() -> None:
     ]
     all_of_them = warnings_of(wide, found, snapshot, now=NOW)
     (pending,) = [each for each in all_of_them if each.key == "pending"]
-    assert "spot has no room until" in pending.line
+    assert "spot is in cooldown until" in pending.line
     edited = wide.with_lane("", "spot", priority=1)
     again = outlook(edited, snapshot)
     assert again.count("start") == 1, "an edit of the lanes ends their cooldowns"
@@ -305,6 +307,21 @@ def test_the_last_worker_of_a_part_is_a_danger(group: str, says: str) -> None:
         ("last-replica", Risk.DANGER, says)
     ]
     assert not warnings_of(_disaggregated().with_replicas(group, 1), None, None, now=NOW)
+
+
+def test_a_plan_calls_groups_without_names_by_what_they_do() -> None:
+    edit = _disaggregated()
+    edited = edit.with_replicas("1", 2).with_replicas("2", 3)
+    changes = difference(edit.spec, edited.spec, "service", edit.capabilities)
+    assert [each.name for each in changes] == [
+        "groups 1 prefill replicas",
+        "groups 2 decode replicas",
+    ]
+    assert changes[0].path == ("configuration", "groups", "1", "replicas")
+    found = dry_run_here(begun(), project(*BOTH))
+    assert found is not None
+    lane = replace(found.lanes[0], pool="1", fleet="island")
+    assert replace(found, labels=labels_in(edited.spec)).lane_name(lane) == "1 prefill/island"
 
 
 def test_a_rebalancing_that_goes_on_is_told() -> None:

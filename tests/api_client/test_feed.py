@@ -162,6 +162,20 @@ async def test_a_job_of_a_run_that_is_not_known_is_found_by_its_name() -> None:
         assert followed.snapshot.service_named("a-b") is not None
 
 
+async def test_a_host_that_could_not_be_set_up_is_found_in_its_fleet_at_the_next_poll() -> None:
+    async with following(small()) as followed:
+        server = followed.server
+        server.fleets[0]["spec"]["configuration"]["ssh_config"] = {"hosts": ["a"]}
+        await followed.poll()
+        host = server.instances[0]
+        host |= {"status": "terminated", "termination_reason": "provisioning_timeout"}
+        server.happens("Instance status changed", ("instance", host["id"], "i"))
+        await followed.poll()
+        assert host["id"] not in followed.snapshot.instances
+        (fleet,) = (each for each in followed.snapshot.fleets.values() if each.kind == "ssh")
+        assert [each.id for each in fleet.failed] == [host["id"]]
+
+
 async def test_what_goes_is_gone() -> None:
     async with following(small()) as followed:
         await followed.poll()

@@ -206,6 +206,21 @@ class TestFleets:
         assert (fleet.kind, fleet.nodes_min, fleet.nodes_max) == ("ssh", 2, 2)
         assert (fleet.spot_policy, fleet.backends) == (None, ("remote",))
 
+    def test_hosts_that_could_not_be_set_up_stay_with_their_ssh_fleet(self) -> None:
+        spec = {"configuration": {"ssh_config": {"hosts": ["a", "b", "c"]}}}
+        ended = [
+            answers.instance(number, FLEET, status="terminated", termination_reason=reason)
+            for number, reason in enumerate(("provisioning_timeout", "terminated_by_user", "error"))
+        ]
+        there = answers.instance(3, FLEET)
+        project = Known("main")
+        project.put_fleet(answers.as_fleet({**FLEET, "spec": spec, "instances": [*ended, there]}))
+        lab = joined(project.answers()).snapshot.fleets[FLEET["id"]]
+        assert [each.num for each in lab.failed] == [0, 2]
+        assert lab.states == {"busy": 1}
+        project.put_fleet(answers.as_fleet({**FLEET, "spec": spec, "instances": [there]}))
+        assert not joined(project.answers()).snapshot.fleets[FLEET["id"]].failed
+
     def test_an_instance_is_idle_since_an_event_said_so_while_it_is(self) -> None:
         since = {answers.ident(1001): answers.START, answers.ident(1002): answers.START}
         made = snapshot(

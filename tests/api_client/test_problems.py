@@ -31,6 +31,7 @@ from tests.builders.projects import (
     event,
     fleet_of,
     group,
+    hosts,
     lane,
     placed,
     placement,
@@ -241,11 +242,31 @@ CASES = {
         fleet_of("busy", changes={"nodes_min": 2}),
         fleet_of("busy", "provisioning", changes={"nodes_min": 2}, created_at=ago(minutes=1)),
         Kind.FLEET, WARNING, "gpu", "1 of at least 2 nodes", "instances"),
+    "hosts that could not be set up": Case(
+        hosts("10.0.0.1", "10.0.0.2", failed=2),
+        hosts("10.0.0.1", "10.0.0.2", up=2),
+        Kind.FLEET, WARNING, "lab",
+        "2 of 2 hosts could not be set up: 10.0.0.1, 10.0.0.2 (Failed to add SSH instance in 600s)",
+        "instances"),
+    "host without an instance": Case(
+        hosts("10.0.0.1", "10.0.0.2", up=1),
+        hosts("10.0.0.1", "10.0.0.2", up=1, created_at=ago(minutes=1)),
+        Kind.FLEET, NOTICE, "lab", "1 of 2 hosts have no instance: 10.0.0.2", "instances"),
     "idle": Case(
         fleet_of("idle", "idle", "busy", changes={"nodes_min": 1}, **IDLE),
         fleet_of("idle", "idle", "busy", changes={"nodes_min": 1}, idle_since=ago(minutes=4)),
         Kind.IDLE, NOTICE, "gpu", "2 instances idle above the minimum of 1", "instances"),
 }  # fmt: skip
+
+
+def test_what_to_do_about_hosts_that_failed_is_by_whether_others_are_up() -> None:
+    (every,) = problems_of(hosts("a", "b", failed=2), NOW)
+    assert every.hint.endswith("then delete the fleet and apply it again.")
+    assert every.since == ago(hours=1)
+    (one,) = problems_of(hosts("10.0.0.1", "b", up=1, failed=1), NOW)
+    assert one.text.startswith("1 of 2 hosts could not be set up: b (")
+    assert one.hint.endswith("apply the fleet without these hosts and then with them.")
+    assert one.row == "i-lab-failed-0"
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -267,7 +288,10 @@ def test_one_can_jump_to_it(name: str) -> None:
     if found.row is None:
         return
     rows: Iterable[str] = {
-        "instances": case.wrong.instances.keys(),
+        "instances": [
+            *case.wrong.instances,
+            *(each.id for fleet in case.wrong.fleets.values() for each in fleet.failed),
+        ],
         "replicas": [f"{key.replica_num}.{key.job_num}" for key in case.wrong.replicas],
         "router": [each.key for view in case.wrong.routers.values() for each in view.workers],
         "distribution": ["/a"],

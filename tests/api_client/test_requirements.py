@@ -97,6 +97,23 @@ def test_the_room_of_a_fleet_is_by_group() -> None:
     assert unknown.more is None
 
 
+def test_a_fleet_without_room_says_what_its_hosts_are() -> None:
+    need = {"0": needs({"gpu": "H100:8"})}
+    lab = projects.fleet("lab", kind="ssh", nodes_max=2, spot_policy=None)
+    lost, busy = host(unreachable=True), host(status="busy", busy_blocks=1)
+    assert room(lab, [lost], need).why == "its host is unreachable"
+    assert room(lab, [host(health="failure")], need).why == "its host is unhealthy"
+    assert room(lab, [busy, lost], need).why == (
+        "none of its 2 hosts is idle: 1 busy, 1 unreachable"
+    )
+    assert room(lab, [lost, lost], need).why == "all 2 hosts are unreachable"
+    assert room(lab, [], need).why == "it has no host"
+    cloud = projects.fleet("cloud", nodes_max=2)
+    assert room(cloud, [busy, lost], need).why == (
+        "2 of at most 2 nodes exist, none is idle, 1 unreachable"
+    )
+
+
 def test_what_a_fleet_may_still_create() -> None:
     cloud = projects.fleet("cloud", nodes_max=4)
     need = needs({"gpu": "H100:8"})

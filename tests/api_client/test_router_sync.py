@@ -102,6 +102,17 @@ def test_a_worker_that_does_not_run_yet_is_pending_and_nothing_is_wrong() -> Non
     assert "once it does" in row.message
 
 
+def test_a_worker_without_a_place_waits_since_its_first_attempt() -> None:
+    """Each attempt is a job of its own, and between two of them it is in no list."""
+    waits = worker(1, job_status="submitted", running_since=None, starting_since=ago(1200))
+    first = judged([waits], look())
+    between = judged([], look(), memory=first.memory)
+    again = judged([replace(waits, job_id="job-9")], look(), memory=between.memory)
+    (row,) = again.view.workers
+    assert (row.since, row.at_least) == (ago(1200), False)
+    assert only(replace(waits, starting_longer=True)).at_least
+
+
 ENGINES = {
     "vllm over http": Engine("vllm", grpc=False, asks_key=False, role="regular"),
     "vllm over grpc": Engine("vllm", grpc=True, asks_key=False, role="regular"),

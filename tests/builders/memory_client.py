@@ -39,6 +39,7 @@ class GivenClient:
         self.log: list[tuple[datetime, bytes]] = []
         self.metrics = wire.JobMetrics()
         self.known_runs: dict[str, wire.Run] = {}
+        self.lent: dict[tuple[str, str], tuple[str, ...]] = {}
         self.asked: Counter[str] = Counter()
         self.filters: list[Mapping[str, Sequence[str]]] = []
         self.log_of: list[str] = []
@@ -57,6 +58,10 @@ class GivenClient:
     async def project(self, name: str) -> wire.Project:
         self._ask("project")
         return wire.Project(f"id-of-{name}", name)
+
+    async def borrowers(self, project: str, fleet_id: str) -> tuple[str, ...]:
+        self._ask("borrowers")
+        return self.lent.get((project, fleet_id), ())
 
     async def newest_events(
         self,

@@ -239,6 +239,26 @@ def fleet_of(*states: str, changes: dict[str, Any] | None = None, **host: Any) -
     )
 
 
+def hosts(*names: str, up: int = 0, failed: int = 0, **changes: Any) -> Snapshot:
+    """The SSH fleet lab of some hosts, alone: the first are up, the last could not be set up."""
+    nodes = dict.fromkeys(("nodes_min", "nodes_target", "nodes_max"), len(names))
+    spec = {"configuration": {"type": "fleet", "ssh_config": {"hosts": list(names)}}}
+    lost = [
+        snapshots.instance(
+            f"lab-failed-{num}", fleet_name="lab", num=up + num, hostname=None, status="terminated",
+            termination_reason="provisioning_timeout", finished_at=ago(hours=1),
+            termination_message="Failed to add SSH instance in 600s",
+        )
+        for num in range(failed)
+    ]  # fmt: skip
+    lab = fleet("lab", kind="ssh", spec=spec, failed=tuple(lost), **{**nodes, **changes})
+    there = [
+        replace(each, hostname=name)
+        for each, name in zip(instances("lab", *["busy"] * up), names, strict=False)
+    ]
+    return project(fleets=[lab], hosts=there)
+
+
 def stuck(num: int, status: str, /, **changes: Any) -> Replica:
     """A replica that has had its status for an hour."""
     at = changes.pop("fleet", "gpu" if status != "submitted" else None)

@@ -31,7 +31,7 @@ ADDON = Capabilities(
 )
 #: The service, and its group that is rolled out.
 NAME, RUN = "chat-70b", "s-chat-70b"
-NO_ROOM = "gpu-reserved has no room until 14:05:30, no capacity in us-east-1"
+NO_ROOM = "gpu-reserved is in cooldown until 14:05:30, no capacity in us-east-1"
 
 
 def fleets() -> list[Fleet]:

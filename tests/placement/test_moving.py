@@ -146,7 +146,7 @@ def test_nothing_moves_into_a_lane_that_cools_down(cause: str) -> None:
     plan = next_actions(state, now=NOW)
     assert not plan.doing(Action.MOVE)
     tail = f", {cause}" if cause else ""
-    assert plan.lanes[0].reason == f"baseline 0 of 1: reserved has no room until 14:05:30{tail}"
+    assert plan.lanes[0].reason == f"baseline 0 of 1: reserved is in cooldown until 14:05:30{tail}"
 
 
 def test_a_router_stays_where_it_is() -> None:

@@ -70,12 +70,12 @@ def test_a_minimum_that_falls_back_says_so_and_stays_visible() -> None:
         cooldowns={("", "reserved"): cooldown},
     )
     plan = next_actions(state, now=NOW)
-    line = "baseline 1 of 2: reserved has no room until 14:05:30, no capacity in us-east-1"
+    line = "baseline 1 of 2: reserved is in cooldown until 14:05:30, no capacity in us-east-1"
     assert plan.lanes[0].reason == line
     assert plan.lanes[0].deficit == 1
     assert where(plan)["new-1"] == "start spot (fallback)"
     assert plan.replicas[1].why == line.replace("baseline 1", "baseline 2")
-    assert plan.replicas[2].why == "reserved has no room until 14:05:30, no capacity in us-east-1"
+    assert plan.replicas[2].why == line.removeprefix("baseline 1 of 2: ")
     assert next_actions(carry_out(state, plan), now=NOW).lanes[0].deficit == 1
 
 

@@ -141,8 +141,17 @@ def test_a_lane_says_until_when_it_cools_down() -> None:
     state = replace(service(BURST, 1, "reserved"), cooldowns={("", "reserved"): cooldown})
     lane = next_actions(state, now=NOW).lanes[0]
     assert lane.until == cooldown.until
-    text = "reserved has no room until 14:05:30, no capacity in us-east-1"
+    text = "reserved is in cooldown until 14:05:30, no capacity in us-east-1"
     assert lane.reason == f"baseline 1 of 1; {text}"
+
+
+def test_a_fleet_with_room_is_in_cooldown_for_the_group_whose_start_failed_only() -> None:
+    cooldown = after_failure(None, now=NOW, started=NOW, cause="no capacity in us-east-1")
+    groups = (Group("one", 1, lanes=(Lane("a"),)), Group("two", 1, lanes=(Lane("a"),)))
+    state = Service((), groups, rooms={"a": Room(5)}, cooldowns={("two", "a"): cooldown})
+    one, two = next_actions(state, now=NOW).lanes
+    assert one.reason == "a has room for 5 more; 1 more to come"
+    assert two.reason == "a is in cooldown until 14:05:30, no capacity in us-east-1"
 
 
 def test_why_there_is_no_room_is_told_on() -> None:

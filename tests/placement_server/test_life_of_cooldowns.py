@@ -51,7 +51,7 @@ async def _cool(sim: Handle) -> None:
     await sim.faults.no_capacity(region, on=False)
     fallen = [line for line in await events(sim, "cool") if "falls back to fleet cool-spot" in line]
     assert len(fallen) == 3
-    assert all("cool-reserved has no room until" in line for line in fallen)
+    assert all("cool-reserved is in cooldown until" in line for line in fallen)
 
     async def cooled() -> bool:
         return (await placed(sim, "cool"))["lanes"][0]["cooldown_until"] is None

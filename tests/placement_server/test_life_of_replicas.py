@@ -101,7 +101,8 @@ async def _short(sim: Handle) -> None:
     reserved = await until(cools, limit=60, every=0.5, what="its lane is skipped")
     assert (reserved["deficit"], reserved["ready"], reserved["target"]) == (1, 0, 0)
     clock = reserved["cooldown_until"][11:19]
-    line = f"baseline 0 of 1: short-reserved has no room until {clock}, p5.48xlarge in aws/{region}"
+    line = f"baseline 0 of 1: short-reserved is in cooldown until {clock},"
+    line += f" p5.48xlarge in aws/{region}"
     assert reserved["reason"].startswith(line), reserved
 
     # One that is not ready yet is no use, and goes at once when it is to move.

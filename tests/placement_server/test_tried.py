@@ -125,3 +125,9 @@ def test_an_edit_of_the_fleet_or_of_the_lanes_ends_a_cooldown(told: dict[str, An
     assert found["at first"] == ["far", "near"]
     assert found["fleet edited"] == ["near"]
     assert found["lanes edited"] == []
+
+
+def test_a_lane_is_below_its_minimum_since_its_replica_ended(told: dict[str, Any]) -> None:
+    """And not since the next submission; one that was never there is missing from now on."""
+    assert told["deficits"]["lost"] == ["near", 1, True, False]
+    assert told["deficits"]["never held"] == ["near", 1, False, True]

@@ -101,7 +101,9 @@ class FakeServer:
         here = [
             each
             for each in self.instances
-            if each["fleet_id"] == fleet["id"] and each["status"] != "terminated"
+            if each["fleet_id"] == fleet["id"]
+            # A host that could not be set up stays in the list; what has ended else is deleted.
+            and (each["status"] != "terminated" or each["termination_reason"])
         ]
         return {**fleet, "instances": here}
 

@@ -10,6 +10,7 @@ import json
 import sys
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -44,9 +45,11 @@ from dstack._internal.server.testing import common  # noqa: E402
 from dstack._internal.utils.common import get_current_datetime  # noqa: E402
 from sqlalchemy import select  # noqa: E402
 
+from dstack_placement.engine import Room, next_actions  # noqa: E402
 from dstack_placement.server import (  # noqa: E402
     answers,
     applying,
+    deficits,
     listing,
     looking,
     overrides,
@@ -413,6 +416,35 @@ async def _editions(world: World) -> dict[str, Any]:
     return told
 
 
+async def _deficits(world: World) -> dict[str, Any]:
+    """Since when a lane is below its minimum, whose replica ended there some time ago."""
+    fell = get_current_datetime() - timedelta(minutes=7)
+    told = {}
+    for name, before in (("lost", "near"), ("never held", "far")):
+        run = await world.run(name.replace(" ", "-"), counts={"0": 2})
+        ended = {**world.in_fleet(before), "status": JobStatus.FAILED}
+        await world.job(run, 0, **ended, last_processed_at=fell)
+        await world.job(
+            run,
+            0,
+            status=JobStatus.TERMINATED,
+            termination_reason=JobTerminationReason.FAILED_TO_START_DUE_TO_NO_CAPACITY,
+            submission_num=1,
+        )
+        await world.job(run, 0, **world.in_fleet("far"), submission_num=2)
+        await world.job(run, 1, **world.in_fleet("far"))
+        seen = await world.state_of(run, world.project)
+        full = {"near": Room(0)}
+        plan = next_actions(replace(seen.service, rooms=full), now=seen.now)
+        await deficits.tell_deficits(world.session, run, plan, seen)
+        await world.session.commit()
+        (row,) = await world.session.scalars(
+            select(tables.DeficitRow).where(tables.DeficitRow.run_id == run.id)
+        )
+        told[name] = [row.fleet, row.missing, row.since == fell, row.since == seen.now]
+    return told
+
+
 PARTS: dict[str, Callable[[World], Awaitable[dict[str, Any]]]] = {
     "previews": _previews,
     "removed group": _removed_group,
@@ -420,6 +452,7 @@ PARTS: dict[str, Callable[[World], Awaitable[dict[str, Any]]]] = {
     "lent": _lent,
     "ended": _ended,
     "editions": _editions,
+    "deficits": _deficits,
 }
 
 

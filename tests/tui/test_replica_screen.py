@@ -9,7 +9,7 @@ import pytest
 from textual._compositor import CompositorUpdate
 
 from dstack_api_client import errors
-from dstack_api_client.model.snapshot import Link
+from dstack_api_client.model.snapshot import NO_CAPACITY, Attempt, Link
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
@@ -100,6 +100,18 @@ async def test_enter_on_a_replica_opens_its_page_and_escape_goes_back():
         await pilot.press("escape")
         await on_screen(app, ServiceScreen)
         assert app.screen.view == "replicas"
+
+
+async def test_a_replica_that_waits_is_as_old_as_its_wait_and_its_submission_apart():
+    sought = [
+        Attempt(START - timedelta(minutes=minutes), NO_CAPACITY, "", submission_num=num)
+        for num, minutes in enumerate((50, 20))
+    ]
+    waits = {"status": "submitted", "instance_id": None, "earlier": tuple(sought)}
+    async with Opened(**waits, submission_num=2) as opened:
+        head = opened.app.screen.query_one("#head", Flow).text
+        assert "submission 2 (5m old)" in head, head
+        assert "age 55m" in head
 
 
 async def test_the_overview_tells_state_host_use_and_output():

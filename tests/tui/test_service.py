@@ -14,6 +14,7 @@ from dstack_api_client.model.snapshot import ReplicaKey
 from dstack_api_client.transport import wire
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
+from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
@@ -22,7 +23,7 @@ from dstack_widgets.cells import plain_text
 from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
 from dstack_widgets.status_header import TabsLine
-from tests.builders import crowded_service, routed_service, snapshots
+from tests.builders import crowded_service, projects, routed_service, snapshots
 from tests.builders.apps import GivenFeed, app_on, failing, live
 from tests.builders.memory_client import GivenClient
 from tests.builders.snapshots import NOW
@@ -161,15 +162,15 @@ async def test_a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below(
         await opened(app, pilot)
         loud = rows(app)["/gpu-reserved"]
         assert loud["fleet"] == "! gpu-reserved"
-        assert loud["why"].startswith("BASELINE 2 of 3 for 3m: gpu-reserved has no room")
+        assert loud["why"].startswith("BASELINE 2 of 3 for 3m: in cooldown until")
         first, second, *_ = said(app)
         assert first == (
             "bad",
             "gpu-reserved",
-            f"BASELINE 2 of 3 for 3m: {routed_service.NO_ROOM}",
+            "BASELINE 2 of 3 for 3m: in cooldown until 14:05:30, no capacity in us-east-1",
         )
         assert second[:2] == ("warn", "gpu-spot")
-        assert "1 replica fell back here: gpu-reserved has no room" in second[2]
+        assert "1 replica fell back here: gpu-reserved is in cooldown" in second[2]
 
 
 async def test_one_cause_is_said_once():
@@ -230,6 +231,58 @@ async def test_the_total_stands_last_however_it_is_sorted():
                 assert app.screen.table.keys[-1] == "total", column
 
 
+async def test_a_fleet_that_is_lent_says_to_whom_and_asks_once():
+    client = GivenClient()
+    client.lent["main", "f-gpu"] = ("guest", "lab")
+    feed = GivenFeed(live(snapshots.snapshot()))
+    app = app_on(feed, client=client)
+    async with app.run_test(size=SIZE):
+        await until(lambda: app.snapshot is not None)
+        app.open_fleet("f-gpu")
+        await on_screen(app, FleetScreen)
+        await until(lambda: "lent to guest, lab" in screen_text(app))
+        app.screen.fill()
+        assert client.asked["borrowers"] == 1
+        app.screen.show_view("configuration")
+        app.screen.do_delete("")
+        await on_screen(app, AskScreen)
+        lent = "It is lent to guest, lab, which can't use it any more then."
+        await until(lambda: lent in screen_text(app))
+
+
+async def test_a_fleet_lists_the_hosts_that_could_not_be_set_up_and_why():
+    shot = projects.hosts("a", "b", failed=2)
+    app = app_on(GivenFeed(live(shot)))
+    async with app.run_test(size=SIZE):
+        await until(lambda: app.snapshot is not None)
+        app.open_fleet("f-lab")
+        await on_screen(app, FleetScreen)
+        await until(lambda: "Failed to add SSH instance in 600s" in screen_text(app))
+        assert app.screen.table.keys == ("i-lab-failed-0", "i-lab-failed-1")
+        assert "2 not set up" in screen_text(app)
+
+
+async def test_replicas_that_something_is_wrong_with_are_told_below_the_loudest_first():
+    shot = routed_service.snapshot()
+    host = snapshots.instance("gpu-spot-4", fleet_name="gpu-spot", num=4, unreachable=True)
+    key = ReplicaKey(routed_service.RUN, 4, 0)
+    jobs = {**shot.replicas, key: replace(shot.replicas[key], instance_id=host.id)}
+    host = replace(host, jobs=(key,))
+    shot = replace(shot, replicas=jobs, instances={**shot.instances, host.id: host})
+    app = app_on(GivenFeed(live(shot)))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "r")
+        styles = [style for style, _, _ in said(app)]
+        assert styles == sorted(styles), "bad comes before warn"
+        told = [f"{subject} {text}".strip() for _, subject, text in said(app)]
+        assert told[0].startswith("decode 5: failed The router can't reach it")
+        assert any(each.startswith("prefill 2: missing ") for each in told)
+        (unready,) = (each for each in told if each.startswith("decode 6: not ready: it runs"))
+        assert unready.endswith("dstack sends it no requests, and does not restart it.")
+        (cut,) = (each for each in told if each.startswith("decode 4: on "))
+        assert "which is unreachable. dstack gives the instance back after 20 minutes." in cut
+
+
 async def test_enter_on_a_lane_opens_its_fleet_and_escape_comes_back():
     app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
@@ -258,7 +311,7 @@ async def test_replicas_say_where_they_are_why_and_what_the_router_makes_of_them
         assert shown["0.0"]["role"] == "router"
         app.screen.table.move_cursor_to("6.0")
         await pilot.pause()
-        assert "fallback: gpu-reserved has no room" in screen_text(app)
+        assert "fallback: gpu-reserved is in cooldown" in screen_text(app)
 
 
 async def test_the_use_of_replicas_on_screen_is_read_and_shown():
@@ -592,3 +645,15 @@ async def test_a_worker_that_changes_paints_its_row_only():
         await until(lambda: rows(app)[first.key]["load"] == "7")
         await all_painted(app, pilot)
         assert 0 < sum(painted) < 100
+
+
+async def test_why_uses_all_of_the_width_there_is():
+    shot = routed_service.snapshot()
+    placement = shot.placements[routed_service.RUN]
+    reason = "a reason of many words, " * 6
+    lanes = [replace(lane, reason=reason.strip()) for lane in placement.lanes]
+    placements = {routed_service.RUN: replace(placement, lanes=tuple(lanes), replicas=())}
+    app = app_on(GivenFeed(live(replace(shot, placements=placements))))
+    async with app.run_test(size=(280, 40)) as pilot:
+        await opened(app, pilot)
+        assert "…" not in screen_text(app)

@@ -70,8 +70,9 @@ def fleet_status(fleet: Fleet) -> str:
 
 
 def states(fleet: Fleet) -> str:
-    """`2 busy, 1 idle (1 unhealthy)`: instances by state; empty without any."""
-    text = ", ".join(f"{number} {state}" for state, number in fleet.states.items() if number)
+    """`2 busy, 1 idle, 1 not set up (1 unhealthy)`: by state; empty without any."""
+    states = {**fleet.states, "not set up": len(fleet.failed)}
+    text = ", ".join(f"{number} {state}" for state, number in states.items() if number)
     return text + (f" ({fleet.unhealthy} unhealthy)" if fleet.unhealthy else "")
 
 

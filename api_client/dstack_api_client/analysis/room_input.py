@@ -76,7 +76,9 @@ def _creatable(
         nodes = counted(fleet.nodes_max, "node")
         unfit = any(_is_idle(each) and need.blocks_in(each) == 0 for each in here)
         none = "no idle one fits a replica" if unfit else "none is idle"
+        lost = sum(each.unreachable for each in here)
         exist = f"{len(here)} of at most {nodes} {verb}, {none}"
+        exist += f", {lost} unreachable" if lost else ""
         if not left:
             return 0, exist
     if offered is False:
@@ -120,8 +122,12 @@ def _of_hosts(here: Sequence[Instance], need: Requirements) -> str:
         return f"a replica takes {taken} of a host's {counted(total, 'block')}"
     if any(_is_idle(instance) for instance in here):
         return "no idle host fits a replica"
-    hosts = "its host is not" if len(here) == 1 else f"none of its {len(here)} hosts is"
-    return f"{hosts} idle"
+    return engine.none_idle([_state(instance) for instance in here])
+
+
+def _state(instance: Instance) -> str:
+    is_unhealthy = instance.health == "failure" and not instance.unreachable
+    return "unhealthy" if is_unhealthy else instance.state
 
 
 def _is_idle(instance: Instance) -> bool:

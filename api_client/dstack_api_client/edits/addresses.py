@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dstack_api_client.edits.dryrun import DryRun, ReplicaOutlook
+from dstack_api_client.edits.group_roles import labels_in
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.model.labels import listed
 from dstack_api_client.text import one_line
@@ -70,6 +71,7 @@ def lost_addresses(edit: ServiceEdit, outlook: DryRun) -> Iterator[str]:
         edit: The edit, or one that changes nothing.
         outlook: What it would do, with the `surges` of its rolling deployments.
     """
+    labels = labels_in(edit.base.spec)
     rolled = {row.group for row in outlook.surges}
     for held in held_addresses(edit.base.configuration):
         rows = sorted(
@@ -80,10 +82,13 @@ def lost_addresses(edit: ServiceEdit, outlook: DryRun) -> Iterator[str]:
         if row is None:
             continue
         does = "is replaced" if held.group in rolled else _DOES.get(row.action)
-        left = [name for name in held.holders if _goes_on(outlook.replicas, name, row)]
+        left = [
+            labels.get(name, name) for name in held.holders if _goes_on(outlook.replicas, name, row)
+        ]
+        group = labels.get(held.group, held.group)
         if does is not None and left:
             yield (
-                f"Replica {row.number} ({one_line(held.group)}) {does}, and the replicas of"
+                f"Replica {row.number} ({one_line(group)}) {does}, and the replicas of"
                 f" {one_line(listed(left))} keep its old address until they are replaced: what"
                 " they send there fails."
             )

@@ -16,6 +16,7 @@ from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Kind
 from dstack_api_client.edits.errors import NotInPlaceError
 from dstack_api_client.edits.fields import ABSENT, ORDER, Path
+from dstack_api_client.edits.group_roles import labels_in
 from dstack_api_client.edits.views import configuration_of
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.configuration import MASK, readable_value
@@ -106,10 +107,13 @@ def difference(
     """
     found = fields.changes(old, new)
     rule: _RuleOf = _fleet_rules(new)
+    labels: Mapping[str, str] = {}
     if kind == "service":
-        rule = _ServiceRules(configuration_of(old), configuration_of(new), capabilities).of
+        labels = labels_in(old, new)
+        before, after = configuration_of(old), configuration_of(new)
+        rule = _ServiceRules(before, after, capabilities, labels).of
     return tuple(
-        _change(path, was, is_now, rule)
+        _change(path, was, is_now, rule, labels)
         for path, (was, is_now) in found.items()
         if not _told_elsewhere(path, found)
     )
@@ -179,7 +183,9 @@ _Rule = tuple[ChangeKind, str, str]
 _RuleOf = Callable[[Path, Any, Any], _Rule]
 
 
-def _change(path: Path, was: Any, is_now: Any, rule: _RuleOf) -> FieldChange:
+def _change(
+    path: Path, was: Any, is_now: Any, rule: _RuleOf, labels: Mapping[str, str]
+) -> FieldChange:
     change_kind, note, source = rule(path, was, is_now)
     secret = is_secret(path)
     old, new = shown(path, was), shown(path, is_now)
@@ -187,7 +193,7 @@ def _change(path: Path, was: Any, is_now: Any, rule: _RuleOf) -> FieldChange:
         old, new = _told_apart(_on_one_line(path, was), _on_one_line(path, is_now))
     return FieldChange(
         path=path,
-        name=one_line(fields.name_of(path)),
+        name=one_line(fields.name_of(_labelled(path, labels))),
         old=old,
         new=new,
         kind=change_kind,
@@ -197,13 +203,25 @@ def _change(path: Path, was: Any, is_now: Any, rule: _RuleOf) -> FieldChange:
     )
 
 
+def _labelled(path: Path, labels: Mapping[str, str]) -> Path:
+    """A path with what a replica group is called in place of its name."""
+    if len(path) < 3 or path[1] not in _GROUPS:
+        return path
+    return (*path[:2], labels.get(path[2], path[2]), *path[3:])
+
+
 class _ServiceRules:
     """What a change of a service means, by dstack's rules and those of the add-on."""
 
     def __init__(
-        self, old: Mapping[str, Any], new: Mapping[str, Any], capabilities: Capabilities
+        self,
+        old: Mapping[str, Any],
+        new: Mapping[str, Any],
+        capabilities: Capabilities,
+        labels: Mapping[str, str],
     ) -> None:
         self._capabilities = capabilities
+        self._labels = labels
         specs = ServiceSpec.read(old), ServiceSpec.read(new)
         self._before, self._after = ({g.name: g.entry for g in spec.named} for spec in specs)
         groups = [*self._before.items(), *self._after.items()]
@@ -262,7 +280,8 @@ class _ServiceRules:
             return ChangeKind.NO_RESTART, note, _DSTACK
         if field in _GROUP_NO_RESTART:
             return ChangeKind.NO_RESTART, "", _DSTACK
-        return ChangeKind.ROLLING, f"replicas of {one_line(name)}, one at a time", _DSTACK
+        label = one_line(self._labels.get(name, name))
+        return ChangeKind.ROLLING, f"replicas of {label}, one at a time", _DSTACK
 
 
 def _router_type(group: Mapping[str, Any] | None) -> str | None:

@@ -7,7 +7,7 @@ only it knows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -18,6 +18,7 @@ from dstack_api_client.analysis.requirements import requirements_of
 from dstack_api_client.edits.checks import too_many
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.fleetless import waited_for
+from dstack_api_client.edits.group_roles import labels_in
 from dstack_api_client.edits.preview_wire import Preview
 from dstack_api_client.edits.prices import PlanOffer, Prices
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
@@ -111,6 +112,7 @@ class DryRun:
         managed: Whether lanes decide; else dstack's own rule does.
         surges: The first extra replica of each group that the edit rolls out, by `surging`.
         unsure: Fleets in which replicas start without a place that is known, by `certainty`.
+        labels: What the replica groups are called, by name.
     """
 
     source: Source
@@ -123,6 +125,11 @@ class DryRun:
     managed: bool = True
     surges: tuple[ReplicaOutlook, ...] = ()
     unsure: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def lane_name(self, lane: LaneOutlook) -> str:
+        """`gpu-spot`, or `1 prefill/gpu-spot` for a lane that a group has for itself."""
+        return f"{self.labels.get(lane.pool, lane.pool)}/{lane.fleet}" if lane.pool else lane.fleet
 
     def count(self, action: str) -> int:
         """How many replicas do one thing; those that a rolling deployment takes away `replace`."""
@@ -190,7 +197,9 @@ def dry_run_here(
         for row in plan.replicas
     )
     waited = waited_for(edit, state, snapshot)
-    why = f"dstack waits for replica 0, of group {waited}, to choose the fleet first"
+    labels = labels_in(edit.spec)
+    called = labels.get(waited or "", waited)
+    why = f"dstack waits for replica 0, of group {called}, to choose the fleet first"
     rows = _from_zero(rows, why if waited is not None else None, state)
     pools = _pools_here(state)
     lanes = [
@@ -210,7 +219,9 @@ def dry_run_here(
         )
         for lane in plan.lanes
     ]
-    outlook = DryRun(Source.ENGINE, tuple(lanes), rows, plan.notes, managed=managed(edit))
+    outlook = DryRun(
+        Source.ENGINE, tuple(lanes), rows, plan.notes, managed=managed(edit), labels=labels
+    )
     return _priced(_with_left(outlook, pools), edit, snapshot, offers)
 
 
@@ -277,7 +288,8 @@ async def dry_run(
         )
         for lane in answer.lanes
     ]
-    outlook = DryRun(Source.SERVER, tuple(lanes), rows, answer.coded_notes())
+    labels = labels_in(edit.spec)
+    outlook = DryRun(Source.SERVER, tuple(lanes), rows, answer.coded_notes(), labels=labels)
     return _priced(_with_left(outlook, pools), edit, snapshot, offers)
 
 

@@ -17,7 +17,7 @@ from dstack_api_client.edits.run_events import RunEvents
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
 from dstack_api_client.join.join import Answers, Joined, build
 from dstack_api_client.model.capabilities import PLACEMENT, Capabilities
-from dstack_api_client.model.labels import in_status
+from dstack_api_client.model.labels import in_status, labels_of
 from dstack_api_client.model.snapshot import Group, Replica, ServerInfo, Service, Snapshot
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import addon, wire
@@ -207,7 +207,9 @@ def _of_replicas(
 
 
 def _in(service: Service, group: Group) -> str:
-    return f" in group {group.name}" if len(service.groups) > 1 else ""
+    if len(service.groups) < 2:
+        return ""
+    return f" in group {labels_of(service.groups)[group.name]}"
 
 
 def _of_outlook(outlook: DryRun | None) -> tuple[str, ...]:

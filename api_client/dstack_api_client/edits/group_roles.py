@@ -1,21 +1,31 @@
-"""What the replica groups of an edited service do: prefill, decode, encode, or all of it."""
+"""What the replica groups of an edited service do, and what they are called for it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from dstack_api_client.join.runs import groups_of, service_spec
+from dstack_api_client.model.labels import labels_of
+from dstack_api_client.model.snapshot import Group
 from dstack_api_client.transport import wire
 
 
 def roles_in(spec: Mapping[str, Any]) -> dict[str, str]:
     """By group, as the commands or names of a spec tell; nothing of groups that don't tell."""
+    return {group.name: group.role for group in _groups_in(spec) if group.role is not None}
+
+
+def labels_in(*specs: Mapping[str, Any]) -> dict[str, str]:
+    """What the groups of specs are called, by name; of one that several have, as the last does."""
+    return {name: label for spec in specs for name, label in labels_of(_groups_in(spec)).items()}
+
+
+def _groups_in(spec: Mapping[str, Any]) -> Sequence[Group]:
     try:
         read = msgspec.convert(spec, wire.RunSpec, strict=False)
     except msgspec.ValidationError:  # somebody types it just now, or it is of another version
-        return {}
-    groups = groups_of(read, service_spec(read))
-    return {group.name: group.role for group in groups if group.role is not None}
+        return ()
+    return groups_of(read, service_spec(read))

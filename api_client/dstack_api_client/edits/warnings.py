@@ -16,7 +16,7 @@ from dstack_api_client.edits.group_roles import roles_in
 from dstack_api_client.edits.retrying import Retry, retry_of
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.spots import barred_fleets
-from dstack_api_client.model.labels import listed
+from dstack_api_client.model.labels import labels_of, listed
 from dstack_api_client.model.roles import consequence, lacking, named
 from dstack_api_client.model.router import Sync
 from dstack_api_client.model.snapshot import Snapshot
@@ -266,8 +266,9 @@ def _of_rollout(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:
     for replica in snapshot.replicas_of(service):
         if out_of_date(replica, service):
             behind[replica.group] = behind.get(replica.group, 0) + 1
+    labels = labels_of(service.groups)
     for group, number in behind.items():
-        which = f" of group {group}" if len(service.groups) > 1 else ""
+        which = f" of group {labels.get(group, group)}" if len(service.groups) > 1 else ""
         yield PlanWarning(
             "rollout",
             Risk.WARNING,

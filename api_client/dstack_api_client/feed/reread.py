@@ -11,7 +11,7 @@ from dstack_api_client import errors
 from dstack_api_client.events.log import Named
 from dstack_api_client.feed.budget import Allowance
 from dstack_api_client.join.store import Known
-from dstack_api_client.model.snapshot import FINISHED, Link, Snapshot
+from dstack_api_client.model.snapshot import FINISHED, SETUP_FAILED, Link, Snapshot
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import FILTER_ITEMS, Client, in_groups
@@ -234,7 +234,10 @@ class Rereading:
         except errors.WrongShapeError as error:
             self._note(instance_id, known.name if known else None, "the instances", error)
             return
-        if known is None and instance.fleet_id is not None and instance.status != "terminated":
+        gone = instance.status == "terminated"
+        # A host that could not be set up stays in its fleet's list, unlike others that ended.
+        again = instance.termination_reason in SETUP_FAILED if gone else known is None
+        if instance.fleet_id is not None and again:
             await self._read_fleet(instance.fleet_id)  # its nodes may have been changed
         else:
             self._known.put_instance(instance)

@@ -8,7 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from dstack_api_client.join.locate import NONE_IMPORTED, fleet_of_instance
-from dstack_api_client.model.snapshot import INSTANCE_GONE, Fleet, Gpus, Instance, ReplicaKey
+from dstack_api_client.model.snapshot import (
+    BY_USER,
+    INSTANCE_GONE,
+    Fleet,
+    Gpus,
+    Instance,
+    ReplicaKey,
+)
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 
@@ -147,7 +154,15 @@ def fleet_of(
         shared_numbers=frozenset(
             num for num, count in Counter(i.num for i in there).items() if count > 1
         ),
+        failed=_failed(fleet, imported) if is_ssh else (),
     )
+
+
+def _failed(fleet: wire.Fleet, imported: Mapping[str, str]) -> tuple[Instance, ...]:
+    """The hosts that dstack gave up; one that a user deletes is in no list once it is gone."""
+    ended = [each for each in fleet.instances or () if each.status == "terminated"]
+    made = (instance_of(each, (), None, imported) for each in ended)
+    return tuple(sorted((i for i in made if i.termination_reason != BY_USER), key=_by_number))
 
 
 def _by_number(instance: Instance) -> tuple[int, str]:

@@ -45,7 +45,7 @@ class Answers:
     """What a server said, by id, each thing as it was last read."""
 
     fleets: Mapping[str, wire.Fleet]
-    """Their instances are not looked at here."""
+    """With those of their instances that are terminated; the others are in `instances`."""
     instances: Mapping[str, wire.Instance]
     runs: Mapping[str, wire.Run]
     links: Mapping[str, str] = field(default_factory=dict)

@@ -46,7 +46,10 @@ class Known:
         if fleet.status == "terminated":
             self.drop_fleet(fleet.id)
             return
-        instances, fleet.instances = fleet.instances or [], None
+        instances = fleet.instances or []
+        # Kept apart: they take part in nothing but the word that they failed.
+        failed = [instance for instance in instances if instance.status == "terminated"]
+        fleet.instances = sorted(failed, key=lambda instance: instance.id) or None
         here = {instance.id for instance in instances}
         for instance in list(self.instances.values()):
             if instance.fleet_id == fleet.id and instance.id not in here:

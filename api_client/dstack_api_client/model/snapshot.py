@@ -28,6 +28,10 @@ INSTANCE_GONE = frozenset({"terminating", "terminated"})
 STARTING = frozenset({"submitted", "provisioning", "pulling"})
 #: The status of a job or a run that is being stopped.
 STOPPING = "terminating"
+#: Why an instance ends that a user deleted.
+BY_USER = "terminated_by_user"
+#: Why an instance ends that never came up.
+SETUP_FAILED = frozenset({"error", "provisioning_timeout"})
 
 
 class Link(str, Enum):
@@ -182,6 +186,9 @@ class Fleet:
     """Jobs here of which it is not known on which instance they are."""
     shared_numbers: frozenset[int] = frozenset()
     """Numbers that more than one of its instances has."""
+    failed: tuple[Instance, ...] = ()
+    """Hosts of an SSH fleet that could not be set up: the server lists them, terminated, until
+    somebody deletes them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ IDLE_LONG = timedelta(minutes=5)
 #: Backends that start no instance ahead of its job, whatever a fleet's minimum is: in dstack 0.22.5
 #: those whose `Compute` can't create instances.
 WITH_JOBS_ONLY = frozenset({"daytona", "kubernetes", "lium", "runpod", "slurm", "vastai"})
+#: What a failure or a warning of an instance's health comes from.
+HEALTH_HINT = "Its accelerators' health check says so; its events tell what was found."
 #: The server looks at a fleet's number of nodes every 15 s; right after it was created it had no
 #: chance to.
 NEW = timedelta(minutes=2)
@@ -33,6 +35,8 @@ class _Found:
     """The instances of one fleet that something is wrong with, or may be."""
 
     usable: int = 0
+    on_hosts: int = 0
+    hostnames: set[str | None] = field(default_factory=set)
     unreachable: list[Instance] = field(default_factory=list)
     failing: list[Instance] = field(default_factory=list)
     warned: list[Instance] = field(default_factory=list)
@@ -65,9 +69,11 @@ def of_fleets(snapshot: Snapshot, now: datetime, since: Since) -> Fleets:
     found: dict[str | None, _Found] = {fleet_id: _Found() for fleet_id in snapshot.fleets}
     unreachable: set[ReplicaKey] = set()
     for instance in snapshot.instances.values():
+        here = found.setdefault(instance.fleet_id, _Found())
+        here.on_hosts += 1
+        here.hostnames.add(instance.hostname)
         if instance.status in INSTANCE_GONE:
             continue
-        here = found.setdefault(instance.fleet_id, _Found())
         here.usable += 1
         if instance.unreachable:
             here.unreachable.append(instance)
@@ -95,14 +101,14 @@ def _of_instances(
     if here.unreachable:
         yield _together(
             snapshot, fleet, here.unreachable, here.usable, "unreachable",
-            hint=_unreachable_hint(snapshot, fleet, here.unreachable),
+            hint=unreachable_hint(snapshot, fleet, here.unreachable),
             since=_first(since.unreachable.get(each.id) for each in here.unreachable),
         )  # fmt: skip
     for health, instances in (("failure", here.failing), ("warning", here.warned)):
         if instances:
             problem = _together(
                 snapshot, fleet, instances, here.usable, f"health {health}",
-                hint="Its accelerators' health check says so; its events tell what was found.",
+                hint=HEALTH_HINT,
                 since=_first(since.health.get(each.id) for each in instances),
                 notice=health == "warning",
             )  # fmt: skip
@@ -158,9 +164,14 @@ def _together(
     )
 
 
-def _unreachable_hint(
-    snapshot: Snapshot, fleet: Fleet | None, instances: Iterable[Instance]
-) -> str:
+def unreachable_hint(snapshot: Snapshot, fleet: Fleet | None, instances: Iterable[Instance]) -> str:
+    """What becomes of instances that the server can't reach, and of what runs there.
+
+    Args:
+        snapshot: Where they are.
+        fleet: Their fleet, if they have one.
+        instances: The instances.
+    """
     if fleet is not None and fleet.kind == "ssh":
         text = "dstack keeps the host and goes on trying."
     else:
@@ -198,7 +209,10 @@ def _of_fleet(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterat
             fleet_id=fleet.id,
             view="instances",
         )
-    if fleet.kind != "cloud" or fleet.status != "active":
+    if fleet.status != "active":
+        return
+    if fleet.kind == "ssh":
+        yield from _of_hosts(fleet, here, now, since)
         return
     least = fleet.nodes_min or 0
     if here.usable < least and now - fleet.created_at > NEW:
@@ -219,6 +233,59 @@ def _of_fleet(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterat
             view="instances",
         )
     yield from _idle(fleet, here, now, since)
+
+
+def _of_hosts(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterator[Problem]:
+    """Hosts that the fleet's configuration names and that no instance is on."""
+    configured = _hosts(fleet)
+    hosts = len(configured)
+    names = [name for name in configured if name not in here.hostnames]
+    if fleet.failed:
+        count = len(fleet.failed)
+        which = names if len(names) == count else [str(each.num) for each in fleet.failed]
+        causes = dict.fromkeys(each.termination_message or "" for each in fleet.failed)
+        cause = listed(text for text in causes if text)
+        yield Problem(
+            key=f"hosts failed:{fleet.id}",
+            kind=Kind.FLEET,
+            severity=Severity.WARNING,
+            subject=fleet.name,
+            text=f"{count} of {counted(max(hosts, count), 'host')} could not be set up: "
+            f"{listed(which)}" + (f" ({cause.rstrip('.')})" if cause else ""),
+            hint="dstack does not try again. Check that it can log in there, then "
+            + (
+                "delete the fleet and apply it again."
+                if not here.usable
+                else "apply the fleet without these hosts and then with them."
+            ),
+            since=_first(
+                each.finished_at or since.instance_status.get(each.id) for each in fleet.failed
+            ),
+            fleet_id=fleet.id,
+            view="instances",
+            row=fleet.failed[0].id,
+        )
+    missing = hosts - here.on_hosts - len(fleet.failed)
+    if missing > 0 and now - fleet.created_at > NEW:
+        named = f": {listed(names)}" if len(names) == missing else ""
+        yield Problem(
+            key=f"hosts:{fleet.id}",
+            kind=Kind.FLEET,
+            severity=Severity.NOTICE,
+            subject=fleet.name,
+            text=f"{missing} of {counted(hosts, 'host')} {'has' if hosts == 1 else 'have'}"
+            f" no instance{named}",
+            hint="Somebody deleted the instance, or dstack gave up on it; the events tell. Apply"
+            " the fleet without the host, and then with it to use it again.",
+            fleet_id=fleet.id,
+            view="instances",
+        )
+
+
+def _hosts(fleet: Fleet) -> list[str]:
+    configuration = fleet.spec.get("configuration") or {}
+    hosts = (configuration.get("ssh_config") or {}).get("hosts") or []
+    return [host if isinstance(host, str) else host.get("hostname", "") for host in hosts]
 
 
 def _idle(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterator[Problem]:

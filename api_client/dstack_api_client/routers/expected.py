@@ -31,6 +31,10 @@ class Expected:
     role: str | None
     scheme: str
     engine: Engine
+    starting_since: datetime | None = None
+    """Since when the replica waits for a place, or since when it has the one in which it starts."""
+    starting_longer: bool = False
+    """Whether it may be for longer than that."""
 
     @property
     def running(self) -> bool:
@@ -90,6 +94,8 @@ def workers_of(
                 role=replica.role or engine.role,
                 scheme="grpc" if engine.grpc else "http",
                 engine=engine,
+                starting_since=replica.since,
+                starting_longer=replica.since_earlier,
             )
         )
     return found

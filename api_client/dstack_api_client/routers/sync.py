@@ -394,6 +394,9 @@ class _Judgement:
         key = key or _key(worker)
         remembered = key if sync is not Sync.UNKNOWN else f"{key}~"
         since = self._since(remembered, (sync, health))
+        if worker.starting and worker.starting_since is not None:
+            # Each attempt is a job of its own, and between two of them there is none.
+            since = Since(worker.starting_since, worker.starting_longer)
         return Worker(
             key=key,
             sync=sync,

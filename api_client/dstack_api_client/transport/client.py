@@ -108,6 +108,24 @@ class Client(Writer):
         body = await self.read(_in_project(project, "fleets/get"), query, what)
         return self.decode(body, wire.decode_fleet, what)
 
+    async def borrowers(self, project: str, fleet_id: str) -> tuple[str, ...]:
+        """The projects to which a fleet is lent, by name; `*` stands for all of the server.
+
+        Args:
+            project: The fleet's own project.
+            fleet_id: The fleet.
+        """
+        what = f"what project {project} lends"
+        body = await self.read(_in_project(project, "exports/list"), {}, what)
+        found = self.decode(body, wire.decode_exports, what)
+        lent = [
+            export
+            for export in found
+            if any(fleet.id == fleet_id for fleet in export.exported_fleets or ())
+        ]
+        names = {one_line(each.project_name) for export in lent for each in export.imports or ()}
+        return ("*",) if any(export.is_global for export in lent) else tuple(sorted(names))
+
     async def instances(
         self, project: str, *, fleets: Collection[str] = (), page: int = PAGE
     ) -> AsyncIterator[Records[wire.Instance]]:

@@ -186,6 +186,32 @@ class Fleet(Timed):
     instances: list[Instance] | None = None
 
 
+class ExportImport(Answer):
+    """A project that an export lends to."""
+
+    project_name: str
+
+
+class ExportedFleet(Answer):
+    """A fleet that an export lends."""
+
+    id: str
+
+
+class Export(Answer):
+    """What a project lends, and to whom."""
+
+    is_global: bool = False
+    imports: list[ExportImport] | None = None
+    exported_fleets: list[ExportedFleet] | None = None
+
+
+class Exports(Answer):
+    """What a project lends; before 0.22 it was just the list."""
+
+    exports: list[Export] = msgspec.field(default_factory=list)
+
+
 class SshHost(Answer):
     """A host to pass through by SSH."""
 
@@ -535,6 +561,15 @@ def decode_fleet(raw: bytes) -> Fleet:
     fleet.spec = fleet.spec.copy()
     refuse_odd(bytes(fleet.spec))
     return fleet
+
+
+_exports = msgspec.json.Decoder(Exports | list[Export])
+
+
+def decode_exports(raw: bytes) -> list[Export]:
+    """Decodes what a project lends, as servers of any version write it."""
+    found = _exports.decode(clean_json(raw))
+    return found.exports if isinstance(found, Exports) else found
 
 
 def refuse_odd(raw: bytes) -> None:

@@ -5,7 +5,7 @@ first. A client asks `preview` what an edit would do. docs/placement-engine.md s
 """
 
 from .cooldown import Cooldown, after_failure, reset
-from .explain import LaneWhy
+from .explain import LaneWhy, none_idle
 from .lanes import LANE_COLUMNS, LANE_FIELDS, Lane, LaneField, LanesError, parse_lanes
 from .lines import Code, Line, code_of
 from .model import SHARED, Group, Replica, ReplicaState, Room, Service, edited
@@ -44,6 +44,7 @@ __all__ = [
     "code_of",
     "edited",
     "next_actions",
+    "none_idle",
     "parse_lanes",
     "place",
     "preview",

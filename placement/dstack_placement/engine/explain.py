@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,15 +50,31 @@ def clock(time: datetime) -> str:
 
 
 def blocked(board: Board, count: LaneCount, block: Block, group: str = "") -> str:
-    """Why a lane is skipped: `gpu-a has no room until 14:05:30, no capacity in us-east-1`."""
+    """Why a lane is skipped: `gpu-a is in cooldown until 14:05:30, no capacity in us-east-1`."""
     fleet = count.lane.fleet
     if block is Block.MAXIMUM:
         return f"{fleet} is at its maximum of {count.lane.max_replicas}"
     if block is Block.COOLDOWN and count.cooldown is not None:
-        text = f"{fleet} has no room until {clock(count.cooldown.until)}"
+        text = f"{fleet} is in cooldown until {clock(count.cooldown.until)}"
         return f"{text}, {count.cooldown.cause}" if count.cooldown.cause else text
     why = board.rooms.why(fleet, group)
     return f"{fleet} has no room, {why}" if why else f"{fleet} has no room"
+
+
+def none_idle(states: Sequence[str]) -> str:
+    """Why no host of a fleet is to be had: `none of its 3 hosts is idle: 2 busy, 1 unreachable`.
+
+    Args:
+        states: The state of each host.
+    """
+    counts = Counter(states)
+    if not states:
+        return "it has no host"
+    if len(counts) == 1:
+        hosts = "its host is" if len(states) == 1 else f"all {len(states)} hosts are"
+        return f"{hosts} {states[0]}"
+    told = ", ".join(f"{number} {state}" for state, number in counts.most_common())
+    return f"none of its {len(states)} hosts is idle: {told}"
 
 
 def surplus(number: int, wanted: int) -> str:

@@ -7,7 +7,6 @@ its relief is ready, and one more replica is started for each that moves.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import replace
 
 from dstack._internal.core.models.runs import JobTerminationReason
@@ -20,15 +19,14 @@ from dstack._internal.server.background.pipeline_tasks.runs.common import (
 )
 from dstack._internal.server.models import JobModel, RunModel
 from dstack._internal.server.services import events
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.engine import Action, Plan, Replica, ReplicaPlan, ReplicaState, next_actions
+from dstack_placement.engine import Action, Plan, Replica, ReplicaPlan, next_actions
 from dstack_placement.server import rebalancing
+from dstack_placement.server.deficits import tell_deficits
 from dstack_placement.server.reachability import tell_unreachable
 from dstack_placement.server.state import RunState
-from dstack_placement.server.tables import DeficitRow, PlacementRow, locked_run
-from dstack_placement.server.unreachable import marked
+from dstack_placement.server.tables import PlacementRow, locked_run
 
 
 def copy_of(result: ActiveResult) -> ActiveResult:
@@ -74,7 +72,7 @@ async def carry_out(context: ActiveContext, state: RunState, result: ActiveResul
         for row, new in reliefs:
             _start(session, context.run_model, state, row, new)
             result.new_job_models.extend(new)
-        await _tell_deficits(session, context.run_model, plan, state)
+        await tell_deficits(session, context.run_model, plan, state)
         await tell_unreachable(session, context.run_model, state)
         await rebalancing.go_on(session, context.run_model, state, service)
 
@@ -175,67 +173,3 @@ def _start(
 
 def _job_model(run_model: RunModel, key: str) -> JobModel:
     return next(job for job in run_model.jobs if str(job.id) == key)
-
-
-async def _tell_deficits(
-    session: AsyncSession, run_model: RunModel, plan: Plan, state: RunState
-) -> None:
-    """Emits an event when a baseline is not held, and when it is again.
-
-    What starts or moves now may hold it: only what stays missing then is a deficit. Its end is told
-    once as many as the minimum are ready, since a start may fail.
-    """
-    found = await session.execute(select(DeficitRow).where(DeficitRow.run_id == run_model.id))
-    known = {(row.pool, row.fleet): row for row in found.scalars()}
-    ready = _ready(state)
-    for lane in marked(plan.lanes, state.unreachable):
-        at = (lane.pool, lane.fleet)
-        row = known.pop(at, None)
-        missing = lane.deficit if lane.after < lane.lane.min_replicas else 0
-        if missing and row is None:
-            session.add(
-                DeficitRow(
-                    run_id=run_model.id,
-                    pool=lane.pool,
-                    fleet=lane.fleet,
-                    missing=missing,
-                    since=state.now,
-                    why=lane.reason,
-                )
-            )
-            _tell(session, run_model, f"Baseline of fleet {lane.fleet} is not held: {lane.reason}")
-        elif missing and row is not None:
-            row.missing, row.why = missing, lane.reason
-        elif row is not None and ready[at] >= lane.lane.min_replicas:
-            await session.delete(row)
-            if lane.lane.min_replicas:  # else an edit took the baseline away
-                held = f"{lane.lane.min_replicas} of {lane.lane.min_replicas}"
-                _tell(session, run_model, f"Baseline of fleet {lane.fleet} is held again: {held}")
-    for row in known.values():
-        # The lane is gone.
-        await session.delete(row)
-
-
-def _ready(state: RunState) -> Counter[tuple[str, str]]:
-    """Workers that receive traffic, by pool and fleet."""
-    routers = {group.name for group in state.lanes.groups if group.router}
-    count: Counter[tuple[str, str]] = Counter()
-    for replica in state.service.replicas:
-        pool = state.lanes.pool_of(replica.group)
-        if (
-            pool is not None
-            and replica.fleet is not None
-            and replica.state is ReplicaState.READY
-            and replica.group not in routers
-        ):
-            count[pool[0], replica.fleet] += 1
-    return count
-
-
-def _tell(session: AsyncSession, run_model: RunModel, message: str) -> None:
-    events.emit(
-        session,
-        message,
-        actor=events.SystemActor(),
-        targets=[events.Target.from_model(run_model)],
-    )

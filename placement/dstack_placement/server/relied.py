@@ -77,6 +77,7 @@ READ = (
     f"{_MODELS}.configurations:ServiceConfiguration",
     f"{_MODELS}.configurations:ServiceConfiguration.replica_groups",
     f"{_MODELS}.configurations:ServiceConfigurationParams",
+    f"{_MODELS}.health:HealthStatus.is_failure",
     f"{_MODELS}.instances:InstanceStatus",
     f"{_MODELS}.instances:InstanceStatus.is_active",
     f"{_MODELS}.profiles:CreationPolicy",

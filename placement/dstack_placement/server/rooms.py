@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dstack._internal.core.models.instances import InstanceStatus
 from dstack._internal.core.models.profiles import CreationPolicy
 from dstack._internal.core.models.runs import Job, RunSpec
-from dstack._internal.server.models import FleetModel
+from dstack._internal.server.models import FleetModel, InstanceModel
 from dstack._internal.server.services import fleets as dstack_fleets
 from dstack._internal.server.services.runs import plan as dstack_plan
 
-from dstack_placement.engine import Room
+from dstack_placement.engine import Room, none_idle
 
 
 def room_of(fleet: FleetModel, run_spec: RunSpec, samples: Mapping[str, Job], kept: int) -> Room:
@@ -75,11 +74,21 @@ def _creatable(fleet: FleetModel, run_spec: RunSpec, job: Job) -> tuple[int | No
     nodes = spec.configuration.nodes
     if nodes is None or nodes.max is None:
         return None, ""
-    active = sum(instance.status.is_active() for instance in fleet.instances)
+    states = [_state(instance) for instance in fleet.instances if instance.status.is_active()]
     exist = "node exists" if nodes.max == 1 else "nodes exist"
-    return max(nodes.max - active, 0), f"{active} of at most {nodes.max} {exist}, none is idle"
+    why = f"{len(states)} of at most {nodes.max} {exist}, none is idle"
+    if lost := states.count("unreachable"):
+        why += f", {lost} unreachable"
+    return max(nodes.max - len(states), 0), why
 
 
 def _of_hosts(fleet: FleetModel) -> str:
-    busy = sum(instance.status == InstanceStatus.BUSY for instance in fleet.instances)
-    return f"no idle host fits ({busy} of {len(fleet.instances)} are busy)"
+    states = [_state(host) for host in fleet.instances if host.status.is_active()]
+    return "no idle host fits a replica" if "idle" in states else none_idle(states)
+
+
+def _state(instance: InstanceModel) -> str:
+    """What keeps an instance from taking a replica; its status if nothing else does."""
+    if instance.unreachable:
+        return "unreachable"
+    return "unhealthy" if instance.health.is_failure() else instance.status.value

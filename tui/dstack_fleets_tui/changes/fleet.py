@@ -108,18 +108,27 @@ class FleetChanges:
             path = Path(what).expanduser()
             self._changing.begin(self._from_file(path, self._app.ask()))
 
-    def delete(self, fleet: Fleet) -> None:
-        """Deletes a fleet, once its name was typed."""
+    def delete(self, fleet: Fleet, lent_to: str = "") -> None:
+        """Deletes a fleet, once its name was typed.
+
+        Args:
+            fleet: The fleet.
+            lent_to: The projects that borrow it, in words, as far as that was read.
+        """
         if self._may_delete(fleet):
             title = f"Delete fleet {fleet.name} in {self._app.place}"
-            self._ask(fleet, title, list(self._about_deletion(fleet)), ())
+            lines = list(self._about_deletion(fleet))
+            if lent_to:
+                lines.append(f"It is lent to {lent_to}, which can't use it any more then.")
+            self._ask(fleet, title, lines, ())
 
-    def delete_some(self, fleet: Fleet, chosen: Sequence[Instance]) -> None:
+    def delete_some(self, fleet: Fleet, chosen: Sequence[Instance], lent_to: str = "") -> None:
         """Asks whether instances or the whole fleet are meant, and deletes them.
 
         Args:
             fleet: The fleet.
             chosen: Its instances that are selected or under the cursor.
+            lent_to: The projects that borrow it, in words, as far as that was read.
         """
         snapshot = self._app.snapshot
         if not self._may_delete(fleet) or snapshot is None:
@@ -140,7 +149,7 @@ class FleetChanges:
             if not question.on_screen:
                 return
             if what == _WHOLE:
-                self.delete(fleet)
+                self.delete(fleet, lent_to)
             elif what is not None:
                 self._delete_instances(fleet, can if what == _CHOSEN else idle)
 

@@ -191,7 +191,7 @@ def _of_groups(
     if named:
         head = (
             GridCell("group", "GROUP", left=True),
-            GridCell("replicas", "REPLICAS", editable=True),
+            GridCell("replicas", "REPL", editable=True),
             GridCell("spot_policy", "SPOT", editable=True, left=True),
             GridCell("reservation", "RESERVATION", editable=True, left=True),
         )

@@ -17,7 +17,7 @@ from dstack_widgets.text import literal
 
 def lanes(outlook: DryRun, glyphs: Glyphs = UNICODE) -> list[Content]:
     """A line per lane: `gpu-spot   5 → 7   start 2`; then what waits, and the price."""
-    names = [_name(lane) for lane in outlook.lanes]
+    names = [outlook.lane_name(lane) for lane in outlook.lanes]
     wide = max((cell_len(name) for name in (*names, "waiting")), default=0)
     lines = [
         _lane(lane, name, wide, glyphs) for lane, name in zip(outlook.lanes, names, strict=True)
@@ -73,10 +73,6 @@ _VERBS = {"start": "start", "stop": "stop", "move": "move", "pending": "wait", "
 
 def _surge(row: ReplicaOutlook) -> Content:
     return literal(words.surge(row), style_of("warn" if row.action == "pending" else ""))
-
-
-def _name(lane: LaneOutlook) -> str:
-    return f"{lane.pool}/{lane.fleet}" if lane.pool else lane.fleet
 
 
 def _lane(lane: LaneOutlook, name: str, wide: int, glyphs: Glyphs) -> Content:

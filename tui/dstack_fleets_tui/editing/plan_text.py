@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.cells import cell_len
 from textual.content import Content
@@ -36,8 +36,8 @@ def of_service(plan: Plan, glyphs: Glyphs = UNICODE) -> list[Content]:
     if plan.dry_run is not None:
         blocks.append(list(outlook.whole(plan.dry_run, glyphs)))
     starting = of_starts(plan)
-    if starting is not None:
-        blocks.append(offers(starting))
+    if starting is not None and plan.dry_run is not None:
+        blocks.append(offers(starting, labels=plan.dry_run.labels))
     return _joined(blocks)
 
 
@@ -94,11 +94,13 @@ def warnings(found: Iterable[PlanWarning], glyphs: Glyphs = UNICODE) -> list[Con
     ]
 
 
-def offers(found: Sequence[PlanOffer], title: str = TITLE) -> list[Content]:
+def offers(
+    found: Sequence[PlanOffer], title: str = TITLE, labels: Mapping[str, str] | None = None
+) -> list[Content]:
     """What the server could start, as far as it told."""
     if not found:
         return [literal(NONE, style_of("warn"))]
-    shown, left = offer_lines(found)
+    shown, left = offer_lines(found, labels or {})
     lines = [literal(title, style_of("dim"))]
     for offer in shown:
         group = f"  {offer.group}  " if offer.group else "  "

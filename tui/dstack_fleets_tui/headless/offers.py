@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dstack_api_client.edits.planning import Plan
@@ -44,11 +44,20 @@ def of_starts(plan: Plan) -> list[PlanOffer] | None:
     return [each for each in plan.offers if (each.group or ONLY_GROUP) in starting]
 
 
-def lines(found: Sequence[PlanOffer]) -> tuple[list[OfferLine], int]:
-    """The first few, equal ones counted, and how many are left out."""
+def lines(found: Sequence[PlanOffer], labels: Mapping[str, str]) -> tuple[list[OfferLine], int]:
+    """The first few, equal ones counted, and how many are left out.
+
+    Args:
+        found: The offers.
+        labels: What the replica groups are called, by name.
+    """
     counted = Counter(map(_words, found))
     shown = [
-        OfferLine(group, what, availability + (f", {number} of them" if number > 1 else ""))
+        OfferLine(
+            labels.get(group, group),
+            what,
+            availability + (f", {number} of them" if number > 1 else ""),
+        )
         for (group, what, availability), number in list(counted.items())[:MOST]
     ]
     return shown, max(len(counted) - MOST, 0)

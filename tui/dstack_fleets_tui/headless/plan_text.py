@@ -56,7 +56,7 @@ def plan_text(plan: Plan, *, plain: bool = False) -> str:
     else:
         text += "Nothing to change.\n"
     if plan.dry_run is not None:
-        text += f"\n{render(_LANES, [_lane(lane) for lane in plan.dry_run.lanes])}"
+        text += f"\n{render(_LANES, [_lane(lane, plan.dry_run) for lane in plan.dry_run.lanes])}"
         text += f"{_summary(plan.dry_run)}\n"
         text += "".join(f"{one_line(words.surge(row))}\n" for row in plan.dry_run.surges)
     text += _offers(plan)
@@ -84,7 +84,7 @@ def _offers(plan: Plan) -> str:
         return ""
     if not found:
         return f"{offers.NONE}\n"
-    shown, left = offers.lines(found)
+    shown, left = offers.lines(found, plan.dry_run.labels if plan.dry_run else {})
     lines = ["  ".join(("", *filter(None, (o.group, o.what, o.rest)))) for o in shown]
     lines += [f"  and {left} more"] if left else []
     return "".join(f"{line}\n" for line in (f"\n{offers.TITLE}", *lines, ""))
@@ -235,14 +235,14 @@ def _change(change: FieldChange) -> tuple[str, ...]:
     return (change.name, change.old, "→", change.new, f"{change.kind.value}{note}")
 
 
-def _lane(lane: LaneOutlook) -> tuple[str, ...]:
+def _lane(lane: LaneOutlook, outlook: DryRun) -> tuple[str, ...]:
     moving = f"+{lane.enter}" if lane.enter else ""
     moving += f"-{lane.leave}" if lane.leave else ""
     values = map(lane.lane.value, LANE_COLUMNS)
     first, *rest = (formatting.NOTHING if each is None else str(each) for each in values)
     return (
         first,
-        f"{lane.pool}/{lane.fleet}" if lane.pool else lane.fleet,
+        outlook.lane_name(lane),
         *rest,
         str(lane.now),
         str(lane.after),

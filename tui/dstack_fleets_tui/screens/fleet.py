@@ -6,15 +6,31 @@ from collections.abc import Iterable, Sequence
 
 from textual.widget import Widget
 
+from dstack_api_client import errors
 from dstack_api_client.analysis.fleet_facts import fleet_facts
+from dstack_api_client.model.labels import listed
 from dstack_api_client.model.profile import spec_yaml
-from dstack_api_client.model.snapshot import Fleet, Snapshot
+from dstack_api_client.model.snapshot import Fleet, Instance, Snapshot
 from dstack_fleets_tui import actions, formatting, words
+from dstack_fleets_tui.live.source import Source
+from dstack_fleets_tui.screens.parts import own_reads
 from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW, WithEvents
 from dstack_fleets_tui.tables import instances
 from dstack_widgets.facts import Fact, Facts, YamlView
 from dstack_widgets.live_table import LiveTable
+
+
+def fleet_instances(fleet: Fleet, snapshot: Snapshot) -> dict[str, Instance]:
+    """The instances of a fleet by id, and those of hosts that could not be set up."""
+    found = {
+        key: snapshot.instances[key] for key in fleet.instance_ids if key in snapshot.instances
+    }
+    return found | {each.id: each for each in fleet.failed}
+
+
+def _named(borrowers: Sequence[str]) -> str:
+    return "every project" if "*" in borrowers else listed(borrowers)
 
 
 class FleetScreen(WithEvents):
@@ -26,6 +42,10 @@ class FleetScreen(WithEvents):
 
     _instance: str | None = None
     """The instance whose events are shown; None for all of the fleet."""
+    _borrowers: tuple[str, ...] = ()
+    """The projects to which it is lent."""
+    _asked: Source | None = None
+    """The connection on which it was asked who they are."""
 
     def contents(self) -> Iterable[Widget]:
         """Instances, configuration, events, YAML."""
@@ -47,15 +67,15 @@ class FleetScreen(WithEvents):
         if snapshot is None or fleet is None:
             self.show_missing("fleet")
             return
+        self._ask(fleet)
         self.show_head(fleet.name, self._head(fleet))
         looks = self.looks
         table = self.query_one("#instances", LiveTable)
         table.empty_text = "No instances."
         table.set_rows(
             {
-                key: instances.cells(snapshot.instances[key], snapshot, looks)
-                for key in fleet.instance_ids
-                if key in snapshot.instances
+                key: instances.cells(instance, snapshot, looks)
+                for key, instance in fleet_instances(fleet, snapshot).items()
             }
         )
         self.find_row()
@@ -68,9 +88,25 @@ class FleetScreen(WithEvents):
             self._follow(fleet, snapshot)
         self.summarise()
 
+    def _ask(self, fleet: Fleet) -> None:
+        """Asks once who borrows a fleet of this project."""
+        source = self.fleets_app.source
+        if source is None or source is self._asked or fleet.project != source.project:
+            return
+        self._asked = source
+        self.run_worker(self._read_borrowers(source), group=own_reads.GROUP, exit_on_error=False)
+
+    async def _read_borrowers(self, source: Source) -> None:
+        try:
+            self._borrowers = await source.client.borrowers(source.project, self.key)
+        except errors.ApiError:
+            return  # a server that knows no exports, or that does not tell
+        if self._borrowers and self.is_laid_out:
+            self.fill()
+
     def _follow(self, fleet: Fleet, snapshot: Snapshot) -> None:
         view = self.events_view
-        instance = snapshot.instances.get(self._instance or "")
+        instance = fleet_instances(fleet, snapshot).get(self._instance or "")
         if instance is None:
             self._instance = None
             view.follow(fleet.name, {"within_fleets": [fleet.id]})
@@ -94,12 +130,12 @@ class FleetScreen(WithEvents):
             return
         changes = self.fleets_app.changing.fleets
         if self.view != "instances":
-            changes.delete(fleet)
+            changes.delete(fleet, _named(self._borrowers))
             return
         table = self.query_one("#instances", LiveTable)
         keys = table.selected_keys or {table.cursor_key}
-        chosen = [snapshot.instances[key] for key in fleet.instance_ids if key in keys]
-        changes.delete_some(fleet, chosen)
+        chosen = [each for key, each in fleet_instances(fleet, snapshot).items() if key in keys]
+        changes.delete_some(fleet, chosen, _named(self._borrowers))
 
     def do_open(self, argument: str) -> None:
         """Opens what is under the cursor."""
@@ -130,7 +166,7 @@ class FleetScreen(WithEvents):
 
     def _notes(self) -> Iterable[str]:
         yield from super()._notes()
-        instance = self.snapshot.instances.get(self._instance or "") if self.snapshot else None
+        instance = self._instance_of(self._instance)
         if self.shows_events and instance is not None:
             yield f"of {instance.name}, v shows all of the fleet"
 
@@ -140,9 +176,15 @@ class FleetScreen(WithEvents):
         if self.shows_events:
             self.show_event()
             return
-        instance = snapshot.instances.get(key) if snapshot and key else None
+        instance = self._instance_of(key)
         shown = instance if self.view == "instances" else None
         self.show_summary(instances.summary(shown, snapshot) if shown and snapshot else "")
+
+    def _instance_of(self, key: str | None) -> Instance | None:
+        fleet, snapshot = self.fleet_at_hand(), self.snapshot
+        if fleet is None or snapshot is None:
+            return None
+        return fleet_instances(fleet, snapshot).get(key or "")
 
     def _head(self, fleet: Fleet) -> list[tuple[str, str]]:
         told = f": {fleet.status_message}" if fleet.status_message else ""
@@ -156,4 +198,5 @@ class FleetScreen(WithEvents):
             ("other jobs", str(fleet.other_jobs or "")),
             ("price", f"{formatting.price(fleet.price)} $/h" if fleet.price else ""),
             ("age", formatting.age(fleet.created_at, self.looks.now)),
+            ("lent to", _named(self._borrowers)),
         ]

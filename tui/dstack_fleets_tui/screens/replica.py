@@ -134,16 +134,26 @@ class ReplicaScreen(WithEvents):
         behind = service is not None and replica.deployment_num != service.deployment_num
         latest = f" (the service is at {service.deployment_num})" if service and behind else ""
         told = "" if replica.message in ("", replica.status) else f": {replica.message}"
+        longer = "+" if replica.since_earlier else ""
         return [
             ("", replica.status + told),
             ("", "ready" if replica.ready else ready),
             ("fleet", replica.fleet_name or replica.tried_in or ""),
             ("instance", replicas.instance_label(replica, snapshot)),
             ("deployment", f"{replica.deployment_num}{latest}"),
-            ("submission", str(replica.submission_num) if replica.submission_num else ""),
+            ("submission", self._submission(replica)),
             ("", f"{formatting.price(replica.price)} $/h" if replica.price else ""),
-            ("age", formatting.age(replica.submitted_at, self.looks.now)),
+            ("age", formatting.age(replica.since, self.looks.now) + longer),
         ]
+
+    def _submission(self, replica: Replica) -> str:
+        """Its number; and its age where the replica has waited for longer."""
+        if not replica.submission_num:
+            return ""
+        number = str(replica.submission_num)
+        if replica.since == replica.submitted_at:
+            return number
+        return f"{number} ({formatting.age(replica.submitted_at, self.looks.now)} old)"
 
     def summarise(self) -> None:
         """Says more of what is under the cursor."""

@@ -98,7 +98,7 @@ def shape(distribution: Distribution, width: int, ellipsis: str = UNICODE.ellips
     ]
     columns += [
         Column("price", "$/H", justify="right", priority=6),
-        Column("why", "WHY", min_width=16, max_width=120, priority=9, flexible=True),
+        Column("why", "WHY", min_width=16, max_width=240, priority=9, flexible=True),
     ]
     return Shape(
         tuple(columns),
@@ -166,10 +166,10 @@ def why(row: FleetRow, looks: Looks) -> str:
     """Why a row is as it is; a baseline that is not held comes first."""
     fallen = _fallen(row) if row.fallbacks else ""
     if not row.deficit or row.lane is None:
-        return "; ".join(part for part in (fallen, row.reason) if part)
-    held = row.held
+        return "; ".join(part for part in (fallen, _without_name(row, row.reason)) if part)
     since = f" for {age(row.deficit_since, looks.now)}" if row.deficit_since else ""
-    told = f"BASELINE {held} of {row.minimum}{since}" + (f": {row.cause}" if row.cause else "")
+    cause = _without_name(row, row.cause)
+    told = f"BASELINE {row.held} of {row.minimum}{since}" + (f": {cause}" if cause else "")
     return "; ".join(part for part in (told, fallen) if part)
 
 
@@ -224,12 +224,19 @@ def findings(distribution: Distribution, looks: Looks) -> list[Finding]:
         if row.fallbacks and not row.deficit
     ]
     waiting = [
-        Finding("warn", _name(row), row.reason)
+        Finding("warn", _name(row), _without_name(row, row.reason))
         for row in rows
         if row.reason and not row.deficit and (row.fleet is None or _cools(row, looks.now))
     ]
     notes = [Finding("dim", "", note) for note in distribution.notes]
     return [*lost, *fell, *waiting, *notes]
+
+
+def _without_name(row: FleetRow, reason: str) -> str:
+    """A reason without the name of the fleet, which stands before it: `in cooldown until …`."""
+    if row.fleet is None:
+        return reason
+    return re.sub(rf"(^|[:;] ){re.escape(row.fleet)} (?:is|has) ", r"\1", reason)
 
 
 def _name(row: FleetRow) -> str:

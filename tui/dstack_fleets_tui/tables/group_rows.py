@@ -32,7 +32,7 @@ COLUMNS = (
     Column("stopping", "STOPPING", justify="right", priority=1),
     Column("fleet", "FLEET", priority=7, max_width=24, names=True),
     Column("price", "$/H", justify="right", priority=6),
-    Column("why", "WHY", min_width=16, max_width=120, priority=9, flexible=True),
+    Column("why", "WHY", min_width=16, max_width=240, priority=9, flexible=True),
 )
 
 

@@ -21,7 +21,7 @@ COLUMNS = (
     Column("severity", "SEVERITY", priority=9),
     Column("kind", "KIND", priority=7),
     Column("subject", "WHERE", min_width=8, max_width=36, priority=10, flexible=True, names=True),
-    Column("problem", "WHAT IS WRONG", min_width=40, max_width=110, priority=10, flexible=True),
+    Column("problem", "WHAT IS WRONG", min_width=40, max_width=240, priority=10, flexible=True),
     Column("since", "FOR", justify="right", priority=9),
     Column("price", "$/H", justify="right", priority=8),
 )
@@ -54,22 +54,28 @@ def findings(
     Returns:
         Its text in full and what can be done; what can be done about the worst one; the notes.
     """
-    said = [_finding(problem)] if problem is not None else []
+    said = [finding(problem)] if problem is not None else []
     if (
         problem is not None
         and worst is not None
         and worst.key != problem.key
         and worst.severity is Severity.CRITICAL
     ):
-        said.append(_finding(worst))
+        said.append(finding(worst))
     return [*said, *(Finding("dim", "", note) for note in notes)]
 
 
-def _finding(problem: Problem) -> Finding:
+def finding(problem: Problem, *, subject: bool = True) -> Finding:
+    """What is wrong and what can be done.
+
+    Args:
+        problem: The problem.
+        subject: Whether to say what it is about; not where all that is shown is of that.
+    """
     text = problem.text if problem.text.endswith((".", "!", "?")) else f"{problem.text}."
     return Finding(
         _SEVERITIES[problem.severity][1] if problem.severity > Severity.NOTICE else "accent",
-        problem.subject,
+        problem.subject if subject else "",
         f"{text} {problem.hint}".rstrip(),
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -10,13 +11,17 @@ from dstack_api_client.model.engines import ROUTER
 from dstack_api_client.model.labels import group_label, labels_of
 from dstack_api_client.model.placement import ReplicaPlacement
 from dstack_api_client.model.purchases import is_told, replica_purchase
-from dstack_api_client.model.router import Sync, Worker
-from dstack_api_client.model.snapshot import Instance, Link, Replica, Service, Snapshot
+from dstack_api_client.model.router import RouterView, Sync, Worker
+from dstack_api_client.model.snapshot import Instance, Link, Replica, ReplicaKey, Service, Snapshot
+from dstack_api_client.problems.model import Problem
 from dstack_api_client.replica.metrics import Series, Use
 from dstack_fleets_tui.formatting import NOTHING
+from dstack_fleets_tui.tables import workers
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_fleets_tui.tables.problems import finding
 from dstack_fleets_tui.tables.workers import loudness
 from dstack_widgets.cells import Cell, CellValue, Column
+from dstack_widgets.findings import Finding
 
 _COLUMNS = (
     Column("replica", "REPL", justify="right", priority=10),
@@ -39,6 +44,8 @@ _COLUMNS = (
     Column("message", "MESSAGE", priority=2, max_width=80),
 )
 _GB = 1024**3
+#: Styles of findings, the loudest first.
+_LOUDNESS = {"bad": 0, "warn": 1}
 #: Only services with a router have these.
 _ROUTED = ("role", "router")
 
@@ -189,6 +196,31 @@ def probes(replica: Replica, looks: Looks) -> tuple[str, str]:
         return "no requests yet", "warn"
     streaks = " ".join(f"{probe.streak}/{probe.ready_after}" for probe in replica.probes)
     return f"{looks.glyphs.cross} {streaks}", "warn"
+
+
+def findings(
+    problems: Iterable[Problem], router: RouterView | None, names: Mapping[ReplicaKey, Replica]
+) -> list[Finding]:
+    """What is wrong with replicas, the loudest first.
+
+    Args:
+        problems: Of the replicas of the service.
+        router: How its router sees them.
+        names: The replicas, for their names.
+    """
+    said = [finding(each, subject=False) for each in problems]
+    if router is not None:
+        # Of one that is not ready it is told already.
+        wrong = tuple(
+            worker
+            for worker in router.workers
+            if loudness(worker)
+            and worker.replica is not None
+            and (replica := names.get(worker.replica)) is not None
+            and replica.ready
+        )
+        said += workers.findings(replace(router, message="", workers=wrong), names)
+    return sorted(said, key=lambda each: _LOUDNESS.get(each.style, len(_LOUDNESS)))
 
 
 def summary(replica: Replica, placed: ReplicaPlacement | None = None) -> str:

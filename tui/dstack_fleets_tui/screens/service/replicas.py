@@ -8,6 +8,7 @@ from dstack_api_client.model.labels import replica_row
 from dstack_api_client.model.placement import ReplicaPlacement
 from dstack_api_client.model.router import Worker
 from dstack_api_client.model.snapshot import Replica, ReplicaKey, Service, Snapshot
+from dstack_api_client.problems.replicas import of_replicas_in
 from dstack_api_client.replica.metrics import Use
 from dstack_api_client.replica.metrics_watch import UseWatch
 from dstack_fleets_tui import formatting
@@ -68,6 +69,8 @@ class ReplicasView(ServiceView):
             self._uses = {key: use for key, use in self._uses.items() if replica_row(key) in rows}
         self.table.empty_text = self._empty_text(service)
         self.table.set_rows(rows)
+        problems = of_replicas_in(snapshot, service, looks.now, self.fleets_app.since)
+        self.findings.show(table.findings(problems, router, snapshot.replicas))
         self.show_line()
         self._read_use()
 
@@ -87,7 +90,7 @@ class ReplicasView(ServiceView):
             self._placed.get(replica.submission_id),
             self._uses.get(replica.key) if replica.status == "running" else None,
         )
-        told = formatting.age(replica.submitted_at, looks.now)
+        told = formatting.age(replica.since, looks.now)
         made = self._made.get(row)
         if made is None or made[0] != told or made[1] != seen:
             made = self._made[row] = (told, seen, table.cells(seen, looks))

@@ -1,0 +1,70 @@
+"""Why a fleet has no room, as the add-on says it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from dstack._internal.core.models.fleets import FleetSpec
+from dstack._internal.core.models.health import HealthStatus
+from dstack._internal.core.models.instances import InstanceStatus
+from dstack._internal.server.services import backends  # noqa: F401  # fleets can't be imported first
+
+from dstack_placement.server import rooms
+
+SSH = {"ssh_config": {"user": "ada", "hosts": ["a", "b"]}}
+CLOUD = {"nodes": "0..2"}
+LOST = (InstanceStatus.IDLE, True)
+BUSY = (InstanceStatus.BUSY, False)
+FAILED = (InstanceStatus.TERMINATED, False)
+
+
+def why(
+    monkeypatch: pytest.MonkeyPatch,
+    configuration: dict[str, Any],
+    *hosts: tuple[InstanceStatus, bool],
+    health: HealthStatus = HealthStatus.HEALTHY,
+) -> str:
+    """What is said of a fleet of some instances in which no offer is to be had."""
+    spec = FleetSpec.model_validate(
+        {"configuration": {"type": "fleet", "name": "lab", **configuration}, "profile": {}}
+    )
+    instances = [
+        SimpleNamespace(status=status, unreachable=unreachable, health=health)
+        for status, unreachable in hosts
+    ]
+    fleet: Any = SimpleNamespace(instances=instances)
+    run: Any = SimpleNamespace(merged_profile=SimpleNamespace(creation_policy=None, instances=None))
+    plan = rooms.dstack_plan
+    monkeypatch.setattr(rooms.dstack_fleets, "get_fleet_spec", lambda model: spec)
+    monkeypatch.setattr(plan, "get_instance_offers_in_fleet", lambda **about: [])
+    monkeypatch.setattr(plan, "get_run_profile_and_requirements_in_fleet", lambda **about: None)
+    job: Any = object()
+    return rooms.room_of(fleet, run, {"0": job}, 0).why
+
+
+@pytest.mark.parametrize(
+    ("configuration", "hosts", "said"),
+    [
+        (SSH, [LOST], "its host is unreachable"),
+        (SSH, [LOST, LOST], "all 2 hosts are unreachable"),
+        (SSH, [BUSY, LOST], "none of its 2 hosts is idle: 1 busy, 1 unreachable"),
+        (SSH, [BUSY, FAILED], "its host is busy"),
+        (SSH, [FAILED], "it has no host"),
+        (SSH, [(InstanceStatus.IDLE, False), LOST], "no idle host fits a replica"),
+        (CLOUD, [BUSY, BUSY], "2 of at most 2 nodes exist, none is idle"),
+        (CLOUD, [BUSY, LOST], "2 of at most 2 nodes exist, none is idle, 1 unreachable"),
+    ],
+)
+def test_a_fleet_without_room_says_what_its_instances_are(
+    monkeypatch: pytest.MonkeyPatch, configuration: Any, hosts: Any, said: str
+) -> None:
+    assert why(monkeypatch, configuration, *hosts) == said
+
+
+def test_a_host_that_fails_its_health_check_is_not_called_idle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    idle = (InstanceStatus.IDLE, False)
+    assert why(monkeypatch, SSH, idle, health=HealthStatus.FAILURE) == "its host is unhealthy"
