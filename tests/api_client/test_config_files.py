@@ -10,7 +10,7 @@ import certifi
 import pytest
 
 from dstack_api_client.connect import connection as connection_module
-from dstack_api_client.connect.connection import exposure
+from dstack_api_client.connect.connection import ConfigError, exposure, trust
 from dstack_api_client.connect.discovery import Flags, connect
 from tests.builders.config_files import MAIN, failure, write
 
@@ -110,6 +110,21 @@ def test_a_ca_file(tmp_path: Path) -> None:
     assert context.check_hostname
     environ = {"SSL_CERT_FILE": certifi.where()}
     assert connect(Flags(), environ, path).ca_file == Path(certifi.where())
+
+
+def test_a_ca_file_is_read_once_until_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_bytes(Path(certifi.where()).read_bytes())
+    assert trust(file) is trust(file)
+    before = len(trust(file).get_ca_certs())
+    whole = file.read_text()
+    file.write_text(
+        whole[: whole.index("-----END CERTIFICATE-----")] + "-----END CERTIFICATE-----\n"
+    )
+    assert len(trust(file).get_ca_certs()) == 1 < before
+    file.write_text("nonsense")
+    with pytest.raises(ConfigError, match="no usable certificate"):
+        trust(file)
 
 
 def test_a_ca_file_that_is_none(tmp_path: Path) -> None:

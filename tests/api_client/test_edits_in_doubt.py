@@ -32,6 +32,7 @@ from dstack_api_client.transport.writer import UnansweredError
 from tests.builders import answers
 from tests.builders.audit_log import ends, lines
 from tests.builders.changing_server import ChangingServer, Fault
+from tests.builders.generation import combined
 from tests.builders.hurried_edits import hurry, no_sleep
 from tests.waiting import until
 
@@ -109,8 +110,7 @@ PLANS: dict[str, tuple[Callable[[Client], Awaitable[Plan | FleetPlan]], str, str
 }
 
 
-@pytest.mark.parametrize("what", PLANS)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("what", "fault"), combined([*PLANS], [*FAULTS]))
 async def test_what_was_applied_is_found_though_the_answer_is_wrong(
     server: ChangingServer, tmp_path: Path, what: str, fault: str
 ) -> None:
@@ -127,9 +127,10 @@ async def test_what_was_applied_is_found_though_the_answer_is_wrong(
         assert store.applied(plan.base.target) is not None
 
 
-@pytest.mark.parametrize("what", PLANS)
-@pytest.mark.parametrize("read", FAULTS)
-@pytest.mark.parametrize("fault", ["reset", "403 of the server", "html", "right"])
+@pytest.mark.parametrize(
+    ("what", "fault", "read"),
+    combined([*PLANS], ["reset", "403 of the server", "html", "right"], [*FAULTS]),
+)
 async def test_what_can_not_be_read_afterwards_is_not_known(
     server: ChangingServer, tmp_path: Path, what: str, fault: str, read: str
 ) -> None:

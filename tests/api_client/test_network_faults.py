@@ -24,9 +24,10 @@ from dstack_api_client.transport.writer import UnansweredError
 from tests.api_client.test_edits_in_doubt import PLANS
 from tests.builders import answers
 from tests.builders.audit_log import ends
+from tests.builders.generation import combined
 from tests.builders.hurried_edits import hurry, no_sleep
 from tests.servers.faulty_proxy import FaultyProxy, faulty_proxy
-from tests.servers.network_faults import FAULTS, HARMLESS, LONG, SHORT, Line
+from tests.servers.network_faults import HARMLESS, LONG, SHORT, TRIED, Line
 
 ENDPOINTS = ["server/get_info", "projects/main/get", "fleets/list", "runs/list", "events/list"]
 TOKEN = "secret-token"
@@ -63,15 +64,13 @@ async def polled(feed: Feed, *, full: bool = False) -> Update:
     return updates[-1]
 
 
-#: The faults to try; those that take long are slow.
-TRIED = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
-    for name in (*FAULTS, "redirect")
-]
+def test_few_cases_try_each_value_and_others_are_slow() -> None:
+    tried = combined("abcd", "xyz", slow="b")
+    quick = ["".join(case.values) for case in tried if not case.marks]
+    assert (len(tried), quick) == (12, ["ax", "cy", "dz"])
 
 
-@pytest.mark.parametrize("endpoint", ["", *ENDPOINTS])
-@pytest.mark.parametrize("fault", TRIED)
+@pytest.mark.parametrize(("fault", "endpoint"), combined(TRIED, ["", *ENDPOINTS], slow=LONG))
 async def test_a_read_that_fails_makes_nothing_fresh_and_the_next_poll_goes_on(
     proxy: FaultyProxy, fault: str, endpoint: str
 ) -> None:
@@ -108,8 +107,7 @@ async def test_what_comes_all_the_same_is_read(proxy: FaultyProxy, fault: str) -
             assert (await polled(feed, full=True)).health.state is ConnectionState.LIVE
 
 
-@pytest.mark.parametrize("what", PLANS)
-@pytest.mark.parametrize("fault", [*TRIED, *HARMLESS])
+@pytest.mark.parametrize(("fault", "what"), combined([*TRIED, *HARMLESS], [*PLANS], slow=LONG))
 async def test_a_write_is_sent_once_and_found_to_be_made(
     proxy: FaultyProxy, tmp_path: Path, what: str, fault: str
 ) -> None:
@@ -126,8 +124,7 @@ async def test_a_write_is_sent_once_and_found_to_be_made(
     assert proxy.strangers == []
 
 
-@pytest.mark.parametrize("what", PLANS)
-@pytest.mark.parametrize("fault", TRIED)
+@pytest.mark.parametrize(("fault", "what"), combined(TRIED, [*PLANS], slow=LONG))
 async def test_a_write_after_which_nothing_can_be_read_is_not_known(
     proxy: FaultyProxy, tmp_path: Path, what: str, fault: str
 ) -> None:
@@ -163,8 +160,7 @@ OTHERS: dict[str, tuple[Callable[[Client, Store], Awaitable[object]], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", OTHERS)
-@pytest.mark.parametrize("fault", TRIED)
+@pytest.mark.parametrize(("fault", "what"), combined(TRIED, [*OTHERS], slow=LONG))
 async def test_what_else_is_written_is_sent_once_and_never_said_not_to_be_made(
     proxy: FaultyProxy, tmp_path: Path, what: str, fault: str
 ) -> None:

@@ -34,7 +34,7 @@ WRONG = [
     ("a: [", 1, None),
     ("? [1]\n: 2", 1, None),
     ("a: &x [*x]", None, "nested too deeply"),
-    ("[" * 2000, None, "nested too deeply"),
+    ("[" * 600, None, "nested too deeply"),
     ("[" * 100 + "]" * 100, None, "nested too deeply"),
     ("a: &a [1,1,1,1,1,1,1,1]\n" + "".join(
         f"{new}: &{new} [{','.join([f'*{old}'] * 8)}]\n" for old, new in zip("abcdefg", "bcdefgh",

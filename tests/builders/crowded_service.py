@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.model.snapshot import FleetShare, Group, Replica, Snapshot
@@ -36,6 +37,7 @@ def _workers(members: list[Replica]) -> tuple[Worker, ...]:
     return tuple(sorted(made, key=lambda worker: -worker.wrong))
 
 
+@cache
 def snapshot() -> Snapshot:
     """The service, its replicas, and its router read through the add-on."""
     members = [_replica(num) for num in range(REPLICAS)]

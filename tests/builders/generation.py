@@ -5,8 +5,13 @@ Tests that loop over random cases of their own are marked `generated`; hypothesi
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import pytest
 
 #: Whether many cases are tried, which takes minutes.
 MANY = os.environ.get("DSTACK_FLEETS_TESTS_MANY") == "1"
@@ -28,3 +33,25 @@ def cases(usual: int) -> int:
 def seeds(usual: int) -> list[int]:
     """The seeds of so many cases; a test prints the one at hand."""
     return [SEED + number for number in range(cases(usual))]
+
+
+def covering(*values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """As few cases as hold each value: the first of all, the second of all, the shorter again."""
+    return [
+        tuple(each[number % len(each)] for each in values)
+        for number in range(max(map(len, values)))
+    ]
+
+
+def combined(*values: Iterable[Any], slow: Collection[Any] = ()) -> list[Any]:
+    """Parameters of a test: each value with each; `make test` tries as few as hold each of them.
+
+    Args:
+        values: The values of each parameter.
+        slow: Values that take long, which are tried in `make test-slow` only.
+    """
+    wanted = {*covering(*([each for each in some if each not in slow] for some in values))}
+    return [
+        pytest.param(*case, marks=[] if case in wanted else [pytest.mark.slow])
+        for case in itertools.product(*values)
+    ]

@@ -12,7 +12,7 @@ from tests.servers.findings import findings
 @pytest.fixture(scope="module")
 def lists(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """The list of 2 services, and of 12, with what they cost."""
-    found: list[dict[str, Any]] = findings(tmp_path_factory, "counted_lists", "3", "2", "12")
+    found: list[dict[str, Any]] = findings(tmp_path_factory, "counted_lists")
     return found
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
+
+import pytest
 
 from dstack_placement.engine import ServiceSpec
 from tests.servers.lanes import in_process, service
@@ -38,33 +41,50 @@ GROUPS: list[dict[str, Any]] = [
 GROUPED: dict[str, Any] = {"replicas": None, "commands": None, "fleets": None, "groups": GROUPS}
 
 
-def test_a_service_without_lanes_is_stored_as_by_the_stock_server() -> None:
-    plain = service("chat", fleets=["gpu-spot", "other/gpu"])
-    grouped = service("chat", **GROUPED)
-    assert _specs(ADDON, plain, grouped) == _specs(STOCK, plain, grouped)
+PLAIN = service("chat", fleets=["gpu-spot", "other/gpu"])
+GROUPED_PLAIN = service("chat", **GROUPED)
+WITH_LANES = service("chat")
+LANES = [{"name": "gpu-spot", "min_replicas": 1}]
+GROUPS_WITH_LANES = service(
+    "chat", **{**GROUPED, "groups": [{**group, "fleets": LANES} for group in GROUPS]}
+)
+LENT = service("chat", fleets=[{"name": "other/gpu", "min_replicas": 1}])
 
 
-def test_lanes_are_stored_and_the_stock_server_drops_them() -> None:
-    plain = service("chat")
-    lanes = [{"name": "gpu-spot", "min_replicas": 1}]
-    grouped = service(
-        "chat", **{**GROUPED, "groups": [{**group, "fleets": lanes} for group in GROUPS]}
-    )
-    lent = service("chat", fleets=[{"name": "other/gpu", "min_replicas": 1}])
-    stored = _configurations(*_specs(ADDON, plain, grouped, lent))
-    first, second = stored[0]["fleets"]
+@dataclass(frozen=True)
+class _Stored:
+    """What the add-on stores, and what the stock server stores of the same and of that."""
+
+    addon: list[str]
+    stock: list[str]
+    read_by_stock: list[str]
+    of_names: list[str]
+
+
+@pytest.fixture(scope="module")
+def stored() -> _Stored:
+    addon = _specs(ADDON, PLAIN, GROUPED_PLAIN, WITH_LANES, GROUPS_WITH_LANES, LENT)
+    by_name = {**WITH_LANES, "fleets": [lane["name"] for lane in WITH_LANES["fleets"]]}
+    told = _specs(STOCK, PLAIN, GROUPED_PLAIN, *_configurations(*addon[2:]), by_name, GROUPED_PLAIN)
+    return _Stored(addon, told[:2], told[2:5], told[5:])
+
+
+def test_a_service_without_lanes_is_stored_as_by_the_stock_server(stored: _Stored) -> None:
+    assert stored.addon[:2] == stored.stock
+
+
+def test_lanes_are_stored_and_the_stock_server_drops_them(stored: _Stored) -> None:
+    plain, grouped, lent = _configurations(*stored.addon[2:])
+    first, second = plain["fleets"]
     assert first["max_replicas"] == 1
     assert second == {"project": None, "name": "gpu-spot"}
-    assert stored[1]["groups"][0]["fleets"] == [
+    assert grouped["groups"][0]["fleets"] == [
         {"project": None, "name": "gpu-spot", "min_replicas": 1}
     ]
-    assert stored[2]["fleets"] == [{"project": "other", "name": "gpu", "min_replicas": 1}]
+    assert lent["fleets"] == [{"project": "other", "name": "gpu", "min_replicas": 1}]
 
-    by_name = {**plain, "fleets": [lane["name"] for lane in plain["fleets"]]}
-    *again, read_lent, of_names, of_groups = _specs(
-        STOCK, *stored, by_name, {**grouped, "groups": GROUPS}
-    )
-    assert again == [of_names, of_groups]
+    *again, read_lent = stored.read_by_stock
+    assert again == stored.of_names
     (configuration,) = _configurations(read_lent)
     assert configuration["fleets"] == [{"project": "other", "name": "gpu"}]
 

@@ -111,9 +111,10 @@ async def _measure(folder: str, services: int, replicas: int) -> dict[str, Any]:
     }
 
 
+def main(folder: str, replicas: str, *services: str) -> list[dict[str, Any]]:
+    """What lists of so many services cost, with databases in a folder."""
+    return [asyncio.run(_measure(folder, int(many), int(replicas))) for many in services]
+
+
 if __name__ == "__main__":
-    found = [
-        asyncio.run(_measure(sys.argv[1], int(services), int(sys.argv[2])))
-        for services in sys.argv[3:]
-    ]
-    sys.stdout.write(json.dumps(found))
+    sys.stdout.write(json.dumps(main(*sys.argv[1:])))

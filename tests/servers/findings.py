@@ -1,11 +1,18 @@
-"""What the programs of this folder find out, each run once for all processes of the tests."""
+"""What the programs of this folder find out, all run once for all processes of the tests.
+
+`python -m tests.servers.findings FOLDER` writes what each of them finds to FOLDER/PROGRAM.json.
+To load dstack takes longer than what most of them do: this process loads it, and they are forks.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,19 +22,25 @@ from tests import ROOT
 
 #: Seconds for a program that hangs; a busy machine takes long over one that does not.
 _LIMIT = 300
+#: The programs, each with its arguments after a folder.
+_PROGRAMS: dict[str, tuple[str, ...]] = {
+    "guarded_runs": (),
+    "stored_runs": (),
+    "counted_lists": ("3", "2", "12"),
+}
 
 
-def findings(folders: pytest.TempPathFactory, program: str, *arguments: str) -> Any:
-    """What a program of `tests.servers` prints as JSON, given a folder and arguments."""
+def findings(folders: pytest.TempPathFactory, program: str) -> Any:
+    """What a program of `tests.servers` finds."""
     shared = folders.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent  # a process of pytest-xdist has one in that of the session
-    printed = shared / f"{program}.json"
-    with FileLock(f"{printed}.lock"):
-        if not printed.exists():
-            folder = str(folders.mktemp(program))
+    found = shared / "findings"
+    with FileLock(f"{found}.lock"):
+        if not found.exists():
+            folder = folders.mktemp("findings")
             process = subprocess.run(
-                [sys.executable, "-m", f"tests.servers.{program}", folder, *arguments],
+                [sys.executable, "-m", "tests.servers.findings", str(folder)],
                 cwd=ROOT,
                 capture_output=True,
                 text=True,
@@ -35,5 +48,28 @@ def findings(folders: pytest.TempPathFactory, program: str, *arguments: str) -> 
                 check=False,
             )
             assert process.returncode == 0, process.stderr
-            printed.write_text(process.stdout, encoding="utf-8")
-    return json.loads(printed.read_text(encoding="utf-8"))
+            folder.rename(found)
+    return json.loads((found / f"{program}.json").read_text(encoding="utf-8"))
+
+
+def _run(program: str, folder: Path) -> None:
+    own = folder / program
+    own.mkdir()
+    told = importlib.import_module(f"tests.servers.{program}").main(str(own), *_PROGRAMS[program])
+    (folder / f"{program}.json").write_text(json.dumps(told, default=str), encoding="utf-8")
+
+
+def _run_all(folder: Path) -> int:
+    from tests.servers import guarded_runs  # noqa: F401  # with all that the others load
+
+    forks = multiprocessing.get_context("fork")
+    programs = [forks.Process(target=_run, args=(name, folder), name=name) for name in _PROGRAMS]
+    for program in programs:
+        program.start()
+    for program in programs:
+        program.join()
+    return max(abs(program.exitcode or 0) for program in programs)
+
+
+if __name__ == "__main__":
+    sys.exit(_run_all(Path(sys.argv[1])))

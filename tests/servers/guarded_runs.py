@@ -12,7 +12,7 @@ import logging
 import sys
 import threading
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -434,7 +434,7 @@ async def old_rows(world: World) -> dict[str, Any]:
         await world.promise(job, "far", long_ago)
     gone = await world.job(run, 2, status=JobStatus.TERMINATED)
     columns = {c.name: getattr(gone, c.key) for c in JobModel.__table__.columns}
-    ended = [uuid.uuid4() for _ in range(5000)]
+    ended = [uuid.uuid4() for _ in range(2000)]
     await world.session.execute(
         insert(JobModel.__table__),
         [{**columns, "id": id_, "submission_num": n + 1} for n, id_ in enumerate(ended)],
@@ -467,7 +467,7 @@ async def old_rows(world: World) -> dict[str, Any]:
             [len(loaded), len(statements), await _rows(world.session, run.id), len(seen.jobs)]
         )
 
-    for _ in range(7):
+    for _ in range(4):
         await look()
     loaded.clear()
     await listed(world)
@@ -606,7 +606,7 @@ PARTS: dict[str, Callable[[World], Awaitable[dict[str, Any]]]] = {
 }
 
 
-async def _all(folder: str, names: list[str]) -> dict[str, Any]:
+async def _all(folder: str, names: Sequence[str]) -> dict[str, Any]:
     assert not unreachable.is_one_network()
     told: dict[str, Any] = {}
     for number, (name, part) in enumerate(PARTS.items()):
@@ -620,5 +620,10 @@ async def _all(folder: str, names: list[str]) -> dict[str, Any]:
     return told
 
 
+def main(folder: str, *names: str) -> dict[str, Any]:
+    """What is found, all of it or what is named, with databases in a folder."""
+    return asyncio.run(_all(folder, names))
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(asyncio.run(_all(sys.argv[1], sys.argv[2:])), default=str))
+    sys.stdout.write(json.dumps(main(*sys.argv[1:]), default=str))

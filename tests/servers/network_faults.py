@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.builders.generation import covering
+
 #: Seconds that clients give a whole answer with a fault that takes time.
 SHORT = 1.0
 #: Faults that take time.
@@ -265,10 +267,7 @@ def crossed(
         one_of: Of so many cases the slow run tries one; each fault and each rest is among them.
     """
     quick = rests if quick is None else quick
-    wanted = {
-        (KINDS[number % len(KINDS)], *quick[number % len(quick)])
-        for number in range(max(len(KINDS), len(quick)))
-    }
+    wanted = {(kind, *rest) for kind, rest in covering(KINDS, quick)}
     return [
         pytest.param(*case, marks=[] if case in wanted else [pytest.mark.slow])
         for place, fault in enumerate(TRIED)

@@ -469,5 +469,10 @@ async def _all(folder: str) -> dict[str, Any]:
     return told
 
 
+def main(folder: str) -> dict[str, Any]:
+    """What is found, with databases in a folder."""
+    return asyncio.run(_all(folder))
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(asyncio.run(_all(sys.argv[1])), default=str))
+    sys.stdout.write(json.dumps(main(*sys.argv[1:]), default=str))

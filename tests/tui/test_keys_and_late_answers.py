@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -273,6 +274,18 @@ async def test_who_is_still_there_is_told_that_a_plan_was_not_opened(
         assert notice.message.startswith("The way back of chat is ready and was not opened")
         await pilot.press("u")
         await shown(app, PlanScreen)
+
+
+async def test_a_question_that_another_takes_the_place_of_at_once_leaves_nothing_behind(
+    server: ChangingServer, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    await applied_before(server, Store(tmp_path))
+    async with dashboard(server, tmp_path) as (app, _):
+        app.changing.rebalance("chat")
+        app.changing.undo("chat")
+        await shown(app, PlanScreen)
+    gc.collect()
+    assert [str(each.message) for each in recwarn if each.category is RuntimeWarning] == []
 
 
 async def found_by_name(app: FleetsApp, pilot: Pilot[int], command: str) -> CommandList:

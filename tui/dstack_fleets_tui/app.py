@@ -232,8 +232,8 @@ class FleetsApp(App[int]):
             self._poller.pause(self.paused)
             if isinstance(self.screen, LiveScreen):
                 self.screen.focus_on()
-            looking = self.changing.look_up(source, connection.url)
-            self.run_worker(looking, group=own_reads.GROUP)
+            looking = partial(self.changing.look_up, source, connection.url)
+            self.run_worker(looking, group=own_reads.GROUP)  # type: ignore[arg-type]
             try:
                 await self._poller.run()
             finally:

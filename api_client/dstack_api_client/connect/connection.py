@@ -7,6 +7,7 @@ import os
 import ssl
 import stat
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -61,12 +62,19 @@ def trust(ca_file: Path) -> ssl.SSLContext:
     """
     hint = "Name a PEM file with --ca-file, or leave it out to trust the usual authorities."
     try:
-        return ssl.create_default_context(cafile=str(ca_file))
+        info = ca_file.stat()
+        return _context(ca_file, info.st_dev, info.st_ino, info.st_mtime_ns, info.st_size)
     except ssl.SSLError:
         message = f"There is no usable certificate in {one_line(str(ca_file))}."
     except OSError as error:
         message = f"The CA file {one_line(str(ca_file))} can't be read: {error.strerror}."
     raise ConfigError(message, hint)
+
+
+@lru_cache(maxsize=4)
+def _context(ca_file: Path, *_stamp: int) -> ssl.SSLContext:
+    """The context of a file as it is now: to read all authorities takes longer than an answer."""
+    return ssl.create_default_context(cafile=str(ca_file))
 
 
 def server_url(text: str, source: str) -> str:

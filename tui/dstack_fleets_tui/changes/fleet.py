@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,7 @@ class FleetChanges:
         why = refusal(fleet.name, is_ssh=False, owner=fleet.project, project=project)
         if why is None:
             sign = f"Reading what was changed last of {fleet.name}."
-            self._changing.begin(self._undo(fleet.name, self._app.ask()), sign)
+            self._changing.begin(partial(self._undo, fleet.name, self._app.ask()), sign)
         else:
             self._refuse(f"{fleet.name} can't be edited here", why)
 
@@ -106,7 +107,7 @@ class FleetChanges:
             self._plan_text(f"a new {what} fleet", TEMPLATES[what])
         else:
             path = Path(what).expanduser()
-            self._changing.begin(self._from_file(path, self._app.ask()))
+            self._changing.begin(partial(self._from_file, path, self._app.ask()))
 
     def delete(self, fleet: Fleet, lent_to: str = "") -> None:
         """Deletes a fleet, once its name was typed.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
+from textual.worker import Worker
 
 from dstack_api_client.edits import base as bases
 from dstack_api_client.edits import rebalancing, undoing
@@ -72,13 +74,13 @@ class Changing:
         """Plans the way back from what was applied last to a service."""
         if self.may():
             sign = f"Reading what was changed last of {name}."
-            self.begin(self._undo(name, self._app.ask()), sign)
+            self.begin(partial(self._undo, name, self._app.ask()), sign)
 
     def rebalance(self, name: str) -> None:
         """Has the server move a service's replicas to the lanes of higher priority."""
         if self.may():
             sign = f"Asking what a rebalancing of {name} would move."
-            self.begin(self._rebalance(name, self._app.ask()), sign)
+            self.begin(partial(self._rebalance, name, self._app.ask()), sign)
 
     def apply(
         self,
@@ -125,7 +127,7 @@ class Changing:
 
     def as_text(self, editing: Editing[Any]) -> None:
         """Has a text edited; what was typed is used, or kept."""
-        self.begin(self.texts.edit(editing, self._app.ask()))
+        self.begin(partial(self.texts.edit, editing, self._app.ask()))
 
     @property
     def under_way(self) -> bool:
@@ -155,23 +157,27 @@ class Changing:
             return False
         return True
 
-    def begin(self, work: Awaitable[None], sign: str = "") -> None:
+    def begin(self, work: Callable[[], Awaitable[None]], sign: str = "") -> Worker[None]:
         """Does what takes a while; what keeps it from being done is told.
 
         Args:
-            work: What to do.
+            work: What to do; not called if something else begins before it.
             sign: What is shown where a server is slow to answer.
-        """
-        self._app.run_worker(self._telling(work, sign), group=GROUP, exclusive=True)
 
-    async def _telling(self, work: Awaitable[None], sign: str) -> None:
-        timer = self._app.set_timer(_SLOW, lambda: self._show_sign(sign))
-        try:
-            await work
-        except ApiError as error:
-            self._app.warn(str(error))
-        finally:
-            timer.stop()
+        Returns:
+            Who does it.
+        """
+
+        async def telling() -> None:
+            timer = self._app.set_timer(_SLOW, lambda: self._show_sign(sign))
+            try:
+                await work()
+            except ApiError as error:
+                self._app.warn(str(error))
+            finally:
+                timer.stop()
+
+        return self._app.run_worker(telling, group=GROUP, exclusive=True)
 
     def _show_sign(self, sign: str) -> None:
         if sign:

@@ -44,7 +44,7 @@ class OwnReads(Generic[T]):
             interval=self._app.interval,
             on_fault=self._app.fault,
         )
-        self._worker = self._widget.run_worker(self._poller.run(), group=GROUP)
+        self._worker = self._widget.run_worker(self._poller.run, group=GROUP)
 
     def stop(self) -> None:
         """Reads no more."""
