@@ -47,7 +47,7 @@ class Simulator(Handle):
         servers: int = 1,
         pace: scenarios.Pace | None = None,
         token: str | None = None,
-        start_limit: float = 60.0,
+        start_limit: float = 180.0,
     ) -> None:
         """Prepares a simulator; starts nothing.
 

@@ -320,7 +320,8 @@ def test_a_plan_calls_groups_without_names_by_what_they_do() -> None:
     assert changes[0].path == ("configuration", "groups", "1", "replicas")
     found = dry_run_here(begun(), project(*BOTH))
     assert found is not None
-    lane = replace(found.lanes[0], pool="1", fleet="island")
+    first = found.lanes[0]
+    lane = replace(first, pool="1", lane=replace(first.lane, fleet="island"))
     assert replace(found, labels=labels_in(edited.spec)).lane_name(lane) == "1 prefill/island"
 
 

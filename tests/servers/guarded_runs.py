@@ -233,7 +233,7 @@ async def unexpected_errors(world: World) -> dict[str, Any]:
     # In the middle of what comes after dstack's own look.
     context = await active_context(other)
     before = await active.process_active_run(context)
-    with breaking(moves, "_tell_deficits"):
+    with breaking(moves, "tell_deficits"):
         after = await overrides._active_run(active.process_active_run)(context)
     told["moves"] = [len(before.new_job_models), len(after.new_job_models)]
     told["rows"] = await _rows(world.session, other.id)
