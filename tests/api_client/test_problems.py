@@ -251,7 +251,7 @@ CASES = {
     "host without an instance": Case(
         hosts("10.0.0.1", "10.0.0.2", up=1),
         hosts("10.0.0.1", "10.0.0.2", up=1, created_at=ago(minutes=1)),
-        Kind.FLEET, NOTICE, "lab", "1 of 2 hosts have no instance: 10.0.0.2", "instances"),
+        Kind.FLEET, NOTICE, "lab", "1 of 2 hosts has no instance: 10.0.0.2", "instances"),
     "idle": Case(
         fleet_of("idle", "idle", "busy", changes={"nodes_min": 1}, **IDLE),
         fleet_of("idle", "idle", "busy", changes={"nodes_min": 1}, idle_since=ago(minutes=4)),
@@ -267,6 +267,18 @@ def test_what_to_do_about_hosts_that_failed_is_by_whether_others_are_up() -> Non
     assert one.text.startswith("1 of 2 hosts could not be set up: b (")
     assert one.hint.endswith("apply the fleet without these hosts and then with them.")
     assert one.row == "i-lab-failed-0"
+
+
+@pytest.mark.parametrize(
+    "configured",
+    [{"ssh_config": "x"}, {"ssh_config": {"hosts": 2}}, {"ssh_config": {"hosts": [3]}}],
+)
+def test_hosts_of_another_shape_name_nobody(configured: object) -> None:
+    given = hosts("a", "b", failed=1)
+    (fleet,) = given.fleets.values()
+    odd = replace(given, fleets={fleet.id: replace(fleet, spec={"configuration": configured})})
+    (found,) = problems_of(odd, NOW)
+    assert found.text.startswith("1 of 1 host could not be set up: 0 (")
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -8,6 +8,7 @@ from typing import Any
 from dstack_api_client.model.configuration import readable
 from dstack_api_client.model.profile import MARK, of_profile
 from dstack_api_client.model.snapshot import Fleet
+from dstack_placement.engine import mapping
 
 #: Label of a line and its text.
 Fact = tuple[str, str]
@@ -24,7 +25,7 @@ def fleet_facts(fleet: Fleet) -> list[Fact]:
         Labels and texts in reading order, values of the profile marked. Secrets are masked.
     """
     spec = fleet.spec
-    profile, given = _mapping(spec.get("profile")), _mapping(spec.get("configuration"))
+    profile, given = mapping(spec.get("profile")), mapping(spec.get("configuration"))
     # A profile's values hold where the configuration is silent (dstack's FleetSpec.merged_profile).
     merged = {**profile, **{key: value for key, value in given.items() if value is not None}}
     config = readable(merged)
@@ -52,7 +53,7 @@ def _placement(fleet: Fleet, config: Mapping[str, Any]) -> Iterator[Fact]:
         yield "nodes", str(nodes)
         yield "target", str(nodes).partition("..")[0] or "0"
     yield "blocks", str(config.get("blocks", 1))
-    for name, value in _mapping(config.get("resources")).items():
+    for name, value in mapping(config.get("resources")).items():
         yield name, str(value)
 
 
@@ -102,12 +103,8 @@ def _rest(config: Mapping[str, Any]) -> Iterator[Fact]:
                 yield f"{label} {name}", text or "from the client"
     options = config.get("backend_options")
     for option in options if isinstance(options, list) else ():
-        said = ", ".join(f"{key} {value}" for key, value in _mapping(option).items())
+        said = ", ".join(f"{key} {value}" for key, value in mapping(option).items())
         yield "backend options", said or str(option)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _listed(value: Any) -> str:

@@ -22,6 +22,7 @@ from dstack_api_client.model.snapshot import (
 )
 from dstack_api_client.model.snapshot import Replica as SnapshotReplica
 from dstack_placement import engine
+from dstack_placement.engine import mapping
 
 Offered = Mapping[str, Mapping[str, bool]]
 """By fleet and group, whether the server offers a new instance; as far as it was asked."""
@@ -43,8 +44,8 @@ def lanes_of(service: Service) -> engine.ServiceSpec:
     """
     spec = service.spec
     return engine.read_configuration(
-        _mapping(spec.get("configuration")),
-        profile=_mapping(spec.get("profile")),
+        mapping(spec.get("configuration")),
+        profile=mapping(spec.get("profile")),
         project=service.project,
     )
 
@@ -151,7 +152,3 @@ def _room(
     offered: Mapping[str, bool] | None,
 ) -> engine.Room:
     return room(fleet, members.get(fleet.id, []) if fleet is not None else [], needs, offered)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -16,6 +16,7 @@ from typing import Any
 
 from dstack_api_client.analysis.spot_policies import SpotPolicy, policies_of
 from dstack_api_client.model.snapshot import Gpus, Instance
+from dstack_placement.engine import mapping
 
 _GIB = 1024
 _UNITS = {"": 1.0, "MB": 1 / _GIB, "GB": 1.0, "TB": float(_GIB)}
@@ -183,7 +184,7 @@ class Requirements:
 
 def requirements_of(spec: Mapping[str, Any]) -> dict[str, Requirements]:
     """What each replica group of a service's spec asks for, by the group's name."""
-    configuration, profile = _mapping(spec.get("configuration")), _mapping(spec.get("profile"))
+    configuration, profile = mapping(spec.get("configuration")), mapping(spec.get("profile"))
 
     def setting(name: str) -> Any:
         value = configuration.get(name)
@@ -303,7 +304,3 @@ def _names(names: Any) -> frozenset[str] | None:
     if not isinstance(names, list):
         return None
     return frozenset(str(name).lower() for name in names)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from dstack_placement.engine import ServiceSpec
+from dstack_placement.engine import ServiceSpec, mapping
 
 
 class SpotPolicy(str, Enum):
@@ -50,7 +50,7 @@ def policies_of(spec: Mapping[str, Any]) -> dict[str, tuple[PolicyInForce, Mappi
 
     A service without groups has one, with nothing of its own.
     """
-    configuration, profile = _mapping(spec.get("configuration")), _mapping(spec.get("profile"))
+    configuration, profile = mapping(spec.get("configuration")), mapping(spec.get("profile"))
     return {
         group.name: (_in_force(group.entry, configuration, profile), group.entry)
         for group in ServiceSpec.of(spec).groups
@@ -59,7 +59,7 @@ def policies_of(spec: Mapping[str, Any]) -> dict[str, tuple[PolicyInForce, Mappi
 
 def inherited(spec: Mapping[str, Any]) -> PolicyInForce:
     """What is in force for a group that says nothing."""
-    return _in_force({}, _mapping(spec.get("configuration")), _mapping(spec.get("profile")))
+    return _in_force({}, mapping(spec.get("configuration")), mapping(spec.get("profile")))
 
 
 def _in_force(
@@ -79,7 +79,3 @@ def _in_force(
 def policy_named(value: Any) -> SpotPolicy | None:
     """A policy by its name; None for what is none."""
     return next((policy for policy in SpotPolicy if policy.value == value), None)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -18,6 +18,7 @@ from dstack_api_client.model.snapshot import (
 )
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
+from dstack_placement.engine import mapping
 
 #: What the server takes where a fleet says nothing.
 _DEFAULT_SPOT_POLICY = "on-demand"
@@ -104,11 +105,11 @@ def fleet_of(
         imported: The names of fleets of other projects, by id.
     """
     spec = wire.LazySpec(bytes(fleet.spec))
-    configuration = _mapping(spec.get("configuration"))
-    profile = _mapping(spec.get("profile"))
+    configuration = mapping(spec.get("configuration"))
+    profile = mapping(spec.get("profile"))
     there = sorted((i for i in instances if i.status != "terminated"), key=_by_number)
     usable = [instance for instance in there if instance.status not in INSTANCE_GONE]
-    hosts = _mapping(configuration.get("ssh_config")).get("hosts")
+    hosts = mapping(configuration.get("ssh_config")).get("hosts")
     is_ssh = configuration.get("ssh_config") is not None
     low, target, high = _hosts_as_nodes(hosts) if is_ssh else _nodes(configuration.get("nodes"))
 
@@ -198,10 +199,6 @@ def _duration(value: Any) -> str | None:
         if value and value % unit == 0:
             return f"{value // unit}{letter}"
     return "0s"
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _word(value: Any) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dstack_api_client.model.configuration import as_yaml, readable
+from dstack_placement.engine import mapping
 
 #: The fields that a profile may set.
 FIELDS = (
@@ -45,7 +46,7 @@ def of_profile(spec: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         spec: The spec of a fleet or a run.
     """
-    profile, configuration = _mapping(spec.get("profile")), _mapping(spec.get("configuration"))
+    profile, configuration = mapping(spec.get("profile")), mapping(spec.get("configuration"))
     return {
         name: profile[name]
         for name in FIELDS
@@ -55,17 +56,13 @@ def of_profile(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def in_profile(spec: Mapping[str, Any], name: str) -> Any:
     """What the profile says of a field; None where it says nothing, or may not."""
-    return _mapping(spec.get("profile")).get(name) if name in FIELDS else None
+    return mapping(spec.get("profile")).get(name) if name in FIELDS else None
 
 
 def spec_yaml(spec: Mapping[str, Any]) -> str:
     """The configuration as YAML, and below it as remarks what the profile adds; secrets masked."""
-    text = as_yaml(_mapping(spec.get("configuration")))
+    text = as_yaml(mapping(spec.get("configuration")))
     added = readable(of_profile(spec))
     if not added:
         return text
     return text + "".join(f"# {line}\n" for line in (_TITLE, *as_yaml(added).splitlines()))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -13,6 +13,7 @@ from dstack_api_client.model.occupants import namesakes
 from dstack_api_client.model.retries import event_of_host, starts_again
 from dstack_api_client.model.snapshot import INSTANCE_GONE, Fleet, Instance, ReplicaKey, Snapshot
 from dstack_api_client.problems.model import Kind, Problem, Severity
+from dstack_placement.engine import mapping
 
 #: dstack gives most instances 10 minutes to come up and the largest kinds 30, then it takes
 #: another; one that takes longer than most is worth a look.
@@ -239,7 +240,7 @@ def _of_hosts(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterat
     """Hosts that the fleet's configuration names and that no instance is on."""
     configured = _hosts(fleet)
     hosts = len(configured)
-    names = [name for name in configured if name not in here.hostnames]
+    names = [name for name in configured if name and name not in here.hostnames]
     if fleet.failed:
         count = len(fleet.failed)
         which = names if len(names) == count else [str(each.num) for each in fleet.failed]
@@ -273,7 +274,7 @@ def _of_hosts(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterat
             kind=Kind.FLEET,
             severity=Severity.NOTICE,
             subject=fleet.name,
-            text=f"{missing} of {counted(hosts, 'host')} {'has' if hosts == 1 else 'have'}"
+            text=f"{missing} of {counted(hosts, 'host')} {'has' if missing == 1 else 'have'}"
             f" no instance{named}",
             hint="Somebody deleted the instance, or dstack gave up on it; the events tell. Apply"
             " the fleet without the host, and then with it to use it again.",
@@ -283,9 +284,13 @@ def _of_hosts(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterat
 
 
 def _hosts(fleet: Fleet) -> list[str]:
-    configuration = fleet.spec.get("configuration") or {}
-    hosts = (configuration.get("ssh_config") or {}).get("hosts") or []
-    return [host if isinstance(host, str) else host.get("hostname", "") for host in hosts]
+    ssh = mapping(mapping(fleet.spec.get("configuration")).get("ssh_config"))
+    hosts = ssh.get("hosts")
+    names = (
+        host if isinstance(host, str) else mapping(host).get("hostname")
+        for host in (hosts if isinstance(hosts, list) else ())
+    )
+    return [name if isinstance(name, str) else "" for name in names]
 
 
 def _idle(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterator[Problem]:

@@ -11,7 +11,14 @@ from .lines import Code, Line, code_of
 from .model import SHARED, Group, Replica, ReplicaState, Room, Service, edited
 from .placing import Placing, Reason, place
 from .planning import Action, LanePlan, Plan, ReplicaPlan, next_actions, preview
-from .specification import ONLY_GROUP, GroupSpec, ServiceSpec, read_configuration, read_stored
+from .specification import (
+    ONLY_GROUP,
+    GroupSpec,
+    ServiceSpec,
+    mapping,
+    read_configuration,
+    read_stored,
+)
 from .stopping import stopping_order
 from .targets import targets
 
@@ -43,6 +50,7 @@ __all__ = [
     "after_failure",
     "code_of",
     "edited",
+    "mapping",
     "next_actions",
     "none_idle",
     "parse_lanes",
