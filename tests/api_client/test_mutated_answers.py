@@ -2,7 +2,7 @@
 
 Each mutation goes through reading twice, joining, problems, distribution, rollout, the commands'
 tables and JSON, the tables of the screens, and the pages of one replica. The seed is printed;
-`DSTACK_FLEETS_TESTS_MANY=1` tries many more, `DSTACK_FLEETS_TESTS_SEED` the same again.
+`DSTACK_FLEETS_TESTS_MANY=1` tries more, `DSTACK_FLEETS_TESTS_SEED` the same again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Edits of what a server holds with slips in it, and previews with slips: nothing but errors.
 
-The seed is printed; `DSTACK_FLEETS_TESTS_MANY=1` tries many more, `DSTACK_FLEETS_TESTS_SEED` the
+The seed is printed; `DSTACK_FLEETS_TESTS_MANY=1` tries more, `DSTACK_FLEETS_TESTS_SEED` the
 same again.
 """
 

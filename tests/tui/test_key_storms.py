@@ -1,6 +1,6 @@
 """Keys in any order, faster than screens change: each change is one that was confirmed, sent once.
 
-The seed is printed; `DSTACK_FLEETS_TESTS_MANY=1` tries many more, `DSTACK_FLEETS_TESTS_SEED` the
+The seed is printed; `DSTACK_FLEETS_TESTS_MANY=1` tries more, `DSTACK_FLEETS_TESTS_SEED` the
 same again.
 """
 
