@@ -301,6 +301,13 @@ class TestWorkedOutHere:
         assert found.wanted is None
         assert "autoscaler" in " ".join(found.notes)
 
+    def test_notes_of_the_engine_are_plain_text(self) -> None:
+        replicas = [replica(0, "spot")]
+        spec = with_lanes([{"name": "spot", "min_replicas": 1}, "nowhere"], 1)
+        found = spread(project((service(replicas, spec=spec), replicas)))
+        assert len(found.notes) > 1
+        assert {type(note) for note in found.notes} == {str}, "YAML writes no other kind"
+
     def test_lanes_that_break_a_rule_are_told(self) -> None:
         replicas = [replica(0, "spot")]
         spec = with_lanes([{"name": "spot", "min_replicas": 9}], 1)

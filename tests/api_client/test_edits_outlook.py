@@ -15,12 +15,13 @@ from dstack_api_client.edits.dryrun import DryRun, Source, dry_run_here
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.following import State, progress
 from dstack_api_client.edits.group_roles import labels_in
+from dstack_api_client.edits.preview_wire import Preview
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import Risk, is_probed, warnings_of
 from dstack_api_client.model.router import Sync
 from dstack_api_client.model.snapshot import Replica, Snapshot
-from dstack_placement.engine import Code, Line
+from dstack_placement.engine import Code, Line, code_of
 from tests.builders import projects, service_edits
 from tests.builders.projects import ADDON, NOW, STOCK
 
@@ -179,10 +180,20 @@ def test_warnings() -> None:
     told = replace(
         outlook(begun(), snapshot), notes=(far, Line("It rolls.", Code.ROLLOUT), "Other.")
     )
-    assert [(each.key, each.risk) for each in warnings_of(begun(), told, snapshot, now=NOW)] == [
+    found = warnings_of(begun(), told, snapshot, now=NOW)
+    assert [(each.key, each.risk) for each in found] == [
         ("workers", Risk.WARNING),
         ("note", Risk.NOTE),
     ]
+    assert {type(each.line) for each in found} == {str}, "YAML writes no other kind"
+
+
+def test_notes_of_an_older_addon_get_their_codes_from_their_words() -> None:
+    notes = ["Fleet far: the router in near can't reach it.", "Group x is in a rolling deployment."]
+    older = Preview(run_id="r", observed_at=NOW, notes=[*notes, "More."])
+    assert [code_of(each) for each in older.coded_notes()] == ["out_of_reach", "rollout", ""]
+    told = Preview(run_id="r", observed_at=NOW, notes=notes, note_codes=["", "rollout"])
+    assert [code_of(each) for each in told.coded_notes()] == ["", "rollout"]
 
 
 def test_a_router_without_workers_answers_nothing() -> None:
@@ -313,9 +324,9 @@ def test_a_plan_calls_groups_without_names_by_what_they_do() -> None:
     edit = _disaggregated()
     edited = edit.with_replicas("1", 2).with_replicas("2", 3)
     changes = difference(edit.spec, edited.spec, "service", edit.capabilities)
-    assert [each.name for each in changes] == [
-        "groups 1 prefill replicas",
-        "groups 2 decode replicas",
+    assert [(each.name, each.label) for each in changes] == [
+        ("groups 1 replicas", "groups 1 prefill replicas"),
+        ("groups 2 replicas", "groups 2 decode replicas"),
     ]
     assert changes[0].path == ("configuration", "groups", "1", "replicas")
     found = dry_run_here(begun(), project(*BOTH))

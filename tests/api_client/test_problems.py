@@ -278,7 +278,17 @@ def test_hosts_of_another_shape_name_nobody(configured: object) -> None:
     (fleet,) = given.fleets.values()
     odd = replace(given, fleets={fleet.id: replace(fleet, spec={"configuration": configured})})
     (found,) = problems_of(odd, NOW)
-    assert found.text.startswith("1 of 1 host could not be set up: 0 (")
+    assert found.text.startswith("1 of 1 host could not be set up: instance 0 (")
+
+
+def test_of_hosts_of_another_project_its_people_are_to_know() -> None:
+    given = hosts("a", "b", failed=2)
+    (fleet,) = given.fleets.values()
+    lent = replace(given, fleets={fleet.id: replace(fleet, name="infra/lab", project="infra")})
+    (found,) = problems_of(lent, NOW)
+    assert found.hint == (
+        "dstack does not try again. The fleet is of project infra: tell its people."
+    )
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -152,6 +152,19 @@ def test_the_fleets_that_a_service_names() -> None:
     assert not ServiceSpec.read({}).named_fleets
 
 
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        {"groups": [], "replicas": [{"name": "g", "count": 3}]},
+        {"groups": None, "replicas": [{"name": "g", "count": 3}]},
+        {"groups": [{"name": "g", "replicas": None, "count": 3}]},
+    ],
+)
+def test_what_is_null_or_empty_leaves_it_to_the_older_form(configuration: dict[str, Any]) -> None:
+    (group,) = ServiceSpec.read(configuration).groups
+    assert (group.name, group.least, group.greatest) == ("g", 3, 3)
+
+
 @pytest.mark.parametrize("spec", [{}, {"configuration": None, "profile": 3}])
 def test_a_spec_without_a_configuration_has_one_replica(spec: dict[str, Any]) -> None:
     read = ServiceSpec.of(spec)

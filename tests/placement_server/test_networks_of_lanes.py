@@ -103,6 +103,22 @@ def test_a_lane_of_workers_alone_has_no_room_at_all() -> None:
     assert far.reason.count(WHY) == 1
 
 
+def test_why_it_can_not_be_reached_is_told_while_its_minimum_is_restored() -> None:
+    service, lanes = shared(near=Room(4), far=Room(4))
+    far = Lane("far", min_replicas=2)
+    service = replace(
+        service,
+        lanes=(Lane("near"), far),
+        replicas=(
+            Replica("a", 1, "worker", fleet="far", state=ReplicaState.READY),
+            Replica("b", 2, "worker", fleet="far", state=ReplicaState.STARTING),
+        ),
+    )
+    barring = {("", "far"): barred()}
+    (_, lane) = marked(preview(limited(service, lanes, barring), now=NOW).lanes, barring)
+    assert lane.reason == f"baseline 1 of 2: being restored, 1 starting; {WHY}"
+
+
 EAST = Site("1", "p", places=frozenset({Place("aws", "us-east-1")}))
 WEST = Site("2", "p", places=frozenset({Place("aws", "us-west-2")}))
 ANY = Site("3", "p", places=frozenset({Place("aws", None)}))

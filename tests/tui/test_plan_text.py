@@ -49,7 +49,9 @@ def told(*replicas: ReplicaOutlook) -> list[str]:
 
 def printed(*replicas: ReplicaOutlook, plain: bool = False) -> list[str]:
     path = ("configuration", "replicas")
-    changes = (FieldChange(path, "replicas", "1", "2", ChangeKind.NO_RESTART, "", "dstack"),)
+    changes = (
+        FieldChange(path, "replicas", "replicas", "1", "2", ChangeKind.NO_RESTART, "", "dstack"),
+    )
     return headless.plan_text(plan_of(*replicas, changes=changes), plain=plain).splitlines()
 
 
@@ -98,7 +100,7 @@ def test_the_printed_plan_has_the_same_offers():
 def test_the_extra_replica_of_a_rollout(group: str, action: str, why: str, line: str):
     extra = replace(replica(group, action), new=True, why=why)
     path = ("configuration", "commands")
-    change = FieldChange(path, "commands", "a", "b", ChangeKind.ROLLING, "", "dstack")
+    change = FieldChange(path, "commands", "commands", "a", "b", ChangeKind.ROLLING, "", "dstack")
     plan = plan_of(replica(group, "stay"), changes=(change,))
     assert plan.dry_run is not None
     plan = replace(plan, dry_run=replace(plan.dry_run, surges=(extra,)))

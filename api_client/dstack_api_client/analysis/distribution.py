@@ -320,7 +320,7 @@ def _previewed(snapshot: Snapshot, service: Service, lanes: engine.ServiceSpec) 
         managed=True,
         observed_at=snapshot.observed_at,
         wanted=0 if service.finished else wanted,
-        notes=(*notes, *plan.notes),
+        notes=(*notes, *map(str, plan.notes)),
     )
 
 

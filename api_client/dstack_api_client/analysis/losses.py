@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 
 from dstack_api_client.analysis.distribution import distribution_of
@@ -41,14 +42,15 @@ def _breaks(
         for row in distribution_of(snapshot, service).rows:
             if row.fleet is not None and row.minimum:
                 minimums[row.fleet] = minimums.get(row.fleet, 0) + row.minimum
+    roles = {each.role for each in left}
+    in_group = Counter(each.group for each in left)
+    in_fleet = Counter(each.fleet_name for each in left)
     for job in jobs:
-        alike = [each for each in left if each.role == job.role]
-        here = sum(each.fleet_name == job.fleet_name for each in left)
         if (
             job.is_router
-            or not alike
-            or sum(each.group == job.group for each in left) < firm.get(job.group, 0)
-            or here < minimums.get(job.fleet_name or "", 0)
+            or job.role not in roles
+            or in_group[job.group] < firm.get(job.group, 0)
+            or in_fleet[job.fleet_name] < minimums.get(job.fleet_name or "", 0)
         ):
             return True
     return False

@@ -48,7 +48,8 @@ class FieldChange:
 
     Attributes:
         path: Where it is in the spec.
-        name: The same for people: `fleets gpu-spot min_replicas`.
+        name: The same in one string: `fleets gpu-spot min_replicas`.
+        label: The name for people, groups by what they are called: `groups 1 prefill replicas`.
         old: What it was, fit to be shown; secrets are masked.
         new: What it becomes.
         kind: What the change means.
@@ -59,6 +60,7 @@ class FieldChange:
 
     path: Path
     name: str
+    label: str
     old: str
     new: str
     kind: ChangeKind
@@ -193,7 +195,8 @@ def _change(
         old, new = _told_apart(_on_one_line(path, was), _on_one_line(path, is_now))
     return FieldChange(
         path=path,
-        name=one_line(fields.name_of(_labelled(path, labels))),
+        name=one_line(fields.name_of(path)),
+        label=one_line(fields.name_of(_labelled(path, labels))),
         old=old,
         new=new,
         kind=change_kind,
@@ -329,11 +332,11 @@ def refusal(changes: Sequence[FieldChange], still: str, hint: str) -> NotInPlace
         still: While what it can't be: `while the service runs`.
         hint: What to do.
     """
-    names = ", ".join(change.name for change in changes if _refused(change)) or "This"
+    names = ", ".join(change.label for change in changes if _refused(change)) or "This"
     # What can't be changed is shown first: it is what has to go.
     ordered = sorted(changes, key=lambda change: not _refused(change))
     parts = [
-        f"{change.name}: {change.old} -> {change.new} ({_kind(change)})"
+        f"{change.label}: {change.old} -> {change.new} ({_kind(change)})"
         for change in ordered[:_MOST]
     ]
     if len(ordered) > _MOST:

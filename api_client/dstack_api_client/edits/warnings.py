@@ -125,7 +125,9 @@ def _of_starts(edit: ServiceEdit, outlook: DryRun, now: datetime) -> Iterator[Pl
     pending = [row for row in rows if row.action == "pending" and row.reason != NEVER]
     retry = retry_of(edit)
     if never:
-        groups = one_line(listed(dict.fromkeys(row.group for row in never)))
+        groups = one_line(
+            listed(dict.fromkeys(outlook.labels.get(row.group, row.group) for row in never))
+        )
         yield PlanWarning(
             "never-starts",
             Risk.DANGER,
@@ -212,11 +214,10 @@ def _of_failing(outlook: DryRun, retry: Retry, now: datetime) -> Iterator[PlanWa
 def _of_lanes(outlook: DryRun) -> Iterator[PlanWarning]:
     for lane in outlook.lanes:
         if lane.deficit:
-            where = f"{lane.pool}/{lane.fleet}" if lane.pool else lane.fleet
             yield PlanWarning(
                 "baseline",
                 Risk.WARNING,
-                f"The baseline of {where} can't be met now:"
+                f"The baseline of {outlook.lane_name(lane)} can't be met now:"
                 f" {lane.after} of {lane.lane.min_replicas}."
                 f" {lane.reason[:1].upper()}{lane.reason[1:]}.",
             )
@@ -224,7 +225,7 @@ def _of_lanes(outlook: DryRun) -> Iterator[PlanWarning]:
 
 def _of_counts(edit: ServiceEdit, outlook: DryRun | None) -> Iterator[PlanWarning]:
     for line in checks.warnings(edit):
-        yield PlanWarning("below-minimum", Risk.WARNING, line)
+        yield PlanWarning("below-minimum", Risk.WARNING, str(line))
     # A router answers nothing without workers.
     routers = {group.name for group in edit.groups if group.router}
     if all(group.greatest == 0 for group in edit.groups if not group.router):
@@ -305,7 +306,7 @@ def _of_workers(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:
 def _of_notes(outlook: DryRun, told: Collection[str]) -> Iterator[PlanWarning]:
     """What the server or the engine notes, as far as nothing else has told it."""
     for note in outlook.notes:
-        line = one_line(note)
+        line = str(one_line(note))
         if code_of(note) == Code.OUT_OF_REACH:
             yield PlanWarning("workers", Risk.WARNING, line)
         elif line not in told and code_of(note) != Code.ROLLOUT:  # which has one of its own

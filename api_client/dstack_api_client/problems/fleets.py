@@ -243,7 +243,8 @@ def _of_hosts(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterat
     names = [name for name in configured if name and name not in here.hostnames]
     if fleet.failed:
         count = len(fleet.failed)
-        which = names if len(names) == count else [str(each.num) for each in fleet.failed]
+        which = names if len(names) == count else [f"instance {each.num}" for each in fleet.failed]
+        lender = fleet.name.rpartition("/")[0]
         causes = dict.fromkeys(each.termination_message or "" for each in fleet.failed)
         cause = listed(text for text in causes if text)
         yield Problem(
@@ -253,7 +254,9 @@ def _of_hosts(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterat
             subject=fleet.name,
             text=f"{count} of {counted(max(hosts, count), 'host')} could not be set up: "
             f"{listed(which)}" + (f" ({cause.rstrip('.')})" if cause else ""),
-            hint="dstack does not try again. Check that it can log in there, then "
+            hint=f"dstack does not try again. The fleet is of project {lender}: tell its people."
+            if lender
+            else "dstack does not try again. Check that it can log in there, then "
             + (
                 "delete the fleet and apply it again."
                 if not here.usable

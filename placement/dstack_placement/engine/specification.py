@@ -101,7 +101,8 @@ class ServiceSpec:
         entries, counted = _listed(configuration)
         groups = []
         for name, entry in entries or [(ONLY_GROUP, configuration)]:
-            (least, greatest), lines = _range(entry.get("replicas", entry.get("count")))
+            count = entry.get("replicas")
+            (least, greatest), lines = _range(entry.get("count") if count is None else count)
             wrong += lines
             own: tuple[Lane, ...] = ()
             if entries:
@@ -292,7 +293,7 @@ def mapping(value: object) -> Mapping[str, Any]:
 def _listed(configuration: Mapping[str, Any]) -> tuple[list[tuple[str, Mapping[str, Any]]], bool]:
     """The groups in the list of a configuration by name, and whether they have the older form."""
     listed, counted = configuration.get("groups"), False
-    if listed is None:
+    if not listed:
         listed, counted = configuration.get("replicas"), True
     if not isinstance(listed, Sequence) or isinstance(listed, str):
         return [], False

@@ -68,14 +68,18 @@ async def _fell_below(
     """When the last of what a lane misses ended there; now for what it never had.
 
     A replica that failed is seen as missing only once its next submission has found no room there,
-    which may be long after.
+    which may be long after. One that is ready elsewhere by now was no loss of this lane.
     """
     fleet = state.fleets.get(lane.fleet)
-    now_in = {replica.number: replica.fleet for replica in state.service.replicas}
+    lost = {
+        replica.number
+        for replica in state.service.replicas
+        if replica.fleet != lane.fleet and replica.state is not ReplicaState.READY
+    }
     elsewhere = [
         job.number
         for job in state.jobs.values()
-        if now_in[job.number] != lane.fleet
+        if job.number in lost
         and (pool := state.lanes.pool_of(job.group)) is not None
         and pool[0] == lane.pool
     ]

@@ -130,7 +130,7 @@ def marked(lanes: Iterable[LanePlan], unreachable: UnreachableLanes) -> list[Lan
     shown = []
     for lane in lanes:
         found = unreachable.get((lane.pool, lane.fleet))
-        if found is not None and found.why != lane.why.room:
+        if found is not None and found.why not in lane.why.cause:
             lane = replace(lane, why=replace(lane.why, cause=f"{lane.why.cause}; {found.why}"))
         shown.append(lane)
     return shown

@@ -71,11 +71,11 @@ def _starting(plan: FleetPlan) -> Content:
 
 def changes(found: Sequence[FieldChange], glyphs: Glyphs = UNICODE) -> list[Content]:
     """A line per field: what it was, what it becomes, and what kind of change that is."""
-    wide = max((cell_len(change.name) for change in found), default=0)
+    wide = max((cell_len(change.label) for change in found), default=0)
     lines = []
     for change in found:
-        padding = " " * (wide - cell_len(change.name))
-        line = literal("~ ", style_of("accent")) + literal(f"{change.name}{padding}  ")
+        padding = " " * (wide - cell_len(change.label))
+        line = literal("~ ", style_of("accent")) + literal(f"{change.label}{padding}  ")
         line += literal(change.old, style_of("dim"))
         line += literal(f" {glyphs.arrow} ") + literal(change.new, style_of("strong"))
         line += literal(f"   {change.kind.value}", style_of(_KINDS[change.kind]))

@@ -213,7 +213,7 @@ def _outlook(outlook: DryRun) -> dict[str, Any]:
             "after": optional_number(outlook.price_after),
         },
         "unsure": list(outlook.unsure),
-        "notes": list(outlook.notes),
+        "notes": [str(note) for note in outlook.notes],
     }
 
 
@@ -232,7 +232,7 @@ def _replica(row: ReplicaOutlook) -> dict[str, Any]:
 
 def _change(change: FieldChange) -> tuple[str, ...]:
     note = f", {change.note}" if change.note else ""
-    return (change.name, change.old, "→", change.new, f"{change.kind.value}{note}")
+    return (change.label, change.old, "→", change.new, f"{change.kind.value}{note}")
 
 
 def _lane(lane: LaneOutlook, outlook: DryRun) -> tuple[str, ...]:

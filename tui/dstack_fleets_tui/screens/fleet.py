@@ -99,8 +99,11 @@ class FleetScreen(WithEvents):
     async def _read_borrowers(self, source: Source) -> None:
         try:
             self._borrowers = await source.client.borrowers(source.project, self.key)
-        except errors.ApiError:
+        except (errors.NotFoundError, errors.ForbiddenError, errors.WrongShapeError):
             return  # a server that knows no exports, or that does not tell
+        except errors.ApiError:
+            self._asked = None  # with the next data
+            return
         if self._borrowers and self.is_laid_out:
             self.fill()
 

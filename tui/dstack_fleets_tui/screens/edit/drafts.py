@@ -95,7 +95,7 @@ class Drafts(Generic[E]):
         edit = draft.edit
         known = edit.capabilities if isinstance(edit, ServiceEdit) else UNKNOWN
         for change in difference(edit.base.spec, edit.spec, self._kind, known):
-            text = f"~ {change.name}  {change.old} to {change.new}"
+            text = f"~ {change.label}  {change.old} to {change.new}"
             yield literal(text, style_of("accent"))
         if draft.base_moved:
             text = "It was changed since: the draft is put on top of what is there now."
