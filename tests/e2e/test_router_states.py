@@ -64,9 +64,10 @@ async def places(sim: Handle) -> AsyncIterator[Sights]:
 
 
 @pytest_asyncio.fixture
-async def seen(places: Sights) -> Sights:
-    """The router of `chat`, shown and printed."""
+async def seen(places: Sights, both: dict[Source, Looking]) -> Sights:
+    """The router of `chat`, shown and printed, once all is well: any test may be the first."""
     await places.open("chat")
+    await each(both, lambda see: see.until("chat", RouterStatus.READY, limit=90, **ALL_WELL))
     return places
 
 
