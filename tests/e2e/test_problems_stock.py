@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +12,7 @@ import pytest_asyncio
 from dstack_api_client.model.router import RouterStatus, Sync
 from dstack_api_client.routers.watch import OverSsh
 from dstack_simulator.handle import Handle
+from tests.servers.commands import here
 from tests.servers.problem_sights import Seen, eyes, key_of
 from tests.servers.routed_services import SGLANG, WHOLE, group, routing, service
 from tests.servers.router_sights import Shown, states, stock_sights
@@ -57,6 +59,12 @@ async def quick(edit_stock: Handle) -> AsyncIterator[Handle]:
 async def _runs(sim: Handle) -> bool:
     jobs = (await sim.run("routed"))["jobs"]
     return len(jobs) == 3 and all(job["job_submissions"][-1]["status"] == "running" for job in jobs)
+
+
+def _all_ready(sim: Handle) -> bool:
+    printed = here(sim, "get", "services", "routed", "-o", "json")
+    (routed,) = json.loads(printed.stdout)["services"]
+    return bool(routed["replicas"]["ready"] == 3)
 
 
 async def test_over_ssh_states_are_shown_printed_and_problems_until_they_are_none(
@@ -138,6 +146,8 @@ async def test_with_neither_a_failing_worker_is_what_its_probes_tell(quick: Hand
         for shown in (await seen.agree(blind, "an unknown router")).values():
             assert shown.source == "none"
             assert "no placement add-on" in shown.said
+        # The other worker serves meanwhile, which it may not yet do after what came before.
+        await until(lambda: _all_ready(quick), limit=60, every=0.5, what="all replicas are ready")
         await quick.faults.worker_unhealthy("routed-0-1")
         item = await wrong.both(unready, "workers 1: not ready: it runs, and probe 1 has 0 of 1")
         assert item["severity"] == "warning"
