@@ -15,7 +15,6 @@ from dstack._internal.server.background.pipeline_tasks import jobs_submitted
 from dstack._internal.server.background.pipeline_tasks.jobs_submitted import _SubmittedJobContext
 from dstack._internal.server.db import get_session_ctx
 from dstack._internal.server.models import FleetModel, InstanceModel, JobModel, RunModel
-from dstack._internal.server.services import events
 from dstack._internal.server.services.logging import fmt
 from dstack._internal.utils.common import get_current_datetime
 from dstack._internal.utils.logging import get_logger
@@ -43,6 +42,7 @@ from dstack_placement.server.tables import (
     forget_finished_runs,
     locked_run,
 )
+from dstack_placement.server.telling import tell
 
 #: Below dstack's own, so that the level that is set for the server is this one's too.
 logger = get_logger("dstack.placement")
@@ -269,9 +269,4 @@ def _keep(session: AsyncSession, state: RunState, placing: Placing, job_model: J
         Reason.PENDING: f"Replica waits for room in a lane: {placing.why}",
     }.get(placing.reason)
     if message is not None and not told:
-        events.emit(
-            session,
-            message,
-            actor=events.SystemActor(),
-            targets=[events.Target.from_model(job_model)],
-        )
+        tell(session, job_model, message)

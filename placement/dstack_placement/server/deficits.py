@@ -7,13 +7,13 @@ from datetime import datetime
 
 from dstack._internal.core.models.runs import JobStatus, JobTerminationReason
 from dstack._internal.server.models import JobModel, RunModel
-from dstack._internal.server.services import events
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import LanePlan, Plan, ReplicaState
 from dstack_placement.server.state import RunState
 from dstack_placement.server.tables import DeficitRow
+from dstack_placement.server.telling import tell
 from dstack_placement.server.unreachable import marked
 
 
@@ -49,14 +49,14 @@ async def tell_deficits(
                     why=lane.reason,
                 )
             )
-            _tell(session, run_model, f"Baseline of fleet {lane.fleet} is not held: {lane.reason}")
+            tell(session, run_model, f"Baseline of fleet {lane.fleet} is not held: {lane.reason}")
         elif missing and row is not None:
             row.missing, row.why = missing, lane.reason
         elif row is not None and ready[at] >= lane.lane.min_replicas:
             await session.delete(row)
             if lane.lane.min_replicas:  # else an edit took the baseline away
                 held = f"{lane.lane.min_replicas} of {lane.lane.min_replicas}"
-                _tell(session, run_model, f"Baseline of fleet {lane.fleet} is held again: {held}")
+                tell(session, run_model, f"Baseline of fleet {lane.fleet} is held again: {held}")
     for row in known.values():
         # The lane is gone.
         await session.delete(row)
@@ -117,12 +117,3 @@ def _ready(state: RunState) -> Counter[tuple[str, str]]:
         ):
             count[pool[0], replica.fleet] += 1
     return count
-
-
-def _tell(session: AsyncSession, run_model: RunModel, message: str) -> None:
-    events.emit(
-        session,
-        message,
-        actor=events.SystemActor(),
-        targets=[events.Target.from_model(run_model)],
-    )

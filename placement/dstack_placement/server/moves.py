@@ -18,7 +18,6 @@ from dstack._internal.server.background.pipeline_tasks.runs.common import (
     build_scale_up_job_models,
 )
 from dstack._internal.server.models import JobModel, RunModel
-from dstack._internal.server.services import events
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import Action, Plan, Replica, ReplicaPlan, next_actions
@@ -27,6 +26,7 @@ from dstack_placement.server.deficits import tell_deficits
 from dstack_placement.server.reachability import tell_unreachable
 from dstack_placement.server.state import RunState
 from dstack_placement.server.tables import PlacementRow, locked_run
+from dstack_placement.server.telling import tell
 
 
 def copy_of(result: ActiveResult) -> ActiveResult:
@@ -162,12 +162,11 @@ def _start(
                 outcome=None,
             )
         )
-    events.emit(
+    tell(
         session,
+        _job_model(run_model, row.replica.key),
         f"Replica {row.replica.number} moves to fleet {row.to}: {row.why}. It stops when replica"
         f" {new[0].replica_num} is ready",
-        actor=events.SystemActor(),
-        targets=[events.Target.from_model(_job_model(run_model, row.replica.key))],
     )
 
 

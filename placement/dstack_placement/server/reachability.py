@@ -21,7 +21,6 @@ from dstack._internal.server.models import (
     JobModel,
     RunModel,
 )
-from dstack._internal.server.services import events
 from dstack._internal.server.services import fleets as dstack_fleets
 from dstack._internal.server.services.requirements.combine import combine_fleet_and_run_profiles
 from sqlalchemy import select
@@ -31,6 +30,7 @@ from sqlalchemy.orm import load_only
 from dstack_placement.engine import ReplicaState, Service, ServiceSpec, place
 from dstack_placement.server.networks import Place, Site
 from dstack_placement.server.tables import UnreachableRow
+from dstack_placement.server.telling import tell
 from dstack_placement.server.unreachable import (
     UnreachableLane,
     is_one_network,
@@ -93,20 +93,11 @@ async def tell_unreachable(session: AsyncSession, run_model: RunModel, state: Ru
                     run_id=run_model.id, pool=pool, fleet=fleet, line=line, since=state.now
                 )
             )
-        _tell(session, run_model, line)
+        tell(session, run_model, line)
     for row in known.values():
         await session.delete(row)
         if (row.pool, row.fleet) in state.editions:
-            _tell(session, run_model, f"Fleet {row.fleet} may be reached by the router now")
-
-
-def _tell(session: AsyncSession, run_model: RunModel, message: str) -> None:
-    events.emit(
-        session,
-        message,
-        actor=events.SystemActor(),
-        targets=[events.Target.from_model(run_model)],
-    )
+            tell(session, run_model, f"Fleet {row.fleet} may be reached by the router now")
 
 
 async def _router_site(

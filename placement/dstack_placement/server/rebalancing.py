@@ -23,6 +23,7 @@ from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.finding import find_run
 from dstack_placement.server.state import RunState
 from dstack_placement.server.tables import RebalanceRow, locked_run
+from dstack_placement.server.telling import tell
 
 
 async def rebalance(
@@ -87,7 +88,7 @@ async def _noted(
     row = await session.get(RebalanceRow, run_model.id)
     if cancel and row is not None:
         await session.delete(row)
-        _tell(session, run_model, "Rebalancing is cancelled", actor)
+        tell(session, run_model, "Rebalancing is cancelled", actor)
         return None
     if moves:
         begun = row is None
@@ -95,7 +96,7 @@ async def _noted(
         row.edition, row.left = _edition(state.lanes), moves
         session.add(row)
         if begun:
-            _tell(session, run_model, _begin(moves), actor)
+            tell(session, run_model, _begin(moves), actor)
     return row
 
 
@@ -122,7 +123,7 @@ async def go_on(
         # The look may be older than an edit after which the rebalancing was asked for.
         if row.edition != await _stored_edition(session, run_model):
             await session.delete(row)
-            _tell(session, run_model, "Rebalancing ends: the lanes were edited")
+            tell(session, run_model, "Rebalancing ends: the lanes were edited")
         return
     plan = preview(_deployed(service), now=state.now, rebalance=True)
     row.left = len(plan.doing(Action.MOVE)) + len(plan.doing(Action.STOP))
@@ -130,7 +131,7 @@ async def go_on(
     if row.left or plan.doing(Action.START):
         return
     await session.delete(row)
-    _tell(session, run_model, _end(service, state))
+    tell(session, run_model, _end(service, state))
 
 
 async def _stored_edition(session: AsyncSession, run_model: RunModel) -> str | None:
@@ -176,17 +177,3 @@ def _replicas(number: int) -> str:
 def _edition(lanes: ServiceSpec) -> str:
     text = repr(sorted(lanes.pools.items()))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _tell(
-    session: AsyncSession,
-    run_model: RunModel,
-    message: str,
-    actor: events.AnyActor | None = None,
-) -> None:
-    events.emit(
-        session,
-        message,
-        actor=actor or events.SystemActor(),
-        targets=[events.Target.from_model(run_model)],
-    )

@@ -13,7 +13,6 @@ from dstack._internal.server.background.pipeline_tasks.runs.active import (
     _ReplicaAnalysis,
 )
 from dstack._internal.server.models import JobModel, RunModel
-from dstack._internal.server.services import events
 from dstack._internal.server.services.jobs import get_job_spec
 from dstack._internal.server.services.runs.replicas import is_replica_receiving_traffic
 from sqlalchemy import delete
@@ -31,6 +30,7 @@ from dstack_placement.server import specs
 from dstack_placement.server.other_servers import note_replicas
 from dstack_placement.server.state import ReplicaJob, RunState, read_state, state_of
 from dstack_placement.server.tables import CooldownRow, forget_ended_jobs, locked_run
+from dstack_placement.server.telling import tell
 
 #: Ends of a job for which its fleet or its cloud is the cause, not the service.
 _LOST_CAPACITY = frozenset(
@@ -191,7 +191,7 @@ async def _settle(
         if cooldown != known:
             await _remember(session, run_model.id, at, state.editions[at], cooldown)
         if known is None or cooldown.until != known.until:
-            _tell(session, run_model, at[1], cooldown, state.now)
+            _tell_cooldown(session, run_model, at[1], cooldown, state.now)
     # Last, since from then on nobody else writes to SQLite.
     for at in before.keys() - cooldowns.keys():
         await _forget(session, run_model.id, at)
@@ -237,13 +237,9 @@ async def _forget(session: AsyncSession, run_id: uuid.UUID, at: tuple[str, str])
     )
 
 
-def _tell(
+def _tell_cooldown(
     session: AsyncSession, run_model: RunModel, fleet: str, cooldown: Cooldown, now: datetime
 ) -> None:
     seconds = round((cooldown.until - now).total_seconds())
-    events.emit(
-        session,
-        f"Fleet {fleet} is skipped for {seconds} s after a failed start: {cooldown.cause}",
-        actor=events.SystemActor(),
-        targets=[events.Target.from_model(run_model)],
-    )
+    message = f"Fleet {fleet} is skipped for {seconds} s after a failed start: {cooldown.cause}"
+    tell(session, run_model, message)

@@ -1,0 +1,29 @@
+"""Events of runs and their replicas that the add-on emits."""
+
+from __future__ import annotations
+
+from dstack._internal.server.models import JobModel, RunModel
+from dstack._internal.server.services import events
+from sqlalchemy.ext.asyncio import AsyncSession
+
+
+def tell(
+    session: AsyncSession,
+    about: RunModel | JobModel,
+    message: str,
+    actor: events.AnyActor | None = None,
+) -> None:
+    """Emits an event with the transaction of a session.
+
+    Args:
+        session: The session.
+        about: The run or the job that it is about.
+        message: What happened.
+        actor: Whose doing it is; the server's own where nobody is given.
+    """
+    events.emit(
+        session,
+        message,
+        actor=actor or events.SystemActor(),
+        targets=[events.Target.from_model(about)],
+    )
