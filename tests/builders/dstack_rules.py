@@ -6,12 +6,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
-from dstack_placement.server.shapes import Shape, shape_of
+from dstack_placement.server.shapes import Shape, shape_of, shapes_in, text_of
 
 _KEPT = Path(__file__).parent / "data" / "dstack_rules.json"
 _MODELS = "dstack._internal.core.models"
@@ -81,8 +79,7 @@ RULES: dict[str, tuple[str, ...]] = {
 
 def kept() -> dict[str, Shape]:
     """The shapes of the release that the copies were read against."""
-    read = json.loads(_KEPT.read_text(encoding="utf-8"))
-    return {name: Shape(tuple(each["parameters"]), each["digest"]) for name, each in read.items()}
+    return shapes_in(_KEPT.read_text(encoding="utf-8"))
 
 
 def differences() -> list[str]:
@@ -100,9 +97,8 @@ def differences() -> list[str]:
 
 def _main() -> None:
     if sys.argv[1:] == ["--write"]:
-        names = {name: shape_of(name) for each in RULES.values() for name in each}
-        shapes = {name: asdict(shape) for name, shape in sorted(names.items()) if shape}
-        _KEPT.write_text(json.dumps(shapes, indent=2) + "\n", encoding="utf-8")
+        text = text_of(name for names in RULES.values() for name in names)
+        _KEPT.write_text(text, encoding="utf-8")
     found = differences()
     sys.stdout.write("".join(f"{line}\n" for line in found))
     sys.exit(1 if found else 0)

@@ -75,11 +75,22 @@ def check(names: Iterable[str]) -> None:
 
 def known_shapes() -> dict[str, Shape]:
     """The shapes that the add-on is made for, as `shapes.json` holds them."""
-    text = (resources.files(__package__) / "shapes.json").read_text(encoding="utf-8")
+    return shapes_in((resources.files(__package__) / "shapes.json").read_text(encoding="utf-8"))
+
+
+def shapes_in(text: str) -> dict[str, Shape]:
+    """The shapes that a file holds, by name."""
     return {
         name: Shape(tuple(entry["parameters"]), entry["digest"])
         for name, entry in json.loads(text).items()
     }
+
+
+def text_of(names: Iterable[str]) -> str:
+    """A file of the shapes that the installed dstack has; without those that it does not have."""
+    found = {name: shape_of(name) for name in sorted(names)}
+    shapes = {name: asdict(shape) for name, shape in found.items() if shape is not None}
+    return f"{json.dumps(shapes, indent=2)}\n"
 
 
 def shape_of(name: str) -> Shape | None:
@@ -157,14 +168,11 @@ def _main() -> None:
     """Writes the shapes of the installed dstack, once the add-on was read against it."""
     from dstack_placement.server.overrides import used
 
-    found = {name: shape_of(name) for name in used()}
-    missing = [name for name, shape in found.items() if shape is None]
+    names = used()
+    missing = [name for name in names if shape_of(name) is None]
     if missing:
         raise SystemExit(f"dstack has no {', '.join(missing)}. Fix the add-on first.")
-    text = json.dumps(
-        {name: asdict(shape) for name, shape in sorted(found.items()) if shape}, indent=2
-    )
-    Path(__file__).with_name("shapes.json").write_text(f"{text}\n", encoding="utf-8")
+    Path(__file__).with_name("shapes.json").write_text(text_of(names), encoding="utf-8")
 
 
 if __name__ == "__main__":
