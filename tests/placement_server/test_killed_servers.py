@@ -93,7 +93,8 @@ async def test_a_server_without_the_addon_beside_is_reported(story: Story) -> No
     sim = story.sim
     for name in story.watch.services:
         await stopped(sim, name)
-    lanes = [{"name": "reserved", "min_replicas": 1, "max_replicas": 2, "priority": 5}, "last"]
+    # Without a maximum, nothing is moved away: a replica stays where the other server placed it.
+    lanes = [{"name": "reserved", "min_replicas": 1, "priority": 5}, "last"]
     one = service("beside", replicas=1, fleets=lanes, resources={"gpu": "H100:1"})
     await sim.apply(one)
     await settled(sim, "beside", {"reserved": 1}, limit=90)
