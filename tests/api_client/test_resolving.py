@@ -95,8 +95,8 @@ def test_a_command_ends_though_a_name_hangs(command: list[str], tmp_path: Path) 
     program = (
         "import socket, sys, threading\n"
         "socket.getaddrinfo = lambda *a, **k: threading.Event().wait()\n"
-        "from dstack_api_client.transport.reader import Reader\n"
-        f"Reader.__init__.__kwdefaults__['timeout'] = {SHORT}\n"
+        "from dstack_api_client.transport.transport import Transport\n"
+        f"Transport.__init__.__kwdefaults__['timeout'] = {SHORT}\n"
         "from dstack_fleets_tui.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )

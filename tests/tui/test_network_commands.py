@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from dstack_api_client.edits.keeping import Store
-from dstack_api_client.transport.reader import Reader
+from dstack_api_client.transport.transport import Transport
 from dstack_fleets_tui.cli.main import main
 from tests.builders.audit_log import ends
 from tests.builders.hurried_edits import hurry, no_sleep
@@ -135,9 +135,9 @@ class Desk:
 @contextmanager
 def _limited(proxy: FaultyProxy) -> Iterator[None]:
     """Gives only those answers little time whose fault takes time."""
-    send = Reader._send
+    send = Transport._send
 
-    async def sent(self: Reader, path: str, *arguments: Any) -> bytes:
+    async def sent(self: Transport, path: str, *arguments: Any) -> bytes:
         longest = self._longest
         self._longest = SHORT if proxy.timed and proxy.hits(path) else longest
         try:
@@ -145,11 +145,11 @@ def _limited(proxy: FaultyProxy) -> Iterator[None]:
         finally:
             self._longest = longest
 
-    Reader._send = sent  # type: ignore[method-assign, assignment]
+    Transport._send = sent  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
-        Reader._send = send  # type: ignore[method-assign]
+        Transport._send = send  # type: ignore[method-assign]
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def desk(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Desk]:
     hurry(monkeypatch)
-    monkeypatch.setitem(Reader.__init__.__kwdefaults__, "sleep", no_sleep)
+    monkeypatch.setitem(Transport.__init__.__kwdefaults__, "sleep", no_sleep)
     for name in ("HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     with proxy_in_a_thread(NetworkedServer()) as proxy, _limited(proxy):

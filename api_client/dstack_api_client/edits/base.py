@@ -16,7 +16,7 @@ from dstack_api_client.edits.fields import digest
 from dstack_api_client.model.labels import in_status
 from dstack_api_client.model.snapshot import FINISHED, STOPPING
 from dstack_api_client.text import one_line
-from dstack_api_client.transport.reader import Reader
+from dstack_api_client.transport.transport import Transport
 from dstack_placement.engine import ONLY_GROUP
 
 Kind = Literal["service", "fleet"]
@@ -95,7 +95,7 @@ class Base:
         return {**self.resource, key: self.spec}
 
 
-async def read_service(reader: Reader, project: str, name: str) -> Base:
+async def read_service(reader: Transport, project: str, name: str) -> Base:
     """Reads a run for an edit.
 
     Raises:
@@ -108,7 +108,7 @@ async def read_service(reader: Reader, project: str, name: str) -> Base:
     return service_of(reader, project, body)
 
 
-def service_of(reader: Reader, project: str, body: bytes) -> Base:
+def service_of(reader: Transport, project: str, body: bytes) -> Base:
     """Makes a base of the server's answer about a run."""
     resource = _object(reader, body, "the run")
     spec = resource.pop("run_spec", None)
@@ -144,7 +144,7 @@ def _group_of_first(jobs: Any) -> str | None:
     return None
 
 
-async def read_fleet(reader: Reader, project: str, name: str) -> Base:
+async def read_fleet(reader: Transport, project: str, name: str) -> Base:
     """Reads a fleet for an edit.
 
     Raises:
@@ -156,7 +156,7 @@ async def read_fleet(reader: Reader, project: str, name: str) -> Base:
     return fleet_of(reader, project, body)
 
 
-def fleet_of(reader: Reader, project: str, body: bytes) -> Base:
+def fleet_of(reader: Transport, project: str, body: bytes) -> Base:
     """Makes a base of the server's answer about a fleet."""
     resource = _object(reader, body, "the fleet")
     spec = resource.pop("spec", None)
@@ -172,7 +172,7 @@ def fleet_of(reader: Reader, project: str, body: bytes) -> Base:
     )
 
 
-async def read_base(reader: Reader, target: Target) -> Base:
+async def read_base(reader: Transport, target: Target) -> Base:
     """Reads again what an edit is about."""
     if target.kind == "service":
         return await read_service(reader, target.project, target.name)
@@ -183,7 +183,7 @@ def _number(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _object(reader: Reader, body: bytes, what: str) -> dict[str, Any]:
+def _object(reader: Transport, body: bytes, what: str) -> dict[str, Any]:
     # Not cleaned: what is sent back must be what was received.
     return reader.decode(body, _with_id, what)
 

@@ -19,7 +19,6 @@ from dstack_api_client.edits.checks import too_many
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.fleetless import waited_for
 from dstack_api_client.edits.group_roles import labels_in
-from dstack_api_client.edits.preview_wire import Preview
 from dstack_api_client.edits.prices import PlanOffer, Prices
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
 from dstack_api_client.edits.situation import managed, situation
@@ -27,7 +26,8 @@ from dstack_api_client.edits.spots import barred_fleets, changed_policies
 from dstack_api_client.errors import NotFoundError, RefusedError, WrongShapeError
 from dstack_api_client.model.placement import placed_in
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_api_client.transport.reader import Reader
+from dstack_api_client.transport.transport import Transport
+from dstack_api_client.transport.wire_preview import Preview
 from dstack_placement import engine
 
 _PREVIEW = "preview"
@@ -226,7 +226,7 @@ def dry_run_here(
 
 
 async def dry_run(
-    reader: Reader,
+    reader: Transport,
     edit: ServiceEdit,
     snapshot: Snapshot,
     *,

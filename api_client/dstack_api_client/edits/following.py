@@ -20,7 +20,8 @@ from dstack_api_client.model.capabilities import PLACEMENT, Capabilities
 from dstack_api_client.model.labels import in_status, labels_of
 from dstack_api_client.model.snapshot import Group, Replica, ServerInfo, Service, Snapshot
 from dstack_api_client.text import one_line
-from dstack_api_client.transport import addon, wire
+from dstack_api_client.transport import placement as addon
+from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
 
 #: Seconds between two looks: the server's pipelines are no faster.

@@ -27,7 +27,8 @@ from dstack_api_client.join.store import Known
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.routers.watch import RouterWatch
-from dstack_api_client.transport import addon, wire
+from dstack_api_client.transport import placement as addon
+from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import PAGE, Client
 from dstack_api_client.versions import version_of
 

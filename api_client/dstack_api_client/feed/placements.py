@@ -11,7 +11,8 @@ from dstack_api_client import errors
 from dstack_api_client.model.capabilities import PLACEMENT, PLACEMENT_LIST, Capabilities
 from dstack_api_client.model.placement import Placement
 from dstack_api_client.model.snapshot import FINISHED, Service, Snapshot
-from dstack_api_client.transport import addon, wire_addon
+from dstack_api_client.transport import placement as addon
+from dstack_api_client.transport import wire_addon
 from dstack_api_client.transport.client import Client
 
 #: The share of time that reading the placement of all services may take.

@@ -27,7 +27,8 @@ from dstack_api_client.routers.ssh import (
 )
 from dstack_api_client.routers.tunnel import SlowError, Tunnel, TunnelError
 from dstack_api_client.text import clean_json, one_line
-from dstack_api_client.transport import addon, wire, wire_addon
+from dstack_api_client.transport import placement as addon
+from dstack_api_client.transport import wire, wire_addon
 from dstack_api_client.transport.client import Client
 
 #: Seconds until a new way must have brought an answer, and one that is there.

@@ -12,8 +12,8 @@ from dstack_api_client import errors
 from dstack_api_client.model.snapshot import ServerInfo
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
-from dstack_api_client.transport.reader import decoder
 from dstack_api_client.transport.records import Records
+from dstack_api_client.transport.transport import decoder
 from dstack_api_client.transport.writer import Writer
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ FILTER_ITEMS = 16
 class Client(Writer):
     """An asynchronous client of one dstack server.
 
-    What `Writer` and `Reader` say of their arguments and attributes holds here too. Every method
+    What `Writer` and `Transport` say of their arguments and attributes holds here too. Every method
     raises an `errors.ApiError` for whatever goes wrong.
     """
 

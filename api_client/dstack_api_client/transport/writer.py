@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from dstack_api_client import errors
-from dstack_api_client.transport.reader import Reader
+from dstack_api_client.transport.transport import Transport
 
 
 class ReadOnlyError(errors.ApiError):
@@ -21,14 +21,14 @@ class UnansweredError(errors.ApiError):
     """A change was sent and no answer came: whether it was made is not known."""
 
 
-class Writer(Reader):
-    """Sends requests that change something, on top of what `Reader` does.
+class Writer(Transport):
+    """Sends requests that change something, on top of what `Transport` does.
 
     Args:
         url: The server's address.
         token: The user's token.
         read_only: Whether every change is refused before anything is sent.
-        options: What else `Reader` takes.
+        options: What else `Transport` takes.
 
     Attributes:
         read_only: As given.

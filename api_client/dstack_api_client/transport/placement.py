@@ -17,7 +17,7 @@ from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaP
 from dstack_api_client.model.snapshot import ServerInfo
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire_addon
-from dstack_api_client.transport.reader import Reader
+from dstack_api_client.transport.transport import Transport
 
 #: What a server without an endpoint answers: 404 or, where other methods have the path, 405.
 _NOT_THERE = (404, 405)
@@ -31,7 +31,7 @@ _LANE_WORDS = (b'"name"', b'"min_replicas"', b'"max_replicas"')
 
 
 async def capabilities(
-    reader: Reader, server: ServerInfo, *, known: Capabilities = UNKNOWN
+    reader: Transport, server: ServerInfo, *, known: Capabilities = UNKNOWN
 ) -> Capabilities:
     """Finds out what a server can do.
 
@@ -79,7 +79,7 @@ def _is_missing(error: errors.ApiError) -> bool:
     return error.said_by_server and error.status in _NOT_THERE
 
 
-async def _schema_has_lanes(reader: Reader) -> bool:
+async def _schema_has_lanes(reader: Transport) -> bool:
     """Whether the server's own schema lets the fleets of a service be lanes."""
     try:
         body = await reader.read("/openapi.json", None, "the server's schema")
@@ -102,7 +102,7 @@ class _Schema(msgspec.Struct):
     components: _Schemas
 
 
-async def placement(reader: Reader, project: str, run_name: str) -> Placement:
+async def placement(reader: Transport, project: str, run_name: str) -> Placement:
     """How one run is placed, in full."""
     path = _path(project, "get")
     answer = await reader.one(
@@ -112,7 +112,7 @@ async def placement(reader: Reader, project: str, run_name: str) -> Placement:
 
 
 async def placements(
-    reader: Reader, project: str, run_names: Sequence[str]
+    reader: Transport, project: str, run_names: Sequence[str]
 ) -> tuple[list[wire_addon.PlacementSummary], list[Placement]]:
     """How all active services are placed in short, and some of them in full.
 
@@ -130,7 +130,7 @@ async def placements(
     return answer.runs, [_placement(each) for each in answer.placements]
 
 
-async def router(reader: Reader, project: str, run_name: str) -> wire_addon.RouterLook:
+async def router(reader: Transport, project: str, run_name: str) -> wire_addon.RouterLook:
     """What the router of a service says, as the server sees it."""
     query: dict[str, Any] = {"run_name": run_name}
     return await reader.one(

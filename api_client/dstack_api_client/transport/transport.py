@@ -35,7 +35,7 @@ from dstack_api_client.transport.sending import Sending
 from dstack_api_client.transport.server_dates import ServerDates
 
 T = TypeVar("T")
-R = TypeVar("R", bound="Reader")
+R = TypeVar("R", bound="Transport")
 
 #: No list is longer: a server that pages for ever is stopped here.
 _MOST_PAGES = 10_000
@@ -83,7 +83,7 @@ class Meter:
             self.fastest = min(self.fastest, seconds)
 
 
-class Reader:
+class Transport:
     """Sends requests that change nothing, and decodes what comes back.
 
     Args:
