@@ -97,6 +97,14 @@ class BusyError(ServerFailedError):
     """The server, or something in front of it, asks to come back later (429, 502, 503, 504)."""
 
 
+class ReadOnlyError(ApiError):
+    """Something was to be changed, and this client only reads."""
+
+
+class UnansweredError(ApiError):
+    """A change was sent and no answer came: whether it was made is not known."""
+
+
 class VersionUnsupportedError(ApiError):
     """A server too old (or too new) for this client."""
 

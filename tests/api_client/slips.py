@@ -12,6 +12,7 @@ import msgspec
 
 from dstack_api_client import errors
 from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.transport import Transport
 from tests.api_client.mutations import mutated
 from tests.builders import answers
 from tests.servers.addon_answers import LANES, AddonServer, lane
@@ -100,8 +101,13 @@ class Slips:
         return found
 
 
-class AtOnce(Client):
-    """A client whose answers are handed over without HTTP, which takes most of the time else.
+def at_once(slips: Slips, **options: Any) -> Client:
+    """A client whose answers are handed over without HTTP, which takes most of the time else."""
+    return Client.over(_AtOnce(slips, **options))
+
+
+class _AtOnce(Transport):
+    """A transport whose answers are handed over.
 
     What is asked at an address that slips made goes the way of any request.
 

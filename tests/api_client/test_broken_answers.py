@@ -75,23 +75,23 @@ async def test_an_answer_that_is_none_is_an_error_with_a_sentence(
 ) -> None:
     async with client_of(lambda request: make(), largest=1_000_000) as client:
         with pytest.raises(errors.ApiError, match=error) as caught:
-            await client.server_info()
+            await client.server.info()
     assert caught.value.hint
 
 
 async def test_a_whole_answer_has_a_time_limit_however_it_drips() -> None:
     async with client_of(lambda request: body(silent()), timeout=0.01) as client:
         with pytest.raises(errors.TimedOutError):
-            await client.server_info()
+            await client.server.info()
         assert client.meter.requests == 1  # it is not tried again
 
 
 async def test_a_change_whose_answer_is_too_large_may_have_been_made() -> None:
-    from dstack_api_client.transport.writer import UnansweredError
+    from dstack_api_client.errors import UnansweredError
 
     async with client_of(lambda request: body(endless()), largest=10_000) as client:
         with pytest.raises(UnansweredError):
-            await client.delete_fleet("main", "f")
+            await client.fleets.delete("main", "f")
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,14 @@ async def test_a_change_whose_answer_is_too_large_may_have_been_made() -> None:
 async def test_a_date_that_is_none_tells_no_time(date: str, known: bool) -> None:
     answer = httpx.Response(200, json={}, headers={"Date": date})
     async with client_of(lambda request: answer) as client:
-        await client.server_info()
+        await client.server.info()
     assert (client.clock_offset is not None) == known
 
 
 async def test_what_can_not_be_written_is_not_sent() -> None:
     async with client_of(lambda request: httpx.Response(500)) as client:
         with pytest.raises(errors.WrongShapeError, match="can't be written"):
-            await client.newest_events({"target_jobs": ["\ud800"]})
+            await client.events.newest({"target_jobs": ["\ud800"]})
         assert client.meter.requests == 0
 
 
@@ -126,7 +126,7 @@ async def test_a_proxy_that_can_not_be_used_is_a_state_of_the_connection(
     monkeypatch.setenv("ALL_PROXY", proxy)
     async with Client("https://dstack.example.com", "secret") as client:
         with pytest.raises(ConfigError, match="ALL_PROXY") as caught:
-            await client.server_info()
+            await client.server.info()
         assert "hunter2" not in str(caught.value)
         feed = Feed(client, "main")
         (update,) = [update async for update in feed.poll()]
@@ -215,7 +215,7 @@ async def test_pages_go_on_after_a_bad_record_wherever_it_stands(place: int) -> 
 async def test_a_time_without_a_zone_is_utc() -> None:
     run = answers.run(1, submitted_at="2026-03-01T12:00:01")
     async with client_of(lambda request: httpx.Response(200, json=[run])) as client:
-        (run,) = await client.runs_page("main", limit=10)
+        (run,) = await client.runs.page("main", limit=10)
     assert run.submitted_at.isoformat() == "2026-03-01T12:00:01+00:00"
 
 
@@ -285,14 +285,15 @@ async def test_requests_that_took_too_long_give_their_connections_back() -> None
     listener = await asyncio.start_server(answer, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     async with listener, Client(url, "secret") as client:
-        longest, client._longest = client._longest, 0.05
+        transport = client.transport
+        longest, transport._longest = transport._longest, 0.05
         for _ in range(6):  # more than there are connections
             with pytest.raises(errors.TimedOutError):
-                await client.server_info()
+                await client.server.info()
         going.set()
-        client._longest = longest
+        transport._longest = longest
         for _ in range(6):
-            assert (await client.server_info()).version == "0.22.5"
+            assert (await client.server.info()).version == "0.22.5"
 
 
 async def test_a_run_whose_id_is_none_is_gone_when_it_is_listed_no_more() -> None:

@@ -40,7 +40,7 @@ async def test_runs_are_paged_to_the_end_even_with_equal_times(page: int) -> Non
         for number in range(7)
     ]
     async with server.client() as client:
-        seen = [run.id async for runs in client.runs("main", page=page) for run in runs]
+        seen = [run.id async for runs in client.runs.pages("main", page=page) for run in runs]
     assert sorted(seen) == sorted(run["id"] for run in server.runs)
     assert len(set(seen)) == 7
 
@@ -52,7 +52,7 @@ async def test_a_server_that_repeats_a_page_is_an_error_and_no_endless_loop() ->
 
     async with client_of(repeat) as client:
         with pytest.raises(errors.WrongShapeError, match="repeats itself"):
-            async for _ in client.runs("main", page=1):
+            async for _ in client.runs.pages("main", page=1):
                 pass
         assert client.meter.requests == 2
 
@@ -65,12 +65,12 @@ async def test_a_run_is_read_alone_from_the_list_by_where_it_stands() -> None:
     ]
     async with server.client() as client:
         for run in server.runs:
-            found = await client.run_now("main", run["id"], answers.as_run(run).submitted_at)
+            found = await client.runs.now("main", run["id"], answers.as_run(run).submitted_at)
             assert found is not None
             assert found.id == run["id"]
             assert found.jobs is not None
         gone = server.runs.pop(1)
-        assert await client.run_now("main", gone["id"], answers.as_run(gone).submitted_at) is None
+        assert await client.runs.now("main", gone["id"], answers.as_run(gone).submitted_at) is None
 
 
 @pytest.mark.parametrize("trouble", [429, 502, 503, 504, httpx.ConnectError("refused")])
@@ -88,7 +88,7 @@ async def test_reads_are_tried_again_on_trouble_that_passes(trouble: int | Excep
         return httpx.Response(200, json={"server_version": "0.22.5"})
 
     async with client_of(handler, waits) as client:
-        assert (await client.server_info()).version == "0.22.5"
+        assert (await client.server.info()).version == "0.22.5"
         assert client.meter.requests == 3
     assert len(waits) == 2
     assert 0.1 <= waits[0] <= 0.3 <= waits[1] <= 0.9
@@ -124,7 +124,7 @@ async def test_trouble_that_stays_is_one_of_the_errors(
 
     async with client_of(handler) as client:
         with pytest.raises(errors.ApiError) as raised:
-            await client.server_info()
+            await client.server.info()
     assert type(raised.value) is kind
     assert asked == tries
     assert "secret-token" not in str(raised.value)
@@ -143,7 +143,7 @@ async def test_a_certificate_that_can_not_be_verified_is_named_and_not_tried_aga
 
     async with client_of(handler) as client:
         with pytest.raises(errors.CertificateError, match="self-signed certificate"):
-            await client.server_info()
+            await client.server.info()
     assert asked == 1
 
 
@@ -158,7 +158,7 @@ async def test_answers_may_be_compressed_and_the_meter_counts_what_came_over_the
         )
 
     async with client_of(handler) as client:
-        assert (await client.server_info()).version == "0.22.5"
+        assert (await client.server.info()).version == "0.22.5"
         assert client.meter.bytes == len(packed)
         assert client.meter.seconds > 0
 
@@ -171,11 +171,11 @@ async def test_requests_name_only_what_servers_know_and_carry_the_token() -> Non
         return httpx.Response(200, json=[] if request.url.path.endswith("list") else {"logs": []})
 
     async with client_of(handler) as client:
-        await client.projects()
-        await client.users()
-        await client.newest_events({"within_projects": [answers.ident(1)]})
-        await client.logs("main", "llm", answers.ident(1), start=answers.START)
-        await client.fleets("a/b")
+        await client.projects.list()
+        await client.users.list()
+        await client.events.newest({"within_projects": [answers.ident(1)]})
+        await client.logs.poll("main", "llm", answers.ident(1), start=answers.START)
+        await client.fleets.list("a/b")
     assert [request.headers["authorization"] for request in requests] == [
         "Bearer secret-token"
     ] * len(requests)
@@ -205,7 +205,7 @@ async def test_users_never_hold_secrets() -> None:
     }
 
     async with client_of(lambda request: httpx.Response(200, json=[user])) as client:
-        users = await client.users()
+        users = await client.users.list()
     assert users[0].username == "admin"
     assert "t0ken" not in repr(users)
     assert "key" not in repr(users)
@@ -220,7 +220,7 @@ async def test_the_clock_of_the_server_is_learned() -> None:
 
     async with client_of(handler) as client:
         assert client.clock_offset is None
-        assert (await client.server_info()).version is None
+        assert (await client.server.info()).version is None
         assert client.clock_offset is not None
         assert client.clock_offset < -(10 * 365 * 86400)
 
@@ -232,7 +232,7 @@ async def test_a_busy_server_is_not_behind_because_its_dates_are_late() -> None:
     def look(client: Client, *, late: float, at: float) -> float | None:
         sent_at = now - timedelta(seconds=60 - at)
         date = format_datetime(sent_at - timedelta(seconds=late), usegmt=True)
-        client._look_at_clock(httpx.Response(200, headers={"date": date}), sent_at)
+        client.transport._look_at_clock(httpx.Response(200, headers={"date": date}), sent_at)
         return client.clock_offset
 
     async with client_of(lambda request: httpx.Response(200)) as client:
@@ -258,20 +258,20 @@ async def test_an_answer_that_takes_long_tells_no_other_time() -> None:
 
     async with client_of(handler) as client:
         answered_before = 1500.0
-        await client.server_info()
+        await client.server.info()
         assert client.clock_offset is not None
         assert -1501 <= client.clock_offset <= -1498
         answered_before = 0.0
-        await client.server_info()
+        await client.server.info()
         assert -1.5 <= client.clock_offset <= 0
 
     sent_at = datetime.now(timezone.utc) - timedelta(seconds=7)
     slow = httpx.Response(200, headers={"date": format_datetime(sent_at, usegmt=True)})
     async with client_of(handler) as client:
-        client._look_at_clock(slow, sent_at)
+        client.transport._look_at_clock(slow, sent_at)
         assert client.clock_offset == 0
-        client.clock_offset = -3.0
-        client._look_at_clock(slow, sent_at)
+        client.transport.clock_offset = -3.0
+        client.transport._look_at_clock(slow, sent_at)
         assert client.clock_offset == -3.0
 
 
@@ -291,7 +291,7 @@ async def test_a_connection_that_broke_off_is_told_in_words(error: httpx.Transpo
 
     async with client_of(handler) as client:
         with pytest.raises(errors.CannotConnectError) as raised:
-            await client.server_info()
+            await client.server.info()
     assert raised.value.message == (
         f"The connection to {client.url} was closed before the answer was there."
     )
@@ -303,7 +303,7 @@ async def test_a_connection_that_could_not_be_opened_has_a_reason_in_words() -> 
 
     async with client_of(handler) as client:
         with pytest.raises(errors.CannotConnectError, match=": it could not be opened"):
-            await client.server_info()
+            await client.server.info()
 
 
 @pytest.mark.parametrize("since_0_22", [True, False])
@@ -325,6 +325,6 @@ async def test_who_borrows_a_fleet_is_told_by_what_its_project_lends(since_0_22:
         return httpx.Response(200, json={"exports": exports} if since_0_22 else exports)
 
     async with client_of(handler) as client:
-        assert await client.borrowers("main", "f-1") == ("guest", "lab")
-        assert await client.borrowers("main", "f-3") == ("*",)
-        assert await client.borrowers("main", "f-4") == ()
+        assert await client.exports.borrowers("main", "f-1") == ("guest", "lab")
+        assert await client.exports.borrowers("main", "f-3") == ("*",)
+        assert await client.exports.borrowers("main", "f-4") == ()

@@ -26,9 +26,9 @@ from dstack_api_client.edits.rebalancing import rebalance
 from dstack_api_client.edits.recovering import look_up
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.undoing import undo
+from dstack_api_client.errors import UnansweredError
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.transport.client import Client
-from dstack_api_client.transport.writer import UnansweredError
 from tests.builders import answers
 from tests.builders.audit_log import ends, lines
 from tests.builders.changing_server import ChangingServer, Fault
@@ -386,7 +386,7 @@ async def test_answers_that_are_right_are_taken_as_ever(
     assert [line["result"] == "sent" for line in lines(store.audit_path)] == [True, False] * 4
 
 
-@pytest.mark.parametrize("what", ["rebalance", "delete_fleet", "delete_instances"])
+@pytest.mark.parametrize("what", ["rebalance", "delete", "delete_instances"])
 async def test_no_write_ends_in_an_error_without_a_sentence(
     server: ChangingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
@@ -396,7 +396,8 @@ async def test_no_write_ends_in_an_error_without_a_sentence(
         raise ZeroDivisionError
 
     async with server.client() as client:
-        monkeypatch.setattr(client, what, fails)
+        resource = client.placements if what == "rebalance" else client.fleets
+        monkeypatch.setattr(resource, what, fails)
         service = await read_service(client, "main", "chat")
         fleet = await read_fleet(client, "main", "fleet-1")
         numbers = [1] if what == "delete_instances" else []

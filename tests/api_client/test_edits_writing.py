@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from dstack_api_client import errors
+from dstack_api_client.errors import ReadOnlyError, UnansweredError
 from dstack_api_client.transport.client import Client
-from dstack_api_client.transport.writer import ReadOnlyError, UnansweredError
+from dstack_api_client.transport.transport import WRITES, in_project
 
 
 class Counting:
@@ -40,7 +41,7 @@ def _status(status: int, **detail: str) -> Callable[[httpx.Request], httpx.Respo
 
 async def _change(client: Client) -> None:
     async with client:
-        await client.apply_run("main", {"run_name": "chat"}, {"id": "1"})
+        await client.runs.apply("main", {"run_name": "chat"}, {"id": "1"})
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ async def test_force_is_never_sent() -> None:
     server = Counting(lambda _: httpx.Response(200, json={}))
     await _change(server.client())
     async with server.client() as client:
-        await client.apply_fleet("main", {"configuration": {"name": "a"}}, None)
+        await client.fleets.apply("main", {"configuration": {"name": "a"}}, None)
     assert [b'"force":false' in request.content for request in server.requests] == [True, True]
 
 
@@ -89,14 +90,35 @@ async def test_read_only_sends_nothing() -> None:
     server = Counting(lambda _: httpx.Response(200, json={}))
     async with server.client(read_only=True) as client:
         for change in (
-            client.apply_run("main", {}, {}),
-            client.apply_fleet("main", {}, None),
-            client.delete_fleet("main", "a"),
-            client.delete_instances("main", "a", [1]),
-            client.rebalance("main", "chat"),
+            client.runs.apply("main", {}, {}),
+            client.fleets.apply("main", {}, None),
+            client.fleets.delete("main", "a"),
+            client.fleets.delete_instances("main", "a", [1]),
+            client.placements.rebalance("main", "chat"),
         ):
             with pytest.raises(ReadOnlyError):
                 await change
         assert server.requests == []
-        await client.run_plan("main", {})
+        await client.runs.plan("main", {})
     assert len(server.requests) == 1, "to plan is to read"
+
+
+@pytest.mark.parametrize("path", sorted(WRITES))
+async def test_what_changes_something_is_never_read(path: str) -> None:
+    server = Counting(lambda _: httpx.Response(200, json={}))
+    address = in_project("a/b", path)
+    async with server.client() as client:
+        with pytest.raises(AssertionError, match="changes something"):
+            await client.transport.read(address, {}, "it")
+        assert server.requests == []
+        await client.transport.write(address, {}, "it")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("path", ["runs/get", "fleets/get_plan", "metrics/job/apply"])
+async def test_nothing_else_is_written(path: str) -> None:
+    server = Counting(lambda _: httpx.Response(200, json={}))
+    async with server.client() as client:
+        with pytest.raises(AssertionError, match="not among what changes something"):
+            await client.transport.write(in_project("main", path), {}, "it")
+    assert server.requests == []

@@ -39,7 +39,7 @@ from dstack_fleets_tui.headless.kinds import SHOWN
 from dstack_fleets_tui.headless.looking import Asked, Look
 from dstack_fleets_tui.headless.select import NoSuchNameError
 from tests.api_client.painted import paint
-from tests.api_client.slips import AtOnce, Slips, whole_project
+from tests.api_client.slips import Slips, at_once, whole_project
 from tests.builders import answers
 from tests.builders.generation import PARTS, SEED, cases
 
@@ -96,7 +96,7 @@ async def test_without_a_slip_all_of_it_is_read() -> None:
 
 async def _look(slips: Slips) -> Snapshot:
     """Reads a project whose answers have no slips, and shows it."""
-    async with AtOnce(slips, sleep=_no_sleep) as client:
+    async with at_once(slips, sleep=_no_sleep) as client:
         feed = Feed(client, "main", now=lambda: _NOW, monotonic=lambda: slips.seconds)
         for _ in range(2):
             await _poll(feed, slips)
@@ -117,7 +117,7 @@ async def _round(slips: Slips, rng: random.Random, right: Snapshot) -> None:
             sleep=_no_sleep,
         )
         if over_http
-        else AtOnce(slips, sleep=_no_sleep)
+        else at_once(slips, sleep=_no_sleep)
     )
     async with client:
         feed = Feed(client, "main", now=lambda: _NOW, monotonic=lambda: slips.seconds)
@@ -235,11 +235,11 @@ async def _pages(client: Client, snapshot: Snapshot, where: str) -> None:
             pass
     try:
         if where == "runs/get":
-            body = await client.read("/api/project/main/runs/get", {"run_name": "chat"}, "it")
+            body = await client.runs.body("main", "chat")
             as_yaml(service_of(client, "main", body).configuration)
         if where == "fleets/get":
             query = {"id": answers.ident(101)}
-            body = await client.read("/api/project/main/fleets/get", query, "it")
+            body = await client.transport.read("/api/project/main/fleets/get", query, "it")
             as_yaml(fleet_of(client, "main", body).configuration)
     except (ApiError, NoSuchNameError):
         return

@@ -27,7 +27,7 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.editing import plan_text
 from dstack_fleets_tui.headless import plan_text as headless
-from tests.api_client.slips import AtOnce, Slips
+from tests.api_client.slips import Slips, at_once
 from tests.builders import answers
 from tests.builders.generation import PARTS, SEED, cases
 from tests.servers.networked_server import NetworkedServer
@@ -70,7 +70,7 @@ async def _no_sleep(seconds: float) -> None:
 
 
 def _client(slips: Slips) -> Client:
-    return AtOnce(slips, sleep=_no_sleep)
+    return at_once(slips, sleep=_no_sleep)
 
 
 async def _known(slips: Slips) -> tuple[Snapshot, Base, Base]:

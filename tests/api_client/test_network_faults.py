@@ -18,9 +18,9 @@ from dstack_api_client.edits.errors import UnknownOutcomeError
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import perform
 from dstack_api_client.edits.rebalancing import rebalance
+from dstack_api_client.errors import UnansweredError
 from dstack_api_client.feed.feed import ConnectionState, Feed, Update
 from dstack_api_client.transport.client import Client
-from dstack_api_client.transport.writer import UnansweredError
 from tests.api_client.test_edits_in_doubt import PLANS
 from tests.builders import answers
 from tests.builders.audit_log import ends
@@ -48,13 +48,14 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def client_of(proxy: FaultyProxy) -> Client:
     """A client that gives only those answers little time whose fault takes time."""
     client = Client(proxy.url, TOKEN, sleep=no_sleep)
-    send, longest = client._send, client._longest
+    transport = client.transport
+    send, longest = transport._send, transport._longest
 
     async def sent(path: str, *arguments: Any) -> bytes:
-        client._longest = SHORT if proxy.timed and proxy.hits(path) else longest
+        transport._longest = SHORT if proxy.timed and proxy.hits(path) else longest
         return await send(path, *arguments)
 
-    client._send = sent  # type: ignore[method-assign]
+    transport._send = sent  # type: ignore[method-assign]
     return client
 
 
@@ -195,15 +196,15 @@ async def test_a_write_that_can_not_go_out_is_said_not_to_be_made(
             async def make() -> object:
                 return await OTHERS[what][0](client, store)
 
-        send = client._send
+        send = client.transport._send
 
         async def sent(path: str, *arguments: Any) -> bytes:
             if any(path.endswith(end) for end in ("/apply", "/delete", "/rebalance")):
                 async with Client("http://127.0.0.1:1", TOKEN, timeout=SHORT) as nowhere:
-                    return await nowhere._send(path, *arguments)
+                    return await nowhere.transport._send(path, *arguments)
             return await send(path, *arguments)
 
-        monkeypatch.setattr(client, "_send", sent)
+        monkeypatch.setattr(client.transport, "_send", sent)
         with pytest.raises(errors.ApiError):
             await make()
     assert proxy.server.writes == []
@@ -232,7 +233,7 @@ async def test_a_name_that_hangs_ends_with_the_limit_of_a_step(
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", hangs)
     async with Client("http://slow.invalid", TOKEN, timeout=SHORT, sleep=no_sleep) as client:
         with pytest.raises(errors.TimedOutError):
-            await client.server_info()
+            await client.server.info()
 
 
 async def test_a_proxy_of_the_environment_that_is_away_is_a_state(

@@ -38,6 +38,6 @@ async def test_a_token_for_this_machine_is_not_handed_to_a_proxy(
     async with listener() as (proxy, overheard), listener() as (url, heard):
         monkeypatch.setenv(variable, proxy)
         async with Client(url, "a-token") as client:
-            assert (await client.server_info()).version == "0.22.5"
+            assert (await client.server.info()).version == "0.22.5"
     assert len(heard) == 1
     assert overheard == []

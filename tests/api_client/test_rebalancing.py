@@ -12,8 +12,8 @@ import pytest
 from dstack_api_client import errors
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.rebalancing import Move, rebalance
+from dstack_api_client.errors import ReadOnlyError, UnansweredError
 from dstack_api_client.transport.client import Client
-from dstack_api_client.transport.writer import ReadOnlyError, UnansweredError
 from tests.builders.audit_log import ends
 from tests.builders.service_edits import base
 

@@ -52,7 +52,7 @@ async def test_only_the_replica_s_own_submissions_are_its_history():
 
 async def test_metrics_are_read_every_ten_seconds():
     watched = Watched()
-    watched.client.metrics = metrics(cpu_usage_percent=[50, 150])
+    watched.client.measured = metrics(cpu_usage_percent=[50, 150])
     state = await watched.poll()
     assert state.metrics.use.cpu.values == (0.5, 1.5)
     for watched.seconds in (2, 9, 10, 12):
@@ -62,7 +62,7 @@ async def test_metrics_are_read_every_ten_seconds():
 
 async def test_metrics_are_read_on_though_the_clock_was_set_back():
     watched = Watched()
-    watched.client.metrics = metrics(cpu_usage_percent=[50, 150])
+    watched.client.measured = metrics(cpu_usage_percent=[50, 150])
     for watched.seconds in (0, -1500, -1498):
         await watched.poll()
     assert watched.client.asked["job_metrics"] == 2
@@ -70,7 +70,7 @@ async def test_metrics_are_read_on_though_the_clock_was_set_back():
 
 async def test_the_metrics_of_a_replica_that_ended_are_read_once():
     watched = Watched(status="failed")
-    watched.client.metrics = metrics(cpu_usage_percent=[50, 150])
+    watched.client.measured = metrics(cpu_usage_percent=[50, 150])
     for watched.seconds in (0, 60, 120):
         await watched.poll()
     assert watched.client.asked["job_metrics"] == 1
@@ -93,7 +93,7 @@ async def test_the_output_follows_the_latest_submission_unless_another_is_chosen
 async def test_a_failure_is_a_state_and_what_is_known_stays():
     watched = Watched()
     watched.client.write("one")
-    watched.client.metrics = metrics(cpu_usage_percent=[50, 150])
+    watched.client.measured = metrics(cpu_usage_percent=[50, 150])
     await watched.poll()
     watched.client.failure = errors.CannotConnectError("It is away.", "Wait.")
     watched.seconds = 20

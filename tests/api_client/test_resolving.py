@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from dstack_api_client import errors
+from dstack_api_client.errors import UnansweredError
 from dstack_api_client.transport import resolving
 from dstack_api_client.transport.client import Client
-from dstack_api_client.transport.writer import UnansweredError
 from tests.builders.hurried_edits import no_sleep
 from tests.servers.faulty_proxy import faulty_proxy
 
@@ -45,7 +45,7 @@ def test_a_loop_ends_though_a_name_still_hangs(hanging: threading.Event) -> None
 
     async def asks() -> None:
         async with Client("http://slow.invalid", "t", timeout=SHORT, sleep=no_sleep) as client:
-            asked = client.server_info(), client.write("/x", {}, "the change")
+            asked = client.server.info(), client.fleets.delete("main", "f")
             said.extend(await asyncio.gather(*asked, return_exceptions=True))
 
     ended = threading.Thread(target=lambda: asyncio.run(asks()), daemon=True)
@@ -63,7 +63,7 @@ async def test_the_next_request_finds_the_name_though_the_last_still_hangs(
         url = proxy.url.replace("127.0.0.1", "server.invalid")
         async with Client(url, "secret-token", timeout=SHORT, sleep=no_sleep) as client:
             with pytest.raises(errors.TimedOutError):
-                await client.server_info()
+                await client.server.info()
             monkeypatch.undo()
             resolve = socket.getaddrinfo
             monkeypatch.setattr(
@@ -71,8 +71,8 @@ async def test_the_next_request_finds_the_name_though_the_last_still_hangs(
                 "getaddrinfo",
                 lambda host, *arguments, **options: resolve("127.0.0.1", *arguments, **options),
             )
-            client._http.timeout = 30.0  # type: ignore[union-attr]
-            assert (await client.server_info()).version
+            client.transport._http.timeout = 30.0  # type: ignore[union-attr]
+            assert (await client.server.info()).version
 
 
 async def test_a_resolver_that_never_answers_takes_no_more_than_some_threads(
@@ -82,9 +82,9 @@ async def test_a_resolver_that_never_answers_takes_no_more_than_some_threads(
     async with Client("http://slow.invalid", "t", timeout=SHORT, sleep=no_sleep) as client:
         for _ in range(2):
             with pytest.raises(errors.TimedOutError):
-                await client.server_info()
+                await client.server.info()
         with pytest.raises(errors.CannotConnectError, match="The resolver does not answer"):
-            await client.server_info()
+            await client.server.info()
     assert sum(each.name == "resolver" for each in threading.enumerate()) <= 2
 
 

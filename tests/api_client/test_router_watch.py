@@ -531,7 +531,7 @@ async def test_the_clock_of_a_server_may_be_off() -> None:
         told(server, 1, "s-1", observed_at=ahead.isoformat(), last_sync_at=ahead.isoformat())
         watched.open("s-1")
         await watched.poll()
-        watched.feed._client.clock_offset = 3600.4
+        watched.feed._client.transport.clock_offset = 3600.4
         view = await watched.becomes("s-1", RouterStatus.READY)
         assert view.observed_at == view.last_sync_at == ahead
         await watched.poll(after=5)

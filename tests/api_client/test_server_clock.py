@@ -60,7 +60,7 @@ async def test_problems_are_the_same_whatever_this_machine_thinks(ahead: int) ->
     jobs = answers.job(1, pulls), answers.job(2, waiting)
     server.runs = [answers.run(1, *jobs, submitted_at=answers.at(ahead))]
     async with following(server) as followed:
-        followed.feed._client.clock_offset = ahead
+        followed.feed._client.transport.clock_offset = ahead
         await followed.poll(full=True, after=1800)
         shot = followed.snapshot
         assert shot.clock_ahead == ahead

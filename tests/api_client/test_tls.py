@@ -42,14 +42,14 @@ async def tls_url(certificate: Path) -> AsyncIterator[str]:
 async def test_an_unknown_authority_is_refused(tls_url: str) -> None:
     async with Client(tls_url, "secret-token") as client:
         with pytest.raises(errors.CertificateError, match="self-signed") as raised:
-            await client.server_info()
+            await client.server.info()
     assert client.meter.requests == 1
     assert "CA file" in raised.value.hint
 
 
 async def test_a_named_authority_is_trusted(tls_url: str, certificate: Path) -> None:
     async with Client(tls_url, "secret-token", verify=certificate) as client:
-        assert (await client.server_info()).version == "0.22.5"
+        assert (await client.server.info()).version == "0.22.5"
 
 
 async def test_https_to_a_server_without_tls_says_so() -> None:
@@ -64,5 +64,5 @@ async def test_https_to_a_server_without_tls_says_so() -> None:
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with Client(url, "secret-token") as client:
             with pytest.raises(errors.CertificateError) as raised:
-                await client.server_info()
+                await client.server.info()
     assert "http://" in raised.value.hint

@@ -14,8 +14,8 @@ import pytest
 from dstack_api_client import errors
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.rebalancing import rebalance
+from dstack_api_client.errors import UnansweredError
 from dstack_api_client.transport.client import Client
-from dstack_api_client.transport.writer import UnansweredError
 from tests.builders.audit_log import ends
 from tests.builders.certificates import certificate_at
 from tests.builders.hurried_edits import no_sleep
@@ -110,12 +110,12 @@ async def test_tls_that_breaks_while_the_answer_is_read_leaves_it_not_known(
         url = f"https://127.0.0.1:{port}"
         async with Client(url, TOKEN, verify=certificate, sleep=no_sleep) as client:
             with pytest.raises(UnansweredError, match=r"The TLS connection to .* broke off"):
-                await client.write(PATH, {}, WHAT)
+                await client.transport.write(PATH, {}, WHAT)
             with pytest.raises(UnansweredError):
                 await rebalance(client, base(), store)
             assert len(seen) == 2
             with pytest.raises(errors.CannotConnectError) as raised:
-                await client.server_info()
+                await client.server.info()
     assert len(seen) == 5, "a read is tried again"
     assert "http://" not in raised.value.hint
     assert ends(store.audit_path)[0]["result"].startswith("not known: ")
@@ -152,7 +152,7 @@ async def test_a_proxy_that_opens_no_way_sends_nothing(
         monkeypatch.setenv("HTTPS_PROXY", f"http://ada:hunter2@127.0.0.1:{port}")
         async with Client("https://server.invalid", TOKEN, timeout=0.5) as client:
             if limit == "whole":
-                client._longest = 0.3
+                client.transport._longest = 0.3
             said = await _sends_nothing(client, store)
     assert "hunter2" not in said
 
@@ -168,13 +168,13 @@ async def test_a_client_that_can_not_be_made_sends_nothing(
 async def test_a_request_that_can_not_be_written_is_not_said_to_be_sent() -> None:
     async with Client("http://127.0.0.1:1", TOKEN) as client:
         with pytest.raises(errors.WrongShapeError, match="can't be written"):
-            await client.write(PATH, {"name": "\ud800"}, WHAT)
+            await client.transport.write(PATH, {"name": "\ud800"}, WHAT)
 
 
 async def _sends_nothing(client: Client, store: Store) -> str:
     """What is said of a change that did not go out."""
     with pytest.raises(errors.ApiError) as raised:
-        await client.write(PATH, {}, WHAT)
+        await client.transport.write(PATH, {}, WHAT)
     assert not isinstance(raised.value, UnansweredError)
     assert raised.value.unsent
     with pytest.raises(errors.ApiError) as asked:

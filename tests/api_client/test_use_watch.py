@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 from dstack_api_client import errors
 from dstack_api_client.model.snapshot import ReplicaKey
@@ -18,8 +19,9 @@ class Metrics:
     def __init__(self) -> None:
         self.asked: list[int] = []
         self.fails = False
+        self.metrics = SimpleNamespace(job=self._of_job)
 
-    async def job_metrics(self, project, run_name, *, replica_num, **_):
+    async def _of_job(self, project, run_name, *, replica_num, **_):
         self.asked.append(replica_num)
         if self.fails:
             raise errors.CannotConnectError("It is away.", "Wait.")

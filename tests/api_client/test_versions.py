@@ -52,7 +52,7 @@ async def is_ready(client: Client, server: OldServer) -> bool:
     if not server.launched():
         return False
     try:
-        return (await client.server_info()).version == server.version
+        return (await client.server.info()).version == server.version
     except errors.CannotConnectError:
         return False
 
@@ -118,31 +118,31 @@ async def follow_a_change(server: OldServer, feed: Feed) -> None:
 async def read_the_rest(client: Client, submission_id: str, run_id: str) -> None:
     """What the feed does not ask for."""
     projects, users, fleets, run = await asyncio.gather(
-        client.projects(),
-        client.users(),
-        client.fleets("main"),
-        client.run("main", name="grouped"),
+        client.projects.list(),
+        client.users.list(),
+        client.fleets.list("main"),
+        client.runs.get("main", name="grouped"),
     )
     assert [project.project_name for project in projects] == ["main"]
     assert [user.username for user in users] == ["admin"]
     assert [fleet.name for fleet in fleets] == ["spare"]
-    assert (await client.fleet("main", name="spare")).id == fleets[0].id
+    assert (await client.fleets.get("main", name="spare")).id == fleets[0].id
     assert len(run.jobs or ()) == 3
-    assert [page async for page in client.instances("main")] == [[]]
-    assert (await client.logs("main", "plain", submission_id)).logs == []
-    assert (await client.job_metrics("main", "plain")).metrics is not None
-    assert (await client.run("main", run_id=run_id)).id == run_id
+    assert [page async for page in client.instances.pages("main")] == [[]]
+    assert (await client.logs.poll("main", "plain", submission_id)).logs == []
+    assert (await client.metrics.job("main", "plain")).metrics is not None
+    assert (await client.runs.get("main", run_id=run_id)).id == run_id
     with pytest.raises(errors.NotFoundError):
-        await client.run("main", name="nobody")
+        await client.runs.get("main", name="nobody")
     with pytest.raises(errors.NotFoundError):
-        await client.project("nothing")
+        await client.projects.get("nothing")
     with pytest.raises(errors.NotFoundError):
-        await client.fleets("nothing")
+        await client.fleets.list("nothing")
     with pytest.raises(errors.WrongShapeError):
-        await client.run("main", run_id="not an id")
+        await client.runs.get("main", run_id="not an id")
     async with Client(client.url, "wrong") as stranger:
         with pytest.raises(errors.UnauthorisedError):
-            await stranger.projects()
+            await stranger.projects.list()
 
 
 async def edit_in_place(server: OldServer, client: Client, capabilities: Capabilities) -> None:

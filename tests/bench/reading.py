@@ -48,8 +48,8 @@ async def plain_full_read(client: Client, project: str) -> Cost:
     """Everything, as simply as can be."""
     meter = client.meter
     before = (meter.requests, meter.bytes, meter.seconds)
-    await client.fleets(project)
-    async for _ in client.runs(project, page=100):
+    await client.fleets.list(project)
+    async for _ in client.runs.pages(project, page=100):
         pass
     return Cost(meter.requests - before[0], meter.bytes - before[1], meter.seconds - before[2])
 

@@ -6,11 +6,12 @@ import base64
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 from dstack_api_client import errors
 from dstack_api_client.transport import wire
-from dstack_api_client.transport.client import PAGE
+from dstack_api_client.transport.requests import PAGE
 
 START = datetime(2026, 3, 14, 14, 0, 0, tzinfo=timezone.utc)
 
@@ -37,13 +38,19 @@ class GivenClient:
         self.clock_offset: float | None = 0.0
         self.recorded: list[wire.Event] = []
         self.log: list[tuple[datetime, bytes]] = []
-        self.metrics = wire.JobMetrics()
+        self.measured = wire.JobMetrics()
         self.known_runs: dict[str, wire.Run] = {}
         self.lent: dict[tuple[str, str], tuple[str, ...]] = {}
         self.asked: Counter[str] = Counter()
         self.filters: list[Mapping[str, Sequence[str]]] = []
         self.log_of: list[str] = []
         self.failure: errors.ApiError | None = None
+        self.projects = SimpleNamespace(get=self._project)
+        self.exports = SimpleNamespace(borrowers=self._borrowers)
+        self.events = SimpleNamespace(newest=self._newest_events, since=self._events)
+        self.runs = SimpleNamespace(get=self._run)
+        self.metrics = SimpleNamespace(job=self._job_metrics)
+        self.logs = SimpleNamespace(poll=self._logs)
 
     def _ask(self, what: str) -> None:
         self.asked[what] += 1
@@ -55,15 +62,15 @@ class GivenClient:
         ordered = sorted(self.recorded, key=lambda each: each.id)
         return sorted(ordered, key=lambda each: each.recorded_at, reverse=True)
 
-    async def project(self, name: str) -> wire.Project:
+    async def _project(self, name: str) -> wire.Project:
         self._ask("project")
         return wire.Project(f"id-of-{name}", name)
 
-    async def borrowers(self, project: str, fleet_id: str) -> tuple[str, ...]:
+    async def _borrowers(self, project: str, fleet_id: str) -> tuple[str, ...]:
         self._ask("borrowers")
         return self.lent.get((project, fleet_id), ())
 
-    async def newest_events(
+    async def _newest_events(
         self,
         filters: Mapping[str, Sequence[str]],
         *,
@@ -82,7 +89,7 @@ class GivenClient:
             ]
         return found[:limit]
 
-    async def events(
+    async def _events(
         self, since: datetime, filters: Mapping[str, Sequence[str]]
     ) -> AsyncIterator[list[wire.Event]]:
         self.filters.append(filters)
@@ -91,22 +98,22 @@ class GivenClient:
             self._ask("events")
             yield found[start : start + PAGE]
 
-    async def run(self, project: str, *, run_id: str) -> wire.Run:
+    async def _run(self, project: str, *, run_id: str) -> wire.Run:
         self._ask("run")
         if run_id not in self.known_runs:
             raise errors.NotFoundError("There is no such run.", "Look for another.")
         return self.known_runs[run_id]
 
-    async def job_metrics(self, project: str, run_name: str, **which: Any) -> wire.JobMetrics:
+    async def _job_metrics(self, project: str, run_name: str, **which: Any) -> wire.JobMetrics:
         self._ask("job_metrics")
-        return self.metrics
+        return self.measured
 
     def write(self, *lines: str, at: float = 0.0) -> None:
         """Adds lines to the job's output, all of one moment."""
         moment = START + timedelta(seconds=at)
         self.log += [(moment, line.encode() + b"\r\n") for line in lines]
 
-    async def logs(
+    async def _logs(
         self,
         project: str,
         run_name: str,

@@ -18,7 +18,7 @@ from dstack_api_client.edits.errors import (
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import perform, who
 from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.transport.writer import ReadOnlyError
+from dstack_api_client.errors import ReadOnlyError
 from dstack_simulator.handle import Handle
 from tests.builders.audit_log import ends
 from tests.servers.edited_services import SECRET, Losing, begin, client_of, held_back, stored
@@ -67,7 +67,7 @@ async def test_the_same_base_in_the_same_moment(edit_addon: Handle) -> None:
         plan = await planning.make_plan(client, edit.with_priority(21), snapshot=snapshot)
         await edit_addon.touch_run("dice", priority=22)
         with pytest.raises(errors.RefusedError) as refused:
-            await client.apply_run(edit_addon.project, plan.spec, plan.base.current)
+            await client.runs.apply(edit_addon.project, plan.spec, plan.base.current)
         assert applying.CHANGED in str(refused.value).lower()
 
 
@@ -154,7 +154,7 @@ async def test_read_only(edit_addon: Handle) -> None:
         with pytest.raises(ReadOnlyError):
             await applying.apply(client, plan)
         with pytest.raises(ReadOnlyError):
-            await client.delete_fleet(edit_addon.project, "dice-spot")
+            await client.fleets.delete(edit_addon.project, "dice-spot")
         assert (await stored(client, edit_addon, "dice")).spec == plan.base.spec
 
 

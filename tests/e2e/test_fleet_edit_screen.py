@@ -14,9 +14,9 @@ from textual.widgets import Input, Static, TextArea
 
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.edits.keeping import Store
+from dstack_api_client.errors import ReadOnlyError
 from dstack_api_client.model.snapshot import Fleet
 from dstack_api_client.transport.client import Client
-from dstack_api_client.transport.writer import ReadOnlyError
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
@@ -376,7 +376,7 @@ async def test_read_only_changes_no_fleet(yard, tmp_path):
         assert not {"e", "D", "N"} & set(keys)
     async with Client(yard.url, yard.token, read_only=True) as client:
         with pytest.raises(ReadOnlyError):
-            await client.delete_fleet(yard.project, "yard")
+            await client.fleets.delete(yard.project, "yard")
         with pytest.raises(ReadOnlyError):
-            await client.delete_instances(yard.project, "yard", [0])
+            await client.fleets.delete_instances(yard.project, "yard", [0])
     assert (await yard.fleet("yard"))["status"] == "active"

@@ -72,7 +72,7 @@ async def test_by_what_dstack_is_attached_to_where_the_run_is_anothers(
         anothers = replace(router, login=replace(router.login, key="ssh-rsa AAAA another"))
 
         # As while `dstack attach` runs: its configuration knows the name of the run.
-        user = await seen.client.read("/api/users/get_my_user", {}, "the user")
+        user = await seen.client.transport.read("/api/users/get_my_user", {}, "the user")
         key = tmp_path / "key"
         key.touch(mode=stat.S_IRUSR | stat.S_IWUSR)
         key.write_text(_private_key(user))

@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.lint import clocks, looks, sleeps, words
+from tests.lint import addresses, clocks, looks, sleeps, words
 from tests.lint.__main__ import allowed, judged
 from tests.lint.source import Finding, Module
 
@@ -171,3 +171,9 @@ def test_words_that_are_not_used_any_more() -> None:
         "docs/it.md:2: : says 'Mend': write fix, recover, repair",
         "docs/it.md:4: : says 'anew': write again, from the start",
     ]
+
+
+@pytest.mark.parametrize("code", ['a = "/api/users/list"', "a = f'/api/project/{name}/runs/get'"])
+def test_an_address_of_the_server_is_found(code: str) -> None:
+    assert list(addresses.found(code, "tui/it.py"))
+    assert not list(addresses.found("a = '/apis'  # /api/users", "tui/it.py"))

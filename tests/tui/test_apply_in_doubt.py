@@ -13,8 +13,7 @@ from dstack_api_client.edits import applying, performing
 from dstack_api_client.edits.base import Target, read_service
 from dstack_api_client.edits.errors import UnknownOutcomeError
 from dstack_api_client.edits.keeping import Sent, Store
-from dstack_api_client.errors import ApiError
-from dstack_api_client.transport.writer import UnansweredError
+from dstack_api_client.errors import ApiError, UnansweredError
 from dstack_fleets_tui.cli import edits as cli_edits
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen

@@ -102,13 +102,14 @@ def _has_no_token(folder: Path) -> None:
 def _client(proxy: FaultyProxy) -> Client:
     """A client that gives only those answers little time whose fault takes time."""
     client = Client(proxy.url, TOKEN, sleep=no_sleep)
-    send, longest = client._send, client._longest
+    transport = client.transport
+    send, longest = transport._send, transport._longest
 
     async def sent(path: str, *arguments: Any) -> bytes:
-        client._longest = SHORT if proxy.timed and proxy.hits(path) else longest
+        transport._longest = SHORT if proxy.timed and proxy.hits(path) else longest
         return await send(path, *arguments)
 
-    client._send = sent  # type: ignore[method-assign]
+    transport._send = sent  # type: ignore[method-assign]
     return client
 
 

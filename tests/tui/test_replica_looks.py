@@ -30,7 +30,7 @@ def app_with(settings=None):
                    finished_at=START + timedelta(minutes=1)),
         submission(1, "running"),
     )  # fmt: skip
-    client.metrics = metrics(
+    client.measured = metrics(
         **{f"gpu_util_percent_gpu{gpu}": [max(0, each - 3 * gpu) for each in _WAVE]
            for gpu in range(4)},
         **{f"gpu_memory_usage_bytes_gpu{gpu}": [(60 + each / 10) * GIB for each in _WAVE]

@@ -44,7 +44,7 @@ class Opened:
                        finished_at=START + timedelta(seconds=42)),
             submission(1, "running"),
         )  # fmt: skip
-        self.client.metrics = metrics(
+        self.client.measured = metrics(
             gpu_util_percent_gpu0=[10, 80, 40],
             gpu_memory_usage_bytes_gpu0=[10 * GIB, 20 * GIB, 60 * GIB],
             gpu_memory_total_bytes=[80 * GIB] * 3,

@@ -317,7 +317,7 @@ async def test_replicas_say_where_they_are_why_and_what_the_router_makes_of_them
 async def test_the_use_of_replicas_on_screen_is_read_and_shown():
     client = GivenClient()
     times = [NOW, NOW - timedelta(seconds=10)]
-    client.metrics = wire.JobMetrics(
+    client.measured = wire.JobMetrics(
         metrics=[
             wire.Metric("gpu_util_percent_gpu0", times, [87, 80]),
             wire.Metric("gpu_memory_total_bytes", times, [80 * 1024**3, 80 * 1024**3]),

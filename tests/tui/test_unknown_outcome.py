@@ -13,8 +13,8 @@ import pytest
 from dstack_api_client.edits.base import read_service
 from dstack_api_client.edits.errors import UnknownOutcomeError
 from dstack_api_client.edits.rebalancing import Prospect
+from dstack_api_client.errors import UnansweredError
 from dstack_api_client.feed.feed import Feed
-from dstack_api_client.transport.writer import UnansweredError
 from dstack_fleets_tui.headless import apply, ending
 from dstack_fleets_tui.headless.looking import poll
 from dstack_fleets_tui.headless.plan import Desk, Wanted, parse_all, planned

@@ -22,9 +22,9 @@ from dstack_api_client.edits.errors import (
 )
 from dstack_api_client.edits.merging import three_way
 from dstack_api_client.edits.planning import Plan, refuse_moved
+from dstack_api_client.errors import UnansweredError
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
-from dstack_api_client.transport.writer import UnansweredError
 
 #: Seconds within which a change that was sent has to turn up, answered or not. On SQLite a write
 #: waits up to 30 s for its turn, and the server answers before (0.22.5, `server/db.py`).
@@ -113,7 +113,7 @@ async def apply(
         client,
         plan.base,
         (plan.spec, plan.expected),
-        lambda base: client.apply_run(base.target.project, plan.spec, base.current),
+        lambda base: client.runs.apply(base.target.project, plan.spec, base.current),
         sleep=sleep,
         limit=limit,
         late=late,

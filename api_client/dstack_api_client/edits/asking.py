@@ -123,7 +123,7 @@ async def ask_run(
         InvalidEditError: The server does not accept the spec; it has its reasons.
         ApiError: It could not be asked.
     """
-    body = await _asked(client.run_plan(project, spec, offers=offers))
+    body = await _asked(client.runs.plan(project, spec, offers=offers))
     return client.decode(body, _run.decode, f"the plan for {spec.get('run_name')}")
 
 
@@ -155,7 +155,7 @@ async def ask_offers(
     # Without its name it is the question for a new run, which nothing of the old one limits.
     asked = {**spec, "run_name": None, "configuration": {**configuration, "name": None}}
     try:
-        body = await client.run_plan(project, asked, offers=offers, for_offers_only=True)
+        body = await client.runs.plan(project, asked, offers=offers, for_offers_only=True)
     except (RefusedError, WrongShapeError):
         return None
     return client.decode(body, _run.decode, f"the offers in {fleet}")
@@ -168,7 +168,7 @@ async def ask_fleet(client: Client, project: str, spec: Mapping[str, Any]) -> Fl
         InvalidEditError: The server does not accept the spec; it has its reasons.
         ApiError: It could not be asked.
     """
-    body = await _asked(client.fleet_plan(project, spec))
+    body = await _asked(client.fleets.plan(project, spec))
     return client.decode(body, _fleet.decode, "the plan for the fleet")
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
-from urllib.parse import quote
 
 import msgspec
 
@@ -16,7 +15,7 @@ from dstack_api_client.edits.fields import digest
 from dstack_api_client.model.labels import in_status
 from dstack_api_client.model.snapshot import FINISHED, STOPPING
 from dstack_api_client.text import one_line
-from dstack_api_client.transport.transport import Transport
+from dstack_api_client.transport.client import Client
 from dstack_placement.engine import ONLY_GROUP
 
 Kind = Literal["service", "fleet"]
@@ -95,22 +94,19 @@ class Base:
         return {**self.resource, key: self.spec}
 
 
-async def read_service(reader: Transport, project: str, name: str) -> Base:
+async def read_service(client: Client, project: str, name: str) -> Base:
     """Reads a run for an edit.
 
     Raises:
         NotFoundError: There is none of that name.
         EndedError: It is not a service.
     """
-    body = await reader.read(
-        f"/api/project/{quote(project, safe='')}/runs/get", {"run_name": name}, f"the run {name}"
-    )
-    return service_of(reader, project, body)
+    return service_of(client, project, await client.runs.body(project, name))
 
 
-def service_of(reader: Transport, project: str, body: bytes) -> Base:
+def service_of(client: Client, project: str, body: bytes) -> Base:
     """Makes a base of the server's answer about a run."""
-    resource = _object(reader, body, "the run")
+    resource = _object(client, body, "the run")
     spec = resource.pop("run_spec", None)
     if not isinstance(spec, dict):
         spec = {}
@@ -124,7 +120,7 @@ def service_of(reader: Transport, project: str, body: bytes) -> Base:
             f"{one_line(name)} is not a service.", "Name a service; tasks can't be edited here."
         )
     return Base(
-        target=Target(reader.url, project, "service", name),
+        target=Target(client.url, project, "service", name),
         id=str(resource.get("id")),
         status=str(resource.get("status")),
         deployment=_number(resource.get("deployment_num")),
@@ -144,25 +140,22 @@ def _group_of_first(jobs: Any) -> str | None:
     return None
 
 
-async def read_fleet(reader: Transport, project: str, name: str) -> Base:
+async def read_fleet(client: Client, project: str, name: str) -> Base:
     """Reads a fleet for an edit.
 
     Raises:
         NotFoundError: There is none of that name.
     """
-    body = await reader.read(
-        f"/api/project/{quote(project, safe='')}/fleets/get", {"name": name}, f"the fleet {name}"
-    )
-    return fleet_of(reader, project, body)
+    return fleet_of(client, project, await client.fleets.body(project, name))
 
 
-def fleet_of(reader: Transport, project: str, body: bytes) -> Base:
+def fleet_of(client: Client, project: str, body: bytes) -> Base:
     """Makes a base of the server's answer about a fleet."""
-    resource = _object(reader, body, "the fleet")
+    resource = _object(client, body, "the fleet")
     spec = resource.pop("spec", None)
     resource["instances"] = []
     return Base(
-        target=Target(reader.url, project, "fleet", str(resource.get("name"))),
+        target=Target(client.url, project, "fleet", str(resource.get("name"))),
         id=str(resource.get("id")),
         status=str(resource.get("status")),
         deployment=0,
@@ -172,20 +165,20 @@ def fleet_of(reader: Transport, project: str, body: bytes) -> Base:
     )
 
 
-async def read_base(reader: Transport, target: Target) -> Base:
+async def read_base(client: Client, target: Target) -> Base:
     """Reads again what an edit is about."""
     if target.kind == "service":
-        return await read_service(reader, target.project, target.name)
-    return await read_fleet(reader, target.project, target.name)
+        return await read_service(client, target.project, target.name)
+    return await read_fleet(client, target.project, target.name)
 
 
 def _number(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _object(reader: Transport, body: bytes, what: str) -> dict[str, Any]:
+def _object(client: Client, body: bytes, what: str) -> dict[str, Any]:
     # Not cleaned: what is sent back must be what was received.
-    return reader.decode(body, _with_id, what)
+    return client.decode(body, _with_id, what)
 
 
 def _with_id(body: bytes) -> dict[str, Any]:

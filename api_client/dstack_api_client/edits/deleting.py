@@ -10,9 +10,9 @@ from dstack_api_client.edits.fleets import delete_fleet, delete_instances
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import Performed
 from dstack_api_client.edits.recording import Record, doubt_of, told, unknown_of
+from dstack_api_client.errors import ReadOnlyError, UnansweredError
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
-from dstack_api_client.transport.writer import ReadOnlyError, UnansweredError
 
 #: What may be answered in the server's name when it has done its part.
 _IN_ITS_NAME = (errors.UnauthorisedError, errors.ForbiddenError, errors.NotFoundError)
@@ -78,7 +78,7 @@ async def _delete_some(client: Client, base: Base, numbers: Sequence[int], recor
 async def _are_there(client: Client, base: Base, numbers: Sequence[int]) -> bool:
     """Whether none of some instances is going."""
     try:
-        fleet = await client.fleet(base.target.project, name=base.target.name)
+        fleet = await client.fleets.get(base.target.project, name=base.target.name)
     except errors.ApiError:
         return False
     kept = {

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
-from urllib.parse import quote
 
 from dstack_api_client.analysis.lane_input import NOT_ASKED, Offered
 from dstack_api_client.analysis.requirements import requirements_of
@@ -26,8 +25,7 @@ from dstack_api_client.edits.spots import barred_fleets, changed_policies
 from dstack_api_client.errors import NotFoundError, RefusedError, WrongShapeError
 from dstack_api_client.model.placement import placed_in
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_api_client.transport.transport import Transport
-from dstack_api_client.transport.wire_preview import Preview
+from dstack_api_client.transport.client import Client
 from dstack_placement import engine
 
 _PREVIEW = "preview"
@@ -226,7 +224,7 @@ def dry_run_here(
 
 
 async def dry_run(
-    reader: Transport,
+    client: Client,
     edit: ServiceEdit,
     snapshot: Snapshot,
     *,
@@ -244,10 +242,10 @@ async def dry_run(
     if here is None or not edit.capabilities.can(_PREVIEW) or not _same_groups(edit):
         return here
     target = edit.base.target
-    path = f"/api/project/{quote(target.project, safe='')}/placement/preview"
-    what = f"the preview for {target.name}"
     try:
-        answer = await reader.one(path, _question(edit, rebalance), Preview, what)
+        answer = await client.placements.preview(
+            target.project, target.name, _question(edit, rebalance)
+        )
     except RefusedError as error:
         raise InvalidEditError(
             [each.message for each in error.details] or [error.message]

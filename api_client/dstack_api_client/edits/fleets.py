@@ -183,7 +183,7 @@ async def apply_fleet(
         plan.base,
         (plan.spec, plan.expected),
         lambda base: when_free(
-            lambda: client.apply_fleet(plan.project, plan.spec, base.current), sleep
+            lambda: client.fleets.apply(plan.project, plan.spec, base.current), sleep
         ),
         sleep=sleep,
         limit=limit,
@@ -211,7 +211,7 @@ async def delete_fleet(
     await _refuse_another(client, base)
     target = base.target
     on_send()
-    await when_free(lambda: client.delete_fleet(target.project, target.name), sleep)
+    await when_free(lambda: client.fleets.delete(target.project, target.name), sleep)
 
 
 async def delete_instances(
@@ -234,7 +234,9 @@ async def delete_instances(
     await _refuse_another(client, base)
     target = base.target
     on_send()
-    await when_free(lambda: client.delete_instances(target.project, target.name, numbers), sleep)
+    await when_free(
+        lambda: client.fleets.delete_instances(target.project, target.name, numbers), sleep
+    )
 
 
 async def when_free(send: Callable[[], Awaitable[object]], sleep: Sleep) -> None:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from enum import Enum
-from urllib.parse import quote
 
 from dstack_api_client import errors
 from dstack_api_client.clock import ServerClock, utc_now
@@ -20,7 +19,6 @@ from dstack_api_client.model.capabilities import PLACEMENT, Capabilities
 from dstack_api_client.model.labels import in_status, labels_of
 from dstack_api_client.model.snapshot import Group, Replica, ServerInfo, Service, Snapshot
 from dstack_api_client.text import one_line
-from dstack_api_client.transport import placement as addon
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
 
@@ -296,12 +294,11 @@ async def _look(
 ) -> tuple[Base, Joined]:
     """Reads the service with its fleets, and joins them."""
     target = base.target
-    path = f"/api/project/{quote(target.project, safe='')}/runs/get"
-    what = f"the run {target.name}"
     # Before the run: what it says later than the events is not taken for more than they tell.
     awaits = await events.awaits()
-    body = await client.read(path, {"run_name": target.name}, what)
-    now, run = service_of(client, target.project, body), client.decode(body, wire.decode_run, what)
+    body = await client.runs.body(target.project, target.name)
+    now = service_of(client, target.project, body)
+    run = client.decode(body, wire.decode_run, f"the run {target.name}")
     known = {} if previous is None else dict(previous.answers.fleets)
     instances = {} if previous is None else dict(previous.answers.instances)
     for fleet in await _fleets(client, base, capabilities, previous):
@@ -322,7 +319,7 @@ async def _look(
     )
     snapshot = replace(joined.snapshot, capabilities=capabilities)
     if capabilities.can(PLACEMENT) and run.id in snapshot.services:
-        placed = await addon.placement(client, target.project, target.name)
+        placed = await client.placements.get(target.project, target.name)
         snapshot = replace(snapshot, placements={run.id: placed})
     return now, replace(joined, snapshot=snapshot)
 
@@ -333,15 +330,15 @@ async def _fleets(
     """The project's fleets at first, then those that the service is in or may go to."""
     project = base.target.project
     if previous is None:
-        return await client.fleets(project)
+        return await client.fleets.list(project)
     snapshot = previous.snapshot
     replicas = [each for each in snapshot.replicas.values() if each.active]
     if any(each.hostname and each.fleet_id is None for each in replicas):
-        return await client.fleets(project)
+        return await client.fleets.list(project)
     edit = ServiceEdit.begin(base, capabilities)
     names = {lane.fleet for pool in edit.pools for lane in edit.lanes(pool)}
     ids = {each.fleet_id for each in replicas if each.fleet_id is not None}
     ids |= {fleet.id for name in names if (fleet := snapshot.fleet_named(name)) is not None}
     if any(snapshot.fleets[each].project != project for each in ids if each in snapshot.fleets):
-        return await client.fleets(project)  # one by one, only the project's own can be read
-    return list(await asyncio.gather(*(client.fleet(project, fleet_id=each) for each in ids)))
+        return await client.fleets.list(project)  # one by one, only the project's own can be read
+    return list(await asyncio.gather(*(client.fleets.get(project, fleet_id=each) for each in ids)))

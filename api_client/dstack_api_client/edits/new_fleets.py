@@ -25,9 +25,9 @@ from dstack_api_client.edits.errors import (
 )
 from dstack_api_client.edits.fleets import FleetPlan, when_free
 from dstack_api_client.edits.warnings import PlanWarning, Risk
+from dstack_api_client.errors import UnansweredError
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
-from dstack_api_client.transport.writer import UnansweredError
 
 #: What a new fleet may begin with, by its kind.
 TEMPLATES: Mapping[str, str] = {
@@ -141,7 +141,7 @@ async def create_fleet(
     answered = True
     refusal: errors.ApiError | None = None
     try:
-        await when_free(lambda: client.apply_fleet(plan.project, plan.spec, None), sleep)
+        await when_free(lambda: client.fleets.apply(plan.project, plan.spec, None), sleep)
     except UnansweredError:
         answered = False
     except (errors.UnauthorisedError, errors.ForbiddenError, errors.NotFoundError) as error:

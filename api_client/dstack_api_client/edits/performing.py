@@ -18,11 +18,11 @@ from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.new_fleets import create_fleet
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.recording import Record, doubt_of
+from dstack_api_client.errors import ReadOnlyError
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
-from dstack_api_client.transport.writer import ReadOnlyError
 
 #: Seconds before a server that could not be read is asked again, once nobody waits for it.
 _READ_AGAIN = 2.0
@@ -48,7 +48,7 @@ class Performed:
 async def who(client: Client) -> str:
     """The server's user, for the audit log; empty where the server does not tell."""
     try:
-        me = await client.one("/api/users/get_my_user", {}, wire.User, "this user")
+        me = await client.users.me(wire.User, "this user")
     except errors.ApiError:
         return ""
     return one_line(me.username)

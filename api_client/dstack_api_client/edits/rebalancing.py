@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote
 
 import msgspec
 
@@ -110,7 +109,7 @@ async def rebalance(client: Client, base: Base, store: Store, *, user: str = "")
     record = Record(store, target, user=user, action=REBALANCE)
     record.send()
     try:
-        body = await client.rebalance(target.project, target.name)
+        body = await client.placements.rebalance(target.project, target.name)
         answer = client.decode(body, _answer.decode, f"the rebalancing of {name}")
     except errors.RefusedError as error:
         record.failed(error, "not asked for")
@@ -144,17 +143,10 @@ async def rebalance(client: Client, base: Base, store: Store, *, user: str = "")
 async def _is_idle(client: Client, base: Base) -> bool:
     """Whether the server can be read and moves no replica of the service."""
     project, name = base.target.project, base.target.name
-    path = f"/api/project/{quote(project, safe='')}/placement/get"
-    what = f"the placement of {one_line(name)}"
     try:
-        body = await client.read(path, {"run_name": name}, what)
-        return client.decode(body, _placed.decode, what).rebalancing is None
+        return not await client.placements.rebalancing(project, name)
     except errors.ApiError:
         return False
-
-
-class _Placed(msgspec.Struct):
-    rebalancing: msgspec.Raw | None
 
 
 class _Move(msgspec.Struct):
@@ -168,7 +160,6 @@ class _Answer(msgspec.Struct):
     moves: list[_Move]
 
 
-_placed = msgspec.json.Decoder(_Placed)
 _answer = msgspec.json.Decoder(_Answer)
 
 

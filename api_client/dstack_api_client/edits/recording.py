@@ -16,8 +16,8 @@ from dstack_api_client.edits.base import Base, Target
 from dstack_api_client.edits.difference import FieldChange
 from dstack_api_client.edits.errors import NotKeptError, ReplacedError, UnknownOutcomeError
 from dstack_api_client.edits.keeping import Sent, Store, kept_of
+from dstack_api_client.errors import UnansweredError
 from dstack_api_client.text import one_line
-from dstack_api_client.transport.writer import UnansweredError
 
 E = TypeVar("E", bound=errors.ApiError)
 

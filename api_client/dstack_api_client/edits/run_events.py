@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dstack_api_client import errors
 from dstack_api_client.clock import utc_now
 from dstack_api_client.events.log import Awaits, EventLog
-from dstack_api_client.transport.client import PAGE, Client
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.requests import PAGE
 
 
 class RunEvents:
@@ -32,11 +33,13 @@ class RunEvents:
             return {}
         server_time = self._client.server_time(utc_now())
         if self._known:
-            async for page in self._client.events(self._log.since(server_time), self._filters):
+            async for page in self._client.events.since(
+                self._log.since(server_time), self._filters
+            ):
                 self._log.take(page)
         else:
             try:
-                newest = await self._client.newest_events(self._filters)
+                newest = await self._client.events.newest(self._filters)
             except (errors.NotFoundError, errors.WrongShapeError):
                 self._kept = False
                 return {}

@@ -15,7 +15,8 @@ from dstack_api_client.clock import utc_now
 from dstack_api_client.events.log import OVERLAP
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
-from dstack_api_client.transport.client import PAGE, Client
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.requests import PAGE
 
 #: Most events that are kept; reading further back ends here.
 MOST_EVENTS = 5000
@@ -141,10 +142,10 @@ class EventStream:
         return True
 
     async def _project_id(self) -> str:
-        return (await self._client.project(self._project)).project_id
+        return (await self._client.projects.get(self._project)).project_id
 
     async def _read_newest(self) -> None:
-        page = await self._client.newest_events(self._filters or {})
+        page = await self._client.events.newest(self._filters or {})
         if len(page) < PAGE:
             self._more = False
         elif not any(event.id in self._ids for event in page):
@@ -156,7 +157,7 @@ class EventStream:
         server_time = read_at + timedelta(seconds=self._client.clock_offset or 0.0)
         since = min(self._ordered[0].recorded_at, server_time - OVERLAP)
         pages = 0
-        async for page in self._client.events(since, self._filters or {}):
+        async for page in self._client.events.since(since, self._filters or {}):
             pages += 1
             if pages > _MOST_PAGES:
                 await self._read_newest()
@@ -165,7 +166,7 @@ class EventStream:
 
     async def _read_older(self) -> None:
         oldest = self._ordered[-1]
-        page = await self._client.newest_events(
+        page = await self._client.events.newest(
             self._filters or {}, before=(oldest.recorded_at, oldest.id)
         )
         self._more = len(page) >= PAGE

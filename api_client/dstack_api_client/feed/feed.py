@@ -27,9 +27,9 @@ from dstack_api_client.join.store import Known
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.routers.watch import RouterWatch
-from dstack_api_client.transport import placement as addon
 from dstack_api_client.transport import wire
-from dstack_api_client.transport.client import PAGE, Client
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.requests import PAGE
 from dstack_api_client.versions import version_of
 
 #: The oldest server this client is tested with.
@@ -218,7 +218,7 @@ class Feed:
 
     async def _meet(self) -> None:
         """Finds out which server it is, what it can do, and whether the project is there."""
-        self._server = await self._client.server_info()
+        self._server = await self._client.server.info()
         version = version_of(self._server.version)
         if version is not None and version < OLDEST_SERVER:
             raise errors.VersionUnsupportedError(
@@ -226,7 +226,7 @@ class Feed:
                 " which is too old.",
                 "Update the server to 0.20 or newer.",
             )
-        project_id = (await self._client.project(self._project)).project_id
+        project_id = (await self._client.projects.get(self._project)).project_id
         if project_id != self._project_id:  # another project of the same name, made meanwhile
             self._project_id = project_id
             self._known = Known(self._project)
@@ -240,8 +240,8 @@ class Feed:
     async def _ask_what_it_can(self) -> None:
         if self._server is None:
             raise AssertionError("the server is known before what it can do")
-        self._capabilities = await addon.capabilities(
-            self._client, self._server, known=self._capabilities
+        self._capabilities = await self._client.placements.capabilities(
+            self._server, known=self._capabilities
         )
 
     async def _read_placements(self) -> None:
@@ -313,7 +313,7 @@ class Feed:
     async def _read_newest_events(self) -> None:
         """Learns where events stand before anything else is read."""
         try:
-            page = await self._client.newest_events({"within_projects": [self._project_id]})
+            page = await self._client.events.newest({"within_projects": [self._project_id]})
         except (errors.NotFoundError, errors.WrongShapeError):
             self._has_events = False
         else:
@@ -325,7 +325,7 @@ class Feed:
             return
         server_time = self._now() + timedelta(seconds=self._client.clock_offset or 0.0)
         pages = 0
-        async for page in self._client.events(
+        async for page in self._client.events.since(
             self._known.events.since(server_time), {"within_projects": [self._project_id]}
         ):
             self._named.add(self._known.events.take(page))

@@ -12,8 +12,9 @@ from dstack_api_client.join.runs import run_name
 from dstack_api_client.join.store import Known
 from dstack_api_client.model.snapshot import FINISHED
 from dstack_api_client.transport import wire
-from dstack_api_client.transport.client import Client, is_uuid
+from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.records import Records
+from dstack_api_client.transport.runs import is_uuid
 
 _MOST = 100
 #: How many of the newest runs are looked at for those that ended, without their jobs.
@@ -141,13 +142,13 @@ class Pass:
         return not self._stages
 
     async def _read_project(self) -> bool:
-        await self._client.project(self._project)
+        await self._client.projects.get(self._project)
         return True
 
     async def _read_fleets(self) -> bool:
         limit = self._sizes.fleets.fitting(self._page_seconds)
         start = self._client.meter.seconds
-        page = await self._client.fleets_page(self._project, limit=limit, after=self._after)
+        page = await self._client.fleets.page(self._project, limit=limit, after=self._after)
         self._sizes.fleets.learn(len(page), self._beyond_latency(start))
         for fleet in page:
             self._known.put_fleet(fleet)
@@ -158,7 +159,7 @@ class Pass:
     async def _read_runs(self) -> bool:
         limit = self._sizes.runs.fitting(self._page_seconds)
         start = self._client.meter.seconds
-        page = await self._client.runs_page(self._project, limit=limit, after=self._after)
+        page = await self._client.runs.page(self._project, limit=limit, after=self._after)
         self._sizes.runs.learn(len(page), self._beyond_latency(start))
         for run in page:
             self._known.put_run(run)
@@ -183,7 +184,7 @@ class Pass:
         not asked about.
         """
         names: set[str] = set()
-        page = await self._client.runs_page(
+        page = await self._client.runs.page(
             self._project, limit=_RECENT, only_active=False, jobs=False
         )
         for run in page:
@@ -208,7 +209,7 @@ class Pass:
         wanted = {**self._with_jobs, **self._failed}
         for run_id, submitted_at in list(wanted.items())[:_MOST_ENDED]:
             try:
-                found = await self._client.run_now(self._project, run_id, submitted_at)
+                found = await self._client.runs.now(self._project, run_id, submitted_at)
             except errors.WrongShapeError:
                 self._known.touched.add(run_id)  # noted; what was known of it stays
                 continue

@@ -11,7 +11,6 @@ from dstack_api_client import errors
 from dstack_api_client.model.capabilities import PLACEMENT, PLACEMENT_LIST, Capabilities
 from dstack_api_client.model.placement import Placement
 from dstack_api_client.model.snapshot import FINISHED, Service, Snapshot
-from dstack_api_client.transport import placement as addon
 from dstack_api_client.transport import wire_addon
 from dstack_api_client.transport.client import Client
 
@@ -108,8 +107,8 @@ class Placements:
         wanted = self._to_be_read(lanes - {opened or ""})
         if opened is not None and opened in services:
             wanted = [opened, *wanted]
-        told, placements = await addon.placements(
-            self._client, self._project, [services[run_id].name for run_id in wanted]
+        told, placements = await self._client.placements.list(
+            self._project, [services[run_id].name for run_id in wanted]
         )
         self._told = {each.run_id: each for each in told if each.run_id in services}
         self._take(placements, services)
@@ -137,7 +136,7 @@ class Placements:
 
     async def _read_one(self, service: Service) -> None:
         try:
-            read = await addon.placement(self._client, self._project, service.name)
+            read = await self._client.placements.get(self._project, service.name)
         except errors.NotFoundError:
             self.known = {key: value for key, value in self.known.items() if key != service.id}
             return

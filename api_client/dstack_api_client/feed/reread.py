@@ -14,7 +14,8 @@ from dstack_api_client.join.store import Known
 from dstack_api_client.model.snapshot import FINISHED, SETUP_FAILED, Link, Snapshot
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
-from dstack_api_client.transport.client import FILTER_ITEMS, Client, in_groups
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.events import FILTER_ITEMS, in_groups
 from dstack_api_client.transport.records import Name
 
 #: Runs named by events after which reading everything is cheaper.
@@ -181,9 +182,9 @@ class Rereading:
         known = self._known.runs.get(run_id)
         try:
             if known is None:
-                run = await self._client.run(self._project, run_id=run_id)
+                run = await self._client.runs.get(self._project, run_id=run_id)
             else:
-                found = await self._client.run_now(self._project, run_id, known.submitted_at)
+                found = await self._client.runs.now(self._project, run_id, known.submitted_at)
                 if found is None:
                     self._known.drop_run(run_id)
                     return
@@ -198,7 +199,7 @@ class Rereading:
 
     async def _read_run_named(self, name: str) -> None:
         try:
-            run = await self._client.run(self._project, name=name)
+            run = await self._client.runs.get(self._project, name=name)
         except errors.NotFoundError:
             return
         except errors.WrongShapeError as error:
@@ -215,7 +216,7 @@ class Rereading:
     async def _read_fleet(self, fleet_id: str) -> None:
         known = self._known.fleets.get(fleet_id)
         try:
-            fleet = await self._client.fleet(self._owner(known), fleet_id=fleet_id)
+            fleet = await self._client.fleets.get(self._owner(known), fleet_id=fleet_id)
         except (errors.NotFoundError, errors.ForbiddenError):
             self._known.drop_fleet(fleet_id)
             return
@@ -227,7 +228,7 @@ class Rereading:
     async def _read_instance(self, instance_id: str) -> None:
         known = self._known.instances.get(instance_id)
         try:
-            instance = await self._client.instance(self._owner(known), instance_id)
+            instance = await self._client.instances.get(self._owner(known), instance_id)
         except (errors.NotFoundError, errors.ForbiddenError):
             self._known.instances.pop(instance_id, None)
             return
@@ -273,5 +274,5 @@ class Rereading:
         questions += [("target_instances", group) for group in in_groups(instances, FILTER_ITEMS)]
         for filter_name, group in questions[:_MOST_LINK_QUESTIONS]:
             self._asked |= set(group)
-            for event in await self._client.newest_events({filter_name: group}):
+            for event in await self._client.events.newest({filter_name: group}):
                 self._known.events.learn(event)

@@ -80,7 +80,7 @@ class LogTail:
             Whether there were any.
         """
         last = self._last
-        page = await self._client.logs(
+        page = await self._client.logs.poll(
             self._project,
             self._run_name,
             self.submission_id,

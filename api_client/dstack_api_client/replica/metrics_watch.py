@@ -68,7 +68,7 @@ class UseWatch:
         for replica in self._due(full=full)[:_AT_ONCE]:
             self._read_at[replica.submission_id] = self._now()
             answer = await self._attempts.of(
-                self._client.job_metrics(
+                self._client.metrics.job(
                     self._project,
                     replica.run_name,
                     run_id=replica.key.run_id,

@@ -173,7 +173,7 @@ class ReplicaWatch:
     async def _read_metrics(self, replica: Replica) -> Closely:
         attempts = self._attempts["metrics"]
         answer = await attempts.of(
-            self._client.job_metrics(
+            self._client.metrics.job(
                 self._project,
                 replica.run_name,
                 run_id=self._key.run_id,
@@ -190,7 +190,7 @@ class ReplicaWatch:
     async def _read_history(self, replica: Replica) -> Closely:
         attempts = self._attempts["history"]
         # A run with all its submissions is large, so it is read when one of this replica's changed.
-        run = await attempts.of(self._client.run(self._project, run_id=self._key.run_id))
+        run = await attempts.of(self._client.runs.get(self._project, run_id=self._key.run_id))
         known = self.state.history.submissions
         submissions = known if run is None else _submissions(run, self._key)
         return self._now_with(history=History(submissions, attempts.read_at, attempts.failure))

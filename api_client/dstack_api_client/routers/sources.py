@@ -27,7 +27,6 @@ from dstack_api_client.routers.ssh import (
 )
 from dstack_api_client.routers.tunnel import SlowError, Tunnel, TunnelError
 from dstack_api_client.text import clean_json, one_line
-from dstack_api_client.transport import placement as addon
 from dstack_api_client.transport import wire, wire_addon
 from dstack_api_client.transport.client import Client
 
@@ -44,7 +43,7 @@ async def look_through_server(client: Client, project: str, service: Service) ->
     Raises:
         ApiError: The server could not be asked.
     """
-    return of_server(await addon.router(client, project, service.name))
+    return of_server(await client.placements.router(project, service.name))
 
 
 class SshSource:
@@ -166,9 +165,7 @@ class SshSource:
     ) -> tuple[Tunnel, str | None] | str:
         """Opens the way that the server tells, with the user's key from it; or says why not."""
         try:
-            user = await self._client.one(
-                "/api/users/get_my_user", {}, wire.UserKey, "the user's own keys"
-            )
+            user = await self._client.users.me(wire.UserKey, "the user's own keys")
         except errors.ApiError as error:
             return f"The user's key could not be read: {error.message.rstrip('.')}"
         if not user.ssh_private_key or not user.ssh_public_key:

@@ -30,7 +30,8 @@ from dstack_api_client.routers.observation import Look, Outcome
 from dstack_api_client.routers.sources import SshSource, look_through_server
 from dstack_api_client.routers.sync import Case, Judged, Memory, judge
 from dstack_api_client.text import one_line
-from dstack_api_client.transport.client import FILTER_ITEMS, Client
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.events import FILTER_ITEMS
 from dstack_api_client.versions import version_of
 from dstack_api_client.waking import woken
 
@@ -384,7 +385,7 @@ class RouterWatch:
         if not jobs:
             return
         try:
-            events = await self._client.newest_events({"target_jobs": jobs})
+            events = await self._client.events.newest({"target_jobs": jobs})
         except errors.ApiError:
             return  # asked again with the next look
         there = {replica.submission_id for replica in snapshot.replicas.values()}

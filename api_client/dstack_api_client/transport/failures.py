@@ -16,6 +16,8 @@ from dstack_api_client.text import one_line
 _PROXY_VARIABLES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 #: What httpx raises over a connection that stood.
 _BROKEN_OFF = (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError)
+#: What decoders raise for data that is not what it should be.
+NOT_DECODED = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
 #: Characters of a library's reason that are put into a message.
 _LONGEST_REASON = 200
 
@@ -112,3 +114,12 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     return one_line(str(error)).rstrip(".")[:_LONGEST_REASON] or type(error).__name__
+
+
+def unanswered(error: errors.ApiError, what: str) -> errors.UnansweredError:
+    """The error of a change that was sent, and may have been made."""
+    return errors.UnansweredError(
+        f"{what[:1].upper()}{what[1:]} was sent, and no answer says whether it was made:"
+        f" {error.message}",
+        "Look at it again before you repeat anything.",
+    )

@@ -1,13 +1,12 @@
-"""What is read of a server with the placement add-on, and how it is found out that it has it."""
+"""What is asked of the placement add-on, and how it is found out whether a server has it."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
@@ -17,7 +16,9 @@ from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaP
 from dstack_api_client.model.snapshot import ServerInfo
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire_addon
-from dstack_api_client.transport.transport import Transport
+from dstack_api_client.transport.requests import Requests
+from dstack_api_client.transport.transport import in_project
+from dstack_api_client.transport.wire_preview import Preview
 
 #: What a server without an endpoint answers: 404 or, where other methods have the path, 405.
 _NOT_THERE = (404, 405)
@@ -30,68 +31,134 @@ _OLDER = re.compile(r"^baseline \d+ of \d+(?:[:;] |$)")
 _LANE_WORDS = (b'"name"', b'"min_replicas"', b'"max_replicas"')
 
 
-async def capabilities(
-    reader: Transport, server: ServerInfo, *, known: Capabilities = UNKNOWN
-) -> Capabilities:
-    """Finds out what a server can do.
+class Placements:
+    """The placement of services, on a server with the placement add-on."""
 
-    Args:
-        reader: Where to ask.
-        server: What it said of itself.
-        known: What was found out before; the schema of the same versions is not read again.
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
 
-    Returns:
-        What was found out; with `unread` where an answer can't be used.
+    async def capabilities(
+        self, server: ServerInfo, *, known: Capabilities = UNKNOWN
+    ) -> Capabilities:
+        """Finds out what a server can do.
 
-    Raises:
-        CannotConnectError, BusyError, UnauthorisedError: It could not be asked.
-    """
-    if known.server_version != server.version:
-        known = Capabilities(server.version)
-    what = "what the placement add-on can do"
-    try:
-        info = await reader.one("/api/placement/get_info", {}, wire_addon.PlacementInfo, what)
-    except _OF_THE_WHOLE:
-        raise
-    except errors.ApiError as error:
-        if _is_missing(error):
-            return Capabilities(server.version)
-        return replace(known, unread=error.message)
-    found = Capabilities(
-        server_version=server.version,
-        placement_version=one_line(info.version),
-        features=frozenset(one_line(feature) for feature in info.capabilities),
-    )
-    if replace(found, lanes=known.lanes) == known:
-        return known
-    if not found.can(LANES):
-        return found
-    try:
-        return replace(found, lanes=await _schema_has_lanes(reader))
-    except _OF_THE_WHOLE:
-        raise
-    except errors.ApiError as error:
-        return replace(found, lanes=known.lanes, unread=error.message)
+        Args:
+            server: What it said of itself.
+            known: What was found out before; the schema of the same versions is not read again.
+
+        Returns:
+            What was found out; with `unread` where an answer can't be used.
+
+        Raises:
+            CannotConnectError, BusyError, UnauthorisedError: It could not be asked.
+        """
+        if known.server_version != server.version:
+            known = Capabilities(server.version)
+        what = "what the placement add-on can do"
+        try:
+            info = await self._requests.one(
+                "/api/placement/get_info", {}, wire_addon.PlacementInfo, what
+            )
+        except _OF_THE_WHOLE:
+            raise
+        except errors.ApiError as error:
+            if _is_missing(error):
+                return Capabilities(server.version)
+            return replace(known, unread=error.message)
+        found = Capabilities(
+            server_version=server.version,
+            placement_version=one_line(info.version),
+            features=frozenset(one_line(feature) for feature in info.capabilities),
+        )
+        if replace(found, lanes=known.lanes) == known:
+            return known
+        if not found.can(LANES):
+            return found
+        try:
+            return replace(found, lanes=await self._schema_has_lanes())
+        except _OF_THE_WHOLE:
+            raise
+        except errors.ApiError as error:
+            return replace(found, lanes=known.lanes, unread=error.message)
+
+    async def _schema_has_lanes(self) -> bool:
+        """Whether the server's own schema lets the fleets of a service be lanes."""
+        try:
+            body = await self._requests.transport.read("/openapi.json", None, "the server's schema")
+        except errors.ApiError as error:
+            if _is_missing(error):
+                return False
+            raise
+        schema = self._requests.decode(
+            body, msgspec.json.Decoder(_Schema).decode, "the server's schema"
+        )
+        return any(
+            all(word in bytes(raw) for word in _LANE_WORDS)
+            for raw in schema.components.schemas.values()
+        )
+
+    async def get(self, project: str, run_name: str) -> Placement:
+        """How one run is placed, in full."""
+        path = in_project(project, "placement/get")
+        answer = await self._requests.one(
+            path, {"run_name": run_name}, wire_addon.Placement, f"the placement of {run_name}"
+        )
+        return _placement(answer)
+
+    async def router(self, project: str, run_name: str) -> wire_addon.RouterLook:
+        """What the router of a service says, as the server sees it."""
+        query: dict[str, Any] = {"run_name": run_name}
+        return await self._requests.one(
+            in_project(project, "placement/router"),
+            query,
+            wire_addon.RouterLook,
+            f"the router of {run_name}",
+        )
+
+    async def rebalancing(self, project: str, run_name: str) -> bool:
+        """Whether replicas of one run are being moved until lanes have their targets."""
+        what = f"the placement of {one_line(run_name)}"
+        answer = await self._requests.one(
+            in_project(project, "placement/get"), {"run_name": run_name}, _Rebalancing, what
+        )
+        return answer.rebalancing is not None
+
+    async def preview(self, project: str, run_name: str, question: Mapping[str, Any]) -> Preview:
+        """What an edit of one run would do to its replicas; changes nothing."""
+        return await self._requests.one(
+            in_project(project, "placement/preview"),
+            question,
+            Preview,
+            f"the preview for {run_name}",
+        )
+
+    async def rebalance(self, project: str, run_name: str) -> bytes:
+        """Asks for a service's replicas to be moved until lanes have their targets."""
+        body = {"run_name": run_name}
+        what = f"the rebalancing of {run_name}"
+        return await self._requests.change(in_project(project, "placement/rebalance"), body, what)
+
+    async def list(
+        self, project: str, run_names: Sequence[str]
+    ) -> tuple[list[wire_addon.PlacementSummary], list[Placement]]:
+        """How all active services are placed in short, and some of them in full.
+
+        Args:
+            project: The project's name.
+            run_names: The services that are wanted in full; names of none are left out.
+        """
+        answer = await self._requests.one(
+            in_project(project, "placement/list"),
+            {"run_names": list(run_names)},
+            wire_addon.PlacementList,
+            f"the placement of the services of project {project}",
+        )
+        return answer.runs, [_placement(each) for each in answer.placements]
 
 
 def _is_missing(error: errors.ApiError) -> bool:
     """Whether a server says itself that it has no such endpoint."""
     return error.said_by_server and error.status in _NOT_THERE
-
-
-async def _schema_has_lanes(reader: Transport) -> bool:
-    """Whether the server's own schema lets the fleets of a service be lanes."""
-    try:
-        body = await reader.read("/openapi.json", None, "the server's schema")
-    except errors.ApiError as error:
-        if _is_missing(error):
-            return False
-        raise
-    schema = reader.decode(body, msgspec.json.Decoder(_Schema).decode, "the server's schema")
-    return any(
-        all(word in bytes(raw) for word in _LANE_WORDS)
-        for raw in schema.components.schemas.values()
-    )
 
 
 class _Schemas(msgspec.Struct):
@@ -102,44 +169,8 @@ class _Schema(msgspec.Struct):
     components: _Schemas
 
 
-async def placement(reader: Transport, project: str, run_name: str) -> Placement:
-    """How one run is placed, in full."""
-    path = _path(project, "get")
-    answer = await reader.one(
-        path, {"run_name": run_name}, wire_addon.Placement, f"the placement of {run_name}"
-    )
-    return _placement(answer)
-
-
-async def placements(
-    reader: Transport, project: str, run_names: Sequence[str]
-) -> tuple[list[wire_addon.PlacementSummary], list[Placement]]:
-    """How all active services are placed in short, and some of them in full.
-
-    Args:
-        reader: Where to ask.
-        project: The project's name.
-        run_names: The services that are wanted in full; names of none are left out.
-    """
-    answer = await reader.one(
-        _path(project, "list"),
-        {"run_names": list(run_names)},
-        wire_addon.PlacementList,
-        f"the placement of the services of project {project}",
-    )
-    return answer.runs, [_placement(each) for each in answer.placements]
-
-
-async def router(reader: Transport, project: str, run_name: str) -> wire_addon.RouterLook:
-    """What the router of a service says, as the server sees it."""
-    query: dict[str, Any] = {"run_name": run_name}
-    return await reader.one(
-        _path(project, "router"), query, wire_addon.RouterLook, f"the router of {run_name}"
-    )
-
-
-def _path(project: str, name: str) -> str:
-    return f"/api/project/{quote(project, safe='')}/placement/{name}"
+class _Rebalancing(msgspec.Struct):
+    rebalancing: msgspec.Raw | None
 
 
 def _placement(answer: wire_addon.Placement) -> Placement:

@@ -1,7 +1,6 @@
-"""Reads from one server over one kept-alive connection.
+"""Requests to one server over kept-alive connections, and which of them change something.
 
-Reads are tried again on trouble that passes; nothing else is. Long lists are asked for page by
-page and decoded item by item, so that neither the server nor the event loop stalls.
+Reads are tried again on trouble that passes. A change is sent once, and never in read-only mode.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ import math
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
+from urllib.parse import quote
 
 import anyio
 import httpx
@@ -27,20 +26,30 @@ import msgspec
 from dstack_api_client import errors
 from dstack_api_client.clock import utc_now
 from dstack_api_client.connect.connection import ConfigError, is_loopback, trust
-from dstack_api_client.text import clean_json, one_line
-from dstack_api_client.transport import resolving, wire
-from dstack_api_client.transport.failures import connection_error, reason_of, unreadable, unusable
-from dstack_api_client.transport.records import Records, Unreadable, Unreadables, named
+from dstack_api_client.text import one_line
+from dstack_api_client.transport import resolving
+from dstack_api_client.transport.failures import (
+    NOT_DECODED,
+    connection_error,
+    reason_of,
+    unanswered,
+    unusable,
+)
 from dstack_api_client.transport.sending import Sending
 from dstack_api_client.transport.server_dates import ServerDates
 
-T = TypeVar("T")
-R = TypeVar("R", bound="Transport")
+#: Everything in a project that changes something; all else is read.
+WRITES = frozenset(
+    {
+        "fleets/apply",
+        "fleets/delete",
+        "fleets/delete_instances",
+        "placement/rebalance",
+        "runs/apply",
+    }
+)
+_PROJECT = "/api/project/"
 
-#: No list is longer: a server that pages for ever is stopped here.
-_MOST_PAGES = 10_000
-#: Seconds that decoding may hold the event loop before it lets others run.
-_SLICE = 0.01
 #: Most requests at once.
 _AT_ONCE = 4
 #: Seconds that an idle connection is used again for. dstack's server closes it after 5 s, uvicorn's
@@ -59,8 +68,6 @@ LARGEST = 128 * 1024 * 1024
 _PACKINGS = ("gzip", "deflate")
 #: The server's clock is not further from this machine's, in seconds: else what it said is no time.
 _FURTHEST = 100 * 366 * 86400.0
-#: What decoders raise for data that is not what it should be.
-_NOT_DECODED = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
 
 
 @dataclass
@@ -83,12 +90,23 @@ class Meter:
             self.fastest = min(self.fastest, seconds)
 
 
+def in_project(project: str, path: str) -> str:
+    """The address of something in a project."""
+    return f"{_PROJECT}{quote(project, safe='')}/{path}"
+
+
+def _changes(address: str) -> bool:
+    """Whether a request to an address changes something."""
+    return address.startswith(_PROJECT) and address[len(_PROJECT) :].partition("/")[2] in WRITES
+
+
 class Transport:
-    """Sends requests that change nothing, and decodes what comes back.
+    """Sends requests, and gives the bodies of their answers.
 
     Args:
         url: The server's address.
         token: The user's token.
+        read_only: Whether every change is refused before anything is sent.
         verify: Whether TLS is verified; or the path of a CA file, or a context of one's own.
         timeout: Seconds to wait for each step of a request; all of it may take four times as long.
         largest: Bytes of the largest answer that is read.
@@ -99,9 +117,9 @@ class Transport:
 
     Attributes:
         url: The server's address, without a slash at its end.
+        read_only: Whether every change is refused.
         meter: What all requests so far cost.
         clock_offset: The server's clock less this machine's, in seconds; None until it told.
-        unreadable: What lists held that could not be read.
     """
 
     def __init__(
@@ -109,6 +127,7 @@ class Transport:
         url: str,
         token: str,
         *,
+        read_only: bool = False,
         verify: bool | ssl.SSLContext | str | Path = True,
         timeout: float = 30.0,
         largest: int = LARGEST,
@@ -118,10 +137,10 @@ class Transport:
         rng: random.Random | None = None,
     ) -> None:
         self.url = url.rstrip("/")
+        self.read_only = read_only
         self.meter = Meter()
         self.clock_offset: float | None = None
         self._dates = ServerDates()
-        self.unreadable = Unreadables()
         if isinstance(verify, (str, Path)):
             verify = trust(Path(verify))
         if verify is True and self.url.startswith("http:"):
@@ -161,19 +180,8 @@ class Transport:
             # A state of the connection, found when it is used.
             self._unusable = unusable(self.url, error, proxies=trust_env)
 
-    async def __aenter__(self: R) -> R:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    def beside(self: R) -> R:
-        """The same reader, over the same connections, with a meter of its own."""
+    def beside(self) -> Transport:
+        """The same transport, over the same connections, with a meter of its own."""
         other = copy.copy(self)
         other.meter = Meter()
         return other
@@ -183,98 +191,6 @@ class Transport:
         if self._http is not None:
             await self._http.aclose()
 
-    async def one(self, path: str, query: Mapping[str, Any], kind: type[T], what: str) -> T:
-        """Asks for one thing.
-
-        Args:
-            path: Where to ask.
-            query: What to ask.
-            kind: The struct that the answer becomes.
-            what: What is asked for, to be named in errors.
-        """
-        return self.decode(await self.read(path, query, what), decoder(kind), what)
-
-    async def all(
-        self, path: str, query: Mapping[str, Any], kind: type[T], what: str
-    ) -> Records[T]:
-        """Asks for a list that comes in one piece; as `one` otherwise."""
-        return await self.decode_list(await self.read(path, query, what), decoder(kind), what)
-
-    async def pages(
-        self,
-        path: str,
-        query: dict[str, Any],
-        decode: Callable[[bytes], T],
-        next_page: Callable[[T], dict[str, Any]],
-        what: str,
-    ) -> AsyncIterator[Records[T]]:
-        """Asks for a list that comes in pages, until one is not full.
-
-        Args:
-            path: Where to ask.
-            query: What to ask, with the `limit` of a page.
-            decode: Makes an item of its JSON.
-            next_page: What to add to the query to go on after an item.
-            what: What is asked for, to be named in errors.
-
-        Raises:
-            WrongShapeError: The server gives the same page again and again.
-        """
-        previous: dict[str, Any] = {}
-        for _ in range(_MOST_PAGES):
-            items = await self.decode_list(await self.read(path, query, what), decode, what)
-            yield items
-            if items.given < query["limit"] or not items:
-                return
-            step = next_page(items[-1])
-            if step == previous:
-                break
-            previous = step
-            query = {**query, **step}
-        raise errors.WrongShapeError(
-            f"The server repeats itself when asked for more of {what}.",
-            "Report this with the server's version; a restart of the server may help.",
-        )
-
-    def decode(self, body: bytes, decode: Callable[[bytes], T], what: str) -> T:
-        """Decodes an answer.
-
-        Raises:
-            WrongShapeError: It holds something else than it should.
-            ForeignAnswerError: It holds nothing that a server may have said.
-        """
-        try:
-            return decode(body)
-        except _NOT_DECODED as error:
-            raise unreadable(self.url, what, body, error) from error
-
-    async def decode_list(self, body: bytes, decode: Callable[[bytes], T], what: str) -> Records[T]:
-        """Decodes a list item by item, letting others run in between.
-
-        An item that can't be decoded costs only itself: it is left out, and noted.
-        """
-        items = self.decode(body, wire.decode_items, what)
-        decoded: Records[T] = Records()
-        slice_end = self._monotonic() + _SLICE
-        for item in items:
-            try:
-                decoded.append(decode(item))
-            except _NOT_DECODED as error:
-                decoded.unreadable.append(self.note(item, what, error))
-                decoded.ends_unreadable = True
-            else:
-                decoded.ends_unreadable = False
-                if self.unreadable:
-                    self.unreadable.forget(named(item).id)
-            if self._monotonic() > slice_end:
-                await asyncio.sleep(0)
-                slice_end = self._monotonic() + _SLICE
-        return decoded
-
-    def note(self, item: bytes, what: str, error: Exception) -> Unreadable:
-        """Notes that an item of an answer could not be read."""
-        return self.unreadable.add(named(item), what, reason_of(error))
-
     async def read(
         self,
         path: str,
@@ -283,7 +199,16 @@ class Transport:
         *,
         params: Mapping[str, Any] | None = None,
     ) -> bytes:
-        """Sends a request that changes nothing, again if need be, and gives the answer's body."""
+        """Sends a request that changes nothing, again if need be, and gives the answer's body.
+
+        Args:
+            path: Where to ask.
+            query: What to ask; None to get what is there.
+            what: What is asked for, to be named in errors.
+            params: What to ask of what is got.
+        """
+        if _changes(path):
+            raise AssertionError(f"{path} changes something: it is never tried again")
         wait = _FIRST_WAIT
         for attempt in range(1, _TRIES + 1):
             try:
@@ -297,6 +222,63 @@ class Transport:
             await self._sleep(wait * self._rng.uniform(0.5, 1.5))
             wait *= _GROWTH
         raise AssertionError("unreachable")
+
+    async def write(self, path: str, body: Mapping[str, Any], what: str) -> bytes:
+        """Sends a request that changes something, once: it is never tried again.
+
+        Every change goes through here.
+
+        Args:
+            path: Where to send it: one of `WRITES`.
+            body: What to send.
+            what: What is changed, to be named in errors after "refused" or "change".
+
+        Returns:
+            The answer's body.
+
+        Raises:
+            ReadOnlyError: The client only reads; nothing was sent.
+            UnansweredError: It was sent, and whether it was done is not known.
+            UnauthorisedError, ForbiddenError, NotFoundError: The server says so; whether that is
+                its answer to this request only a look at what is there can tell.
+            ApiError: The server refused it, or it could not be sent; nothing was changed.
+        """
+        if not _changes(path):
+            raise AssertionError(f"{path} is not among what changes something")
+        self.refuse_read_only()
+        try:
+            async with self._slots:
+                return await self._send(path, body, what, None)
+        except (errors.CannotConnectError, errors.ServerFailedError) as error:
+            if error.unsent:
+                raise
+            raise unanswered(error, what) from error
+        except errors.ApiError as error:
+            if error.unsent:
+                raise
+            # What is in front of a server may answer in its place when it has done its part.
+            if not error.said_by_server:
+                raise unanswered(error, what) from error
+            if isinstance(error, errors.ForbiddenError):
+                forbidden = errors.ForbiddenError(
+                    f"The server at {self.url} does not let this user change {what}.",
+                    "Ask an administrator of the project for the role that may.",
+                )
+                forbidden.said_by_server, forbidden.status = True, error.status
+                raise forbidden from error
+            raise
+
+    def refuse_read_only(self) -> None:
+        """Makes sure that something may be changed.
+
+        Raises:
+            ReadOnlyError: The client only reads.
+        """
+        if self.read_only:
+            raise errors.ReadOnlyError(
+                "Nothing is changed in read-only mode.",
+                "Leave out --read-only, and see `read_only` in the settings file.",
+            )
 
     async def _send(
         self,
@@ -362,7 +344,7 @@ class Transport:
                 content=msgspec.json.encode(query),
                 headers={"Content-Type": "application/json"},
             )
-        except (*_NOT_DECODED, httpx.InvalidURL) as error:
+        except (*NOT_DECODED, httpx.InvalidURL) as error:
             refused = errors.WrongShapeError(
                 f"The request for {what} can't be written: {reason_of(error)}.",
                 "Nothing was sent. Change the value that it names.",
@@ -390,10 +372,6 @@ class Transport:
                 )
         return bytes(body)
 
-    def server_time(self, here: datetime) -> datetime:
-        """A moment of this machine's clock by the server's, as far as an answer told it."""
-        return here + timedelta(seconds=self.clock_offset or 0.0)
-
     def _look_at_clock(self, response: httpx.Response, sent_at: datetime) -> None:
         """Notes what the server's clock was at some moment before an answer, to a whole second.
 
@@ -411,14 +389,3 @@ class Transport:
         if abs(least) < _FURTHEST:
             most = self._dates.most(said, most)
             self.clock_offset = min(max(self.clock_offset or 0.0, least), most)
-
-
-_decoders: dict[Any, Callable[[bytes], Any]] = {}
-
-
-def decoder(kind: type[T]) -> Callable[[bytes], T]:
-    """A function that cleans and decodes one item."""
-    if kind not in _decoders:
-        decode = msgspec.json.Decoder(kind).decode
-        _decoders[kind] = lambda raw: decode(clean_json(raw))
-    return _decoders[kind]

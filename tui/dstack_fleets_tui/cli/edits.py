@@ -165,7 +165,7 @@ def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) 
     from dstack_api_client import errors
     from dstack_api_client.connect.connection import ConfigError
     from dstack_api_client.edits.errors import ConflictError, UnknownOutcomeError
-    from dstack_api_client.transport.writer import UnansweredError
+    from dstack_api_client.errors import UnansweredError
     from dstack_fleets_tui.headless.looking import UnavailableError
 
     for notice in settings.notices:

@@ -19,10 +19,10 @@ from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.performing import Performed, perform, who
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.recovering import look_up
+from dstack_api_client.errors import ReadOnlyError, UnansweredError
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
-from dstack_api_client.transport.writer import ReadOnlyError, UnansweredError
 from dstack_fleets_tui.headless import ending
 from dstack_fleets_tui.headless.get import as_json
 from dstack_fleets_tui.headless.payload import VERSION

@@ -17,7 +17,9 @@ from dstack_api_client.model.snapshot import Service, Snapshot
 from dstack_api_client.problems.model import Problem, Severity
 from dstack_api_client.problems.watch import problems_of
 from dstack_api_client.routers.watch import OverSsh, read_router
-from dstack_api_client.transport.client import FILTER_ITEMS, PAGE, Client, in_groups
+from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.events import FILTER_ITEMS, in_groups
+from dstack_api_client.transport.requests import PAGE
 from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.payload import Kind
 
@@ -173,7 +175,7 @@ def _unplaced(snapshot: Snapshot) -> Sequence[str]:
 async def _events(client: Client, snapshot: Snapshot, asked: Asked) -> tuple[Event, ...]:
     """The newest events of everything or of one service or fleet, the oldest of them first."""
     if asked.name is None:
-        project = await client.project(snapshot.project)
+        project = await client.projects.get(snapshot.project)
         filters = [{"within_projects": [project.project_id]}]
     else:
         service_id, fleet_id = select.either(snapshot, asked.name)
@@ -184,7 +186,7 @@ async def _events(client: Client, snapshot: Snapshot, asked: Asked) -> tuple[Eve
         before = None
         read = 0
         while read < asked.limit:
-            page = await client.newest_events(
+            page = await client.events.newest(
                 each, limit=min(PAGE, asked.limit - read), before=before
             )
             if not page:
@@ -205,7 +207,7 @@ async def _date(client: Client, snapshot: Snapshot, since: Since) -> tuple[str, 
     undated = _undated(snapshot, since)
     try:
         for group in in_groups(undated[:_MOST_DATED], FILTER_ITEMS):
-            since.learn(await client.newest_events({"target_instances": group}))
+            since.learn(await client.events.newest({"target_instances": group}))
     except (CannotConnectError, UnauthorisedError):
         raise
     except ApiError as error:

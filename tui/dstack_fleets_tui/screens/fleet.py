@@ -98,7 +98,7 @@ class FleetScreen(WithEvents):
 
     async def _read_borrowers(self, source: Source) -> None:
         try:
-            self._borrowers = await source.client.borrowers(source.project, self.key)
+            self._borrowers = await source.client.exports.borrowers(source.project, self.key)
         except (errors.NotFoundError, errors.ForbiddenError, errors.WrongShapeError):
             return  # a server that knows no exports, or that does not tell
         except errors.ApiError:
