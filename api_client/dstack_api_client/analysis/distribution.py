@@ -16,7 +16,7 @@ from dstack_api_client.analysis.lane_input import (
 )
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.labels import counted, labels_of, listed, replica_name
-from dstack_api_client.model.placement import LanePlacement, Placement, lanes_given
+from dstack_api_client.model.placement import LanePlacement, Placement
 from dstack_api_client.model.snapshot import Replica, Service, Snapshot
 from dstack_api_client.model.stranded import WAITS_FOR_EVER, stranded
 from dstack_placement import engine
@@ -244,7 +244,7 @@ def _most_first(row: FleetRow) -> tuple[bool, int, str, str]:
 
 def _placed(snapshot: Snapshot, service: Service, placement: Placement) -> Distribution:
     """With lanes, as the add-on tells."""
-    given = lanes_given(snapshot, service.id)
+    given = snapshot.lanes_given(service.id)
     board = _Board(snapshot, service, placement.pools, given)
     rows = []
     for lane in placement.lanes:

@@ -23,7 +23,6 @@ from dstack_api_client.edits.service import SERVICE, ServiceEdit
 from dstack_api_client.edits.situation import managed, situation
 from dstack_api_client.edits.spots import barred_fleets, changed_policies
 from dstack_api_client.errors import NotFoundError, RefusedError, WrongShapeError
-from dstack_api_client.model.placement import placed_in
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_placement import engine
@@ -260,7 +259,7 @@ async def dry_run(
             number=row.replica_num,
             group=row.group,
             new=row.new,
-            fleet=placed_in(snapshot, row.fleet),
+            fleet=snapshot.placed_in(row.fleet),
             action=row.action,
             to=row.to,
             reason=row.reason,

@@ -8,7 +8,7 @@ from datetime import datetime
 from dstack_api_client.analysis import lane_input
 from dstack_api_client.edits import checks
 from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.model.placement import Placement, placed_in
+from dstack_api_client.model.placement import Placement
 from dstack_api_client.model.snapshot import Service, Snapshot
 from dstack_placement import engine
 
@@ -75,7 +75,7 @@ def _with_placement(
     after: engine.ServiceSpec,
 ) -> engine.Service:
     """With what only the server knows: counts wanted, places given away, room and cooldowns."""
-    fleets = {replica.job_id: placed_in(snapshot, replica.fleet) for replica in placement.replicas}
+    fleets = {replica.job_id: snapshot.placed_in(replica.fleet) for replica in placement.replicas}
     limits = {group.name: (group.least, group.greatest) for group in after.groups}
     groups = []
     for group in state.groups:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from dstack_api_client.model.labels import counted
 from dstack_placement.engine import Lane
-
-if TYPE_CHECKING:
-    from dstack_api_client.model.snapshot import Snapshot
 
 #: The reason of a replica that a server without the add-on has placed.
 OTHER_SERVER = "other-server"
@@ -64,24 +60,6 @@ class ReplicaPlacement:
     did not place it, None where nothing is known."""
     why: str | None
     since: datetime | None
-
-
-def placed_in(snapshot: Snapshot, fleet: str | None) -> str | None:
-    """The name of a fleet that the add-on tells: one that is no lane (any more) goes by its id."""
-    known = snapshot.fleets.get(fleet) if fleet is not None else None
-    return known.name if known is not None else fleet
-
-
-def lanes_given(snapshot: Snapshot, run_id: str) -> dict[str, str]:
-    """By submission, the fleets that the add-on gave to replicas of a service, if it told."""
-    placement = snapshot.placements.get(run_id)
-    if placement is None:
-        return {}
-    return {
-        each.job_id: name
-        for each in placement.replicas
-        if (name := placed_in(snapshot, each.fleet)) is not None
-    }
 
 
 @dataclass(frozen=True)

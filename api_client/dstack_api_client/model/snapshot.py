@@ -604,3 +604,19 @@ class Snapshot:
         """The service of that name; the active one where a finished one shares its name."""
         named = [service for service in self.services.values() if service.name == name]
         return min(named, key=lambda s: (s.finished, -s.submitted_at.timestamp()), default=None)
+
+    def placed_in(self, fleet: str | None) -> str | None:
+        """The name of a fleet that the add-on tells; the id of one that is no lane any more."""
+        known = self.fleets.get(fleet) if fleet is not None else None
+        return known.name if known is not None else fleet
+
+    def lanes_given(self, run_id: str) -> dict[str, str]:
+        """By submission, the fleets that the add-on gave to replicas of a service, if it told."""
+        placement = self.placements.get(run_id)
+        if placement is None:
+            return {}
+        return {
+            each.job_id: name
+            for each in placement.replicas
+            if (name := self.placed_in(each.fleet)) is not None
+        }

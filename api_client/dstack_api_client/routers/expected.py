@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from dstack_api_client.model.engines import Engine, engine_of
-from dstack_api_client.model.placement import lanes_given
 from dstack_api_client.model.snapshot import STARTING, Replica, ReplicaKey, Service, Snapshot
 from dstack_placement.engine import ServiceSpec
 
@@ -72,7 +71,7 @@ def workers_of(
         running_since: When submissions of jobs began to run, as far as known.
     """
     unknown = Engine(None, grpc=False, asks_key=False, role=None)
-    given = lanes_given(snapshot, service.id)
+    given = snapshot.lanes_given(service.id)
     found = []
     for replica in snapshot.active_in(service):
         # Only the first job of a replica is a worker.
