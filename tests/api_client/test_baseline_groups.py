@@ -8,7 +8,8 @@ import pytest
 
 from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.model.purchases import baselines, purchase_of, replica_purchase
-from dstack_api_client.model.snapshot import Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.watch import problems_of
 from dstack_fleets_tui.headless import cockpit_views, payload, views
 from dstack_fleets_tui.tables import group_rows as table

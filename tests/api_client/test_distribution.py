@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from dstack_api_client.analysis.distribution import Cell, Distribution, FleetRow, distribution_of
 from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
-from dstack_api_client.model.snapshot import NO_CAPACITY, Attempt, Snapshot
+from dstack_api_client.model.replica import NO_CAPACITY, Attempt
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_placement.engine import Lane
 from tests.builders import projects
 from tests.builders.projects import (

@@ -16,7 +16,8 @@ from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.join.join import Answers, build
 from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
-from dstack_api_client.model.snapshot import Link, ServerInfo, Snapshot
+from dstack_api_client.model.replica import Link
+from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_placement import engine
 from tests.builders import answers, service_edits
 from tests.builders.generation import SEED

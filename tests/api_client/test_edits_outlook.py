@@ -18,8 +18,9 @@ from dstack_api_client.edits.group_roles import labels_in
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import Risk, is_probed, warnings_of
+from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.router import Sync
-from dstack_api_client.model.snapshot import Replica, Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.wire_preview import Preview
 from dstack_placement.engine import Code, Line, code_of
 from tests.builders import projects, service_edits

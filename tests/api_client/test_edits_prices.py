@@ -12,7 +12,8 @@ from dstack_api_client.edits.dryrun import DryRun, dry_run_here
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import Risk, warnings_of
-from dstack_api_client.model.snapshot import Gpus, Snapshot
+from dstack_api_client.model.gpus import Gpus
+from dstack_api_client.model.snapshot import Snapshot
 from tests.builders import projects, service_edits
 from tests.builders.projects import NOW, STOCK
 

@@ -18,7 +18,9 @@ from dstack_api_client.edits.retrying import DEFAULT_DURATION, Retry, retry_of
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.surging import rolled_groups, surges
 from dstack_api_client.edits.warnings import PlanWarning, Risk, warnings_of
-from dstack_api_client.model.snapshot import Group, Replica, Snapshot
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.service import Group
+from dstack_api_client.model.snapshot import Snapshot
 from tests.builders import projects, service_edits
 from tests.builders.projects import ADDON, NOW, STOCK
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from dstack_api_client.feed.feed import ConnectionState
-from dstack_api_client.model.snapshot import Link
+from dstack_api_client.model.replica import Link
 from dstack_api_client.problems.watch import problems_of
 from tests.builders import answers
 from tests.builders.followed_feed import following, small, submission_of

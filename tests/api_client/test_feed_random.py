@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.model.snapshot import Link, Snapshot
+from dstack_api_client.model.replica import Link
+from dstack_api_client.model.snapshot import Snapshot
 from tests.builders.followed_feed import Followed, following, small
 from tests.builders.generation import SEED, cases
 from tests.servers.fake_server import FakeServer

@@ -9,7 +9,7 @@ from dstack_api_client.edits.errors import NotInPlaceError
 from dstack_api_client.edits.fleet import FleetEdit, Nodes, why_not
 from dstack_api_client.edits.fleet_effects import Effects, effects
 from dstack_api_client.model.capabilities import UNKNOWN
-from dstack_api_client.model.snapshot import Instance
+from dstack_api_client.model.fleet import Instance
 from tests.builders import snapshots
 from tests.builders.fleet_edits import BUSY, base, edit, idle, shot
 

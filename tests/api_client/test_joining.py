@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dstack_api_client.join.join import Answers
 from dstack_api_client.join.store import Known
-from dstack_api_client.model.snapshot import Link, ReplicaKey
+from dstack_api_client.model.replica import Link, ReplicaKey
 from dstack_api_client.transport import wire
 from tests.builders import answers
 from tests.builders.joined_answers import FLEET, OTHER, host, joined, known, projects, snapshot

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.model.snapshot import Group, Replica, ReplicaKey, Snapshot
+from dstack_api_client.model.replica import Replica, ReplicaKey
+from dstack_api_client.model.service import Group
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Kind, Problem, Severity
 from dstack_api_client.problems.watch import problems_of
 from tests.builders.projects import (

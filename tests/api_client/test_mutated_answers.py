@@ -28,7 +28,8 @@ from dstack_api_client.errors import ApiError
 from dstack_api_client.events.stream import EventStream, event_of
 from dstack_api_client.feed.feed import ConnectionState, Feed
 from dstack_api_client.model.configuration import as_yaml
-from dstack_api_client.model.snapshot import ReplicaKey, Snapshot
+from dstack_api_client.model.replica import ReplicaKey
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.watch import problems_of
 from dstack_api_client.replica.watch import ReplicaWatch
 from dstack_api_client.routers.watch import OverSsh, read_router

@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dstack_api_client.analysis.since import since_of
+from dstack_api_client.model.fleet import Instance
 from dstack_api_client.model.placement import ReplicaPlacement
+from dstack_api_client.model.replica import Attempt
 from dstack_api_client.model.router import RouterStatus, RouterView, Sync
-from dstack_api_client.model.snapshot import Attempt, Instance, Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.routers import unread
 from dstack_api_client.problems.watch import (
     Kind,

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.router import RouterStatus, Sync
-from dstack_api_client.model.snapshot import Replica
 from dstack_api_client.problems.watch import Kind, Severity, problems_of
 from tests.builders.projects import (
     NOW,

@@ -9,7 +9,7 @@ import pytest
 
 from dstack_api_client.analysis.rollout import waits_for
 from dstack_api_client.events.log import Awaits, EventLog
-from dstack_api_client.model.snapshot import Replica
+from dstack_api_client.model.replica import Replica
 from dstack_api_client.transport import wire
 from tests.builders import answers
 from tests.builders.joined_answers import FLEET, joined, known

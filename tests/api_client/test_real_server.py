@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 
 from dstack_api_client.feed.feed import ConnectionState, Feed
-from dstack_api_client.model.snapshot import Link, Snapshot
+from dstack_api_client.model.replica import Link
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_simulator.handle import Handle
 from tests.waiting import until

@@ -9,7 +9,8 @@ import pytest
 from dstack_api_client.analysis.requirements import Requirements, Span, requirements_of, span
 from dstack_api_client.analysis.room_input import NO_OFFER, room
 from dstack_api_client.analysis.spot_policies import PolicySource, SpotPolicy, policies_of
-from dstack_api_client.model.snapshot import Gpus, Instance
+from dstack_api_client.model.fleet import Instance
+from dstack_api_client.model.gpus import Gpus
 from tests.builders import projects, snapshots
 
 H100 = Gpus("H100", 8, 81_920, "nvidia")

@@ -10,17 +10,11 @@ import pytest
 
 from dstack_api_client.join.join import Answers, build
 from dstack_api_client.model.engines import disaggregates, engine_of
+from dstack_api_client.model.replica import NO_CAPACITY, Attempt, Replica
 from dstack_api_client.model.roles import consequence, lacking, roles_of, without_workers
 from dstack_api_client.model.router import RouterStatus, RouterView, Source
-from dstack_api_client.model.snapshot import (
-    NO_CAPACITY,
-    Attempt,
-    Group,
-    Replica,
-    ServerInfo,
-    Service,
-    Snapshot,
-)
+from dstack_api_client.model.service import Group, Service
+from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.problems.model import Kind, Severity
 from dstack_api_client.problems.watch import ProblemWatch, problems_of
 from dstack_api_client.routers.sync import judge

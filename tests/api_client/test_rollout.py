@@ -8,7 +8,8 @@ import pytest
 
 from dstack_api_client.analysis.rollout import EVENTS, SUBMISSIONS, Deployment, Rollout, rollout_of
 from dstack_api_client.events.stream import Event
-from dstack_api_client.model.snapshot import Group, Probe, Replica
+from dstack_api_client.model.replica import Probe, Replica
+from dstack_api_client.model.service import Group
 from tests.builders.projects import ago, event, group, project, replica, service
 
 

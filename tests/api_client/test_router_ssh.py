@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dstack_api_client.join.logins import address_of, login_of
-from dstack_api_client.model.snapshot import Login, SshHop
+from dstack_api_client.model.replica import Login, SshHop
 from dstack_api_client.private_folder import PrivateFolder
 from dstack_api_client.routers.ssh import (
     UnsafeNameError,

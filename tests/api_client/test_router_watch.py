@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from dstack_api_client.feed.feed import Feed
+from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync
-from dstack_api_client.model.snapshot import Replica, Service
+from dstack_api_client.model.service import Service
 from dstack_api_client.routers.observation import Look, Outcome
 from dstack_api_client.routers.pacing import interval
 from dstack_api_client.routers.sources import SshSource

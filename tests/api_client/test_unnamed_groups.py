@@ -9,7 +9,8 @@ import pytest
 
 from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.model.labels import group_label, labels_of, replica_name
-from dstack_api_client.model.snapshot import Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.watch import problems_of
 from dstack_fleets_tui.headless import cockpit_views, views
 from dstack_fleets_tui.tables import distribution as table

@@ -6,7 +6,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 from dstack_api_client import errors
-from dstack_api_client.model.snapshot import ReplicaKey
+from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.replica.metrics_watch import UseWatch
 from dstack_api_client.transport import wire
 from tests.builders import snapshots

@@ -18,7 +18,7 @@ from dstack_api_client.edits.planning import make_plan
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.feed.feed import ConnectionState, Feed
 from dstack_api_client.model.capabilities import Capabilities
-from dstack_api_client.model.snapshot import Link
+from dstack_api_client.model.replica import Link
 from dstack_api_client.transport.client import Client
 from tests.servers.old_servers import TOKEN, OldServer
 from tests.waiting import until

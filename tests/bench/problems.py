@@ -8,8 +8,9 @@ from datetime import timedelta
 
 from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.analysis.rollout import rollout_of
+from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.router import Sync
-from dstack_api_client.model.snapshot import Replica, Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.watch import ProblemWatch, problems_of
 from tests.builders.projects import (
     NOW,

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dstack_api_client.feed.feed import Cost, Feed, Update
-from dstack_api_client.model.snapshot import Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.live.poller import Poller
 from dstack_simulator import Simulator

@@ -9,9 +9,7 @@ from datetime import timedelta
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.feed.feed import ConnectionState, Cost, Health, Update
 from dstack_api_client.join.difference import Difference, diff
-from dstack_api_client.model.snapshot import (
-    Snapshot,
-)
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport import wire
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.live.source import Source

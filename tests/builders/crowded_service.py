@@ -6,8 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
+from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
-from dstack_api_client.model.snapshot import FleetShare, Group, Replica, Snapshot
+from dstack_api_client.model.service import FleetShare, Group
+from dstack_api_client.model.snapshot import Snapshot
 from tests.builders import routed_service, snapshots
 from tests.builders.snapshots import NOW
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from dstack_api_client.edits.base import Base, Target
 from dstack_api_client.edits.fleet import FleetEdit
-from dstack_api_client.model.snapshot import Instance, Snapshot
+from dstack_api_client.model.fleet import Instance
+from dstack_api_client.model.snapshot import Snapshot
 from tests.builders import snapshots
 
 

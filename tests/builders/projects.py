@@ -9,18 +9,12 @@ from typing import Any
 
 from dstack_api_client.events.stream import Event, Target
 from dstack_api_client.model.capabilities import Capabilities
+from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
+from dstack_api_client.model.replica import Probe, Replica, ReplicaKey
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
-from dstack_api_client.model.snapshot import (
-    Fleet,
-    Group,
-    Instance,
-    Probe,
-    Replica,
-    ReplicaKey,
-    Service,
-    Snapshot,
-)
+from dstack_api_client.model.service import Group, Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_placement.engine import LANE_FIELDS, Lane
 from tests.builders import snapshots
 from tests.builders.snapshots import NOW

@@ -16,15 +16,10 @@ from typing import Any
 import msgspec
 
 from dstack_api_client.feed.feed import Feed
-from dstack_api_client.model.snapshot import (
-    Fleet,
-    Instance,
-    OtherRun,
-    Replica,
-    ServerInfo,
-    Service,
-    Snapshot,
-)
+from dstack_api_client.model.fleet import Fleet, Instance
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.service import OtherRun, Service
+from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_simulator import Simulator
 

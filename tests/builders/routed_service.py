@@ -8,17 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from dstack_api_client.model.capabilities import Capabilities
+from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
+from dstack_api_client.model.replica import Link, Probe, Replica
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
-from dstack_api_client.model.snapshot import (
-    Fleet,
-    FleetShare,
-    Group,
-    Link,
-    Probe,
-    Replica,
-    Snapshot,
-)
+from dstack_api_client.model.service import FleetShare, Group
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_placement.engine import Lane
 from tests.builders import snapshots
 from tests.builders.snapshots import NOW

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from dstack_api_client.model.replica import Link, Replica, ReplicaKey
 from dstack_api_client.model.router import Source
-from dstack_api_client.model.snapshot import Link, Replica, ReplicaKey
 from dstack_api_client.routers.expected import Engine, Expected
 from dstack_api_client.routers.observation import Listed, Look, Outcome, listed
 from dstack_api_client.routers.sync import Case, Judged, Memory, judge

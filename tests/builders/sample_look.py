@@ -7,8 +7,8 @@ from dataclasses import replace
 from dstack_api_client.events.stream import Event, Target
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
+from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
-from dstack_api_client.model.snapshot import ReplicaKey
 from dstack_api_client.problems.watch import Kind as ProblemKind
 from dstack_api_client.problems.watch import Problem, Severity, problems_of
 from dstack_fleets_tui.headless.looking import Asked, Look

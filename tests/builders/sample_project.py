@@ -6,22 +6,12 @@ from collections import Counter
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from dstack_api_client.model.fleet import Fleet, Instance
+from dstack_api_client.model.gpus import Gpus
 from dstack_api_client.model.pulls import Pull
-from dstack_api_client.model.snapshot import (
-    Fleet,
-    FleetShare,
-    Gpus,
-    Group,
-    Instance,
-    Link,
-    OtherRun,
-    Probe,
-    Replica,
-    ReplicaKey,
-    ServerInfo,
-    Service,
-    Snapshot,
-)
+from dstack_api_client.model.replica import Link, Probe, Replica, ReplicaKey
+from dstack_api_client.model.service import FleetShare, Group, OtherRun, Service
+from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from tests.builders import snapshots
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, 250_000, timezone.utc)

@@ -6,20 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
-from dstack_api_client.model.snapshot import (
-    Fleet,
-    FleetShare,
-    Gpus,
-    Group,
-    Instance,
-    Link,
-    Probe,
-    Replica,
-    ReplicaKey,
-    ServerInfo,
-    Service,
-    Snapshot,
-)
+from dstack_api_client.model.fleet import Fleet, Instance
+from dstack_api_client.model.gpus import Gpus
+from dstack_api_client.model.replica import Link, Probe, Replica, ReplicaKey
+from dstack_api_client.model.service import FleetShare, Group, Service
+from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 
 NOW = datetime(2026, 3, 14, 14, 2, 31, tzinfo=timezone.utc)
 

@@ -15,7 +15,7 @@ from textual.widgets import Input, Static, TextArea
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.errors import ReadOnlyError
-from dstack_api_client.model.snapshot import Fleet
+from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from dstack_api_client.model.capabilities import Capabilities
+from dstack_api_client.model.replica import Login
 from dstack_api_client.model.router import RouterStatus, Source, Sync
-from dstack_api_client.model.snapshot import Login
 from dstack_api_client.routers.sources import SshSource
 from dstack_api_client.routers.watch import OverSsh
 from dstack_simulator.handle import Handle

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import httpx
 
-from dstack_api_client.model.snapshot import FINISHED
+from dstack_api_client.model.replica import FINISHED
 from tests.builders import answers
 from tests.servers.addon_answers import lane
 from tests.servers.networked_server import NetworkedServer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dstack_api_client.model.snapshot import FINISHED
+from dstack_api_client.model.replica import FINISHED
 from dstack_simulator.handle import Handle
 from tests.waiting import until
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from textual._compositor import CompositorUpdate
 
-from dstack_api_client.model.snapshot import ReplicaKey
+from dstack_api_client.model.replica import ReplicaKey
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import ServicesScreen

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from textual.screen import Screen
 
-from dstack_api_client.model.snapshot import ReplicaKey
+from dstack_api_client.model.replica import ReplicaKey
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.events import EventsScreen

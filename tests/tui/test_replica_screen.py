@@ -9,7 +9,7 @@ import pytest
 from textual._compositor import CompositorUpdate
 
 from dstack_api_client import errors
-from dstack_api_client.model.snapshot import NO_CAPACITY, Attempt, Link
+from dstack_api_client.model.replica import NO_CAPACITY, Attempt, Link
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen

@@ -9,8 +9,8 @@ import pytest
 from textual._compositor import CompositorUpdate, LayoutUpdate
 
 from dstack_api_client.feed.feed import ConnectionState
+from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterStatus, Source
-from dstack_api_client.model.snapshot import ReplicaKey
 from dstack_api_client.transport import wire
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen

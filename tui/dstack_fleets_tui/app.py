@@ -32,7 +32,9 @@ from dstack_api_client.clock import difference, utc_now
 from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.feed.feed import ConnectionState, Health, Update
-from dstack_api_client.model.snapshot import Fleet, ReplicaKey, Snapshot
+from dstack_api_client.model.fleet import Fleet
+from dstack_api_client.model.replica import ReplicaKey
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.private_folder import remove_left_behind
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.routers.watch import OverSsh

@@ -8,10 +8,12 @@ from datetime import datetime
 from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.edits.dryrun import ReplicaOutlook
 from dstack_api_client.model.capabilities import Capabilities
+from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.labels import group_name, job_name, replica_name, share_of
 from dstack_api_client.model.occupants import Unseen, namesakes, unseen
 from dstack_api_client.model.roles import named, without_workers
-from dstack_api_client.model.snapshot import Fleet, Instance, Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem, Severity
 from dstack_fleets_tui.formatting import NOTHING, age, count, span
 

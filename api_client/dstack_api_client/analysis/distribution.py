@@ -17,7 +17,9 @@ from dstack_api_client.analysis.lane_input import (
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.labels import counted, labels_of, listed, replica_name
 from dstack_api_client.model.placement import LanePlacement, Placement
-from dstack_api_client.model.snapshot import Replica, Service, Snapshot
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.model.stranded import WAITS_FOR_EVER, stranded
 from dstack_placement import engine
 

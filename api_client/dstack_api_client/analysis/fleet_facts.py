@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dstack_api_client.model.configuration import readable
+from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.profile import MARK, of_profile
-from dstack_api_client.model.snapshot import Fleet
 from dstack_placement.engine import mapping
 
 #: Label of a line and its text.

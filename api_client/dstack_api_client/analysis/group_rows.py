@@ -9,7 +9,9 @@ from datetime import datetime
 
 from dstack_api_client.model.labels import listed, replica_name
 from dstack_api_client.model.purchases import baselines, differ
-from dstack_api_client.model.snapshot import Group, Replica, Service, Snapshot
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.service import Group, Service
+from dstack_api_client.model.snapshot import Snapshot
 
 
 @dataclass(frozen=True)

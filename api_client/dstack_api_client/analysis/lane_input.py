@@ -12,15 +12,10 @@ from typing import Any
 
 from dstack_api_client.analysis.requirements import Requirements, requirements_of
 from dstack_api_client.analysis.room_input import room
-from dstack_api_client.model.snapshot import (
-    INSTANCE_GONE,
-    Fleet,
-    Group,
-    Instance,
-    Service,
-    Snapshot,
-)
-from dstack_api_client.model.snapshot import Replica as SnapshotReplica
+from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
+from dstack_api_client.model.replica import Replica as SnapshotReplica
+from dstack_api_client.model.service import Group, Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_placement import engine
 from dstack_placement.engine import mapping
 

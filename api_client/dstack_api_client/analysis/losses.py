@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterable
 
 from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.model.purchases import baselines
-from dstack_api_client.model.snapshot import Replica, ReplicaKey, Service, Snapshot
+from dstack_api_client.model.replica import Replica, ReplicaKey
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 
 
 def breaks_something(snapshot: Snapshot, jobs: Iterable[Replica]) -> bool:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dstack_api_client.analysis.spot_policies import SpotPolicy, policies_of
-from dstack_api_client.model.snapshot import Gpus, Instance
+from dstack_api_client.model.fleet import Instance
+from dstack_api_client.model.gpus import Gpus
 from dstack_placement.engine import mapping
 
 _GIB = 1024

@@ -9,7 +9,9 @@ from datetime import datetime
 from dstack_api_client.analysis.since import Event, Since, since_of
 from dstack_api_client.model.engines import ROUTER
 from dstack_api_client.model.labels import counted, group_label, group_name, replica_name
-from dstack_api_client.model.snapshot import Group, Replica, ReplicaKey, Service, Snapshot
+from dstack_api_client.model.replica import Replica, ReplicaKey
+from dstack_api_client.model.service import Group, Service
+from dstack_api_client.model.snapshot import Snapshot
 
 #: Replicas beyond those wanted that the server starts while it rolls a group out.
 SURGE = 1

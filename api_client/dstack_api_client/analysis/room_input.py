@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dstack_api_client.analysis.requirements import Requirements, UnreadableError, span
 from dstack_api_client.analysis.spot_policies import SpotPolicy, policy_named
+from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.labels import counted
-from dstack_api_client.model.snapshot import Fleet, Instance
 from dstack_placement import engine
 
 NO_OFFER = "the server has no offer there that fits"

@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Protocol
 
 from dstack_api_client.events.messages import Subject, told
-from dstack_api_client.model.snapshot import Replica, Snapshot
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.snapshot import Snapshot
 
 #: What is told when a replica takes requests: since 0.21, and before.
 _READY = (Subject.TAKEN_IN, Subject.REGISTERED_AT_LAST)

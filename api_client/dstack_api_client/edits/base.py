@@ -13,7 +13,7 @@ from dstack_api_client.clock import utc_now
 from dstack_api_client.edits.errors import EndedError
 from dstack_api_client.edits.fields import digest
 from dstack_api_client.model.labels import in_status
-from dstack_api_client.model.snapshot import FINISHED, STOPPING
+from dstack_api_client.model.replica import FINISHED, STOPPING
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
 from dstack_placement.engine import ONLY_GROUP

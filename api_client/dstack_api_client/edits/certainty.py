@@ -9,7 +9,8 @@ from dstack_api_client.analysis.requirements import Requirements, requirements_o
 from dstack_api_client.edits.dryrun import DryRun
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.model.snapshot import Instance, Snapshot
+from dstack_api_client.model.fleet import Instance
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_placement.engine import ONLY_GROUP
 
 _SURE = "available"

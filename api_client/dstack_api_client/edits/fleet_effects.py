@@ -13,7 +13,8 @@ from typing import Any
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.warnings import PlanWarning, Risk
-from dstack_api_client.model.snapshot import INSTANCE_GONE, Instance, Snapshot
+from dstack_api_client.model.fleet import INSTANCE_GONE, Instance
+from dstack_api_client.model.snapshot import Snapshot
 
 #: Instances of these states end when they no longer fit.
 _UNUSED = frozenset({"idle", "provisioning"})

@@ -30,8 +30,9 @@ from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.warnings import PlanWarning, Risk
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.configuration import readable
+from dstack_api_client.model.fleet import Instance
 from dstack_api_client.model.profile import spec_yaml
-from dstack_api_client.model.snapshot import Instance, Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
 

@@ -17,7 +17,9 @@ from dstack_api_client.edits.service import SERVICE, ServiceEdit
 from dstack_api_client.join.join import Answers, Joined, build
 from dstack_api_client.model.capabilities import PLACEMENT, Capabilities
 from dstack_api_client.model.labels import in_status, labels_of
-from dstack_api_client.model.snapshot import Group, Replica, ServerInfo, Service, Snapshot
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.service import Group, Service
+from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client

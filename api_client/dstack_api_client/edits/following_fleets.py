@@ -9,8 +9,9 @@ from dstack_api_client.edits.fleet import nodes_of
 from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.following import State
 from dstack_api_client.edits.views import configuration_of
+from dstack_api_client.model.fleet import INSTANCE_GONE, Instance
 from dstack_api_client.model.labels import share_of
-from dstack_api_client.model.snapshot import INSTANCE_GONE, Instance, Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 
 _STARTING = frozenset({"pending", "provisioning"})
 

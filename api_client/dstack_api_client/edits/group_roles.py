@@ -9,7 +9,7 @@ import msgspec
 
 from dstack_api_client.join.runs import groups_of, service_spec
 from dstack_api_client.model.labels import labels_of
-from dstack_api_client.model.snapshot import Group
+from dstack_api_client.model.service import Group
 from dstack_api_client.transport import wire
 
 

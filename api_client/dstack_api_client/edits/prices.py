@@ -8,14 +8,10 @@ from typing import Any
 
 from dstack_api_client.analysis.requirements import Requirements
 from dstack_api_client.analysis.spot_policies import SpotPolicy
-from dstack_api_client.model.snapshot import (
-    INSTANCE_GONE,
-    Fleet,
-    Instance,
-    Replica,
-    Service,
-    Snapshot,
-)
+from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_placement.engine import ONLY_GROUP
 
 

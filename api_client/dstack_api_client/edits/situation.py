@@ -9,7 +9,8 @@ from dstack_api_client.analysis import lane_input
 from dstack_api_client.edits import checks
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.model.placement import Placement
-from dstack_api_client.model.snapshot import Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_placement import engine
 
 

@@ -12,7 +12,8 @@ from dstack_api_client.analysis.spot_policies import (
     policy_named,
 )
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
-from dstack_api_client.model.snapshot import Fleet, Snapshot
+from dstack_api_client.model.fleet import Fleet
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
 
 _SOURCES = {

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from dstack_api_client import errors
 from dstack_api_client.join.runs import run_name
 from dstack_api_client.join.store import Known
-from dstack_api_client.model.snapshot import FINISHED
+from dstack_api_client.model.replica import FINISHED
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.records import Records

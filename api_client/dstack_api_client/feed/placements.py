@@ -10,7 +10,9 @@ from datetime import datetime
 from dstack_api_client import errors
 from dstack_api_client.model.capabilities import PLACEMENT, PLACEMENT_LIST, Capabilities
 from dstack_api_client.model.placement import Placement
-from dstack_api_client.model.snapshot import FINISHED, Service, Snapshot
+from dstack_api_client.model.replica import FINISHED
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport import wire_addon
 from dstack_api_client.transport.client import Client
 

@@ -11,7 +11,9 @@ from dstack_api_client import errors
 from dstack_api_client.events.log import Named
 from dstack_api_client.feed.budget import Allowance
 from dstack_api_client.join.store import Known
-from dstack_api_client.model.snapshot import FINISHED, SETUP_FAILED, Link, Snapshot
+from dstack_api_client.model.fleet import SETUP_FAILED
+from dstack_api_client.model.replica import FINISHED, Link
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client

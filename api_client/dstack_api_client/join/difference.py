@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from dstack_api_client.model.snapshot import ReplicaKey, Snapshot
+from dstack_api_client.model.replica import ReplicaKey
+from dstack_api_client.model.snapshot import Snapshot
 
 K = TypeVar("K")
 

@@ -8,14 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from dstack_api_client.join.locate import NONE_IMPORTED, fleet_of_instance
-from dstack_api_client.model.snapshot import (
-    BY_USER,
-    INSTANCE_GONE,
-    Fleet,
-    Gpus,
-    Instance,
-    ReplicaKey,
-)
+from dstack_api_client.model.fleet import BY_USER, INSTANCE_GONE, Fleet, Instance
+from dstack_api_client.model.gpus import Gpus
+from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_placement.engine import mapping

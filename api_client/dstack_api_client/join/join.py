@@ -24,16 +24,10 @@ from dstack_api_client.join.runs import (
     service_spec,
     shown_jobs,
 )
-from dstack_api_client.model.snapshot import (
-    Fleet,
-    Instance,
-    OtherRun,
-    Replica,
-    ReplicaKey,
-    ServerInfo,
-    Service,
-    Snapshot,
-)
+from dstack_api_client.model.fleet import Fleet, Instance
+from dstack_api_client.model.replica import Replica, ReplicaKey
+from dstack_api_client.model.service import OtherRun, Service
+from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from dstack_api_client.model.snapshot import NO_CAPACITY, Link
+from dstack_api_client.model.replica import NO_CAPACITY, Link
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 

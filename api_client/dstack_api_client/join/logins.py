@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dstack_api_client.model.snapshot import Login, SshHop
+from dstack_api_client.model.replica import Login, SshHop
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 

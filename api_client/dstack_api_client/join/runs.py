@@ -17,21 +17,18 @@ from dstack_api_client.join.fleets import gpus_of
 from dstack_api_client.join.locate import NONE_IMPORTED, Place, fleet_of_run
 from dstack_api_client.join.logins import address_of, login_of
 from dstack_api_client.model.engines import REGULAR, ROLES, ROUTER, disaggregates, engine_of
+from dstack_api_client.model.gpus import Gpus
 from dstack_api_client.model.pulls import Pull
 from dstack_api_client.model.purchases import is_told
-from dstack_api_client.model.snapshot import (
+from dstack_api_client.model.replica import (
     FINISHED,
     NO_CAPACITY,
     Attempt,
-    FleetShare,
-    Gpus,
-    Group,
-    OtherRun,
     Probe,
     Replica,
     ReplicaKey,
-    Service,
 )
+from dstack_api_client.model.service import FleetShare, Group, OtherRun, Service
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_placement.engine import ONLY_GROUP, GroupSpec, ServiceSpec

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from dstack_api_client.events.log import EventLog
 from dstack_api_client.join.join import Answers
-from dstack_api_client.model.snapshot import FINISHED
+from dstack_api_client.model.replica import FINISHED
 from dstack_api_client.transport import wire
 
 #: Most runs that ended that are kept.

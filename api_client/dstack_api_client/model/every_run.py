@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from dstack_api_client.model.snapshot import OtherRun, Replica, Service, Snapshot
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.service import OtherRun, Service
+from dstack_api_client.model.snapshot import Snapshot
 
 Run: TypeAlias = Service | OtherRun
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dstack_api_client.model.engines import ROLES, ROUTER
-from dstack_api_client.model.snapshot import Group, Replica, ReplicaKey
+from dstack_api_client.model.replica import Replica, ReplicaKey
+from dstack_api_client.model.service import Group
 
 #: Replicas that are named one by one in a line of text; the rest is counted.
 _NAMED = 3

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
-from dstack_api_client.model.snapshot import Instance, Snapshot
+from dstack_api_client.model.fleet import Instance
+from dstack_api_client.model.snapshot import Snapshot
 
 
 class Unseen(str, Enum):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dstack_api_client.model.snapshot import Group, Replica, Service
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.service import Group, Service
 
 ON_DEMAND, SPOT, AUTO = "on-demand", "spot", "auto"
 #: What a replica is whose group starts in a reservation.

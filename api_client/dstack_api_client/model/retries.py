@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from dstack_api_client.model.snapshot import Replica, Service
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.service import Service
 
 _INTERRUPTED = "interrupted_by_no_capacity"
 

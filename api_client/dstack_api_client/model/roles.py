@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from dstack_api_client.model.engines import REGULAR, ROLES
-from dstack_api_client.model.snapshot import Group, Service
+from dstack_api_client.model.service import Group, Service
 
 
 def roles_of(groups: Iterable[Group]) -> frozenset[str]:

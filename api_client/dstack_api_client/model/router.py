@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
-from dstack_api_client.model.snapshot import ReplicaKey
+from dstack_api_client.model.replica import ReplicaKey
 
 
 class RouterStatus(str, Enum):

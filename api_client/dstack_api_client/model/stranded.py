@@ -8,7 +8,9 @@ only with its own group, all others wait.
 
 from __future__ import annotations
 
-from dstack_api_client.model.snapshot import Replica, Service, Snapshot
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 
 WAITS_FOR_EVER = "waits for ever: replica 0, which chooses the fleet in dstack, has been stopped"
 

@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 
 from dstack_api_client.analysis.losses import breaks_something
 from dstack_api_client.analysis.since import Since
+from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
 from dstack_api_client.model.labels import counted, job_name, listed
 from dstack_api_client.model.occupants import namesakes
+from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.retries import event_of_host, starts_again
-from dstack_api_client.model.snapshot import INSTANCE_GONE, Fleet, Instance, ReplicaKey, Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Kind, Problem, Severity
 from dstack_placement.engine import mapping
 

@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from dstack_api_client.analysis.rollout import status_since
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.labels import in_status, listed, replica_name, replica_row, share_of
+from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.roles import consequence, named, roles_of
 from dstack_api_client.model.router import PASSING, RouterStatus, RouterView, Sync, Worker
-from dstack_api_client.model.snapshot import Replica, ReplicaKey, Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Kind, Problem, Severity
 
 #: A router listens within seconds after its job runs, and a large model loads for minutes before

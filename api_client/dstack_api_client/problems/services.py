@@ -20,8 +20,10 @@ from dstack_api_client.model.labels import (
 )
 from dstack_api_client.model.placement import OTHER_SERVER, LanePlacement, Placement
 from dstack_api_client.model.purchases import baselines, purchase_of
+from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.retries import event_of, starts_again
-from dstack_api_client.model.snapshot import Group, Replica, ReplicaKey, Service, Snapshot
+from dstack_api_client.model.service import Group, Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.model.stranded import WAITS_FOR_EVER, stranded
 from dstack_api_client.problems.model import Kind, Problem, Severity
 

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from dstack_api_client.attempts import Attempts, Failure
 from dstack_api_client.clock import seconds_since, utc_now
-from dstack_api_client.model.snapshot import FINISHED, Replica, ReplicaKey
+from dstack_api_client.model.replica import FINISHED, Replica, ReplicaKey
 from dstack_api_client.replica.logs import LogLine, LogTail
 from dstack_api_client.replica.metrics import Use, use_of
 from dstack_api_client.text import one_line

@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from dstack_api_client.model.engines import Engine, engine_of
-from dstack_api_client.model.snapshot import STARTING, Replica, ReplicaKey, Service, Snapshot
+from dstack_api_client.model.replica import STARTING, Replica, ReplicaKey
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_placement.engine import ServiceSpec
 
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from dstack_api_client.model.labels import in_status, share_of
+from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.roles import consequence, lacking, named
-from dstack_api_client.model.snapshot import Replica
 from dstack_api_client.routers.expected import Expected
 from dstack_api_client.routers.observation import MOST_SYNCED_BYTES, Listed, Look
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import msgspec
 
 from dstack_api_client import errors
+from dstack_api_client.model.replica import Login, Replica
 from dstack_api_client.model.router import Source
-from dstack_api_client.model.snapshot import Login, Replica, Service
+from dstack_api_client.model.service import Service
 from dstack_api_client.private_folder import PrivateFolder
 from dstack_api_client.routers.observation import Look, Outcome, listed, of_server
 from dstack_api_client.routers.ssh import (

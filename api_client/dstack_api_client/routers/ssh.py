@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dstack_api_client.model.snapshot import Login, SshHop
+from dstack_api_client.model.replica import Login, SshHop
 
 #: What a server may name: nothing that means something in a configuration or on a command line.
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.:-]*[A-Za-z0-9_])?")

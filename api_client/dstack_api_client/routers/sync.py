@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.roles import lacking
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
-from dstack_api_client.model.snapshot import Replica, ReplicaKey
 from dstack_api_client.routers import messages
 from dstack_api_client.routers.expected import Expected
 from dstack_api_client.routers.observation import Listed, Look, Outcome

@@ -21,9 +21,11 @@ from dstack_api_client.clock import ServerClock, utc_now
 from dstack_api_client.events.messages import RUNS, told
 from dstack_api_client.model.capabilities import ROUTER
 from dstack_api_client.model.engines import Engine
+from dstack_api_client.model.replica import FINISHED, Replica
 from dstack_api_client.model.roles import roles_of
 from dstack_api_client.model.router import RouterView
-from dstack_api_client.model.snapshot import FINISHED, Replica, Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.routers import pacing
 from dstack_api_client.routers.expected import engines_of, router_of, workers_of
 from dstack_api_client.routers.observation import Look, Outcome

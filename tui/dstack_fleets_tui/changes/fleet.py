@@ -19,8 +19,9 @@ from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.following_fleets import FleetGoal
 from dstack_api_client.edits.new_fleets import TEMPLATES, plan_new_fleet
 from dstack_api_client.edits.performing import Performed, who
+from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.occupants import namesakes
-from dstack_api_client.model.snapshot import Fleet, Instance, Service
+from dstack_api_client.model.service import Service
 from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.changes.text import Editing
 from dstack_fleets_tui.live.source import Source

@@ -11,7 +11,8 @@ from dstack_api_client.model.labels import counted, replica_name
 from dstack_api_client.model.purchases import purchase_of
 from dstack_api_client.model.roles import named
 from dstack_api_client.model.router import RouterView, Worker
-from dstack_api_client.model.snapshot import Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import NOTHING, age, price

@@ -9,7 +9,7 @@ from typing import Any
 from dstack_api_client.analysis.distribution import Distribution, distribution_of
 from dstack_api_client.events.stream import Event
 from dstack_api_client.model.router import RouterView
-from dstack_api_client.model.snapshot import Service
+from dstack_api_client.model.service import Service
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.problems.routers import unread
 from dstack_fleets_tui.headless import cockpit_views, payload, select, views

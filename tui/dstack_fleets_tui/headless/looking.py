@@ -13,7 +13,8 @@ from dstack_api_client.events.stream import Event, event_of
 from dstack_api_client.feed.feed import ConnectionState, Feed
 from dstack_api_client.model.capabilities import PLACEMENT_LIST
 from dstack_api_client.model.router import RouterView
-from dstack_api_client.model.snapshot import Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem, Severity
 from dstack_api_client.problems.watch import problems_of
 from dstack_api_client.routers.watch import OverSsh, read_router

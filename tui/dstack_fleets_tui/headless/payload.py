@@ -20,10 +20,14 @@ from dstack_api_client.model.every_run import (
     run_type,
     running_jobs,
 )
+from dstack_api_client.model.fleet import Fleet, Instance
+from dstack_api_client.model.gpus import Gpus
 from dstack_api_client.model.occupants import unseen
 from dstack_api_client.model.pulls import Pull
+from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.router import RouterView, Worker
-from dstack_api_client.model.snapshot import Fleet, Gpus, Instance, Replica, Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_placement.engine import LANE_COLUMNS
 

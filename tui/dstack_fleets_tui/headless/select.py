@@ -7,7 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from dstack_api_client.errors import ApiError
 from dstack_api_client.model.every_run import Run, every_run
-from dstack_api_client.model.snapshot import Fleet, Instance, Replica, Service, Snapshot
+from dstack_api_client.model.fleet import Fleet, Instance
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
 
 _MOST_NAMES = 10

@@ -11,9 +11,12 @@ from dstack_api_client.model.every_run import (
     run_type,
     running_jobs,
 )
+from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.labels import group_label, labels_of
 from dstack_api_client.model.purchases import replica_purchase
-from dstack_api_client.model.snapshot import Fleet, Instance, Replica, Service, Snapshot
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import NOTHING, age, price
 from dstack_fleets_tui.headless.table import Column

@@ -8,9 +8,10 @@ from textual.widget import Widget
 
 from dstack_api_client import errors
 from dstack_api_client.analysis.fleet_facts import fleet_facts
+from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.labels import listed
 from dstack_api_client.model.profile import spec_yaml
-from dstack_api_client.model.snapshot import Fleet, Instance, Snapshot
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts import own_reads

@@ -8,7 +8,9 @@ from typing import ClassVar
 from textual.widget import Widget
 
 from dstack_api_client.edits.new_fleets import TEMPLATES
-from dstack_api_client.model.snapshot import Fleet, Service, Snapshot
+from dstack_api_client.model.fleet import Fleet
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.screens.parts.base import LiveScreen

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from textual.widget import Widget
 
-from dstack_api_client.model.snapshot import Replica, ReplicaKey, Snapshot
+from dstack_api_client.model.replica import Replica, ReplicaKey
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.replica.watch import Closely, ReplicaWatch
 from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.live.source import Source

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dstack_api_client.model.every_run import Run, every_run
-from dstack_api_client.model.snapshot import Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.screens.lists import ListScreen
 from dstack_fleets_tui.tables import runs

@@ -6,7 +6,8 @@ from datetime import date, datetime
 
 from dstack_api_client.events import messages
 from dstack_api_client.events.stream import Event, Target
-from dstack_api_client.model.snapshot import Replica, Snapshot
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import CellValue, Column, Row
 

@@ -7,8 +7,8 @@ from math import inf
 
 from textual.content import Content
 
+from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.labels import counted
-from dstack_api_client.model.snapshot import Fleet
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import age
 from dstack_fleets_tui.tables.looks import Looks

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dstack_api_client.model.snapshot import Instance, Snapshot
+from dstack_api_client.model.fleet import Instance
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import Cell, Column

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dstack_api_client.model.fleet import Instance
 from dstack_api_client.model.labels import counted
-from dstack_api_client.model.snapshot import Instance, Link, Replica, Snapshot
+from dstack_api_client.model.replica import Link, Replica
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.replica.metrics import Series, Use
 from dstack_api_client.replica.watch import Closely, Metrics, Output
 from dstack_fleets_tui import words

@@ -8,11 +8,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from dstack_api_client.model.engines import ROUTER
+from dstack_api_client.model.fleet import Instance
 from dstack_api_client.model.labels import group_label, labels_of
 from dstack_api_client.model.placement import ReplicaPlacement
 from dstack_api_client.model.purchases import is_told, replica_purchase
+from dstack_api_client.model.replica import Link, Replica, ReplicaKey
 from dstack_api_client.model.router import RouterView, Sync, Worker
-from dstack_api_client.model.snapshot import Instance, Link, Replica, ReplicaKey, Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.replica.metrics import Series, Use
 from dstack_fleets_tui.formatting import NOTHING

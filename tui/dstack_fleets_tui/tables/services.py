@@ -9,7 +9,7 @@ from textual.content import Content
 from dstack_api_client.model.labels import labels_of
 from dstack_api_client.model.placement import Placement
 from dstack_api_client.model.roles import without_workers
-from dstack_api_client.model.snapshot import Service
+from dstack_api_client.model.service import Service
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import span
 from dstack_fleets_tui.tables.looks import Looks

@@ -8,9 +8,9 @@ from dataclasses import replace
 from textual.content import Content
 
 from dstack_api_client.model.labels import counted, listed, replica_name
+from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.roles import named
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
-from dstack_api_client.model.snapshot import Replica, ReplicaKey
 from dstack_fleets_tui.formatting import age
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import Cell, CellValue, Column

@@ -12,7 +12,8 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from dstack_api_client.feed.feed import ConnectionState
-from dstack_api_client.model.snapshot import Fleet, Snapshot
+from dstack_api_client.model.fleet import Fleet
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.commands import CommandError, complete, parse
 from dstack_fleets_tui.tables.looks import Looks

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from dstack_api_client.analysis.distribution import Distribution, FleetRow, distribution_of
 from dstack_api_client.analysis.group_rows import GroupRow
-from dstack_api_client.model.snapshot import Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.tables import distribution as table
 from dstack_fleets_tui.tables import group_rows

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dstack_api_client.model.labels import replica_row
 from dstack_api_client.model.placement import ReplicaPlacement
+from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.router import Worker
-from dstack_api_client.model.snapshot import Replica, ReplicaKey, Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.replicas import of_replicas_in
 from dstack_api_client.replica.metrics import Use
 from dstack_api_client.replica.metrics_watch import UseWatch

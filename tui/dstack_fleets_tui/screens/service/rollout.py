@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dstack_api_client.analysis.rollout import Rollout, rollout_of
-from dstack_api_client.model.snapshot import Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.tables import deployments as table
 from dstack_fleets_tui.tables.looks import Looks

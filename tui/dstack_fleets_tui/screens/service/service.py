@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from textual.widget import Widget
 
 from dstack_api_client.model.profile import spec_yaml
-from dstack_api_client.model.snapshot import Service
+from dstack_api_client.model.service import Service
 from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.screens.parts.events_view import EventsView

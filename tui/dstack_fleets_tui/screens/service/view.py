@@ -9,7 +9,8 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widget import Widget
 
-from dstack_api_client.model.snapshot import Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow

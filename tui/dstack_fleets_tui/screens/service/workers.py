@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.router import RouterView, Worker
-from dstack_api_client.model.snapshot import Service, Snapshot
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.tables import workers as table
 from dstack_fleets_tui.tables.looks import Looks
