@@ -27,7 +27,8 @@ from hypothesis import strategies as st
 
 from dstack_api_client.edits import references, texts
 from dstack_api_client.edits.base import Base, Target
-from dstack_api_client.edits.errors import InvalidEditError, NotInPlaceError
+from dstack_api_client.edits.difference import NotInPlaceError
+from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import contents_notes
 from dstack_api_client.transport.client import Client

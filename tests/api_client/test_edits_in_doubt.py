@@ -16,10 +16,10 @@ from dstack_api_client import errors
 from dstack_api_client.edits import applying, new_fleets
 from dstack_api_client.edits.base import Target, read_fleet, read_service
 from dstack_api_client.edits.deleting import delete
-from dstack_api_client.edits.errors import UnknownOutcomeError
 from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.fleets import FleetPlan, plan_fleet
 from dstack_api_client.edits.keeping import Sent, Store, kept_of
+from dstack_api_client.edits.outcome import UnknownOutcomeError
 from dstack_api_client.edits.performing import perform, settle
 from dstack_api_client.edits.planning import Plan, make_plan
 from dstack_api_client.edits.rebalancing import rebalance

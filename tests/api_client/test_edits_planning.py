@@ -15,15 +15,10 @@ import pytest
 
 from dstack_api_client.edits import performing
 from dstack_api_client.edits.base import Base
-from dstack_api_client.edits.difference import ChangeKind, difference, refusal
-from dstack_api_client.edits.errors import (
-    EditError,
-    NotAppliedError,
-    NotInPlaceError,
-    ReplacedError,
-    UnknownOutcomeError,
-)
+from dstack_api_client.edits.difference import ChangeKind, NotInPlaceError, difference, refusal
+from dstack_api_client.edits.errors import EditError, NotAppliedError, ReplacedError
 from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.outcome import UnknownOutcomeError
 from dstack_api_client.edits.performing import perform
 from dstack_api_client.edits.planning import Plan, make_plan
 from dstack_api_client.edits.recording import Record

@@ -11,7 +11,8 @@ import pytest
 
 from dstack_api_client.edits import texts
 from dstack_api_client.edits.base import fleet_of
-from dstack_api_client.edits.errors import InvalidEditError, NotInPlaceError
+from dstack_api_client.edits.difference import NotInPlaceError
+from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.fleet import FleetEdit, why_not
 from dstack_api_client.edits.new_fleets import with_keys
 from dstack_api_client.model.configuration import MASK, readable

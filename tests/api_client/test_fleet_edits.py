@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dstack_api_client.edits.difference import difference
-from dstack_api_client.edits.errors import NotInPlaceError
+from dstack_api_client.edits.difference import NotInPlaceError, difference
 from dstack_api_client.edits.fleet import FleetEdit, Nodes, why_not
 from dstack_api_client.edits.fleet_effects import Effects, effects
 from dstack_api_client.model.capabilities import UNKNOWN

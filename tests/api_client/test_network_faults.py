@@ -14,8 +14,8 @@ import pytest_asyncio
 from dstack_api_client import errors
 from dstack_api_client.edits.base import read_fleet, read_service
 from dstack_api_client.edits.deleting import delete
-from dstack_api_client.edits.errors import UnknownOutcomeError
 from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.outcome import UnknownOutcomeError
 from dstack_api_client.edits.performing import perform
 from dstack_api_client.edits.rebalancing import rebalance
 from dstack_api_client.errors import UnansweredError

@@ -9,13 +9,9 @@ import pytest
 
 from dstack_api_client import errors
 from dstack_api_client.edits import applying, difference, merging, planning, texts, undoing
-from dstack_api_client.edits.errors import (
-    ConflictError,
-    EndedError,
-    InvalidEditError,
-    NotAppliedError,
-)
+from dstack_api_client.edits.errors import EndedError, InvalidEditError, NotAppliedError
 from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.merging import ConflictError
 from dstack_api_client.edits.performing import perform, who
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.errors import ReadOnlyError

@@ -11,15 +11,12 @@ import pytest
 from dstack_api_client import errors
 from dstack_api_client.edits import fields, fleets, undoing
 from dstack_api_client.edits.base import read_fleet
-from dstack_api_client.edits.errors import (
-    ConflictError,
-    EndedError,
-    InvalidEditError,
-    NotInPlaceError,
-)
+from dstack_api_client.edits.difference import NotInPlaceError
+from dstack_api_client.edits.errors import EndedError, InvalidEditError
 from dstack_api_client.edits.fleet import FleetEdit, Nodes
 from dstack_api_client.edits.fleet_effects import idle_instances
 from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.merging import ConflictError
 from dstack_api_client.edits.new_fleets import TEMPLATES, plan_new_fleet
 from dstack_api_client.edits.performing import perform
 from dstack_api_client.transport.client import Client

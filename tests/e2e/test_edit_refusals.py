@@ -11,8 +11,9 @@ import pytest
 
 from dstack_api_client.edits import applying, checks, planning, texts
 from dstack_api_client.edits.asking import ask_run
+from dstack_api_client.edits.difference import NotInPlaceError
 from dstack_api_client.edits.dryrun import Source
-from dstack_api_client.edits.errors import EditError, InvalidEditError, NotInPlaceError
+from dstack_api_client.edits.errors import EditError, InvalidEditError
 from dstack_api_client.edits.planning import make_plan
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit
 from dstack_api_client.edits.warnings import Risk

@@ -11,8 +11,8 @@ from textual.widgets import Static
 
 from dstack_api_client.edits import applying, performing
 from dstack_api_client.edits.base import Target, read_service
-from dstack_api_client.edits.errors import UnknownOutcomeError
 from dstack_api_client.edits.keeping import Sent, Store
+from dstack_api_client.edits.outcome import UnknownOutcomeError
 from dstack_api_client.errors import ApiError, UnansweredError
 from dstack_fleets_tui.cli import edits as cli_edits
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen

@@ -12,15 +12,10 @@ from dstack_api_client import errors
 from dstack_api_client.clock import utc_now
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Base, Target, read_base
-from dstack_api_client.edits.errors import (
-    ConflictError,
-    EditError,
-    NotAppliedError,
-    NotInPlaceError,
-    ReplacedError,
-    UnknownOutcomeError,
-)
-from dstack_api_client.edits.merging import three_way
+from dstack_api_client.edits.difference import NotInPlaceError
+from dstack_api_client.edits.errors import EditError, NotAppliedError, ReplacedError
+from dstack_api_client.edits.merging import ConflictError, three_way
+from dstack_api_client.edits.outcome import Check, UnknownOutcomeError
 from dstack_api_client.edits.planning import Plan, refuse_moved
 from dstack_api_client.errors import UnansweredError
 from dstack_api_client.text import one_line
@@ -180,26 +175,6 @@ async def _conflict_of(
         return conflict(base, await read_base(client, base.target), spec)
     except errors.ApiError:
         return error
-
-
-@dataclass(frozen=True)
-class Check:
-    """What is compared after a request.
-
-    Attributes:
-        base: What was there just before.
-        sent: The spec that was sent.
-        expected: The spec that the server said it would store.
-        answered: Whether the request was answered.
-        refusal: What was answered in the server's name: the request was refused if nothing has
-            changed.
-    """
-
-    base: Base
-    sent: Mapping[str, Any]
-    expected: Mapping[str, Any]
-    answered: bool
-    refusal: errors.ApiError | None = None
 
 
 async def confirmed(

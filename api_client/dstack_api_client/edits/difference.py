@@ -14,7 +14,7 @@ from typing import Any
 
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Kind
-from dstack_api_client.edits.errors import NotInPlaceError
+from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.fields import ABSENT, ORDER, Path
 from dstack_api_client.edits.group_roles import labels_in
 from dstack_api_client.edits.views import configuration_of
@@ -67,6 +67,18 @@ class FieldChange:
     note: str
     source: str
     secret: bool = False
+
+
+class NotInPlaceError(EditError):
+    """A change that the server can't make while the run or the fleet goes on.
+
+    Attributes:
+        changes: All fields of the edit with their kinds, where there was something to compare.
+    """
+
+    def __init__(self, message: str, hint: str, changes: Sequence[FieldChange] = ()) -> None:
+        super().__init__(message, hint)
+        self.changes = tuple(changes)
 
 
 _DSTACK = "dstack's rules for updates in place"

@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.checks import MOST, FieldName, Problem
-from dstack_api_client.edits.errors import NotInPlaceError
+from dstack_api_client.edits.difference import NotInPlaceError
 from dstack_api_client.text import one_line
 
 #: What a cloud fleet can change in place.

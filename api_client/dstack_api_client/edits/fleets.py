@@ -21,8 +21,8 @@ from dstack_api_client.edits.applying import (
 )
 from dstack_api_client.edits.asking import ask_fleet
 from dstack_api_client.edits.base import Base, read_base
-from dstack_api_client.edits.difference import FieldChange, difference, refusal
-from dstack_api_client.edits.errors import InvalidEditError, NotInPlaceError
+from dstack_api_client.edits.difference import FieldChange, NotInPlaceError, difference, refusal
+from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.fleet_effects import Effects, effects
 from dstack_api_client.edits.planning import UPDATE, refuse_moved

@@ -8,6 +8,7 @@ from typing import Any
 
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Base
+from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.fields import ABSENT, Path
 
 
@@ -67,6 +68,18 @@ class ThreeWay:
             if row.changed_here and (keep == "mine" or not row.conflict)
         }
         return fields.with_fields(self.theirs.spec, values)
+
+
+class ConflictError(EditError):
+    """Somebody else changed it since the edit began.
+
+    Attributes:
+        three_way: What they changed, what this edit changes, and what it was.
+    """
+
+    def __init__(self, message: str, hint: str, three_way: ThreeWay) -> None:
+        super().__init__(message, hint)
+        self.three_way = three_way
 
 
 def three_way(base: Base, theirs: Base, mine: Mapping[str, Any]) -> ThreeWay:

@@ -15,15 +15,15 @@ from dstack_api_client.edits.applying import LIMIT, UNREADABLE_LIMIT, Sleep
 from dstack_api_client.edits.asking import ask_fleet
 from dstack_api_client.edits.base import Base, read_fleet
 from dstack_api_client.edits.configuration_file import variables
+from dstack_api_client.edits.difference import NotInPlaceError
 from dstack_api_client.edits.errors import (
     EditError,
     InvalidEditError,
     NotAppliedError,
-    NotInPlaceError,
     ReplacedError,
-    UnknownOutcomeError,
 )
 from dstack_api_client.edits.fleets import FleetPlan, when_free
+from dstack_api_client.edits.outcome import UnknownOutcomeError
 from dstack_api_client.edits.warnings import PlanWarning, Risk
 from dstack_api_client.errors import UnansweredError
 from dstack_api_client.text import one_line

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 from dstack_api_client import errors
 from dstack_api_client.clock import utc_now
-from dstack_api_client.edits.applying import LATE, LIMIT, Applied, Check, Sleep, apply, confirmed
+from dstack_api_client.edits.applying import LATE, LIMIT, Applied, Sleep, apply, confirmed
 from dstack_api_client.edits.base import Base, Target
 from dstack_api_client.edits.difference import difference
-from dstack_api_client.edits.errors import EditError, UnknownOutcomeError
+from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.fleets import FleetPlan, apply_fleet
 from dstack_api_client.edits.keeping import Store
 from dstack_api_client.edits.new_fleets import create_fleet
+from dstack_api_client.edits.outcome import Check, UnknownOutcomeError
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.recording import Record, doubt_of
 from dstack_api_client.errors import ReadOnlyError

@@ -14,15 +14,10 @@ from dstack_api_client.edits import checks, fields
 from dstack_api_client.edits.asking import ask_offers, ask_run
 from dstack_api_client.edits.base import Base, read_base
 from dstack_api_client.edits.certainty import unsure_fleets
-from dstack_api_client.edits.difference import FieldChange, difference, refusal
+from dstack_api_client.edits.difference import FieldChange, NotInPlaceError, difference, refusal
 from dstack_api_client.edits.dryrun import DryRun, dry_run
-from dstack_api_client.edits.errors import (
-    ConflictError,
-    EndedError,
-    InvalidEditError,
-    NotInPlaceError,
-)
-from dstack_api_client.edits.merging import three_way
+from dstack_api_client.edits.errors import EndedError, InvalidEditError
+from dstack_api_client.edits.merging import ConflictError, three_way
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit, what_is_missing
 from dstack_api_client.edits.surging import surges

@@ -14,8 +14,9 @@ from dstack_api_client import errors
 from dstack_api_client.clock import utc_now
 from dstack_api_client.edits.base import Base, Target
 from dstack_api_client.edits.difference import FieldChange
-from dstack_api_client.edits.errors import NotKeptError, ReplacedError, UnknownOutcomeError
+from dstack_api_client.edits.errors import NotKeptError, ReplacedError
 from dstack_api_client.edits.keeping import Sent, Store, kept_of
+from dstack_api_client.edits.outcome import UnknownOutcomeError
 from dstack_api_client.errors import UnansweredError
 from dstack_api_client.text import one_line
 

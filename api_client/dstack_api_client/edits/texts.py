@@ -17,7 +17,8 @@ from dstack_api_client.edits.configuration_file import (
     variables,
     with_references,
 )
-from dstack_api_client.edits.errors import InvalidEditError, NotInPlaceError
+from dstack_api_client.edits.difference import NotInPlaceError
+from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.fields import lane_name
 from dstack_api_client.edits.service import ServiceEdit, what_is_missing
 from dstack_api_client.model.configuration import MASK, readable

@@ -12,12 +12,12 @@ from textual.worker import Worker
 
 from dstack_api_client.edits import base as bases
 from dstack_api_client.edits import rebalancing, undoing
-from dstack_api_client.edits.applying import Check
-from dstack_api_client.edits.errors import ConflictError
 from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.following_fleets import goal_of
 from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.merging import ConflictError
+from dstack_api_client.edits.outcome import Check
 from dstack_api_client.edits.performing import Performed, perform, settle, who
 from dstack_api_client.edits.planning import Plan, make_plan
 from dstack_api_client.edits.recovering import look_up

@@ -13,9 +13,10 @@ from dstack_api_client.connect.connection import Connection
 from dstack_api_client.edits import rebalancing
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.dryrun import DryRun
-from dstack_api_client.edits.errors import EditError, UnknownOutcomeError
+from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.following import Progress, State, follow
 from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.outcome import UnknownOutcomeError
 from dstack_api_client.edits.performing import Performed, perform, who
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.recovering import look_up

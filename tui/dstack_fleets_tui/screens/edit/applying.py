@@ -14,12 +14,12 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from dstack_api_client.edits.applying import Check
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.dryrun import DryRun
-from dstack_api_client.edits.errors import ConflictError, UnknownOutcomeError
 from dstack_api_client.edits.following import EVERY, LaneProgress, Progress, State, follow
 from dstack_api_client.edits.following_fleets import FleetGoal, fleet_progress
+from dstack_api_client.edits.merging import ConflictError
+from dstack_api_client.edits.outcome import Check, UnknownOutcomeError
 from dstack_api_client.edits.performing import Performed
 from dstack_api_client.errors import ApiError
 from dstack_fleets_tui import actions, words

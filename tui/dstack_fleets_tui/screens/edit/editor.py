@@ -18,14 +18,11 @@ from textual.widgets import Static
 from dstack_api_client.edits import undoing
 from dstack_api_client.edits.base import Base, Kind
 from dstack_api_client.edits.checks import FieldName, Problem
-from dstack_api_client.edits.errors import (
-    ConflictError,
-    EditError,
-    InvalidEditError,
-)
+from dstack_api_client.edits.errors import EditError, InvalidEditError
 from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.merging import ConflictError
 from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.errors import ApiError
