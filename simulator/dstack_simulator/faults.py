@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from dstack_simulator.handle import Handle
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
 
 
 class Faults:
@@ -15,10 +13,17 @@ class Faults:
     the server shows or by the cloud's id. Of several servers, one is named by its number from 1;
     without it the first is meant. A replica is named by its job's name (`chat-0-0`), by its
     job's id, or by its run's name for all replicas of it.
+
+    Args:
+        ask: Makes a call of the control API, of this project.
+        ready: Waits until the servers answer.
     """
 
-    def __init__(self, simulator: Handle) -> None:
-        self._simulator = simulator
+    def __init__(
+        self, ask: Callable[..., Awaitable[Any]], ready: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._ask = ask
+        self._ready = ready
 
     async def host_unreachable(self, host: str) -> None:
         """Cuts a host off the network."""
@@ -84,7 +89,7 @@ class Faults:
     async def server_restart(self, *, graceful: bool = True, server: int = 1) -> None:
         """Ends a server, or kills it, and starts it again; its address stays the same."""
         await self._set("server_restart", limit=180, graceful=graceful, server=server)
-        await self._simulator.ready()
+        await self._ready()
 
     async def server_end(self, *, graceful: bool = True, server: int = 1) -> None:
         """Ends a server, or kills it."""
@@ -93,7 +98,7 @@ class Faults:
     async def server_start(self, *, server: int = 1) -> None:
         """Starts a server that has been ended, and waits until it answers."""
         await self._set("server_start", limit=180, server=server)
-        await self._simulator.ready()
+        await self._ready()
 
     async def server_slow(self, seconds: float, *, server: int = 1) -> None:
         """Holds every answer of a server back; 0 ends it."""
@@ -108,6 +113,4 @@ class Faults:
         await self._set("set_rps", service=service, rps=rps)
 
     async def _set(self, fault: str, *, limit: float = 60.0, **arguments: Any) -> Any:
-        return await self._simulator.control.acall(
-            f"{self._simulator.project}/faults/{fault}", arguments, limit=limit
-        )
+        return await self._ask(f"faults/{fault}", arguments, limit=limit)

@@ -52,7 +52,7 @@ class Handle:
         self.project = ""
         self.mark = mark
         self.control = control
-        self.faults = Faults(self)
+        self.faults = Faults(self._ask, self.ready)
         self._limit = limit
         self._folder: Folder | None = None
         self._server_ports: list[int] = []
@@ -131,7 +131,7 @@ class Handle:
         Raises:
             SimulatorError: Something is missing after the scenario's own limit; says what.
         """
-        await self.control.acall(f"{self.project}/site/settled", limit=self._limit)
+        await self._ask("site/settled", limit=self._limit)
 
     def wait_settled(self) -> None:
         """As `settled`, for code without an event loop."""
@@ -139,7 +139,7 @@ class Handle:
 
     async def hosts(self) -> list[dict[str, Any]]:
         """The emulated hosts: name, kind, address, SSH port, jobs on them and their addresses."""
-        hosts: list[dict[str, Any]] = await self.control.acall(f"{self.project}/site/hosts")
+        hosts: list[dict[str, Any]] = await self._ask("site/hosts")
         return hosts
 
     async def requests(self, replica: str | None = None) -> list[dict[str, Any]]:
@@ -151,14 +151,12 @@ class Handle:
         Returns:
             By engine its job, and counts: `open`, `answered`, `cut`, `abandoned`, `refused`.
         """
-        tallies: list[dict[str, Any]] = await self.control.acall(
-            f"{self.project}/site/requests", {"replica": replica}
-        )
+        tallies: list[dict[str, Any]] = await self._ask("site/requests", {"replica": replica})
         return tallies
 
     async def gateway_services(self) -> list[str]:
         """The services that the emulated gateways know, as `project/run`."""
-        services: list[str] = await self.control.acall(f"{self.project}/site/gateway_services")
+        services: list[str] = await self._ask("site/gateway_services")
         return services
 
     async def apply(self, configuration: str | dict[str, Any]) -> str:
@@ -171,9 +169,7 @@ class Handle:
         Returns:
             The name of what was applied.
         """
-        name: str = await self.control.acall(
-            f"{self.project}/site/apply", {"configuration": configuration}
-        )
+        name: str = await self._ask("site/apply", {"configuration": configuration})
         return name
 
     async def stop_run(self, name: str) -> None:
@@ -275,6 +271,12 @@ class Handle:
         """
         answer = await self.control.acall("world/ready", limit=self._ready_limit)
         self._server_ports = answer["server_ports"]
+
+    async def _ask(
+        self, what: str, body: dict[str, Any] | None = None, *, limit: float = 60.0
+    ) -> Any:
+        """Makes a call about this project."""
+        return await self.control.acall(f"{self.project}/{what}", body, limit=limit)
 
     @property
     def _ready_limit(self) -> float:

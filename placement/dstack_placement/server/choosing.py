@@ -34,7 +34,7 @@ from dstack_placement.engine import (
 )
 from dstack_placement.server import specs
 from dstack_placement.server.errors import RunBusyError
-from dstack_placement.server.reachability import tell_unreachable
+from dstack_placement.server.reach_events import tell_unreachable
 from dstack_placement.server.state import KEPT, RunState, read_jobs, read_state
 from dstack_placement.server.tables import (
     CooldownRow,

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from dstack_placement.engine import Action, Plan, Replica, ReplicaPlan, next_actions
 from dstack_placement.server import rebalancing
 from dstack_placement.server.deficits import tell_deficits
-from dstack_placement.server.reachability import tell_unreachable
+from dstack_placement.server.reach_events import tell_unreachable
 from dstack_placement.server.state import RunState
 from dstack_placement.server.tables import PlacementRow, locked_run
 from dstack_placement.server.telling import tell

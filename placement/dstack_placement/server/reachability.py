@@ -10,7 +10,6 @@ import json
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from dstack._internal.core.models.backends.base import BackendType
 from dstack._internal.core.models.runs import RunSpec
@@ -19,7 +18,6 @@ from dstack._internal.server.models import (
     FleetModel,
     InstanceModel,
     JobModel,
-    RunModel,
 )
 from dstack._internal.server.services import fleets as dstack_fleets
 from dstack._internal.server.services.requirements.combine import combine_fleet_and_run_profiles
@@ -29,16 +27,11 @@ from sqlalchemy.orm import load_only
 
 from dstack_placement.engine import ReplicaState, Service, ServiceSpec, place
 from dstack_placement.server.networks import Place, Site
-from dstack_placement.server.tables import UnreachableRow
-from dstack_placement.server.telling import tell
 from dstack_placement.server.unreachable import (
     UnreachableLane,
     is_one_network,
     lanes_out_of_reach,
 )
-
-if TYPE_CHECKING:
-    from dstack_placement.server.state import RunState
 
 
 async def unreachable_lanes(
@@ -66,38 +59,6 @@ async def unreachable_lanes(
     placed = lanes.pool_of(router) is not None
     found = await _router_site(session, service, router, sites, now if placed else None)
     return lanes_out_of_reach(lanes, *found, sites) if found is not None else {}
-
-
-async def tell_unreachable(session: AsyncSession, run_model: RunModel, state: RunState) -> None:
-    """Emits an event for each lane that can't be reached, once until that changes.
-
-    Args:
-        session: A session of `locked_run`.
-        run_model: The run.
-        state: The run as it is now.
-    """
-    rows = await session.execute(
-        select(UnreachableRow).where(UnreachableRow.run_id == run_model.id)
-    )
-    known = {(row.pool, row.fleet): row for row in rows.scalars()}
-    for (pool, fleet), lane in state.unreachable.items():
-        row = known.pop((pool, fleet), None)
-        line = lane.line(fleet)
-        if row is not None and row.line == line:
-            continue
-        if row is not None:
-            row.line, row.since = line, state.now
-        else:
-            session.add(
-                UnreachableRow(
-                    run_id=run_model.id, pool=pool, fleet=fleet, line=line, since=state.now
-                )
-            )
-        tell(session, run_model, line)
-    for row in known.values():
-        await session.delete(row)
-        if (row.pool, row.fleet) in state.editions:
-            tell(session, run_model, f"Fleet {row.fleet} may be reached by the router now")
 
 
 async def _router_site(

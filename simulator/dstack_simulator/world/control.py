@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from aiohttp import web
 
 from dstack_simulator.errors import SimulatorError
+from dstack_simulator.world.site import Site
 
-if TYPE_CHECKING:
-    from dstack_simulator.world.site import Site
-    from dstack_simulator.world.world import World
-
+Call = Callable[..., Awaitable[Any]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Control:
-    """Serves the control API on a free port of loopback."""
+    """Serves the control API on a free port of loopback.
 
-    def __init__(self, world: World, token: str) -> None:
-        self._world = world
+    Args:
+        sites: The projects, by name.
+        calls: What the world itself does, by name.
+        token: What a caller has to know.
+    """
+
+    def __init__(self, sites: Mapping[str, Site], calls: Mapping[str, Call], token: str) -> None:
+        self._sites = sites
+        self._calls = calls
         self._token = token
         self._runner: web.AppRunner | None = None
         self.url = ""
@@ -65,21 +70,19 @@ class Control:
         return await self._call(request, self._site(request).calls())
 
     async def _of_world(self, request: web.Request) -> web.StreamResponse:
-        return await self._call(request, self._world.calls())
+        return await self._call(request, self._calls)
 
     async def _fault(self, request: web.Request) -> web.StreamResponse:
         return await self._call(request, self._site(request).faults.calls())
 
     def _site(self, request: web.Request) -> Site:
         name = request.match_info["project"]
-        site = self._world.sites.get(name)
+        site = self._sites.get(name)
         if site is None:
             raise SimulatorError(f"The simulator has no project {name}.")
         return site
 
-    async def _call(
-        self, request: web.Request, calls: dict[str, Callable[..., Awaitable[Any]]]
-    ) -> web.StreamResponse:
+    async def _call(self, request: web.Request, calls: Mapping[str, Call]) -> web.StreamResponse:
         what = request.match_info["what"]
         call = calls.get(what)
         if call is None:

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
+from dstack_simulator import scenario as scenarios
 from dstack_simulator.errors import SimulatorError
-from dstack_simulator.hosts import Container, Host
-
-if TYPE_CHECKING:
-    from dstack_simulator.world.front import Front
-    from dstack_simulator.world.site import Site
+from dstack_simulator.hosts import Container, Host, HostPool
+from dstack_simulator.world.cloud import Cloud
+from dstack_simulator.world.front import Front
+from dstack_simulator.world.servers import Servers
 
 
 class SiteFaults:
     """Sets faults in a project; every call is named as the method of the simulator's handle."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(
+        self,
+        scenario: scenarios.Scenario,
+        *,
+        servers: Servers,
+        fronts: Sequence[Front],
+        pool: HostPool,
+        cloud: Cloud,
+        address_of_instance: Callable[[str], Awaitable[str | None]],
+    ) -> None:
+        self._scenario = scenario
+        self._servers = servers
+        self._fronts = fronts
+        self._pool = pool
+        self._cloud = cloud
+        self._address_of_instance = address_of_instance
 
     def calls(self) -> dict[str, Callable[..., Awaitable[Any]]]:
         """The faults by name."""
@@ -63,12 +77,12 @@ class SiteFaults:
     async def spot_interrupted(self, instance: str) -> str:
         """Takes a spot instance back."""
         host = await self._host(instance)
-        await self._site.cloud.interrupt(host.name)
+        await self._cloud.interrupt(host.name)
         return host.name
 
     async def no_capacity(self, region: str | None = None, on: bool = True) -> None:
         """Takes away or gives back the capacity of a region, or of all."""
-        cloud = self._site.cloud
+        cloud = self._cloud
         if region is not None and region not in cloud.regions:
             known = ", ".join(cloud.regions) or "none"
             raise SimulatorError(f"The emulated cloud has no region {region}. It has {known}.")
@@ -80,15 +94,15 @@ class SiteFaults:
 
     async def slow_start(self, seconds: float) -> None:
         """Makes new instances and new containers take longer to start."""
-        cloud, pool = self._site.cloud, self._site.pool
-        cloud.start_seconds = self._site.scenario.cloud.start_seconds + seconds
-        pool.timings.loading = self._site.scenario.timing.loading + seconds
+        cloud, pool = self._cloud, self._pool
+        cloud.start_seconds = self._scenario.cloud.start_seconds + seconds
+        pool.timings.loading = self._scenario.timing.loading + seconds
 
     async def slow_tokens(self, seconds: float) -> None:
         """Makes answers that begin from now on take so long in all; 0 ends it."""
         if seconds < 0:
             raise SimulatorError(f"An answer can't take {seconds:g} s. Give 0 or more.")
-        self._site.pool.timings.answering = seconds
+        self._pool.timings.answering = seconds
 
     async def worker_unhealthy(self, replica: str, on: bool = True) -> None:
         """Makes a replica's inference worker fail its health check."""
@@ -105,7 +119,7 @@ class SiteFaults:
 
     async def container_fails(self, replica: str, message: str = "") -> None:
         """Ends a replica's container from outside, as when it can't be created."""
-        containers = [c for c in self._site.pool.containers(replica) if c.status != "terminated"]
+        containers = [c for c in self._pool.containers(replica) if c.status != "terminated"]
         if not containers:
             raise SimulatorError(f"There is no container of {replica}.")
         for container in containers:
@@ -133,11 +147,11 @@ class SiteFaults:
 
     async def server_end(self, graceful: bool = True, server: int = 1) -> None:
         """Ends a server, or kills it."""
-        await self._site.servers.end_one(server, graceful=graceful)
+        await self._servers.end_one(server, graceful=graceful)
 
     async def server_start(self, server: int = 1) -> None:
         """Starts a server that has been ended."""
-        await self._site.servers.start_one(server)
+        await self._servers.start_one(server)
 
     async def server_slow(self, seconds: float, server: int = 1) -> None:
         """Holds every answer of a server back; 0 ends it."""
@@ -149,25 +163,25 @@ class SiteFaults:
 
     async def set_rps(self, service: str, rps: float) -> None:
         """Sets the requests per second that gateways report for a service."""
-        gateways = list(self._site.pool.gateways.values())
+        gateways = list(self._pool.gateways.values())
         if not gateways:
             raise SimulatorError("There is no gateway that could report requests.")
         for gateway in gateways:
             gateway.set_rps(service, rps)
 
     def _front(self, server: int) -> Front:
-        if not 1 <= server <= len(self._site.fronts):
+        if not 1 <= server <= len(self._fronts):
             raise SimulatorError(
-                f"There is no server {server}. Name one from 1 to {len(self._site.fronts)}."
+                f"There is no server {server}. Name one from 1 to {len(self._fronts)}."
             )
-        return self._site.fronts[server - 1]
+        return self._fronts[server - 1]
 
     async def _host(self, name: str) -> Host:
         """A host, given its name in the scenario, the cloud's id, or the server's name of it."""
-        hosts = self._site.pool.hosts
+        hosts = self._pool.hosts
         if name in hosts:
             return hosts[name]
-        address = await self._site.address_of_instance(name)
+        address = await self._address_of_instance(name)
         for host in hosts.values():
             if host.address == address:
                 return host
@@ -181,7 +195,7 @@ class SiteFaults:
         return routers
 
     async def _containers(self, text: str) -> list[Container]:
-        containers = [c for c in self._site.pool.containers(text) if c.running]
+        containers = [c for c in self._pool.containers(text) if c.running]
         if not containers:
             raise SimulatorError(f"No container of {text} runs.")
         return containers

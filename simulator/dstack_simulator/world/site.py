@@ -50,13 +50,20 @@ class Site:
         self.scenario = scenario
         self.servers = servers
         self.fronts = fronts
-        self.faults = SiteFaults(self)
         self.pool = HostPool(
             folder=options.folder.hosts / project,
             login_keys=[_public(key)],
             timings=Timings(**scenario.timing.model_dump()),
         )
         self.cloud = Cloud(scenario.cloud, self.pool, options.folder.gateway_ports)
+        self.faults = SiteFaults(
+            scenario,
+            servers=servers,
+            fronts=fronts,
+            pool=self.pool,
+            cloud=self.cloud,
+            address_of_instance=self.address_of_instance,
+        )
         self._key = key
         self._log = options.folder.server_log
         self._api = Api(self.urls[0], options.server_token, project)

@@ -32,7 +32,7 @@ class World:
         self.sites: dict[str, Site] = {}
         self._options = options
         self._servers = Servers(options, PROJECT)
-        self._control = Control(self, options.control_token)
+        self._control = Control(self.sites, self.calls(), options.control_token)
         self._key = asyncssh.generate_private_key("ssh-ed25519", "dstack-simulator")
 
     async def open(self) -> dict[str, Any]:
