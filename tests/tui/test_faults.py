@@ -21,8 +21,8 @@ from dstack_api_client.problems.routers import unread
 from dstack_fleets_tui.changes import service as changing
 from dstack_fleets_tui.changes import text as changing_texts
 from dstack_fleets_tui.changes.service import Changing
-from dstack_fleets_tui.changes.text import Editing
 from dstack_fleets_tui.cli import main as cli
+from dstack_fleets_tui.editing.texts import Editing
 from dstack_fleets_tui.headless.get import collect, table
 from dstack_fleets_tui.headless.looking import Asked, Look
 from dstack_fleets_tui.live.poller import Poller

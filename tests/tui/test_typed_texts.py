@@ -162,7 +162,7 @@ async def test_what_was_picked_on_a_screen_that_was_left_is_dropped(
         await pilot.press("1")
         await shown(app, FleetsScreen)
         await until(lambda: app.snapshot.fleets, what="the fleet")
-        fleets = app.changing.fleets
+        fleets = app.fleet_changes
         if what == "fleet":
             fleets.delete_some(next(iter(app.snapshot.fleets.values())), ())
         else:
@@ -280,7 +280,7 @@ async def test_a_new_fleet_is_kept_until_it_is_applied(
         await pilot.press("1")
         await shown(app, FleetsScreen)
         for _ in range(2):
-            app.changing.fleets.new(str(file))
+            app.fleet_changes.new(str(file))
             await shown(app, TextScreen)
             area = app.screen.query_one(TextArea)
             area.text = area.text.replace("type: task", "type: fleet")
@@ -290,7 +290,7 @@ async def test_a_new_fleet_is_kept_until_it_is_applied(
             await shown(app, FleetsScreen)
             assert app.changing.texts.unused == (str(file),)
         server.faults["/fleets/get"] = lambda request: httpx.Response(403, json=REFUSED)
-        app.changing.fleets.new(str(file))
+        app.fleet_changes.new(str(file))
         await shown(app, TextScreen)
         await pilot.press("ctrl+s")
         await shown(app, PlanScreen)
@@ -305,7 +305,7 @@ async def test_a_new_fleet_is_kept_until_it_is_applied(
         app.changing.texts.discard(str(file))
         server.fail = lambda path: httpx.Response(500) if "get_plan" in path else None
         file.write_text("type: fleet\nname: pond\nnodes: {min: 0, max: 1}\n")
-        app.changing.fleets.new(str(file))
+        app.fleet_changes.new(str(file))
         await shown(app, TextScreen)
         await pilot.press("escape")
         await until(lambda: app._notifications, what="that nothing was changed")

@@ -6,11 +6,10 @@ import asyncio
 import gc
 import signal
 import sys
-import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -18,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from rich.text import Text
 from textual import events, work
-from textual.app import App, ScreenStackError, SystemCommand
+from textual.app import SystemCommand
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
@@ -27,7 +26,6 @@ from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.theme import ThemeProvider
 from textual.widgets import Input
 
-from dstack_api_client.analysis.since import Since
 from dstack_api_client.clock import difference, utc_now
 from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.edits.keeping import Store
@@ -36,12 +34,11 @@ from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.private_folder import remove_left_behind
-from dstack_api_client.problems.model import Problem
 from dstack_api_client.routers.watch import OverSsh
 from dstack_fleets_tui import actions, faults
+from dstack_fleets_tui.changes.fleet import FleetChanges
 from dstack_fleets_tui.changes.service import Changing
-from dstack_fleets_tui.live import heading
-from dstack_fleets_tui.live.lookout import Lookout
+from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.live.poller import Poller
 from dstack_fleets_tui.live.source import Source, open_source
 from dstack_fleets_tui.screens.events import EventsScreen
@@ -52,7 +49,7 @@ from dstack_fleets_tui.screens.parts import own_reads
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.palette import Palette
-from dstack_fleets_tui.screens.parts.questions import Asking, Question
+from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.runs import RunsScreen
@@ -68,9 +65,7 @@ from dstack_fleets_tui.terminal import (
 )
 from dstack_fleets_tui.terminal_driver import TerminalDriver, say_last
 from dstack_widgets.choices import Choice
-from dstack_widgets.glyphs import ASCII, UNICODE
 from dstack_widgets.scroll_bars import AsciiScrollBars
-from dstack_widgets.status_header import HeaderState
 from dstack_widgets.text import literal
 
 #: States that polling on does not fix: the user has to.
@@ -84,9 +79,6 @@ _ALWAYS = frozenset({"ctrl+c", "ctrl+q"})
 #: Signals that end the dashboard in order.
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
-#: How long a notice stays: several at once want to be read.
-_NOTICE_SECONDS = 15
-
 
 def _spare_the_collector() -> None:
     """Keeps the garbage collector from walking through the first full load at every key press.
@@ -97,7 +89,7 @@ def _spare_the_collector() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
-class FleetsApp(App[int]):
+class FleetsApp(Host):
     """The dashboard.
 
     Args:
@@ -111,9 +103,7 @@ class FleetsApp(App[int]):
 
     Attributes:
         changing: Begins changes.
-        lookout: Looks for what is wrong.
-        touches: How many keys were pressed that some screen took.
-        last_words: What could not be kept when the app was ended, said once the terminal is back.
+        fleet_changes: Begins those of fleets.
     """
 
     TITLE = "dstack-fleets-tui"
@@ -145,38 +135,24 @@ class FleetsApp(App[int]):
         terminal_is_gone: Callable[[], bool] = terminal_is_gone,
         store: Store | None = None,
     ) -> None:
-        super().__init__()
-        self._connection = connection
-        self._settings = settings
+        super().__init__(connection, settings, now=now)
         self._again = again
         self._open_source = open_source
         self._terminal_is_gone = terminal_is_gone
-        self._poller: Poller[Update] | None = None
         self._where: tuple[str, str] | None = None
         self._trouble: TroubleScreen | None = None
-        self._noticed: set[str] = set()
         self._told = ""
         self._quitting: AskScreen | None = None
-        self.now = now
-        self.ascii = settings.ascii
-        self.glyphs = ASCII if settings.ascii else UNICODE
         # The palette draws what ASCII has not; the command line does the same.
         self.use_command_palette = not settings.ascii
         self.set_class(self.ascii, "-ascii")
         # Every bar asks the class, so one place decides for all of them.
         ScrollBar.renderer = AsciiScrollBars if self.ascii else ScrollBarRender
-        self.paused = False
-        self.touches = 0
-        self._answered_at = 0.0
         self._meant_for: WeakKeyDictionary[events.Key, Screen[Any]] = WeakKeyDictionary()
-        self.changing = Changing(self, store or Store.default())
-        self.source: Source | None = None
-        self.snapshot: Snapshot | None = None
-        self.lookout = Lookout()
+        self.changing: Changing = Changing(self, store or Store.default())
+        self.fleet_changes: FleetChanges = FleetChanges(self, self.changing)
         self._clocks_told = False
         self._ended_by: int | None = None
-        self.last_words: list[str] = []
-        self.health = Health(ConnectionState.CONNECTING, now())
 
     # Life ---------------------------------------------------------------------------------
 
@@ -191,10 +167,6 @@ class FleetsApp(App[int]):
         for notice in self._settings.notices:
             self.warn(notice)
         self._connect()
-
-    def warn(self, text: str) -> None:
-        """Shows a notice that goes away by itself."""
-        self.notify(text, severity="warning", timeout=_NOTICE_SECONDS, markup=False)
 
     def _connect(self) -> None:
         if isinstance(self._connection, ConfigError):
@@ -301,13 +273,6 @@ class FleetsApp(App[int]):
             self.screen.show()
             self.screen.focus_on()
 
-    def fault(self, error: Exception) -> None:
-        """Says that a read failed by a fault of this program; once for each place."""
-        line = faults.line_of(error)
-        if line not in self._noticed:
-            self._noticed.add(line)
-            self.warn(line)
-
     def _notice_unreadable(self, snapshot: Snapshot) -> None:
         """Names records that can't be read, and why the placement is not, each once."""
         failure = snapshot.placement_failure
@@ -318,11 +283,6 @@ class FleetsApp(App[int]):
         if new:
             more = f" {len(new) - 1} more can't be read." if len(new) > 1 else ""
             self.warn(f"{new[0]}{more} All else is shown.")
-
-    def server_now(self) -> datetime:
-        """The time by the server's clock: all that it tells of is by that."""
-        ahead = self.snapshot.clock_ahead if self.snapshot is not None else 0
-        return self.now() + timedelta(seconds=ahead)
 
     def _tell_of_clocks(self) -> None:
         """Says once that this machine's clock is not the server's."""
@@ -372,59 +332,6 @@ class FleetsApp(App[int]):
         if self.front is not None:
             self.front.refresh()
 
-    @property
-    def front(self) -> Screen[Any] | None:
-        """The screen in front; None while the app begins or ends."""
-        try:
-            return self.screen
-        except ScreenStackError:
-            return None
-
-    def was_answered(self) -> None:
-        """Has what was pressed before now count no more: a screen that asked is closing."""
-        self._answered_at = time.monotonic()
-
-    def ask(self) -> Question:
-        """What is asked for now, on the screen in front."""
-        return Question(self, self.front, self.touches)
-
-    def focus_on(
-        self,
-        *,
-        services: Collection[str] = (),
-        fleets: Collection[str] = (),
-        opened_service: str | None = None,
-        opened_fleet: str | None = None,
-    ) -> None:
-        """Tells the feed what is on screen, by ids."""
-        if self.source is not None:
-            self.source.feed.focus(
-                services=services,
-                fleets=fleets,
-                opened_service=opened_service,
-                opened_fleet=opened_fleet,
-            )
-
-    def hurry(self) -> None:
-        """Polls now: something new is in front."""
-        if self._poller is not None:
-            self._poller.hurry()
-
-    @property
-    def problems(self) -> Sequence[Problem]:
-        """What is wrong in the latest snapshot, worst first."""
-        return self.lookout.problems
-
-    @property
-    def since(self) -> Since:
-        """Since when things are as they are, as far as events told."""
-        return self.lookout.since
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two polls."""
-        return self._settings.interval
-
     def open_fleet(self, fleet_id: str, view: str = "", row: str | None = None) -> None:
         """Opens a fleet over what is in front.
 
@@ -447,57 +354,6 @@ class FleetsApp(App[int]):
             view: The view to begin with.
         """
         self.push_screen(ReplicaScreen(key, view))
-
-    def header_state(self) -> HeaderState:
-        """What the header shows now."""
-        return heading.header_state(
-            self._connection,
-            self.health,
-            self.snapshot,
-            now=self.now(),
-            interval=self.interval,
-            paused=self.paused,
-            read_only=self.read_only,
-            dot=self.glyphs.dot,
-        )
-
-    def empty_text(self, thing: str) -> str:
-        """What a list without rows says: why it has none."""
-        if self.snapshot is None and self.failure:
-            return self.failure
-        if self.snapshot is None or not self.snapshot.complete:
-            return f"Reading the {thing} of {self.project}."
-        return f"No {thing} in {self.project}."
-
-    @property
-    def failure(self) -> str:
-        """Why the last poll failed and what to do, if it did."""
-        return " ".join(part for part in (self.health.message, self.health.hint) if part)
-
-    @property
-    def read_only(self) -> bool:
-        """Whether nothing may be changed."""
-        return self._settings.read_only_in(self.project)
-
-    @property
-    def guard_notices(self) -> tuple[str, ...]:
-        """Why nothing may be changed, where a mistake in the settings keeps it."""
-        return self._settings.guard_notices
-
-    @property
-    def protected(self) -> bool:
-        """Whether a name has to be typed before something is changed."""
-        return self._settings.protected_in(self.project)
-
-    @property
-    def place(self) -> str:
-        """The project and the server, as people name them."""
-        return f"{self.project} @ {heading.host_of(self._connection)}"
-
-    @property
-    def project(self) -> str:
-        """The project's name, as far as known."""
-        return heading.project_of(self._connection)
 
     # Trouble that the user has to fix -----------------------------------------------------
 
@@ -568,7 +424,7 @@ class FleetsApp(App[int]):
         """Edits the service or the fleet that is open or under the cursor."""
         fleet = self._fleet_at_hand()
         if fleet is not None:
-            self.changing.fleets.edit(fleet)
+            self.fleet_changes.edit(fleet)
         service = self._service_at_hand()
         if service is not None:
             self.changing.edit(*service)
@@ -577,7 +433,7 @@ class FleetsApp(App[int]):
         """Plans the way back of the service or the fleet that is open."""
         fleet = self._fleet_at_hand()
         if fleet is not None:
-            self.changing.fleets.undo(fleet)
+            self.fleet_changes.undo(fleet)
         service = self._service_at_hand()
         if service is not None:
             self.changing.undo(service[0])
@@ -590,13 +446,13 @@ class FleetsApp(App[int]):
 
     def do_new_fleet(self, argument: str) -> None:
         """Makes a fleet of a template or of a file."""
-        self.changing.fleets.new(argument)
+        self.fleet_changes.new(argument)
 
     def do_delete(self, argument: str) -> None:
         """Deletes the fleet that is open or under the cursor."""
         fleet = self._fleet_at_hand()
         if fleet is not None:
-            self.changing.fleets.delete(fleet)
+            self.fleet_changes.delete(fleet)
 
     def _fleet_at_hand(self) -> Fleet | None:
         return self.screen.fleet_at_hand() if isinstance(self.screen, LiveScreen) else None

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dstack_api_client.edits import base as bases
 from dstack_api_client.edits import fleets, undoing
@@ -23,22 +22,20 @@ from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.occupants import namesakes
 from dstack_api_client.model.service import Service
 from dstack_fleets_tui import formatting, words
-from dstack_fleets_tui.changes.text import Editing
+from dstack_fleets_tui.changes.service import Changing
+from dstack_fleets_tui.editing.texts import Editing
+from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
-from dstack_fleets_tui.screens.parts.questions import Question
+from dstack_fleets_tui.screens.parts.questions import Question, ask
 from dstack_placement.engine import ServiceSpec
 from dstack_widgets.choices import Choice
 from dstack_widgets.command_line import CommandLine
 from dstack_widgets.palette import style_of
 from dstack_widgets.text import literal
-
-if TYPE_CHECKING:
-    from dstack_fleets_tui.app import FleetsApp
-    from dstack_fleets_tui.changes.service import Changing
 
 #: Instances that are named where some are deleted; the others are counted.
 _NAMED = 12
@@ -54,7 +51,7 @@ class FleetChanges:
         changing: What all changes share.
     """
 
-    def __init__(self, app: FleetsApp, changing: Changing) -> None:
+    def __init__(self, app: Host, changing: Changing) -> None:
         self._app = app
         self._changing = changing
 
@@ -78,7 +75,7 @@ class FleetChanges:
         why = refusal(fleet.name, is_ssh=False, owner=fleet.project, project=project)
         if why is None:
             sign = f"Reading what was changed last of {fleet.name}."
-            self._changing.begin(partial(self._undo, fleet.name, self._app.ask()), sign)
+            self._changing.begin(partial(self._undo, fleet.name, ask(self._app)), sign)
         else:
             self._refuse(f"{fleet.name} can't be edited here", why)
 
@@ -96,7 +93,7 @@ class FleetChanges:
                 ("ssh", "a template: hosts that are there already"),
                 (_FILE, "a configuration file"),
             ]
-            question = self._app.ask()
+            question = ask(self._app)
 
             def picked(what: str | None) -> None:
                 if question.on_screen:
@@ -108,7 +105,7 @@ class FleetChanges:
             self._plan_text(f"a new {what} fleet", TEMPLATES[what])
         else:
             path = Path(what).expanduser()
-            self._changing.begin(partial(self._from_file, path, self._app.ask()))
+            self._changing.begin(partial(self._from_file, path, ask(self._app)))
 
     def delete(self, fleet: Fleet, lent_to: str = "") -> None:
         """Deletes a fleet, once its name was typed.
@@ -145,7 +142,7 @@ class FleetChanges:
         if idle and set(idle) != set(can):
             about.append((_IDLE, f"{_names(idle)}"))
         about.append((_WHOLE, f"{fleet.name} with all of its instances"))
-        question = self._app.ask()
+        question = ask(self._app)
 
         def picked(what: str | None) -> None:
             if not question.on_screen:

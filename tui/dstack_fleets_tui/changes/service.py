@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual.screen import Screen
 from textual.worker import Worker
@@ -22,20 +22,18 @@ from dstack_api_client.edits.performing import Performed, perform, settle, who
 from dstack_api_client.edits.planning import Plan, make_plan
 from dstack_api_client.edits.recovering import look_up
 from dstack_api_client.errors import ApiError
-from dstack_fleets_tui.changes.fleet import FleetChanges
-from dstack_fleets_tui.changes.text import Editing, TextChanges
+from dstack_fleets_tui.changes.text import TextChanges
 from dstack_fleets_tui.editing import outlook, plan_text
+from dstack_fleets_tui.editing.texts import Editing
+from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
-from dstack_fleets_tui.screens.parts.questions import Question
+from dstack_fleets_tui.screens.parts.questions import Question, ask
 from dstack_widgets.choices import Choice
-
-if TYPE_CHECKING:
-    from dstack_fleets_tui.app import FleetsApp
 
 #: The group of the tasks that read for a change; each ends by itself.
 GROUP = "changing"
@@ -54,14 +52,12 @@ class Changing:
 
     Attributes:
         store: As given.
-        fleets: The changes of fleets.
         texts: Texts that are edited.
     """
 
-    def __init__(self, app: FleetsApp, store: Store) -> None:
+    def __init__(self, app: Host, store: Store) -> None:
         self._app = app
         self.store = store
-        self.fleets = FleetChanges(app, self)
         self._under_way: set[asyncio.Task[Performed]] = set()
         self.texts = TextChanges(app)
 
@@ -74,13 +70,13 @@ class Changing:
         """Plans the way back from what was applied last to a service."""
         if self.may():
             sign = f"Reading what was changed last of {name}."
-            self.begin(partial(self._undo, name, self._app.ask()), sign)
+            self.begin(partial(self._undo, name, ask(self._app)), sign)
 
     def rebalance(self, name: str) -> None:
         """Has the server move a service's replicas to the lanes of higher priority."""
         if self.may():
             sign = f"Asking what a rebalancing of {name} would move."
-            self.begin(partial(self._rebalance, name, self._app.ask()), sign)
+            self.begin(partial(self._rebalance, name, ask(self._app)), sign)
 
     def apply(
         self,
@@ -127,7 +123,7 @@ class Changing:
 
     def as_text(self, editing: Editing[Any]) -> None:
         """Has a text edited; what was typed is used, or kept."""
-        self.begin(partial(self.texts.edit, editing, self._app.ask()))
+        self.begin(partial(self.texts.edit, editing, ask(self._app)))
 
     @property
     def under_way(self) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from dstack_api_client.edits import texts
 from dstack_api_client.edits.errors import InvalidEditError, NotKeptError
 from dstack_api_client.errors import ApiError
+from dstack_fleets_tui.editing.texts import Editing
+from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.edit.text import (
     EditorError,
@@ -20,45 +20,15 @@ from dstack_fleets_tui.screens.edit.text import (
     environment_editor,
 )
 from dstack_fleets_tui.screens.parts.asking import AskScreen
-from dstack_fleets_tui.screens.parts.questions import Question
+from dstack_fleets_tui.screens.parts.questions import Question, ask
 from dstack_widgets.choices import Choice
 from dstack_widgets.text import literal
-
-if TYPE_CHECKING:
-    from dstack_fleets_tui.app import FleetsApp
 
 T = TypeVar("T")
 
 #: Seconds that reading a text may take when this program is asked to end.
 _READ_WITHIN = 2.0
 _KEEP, _AGAIN, _DISCARD = "keep", "again", "discard"
-
-
-@dataclass(frozen=True)
-class Editing(Generic[T]):
-    """A text that is edited.
-
-    Attributes:
-        name: What it is the text of.
-        key: What tells it from other texts.
-        text: The text as it is before anybody types.
-        read: Makes something of what was written.
-        done: Takes what came of it; not called where nothing was changed.
-        first: Whether it is edited before it is read for the first time.
-        as_it_is: Whether it may be left as it is; else that is a cancel.
-        until_applied: Whether it is kept until `discard` is called, though it could be read.
-        drafted: Whether `done` keeps a draft.
-    """
-
-    name: str
-    key: str
-    text: str
-    read: Callable[[Source, str], Awaitable[T]]
-    done: Callable[[T], object]
-    first: bool = True
-    as_it_is: bool = False
-    until_applied: bool = False
-    drafted: bool = False
 
 
 class TextChanges:
@@ -68,7 +38,7 @@ class TextChanges:
         app: The app.
     """
 
-    def __init__(self, app: FleetsApp) -> None:
+    def __init__(self, app: Host) -> None:
         self._app = app
         self._kept: dict[str, tuple[str, str]] = {}
         self._typed: tuple[Editing[Any], TextScreen] | None = None
@@ -110,14 +80,14 @@ class TextChanges:
                     await self._keep_ended(editing, source, stopped.text)
                     self._app.end(stopped.signal)
                     return
-                question = self._app.ask()
+                question = ask(self._app)
                 if question.screen is not screen:
                     self._keep(editing, written.text)
                     return
                 if not written.used or (written.text == shown and not as_it_is):
                     if not await self._goes_on(editing, written):
                         return
-                    shown, question = written.text, self._app.ask()
+                    shown, question = written.text, ask(self._app)
                     if question.screen is not screen:
                         return
                     continue

@@ -132,7 +132,7 @@ class FleetScreen(WithEvents):
         fleet, snapshot = self.fleet_at_hand(), self.snapshot
         if fleet is None or snapshot is None:
             return
-        changes = self.fleets_app.changing.fleets
+        changes = self.fleets_app.fleet_changes
         if self.view != "instances":
             changes.delete(fleet, _named(self._borrowers))
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -15,9 +14,6 @@ from dstack_fleets_tui.actions import BY_ID
 from dstack_fleets_tui.screens.parts.closing import ClosesItself
 from dstack_widgets.painting import PaintsAll
 from dstack_widgets.text import literal
-
-if TYPE_CHECKING:
-    from dstack_fleets_tui.app import FleetsApp
 
 
 class TroubleScreen(ClosesItself, PaintsAll, ModalScreen[None]):
@@ -53,4 +49,4 @@ class TroubleScreen(ClosesItself, PaintsAll, ModalScreen[None]):
 
     def action_do(self, action_id: str) -> None:
         """Runs one of the app's actions."""
-        getattr(cast("FleetsApp", self.app), f"do_{action_id}")("")
+        getattr(self.app, f"do_{action_id}")("")

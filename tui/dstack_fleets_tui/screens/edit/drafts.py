@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from textual.content import Content
 
@@ -15,13 +15,11 @@ from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.undoing import Draft
 from dstack_api_client.model.capabilities import UNKNOWN
+from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_widgets.choices import Choice
 from dstack_widgets.palette import style_of
 from dstack_widgets.text import literal
-
-if TYPE_CHECKING:
-    from dstack_fleets_tui.app import FleetsApp
 
 E = TypeVar("E", bound=ServiceEdit | FleetEdit)
 
@@ -38,7 +36,7 @@ class Drafts(Generic[E]):
         kept_at: When it was kept here; None where there is nothing to keep, or it could not be.
     """
 
-    def __init__(self, app: FleetsApp, name: str, kind: Kind) -> None:
+    def __init__(self, app: Host, name: str, kind: Kind) -> None:
         self._app = app
         self._store = app.changing.store
         self._name = name

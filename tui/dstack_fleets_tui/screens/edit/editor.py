@@ -28,13 +28,13 @@ from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.errors import ApiError
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions, formatting
-from dstack_fleets_tui.changes.text import Editing
+from dstack_fleets_tui.editing.texts import Editing
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
 from dstack_fleets_tui.screens.edit.drafts import Drafts
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
-from dstack_fleets_tui.screens.parts.questions import Question
+from dstack_fleets_tui.screens.parts.questions import Question, ask
 from dstack_widgets.edit_grid import EditGrid, GridRow, Place
 from dstack_widgets.findings import Finding, Findings
 from dstack_widgets.flow import Flow
@@ -439,7 +439,7 @@ class EditorScreen(LiveScreen, Generic[E]):
         elif not edit.changed:
             self.notify("Nothing is changed yet.", markup=False)
         else:
-            self._plan(edit, self.fleets_app.ask())
+            self._plan(edit, ask(self.fleets_app))
 
     @work(exclusive=True, group="edit")
     async def _plan(self, edit: E, question: Question) -> None:

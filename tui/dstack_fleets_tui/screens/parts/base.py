@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.content import Content
@@ -16,6 +16,7 @@ from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.commands import CommandError, complete, parse
+from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.command_line import CommandLine, FilterLine
 from dstack_widgets.lean_screen import LeanScreen
@@ -23,9 +24,6 @@ from dstack_widgets.live_table import LiveTable
 from dstack_widgets.palette import style_of
 from dstack_widgets.status_header import KeysFooter, StatusHeader, Tab, TabsLine
 from dstack_widgets.text import literal
-
-if TYPE_CHECKING:
-    from dstack_fleets_tui.app import FleetsApp
 
 #: The lists, by the key that goes there; each is an action, and a mode of the app.
 TABS = {
@@ -49,9 +47,9 @@ class LiveScreen(LeanScreen[None]):
     CSS_PATH = Path(__file__).with_name("base.tcss")
 
     @property
-    def fleets_app(self) -> FleetsApp:
+    def fleets_app(self) -> Host:
         """The app, typed."""
-        return cast("FleetsApp", self.app)
+        return cast("Host", self.app)
 
     @property
     def looks(self) -> Looks:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
 
 from dstack_api_client.events.stream import MOST_EVENTS, Event, Events, EventStream, Filters
+from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
 from dstack_fleets_tui.tables import events
@@ -18,9 +19,6 @@ from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import Row
 from dstack_widgets.glyphs import Glyphs
 from dstack_widgets.live_table import LiveTable
-
-if TYPE_CHECKING:
-    from dstack_fleets_tui.app import FleetsApp
 
 #: So many rows before the last one that is loaded, older ones are asked for.
 _AHEAD = 20
@@ -67,9 +65,9 @@ class EventsView(Vertical):
         self.watch(self.table, "scroll_y", self._look_for_older, init=False)
 
     @property
-    def fleets_app(self) -> FleetsApp:
+    def fleets_app(self) -> Host:
         """The app, typed."""
-        return cast("FleetsApp", self.app)
+        return cast("Host", self.app)
 
     def follow(self, name: str, filters: Filters | None) -> None:
         """Shows events; those that are shown already go on.

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 from textual.widget import Widget
 from textual.worker import Worker
 
+from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.live.poller import Pollable, Poller, WhileWanted
-
-if TYPE_CHECKING:
-    from dstack_fleets_tui.app import FleetsApp
 
 T = TypeVar("T")
 
@@ -63,8 +61,8 @@ class OwnReads(Generic[T]):
             self._poller.refresh()
 
     @property
-    def _app(self) -> FleetsApp:
-        return cast("FleetsApp", self._widget.app)
+    def _app(self) -> Host:
+        return cast("Host", self._widget.app)
 
     def _brought(self, brought: T) -> None:
         self._has_read = True

@@ -13,16 +13,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from textual.events import Resize
 from textual.screen import Screen
 from textual.timer import Timer
 
+from dstack_fleets_tui.host import Host
 from dstack_widgets.painting import PaintsAll
-
-if TYPE_CHECKING:
-    from dstack_fleets_tui.app import FleetsApp
 
 #: Seconds after it was drawn from which a screen that asks takes keys: nobody reads faster.
 GUARD = 0.25
@@ -81,7 +79,7 @@ class Asking(PaintsAll):
         if self._answered or not self.is_active:
             return False
         self._answered = True
-        cast("FleetsApp", self.app).was_answered()
+        cast("Host", self.app).was_answered()
         return True
 
     def answer(self, result: Any = None) -> None:
@@ -100,7 +98,7 @@ class Question:
         touches: How many keys had been pressed then.
     """
 
-    app: FleetsApp
+    app: Host
     screen: Screen[Any] | None
     touches: int
 
@@ -150,3 +148,8 @@ class Question:
             return False
         self.app.push_screen(screen, callback)
         return True
+
+
+def ask(app: Host) -> Question:
+    """What is asked for now, on the screen in front."""
+    return Question(app, app.front, app.touches)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -11,20 +11,30 @@ from textual.widget import Widget
 
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
 from dstack_widgets.glyphs import Glyphs
 from dstack_widgets.live_table import LiveTable
 
-if TYPE_CHECKING:
-    from dstack_fleets_tui.app import FleetsApp
-    from dstack_fleets_tui.screens.service.service import ServiceScreen
-
 #: Cells at the left and the right of the lines around the table.
 _SIDES = 2
 #: Lines that a table keeps while findings want room.
 _LEAST_ROWS = 6
+
+
+class Around(Protocol):
+    """What a view asks of the screen that it is on."""
+
+    def fill(self) -> None:
+        """Shows the snapshot."""
+
+    def view_filled(self) -> None:
+        """Takes note that a view was filled."""
+
+    def show_note(self) -> None:
+        """Shows why the table does not show everything."""
 
 
 class ServiceView(Vertical):
@@ -56,14 +66,14 @@ class ServiceView(Vertical):
         self._shown: tuple[Service, Snapshot, Looks] | None = None
 
     @property
-    def fleets_app(self) -> FleetsApp:
+    def fleets_app(self) -> Host:
         """The app, typed."""
-        return cast("FleetsApp", self.app)
+        return cast("Host", self.app)
 
     @property
-    def service_screen(self) -> ServiceScreen:
+    def service_screen(self) -> Around:
         """The screen it is on, typed."""
-        return cast("ServiceScreen", self.screen)
+        return cast("Around", self.screen)
 
     def compose(self) -> ComposeResult:
         """The line, the table and the findings."""

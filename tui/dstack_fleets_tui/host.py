@@ -1,0 +1,253 @@
+"""What screens and changes need of the app that they are in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from textual.app import App, ScreenStackError
+from textual.screen import Screen
+
+from dstack_api_client.analysis.since import Since
+from dstack_api_client.connect.connection import ConfigError, Connection
+from dstack_api_client.edits.fleets import FleetPlan
+from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.planning import Plan
+from dstack_api_client.feed.feed import ConnectionState, Health, Update
+from dstack_api_client.model.fleet import Fleet, Instance
+from dstack_api_client.model.replica import ReplicaKey
+from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.problems.model import Problem
+from dstack_fleets_tui import faults
+from dstack_fleets_tui.editing.texts import Editing
+from dstack_fleets_tui.live import heading
+from dstack_fleets_tui.live.lookout import Lookout
+from dstack_fleets_tui.live.poller import Poller
+from dstack_fleets_tui.live.source import Source
+from dstack_fleets_tui.settings import Settings
+from dstack_widgets.glyphs import ASCII, UNICODE
+from dstack_widgets.status_header import HeaderState
+
+#: How long a notice stays: several at once want to be read.
+_NOTICE_SECONDS = 15
+
+
+class Changes(Protocol):
+    """What screens ask to be changed."""
+
+    @property
+    def store(self) -> Store:
+        """Where drafts, the way back and the audit log are kept."""
+
+    def as_text(self, editing: Editing[Any]) -> None:
+        """Has a text edited; what was typed is used, or kept."""
+
+    def apply(self, plan: Plan | FleetPlan, *, under: Screen[None] | None = None) -> None:
+        """Carries a confirmed plan out and shows what comes of it."""
+
+
+class Deletions(Protocol):
+    """What screens ask to be deleted."""
+
+    def delete(self, fleet: Fleet, lent_to: str = "") -> None:
+        """Deletes a fleet, once that is confirmed."""
+
+    def delete_some(self, fleet: Fleet, chosen: Sequence[Instance], lent_to: str = "") -> None:
+        """Deletes instances of a fleet, once that is confirmed."""
+
+
+class Host(App[int]):
+    """The part of the app that knows no screen.
+
+    Args:
+        connection: Where to connect, or why that is not known.
+        settings: The user's settings.
+        now: The clock.
+
+    Attributes:
+        changing: Begins changes.
+        fleet_changes: Begins those of fleets.
+        source: What is read of the server; None until it is open.
+        snapshot: The latest snapshot.
+        health: The state of the connection.
+        lookout: Looks for what is wrong.
+        paused: Whether nothing is read now.
+        touches: How many keys were pressed that some screen took.
+        last_words: What could not be kept when the app was ended, said once the terminal is back.
+    """
+
+    changing: Changes
+    fleet_changes: Deletions
+
+    def __init__(
+        self,
+        connection: Connection | ConfigError,
+        settings: Settings,
+        *,
+        now: Callable[[], datetime],
+    ) -> None:
+        super().__init__()
+        self._connection = connection
+        self._settings = settings
+        self._poller: Poller[Update] | None = None
+        self._noticed: set[str] = set()
+        self._answered_at = 0.0
+        self.now = now
+        self.ascii = settings.ascii
+        self.glyphs = ASCII if settings.ascii else UNICODE
+        self.paused = False
+        self.touches = 0
+        self.source: Source | None = None
+        self.snapshot: Snapshot | None = None
+        self.lookout = Lookout()
+        self.last_words: list[str] = []
+        self.health = Health(ConnectionState.CONNECTING, now())
+
+    def warn(self, text: str) -> None:
+        """Shows a notice that goes away by itself."""
+        self.notify(text, severity="warning", timeout=_NOTICE_SECONDS, markup=False)
+
+    def fault(self, error: Exception) -> None:
+        """Says that a read failed by a fault of this program; once for each place."""
+        line = faults.line_of(error)
+        if line not in self._noticed:
+            self._noticed.add(line)
+            self.warn(line)
+
+    def server_now(self) -> datetime:
+        """The time by the server's clock: all that it tells of is by that."""
+        ahead = self.snapshot.clock_ahead if self.snapshot is not None else 0
+        return self.now() + timedelta(seconds=ahead)
+
+    @property
+    def front(self) -> Screen[Any] | None:
+        """The screen in front; None while the app begins or ends."""
+        try:
+            return self.screen
+        except ScreenStackError:
+            return None
+
+    def was_answered(self) -> None:
+        """Has what was pressed before now count no more: a screen that asked is closing."""
+        self._answered_at = time.monotonic()
+
+    def focus_on(
+        self,
+        *,
+        services: Collection[str] = (),
+        fleets: Collection[str] = (),
+        opened_service: str | None = None,
+        opened_fleet: str | None = None,
+    ) -> None:
+        """Tells the feed what is on screen, by ids."""
+        if self.source is not None:
+            self.source.feed.focus(
+                services=services,
+                fleets=fleets,
+                opened_service=opened_service,
+                opened_fleet=opened_fleet,
+            )
+
+    def hurry(self) -> None:
+        """Polls now: something new is in front."""
+        if self._poller is not None:
+            self._poller.hurry()
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What is wrong in the latest snapshot, worst first."""
+        return self.lookout.problems
+
+    @property
+    def since(self) -> Since:
+        """Since when things are as they are, as far as events told."""
+        return self.lookout.since
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two polls."""
+        return self._settings.interval
+
+    def header_state(self) -> HeaderState:
+        """What the header shows now."""
+        return heading.header_state(
+            self._connection,
+            self.health,
+            self.snapshot,
+            now=self.now(),
+            interval=self.interval,
+            paused=self.paused,
+            read_only=self.read_only,
+            dot=self.glyphs.dot,
+        )
+
+    def empty_text(self, thing: str) -> str:
+        """What a list without rows says: why it has none."""
+        if self.snapshot is None and self.failure:
+            return self.failure
+        if self.snapshot is None or not self.snapshot.complete:
+            return f"Reading the {thing} of {self.project}."
+        return f"No {thing} in {self.project}."
+
+    @property
+    def failure(self) -> str:
+        """Why the last poll failed and what to do, if it did."""
+        return " ".join(part for part in (self.health.message, self.health.hint) if part)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be changed."""
+        return self._settings.read_only_in(self.project)
+
+    @property
+    def guard_notices(self) -> tuple[str, ...]:
+        """Why nothing may be changed, where a mistake in the settings keeps it."""
+        return self._settings.guard_notices
+
+    @property
+    def protected(self) -> bool:
+        """Whether a name has to be typed before something is changed."""
+        return self._settings.protected_in(self.project)
+
+    @property
+    def place(self) -> str:
+        """The project and the server, as people name them."""
+        return f"{self.project} @ {heading.host_of(self._connection)}"
+
+    @property
+    def project(self) -> str:
+        """The project's name, as far as known."""
+        return heading.project_of(self._connection)
+
+    def open_fleet(self, fleet_id: str, view: str = "", row: str | None = None) -> None:
+        """Opens a fleet over what is in front.
+
+        Args:
+            fleet_id: The fleet.
+            view: The view to begin with.
+            row: The key of the row to put the cursor on.
+        """
+        raise NotImplementedError
+
+    def open_service(self, run_id: str, view: str = "", row: str | None = None) -> None:
+        """Opens a service over what is in front; arguments as for `open_fleet`."""
+        raise NotImplementedError
+
+    def open_replica(self, key: ReplicaKey, view: str = "") -> None:
+        """Opens a replica over what is in front.
+
+        Args:
+            key: The replica.
+            view: The view to begin with.
+        """
+        raise NotImplementedError
+
+    def show_help(self, screen: str) -> None:
+        """Shows the keys of a screen."""
+        raise NotImplementedError
+
+    def end(self, number: int) -> None:
+        """Ends the app because a signal says so."""
+        raise NotImplementedError
