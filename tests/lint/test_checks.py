@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.lint import addresses, clocks, looks, sleeps, words
+from tests.lint import addresses, circles, clocks, looks, sleeps, words
 from tests.lint.__main__ import allowed, judged
 from tests.lint.source import Finding, Module
 
@@ -177,3 +177,17 @@ def test_words_that_are_not_used_any_more() -> None:
 def test_an_address_of_the_server_is_found(code: str) -> None:
     assert list(addresses.found(code, "tui/it.py"))
     assert not list(addresses.found("a = '/apis'  # /api/users", "tui/it.py"))
+
+
+def test_circles_are_found_each_once() -> None:
+    imports = {
+        "a": {"b", "elsewhere"},
+        "b": {"c"},
+        "c": {"a", "d"},
+        "d": {"e"},
+        "e": {"d"},
+        "f": {"a", "g"},
+        "g": set(),
+    }
+    assert circles.circles(imports) == [("a", "b", "c"), ("d", "e")]
+    assert circles.circles({**imports, "c": {"d"}, "e": set()}) == []
