@@ -11,7 +11,9 @@ import httpx
 import pytest
 
 from dstack_api_client import errors
+from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.requests import PAGE
 from tests.builders import answers
 from tests.servers.fake_server import FakeServer
 
@@ -40,7 +42,11 @@ async def test_runs_are_paged_to_the_end_even_with_equal_times(page: int) -> Non
         for number in range(7)
     ]
     async with server.client() as client:
-        seen = [run.id async for runs in client.runs.pages("main", page=page) for run in runs]
+        seen: list[str] = []
+        after = None
+        while runs := await client.runs.page("main", limit=page, after=after):
+            seen += [run.id for run in runs]
+            after = runs[-1].submitted_at, runs[-1].id
     assert sorted(seen) == sorted(run["id"] for run in server.runs)
     assert len(set(seen)) == 7
 
@@ -48,11 +54,12 @@ async def test_runs_are_paged_to_the_end_even_with_equal_times(page: int) -> Non
 async def test_a_server_that_repeats_a_page_is_an_error_and_no_endless_loop() -> None:
     def repeat(request: httpx.Request) -> httpx.Response:
         del request
-        return httpx.Response(200, json=[answers.run(1)])
+        event = answers.event(1, "Run updated.", ("run", answers.ident(1), "chat"))
+        return httpx.Response(200, json=[event] * PAGE)
 
     async with client_of(repeat) as client:
         with pytest.raises(errors.WrongShapeError, match="repeats itself"):
-            async for _ in client.runs.pages("main", page=1):
+            async for _ in client.events.since(answers.START, {}):
                 pass
         assert client.meter.requests == 2
 
@@ -165,14 +172,16 @@ async def test_answers_may_be_compressed_and_the_meter_counts_what_came_over_the
 
 async def test_requests_name_only_what_servers_know_and_carry_the_token() -> None:
     requests: list[httpx.Request] = []
+    me = {"id": answers.ident(1), "username": "ada"}
+    given = {"list": [], "poll": {"logs": []}, "get_my_user": me}
 
     def handler(request: httpx.Request) -> httpx.Response:
         requests.append(request)
-        return httpx.Response(200, json=[] if request.url.path.endswith("list") else {"logs": []})
+        return httpx.Response(200, json=given[request.url.path.rpartition("/")[2]])
 
     async with client_of(handler) as client:
         await client.projects.list()
-        await client.users.list()
+        await client.users.me(wire.User, "this user")
         await client.events.newest({"within_projects": [answers.ident(1)]})
         await client.logs.poll("main", "llm", answers.ident(1), start=answers.START)
         await client.fleets.list("a/b")
@@ -182,7 +191,7 @@ async def test_requests_name_only_what_servers_know_and_carry_the_token() -> Non
     assert all("x-api-version" not in request.headers for request in requests)
     assert [request.url.raw_path.decode() for request in requests] == [
         "/api/projects/list",
-        "/api/users/list",
+        "/api/users/get_my_user",
         "/api/events/list",
         "/api/project/main/logs/poll",
         "/api/project/a%2Fb/fleets/list",
@@ -204,11 +213,11 @@ async def test_users_never_hold_secrets() -> None:
         "ssh_private_key": "key",
     }
 
-    async with client_of(lambda request: httpx.Response(200, json=[user])) as client:
-        users = await client.users.list()
-    assert users[0].username == "admin"
-    assert "t0ken" not in repr(users)
-    assert "key" not in repr(users)
+    async with client_of(lambda request: httpx.Response(200, json=user)) as client:
+        me = await client.users.me(wire.User, "this user")
+    assert me.username == "admin"
+    assert "t0ken" not in repr(me)
+    assert "key" not in repr(me)
 
 
 async def test_the_clock_of_the_server_is_learned() -> None:

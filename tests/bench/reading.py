@@ -17,6 +17,7 @@ from dstack_api_client.feed.feed import Cost, Feed, Update
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
+from dstack_api_client.transport.requests import PAGE
 from dstack_fleets_tui.live.poller import Poller
 from dstack_simulator import Simulator
 
@@ -50,8 +51,9 @@ async def plain_full_read(client: Client, project: str) -> Cost:
     meter = client.meter
     before = (meter.requests, meter.bytes, meter.seconds)
     await client.fleets.list(project)
-    async for _ in client.runs.pages(project, page=100):
-        pass
+    after = None
+    while runs := await client.runs.page(project, limit=PAGE, after=after):
+        after = runs[-1].submitted_at, runs[-1].id
     return Cost(meter.requests - before[0], meter.bytes - before[1], meter.seconds - before[2])
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.records import Records
-from dstack_api_client.transport.requests import PAGE, Requests, as_asked, decoder
+from dstack_api_client.transport.requests import Requests, as_asked
 from dstack_api_client.transport.transport import in_project
 
 
@@ -19,16 +19,11 @@ class Fleets:
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
 
-    async def list(self, project: str, *, imported: bool = True) -> Records[wire.Fleet]:
-        """All fleets of a project with their instances, in one answer.
-
-        Args:
-            project: The project's name.
-            imported: Whether fleets that other projects share are wanted too.
-        """
+    async def list(self, project: str) -> Records[wire.Fleet]:
+        """All fleets of a project and those lent to it, with their instances, in one answer."""
         body = await self._requests.transport.read(
             in_project(project, "fleets/list"),
-            {"include_imported": imported},
+            {"include_imported": True},
             f"the fleets of project {project}",
         )
         return await self._requests.decode_list(
@@ -143,30 +138,6 @@ class Instances:
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
-
-    async def pages(
-        self, project: str, *, fleets: Collection[str] = (), page: int = PAGE
-    ) -> AsyncIterator[Records[wire.Instance]]:
-        """The instances of a project that are not terminated, newest first, page by page.
-
-        Args:
-            project: The project's name.
-            fleets: Ids of the fleets to look into; all when empty.
-            page: Most instances in one page.
-        """
-        query: dict[str, Any] = {"project_names": [project], "only_active": True, "limit": page}
-        if fleets:
-            query["fleet_ids"] = list(fleets)
-        what = f"the instances of project {project}"
-        decode = decoder(wire.Instance)
-        async for items in self._requests.pages(
-            "/api/instances/list",
-            query,
-            decode,
-            lambda last: {"prev_created_at": as_asked(last.created), "prev_id": last.id},
-            what,
-        ):
-            yield items
 
     async def get(self, project: str, instance_id: str) -> wire.Instance:
         """One instance by its id, a terminated one too."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -22,34 +22,6 @@ class Runs:
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
 
-    async def pages(
-        self,
-        project: str,
-        *,
-        only_active: bool = True,
-        jobs: bool = True,
-        page: int = 10,
-        after: tuple[datetime, str] | None = None,
-    ) -> AsyncIterator[Records[wire.Run]]:
-        """The runs of a project, newest first, page by page.
-
-        Args:
-            project: The project's name.
-            only_active: Whether runs that ended are left out.
-            jobs: Whether the runs come with their jobs, which is nearly all of their size.
-            page: Most runs in one page.
-            after: Time of submission and id of the run after which to begin.
-        """
-        query = _runs_query(project, only_active=only_active, jobs=jobs, page=page, after=after)
-        async for runs in self._requests.pages(
-            "/api/runs/list",
-            query,
-            _run_decoder(jobs),
-            lambda last: {"prev_submitted_at": as_asked(last.submitted_at), "prev_run_id": last.id},
-            f"the runs of project {project}",
-        ):
-            yield runs
-
     async def page(
         self,
         project: str,
@@ -68,10 +40,20 @@ class Runs:
             jobs: Whether the runs come with their jobs.
             after: Time of submission and id of the run after which to begin.
         """
-        query = _runs_query(project, only_active=only_active, jobs=jobs, page=limit, after=after)
+        query: dict[str, Any] = {
+            "project_name": project,
+            "only_active": only_active,
+            "include_jobs": jobs,
+            "limit": limit,
+        }
+        if jobs:
+            query["job_submissions_limit"] = wire.SUBMISSIONS
+        if after is not None:
+            query |= {"prev_submitted_at": as_asked(after[0]), "prev_run_id": after[1]}
         what = f"the runs of project {project}"
+        decode = wire.decode_run if jobs else wire.decode_run_alone
         body = await self._requests.transport.read("/api/runs/list", query, what)
-        return await self._requests.decode_list(body, _run_decoder(jobs), what)
+        return await self._requests.decode_list(body, decode, what)
 
     async def get(
         self, project: str, *, run_id: str | None = None, name: str | None = None
@@ -82,18 +64,15 @@ class Runs:
         body = await self._requests.transport.read(in_project(project, "runs/get"), query, what)
         return self._requests.decode(body, wire.decode_run, what)
 
-    async def now(
-        self, project: str, run_id: str, submitted_at: datetime, *, jobs: bool = True
-    ) -> wire.Run | None:
+    async def now(self, project: str, run_id: str, submitted_at: datetime) -> wire.Run | None:
         """One known run with the latest submissions of each job: the page that begins with it.
 
-        Cheaper than `get` for what was often retried, and possible without jobs.
+        Cheaper than `get` for what was often retried.
 
         Args:
             project: The project's name.
             run_id: The run's id.
             submitted_at: When it was submitted, exactly as the server said.
-            jobs: Whether its jobs are wanted.
 
         Returns:
             The run; None when it is not there any more.
@@ -104,9 +83,7 @@ class Runs:
                 "Report this with the server's version.",
             )
         before = str(UUID(int=max(UUID(run_id).int - 1, 0)))
-        found = await self.page(
-            project, limit=1, only_active=False, jobs=jobs, after=(submitted_at, before)
-        )
+        found = await self.page(project, limit=1, only_active=False, after=(submitted_at, before))
         if found.unreadable:
             raise errors.WrongShapeError(
                 found.unreadable[0].message, "Report this with the server's version."
@@ -207,10 +184,8 @@ class Logs:
         submission_id: str,
         *,
         start: datetime | None = None,
-        next_token: str | None = None,
         descending: bool = False,
         limit: int = 100,
-        diagnose: bool = False,
     ) -> wire.Logs:
         """A page of the output of one submission of a job."""
         query: dict[str, Any] = {
@@ -218,12 +193,9 @@ class Logs:
             "job_submission_id": submission_id,
             "limit": limit,
             "descending": descending,
-            "diagnose": diagnose,
         }
         if start is not None:
             query["start_time"] = as_asked(start)
-        if next_token is not None:
-            query["next_token"] = next_token
         return await self._requests.one(
             in_project(project, "logs/poll"), query, wire.Logs, f"the logs of {run_name}"
         )
@@ -236,31 +208,6 @@ def is_uuid(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _runs_query(
-    project: str,
-    *,
-    only_active: bool,
-    jobs: bool,
-    page: int,
-    after: tuple[datetime, str] | None,
-) -> dict[str, Any]:
-    query: dict[str, Any] = {
-        "project_name": project,
-        "only_active": only_active,
-        "include_jobs": jobs,
-        "limit": page,
-    }
-    if jobs:
-        query["job_submissions_limit"] = wire.SUBMISSIONS
-    if after is not None:
-        query |= {"prev_submitted_at": as_asked(after[0]), "prev_run_id": after[1]}
-    return query
-
-
-def _run_decoder(jobs: bool) -> Callable[[bytes], wire.Run]:
-    return wire.decode_run if jobs else wire.decode_run_alone
 
 
 def _run(spec: Mapping[str, Any]) -> str:

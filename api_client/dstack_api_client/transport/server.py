@@ -66,10 +66,6 @@ class Users:
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
 
-    async def list(self) -> Records[wire.User]:
-        """All of them, without anything secret."""
-        return await self._requests.all("/api/users/list", {}, wire.User, "the users")
-
     async def me(self, kind: type[U], what: str) -> U:
         """The user whose token it is.
 
