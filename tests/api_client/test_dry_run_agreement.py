@@ -20,6 +20,7 @@ from dstack_api_client.model.replica import Link
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_placement import engine
 from tests.builders import answers, service_edits
+from tests.builders.edited_states import edited
 from tests.builders.generation import SEED
 from tests.builders.placement_cases import FLEETS, cases, services
 from tests.builders.placement_services import NOW
@@ -177,7 +178,7 @@ def on_the_server(state: engine.Service, edit: ServiceEdit) -> engine.Service:
         count = max(group.wanted, least)
         wanted[group.name] = count if greatest is None else min(count, greatest)
     own = {group.name: group.lanes for group in read.groups}
-    return engine.edited(state, lanes=read.lanes, group_lanes=own, wanted=wanted)
+    return edited(state, lanes=read.lanes, group_lanes=own, wanted=wanted)
 
 
 @cases(services(), st.booleans(), st.data(), most=150)

@@ -34,7 +34,7 @@ async def test_the_first_poll_reads_everything_and_shows_it_as_it_comes() -> Non
     added = [key for update in updates for key in update.difference.services.added]
     assert sorted(added) == sorted(followed.snapshot.services)
     assert updates[-1].health.state is ConnectionState.LIVE
-    assert sum(update.cost.requests for update in updates) == sum(server.asked.values())
+    assert followed.feed._client.meter.requests == sum(server.asked.values())
 
 
 async def test_a_quiet_poll_asks_for_events_only() -> None:

@@ -28,8 +28,10 @@ async def first_read(feed: Feed) -> Snapshot:
 
 async def poll_size(feed: Feed) -> int:
     """What a poll brought, without the page of the full read in the background after it."""
-    sizes = [update.cost.bytes async for update in feed.poll()]
-    return sizes[0]
+    meter = feed._client.meter
+    before = meter.bytes
+    sizes = [meter.bytes async for _ in feed.poll()]
+    return sizes[0] - before
 
 
 def instances_of_jobs(sim: Handle) -> dict[str, str]:

@@ -11,13 +11,14 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from dstack_api_client.feed.feed import Cost, Feed, Update
+from dstack_api_client.feed.feed import Feed, Update
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.requests import PAGE
+from dstack_api_client.transport.transport import Meter
 from dstack_fleets_tui.live.poller import Poller
 from dstack_simulator import Simulator
 
@@ -38,6 +39,15 @@ class Clock:
         return time.monotonic() + self.skipped
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What reading took from the server and the line."""
+
+    requests: int
+    bytes: int
+    seconds: float
+
+
 @dataclass
 class Polls:
     """What polls cost, without and with the full read in the background."""
@@ -48,20 +58,35 @@ class Polls:
 
 async def plain_full_read(client: Client, project: str) -> Cost:
     """Everything, as simply as can be."""
-    meter = client.meter
-    before = (meter.requests, meter.bytes, meter.seconds)
+    before = replace(client.meter)
     await client.fleets.list(project)
     after = None
     while runs := await client.runs.page(project, limit=PAGE, after=after):
         after = runs[-1].submitted_at, runs[-1].id
-    return Cost(meter.requests - before[0], meter.bytes - before[1], meter.seconds - before[2])
+    return spent(client.meter, before)
 
 
-async def follow(feed: Feed, clock: Clock) -> Polls:
+def spent(now: Meter, before: Meter) -> Cost:
+    return Cost(
+        now.requests - before.requests, now.bytes - before.bytes, now.seconds - before.seconds
+    )
+
+
+async def polled(client: Client, feed: Feed) -> tuple[list[Update], list[Cost]]:
+    """The updates of a poll, and what each cost."""
+    updates, costs, before = [], [], replace(client.meter)
+    async for update in feed.poll():
+        updates.append(update)
+        costs.append(spent(client.meter, before))
+        before = replace(client.meter)
+    return updates, costs
+
+
+async def follow(client: Client, feed: Feed, clock: Clock) -> Polls:
     polls = Polls([], [])
     for _ in range(POLLS):
         clock.skipped += INTERVAL
-        costs = [update.cost async for update in feed.poll()]
+        _, costs = await polled(client, feed)
         polls.alone.append(costs[0])
         polls.all.append(added(costs))
     return polls
@@ -116,10 +141,10 @@ async def measure(sim: Simulator) -> Table:
     async with Client(sim.server_url, sim.token) as client:
         plain = [await plain_full_read(client, sim.project) for _ in range(3)]
         feed = Feed(client, sim.project, monotonic=clock)
-        updates = [update async for update in feed.poll()]
+        updates, costs = await polled(client, feed)
         snapshot = updates[-1].snapshot
         assert snapshot is not None
-        first = added([update.cost for update in updates])
+        first = added(costs)
         rows = [
             row("plain full read", plain, statistics.median),
             row("first read of the feed, page by page", [first], mean),
@@ -135,7 +160,7 @@ async def measure(sim: Simulator) -> Table:
         }
         for name, focus in settings.items():
             feed.focus(**focus)
-            polls = await follow(feed, clock)
+            polls = await follow(client, feed, clock)
             rows.append(row(f"a poll, {name}: mean", polls.alone, mean))
             rows.append(row("  with the background read: mean", polls.all, mean))
             rows.append(row("  with the background read: largest", polls.all, max))

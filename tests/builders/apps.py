@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from dstack_api_client.connect.connection import Connection, Sources
-from dstack_api_client.feed.feed import ConnectionState, Cost, Health, Update
+from dstack_api_client.feed.feed import ConnectionState, Health, Update
 from dstack_api_client.join.difference import Difference, diff
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport import wire
@@ -59,7 +59,7 @@ def live(new: Snapshot, old: Snapshot | None = None) -> Update:
     """The update of a poll that went well."""
     then = new.observed_at
     health = Health(ConnectionState.LIVE, then, None, None, then)
-    return Update(new, diff(old, new), health, Cost(1, 1, 0.0))
+    return Update(new, diff(old, new), health)
 
 
 def failing(
@@ -70,7 +70,7 @@ def failing(
 ) -> Update:
     """The update of a poll that failed, the last data kept."""
     last = NOW - timedelta(seconds=90) if kept else None
-    return Update(kept, Difference(), Health(state, NOW, message, hint, last), Cost(1, 0, 0.0))
+    return Update(kept, Difference(), Health(state, NOW, message, hint, last))
 
 
 def app_on(

@@ -130,7 +130,7 @@ class GivenClient:
         pieces = [
             wire.LogEvent(at, base64.b64encode(text).decode()) for at, text in reversed(found)
         ]
-        return wire.Logs(pieces[:limit], next_token="1" if len(pieces) > limit else None)
+        return wire.Logs(pieces[:limit])
 
 
 def submission(number: int, status: str = "failed", /, **values: Any) -> wire.JobSubmission:

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
-from dstack_placement.engine import SHARED, Cooldown, Lane, after_failure, edited, reset
+from dstack_placement.engine import Cooldown, after_failure
 from tests.builders.placement_cases import cases
-from tests.builders.placement_services import BURST, NOW, service
+from tests.builders.placement_services import NOW
 
 SECOND = timedelta(seconds=1)
 
@@ -45,22 +45,6 @@ def test_a_start_after_the_cooldown_counts() -> None:
     first = failures(1)[0]
     second = after_failure(first, now=first.until + SECOND, started=first.until)
     assert (second.failures, second.until - second.since) == (2, timedelta(seconds=120))
-
-
-def test_an_edit_of_lanes_ends_the_cooldowns_of_their_pool() -> None:
-    cooldown = failures(1)[0]
-    both = {("", "a"): cooldown, ("", "b"): cooldown, ("decode", "a"): cooldown}
-    assert set(reset(both, pool="")) == {("decode", "a")}
-    assert set(reset(both, pool="decode")) == {("", "a"), ("", "b")}
-
-
-def test_editing_lanes_ends_their_cooldown_and_editing_counts_does_not() -> None:
-    cooldowns = {(SHARED, "reserved"): failures(1)[0]}
-    state = service(BURST, 1)
-    state = type(state)(state.lanes, state.groups, cooldowns=cooldowns)
-    assert edited(state, lanes=BURST, wanted={"0": 5}).cooldowns == cooldowns
-    assert not edited(state, lanes=(Lane("reserved", 2),)).cooldowns
-    assert edited(state, group_lanes={"0": BURST}).cooldowns == cooldowns
 
 
 @cases(st.integers(1, 2000))

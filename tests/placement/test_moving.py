@@ -13,10 +13,10 @@ from dstack_placement.engine import (
     ReplicaState,
     Service,
     after_failure,
-    edited,
     next_actions,
     preview,
 )
+from tests.builders.edited_states import edited
 from tests.builders.placement_cases import cases, lane_lists, services
 from tests.builders.placement_services import (
     BURST,

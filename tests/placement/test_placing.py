@@ -20,10 +20,10 @@ from dstack_placement.engine import (
     Room,
     Service,
     after_failure,
-    edited,
     next_actions,
     place,
 )
+from tests.builders.edited_states import edited
 from tests.builders.placement_cases import cases, services
 from tests.builders.placement_services import (
     BURST,

@@ -16,10 +16,10 @@ from dstack_placement.engine import (
     Room,
     Service,
     after_failure,
-    edited,
     next_actions,
     preview,
 )
+from tests.builders.edited_states import edited
 from tests.builders.placement_cases import cases, services
 from tests.builders.placement_services import BURST, NOW, replicas, service, where
 

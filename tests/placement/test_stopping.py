@@ -16,11 +16,11 @@ from dstack_placement.engine import (
     ReplicaState,
     Room,
     Service,
-    edited,
     next_actions,
     place,
     stopping_order,
 )
+from tests.builders.edited_states import edited
 from tests.builders.placement_cases import cases, services
 from tests.builders.placement_services import (
     BURST,

@@ -69,15 +69,6 @@ class Health:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What reading took from the server and the line."""
-
-    requests: int
-    bytes: int
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Update:
     """What a poll brought, or one page of it."""
 
@@ -85,8 +76,6 @@ class Update:
     difference: Difference
     """Against the snapshot of the update before."""
     health: Health
-    cost: Cost
-    """Since the update before."""
 
 
 class Feed:
@@ -133,7 +122,6 @@ class Feed:
         self._known = Known(project)
         self._rereading = Rereading(client, project, self._known, monotonic=monotonic)
         self._joined: Joined | None = None
-        self._spent = replace(client.meter)
         self._sizes = Sizes()
         self._pace = Pace()
         self._pass: Pass | None = None
@@ -356,7 +344,7 @@ class Feed:
         self.snapshot = self._whole(self._build().snapshot)
         since = self.health.since if self.health.state is ConnectionState.LIVE else now
         self.health = Health(ConnectionState.LIVE, since, last_success=now)
-        return Update(self.snapshot, diff(before, self.snapshot), self.health, self._cost())
+        return Update(self.snapshot, diff(before, self.snapshot), self.health)
 
     def _whole(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with what is read beside the answers it was joined from."""
@@ -380,7 +368,7 @@ class Feed:
         state = self._state_for(error)
         since = self.health.since if self.health.state is state else self._now()
         self.health = Health(state, since, error.message, error.hint, self.health.last_success)
-        return Update(self.snapshot, Difference(), self.health, self._cost())
+        return Update(self.snapshot, Difference(), self.health)
 
     def _state_for(self, error: errors.ApiError) -> ConnectionState:
         if isinstance(error, errors.UnauthorisedError):
@@ -390,13 +378,3 @@ class Feed:
         if isinstance(error, errors.VersionUnsupportedError):
             return ConnectionState.UNSUPPORTED
         return ConnectionState.CONNECTING if self.snapshot is None else ConnectionState.STALE
-
-    def _cost(self) -> Cost:
-        meter, spent = self._client.meter, self._spent
-        cost = Cost(
-            meter.requests - spent.requests,
-            meter.bytes - spent.bytes,
-            meter.seconds - spent.seconds,
-        )
-        self._spent = replace(meter)
-        return cost

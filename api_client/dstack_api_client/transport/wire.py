@@ -515,7 +515,6 @@ class Logs(Answer):
     """A page of a job's output."""
 
     logs: list[LogEvent] = []
-    next_token: str | None = None
 
 
 _run = msgspec.json.Decoder(Run)

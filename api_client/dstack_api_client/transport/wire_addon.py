@@ -163,8 +163,6 @@ class RouterWorker(Answer):
     load: Amount | None = None
     labels: dict[str, Any] | None = None
     bootstrap_port: Port | None = None
-    connection_mode: str | None = None
-    runtime_type: str | None = None
 
 
 class RouterWorkers(Answer):

@@ -4,11 +4,11 @@ The server asks `place` for one replica, `next_actions` for all, and `stopping_o
 first. A client asks `preview` what an edit would do. docs/placement-engine.md states the rules.
 """
 
-from .cooldown import Cooldown, after_failure, reset
+from .cooldown import Cooldown, after_failure
 from .explain import LaneWhy, none_idle
 from .lanes import LANE_COLUMNS, LANE_FIELDS, Lane, LaneField, LanesError, parse_lanes
 from .lines import Code, Line, code_of
-from .model import SHARED, Group, Replica, ReplicaState, Room, Service, edited
+from .model import SHARED, Group, Replica, ReplicaState, Room, Service
 from .placing import Placing, Reason, place
 from .planning import Action, LanePlan, Plan, ReplicaPlan, next_actions, preview
 from .specification import (
@@ -49,7 +49,6 @@ __all__ = [
     "ServiceSpec",
     "after_failure",
     "code_of",
-    "edited",
     "mapping",
     "next_actions",
     "none_idle",
@@ -58,7 +57,6 @@ __all__ = [
     "preview",
     "read_configuration",
     "read_stored",
-    "reset",
     "stopping_order",
     "targets",
 ]

@@ -7,7 +7,6 @@ leaves such a cooldown out of what it tells the engine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -58,15 +57,3 @@ def after_failure(
     # The exponent is bounded before it is used: a lane may fail for weeks.
     pause = min(FIRST * 2 ** min(failures - 1, 10), LONGEST)
     return Cooldown(failures, now, now + pause, cause)
-
-
-def reset(
-    cooldowns: Mapping[tuple[str, str], Cooldown], *, pool: str
-) -> dict[tuple[str, str], Cooldown]:
-    """The cooldowns that are left after an edit of lanes.
-
-    Args:
-        cooldowns: Cooldowns by pool and fleet, as in `Service.cooldowns`.
-        pool: Whose lanes were edited.
-    """
-    return {at: cooldown for at, cooldown in cooldowns.items() if at[0] != pool}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 
-from .cooldown import Cooldown, reset
+from .cooldown import Cooldown
 from .lanes import Lane
 
 #: The name of the pool that shares the service's own lanes.
@@ -105,39 +105,3 @@ class Service:
     replicas: tuple[Replica, ...] = ()
     rooms: Mapping[str, Room] = field(default_factory=dict)
     cooldowns: Mapping[tuple[str, str], Cooldown] = field(default_factory=dict)
-
-
-def edited(
-    service: Service,
-    *,
-    lanes: tuple[Lane, ...] | None = None,
-    group_lanes: Mapping[str, tuple[Lane, ...] | None] | None = None,
-    wanted: Mapping[str, int] | None = None,
-) -> Service:
-    """The service as it would be after an edit, on the replicas it has now.
-
-    Args:
-        service: The service.
-        lanes: New lanes of the service; None keeps them.
-        group_lanes: New lanes of groups by name; None for a group takes its own lanes away.
-        wanted: New replica counts by group.
-
-    Returns:
-        The edited service. Lanes that were edited do not cool down any more.
-    """
-    group_lanes, wanted = group_lanes or {}, wanted or {}
-    cooldowns = dict(service.cooldowns)
-    if lanes is not None and lanes != service.lanes:
-        cooldowns = reset(cooldowns, pool=SHARED)
-    groups = []
-    for group in service.groups:
-        own = group_lanes.get(group.name, group.lanes)
-        if own != group.lanes:
-            cooldowns = reset(cooldowns, pool=group.name)
-        groups.append(replace(group, lanes=own, wanted=wanted.get(group.name, group.wanted)))
-    return replace(
-        service,
-        lanes=service.lanes if lanes is None else lanes,
-        groups=tuple(groups),
-        cooldowns=cooldowns,
-    )
