@@ -109,7 +109,8 @@ async def test_what_is_told_only_in_short_is_added() -> None:
     server.placements["s-0"]["lanes"][0].update(deficit=1, reason="baseline 0 of 1: no room")
     server.placements["s-0"]["replicas"] = [
         {"replica_num": n, "group": "0", "job_id": f"j{n}", "state": "ready", "fleet": "fleet-2",
-         "instance": None, "reason": reason, "why": "no room", "since": answers.at(1)}
+         "instance": None, "reason": reason, "why": f"baseline {n} of 9: no room",
+         "since": answers.at(1)}
         for n, reason in enumerate(["fallback", "priority", "fallback"])
     ]  # fmt: skip
     server.placements["s-0"]["rebalancing"] = {"since": answers.at(9), "left": 2}
@@ -122,6 +123,7 @@ async def test_what_is_told_only_in_short_is_added() -> None:
         assert first.deficit_since is not None
         assert answers.seconds(first.deficit_since.isoformat()) == 5
         assert (first.fallbacks, second.fallbacks) == (0, 2)
+        assert {each.cause for each in placement.replicas} == {"no room"}
         assert (second.deficit, second.deficit_since) == (0, None)
         assert placement.rebalancing_left == 2
         assert placement.rebalancing_since is not None

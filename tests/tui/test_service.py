@@ -181,6 +181,7 @@ async def test_one_cause_is_said_once():
             each,
             reason="fallback",
             why=f"baseline {each.replica_num} of 9: {routed_service.NO_ROOM}",
+            cause=routed_service.NO_ROOM,
         )
         for each in placement.replicas
         if each.fleet == "gpu-spot"

@@ -16,7 +16,7 @@ from dstack_api_client.analysis.lane_input import (
 )
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.labels import counted, labels_of, listed, replica_name
-from dstack_api_client.model.placement import LanePlacement, Placement
+from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
@@ -57,7 +57,8 @@ class FleetRow:
         reason: Why it is as it is, one line.
         code: What of that counts most, as the engine's `Code` has it; empty where nothing tells.
         cause: The line without how many of the minimum there are.
-        fallback_causes: Why those that fell back did, one line per cause.
+        fallback_causes: Why those that fell back did, one line for each.
+        causes_fallen: The same once per cause, for whichever replica of a minimum it was.
     """
 
     pool: str
@@ -79,6 +80,7 @@ class FleetRow:
     code: str = ""
     cause: str = ""
     fallback_causes: tuple[str, ...] = ()
+    causes_fallen: tuple[str, ...] = ()
 
     def of_lane(self, field: engine.LaneField) -> int | None:
         """What its lane says of one field; None where there is no lane."""
@@ -250,6 +252,7 @@ def _placed(snapshot: Snapshot, service: Service, placement: Placement) -> Distr
     board = _Board(snapshot, service, placement.pools, given)
     rows = []
     for lane in placement.lanes:
+        fallen = _fallen(placement, lane)
         row = replace(
             board.take(_At(lane.pool, lane.fleet)),
             lane=lane.lane,
@@ -261,7 +264,8 @@ def _placed(snapshot: Snapshot, service: Service, placement: Placement) -> Distr
             reason=lane.reason,
             code=lane.code,
             cause=lane.cause,
-            fallback_causes=_causes(placement, lane),
+            fallback_causes=tuple(dict.fromkeys(each.why or "" for each in fallen)),
+            causes_fallen=tuple(dict.fromkeys(each.cause or each.why or "" for each in fallen)),
         )
         rows.append(row)
     why = {each.job_id: each.why for each in placement.replicas if each.why}
@@ -281,17 +285,16 @@ def _under_way(placement: Placement) -> tuple[str, ...]:
     return (f"{told[:1].upper()}{told[1:]}.",) if told else ()
 
 
-def _causes(placement: Placement, lane: LanePlacement) -> tuple[str, ...]:
-    return tuple(
-        dict.fromkeys(
-            each.why
-            for each in placement.replicas
-            if each.reason == "fallback"
-            and each.why
-            and each.fleet == lane.fleet
-            and (placement.pools.get(each.group) or engine.SHARED) == lane.pool
-        )
-    )
+def _fallen(placement: Placement, lane: LanePlacement) -> list[ReplicaPlacement]:
+    """The replicas in a lane that fell back, as far as it is told why."""
+    return [
+        each
+        for each in placement.replicas
+        if each.reason == "fallback"
+        and each.why
+        and each.fleet == lane.fleet
+        and (placement.pools.get(each.group) or engine.SHARED) == lane.pool
+    ]
 
 
 def _previewed(snapshot: Snapshot, service: Service, lanes: engine.ServiceSpec) -> Distribution:

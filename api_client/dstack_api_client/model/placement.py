@@ -60,6 +60,8 @@ class ReplicaPlacement:
     did not place it, None where nothing is known."""
     why: str | None
     since: datetime | None
+    cause: str = ""
+    """Why, without for which replica of a minimum."""
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,9 @@ _NOT_THERE = (404, 405)
 #: What says something about all that is read, not about the add-on.
 _OF_THE_WHOLE = (errors.CannotConnectError, errors.BusyError, errors.UnauthorisedError)
 
-#: What an older add-on, which tells no cause, begins a reason with.
-_OLDER = re.compile(r"^baseline \d+ of \d+(?:[:;] |$)")
+#: What a reason begins with that is about a minimum, where no cause is told apart from it: that of
+#: a replica, and an older add-on's of a lane.
+_MINIMUM = re.compile(r"^baseline \d+ of \d+(?:[:;] |$)")
 #: What the schema of a lane has, and no other.
 _LANE_WORDS = (b'"name"', b'"min_replicas"', b'"max_replicas"')
 
@@ -202,6 +203,7 @@ def _placement(answer: wire_addon.Placement) -> Placement:
                 reason=replica.reason,
                 why=one_line(replica.why) if replica.why is not None else None,
                 since=replica.since,
+                cause=one_line(_MINIMUM.sub("", replica.why or "")),
             )
             for replica in answer.replicas
         ),
@@ -228,5 +230,5 @@ def _lane(lane: wire_addon.PlacementLane, fallbacks: int) -> LanePlacement:
         cooldown_until=lane.cooldown_until,
         reason=one_line(lane.reason),
         code=one_line(lane.code),
-        cause=one_line(_OLDER.sub("", lane.reason) if lane.cause is None else lane.cause),
+        cause=one_line(_MINIMUM.sub("", lane.reason) if lane.cause is None else lane.cause),
     )

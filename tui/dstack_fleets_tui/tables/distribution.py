@@ -37,8 +37,6 @@ _OTHERS, _ONE_GROUP = 98, 9
 #: How long a column of lanes is kept where there is little room.
 _KEPT = {"priority": 7, "min": 9, "max": 8}
 _NO_FLEET = "no fleet yet"
-#: What the server begins a reason with that is about a minimum.
-_BASELINE = re.compile(r"^baseline \d+ of \d+: ")
 
 
 @dataclass(frozen=True)
@@ -245,9 +243,7 @@ def _name(row: FleetRow) -> str:
 
 def _fallen(row: FleetRow) -> str:
     text = f"{counted(row.fallbacks, 'replica')} fell back here"
-    # For which replica of a baseline it was makes no other cause.
-    causes = dict.fromkeys(_BASELINE.sub("", cause) for cause in row.fallback_causes)
-    return f"{text}: {'; '.join(causes)}" if causes else text
+    return f"{text}: {'; '.join(row.causes_fallen)}" if row.causes_fallen else text
 
 
 def _cools(row: FleetRow, now: datetime) -> bool:
