@@ -55,6 +55,18 @@ def test_more_of_a_group_cost_what_its_own_cost() -> None:
     assert fewer.price_change == pytest.approx(-98.32)
 
 
+@pytest.mark.parametrize("odd", [["odd"], "odd"])
+def test_a_fleet_that_is_not_as_it_should_be_limits_no_offer(odd: object) -> None:
+    edit, snapshot = mixed()
+    ((key, fleet),) = snapshot.fleets.items()
+    strange = replace(fleet, spec={"configuration": odd, "profile": odd})
+    snapshot = replace(snapshot, fleets={key: strange})
+    loose = [replace(SPOT, fleet=""), replace(ON_DEMAND, fleet="")]
+    dear = edit.with_group("o", spot_policy="on-demand")
+    found = outlook(dear, snapshot, offers=loose)
+    assert found.price_change == pytest.approx(98.32 - 31.05)
+
+
 def test_another_spot_policy_has_another_price() -> None:
     edit, snapshot = mixed()
     dear = edit.with_group("o", spot_policy="on-demand")

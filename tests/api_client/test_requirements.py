@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -96,6 +97,14 @@ def test_the_room_of_a_fleet_is_by_group() -> None:
     assert (wrong.more, wrong.why) == (0, "its host fits no replica")
     unknown = room(shared, here, {"0": needs({"gpu": ["odd"]})})
     assert unknown.more is None
+
+
+@pytest.mark.parametrize("odd", [["odd"], "odd", {"resources": ["odd"]}])
+def test_the_room_of_a_fleet_that_is_not_as_it_should_be(odd: Any) -> None:
+    fleet = projects.fleet("cloud", nodes_max=2)
+    need = {"0": needs({"gpu": "H100:8"})}
+    strange = replace(fleet, spec={"configuration": odd, "profile": odd})
+    assert room(strange, [host()], need) == room(fleet, [host()], need)
 
 
 def test_a_fleet_without_room_says_what_its_hosts_are() -> None:

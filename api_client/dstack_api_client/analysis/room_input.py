@@ -13,6 +13,7 @@ from dstack_api_client.analysis.spot_policies import SpotPolicy, policy_named
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.labels import counted
 from dstack_placement import engine
+from dstack_placement.engine import mapping
 
 NO_OFFER = "the server has no offer there that fits"
 _TAKES_ANY = Requirements(spot=SpotPolicy.AUTO)
@@ -95,9 +96,8 @@ def _ruled_out(fleet: Fleet, need: Requirements) -> str:
     policy = policy_named(fleet.spot_policy)
     if policy is not None and not need.spot.meets(policy):
         return f"it is {policy.value} only, and {need.spot.value} is asked for"
-    resources = (fleet.spec.get("configuration") or {}).get("resources")
-    gpu = resources.get("gpu") if isinstance(resources, Mapping) else None
-    if not isinstance(gpu, Mapping) or need.gpu is None:
+    gpu = mapping(mapping(mapping(fleet.spec.get("configuration")).get("resources")).get("gpu"))
+    if need.gpu is None:
         return ""
     try:
         count = span(gpu.get("count"))

@@ -12,6 +12,7 @@ import msgspec
 from dstack_api_client.clock import utc_now
 from dstack_api_client.edits.errors import EndedError
 from dstack_api_client.edits.fields import digest
+from dstack_api_client.edits.views import configuration_of
 from dstack_api_client.model.labels import in_status
 from dstack_api_client.model.replica import FINISHED, STOPPING
 from dstack_api_client.text import one_line
@@ -65,8 +66,7 @@ class Base:
     @property
     def configuration(self) -> Mapping[str, Any]:
         """The spec's configuration."""
-        configuration = self.spec.get("configuration")
-        return configuration if isinstance(configuration, Mapping) else {}
+        return configuration_of(self.spec)
 
     @property
     def gone(self) -> bool:

@@ -21,6 +21,7 @@ from dstack_api_client.edits.references import (
     filled,
 )
 from dstack_api_client.text import one_line
+from dstack_placement.engine import mapping
 
 _Fill = Callable[[str], str]
 
@@ -91,7 +92,7 @@ def variables(written: Any, environment: Mapping[str, str], stored: Any = None) 
                     [f"The variable {one_line(name)} stands in `env` twice. Leave one of them."]
                 )
             found[name] = value if equals else None
-    known = stored if isinstance(stored, Mapping) else {}
+    known = mapping(stored)
     return {name: _variable(name, value, environment, known) for name, value in found.items()}
 
 

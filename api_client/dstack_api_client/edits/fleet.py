@@ -10,7 +10,9 @@ from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.checks import MOST, FieldName, Problem
 from dstack_api_client.edits.difference import NotInPlaceError
+from dstack_api_client.edits.views import configuration_of
 from dstack_api_client.text import one_line
+from dstack_placement.engine import mapping
 
 #: What a cloud fleet can change in place.
 IN_PLACE = (
@@ -104,8 +106,7 @@ class FleetEdit:
     @property
     def configuration(self) -> Mapping[str, Any]:
         """The spec's configuration."""
-        configuration = self.spec.get("configuration")
-        return configuration if isinstance(configuration, Mapping) else {}
+        return configuration_of(self.spec)
 
     @property
     def nodes(self) -> Nodes:
@@ -120,7 +121,7 @@ class FleetEdit:
     def with_nodes(self, nodes: Nodes) -> FleetEdit:
         """Changes the numbers of instances."""
         was = self.configuration.get("nodes")
-        others = dict(was) if isinstance(was, Mapping) else {}
+        others = dict(mapping(was))
         others.pop("target", None)
         value: dict[str, Any] = {**others, "min": nodes.least}
         if nodes.target != nodes.least:  # the server leaves out a target that is the minimum

@@ -24,10 +24,12 @@ from dstack_api_client.edits.errors import (
 )
 from dstack_api_client.edits.fleets import FleetPlan, when_free
 from dstack_api_client.edits.outcome import UnknownOutcomeError
+from dstack_api_client.edits.views import configuration_of
 from dstack_api_client.edits.warnings import PlanWarning, Risk
 from dstack_api_client.errors import UnansweredError
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
+from dstack_placement.engine import mapping
 
 #: What a new fleet may begin with, by its kind.
 TEMPLATES: Mapping[str, str] = {
@@ -95,7 +97,7 @@ async def plan_new_fleet(
             PlanWarning("no-offers", Risk.WARNING, "No offer fits: nothing could be started in it.")
         )
     expected = answer.effective_spec or spec
-    nodes = (expected.get("configuration") or {}).get("nodes") or {}
+    nodes = mapping(configuration_of(expected).get("nodes"))
     target = nodes.get("target")
     return FleetPlan(
         base=None,
@@ -232,7 +234,7 @@ async def _there(client: Client, plan: FleetPlan) -> Base | None:
 
 
 def _refuse_another(plan: FleetPlan, fleet: Base) -> None:
-    mine = plan.expected.get("configuration") or {}
+    mine = configuration_of(plan.expected)
     wrong = [
         path
         for path in fields.changes(mine, fleet.configuration)

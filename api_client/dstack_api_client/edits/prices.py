@@ -8,11 +8,12 @@ from typing import Any
 
 from dstack_api_client.analysis.requirements import Requirements
 from dstack_api_client.analysis.spot_policies import SpotPolicy
+from dstack_api_client.edits.views import configuration_of
 from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_placement.engine import ONLY_GROUP
+from dstack_placement.engine import ONLY_GROUP, mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,5 +161,5 @@ def _fits(offer: PlanOffer, fleet: Fleet | None) -> bool:
 
 
 def _setting(spec: Mapping[str, Any], name: str) -> Any:
-    value = (spec.get("configuration") or {}).get(name)
-    return (spec.get("profile") or {}).get(name) if value is None else value
+    value = configuration_of(spec).get(name)
+    return mapping(spec.get("profile")).get(name) if value is None else value

@@ -15,6 +15,7 @@ import yaml
 
 from dstack_api_client.secrets import MASK, is_secret_field, masked
 from dstack_api_client.text import clean
+from dstack_placement.engine import mapping
 
 __all__ = ["MASK", "as_yaml", "duration", "readable", "readable_value", "span"]
 
@@ -53,7 +54,7 @@ def readable(configuration: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         Plain data for YAML: no nulls, no empty collections, dstack's short forms, secrets masked.
     """
-    short = _mapping((), configuration if isinstance(configuration, Mapping) else {})
+    short = _mapping((), mapping(configuration))
     return {key: short[key] for key in sorted(short, key=_place)}
 
 

@@ -11,6 +11,7 @@ from dstack_api_client.transport import wire
 from dstack_api_client.transport.records import Records
 from dstack_api_client.transport.requests import Requests, as_asked
 from dstack_api_client.transport.transport import in_project
+from dstack_placement.engine import mapping
 
 
 class Fleets:
@@ -150,4 +151,4 @@ class Instances:
 
 
 def _fleet(spec: Mapping[str, Any]) -> str:
-    return str((spec.get("configuration") or {}).get("name"))
+    return str(mapping(spec.get("configuration")).get("name"))

@@ -11,6 +11,7 @@ from dstack_api_client.edits.fleet import FleetEdit, Nodes
 from dstack_api_client.model.configuration import GPU_PARTS, MASK, gpu_parts, readable
 from dstack_api_client.model.profile import MARK, in_profile
 from dstack_fleets_tui import formatting
+from dstack_placement.engine import mapping
 from dstack_widgets.edit_grid import GridCell, GridRow, Place
 from dstack_widgets.glyphs import UNICODE, Glyphs
 
@@ -161,7 +162,7 @@ def _part(edit: FleetEdit, name: str) -> Any:
     """A field as received; of a part of `resources`, what a text can say of it."""
     if name not in _RESOURCES:
         return edit.configuration.get(name)
-    value = (edit.configuration.get("resources") or {}).get(name)
+    value = mapping(edit.configuration.get("resources")).get(name)
     known = _KNOWN.get(name)
     if known is None or not isinstance(value, Mapping):
         return value
@@ -170,7 +171,7 @@ def _part(edit: FleetEdit, name: str) -> Any:
 
 def _unknown(edit: FleetEdit, name: str) -> dict[str, Any]:
     """What a part of `resources` says that the form does not know, as received."""
-    value = (edit.configuration.get("resources") or {}).get(name)
+    value = mapping(edit.configuration.get("resources")).get(name)
     known = _KNOWN.get(name)
     if known is None or not isinstance(value, Mapping):
         return {}
@@ -216,7 +217,7 @@ def _typed_resource(edit: FleetEdit, field: FieldName, text: str) -> FleetEdit |
     if text and pattern.fullmatch(text.replace(" ", "")) is None:
         line = f"{text!r} is no amount of `{field.name}`. Write it as {examples}."
         return Problem(field, line)
-    resources: dict[str, Any] = dict(edit.configuration.get("resources") or {})
+    resources: dict[str, Any] = {**mapping(edit.configuration.get("resources"))}
     others = _unknown(edit, field.name)
     resources.pop(field.name, None)
     if text:
@@ -245,7 +246,7 @@ def _typed_price(edit: FleetEdit, field: FieldName, text: str) -> FleetEdit | Pr
 
 def _typed_tags(edit: FleetEdit, field: FieldName, text: str) -> FleetEdit | Problem:
     raw = edit.configuration.get("tags")
-    known = raw if isinstance(raw, Mapping) else {}
+    known = mapping(raw)
     shown = readable({"tags": known}).get("tags", {})
     tags: dict[str, Any] = {}
     place = 0

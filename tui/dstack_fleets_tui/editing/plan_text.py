@@ -17,6 +17,7 @@ from dstack_fleets_tui import formatting
 from dstack_fleets_tui.editing import outlook
 from dstack_fleets_tui.headless.offers import NONE, TITLE, of_starts
 from dstack_fleets_tui.headless.offers import lines as offer_lines
+from dstack_placement.engine import mapping
 from dstack_widgets.glyphs import UNICODE, Glyphs
 from dstack_widgets.palette import style_of
 from dstack_widgets.text import literal
@@ -53,7 +54,7 @@ def of_fleet(plan: FleetPlan, glyphs: Glyphs = UNICODE) -> list[Content]:
     blocks.append(doing)
     if plan.base is None:
         blocks.append(offers(plan.offers, "offers for its instances") if plan.offers else [])
-        text = as_yaml(plan.expected.get("configuration") or {})
+        text = as_yaml(mapping(plan.expected.get("configuration")))
         blocks.append([literal(line) for line in text.splitlines()])
     elif plan.starts:
         blocks.append(offers(plan.offers))
