@@ -11,7 +11,8 @@ from dstack_api_client.model.purchases import baselines, purchase_of, replica_pu
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.watch import problems_of
-from dstack_fleets_tui.headless import cockpit_views, payload, views
+from dstack_fleets_tui.headless import cockpit_views, views
+from dstack_fleets_tui.output import payload
 from dstack_fleets_tui.tables import group_rows as table
 from dstack_fleets_tui.tables import replicas as list_of_replicas
 from dstack_fleets_tui.tables.looks import Looks

@@ -10,7 +10,7 @@ from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.join.join import Answers, Joined, build
 from dstack_api_client.model.replica import Link
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
-from dstack_fleets_tui.headless import payload
+from dstack_fleets_tui.output import payload
 from dstack_fleets_tui.tables import fleets as list_of_fleets
 from dstack_fleets_tui.tables.looks import Looks
 from tests.builders import answers, service_edits

@@ -26,7 +26,7 @@ from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.editing import plan_text
-from dstack_fleets_tui.headless import plan_text as headless
+from dstack_fleets_tui.output import plans
 from tests.api_client.slips import Slips, at_once
 from tests.builders import answers
 from tests.builders.generation import PARTS, SEED, cases
@@ -88,8 +88,8 @@ async def _plan_service(client: Client, snapshot: Snapshot, base: Base) -> None:
     edit = ServiceEdit.begin(base, snapshot.capabilities).with_priority(7).with_replicas("0", 3)
     plan = await make_plan(client, edit, snapshot=snapshot)
     plan_text.of_service(plan)
-    headless.plan_text(plan)
-    json.dumps(headless.plan_item(plan))
+    plans.plan_text(plan)
+    json.dumps(plans.plan_item(plan))
 
 
 async def _plan_fleet(client: Client, snapshot: Snapshot, base: Base) -> None:
@@ -105,9 +105,9 @@ async def _follow(client: Client, snapshot: Snapshot, base: Base) -> None:
     left = 2
     async with aclosing(looks):  # type: ignore[type-var]
         async for progress in looks:
-            headless.progress_text(progress)
-            headless.end_text(progress)
-            json.dumps(headless.progress_item(progress))
+            plans.progress_text(progress)
+            plans.end_text(progress)
+            json.dumps(plans.progress_item(progress))
             left -= 1
             if not left:
                 return

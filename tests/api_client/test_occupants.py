@@ -13,7 +13,8 @@ from dstack_api_client.model.occupants import Unseen, namesakes, unseen
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.problems.watch import problems_of
 from dstack_fleets_tui import words
-from dstack_fleets_tui.headless import payload, views
+from dstack_fleets_tui.headless import views
+from dstack_fleets_tui.output import payload
 from dstack_fleets_tui.tables import fleets, instances
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import plain_text

@@ -19,7 +19,8 @@ from dstack_api_client.problems.model import Kind, Severity
 from dstack_api_client.problems.watch import ProblemWatch, problems_of
 from dstack_api_client.routers.sync import judge
 from dstack_fleets_tui import words
-from dstack_fleets_tui.headless import cockpit_views, payload
+from dstack_fleets_tui.headless import cockpit_views
+from dstack_fleets_tui.output import payload
 from dstack_fleets_tui.tables import workers as table
 from dstack_fleets_tui.tables.looks import Looks
 from tests.builders import answers, projects, router_cases

@@ -12,7 +12,7 @@ from dstack_api_client.model.router import RouterStatus, RouterView, Source, Syn
 from dstack_api_client.problems.watch import Kind as ProblemKind
 from dstack_api_client.problems.watch import Problem, Severity, problems_of
 from dstack_fleets_tui.headless.looking import Asked, Look
-from dstack_fleets_tui.headless.payload import Kind
+from dstack_fleets_tui.output.payload import Kind
 from dstack_placement.engine import Lane
 from tests.builders import sample_project
 from tests.builders.sample_project import NOW, ago

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from dstack_fleets_tui.headless import payload
 from dstack_fleets_tui.headless.get import collect, table
 from dstack_fleets_tui.headless.kinds import SHOWN
+from dstack_fleets_tui.output import payload
 from tests.builders import sample_project
 from tests.builders.sample_look import LOOK, asked
 

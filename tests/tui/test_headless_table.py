@@ -12,9 +12,9 @@ from dstack_api_client.problems.watch import Severity
 from dstack_fleets_tui.headless.get import collect, table
 from dstack_fleets_tui.headless.kinds import SHOWN
 from dstack_fleets_tui.headless.looking import Look
-from dstack_fleets_tui.headless.payload import Kind
 from dstack_fleets_tui.headless.select import NoSuchNameError
-from dstack_fleets_tui.headless.table import Column, render
+from dstack_fleets_tui.output.payload import Kind
+from dstack_fleets_tui.output.table import Column, render
 from tests.builders.sample_look import LOOK, asked
 
 COLOUR = re.compile("\x1b\\[[0-9;]*m")

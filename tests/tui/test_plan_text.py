@@ -14,7 +14,7 @@ from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.warnings import PlanWarning, Risk
 from dstack_fleets_tui.editing import plan_text
-from dstack_fleets_tui.headless import plan_text as headless
+from dstack_fleets_tui.output import plans
 from tests.builders.service_edits import edit
 
 OFFERS = tuple(
@@ -52,7 +52,7 @@ def printed(*replicas: ReplicaOutlook, plain: bool = False) -> list[str]:
     changes = (
         FieldChange(path, "replicas", "replicas", "1", "2", ChangeKind.NO_RESTART, "", "dstack"),
     )
-    return headless.plan_text(plan_of(*replicas, changes=changes), plain=plain).splitlines()
+    return plans.plan_text(plan_of(*replicas, changes=changes), plain=plain).splitlines()
 
 
 def replica(group: str, action: str) -> ReplicaOutlook:
@@ -105,19 +105,19 @@ def test_the_extra_replica_of_a_rollout(group: str, action: str, why: str, line:
     assert plan.dry_run is not None
     plan = replace(plan, dry_run=replace(plan.dry_run, surges=(extra,)))
     assert line in [shown.plain for shown in plan_text.of_service(plan)]
-    assert line in headless.plan_text(plan).splitlines()
-    (surge,) = headless.plan_item(plan)["dry_run"]["surges"]
+    assert line in plans.plan_text(plan).splitlines()
+    (surge,) = plans.plan_item(plan)["dry_run"]["surges"]
     assert (surge["group"], surge["action"], surge["why"]) == (group, action, why)
 
 
 def test_the_end_of_following_says_what_is_waited_for_or_what_failed():
     waiting = ("1 replica to start", "1 replica without room: gpu-spot has no room")
-    late = headless.end_text(Progress(State.STILL_WAITING, 61.2, waiting=waiting))
+    late = plans.end_text(Progress(State.STILL_WAITING, 61.2, waiting=waiting))
     assert late.startswith(f"Not done after 61 s, still waiting for: {'; '.join(waiting)}. The")
-    away = headless.end_text(Progress(State.STILL_WAITING, 61.2, trouble="No connection."))
+    away = plans.end_text(Progress(State.STILL_WAITING, 61.2, trouble="No connection."))
     assert away.startswith("Not done after 61 s, still waiting for: No connection. The change")
     why = ("The service is terminating: job failed.", "1 replica to stop")
-    failed = headless.end_text(Progress(State.FAILED, 3, waiting=why))
+    failed = plans.end_text(Progress(State.FAILED, 3, waiting=why))
     assert (
         failed == "It failed after 3 s: The service is terminating: job failed; 1 replica to stop."
     )

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
+from dstack_fleets_tui.output.notices import say
+
 if TYPE_CHECKING:
     from dstack_api_client.connect.connection import ConfigError, Connection
     from dstack_fleets_tui.settings import Settings
@@ -29,7 +31,6 @@ INTERRUPTED = 130
 #: What a shell reports of a program whose reader went away.
 BROKEN_PIPE = 141
 
-PROGRAM = "dstack-fleets-tui"
 #: The options that are settings too, by the setting's name.
 _SETTINGS = ("ascii", "interval", "insecure_http", "ca_file", "read_only")
 
@@ -99,7 +100,7 @@ def guarded(settings: Settings, connection: Connection | ConfigError) -> Setting
 def debug_settings(connection: Connection | ConfigError, settings: Settings) -> int:
     """Prints where each value comes from."""
     from dstack_api_client.connect.connection import ConfigError
-    from dstack_fleets_tui.headless.table import Column, render
+    from dstack_fleets_tui.output.table import Column, render
     from dstack_fleets_tui.settings import settings_path
 
     rows = [
@@ -129,8 +130,3 @@ def fail(message: str, hint: str, code: int) -> int:
     """Says what happened and what to do; gives the code back."""
     say(f"{message} {hint}".strip())
     return code
-
-
-def say(text: str) -> None:
-    """Tells something beside the output proper."""
-    print(f"{PROGRAM}: {text}", file=sys.stderr)  # noqa: T201

@@ -12,16 +12,15 @@ from dstack_fleets_tui.cli.common import (
     FAILED,
     NO_CONNECTION,
     NOT_KNOWN,
-    PROGRAM,
     STILL_WAITING,
     Parser,
     connection_of,
     debug_settings,
     fail,
     guarded,
-    say,
     settings_of,
 )
+from dstack_fleets_tui.output.notices import PROGRAM, say
 
 if TYPE_CHECKING:
     from dstack_api_client.connect.connection import Connection
@@ -187,7 +186,7 @@ def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) 
     try:
         return run(connection, settings)
     except ConflictError as error:
-        from dstack_fleets_tui.headless.plan_text import three_way_lines
+        from dstack_fleets_tui.output.plans import three_way_lines
 
         for line in three_way_lines(error.three_way):
             say(line)

@@ -18,7 +18,6 @@ from dstack_fleets_tui.cli.common import (
     FAILED,
     INTERRUPTED,
     NO_CONNECTION,
-    PROGRAM,
     USAGE,
     WRONG,
     Parser,
@@ -26,10 +25,10 @@ from dstack_fleets_tui.cli.common import (
     debug_settings,
     fail,
     guarded,
-    say,
     settings_of,
 )
 from dstack_fleets_tui.cli.edits import add_edits
+from dstack_fleets_tui.output.notices import PROGRAM, say
 
 _DESCRIPTION = "A terminal dashboard for the fleets, services and replicas of a dstack server."
 _EXAMPLES = """\

@@ -15,8 +15,8 @@ from dstack_api_client.edits.warnings import PlanWarning, Risk
 from dstack_api_client.model.configuration import as_yaml
 from dstack_fleets_tui import formatting
 from dstack_fleets_tui.editing import outlook
-from dstack_fleets_tui.headless.offers import NONE, TITLE, of_starts
-from dstack_fleets_tui.headless.offers import lines as offer_lines
+from dstack_fleets_tui.output.offers import NONE, TITLE, of_starts
+from dstack_fleets_tui.output.offers import lines as offer_lines
 from dstack_placement.engine import mapping
 from dstack_widgets.glyphs import UNICODE, Glyphs
 from dstack_widgets.palette import style_of

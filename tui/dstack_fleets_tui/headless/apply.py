@@ -26,9 +26,9 @@ from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless import ending
 from dstack_fleets_tui.headless.get import as_json
-from dstack_fleets_tui.headless.payload import VERSION
 from dstack_fleets_tui.headless.plan import Desk, Output, desk, say, write
-from dstack_fleets_tui.headless.plan_text import (
+from dstack_fleets_tui.output.payload import VERSION
+from dstack_fleets_tui.output.plans import (
     end_text,
     plan_item,
     plan_text,

@@ -16,9 +16,9 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import NOTHING, age, price
-from dstack_fleets_tui.headless.payload import time
-from dstack_fleets_tui.headless.table import Column
 from dstack_fleets_tui.headless.views import RED, colour
+from dstack_fleets_tui.output.payload import time
+from dstack_fleets_tui.output.table import Column
 from dstack_placement.engine import LANE_COLUMNS
 
 _LOUD = "BASELINE"

@@ -14,11 +14,11 @@ import yaml
 from dstack_api_client.clock import difference
 from dstack_api_client.connect.connection import Connection
 from dstack_api_client.text import one_line
-from dstack_fleets_tui.cli.common import say
-from dstack_fleets_tui.headless import payload
 from dstack_fleets_tui.headless.kinds import SHOWN
 from dstack_fleets_tui.headless.looking import Asked, Look, observe
-from dstack_fleets_tui.headless.table import render
+from dstack_fleets_tui.output import payload
+from dstack_fleets_tui.output.notices import say
+from dstack_fleets_tui.output.table import render
 
 Output: TypeAlias = Literal["table", "json", "yaml"]
 

@@ -12,10 +12,11 @@ from dstack_api_client.model.router import RouterView
 from dstack_api_client.model.service import Service
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.problems.routers import unread
-from dstack_fleets_tui.headless import cockpit_views, payload, select, views
+from dstack_fleets_tui.headless import cockpit_views, select, views
 from dstack_fleets_tui.headless.looking import Asked, Look
-from dstack_fleets_tui.headless.payload import Item, Kind
-from dstack_fleets_tui.headless.table import Column
+from dstack_fleets_tui.output import payload
+from dstack_fleets_tui.output.payload import Item, Kind
+from dstack_fleets_tui.output.table import Column
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.events import FILTER_ITEMS, in_groups
 from dstack_api_client.transport.requests import PAGE
 from dstack_fleets_tui.headless import select
-from dstack_fleets_tui.headless.payload import Kind
+from dstack_fleets_tui.output.payload import Kind
 
 #: Routers that are looked at together: each over SSH is a process of its own.
 _AT_ONCE = 4

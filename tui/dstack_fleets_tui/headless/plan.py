@@ -27,7 +27,7 @@ from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.get import as_json
 from dstack_fleets_tui.headless.looking import UnavailableError, poll
-from dstack_fleets_tui.headless.plan_text import plan_item, plan_text
+from dstack_fleets_tui.output.plans import plan_item, plan_text
 
 Output: TypeAlias = Literal["table", "json"]
 

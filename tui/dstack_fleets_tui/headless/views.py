@@ -19,7 +19,7 @@ from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import NOTHING, age, price
-from dstack_fleets_tui.headless.table import Column
+from dstack_fleets_tui.output.table import Column
 
 RED, _YELLOW, _GREEN = "\x1b[31m", "\x1b[33m", "\x1b[32m"
 _COLOURS = {

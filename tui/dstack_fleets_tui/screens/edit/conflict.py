@@ -15,7 +15,7 @@ from textual.widgets import Static
 from dstack_api_client.edits import fields
 from dstack_api_client.edits.difference import shown
 from dstack_api_client.edits.merging import ConflictError
-from dstack_fleets_tui.headless.table import Column, render
+from dstack_fleets_tui.output.table import Column, render
 from dstack_fleets_tui.screens.parts.boxes import SCROLLING, Boxed
 from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_widgets.choices import Choice, Choices

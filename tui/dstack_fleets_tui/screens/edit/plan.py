@@ -15,7 +15,7 @@ from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.planning import Plan
 from dstack_fleets_tui import actions, formatting
 from dstack_fleets_tui.editing import plan_text
-from dstack_fleets_tui.headless.plan_text import plan_item
+from dstack_fleets_tui.output.plans import plan_item
 from dstack_fleets_tui.screens.parts.asking import Typed
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.questions import Asking

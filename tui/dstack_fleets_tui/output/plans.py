@@ -14,9 +14,9 @@ from dstack_api_client.edits.planning import Plan
 from dstack_api_client.edits.warnings import PlanWarning, Risk
 from dstack_api_client.text import one_line
 from dstack_fleets_tui import formatting, words
-from dstack_fleets_tui.headless import offers
-from dstack_fleets_tui.headless.payload import VERSION, optional_number, optional_time, time
-from dstack_fleets_tui.headless.table import Column, render
+from dstack_fleets_tui.output import offers
+from dstack_fleets_tui.output.payload import VERSION, optional_number, optional_time, time
+from dstack_fleets_tui.output.table import Column, render
 from dstack_placement.engine import LANE_COLUMNS
 
 _RISKS = {Risk.DANGER: "DANGER: ", Risk.WARNING: "! ", Risk.NOTE: "note: "}
