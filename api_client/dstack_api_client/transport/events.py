@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.records import Records
-from dstack_api_client.transport.requests import PAGE, Requests, as_asked, decoder
+from dstack_api_client.transport.requests import PAGE, Resource, as_asked, decoder
 
 T = TypeVar("T")
 
@@ -16,11 +16,8 @@ T = TypeVar("T")
 FILTER_ITEMS = 16
 
 
-class Events:
+class Events(Resource):
     """The events of a server."""
-
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
 
     async def since(
         self, since: datetime, filters: Mapping[str, Sequence[str]]

@@ -9,16 +9,13 @@ from typing import Any
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.records import Records
-from dstack_api_client.transport.requests import Requests, as_asked
+from dstack_api_client.transport.requests import Resource, as_asked
 from dstack_api_client.transport.transport import in_project
 from dstack_placement.engine import mapping
 
 
-class Fleets:
+class Fleets(Resource):
     """The fleets of a server."""
-
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
 
     async def list(self, project: str) -> Records[wire.Fleet]:
         """All fleets of a project and those lent to it, with their instances, in one answer."""
@@ -109,11 +106,8 @@ class Fleets:
         )
 
 
-class Exports:
+class Exports(Resource):
     """What projects lend each other."""
-
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
 
     async def borrowers(self, project: str, fleet_id: str) -> tuple[str, ...]:
         """The projects to which a fleet is lent, by name; `*` stands for all of the server.
@@ -134,11 +128,8 @@ class Exports:
         return ("*",) if any(export.is_global for export in lent) else tuple(sorted(names))
 
 
-class Instances:
+class Instances(Resource):
     """The instances of a server."""
-
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
 
     async def get(self, project: str, instance_id: str) -> wire.Instance:
         """One instance by its id, a terminated one too."""

@@ -16,7 +16,7 @@ from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaP
 from dstack_api_client.model.snapshot import ServerInfo
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire_addon
-from dstack_api_client.transport.requests import Requests
+from dstack_api_client.transport.requests import Resource
 from dstack_api_client.transport.transport import in_project
 from dstack_api_client.transport.wire_preview import Preview
 
@@ -32,11 +32,8 @@ _MINIMUM = re.compile(r"^baseline \d+ of \d+(?:[:;] |$)")
 _LANE_WORDS = (b'"name"', b'"min_replicas"', b'"max_replicas"')
 
 
-class Placements:
+class Placements(Resource):
     """The placement of services, on a server with the placement add-on."""
-
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
 
     async def capabilities(
         self, server: ServerInfo, *, known: Capabilities = UNKNOWN

@@ -166,6 +166,17 @@ class Requests:
             )
 
 
+class Resource:
+    """What is asked of one kind of thing.
+
+    Args:
+        requests: How it is asked.
+    """
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+
+
 _decoders: dict[Any, Callable[[bytes], Any]] = {}
 
 

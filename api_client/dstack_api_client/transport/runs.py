@@ -12,15 +12,12 @@ from dstack_api_client import errors
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.records import Records
-from dstack_api_client.transport.requests import Requests, as_asked, decoder
+from dstack_api_client.transport.requests import Resource, as_asked, decoder
 from dstack_api_client.transport.transport import in_project
 
 
-class Runs:
+class Runs(Resource):
     """The runs of a server."""
-
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
 
     async def page(
         self,
@@ -135,11 +132,8 @@ class Runs:
         return await self._requests.change(in_project(project, "runs/apply"), body, what)
 
 
-class Metrics:
+class Metrics(Resource):
     """What jobs use."""
-
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
 
     async def job(
         self,
@@ -171,11 +165,8 @@ class Metrics:
         return self._requests.decode(body, decoder(wire.JobMetrics), f"the metrics of {run_name}")
 
 
-class Logs:
+class Logs(Resource):
     """What jobs write."""
-
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
 
     async def poll(
         self,

@@ -10,16 +10,13 @@ from dstack_api_client.model.snapshot import ServerInfo
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.records import Records
-from dstack_api_client.transport.requests import Requests
+from dstack_api_client.transport.requests import Resource
 
 U = TypeVar("U", wire.User, wire.UserKey)
 
 
-class Server:
+class Server(Resource):
     """The server itself."""
-
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
 
     async def info(self) -> ServerInfo:
         """The server's address and version; needs no token."""
@@ -30,11 +27,8 @@ class Server:
         return ServerInfo(self._requests.transport.url, one_line(version) if version else None)
 
 
-class Projects:
+class Projects(Resource):
     """The projects of a server."""
-
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
 
     async def list(self) -> Records[wire.Project]:
         """The projects that the user can see."""
@@ -60,11 +54,8 @@ class Projects:
             ) from error
 
 
-class Users:
+class Users(Resource):
     """The users of a server."""
-
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
 
     async def me(self, kind: type[U], what: str) -> U:
         """The user whose token it is.
