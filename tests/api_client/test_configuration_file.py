@@ -5,10 +5,9 @@ What dstack's command line and its server make of the file is made by dstack's o
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, cast
+from types import ModuleType
 
 import httpx
 import pytest
@@ -28,24 +27,8 @@ HEAD = "type: service\nname: chat\nport: 8000\nresources: {gpu: 'H100:8'}\n"
 ONE = f"{HEAD}commands: [serve]\n"
 
 
-class _Dstack(Protocol):
-    """`tests.builders.applied_services`."""
-
-    REFUSED: tuple[type[Exception], ...]
-
-    def applied(self, text: str, path: Path) -> Base: ...
-    def planned(self, request: httpx.Request) -> httpx.Response: ...
-    def filled(self, text: str, values: Mapping[str, Mapping[str, str]]) -> str | None: ...
-
-
-@pytest.fixture(scope="session")
-def dstack() -> _Dstack:
-    """dstack's own code."""
-    return cast("_Dstack", importlib.import_module("tests.builders.applied_services"))
-
-
 @pytest.fixture
-def client(dstack: _Dstack) -> Client:
+def client(dstack: ModuleType) -> Client:
     return Client("http://server", "t", transport=httpx.MockTransport(dstack.planned))
 
 
@@ -148,7 +131,7 @@ groups:
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_the_file_it_was_applied_from_changes_nothing(
-    client: Client, dstack: _Dstack, folder: Path, form: str
+    client: Client, dstack: ModuleType, folder: Path, form: str
 ) -> None:
     before = dstack.applied(FORMS[form], folder / "service.dstack.yml")
     same = await _edited(client, before, FORMS[form])
@@ -160,7 +143,7 @@ async def test_the_file_it_was_applied_from_changes_nothing(
 
 
 async def test_values_come_from_the_shell_or_stay(
-    client: Client, dstack: _Dstack, folder: Path
+    client: Client, dstack: ModuleType, folder: Path
 ) -> None:
     text = FORMS["references to variables"]
     before = dstack.applied(text, folder / "service.dstack.yml")
@@ -175,7 +158,7 @@ async def test_values_come_from_the_shell_or_stay(
 
 
 async def test_files_of_another_checkout_are_the_same_files(
-    client: Client, dstack: _Dstack, folder: Path
+    client: Client, dstack: ModuleType, folder: Path
 ) -> None:
     text = FORMS["files"]
     before = dstack.applied(text, folder / "service.dstack.yml")
@@ -200,7 +183,7 @@ async def test_files_of_another_checkout_are_the_same_files(
     ],
 )
 async def test_other_files_and_repos_are_refused(
-    client: Client, dstack: _Dstack, folder: Path, text: str, key: str
+    client: Client, dstack: ModuleType, folder: Path, text: str, key: str
 ) -> None:
     before = dstack.applied(f"{ONE}files: [serve.py]\nrepos: [.]\n", folder / "service.dstack.yml")
     with pytest.raises(NotInPlaceError, match=f"`{key}` can't be changed here"):
@@ -234,7 +217,7 @@ async def test_other_files_and_repos_are_refused(
     ],
 )
 async def test_what_dstack_refuses_is_refused(
-    client: Client, dstack: _Dstack, folder: Path, text: str, sentence: str
+    client: Client, dstack: ModuleType, folder: Path, text: str, sentence: str
 ) -> None:
     before = dstack.applied(ONE, folder / "service.dstack.yml")
     with pytest.raises(InvalidEditError) as refused:
@@ -245,7 +228,7 @@ async def test_what_dstack_refuses_is_refused(
 
 
 async def test_references_typed_in_the_editor_are_filled_in(
-    client: Client, dstack: _Dstack, folder: Path
+    client: Client, dstack: ModuleType, folder: Path
 ) -> None:
     before = dstack.applied(
         f"{ONE}env: [PROBE_KEY]\nprobes: [{{type: http, url: /$$a}}]\n", folder / "a.dstack.yml"
@@ -276,7 +259,7 @@ _VALUES = {"env": {"A": "one$$", "_b": "${{ env.A }}"}, "run": {"args": ""}}
 
 @given(pieces=st.lists(_PIECES, max_size=8), between=st.sampled_from(["", " "]))
 def test_references_are_filled_in_as_dstack_does(
-    dstack: _Dstack, pieces: list[str], between: str
+    dstack: ModuleType, pieces: list[str], between: str
 ) -> None:
     text = between.join(pieces)
     theirs = dstack.filled(text, _VALUES)

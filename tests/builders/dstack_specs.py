@@ -1,4 +1,4 @@
-"""What dstack's command line and its server make of a file, by dstack's own code.
+"""What dstack's command line and its server make of files and specs, by dstack's own code.
 
 To load all of that takes a second, so tests import it when they run.
 """
@@ -14,10 +14,13 @@ from typing import Any, cast
 import httpx
 import yaml
 from dstack._internal.cli.services.configurators.run import ServiceConfigurator
-from dstack._internal.core.errors import ConfigurationError
+from dstack._internal.core.errors import ConfigurationError, ServerClientError
 from dstack._internal.core.models.configurations import parse_apply_configuration
 from dstack._internal.core.models.runs import RunSpec
-from dstack._internal.server.services.runs.spec import validate_run_spec_and_set_defaults
+from dstack._internal.server.services.runs.spec import (
+    check_can_update_run_spec,
+    validate_run_spec_and_set_defaults,
+)
 from dstack._internal.utils.interpolator import InterpolatorError, VariablesInterpolator
 from dstack._internal.utils.nodes_interpolator import is_valid_groups_ip_ref
 from dstack.api._public.runs import RunCollection
@@ -69,6 +72,21 @@ def filled(text: str, values: Mapping[str, Mapping[str, str]]) -> str | None:
         return interpolator.interpolate_or_error(text)
     except InterpolatorError:
         return None
+
+
+def spelt_out(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec of a run, with each of its fields."""
+    spec = RunSpec.model_validate({"run_name": "chat", "configuration": configuration})
+    return dict(json.loads(spec.model_dump_json(exclude={"merged_profile"})))
+
+
+def updates_in_place(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether dstack takes a new spec for a run that goes on."""
+    try:
+        check_can_update_run_spec(RunSpec.model_validate(old), RunSpec.model_validate(new))
+    except ServerClientError:
+        return False
+    return True
 
 
 def _defaulted(spec: RunSpec) -> dict[str, Any]:
