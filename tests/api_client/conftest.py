@@ -1,20 +1,27 @@
-"""Starts the older servers early, so that they are ready when their tests are run."""
+"""The older servers, started early to be ready for their tests, and dstack's own code."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 
 from tests.servers.old_servers import VERSIONS, OldServer
 
 _servers = pytest.StashKey[dict[str, OldServer]]()
+_wanted = pytest.StashKey[set[object]]()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """With the first test of this folder, in the process that runs them."""
-    wanted = {_group(each) for each in item.session.items if each.get_closest_marker("versions")}
-    if _group(item) in wanted and _servers not in item.config.stash:
+    session = item.session
+    if _wanted not in session.stash:
+        session.stash[_wanted] = {
+            _group(each) for each in session.items if each.get_closest_marker("versions")
+        }
+    if _group(item) in session.stash[_wanted] and _servers not in item.config.stash:
         item.config.stash[_servers] = {version: OldServer(version) for version in VERSIONS}
 
 
@@ -35,3 +42,9 @@ def versioned_server(request: pytest.FixtureRequest) -> Iterator[OldServer]:
     server = request.config.stash[_servers][request.param]
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def dstack() -> ModuleType:
+    """What dstack itself makes of files and specs, loaded where a test asks for it."""
+    return importlib.import_module("tests.builders.dstack_specs")

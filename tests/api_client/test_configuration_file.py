@@ -5,28 +5,17 @@ What dstack's command line and its server make of the file is made by dstack's o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from types import ModuleType
 
 import httpx
 import pytest
-import yaml
-from dstack._internal.cli.services.configurators.run import ServiceConfigurator
-from dstack._internal.core.errors import ConfigurationError
-from dstack._internal.core.models.configurations import parse_apply_configuration
-from dstack._internal.core.models.runs import RunSpec
-from dstack._internal.server.services.runs.spec import validate_run_spec_and_set_defaults
-from dstack._internal.utils.interpolator import InterpolatorError, VariablesInterpolator
-from dstack._internal.utils.nodes_interpolator import is_valid_groups_ip_ref
-from dstack.api._public.runs import RunCollection
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dstack_api_client.edits import references, texts
-from dstack_api_client.edits.base import Base, Target
+from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.difference import NotInPlaceError
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.service import ServiceEdit
@@ -39,40 +28,9 @@ HEAD = "type: service\nname: chat\nport: 8000\nresources: {gpu: 'H100:8'}\n"
 ONE = f"{HEAD}commands: [serve]\n"
 
 
-def _defaulted(spec: RunSpec) -> dict[str, Any]:
-    """A spec as the server stores it."""
-    validate_run_spec_and_set_defaults(cast("Any", SimpleNamespace(ssh_public_key="key")), spec)
-    return cast("dict[str, Any]", json.loads(spec.model_dump_json()))
-
-
-def _applied(text: str, path: Path) -> Base:
-    """The service that `dstack apply -f` makes of a file."""
-    configuration: Any = parse_apply_configuration(yaml.safe_load(text))
-    configurator = ServiceConfigurator(cast("Any", None))
-    configurator.apply_args(configuration, configurator.get_parser().parse_args([]))
-    RunCollection._validate_configuration_files(cast("Any", None), configuration, str(path))
-    spec = _defaulted(RunSpec(run_name=configuration.name, configuration=configuration))
-    known = base()
-    return Base(
-        Target("http://server", "main", "service", "chat"),
-        known.id,
-        known.status,
-        known.deployment,
-        spec,
-        known.resource,
-        known.read_at,
-    )
-
-
-def _plan(request: httpx.Request) -> httpx.Response:
-    spec = RunSpec.model_validate(json.loads(request.content)["run_spec"])
-    answer = {"action": "update", "job_plans": [], "effective_run_spec": _defaulted(spec)}
-    return httpx.Response(200, json=answer)
-
-
 @pytest.fixture
-def client() -> Client:
-    return Client("http://server", "t", transport=httpx.MockTransport(_plan))
+def client(dstack: ModuleType) -> Client:
+    return Client("http://server", "t", transport=httpx.MockTransport(dstack.planned))
 
 
 @pytest.fixture
@@ -174,9 +132,9 @@ groups:
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_the_file_it_was_applied_from_changes_nothing(
-    client: Client, folder: Path, form: str
+    client: Client, dstack: ModuleType, folder: Path, form: str
 ) -> None:
-    before = _applied(FORMS[form], folder / "service.dstack.yml")
+    before = dstack.applied(FORMS[form], folder / "service.dstack.yml")
     same = await _edited(client, before, FORMS[form])
     assert same.changes == {}
     count = "" if "replicas:" in FORMS[form] else "replicas: 3\n"
@@ -185,9 +143,11 @@ async def test_the_file_it_was_applied_from_changes_nothing(
     assert set(more.changes) == (wanted if count else {("configuration", "priority")})
 
 
-async def test_values_come_from_the_shell_or_stay(client: Client, folder: Path) -> None:
+async def test_values_come_from_the_shell_or_stay(
+    client: Client, dstack: ModuleType, folder: Path
+) -> None:
     text = FORMS["references to variables"]
-    before = _applied(text, folder / "service.dstack.yml")
+    before = dstack.applied(text, folder / "service.dstack.yml")
     assert before.configuration["probes"][0]["headers"][0]["value"] == "probe-1"
     assert (await _edited(client, before, text, {})).changes == {}
     changed = await _edited(client, before, text, {**SHELL, "PROBE_KEY": "probe-2"})
@@ -198,9 +158,11 @@ async def test_values_come_from_the_shell_or_stay(client: Client, folder: Path) 
     assert changed.configuration["registry_auth"]["password"] == "reg-1"
 
 
-async def test_files_of_another_checkout_are_the_same_files(client: Client, folder: Path) -> None:
+async def test_files_of_another_checkout_are_the_same_files(
+    client: Client, dstack: ModuleType, folder: Path
+) -> None:
     text = FORMS["files"]
-    before = _applied(text, folder / "service.dstack.yml")
+    before = dstack.applied(text, folder / "service.dstack.yml")
     stored = before.configuration["files"]
     assert stored[0] == {"local_path": str(folder / "serve.py"), "path": "serve.py"}
     same = await _edited(client, before, text)
@@ -222,9 +184,9 @@ async def test_files_of_another_checkout_are_the_same_files(client: Client, fold
     ],
 )
 async def test_other_files_and_repos_are_refused(
-    client: Client, folder: Path, text: str, key: str
+    client: Client, dstack: ModuleType, folder: Path, text: str, key: str
 ) -> None:
-    before = _applied(f"{ONE}files: [serve.py]\nrepos: [.]\n", folder / "service.dstack.yml")
+    before = dstack.applied(f"{ONE}files: [serve.py]\nrepos: [.]\n", folder / "service.dstack.yml")
     with pytest.raises(NotInPlaceError, match=f"`{key}` can't be changed here"):
         await _edited(client, before, f"{HEAD}{text}\n")
 
@@ -256,18 +218,20 @@ async def test_other_files_and_repos_are_refused(
     ],
 )
 async def test_what_dstack_refuses_is_refused(
-    client: Client, folder: Path, text: str, sentence: str
+    client: Client, dstack: ModuleType, folder: Path, text: str, sentence: str
 ) -> None:
-    before = _applied(ONE, folder / "service.dstack.yml")
+    before = dstack.applied(ONE, folder / "service.dstack.yml")
     with pytest.raises(InvalidEditError) as refused:
         await _edited(client, before, f"{HEAD}env: [REG_KEY]\n{text}\n")
     assert refused.value.lines == (sentence,)
-    with pytest.raises((ConfigurationError, ValueError, InterpolatorError)):
-        _applied(f"{ONE}env: [REG_KEY]\n{text}\n", folder / "service.dstack.yml")
+    with pytest.raises(dstack.REFUSED):
+        dstack.applied(f"{ONE}env: [REG_KEY]\n{text}\n", folder / "service.dstack.yml")
 
 
-async def test_references_typed_in_the_editor_are_filled_in(client: Client, folder: Path) -> None:
-    before = _applied(
+async def test_references_typed_in_the_editor_are_filled_in(
+    client: Client, dstack: ModuleType, folder: Path
+) -> None:
+    before = dstack.applied(
         f"{ONE}env: [PROBE_KEY]\nprobes: [{{type: http, url: /$$a}}]\n", folder / "a.dstack.yml"
     )
     begun = ServiceEdit.begin(before, STOCK)
@@ -294,19 +258,16 @@ _PIECES = st.sampled_from(
 _VALUES = {"env": {"A": "one$$", "_b": "${{ env.A }}"}, "run": {"args": ""}}
 
 
-@given(st.lists(_PIECES, max_size=8), st.sampled_from(["", " "]))
-def test_references_are_filled_in_as_dstack_does(pieces: list[str], between: str) -> None:
+@given(pieces=st.lists(_PIECES, max_size=8), between=st.sampled_from(["", " "]))
+def test_references_are_filled_in_as_dstack_does(
+    dstack: ModuleType, pieces: list[str], between: str
+) -> None:
     text = between.join(pieces)
-    theirs = VariablesInterpolator(
-        _VALUES,
-        skip={"secrets": VariablesInterpolator.validate_name, "groups": is_valid_groups_ip_ref},
-    )
+    theirs = dstack.filled(text, _VALUES)
     values = {f"{space}.{name}": v for space, each in _VALUES.items() for name, v in each.items()}
-    try:
-        wanted = theirs.interpolate_or_error(text)
-    except InterpolatorError:
+    if theirs is None:
         with pytest.raises(references.BadReferenceError):
             references.filled(text, values, references.SECRETS_AND_ADDRESSES)
     else:
         found = references.filled(text, values, references.SECRETS_AND_ADDRESSES)
-        assert found == wanted
+        assert found == theirs

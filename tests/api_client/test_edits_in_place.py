@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 import msgspec
 import pytest
-from dstack._internal.core.errors import ServerClientError
-from dstack._internal.core.models.runs import RunSpec
-from dstack._internal.server.services.runs.spec import check_can_update_run_spec
 
 from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.edits.addresses import HeldAddress, held_addresses
@@ -33,7 +30,7 @@ HELD = "the workers of a Dynamo router keep its address, so that it can't be rep
 HEAD = "peer --head ${{ groups[0].replicas[0].IP_ADDRESS }}:7000"
 
 
-def _spec(router: str | None, **changes: Any) -> dict[str, Any]:
+def _spec(dstack: ModuleType, router: str | None, **changes: Any) -> dict[str, Any]:
     """A service of three groups, the first with a router, as dstack itself spells it out."""
     configuration = {
         "type": "service",
@@ -48,8 +45,7 @@ def _spec(router: str | None, **changes: Any) -> dict[str, Any]:
         ],
         **changes,
     }
-    spec = RunSpec.model_validate({"run_name": "chat", "configuration": configuration})
-    return dict(json.loads(spec.model_dump_json(exclude={"merged_profile"})))
+    return cast("dict[str, Any]", dstack.spelt_out(configuration))
 
 
 def _path(*steps: str) -> Path:
@@ -88,26 +84,26 @@ CHANGES: dict[str, dict[Path, Any]] = {
 
 @pytest.mark.parametrize("router", [None, "sglang", "dynamo"])
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_dstack_refuses_is_not_possible_in_place(router: str | None, change: str) -> None:
-    old = _spec(router)
+def test_what_dstack_refuses_is_not_possible_in_place(
+    dstack: ModuleType, router: str | None, change: str
+) -> None:
+    old = _spec(dstack, router)
     new = with_fields(old, CHANGES[change])
     for spec in (old, new):
         spec["configuration"]["groups"] = [
             {**each, "replicas": {"min": 1, "max": 1}} if each.get("router") else each
             for each in spec["configuration"]["groups"]
         ]
-    refused = False
-    try:
-        check_can_update_run_spec(RunSpec.model_validate(old), RunSpec.model_validate(new))
-    except ServerClientError:
-        refused = True
+    refused = not dstack.updates_in_place(old, new)
     told = difference(old, new, "service", STOCK)
     assert any(each.kind is ChangeKind.NOT_IN_PLACE for each in told) == refused, told
 
 
-def test_the_reason_is_told_for_each_field() -> None:
-    new = with_fields(_spec("dynamo"), {**CHANGES["variable"], **CHANGES["count of workers"]})
-    told = difference(_spec("dynamo"), new, "service", STOCK)
+def test_the_reason_is_told_for_each_field(dstack: ModuleType) -> None:
+    new = with_fields(
+        _spec(dstack, "dynamo"), {**CHANGES["variable"], **CHANGES["count of workers"]}
+    )
+    told = difference(_spec(dstack, "dynamo"), new, "service", STOCK)
     assert {each.name: (each.kind, each.note) for each in told} == {
         "env MODEL": (ChangeKind.NOT_IN_PLACE, HELD),
         "groups 2 replicas": (ChangeKind.NO_RESTART, ""),
@@ -117,8 +113,8 @@ def test_the_reason_is_told_for_each_field() -> None:
     assert f"(not possible in place: {HELD}); groups 2 replicas: 2 -> 3 (no restart)." in said
 
 
-def test_groups_that_come_and_go_restart_nothing() -> None:
-    old = _spec(None)
+def test_groups_that_come_and_go_restart_nothing(dstack: ModuleType) -> None:
+    old = _spec(dstack, None)
     new = with_fields(old, {_path("groups", "(order)"): ["0", "1"]})
     new["configuration"]["groups"].append(group("more"))
     kinds = {each.name: (each.kind, each.note) for each in difference(old, new, "service", STOCK)}
@@ -126,7 +122,7 @@ def test_groups_that_come_and_go_restart_nothing() -> None:
     assert kinds["groups 2 commands"] == (ChangeKind.NO_RESTART, "its replicas stop")
 
 
-def test_whose_address_is_held() -> None:
+def test_whose_address_is_held(dstack: ModuleType) -> None:
     groups = [group("head"), group("peers", commands=[HEAD, "wait"]), group("other")]
     held = held_addresses({"groups": groups})
     assert held == (HeldAddress("head", 0, ("peers",)),)
@@ -135,9 +131,9 @@ def test_whose_address_is_held() -> None:
     assert held_addresses({"groups": [group("a", commands=[escaped, beyond])]}) == ()
     own = HEAD.replace("replicas[0]", "replicas[1]")
     assert held_addresses({"commands": [own]}) == (HeldAddress("0", 1, ("0",)),)
-    dynamo = _spec("dynamo")["configuration"]
+    dynamo = _spec(dstack, "dynamo")["configuration"]
     assert held_addresses(dynamo) == (HeldAddress("0", 0, ("1", "2")),)
-    assert held_addresses(_spec("sglang")["configuration"]) == ()
+    assert held_addresses(_spec(dstack, "sglang")["configuration"]) == ()
     assert held_addresses({"groups": "odd", "commands": 3}) == ()
 
 

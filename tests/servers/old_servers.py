@@ -13,6 +13,8 @@ import venv
 from pathlib import Path
 from typing import Any
 
+import uv
+
 _HERE = Path(__file__).parent
 _CACHE = _HERE.parent.parent / ".cache" / "servers"
 #: The version that the project's own environment has.
@@ -102,10 +104,11 @@ def _installed(version: str) -> Path:
     done = home / "installed.txt"
     if done.is_file() and done.read_bytes() == wanted.read_bytes():
         return home
-    venv.create(home, clear=True, with_pip=True)
+    venv.create(home, clear=True)
+    python = home / "bin" / "python"
     command = [
-        *(home / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile"),
-        *("--disable-pip-version-check", "-c", wanted, f"dstack[server]=={version}"),
+        *(uv.find_uv_bin(), "pip", "install", "--quiet", "--python", str(python)),
+        *("-c", str(wanted), f"dstack[server]=={version}"),
     ]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     if outcome.returncode:
