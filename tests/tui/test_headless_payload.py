@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +13,9 @@ from dstack_fleets_tui.headless.get import collect, table
 from dstack_fleets_tui.headless.kinds import SHOWN
 from dstack_fleets_tui.output import payload
 from tests.builders import sample_project
+from tests.builders.documented_keys import documented, walk
 from tests.builders.sample_look import LOOK, asked
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "json.md"
 #: What a documented type lets a value be.
 TYPES = {
     "text": str,
@@ -29,36 +26,6 @@ TYPES = {
     "object": dict,
     "list": list,
 }
-
-
-def documented() -> dict[str, dict[str, str]]:
-    """Per kind, the documented type of each key; `*` for what all kinds share."""
-    found: dict[str, dict[str, str]] = {}
-    section = ""
-    for line in DOCUMENT.read_text().splitlines():
-        if heading := re.match(r"## `?(\w+)`?", line):
-            section = heading[1].lower()
-        elif row := re.match(r"\| `([^`]+)` \| ([^|]+) \| (.+) \|$", line):
-            assert row[3].strip(), line
-            rows = found.setdefault(section, {})
-            assert row[1] not in rows, f"{row[1]} is there twice"
-            rows[row[1]] = row[2].strip()
-    return found
-
-
-def walk(value: object, path: str = "") -> Iterator[tuple[str, object]]:
-    """Every key of nested data with its value: `a`, `a.b`, `a[].b`."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            below = f"{path}.{key}" if path else key
-            yield below, item
-            yield from walk(item, below)
-    elif isinstance(value, list):
-        for item in value:
-            if isinstance(item, (Mapping, list)):
-                yield from walk(item, f"{path}[]")
-            else:
-                yield f"{path}[]", item
 
 
 def items(kind: payload.Kind) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 
 from dstack_api_client.problems.watch import Severity
-from dstack_fleets_tui.headless.get import collect, table
+from dstack_fleets_tui.headless.get import collect, printed, table
 from dstack_fleets_tui.headless.kinds import SHOWN
 from dstack_fleets_tui.headless.looking import Look
 from dstack_fleets_tui.headless.select import NoSuchNameError
@@ -71,7 +71,7 @@ def test_colour_changes_no_text(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", tuple(SHOWN))
 def test_plain_is_ascii_and_as_wide(kind: Kind) -> None:
     text = table(LOOK, asked(kind))
-    plain = table(LOOK, asked(kind), plain=True)
+    plain = printed(table(LOOK, asked(kind)), plain=True)
     assert plain.isascii()
     assert [len(line) for line in plain.splitlines()] == [len(line) for line in text.splitlines()]
 

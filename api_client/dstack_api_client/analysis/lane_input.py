@@ -45,6 +45,16 @@ def lanes_of(service: Service) -> engine.ServiceSpec:
     )
 
 
+def stored_lanes_of(service: Service) -> engine.ServiceSpec:
+    """The same as the server places it: what can't be met is a warning."""
+    spec = service.spec
+    return engine.read_stored(
+        mapping(spec.get("configuration")),
+        profile=mapping(spec.get("profile")),
+        project=service.project,
+    )
+
+
 def pools_of(lanes: engine.ServiceSpec) -> dict[str, str | None]:
     """By replica group, whose lanes serve it: `""` the service's, else the group's own."""
     pools = ((group.name, lanes.pool_of(group.name)) for group in lanes.groups)

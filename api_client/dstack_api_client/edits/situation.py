@@ -37,7 +37,7 @@ def situation(
     placement = snapshot.placements.get(service.id)
     if placement is None:
         return state
-    return _with_placement(state, snapshot, placement, before, after)
+    return with_placement(state, snapshot, placement, before, after)
 
 
 def managed(edit: ServiceEdit) -> bool:
@@ -68,14 +68,22 @@ def _lanes(edit: ServiceEdit, service: Service) -> engine.ServiceSpec:
     )
 
 
-def _with_placement(
+def with_placement(
     state: engine.Service,
     snapshot: Snapshot,
     placement: Placement,
     before: engine.ServiceSpec,
     after: engine.ServiceSpec,
 ) -> engine.Service:
-    """With what only the server knows: counts wanted, places given away, room and cooldowns."""
+    """With what only the server knows: counts wanted, places given away, room and cooldowns.
+
+    Args:
+        state: The service, by what the API shows.
+        snapshot: Where it is.
+        placement: What the server says of it.
+        before: Its lanes as they are.
+        after: Its lanes as they are looked at: those that differ do not cool down any more.
+    """
     fleets = {replica.job_id: snapshot.placed_in(replica.fleet) for replica in placement.replicas}
     limits = {group.name: (group.least, group.greatest) for group in after.groups}
     groups = []

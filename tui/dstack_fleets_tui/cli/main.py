@@ -28,6 +28,7 @@ from dstack_fleets_tui.cli.common import (
     settings_of,
 )
 from dstack_fleets_tui.cli.edits import add_edits
+from dstack_fleets_tui.cli.whatif import add_whatif
 from dstack_fleets_tui.output.notices import PROGRAM, say
 
 _DESCRIPTION = "A terminal dashboard for the fleets, services and replicas of a dstack server."
@@ -42,12 +43,13 @@ examples:
   dstack-fleets-tui plan chat --set gpu-spot.priority=5 --replicas 4
   dstack-fleets-tui apply chat --set gpu-reserved.min_replicas=2 --wait
   dstack-fleets-tui undo chat                  back to before the last change
+  dstack-fleets-tui whatif --without gpu-spot  what would be left of the services
 
 where to connect: the options above, then DSTACK_PROJECT, DSTACK_SERVER_URL and DSTACK_TOKEN,
 then ~/.dstack/config.yml, as `dstack` itself does.
 exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 can't connect or not allowed, 4 problems
-found, 5 applied but not done within --wait, 6 sent and not known whether applied; `plan`: 0 nothing
-to change, 2 changes, 1 refused.
+found (`whatif`: a minimum would break or a service would end), 5 applied but not done within
+--wait, 6 sent and not known whether applied; `plan`: 0 nothing to change, 2 changes, 1 refused.
 """
 _KINDS = (
     "fleets",
@@ -174,6 +176,7 @@ def _parser() -> Parser:
     get.set_defaults(run=_get)
 
     add_edits(commands, connection)
+    add_whatif(commands, connection)
 
     demo = commands.add_parser(
         "demo",

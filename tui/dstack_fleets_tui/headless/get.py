@@ -49,18 +49,11 @@ def get(connection: Connection, asked: Asked, output: Output, *, plain: bool = F
         sys.stderr.write(f"{clocks}\n")
     things = SHOWN[asked.kind].choose(look, asked)
     if output == "table":
-        text = table(
-            look,
-            asked,
-            plain=plain or not _unicode(),
-            colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
-        )
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        text = printed(table(look, asked, colour=colour), plain=plain)
     else:
         whole = collect(look, asked)
-        text = as_json(whole) if output == "json" else as_yaml(whole)
-    if not _unicode():
-        encoding = sys.stdout.encoding or "ascii"
-        text = text.encode(encoding, "backslashreplace").decode(encoding)
+        text = printed(as_json(whole) if output == "json" else as_yaml(whole))
     sys.stdout.write(text)
     failure = look.snapshot.placement_failure
     if failure and asked.kind in _PLACED:
@@ -83,7 +76,23 @@ def collect(look: Look, asked: Asked) -> dict[str, Any]:
     return payload.envelope(look.snapshot, asked.kind, items, notes)
 
 
-def table(look: Look, asked: Asked, *, plain: bool = False, colour: bool = False) -> str:
+def printed(text: str, *, plain: bool | None = None) -> str:
+    """A text as the output can hold it.
+
+    Args:
+        text: What is printed.
+        plain: Whether a table is kept to ASCII where that is not up to names; None for what is no
+            table.
+    """
+    if plain is not None and (plain or not _unicode()):
+        text = text.translate(_PLAIN)
+    if not _unicode():
+        encoding = sys.stdout.encoding or "ascii"
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
+    return text
+
+
+def table(look: Look, asked: Asked, *, colour: bool = False) -> str:
     """The same as a table.
 
     Raises:
@@ -99,8 +108,7 @@ def table(look: Look, asked: Asked, *, plain: bool = False, colour: bool = False
         text = _lines([shown.nothing(look, asked)])
     else:
         text = render(shown.columns, rows, colour=colour)
-    text = _lines([*above, ""] if above else ()) + text + _lines(["", *below] if below else ())
-    return text.translate(_PLAIN) if plain else text
+    return _lines([*above, ""] if above else ()) + text + _lines(["", *below] if below else ())
 
 
 def _lines(lines: Sequence[str]) -> str:

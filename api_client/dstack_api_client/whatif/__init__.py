@@ -1,0 +1,15 @@
+"""What would be left if some capacity went, or more replicas were asked for."""
+
+from .loss import Loss, NoSuchPlaceError, loss_of
+from .outcome import Broken, Ending, Outcome, Start, what_if
+
+__all__ = [
+    "Broken",
+    "Ending",
+    "Loss",
+    "NoSuchPlaceError",
+    "Outcome",
+    "Start",
+    "loss_of",
+    "what_if",
+]

@@ -1,0 +1,372 @@
+"""What becomes of each service when capacity is lost, or more replicas are asked for.
+
+The engine says where replicas go. Services are looked at in the order in which dstack does, those
+of the highest priority first, and each takes the room that it uses from those after it. What a
+service that ends gives back is not counted: dstack ends it later than others look for room.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from dstack_api_client.analysis.lane_input import engine_service, stored_lanes_of
+from dstack_api_client.analysis.requirements import Requirements, requirements_of
+from dstack_api_client.analysis.room_input import room
+from dstack_api_client.edits.prices import Prices
+from dstack_api_client.edits.situation import with_placement
+from dstack_api_client.model.fleet import INSTANCE_GONE, Instance
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.retries import RetryEvent, event_of_host, starts_again
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.whatif.loss import Loss
+from dstack_placement import engine
+from dstack_placement.engine import Action
+
+#: By service and replica group, how many replicas are asked for.
+Counts = Mapping[str, Mapping[str, int]]
+
+
+class Ending(str, Enum):
+    """Why a service ends."""
+
+    NO_RETRY = "no-retry"
+    """A replica is lost, and `retry` does not cover that."""
+    NO_ROOM = "no-room"
+    """A replica finds no room, and `retry` does not cover that."""
+    NOTHING_LEFT = "nothing-left"
+    """No replica is left and no lane takes one; `retry` does not cover that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Replicas of a group that start in a fleet.
+
+    Attributes:
+        fleet: Its name; None where dstack chooses one.
+        group: The replica group.
+        count: How many.
+        sure: Whether the fleet is known to have room for them.
+    """
+
+    fleet: str | None
+    group: str
+    count: int
+    sure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A minimum that is held now and not then.
+
+    Attributes:
+        pool: Empty for the service's lanes, else the group whose own lane it is.
+        fleet: The lane's fleet.
+        held: Replicas that are left there.
+        minimum: How many there have to be.
+    """
+
+    pool: str
+    fleet: str
+    held: int
+    minimum: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What becomes of one service.
+
+    Attributes:
+        service: As it is now.
+        now: Its replicas now, those that stop left out.
+        lost: Those of them that are lost.
+        stays: Those that stay where they are.
+        starts: Those that start elsewhere.
+        moves: Those that move to restore a minimum or a maximum.
+        waits: How many find no room.
+        why: Why the first of them finds none.
+        broken: Minimums that are held now and not then.
+        ending: Why it ends; None where it goes on.
+        unplaced: Replicas of which it is not known on which instance they run.
+        price_after: Dollars per hour then; None where a price is not known.
+    """
+
+    service: Service
+    now: int
+    lost: int
+    stays: int
+    starts: tuple[Start, ...] = ()
+    moves: int = 0
+    waits: int = 0
+    why: str = ""
+    broken: tuple[Broken, ...] = ()
+    ending: Ending | None = None
+    unplaced: int = 0
+    price_after: float | None = None
+
+    @property
+    def fails(self) -> bool:
+        """Whether a minimum breaks or the service ends."""
+        return self.ending is not None or bool(self.broken)
+
+
+def what_if(snapshot: Snapshot, loss: Loss, counts: Counts | None = None) -> list[Outcome]:
+    """What becomes of the services that a loss or another count concerns, by name.
+
+    Args:
+        snapshot: The project as it is, with the placements of its services.
+        loss: What is lost.
+        counts: By the ids of services, how many replicas are asked for in groups.
+    """
+    left = _Left(snapshot, loss)
+    found = []
+    for service in sorted(snapshot.services.values(), key=_turn):
+        asked = (counts or {}).get(service.id, {})
+        lost = [each for each in _standing(snapshot, service) if loss.takes(each)]
+        if not service.gone and (lost or asked):
+            found.append(_outcome(snapshot, left, service, lost, asked))
+    return sorted(found, key=lambda each: each.service.name)
+
+
+def _turn(service: Service) -> tuple[int, float, str]:
+    return -service.priority, service.submitted_at.timestamp(), service.name
+
+
+def _standing(snapshot: Snapshot, service: Service) -> list[Replica]:
+    return [each for each in snapshot.active_in(service) if not each.stopping]
+
+
+class _Left:
+    """What is left of a project, and what of that is taken already.
+
+    Attributes:
+        snapshot: The project without what is lost, with what is taken.
+        loss: What is lost.
+        taken: Replicas that services before have placed, by fleet.
+    """
+
+    def __init__(self, snapshot: Snapshot, loss: Loss) -> None:
+        self.snapshot = loss.left(snapshot)
+        self.loss = loss
+        self.taken: Counter[str] = Counter()
+        self._whole = snapshot
+
+    def rooms(
+        self, known: Mapping[str, engine.Room], needs: Mapping[str, Requirements]
+    ) -> dict[str, engine.Room]:
+        """The room in fleets, as far as it is left.
+
+        Args:
+            known: The same as it is now, by the names of fleets.
+            needs: What a replica of each group asks for.
+        """
+        return {name: self._room(name, now, needs) for name, now in known.items()}
+
+    def _room(self, name: str, now: engine.Room, needs: Mapping[str, Requirements]) -> engine.Room:
+        fleet = self._whole.fleet_named(name)
+        if fleet is None:
+            return now
+        if fleet.id in self.loss.fleets:
+            return engine.Room(0, why=self.loss.why_closed(fleet))
+        if now.more is not None and not self.loss.touches(fleet):
+            return replace(now, more=max(now.more - self.taken[name], 0))
+        here = self._members(fleet.id)
+        why = self.loss.why_closed(fleet)
+        if not why:
+            return room(self.snapshot.fleet_named(name), here, needs)
+        found = room(replace(fleet, nodes_max=len(here)), here, needs)
+        return replace(found, why=why, why_of={})
+
+    def take(self, name: str, need: Requirements) -> None:
+        """Notes that a replica starts in a fleet: on an idle instance that fits, or a new one."""
+        self.taken[name] += 1
+        fleet = self.snapshot.fleet_named(name)
+        if fleet is None:
+            return
+        idle = next((each for each in self._members(fleet.id) if need.idle_places(each)), None)
+        if idle is not None:
+            blocks = idle.busy_blocks + (need.blocks_in(idle) or idle.total_blocks)
+            status = "busy"
+            new = replace(idle, busy_blocks=min(blocks, idle.total_blocks), status=status)
+            instances = {**self.snapshot.instances, new.id: new}
+            self.snapshot = replace(self.snapshot, instances=instances)
+        elif fleet.nodes_max is not None:
+            new_fleet = replace(fleet, nodes_max=max(fleet.nodes_max - 1, 0))
+            fleets = {**self.snapshot.fleets, fleet.id: new_fleet}
+            self.snapshot = replace(self.snapshot, fleets=fleets)
+
+    def _members(self, fleet_id: str) -> list[Instance]:
+        return [
+            each
+            for each in self.snapshot.instances.values()
+            if each.fleet_id == fleet_id and each.status not in INSTANCE_GONE
+        ]
+
+
+def _outcome(
+    snapshot: Snapshot,
+    left: _Left,
+    service: Service,
+    lost: Sequence[Replica],
+    asked: Mapping[str, int],
+) -> Outcome:
+    standing = _standing(snapshot, service)
+    unplaced = sum(each.instance_id is None and each.has_place for each in standing)
+    base = Outcome(service, len(standing), len(lost), len(standing) - len(lost), unplaced=unplaced)
+    managed = _managed(snapshot, service)
+    if not managed and any(not starts_again(service, event_of_host(each)) for each in lost):
+        return replace(base, stays=0, ending=Ending.NO_RETRY, price_after=0.0)
+    needs = requirements_of(service.spec)
+    if not managed and lost and len(lost) == len(standing):
+        return _as_new(base, left, service, lost, needs)
+    state = _state(snapshot, left, service, needs, managed=managed)
+    if asked:
+        groups = (replace(each, wanted=asked.get(each.name, each.wanted)) for each in state.groups)
+        state = replace(state, groups=tuple(groups))
+    before = {
+        (lane.pool, lane.fleet): lane.placed
+        for lane in engine.preview(_now(snapshot, service, managed), now=snapshot.observed_at).lanes
+    }
+    plan = engine.preview(state, now=snapshot.observed_at)
+    starting = plan.doing(Action.START)
+    waiting = plan.doing(Action.PENDING)
+    if waiting and not _goes_on(service, base, managed=managed, starts=bool(starting)):
+        ending = Ending.NOTHING_LEFT if managed else Ending.NO_ROOM
+        return replace(
+            base, stays=0, waits=len(waiting), why=waiting[0].why, ending=ending, price_after=0.0
+        )
+    moving = plan.doing(Action.MOVE)
+    for row in (*starting, *moving):
+        if row.to is not None:
+            left.take(row.to, needs.get(row.replica.group, _ANY))
+    return replace(
+        base,
+        stays=sum(row.action is Action.STAY for row in plan.replicas) + len(moving),
+        starts=_starts(starting, state),
+        moves=len(moving),
+        waits=len(waiting),
+        why=waiting[0].why if waiting else "",
+        broken=tuple(
+            Broken(lane.pool, lane.fleet, lane.after, lane.lane.min_replicas)
+            for lane in plan.lanes
+            if lane.after < min(lane.lane.min_replicas, before.get((lane.pool, lane.fleet), 0))
+        ),
+        price_after=_price_after(snapshot, service, needs, plan),
+    )
+
+
+_ANY = Requirements()
+
+
+def _managed(snapshot: Snapshot, service: Service) -> bool:
+    placement = snapshot.placements.get(service.id)
+    told = placement.managed if placement is not None else service.has_lanes
+    return told and stored_lanes_of(service).has_lanes
+
+
+def _spec(service: Service, *, managed: bool) -> engine.ServiceSpec:
+    """The lanes that count: without any, the fleet that holds the run is the only one."""
+    spec = stored_lanes_of(service)
+    if managed:
+        return spec
+    fleet = service.fleet_name or next((share.fleet for share in service.shares), None)
+    groups = tuple(replace(group, lanes=None) for group in spec.groups)
+    return replace(spec, lanes=(engine.Lane(fleet),) if fleet else (), groups=groups)
+
+
+def _now(snapshot: Snapshot, service: Service, managed: bool) -> engine.Service:
+    """The service as it is."""
+    spec = _spec(service, managed=managed)
+    state = engine_service(snapshot, service, spec)
+    placement = snapshot.placements.get(service.id)
+    if placement is None:
+        return state
+    return with_placement(state, snapshot, placement, spec, spec)
+
+
+def _state(
+    snapshot: Snapshot,
+    left: _Left,
+    service: Service,
+    needs: Mapping[str, Requirements],
+    *,
+    managed: bool,
+) -> engine.Service:
+    """The service with the replicas and the room that are left."""
+    now = _now(snapshot, service, managed)
+    lost = {each.submission_id for each in snapshot.active_in(service) if left.loss.takes(each)}
+    return replace(
+        now,
+        replicas=tuple(each for each in now.replicas if each.key not in lost),
+        rooms=left.rooms(now.rooms, needs),
+    )
+
+
+def _goes_on(service: Service, base: Outcome, *, managed: bool, starts: bool) -> bool:
+    """Whether a service lives with a replica that finds no room.
+
+    With lanes the add-on keeps it while another replica lives or a lane takes one; else it is up
+    to `retry`, for as long as that lasts.
+    """
+    if managed and (base.stays or starts):
+        return True
+    return starts_again(service, RetryEvent.NO_CAPACITY)
+
+
+def _as_new(
+    base: Outcome,
+    left: _Left,
+    service: Service,
+    lost: Sequence[Replica],
+    needs: Mapping[str, Requirements],
+) -> Outcome:
+    """A service without lanes of which no replica is left: dstack chooses its fleet as at first.
+
+    `_process_active_run` of dstack 0.22.5 makes such a run pending and takes its fleet away.
+    """
+    named = [lane.fleet for lane in stored_lanes_of(service).lanes]
+    names = named or [fleet.name for fleet in left.snapshot.fleets.values()]
+    rooms = left.rooms(dict.fromkeys(names, engine.Room()), needs).values()
+    if all(each.more == 0 for each in rooms):
+        retries = starts_again(service, RetryEvent.NO_CAPACITY)
+        why = next((each.why for each in rooms if each.why), "")
+        ending = None if retries else Ending.NO_ROOM
+        return replace(base, waits=len(lost), why=why, ending=ending, price_after=0.0)
+    counts = Counter(each.group for each in lost)
+    starts = tuple(Start(None, group, count, sure=False) for group, count in counts.items())
+    return replace(base, starts=starts)
+
+
+def _starts(rows: Iterable[engine.ReplicaPlan], state: engine.Service) -> tuple[Start, ...]:
+    counts = Counter((row.to, row.replica.group) for row in rows)
+    return tuple(
+        Start(fleet, group, count, sure=_is_known(state, fleet))
+        for (fleet, group), count in counts.items()
+    )
+
+
+def _is_known(state: engine.Service, fleet: str | None) -> bool:
+    known = state.rooms.get(fleet) if fleet is not None else None
+    return known is not None and known.more is not None
+
+
+def _price_after(
+    snapshot: Snapshot, service: Service, needs: Mapping[str, Requirements], plan: engine.Plan
+) -> float | None:
+    prices = Prices(service, snapshot, needs)
+    total = 0.0
+    for row in plan.replicas:
+        group = row.replica.group
+        if row.action in (Action.START, Action.MOVE):
+            price = prices.in_fleet(row.to, group) if row.to is not None else None
+        elif row.action is Action.STAY:
+            price = prices.of_replica(group, row.replica.number)
+        else:
+            continue
+        if price is None:
+            return None
+        total += price
+    return total

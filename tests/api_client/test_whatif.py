@@ -1,0 +1,190 @@
+"""What would be left of services without some capacity, or with more replicas."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.whatif import (
+    Broken,
+    Ending,
+    NoSuchPlaceError,
+    Outcome,
+    Start,
+    loss_of,
+    what_if,
+)
+from tests.builders.generation import SEED, cases
+from tests.builders.two_fleets import project, service_on, spec, with_lanes
+
+
+def _without(snapshot: Snapshot, *names: str) -> list[Outcome]:
+    return what_if(snapshot, loss_of(snapshot, names))
+
+
+def test_replicas_of_a_lost_fleet_start_where_there_is_room_and_the_rest_waits() -> None:
+    snapshot = project(with_lanes(["own", "own", "spot", "spot"]), idle={"own": 1})
+    (outcome,) = _without(snapshot, "spot")
+    assert (outcome.now, outcome.lost, outcome.stays, outcome.waits) == (4, 2, 2, 1)
+    assert outcome.starts == (Start("own", "0", 1, sure=True),)
+    assert (outcome.broken, outcome.ending) == ((), None)
+    assert "spot has no room, it is lost" in outcome.why
+    assert outcome.price_after == 30.0
+
+
+def test_a_minimum_that_a_loss_breaks_is_told_and_one_that_is_not_held_now_is_not() -> None:
+    held = project(with_lanes(["own", "own", "spot"]), most={"spot": None, "own": 2})
+    (outcome,) = _without(held, "own")
+    assert outcome.broken == (Broken("", "own", 0, 2),)
+    assert outcome.fails
+    assert outcome.starts == (Start("spot", "0", 2, sure=False),)
+    short = project(with_lanes(["own", "spot", "spot"]), most={"spot": None})
+    (outcome,) = _without(short, "own")
+    assert outcome.broken == (Broken("", "own", 0, 2),), "one was held, and none is then"
+    none = project(with_lanes(["spot", "spot"]), most={"spot": 2, "own": 0})
+    (outcome,) = _without(none, "spot/0")
+    assert outcome.broken == ()
+
+
+def test_an_instance_of_a_cloud_fleet_is_replaced_and_one_of_a_full_house_is_not() -> None:
+    snapshot = project(with_lanes(["own", "own"]), most={"own": 2, "spot": 0})
+    (outcome,) = _without(snapshot, "own/1")
+    assert (outcome.lost, outcome.starts, outcome.waits) == (1, (Start("own", "0", 1, True),), 0)
+    fleets = {key: replace(each, kind="ssh") for key, each in snapshot.fleets.items()}
+    (outcome,) = _without(replace(snapshot, fleets=fleets), "own/1")
+    assert (outcome.starts, outcome.waits) == ((), 1)
+    assert outcome.broken == (Broken("", "own", 1, 2),)
+
+
+@pytest.mark.parametrize(
+    ("retry", "ending"),
+    [
+        (None, Ending.NO_RETRY),
+        ({"on_events": ["no-capacity"]}, Ending.NO_RETRY),
+        ({"on_events": ["error"]}, Ending.NO_ROOM),
+        (True, None),
+    ],
+)
+def test_without_lanes_it_is_up_to_retry(retry: Any, ending: Ending | None) -> None:
+    """A host on demand that goes is an error to `retry`."""
+    plain = service_on("chat", ["own", "own"], spec(retry, replicas=2))
+    (outcome,) = _without(project(plain, most={"own": 0, "spot": 0}), "own/0")
+    assert outcome.ending is ending
+    assert (outcome.stays, outcome.waits) == ((1, 1) if ending is None else (0, outcome.waits))
+    assert outcome.fails == (ending is not None)
+
+
+def test_without_lanes_and_without_a_replica_dstack_chooses_a_fleet_anew() -> None:
+    plain = service_on("chat", ["own", "own"], spec(True))
+    roomy = project(plain, most={"own": 2, "spot": 4})
+    spotless = spec(True, spot_policy="auto")
+    (outcome,) = _without(project(service_on("chat", ["own"], spotless), most={"spot": 4}), "own")
+    assert outcome.starts == (Start(None, "0", 1, sure=False),)
+    (outcome,) = _without(roomy, "own")
+    assert (outcome.starts, outcome.waits) == ((), 2), "it takes no spot instance"
+    assert outcome.ending is None, "its `retry` goes on for want of room too"
+
+
+def test_with_lanes_nothing_ends_while_a_replica_lives_or_a_lane_takes_one() -> None:
+    full = {"own": 0, "spot": 0}
+    (outcome,) = _without(project(with_lanes(["own", "spot"]), most=full), "spot")
+    assert (outcome.ending, outcome.waits) == (None, 1)
+    (outcome,) = _without(project(with_lanes(["own", "own"]), most=full), "own")
+    assert outcome.ending is Ending.NOTHING_LEFT
+    (outcome,) = _without(project(with_lanes(["own", "own"]), most={"spot": 2}), "own")
+    assert (outcome.ending, outcome.waits) == (None, 0)
+
+
+def test_services_share_the_room_that_is_left_by_their_priorities() -> None:
+    wish = spec(replicas=1, fleets=[{"name": "spot", "priority": 1}, "own"], spot_policy="auto")
+    low = service_on("low", ["spot"], wish, has_lanes=True, priority=1)
+    high = service_on("high", ["spot"], wish, has_lanes=True, priority=2)
+    outcomes = _without(project(low, high, idle={"own": 1}, most={"own": 0}), "spot")
+    assert [(each.service.name, each.waits, len(each.starts)) for each in outcomes] == [
+        ("high", 0, 1),
+        ("low", 1, 0),
+    ]
+
+
+def test_a_region_a_backend_and_all_spot() -> None:
+    snapshot = project(with_lanes(["own", "own", "spot"]), most={"own": 9, "spot": 9})
+    for name, lost in (("region:far", 1), ("region:NEAR", 2), ("backend:aws", 3), ("spot:", None)):
+        if lost is None:
+            with pytest.raises(NoSuchPlaceError):
+                loss_of(snapshot, [name])
+            continue
+        (outcome,) = _without(snapshot, name)
+        assert outcome.lost == lost, name
+    (outcome,) = _without(snapshot, "backend:aws")
+    assert outcome.waits == 3, "its fleets create instances nowhere else"
+    renamed = {
+        key: replace(each, name="cheap" if each.name == "spot" else each.name)
+        for key, each in snapshot.fleets.items()
+    }
+    (outcome,) = _without(replace(snapshot, fleets=renamed), "spot")
+    assert outcome.lost == 1
+
+
+def test_names_that_are_none_are_refused_with_those_that_are() -> None:
+    snapshot = project(with_lanes(["own", "spot"]))
+    for name, known in (
+        ("gpu", ("own", "spot")),
+        ("own/7", ("own/0",)),
+        ("own/x", ("own/0",)),
+        ("/", ("own", "spot")),
+        ("", ("own", "spot")),
+        ("region:mars", ("region:far", "region:near")),
+        ("backend:gcp", ("backend:aws",)),
+    ):
+        with pytest.raises(NoSuchPlaceError) as refused:
+            loss_of(snapshot, [name])
+        assert refused.value.known == known, name
+
+
+def test_more_replicas_go_where_the_lanes_say_and_end_a_service_as_dstack_would() -> None:
+    snapshot = project(with_lanes(["own", "own"]), most={"own": 4, "spot": 1})
+    (outcome,) = what_if(snapshot, loss_of(snapshot, []), {"s-chat": {"0": 6}})
+    assert (outcome.now, outcome.lost, outcome.stays, outcome.waits) == (2, 0, 2, 2)
+    assert {each.fleet: each.count for each in outcome.starts} == {"own": 1, "spot": 1}
+    plain = project(service_on("chat", ["own"], spec()), most={"own": 2})
+    (outcome,) = what_if(plain, loss_of(plain, []), {"s-chat": {"0": 2}})
+    assert (outcome.ending, outcome.starts) == (None, (Start("own", "0", 1, True),))
+    (outcome,) = what_if(plain, loss_of(plain, []), {"s-chat": {"0": 3}})
+    assert outcome.ending is Ending.NO_ROOM
+
+
+@pytest.mark.generated
+def test_whatever_is_lost_the_figures_agree_and_nothing_is_changed() -> None:
+    for number in range(cases(150)):
+        chance = random.Random(f"{SEED} {number}")
+        places = [chance.choice(["own", "spot"]) for _ in range(chance.randrange(1, 7))]
+        lanes = with_lanes(places, priority=chance.randrange(3))
+        plain = service_on(
+            "plain", ["own"] * chance.randrange(1, 3), spec(chance.choice([None, True]))
+        )
+        idle = {fleet: chance.randrange(3) for fleet in ("own", "spot")}
+        most = {fleet: chance.choice([None, 0, 3, 9]) for fleet in ("own", "spot")}
+        snapshot = project(lanes, plain, idle=idle, most=most)
+        before = repr(snapshot)
+        names = chance.sample(["own", "spot", "region:near", "backend:aws"], chance.randrange(1, 3))
+        said = f"DSTACK_FLEETS_TESTS_SEED={SEED}, case {number}: {places}, {idle}, {most}, {names}"
+        try:
+            outcomes = _without(snapshot, *names)
+        except NoSuchPlaceError:
+            continue
+        for each in outcomes:
+            started = sum(start.count for start in each.starts)
+            assert 0 < each.lost <= each.now, said
+            if each.ending is None:
+                assert each.stays == each.now - each.lost, said
+                assert each.stays + started + each.waits == each.now, said
+            gone = {name for name in names if name in ("own", "spot")}
+            assert not gone & {start.fleet for start in each.starts}, said
+        assert repr(snapshot) == before, said
+        assert not [start for each in _without(snapshot, "own", "spot") for start in each.starts], (
+            said
+        )

@@ -1,0 +1,269 @@
+"""`whatif`: what becomes of services if capacity goes, or more replicas are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dstack_api_client.connect.connection import Connection
+from dstack_api_client.model.labels import counted, group_label, labels_of
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.text import one_line
+from dstack_api_client.whatif import (
+    Ending,
+    Loss,
+    NoSuchPlaceError,
+    Outcome,
+    Start,
+    loss_of,
+    what_if,
+)
+from dstack_fleets_tui.formatting import NOTHING, price
+from dstack_fleets_tui.headless import select
+from dstack_fleets_tui.headless.get import as_json, printed
+from dstack_fleets_tui.headless.looking import Asked, observe
+from dstack_fleets_tui.headless.views import colour
+from dstack_fleets_tui.output.payload import VERSION, number, optional_number, time
+from dstack_fleets_tui.output.table import Column, render
+
+#: Replicas that one may ask for.
+_MOST = 100_000
+_ASKED = re.compile(r"(?P<service>[^/=]+)(/(?P<group>[^=]+))?=(?P<count>[0-9]{1,6})")
+
+_ENDS = {
+    Ending.NO_RETRY: "it ends, since a replica is lost and its `retry` does not cover that",
+    Ending.NO_ROOM: "it ends, since a replica finds no room and its `retry` does not cover that",
+    Ending.NOTHING_LEFT: "it ends, since no replica is left and none of its lanes has room",
+}
+_COLUMNS = (
+    Column("SERVICE"),
+    Column("NOW", right=True),
+    Column("LOST", right=True),
+    Column("STAYS", right=True),
+    Column("STARTS"),
+    Column("WAITS", right=True),
+    Column("$/H NOW", right=True),
+    Column("$/H THEN", right=True),
+    Column("OUTCOME", paint=colour),
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked.
+
+    Attributes:
+        without: What is lost, by name.
+        counts: Replicas asked for, each `SERVICE=N` or `SERVICE/GROUP=N`.
+        service: Just this service.
+    """
+
+    without: Sequence[str] = ()
+    counts: Sequence[str] = ()
+    service: str | None = None
+
+
+def whatif(connection: Connection, question: Question, output: str, *, plain: bool = False) -> bool:
+    """Reads a project and prints the answer.
+
+    Args:
+        connection: Where to read.
+        question: What is asked.
+        output: `table` or `json`.
+        plain: Whether a table is kept to ASCII where that is not up to names.
+
+    Returns:
+        Whether a minimum would break or a service would end.
+
+    Raises:
+        ApiError: The server could not be read, or has nothing of a name.
+    """
+    look = asyncio.run(observe(connection, Asked("distribution", ssh=False)))
+    snapshot = look.snapshot
+    loss, outcomes = answer(snapshot, question)
+    if output == "json":
+        sys.stdout.write(printed(as_json(collect(snapshot, question, outcomes))))
+    else:
+        sys.stdout.write(printed(text(snapshot, loss, outcomes), plain=plain))
+    return any(each.fails for each in outcomes)
+
+
+def answer(snapshot: Snapshot, question: Question) -> tuple[Loss, list[Outcome]]:
+    """What becomes of the services.
+
+    Raises:
+        NoSuchNameError: There is nothing of a name.
+    """
+    try:
+        loss = loss_of(snapshot, question.without)
+    except NoSuchPlaceError as error:
+        names = ", ".join(map(one_line, error.known))
+        raise select.NoSuchNameError(
+            f"There is no {one_line(error.text)} in project {one_line(snapshot.project)}.",
+            f"It has: {names}." if names else "Write a fleet, FLEET/NUMBER, region:R or backend:B.",
+        ) from error
+    counts = _counts(snapshot, question.counts)
+    outcomes = what_if(snapshot, loss, counts)
+    if question.service is not None:
+        (wanted,) = select.services(snapshot, question.service)
+        outcomes = [each for each in outcomes if each.service.id == wanted.id]
+    return loss, outcomes
+
+
+def _counts(snapshot: Snapshot, asked: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    for each in asked:
+        match = _ASKED.fullmatch(each)
+        if match is None or int(match["count"]) > _MOST:
+            raise select.NoSuchNameError(
+                f"{one_line(each)} asks for no number of replicas.",
+                f"Write SERVICE=N or SERVICE/GROUP=N, with at most {_MOST:,}.",
+            )
+        (service,) = select.services(snapshot, match["service"])
+        counts.setdefault(service.id, {})[_group(service, match["group"])] = int(match["count"])
+    return counts
+
+
+def _group(service: Service, name: str | None) -> str:
+    names = [group.name for group in service.groups]
+    if name is None and len(names) == 1:
+        return names[0]
+    if name in names:
+        return str(name)
+    raise select.NoSuchNameError(
+        f"The service {one_line(service.name)} has "
+        + (f"no group {one_line(name)}." if name else "several groups."),
+        f"Write one of them: {', '.join(f'{service.name}/{each}=N' for each in names)}.",
+    )
+
+
+def collect(snapshot: Snapshot, question: Question, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The object that JSON shows, described in docs/json.md."""
+    return {
+        "version": VERSION,
+        "project": snapshot.project,
+        "observed_at": time(snapshot.observed_at),
+        "without": list(question.without),
+        "replicas": list(question.counts),
+        "holds": not any(each.fails for each in outcomes),
+        "services": [_item(each) for each in outcomes],
+    }
+
+
+def _item(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "id": outcome.service.id,
+        "name": outcome.service.name,
+        "replicas": {
+            "now": outcome.now,
+            "lost": outcome.lost,
+            "stay": outcome.stays,
+            "start": sum(each.count for each in outcome.starts),
+            "wait": outcome.waits,
+            "move": outcome.moves,
+            "instance_unknown": outcome.unplaced,
+        },
+        "starts": [
+            {
+                "fleet": each.fleet,
+                "group": each.group,
+                "replicas": each.count,
+                "room_known": each.sure,
+            }
+            for each in outcome.starts
+        ],
+        "waits_because": outcome.why or None,
+        "broken_minimums": [
+            {
+                "pool": each.pool or None,
+                "fleet": each.fleet,
+                "replicas": each.held,
+                "min_replicas": each.minimum,
+            }
+            for each in outcome.broken
+        ],
+        "ends": outcome.ending.value if outcome.ending is not None else None,
+        "price_per_hour": number(outcome.service.price),
+        "price_per_hour_after": optional_number(outcome.price_after),
+    }
+
+
+def text(snapshot: Snapshot, loss: Loss, outcomes: Sequence[Outcome]) -> str:
+    """The same for people: what is lost, a row per service, and what there is to say of each."""
+    lines = []
+    if loss.names:
+        replicas = counted(sum(each.lost for each in outcomes), "replica")
+        instances = counted(len(loss.instances), "instance")
+        lines.append(f"Without {', '.join(loss.names)}: {instances} and {replicas} are lost.")
+    if not outcomes:
+        return "\n".join([*lines, "No service is concerned.", ""])
+    table = render(_COLUMNS, [_row(each) for each in outcomes])
+    said = [f"{each.service.name}: {line}" for each in outcomes for line in _said(each)]
+    parts = [table.rstrip("\n")]
+    if lines:
+        parts = [*lines, "", *parts]
+    if said:
+        parts = [*parts, "", *said]
+    return "\n".join([*parts, ""])
+
+
+def _row(outcome: Outcome) -> Sequence[str]:
+    return (
+        outcome.service.name,
+        str(outcome.now),
+        str(outcome.lost),
+        str(outcome.stays),
+        ", ".join(_start(outcome.service, each) for each in outcome.starts) or NOTHING,
+        str(outcome.waits),
+        price(outcome.service.price),
+        price(outcome.price_after),
+        _word(outcome),
+    )
+
+
+def _word(outcome: Outcome) -> str:
+    if outcome.ending is not None:
+        return "ends"
+    if outcome.broken:
+        return "minimum broken"
+    return "waits" if outcome.waits else "holds"
+
+
+def _start(service: Service, start: Start) -> str:
+    where = f"{start.count} in {start.fleet or 'a fleet that dstack chooses'}"
+    label = labels_of(service.groups).get(start.group)
+    return f"{where} ({label})" if label else where
+
+
+def _said(outcome: Outcome) -> list[str]:
+    lines = []
+    if outcome.ending is not None:
+        lines.append(f"{_ENDS[outcome.ending]}.")
+    for each in outcome.broken:
+        lane = f"{_pool(outcome.service, each.pool)}{each.fleet}"
+        lines.append(f"{lane} holds {each.held} of its minimum of {each.minimum}.")
+    if outcome.waits:
+        them = counted(outcome.waits, "replica")
+        lines.append(f"{them} wait{'s' if outcome.waits == 1 else ''}: {outcome.why or 'no room'}.")
+    unsure = sorted({each.fleet for each in outcome.starts if each.fleet and not each.sure})
+    if unsure:
+        lines.append(f"the room in {', '.join(unsure)} is not known.")
+    if outcome.moves:
+        them = counted(outcome.moves, "replica")
+        lines.append(f"{them} move{'s' if outcome.moves == 1 else ''} to keep its minimums.")
+    if outcome.unplaced:
+        them = counted(outcome.unplaced, "replica")
+        lines.append(
+            f"on which instance {them} run{'s' if outcome.unplaced == 1 else ''} is not known."
+        )
+    return lines
+
+
+def _pool(service: Service, pool: str) -> str:
+    role = next((group.role for group in service.groups if group.name == pool), None)
+    return f"{group_label(pool, role)}/" if pool else ""
