@@ -8,13 +8,15 @@ from datetime import timedelta
 import pytest
 from textual._compositor import CompositorUpdate, LayoutUpdate
 
+from dstack_api_client import errors
 from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.router import RouterStatus, Source
 from dstack_api_client.model.snapshot import ReplicaKey
 from dstack_api_client.transport import wire
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
-from dstack_fleets_tui.screens.parts.asking import AskScreen
+from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
@@ -248,6 +250,21 @@ async def test_a_fleet_that_is_lent_says_to_whom_and_asks_once():
         await on_screen(app, AskScreen)
         lent = "It is lent to guest, lab, which can't use it any more then."
         await until(lambda: lent in screen_text(app))
+        app.screen.answer("cancel")
+
+        app.do_fleets("")
+        await on_screen(app, FleetsScreen)
+        await until(lambda: app.screen.table.move_cursor_to("f-gpu"))
+        app.do_delete("")
+        await on_screen(app, AskScreen)
+        await until(lambda: lent in screen_text(app), what="the same from the list")
+        app.screen.answer("cancel")
+        client.failure = errors.ServerFailedError("The server fails (502).", "Try again later.")
+        await on_screen(app, FleetsScreen)
+        app.do_delete("")
+        await on_screen(app, AskScreen)
+        unread = "It is not known to which projects it is lent: The server fails (502)."
+        await until(lambda: unread in screen_text(app))
 
 
 async def test_a_fleet_lists_the_hosts_that_could_not_be_set_up_and_why():
@@ -260,6 +277,14 @@ async def test_a_fleet_lists_the_hosts_that_could_not_be_set_up_and_why():
         await until(lambda: "Failed to add SSH instance in 600s" in screen_text(app))
         assert app.screen.table.keys == ("i-lab-failed-0", "i-lab-failed-1")
         assert "2 not set up" in screen_text(app)
+        app.screen.do_delete("")
+        await on_screen(app, PickScreen)
+        await until(lambda: "lab-failed-0" in screen_text(app))
+        assert "can't be" not in screen_text(app)
+        app.screen.answer("these")
+        await on_screen(app, AskScreen)
+        await until(lambda: "Delete 1 instance of lab in" in screen_text(app))
+        assert "lab-failed-0  not set up" in screen_text(app)
 
 
 async def test_replicas_that_something_is_wrong_with_are_told_below_the_loudest_first():

@@ -8,7 +8,7 @@ from datetime import datetime
 from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.edits.dryrun import ReplicaOutlook
 from dstack_api_client.model.capabilities import Capabilities
-from dstack_api_client.model.labels import group_name, job_name, replica_name, share_of
+from dstack_api_client.model.labels import group_name, job_name, listed, replica_name, share_of
 from dstack_api_client.model.occupants import Unseen, namesakes, unseen
 from dstack_api_client.model.roles import named, without_workers
 from dstack_api_client.model.snapshot import Fleet, Instance, Service, Snapshot
@@ -45,6 +45,11 @@ def used_by_others(fleet: Fleet, snapshot: Snapshot) -> Iterator[str]:
             " one of a project that borrows the fleet: the server will refuse until nothing runs"
             " there."
         )
+
+
+def borrowers(names: Sequence[str]) -> str:
+    """The projects to which a fleet is lent, as `Client.borrowers` gives them: `guest, lab`."""
+    return "every project" if "*" in names else listed(names)
 
 
 def same_number(instance: Instance, snapshot: Snapshot) -> str:

@@ -8,7 +8,6 @@ from textual.widget import Widget
 
 from dstack_api_client import errors
 from dstack_api_client.analysis.fleet_facts import fleet_facts
-from dstack_api_client.model.labels import listed
 from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.model.snapshot import Fleet, Instance, Snapshot
 from dstack_fleets_tui import actions, formatting, words
@@ -27,10 +26,6 @@ def fleet_instances(fleet: Fleet, snapshot: Snapshot) -> dict[str, Instance]:
         key: snapshot.instances[key] for key in fleet.instance_ids if key in snapshot.instances
     }
     return found | {each.id: each for each in fleet.failed}
-
-
-def _named(borrowers: Sequence[str]) -> str:
-    return "every project" if "*" in borrowers else listed(borrowers)
 
 
 class FleetScreen(WithEvents):
@@ -99,8 +94,6 @@ class FleetScreen(WithEvents):
     async def _read_borrowers(self, source: Source) -> None:
         try:
             self._borrowers = await source.client.borrowers(source.project, self.key)
-        except (errors.NotFoundError, errors.ForbiddenError, errors.WrongShapeError):
-            return  # a server that knows no exports, or that does not tell
         except errors.ApiError:
             self._asked = None  # with the next data
             return
@@ -133,12 +126,12 @@ class FleetScreen(WithEvents):
             return
         changes = self.fleets_app.changing.fleets
         if self.view != "instances":
-            changes.delete(fleet, _named(self._borrowers))
+            changes.delete(fleet)
             return
         table = self.query_one("#instances", LiveTable)
         keys = table.selected_keys or {table.cursor_key}
         chosen = [each for key, each in fleet_instances(fleet, snapshot).items() if key in keys]
-        changes.delete_some(fleet, chosen, _named(self._borrowers))
+        changes.delete_some(fleet, chosen)
 
     def do_open(self, argument: str) -> None:
         """Opens what is under the cursor."""
@@ -201,5 +194,5 @@ class FleetScreen(WithEvents):
             ("other jobs", str(fleet.other_jobs or "")),
             ("price", f"{formatting.price(fleet.price)} $/h" if fleet.price else ""),
             ("age", formatting.age(fleet.created_at, self.looks.now)),
-            ("lent to", _named(self._borrowers)),
+            ("lent to", words.borrowers(self._borrowers)),
         ]
