@@ -9,6 +9,7 @@ import pytest
 
 from dstack_api_client.edits.base import Base, Target
 from dstack_api_client.edits.checks import FieldName, Problem, problems
+from dstack_api_client.edits.group_roles import labels_in
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_fleets_tui.editing import form
@@ -161,12 +162,20 @@ def test_a_group_without_a_name_says_what_it_does():
     one = {"min": 1, "max": 1}
     groups = [
         {"replicas": one, "router": {"type": "sglang"}, "commands": ["smg launch"]},
-        {"replicas": one, "commands": [f"{sglang} prefill"]},
+        {"replicas": one, "commands": [f"{sglang} prefill"], "fleets": LANES},
         {"replicas": one, "commands": [f"{sglang} decode"], "name": "fast"},
+        {"replicas": one, "router": {"type": "sglang"}, "name": "front"},
     ]
-    rows = form.rows(edit({"groups": groups, "fleets": ["cpu"]}))
-    notes = {key: row(rows, f"group {key}").note for key in ("0", "1", "fast")}
-    assert notes == {"0": "router", "1": "prefill", "fast": ""}
+    begun = edit({"groups": groups, "fleets": ["cpu"]})
+    rows = form.rows(begun)
+    told = [row(rows, f"group {key}") for key in ("0", "1", "fast", "front")]
+    assert [each.cells[0].text for each in told] == ["0 router", "1 prefill", "fast", "front"]
+    assert [each.note for each in told] == ["", "lanes of its own", "", "router"]
+    assert row(rows, "head ").note == "lanes of 0 router, fast, front"
+    assert row(rows, "head 1").note == "lanes of 1 prefill"
+    labels = labels_in(begun.spec)
+    assert form.subject(FieldName("min_replicas", "1", "cpu"), labels) == "1 prefill/cpu"
+    assert form.subject(FieldName("replicas", "1"), labels) == "1 prefill"
 
 
 async def test_where_a_spot_policy_comes_from_is_read_in_full_at_120_columns() -> None:

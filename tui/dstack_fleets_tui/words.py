@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from dstack_api_client.analysis.group_rows import GroupRow
@@ -163,9 +163,14 @@ def abilities(capabilities: Capabilities, dot: str) -> str:
     return f" {dot} ".join(capabilities.line.split(" · ")[1:])
 
 
-def surge(extra: ReplicaOutlook) -> str:
-    """What a rolling deployment starts beside the replicas that it replaces, or can't start."""
-    named = group_name(extra.group)
+def surge(extra: ReplicaOutlook, labels: Mapping[str, str]) -> str:
+    """What a rolling deployment starts beside the replicas that it replaces, or can't start.
+
+    Args:
+        extra: What it starts.
+        labels: What the groups are called, by name.
+    """
+    named = labels.get(extra.group) or group_name(extra.group)
     rollout = f"rolling deployment of group {named}" if named else "rolling deployment"
     if extra.action == "start":
         return f"{rollout}: first 1 more" + (f" in {extra.to}" if extra.to else "")

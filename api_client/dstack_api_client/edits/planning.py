@@ -22,6 +22,7 @@ from dstack_api_client.edits.errors import (
     InvalidEditError,
     NotInPlaceError,
 )
+from dstack_api_client.edits.group_roles import label_of, labels_in
 from dstack_api_client.edits.merging import three_way
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit, what_is_missing
@@ -213,4 +214,5 @@ def _refuse_unknown_fields(edit: ServiceEdit) -> None:
 
 def _differs(edit: ServiceEdit, expected: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the fields that the server stores otherwise than they are sent."""
-    return tuple(one_line(fields.name_of(path)) for path in fields.changes(edit.spec, expected))
+    labels = labels_in(edit.spec)
+    return tuple(label_of(path, labels) for path in fields.changes(edit.spec, expected))

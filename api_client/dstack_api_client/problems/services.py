@@ -13,6 +13,7 @@ from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.labels import (
     counted,
     labels_of,
+    lane_name,
     lane_row,
     listed,
     replica_name,
@@ -262,7 +263,7 @@ def _other_server(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
 
 
 def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
-    placement = snapshot.placements.get(service.id)
+    placement, labels = snapshot.placements.get(service.id), labels_of(service.groups)
     lanes: Iterable[LanePlacement | FleetRow] = ()
     if placement is not None:
         lanes = placement.lanes
@@ -272,7 +273,8 @@ def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
         if lane.deficit and lane.lane is not None:
             minimum = lane.lane.min_replicas
             held = minimum - lane.deficit
-            short = f"baseline {held} of {minimum}"
+            name = lane_name(lane.pool, lane.fleet or "", labels)
+            text = f"{name}: baseline {held} of {minimum}"
             wanted = _wanted(placement, lane.pool) if placement is not None else None
             fewer = wanted is not None and wanted <= held
             yield Problem(
@@ -280,7 +282,7 @@ def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
                 kind=Kind.BASELINE,
                 severity=Severity.WARNING if fewer else Severity.CRITICAL,
                 subject=service.name,
-                text=f"{lane.fleet}: {short}" + (f": {lane.cause}" if lane.cause else ""),
+                text=text + (f": {lane.cause}" if lane.cause else ""),
                 hint="Fewer replicas are desired than the minimums add up to."
                 if fewer
                 else "It is restored as soon as the fleet has room.",
