@@ -18,6 +18,7 @@ from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
+from dstack_fleets_tui.screens.service import replicas
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_placement import engine
@@ -306,6 +307,29 @@ async def test_replicas_that_something_is_wrong_with_are_told_below_the_loudest_
         assert unready.endswith("dstack sends it no requests, and does not restart it.")
         (cut,) = (each for each in told if each.startswith("decode 4: on "))
         assert "which is unreachable. dstack gives the instance back after 20 minutes." in cut
+
+
+async def test_problems_of_replicas_are_found_once_per_change(monkeypatch):
+    found = []
+
+    def count(snapshot, service, now, since):
+        found.append(snapshot)
+        return ()
+
+    monkeypatch.setattr(replicas, "of_replicas_in", count)
+    shot = routed_service.snapshot()
+    feed = GivenFeed(live(shot))
+    app = app_on(feed, Settings(interval=0.5))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "r")
+        await until(lambda: found)
+        polls = len(feed.polls)
+        feed.waiting.append(live(shot, shot))
+        await until(lambda: not feed.waiting and len(feed.polls) > polls + 1)
+        await pressed(app, pilot, "w")
+        assert len(found) == 1
+        feed.waiting.append(live(routed_service.snapshot(), None))
+        await until(lambda: len(found) == 2, what="the look at a snapshot that differs")
 
 
 async def test_enter_on_a_lane_opens_its_fleet_and_escape_comes_back():
