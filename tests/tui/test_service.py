@@ -174,6 +174,8 @@ async def test_a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below(
         )
         assert second[:2] == ("warn", "gpu-spot")
         assert "1 replica fell back here: gpu-reserved is in cooldown" in second[2]
+        # Its row leaves the cause to that line: with it, what else is to be said would be cut.
+        assert rows(app)["/gpu-spot"]["why"] == "1 replica fell back here; room for 7 more"
 
 
 async def test_one_cause_is_said_once():

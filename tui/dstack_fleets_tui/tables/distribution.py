@@ -138,7 +138,7 @@ def cells(row: FleetRow, shape: Shape, looks: Looks) -> Sequence[Cell]:
         "pending": _count(row.pending, "starting", looks),
         "stopping": _count(row.stopping, "ending", looks),
         "price": looks.price(row.price),
-        "why": CellValue(why(row, looks), _loudness(row)),
+        "why": CellValue(why(row, looks, brief=True), _loudness(row)),
     }
     for name in shape.groups:
         known[_GROUP + name] = _group(row.groups.get(name), looks)
@@ -165,9 +165,15 @@ def total(distribution: Distribution, shape: Shape, looks: Looks) -> Sequence[Ce
     return [CellValue(*known.get(column.key, ("", "")), sort=_LAST) for column in shape.columns]
 
 
-def why(row: FleetRow, looks: Looks) -> str:
-    """Why a row is as it is; a baseline that is not held comes first."""
-    fallen = _fallen(row) if row.fallbacks else ""
+def why(row: FleetRow, looks: Looks, *, brief: bool = False) -> str:
+    """Why a row is as it is; a baseline that is not held comes first.
+
+    Args:
+        row: The row.
+        looks: Time and glyphs to show it with.
+        brief: Whether only the findings below say why replicas fell back.
+    """
+    fallen = _fallen(row, brief=brief) if row.fallbacks else ""
     if not row.deficit or row.lane is None:
         return "; ".join(part for part in (fallen, _without_name(row, row.reason)) if part)
     since = f" for {age(row.deficit_since, looks.now)}" if row.deficit_since else ""
@@ -252,8 +258,10 @@ def _lane(row: FleetRow, labels: Mapping[str, str]) -> str:
     return lane_name(row.pool, _name(row), labels)
 
 
-def _fallen(row: FleetRow) -> str:
+def _fallen(row: FleetRow, *, brief: bool = False) -> str:
     text = f"{counted(row.fallbacks, 'replica')} fell back here"
+    if brief:
+        return text
     # For which replica of a baseline it was makes no other cause.
     causes = dict.fromkeys(_BASELINE.sub("", cause) for cause in row.fallback_causes)
     return f"{text}: {'; '.join(causes)}" if causes else text
