@@ -130,7 +130,7 @@ def of_services(
             found.problems += _failed(snapshot, service, now)
         if not ending:
             found.problems += _placing(snapshot, service)
-            found.problems += _other_server(snapshot, service)
+            found.problems += _other_server(snapshot, service, now, since)
             found.problems += _baselines(snapshot, service)
         replicas = snapshot.replicas_of(service)
         for stuck in () if ending else _rollouts(service, replicas, now, since):
@@ -233,20 +233,24 @@ def _placing(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
         )
 
 
-def _other_server(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
-    """Replicas that a server without the add-on has placed not long ago."""
+def _other_server(
+    snapshot: Snapshot, service: Service, now: datetime, since: Since
+) -> Iterator[Problem]:
+    """Replicas that a server without the add-on has placed not long ago.
+
+    Those that have been moved away since are told by events: that server may still be there.
+    """
     placement = snapshot.placements.get(service.id)
-    placed = [
-        replica
+    found = {number: at for (run, number), at in since.other_server.items() if run == service.id}
+    found |= {
+        replica.replica_num: replica.since
         for replica in (placement.replicas if placement is not None else ())
-        if replica.reason == OTHER_SERVER
-        and replica.since is not None
-        and placement is not None
-        and placement.observed_at - replica.since <= OTHER_SERVER_SHOWN
-    ]
+        if replica.reason == OTHER_SERVER and replica.since is not None
+    }
+    placed = {number: at for number, at in found.items() if now - at <= OTHER_SERVER_SHOWN}
     if not placed:
         return
-    numbers = listed(str(replica.replica_num) for replica in placed)
+    numbers = listed(map(str, sorted(placed)))
     replicas = f"replica {numbers} was" if len(placed) == 1 else f"replicas {numbers} were"
     yield Problem(
         key=f"other-server:{service.id}",
@@ -256,7 +260,7 @@ def _other_server(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
         text=f"{replicas} placed by a server without the placement add-on",
         hint="Stop the `dstack server` that works on the same database, and start"
         " `dstack-fleets server` in its place.",
-        since=min(replica.since for replica in placed if replica.since is not None),
+        since=min(placed.values()),
         service_id=service.id,
         view="distribution",
     )
