@@ -18,6 +18,13 @@ from dstack_api_client.transport.writer import Writer
 
 T = TypeVar("T")
 
+#: What a server answers that lends nothing, does not know how to, or does not say to whom.
+_NOT_TOLD = (
+    errors.RefusedError,
+    errors.NotFoundError,
+    errors.ForbiddenError,
+    errors.WrongShapeError,
+)
 #: Most events, runs or fleets that a server gives in one page.
 PAGE = 100
 #: Most items a filter of the events may have.
@@ -121,7 +128,7 @@ class Client(Writer):
         try:
             body = await self.read(_in_project(project, "exports/list"), {}, what)
             found = self.decode(body, wire.decode_exports, what)
-        except (errors.NotFoundError, errors.ForbiddenError, errors.WrongShapeError):
+        except _NOT_TOLD:
             return ()
         lent = [
             export
