@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -90,6 +91,28 @@ def test_the_spot_policy_in_force_is_shown_with_where_it_comes_from():
     calm = edit({"groups": groups, "spot_policy": "spot", "fleets": ["cpu"]})
     cell = row(form.rows(calm), "group one").cells[2]
     assert (cell.text, cell.editable) == ("spot (service)", False), "dstack takes no second one"
+
+
+def test_the_reservation_in_force_is_shown_with_where_it_comes_from():
+    def of(group: dict[str, Any], *, service: str | None = None, profile: str | None = None):
+        one = {"name": "one", "replicas": {"min": 1, "max": 1}, **group}
+        begun = edit({"groups": [one], "reservation": service, "fleets": ["cpu"]})
+        spec = {**begun.base.spec, "profile": {"reservation": profile}}
+        begun = ServiceEdit.begin(replace(begun.base, spec=spec), ADDON)
+        cell = row(form.rows(begun), "group one").cells[3]
+        return begun, (cell.text, cell.editable)
+
+    assert of({})[1] == ("–", True)
+    assert of({"reservation": "cr-1"}, profile="cr-2")[1] == ("cr-1", True)
+    assert of({}, service="cr-1")[1] == ("cr-1 (service)", False), "dstack takes no second one"
+    begun, shown = of({}, profile="cr-2")
+    assert shown == ("cr-2 (profile)", True)
+    field = FieldName("reservation", "one")
+    same, other = (form.typed(begun, field, text) for text in ("cr-2 (profile)", "cr-3"))
+    assert isinstance(same, ServiceEdit)
+    assert same.groups[0].reservation is None
+    assert isinstance(other, ServiceEdit)
+    assert other.groups[0].reservation == "cr-3"
 
 
 def test_on_a_stock_server_lanes_are_shown_and_can_not_be_typed_into():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from dstack_api_client.analysis.spot_policies import SpotPolicy, inherited
+from dstack_api_client.analysis.spot_policies import PolicySource, SpotPolicy, inherited
 from dstack_api_client.edits.checks import (
     FieldName,
     Problem,
@@ -16,7 +16,7 @@ from dstack_api_client.edits.group_roles import labels_in
 from dstack_api_client.edits.service import SERVICE, GroupView, ServiceEdit
 from dstack_api_client.model.labels import lane_name
 from dstack_fleets_tui import formatting
-from dstack_placement.engine import LANE_COLUMNS, ONLY_GROUP, Lane, LaneField
+from dstack_placement.engine import LANE_COLUMNS, ONLY_GROUP, Lane, LaneField, mapping
 from dstack_widgets.edit_grid import GridCell, GridRow, Place
 from dstack_widgets.glyphs import UNICODE, Glyphs
 
@@ -59,7 +59,8 @@ def typed(edit: ServiceEdit, field: FieldName, text: str) -> ServiceEdit | Probl
         inherits = text in ("", "default", _inherited(edit))
         return edit.with_group(field.pool, spot_policy=None if inherits else text)
     if field.name == "reservation":
-        return edit.with_group(field.pool, reservation=text or None)
+        inherits = text == _inherited_reservation(edit)
+        return edit.with_group(field.pool, reservation=None if inherits else text or None)
     run = field.name == "run_priority"
     number = whole_number(text, field, empty=0) if run else lane_number(text, field)
     if isinstance(number, Problem):
@@ -229,9 +230,7 @@ def _of_group(
     ]
     if group.named:
         cells.append(_policy(edit, group, was, wrong))
-        none = glyphs.dash
-        reservation, before = group.reservation or none, (was.reservation or none) if was else None
-        cells.append(cell("reservation", reservation, before, left=True))
+        cells.append(_reservation(edit, group, was, wrong, glyphs))
     notes = ["router"] if group.router and label == group.name else []
     notes += ["lanes of its own"] if group.own_lanes else []
     if was is not None and _counts(was) != _counts(group):
@@ -254,6 +253,37 @@ def _policy(
     own = edit.configuration.get("spot_policy") is None or group.spot_policy is not None
     choices = (default, *_SPOT_POLICIES) if own else ()
     return GridCell("spot_policy", text, own, style, choices=choices, left=True)
+
+
+def _reservation(
+    edit: ServiceEdit,
+    group: GroupView,
+    was: GroupView | None,
+    wrong: Collection[FieldName],
+    glyphs: Glyphs,
+) -> GridCell:
+    """The reservation in force, and where it comes from unless the group states it."""
+    text = group.reservation or _inherited_reservation(edit) or glyphs.dash
+    before = ServiceEdit.begin(edit.base, edit.capabilities)
+    old = (was.reservation or _inherited_reservation(before) or glyphs.dash) if was else None
+    style = "accent" if text != old else ""
+    if FieldName("reservation", group.name) in wrong:
+        style = "bad"
+    # dstack takes no reservation of a group beside one of the service.
+    own = edit.configuration.get("reservation") is None or group.reservation is not None
+    return GridCell("reservation", text, own, style, left=True)
+
+
+def _inherited_reservation(edit: ServiceEdit) -> str:
+    """What a group takes that says nothing: `cr-1 (service)`; empty for none."""
+    for source, owner in (
+        (PolicySource.SERVICE, edit.configuration),
+        (PolicySource.PROFILE, mapping(edit.spec.get("profile"))),
+    ):
+        reservation = owner.get("reservation")
+        if reservation:
+            return f"{reservation} ({source.value})"
+    return ""
 
 
 def _inherited(edit: ServiceEdit) -> str:
