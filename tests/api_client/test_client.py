@@ -337,3 +337,14 @@ async def test_who_borrows_a_fleet_is_told_by_what_its_project_lends(since_0_22:
         assert await client.exports.borrowers("main", "f-1") == ("guest", "lab")
         assert await client.exports.borrowers("main", "f-3") == ("*",)
         assert await client.exports.borrowers("main", "f-4") == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "error"), (403, "error"), (404, "resource_not_exists")]
+)
+async def test_a_server_that_lends_nothing_is_no_failure(status: int, code: str) -> None:
+    """One without dstack's paid parts refuses: "This dstack server does not support exports"."""
+    detail = [{"msg": "This dstack server does not support exports.", "code": code}]
+
+    async with client_of(lambda _: httpx.Response(status, json={"detail": detail})) as client:
+        assert await client.exports.borrowers("main", "f-1") == ()

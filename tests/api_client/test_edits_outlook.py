@@ -11,10 +11,11 @@ import pytest
 
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.difference import difference
-from dstack_api_client.edits.dryrun import DryRun, Source, dry_run_here
+from dstack_api_client.edits.dryrun import DryRun, ReplicaOutlook, Source, dry_run_here
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.following import State, progress
 from dstack_api_client.edits.group_roles import labels_in
+from dstack_api_client.edits.merging import three_way
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.warnings import Risk, is_probed, warnings_of
@@ -22,6 +23,8 @@ from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.router import Sync
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.wire_preview import Preview
+from dstack_fleets_tui import words
+from dstack_fleets_tui.output.plans import three_way_lines
 from dstack_placement.engine import Code, Line, code_of
 from tests.builders import projects, service_edits
 from tests.builders.projects import ADDON, NOW, STOCK
@@ -335,6 +338,16 @@ def test_a_plan_calls_groups_without_names_by_what_they_do() -> None:
     first = found.lanes[0]
     lane = replace(first, pool="1", lane=replace(first.lane, fleet="island"))
     assert replace(found, labels=labels_in(edited.spec)).lane_name(lane) == "1 prefill/island"
+    theirs = replace(edit.base, spec=edit.with_replicas("1", 3).spec)
+    met = three_way(edit.base, theirs, edited.spec)
+    assert [(row.label, row.conflict) for row in met.rows] == [
+        ("groups 1 prefill replicas", True),
+        ("groups 2 decode replicas", False),
+    ]
+    assert three_way_lines(met)[0].startswith("CONFLICT groups 1 prefill replicas: was")
+    extra = ReplicaOutlook(2, "1", True, None, "start", "island", None, "")
+    said = "rolling deployment of group 1 prefill: first 1 more in island"
+    assert words.surge(extra, labels_in(edited.spec)) == said
 
 
 def test_a_rebalancing_that_goes_on_is_told() -> None:

@@ -11,6 +11,7 @@ from dstack_api_client.edits.fleet import Nodes
 from dstack_api_client.edits.following import State
 from dstack_api_client.edits.following_fleets import FleetGoal, fleet_progress, goal_of
 from dstack_api_client.model.snapshot import Snapshot
+from tests.builders import projects
 from tests.builders.fleet_edits import BUSY, edit, idle, shot
 from tests.builders.fleet_plans import fleet_plan
 from tests.builders.projects import fleet_of, project
@@ -73,6 +74,16 @@ def test_those_that_were_named_have_to_be_gone() -> None:
     both = FleetGoal(1, ends=frozenset({first, second}))
     words = "0 of 1 instance is up. 2 instances have not ended."
     assert state(both, snapshot) == (State.MOVING, words)
+
+
+def test_a_host_that_could_not_be_set_up_has_to_leave_the_list() -> None:
+    lab = projects.hosts("a", "b", up=1, failed=1)
+    (fleet,) = lab.fleets.values()
+    goal = FleetGoal(ends=frozenset({"i-lab-failed-0"}))
+    now = fleet_progress(goal, fleet.id, lab, seen=True)
+    assert (now.state, now.waiting) == (State.MOVING, ("1 instance has not ended.",))
+    gone = replace(lab, fleets={fleet.id: replace(fleet, failed=())})
+    assert fleet_progress(goal, fleet.id, gone, seen=True).state is State.DONE
 
 
 def test_a_fleet_that_goes_comes_or_fails() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dstack_api_client.join.join import Answers
 from dstack_api_client.join.store import Known
+from dstack_api_client.model.occupants import namesakes
 from dstack_api_client.model.replica import Link, ReplicaKey
 from dstack_api_client.transport import wire
 from tests.builders import answers
@@ -218,6 +219,13 @@ class TestFleets:
         lab = joined(project.answers()).snapshot.fleets[FLEET["id"]]
         assert [each.num for each in lab.failed] == [0, 2]
         assert lab.states == {"busy": 1}
+        # dstack gives a host that comes later the number of one that failed.
+        later = there | {"instance_num": 0}
+        project.put_fleet(answers.as_fleet({**FLEET, "spec": spec, "instances": [*ended, later]}))
+        shot = joined(project.answers()).snapshot
+        failed = shot.fleets[FLEET["id"]].failed[0]
+        (instance,) = shot.instances.values()
+        assert (namesakes(failed, shot), namesakes(instance, shot)) == ((instance,), (failed,))
         project.put_fleet(answers.as_fleet({**FLEET, "spec": spec, "instances": [there]}))
         assert not joined(project.answers()).snapshot.fleets[FLEET["id"]].failed
 

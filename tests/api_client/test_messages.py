@@ -26,6 +26,11 @@ from dstack_api_client.events.messages import Subject, Told
         ("Run updated. Deployment: 3", Told(Subject.DEPLOYMENT, "", 3)),
         ("Run updated. Deployment: 1234567890.", Told(Subject.DEPLOYMENT)),
         ("Run updated. Deployment: many.", Told(Subject.DEPLOYMENT)),
+        (
+            "Replica 3 was placed in fleet far by a server without the add-on",
+            Told(Subject.OTHER_SERVER, replica=3),
+        ),
+        ("Replica 3 was placed in fleet far", Told(Subject.OTHER)),
         ("Run submitted", Told(Subject.OTHER)),
         ("", Told(Subject.OTHER)),
     ],

@@ -594,7 +594,8 @@ def test_a_problem_keeps_its_key_while_it_lasts(spans: list[int]) -> None:
         now += timedelta(seconds=seconds)
         later = {each.key for each in problems_of(EVERYTHING, now)}
         # Some end by time alone: what has come to rest, what is history.
-        assert {key for key in keys - later if ":restarting" not in key} == set()
+        by_time = {key for key in keys if ":restarting" in key or key.startswith("other-server:")}
+        assert keys - later <= by_time
 
 
 @pytest.mark.parametrize(
@@ -688,6 +689,28 @@ class TestWatch:
         assert worst_first(reversed(both)) == both
         looked = watch.look(EVERYTHING, NOW)
         assert looked == worst_first(looked)
+
+
+def test_what_a_server_without_the_add_on_placed_is_told_for_an_hour_though_it_moved() -> None:
+    """A replica above a maximum is moved within seconds; that server is still there."""
+    at = {3: ago(minutes=50), 5: ago(minutes=5), 6: ago(hours=2)}
+    events = [
+        event(
+            f"Replica {number} was placed in fleet far by a server without the add-on",
+            moment,
+            "run",
+            "s-chat",
+        )
+        for number, moment in at.items()
+    ]
+    since, snapshot = since_of(events), chat(READY, placements=[placement()])
+    (found,) = problems_of(snapshot, NOW, since)
+    assert found.text == "replicas 3, 5 were placed by a server without the placement add-on"
+    assert found.since == ago(minutes=50)
+    since.forget_all_but(snapshot)
+    assert problems_of(snapshot, NOW, since)
+    since.forget_all_but(replace(snapshot, services={}))
+    assert not problems_of(snapshot, NOW, since)
 
 
 @pytest.mark.parametrize("status", ["terminating", "terminated"])

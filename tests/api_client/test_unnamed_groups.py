@@ -11,7 +11,7 @@ from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.model.labels import group_label, labels_of, replica_name
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_api_client.problems.watch import problems_of
+from dstack_api_client.problems.watch import Kind, problems_of
 from dstack_fleets_tui.headless import cockpit_views, views
 from dstack_fleets_tui.tables import distribution as table
 from dstack_fleets_tui.tables import replicas as list_of_replicas
@@ -102,6 +102,27 @@ def test_distribution_tells_what_each_group_does() -> None:
     row = next(iter(cockpit_views.distribution(spread, chat(snapshot), snapshot)))
     assert row[10] == "0 router 1, 1 prefill 1, 2 decode 1"
     assert services.groups(chat(snapshot)) == "0 router 1/1 (smg), 1 prefill 1/1, 2 decode 1/2"
+
+
+def test_lanes_that_a_group_has_for_itself_name_it_by_what_it_does() -> None:
+    snapshot = disaggregated()
+    short = projects.lane(
+        "gpu", pool="1", min_replicas=2, target=2, running=1, deficit=1, reason="gpu has no room"
+    )
+    placement = projects.placement(short, pools={"0": None, "1": "1", "2": None})
+    snapshot = replace(snapshot, placements={"s-chat": placement})
+    spread = distribution_of(snapshot, chat(snapshot))
+    shape = table.shape(spread, 160)
+    at = [column.key for column in shape.columns].index("pool")
+    lane = spread.rows[0]
+    assert plain_text(table.cells(lane, shape, Looks(NOW))[at]) == "1 prefill"
+    assert "lanes of 1 prefill" in table.summary(lane, spread.labels, Looks(NOW))
+    assert table.findings(spread, Looks(NOW))[0].subject == "1 prefill/gpu"
+    assert (
+        next(iter(cockpit_views.distribution(spread, chat(snapshot), snapshot)))[3] == "1 prefill"
+    )
+    (baseline,) = [each for each in problems_of(snapshot, NOW) if each.kind is Kind.BASELINE]
+    assert baseline.text.startswith("1 prefill/gpu: baseline 1 of 2")
 
 
 def test_problems_name_the_replica_by_what_it_does() -> None:

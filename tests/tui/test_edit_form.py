@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from dstack_api_client.edits.base import Base, Target
 from dstack_api_client.edits.checks import FieldName, Problem, problems
+from dstack_api_client.edits.group_roles import labels_in
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_fleets_tui.editing import form
@@ -91,6 +93,28 @@ def test_the_spot_policy_in_force_is_shown_with_where_it_comes_from():
     assert (cell.text, cell.editable) == ("spot (service)", False), "dstack takes no second one"
 
 
+def test_the_reservation_in_force_is_shown_with_where_it_comes_from():
+    def of(group: dict[str, Any], *, service: str | None = None, profile: str | None = None):
+        one = {"name": "one", "replicas": {"min": 1, "max": 1}, **group}
+        begun = edit({"groups": [one], "reservation": service, "fleets": ["cpu"]})
+        spec = {**begun.base.spec, "profile": {"reservation": profile}}
+        begun = ServiceEdit.begin(replace(begun.base, spec=spec), ADDON)
+        cell = row(form.rows(begun), "group one").cells[3]
+        return begun, (cell.text, cell.editable)
+
+    assert of({})[1] == ("–", True)
+    assert of({"reservation": "cr-1"}, profile="cr-2")[1] == ("cr-1", True)
+    assert of({}, service="cr-1")[1] == ("cr-1 (service)", False), "dstack takes no second one"
+    begun, shown = of({}, profile="cr-2")
+    assert shown == ("cr-2 (profile)", True)
+    field = FieldName("reservation", "one")
+    same, other = (form.typed(begun, field, text) for text in ("cr-2 (profile)", "cr-3"))
+    assert isinstance(same, ServiceEdit)
+    assert same.groups[0].reservation is None
+    assert isinstance(other, ServiceEdit)
+    assert other.groups[0].reservation == "cr-3"
+
+
 def test_on_a_stock_server_lanes_are_shown_and_can_not_be_typed_into():
     rows = form.rows(
         edit({"replicas": {"min": 1, "max": 1}, "fleets": LANES}, Capabilities("0.22.5"))
@@ -161,12 +185,20 @@ def test_a_group_without_a_name_says_what_it_does():
     one = {"min": 1, "max": 1}
     groups = [
         {"replicas": one, "router": {"type": "sglang"}, "commands": ["smg launch"]},
-        {"replicas": one, "commands": [f"{sglang} prefill"]},
+        {"replicas": one, "commands": [f"{sglang} prefill"], "fleets": LANES},
         {"replicas": one, "commands": [f"{sglang} decode"], "name": "fast"},
+        {"replicas": one, "router": {"type": "sglang"}, "name": "front"},
     ]
-    rows = form.rows(edit({"groups": groups, "fleets": ["cpu"]}))
-    notes = {key: row(rows, f"group {key}").note for key in ("0", "1", "fast")}
-    assert notes == {"0": "router", "1": "prefill", "fast": ""}
+    begun = edit({"groups": groups, "fleets": ["cpu"]})
+    rows = form.rows(begun)
+    told = [row(rows, f"group {key}") for key in ("0", "1", "fast", "front")]
+    assert [each.cells[0].text for each in told] == ["0 router", "1 prefill", "fast", "front"]
+    assert [each.note for each in told] == ["", "lanes of its own", "", "router"]
+    assert row(rows, "head ").note == "lanes of 0 router, fast, front"
+    assert row(rows, "head 1").note == "lanes of 1 prefill"
+    labels = labels_in(begun.spec)
+    assert form.subject(FieldName("min_replicas", "1", "cpu"), labels) == "1 prefill/cpu"
+    assert form.subject(FieldName("replicas", "1"), labels) == "1 prefill"
 
 
 async def test_where_a_spot_policy_comes_from_is_read_in_full_at_120_columns() -> None:

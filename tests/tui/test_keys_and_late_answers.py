@@ -248,6 +248,24 @@ async def test_what_comes_late_does_not_open_over_something_else(
         assert not server.writes
 
 
+async def test_the_question_about_a_deletion_does_not_open_late(
+    server: ChangingServer, tmp_path: Path
+) -> None:
+    """It waits for who borrows the fleet."""
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await pilot.press("1")
+        await shown(app, FleetsScreen)
+        await until(lambda: app.screen.table.row_count, what="the fleet")
+        event = server.hold("exports/list")
+        await pilot.press("D")
+        await until(lambda: server.asked["exports/list"], what="the question")
+        await pilot.press("down")
+        event.set()
+        said = "The question about deleting fleet-1 is ready and was not opened"
+        await until(lambda: [n for n in app._notifications if n.message.startswith(said)])
+        assert isinstance(app.front, FleetsScreen)
+
+
 async def test_a_key_gives_a_sign_while_a_slow_server_is_asked(
     server: ChangingServer, tmp_path: Path
 ) -> None:

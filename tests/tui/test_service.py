@@ -8,14 +8,17 @@ from datetime import timedelta
 import pytest
 from textual._compositor import CompositorUpdate, LayoutUpdate
 
+from dstack_api_client import errors
 from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterStatus, Source
 from dstack_api_client.transport import wire
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
-from dstack_fleets_tui.screens.parts.asking import AskScreen
+from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
+from dstack_fleets_tui.screens.service import replicas
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_placement import engine
@@ -171,6 +174,8 @@ async def test_a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below(
         )
         assert second[:2] == ("warn", "gpu-spot")
         assert "1 replica fell back here: gpu-reserved is in cooldown" in second[2]
+        # Its row leaves the cause to that line: with it, what else is to be said would be cut.
+        assert rows(app)["/gpu-spot"]["why"] == "1 replica fell back here; room for 7 more"
 
 
 async def test_one_cause_is_said_once():
@@ -249,6 +254,21 @@ async def test_a_fleet_that_is_lent_says_to_whom_and_asks_once():
         await on_screen(app, AskScreen)
         lent = "It is lent to guest, lab, which can't use it any more then."
         await until(lambda: lent in screen_text(app))
+        app.screen.answer("cancel")
+
+        app.do_fleets("")
+        await on_screen(app, FleetsScreen)
+        await until(lambda: app.screen.table.move_cursor_to("f-gpu"))
+        app.do_delete("")
+        await on_screen(app, AskScreen)
+        await until(lambda: lent in screen_text(app), what="the same from the list")
+        app.screen.answer("cancel")
+        client.failure = errors.ServerFailedError("The server fails (502).", "Try again later.")
+        await on_screen(app, FleetsScreen)
+        app.do_delete("")
+        await on_screen(app, AskScreen)
+        unread = "It is not known to which projects it is lent: The server fails (502)."
+        await until(lambda: unread in screen_text(app))
 
 
 async def test_a_fleet_lists_the_hosts_that_could_not_be_set_up_and_why():
@@ -261,6 +281,14 @@ async def test_a_fleet_lists_the_hosts_that_could_not_be_set_up_and_why():
         await until(lambda: "Failed to add SSH instance in 600s" in screen_text(app))
         assert app.screen.table.keys == ("i-lab-failed-0", "i-lab-failed-1")
         assert "2 not set up" in screen_text(app)
+        app.screen.do_delete("")
+        await on_screen(app, PickScreen)
+        await until(lambda: "lab-failed-0" in screen_text(app))
+        assert "can't be" not in screen_text(app)
+        app.screen.answer("these")
+        await on_screen(app, AskScreen)
+        await until(lambda: "Delete 1 instance of lab in" in screen_text(app))
+        assert "lab-failed-0  not set up" in screen_text(app)
 
 
 async def test_replicas_that_something_is_wrong_with_are_told_below_the_loudest_first():
@@ -282,6 +310,29 @@ async def test_replicas_that_something_is_wrong_with_are_told_below_the_loudest_
         assert unready.endswith("dstack sends it no requests, and does not restart it.")
         (cut,) = (each for each in told if each.startswith("decode 4: on "))
         assert "which is unreachable. dstack gives the instance back after 20 minutes." in cut
+
+
+async def test_problems_of_replicas_are_found_once_per_change(monkeypatch):
+    found = []
+
+    def count(snapshot, service, now, since):
+        found.append(snapshot)
+        return ()
+
+    monkeypatch.setattr(replicas, "of_replicas_in", count)
+    shot = routed_service.snapshot()
+    feed = GivenFeed(live(shot))
+    app = app_on(feed, Settings(interval=0.5))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "r")
+        await until(lambda: found)
+        polls = len(feed.polls)
+        feed.waiting.append(live(shot, shot))
+        await until(lambda: not feed.waiting and len(feed.polls) > polls + 1)
+        await pressed(app, pilot, "w")
+        assert len(found) == 1
+        feed.waiting.append(live(routed_service.snapshot(), None))
+        await until(lambda: len(found) == 2, what="the look at a snapshot that differs")
 
 
 async def test_enter_on_a_lane_opens_its_fleet_and_escape_comes_back():

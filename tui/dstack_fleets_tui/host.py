@@ -51,10 +51,10 @@ class Changes(Protocol):
 class Deletions(Protocol):
     """What screens ask to be deleted."""
 
-    def delete(self, fleet: Fleet, lent_to: str = "") -> None:
+    def delete(self, fleet: Fleet) -> None:
         """Deletes a fleet, once that is confirmed."""
 
-    def delete_some(self, fleet: Fleet, chosen: Sequence[Instance], lent_to: str = "") -> None:
+    def delete_some(self, fleet: Fleet, chosen: Sequence[Instance]) -> None:
         """Deletes instances of a fleet, once that is confirmed."""
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.edits.dryrun import ReplicaOutlook
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.fleet import Fleet, Instance
-from dstack_api_client.model.labels import group_name, job_name, replica_name, share_of
+from dstack_api_client.model.labels import group_name, job_name, listed, replica_name, share_of
 from dstack_api_client.model.occupants import Unseen, namesakes, unseen
 from dstack_api_client.model.roles import named, without_workers
 from dstack_api_client.model.service import Service
@@ -47,6 +47,11 @@ def used_by_others(fleet: Fleet, snapshot: Snapshot) -> Iterator[str]:
             " one of a project that borrows the fleet: the server will refuse until nothing runs"
             " there."
         )
+
+
+def borrowers(names: Sequence[str]) -> str:
+    """The projects to which a fleet is lent, as `Client.borrowers` gives them: `guest, lab`."""
+    return "every project" if "*" in names else listed(names)
 
 
 def same_number(instance: Instance, snapshot: Snapshot) -> str:
@@ -160,9 +165,14 @@ def abilities(capabilities: Capabilities, dot: str) -> str:
     return f" {dot} ".join(capabilities.line.split(" · ")[1:])
 
 
-def surge(extra: ReplicaOutlook) -> str:
-    """What a rolling deployment starts beside the replicas that it replaces, or can't start."""
-    named = group_name(extra.group)
+def surge(extra: ReplicaOutlook, labels: Mapping[str, str]) -> str:
+    """What a rolling deployment starts beside the replicas that it replaces, or can't start.
+
+    Args:
+        extra: What it starts.
+        labels: What the groups are called, by name.
+    """
+    named = labels.get(extra.group) or group_name(extra.group)
     rollout = f"rolling deployment of group {named}" if named else "rolling deployment"
     if extra.action == "start":
         return f"{rollout}: first 1 more" + (f" in {extra.to}" if extra.to else "")

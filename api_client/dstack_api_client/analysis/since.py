@@ -52,6 +52,8 @@ class Since:
         job_status: By submission, since when its status is what it is.
         ready: By submission, when it began to take requests.
         deployments: By run and deployment number, when it was applied.
+        other_server: By run and replica, when it was found that a server without the add-on has
+            placed it; the replica may be gone.
         pulls: By submission, how many bytes of its image have moved, and when that was first seen.
         unready: By submission that took requests, when it was first seen not to be ready any more.
     """
@@ -62,6 +64,7 @@ class Since:
     job_status: dict[str, datetime] = field(default_factory=dict)
     ready: dict[str, datetime] = field(default_factory=dict)
     deployments: dict[tuple[str, int], datetime] = field(default_factory=dict)
+    other_server: dict[tuple[str, int], datetime] = field(default_factory=dict)
     pulls: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     unready: dict[str, datetime] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set, repr=False)
@@ -113,8 +116,9 @@ class Since:
         ):
             for key in [key for key in about if key not in left]:
                 del about[key]
-        for run_id, number in [key for key in self.deployments if key[0] not in snapshot.services]:
-            del self.deployments[run_id, number]
+        for of_runs in (self.deployments, self.other_server):
+            for gone in [key for key in of_runs if key[0] not in snapshot.services]:
+                del of_runs[gone]
 
     def _take(self, event: Event) -> None:
         said, at = told(event.message), event.recorded_at
@@ -130,6 +134,9 @@ class Since:
             _note(self.job_status, jobs, at)
         elif said.subject in _READY:
             _note(self.ready, jobs, at)
+        elif said.replica is not None:
+            for run_id in _targets(event, "run"):
+                self.other_server[run_id, said.replica] = at
         elif said.deployment is not None:
             for run_id in _targets(event, "run"):
                 self.deployments[run_id, said.deployment] = at

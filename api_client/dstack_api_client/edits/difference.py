@@ -16,7 +16,7 @@ from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Kind
 from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.fields import ABSENT, ORDER, Path
-from dstack_api_client.edits.group_roles import labels_in
+from dstack_api_client.edits.group_roles import GROUPS, label_of, labels_in
 from dstack_api_client.edits.views import configuration_of
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.configuration import MASK, readable_value
@@ -88,8 +88,6 @@ _SERVICE_ROLLING = frozenset(
     {"port", "probes", "resources", "volumes", "docker", "files", "image", "user", "privileged"}
     | {"entrypoint", "working_dir", "python", "nvcc", "single_branch", "env", "shell", "commands"}
 )
-#: Where replica groups stand; under `replicas` on dstack 0.20.
-_GROUPS = ("groups", "replicas")
 _SPEC_ROLLING = frozenset({"repo_data", "repo_code_hash", "file_archives", "working_dir"})
 _GROUP_NO_RESTART = frozenset({"replicas", "count", "scaling"})
 _DYNAMO = "dynamo"
@@ -208,7 +206,7 @@ def _change(
     return FieldChange(
         path=path,
         name=one_line(fields.name_of(path)),
-        label=one_line(fields.name_of(_labelled(path, labels))),
+        label=label_of(path, labels),
         old=old,
         new=new,
         kind=change_kind,
@@ -216,13 +214,6 @@ def _change(
         source=source,
         secret=secret,
     )
-
-
-def _labelled(path: Path, labels: Mapping[str, str]) -> Path:
-    """A path with what a replica group is called in place of its name."""
-    if len(path) < 3 or path[1] not in _GROUPS:
-        return path
-    return (*path[:2], labels.get(path[2], path[2]), *path[3:])
 
 
 class _ServiceRules:
@@ -254,7 +245,7 @@ class _ServiceRules:
         kind, _, source = rule
         if kind is ChangeKind.NOT_IN_PLACE or source == _ADDON:
             return True
-        if path[1:2] and path[1] in _GROUPS and len(path) > 3:
+        if path[1:2] and path[1] in GROUPS and len(path) > 3:
             return path[2] not in self._dynamo
         return kind is ChangeKind.NO_RESTART
 
@@ -270,7 +261,7 @@ class _ServiceRules:
             return ChangeKind.NOT_IN_PLACE, "", _DSTACK
         if "fleets" in steps[:1] or (steps[0] == "groups" and "fleets" in steps[2:3]):
             return _of_lanes(steps, self._capabilities)
-        if steps[0] in _GROUPS and len(steps) > 2:
+        if steps[0] in GROUPS and len(steps) > 2:
             return self._of_group(steps)
         if steps[0] == "https":
             if all(each is None or each is True or each is ABSENT for each in (was, is_now)):

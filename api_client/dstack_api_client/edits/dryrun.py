@@ -23,6 +23,7 @@ from dstack_api_client.edits.service import SERVICE, ServiceEdit
 from dstack_api_client.edits.situation import managed, situation
 from dstack_api_client.edits.spots import barred_fleets, changed_policies
 from dstack_api_client.errors import NotFoundError, RefusedError, WrongShapeError
+from dstack_api_client.model.labels import lane_name
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_placement import engine
@@ -125,8 +126,8 @@ class DryRun:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def lane_name(self, lane: LaneOutlook) -> str:
-        """`gpu-spot`, or `1 prefill/gpu-spot` for a lane that a group has for itself."""
-        return f"{self.labels.get(lane.pool, lane.pool)}/{lane.fleet}" if lane.pool else lane.fleet
+        """What a lane is called: `gpu-spot`, `1 prefill/gpu-spot`."""
+        return lane_name(lane.pool, lane.fleet, self.labels)
 
     def count(self, action: str) -> int:
         """How many replicas do one thing; those that a rolling deployment takes away `replace`."""

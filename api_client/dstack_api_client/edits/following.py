@@ -48,6 +48,8 @@ class LaneProgress:
 
     pool: str
     fleet: str
+    name: str
+    """What it is called: `gpu-spot`, `1 prefill/gpu-spot`."""
     ready: int
     running: int
     """Those that are ready included."""
@@ -216,7 +218,7 @@ def _in(service: Service, group: Group) -> str:
 def _of_outlook(outlook: DryRun | None) -> tuple[str, ...]:
     if outlook is None:
         return ()
-    found = [_of_minimum(lane) for lane in outlook.lanes if _is_short(lane, outlook)]
+    found = [_of_minimum(lane, outlook) for lane in outlook.lanes if _is_short(lane, outlook)]
     if outlook.still:
         return tuple(one_line(text) for text in found)
     new = Counter(row.to for row in outlook.replicas if row.new and row.action == "start")
@@ -224,9 +226,9 @@ def _of_outlook(outlook: DryRun | None) -> tuple[str, ...]:
     for lane in outlook.lanes:
         parts = []
         if lane.enter:
-            parts.append(f"{_replicas(lane.enter)} to move to {lane.fleet}")
+            parts.append(f"{_replicas(lane.enter)} to move to {outlook.lane_name(lane)}")
         if lane.stop:
-            parts.append(f"{_replicas(lane.stop)} to stop in {lane.fleet}")
+            parts.append(f"{_replicas(lane.stop)} to stop in {outlook.lane_name(lane)}")
         found += parts
     never = [row for row in outlook.replicas if row.reason == NEVER]
     if never:
@@ -246,9 +248,10 @@ def _is_short(lane: LaneOutlook, outlook: DryRun) -> bool:
     return lane.deficit > 0 and beyond
 
 
-def _of_minimum(lane: LaneOutlook) -> str:
+def _of_minimum(lane: LaneOutlook, outlook: DryRun) -> str:
     why = f": {lane.reason}" if lane.reason else ""
-    return f"{lane.fleet} below its minimum, {lane.after} of {lane.lane.min_replicas}{why}"
+    held = f"{lane.after} of {lane.lane.min_replicas}"
+    return f"{outlook.lane_name(lane)} below its minimum, {held}{why}"
 
 
 def _lanes(active: list[Replica], outlook: DryRun | None) -> tuple[LaneProgress, ...]:
@@ -267,6 +270,7 @@ def _lanes(active: list[Replica], outlook: DryRun | None) -> tuple[LaneProgress,
             LaneProgress(
                 pool=lane.pool,
                 fleet=lane.fleet,
+                name=outlook.lane_name(lane),
                 ready=sum(replica.ready for replica in here),
                 running=sum(replica.status == "running" for replica in here),
                 starting=sum(replica.starting for replica in here),

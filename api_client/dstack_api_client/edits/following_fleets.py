@@ -85,11 +85,11 @@ def fleet_progress(
         why = fleet.status_message or "the server does not say why"
         return FleetProgress(State.FAILED, (f"The fleet failed: {why}.",))
     here = [snapshot.instances[each] for each in fleet.instance_ids if each in snapshot.instances]
-    waiting = tuple(_waiting(goal, here))
+    waiting = tuple(_waiting(goal, here, {each.id for each in fleet.failed}))
     return FleetProgress(State.MOVING if waiting else State.DONE, waiting)
 
 
-def _waiting(goal: FleetGoal, here: Collection[Instance]) -> Iterator[str]:
+def _waiting(goal: FleetGoal, here: Collection[Instance], failed: Collection[str]) -> Iterator[str]:
     if goal.gone:
         yield "The fleet is being deleted."
         return
@@ -104,7 +104,7 @@ def _waiting(goal: FleetGoal, here: Collection[Instance]) -> Iterator[str]:
         coming = len(staying) - len(up)
         more = f", {coming} starting" if coming else ""
         yield f"{share_of(len(up), goal.least, 'instance')} up{more}."
-    left = len(ending)
+    left = len(ending) + sum(each in goal.ends for each in failed)
     if goal.greatest is not None:
         idle = sum(instance.status == "idle" for instance in staying)
         left += min(idle, max(0, len(staying) - goal.greatest))

@@ -7,10 +7,15 @@ from typing import Any
 
 import msgspec
 
+from dstack_api_client.edits import fields
 from dstack_api_client.join.runs import groups_of, service_spec
 from dstack_api_client.model.labels import labels_of
 from dstack_api_client.model.service import Group
+from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
+
+#: Where replica groups stand; under `replicas` on dstack 0.20.
+GROUPS = ("groups", "replicas")
 
 
 def roles_in(spec: Mapping[str, Any]) -> dict[str, str]:
@@ -21,6 +26,18 @@ def roles_in(spec: Mapping[str, Any]) -> dict[str, str]:
 def labels_in(*specs: Mapping[str, Any]) -> dict[str, str]:
     """What the groups of specs are called, by name; of one that several have, as the last does."""
     return {name: label for spec in specs for name, label in labels_of(_groups_in(spec)).items()}
+
+
+def label_of(path: fields.Path, labels: Mapping[str, str]) -> str:
+    """The name of a field for people, groups by what they are called: `groups 1 prefill replicas`.
+
+    Args:
+        path: Where the field is in the spec.
+        labels: What the groups are called, by name.
+    """
+    if len(path) >= 3 and path[1] in GROUPS:
+        path = (*path[:2], labels.get(path[2], path[2]), *path[3:])
+    return one_line(fields.name_of(path))
 
 
 def _groups_in(spec: Mapping[str, Any]) -> Sequence[Group]:

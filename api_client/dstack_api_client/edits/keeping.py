@@ -29,9 +29,9 @@ from dstack_api_client.edits.base import Base, Kind, Target
 from dstack_api_client.edits.difference import NOTHING, FieldChange
 from dstack_api_client.edits.fields import ABSENT
 from dstack_api_client.edits.files import append_line, locked, replace_whole, telling, unkept
+from dstack_api_client.edits.group_roles import label_of, labels_in
 from dstack_api_client.edits.secrets import keepable, may_be_kept
 from dstack_api_client.model.configuration import MASK
-from dstack_api_client.text import one_line
 
 #: Bytes after which the audit log is put aside; one older one is kept.
 _LOG_LIMIT = 8 << 20
@@ -357,9 +357,9 @@ def moved_since(kept: Kept, now: Base) -> bool:
 
 def differing(kept: Kept, now: Base) -> list[str]:
     """Names of the fields that are no longer as they were applied."""
-    known = fields.fields_of(now.spec)
+    known, labels = fields.fields_of(now.spec), labels_in(now.spec)
     return [
-        one_line(fields.name_of(step.path))
+        label_of(step.path, labels)
         for step in kept.steps
         if not fields.same(known.get(step.path, ABSENT), _value(step.new))
     ]
@@ -367,11 +367,12 @@ def differing(kept: Kept, now: Base) -> list[str]:
 
 def _kept(before: Base, spec: Mapping[str, Any], *, deployment: int) -> Kept:
     steps, left_out = [], []
+    labels = labels_in(before.spec, spec)
     for path, (old, new) in fields.changes(before.spec, spec).items():
         if may_be_kept(path):
             steps.append(Step(path, _written(old), _written(new)))
         else:
-            left_out.append(one_line(fields.name_of(path)))
+            left_out.append(label_of(path, labels))
     return Kept(
         id=before.id,
         deployment=deployment,

@@ -10,6 +10,7 @@ from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.fields import ABSENT, Path
+from dstack_api_client.edits.group_roles import label_of, labels_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,8 @@ class Row:
     """One field that differs; `ABSENT` stands where it is not there."""
 
     path: Path
+    label: str
+    """Its name for people, by `group_roles.label_of`."""
     base: Any
     theirs: Any
     mine: Any
@@ -85,9 +88,11 @@ class ConflictError(EditError):
 def three_way(base: Base, theirs: Base, mine: Mapping[str, Any]) -> ThreeWay:
     """Compares what was, what is and what is wanted, field by field."""
     was, now, wanted = map(fields.fields_of, (base.spec, theirs.spec, mine))
+    labels = labels_in(base.spec, theirs.spec, mine)
     rows = []
     for path in dict.fromkeys((*was, *now, *wanted)):
-        row = Row(path, *(known.get(path, ABSENT) for known in (was, now, wanted)))
+        values = (known.get(path, ABSENT) for known in (was, now, wanted))
+        row = Row(path, label_of(path, labels), *values)
         if row.changed_here or row.changed_there:
             rows.append(row)
     return ThreeWay(base, theirs, tuple(rows))

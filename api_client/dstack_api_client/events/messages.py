@@ -1,7 +1,7 @@
 """What dstack's own sentences say, which have no codes: they are taken apart here, nowhere else.
 
 As in 0.22.5, `server/services/events.py` and the pipelines that emit events, and as servers before
-said the same.
+said the same; and one of the placement add-on.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ class Subject(Enum):
     AT_GATEWAY = "at gateway"
     """A gateway knows a replica, since 0.21; it comes later."""
     DEPLOYMENT = "deployment"
+    OTHER_SERVER = "other server"
+    """The placement add-on has found a replica that a server without it has placed."""
     OTHER = "other"
 
 
@@ -43,6 +45,9 @@ _NEW = re.compile(r"-> ([A-Z]+)")
 #: Digits of the number of a deployment.
 _LONGEST = 9
 _DEPLOYMENT = re.compile(rf"Deployment: ([0-9]{{1,{_LONGEST}}})(?:\.|$)")
+_OTHER_SERVER = re.compile(
+    rf"Replica ([0-9]{{1,{_LONGEST}}}) was placed in fleet .* by a server without the add-on"
+)
 #: How most messages begin; what they are about says it already.
 _CHANGED = re.compile(r"^(?:Job|Run|Instance|Fleet) status changed (?=[A-Z])")
 _BAD = re.compile(r"-> (?:FAILED|FAILURE)|unreachable|\berror\b", re.IGNORECASE)
@@ -59,11 +64,13 @@ class Told:
         subject: What it is about.
         status: The new status, written small; empty where none is named.
         deployment: The number of a deployment; None where none is named.
+        replica: The number of a replica; None where none is named.
     """
 
     subject: Subject
     status: str = ""
     deployment: int | None = None
+    replica: int | None = None
 
 
 #: What tells that a job has begun to run.
@@ -74,6 +81,8 @@ def told(message: str) -> Told:
     """Takes the message of an event apart."""
     if message == _AT_GATEWAY:
         return Told(Subject.AT_GATEWAY)
+    if (placed := _OTHER_SERVER.fullmatch(message)) is not None:
+        return Told(Subject.OTHER_SERVER, replica=int(placed[1]))
     begin = next((begin for begin in _BEGIN if message.startswith(begin)), None)
     if begin is None:
         return Told(Subject.OTHER)

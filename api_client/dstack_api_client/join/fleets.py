@@ -113,6 +113,7 @@ def fleet_of(
         return profile.get(name) if value is None else value
 
     backends = setting("backends")
+    failed = _failed(fleet, imported) if is_ssh else ()
     return Fleet(
         id=fleet.id,
         name=imported.get(fleet.id) or one_line(fleet.name),
@@ -148,9 +149,9 @@ def fleet_of(
         spec_digest=spec.digest(),
         unplaced=unplaced,
         shared_numbers=frozenset(
-            num for num, count in Counter(i.num for i in there).items() if count > 1
+            num for num, count in Counter(i.num for i in (*there, *failed)).items() if count > 1
         ),
-        failed=_failed(fleet, imported) if is_ssh else (),
+        failed=failed,
     )
 
 

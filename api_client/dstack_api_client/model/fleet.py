@@ -122,7 +122,7 @@ class Fleet:
     unplaced: int = 0
     """Jobs here of which it is not known on which instance they are."""
     shared_numbers: frozenset[int] = frozenset()
-    """Numbers that more than one of its instances has."""
+    """Numbers that more than one of its instances has, hosts that failed among them."""
     failed: tuple[Instance, ...] = ()
     """Hosts of an SSH fleet that could not be set up: the server lists them, terminated, until
     somebody deletes them."""

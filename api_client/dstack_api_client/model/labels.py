@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dstack_api_client.model.engines import ROLES, ROUTER
 from dstack_api_client.model.replica import Replica, ReplicaKey
@@ -87,6 +87,17 @@ def share_of(number: int, whole: int, thing: str) -> str:
 def replica_row(key: ReplicaKey) -> str:
     """What names a replica within its service."""
     return f"{key.replica_num}.{key.job_num}"
+
+
+def lane_name(pool: str, fleet: str, labels: Mapping[str, str]) -> str:
+    """`gpu-spot`, or `1 prefill/gpu-spot` for a lane that a group has for itself.
+
+    Args:
+        pool: The group with lanes of its own; empty for the service's.
+        fleet: The fleet.
+        labels: What the groups are called, by name.
+    """
+    return f"{labels.get(pool, pool)}/{fleet}" if pool else fleet
 
 
 def lane_row(pool: str, fleet: str | None) -> str:

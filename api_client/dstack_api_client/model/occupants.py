@@ -33,9 +33,10 @@ def unseen(instance: Instance, snapshot: Snapshot) -> Unseen | None:
 
 
 def namesakes(instance: Instance, snapshot: Snapshot) -> tuple[Instance, ...]:
-    """The other instances of a fleet that have the same number, which the server lets happen."""
+    """The other instances of a fleet that have the same number, hosts that failed among them."""
     fleet = snapshot.fleets.get(instance.fleet_id or "")
     if fleet is None or instance.num not in fleet.shared_numbers:
         return ()
-    others = (snapshot.instances.get(key) for key in fleet.instance_ids if key != instance.id)
-    return tuple(other for other in others if other is not None and other.num == instance.num)
+    there = (snapshot.instances.get(key) for key in fleet.instance_ids)
+    found = (*(each for each in there if each is not None), *fleet.failed)
+    return tuple(each for each in found if each.num == instance.num and each.id != instance.id)

@@ -13,6 +13,7 @@ from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.labels import (
     counted,
     labels_of,
+    lane_name,
     lane_row,
     listed,
     replica_name,
@@ -131,7 +132,7 @@ def of_services(
             found.problems += _failed(snapshot, service, now)
         if not ending:
             found.problems += _placing(snapshot, service)
-            found.problems += _other_server(snapshot, service)
+            found.problems += _other_server(snapshot, service, now, since)
             found.problems += _baselines(snapshot, service)
         replicas = snapshot.replicas_of(service)
         for stuck in () if ending else _rollouts(service, replicas, now, since):
@@ -234,20 +235,24 @@ def _placing(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
         )
 
 
-def _other_server(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
-    """Replicas that a server without the add-on has placed not long ago."""
+def _other_server(
+    snapshot: Snapshot, service: Service, now: datetime, since: Since
+) -> Iterator[Problem]:
+    """Replicas that a server without the add-on has placed not long ago.
+
+    Those that have been moved away since are told by events: that server may still be there.
+    """
     placement = snapshot.placements.get(service.id)
-    placed = [
-        replica
+    found = {number: at for (run, number), at in since.other_server.items() if run == service.id}
+    found |= {
+        replica.replica_num: replica.since
         for replica in (placement.replicas if placement is not None else ())
-        if replica.reason == OTHER_SERVER
-        and replica.since is not None
-        and placement is not None
-        and placement.observed_at - replica.since <= OTHER_SERVER_SHOWN
-    ]
+        if replica.reason == OTHER_SERVER and replica.since is not None
+    }
+    placed = {number: at for number, at in found.items() if now - at <= OTHER_SERVER_SHOWN}
     if not placed:
         return
-    numbers = listed(str(replica.replica_num) for replica in placed)
+    numbers = listed(map(str, sorted(placed)))
     replicas = f"replica {numbers} was" if len(placed) == 1 else f"replicas {numbers} were"
     yield Problem(
         key=f"other-server:{service.id}",
@@ -257,14 +262,14 @@ def _other_server(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
         text=f"{replicas} placed by a server without the placement add-on",
         hint="Stop the `dstack server` that works on the same database, and start"
         " `dstack-fleets server` in its place.",
-        since=min(replica.since for replica in placed if replica.since is not None),
+        since=min(placed.values()),
         service_id=service.id,
         view="distribution",
     )
 
 
 def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
-    placement = snapshot.placements.get(service.id)
+    placement, labels = snapshot.placements.get(service.id), labels_of(service.groups)
     lanes: Iterable[LanePlacement | FleetRow] = ()
     if placement is not None:
         lanes = placement.lanes
@@ -274,7 +279,8 @@ def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
         if lane.deficit and lane.lane is not None:
             minimum = lane.lane.min_replicas
             held = minimum - lane.deficit
-            short = f"baseline {held} of {minimum}"
+            name = lane_name(lane.pool, lane.fleet or "", labels)
+            text = f"{name}: baseline {held} of {minimum}"
             wanted = _wanted(placement, lane.pool) if placement is not None else None
             fewer = wanted is not None and wanted <= held
             yield Problem(
@@ -282,7 +288,7 @@ def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
                 kind=Kind.BASELINE,
                 severity=Severity.WARNING if fewer else Severity.CRITICAL,
                 subject=service.name,
-                text=f"{lane.fleet}: {short}" + (f": {lane.cause}" if lane.cause else ""),
+                text=text + (f": {lane.cause}" if lane.cause else ""),
                 hint="Fewer replicas are desired than the minimums add up to."
                 if fewer
                 else "It is restored as soon as the fleet has room.",

@@ -6,12 +6,21 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from dstack_api_client.errors import (
+    ForbiddenError,
+    NotFoundError,
+    RefusedError,
+    WrongShapeError,
+)
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.records import Records
 from dstack_api_client.transport.requests import Resource, as_asked
 from dstack_api_client.transport.transport import in_project
 from dstack_placement.engine import mapping
+
+#: What a server answers that lends nothing, does not know how to, or does not say to whom.
+_NOT_TOLD = (RefusedError, NotFoundError, ForbiddenError, WrongShapeError)
 
 
 class Fleets(Resource):
@@ -112,13 +121,19 @@ class Exports(Resource):
     async def borrowers(self, project: str, fleet_id: str) -> tuple[str, ...]:
         """The projects to which a fleet is lent, by name; `*` stands for all of the server.
 
+        There are none where a server knows no exports, or does not tell.
+
         Args:
             project: The fleet's own project.
             fleet_id: The fleet.
         """
         what = f"what project {project} lends"
-        body = await self._requests.transport.read(in_project(project, "exports/list"), {}, what)
-        found = self._requests.decode(body, wire.decode_exports, what)
+        path = in_project(project, "exports/list")
+        try:
+            body = await self._requests.transport.read(path, {}, what)
+            found = self._requests.decode(body, wire.decode_exports, what)
+        except _NOT_TOLD:
+            return ()
         lent = [
             export
             for export in found

@@ -18,7 +18,9 @@ from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.following_fleets import FleetGoal
 from dstack_api_client.edits.new_fleets import TEMPLATES, plan_new_fleet
 from dstack_api_client.edits.performing import Performed, who
+from dstack_api_client.errors import ApiError
 from dstack_api_client.model.fleet import Fleet, Instance
+from dstack_api_client.model.labels import counted
 from dstack_api_client.model.occupants import namesakes
 from dstack_api_client.model.service import Service
 from dstack_fleets_tui import formatting, words
@@ -107,33 +109,25 @@ class FleetChanges:
             path = Path(what).expanduser()
             self._changing.begin(partial(self._from_file, path, ask(self._app)))
 
-    def delete(self, fleet: Fleet, lent_to: str = "") -> None:
-        """Deletes a fleet, once its name was typed.
-
-        Args:
-            fleet: The fleet.
-            lent_to: The projects that borrow it, in words, as far as that was read.
-        """
+    def delete(self, fleet: Fleet) -> None:
+        """Deletes a fleet, once it was read who borrows it and its name was typed."""
         if self._may_delete(fleet):
-            title = f"Delete fleet {fleet.name} in {self._app.place}"
-            lines = list(self._about_deletion(fleet))
-            if lent_to:
-                lines.append(f"It is lent to {lent_to}, which can't use it any more then.")
-            self._ask(fleet, title, lines, ())
+            sign = f"Reading to which projects {fleet.name} is lent."
+            self._changing.begin(partial(self._delete, fleet, ask(self._app)), sign)
 
-    def delete_some(self, fleet: Fleet, chosen: Sequence[Instance], lent_to: str = "") -> None:
+    def delete_some(self, fleet: Fleet, chosen: Sequence[Instance]) -> None:
         """Asks whether instances or the whole fleet are meant, and deletes them.
 
         Args:
             fleet: The fleet.
             chosen: Its instances that are selected or under the cursor.
-            lent_to: The projects that borrow it, in words, as far as that was read.
         """
         snapshot = self._app.snapshot
         if not self._may_delete(fleet) or snapshot is None:
             return
         idle = idle_instances(snapshot, fleet.id)
-        can = [instance for instance in chosen if instance in idle]
+        # A host that could not be set up is in the server's list until somebody deletes it.
+        can = [instance for instance in chosen if instance in (*idle, *fleet.failed)]
         busy = len(chosen) - len(can)
         about = []
         if can:
@@ -148,7 +142,7 @@ class FleetChanges:
             if not question.on_screen:
                 return
             if what == _WHOLE:
-                self.delete(fleet, lent_to)
+                self.delete(fleet)
             elif what is not None:
                 self._delete_instances(fleet, can if what == _CHOSEN else idle)
 
@@ -244,20 +238,39 @@ class FleetChanges:
 
     # Deleting
 
+    async def _delete(self, fleet: Fleet, question: Question) -> None:
+        lines = list(self._about_deletion(fleet))
+        lines += await self._about_borrowers(fleet)
+        title = f"Delete fleet {fleet.name} in {self._app.place}"
+        self._ask(fleet, title, lines, (), question)
+
+    async def _about_borrowers(self, fleet: Fleet) -> Sequence[str]:
+        source = self._app.source
+        if source is None:
+            return ()
+        try:
+            names = await source.client.exports.borrowers(source.project, fleet.id)
+        except ApiError as error:
+            return (f"It is not known to which projects it is lent: {error}",)
+        if not names:
+            return ()
+        return (f"It is lent to {words.borrowers(names)}, which can't use it any more then.",)
+
     def _delete_instances(self, fleet: Fleet, chosen: Sequence[Instance]) -> None:
         lines = []
         for instance in chosen[:_NAMED]:
             price = f"  {formatting.price(instance.price)} $/h" if instance.price else ""
-            lines.append(f"{instance.name}  {instance.instance_type or ''}{price}")
+            what = "not set up" if instance in fleet.failed else instance.instance_type or ""
+            lines.append(f"{instance.name}  {what}{price}")
         if len(chosen) > _NAMED:
             lines.append(f"and {len(chosen) - _NAMED} more")
         lines += self._namesakes(chosen)
         least = fleet.nodes_min or 0
         if fleet.kind == "cloud" and len(fleet.instance_ids) - len(chosen) < least:
             lines.append(f"The fleet keeps {least}: the server will start others in their place.")
-        count = "1 idle instance" if len(chosen) == 1 else f"{len(chosen)} idle instances"
-        title = f"Delete {count} of {fleet.name} in {self._app.place}"
-        self._ask(fleet, title, lines, chosen)
+        kind = "instance" if any(each in fleet.failed for each in chosen) else "idle instance"
+        title = f"Delete {counted(len(chosen), kind)} of {fleet.name} in {self._app.place}"
+        self._ask(fleet, title, lines, chosen, ask(self._app))
 
     def _namesakes(self, chosen: Sequence[Instance]) -> Iterator[str]:
         """Instances that go with the chosen ones: the server takes numbers, not names."""
@@ -273,13 +286,18 @@ class FleetChanges:
                     )
 
     def _ask(
-        self, fleet: Fleet, title: str, lines: Sequence[str], chosen: Sequence[Instance]
+        self,
+        fleet: Fleet,
+        title: str,
+        lines: Sequence[str],
+        chosen: Sequence[Instance],
+        question: Question,
     ) -> None:
         def answered(key: str | None) -> None:
             if key == "delete":
                 self._carry_out(fleet, chosen)
 
-        self._app.push_screen(
+        question.show(
             AskScreen(
                 title,
                 [literal(line) for line in lines],
@@ -288,6 +306,7 @@ class FleetChanges:
                 why=_FOR_GOOD,
                 ascii_only=self._app.ascii,
             ),
+            f"The question about deleting {fleet.name}",
             answered,
         )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from dstack_api_client.analysis.spot_policies import SpotPolicy, inherited
+from dstack_api_client.analysis.spot_policies import PolicySource, SpotPolicy, inherited
 from dstack_api_client.edits.checks import (
     FieldName,
     Problem,
@@ -12,11 +12,11 @@ from dstack_api_client.edits.checks import (
     replica_range,
     whole_number,
 )
-from dstack_api_client.edits.group_roles import roles_in
+from dstack_api_client.edits.group_roles import labels_in
 from dstack_api_client.edits.service import SERVICE, GroupView, ServiceEdit
-from dstack_api_client.model.labels import group_label
+from dstack_api_client.model.labels import lane_name
 from dstack_fleets_tui import formatting
-from dstack_placement.engine import LANE_COLUMNS, ONLY_GROUP, Lane, LaneField
+from dstack_placement.engine import LANE_COLUMNS, ONLY_GROUP, Lane, LaneField, mapping
 from dstack_widgets.edit_grid import GridCell, GridRow, Place
 from dstack_widgets.glyphs import UNICODE, Glyphs
 
@@ -59,7 +59,8 @@ def typed(edit: ServiceEdit, field: FieldName, text: str) -> ServiceEdit | Probl
         inherits = text in ("", "default", _inherited(edit))
         return edit.with_group(field.pool, spot_policy=None if inherits else text)
     if field.name == "reservation":
-        return edit.with_group(field.pool, reservation=text or None)
+        inherits = text == _inherited_reservation(edit)
+        return edit.with_group(field.pool, reservation=None if inherits else text or None)
     run = field.name == "run_priority"
     number = whole_number(text, field, empty=0) if run else lane_number(text, field)
     if isinstance(number, Problem):
@@ -89,20 +90,27 @@ def field_at(edit: ServiceEdit, place: Place) -> FieldName:
     return FieldName(place.cell, place.row.removeprefix("group "))
 
 
-def subject(field: FieldName) -> str:
-    """What a line about a field is about."""
+def subject(field: FieldName, labels: Mapping[str, str]) -> str:
+    """What a line about a field is about.
+
+    Args:
+        field: The field.
+        labels: What the groups are called, by name.
+    """
     if field.fleet is not None:
-        return f"{field.pool}/{field.fleet}" if field.pool else field.fleet
-    return {"run_priority": "priority", "": ""}.get(field.name, field.pool or field.name)
+        return lane_name(field.pool, field.fleet, labels)
+    pool = labels.get(field.pool, field.pool)
+    return {"run_priority": "priority", "": ""}.get(field.name, pool or field.name)
 
 
 def _of_pool(
     edit: ServiceEdit, pool: str, wrong: Collection[FieldName], glyphs: Glyphs
 ) -> Iterator[GridRow]:
     section = "lanes"
-    title = f"lanes of {pool}" if pool else ""
+    labels = labels_in(edit.spec)
+    title = f"lanes of {labels.get(pool, pool)}" if pool else ""
     if not pool and len(edit.pools) > 1:
-        shared = [group.name for group in edit.groups if not group.own_lanes]
+        shared = [labels.get(each.name, each.name) for each in edit.groups if not each.own_lanes]
         title = f"lanes of {', '.join(shared)}" if shared else "lanes that no group uses"
     titles = (GridCell(each.name, each.title, editable=True) for each in LANE_COLUMNS)
     head = _behind_first(GridCell("fleet", "FLEET", left=True), titles)
@@ -196,11 +204,10 @@ def _of_groups(
             GridCell("reservation", "RESERVATION", editable=True, left=True),
         )
         yield GridRow("head groups", head, "groups", heading=True)
-    roles = roles_in(edit.spec) if named else {}
+    labels = labels_in(edit.spec) if named else {}
     for group in edit.groups:
-        role = roles.get(group.name)
-        told = role if group_label(group.name, role) != group.name else None
-        yield _of_group(edit, group, before.get(group.name), wrong, glyphs, told)
+        label = labels.get(group.name, group.name)
+        yield _of_group(edit, group, before.get(group.name), wrong, glyphs, label)
 
 
 def _of_group(
@@ -209,7 +216,7 @@ def _of_group(
     was: GroupView | None,
     wrong: Collection[FieldName],
     glyphs: Glyphs,
-    role: str | None,
+    label: str,
 ) -> GridRow:
     pool = group.name if group.named else SERVICE
 
@@ -218,15 +225,13 @@ def _of_group(
         return GridCell(name, text, True, style, **more)  # type: ignore[arg-type]
 
     cells = [
-        GridCell("group", group.name if group.named else "replicas", left=True),
+        GridCell("group", label if group.named else "replicas", left=True),
         cell("replicas", _counts(group), _counts(was) if was else None),
     ]
     if group.named:
         cells.append(_policy(edit, group, was, wrong))
-        none = glyphs.dash
-        reservation, before = group.reservation or none, (was.reservation or none) if was else None
-        cells.append(cell("reservation", reservation, before, left=True))
-    notes = ["router"] if group.router else [role] if role else []
+        cells.append(_reservation(edit, group, was, wrong, glyphs))
+    notes = ["router"] if group.router and label == group.name else []
     notes += ["lanes of its own"] if group.own_lanes else []
     if was is not None and _counts(was) != _counts(group):
         notes.append(f"was {_counts(was)}")
@@ -248,6 +253,37 @@ def _policy(
     own = edit.configuration.get("spot_policy") is None or group.spot_policy is not None
     choices = (default, *_SPOT_POLICIES) if own else ()
     return GridCell("spot_policy", text, own, style, choices=choices, left=True)
+
+
+def _reservation(
+    edit: ServiceEdit,
+    group: GroupView,
+    was: GroupView | None,
+    wrong: Collection[FieldName],
+    glyphs: Glyphs,
+) -> GridCell:
+    """The reservation in force, and where it comes from unless the group states it."""
+    text = group.reservation or _inherited_reservation(edit) or glyphs.dash
+    before = ServiceEdit.begin(edit.base, edit.capabilities)
+    old = (was.reservation or _inherited_reservation(before) or glyphs.dash) if was else None
+    style = "accent" if text != old else ""
+    if FieldName("reservation", group.name) in wrong:
+        style = "bad"
+    # dstack takes no reservation of a group beside one of the service.
+    own = edit.configuration.get("reservation") is None or group.reservation is not None
+    return GridCell("reservation", text, own, style, left=True)
+
+
+def _inherited_reservation(edit: ServiceEdit) -> str:
+    """What a group takes that says nothing: `cr-1 (service)`; empty for none."""
+    for source, owner in (
+        (PolicySource.SERVICE, edit.configuration),
+        (PolicySource.PROFILE, mapping(edit.spec.get("profile"))),
+    ):
+        reservation = owner.get("reservation")
+        if reservation:
+            return f"{reservation} ({source.value})"
+    return ""
 
 
 def _inherited(edit: ServiceEdit) -> str:

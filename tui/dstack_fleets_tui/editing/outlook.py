@@ -58,7 +58,7 @@ def replicas(outlook: DryRun) -> list[Content]:
         number = outlook.count(action)
         if number:
             lines.append(literal(f"{action} {number}", style_of(style)))
-    return [*lines, *map(_surge, outlook.surges)]
+    return [*lines, *(_surge(row, outlook) for row in outlook.surges)]
 
 
 def whole(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Sequence[Content]:
@@ -71,8 +71,9 @@ def whole(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Sequence[Content]:
 _VERBS = {"start": "start", "stop": "stop", "move": "move", "pending": "wait", "stay": "stay"}
 
 
-def _surge(row: ReplicaOutlook) -> Content:
-    return literal(words.surge(row), style_of("warn" if row.action == "pending" else ""))
+def _surge(row: ReplicaOutlook, outlook: DryRun) -> Content:
+    style = style_of("warn" if row.action == "pending" else "")
+    return literal(words.surge(row, outlook.labels), style)
 
 
 def _lane(lane: LaneOutlook, name: str, wide: int, glyphs: Glyphs) -> Content:

@@ -81,7 +81,7 @@ def distribution(
             service.name,
             _count(row.of_lane(_FIRST)),
             row.fleet or "no fleet yet",
-            row.pool or NOTHING,
+            distribution.labels.get(row.pool, row.pool) or NOTHING,
             *(_count(row.of_lane(field)) for field in _REST),
             _count(row.target),
             str(row.running),

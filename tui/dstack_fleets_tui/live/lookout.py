@@ -21,10 +21,12 @@ class Lookout:
 
     Attributes:
         somebody_is_there: Somebody is at the keys: from then on no screen comes up by itself.
+        looks: How often it looked.
     """
 
     def __init__(self) -> None:
         self.somebody_is_there = False
+        self.looks = 0
         self.begin()
 
     def begin(self) -> None:
@@ -59,6 +61,7 @@ class Lookout:
         due = self._looked_at is None or seconds_since(self._looked_at, now) >= _LOOK_AGAIN
         grown = before is None or before.complete != update.snapshot.complete
         if update.difference or grown or due:
+            self.looks += 1
             self._looked_at = now
             self._watch.look(update.snapshot, now, events)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from dstack_api_client.edits.difference import FieldChange, shown
 from dstack_api_client.edits.dryrun import DryRun, LaneOutlook, ReplicaOutlook
-from dstack_api_client.edits.fields import name_of
 from dstack_api_client.edits.following import LaneProgress, Progress, State
 from dstack_api_client.edits.merging import ThreeWay
 from dstack_api_client.edits.planning import Plan
@@ -58,7 +57,8 @@ def plan_text(plan: Plan, *, plain: bool = False) -> str:
     if plan.dry_run is not None:
         text += f"\n{render(_LANES, [_lane(lane, plan.dry_run) for lane in plan.dry_run.lanes])}"
         text += f"{_summary(plan.dry_run)}\n"
-        text += "".join(f"{one_line(words.surge(row))}\n" for row in plan.dry_run.surges)
+        extra = [words.surge(row, plan.dry_run.labels) for row in plan.dry_run.surges]
+        text += "".join(f"{one_line(line)}\n" for line in extra)
     text += _offers(plan)
     text += "".join(f"{line}\n" for line in warning_lines(plan.warnings))
     return text.translate(_PLAIN) if plain else text
@@ -95,7 +95,7 @@ def three_way_lines(found: ThreeWay) -> list[str]:
     lines = []
     for row in found.rows:
         base, theirs, mine = (shown(row.path, each) for each in (row.base, row.theirs, row.mine))
-        text = f"{one_line(name_of(row.path))}: was {base}"
+        text = f"{row.label}: was {base}"
         if row.changed_there:
             text += f", somebody else made it {theirs}"
         if row.changed_here:
@@ -270,8 +270,7 @@ def _summary(outlook: DryRun) -> str:
 
 
 def _lane_progress(lane: LaneProgress) -> str:
-    name = f"{lane.pool}/{lane.fleet}" if lane.pool else lane.fleet
-    text = f"{name} {lane.ready}/{lane.goal}"
+    text = f"{lane.name} {lane.ready}/{lane.goal}"
     if lane.starting:
         text += f" +{lane.starting}"
     if lane.stopping:

@@ -9,7 +9,6 @@ from textual.widget import Widget
 from dstack_api_client import errors
 from dstack_api_client.analysis.fleet_facts import fleet_facts
 from dstack_api_client.model.fleet import Fleet, Instance
-from dstack_api_client.model.labels import listed
 from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions, formatting, words
@@ -28,10 +27,6 @@ def fleet_instances(fleet: Fleet, snapshot: Snapshot) -> dict[str, Instance]:
         key: snapshot.instances[key] for key in fleet.instance_ids if key in snapshot.instances
     }
     return found | {each.id: each for each in fleet.failed}
-
-
-def _named(borrowers: Sequence[str]) -> str:
-    return "every project" if "*" in borrowers else listed(borrowers)
 
 
 class FleetScreen(WithEvents):
@@ -100,8 +95,6 @@ class FleetScreen(WithEvents):
     async def _read_borrowers(self, source: Source) -> None:
         try:
             self._borrowers = await source.client.exports.borrowers(source.project, self.key)
-        except (errors.NotFoundError, errors.ForbiddenError, errors.WrongShapeError):
-            return  # a server that knows no exports, or that does not tell
         except errors.ApiError:
             self._asked = None  # with the next data
             return
@@ -134,12 +127,12 @@ class FleetScreen(WithEvents):
             return
         changes = self.fleets_app.fleet_changes
         if self.view != "instances":
-            changes.delete(fleet, _named(self._borrowers))
+            changes.delete(fleet)
             return
         table = self.query_one("#instances", LiveTable)
         keys = table.selected_keys or {table.cursor_key}
         chosen = [each for key, each in fleet_instances(fleet, snapshot).items() if key in keys]
-        changes.delete_some(fleet, chosen, _named(self._borrowers))
+        changes.delete_some(fleet, chosen)
 
     def do_open(self, argument: str) -> None:
         """Opens what is under the cursor."""
@@ -202,5 +195,5 @@ class FleetScreen(WithEvents):
             ("other jobs", str(fleet.other_jobs or "")),
             ("price", f"{formatting.price(fleet.price)} $/h" if fleet.price else ""),
             ("age", formatting.age(fleet.created_at, self.looks.now)),
-            ("lent to", _named(self._borrowers)),
+            ("lent to", words.borrowers(self._borrowers)),
         ]

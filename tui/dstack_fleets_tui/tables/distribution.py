@@ -11,7 +11,7 @@ from textual.content import Content
 
 from dstack_api_client.analysis.distribution import Cell as GroupCell
 from dstack_api_client.analysis.distribution import Distribution, FleetRow
-from dstack_api_client.model.labels import counted, lane_row
+from dstack_api_client.model.labels import counted, lane_name, lane_row
 from dstack_fleets_tui.formatting import age
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_placement.engine import LANE_COLUMNS
@@ -48,12 +48,14 @@ class Shape:
         groups: Named replica groups, each with a column; none where there is but one.
         scale: Replicas that the whole width of a bar stands for.
         digits: Of the greatest number beside a bar.
+        labels: What all groups are called, by name.
     """
 
     columns: tuple[Column, ...]
     groups: tuple[str, ...]
     scale: int
     digits: int
+    labels: Mapping[str, str]
 
 
 def groups_fit(distribution: Distribution, width: int) -> bool:
@@ -103,6 +105,7 @@ def shape(distribution: Distribution, width: int, ellipsis: str = UNICODE.ellips
         tuple(groups),
         max((_scale(row) for row in rows), default=1),
         len(str(max(distribution.running, 1))),
+        distribution.labels,
     )
 
 
@@ -120,7 +123,7 @@ def cells(row: FleetRow, shape: Shape, looks: Looks) -> Sequence[Cell]:
     short = row.ready < row.running
     known: dict[str, Cell] = {
         "fleet": _fleet(row, looks),
-        "pool": looks.word(row.pool),
+        "pool": looks.word(shape.labels.get(row.pool, row.pool)),
         **{
             each.short: looks.number(
                 row.of_lane(each), "bad" if each.short == "min" and row.deficit else ""
@@ -133,7 +136,7 @@ def cells(row: FleetRow, shape: Shape, looks: Looks) -> Sequence[Cell]:
         "pending": _count(row.pending, "starting", looks),
         "stopping": _count(row.stopping, "ending", looks),
         "price": looks.price(row.price),
-        "why": CellValue(why(row, looks), _loudness(row)),
+        "why": CellValue(why(row, looks, brief=True), _loudness(row)),
     }
     for name in shape.groups:
         known[_GROUP + name] = _group(row.groups.get(name), looks)
@@ -160,9 +163,15 @@ def total(distribution: Distribution, shape: Shape, looks: Looks) -> Sequence[Ce
     return [CellValue(*known.get(column.key, ("", "")), sort=_LAST) for column in shape.columns]
 
 
-def why(row: FleetRow, looks: Looks) -> str:
-    """Why a row is as it is; a baseline that is not held comes first."""
-    fallen = _fallen(row) if row.fallbacks else ""
+def why(row: FleetRow, looks: Looks, *, brief: bool = False) -> str:
+    """Why a row is as it is; a baseline that is not held comes first.
+
+    Args:
+        row: The row.
+        looks: Time and glyphs to show it with.
+        brief: Whether only the findings below say why replicas fell back.
+    """
+    fallen = _fallen(row, brief=brief) if row.fallbacks else ""
     if not row.deficit or row.lane is None:
         return "; ".join(part for part in (fallen, _without_name(row, row.reason)) if part)
     since = f" for {age(row.deficit_since, looks.now)}" if row.deficit_since else ""
@@ -184,7 +193,7 @@ def summary(row: FleetRow, labels: Mapping[str, str], looks: Looks) -> str:
     )
     parts = (
         _name(row),
-        f"lanes of {row.pool}" if row.pool else "",
+        f"lanes of {labels.get(row.pool, row.pool)}" if row.pool else "",
         groups if len(row.groups) > 1 else "",
         f"{row.stopping} stopping" if row.stopping else "",
         why(row, looks),
@@ -214,15 +223,15 @@ def group_line(distribution: Distribution, looks: Looks) -> list[Content]:
 
 def findings(distribution: Distribution, looks: Looks) -> list[Finding]:
     """What is to be said of a distribution, the loudest first."""
-    rows = distribution.rows
-    lost = [Finding("bad", _name(row), why(row, looks)) for row in rows if row.deficit]
+    rows, labels = distribution.rows, distribution.labels
+    lost = [Finding("bad", _lane(row, labels), why(row, looks)) for row in rows if row.deficit]
     fell = [
-        Finding("warn", _name(row), _fallen(row))
+        Finding("warn", _lane(row, labels), _fallen(row))
         for row in rows
         if row.fallbacks and not row.deficit
     ]
     waiting = [
-        Finding("warn", _name(row), _without_name(row, row.reason))
+        Finding("warn", _lane(row, labels), _without_name(row, row.reason))
         for row in rows
         if row.reason and not row.deficit and (row.fleet is None or _cools(row, looks.now))
     ]
@@ -241,8 +250,16 @@ def _name(row: FleetRow) -> str:
     return row.fleet or _NO_FLEET
 
 
-def _fallen(row: FleetRow) -> str:
+def _lane(row: FleetRow, labels: Mapping[str, str]) -> str:
+    if row.fleet is None and row.pool:
+        return f"{_NO_FLEET} ({labels.get(row.pool, row.pool)})"
+    return lane_name(row.pool, _name(row), labels)
+
+
+def _fallen(row: FleetRow, *, brief: bool = False) -> str:
     text = f"{counted(row.fallbacks, 'replica')} fell back here"
+    if brief:
+        return text
     return f"{text}: {'; '.join(row.causes_fallen)}" if row.causes_fallen else text
 
 

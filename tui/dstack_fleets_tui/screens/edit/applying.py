@@ -240,7 +240,7 @@ class ApplyScreen(LiveScreen):
 
     def _lines(self, progress: Progress) -> Iterable[Content]:
         lanes = progress.lanes
-        names = [f"{lane.pool}/{lane.fleet}" if lane.pool else lane.fleet for lane in lanes]
+        names = [lane.name for lane in lanes]
         wide = max((cell_len(name) for name in names), default=0)
         for lane, name in zip(lanes, names, strict=True):
             yield self._lane(lane, name + " " * (wide - cell_len(name)))

@@ -12,7 +12,6 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from dstack_api_client.edits import fields
 from dstack_api_client.edits.difference import shown
 from dstack_api_client.edits.merging import ConflictError
 from dstack_fleets_tui.output.table import Column, render
@@ -58,7 +57,7 @@ class ConflictScreen(Boxed, Asking, ModalScreen[dict[str, Any] | None]):
             [
                 (
                     "!" if row.conflict else "",
-                    fields.name_of(row.path),
+                    row.label,
                     shown(row.path, row.base),
                     shown(row.path, row.theirs) if row.changed_there else "",
                     shown(row.path, row.mine) if row.changed_here else "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from dstack_api_client.model.labels import replica_row
 from dstack_api_client.model.placement import ReplicaPlacement
@@ -10,6 +11,7 @@ from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.router import Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.problems.model import Problem
 from dstack_api_client.problems.replicas import of_replicas_in
 from dstack_api_client.replica.metrics import Use
 from dstack_api_client.replica.metrics_watch import UseWatch
@@ -43,6 +45,7 @@ class ReplicasView(ServiceView):
         self._placed: dict[str, ReplicaPlacement] = {}
         self._uses: dict[ReplicaKey, Use | None] = {}
         self._made: dict[str, tuple[str, table.Seen, Sequence[Cell]]] = {}
+        self._problems: tuple[tuple[str, int], tuple[Problem, ...]] | None = None
         self._source: Source | None = None
         self._watch: UseWatch | None = None
         self._reads = OwnReads(self, self._take)
@@ -71,10 +74,19 @@ class ReplicasView(ServiceView):
             self._uses = {key: use for key, use in self._uses.items() if replica_row(key) in rows}
         self.table.empty_text = self._empty_text(service)
         self.table.set_rows(rows)
-        problems = of_replicas_in(snapshot, service, looks.now, self.fleets_app.since)
+        problems = self._problems_of(service, snapshot, looks.now)
         self.findings.show(table.findings(problems, router, snapshot.replicas))
         self.show_line()
         self._read_use()
+
+    def _problems_of(
+        self, service: Service, snapshot: Snapshot, now: datetime
+    ) -> tuple[Problem, ...]:
+        """What is wrong with the replicas, found as seldom as for all that is wrong."""
+        of = (service.id, self.fleets_app.lookout.looks)
+        if self._problems is None or self._problems[0] != of:
+            self._problems = of, of_replicas_in(snapshot, service, now, self.fleets_app.since)
+        return self._problems[1]
 
     def _cells(
         self, replica: Replica, service: Service, snapshot: Snapshot, looks: Looks
