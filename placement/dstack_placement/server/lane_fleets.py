@@ -42,6 +42,18 @@ _OWN_AND_LENT = (
 )
 _NAMED = _OWN_AND_LENT.where(FleetModel.name.in_(bindparam("names", expanding=True)))
 _SPEC = load_only(FleetModel.name, FleetModel.project_id, FleetModel.spec)
+#: What dstack compares with a replica's needs, and what says why there is no room.
+_COMPARED = (
+    InstanceModel.fleet_id,
+    InstanceModel.status,
+    InstanceModel.unreachable,
+    InstanceModel.health,
+    InstanceModel.total_blocks,
+    InstanceModel.busy_blocks,
+    InstanceModel.price,
+    InstanceModel.offer,
+    InstanceModel.job_provisioning_data,
+)
 
 
 async def fleets_of_lanes(
@@ -50,6 +62,7 @@ async def fleets_of_lanes(
     names: Collection[str] | None = None,
     *,
     with_instances: bool = False,
+    for_dstack: bool = False,
 ) -> dict[str, FleetModel]:
     """The project's own fleets and those lent to it, by the names that lanes have for them.
 
@@ -57,8 +70,9 @@ async def fleets_of_lanes(
         session: The session to read in.
         project: The project.
         names: Those that are wanted; None for all.
-        with_instances: Whether to read all of them and their instances; else there is no more than
-            their names and specs.
+        with_instances: Whether to read all of them and of their instances what tells how much room
+            there is; else there is no more than their names and specs.
+        for_dstack: Whether to read all of the instances too, as dstack is to assign one.
     """
     asked = _OWN_AND_LENT
     given: dict[str, Any] = {"project": project.id}
@@ -70,13 +84,12 @@ async def fleets_of_lanes(
         detaching = await get_instances_ids_with_detaching_volumes(session)
         # One statement for fleets, one for instances: with dstack's own two, a fleet would be lost
         # that gets its first instance between them.
-        asked = asked.options(
-            selectinload(
-                FleetModel.instances.and_(
-                    InstanceModel.deleted.is_(False), InstanceModel.id.not_in(detaching)
-                )
+        instances = selectinload(
+            FleetModel.instances.and_(
+                InstanceModel.deleted.is_(False), InstanceModel.id.not_in(detaching)
             )
         )
+        asked = asked.options(instances if for_dstack else instances.load_only(*_COMPARED))
     else:
         asked = asked.options(_SPEC)
     found = {

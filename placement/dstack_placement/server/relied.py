@@ -108,14 +108,18 @@ READ = (
 )
 
 #: Functions that dstack calls itself, whose way of working the overrides count on: which replicas
-#: it stops and starts of those that it was given in the order of the lanes, and which instances it
-#: takes to be free.
+#: it stops and starts of those that it was given in the order of the lanes, which instances it
+#: takes to be free, and what it reads of them for that.
 COUNTED_ON = (
     f"{_ACTIVE}:_build_scale_down_job_update_maps",
     f"{_ACTIVE}:_build_service_scaling_maps",
     f"{_ACTIVE}:_build_rolling_deployment_maps",
     f"{_ACTIVE}:_build_removed_groups_cleanup_maps",
+    f"{_SERVICES}.instances:filter_instances",
+    f"{_SERVICES}.instances:get_instance_offer",
+    f"{_SERVICES}.instances:get_instance_provisioning_data",
     f"{_SERVICES}.instances:get_shared_instances_with_offers",
+    f"{_SERVICES}.instances:instance_matches_constraints",
     f"{_SERVICES}.runs.plan:_exclude_non_available_instance_offers",
     f"{_SERVICES}.runs.plan:_get_offers_from_instances",
     f"{_SERVICES}.runs.replicas:get_group_rollout_state",

@@ -208,7 +208,13 @@ async def read_state(
         changed: Replicas wanted by group, where it is not as dstack last decided.
         placing: The job that is about to be placed: no lane is kept for it.
     """
-    fleets = await fleets_of_lanes(session, needs.project, _names(lanes), with_instances=True)
+    fleets = await fleets_of_lanes(
+        session,
+        needs.project,
+        _names(lanes),
+        with_instances=True,
+        for_dstack=placing is not None,
+    )
     found = await session.execute(placements_that_count(run.id))
     state = _without_rooms(
         run,
