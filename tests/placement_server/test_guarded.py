@@ -173,6 +173,10 @@ def test_a_quiet_look_asks_twice_and_reads_no_instance(told: dict[str, Any]) -> 
     assert (found["statements"], found["instances"]) == (2, 0)
 
 
+def test_rooms_are_the_same_however_little_is_read_and_compared(told: dict[str, Any]) -> None:
+    assert told["rooms"]["of a fleet"] == [2, 2, 2], "one idle, and one of four still to be made"
+
+
 def test_placements_of_replicas_that_ended_are_deleted_a_few_at_a_time(
     told: dict[str, Any],
 ) -> None:

@@ -24,6 +24,7 @@ from dstack_placement.server import schema
 schema.install()
 
 from dstack._internal.core.errors import ServerClientError
+from dstack._internal.core.models.instances import InstanceStatus
 from dstack._internal.core.models.runs import JobStatus, JobTerminationReason, RunSpec
 from dstack._internal.server.background.pipeline_tasks.runs import active
 from dstack._internal.server.db import Database, get_session_ctx, override_db
@@ -38,6 +39,7 @@ from dstack._internal.server.models import (
 from dstack._internal.server.services.jobs import get_job_spec
 from dstack._internal.server.services.runs import get_run_spec, run_model_to_run
 from dstack._internal.server.services.runs import spec as dstack_spec
+from dstack._internal.server.testing import common
 from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy import AsyncAdaptedQueuePool, event, func, insert, select
 from sqlalchemy.exc import OperationalError
@@ -61,6 +63,7 @@ from dstack_placement.server import (
     tables,
     unreachable,
 )
+from dstack_placement.server import rooms as fleet_rooms
 from dstack_placement.server.faults import Faults, faults
 from dstack_placement.server.other_servers import OTHER_SERVER
 from tests.servers.stored_runs import World
@@ -516,7 +519,40 @@ async def rooms(world: World) -> dict[str, Any]:
     context = await active_context(found.unique().scalar_one())
     statements.clear()
     await overrides._active_run(active.process_active_run)(context)
-    return {"asked": seen, "statements": len(statements), "instances": len(instances)}
+    return {
+        "asked": seen,
+        "statements": len(statements),
+        "instances": len(instances),
+        "of a fleet": await _rooms_of_lent(world),
+    }
+
+
+async def _rooms_of_lent(world: World) -> list[Any]:
+    """The room in a fleet with idle and busy nodes: for a look, a start, and all instances."""
+    free = {"status": InstanceStatus.IDLE}
+    shared = {"status": InstanceStatus.BUSY, "total_blocks": 2, "busy_blocks": 1}
+    for more in (free, shared, {"status": InstanceStatus.BUSY}):
+        fleet = world.fleets["lent"]
+        await common.create_instance(world.session, world.lender, fleet=fleet, **more)
+    resources = {"cpu": 1, "memory": "1GB..", "disk": "1GB.."}
+    lanes = [{"name": "lender/lent", "min_replicas": 1}]
+    run = await world.run("rooms", fleets=lanes, counts={"0": 1}, resources=resources)
+    job = await world.job(run, 0, status=JobStatus.SUBMITTED)
+    look = await running.look(await active_context(run))
+    assert look is not None
+    seen = await look.with_rooms()
+    start = await state.read_state(
+        world.session,
+        run=run,
+        lanes=seen.lanes,
+        jobs=[*seen.jobs.values()],
+        needs=seen.needs,
+        placing=job.id,
+    )
+    with mock.patch.object(fleet_rooms, "_may_be_free", return_value=True):
+        all_compared = await state.with_rooms(world.session, start)
+    states = (seen, start, all_compared)
+    return [each.service.rooms["lender/lent"].more for each in states]
 
 
 async def _asked(
