@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
+from hypothesis import strategies as st
 
 from dstack_placement.engine import (
     Action,
@@ -16,11 +18,12 @@ from dstack_placement.engine import (
     Room,
     Service,
     after_failure,
+    depends_on_rooms,
     next_actions,
     preview,
 )
 from tests.builders.edited_states import edited
-from tests.builders.placement_cases import cases, services
+from tests.builders.placement_cases import cases, rooms, services
 from tests.builders.placement_services import BURST, NOW, replicas, service, where
 
 
@@ -183,3 +186,50 @@ def test_groups_end_up_with_what_they_want(state: Service) -> None:
         rows = [row for row in plan.replicas if row.replica.group == group.name]
         if group.name not in rolling:
             assert sum(row.action is not Action.STOP for row in rows) == group.wanted
+
+
+@cases(services(), st.data())
+def test_what_does_not_depend_on_rooms_is_the_same_with_any(
+    state: Service, data: st.DataObject
+) -> None:
+    """Lanes as they would have to be for what is there, or as they are."""
+    if data.draw(st.booleans()):
+        active = [r for r in state.replicas if r.state is not ReplicaState.STOPPING and r.fleet]
+        fleets = [*dict.fromkeys(replica.fleet for replica in active if replica.fleet)]
+        counts = Counter(replica.group for replica in active)
+        groups = tuple(
+            replace(group, lanes=None, wanted=data.draw(st.integers(0, counts[group.name])))
+            for group in state.groups
+        )
+        lanes = tuple(Lane(fleet) for fleet in fleets)
+        state = replace(state, lanes=lanes, groups=groups, replicas=tuple(active))
+        assert not depends_on_rooms(state)
+    if depends_on_rooms(state):
+        return
+    plan = next_actions(state, now=NOW)
+    other = next_actions(replace(state, rooms=data.draw(rooms)), now=NOW)
+    assert where(plan) == where(other)
+    assert [row.why for row in plan.replicas] == [row.why for row in other.replicas]
+    assert not plan.doing(Action.MOVE)
+    for lane, same in zip(plan.lanes, other.lanes, strict=True):
+        assert (lane.deficit, lane.after) == (0, same.after)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "wanted", "words", "depends"),
+    [
+        (BURST, 3, "reserved spot spot", False),
+        (BURST, 3, "reserved/starting spot spot", False),
+        (BURST, 2, "reserved spot spot", False),
+        (BURST, 3, "reserved spot -", True),
+        (BURST, 4, "reserved spot spot", True),
+        (BURST, 3, "spot spot spot", True),
+        (BURST, 3, "reserved/stopping spot spot spot", True),
+        (BURST, 3, "reserved spot gone", True),
+        ((Lane("a", 0, 1), Lane("b")), 3, "a a b", True),
+    ],
+)
+def test_rooms_count_while_a_replica_waits_or_a_lane_is_not_as_it_should_be(
+    lanes: tuple[Lane, ...], wanted: int, words: str, depends: bool
+) -> None:
+    assert depends_on_rooms(service(lanes, wanted, words)) is depends

@@ -158,6 +158,25 @@ def test_a_look_reads_no_placements_of_replicas_that_ended(told: dict[str, Any])
     assert told["old rows"]["list"] == 2
 
 
+def test_rooms_are_looked_at_when_something_depends_on_them(told: dict[str, Any]) -> None:
+    asked = told["rooms"]["asked"]
+    assert [what for what, is_asked in asked.items() if not is_asked] == [
+        "quiet",
+        "starts",
+        "too many",
+    ]
+    assert len(asked) == 10
+
+
+def test_a_quiet_look_asks_twice_and_reads_no_instance(told: dict[str, Any]) -> None:
+    found = told["rooms"]
+    assert (found["statements"], found["instances"]) == (2, 0)
+
+
+def test_rooms_are_the_same_however_little_is_read_and_compared(told: dict[str, Any]) -> None:
+    assert told["rooms"]["of a fleet"] == [2, 2, 2], "one idle, and one of four still to be made"
+
+
 def test_placements_of_replicas_that_ended_are_deleted_a_few_at_a_time(
     told: dict[str, Any],
 ) -> None:

@@ -31,14 +31,14 @@ def why(
         {"configuration": {"type": "fleet", "name": "lab", **configuration}, "profile": {}}
     )
     instances = [
-        SimpleNamespace(status=status, unreachable=unreachable, health=health)
+        SimpleNamespace(status=status, unreachable=unreachable, health=health, total_blocks=1)
         for status, unreachable in hosts
     ]
     fleet: Any = SimpleNamespace(instances=instances)
     run: Any = SimpleNamespace(merged_profile=SimpleNamespace(creation_policy=None, instances=None))
     plan = rooms.dstack_plan
-    monkeypatch.setattr(rooms.dstack_fleets, "get_fleet_spec", lambda model: spec)
-    monkeypatch.setattr(plan, "get_instance_offers_in_fleet", lambda **about: [])
+    monkeypatch.setattr(rooms, "spec_of", lambda model: spec)
+    monkeypatch.setattr(plan, "get_instance_offers_from_instances", lambda **about: [])
     monkeypatch.setattr(plan, "get_run_profile_and_requirements_in_fleet", lambda **about: None)
     job: Any = object()
     return rooms.room_of(fleet, run, {"0": job}, 0).why
@@ -68,3 +68,29 @@ def test_a_host_that_fails_its_health_check_is_not_called_idle(
 ) -> None:
     idle = (InstanceStatus.IDLE, False)
     assert why(monkeypatch, SSH, idle, health=HealthStatus.FAILURE) == "its host is unhealthy"
+
+
+def test_dstack_compares_only_instances_that_may_be_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def offers(instances: list[Any], **about: Any) -> list[Any]:
+        asked.extend(instance.name for instance in instances)
+        return []
+
+    def instance(name: str, status: InstanceStatus, blocks: int | None, busy: int) -> Any:
+        return SimpleNamespace(name=name, status=status, total_blocks=blocks, busy_blocks=busy)
+
+    monkeypatch.setattr(rooms.dstack_plan, "get_instance_offers_from_instances", offers)
+    monkeypatch.setattr(rooms, "_creatable", lambda *about: (0, ""))
+    fleet: Any = SimpleNamespace(
+        instances=[
+            instance("idle", InstanceStatus.IDLE, 1, 0),
+            instance("busy", InstanceStatus.BUSY, 1, 1),
+            instance("starting", InstanceStatus.PROVISIONING, None, 0),
+            instance("shared", InstanceStatus.BUSY, 4, 3),
+            instance("full", InstanceStatus.BUSY, 4, 4),
+        ]
+    )
+    job: Any = object()
+    rooms.room_of(fleet, job, {"0": job}, 0)
+    assert asked == ["idle", "shared"]

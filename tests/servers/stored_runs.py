@@ -244,8 +244,9 @@ async def _removed_group(world: World) -> dict[str, Any]:
 
     answer = await overrides._assignment(original)(Context)
     analysis = _ReplicaAnalysis(2, [lost], {running.RunStatus.FAILED})
-    token = running.looked_at.set(seen)
-    running.settle_failure(analysis)
+    record = await tables.read_record(world.session, run.id)
+    token = running.looked_at.set(running.Look(seen, record))
+    await running.settle_failure(analysis)
     order = running.in_order_of_lanes("gone", [(0, False, 1, [waiting])])
     running.looked_at.reset(token)
     shown = await looking.placement(world.session, world.project, "edited")

@@ -10,7 +10,15 @@ from .lanes import LANE_COLUMNS, LANE_FIELDS, Lane, LaneField, LanesError, parse
 from .lines import Code, Line, code_of
 from .model import SHARED, Group, Replica, ReplicaState, Room, Service
 from .placing import Placing, Reason, place
-from .planning import Action, LanePlan, Plan, ReplicaPlan, next_actions, preview
+from .planning import (
+    Action,
+    LanePlan,
+    Plan,
+    ReplicaPlan,
+    depends_on_rooms,
+    next_actions,
+    preview,
+)
 from .specification import (
     ONLY_GROUP,
     GroupSpec,
@@ -49,6 +57,7 @@ __all__ = [
     "ServiceSpec",
     "after_failure",
     "code_of",
+    "depends_on_rooms",
     "mapping",
     "next_actions",
     "none_idle",

@@ -12,7 +12,7 @@ from .board import Board, Pool
 from .explain import LaneWhy, lane_why, surplus
 from .lanes import Lane
 from .lines import Code, Line
-from .model import Replica, ReplicaState, Service
+from .model import SHARED, Replica, ReplicaState, Service
 from .moving import next_move
 from .placing import Placing, Reason, new_replicas, place_waiting
 from .stopping import kept_until_ready, take_surplus
@@ -121,6 +121,44 @@ def next_actions(service: Service, *, now: datetime, rebalance: bool = False) ->
         rebalance: Whether to move replicas towards the targets too.
     """
     return _plan(service, now, rebalance=rebalance, all_moves=False)
+
+
+def depends_on_rooms(service: Service) -> bool:
+    """Whether `next_actions` does anything else, or says so of a minimum, with other rooms.
+
+    It does while a replica waits or is to be made, while a lane is below its minimum or above its
+    maximum, and while a worker is in a fleet that is no lane. So does any rebalancing.
+
+    Args:
+        service: The service as it is; its rooms play no part.
+    """
+    pools = {
+        group.name: (SHARED if group.lanes is None else group.name, lanes)
+        for group in service.groups
+        if (lanes := service.lanes if group.lanes is None else group.lanes)
+    }
+    routers = {group.name for group in service.groups if group.router}
+    active: Counter[str] = Counter()
+    placed: Counter[tuple[str, str]] = Counter()
+    workers: Counter[tuple[str, str]] = Counter()
+    for replica in service.replicas:
+        if replica.state is ReplicaState.STOPPING or replica.group not in pools:
+            continue
+        if replica.fleet is None:
+            return True
+        active[replica.group] += 1
+        at = (pools[replica.group][0], replica.fleet)
+        placed[at] += 1
+        if replica.group not in routers:
+            workers[at] += 1
+    if any(active[group.name] < group.wanted for group in service.groups if group.name in pools):
+        return True
+    lanes_at = {(name, lane.fleet): lane for name, lanes in pools.values() for lane in lanes}
+    return not lanes_at.keys() >= workers.keys() or any(
+        workers[at] < lane.min_replicas
+        or (lane.max_replicas is not None and placed[at] > lane.max_replicas)
+        for at, lane in lanes_at.items()
+    )
 
 
 def preview(service: Service, *, now: datetime, rebalance: bool = False) -> Plan:

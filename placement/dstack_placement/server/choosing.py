@@ -35,7 +35,7 @@ from dstack_placement.engine import (
 from dstack_placement.server import specs
 from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.reach_events import tell_unreachable
-from dstack_placement.server.state import KEPT, RunState, read_jobs, read_state
+from dstack_placement.server.state import KEPT, Needs, RunState, read_jobs, read_state
 from dstack_placement.server.tables import (
     CooldownRow,
     PlacementRow,
@@ -220,15 +220,15 @@ async def _read(
     run_id = context.run_model.id
     run = await _fresh(session, run_id)
     jobs = await read_jobs(session, run_id)
+    samples = {context.job.job_spec.replica_group: context.job}
+    needs = Needs(context.project, context.run.run_spec, lambda: samples)
     for _ in range(_LOOKS):
         state = await read_state(
             session,
             run=run,
-            run_spec=context.run.run_spec,
-            project=context.project,
             lanes=lanes,
             jobs=jobs,
-            samples={context.job.job_spec.replica_group: context.job},
+            needs=needs,
             placing=context.job_model.id,
         )
         before, jobs = jobs, await read_jobs(session, run_id)

@@ -71,6 +71,10 @@ class Faults:
         self._faults: OrderedDict[tuple[uuid.UUID, str], Fault] = OrderedDict()
         self._logged: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
 
+    def __bool__(self) -> bool:
+        """Whether anything fails, or has of late."""
+        return bool(self._faults)
+
     def of(self, run_id: uuid.UUID) -> Fault | None:
         """What fails of a run, the latest of several; None when nothing does."""
         now = self._now()

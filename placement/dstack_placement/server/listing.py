@@ -13,23 +13,16 @@ from typing import Any, TypeVar
 
 from dstack._internal.core.models.common import validate_json_extra_ignore
 from dstack._internal.core.models.runs import JobStatus, RunSpec, RunStatus
-from dstack._internal.server.models import (
-    ExportedFleetModel,
-    FleetModel,
-    ImportModel,
-    JobModel,
-    ProjectModel,
-    RunModel,
-)
+from dstack._internal.server.models import FleetModel, JobModel, ProjectModel, RunModel
 from dstack._internal.utils.common import get_current_datetime
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import load_only
 
 from dstack_placement.engine import ONLY_GROUP, ServiceSpec
 from dstack_placement.server import answers, bounds, looking, specs
 from dstack_placement.server.faults import faults
 from dstack_placement.server.kept import Kept
+from dstack_placement.server.lane_fleets import fleets_of_lanes
 from dstack_placement.server.other_servers import OTHER_SERVER
 from dstack_placement.server.state import editions_of, groups_of
 from dstack_placement.server.tables import (
@@ -183,7 +176,7 @@ async def _rows(session: AsyncSession, project: ProjectModel, runs: list[uuid.UU
         cooldowns=cooldowns,
         unreachable=await _kept(session, UnreachableRow, runs),
         rebalances=await _kept(session, RebalanceRow, runs),
-        fleets=await _fleets(session, project) if cooldowns else {},
+        fleets=await fleets_of_lanes(session, project) if cooldowns else {},
     )
 
 
@@ -199,28 +192,6 @@ def _by_run(rows: Collection[Any]) -> dict[uuid.UUID, list[Any]]:
     for row in rows:
         found[row.run_id].append(row)
     return dict(found)
-
-
-async def _fleets(session: AsyncSession, project: ProjectModel) -> dict[str, FleetModel]:
-    """The fleets that lanes may name, without their instances."""
-    imported = (
-        select(ExportedFleetModel.fleet_id)
-        .join(ImportModel, ImportModel.export_id == ExportedFleetModel.export_id)
-        .where(ImportModel.project_id == project.id)
-    )
-    found = await session.execute(
-        select(FleetModel, ProjectModel.name)
-        .join(ProjectModel, ProjectModel.id == FleetModel.project_id)
-        .where(
-            FleetModel.deleted.is_(False),
-            or_(FleetModel.project_id == project.id, FleetModel.id.in_(imported)),
-        )
-        .options(load_only(FleetModel.name, FleetModel.project_id, FleetModel.spec))
-    )
-    return {
-        fleet.name if fleet.project_id == project.id else f"{owner}/{fleet.name}": fleet
-        for fleet, owner in found
-    }
 
 
 def _summary(run: Any, service: _Service, rows: _Rows, now: datetime) -> answers.RunSummary:

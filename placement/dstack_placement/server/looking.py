@@ -31,6 +31,7 @@ from dstack_placement.server import answers, bounds, specs
 from dstack_placement.server.faults import faults
 from dstack_placement.server.finding import find_run
 from dstack_placement.server.state import (
+    Needs,
     ReplicaJob,
     RunState,
     desired_counts,
@@ -192,14 +193,13 @@ async def read_run(
     if lanes is None:
         return SeenRun(model, spec, None)
     jobs = await read_jobs(session, model.id)
+    samples = await _samples(session, jobs)
     state = await read_state(
         session,
         run=model,
-        run_spec=spec,
-        project=project,
         lanes=lanes,
         jobs=jobs,
-        samples=await _samples(session, jobs),
+        needs=Needs(project, spec, lambda: samples),
         changed=changed or {},
     )
     return SeenRun(model, spec, state)

@@ -20,10 +20,18 @@ from dstack._internal.server.background.pipeline_tasks.runs.common import (
 from dstack._internal.server.models import JobModel, RunModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.engine import Action, Plan, Replica, ReplicaPlan, next_actions
+from dstack_placement.engine import (
+    Action,
+    Plan,
+    Replica,
+    ReplicaPlan,
+    depends_on_rooms,
+    next_actions,
+)
 from dstack_placement.server import rebalancing
 from dstack_placement.server.deficits import tell_deficits
 from dstack_placement.server.reach_events import tell_unreachable
+from dstack_placement.server.running import Look
 from dstack_placement.server.state import RunState
 from dstack_placement.server.tables import PlacementRow, locked_run
 from dstack_placement.server.telling import tell
@@ -41,12 +49,12 @@ def copy_of(result: ActiveResult) -> ActiveResult:
     )
 
 
-async def carry_out(context: ActiveContext, state: RunState, result: ActiveResult) -> None:
+async def carry_out(context: ActiveContext, look: Look, result: ActiveResult) -> None:
     """Changes what dstack is about to do with a run so that replicas move by the lanes.
 
     Args:
         context: dstack's context of the run.
-        state: The state that was read before.
+        look: The look at the run that went before.
         result: What dstack is about to do; it is changed.
     """
     counts = result.run_update_map.get("desired_replica_counts")
@@ -54,6 +62,7 @@ async def carry_out(context: ActiveContext, state: RunState, result: ActiveResul
         # The run ends, or replicas that failed are started again: dstack scales nothing now.
         return
     wanted = json.loads(counts)
+    state, record = look.state, look.record
     service = replace(
         state.service,
         groups=tuple(
@@ -62,9 +71,14 @@ async def carry_out(context: ActiveContext, state: RunState, result: ActiveResul
         ),
         replicas=_brought_up_to_date(context.run_model, state, result),
     )
+    _attach(context.run_model, state, result)
+    if record.rebalances or depends_on_rooms(service):
+        state = await look.with_rooms()
+        service = replace(service, rooms=state.service.rooms)
+    elif not (_stops(result) or record.deficits or record.unreachable or state.unreachable):
+        return
     plan = next_actions(service, now=state.now, rebalance=rebalancing.goes_on(state))
     _keep_until_relieved(context.run_model, plan, result)
-    _attach(context.run_model, state, result)
     moves = [] if result.new_job_models or _stops(result) else plan.doing(Action.MOVE)
     # Before the lock: dstack may ask a registry for the image.
     reliefs = [(row, await _relief(context, row)) for row in moves]
@@ -81,6 +95,8 @@ def _brought_up_to_date(
     run_model: RunModel, state: RunState, result: ActiveResult
 ) -> tuple[Replica, ...]:
     """The replicas once those that need no restart for an edit count as of its deployment."""
+    if not result.job_id_to_update_map:
+        return state.service.replicas
     numbers = {
         str(job_id): change.get("deployment_num")
         for job_id, change in result.job_id_to_update_map.items()
@@ -120,11 +136,11 @@ def _attach(run_model: RunModel, state: RunState, result: ActiveResult) -> None:
     """
     attached = result.run_update_map.get("fleet_id", run_model.fleet_id)
     fleets = [fleet.id for fleet in state.fleets.values()]
+    if attached is None or attached in fleets:
+        return
     used = {job.fleet_id for job in state.jobs.values()}
     everywhere = all(state.lanes.pool_of(group.name) for group in state.lanes.groups)
-    if attached is None or attached in fleets or attached in used or not everywhere:
-        return
-    if fleets:
+    if fleets and everywhere and attached not in used:
         result.run_update_map["fleet_id"] = next((id_ for id_ in fleets if id_ in used), fleets[0])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 
 from dstack._internal.server.background.pipeline_tasks.jobs_submitted import _SubmittedJobContext
@@ -20,7 +21,7 @@ from dstack._internal.utils.logging import get_logger
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.server.state import ReplicaJob, RunState
-from dstack_placement.server.tables import LookRow, PlacementRow
+from dstack_placement.server.tables import LookRow, PlacementRow, Record
 
 logger = get_logger("dstack.placement")
 
@@ -36,7 +37,13 @@ _AWAY = timedelta(minutes=5)
 _NOTED_EVERY = timedelta(seconds=30)
 
 
-async def note_replicas(session: AsyncSession, run_model: RunModel, state: RunState) -> None:
+async def note_replicas(
+    session: AsyncSession,
+    run_model: RunModel,
+    state: RunState,
+    record: Record,
+    jobs: Sequence[ReplicaJob],
+) -> set[uuid.UUID]:
     """Notes the replicas of a run that a server without the add-on has placed, and reports each.
 
     Those that were submitted before the first look are not among them: the service may have had no
@@ -45,23 +52,29 @@ async def note_replicas(session: AsyncSession, run_model: RunModel, state: RunSt
     Args:
         session: A session of `locked_run`.
         run_model: The run.
-        state: What is known of it; what is noted is added to its placements.
+        state: What is known of it.
+        record: What is kept of it.
+        jobs: Those of its jobs of which it is not known that nothing is to be noted.
+
+    Returns:
+        The jobs of those that were noted now.
     """
-    look = await session.get(LookRow, run_model.id)
     with_lanes = [group.name for group in state.lanes.groups if state.lanes.pool_of(group.name)]
     groups = json.dumps(sorted(with_lanes))
-    if look is None or look.groups != groups or state.now - look.seen_at > _AWAY:
-        now = state.now
+    now, since, seen_at = state.now, record.look_since, record.looked_at
+    if since is None or seen_at is None or record.groups != groups or now - seen_at > _AWAY:
         await session.merge(LookRow(run_id=run_model.id, since=now, seen_at=now, groups=groups))
-        return
-    if state.now - look.seen_at > _NOTED_EVERY:
-        look.seen_at = state.now
+        return set()
+    if now - seen_at > _NOTED_EVERY:
+        await session.merge(LookRow(run_id=run_model.id, since=since, seen_at=now, groups=groups))
     names = {fleet.id: name for name, fleet in state.fleets.items()}
-    for job_model in run_model.jobs:
-        job = state.jobs.get(str(job_model.id))
-        if job is None or job_model.submitted_at < look.since or not _is_strange(job, state):
+    submitted = {each.id: each.submitted_at for each in run_model.jobs} if jobs else {}
+    noted = set()
+    for job in jobs:
+        if submitted[job.id] < since or not _is_strange(job, state):
             continue
         assert job.fleet_id is not None
+        noted.add(job.id)
         fleet = names.get(job.fleet_id, str(job.fleet_id))
         await session.merge(
             PlacementRow(
@@ -79,6 +92,7 @@ async def note_replicas(session: AsyncSession, run_model: RunModel, state: RunSt
         logger.warning("%s: %s", fmt(run_model), message)
         target = events.Target.from_model(run_model)
         events.emit(session, message, actor=events.SystemActor(), targets=[target])
+    return noted
 
 
 async def forget_looks(session: AsyncSession, run_id: uuid.UUID) -> None:

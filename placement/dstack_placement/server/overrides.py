@@ -186,19 +186,19 @@ def _active_run(original: Wrapped) -> Wrapped:
         from dstack_placement.server.faults import faults
 
         run_model = context.run_model
-        state = None
+        look = None
         with faults.guarded("reading the state of its replicas", run_model):
-            state = await running.look(context)
-        if state is None:
+            look = await running.look(context)
+        if look is None:
             return await original(context)
-        token = running.looked_at.set(state)
+        token = running.looked_at.set(look)
         try:
             result = await original(context)
         finally:
             running.looked_at.reset(token)
         untouched = moves.copy_of(result)
         with faults.guarded("moving its replicas", run_model):
-            await moves.carry_out(context, state, result)
+            await moves.carry_out(context, look, result)
             return result
         return untouched
 
@@ -206,17 +206,19 @@ def _active_run(original: Wrapped) -> Wrapped:
 
 
 def _replica_analysis(original: Wrapped) -> Wrapped:
+    # It is called for each replica: to import them there would take longer than all else.
+    from dstack_placement.server import running
+    from dstack_placement.server.faults import faults
+
     async def _analyze_active_run_replica(
         run_model: Any, replica_num: int, job_models: list[Any]
     ) -> Any:
-        from dstack_placement.server import running
-        from dstack_placement.server.faults import faults
-
         analysis = await original(
             run_model=run_model, replica_num=replica_num, job_models=job_models
         )
-        with faults.guarded("judging a replica that ended", run_model):
-            running.settle_failure(analysis)
+        if analysis.needs_retry or analysis.termination_reasons or faults:
+            with faults.guarded("judging a replica that ended", run_model):
+                await running.settle_failure(analysis)
         return analysis
 
     return _analyze_active_run_replica

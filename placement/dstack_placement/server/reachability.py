@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from dstack._internal.core.models.backends.base import BackendType
 from dstack._internal.core.models.runs import RunSpec
@@ -19,13 +20,13 @@ from dstack._internal.server.models import (
     InstanceModel,
     JobModel,
 )
-from dstack._internal.server.services import fleets as dstack_fleets
 from dstack._internal.server.services.requirements.combine import combine_fleet_and_run_profiles
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
 
 from dstack_placement.engine import ReplicaState, Service, ServiceSpec, place
+from dstack_placement.server.lane_fleets import spec_of
 from dstack_placement.server.networks import Place, Site
 from dstack_placement.server.unreachable import (
     UnreachableLane,
@@ -49,7 +50,7 @@ async def unreachable_lanes(
         run_spec: The run's spec.
         lanes: Its lanes.
         service: The state of the run, before these lanes are known.
-        fleets: The fleets of the lanes, with their instances.
+        fleets: The fleets of the lanes.
         now: The time of the look.
     """
     router = next((group.name for group in lanes.groups if group.router), None)
@@ -132,15 +133,37 @@ async def _sites(
     configured: dict[uuid.UUID, list[BackendType]] = {}
     for project_id, backend in backends:
         configured.setdefault(project_id, []).append(backend)
+    instances = await session.execute(
+        select(
+            InstanceModel.fleet_id,
+            InstanceModel.status,
+            InstanceModel.backend,
+            InstanceModel.region,
+            InstanceModel.job_provisioning_data,
+        ).where(
+            InstanceModel.fleet_id.in_({fleet.id for fleet in fleets.values()}),
+            InstanceModel.deleted.is_(False),
+        )
+    )
+    active: dict[uuid.UUID, list[Any]] = {}
+    for instance in instances:
+        if instance.status.is_active():
+            active.setdefault(instance.fleet_id, []).append(instance)
     return {
-        name: _site_of_fleet(fleet, run_spec, configured.get(fleet.project_id, []))
+        name: _site_of_fleet(
+            fleet, active.get(fleet.id, []), run_spec, configured.get(fleet.project_id, [])
+        )
         for name, fleet in fleets.items()
     }
 
 
-def _site_of_fleet(fleet: FleetModel, run_spec: RunSpec, configured: Iterable[BackendType]) -> Site:
-    spec = dstack_fleets.get_fleet_spec(fleet)
-    active = [instance for instance in fleet.instances if instance.status.is_active()]
+def _site_of_fleet(
+    fleet: FleetModel,
+    active: Sequence[Any],
+    run_spec: RunSpec,
+    configured: Iterable[BackendType],
+) -> Site:
+    spec = spec_of(fleet)
     addresses = _addresses(active)
     ssh = spec.configuration.ssh_config
     if ssh is not None:

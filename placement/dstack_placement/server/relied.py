@@ -35,6 +35,7 @@ CALLED = (
     f"{_SERVICES}.events:UserActor.from_user",
     f"{_SERVICES}.events:emit",
     f"{_SERVICES}.fleets:get_fleet_spec",
+    f"{_SERVICES}.jobs:get_instances_ids_with_detaching_volumes",
     f"{_SERVICES}.jobs:get_job_spec",
     f"{_SERVICES}.jobs.job_replica_http_client:get_service_replica_client",
     f"{_SERVICES}.locking:get_locker",
@@ -42,8 +43,8 @@ CALLED = (
     f"{_SERVICES}.logging:fmt",
     f"{_SERVICES}.requirements.combine:combine_fleet_and_run_profiles",
     f"{_SERVICES}.runs:get_run_spec",
+    f"{_SERVICES}.runs.plan:get_instance_offers_from_instances",
     f"{_SERVICES}.runs.plan:get_instance_offers_in_fleet",
-    f"{_SERVICES}.runs.plan:get_run_candidate_fleet_models_filters",
     f"{_SERVICES}.runs.plan:get_run_profile_and_requirements_in_fleet",
     f"{_SERVICES}.runs.replicas:get_router_replica_group",
     f"{_SERVICES}.runs.replicas:is_replica_receiving_traffic",
@@ -77,6 +78,7 @@ READ = (
     f"{_MODELS}.configurations:ServiceConfiguration",
     f"{_MODELS}.configurations:ServiceConfiguration.replica_groups",
     f"{_MODELS}.configurations:ServiceConfigurationParams",
+    f"{_MODELS}.fleets:FleetSpec",
     f"{_MODELS}.health:HealthStatus.is_failure",
     f"{_MODELS}.instances:InstanceStatus",
     f"{_MODELS}.instances:InstanceStatus.is_active",
@@ -106,12 +108,20 @@ READ = (
 )
 
 #: Functions that dstack calls itself, whose way of working the overrides count on: which replicas
-#: it stops and starts of those that it was given in the order of the lanes.
+#: it stops and starts of those that it was given in the order of the lanes, which instances it
+#: takes to be free, and what it reads of them for that.
 COUNTED_ON = (
     f"{_ACTIVE}:_build_scale_down_job_update_maps",
     f"{_ACTIVE}:_build_service_scaling_maps",
     f"{_ACTIVE}:_build_rolling_deployment_maps",
     f"{_ACTIVE}:_build_removed_groups_cleanup_maps",
+    f"{_SERVICES}.instances:filter_instances",
+    f"{_SERVICES}.instances:get_instance_offer",
+    f"{_SERVICES}.instances:get_instance_provisioning_data",
+    f"{_SERVICES}.instances:get_shared_instances_with_offers",
+    f"{_SERVICES}.instances:instance_matches_constraints",
+    f"{_SERVICES}.runs.plan:_exclude_non_available_instance_offers",
+    f"{_SERVICES}.runs.plan:_get_offers_from_instances",
     f"{_SERVICES}.runs.replicas:get_group_rollout_state",
 )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dstack._internal.core.models.instances import InstanceStatus
 from dstack._internal.core.models.profiles import CreationPolicy
 from dstack._internal.core.models.runs import Job, RunSpec
 from dstack._internal.server.models import FleetModel, InstanceModel
-from dstack._internal.server.services import fleets as dstack_fleets
 from dstack._internal.server.services.runs import plan as dstack_plan
 
 from dstack_placement.engine import Room, none_idle
+from dstack_placement.server.lane_fleets import spec_of
 
 
 def room_of(fleet: FleetModel, run_spec: RunSpec, samples: Mapping[str, Job], kept: int) -> Room:
@@ -22,7 +23,9 @@ def room_of(fleet: FleetModel, run_spec: RunSpec, samples: Mapping[str, Job], ke
         samples: One job of each group that is to be placed.
         kept: Places that are given away and not taken yet.
     """
-    idle = {group: _idle(fleet, run_spec, job) for group, job in samples.items()}
+    # Any other is not to be had, and to compare one takes long.
+    free = [instance for instance in fleet.instances if _may_be_free(instance)]
+    idle = {group: _idle(free, run_spec, job) for group, job in samples.items()}
     new: dict[str, int | None] = {}
     why = ""
     for group, job in samples.items():
@@ -42,9 +45,16 @@ def room_of(fleet: FleetModel, run_spec: RunSpec, samples: Mapping[str, Job], ke
     return Room(more, limits if len(totals) > 1 else {}, why)
 
 
-def _idle(fleet: FleetModel, run_spec: RunSpec, job: Job) -> int:
-    offers = dstack_plan.get_instance_offers_in_fleet(
-        fleet_model=fleet, run_spec=run_spec, job=job, exclude_not_available=True
+def _may_be_free(instance: InstanceModel) -> bool:
+    """Whether dstack may find it to be free, for a replica that it fits."""
+    if (instance.total_blocks or 1) > 1:
+        return bool(instance.busy_blocks < instance.total_blocks)
+    return instance.status is InstanceStatus.IDLE
+
+
+def _idle(instances: list[InstanceModel], run_spec: RunSpec, job: Job) -> int:
+    offers = dstack_plan.get_instance_offers_from_instances(
+        instances=instances, run_spec=run_spec, job=job, exclude_not_available=True
     )
     places = 0
     for instance, offer in offers:
@@ -59,7 +69,7 @@ def _idle(fleet: FleetModel, run_spec: RunSpec, job: Job) -> int:
 
 def _creatable(fleet: FleetModel, run_spec: RunSpec, job: Job) -> tuple[int | None, str]:
     """Instances that may still be created, None for no limit; and why there are none."""
-    spec = dstack_fleets.get_fleet_spec(fleet)
+    spec = spec_of(fleet)
     if spec.configuration.ssh_config is not None:
         return 0, _of_hosts(fleet)
     profile = run_spec.merged_profile

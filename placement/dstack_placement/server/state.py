@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from dstack._internal.core.models.runs import Job, JobStatus, RunSpec
 from dstack._internal.server.models import FleetModel, JobModel, ProjectModel, RunModel
-from dstack._internal.server.services.runs import plan as dstack_plan
 from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import selectinload
 
 from dstack_placement.engine import (
     LANE_FIELDS,
@@ -29,13 +29,16 @@ from dstack_placement.engine import (
     Service,
     ServiceSpec,
 )
+from dstack_placement.server.kept import Kept
+from dstack_placement.server.lane_fleets import fleets_of_lanes
 from dstack_placement.server.reachability import unreachable_lanes
 from dstack_placement.server.rooms import room_of
 from dstack_placement.server.tables import (
     CooldownRow,
     PlacementRow,
     RebalanceRow,
-    live_placements,
+    Record,
+    placements_that_count,
     unsettled_placements,
 )
 from dstack_placement.server.unreachable import UnreachableLanes, limited
@@ -52,14 +55,13 @@ _STATES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaJob:
+class ReplicaJob(NamedTuple):
     """What counts of a replica's job (a service's replica has one).
 
     Attributes:
         state: How far it has come; `READY` where it gets traffic.
         assigned: Whether it has been given an instance.
-        in_hand: Until when a server has the job in hand, if one has.
+        in_hand: Of one without an instance, until when a server has it in hand, if one has.
     """
 
     id: uuid.UUID
@@ -83,31 +85,56 @@ class ReplicaJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """What the fleets' instances are compared with to tell how much room there is.
+
+    Attributes:
+        project: The run's project.
+        run_spec: The run's spec.
+        samples: Makes a job of each group whose needs count.
+    """
+
+    project: ProjectModel
+    run_spec: RunSpec
+    samples: Callable[[], Mapping[str, Job]]
+
+
+@dataclass(frozen=True, slots=True)
 class RunState:
     """A run with lanes.
 
     Attributes:
+        run_id: The run.
         now: The time of the look.
         lanes: What its spec says of lanes.
         service: The same and all that is now, for the engine.
         jobs: The jobs that have not ended, by engine's key.
         placements: What was decided on them, and on others of which is not known yet whether they
             started, by job.
-        fleets: The fleets of the lanes that exist, with their instances, by the lanes' names.
-        editions: A digest of lanes and fleet per lane, by pool and fleet.
+        fleets: The fleets of the lanes that exist, by the lanes' names; once there are rooms, with
+            their instances.
         unreachable: The lanes whose workers the router can't reach, by pool and fleet.
         rebalance: The rebalancing that goes on.
+        needs: What is needed to tell the rooms.
+        has_rooms: Whether the rooms are in the service.
     """
 
+    run_id: uuid.UUID
     now: datetime
     lanes: ServiceSpec
     service: Service
     jobs: Mapping[str, ReplicaJob]
     placements: Mapping[uuid.UUID, PlacementRow]
     fleets: Mapping[str, FleetModel]
-    editions: Mapping[tuple[str, str], str]
     unreachable: UnreachableLanes
     rebalance: RebalanceRow | None
+    needs: Needs
+    has_rooms: bool = False
+
+    @property
+    def editions(self) -> dict[tuple[str, str], str]:
+        """A digest of lanes and fleet per lane, by pool and fleet."""
+        return editions_of(self.lanes, self.fleets)
 
 
 async def read_jobs(session: AsyncSession, run_id: uuid.UUID) -> list[ReplicaJob]:
@@ -141,7 +168,7 @@ async def read_jobs(session: AsyncSession, run_id: uuid.UUID) -> list[ReplicaJob
             fleet_id=row.fleet_id,
             deployment=row.deployment_num,
             assigned=row.instance_assigned,
-            in_hand=row.lock_expires_at,
+            in_hand=None if row.instance_assigned else row.lock_expires_at,
         )
         for row in found
     ]
@@ -164,134 +191,253 @@ async def read_state(
     session: AsyncSession,
     *,
     run: RunModel,
-    run_spec: RunSpec,
-    project: ProjectModel,
     lanes: ServiceSpec,
     jobs: Sequence[ReplicaJob],
-    samples: Mapping[str, Job],
+    needs: Needs,
     changed: Mapping[str, int] | None = None,
     placing: uuid.UUID | None = None,
 ) -> RunState:
-    """Reads what the engine needs to know of a run.
+    """Reads all that the engine needs to know of a run.
 
     Args:
         session: The session to read in.
         run: The run, whose desired counts and deployment number are current.
-        run_spec: Its spec.
-        project: Its project.
-        lanes: The lanes of the spec.
+        lanes: The lanes of its spec.
         jobs: Its jobs that have not ended.
-        samples: A job of each group whose needs are to be compared with the fleets' instances.
+        needs: What its replicas need.
         changed: Replicas wanted by group, where it is not as dstack last decided.
         placing: The job that is about to be placed: no lane is kept for it.
     """
+    fleets = await fleets_of_lanes(
+        session,
+        needs.project,
+        _names(lanes),
+        with_instances=True,
+        for_dstack=placing is not None,
+    )
+    found = await session.execute(placements_that_count(run.id))
+    state = _without_rooms(
+        run,
+        lanes,
+        jobs,
+        needs,
+        fleets=fleets,
+        placements=found.scalars(),
+        cooldowns=await _cooldown_rows(session, run.id),
+        rebalance=await session.get(RebalanceRow, run.id, populate_existing=True),
+        changed=changed,
+        placing=placing,
+    )
+    return await _reached(session, await _with_rooms(session, state, fleets))
+
+
+async def glance(
+    session: AsyncSession,
+    *,
+    run: RunModel,
+    lanes: ServiceSpec,
+    jobs: Sequence[ReplicaJob],
+    needs: Needs,
+    record: Record,
+    settled: bool,
+) -> RunState:
+    """Reads what changes of a run, without the rooms unless the router's lane depends on them.
+
+    Args:
+        session: The session to read in.
+        run: The run, whose desired counts and deployment number are current.
+        lanes: The lanes of its spec.
+        jobs: Its jobs that have not ended.
+        needs: What its replicas need.
+        record: What is kept of the run.
+        settled: Whether it is known of all jobs that they are where they were led to.
+    """
+    placements: Iterable[PlacementRow] = ()
+    if record.unsettled or not settled:
+        asked = unsettled_placements(run.id) if settled else placements_that_count(run.id)
+        placements = (await session.execute(asked)).scalars()
+    state = _without_rooms(
+        run,
+        lanes,
+        jobs,
+        needs,
+        fleets=await fleets_of_lanes(session, needs.project, _names(lanes)),
+        placements=placements,
+        cooldowns=await _cooldown_rows(session, run.id) if record.cooldowns else (),
+        rebalance=await session.get(RebalanceRow, run.id) if record.rebalances else None,
+    )
+    routers = {group.name for group in lanes.groups if group.router and lanes.pool_of(group.name)}
+    if any(
+        replica.group in routers and replica.fleet is None for replica in state.service.replicas
+    ):
+        return await with_rooms(session, state)
+    return await _reached(session, state)
+
+
+async def with_rooms(session: AsyncSession, state: RunState) -> RunState:
+    """The state with how much room its fleets have.
+
+    Args:
+        session: The session to read in.
+        state: A state that was read without.
+    """
+    names = _names(state.lanes)
+    fleets = await fleets_of_lanes(session, state.needs.project, names, with_instances=True)
+    return await _reached(session, await _with_rooms(session, state, fleets))
+
+
+def _without_rooms(
+    run: RunModel,
+    lanes: ServiceSpec,
+    jobs: Sequence[ReplicaJob],
+    needs: Needs,
+    *,
+    fleets: Mapping[str, FleetModel],
+    placements: Iterable[PlacementRow],
+    cooldowns: Iterable[CooldownRow],
+    rebalance: RebalanceRow | None,
+    changed: Mapping[str, int] | None = None,
+    placing: uuid.UUID | None = None,
+) -> RunState:
     now = get_current_datetime()
-    fleets = await _fleets(session, project, run_spec, lanes)
     names = {fleet.id: name for name, fleet in fleets.items()}
-    placements: dict[uuid.UUID, PlacementRow] = {}
-    for asked in (live_placements([run.id]), unsettled_placements(run.id)):
-        placements |= {row.job_id: row for row in (await session.execute(asked)).scalars()}
-    editions = editions_of(lanes, fleets)
+    placed = {row.job_id: row for row in placements}
     wanted = {**desired_counts(run), **(changed or {})}
-    kept = await _kept_elsewhere(session, run.id, names, now)
-    replicas = []
-    for job in jobs:
-        row = placements.get(job.id) if job.id != placing else None
-        fleet = _fleet_of(job, row, names, now)
-        if not job.assigned and fleet is not None:
-            kept[fleet] = kept.get(fleet, 0) + 1
-        replicas.append(
-            Replica(
-                key=job.key,
-                number=job.number,
-                group=job.group,
-                state=job.state,
-                fleet=fleet,
-                out_of_date=job.deployment < run.deployment_num,
-            )
-        )
+    by_key, replicas = _replicas(run, jobs, placed, names, now, placing)
     service = Service(
         lanes=lanes.lanes,
         groups=tuple(
             Group(group.name, wanted.get(group.name, group.least), group.router, group.lanes)
             for group in lanes.groups
         ),
-        replicas=tuple(replicas),
-        rooms=_rooms(lanes, fleets, run_spec, samples, kept),
-        cooldowns=await _cooldowns(session, run.id, editions),
+        replicas=replicas,
+        cooldowns=_cooldowns(cooldowns, lanes, fleets),
     )
-    unreachable = await unreachable_lanes(session, run_spec, lanes, service, fleets, now)
     return RunState(
+        run_id=run.id,
         now=now,
         lanes=lanes,
-        service=limited(service, lanes, unreachable),
-        jobs={job.key: job for job in jobs},
-        placements=placements,
+        service=service,
+        jobs=by_key,
+        placements=placed,
         fleets=fleets,
-        editions=editions,
-        unreachable=unreachable,
-        rebalance=await session.get(RebalanceRow, run.id, populate_existing=True),
+        unreachable={},
+        rebalance=rebalance,
+        needs=needs,
     )
 
 
-_group_of_job: dict[uuid.UUID, str] = {}
-_MOST_REMEMBERED = 20_000
+#: The replicas of a run, which most looks find as they were at the look before.
+_known_replicas: Kept[uuid.UUID, tuple[Mapping[str, ReplicaJob], tuple[Replica, ...]]] = Kept(
+    32 * 1024 * 1024
+)
+#: About what is needed for one of them.
+_REPLICA_BYTES = 1000
+
+
+def _replicas(
+    run: RunModel,
+    jobs: Sequence[ReplicaJob],
+    placed: Mapping[uuid.UUID, PlacementRow],
+    names: Mapping[uuid.UUID, str],
+    now: datetime,
+    placing: uuid.UUID | None,
+) -> tuple[Mapping[str, ReplicaJob], tuple[Replica, ...]]:
+    """The jobs by the engine's keys, and the replicas for the engine."""
+    version = (run.deployment_num, (*names.items(),), (*jobs,))
+    # Only where one goes that is in no fleet yet depends on more.
+    lasting = all(job.fleet_id is not None for job in jobs)
+    known = _known_replicas.get(run.id, version) if lasting else None
+    if known is not None:
+        return known
+    by_key = {job.key: job for job in jobs}
+    replicas = tuple(
+        Replica(
+            key=key,
+            number=job.number,
+            group=job.group,
+            state=job.state,
+            fleet=_fleet_of(job, placed.get(job.id) if job.id != placing else None, names, now),
+            out_of_date=job.deployment < run.deployment_num,
+        )
+        for key, job in by_key.items()
+    )
+    if lasting:
+        size = _REPLICA_BYTES * (1 + len(jobs))
+        _known_replicas.put(run.id, version, (by_key, replicas), size)
+    return by_key, replicas
+
+
+async def _with_rooms(
+    session: AsyncSession, state: RunState, fleets: Mapping[str, FleetModel]
+) -> RunState:
+    names = {fleet.id: name for name, fleet in fleets.items()}
+    kept = await _kept_elsewhere(session, state.run_id, names, state.now)
+    for replica in state.service.replicas:
+        if replica.fleet is not None and not state.jobs[replica.key].assigned:
+            kept[replica.fleet] = kept.get(replica.fleet, 0) + 1
+    samples = state.needs.samples()
+    rooms = {}
+    for name in _names(state.lanes):
+        fleet = fleets.get(name)
+        rooms[name] = (
+            room_of(fleet, state.needs.run_spec, samples, kept.get(name, 0))
+            if fleet is not None
+            else Room(0, why="the fleet does not exist")
+        )
+    service = replace(state.service, rooms=rooms)
+    return replace(state, service=service, fleets=fleets, has_rooms=True)
+
+
+async def _reached(session: AsyncSession, state: RunState) -> RunState:
+    """The state with the lanes that the router can't reach, where workers have no room."""
+    unreachable = await unreachable_lanes(
+        session, state.needs.run_spec, state.lanes, state.service, state.fleets, state.now
+    )
+    service = limited(state.service, state.lanes, unreachable)
+    return replace(state, service=service, unreachable=unreachable)
+
+
+def _names(lanes: ServiceSpec) -> list[str]:
+    """The fleets that the lanes name."""
+    return [*dict.fromkeys(lane.fleet for pool in lanes.pools.values() for lane in pool)]
+
+
+#: Part of a large text that never changes.
+_group_of_job: Kept[uuid.UUID, str] = Kept(16 * 1024 * 1024)
+#: About what is needed for one of them.
+_GROUP_BYTES = 400
 
 
 async def groups_of(session: AsyncSession, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:
-    """The replica groups of jobs: part of a large text that never changes, so it is kept."""
-    wanted = list(ids)
-    found = {job: _group_of_job[job] for job in wanted if job in _group_of_job}
-    missing = [job for job in wanted if job not in found]
+    """The replica groups of jobs."""
+    found, missing = {}, []
+    for job in ids:
+        group = _group_of_job.get(job, None)
+        if group is not None:
+            found[job] = group
+        else:
+            missing.append(job)
     if missing:
         rows = await session.execute(
             select(JobModel.id, JobModel.job_spec_data).where(JobModel.id.in_(missing))
         )
-        # Servers before groups stored none, and a job may have been deleted just now.
-        read = {row.id: json.loads(row.job_spec_data).get("replica_group") for row in rows}
-        found |= {job: read.get(job) or ONLY_GROUP for job in missing}
-        if len(_group_of_job) + len(read) > _MOST_REMEMBERED:
-            _group_of_job.clear()
-        _group_of_job.update((job, found[job]) for job in read)
+        # A job may have been deleted just now.
+        read = {row.id: _read_group(row.id, row.job_spec_data) for row in rows}
+        found |= {job: read.get(job, ONLY_GROUP) for job in missing}
     return found
 
 
-async def _fleets(
-    session: AsyncSession, project: ProjectModel, run_spec: RunSpec, lanes: ServiceSpec
-) -> dict[str, FleetModel]:
-    names = {lane.fleet for pool in lanes.pools.values() for lane in pool}
-    of_lanes = run_spec.model_copy(
-        update={
-            "merged_profile": run_spec.merged_profile.model_copy(
-                update={"fleets": sorted(names), "instances": None}
-            )
-        }
-    )
-    fleet_filters, instance_filters = await dstack_plan.get_run_candidate_fleet_models_filters(
-        session=session, project=project, run_model=None, run_spec=of_lanes
-    )
-    # One statement for fleets, one for instances: dstack's own two would lose a fleet that gets its
-    # first instance between them.
-    result = await session.execute(
-        select(FleetModel)
-        .join(FleetModel.project)
-        .where(*fleet_filters)
-        .options(selectinload(FleetModel.instances.and_(*instance_filters)))
-        .execution_options(populate_existing=True)
-    )
-    found = result.unique().scalars().all()
-    owners = await session.execute(
-        select(ProjectModel.id, ProjectModel.name).where(
-            ProjectModel.id.in_({fleet.project_id for fleet in found})
-        )
-    )
-    owner_names = {row.id: row.name for row in owners}
-    return {
-        fleet.name
-        if fleet.project_id == project.id
-        else f"{owner_names[fleet.project_id]}/{fleet.name}": fleet
-        for fleet in found
-    }
+def group_of(job: JobModel) -> str:
+    """The replica group of a job whose spec is loaded."""
+    return _group_of_job.get(job.id, None) or _read_group(job.id, job.job_spec_data)
+
+
+def _read_group(job_id: uuid.UUID, spec: str) -> str:
+    # Servers before groups stored none.
+    group = sys.intern(json.loads(spec).get("replica_group") or ONLY_GROUP)
+    _group_of_job.put(job_id, None, group, _GROUP_BYTES)
+    return group
 
 
 def _fleet_of(
@@ -331,33 +477,19 @@ async def _kept_elsewhere(
     return {names[fleet]: count for fleet, count in rows if fleet is not None}
 
 
-def _rooms(
-    lanes: ServiceSpec,
-    fleets: Mapping[str, FleetModel],
-    run_spec: RunSpec,
-    samples: Mapping[str, Job],
-    kept: Mapping[str, int],
-) -> dict[str, Room]:
-    rooms: dict[str, Room] = {}
-    for pool in lanes.pools.values():
-        for lane in pool:
-            if lane.fleet in rooms:
-                continue
-            fleet = fleets.get(lane.fleet)
-            if fleet is None:
-                rooms[lane.fleet] = Room(0, why="the fleet does not exist")
-                continue
-            rooms[lane.fleet] = room_of(fleet, run_spec, samples, kept.get(lane.fleet, 0))
-    return rooms
-
-
-async def _cooldowns(
-    session: AsyncSession, run_id: uuid.UUID, editions: Mapping[tuple[str, str], str]
-) -> dict[tuple[str, str], Cooldown]:
+async def _cooldown_rows(session: AsyncSession, run_id: uuid.UUID) -> Iterable[CooldownRow]:
     rows = await session.execute(select(CooldownRow).where(CooldownRow.run_id == run_id))
+    return rows.scalars()
+
+
+def _cooldowns(
+    rows: Iterable[CooldownRow], lanes: ServiceSpec, fleets: Mapping[str, FleetModel]
+) -> dict[tuple[str, str], Cooldown]:
+    found = list(rows)
+    editions = editions_of(lanes, fleets) if found else {}
     return {
         (row.pool, row.fleet): Cooldown(row.failures, row.since, row.until, row.cause)
-        for row in rows.scalars()
+        for row in found
         if editions.get((row.pool, row.fleet)) == row.edition
     }
 

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakValueDictionary
@@ -14,7 +15,19 @@ from dstack._internal.core.models.runs import JobStatus, RunStatus
 from dstack._internal.server.db import get_db, get_session_ctx
 from dstack._internal.server.models import JobModel, NaiveDateTime, RunModel
 from dstack._internal.server.services.locking import get_locker, string_to_lock_id
-from sqlalchemy import Select, String, Text, Uuid, delete, func, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    Text,
+    Uuid,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -203,17 +216,85 @@ async def _got_lock(session: AsyncSession | AsyncConnection, name: str) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How much is kept of a run, from which follows what else is to be read.
+
+    Attributes:
+        placements: How many replicas there are placements of.
+        unsettled: Of how many among them it is not known yet what came of them.
+        cooldowns: How many lanes have a cooldown.
+        deficits: How many lanes are known to be below their minimum.
+        unreachable: How many lanes are known to be out of the router's reach.
+        rebalances: Whether a rebalancing goes on.
+        look_since: Since when servers with the add-on look at it; None before the first look.
+        looked_at: When one of the last looks was.
+        groups: The replica groups that had lanes then.
+    """
+
+    placements: int
+    unsettled: int
+    cooldowns: int
+    deficits: int
+    unreachable: int
+    rebalances: int
+    look_since: datetime | None
+    looked_at: datetime | None
+    groups: str | None
+
+
+def _record() -> Select[Any]:
+    run_id: Any = bindparam("run_id")
+
+    def number(table: type[Any], *conditions: ColumnElement[bool]) -> Any:
+        asked = select(func.count()).select_from(table).where(table.run_id == run_id, *conditions)
+        return asked.scalar_subquery()
+
+    def of_look(column: Any) -> Any:
+        return select(column).where(LookRow.run_id == run_id).scalar_subquery()
+
+    return select(
+        number(PlacementRow),
+        number(PlacementRow, PlacementRow.outcome.is_(None)),
+        *map(number, (CooldownRow, DeficitRow, UnreachableRow, RebalanceRow)),
+        *map(of_look, (LookRow.since, LookRow.seen_at, LookRow.groups)),
+    )
+
+
+#: Made once: it is asked at every look, and making it takes longer than asking it.
+_RECORD = _record()
+
+
+async def read_record(session: AsyncSession, run_id: uuid.UUID) -> Record:
+    """Reads how much is kept of a run, in one statement."""
+    found = await session.execute(_RECORD, {"run_id": run_id})
+    return Record(*found.one())
+
+
 def live_placements(runs: Collection[uuid.UUID]) -> Select[Any]:
     """The placements of jobs of runs that have not ended, be there ever so many others."""
-    live = select(JobModel.id).where(
-        JobModel.run_id.in_(runs), JobModel.status.not_in(JobStatus.finished_statuses())
+    return select(PlacementRow).where(
+        PlacementRow.run_id.in_(runs), PlacementRow.job_id.in_(_live_jobs(runs))
     )
-    return select(PlacementRow).where(PlacementRow.run_id.in_(runs), PlacementRow.job_id.in_(live))
 
 
 def unsettled_placements(run_id: uuid.UUID) -> Select[Any]:
     """The placements of a run of which is not known yet what came of them."""
     return select(PlacementRow).where(PlacementRow.run_id == run_id, PlacementRow.outcome.is_(None))
+
+
+def placements_that_count(run_id: uuid.UUID) -> Select[Any]:
+    """The placements of a run that are of jobs that have not ended, or are not settled yet."""
+    live = PlacementRow.job_id.in_(_live_jobs([run_id]))
+    return select(PlacementRow).where(
+        PlacementRow.run_id == run_id, or_(live, PlacementRow.outcome.is_(None))
+    )
+
+
+def _live_jobs(runs: Collection[uuid.UUID]) -> Select[Any]:
+    return select(JobModel.id).where(
+        JobModel.run_id.in_(runs), JobModel.status.not_in(JobStatus.finished_statuses())
+    )
 
 
 async def forget_ended_jobs(
