@@ -74,6 +74,10 @@ RULES: dict[str, tuple[str, ...]] = {
     "model.profile": (f"{_MODELS}.profiles:ProfileParams",),
     "model.retries": (f"{_MODELS}.runs:JobTerminationReason.to_retry_event",),
     "model.stranded": (f"{_PIPELINES}.jobs_submitted:_should_wait_for_run_fleet_assignment",),
+    "whatif.outcome": (
+        f"{_PIPELINES}.runs.active:_get_active_run_transition",
+        f"{_PIPELINES}.runs.active:_build_run_update_map",
+    ),
 }
 
 

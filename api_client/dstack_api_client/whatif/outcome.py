@@ -325,7 +325,7 @@ def _as_new(
 ) -> Outcome:
     """A service without lanes of which no replica is left: dstack chooses its fleet as at first.
 
-    `_process_active_run` of dstack 0.22.5 makes such a run pending and takes its fleet away.
+    `_build_run_update_map` of dstack 0.22.5 makes such a run pending and takes its fleet away.
     """
     named = [lane.fleet for lane in stored_lanes_of(service).lanes]
     names = named or [fleet.name for fleet in left.snapshot.fleets.values()]
