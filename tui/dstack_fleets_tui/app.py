@@ -278,8 +278,7 @@ class FleetsApp(Host):
         failure = snapshot.placement_failure
         placement = [f"The placement add-on could not be read. {failure}"] if failure else []
         messages = [*placement, *snapshot.unreadable]
-        new = [message for message in messages if message not in self._noticed]
-        self._noticed.update(new)
+        new = [message for message in messages if self._is_news(message)]
         if new:
             more = f" {len(new) - 1} more can't be read." if len(new) > 1 else ""
             self.warn(f"{new[0]}{more} All else is shown.")
