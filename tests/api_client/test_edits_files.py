@@ -16,7 +16,7 @@ from dstack_api_client.edits.errors import NotKeptError
 from dstack_api_client.edits.files import append_line
 from dstack_api_client.edits.keeping import Store
 from tests.builders.service_edits import base, edit
-from tests.builders.small_disk import fill, small_disk
+from tests.builders.small_disk import fill, small_disk, write_protect
 
 
 @pytest.fixture
@@ -114,3 +114,21 @@ def test_a_disk_that_is_full_takes_nothing_away(tmp_path: Path) -> None:
         assert [lines[0]["result"], lines[-1]["result"]] == ["first", "last"]
         kept = store.keep_draft(changed.base, edit().with_priority(8).spec)
         assert Store(tmp_path).draft(changed.base.target) == kept
+
+
+def test_a_folder_that_can_only_be_read_is_said_and_read(tmp_path: Path) -> None:
+    """For root too, unlike one without the right to write."""
+    with small_disk(tmp_path):
+        store, changed = Store(tmp_path), edit().with_priority(7)
+        first = store.keep_draft(changed.base, changed.spec)
+        write_protect(tmp_path)
+        refused = os.strerror(errno.EROFS)
+        with pytest.raises(NotKeptError, match=refused):
+            store.keep_draft(changed.base, edit().with_priority(8).spec)
+        with pytest.raises(NotKeptError, match=refused):
+            store.audit(changed.base.target, (), "applied", user="a")
+        assert Store(tmp_path).draft(changed.base.target) == first
+        assert store.open_changes("http://server", "main") == []
+        write_protect(tmp_path, on=False)
+        store.drop_draft(changed.base.target)
+        assert store.draft(changed.base.target) is None

@@ -36,6 +36,12 @@ def small_disk(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+def write_protect(folder: Path, *, on: bool = True) -> None:
+    """Lets nobody write to a mounted disk any more, or again."""
+    how = "remount,ro" if on else "remount,rw"
+    subprocess.run(["mount", "-o", how, str(folder)], check=True)
+
+
 def fill(ballast: Path) -> None:
     """Takes all the room that there is."""
     try:
