@@ -7,9 +7,8 @@ from datetime import timedelta
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.events.stream import FOLLOWED
-from dstack_api_client.model.snapshot import ReplicaKey
+from dstack_api_client.model.replica import ReplicaKey
 from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen

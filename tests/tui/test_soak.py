@@ -6,10 +6,13 @@ once caches are full, after some 2,400 polls.
 
 from __future__ import annotations
 
+import gc
 import sys
+from typing import Any
 
 import pytest
 
+from dstack_fleets_tui.app import _spare_the_collector
 from tests.bench.soak import soak
 from tests.builders.generation import SEED
 
@@ -18,6 +21,25 @@ POLLS = 600
 EARLY = 0.4
 #: A screen that was opened since stays, with its widgets and tasks; 30 things were done since.
 SOME = 20
+
+
+def test_what_is_left_after_a_long_time_goes() -> None:
+    """As screens that were open for a while: each is a ring of objects, and old when it is left."""
+    thresholds = gc.get_threshold()
+    _spare_the_collector(again=True)
+    try:
+        here = len(gc.get_objects())
+        rings: list[list[Any]] = []
+        for _ in range(300):
+            rings.append([])
+            for _ in range(5000):
+                ring: list[Any] = []
+                ring.append(ring)
+                rings[-1].append(ring)
+            del rings[:-60]
+        assert len(gc.get_objects()) - here < 800_000, "of 1,500,000, 300,000 in use"
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 @pytest.mark.slow
