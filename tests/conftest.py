@@ -16,7 +16,7 @@ from hypothesis import settings
 
 from dstack_simulator import scenario as scenarios
 from dstack_simulator.handle import Handle
-from tests.builders.generation import MANY, REPEATED, cases
+from tests.builders.generation import GENERATED_LIMIT, MANY, REPEATED, cases
 from tests.builders.stylesheets import share_parsed
 from tests.servers.postgres import Postgres, running
 from tests.servers.reached import reached
@@ -68,7 +68,7 @@ def pytest_collection_finish() -> None:
     """
     gc.enable()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
+    gc.set_threshold(10_000, 20, 5)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -77,6 +77,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     for item in items:
         if needs_server(item):
             item.add_marker(pytest.mark.xdist_group(_group(item)))
+        if item.get_closest_marker("generated") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(GENERATED_LIMIT))
     yield  # and leaves out what was not asked for
     durations: dict[str, float] = json.loads(_DURATIONS.read_text(encoding="utf-8"))
     longest: Counter[str] = Counter()

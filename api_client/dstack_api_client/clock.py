@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
@@ -53,6 +54,33 @@ class ServerClock:
         if abs(told - self.ahead) > _SAME:
             self.ahead = round(told) if abs(told) > _SAME else 0
         return self._now() + timedelta(seconds=self.ahead)
+
+
+class ClockSteps:
+    """Notices that this machine's clock is set.
+
+    Args:
+        now: This machine's clock.
+        monotonic: A clock for durations, which nobody sets.
+    """
+
+    def __init__(
+        self,
+        now: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._now = now
+        self._monotonic = monotonic
+        self._apart = self._seconds_apart()
+
+    def seconds(self) -> float:
+        """Seconds by which it was set forward since this was last asked; 0 where it was not."""
+        before, self._apart = self._apart, self._seconds_apart()
+        by = self._apart - before
+        return by if abs(by) > _SAME else 0.0
+
+    def _seconds_apart(self) -> float:
+        return self._now().timestamp() - self._monotonic()
 
 
 def difference(ahead: int) -> str:

@@ -11,10 +11,12 @@ from dstack_api_client.text import one_line
 
 #: Levels, and values with all that aliases repeat, that a text may have.
 _DEEPEST, _MOST_VALUES = 64, 200_000
+_TOO_MUCH = f"it stands for more than {_MOST_VALUES} values"
 #: Numbers beyond these are none that a server takes.
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _STRING = "tag:yaml.org,2002:str"
 _NULL = "tag:yaml.org,2002:null"
+_MERGE = "tag:yaml.org,2002:merge"
 _KINDS = {
     "tag:yaml.org,2002:int": "a whole number",
     "tag:yaml.org,2002:float": "a number",
@@ -65,6 +67,23 @@ def read_yaml(text: str | bytes) -> Any:
 
 class _Loader(yaml.SafeLoader):
     """Reads what JSON can hold, and says where something else stands."""
+
+    _taken_in = 0
+    """Values that mappings have taken in from others so far."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Takes in what `<<` names: few levels of it may stand for more than a machine holds."""
+        for key, value in node.value:
+            if key.tag != _MERGE:
+                continue
+            named = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            for each in named:
+                if isinstance(each, yaml.MappingNode):
+                    self.flatten_mapping(each)
+                    self._taken_in += len(each.value)
+                if self._taken_in > _MOST_VALUES:
+                    raise _error(_TOO_MUCH, key)
+        super().flatten_mapping(node)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Makes a value, or says in which line there is none."""
@@ -131,7 +150,7 @@ def _refuse_endless(data: Any) -> None:
             if isinstance(each, dict | list):
                 below.extend(each.values() if isinstance(each, dict) else each)
             if values + len(below) > _MOST_VALUES:
-                raise YamlError(f"it stands for more than {_MOST_VALUES} values", None)
+                raise YamlError(_TOO_MUCH, None)
         values += len(below)
         level = below
         if not level:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -15,6 +16,7 @@ from dstack_api_client.edits.errors import NotKeptError
 from dstack_api_client.edits.files import append_line
 from dstack_api_client.edits.keeping import Store
 from tests.builders.service_edits import base, edit
+from tests.builders.small_disk import fill, small_disk, write_protect
 
 
 @pytest.fixture
@@ -79,3 +81,54 @@ def test_a_half_line_of_another_program_swallows_no_other(tmp_path: Path) -> Non
     half, line = store.audit_path.read_text().splitlines()
     assert half == '{"at": "2026'
     assert json.loads(line)["result"] == "applied"
+
+
+def _audit_often(store: Store) -> None:
+    for _ in range(5000):  # what is left of a page takes some lines
+        store.audit(base().target, (), "later", user="a")
+
+
+def test_a_disk_that_is_full_takes_nothing_away(tmp_path: Path) -> None:
+    """What was kept stays whole, and all is written again once there is room."""
+    with small_disk(tmp_path) as ballast:
+        store, changed = Store(tmp_path), edit().with_priority(7)
+        first = store.keep_draft(changed.base, changed.spec)
+        store.audit(changed.base.target, (), "first", user="a")
+        before = set(tmp_path.rglob("*"))
+        fill(ballast)
+        full = os.strerror(errno.ENOSPC)
+        with pytest.raises(NotKeptError, match=full):
+            store.keep_draft(changed.base, edit().with_priority(8).spec)
+        with pytest.raises(NotKeptError, match=full):
+            store.keep_applied(changed.base, changed.base)
+        with pytest.raises(NotKeptError, match=full):
+            store.keep_text("chat", "text")
+        with pytest.raises(NotKeptError, match=full):
+            _audit_often(store)
+        assert Store(tmp_path).draft(changed.base.target) == first
+        ballast.unlink()
+        more = set(tmp_path.rglob("*")) - before
+        assert {path.suffix for path in more} <= {".lock"}, "nothing is left over"
+        store.audit(changed.base.target, (), "last", user="a")
+        lines = [json.loads(line) for line in store.audit_path.read_text().splitlines()]
+        assert [lines[0]["result"], lines[-1]["result"]] == ["first", "last"]
+        kept = store.keep_draft(changed.base, edit().with_priority(8).spec)
+        assert Store(tmp_path).draft(changed.base.target) == kept
+
+
+def test_a_folder_that_can_only_be_read_is_said_and_read(tmp_path: Path) -> None:
+    """For root too, unlike one without the right to write."""
+    with small_disk(tmp_path):
+        store, changed = Store(tmp_path), edit().with_priority(7)
+        first = store.keep_draft(changed.base, changed.spec)
+        write_protect(tmp_path)
+        refused = os.strerror(errno.EROFS)
+        with pytest.raises(NotKeptError, match=refused):
+            store.keep_draft(changed.base, edit().with_priority(8).spec)
+        with pytest.raises(NotKeptError, match=refused):
+            store.audit(changed.base.target, (), "applied", user="a")
+        assert Store(tmp_path).draft(changed.base.target) == first
+        assert store.open_changes("http://server", "main") == []
+        write_protect(tmp_path, on=False)
+        store.drop_draft(changed.base.target)
+        assert store.draft(changed.base.target) is None

@@ -116,6 +116,55 @@ def test_a_draft_survives_and_tells_that_its_base_has_moved(tmp_path: Path) -> N
     assert reopened(store, begun.base, WITH_LANES) is None
 
 
+def test_each_dashboard_keeps_a_draft_of_its_own(tmp_path: Path) -> None:
+    """Whoever writes last or applies first, what another has begun is there."""
+    one, two = Store(tmp_path), Store(tmp_path)
+    mine, theirs, target = edit().with_priority(7), edit().with_replicas("0", 4), base().target
+    one.keep_draft(mine.base, edit().with_priority(6).spec)
+    two.keep_draft(theirs.base, theirs.spec)
+    kept = one.keep_draft(mine.base, mine.spec)
+    two.keep_draft(theirs.base, theirs.spec)
+    assert one.draft(target) == kept
+    two.keep_applied(theirs.base, _after(theirs))
+    assert [store.draft(target) for store in (one, two, Store(tmp_path))] == [kept] * 3
+    one.drop_draft(target)
+    assert Store(tmp_path).draft(target) is None
+
+
+def test_a_draft_that_was_put_off_is_there_after_the_next(tmp_path: Path) -> None:
+    earlier, later = edit().with_priority(7), edit().with_replicas("0", 4)
+    left = Store(tmp_path).keep_draft(earlier.base, earlier.spec)
+    store = Store(tmp_path)
+    kept = store.keep_draft(later.base, later.spec)
+    assert Store(tmp_path).draft(base().target) == kept
+    store.drop_draft(base().target)
+    assert store.draft(base().target) == left
+    store.take_draft(base().target, left)
+    kept = store.keep_draft(earlier.base, earlier.with_priority(8).spec)
+    store.drop_draft(base().target, kept)
+    assert store.draft(base().target) is None, "it was gone on with"
+
+
+def test_drafts_do_not_add_up_for_ever(tmp_path: Path) -> None:
+    for number in range(20):
+        Store(tmp_path).keep_draft(base(), edit().with_priority(number + 1).spec)
+    (file,) = (tmp_path / "edits").glob("*.json")
+    assert len(json.loads(file.read_text())["earlier"]) == 7
+
+
+def test_what_another_dashboard_sends_stays_open(tmp_path: Path) -> None:
+    """Until that knows what became of it, whatever is applied meanwhile."""
+    store, changed = Store(tmp_path), edit().with_priority(7)
+    kept = kept_of(changed.base, _after(changed))
+    mine, theirs = (Sent(name, kept.at, 0, "a", "apply", kept) for name in ("mine", "theirs"))
+    store.keep_sent(base().target, mine)
+    store.keep_sent(base().target, theirs)
+    store.keep_applied(changed.base, _after(changed), mine)
+    assert store.sent(base().target) == theirs
+    store.keep_applied(changed.base, _after(changed), theirs)
+    assert store.sent(base().target) is None
+
+
 def test_applying_drops_the_draft(tmp_path: Path) -> None:
     store = Store(tmp_path)
     changed = edit().with_priority(7)

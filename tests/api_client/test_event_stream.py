@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.events.stream import MOST_EVENTS, EventStream
+from dstack_api_client.events.stream import FOLLOWED, MOST_EVENTS, EventStream
 from tests.builders.generation import seeds
 from tests.builders.memory_client import START, GivenClient, event
 
@@ -116,6 +116,25 @@ async def test_only_so_many_are_kept_and_reading_back_ends_there():
     state = await polled(followed)
     assert len(state.events) == MOST_EVENTS
     assert told(state)[0] == f"event {MOST_EVENTS + 2000}"
+
+
+async def test_what_nobody_looks_at_is_forgotten_and_read_again_when_wanted():
+    client = GivenClient()
+    followed, clock = stream(client, {})
+    await polled(followed)
+    for poll in range(2 * FOLLOWED // 100):
+        client.recorded += [event(100 * poll + number) for number in range(100)]
+        clock.seconds = 100 * (poll + 1)
+        state = await polled(followed)
+        followed.forget_older()
+        assert len(state.events) <= FOLLOWED + 100
+    state = await polled(followed)
+    assert [each.id for each in state.events] == [each.id for each in client._in_order()[:FOLLOWED]]
+    assert followed.want_older()
+    state = await polled(followed)
+    assert [each.id for each in state.events] == [
+        each.id for each in client._in_order()[: FOLLOWED + 100]
+    ]
 
 
 async def test_a_failure_has_an_age_and_what_is_known_stays():

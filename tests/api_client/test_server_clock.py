@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
 
+import httpx
 import pytest
 
-from dstack_api_client.clock import ServerClock, difference, seconds_since
+from dstack_api_client.clock import ClockSteps, ServerClock, difference, seconds_since
 from dstack_api_client.problems.watch import problems_of
+from dstack_api_client.transport import transport
+from dstack_api_client.transport.client import Client
 from tests.builders import answers
 from tests.builders.followed_feed import following
 from tests.servers.fake_server import FakeServer
@@ -67,6 +71,43 @@ async def test_problems_are_the_same_whatever_this_machine_thinks(ahead: int) ->
         assert shot.observed_at == START + timedelta(seconds=server.now + ahead)
         (problem,) = problems_of(shot, shot.observed_at)
         assert problem.text.startswith("2: no place yet")
+
+
+@pytest.mark.parametrize("by", [1500, -1500, 8])
+@pytest.mark.parametrize("ahead", [0, 600])
+async def test_it_is_known_with_the_first_answer_after_this_machines_clock_was_set(
+    monkeypatch: pytest.MonkeyPatch, by: int, ahead: int
+) -> None:
+    elapsed, forward = [0.0], [0]
+
+    def here() -> datetime:
+        return START + timedelta(seconds=elapsed[0] + forward[0])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        date = format_datetime(START + timedelta(seconds=elapsed[0] + ahead), usegmt=True)
+        return httpx.Response(200, json={"server_version": None}, headers={"date": date})
+
+    monkeypatch.setattr(transport, "utc_now", here)
+    async with Client("http://s", "t", transport=httpx.MockTransport(answer)) as client:
+        client.transport._steps = ClockSteps(here, lambda: elapsed[0])
+        clock = ServerClock(here, lambda: client.clock_offset)
+        for forward[0] in (0, by, 0):
+            for _ in range(6):
+                elapsed[0] += 2.0
+                await client.server.info()
+                late = START + timedelta(seconds=elapsed[0] + ahead) - clock.now()
+                assert abs(late) <= timedelta(seconds=2), (forward, client.clock_offset)
+
+
+def test_a_clock_that_runs_was_not_set() -> None:
+    wall, elapsed = [0.0], [0.0]
+    steps = ClockSteps(lambda: START + timedelta(seconds=wall[0]), lambda: elapsed[0])
+    told = []
+    for gone, by in ((100, 0), (100, 0.4), (0, 60), (5, 0), (5, -3600)):
+        elapsed[0] += gone
+        wall[0] += gone + by
+        told.append(round(steps.seconds(), 3))
+    assert told == [0, 0, 60, 0, -3600]
 
 
 @pytest.mark.parametrize(

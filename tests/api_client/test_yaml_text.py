@@ -40,6 +40,11 @@ WRONG = [
         f"{new}: &{new} [{','.join([f'*{old}'] * 8)}]\n" for old, new in zip("abcdefg", "bcdefgh",
                                                                             strict=True)
     ), None, "stands for more"),
+    ("a: &a {x: 1}\n" + "".join(
+        f"{new}: &{new} {{<<: [{','.join([f'*{old}'] * 10)}]}}\n" for old, new in zip(
+            "abcdefgh", "bcdefghi", strict=True)
+    ), 7, "stands for more"),
+    ("a: &a {x: 1, <<: *a}", None, "nested too deeply"),
 ]  # fmt: skip
 
 
@@ -63,6 +68,8 @@ def test_what_can_not_be_read_is_a_sentence_with_its_line(
         ("a: ~\nb: yes\nc: 0x10\nd: 1.5\ne: '1'",
          {"a": None, "b": True, "c": 16, "d": 1.5, "e": "1"}),
         ("a: &x {b: 1}\nc: {<<: *x, d: 2}", {"a": {"b": 1}, "c": {"b": 1, "d": 2}}),
+        ("a: &x {b: 1, c: 2}\nd: {<<: [*x, {b: 3}], c: 4}",
+         {"a": {"b": 1, "c": 2}, "d": {"b": 1, "c": 4}}),
         ("", None),
         ("name: 日本 \U0001f600", {"name": "日本 \U0001f600"}),
     ],

@@ -265,7 +265,7 @@ async def measure(app: LiveApp | DataApp) -> dict[str, tuple[float, int]]:
         thresholds = gc.get_threshold()
         gc.collect()
         gc.freeze()
-        gc.set_threshold(10_000, 20, 50)
+        gc.set_threshold(10_000, 20, 5)
         try:
             found["worst key press, frozen"] = (await worst_key(app, pilot), 0)
         finally:

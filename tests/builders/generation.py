@@ -21,6 +21,8 @@ _GIVEN = os.environ.get("DSTACK_FLEETS_TESTS_SEED")
 REPEATED = bool(_GIVEN)
 #: Set it to the number that a test shows to get the same cases again.
 SEED = int(_GIVEN or random.randrange(2**32))
+#: Seconds that a test of generated cases may take, on a busy machine too.
+GENERATED_LIMIT = 900 * max(1, MANY)
 #: Parts that long tests are cut into, so that several processes share many cases.
 PARTS = range(8 if MANY else 1)
 

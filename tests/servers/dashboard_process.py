@@ -30,12 +30,14 @@ class Dashboard:
         terminal: Its terminal.
         server: What it reads and changes.
         home: The folder that is its home, with the folders of state and of what is running.
+        environment: What it was started with.
         held: Set to let the server answer a change that it was sent.
     """
 
     terminal: Terminal
     server: ChangingServer
     home: Path
+    environment: dict[str, str]
     held: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -182,7 +184,22 @@ async def dashboard(home: Path, **environment: str) -> AsyncIterator[Dashboard]:
             "EDITOR": str(home / "editor"),
             **environment,
         }
-        async with terminal(**given) as program:
-            at = Dashboard(program, proxy.server, home)
-            await at.shows("Problems", limit=40)
+        async with _started(proxy.server, home, given) as at:
             yield at
+
+
+@asynccontextmanager
+async def beside(at: Dashboard) -> AsyncIterator[Dashboard]:
+    """Starts another one on the same server and the same folders."""
+    async with _started(at.server, at.home, at.environment) as other:
+        yield other
+
+
+@asynccontextmanager
+async def _started(
+    server: ChangingServer, home: Path, environment: dict[str, str]
+) -> AsyncIterator[Dashboard]:
+    async with terminal(**environment) as program:
+        at = Dashboard(program, server, home, environment)
+        await at.shows("Problems", limit=40)
+        yield at

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from dstack_api_client import errors
+from dstack_api_client.events.stream import FOLLOWED
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
@@ -121,6 +122,28 @@ async def test_older_ones_are_read_when_the_cursor_comes_near_the_end(keys):
         await shown(app, 250)
         await pilot.press("G")
         await until(lambda: summary(app).startswith("event 0 "))
+
+
+async def test_a_list_that_follows_keeps_no_more_than_it_needs():
+    """Whatever comes in all day; who has looked further back has those as long as he does."""
+    client = GivenClient()
+    client.recorded = [event(number) for number in range(FOLLOWED + 300)]
+    feed = GivenFeed(live(snapshot()))
+    feed.events = list(client.recorded)
+    app = app_on(feed, SOON, client)
+    app.now = lambda: START + timedelta(hours=1)
+    async with app.run_test(size=SIZE) as pilot:
+        await filled(app)
+        await pilot.press("4")
+        await on_screen(app, EventsScreen)
+        await shown(app, FOLLOWED)
+        await pilot.press("G")
+        await shown(app, FOLLOWED + 100)
+        client.recorded.append(event(3600, "new"))
+        await shown(app, FOLLOWED + 101)
+        await pilot.press("f")
+        await shown(app, FOLLOWED)
+        assert messages(app)[0] == "new"
 
 
 async def test_the_wheel_reads_older_ones_too():

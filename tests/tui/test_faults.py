@@ -76,6 +76,15 @@ async def test_records_that_can_not_be_read_are_named_once_and_counted():
         await until(lambda: "2 unreadable" in header(app))
 
 
+def test_what_was_said_is_remembered_of_so_many_only():
+    """A server that names another record at each poll does not fill the memory."""
+    app = app_on(GivenFeed())
+    for number in range(3000):
+        assert app._is_news(f"record {number} can't be read")
+        assert app._is_news("the placement can't be read") is (number == 0)
+    assert len(app._noticed) == 1000
+
+
 async def test_a_fault_in_the_app_ends_it_with_one_line_and_no_values(capsys):
     app = app_on(GivenFeed(live(snapshot())))
 

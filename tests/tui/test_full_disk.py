@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.edit.text import TextScreen
 from tests.builders.changing_server import ChangingServer
+from tests.builders.small_disk import fill, small_disk
 from tests.tui.test_keys_and_late_answers import dashboard, shown
 from tests.waiting import until
 
@@ -24,9 +26,20 @@ from tests.waiting import until
 REFUSALS = ["ENOSPC", "EDQUOT", "EROFS", "EIO"]
 
 
-@pytest.fixture(params=REFUSALS)
-def refused(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+#: A disk that really is full, where a test may mount one.
+FULL = "full disk"
+
+
+@pytest.fixture(params=[*REFUSALS, FULL])
+def refused(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[str]:
     """No file is written any more; gives what the system says of it."""
+    if request.param == FULL:
+        with small_disk(tmp_path) as ballast:
+            fill(ballast)
+            yield os.strerror(errno.ENOSPC)
+        return
     number = getattr(errno, request.param)
 
     def refuse(*arguments: object) -> None:
@@ -35,7 +48,7 @@ def refused(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     for module in (files, keeping):
         monkeypatch.setattr(module, "replace_whole", refuse, raising=False)
         monkeypatch.setattr(module, "append_line", refuse, raising=False)
-    return os.strerror(number)
+    yield os.strerror(number)
 
 
 def _said(app: FleetsApp) -> str:

@@ -537,6 +537,22 @@ async def test_nothing_is_called_in_sync_from_an_old_look(how):
         assert "too old" in said(app)[0][2]
         assert line(app).startswith("smg  unknown  7 workers expected")
         assert {row["load"] for row in rows(app).values()} == {"–"}
+        moment[0] = NOW + timedelta(seconds=9)
+        await until(lambda: "asked through the server 11s ago" in line(app), what="its age")
+
+
+@pytest.mark.parametrize("step", [timedelta(seconds=9), timedelta(minutes=-25)])
+async def test_nothing_is_called_in_sync_while_a_read_hangs_or_the_clock_was_set_back(step):
+    """Neither tells how old the look is, and the header does not say live."""
+    moment = [NOW]
+    app = app_on(GivenFeed(live(routed_service.snapshot())), Settings(interval=2))
+    app.now = lambda: moment[0]
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot, "o")
+        assert "in sync" in {row["sync"] for row in rows(app).values()}
+        moment[0] = NOW + step
+        assert app.header_state().connection == "stale"
+        await until(lambda: {row["sync"] for row in rows(app).values()} == {"unknown"})
 
 
 async def test_a_rollout_shows_deployments_side_by_side_and_what_holds_it_up():

@@ -6,18 +6,62 @@ once caches are full, after some 2,400 polls.
 
 from __future__ import annotations
 
+import gc
 import sys
+from typing import Any
 
 import pytest
+from textual.strip import Strip
 
+from dstack_fleets_tui.app import _spare_the_collector
 from tests.bench.soak import soak
+from tests.builders import routed_service
+from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.generation import SEED
+from tests.screens import SIZE, filled
+from tests.waiting import until
 
 POLLS = 600
 #: After which share of the polls it is measured first: by then all has been opened once.
 EARLY = 0.4
 #: A screen that was opened since stays, with its widgets and tasks; 30 things were done since.
 SOME = 20
+
+
+def test_what_is_left_after_a_long_time_goes() -> None:
+    """As screens that were open for a while: each is a ring of objects, and old when it is left."""
+    thresholds = gc.get_threshold()
+    _spare_the_collector(again=True)
+    try:
+        here = len(gc.get_objects())
+        rings: list[list[Any]] = []
+        for _ in range(300):
+            rings.append([])
+            for _ in range(5000):
+                ring: list[Any] = []
+                ring.append(ring)
+                rings[-1].append(ring)
+            del rings[:-60]
+        assert len(gc.get_objects()) - here < 800_000, "of 1,500,000, 300,000 in use"
+    finally:
+        gc.set_threshold(*thresholds)
+
+
+async def test_what_was_drawn_of_a_screen_goes_with_it() -> None:
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await filled(app)
+        held = []
+        for _ in range(6):
+            app.open_service(routed_service.RUN)
+            await pilot.pause()
+            await pilot.press("o", "escape")
+            await until(lambda: len(app.screen_stack) == 1, what="the list")
+            await pilot.pause()
+            gc.collect()
+            held.append(sum(type(each) is Strip for each in gc.get_objects()))
+        # The last one may not have gone yet.
+        assert min(held[-3:]) < held[0] + 150, held
 
 
 @pytest.mark.slow

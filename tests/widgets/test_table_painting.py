@@ -226,3 +226,14 @@ async def test_a_column_of_names_keeps_both_ends() -> None:
         drawn = "\n".join(app.drawn_whole())
         assert "gpu-re…st-1a" in drawn
         assert "gpu-re…st-1b" in drawn
+
+
+async def test_drawn_rows_of_a_list_that_goes_on_for_ever_are_few() -> None:
+    """Rows that are gone would stay as they were drawn, in each table that somebody has opened."""
+    app = PaintApp()
+    async with app.run_test(size=(60, 10)) as pilot:
+        await all_painted(app, pilot)
+        for number in range(2000):
+            app.table.set_rows({f"k{number}": (f"fleet-{number}", "running", "10", "note")})
+            assert f"fleet-{number}" in app.table.render_line(1).text
+        assert len(app.table._strips) <= 256

@@ -32,6 +32,8 @@ from dstack_widgets.status_header import HeaderState
 
 #: How long a notice stays: several at once want to be read.
 _NOTICE_SECONDS = 15
+#: So many notices are remembered as said.
+_NOTICED = 1000
 
 
 class Changes(Protocol):
@@ -92,7 +94,7 @@ class Host(App[int]):
         self._connection = connection
         self._settings = settings
         self._poller: Poller[Update] | None = None
-        self._noticed: set[str] = set()
+        self._noticed: dict[str, bool] = {}
         self._answered_at = 0.0
         self.now = now
         self.ascii = settings.ascii
@@ -112,9 +114,16 @@ class Host(App[int]):
     def fault(self, error: Exception) -> None:
         """Says that a read failed by a fault of this program; once for each place."""
         line = faults.line_of(error)
-        if line not in self._noticed:
-            self._noticed.add(line)
+        if self._is_news(line):
             self.warn(line)
+
+    def _is_news(self, message: str) -> bool:
+        """Whether it was not said yet. Of very many, those not seen for longest are forgotten."""
+        new = self._noticed.pop(message, None) is None
+        self._noticed[message] = True
+        if len(self._noticed) > _NOTICED:
+            del self._noticed[next(iter(self._noticed))]
+        return new
 
     def server_now(self) -> datetime:
         """The time by the server's clock: all that it tells of is by that."""

@@ -1,9 +1,10 @@
-"""What screens have so that all is painted that was asked to be painted."""
+"""What screens have so that all is painted that was asked to be, and nothing kept once they go."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from textual._styles_cache import StylesCache
 from textual.screen import Screen
 
 if TYPE_CHECKING:
@@ -20,6 +21,16 @@ class PaintsAll(_Base):
     this for the whole screen, and leaves out what widgets asked for in the same turn. The screen
     behind also keeps the regions that it has handed on, and hands them on with every later one.
     """
+
+    def on_unmount(self) -> None:
+        """Lets what was drawn of it go.
+
+        Textual remembers two colours for each of the last 1,024 widgets, and with them every line
+        that was drawn of each.
+        """
+        forget = getattr(StylesCache.get_inner_outer, "cache_clear", None)
+        if forget is not None:
+            forget()
 
     def _on_timer_update(self) -> None:
         if self._repaint_required and self.is_current and not self.app._batch_count:

@@ -26,8 +26,8 @@ HEADER_LINES = 1
 #: To write so many cells again costs about as much as to begin at another place of the line.
 _STRETCH = 24
 
-#: How many drawn rows are kept.
-_STRIPS = 1024
+#: How many drawn rows are kept: some screens full, to scroll over them again.
+_STRIPS = 256
 
 
 class _Shown(NamedTuple):

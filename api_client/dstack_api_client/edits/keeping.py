@@ -15,7 +15,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ from dstack_api_client.edits.group_roles import label_of, labels_in
 from dstack_api_client.edits.secrets import keepable, may_be_kept
 from dstack_api_client.model.configuration import MASK
 
+#: Drafts of one target that are kept, the newest; each is of another program or time.
+_DRAFTS = 8
 #: Bytes after which the audit log is put aside; one older one is kept.
 _LOG_LIMIT = 8 << 20
 
@@ -98,6 +100,17 @@ class _File(msgspec.Struct, omit_defaults=True):
     applied: Kept | None = None
     draft: Kept | None = None
     sent: Sent | None = None
+    earlier: tuple[Kept, ...] = ()
+    """Drafts from before `draft`, begun by others or at other times: they wait until it is gone."""
+
+    @property
+    def drafts(self) -> tuple[Kept, ...]:
+        """All drafts, the newest first."""
+        return self.earlier if self.draft is None else (self.draft, *self.earlier)
+
+    def keep(self, drafts: Sequence[Kept]) -> None:
+        """Keeps these drafts and no others."""
+        self.draft, self.earlier = next(iter(drafts), None), tuple(drafts[1:_DRAFTS])
 
 
 @dataclass(frozen=True)
@@ -109,6 +122,8 @@ class Store:
     """
 
     folder: Path
+    _own: dict[Target, Kept] = field(default_factory=dict, repr=False, compare=False)
+    """The draft of each target that this program works on; others may have theirs."""
 
     @classmethod
     def default(cls) -> Store:
@@ -126,15 +141,22 @@ class Store:
         return self._read(target).sent
 
     def draft(self, target: Target) -> Kept | None:
-        """The change of a target that was begun and not applied."""
-        return self._read(target).draft
+        """A change of a target that was begun and not applied: of this program, else the newest."""
+        file, own = self._read(target), self._own.get(target)
+        mine = [each for each in file.drafts if own is not None and each.at == own.at]
+        return mine[0] if mine else file.draft
 
-    def keep_applied(self, before: Base, after: Base) -> Kept:
+    def take_draft(self, target: Target, draft: Kept) -> None:
+        """Goes on with a draft that was found: the next one that is kept replaces it."""
+        self._own[target] = draft
+
+    def keep_applied(self, before: Base, after: Base, sent: Sent | None = None) -> Kept:
         """Keeps what was applied, for the way back, and drops its draft.
 
         Args:
             before: What was there before.
             after: What is there now.
+            sent: As it was kept when it was sent.
 
         Raises:
             NotKeptError: It could not be written.
@@ -142,7 +164,9 @@ class Store:
         kept = kept_of(before, after)
         with self._changing(before.target) as file:
             file.applied = kept
-            file.draft = file.sent = None
+            if sent is not None and file.sent is not None and file.sent.id == sent.id:
+                file.sent = None
+            self._drop_applied(file, before.target, kept)
         return kept
 
     def keep_sent(self, target: Target, sent: Sent) -> None:
@@ -173,7 +197,8 @@ class Store:
                 return
             file.sent = None
             if applied and sent.kept is not None:
-                file.applied, file.draft = sent.kept, None
+                file.applied = sent.kept
+                self._drop_applied(file, target, sent.kept)
 
     def open_changes(self, server: str, project: str) -> list[tuple[Target, Sent]]:
         """What was sent by programs that have ended since without knowing what became of it."""
@@ -201,14 +226,26 @@ class Store:
         """
         kept = _kept(base, spec, deployment=base.deployment)
         with self._changing(base.target) as file:
-            file.draft = kept
+            file.keep([kept, *_others(file.drafts, self._own.get(base.target))])
+        self._own[base.target] = kept
         return kept
 
-    def drop_draft(self, target: Target) -> None:
-        """Forgets the draft of a target."""
-        if self.draft(target) is not None:
+    def drop_draft(self, target: Target, draft: Kept | None = None) -> None:
+        """Forgets a draft of a target.
+
+        Args:
+            target: What it is of.
+            draft: Which; that of this program without it.
+        """
+        dropped, drafts = draft or self._own.get(target), self._read(target).drafts
+        if len(_others(drafts, dropped)) < len(drafts):
             with self._changing(target) as file:
-                file.draft = None
+                file.keep(_others(file.drafts, dropped))
+
+    def _drop_applied(self, file: _File, target: Target, applied: Kept) -> None:
+        """Drops the draft that was applied: this program's, or one that says the same."""
+        others = _others(file.drafts, self._own.get(target))
+        file.keep([each for each in others if not _same(each, applied)])
 
     def keep_text(self, key: str, text: str) -> None:
         """Keeps text that was being written when the program was ended.
@@ -380,6 +417,20 @@ def _kept(before: Base, spec: Mapping[str, Any], *, deployment: int) -> Kept:
         at=utc_now(),
         steps=tuple(steps),
         left_out=tuple(left_out),
+    )
+
+
+def _others(drafts: Sequence[Kept], one: Kept | None) -> list[Kept]:
+    """All drafts but one: it is known by when it was kept."""
+    return [each for each in drafts if one is None or each.at != one.at]
+
+
+def _same(draft: Kept, applied: Kept) -> bool:
+    """Whether nothing of a draft is left to be applied."""
+    done = values_of(applied, back=False)
+    return set(draft.left_out) <= set(applied.left_out) and all(
+        path in done and fields.same(value, done[path])
+        for path, value in values_of(draft, back=False).items()
     )
 
 

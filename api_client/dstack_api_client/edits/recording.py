@@ -93,7 +93,7 @@ class Record:
         """
         try:
             if before is not None and now is not None:
-                self._store.keep_applied(before, now)
+                self._store.keep_applied(before, now, self._sent)
             elif self._sent is not None:
                 self._store.end_sent(self._target, self._sent, applied=True)
         except NotKeptError as error:

@@ -20,6 +20,8 @@ from dstack_api_client.transport.requests import PAGE
 
 #: Most events that are kept; reading further back ends here.
 MOST_EVENTS = 5000
+#: Events that are kept while nobody looks further back.
+FOLLOWED = 1000
 #: Pages of new events in one poll after which the newest page is taken instead.
 _MOST_PAGES = 5
 
@@ -115,6 +117,13 @@ class EventStream:
         """
         self._wants_older = self.state.more
         return self._wants_older
+
+    def forget_older(self) -> None:
+        """Forgets all but the newest, since nobody looks at the others; they can be had again."""
+        if len(self._ordered) > FOLLOWED:
+            self._ordered = self._ordered[:FOLLOWED]
+            self._ids = {event.id for event in self._ordered}
+            self._more = True
 
     async def poll(self, *, full: bool = False) -> AsyncIterator[Events]:
         """Reads what is new, and what was asked for.

@@ -24,7 +24,7 @@ import httpx
 import msgspec
 
 from dstack_api_client import errors
-from dstack_api_client.clock import utc_now
+from dstack_api_client.clock import ClockSteps, utc_now
 from dstack_api_client.connect.connection import ConfigError, is_loopback, trust
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import resolving
@@ -141,6 +141,7 @@ class Transport:
         self.meter = Meter()
         self.clock_offset: float | None = None
         self._dates = ServerDates()
+        self._steps = ClockSteps()
         if isinstance(verify, (str, Path)):
             verify = trust(Path(verify))
         if verify is True and self.url.startswith("http:"):
@@ -387,5 +388,10 @@ class Transport:
         except (ValueError, TypeError, IndexError, OverflowError):
             return
         if abs(least) < _FURTHEST:
+            forward = self._steps.seconds()
+            if forward:
+                # Dates say how far apart the clocks are, which they were before it was set.
+                self._dates = ServerDates()
+                self.clock_offset = (self.clock_offset or 0.0) - forward
             most = self._dates.most(said, most)
             self.clock_offset = min(max(self.clock_offset or 0.0, least), most)

@@ -12,6 +12,7 @@ from dstack_api_client.edits.base import Kind, Target
 from dstack_api_client.edits.difference import difference
 from dstack_api_client.edits.errors import NotKeptError
 from dstack_api_client.edits.fleet import FleetEdit
+from dstack_api_client.edits.keeping import Kept
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.edits.undoing import Draft
 from dstack_api_client.model.capabilities import UNKNOWN
@@ -76,10 +77,12 @@ class Drafts(Generic[E]):
         """
 
         def answered(key: str | None) -> None:
+            target = draft.edit.base.target
             if key == "continue":
+                self._store.take_draft(target, draft.kept)
                 go_on(draft.edit)
             elif key == "drop":
-                self._drop(draft.edit.base.target)
+                self._drop(target, draft.kept)
 
         choices = (Choice("continue", "Go on with it"), Choice("drop", "Discard draft"))
         title = f"A draft of {self._name} is kept"
@@ -102,8 +105,8 @@ class Drafts(Generic[E]):
             names = ", ".join(draft.left_out)
             yield literal(f"Not kept, since it may hold a secret: {names}.", style_of("dim"))
 
-    def _drop(self, target: Target) -> None:
+    def _drop(self, target: Target, kept: Kept) -> None:
         try:
-            self._store.drop_draft(target)
+            self._store.drop_draft(target, kept)
         except NotKeptError as error:
             self._app.warn(str(error))

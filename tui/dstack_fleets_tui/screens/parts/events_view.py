@@ -180,5 +180,8 @@ class EventsView(Vertical):
         keys = table.keys
         bottom = round(table.scroll_y) + table.size.height
         near = bottom >= len(keys) - _AHEAD or table.cursor_key in keys[-_AHEAD:]
-        if near and stream.want_older():
-            self._reads.hurry()
+        if near:
+            if stream.want_older():
+                self._reads.hurry()
+        elif self.is_following and not table.filter_text:
+            stream.forget_older()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from dstack_api_client.feed.feed import ConnectionState
+from dstack_api_client.clock import seconds_since
 from dstack_api_client.model.router import RouterView, Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
@@ -21,28 +19,27 @@ class WorkersView(ServiceView):
 
     _view: RouterView | None = None
     _snapshot: Snapshot | None = None
-    _old = False
 
     def on_mount(self) -> None:
-        """Looks whether the view has become too old while no poll brings another."""
+        """Lets the ages go on, and the view become too old, while no poll brings another."""
         self.set_interval(1, self._grow_old)
 
     def _grow_old(self) -> None:
-        view = self._view
-        if view is not None and not self._old and self._too_old(view):
-            self.service_screen.fill()
+        screen = self.service_screen
+        if self._view is not None and self.display and screen.is_in_sight and not self._is_live:
+            screen.fill()
+
+    @property
+    def _is_live(self) -> bool:
+        """Whether polls come, so that whoever reads the router's list says how old it may be."""
+        return self.fleets_app.header_state().connection == "live"
 
     def _too_old(self, view: RouterView) -> bool:
-        """Whether nobody looks at the router any more, and for how long not.
-
-        As long as there are polls, whoever reads the router's list says how old it may be.
-        """
+        """Whether nobody looks at the router any more, and for how long not."""
         app = self.fleets_app
-        if view.observed_at is None or (
-            app.health.state is ConnectionState.LIVE and not app.paused
-        ):
+        if view.observed_at is None or self._is_live:
             return False
-        return app.server_now() - view.observed_at > timedelta(seconds=_POLLS * app.interval)
+        return seconds_since(view.observed_at, app.server_now()) > _POLLS * app.interval
 
     def fill(self, service: Service, snapshot: Snapshot, looks: Looks) -> None:
         """Shows the router's view beside dstack's."""
@@ -57,8 +54,8 @@ class WorkersView(ServiceView):
                 else "This service has no replica group that routes."
             )
             return
-        self._old = self._too_old(view)
-        if self._old:
+        old = self._too_old(view)
+        if old:
             view = self._view = table.aged(view)
         names = snapshot.replicas
         self.line.show(table.head(view, looks))
@@ -66,7 +63,7 @@ class WorkersView(ServiceView):
         self.table.set_rows(
             {worker.key: table.cells(worker, names, looks) for worker in view.workers}
         )
-        self.findings.show(table.findings(view, names, old=self._old))
+        self.findings.show(table.findings(view, names, old=old))
         self.show_line()
 
     def _worker(self, key: str) -> Worker | None:
