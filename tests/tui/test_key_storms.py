@@ -62,6 +62,7 @@ async def _course(seed: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
         begin(screen)
 
     monkeypatch.setattr(ApplyScreen, "on_mount", noted)
+    monkeypatch.chdir(folder)  # where a plan is saved
     await applied_before(server, store)
     async with dashboard(server, folder) as (app, pilot):
         _no_quit(app)

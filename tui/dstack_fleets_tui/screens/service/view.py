@@ -36,6 +36,10 @@ class Around(Protocol):
     def show_note(self) -> None:
         """Shows why the table does not show everything."""
 
+    @property
+    def is_in_sight(self) -> bool:
+        """Whether people see it."""
+
 
 class ServiceView(Vertical):
     """One view of a service.
