@@ -111,8 +111,10 @@ class Course:
             self._app.open_fleet("f-gpu")
 
     def _close(self) -> None:
-        if isinstance(self._app.screen, Palette):
-            self._app.screen.dismiss()
+        front = self._app.screen
+        if isinstance(front, Palette):
+            if front.is_mounted:  # before, no key reaches it
+                front.dismiss()
         elif len(self._app.screen_stack) > 1:
             self._app.pop_screen()
 
