@@ -14,6 +14,7 @@ from dstack_api_client.edits.base import Target, read_service
 from dstack_api_client.edits.keeping import Sent, Store
 from dstack_api_client.edits.outcome import UnknownOutcomeError
 from dstack_api_client.errors import ApiError, UnansweredError
+from dstack_fleets_tui.cli import common as cli_common
 from dstack_fleets_tui.cli import edits as cli_edits
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
@@ -103,7 +104,7 @@ async def test_what_was_open_at_the_last_start_is_said(tmp_path: Path) -> None:
 def test_commands_end_with_a_code_of_their_own_and_say_how_to_look(
     error: ApiError, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli_edits, "connection_of", lambda args, settings: CONNECTION)
+    monkeypatch.setattr(cli_common, "connection_of", lambda args, settings: CONNECTION)
 
     def fails(*_: object) -> int:
         raise error

@@ -8,6 +8,7 @@ the autoscaler wants and which fleets cool down is not in it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from dstack_api_client.analysis.requirements import Requirements, requirements_of
@@ -55,6 +56,15 @@ def stored_lanes_of(service: Service) -> engine.ServiceSpec:
     )
 
 
+def in_one_fleet(spec: engine.ServiceSpec, fleet: str | None) -> engine.ServiceSpec:
+    """The spec by dstack's own rule: the fleet that holds the run's replicas is the only lane."""
+    return replace(
+        spec,
+        lanes=(engine.Lane(fleet),) if fleet else (),
+        groups=tuple(replace(group, lanes=None) for group in spec.groups),
+    )
+
+
 def pools_of(lanes: engine.ServiceSpec) -> dict[str, str | None]:
     """By replica group, whose lanes serve it: `""` the service's, else the group's own."""
     pools = ((group.name, lanes.pool_of(group.name)) for group in lanes.groups)
@@ -78,7 +88,7 @@ def engine_service(
         spec: Its spec after an edit; None for the one it has.
         offered: What the server offers, as far as it was asked.
     """
-    members = _members(snapshot)
+    here = members(snapshot)
     needs = requirements_of(service.spec if spec is None else spec)
     return engine.Service(
         lanes=lanes.lanes,
@@ -98,7 +108,7 @@ def engine_service(
             for replica in snapshot.active_in(service)
         ),
         rooms={
-            name: _room(snapshot.fleet_named(name), members, asking, offered.get(name))
+            name: _room(snapshot.fleet_named(name), here, asking, offered.get(name))
             for name, asking in sorted(_asking(lanes, needs).items())
         },
     )
@@ -129,12 +139,13 @@ def _state(replica: SnapshotReplica) -> engine.ReplicaState:
     return _STATES.get(replica.status, engine.ReplicaState.STOPPING)
 
 
-def _members(snapshot: Snapshot) -> dict[str, list[Instance]]:
-    members: dict[str, list[Instance]] = {}
+def members(snapshot: Snapshot) -> dict[str, list[Instance]]:
+    """By fleet id, the instances that are not going."""
+    found: dict[str, list[Instance]] = {}
     for instance in snapshot.instances.values():
         if instance.fleet_id is not None and instance.status not in INSTANCE_GONE:
-            members.setdefault(instance.fleet_id, []).append(instance)
-    return members
+            found.setdefault(instance.fleet_id, []).append(instance)
+    return found
 
 
 def _asking(
@@ -152,8 +163,8 @@ def _asking(
 
 def _room(
     fleet: Fleet | None,
-    members: Mapping[str, list[Instance]],
+    present: Mapping[str, list[Instance]],
     needs: Mapping[str, Requirements],
     offered: Mapping[str, bool] | None,
 ) -> engine.Room:
-    return room(fleet, members.get(fleet.id, []) if fleet is not None else [], needs, offered)
+    return room(fleet, present.get(fleet.id, []) if fleet is not None else [], needs, offered)

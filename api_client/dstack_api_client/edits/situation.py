@@ -61,11 +61,7 @@ def _lanes(edit: ServiceEdit, service: Service) -> engine.ServiceSpec:
     named = edit.lanes()
     if fleet is None and len(named) == 1:  # it has no replicas, and can go nowhere else
         fleet = named[0].fleet
-    return replace(
-        read,
-        lanes=(engine.Lane(fleet),) if fleet else (),
-        groups=tuple(replace(group, lanes=None) for group in read.groups),
-    )
+    return lane_input.in_one_fleet(read, fleet)
 
 
 def with_placement(

@@ -240,7 +240,7 @@ def _other_server(
 ) -> Iterator[Problem]:
     """Replicas that a server without the add-on has placed not long ago.
 
-    Those that have been moved away since are told by events: that server may still be there.
+    Those that have been moved away since are known from events: that server may still be there.
     """
     placement = snapshot.placements.get(service.id)
     found = {number: at for (run, number), at in since.other_server.items() if run == service.id}

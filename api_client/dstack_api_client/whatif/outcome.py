@@ -12,12 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from dstack_api_client.analysis.lane_input import engine_service, stored_lanes_of
+from dstack_api_client.analysis.lane_input import (
+    engine_service,
+    in_one_fleet,
+    members,
+    stored_lanes_of,
+)
 from dstack_api_client.analysis.requirements import Requirements, requirements_of
 from dstack_api_client.analysis.room_input import room
 from dstack_api_client.edits.prices import Prices
 from dstack_api_client.edits.situation import with_placement
-from dstack_api_client.model.fleet import INSTANCE_GONE, Instance
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.retries import RetryEvent, event_of_host, starts_again
 from dstack_api_client.model.service import Service
@@ -136,7 +140,7 @@ def _turn(service: Service) -> tuple[int, float, str]:
 
 
 def _standing(snapshot: Snapshot, service: Service) -> list[Replica]:
-    return [each for each in snapshot.active_in(service) if not each.stopping]
+    return [each for each in snapshot.active_in(service) if each.standing]
 
 
 class _Left:
@@ -173,7 +177,7 @@ class _Left:
             return engine.Room(0, why=self.loss.why_closed(fleet))
         if now.more is not None and not self.loss.touches(fleet):
             return replace(now, more=max(now.more - self.taken[name], 0))
-        here = self._members(fleet.id)
+        here = members(self.snapshot).get(fleet.id, [])
         why = self.loss.why_closed(fleet)
         if not why:
             return room(self.snapshot.fleet_named(name), here, needs)
@@ -186,24 +190,19 @@ class _Left:
         fleet = self.snapshot.fleet_named(name)
         if fleet is None:
             return
-        idle = next((each for each in self._members(fleet.id) if need.idle_places(each)), None)
+        idle = next(
+            (each for each in members(self.snapshot).get(fleet.id, []) if need.idle_places(each)),
+            None,
+        )
         if idle is not None:
             blocks = idle.busy_blocks + (need.blocks_in(idle) or idle.total_blocks)
-            status = "busy"
-            new = replace(idle, busy_blocks=min(blocks, idle.total_blocks), status=status)
+            new = replace(idle, busy_blocks=min(blocks, idle.total_blocks), status="busy")
             instances = {**self.snapshot.instances, new.id: new}
             self.snapshot = replace(self.snapshot, instances=instances)
         elif fleet.nodes_max is not None:
             new_fleet = replace(fleet, nodes_max=max(fleet.nodes_max - 1, 0))
             fleets = {**self.snapshot.fleets, fleet.id: new_fleet}
             self.snapshot = replace(self.snapshot, fleets=fleets)
-
-    def _members(self, fleet_id: str) -> list[Instance]:
-        return [
-            each
-            for each in self.snapshot.instances.values()
-            if each.fleet_id == fleet_id and each.status not in INSTANCE_GONE
-        ]
 
 
 def _outcome(
@@ -222,13 +221,16 @@ def _outcome(
     needs = requirements_of(service.spec)
     if not managed and lost and len(lost) == len(standing):
         return _as_new(base, left, service, lost, needs)
-    state = _state(snapshot, left, service, needs, managed=managed)
+    now = _now(snapshot, service, managed=managed)
+    gone = {each.submission_id for each in snapshot.active_in(service) if left.loss.takes(each)}
+    replicas = tuple(each for each in now.replicas if each.key not in gone)
+    state = replace(now, replicas=replicas, rooms=left.rooms(now.rooms, needs))
     if asked:
         groups = (replace(each, wanted=asked.get(each.name, each.wanted)) for each in state.groups)
         state = replace(state, groups=tuple(groups))
     before = {
         (lane.pool, lane.fleet): lane.placed
-        for lane in engine.preview(_now(snapshot, service, managed), now=snapshot.observed_at).lanes
+        for lane in engine.preview(now, now=snapshot.observed_at).lanes
     }
     plan = engine.preview(state, now=snapshot.observed_at)
     starting = plan.doing(Action.START)
@@ -267,42 +269,17 @@ def _managed(snapshot: Snapshot, service: Service) -> bool:
     return told and stored_lanes_of(service).has_lanes
 
 
-def _spec(service: Service, *, managed: bool) -> engine.ServiceSpec:
-    """The lanes that count: without any, the fleet that holds the run is the only one."""
-    spec = stored_lanes_of(service)
-    if managed:
-        return spec
-    fleet = service.fleet_name or next((share.fleet for share in service.shares), None)
-    groups = tuple(replace(group, lanes=None) for group in spec.groups)
-    return replace(spec, lanes=(engine.Lane(fleet),) if fleet else (), groups=groups)
-
-
-def _now(snapshot: Snapshot, service: Service, managed: bool) -> engine.Service:
+def _now(snapshot: Snapshot, service: Service, *, managed: bool) -> engine.Service:
     """The service as it is."""
-    spec = _spec(service, managed=managed)
+    spec = stored_lanes_of(service)
+    if not managed:
+        fleet = service.fleet_name or next((share.fleet for share in service.shares), None)
+        spec = in_one_fleet(spec, fleet)
     state = engine_service(snapshot, service, spec)
     placement = snapshot.placements.get(service.id)
     if placement is None:
         return state
     return with_placement(state, snapshot, placement, spec, spec)
-
-
-def _state(
-    snapshot: Snapshot,
-    left: _Left,
-    service: Service,
-    needs: Mapping[str, Requirements],
-    *,
-    managed: bool,
-) -> engine.Service:
-    """The service with the replicas and the room that are left."""
-    now = _now(snapshot, service, managed)
-    lost = {each.submission_id for each in snapshot.active_in(service) if left.loss.takes(each)}
-    return replace(
-        now,
-        replicas=tuple(each for each in now.replicas if each.key not in lost),
-        rooms=left.rooms(now.rooms, needs),
-    )
 
 
 def _goes_on(service: Service, base: Outcome, *, managed: bool, starts: bool) -> bool:

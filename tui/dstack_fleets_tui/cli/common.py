@@ -130,3 +130,26 @@ def fail(message: str, hint: str, code: int) -> int:
     """Says what happened and what to do; gives the code back."""
     say(f"{message} {hint}".strip())
     return code
+
+
+def begun(args: argparse.Namespace) -> tuple[Connection, Settings] | int:
+    """Where a headless command connects and its settings, their notices said.
+
+    Returns:
+        An exit code where the command ends here: its settings were asked for, or it is not known
+        where to connect.
+    """
+    from dstack_api_client.connect.connection import ConfigError
+
+    settings = settings_of(args)
+    connection = connection_of(args, settings)
+    settings = guarded(settings, connection)
+    if "debug_settings" in args:
+        return debug_settings(connection, settings)
+    for notice in settings.notices:
+        say(notice)
+    if isinstance(connection, ConfigError):
+        return fail(connection.message, connection.hint, NO_CONNECTION)
+    for warning in connection.warnings:
+        say(warning)
+    return connection, settings

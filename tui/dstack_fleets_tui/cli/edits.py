@@ -14,11 +14,8 @@ from dstack_fleets_tui.cli.common import (
     NOT_KNOWN,
     STILL_WAITING,
     Parser,
-    connection_of,
-    debug_settings,
+    begun,
     fail,
-    guarded,
-    settings_of,
 )
 from dstack_fleets_tui.output.notices import PROGRAM, say
 
@@ -156,11 +153,10 @@ def _rebalance(args: argparse.Namespace) -> int:
 
 def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) -> int:
     """Runs a command that edits, and tells what is in its way."""
-    settings = settings_of(args)
-    connection = connection_of(args, settings)
-    settings = guarded(settings, connection)
-    if "debug_settings" in args:
-        return debug_settings(connection, settings)
+    begin = begun(args)
+    if isinstance(begin, int):
+        return begin
+    connection, settings = begin
     from dstack_api_client import errors
     from dstack_api_client.connect.connection import ConfigError
     from dstack_api_client.edits.merging import ConflictError
@@ -168,12 +164,6 @@ def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) 
     from dstack_api_client.errors import UnansweredError
     from dstack_fleets_tui.headless.looking import UnavailableError
 
-    for notice in settings.notices:
-        say(notice)
-    if isinstance(connection, ConfigError):
-        return fail(connection.message, connection.hint, NO_CONNECTION)
-    for warning in connection.warnings:
-        say(warning)
     away = (
         ConfigError,
         UnavailableError,

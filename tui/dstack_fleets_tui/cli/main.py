@@ -21,6 +21,7 @@ from dstack_fleets_tui.cli.common import (
     USAGE,
     WRONG,
     Parser,
+    begun,
     connection_of,
     debug_settings,
     fail,
@@ -218,19 +219,10 @@ def _dashboard(args: argparse.Namespace) -> int:
 
 
 def _get(args: argparse.Namespace) -> int:
-    settings = settings_of(args)
-    connection = connection_of(args, settings)
-    settings = guarded(settings, connection)
-    if "debug_settings" in args:
-        return debug_settings(connection, settings)
-    from dstack_api_client.connect.connection import ConfigError
-
-    for notice in settings.notices:
-        say(notice)
-    if isinstance(connection, ConfigError):
-        return fail(connection.message, connection.hint, NO_CONNECTION)
-    for warning in connection.warnings:
-        say(warning)
+    begin = begun(args)
+    if isinstance(begin, int):
+        return begin
+    connection, settings = begin
     from dstack_api_client.errors import ApiError
     from dstack_api_client.problems.model import Severity
     from dstack_fleets_tui.headless.get import get

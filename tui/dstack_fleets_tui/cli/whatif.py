@@ -11,13 +11,9 @@ from dstack_fleets_tui.cli.common import (
     NO_CONNECTION,
     WRONG,
     Parser,
-    connection_of,
-    debug_settings,
+    begun,
     fail,
-    guarded,
-    settings_of,
 )
-from dstack_fleets_tui.output.notices import say
 
 
 def add_whatif(commands: Any, connection: Parser) -> None:
@@ -59,19 +55,10 @@ def add_whatif(commands: Any, connection: Parser) -> None:
 def _whatif(args: argparse.Namespace) -> int:
     if not (args.without or args.replicas):
         args.parser.error("say what is lost with --without, or what is asked for with --replicas")
-    settings = settings_of(args)
-    connection = connection_of(args, settings)
-    settings = guarded(settings, connection)
-    if "debug_settings" in args:
-        return debug_settings(connection, settings)
-    from dstack_api_client.connect.connection import ConfigError
-
-    for notice in settings.notices:
-        say(notice)
-    if isinstance(connection, ConfigError):
-        return fail(connection.message, connection.hint, NO_CONNECTION)
-    for warning in connection.warnings:
-        say(warning)
+    begin = begun(args)
+    if isinstance(begin, int):
+        return begin
+    connection, settings = begin
     from dstack_api_client.errors import ApiError
     from dstack_fleets_tui.headless.select import NoSuchNameError
     from dstack_fleets_tui.headless.whatif import Question, whatif
