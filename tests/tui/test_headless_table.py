@@ -10,10 +10,9 @@ from rich.cells import cell_len
 
 from dstack_api_client.problems.watch import Severity
 from dstack_fleets_tui.headless.get import collect, printed, table
-from dstack_fleets_tui.headless.kinds import SHOWN
+from dstack_fleets_tui.headless.kinds import KINDS
 from dstack_fleets_tui.headless.looking import Look
 from dstack_fleets_tui.headless.select import NoSuchNameError
-from dstack_fleets_tui.output.payload import Kind
 from dstack_fleets_tui.output.table import Column, render
 from tests.builders.sample_look import LOOK, asked
 
@@ -58,8 +57,8 @@ def test_no_rows_is_a_header() -> None:
     assert render((Column("A"), Column("B")), []) == "A  B\n"
 
 
-@pytest.mark.parametrize("kind", tuple(SHOWN))
-def test_colour_changes_no_text(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", tuple(KINDS))
+def test_colour_changes_no_text(kind: str) -> None:
     plain = table(LOOK, asked(kind))
     coloured = table(LOOK, asked(kind), colour=True)
     assert "\x1b" not in plain
@@ -68,15 +67,15 @@ def test_colour_changes_no_text(kind: Kind) -> None:
     assert coloured.count("\x1b[0m") * 2 == coloured.count("\x1b")
 
 
-@pytest.mark.parametrize("kind", tuple(SHOWN))
-def test_plain_is_ascii_and_as_wide(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", tuple(KINDS))
+def test_plain_is_ascii_and_as_wide(kind: str) -> None:
     text = table(LOOK, asked(kind))
     plain = printed(table(LOOK, asked(kind)), plain=True)
     assert plain.isascii()
     assert [len(line) for line in plain.splitlines()] == [len(line) for line in text.splitlines()]
 
 
-def row(kind: Kind, name: str, first: str) -> dict[str, str]:
+def row(kind: str, name: str, first: str) -> dict[str, str]:
     header, *lines = table(LOOK, asked(kind, name)).splitlines()
     titles = header.split()
     line = next(line for line in lines if line.startswith(first))
@@ -131,7 +130,7 @@ def test_instances_and_replicas() -> None:
     assert "out of memory" in table(LOOK, asked("replicas", "broken"))
 
 
-def lines(kind: Kind, name: str | None = None) -> list[str]:
+def lines(kind: str, name: str | None = None) -> list[str]:
     return table(LOOK, asked(kind, name)).splitlines()
 
 

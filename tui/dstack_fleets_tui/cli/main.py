@@ -30,6 +30,7 @@ from dstack_fleets_tui.cli.common import (
 )
 from dstack_fleets_tui.cli.edits import add_edits
 from dstack_fleets_tui.cli.whatif import add_whatif
+from dstack_fleets_tui.headless.kinds import KINDS
 from dstack_fleets_tui.output.notices import PROGRAM, say
 
 _DESCRIPTION = "A terminal dashboard for the fleets, services and replicas of a dstack server."
@@ -52,17 +53,6 @@ exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 can't connect or not a
 found (`whatif`: a minimum would break or a service would end), 5 applied but not done within
 --wait, 6 sent and not known whether applied; `plan`: 0 nothing to change, 2 changes, 1 refused.
 """
-_KINDS = (
-    "fleets",
-    "instances",
-    "services",
-    "runs",
-    "replicas",
-    "distribution",
-    "router",
-    "problems",
-    "events",
-)
 #: Events that one command may ask a server for.
 _MOST_EVENTS = 10_000
 
@@ -144,12 +134,13 @@ def _parser() -> Parser:
         parents=[connection],
         help="print fleets, services, how they are spread, what is wrong, what happened",
         description="Prints what the dashboard shows, once.",
-        epilog="NAME picks one fleet or service: of instances those of that fleet, of replicas\n"
-        "those of that service, of problems and events those of either. `get problems` exits with\n"
-        "4 when there are any. The keys of JSON and YAML are described in docs/json.md.",
+        epilog="kinds:\n"
+        + "".join(f"  {name:<14}{what}\n" for name, what in KINDS.items())
+        + "\nNAME picks one service or fleet. `get problems` exits with 4 when there are any. The\n"
+        "keys of JSON and YAML are described in docs/json.md.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    get.add_argument("kind", choices=_KINDS, metavar="KIND", help=", ".join(_KINDS))
+    get.add_argument("kind", choices=KINDS, metavar="KIND", help="one of the kinds below")
     get.add_argument("name", metavar="NAME", nargs="?", help="just this fleet or service")
     get.add_argument(
         "-o", "--output", choices=("table", "json", "yaml"), default="table", help="the form"

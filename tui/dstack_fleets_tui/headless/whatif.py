@@ -25,9 +25,9 @@ from dstack_api_client.whatif import (
 )
 from dstack_fleets_tui.formatting import NOTHING, price
 from dstack_fleets_tui.headless import select
-from dstack_fleets_tui.headless.get import as_json, printed
-from dstack_fleets_tui.headless.looking import Asked, observe
-from dstack_fleets_tui.headless.views import colour
+from dstack_fleets_tui.headless.get import as_json, observe, printed
+from dstack_fleets_tui.headless.looking import Asked
+from dstack_fleets_tui.output.colours import colour
 from dstack_fleets_tui.output.payload import VERSION, number, optional_number, time
 from dstack_fleets_tui.output.table import Column, render
 

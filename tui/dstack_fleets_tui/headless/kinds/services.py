@@ -1,0 +1,118 @@
+"""`get services`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
+from dstack_fleets_tui import words
+from dstack_fleets_tui.formatting import NOTHING, age, price
+from dstack_fleets_tui.headless import select
+from dstack_fleets_tui.headless.kinds.record import Kind
+from dstack_fleets_tui.output.colours import colour
+from dstack_fleets_tui.output.payload import Item, number, time
+from dstack_fleets_tui.output.table import Column
+
+COLUMNS = (
+    Column("SERVICE"),
+    Column("STATUS", paint=colour),
+    Column("PRIO", right=True),
+    Column("WANTED", right=True),
+    Column("RUNNING", right=True),
+    Column("READY", right=True),
+    Column("FLEETS"),
+    Column("ROUTER"),
+    Column("ROLLOUT", right=True),
+    Column("$/H", right=True),
+    Column("AGE", right=True),
+    Column("URL"),
+)
+
+
+def cells(service: Service, snapshot: Snapshot) -> Sequence[str]:
+    """One cell per column of `COLUMNS`."""
+    shares = ", ".join(
+        f"{share.fleet or 'no fleet yet'} {share.running}"
+        + (f"+{share.starting}" if share.starting else "")
+        for share in service.shares
+        if share.active
+    )
+    return (
+        service.name,
+        service.status,
+        str(service.priority),
+        words.wanted(service),
+        str(service.running),
+        str(service.ready),
+        shares or NOTHING,
+        words.router(service) or NOTHING,
+        words.rollout(service),
+        price(service.price or None),
+        age(service.submitted_at, snapshot.observed_at),
+        service.url or NOTHING,
+    )
+
+
+def item(service: Service) -> Item:
+    """A service with its replicas by group and by fleet."""
+    return {
+        "id": service.id,
+        "name": service.name,
+        "status": service.status,
+        "status_message": service.status_message,
+        "error": service.error,
+        "user": service.user,
+        "priority": service.priority,
+        "replicas": {
+            "min": service.replicas_min,
+            "max": service.replicas_max,
+            "active": service.active,
+            "running": service.running,
+            "ready": service.ready,
+        },
+        "autoscaled": service.autoscaled,
+        "groups": [
+            {
+                "name": group.name,
+                "router": group.router,
+                "role": group.role,
+                "spot_policy": group.spot_policy,
+                "reservation": group.reservation,
+                "min": group.replicas_min,
+                "max": group.replicas_max,
+                "active": group.active,
+                "running": group.running,
+                "ready": group.ready,
+            }
+            for group in service.groups
+        ],
+        "fleets": [
+            {
+                "fleet": share.fleet,
+                "running": share.running,
+                "ready": share.ready,
+                "starting": share.starting,
+                "stopping": share.stopping,
+                "instances": share.instances,
+                "price_per_hour": number(share.price),
+            }
+            for share in service.shares
+        ],
+        "assigned_fleet": service.fleet_name,
+        "router": service.router,
+        "deployment": {"number": service.deployment_num, "replicas": service.at_deployment},
+        "price_per_hour": number(service.price),
+        "url": service.url,
+        "model": service.model,
+        "submitted_at": time(service.submitted_at),
+    }
+
+
+KIND = Kind(
+    choose=lambda look, asked: select.services(look.snapshot, asked.name, ended=asked.ended),
+    columns=COLUMNS,
+    rows=lambda service, snapshot: [cells(service, snapshot)],
+    item=lambda service, snapshot: item(service),
+    placed=True,
+)
