@@ -53,12 +53,11 @@ class _Spread:
 
 
 async def _read(source: Source, asked: Asked) -> Look:
-    snapshot = await poll(source.feed, full=True)
-    if asked.name is None:
-        return Look(await placed(source.feed, snapshot))
-    (service,) = select.services(snapshot, asked.name)
-    source.feed.focus(opened_service=service.id)
-    return Look(await poll(source.feed))
+    if asked.name is not None:
+        snapshot = await source.feed.read_service(asked.name)
+        if snapshot is not None:
+            return Look(snapshot)
+    return Look(await placed(source.feed, await poll(source.feed, full=True)))
 
 
 def _choose(look: Look, asked: Asked) -> list[_Spread]:
