@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from dstack_api_client.edits.dryrun import DryRun, ReplicaOutlook
-from dstack_api_client.edits.group_roles import labels_in
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.model.labels import listed
 from dstack_api_client.text import one_line
@@ -71,7 +70,7 @@ def lost_addresses(edit: ServiceEdit, outlook: DryRun) -> Iterator[str]:
         edit: The edit, or one that changes nothing.
         outlook: What it would do, with the `surges` of its rolling deployments.
     """
-    labels = labels_in(edit.base.spec)
+    labels = edit.base.read.labels
     rolled = {row.group for row in outlook.surges}
     for held in held_addresses(edit.base.configuration):
         rows = sorted(

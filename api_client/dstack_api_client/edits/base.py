@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from dstack_api_client.clock import utc_now
 from dstack_api_client.edits.errors import EndedError
 from dstack_api_client.edits.fields import digest
+from dstack_api_client.edits.read_spec import ReadSpec
 from dstack_api_client.edits.views import configuration_of
 from dstack_api_client.model.labels import in_status
 from dstack_api_client.model.replica import FINISHED, STOPPING
@@ -67,6 +69,11 @@ class Base:
     def configuration(self) -> Mapping[str, Any]:
         """The spec's configuration."""
         return configuration_of(self.spec)
+
+    @cached_property
+    def read(self) -> ReadSpec:
+        """What the spec of a service says."""
+        return ReadSpec(self.spec, self.target.project)
 
     @property
     def gone(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from dstack_api_client.analysis.requirements import Requirements, requirements_of
+from dstack_api_client.analysis.requirements import Requirements
 from dstack_api_client.edits.dryrun import DryRun
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import ServiceEdit
@@ -30,7 +30,7 @@ def unsure_fleets(
         snapshot: What is known of the project.
         offers: What the server offers, by fleet and group.
     """
-    needs = requirements_of(edit.spec)
+    needs = edit.read.needs
     available = {
         (offer.fleet, offer.group or ONLY_GROUP) for offer in offers if offer.availability == _SURE
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 from dstack_api_client.edits.service import LANE_FIELDS, SERVICE, GroupView, ServiceEdit
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_placement.engine import LANE_COLUMNS, Lane, LanesError, parse_lanes, read_configuration
+from dstack_placement.engine import LANE_COLUMNS, Lane, LanesError, accepted, parse_lanes
 from dstack_placement.engine.lanes import check_counts, check_known, twice
 
 #: What dstack takes for a run's priority.
@@ -94,10 +94,9 @@ def warnings(edit: ServiceEdit) -> tuple[str, ...]:
     if not edit.can_edit_lanes:
         return ()
     try:
-        read = read_configuration(readable(edit), project=edit.base.target.project)
+        return edit.accepted.warnings
     except LanesError:
         return ()
-    return read.warnings
 
 
 def whole_number(text: str, name: FieldName, *, empty: int | None = None) -> int | Problem | None:
@@ -169,7 +168,7 @@ def _of_counts(edit: ServiceEdit) -> Iterator[Problem]:
     service = edit.base.resource.get("service")
     url = service.get("url") if isinstance(service, Mapping) else None
     has_gateway = not (isinstance(url, str) and url.startswith("/"))
-    before = {group.name: group for group in ServiceEdit.begin(edit.base, edit.capabilities).groups}
+    before = {group.name: group for group in edit.begun.groups}
     for group in edit.groups:
         if before.get(group.name) == group:
             continue  # what the server has accepted
@@ -278,7 +277,7 @@ def _of_the_rest(
     if told:
         return
     try:
-        read_configuration(readable(edit), known=known, project=edit.base.target.project)
+        accepted(edit.accepted, known)
     except LanesError as error:
         for line in error.lines:
             yield Problem(FieldName(""), line)
@@ -291,21 +290,6 @@ def _entries(edit: ServiceEdit, pool: str) -> list[Any]:
         raw = edit.raw_lane(pool, view.fleet)
         entries.append({key: raw[key] for key in LANE_FIELDS if key in raw} | {"name": view.fleet})
     return entries
-
-
-def readable(edit: ServiceEdit) -> dict[str, Any]:
-    """The configuration as the engine reads it."""
-    groups = []
-    for group in edit.groups:
-        entry: dict[str, Any] = {
-            "name": group.name,
-            "replicas": {"min": group.least, "max": group.greatest},
-            "router": group.router or None,
-        }
-        if group.own_lanes:
-            entry["fleets"] = _entries(edit, group.name)
-        groups.append(entry)
-    return {"type": "service", "fleets": _entries(edit, SERVICE) or None, "groups": groups}
 
 
 def _sum(groups: list[GroupView]) -> tuple[int, int | None]:

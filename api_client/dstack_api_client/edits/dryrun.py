@@ -13,11 +13,9 @@ from enum import Enum
 from typing import Any
 
 from dstack_api_client.analysis.lane_input import NOT_ASKED, Offered
-from dstack_api_client.analysis.requirements import requirements_of
 from dstack_api_client.edits.checks import too_many
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.fleetless import waited_for
-from dstack_api_client.edits.group_roles import labels_in
 from dstack_api_client.edits.prices import PlanOffer, Prices
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
 from dstack_api_client.edits.situation import managed, situation
@@ -171,13 +169,8 @@ def dry_run_here(
     Raises:
         InvalidEditError: The edited lanes can't be accepted.
     """
-    why_not = too_many(edit)
-    if why_not is not None:
-        raise InvalidEditError([why_not])
-    try:
-        state = situation(edit, snapshot, offered)
-    except engine.LanesError as error:
-        raise InvalidEditError(error.lines) from error
+    _refuse(edit)
+    state = situation(edit, snapshot, offered)
     if state is None:
         return None
     plan = engine.preview(state, now=snapshot.observed_at, rebalance=rebalance)
@@ -195,7 +188,7 @@ def dry_run_here(
         for row in plan.replicas
     )
     waited = waited_for(edit, state, snapshot)
-    labels = labels_in(edit.spec)
+    labels = edit.read.labels
     called = labels.get(waited or "", waited)
     why = f"dstack waits for replica 0, of group {called}, to choose the fleet first"
     rows = _from_zero(rows, why if waited is not None else None, state)
@@ -223,6 +216,21 @@ def dry_run_here(
     return _priced(_with_left(outlook, pools), edit, snapshot, offers)
 
 
+def _refuse(edit: ServiceEdit) -> None:
+    """Refuses an edit of which nobody can tell what it would do.
+
+    Raises:
+        InvalidEditError: It has too many replicas, or its lanes can't be accepted.
+    """
+    why_not = too_many(edit)
+    if why_not is not None:
+        raise InvalidEditError([why_not])
+    try:
+        _ = edit.accepted
+    except engine.LanesError as error:
+        raise InvalidEditError(error.lines) from error
+
+
 async def dry_run(
     client: Client,
     edit: ServiceEdit,
@@ -238,9 +246,26 @@ async def dry_run(
         InvalidEditError: The edited lanes can't be accepted.
         ApiError: The server could not be asked.
     """
-    here = dry_run_here(edit, snapshot, rebalance=rebalance, offers=offers, offered=offered)
-    if here is None or not edit.capabilities.can(_PREVIEW) or not _same_groups(edit):
-        return here
+    _refuse(edit)
+    found = None
+    if edit.base.id in snapshot.services:
+        found = await _dry_run_there(client, edit, snapshot, rebalance=rebalance, offers=offers)
+    if found is not None:
+        return found
+    return dry_run_here(edit, snapshot, rebalance=rebalance, offers=offers, offered=offered)
+
+
+async def _dry_run_there(
+    client: Client,
+    edit: ServiceEdit,
+    snapshot: Snapshot,
+    *,
+    rebalance: bool,
+    offers: Iterable[PlanOffer],
+) -> DryRun | None:
+    """Asks the server what an edit would do; None where it can't tell."""
+    if not edit.capabilities.can(_PREVIEW) or not _same_groups(edit):
+        return None
     target = edit.base.target
     try:
         answer = await client.placements.preview(
@@ -252,9 +277,9 @@ async def dry_run(
         ) from error
     except (NotFoundError, WrongShapeError):
         # An older add-on has no previews, or takes no ranges; the plan has the last word.
-        return here
+        return None
     if not answer.managed:
-        return here
+        return None
     rows = tuple(
         ReplicaOutlook(
             number=row.replica_num,
@@ -286,14 +311,14 @@ async def dry_run(
         )
         for lane in answer.lanes
     ]
-    labels = labels_in(edit.spec)
+    labels = edit.read.labels
     outlook = DryRun(Source.SERVER, tuple(lanes), rows, answer.coded_notes(), labels=labels)
     return _priced(_with_left(outlook, pools), edit, snapshot, offers)
 
 
 def _same_groups(edit: ServiceEdit) -> bool:
     """Whether the edit has the groups that the server has: it previews no others."""
-    before = ServiceEdit.begin(edit.base, edit.capabilities).groups
+    before = edit.begun.groups
     return [(g.name, g.named) for g in before] == [(g.name, g.named) for g in edit.groups]
 
 
@@ -303,7 +328,7 @@ def _question(edit: ServiceEdit, rebalance: bool) -> dict[str, Any]:
         "rebalance": rebalance,
         "include_replicas": True,
     }
-    begun = ServiceEdit.begin(edit.base, edit.capabilities)
+    begun = edit.begun
     if edit.lanes() != begun.lanes():
         question["fleets"] = edit.configuration.get("fleets") or []
     owners = {group.name: group for group in begun.groups}
@@ -410,7 +435,7 @@ def _priced(
     What counts is each replica that comes, goes, or is replaced by one of another kind.
     """
     service = snapshot.services[edit.base.id]
-    before, needs = requirements_of(edit.base.spec), requirements_of(edit.spec)
+    before, needs = edit.base.read.needs, edit.read.needs
     replaced = {name for name, need in needs.items() if before.get(name, need) != need}
     prices = Prices(service, snapshot, needs, replaced, tuple(offers))
     change, unpriced = 0.0, []

@@ -17,7 +17,7 @@ from dstack_api_client.edits.certainty import unsure_fleets
 from dstack_api_client.edits.difference import FieldChange, NotInPlaceError, difference, refusal
 from dstack_api_client.edits.dryrun import DryRun, dry_run
 from dstack_api_client.edits.errors import EndedError, InvalidEditError
-from dstack_api_client.edits.group_roles import label_of, labels_in
+from dstack_api_client.edits.group_roles import label_of
 from dstack_api_client.edits.merging import ConflictError, three_way
 from dstack_api_client.edits.prices import PlanOffer
 from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit, what_is_missing
@@ -209,5 +209,5 @@ def _refuse_unknown_fields(edit: ServiceEdit) -> None:
 
 def _differs(edit: ServiceEdit, expected: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the fields that the server stores otherwise than they are sent."""
-    labels = labels_in(edit.spec)
+    labels = edit.read.labels
     return tuple(label_of(path, labels) for path in fields.changes(edit.spec, expected))

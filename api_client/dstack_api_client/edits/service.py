@@ -11,6 +11,7 @@ from dstack_api_client.edits import fields
 from dstack_api_client.edits.base import Base
 from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.fields import ABSENT, ORDER, Path
+from dstack_api_client.edits.read_spec import ReadSpec
 from dstack_api_client.edits.views import (
     LANE_FIELDS,
     SERVICE,
@@ -21,7 +22,7 @@ from dstack_api_client.edits.views import (
     whole,
 )
 from dstack_api_client.model.capabilities import Capabilities
-from dstack_placement.engine import Lane, ServiceSpec
+from dstack_placement.engine import Lane, LanesError, ServiceSpec
 from dstack_placement.engine.lanes import in_order
 
 __all__ = [
@@ -77,19 +78,33 @@ class ServiceEdit:
         return configuration_of(self.spec)
 
     @cached_property
-    def read(self) -> ServiceSpec:
-        """What the spec says of replica groups and lanes."""
-        return ServiceSpec.of(self.spec, project=self.base.target.project)
+    def read(self) -> ReadSpec:
+        """What the spec says."""
+        if self.spec is self.base.spec:
+            return self.base.read
+        return ReadSpec(self.spec, self.base.target.project)
 
-    @cached_property
-    def _begun(self) -> ServiceSpec:
-        """The same of the base."""
-        return ServiceSpec.of(self.base.spec, project=self.base.target.project)
+    @property
+    def accepted(self) -> ServiceSpec:
+        """Its replica groups and lanes once the engine has found nothing wrong with them.
+
+        Raises:
+            LanesError: The lanes can't be accepted.
+        """
+        judged = self.read.judged
+        if isinstance(judged, LanesError):
+            raise LanesError(judged.lines)
+        return judged
+
+    @property
+    def begun(self) -> ServiceEdit:
+        """The edit that changes nothing yet."""
+        return ServiceEdit.begin(self.base, self.capabilities)
 
     @property
     def groups(self) -> tuple[GroupView, ...]:
         """The replica groups in their order."""
-        return tuple(group_view(group, self.configuration) for group in self.read.groups)
+        return tuple(group_view(group, self.configuration) for group in self.read.lanes.groups)
 
     @property
     def pools(self) -> tuple[str, ...]:
@@ -103,16 +118,16 @@ class ServiceEdit:
 
     def lanes(self, pool: str = SERVICE) -> tuple[Lane, ...]:
         """The lanes of the service, or of a group with lanes of its own, as they are listed."""
-        return tuple(map(lane_of, self.read.entries(pool)))
+        return tuple(map(lane_of, self.read.lanes.entries(pool)))
 
     def lane_before(self, pool: str, fleet: str) -> Lane | None:
         """A lane before the edit; None for one that was added."""
-        found = (lane_of(entry) for entry in self._begun.entries(pool))
+        found = (lane_of(entry) for entry in self.base.read.lanes.entries(pool))
         return next((lane for lane in found if lane.fleet == fleet), None)
 
     def raw_lane(self, pool: str, fleet: str) -> Mapping[str, Any]:
         """A lane as it stands in the spec; empty for a bare name."""
-        for entry in self.read.entries(pool):
+        for entry in self.read.lanes.entries(pool):
             if fields.lane_name(entry) == fleet and isinstance(entry, Mapping):
                 return entry
         return {}
@@ -332,7 +347,7 @@ class ServiceEdit:
             raise EditError(*what_is_missing(self.capabilities))
 
     def _refuse_counted_groups(self) -> None:
-        if self.read.counted:
+        if self.read.lanes.counted:
             raise EditError(
                 "This server has replica groups in the form of dstack 0.20, a list under"
                 " `replicas`, whose fields can't be edited one by one.",
@@ -342,7 +357,7 @@ class ServiceEdit:
     def _lanes_as_mappings(self, pool: str) -> Mapping[str, Any]:
         """The spec, with lanes that stand there as bare names, or in the profile, written out."""
         path = _fleets_path(pool)
-        entries = self.read.entries(pool)
+        entries = self.read.lanes.entries(pool)
         listed = configuration_of(self.spec).get("fleets") if pool == SERVICE else entries
         if listed and not any(isinstance(entry, str) for entry in entries):
             return self.spec

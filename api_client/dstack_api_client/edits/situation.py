@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from dstack_api_client.analysis import lane_input
-from dstack_api_client.edits import checks
 from dstack_api_client.edits.service import ServiceEdit
 from dstack_api_client.model.placement import Placement
 from dstack_api_client.model.service import Service
@@ -32,8 +31,10 @@ def situation(
     if service is None:
         return None
     after = _lanes(edit, service)
-    before = _lanes(ServiceEdit.begin(edit.base, edit.capabilities), service)
-    state = lane_input.engine_service(snapshot, service, after, spec=edit.spec, offered=offered)
+    before = _lanes(edit.begun, service)
+    state = lane_input.engine_service(
+        snapshot, service, after, needs=edit.read.needs, offered=offered
+    )
     placement = snapshot.placements.get(service.id)
     if placement is None:
         return state
@@ -46,15 +47,11 @@ def managed(edit: ServiceEdit) -> bool:
     Raises:
         LanesError: The edited lanes can't be accepted.
     """
-    return edit.can_edit_lanes and _read(edit).has_lanes
-
-
-def _read(edit: ServiceEdit) -> engine.ServiceSpec:
-    return engine.read_configuration(checks.readable(edit), project=edit.base.target.project)
+    return edit.can_edit_lanes and edit.accepted.has_lanes
 
 
 def _lanes(edit: ServiceEdit, service: Service) -> engine.ServiceSpec:
-    read = _read(edit)
+    read = edit.accepted
     if edit.can_edit_lanes and read.has_lanes:
         return read
     fleet = service.fleet_name or next((share.fleet for share in service.shares), None)

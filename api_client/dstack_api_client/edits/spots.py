@@ -8,7 +8,6 @@ from dstack_api_client.analysis.spot_policies import (
     PolicyInForce,
     PolicySource,
     SpotPolicy,
-    policies_of,
     policy_named,
 )
 from dstack_api_client.edits.service import SERVICE, ServiceEdit
@@ -26,9 +25,9 @@ _SOURCES = {
 
 def changed_policies(edit: ServiceEdit) -> tuple[str, ...]:
     """A line for each group that gets another policy than it had, though it states none."""
-    before = policies_of(edit.base.spec)
+    before = edit.base.read.policies
     lines = []
-    for name, (policy, _) in policies_of(edit.spec).items():
+    for name, (policy, _) in edit.read.policies.items():
         was = before.get(name)
         stated = policy.source is PolicySource.GROUP
         if was is not None and was[0].value is not policy.value and not stated:
@@ -45,7 +44,7 @@ def barred_fleets(edit: ServiceEdit, snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def _barred(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[str]:
-    policies = policies_of(edit.spec)
+    policies = edit.read.policies
     for group in edit.groups:
         policy = policies[group.name][0] if group.name in policies else None
         if policy is None:

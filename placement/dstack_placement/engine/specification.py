@@ -192,10 +192,7 @@ def read_configuration(
     known: Collection[str] | None = None,
     project: str | None = None,
 ) -> ServiceSpec:
-    """Reads and checks the lanes of a run configuration.
-
-    A configuration without lanes is not checked: it is the stock server's, which accepts a fleet
-    twice and names that do not exist. `fleets` of a group are lanes, be they names only.
+    """Reads and checks the lanes of a run configuration, as `accepted` does.
 
     Args:
         configuration: The configuration as a mapping, with `type`, `fleets`, `replicas`, `groups`.
@@ -207,7 +204,25 @@ def read_configuration(
     Raises:
         LanesError: The lanes can't be accepted; it has one line for each reason.
     """
-    read = ServiceSpec.read(configuration, profile=profile, project=project)
+    return accepted(ServiceSpec.read(configuration, profile=profile, project=project), known)
+
+
+def accepted(read: ServiceSpec, known: Collection[str] | None = None) -> ServiceSpec:
+    """Checks lanes that were read.
+
+    A configuration without lanes is not checked: it is the stock server's, which accepts a fleet
+    twice and names that do not exist. `fleets` of a group are lanes, be they names only.
+
+    Args:
+        read: The lanes.
+        known: Names of the fleets that exist, as for `read_configuration`.
+
+    Returns:
+        The same, with what is worth a second look among its warnings.
+
+    Raises:
+        LanesError: The lanes can't be accepted; it has one line for each reason.
+    """
     if not read._written:
         return read  # the stock server judges names alone
     if read.wrong:
