@@ -210,7 +210,7 @@ async def test_other_files_and_repos_are_refused(
             "In `commands`: ${{ env.REG_KEY }} has no value. Commands have the variables as $NAME.",
         ),
         ("env: [A=1, A=2]", "The variable A stands in `env` twice. Leave one of them."),
-        ("env: {A: true}", "The value of A in `env` is no text. Put it in quotes."),
+        ("env: {A: true}", "The value of A in `env` is not text. Put it in quotes."),
         (
             "files: ['a:b:c']",
             "`files` has a:b:c. Write the local path, a colon and the path there.",

@@ -243,6 +243,6 @@ async def test_a_way_back_that_can_not_be_kept_is_told(
         with pytest.raises(UnknownOutcomeError):
             await perform(client, _plan(changed), Store(tmp_path / "state"), on_notice=told.append)
     assert [line.partition(".")[0] for line in told] == [
-        "The way back could not be kept",
+        "What undo needs could not be kept",
         "The audit log could not be written",
     ]

@@ -78,7 +78,7 @@ REFUSED: dict[str, Refusal] = {
     "unknown fleet of a group": Refusal(
         lambda edit: edit.with_own_lanes("back", own=True).add_lane("back", "gpu-nowhere"),
         "fleet",
-        "Fleet gpu-nowhere in `fleets of group back` does not exist",
+        "Fleet gpu-nowhere in `fleets` of group back does not exist",
         name="parts",
     ),
     "the same fleet twice": Refusal(
@@ -105,7 +105,7 @@ REFUSED: dict[str, Refusal] = {
     "minimums of a group above its greatest count": Refusal(
         lambda edit: _own(edit, min_replicas=2),
         "min_replicas",
-        "of `fleets of group back` add up to 2, above the greatest replica count of 1",
+        "of `fleets` of group back add up to 2, above the greatest replica count of 1",
         name="parts",
     ),
     "maximums below the least count": Refusal(
@@ -116,7 +116,7 @@ REFUSED: dict[str, Refusal] = {
     "maximums of a group below its least count": Refusal(
         lambda edit: _own(edit, max_replicas=0),
         "max_replicas",
-        "of `fleets of group back` add up to 0, below the least replica count of 1",
+        "of `fleets` of group back add up to 0, below the least replica count of 1",
         name="parts",
     ),
     "maximums with the router's replica": Refusal(

@@ -149,7 +149,7 @@ async def test_an_edit_is_planned_applied_followed_and_taken_back(desk, tmp_path
         await shown(app, ServiceScreen)
         await pilot.press("u")
         await shown(app, PlanScreen)
-        assert "This takes back" in text(app)
+        assert "This undoes" in text(app)
         await apply(app, pilot)
         await ended(app)
     after = await desk.run("desk")

@@ -132,7 +132,7 @@ async def test_nodes_are_changed_in_place_and_taken_back(yard, tmp_path):
         await shown(app, FleetScreen)
         await pilot.press("u")
         await shown(app, PlanScreen)
-        assert "This takes back" in text(app)
+        assert "This undoes" in text(app)
         await confirm(app, pilot)
         await told(app, "The change of yard was applied")
     assert (await yard.fleet("yard"))["spec"] == before["spec"]

@@ -54,9 +54,9 @@ async def test_the_dashboard_reads_on_until_it_is_known(
         await shown(app, ApplyScreen)
         screen = app.screen
         await until(lambda: "whether it was made is not known" in _text(screen), what="the doubt")
-        assert "It is read on until that is known." in _text(screen)
+        assert "Polling goes on until that is known." in _text(screen)
         assert not app.changing.under_way, "it can be left"
-        assert "it is looked up at the next start then" in summary(app)
+        assert "it is checked at the next start" in summary(app)
         server.faults.clear()
         await until(lambda: "was applied" in _text(screen), what="what became of it")
         await pilot.press("escape")

@@ -37,7 +37,7 @@ def _conflict() -> ConflictScreen:
 def _question() -> AskScreen:
     choices = [Choice("keep", "Keep it"), Choice("again", "Edit it again"), Choice("no", "No")]
     lines = [Content(f"line {number}") for number in range(40)]
-    return AskScreen("The text of chat was changed and is not used", lines, choices)
+    return AskScreen("Your changes to the text of chat are not saved", lines, choices)
 
 
 def _typed() -> AskScreen:

@@ -105,7 +105,7 @@ def test_a_service() -> None:
         "SERVICE": "chat",
         "STATUS": "running",
         "PRIO": "50",
-        "WANTED": "4 of 3..6",
+        "DESIRED": "4 of 3..6",
         "RUNNING": "3",
         "READY": "2",
         "FLEETS": "gpu-reserved 2, gpu-spot 1, no fleet yet 0+1",
@@ -194,7 +194,7 @@ AS_FAR = f"Nothing is wrong, as far as it could be read.\n{UNREAD}"
         (replace(LOOK, problems=()), None, AS_FAR),
         (replace(LOOK, problems=()), "plain", AS_FAR),
         (replace(LOOK, problems=()), "chat", "Nothing is wrong.\n"),
-        (ELSEWHERE, None, f"Nothing is that bad.\n{UNREAD}"),
+        (ELSEWHERE, None, f"No problems at this severity.\n{UNREAD}"),
         # Those of others are none of this one.
         (ELSEWHERE, "chat", "Nothing is wrong.\n"),
     ],
@@ -209,7 +209,7 @@ def test_of_one_that_has_less_bad_ones_it_is_said_so() -> None:
     of_chat = [each for each in LOOK.problems if each.service_id == "chat-id"]
     notice = replace(of_chat[0], severity=Severity.NOTICE)
     critical = replace(asked("problems", "chat"), severity=Severity.CRITICAL)
-    assert table(replace(LOOK, problems=(notice,)), critical) == "Nothing is that bad.\n"
+    assert table(replace(LOOK, problems=(notice,)), critical) == "No problems at this severity.\n"
 
 
 def test_events_the_newest_last() -> None:

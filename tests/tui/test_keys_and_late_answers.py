@@ -289,7 +289,7 @@ async def test_who_is_still_there_is_told_that_a_plan_was_not_opened(
         event.set()
         await until(lambda: app._notifications, what="the notice")
         (notice,) = app._notifications
-        assert notice.message.startswith("The way back of chat is ready and was not opened")
+        assert notice.message.startswith("The undo of chat is ready and was not opened")
         await pilot.press("u")
         await shown(app, PlanScreen)
 

@@ -133,7 +133,7 @@ def progress(service: Service) -> str:
 
 
 def group_why(row: GroupRow, now: datetime) -> str:
-    """What a replica group waits for; a baseline that is not held comes first.
+    """What a replica group waits for; a baseline that is not met comes first.
 
     Args:
         row: What the group holds.

@@ -219,7 +219,9 @@ def _of_group(group: GroupView, was: GroupView | None, *, has_gateway: bool) -> 
 
 def _of_pool(edit: ServiceEdit, pool: str, known: Collection[str] | None) -> list[Problem]:
     project = edit.base.target.project
-    where = f"fleets of group {pool}" if pool else "fleets"
+    where = "`fleets`"
+    if pool:
+        where += f" of group {edit.read.labels.get(pool, pool)}"
     found = []
     lanes: list[Lane] = []
     plain = True

@@ -110,7 +110,7 @@ def _variable(
         return value
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise InvalidEditError(
-            [f"The value of {one_line(name)} in `env` is no text. Put it in quotes."]
+            [f"The value of {one_line(name)} in `env` is not text. Put it in quotes."]
         )
     return str(value)
 

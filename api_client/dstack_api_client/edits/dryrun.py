@@ -32,10 +32,10 @@ NEVER = "no_fleet_chosen"
 
 
 class Source(str, Enum):
-    """Who told."""
+    """Where a dry run was computed."""
 
-    SERVER = "the server"
-    ENGINE = "the engine here, on what the dashboard knows"
+    SERVER = "server"
+    ENGINE = "this client"
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +240,7 @@ async def dry_run(
     offers: Iterable[PlanOffer] = (),
     offered: Offered = NOT_ASKED,
 ) -> DryRun | None:
-    """Asks the server what an edit would do, where it can tell; else the engine here.
+    """Asks the server what an edit would do, where it can tell; else this client.
 
     Raises:
         InvalidEditError: The edited lanes can't be accepted.

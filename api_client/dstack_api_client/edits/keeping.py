@@ -1,7 +1,7 @@
 """What is kept on this machine: the last applied change of each target, drafts, and an audit log.
 
 All of it lies in the user's state folder, readable by its owner only, and holds no secret: fields
-that may have one are left out, and told by name. Files are replaced whole, and locked while they
+that may have one are left out, and named. Files are replaced whole, and locked while they
 are read and replaced, so that several dashboards can run at once.
 
 A change that is sent is kept before the request goes out, so that no end of the program loses the

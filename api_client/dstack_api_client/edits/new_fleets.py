@@ -206,7 +206,7 @@ def _read_key(path: Path) -> dict[str, str]:
         if public.exists():
             return {"public": public.read_text(), "private": private}
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise InvalidEditError(
             [f"The SSH key {one_line(str(path))} can't be read: {why}. Name a private key file."]
         ) from error

@@ -117,7 +117,7 @@ class Record:
         self._note(f"{word}: {said}")
 
     def _lost(self, error: NotKeptError) -> None:
-        notice = f"The way back could not be kept. {error}"
+        notice = f"What undo needs could not be kept. {error}"
         has_one = self._sent is not None and self._sent.kept is not None
         if has_one and notice not in self.notices:
             self.notices.append(notice)

@@ -61,10 +61,10 @@ def _judged(kept: Kept, now: Base) -> tuple[str, bool]:
     if is_service and now.deployment < kept.deployment:
         return "it was not applied.", False
     if not differing(kept, now) and (kept.steps or now.deployment == kept.deployment):
-        return "it was applied; undo takes it back.", True
+        return "it was applied; undo reverts it.", True
     known = fields_of(now.spec)
     if not is_service and all(
         same(known.get(path, ABSENT), old) for path, old in values_of(kept, back=True).items()
     ):
         return "it was not applied.", False
-    return "it was changed again since; undo takes it back.", True
+    return "it was changed again since; undo reverts it.", True

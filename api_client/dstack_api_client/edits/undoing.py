@@ -104,13 +104,13 @@ def _undo(store: Store, base: Base, edit: E) -> Undo[E]:
     kept = store.applied(base.target)
     if kept is None or not (kept.steps or kept.left_out):
         raise NotKeptError(
-            f"Nothing is known here of a change to {name} that could be taken back.",
+            f"Nothing is known here of a change to {name} that could be undone.",
             "Changes are known on the machine and to the user that applied them.",
         )
     if kept.id != base.id:
         raise EndedError(
             f"The change that is known was made to an earlier {name}.",
-            "There is nothing to take back on this one.",
+            "There is nothing to undo on this one.",
         )
     edit = edit.with_values(values_of(kept, back=True))
     return Undo(edit, kept, tuple(differing(kept, base)), kept.left_out)

@@ -164,7 +164,7 @@ class Placements:
 
 
 def _with_since(placement: Placement, told: wire_addon.PlacementSummary | None) -> Placement:
-    """The placement with since when minimums are not held, which an older add-on only lists."""
+    """The placement with since when lanes are short, which an older add-on has in its list only."""
     since: dict[tuple[str, str], datetime] = {
         (each.pool, each.fleet): each.since for each in (told.deficits if told is not None else ())
     }

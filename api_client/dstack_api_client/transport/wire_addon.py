@@ -109,7 +109,7 @@ class Placement(Timed):
 
 
 class Deficit(Timed):
-    """A baseline that is not held."""
+    """A lane below its minimum."""
 
     times = ("since",)
 

@@ -264,7 +264,7 @@ def _check(read: ServiceSpec, known: Collection[str] | None) -> tuple[list[Line]
     errors: list[Line] = []
     warnings: list[Line] = []
     shared = [group for group in read.groups if group.lanes is None]
-    pools = [("fleets", read.lanes, shared)]
+    pools = [("`fleets`", read.lanes, shared)]
     pools += [(_where(group.name), group.lanes, [group]) for group in read.groups if group.lanes]
     for where, lanes, groups in pools:
         if known is not None:
@@ -272,7 +272,7 @@ def _check(read: ServiceSpec, known: Collection[str] | None) -> tuple[list[Line]
         if not lanes:
             continue
         if not groups:
-            text = f"`{where}` applies to no group: each has `fleets` of its own."
+            text = f"{where} applies to no group: each has `fleets` of its own."
             warnings.append(Line(text, Code.UNUSED))
             continue
         wrong, doubts = check_counts(
@@ -297,7 +297,7 @@ def _sum(groups: Iterable[GroupSpec]) -> tuple[int, int | None]:
 
 
 def _where(group: str) -> str:
-    return f"fleets of group {group}"
+    return f"`fleets` of group {group}"
 
 
 def mapping(value: object) -> Mapping[str, Any]:

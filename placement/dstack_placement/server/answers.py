@@ -211,7 +211,7 @@ class Rebalance(CoreModel):
 
 
 class Deficit(CoreModel):
-    """A baseline that is not held."""
+    """A lane below its minimum."""
 
     pool: str
     fleet: str

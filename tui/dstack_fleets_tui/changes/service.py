@@ -69,7 +69,7 @@ class Changing:
     def undo(self, name: str) -> None:
         """Plans the way back from what was applied last to a service."""
         if self.may():
-            sign = f"Reading what was changed last of {name}."
+            sign = f"Reading the last change of {name}."
             self.begin(partial(self._undo, name, ask(self._app)), sign)
 
     def rebalance(self, name: str) -> None:
@@ -204,15 +204,15 @@ class Changing:
             self._app.notify(f"{name} is as it was before the last change.", markup=False)
             return
         at = found.kept.at.astimezone()
-        notes = [f"This takes back what was applied at {at:%Y-%m-%d %H:%M:%S}."]
+        notes = [f"This undoes what was applied at {at:%Y-%m-%d %H:%M:%S}."]
         if found.changed_since:
             names = ", ".join(found.changed_since)
-            notes.append(f"Changed again since, and taken back too: {names}.")
+            notes.append(f"Changed again since, and undone too: {names}.")
         if found.left_out:
             names = ", ".join(found.left_out)
-            notes.append(f"Not taken back, since it may hold a secret and is not kept: {names}.")
+            notes.append(f"Not undone, since it may hold a secret and is not kept: {names}.")
         screen = PlanScreen(plan, lambda: self.apply(plan, action="undo"), notes)
-        question.show(screen, f"The way back of {found.edit.base.target.name}")
+        question.show(screen, f"The undo of {found.edit.base.target.name}")
 
     async def _rebalance(self, name: str, question: Question) -> None:
         source, snapshot = self._app.source, self._app.snapshot

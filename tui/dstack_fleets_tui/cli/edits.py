@@ -90,7 +90,7 @@ def add_edits(commands: Any, connection: Parser) -> None:
         "undo",
         allow_abbrev=False,
         parents=[form, manner, connection],
-        help="take the last change of a service back",
+        help="undo the last change of a service",
         description="Plans the way back from what was applied last to a service from here, and "
         "goes on as `apply`.",
     )

@@ -107,13 +107,13 @@ def _parser() -> Parser:
     )
     group.add_argument("--read-only", action="store_true", help="refuse every change")
     group.add_argument(
-        "--debug-settings", action="store_true", help="say where each value comes from, and leave"
+        "--debug-settings", action="store_true", help="say where each value comes from, and exit"
     )
     looks = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = looks.add_argument_group("the dashboard")
     group.add_argument("--ascii", action="store_true", help="draw with plain ASCII characters")
     group.add_argument(
-        "--interval", metavar="SECONDS", type=_interval, help="between two looks (default: 2)"
+        "--interval", metavar="SECONDS", type=_interval, help="between two polls (default: 2)"
     )
 
     parser = Parser(
@@ -124,7 +124,7 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[connection, looks],
     )
-    parser.add_argument("--version", action=_Version, help="show the version, and leave")
+    parser.add_argument("--version", action=_Version, help="show the version, and exit")
     parser.set_defaults(run=_dashboard)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
@@ -149,18 +149,18 @@ def _parser() -> Parser:
         "-a", "--all", action="store_true", help="services and runs that have ended, too"
     )
     get.add_argument(
-        "--limit", metavar="N", type=_limit, default=50, help="most events (default: 50)"
+        "--limit", metavar="N", type=_limit, default=50, help="at most so many events (default: 50)"
     )
     get.add_argument(
         "--severity",
         choices=("notice", "warning", "critical"),
         default="notice",
-        help="problems that are at least as bad (default: notice)",
+        help="problems of at least this severity (default: notice)",
     )
     get.add_argument(
         "--no-ssh",
         action="store_true",
-        help="look at no router over SSH, where the server can't look itself",
+        help="read no router over SSH where the server can't read it",
     )
     get.add_argument(
         "--ascii", action="store_true", default=argparse.SUPPRESS, help="tables in plain ASCII"
@@ -176,7 +176,7 @@ def _parser() -> Parser:
         parents=[looks],
         help="the dashboard on a real server with emulated hosts",
         description="Starts a dstack server of its own with emulated hosts, and the dashboard on "
-        "it. Both are gone when you leave.",
+        "it. Both end when you quit.",
     )
     demo.add_argument(
         "--scenario",

@@ -33,7 +33,7 @@ def price(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Content:
     now = formatting.price(outlook.price_now)
     if outlook.price_after is None:
         unknown = ", ".join(outlook.unpriced)
-        dim = literal(f"  no price is known of {unknown}", style_of("dim"))
+        dim = literal(f"  no price is known for {unknown}", style_of("dim"))
         return literal(f"{now} {glyphs.arrow} ? $/h") + dim
     after, change = formatting.price(outlook.price_after), outlook.price_change or 0.0
     both = literal(f"{now} {glyphs.arrow} {after} $/h")
@@ -64,7 +64,7 @@ def replicas(outlook: DryRun) -> list[Content]:
 def whole(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Sequence[Content]:
     """All of it, and who tells."""
     notes = [literal(note, style_of("dim")) for note in outlook.notes]
-    told = literal(f"told by {outlook.source.value}", style_of("dim"))
+    told = literal(f"source: {outlook.source.value}", style_of("dim"))
     return [*lanes(outlook, glyphs), Content(), *replicas(outlook), *notes, told]
 
 

@@ -225,7 +225,7 @@ def _confirm(base: Base, manner: Manner) -> None:
     if manner.yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise NotConfirmedError("Nobody can be asked here.", "Give --yes to apply the plan.")
+        raise NotConfirmedError("There is no terminal to ask on.", "Give --yes to apply the plan.")
     where = f"{name} in {one_line(target.project)} @ {one_line(target.server)}"
     if manner.protected:
         question, wanted = f"The project is protected. Type {name} to change {where}: ", {name}

@@ -266,7 +266,7 @@ def _summary(outlook: DryRun) -> str:
     price = f"{formatting.price(outlook.price_now)} → {formatting.price(outlook.price_after)} $/h"
     if outlook.unpriced:
         price += f" (no price is known in {', '.join(outlook.unpriced)})"
-    return f"{', '.join(parts) or 'no replicas'}   {price}   (by {outlook.source.value})"
+    return f"{', '.join(parts) or 'no replicas'}   {price}   (source: {outlook.source.value})"
 
 
 def _lane_progress(lane: LaneProgress) -> str:

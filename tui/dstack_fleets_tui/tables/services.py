@@ -22,7 +22,7 @@ _BAR = 6
 COLUMNS = (
     Column("service", "SERVICE", min_width=8, max_width=30, priority=10, names=True),
     Column("status", "STATUS", priority=9),
-    Column("wanted", "WANTED", justify="right", priority=8),
+    Column("wanted", "DESIRED", justify="right", priority=8),
     Column("running", "RUN", justify="right", priority=8),
     Column("ready", "READY", justify="right", priority=8),
     Column("fleets", "FLEETS", min_width=20, max_width=60, priority=8, flexible=True),
@@ -73,9 +73,9 @@ def _distribution(service: Service, looks: Looks) -> Content:
 
 
 def counts(service: Service) -> str:
-    """`wanted 3 of 2..6, running 3, ready 2`."""
+    """`desired 3 of 2..6, running 3, ready 2`."""
     wanted = words.wanted(service)
-    return f"wanted {wanted}, running {service.running}, ready {service.ready}"
+    return f"desired {wanted}, running {service.running}, ready {service.ready}"
 
 
 def shares(service: Service) -> list[Share]:

@@ -56,7 +56,7 @@ async def date(client: Client, snapshot: Snapshot, since: Since) -> tuple[str, .
     except (CannotConnectError, UnauthorisedError):
         raise
     except ApiError as error:
-        return (f"Since when instances are as they are is not known: {error.message}",)
+        return (f"Since when instances are in their state is not known: {error.message}",)
     if len(undated) > _MOST_DATED:
         return (f"Since when is not known of {len(undated) - _MOST_DATED} of the instances.",)
     return ()
@@ -105,7 +105,7 @@ def _unread(look: Look, asked: Asked) -> Sequence[str]:
 
 def _no_problem(look: Look, asked: Asked) -> str:
     if _problems_of(look, asked.name):
-        return "Nothing is that bad."
+        return "No problems at this severity."
     if _unread(look, asked):
         return "Nothing is wrong, as far as it could be read."
     return "Nothing is wrong."

@@ -18,7 +18,7 @@ COLUMNS = (
     Column("SERVICE"),
     Column("STATUS", paint=colour),
     Column("PRIO", right=True),
-    Column("WANTED", right=True),
+    Column("DESIRED", right=True),
     Column("RUNNING", right=True),
     Column("READY", right=True),
     Column("FLEETS"),

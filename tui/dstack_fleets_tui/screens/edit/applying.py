@@ -144,7 +144,7 @@ class ApplyScreen(LiveScreen):
             self._sending = False
             self._doubt = error
             self._told = [literal(str(error), style_of("bad"))]
-            self._tell(literal("It is read on until that is known.", style_of("starting")))
+            self._tell(literal("Polling goes on until that is known.", style_of("starting")))
             return await self._settle(error.check)
 
     async def _follow(self, base: Base) -> None:
@@ -204,7 +204,7 @@ class ApplyScreen(LiveScreen):
         elif (progress is not None and progress.final) or (is_over and not self._sending):
             self.show_summary("Press Esc to go back.")
         elif self._done is None and not self._sending:
-            self.show_summary("Press Esc to leave; it is looked up at the next start then.")
+            self.show_summary("Press Esc to leave; it is checked at the next start.")
         elif not self._sending:
             self.show_summary("Press Esc to leave; the server goes on with it.")
 
@@ -287,6 +287,6 @@ class ApplyScreen(LiveScreen):
     def do_back(self, argument: str) -> None:
         """Leaves, once it is known what became of the request."""
         if self._sending:
-            self.notify("The change is being sent; its end is waited for.", markup=False)
+            self.notify("The change is being sent; waiting for the outcome.", markup=False)
         else:
             self.leave()
