@@ -30,8 +30,8 @@ from dstack_api_client.edits.difference import NOTHING, FieldChange
 from dstack_api_client.edits.fields import ABSENT
 from dstack_api_client.edits.files import append_line, locked, replace_whole, telling, unkept
 from dstack_api_client.edits.group_roles import label_of, labels_in
-from dstack_api_client.edits.secrets import keepable, may_be_kept
 from dstack_api_client.model.configuration import MASK
+from dstack_api_client.secrets import keepable, may_be_kept
 
 #: Drafts of one target that are kept, the newest; each is of another program or time.
 _DRAFTS = 8
