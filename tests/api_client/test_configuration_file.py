@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dstack_api_client.edits import references, texts
-from dstack_api_client.edits.base import Base
-from dstack_api_client.edits.difference import NotInPlaceError
+from dstack_api_client.edits.base.base import Base
+from dstack_api_client.edits.base.difference import NotInPlaceError
 from dstack_api_client.edits.errors import InvalidEditError
-from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.edits.warnings import contents_notes
+from dstack_api_client.edits.outlook.warnings import contents_notes
+from dstack_api_client.edits.service import texts
+from dstack_api_client.edits.service.service import ServiceEdit
+from dstack_api_client.edits.spec import references
 from dstack_api_client.transport.client import Client
 from tests.builders.service_edits import STOCK, base
 

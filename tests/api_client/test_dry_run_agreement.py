@@ -10,9 +10,9 @@ import pytest
 from hypothesis import reject
 from hypothesis import strategies as st
 
-from dstack_api_client.edits.dryrun import dry_run_here
 from dstack_api_client.edits.errors import EditError
-from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.outlook.dryrun import dry_run_here
+from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.join.join import Answers, build
 from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
 from dstack_api_client.model.replica import Link

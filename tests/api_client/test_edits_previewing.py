@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.edits.dryrun import DryRun, Source, dry_run
 from dstack_api_client.edits.errors import InvalidEditError
-from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.outlook.dryrun import DryRun, Source, dry_run
+from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.transport.client import Client
 from dstack_placement import engine

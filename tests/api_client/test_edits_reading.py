@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.edits import checks, dryrun
-from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.outlook import dryrun
+from dstack_api_client.edits.service import checks
+from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_fleets_tui.editing import form
 from dstack_placement.engine import ServiceSpec
 from dstack_widgets.glyphs import UNICODE

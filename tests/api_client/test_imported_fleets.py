@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dstack_api_client.analysis.distribution import distribution_of
-from dstack_api_client.edits.dryrun import dry_run_here
-from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.outlook.dryrun import dry_run_here
+from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.join.join import Answers, Joined, build
 from dstack_api_client.model.replica import Link
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot

@@ -23,7 +23,7 @@ from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.analysis.fleet_facts import fleet_facts
 from dstack_api_client.analysis.rollout import rollout_of
 from dstack_api_client.analysis.since import Since
-from dstack_api_client.edits.base import fleet_of, service_of
+from dstack_api_client.edits.base.base import fleet_of, service_of
 from dstack_api_client.errors import ApiError
 from dstack_api_client.events.stream import EventStream, event_of
 from dstack_api_client.feed.feed import ConnectionState, Feed

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dstack_api_client.edits import following
-from dstack_api_client.edits.base import read_service
+from dstack_api_client.edits.base.base import read_service
+from dstack_api_client.edits.follow import following
 from dstack_fleets_tui.cli.main import main
 from dstack_simulator.handle import Handle
 from tests.builders.audit_log import ends

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.edits import applying, checks, planning, texts
-from dstack_api_client.edits.asking import ask_run
-from dstack_api_client.edits.difference import NotInPlaceError
-from dstack_api_client.edits.dryrun import Source
+from dstack_api_client.edits.base.difference import NotInPlaceError
 from dstack_api_client.edits.errors import EditError, InvalidEditError
-from dstack_api_client.edits.planning import make_plan
-from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit
-from dstack_api_client.edits.warnings import Risk
+from dstack_api_client.edits.offers.asking import ask_run
+from dstack_api_client.edits.outlook.dryrun import Source
+from dstack_api_client.edits.outlook.warnings import Risk
+from dstack_api_client.edits.plan import applying, planning
+from dstack_api_client.edits.plan.planning import make_plan
+from dstack_api_client.edits.service import checks, texts
+from dstack_api_client.edits.service.service import LANE_FIELDS, ServiceEdit
 from dstack_api_client.text import one_line
 from dstack_simulator.handle import Handle
 from tests.servers.edited_services import begin, client_of, server_says, service, stored

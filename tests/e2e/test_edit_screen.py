@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import TextArea
 
 from dstack_api_client.connect.connection import Connection, Sources
-from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import ConnectionState
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen

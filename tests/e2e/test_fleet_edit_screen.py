@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
 
 from dstack_api_client.connect.connection import Connection, Sources
-from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.errors import ReadOnlyError
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.transport.client import Client

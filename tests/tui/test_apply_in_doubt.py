@@ -9,10 +9,11 @@ import httpx
 import pytest
 from textual.widgets import Static
 
-from dstack_api_client.edits import applying, performing
-from dstack_api_client.edits.base import Target, read_service
-from dstack_api_client.edits.keeping import Sent, Store
-from dstack_api_client.edits.outcome import UnknownOutcomeError
+from dstack_api_client.edits.base.base import Target, read_service
+from dstack_api_client.edits.base.outcome import UnknownOutcomeError
+from dstack_api_client.edits.perform import performing
+from dstack_api_client.edits.plan import applying
+from dstack_api_client.edits.store.keeping import Sent, Store
 from dstack_api_client.errors import ApiError, UnansweredError
 from dstack_fleets_tui.cli import common as cli_common
 from dstack_fleets_tui.cli import edits as cli_edits

@@ -8,7 +8,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 
-from dstack_api_client.edits.merging import ConflictError, three_way
+from dstack_api_client.edits.base.merging import ConflictError, three_way
 from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_widgets.choices import Choice, Choices

@@ -17,8 +17,8 @@ from textual.pilot import Pilot
 from textual.screen import ModalScreen, Screen
 
 from dstack_api_client.connect.connection import Connection
-from dstack_api_client.edits.base import read_service
-from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.base.base import read_service
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import Feed
 from dstack_fleets_tui.actions import BY_ID
 from dstack_fleets_tui.app import FleetsApp

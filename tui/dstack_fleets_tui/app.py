@@ -28,7 +28,7 @@ from textual.widgets import Input
 
 from dstack_api_client.clock import difference, utc_now
 from dstack_api_client.connect.connection import ConfigError, Connection
-from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import ConnectionState, Health, Update
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.replica import ReplicaKey

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from dstack_api_client.analysis.group_rows import GroupRow
-from dstack_api_client.edits.dryrun import ReplicaOutlook
+from dstack_api_client.edits.outlook.dryrun import ReplicaOutlook
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.labels import group_name, job_name, listed, replica_name, share_of

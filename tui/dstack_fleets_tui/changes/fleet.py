@@ -8,16 +8,17 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from dstack_api_client.edits import base as bases
-from dstack_api_client.edits import fleets, undoing
-from dstack_api_client.edits.deleting import delete
+from dstack_api_client.edits.base import base as bases
 from dstack_api_client.edits.errors import EndedError, InvalidEditError
-from dstack_api_client.edits.fleet import refusal
-from dstack_api_client.edits.fleet_effects import idle_instances
-from dstack_api_client.edits.fleets import FleetPlan
-from dstack_api_client.edits.following_fleets import FleetGoal
-from dstack_api_client.edits.new_fleets import TEMPLATES, plan_new_fleet
-from dstack_api_client.edits.performing import Performed, who
+from dstack_api_client.edits.fleet import fleets
+from dstack_api_client.edits.fleet.fleet import refusal
+from dstack_api_client.edits.fleet.fleet_effects import idle_instances
+from dstack_api_client.edits.fleet.fleets import FleetPlan
+from dstack_api_client.edits.fleet.new_fleets import TEMPLATES, plan_new_fleet
+from dstack_api_client.edits.follow.following_fleets import FleetGoal
+from dstack_api_client.edits.perform import undoing
+from dstack_api_client.edits.perform.deleting import delete
+from dstack_api_client.edits.perform.performing import Performed, who
 from dstack_api_client.errors import ApiError
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.labels import counted

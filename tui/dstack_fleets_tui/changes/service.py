@@ -10,17 +10,17 @@ from typing import Any
 from textual.screen import Screen
 from textual.worker import Worker
 
-from dstack_api_client.edits import base as bases
-from dstack_api_client.edits import rebalancing, undoing
-from dstack_api_client.edits.fleet import FleetEdit
-from dstack_api_client.edits.fleets import FleetPlan
-from dstack_api_client.edits.following_fleets import goal_of
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.merging import ConflictError
-from dstack_api_client.edits.outcome import Check
-from dstack_api_client.edits.performing import Performed, perform, settle, who
-from dstack_api_client.edits.planning import Plan, make_plan
-from dstack_api_client.edits.recovering import look_up
+from dstack_api_client.edits.base import base as bases
+from dstack_api_client.edits.base.merging import ConflictError
+from dstack_api_client.edits.base.outcome import Check
+from dstack_api_client.edits.fleet.fleet import FleetEdit
+from dstack_api_client.edits.fleet.fleets import FleetPlan
+from dstack_api_client.edits.follow.following_fleets import goal_of
+from dstack_api_client.edits.perform import rebalancing, undoing
+from dstack_api_client.edits.perform.performing import Performed, perform, settle, who
+from dstack_api_client.edits.plan.planning import Plan, make_plan
+from dstack_api_client.edits.store.keeping import Store
+from dstack_api_client.edits.store.recovering import look_up
 from dstack_api_client.errors import ApiError
 from dstack_fleets_tui.changes.text import TextChanges
 from dstack_fleets_tui.editing import outlook, plan_text

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, TypeVar
 
-from dstack_api_client.edits import texts
 from dstack_api_client.edits.errors import InvalidEditError, NotKeptError
+from dstack_api_client.edits.service import texts
 from dstack_api_client.errors import ApiError
 from dstack_fleets_tui.editing.texts import Editing
 from dstack_fleets_tui.host import Host

@@ -159,8 +159,8 @@ def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) 
     connection, settings = begin
     from dstack_api_client import errors
     from dstack_api_client.connect.connection import ConfigError
-    from dstack_api_client.edits.merging import ConflictError
-    from dstack_api_client.edits.outcome import UnknownOutcomeError
+    from dstack_api_client.edits.base.merging import ConflictError
+    from dstack_api_client.edits.base.outcome import UnknownOutcomeError
     from dstack_api_client.errors import UnansweredError
     from dstack_fleets_tui.headless.looking import UnavailableError
 

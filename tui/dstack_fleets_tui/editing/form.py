@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from dstack_api_client.analysis.spot_policies import PolicySource, SpotPolicy, inherited
-from dstack_api_client.edits.checks import (
+from dstack_api_client.edits.service.checks import (
     FieldName,
     Problem,
     lane_number,
     replica_range,
     whole_number,
 )
-from dstack_api_client.edits.service import SERVICE, GroupView, ServiceEdit
+from dstack_api_client.edits.service.service import SERVICE, GroupView, ServiceEdit
 from dstack_api_client.model.labels import lane_name
 from dstack_fleets_tui import formatting
 from dstack_placement.engine import LANE_COLUMNS, ONLY_GROUP, Lane, LaneField, mapping

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dstack_api_client.edits import undoing
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.planning import Plan, make_plan
+from dstack_api_client.edits.perform import undoing
+from dstack_api_client.edits.plan.planning import Plan, make_plan
+from dstack_api_client.edits.store.keeping import Store
 from dstack_fleets_tui.headless.plan import Desk, say
 
 

@@ -14,13 +14,13 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from dstack_api_client.edits.base import Base
-from dstack_api_client.edits.dryrun import DryRun
-from dstack_api_client.edits.following import EVERY, LaneProgress, Progress, State, follow
-from dstack_api_client.edits.following_fleets import FleetGoal, fleet_progress
-from dstack_api_client.edits.merging import ConflictError
-from dstack_api_client.edits.outcome import Check, UnknownOutcomeError
-from dstack_api_client.edits.performing import Performed
+from dstack_api_client.edits.base.base import Base
+from dstack_api_client.edits.base.merging import ConflictError
+from dstack_api_client.edits.base.outcome import Check, UnknownOutcomeError
+from dstack_api_client.edits.follow.following import EVERY, LaneProgress, Progress, State, follow
+from dstack_api_client.edits.follow.following_fleets import FleetGoal, fleet_progress
+from dstack_api_client.edits.outlook.dryrun import DryRun
+from dstack_api_client.edits.perform.performing import Performed
 from dstack_api_client.errors import ApiError
 from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.actions import APPLY

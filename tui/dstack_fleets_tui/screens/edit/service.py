@@ -8,12 +8,14 @@ from typing import Any
 
 from textual.content import Content
 
-from dstack_api_client.edits import checks, dryrun, texts, undoing
-from dstack_api_client.edits.base import Base, read_service
-from dstack_api_client.edits.checks import FieldName, Problem
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.planning import Plan, make_plan
-from dstack_api_client.edits.service import ServiceEdit, what_is_missing
+from dstack_api_client.edits.base.base import Base, read_service
+from dstack_api_client.edits.outlook import dryrun
+from dstack_api_client.edits.perform import undoing
+from dstack_api_client.edits.plan.planning import Plan, make_plan
+from dstack_api_client.edits.service import checks, texts
+from dstack_api_client.edits.service.checks import FieldName, Problem
+from dstack_api_client.edits.service.service import ServiceEdit, what_is_missing
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.model.labels import in_status
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions, formatting
