@@ -28,7 +28,15 @@ from dstack_fleets_tui.cli.common import (
     guarded,
     settings_of,
 )
+from dstack_fleets_tui.cli.completion import (
+    add_completion,
+    complete,
+    completed,
+    fleets_or_services,
+    projects,
+)
 from dstack_fleets_tui.cli.edits import add_edits
+from dstack_fleets_tui.cli.schema import add_schema
 from dstack_fleets_tui.cli.whatif import add_whatif
 from dstack_fleets_tui.output.notices import PROGRAM, say
 
@@ -95,7 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _parser()
+    parser = command_parser()
+    complete(parser)
     args: argparse.Namespace
     args, unknown = parser.parse_known_args(argv)
     if unknown:
@@ -104,11 +113,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def _parser() -> Parser:
+def command_parser() -> Parser:
+    """The parser of all commands."""
     # Nothing is shortened: `--token SECRET` would pass for `--token-file`, and be printed.
     connection = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = connection.add_argument_group("where to connect")
-    group.add_argument("--project", metavar="NAME", help="a project of the configuration")
+    project = group.add_argument("--project", metavar="NAME", help="a project of the configuration")
+    completed(project, projects)
     group.add_argument("--server-url", "--url", metavar="URL", help="the server's address")
     group.add_argument("--token-file", metavar="FILE", type=Path, help="a file with the token")
     group.add_argument("--ca-file", metavar="FILE", type=Path, help="certificates (PEM) to trust")
@@ -150,7 +161,8 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     get.add_argument("kind", choices=_KINDS, metavar="KIND", help=", ".join(_KINDS))
-    get.add_argument("name", metavar="NAME", nargs="?", help="just this fleet or service")
+    name = get.add_argument("name", metavar="NAME", nargs="?", help="just this fleet or service")
+    completed(name, fleets_or_services)
     get.add_argument(
         "-o", "--output", choices=("table", "json", "yaml"), default="table", help="the form"
     )
@@ -178,6 +190,8 @@ def _parser() -> Parser:
 
     add_edits(commands, connection)
     add_whatif(commands, connection)
+    add_completion(commands)
+    add_schema(commands)
 
     demo = commands.add_parser(
         "demo",
@@ -278,7 +292,7 @@ class _Version(argparse.Action):
         super().__init__(nargs=0, **options)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from importlib.metadata import version
+        from dstack_fleets_tui.cli.version import version_text
 
-        sys.stdout.write(f"{PROGRAM} {version(PROGRAM)}\n")
+        sys.stdout.write(f"{PROGRAM} {version_text()}\n")
         parser.exit()
