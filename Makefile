@@ -33,8 +33,8 @@ $(READY): $(DEMO)
 	$(INSTALL) --group dev
 	@touch $@
 
-demo: $(DEMO) ## the dashboard on a real dstack server with emulated hosts; SCENARIO=NAME
-	@$(BIN)/dstack-fleets-tui demo $(if $(SCENARIO),--scenario $(SCENARIO))
+demo: $(DEMO) ## the dashboard on a real dstack server with emulated hosts; SCENARIO=NAME, FAULT=NAME
+	@$(BIN)/dstack-fleets-tui demo $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(FAULT),--fault $(FAULT))
 
 test: $(READY) ## the tests; stories run on real servers; ARGS='...' for pytest
 	@$(BIN)/python -m tests all $(ARGS)

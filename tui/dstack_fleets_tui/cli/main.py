@@ -207,6 +207,12 @@ def command_parser() -> Parser:
         default="lanes",
         help="lanes (the default), demo for a stock server, or another of docs/simulator.md",
     )
+    demo.add_argument(
+        "--fault",
+        metavar="NAME",
+        help="something that goes wrong once all is there: spot-interrupted, router-down, or"
+        " another; an unknown name lists them",
+    )
     demo.set_defaults(run=_demo)
     return parser
 
@@ -263,6 +269,8 @@ def _demo(args: argparse.Namespace) -> NoReturn:
     if "interval" in args:
         dashboard += ["--interval", f"{args.interval:g}"]
     simulator = [sys.executable, "-m", "dstack_simulator", "--scenario", args.scenario]
+    if args.fault is not None:
+        simulator += ["--fault", args.fault]
     sys.stdout.flush()
     # The simulator takes this process's place, and with it its terminal and its signals; it says
     # itself what is missing when its extra is not installed.
