@@ -65,6 +65,7 @@ screenshots: $(READY) ## pictures of the running demo, as SVG and PNG
 docs: $(READY) ## pages that are written from the code
 	$(BIN)/python -m dstack_fleets_tui.keys_page > docs/keys.md
 	$(BIN)/python -m dstack_fleets_tui.man_page > docs/dstack-fleets-tui.1
+	$(BIN)/python -m tests.lint.rooms > docs/rooms.md
 
 clean: ## remove what make made
 	rm -rf $(VENV) .cache

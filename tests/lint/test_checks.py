@@ -7,7 +7,8 @@ from textwrap import dedent
 
 import pytest
 
-from tests.lint import addresses, circles, clocks, looks, sleeps, words
+from tests import ROOT
+from tests.lint import addresses, circles, clocks, looks, rooms, sleeps, words
 from tests.lint.__main__ import allowed, judged
 from tests.lint.source import Finding, Module
 
@@ -191,3 +192,8 @@ def test_circles_are_found_each_once() -> None:
     }
     assert circles.circles(imports) == [("a", "b", "c"), ("d", "e")]
     assert circles.circles({**imports, "c": {"d"}, "e": set()}) == []
+
+
+def test_the_picture_of_the_rooms_is_what_they_import() -> None:
+    written = (ROOT / "docs" / "rooms.md").read_text()
+    assert written == rooms.page(), "docs/rooms.md is out of date: run `make docs`"

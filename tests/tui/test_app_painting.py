@@ -9,6 +9,7 @@ from textual._compositor import CompositorUpdate
 
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.screens.edit.text import TextScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import ServicesScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
@@ -79,6 +80,10 @@ async def test_ascii_draws_nothing_else():
             await all_painted(app, pilot)
             lines = screen_text(app).split("\n")
             assert not [line for line in lines if not line.isascii()]
+        await app.push_screen(TextScreen("chat", "main", "replicas: 2\n", ascii_only=True))
+        await all_painted(app, pilot)
+        assert "Ctrl+S save - Esc cancel" in screen_text(app)
+        assert screen_text(app).isascii()
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Settings, Callable[[
         calls.append((connection, settings, again))
         return 0
 
-    monkeypatch.setitem(sys.modules, "dstack_fleets_tui.app", SimpleNamespace(run=run))
+    monkeypatch.setitem(sys.modules, "dstack_fleets_tui.run", SimpleNamespace(run=run))
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     return calls

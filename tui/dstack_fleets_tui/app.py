@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from types import FrameType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -33,8 +30,6 @@ from dstack_api_client.feed.feed import ConnectionState, Health, Update
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_api_client.private_folder import remove_left_behind
-from dstack_api_client.routers.watch import OverSsh
 from dstack_fleets_tui import actions, faults
 from dstack_fleets_tui.changes.fleet import FleetChanges
 from dstack_fleets_tui.changes.service import Changing
@@ -58,12 +53,9 @@ from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.terminal import (
     LOOK_EVERY,
-    THEME_OF_FEW_COLOURS,
-    has_few_colours,
-    let_hang_up_end_us,
     terminal_is_gone,
 )
-from dstack_fleets_tui.terminal_driver import TerminalDriver, say_last
+from dstack_fleets_tui.terminal_driver import TerminalDriver
 from dstack_widgets.choices import Choice
 from dstack_widgets.scroll_bars import AsciiScrollBars
 from dstack_widgets.text import literal
@@ -75,9 +67,6 @@ _TROUBLE = frozenset(
 
 #: Keys that a screen which asks does not hold back.
 _ALWAYS = frozenset({"ctrl+c", "ctrl+q"})
-
-#: Signals that end the dashboard in order.
-_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 def _spare_the_collector(*, again: bool) -> None:
@@ -551,54 +540,3 @@ class FleetsApp(Host):
                     there(partial(screen.action_do, action.id)),
                 )
         yield SystemCommand("Theme", "Choose another theme.", there(self.action_change_theme))
-
-
-def run(
-    connection: Connection | ConfigError,
-    settings: Settings,
-    *,
-    again: Callable[[], Connection | ConfigError] | None = None,
-) -> int:
-    """Runs the dashboard in this terminal.
-
-    Args:
-        connection: Where to connect, or why that is not known.
-        settings: The user's settings.
-        again: Finds the connection again.
-
-    Returns:
-        The exit code.
-    """
-    let_hang_up_end_us()
-    if settings.theme is None and has_few_colours():
-        settings = settings.model_copy(update={"theme": THEME_OF_FEW_COLOURS})
-
-    def opened(connection: Connection) -> AbstractAsyncContextManager[Source]:
-        return open_source(
-            connection,
-            read_only=settings.read_only_in(connection.project),
-            over_ssh=OverSsh(settings.routers_over_ssh),
-        )
-
-    app = FleetsApp(connection, settings, again=again, open_source=opened)
-    remove_left_behind()
-    code = asyncio.run(_run(app))
-    say_last(app.last_words)
-    return app.return_code or 0 if code is None else code
-
-
-async def _run(app: FleetsApp) -> int | None:
-    """Runs the app until it ends by itself or by a signal."""
-    loop = asyncio.get_running_loop()
-
-    def ended(number: int, frame: FrameType | None) -> None:
-        app.end_soon()
-        loop.call_soon_threadsafe(app.end, number)
-
-    # Handlers of the loop would not be heard while it waits for a terminal that stalls.
-    before = {number: signal.signal(number, ended) for number in _ENDING}
-    try:
-        return await app.run_async()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -19,6 +19,7 @@ from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.events import FILTER_ITEMS, in_groups
 from dstack_api_client.transport.records import Name
+from dstack_api_client.transport.wire_values import LazySpec
 from dstack_placement.engine import mapping, read_stored
 
 #: Runs named by events after which reading everything is cheaper.
@@ -271,7 +272,7 @@ class Rereading:
         if run.read_spec.configuration.type != "service":
             return None
         self._known.put_run(run)
-        spec = wire.LazySpec(bytes(run.run_spec))
+        spec = LazySpec(bytes(run.run_spec))
         lanes = read_stored(
             mapping(spec.get("configuration")),
             profile=mapping(spec.get("profile")),

@@ -13,6 +13,7 @@ from dstack_api_client.model.gpus import Gpus
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
+from dstack_api_client.transport.wire_values import LazySpec
 from dstack_placement.engine import mapping
 
 #: What the server takes where a fleet says nothing.
@@ -99,7 +100,7 @@ def fleet_of(
         unplaced: Of how many jobs here the instance is not known.
         imported: The names of fleets of other projects, by id.
     """
-    spec = wire.LazySpec(bytes(fleet.spec))
+    spec = LazySpec(bytes(fleet.spec))
     configuration = mapping(spec.get("configuration"))
     profile = mapping(spec.get("profile"))
     there = sorted((i for i in instances if i.status != "terminated"), key=_by_number)

@@ -31,6 +31,7 @@ from dstack_api_client.model.replica import (
 from dstack_api_client.model.service import FleetShare, Group, OtherRun, Service
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
+from dstack_api_client.transport.wire_values import LazySpec
 from dstack_placement.engine import ONLY_GROUP, GroupSpec, ServiceSpec
 
 #: What the server takes where neither a group nor its service says anything.
@@ -206,7 +207,7 @@ def service_of(
     groups = _with_counts(groups, replicas)
     active = [replica for replica in replicas if replica.standing]
     limits = [group.replicas_max for group in groups]
-    raw = wire.LazySpec(bytes(run.run_spec))
+    raw = LazySpec(bytes(run.run_spec))
     endpoint = run.service or wire.ServiceEndpoint()
     url = one_line(endpoint.url) if endpoint.url else None
     return Service(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.records import Records
-from dstack_api_client.transport.requests import PAGE, Resource, as_asked, decoder
+from dstack_api_client.transport.requests import PAGE, Resource, as_asked, begin_at, decoder
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class Events(Resource):
             "/api/events/list",
             query,
             decoder(wire.Event),
-            lambda last: {"prev_recorded_at": as_asked(last.recorded_at), "prev_id": last.id},
+            lambda last: begin_at((last.recorded_at, last.id), "prev_recorded_at", "prev_id"),
             "the events",
         ):
             yield events
@@ -52,9 +52,8 @@ class Events(Resource):
             limit: Most events in the answer.
             before: Time and id of the event after which, going back, to begin.
         """
-        query: dict[str, Any] = {"limit": limit, "ascending": False, **filters}
-        if before is not None:
-            query |= {"prev_recorded_at": as_asked(before[0]), "prev_id": before[1]}
+        begin = begin_at(before, "prev_recorded_at", "prev_id")
+        query: dict[str, Any] = {"limit": limit, "ascending": False, **begin, **filters}
         return await self._requests.all("/api/events/list", query, wire.Event, "the events")
 
 

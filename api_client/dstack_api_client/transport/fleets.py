@@ -15,7 +15,7 @@ from dstack_api_client.errors import (
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.records import Records
-from dstack_api_client.transport.requests import Resource, as_asked
+from dstack_api_client.transport.requests import Resource, begin_at
 from dstack_api_client.transport.transport import in_project
 from dstack_placement.engine import mapping
 
@@ -52,9 +52,8 @@ class Fleets(Resource):
             "only_active": True,
             "include_imported": True,
             "limit": limit,
+            **begin_at(after, "prev_created_at", "prev_id"),
         }
-        if after is not None:
-            query |= {"prev_created_at": as_asked(after[0]), "prev_id": after[1]}
         what = f"the fleets of project {project}"
         body = await self._requests.transport.read("/api/fleets/list", query, what)
         return await self._requests.decode_list(body, wire.decode_fleet, what)

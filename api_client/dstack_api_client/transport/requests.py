@@ -188,6 +188,17 @@ def decoder(kind: type[T]) -> Callable[[bytes], T]:
     return _decoders[kind]
 
 
+def begin_at(last: tuple[datetime, str] | None, time: str, ident: str) -> dict[str, str]:
+    """Where a page begins.
+
+    Args:
+        last: The time and the id of the last item of the page before; None for the first page.
+        time: What the server calls that time.
+        ident: What it calls that id.
+    """
+    return {} if last is None else {time: as_asked(last[0]), ident: last[1]}
+
+
 def as_asked(moment: datetime) -> str:
     """A moment as a server is asked about it."""
     return moment.isoformat()

@@ -12,7 +12,7 @@ from dstack_api_client import errors
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.records import Records
-from dstack_api_client.transport.requests import Resource, as_asked, decoder
+from dstack_api_client.transport.requests import Resource, as_asked, begin_at, decoder
 from dstack_api_client.transport.transport import in_project
 
 
@@ -42,11 +42,10 @@ class Runs(Resource):
             "only_active": only_active,
             "include_jobs": jobs,
             "limit": limit,
+            **begin_at(after, "prev_submitted_at", "prev_run_id"),
         }
         if jobs:
             query["job_submissions_limit"] = wire.SUBMISSIONS
-        if after is not None:
-            query |= {"prev_submitted_at": as_asked(after[0]), "prev_run_id": after[1]}
         what = f"the runs of project {project}"
         decode = wire.decode_run if jobs else wire.decode_run_alone
         body = await self._requests.transport.read("/api/runs/list", query, what)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from dstack_api_client.text import one_line
-from dstack_api_client.transport.wire import Amount, Answer, Count, Port, Timed, Whole
+from dstack_api_client.transport.wire_values import Amount, Answer, Count, Port, Timed, Whole
 from dstack_placement.engine import LANE_FIELDS, Lane
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]

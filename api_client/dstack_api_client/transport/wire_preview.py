@@ -6,8 +6,8 @@ from datetime import datetime
 from itertools import zip_longest
 
 from dstack_api_client.text import one_line
-from dstack_api_client.transport.wire import Answer, Count, Timed
 from dstack_api_client.transport.wire_addon import PlacementLane
+from dstack_api_client.transport.wire_values import Answer, Count, Timed
 from dstack_placement.engine import Code, Line
 
 #: Words of an older add-on, which tells no codes, in the notes that count here.

@@ -224,7 +224,7 @@ def _dashboard(args: argparse.Namespace) -> int:
             f"In scripts and pipes use `{PROGRAM} get`.",
             FAILED,
         )
-    from dstack_fleets_tui.app import run
+    from dstack_fleets_tui.run import run
 
     return run(connection, settings, again=lambda: connection_of(args, settings))
 

@@ -25,6 +25,7 @@ from textual.widgets import Static, TextArea
 from dstack_api_client.private_folder import PrivateFolder
 from dstack_api_client.text import one_line
 from dstack_fleets_tui.screens.parts.questions import Asking
+from dstack_widgets.glyphs import ASCII, UNICODE
 from dstack_widgets.text import literal
 
 #: Seconds that an editor has to end by itself, once this program is asked to end.
@@ -235,6 +236,7 @@ class TextScreen(Asking, ModalScreen[Written]):
         self.subject = subject
         self._title = f"{subject} in {place}"
         self._text = text
+        self._dot = (ASCII if ascii_only else UNICODE).dot
 
     @property
     def changed(self) -> bool:
@@ -255,7 +257,7 @@ class TextScreen(Asking, ModalScreen[Written]):
         with Vertical(id="box"):
             yield Static(literal(self._title), id="title")
             yield area
-            yield Static(literal("Ctrl+S save · Esc cancel", "dim"))
+            yield Static(literal(f"Ctrl+S save {self._dot} Esc cancel", "dim"))
 
     def action_done(self) -> None:
         """Has the text used."""

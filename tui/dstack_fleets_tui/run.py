@@ -1,0 +1,76 @@
+"""Runs the dashboard in this terminal until it ends by itself or by a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from types import FrameType
+
+from dstack_api_client.connect.connection import ConfigError, Connection
+from dstack_api_client.private_folder import remove_left_behind
+from dstack_api_client.routers.watch import OverSsh
+from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.live.source import Source, open_source
+from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.terminal import (
+    THEME_OF_FEW_COLOURS,
+    has_few_colours,
+    let_hang_up_end_us,
+)
+from dstack_fleets_tui.terminal_driver import say_last
+
+#: Signals that end the dashboard in order.
+_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+def run(
+    connection: Connection | ConfigError,
+    settings: Settings,
+    *,
+    again: Callable[[], Connection | ConfigError] | None = None,
+) -> int:
+    """Runs the dashboard in this terminal.
+
+    Args:
+        connection: Where to connect, or why that is not known.
+        settings: The user's settings.
+        again: Finds the connection again.
+
+    Returns:
+        The exit code.
+    """
+    let_hang_up_end_us()
+    if settings.theme is None and has_few_colours():
+        settings = settings.model_copy(update={"theme": THEME_OF_FEW_COLOURS})
+
+    def opened(connection: Connection) -> AbstractAsyncContextManager[Source]:
+        return open_source(
+            connection,
+            read_only=settings.read_only_in(connection.project),
+            over_ssh=OverSsh(settings.routers_over_ssh),
+        )
+
+    app = FleetsApp(connection, settings, again=again, open_source=opened)
+    remove_left_behind()
+    code = asyncio.run(_run(app))
+    say_last(app.last_words)
+    return app.return_code or 0 if code is None else code
+
+
+async def _run(app: FleetsApp) -> int | None:
+    """Runs the app until it ends by itself or by a signal."""
+    loop = asyncio.get_running_loop()
+
+    def ended(number: int, frame: FrameType | None) -> None:
+        app.end_soon()
+        loop.call_soon_threadsafe(app.end, number)
+
+    # Handlers of the loop would not be heard while it waits for a terminal that stalls.
+    before = {number: signal.signal(number, ended) for number in _ENDING}
+    try:
+        return await app.run_async()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
