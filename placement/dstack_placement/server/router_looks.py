@@ -22,7 +22,7 @@ from dstack._internal.server.services.runs.router_worker_sync import (
 )
 from dstack._internal.utils.common import get_current_datetime
 
-from dstack_placement.server.router_tunnels import RouterTunnels
+from dstack_placement.server.replica_tunnels import ReplicaTunnels
 
 #: Seconds for which one look answers all who ask.
 KEPT = 1.0
@@ -108,7 +108,7 @@ class RouterLooks:
     def __init__(self) -> None:
         self._begun: dict[uuid.UUID, tuple[asyncio.Task[Look], _Asking]] = {}
         self._silent: dict[uuid.UUID, _Silence] = {}
-        self._tunnels = RouterTunnels()
+        self._tunnels = ReplicaTunnels()
         self._places: WeakValueDictionary[tuple[uuid.UUID, bool], asyncio.Semaphore] = (
             WeakValueDictionary()
         )
