@@ -19,6 +19,7 @@ from dstack_api_client.edits.outlook.dryrun import DryRun, ReplicaOutlook, Sourc
 from dstack_api_client.edits.outlook.warnings import Risk, is_probed, warnings_of
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.spec.group_roles import labels_in
+from dstack_api_client.model.placement import Drain
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.router import Sync
 from dstack_api_client.model.snapshot import Snapshot
@@ -239,6 +240,23 @@ def _state(*replicas: Replica, **changes: Any) -> tuple[State, tuple[str, ...]]:
     snapshot = project(*current, deployment_num=4)
     found = progress(_now(edit), now, snapshot, outlook(edit, snapshot))
     return found.state, found.waiting
+
+
+def test_replicas_that_drain_are_waited_for_with_their_requests() -> None:
+    edit = begun()
+    stopping = [projects.replica(number, "spot", "terminating") for number in (2, 3, 4)]
+    snapshot = project(*BOTH, *stopping)
+    waiting = {}
+    for count in (3, None):
+        drains = tuple(
+            Drain(each.submission_id, NOW, 60, open_requests)
+            for each, open_requests in zip(stopping, (2, count), strict=False)
+        )
+        placed = replace(projects.placement(managed=False), draining=drains)
+        seen = replace(snapshot, placements={"s-chat": placed})
+        waiting[count] = progress(_now(edit), _now(edit), seen, outlook(edit, snapshot)).waiting
+    assert waiting[3][-2:] == ("2 draining, 5 requests open", "1 replica to stop")
+    assert waiting[None][-2:] == ("2 draining", "1 replica to stop")
 
 
 def test_progress() -> None:
