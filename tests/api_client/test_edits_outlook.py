@@ -217,7 +217,8 @@ def test_a_router_without_workers_answers_nothing() -> None:
     fleets = [projects.fleet("spot", nodes_max=9)]
     snapshot = projects.project((service, replicas), fleets=fleets)
     none = edit.with_replicas("worker", 0)
-    (warning,) = warnings_of(none, outlook(none, snapshot), snapshot, now=NOW)
+    warning, cut = warnings_of(none, outlook(none, snapshot), snapshot, now=NOW)
+    assert cut.key == "cut"
     assert (warning.key, warning.risk) == ("last-replica", Risk.DANGER)
     assert warning.line.startswith("No worker is left behind the router")
     renamed = edit.with_values(
@@ -380,3 +381,15 @@ def test_a_rebalancing_that_goes_on_is_told() -> None:
     assert told(begun().with_priority(7)) == [f"{begins}it goes on beside this change."]
     lanes = begun().with_lane("", "spot", priority=20)
     assert told(lanes) == [f"{begins}the change of lanes ends it."]
+
+
+def test_without_the_add_on_a_plan_that_stops_replicas_says_that_requests_may_be_cut() -> None:
+    def told(edit: ServiceEdit) -> bool:
+        snapshot = project(*BOTH)
+        found = warnings_of(edit, outlook(edit, snapshot), snapshot, now=NOW)
+        return "cut" in [each.key for each in found]
+
+    stock = begun(lanes=False, fleets=["reserved", "spot"])
+    assert told(stock.with_replicas("0", 1))
+    assert not told(stock.with_replicas("0", 3))
+    assert not told(begun().with_replicas("0", 1)), "there they drain"
