@@ -45,6 +45,39 @@ def _service(name: str, **changes: Any) -> dict[str, Any]:
     }
 
 
+#: What comes of a longer time: moves, a rolling deployment, and roles of workers.
+SLOW = (
+    _service("rolled", replicas=2, commands=[_VLLM], drain="90s"),
+    _service(
+        "moved",
+        replicas=2,
+        commands=[_VLLM],
+        drain="90s",
+        fleets=[{"name": "pool", "min_replicas": 2}, "other"],
+    ),
+    _service(
+        "split",
+        drain="90s",
+        groups=[
+            {
+                "name": "router",
+                "replicas": 1,
+                "router": {"type": "smg"},
+                "commands": [f"{_SMG} --pd-disaggregation"],
+            },
+            {
+                "name": "prefill",
+                "replicas": 2,
+                "commands": [f"{_SGLANG} --disaggregation-mode prefill"],
+            },
+            {
+                "name": "decode",
+                "replicas": 3,
+                "commands": [f"{_SGLANG} --disaggregation-mode decode"],
+            },
+        ],
+    ),
+)
 SERVICES = (
     _service("gentle", replicas=3, commands=[_VLLM], drain="60s"),
     _service("brief", replicas=3, commands=[_VLLM], drain="5s"),
@@ -131,3 +164,52 @@ async def _drains(sim: Handle, name: str) -> bool:
 def _with_one_worker() -> list[dict[str, Any]]:
     router, workers = SERVICES[2]["groups"]
     return [router, {**workers, "replicas": 1}]
+
+
+@pytest_asyncio.fixture(scope="module")
+async def slow(addon_server: Handle, request: pytest.FixtureRequest) -> AsyncIterator[Handle]:
+    pools = [
+        {**fleet(name, "us-east-1", "on-demand", "0..16"), "resources": {"gpu": 0}}
+        for name in ("pool", "other")
+    ]
+    scenario = Scenario.model_validate(
+        {
+            "description": "Services whose replicas drain while they are moved and rolled out",
+            "cloud": cpu_cloud(24),
+            "steps": [*({"apply": each} for each in (*pools, *SLOW))],
+            "expect": {
+                "runs": {
+                    "rolled": {"status": "running", "replicas": {"running": 2}},
+                    "moved": {"status": "running", "replicas": {"running": 2}},
+                    "split": {"status": "running", "replicas": {"running": 6}},
+                }
+            },
+        }
+    )
+    project = await addon_server.add_project(project_name(request, "slow"), scenario)
+    await project.settled()
+    yield project
+    await emptied(project)
+
+
+@pytest.mark.slow
+async def test_moves_and_rolling_deployments_cut_nothing(slow: Handle) -> None:
+    clients = {each["name"]: Streams(slow, each["name"]) for each in SLOW}
+    for each in clients.values():
+        await each.answers()
+    for each in clients.values():
+        await each.begin(_STREAMS, 60)
+    router, prefill, decode = SLOW[2]["groups"]
+    await asyncio.gather(
+        slow.touch_run("rolled", env={DRAINS_VARIABLE: "false", "MODE": "new"}),
+        slow.touch_run("moved", fleets=[{"name": "other", "min_replicas": 2}]),
+        slow.touch_run(
+            "split",
+            groups=[router, {**prefill, "replicas": 1}, {**decode, "replicas": 1}],
+        ),
+    )
+    await asyncio.gather(*(each.ended() for each in clients.values()))
+    for name, number in (("rolled", 2), ("moved", 2), ("split", 3)):
+        assert clients[name].ends == {"whole": _STREAMS}, name
+        lines = await _ended(slow, name, number)
+        assert all(" drained in " in line for line in lines), lines
