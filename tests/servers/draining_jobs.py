@@ -125,7 +125,19 @@ async def _limits(world: World) -> dict[str, Any]:
     with mock.patch.dict(open_requests._open, {brief.id: 2, off.id: 1}):
         came += [await server.comes(brief, 0), await server.comes(brief, 4)]
         came += [await server.comes(brief, 6), await server.comes(off, 6)]
+    with mock.patch.object(open_requests, "open_to", side_effect=TimeoutError):
+        broken = await _stopping(world, "broken", number=2, drain="5s")
+        for seconds in (0, 14, 16):
+            came.append(await _comes_in_vain(server, broken, seconds))
     return {"came": came, "ended": server.ended, "told": await _told(world)}
+
+
+async def _comes_in_vain(server: Server, job: JobModel, seconds: float) -> bool:
+    """Comes to a job that can't be looked at; what it raises has dstack come again."""
+    try:
+        return await server.comes(job, seconds)
+    except TimeoutError:
+        return False
 
 
 async def _waits_for_nothing(world: World) -> dict[str, Any]:

@@ -37,6 +37,8 @@ from dstack_placement.server.tables import DrainRow
 from dstack_placement.server.telling import tell
 
 _WORKER_LABEL = "dstack.ai/job-id"
+#: So long after the limit, a replica that can't be looked at is ended unseen.
+_OVERDUE = timedelta(seconds=10)
 #: What ended so long ago is deleted when the next drain begins.
 _KEPT = timedelta(minutes=10)
 
@@ -147,6 +149,8 @@ def _finds_workers_itself(configuration: ServiceConfiguration, group: str) -> bo
 
 async def _ends(job_model: JobModel, drain: Drain) -> bool:
     """Looks at a replica that drains, and notes what is seen."""
+    if get_current_datetime() - drain.since > drain.limit + _OVERDUE:
+        return await _noted(job_model, drain, _Seen(True, None))
     async with get_session_ctx() as session:
         configuration = await _configuration(session, job_model)
         jobs = await jobs_to_reach(session, job_model.run_id)
