@@ -51,3 +51,13 @@ def test_what_fails_or_ends_with_its_run_waits_for_nothing(found: dict[str, Any]
     assert set(waits["came"].values()) == {True}
     assert len(waits["came"]) == 6
     assert waits["noted"] == 0
+
+
+def test_what_another_server_has_open_is_waited_for_unless_it_is_gone(
+    found: dict[str, Any],
+) -> None:
+    elsewhere = found["elsewhere"]
+    assert elsewhere["came"] == [False, False, True]
+    assert elsewhere["shown"] == 4
+    assert elsewhere["reported"] == [[2, 4], [4]]
+    assert elsewhere["told"] == ["Replica 0 drained in 15 s"]

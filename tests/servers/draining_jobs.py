@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import uuid
 from datetime import timedelta
 from typing import Any
 from unittest import mock
@@ -31,7 +32,15 @@ from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from dstack_placement.server import draining, drains, listing, open_requests, overrides, tables
+from dstack_placement.server import (
+    draining,
+    drains,
+    listing,
+    open_elsewhere,
+    open_requests,
+    overrides,
+    tables,
+)
 from dstack_placement.server.answers import ListRequest
 from tests.servers.guarded_runs import made
 from tests.servers.stored_runs import World
@@ -64,8 +73,10 @@ class Server:
                 .options(joinedload(JobModel.run), joinedload(JobModel.instance))
             )
             model = found.unique().scalar_one()
-        with mock.patch.object(
-            draining, "get_current_datetime", return_value=NOW + timedelta(seconds=seconds)
+        now = NOW + timedelta(seconds=seconds)
+        with (
+            mock.patch.object(draining, "get_current_datetime", return_value=now),
+            mock.patch.object(open_elsewhere, "get_current_datetime", return_value=now),
         ):
             await self._process(model, model.instance)
         return len(self.ended) > before
@@ -165,7 +176,35 @@ async def _waits_for_nothing(world: World) -> dict[str, Any]:
     return {"came": came, "noted": len(rows.all())}
 
 
-PARTS = {"drains": _drains, "limits": _limits, "waits for nothing": _waits_for_nothing}
+async def _elsewhere(world: World) -> dict[str, Any]:
+    """Requests that another server of the same database has open, and what this one reports."""
+    job = await _stopping(world, "shared", drain="60s")
+    server = Server()
+    came = [await server.comes(job, 0)]
+    other = {"job_id": job.id, "run_id": job.run_id, "server": uuid.uuid4()}
+    world.session.add(tables.OpenRequestsRow(**other, open=4, seen_at=NOW + timedelta(seconds=4)))
+    await world.session.commit()
+    came.append(await server.comes(job, 8))
+    shown = (await drains.draining(world.session, [job.run_id]))[job.run_id][0].open
+    reported = []
+    for counts in ({job.id: 2, uuid.uuid4(): 5}, {}):
+        with mock.patch.dict(open_requests._open, counts):
+            await open_elsewhere._write()
+        rows = await world.session.execute(
+            select(tables.OpenRequestsRow.open).order_by(tables.OpenRequestsRow.open)
+        )
+        reported.append([*rows.scalars()])
+    # The other one has not reported for so long that it is gone.
+    came.append(await server.comes(job, 15))
+    return {"came": came, "shown": shown, "reported": reported, "told": await _told(world)}
+
+
+PARTS = {
+    "elsewhere": _elsewhere,
+    "drains": _drains,
+    "limits": _limits,
+    "waits for nothing": _waits_for_nothing,
+}
 
 
 async def _all(folder: str) -> dict[str, Any]:
