@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -122,7 +123,7 @@ async def _ended(sim: Handle, name: str, number: int) -> list[str]:
         found[:] = drained(await events(sim, name))
         return len(found) >= number
 
-    await until(have, limit=120, every=0.5, what=f"{number} drains of {name} have ended")
+    await until(have, limit=200, every=0.5, what=f"{number} drains of {name} have ended")
     return found
 
 
@@ -197,19 +198,21 @@ async def test_moves_and_rolling_deployments_cut_nothing(slow: Handle) -> None:
     clients = {each["name"]: Streams(slow, each["name"]) for each in SLOW}
     for each in clients.values():
         await each.answers()
-    for each in clients.values():
-        await each.begin(_STREAMS, 60)
     router, prefill, decode = SLOW[2]["groups"]
-    await asyncio.gather(
-        slow.touch_run("rolled", env={DRAINS_VARIABLE: "false", "MODE": "new"}),
-        slow.touch_run("moved", fleets=[{"name": "other", "min_replicas": 2}]),
-        slow.touch_run(
-            "split",
-            groups=[router, {**prefill, "replicas": 1}, {**decode, "replicas": 1}],
-        ),
-    )
-    await asyncio.gather(*(each.ended() for each in clients.values()))
-    for name, number in (("rolled", 2), ("moved", 2), ("split", 3)):
-        assert clients[name].ends == {"whole": _STREAMS}, name
-        lines = await _ended(slow, name, number)
-        assert all(" drained in " in line for line in lines), lines
+    async with AsyncExitStack() as flows:
+        for each in clients.values():
+            await flows.enter_async_context(each.flowing(_STREAMS, _LONG))
+        await asyncio.gather(
+            slow.touch_run("rolled", env={DRAINS_VARIABLE: "false", "MODE": "new"}),
+            slow.touch_run("moved", fleets=[{"name": "other", "min_replicas": 2}]),
+            slow.touch_run(
+                "split",
+                groups=[router, {**prefill, "replicas": 1}, {**decode, "replicas": 1}],
+            ),
+        )
+        for name, number in (("rolled", 2), ("moved", 2), ("split", 3)):
+            lines = await _ended(slow, name, number)
+            assert all(" drained in " in line for line in lines), lines
+    for name, each in clients.items():
+        assert set(each.ends) == {"whole"}, (name, each.ends)
+        assert each.ends["whole"] >= _STREAMS

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -42,6 +44,23 @@ class Streams:
             return await self.open() >= before + number
 
         await until(are_open, limit=30, what=f"{number} streams of {self.name} are open")
+
+    @asynccontextmanager
+    async def flowing(self, number: int, seconds: float) -> AsyncIterator[None]:
+        """Has clients open a stream after the other, each so many seconds long, meanwhile."""
+        over = asyncio.Event()
+
+        async def client() -> None:
+            while not over.is_set():
+                await self._stream()
+
+        await self._sim.faults.slow_tokens(seconds)
+        clients = [asyncio.create_task(client()) for _ in range(number)]
+        try:
+            yield
+        finally:
+            over.set()
+            await asyncio.gather(*clients)
 
     async def open(self) -> int:
         """How many streams the engines have open."""
