@@ -19,6 +19,7 @@ from dstack_api_client.edits.outlook.dryrun import DryRun, ReplicaOutlook, Sourc
 from dstack_api_client.edits.outlook.warnings import Risk, is_probed, warnings_of
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.spec.group_roles import labels_in
+from dstack_api_client.model.placement import Drain
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.router import Sync
 from dstack_api_client.model.snapshot import Snapshot
@@ -216,7 +217,8 @@ def test_a_router_without_workers_answers_nothing() -> None:
     fleets = [projects.fleet("spot", nodes_max=9)]
     snapshot = projects.project((service, replicas), fleets=fleets)
     none = edit.with_replicas("worker", 0)
-    (warning,) = warnings_of(none, outlook(none, snapshot), snapshot, now=NOW)
+    warning, cut = warnings_of(none, outlook(none, snapshot), snapshot, now=NOW)
+    assert cut.key == "cut"
     assert (warning.key, warning.risk) == ("last-replica", Risk.DANGER)
     assert warning.line.startswith("No worker is left behind the router")
     renamed = edit.with_values(
@@ -239,6 +241,23 @@ def _state(*replicas: Replica, **changes: Any) -> tuple[State, tuple[str, ...]]:
     snapshot = project(*current, deployment_num=4)
     found = progress(_now(edit), now, snapshot, outlook(edit, snapshot))
     return found.state, found.waiting
+
+
+def test_replicas_that_drain_are_waited_for_with_their_requests() -> None:
+    edit = begun()
+    stopping = [projects.replica(number, "spot", "terminating") for number in (2, 3, 4)]
+    snapshot = project(*BOTH, *stopping)
+    waiting = {}
+    for count in (3, None):
+        drains = tuple(
+            Drain(each.submission_id, NOW, 60, open_requests)
+            for each, open_requests in zip(stopping, (2, count), strict=False)
+        )
+        placed = replace(projects.placement(managed=False), draining=drains)
+        seen = replace(snapshot, placements={"s-chat": placed})
+        waiting[count] = progress(_now(edit), _now(edit), seen, outlook(edit, snapshot)).waiting
+    assert waiting[3][-2:] == ("2 draining, 5 requests open", "1 replica to stop")
+    assert waiting[None][-2:] == ("2 draining", "1 replica to stop")
 
 
 def test_progress() -> None:
@@ -362,3 +381,15 @@ def test_a_rebalancing_that_goes_on_is_told() -> None:
     assert told(begun().with_priority(7)) == [f"{begins}it goes on beside this change."]
     lanes = begun().with_lane("", "spot", priority=20)
     assert told(lanes) == [f"{begins}the change of lanes ends it."]
+
+
+def test_without_the_add_on_a_plan_that_stops_replicas_says_that_requests_may_be_cut() -> None:
+    def told(edit: ServiceEdit) -> bool:
+        snapshot = project(*BOTH)
+        found = warnings_of(edit, outlook(edit, snapshot), snapshot, now=NOW)
+        return "cut" in [each.key for each in found]
+
+    stock = begun(lanes=False, fleets=["reserved", "spot"])
+    assert told(stock.with_replicas("0", 1))
+    assert not told(stock.with_replicas("0", 3))
+    assert not told(begun().with_replicas("0", 1)), "there they drain"

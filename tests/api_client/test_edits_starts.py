@@ -61,9 +61,9 @@ def outlook(edit: ServiceEdit, snapshot: Snapshot) -> DryRun:
 
 
 def warned(edit: ServiceEdit, snapshot: Snapshot) -> list[PlanWarning]:
-    """The warnings, but for that of probes."""
+    """The warnings, but for those of probes and of requests that are cut."""
     found = warnings_of(edit, outlook(edit, snapshot), snapshot, now=NOW)
-    return [warning for warning in found if warning.key != "no-probes"]
+    return [warning for warning in found if warning.key not in ("no-probes", "cut")]
 
 
 def rows(edit: ServiceEdit, snapshot: Snapshot) -> list[tuple[str, str, str | None]]:
@@ -89,7 +89,7 @@ def test_a_rolling_deployment_with_room() -> None:
     edit = begun().with_values({IMAGE: "new"})
     assert rows(edit, project(3)) == [("0", "start", "tight")]
     found = warnings_of(edit, outlook(edit, project(3)), project(3), now=NOW)
-    assert [warning.key for warning in found] == ["no-retry", "no-probes"]
+    assert [warning.key for warning in found] == ["no-retry", "no-probes", "cut"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dstack_api_client.events.stream import Event, Target
 from dstack_api_client.model.capabilities import Capabilities
-from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
+from dstack_api_client.model.placement import Drain, LanePlacement, Placement, ReplicaPlacement
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.problems.watch import Kind as ProblemKind
@@ -35,7 +35,23 @@ _PLACEMENT = Placement(
         ReplicaPlacement(3, "decode", "j-chat-3", None, None, "every lane is full", None),
     ),
     notes=("Group decode is in a rolling deployment.",),
+    draining=(
+        Drain("j-chat-4", ago(seconds=41), 60, 3),
+        Drain("j-chat-5", ago(seconds=2), 1800, None),
+    ),
 )  # fmt: skip
+#: Replicas that drain.
+_GOING = {
+    replica.key: replica
+    for replica in (
+        sample_project.replica("chat", number, group="decode", status="terminating",
+                               status_message="terminating", ready=False,
+                               termination_reason="scaled_down", instance_id=None,
+                               fleet_id="gpu-spot-id", fleet_name="gpu-spot")
+        for number in (4, 5)
+    )
+}  # fmt: skip
+_CHAT = sample_project.SNAPSHOT.services["chat-id"]
 _ROUTER = RouterView(
     run_id="chat-id",
     kind="smg",
@@ -62,6 +78,11 @@ _SELF_MANAGED = RouterView(
 )
 SNAPSHOT = replace(
     sample_project.SNAPSHOT,
+    services={
+        **sample_project.SNAPSHOT.services,
+        "chat-id": replace(_CHAT, replica_keys=(*_CHAT.replica_keys, *_GOING)),
+    },
+    replicas={**sample_project.SNAPSHOT.replicas, **_GOING},
     capabilities=Capabilities("0.22.5", True, "1.0", frozenset({"placement", "router"})),
     placements={"chat-id": _PLACEMENT},
     routers={"chat-id": _ROUTER, "plain-id": _SELF_MANAGED},

@@ -320,4 +320,4 @@ async def test_the_trap_of_a_full_fleet(edit_stock: Handle) -> None:
         waits = planning.warnings_of(retried, plan.dry_run, snapshot, now=now)
         assert [(warning.key, warning.risk) for warning in waits] == [("pending", Risk.DANGER)]
         less = await make_plan(client, edit.with_replicas("0", 0), snapshot=snapshot)
-        assert [warning.key for warning in less.warnings] == ["last-replica"]
+        assert [warning.key for warning in less.warnings] == ["last-replica", "cut"]

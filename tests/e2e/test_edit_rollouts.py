@@ -108,7 +108,7 @@ async def _roomy(rolling: Handle) -> None:
         plan = await make_plan(client, edit.with_values({_ENV: "new"}), snapshot=snapshot)
         assert plan.dry_run is not None
         assert [(row.action, row.to) for row in plan.dry_run.surges] == [("start", "roomy-fleet")]
-        assert [warning.key for warning in plan.warnings] == ["no-retry", "no-probes"]
+        assert [warning.key for warning in plan.warnings] == ["no-retry", "no-probes", "cut"]
         assert plan.offers
         await applying.apply(client, plan)
 

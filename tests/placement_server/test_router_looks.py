@@ -14,7 +14,7 @@ import httpx
 import pytest
 from dstack._internal.core.errors import SSHError
 
-from dstack_placement.server import router_looks, router_tunnels
+from dstack_placement.server import replica_tunnels, router_looks
 from dstack_placement.server.router_looks import Look, RouterLooks, RouterStatus
 from dstack_placement.server.worker_commands import read_worker_command
 from tests.waiting import until
@@ -81,7 +81,7 @@ def job(project: uuid.UUID = PROJECT) -> Any:
 
 def reached(monkeypatch: pytest.MonkeyPatch, **answers: httpx.Response) -> Router:
     router = Router({f"/{path}": answer for path, answer in answers.items()})
-    monkeypatch.setattr(router_tunnels, "get_service_replica_client", router.tunnel)
+    monkeypatch.setattr(replica_tunnels, "get_service_replica_client", router.tunnel)
     return router
 
 
@@ -242,7 +242,7 @@ async def test_a_tunnel_stays_open_from_look_to_look(monkeypatch: pytest.MonkeyP
 
 async def test_a_tunnel_that_nobody_uses_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     router = reached(monkeypatch, workers=httpx.Response(200, json={"workers": WORKERS}))
-    monkeypatch.setattr(router_tunnels, "IDLE", 0.01)
+    monkeypatch.setattr(replica_tunnels, "IDLE", 0.01)
     monkeypatch.setattr(router_looks, "KEPT", 0.0)
     looks, one = RouterLooks(), job()
     router.gate.clear()
@@ -258,7 +258,7 @@ async def test_a_tunnel_that_nobody_uses_is_closed(monkeypatch: pytest.MonkeyPat
 async def test_a_tunnel_that_is_being_closed_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     router = reached(monkeypatch, workers=httpx.Response(200, json={"workers": WORKERS}))
     router.closes.clear()
-    monkeypatch.setattr(router_tunnels, "IDLE", 0.01)
+    monkeypatch.setattr(replica_tunnels, "IDLE", 0.01)
     monkeypatch.setattr(router_looks, "KEPT", 0.0)
     looks, one = RouterLooks(), job()
     assert (await looks.look(one)).status is RouterStatus.OK

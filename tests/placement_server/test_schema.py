@@ -151,3 +151,52 @@ def test_a_spec_is_read_as_dstack_reads_it() -> None:
             assert [[g.name, g.least, g.greatest] for g in read.groups] == groups, form
             assert [lane.fleet for lane in read.lanes] == fleets, form
         assert read == ServiceSpec.of(spec)
+
+
+DRAINS = """
+import json
+from dstack_placement.server import schema
+schema.install()
+from dstack._internal.core.models.runs import RunSpec
+from dstack._internal.server.services.runs.spec import check_can_update_run_spec
+from dstack_placement.server import planning, specs
+def read(each):
+    return RunSpec.model_validate({{"configuration": each}})
+answer = {{"limits": [], "refused": [], "stored": [], "changed": []}}
+for each in json.loads({given!r}):
+    try:
+        spec = read(each)
+    except ValueError as error:
+        answer["refused"].append("30 minutes" in str(error) or "negative" in str(error))
+        continue
+    answer["limits"].append(
+        [specs.drain_of(spec.configuration, group).total_seconds() for group in ("prefill", "gone")]
+    )
+    dumped = json.loads(spec.model_dump_json())["configuration"]
+    answer["stored"].append([dumped.get("drain"), dumped["groups"][0].get("drain")])
+first, second = json.loads({given!r})[:2]
+for new in (second, first):
+    diff = planning.check_can_update(check_can_update_run_spec, read(first), read(new))
+    answer["changed"].append(sorted(diff["configuration"]))
+"""
+
+
+def test_a_drain_is_a_duration_of_the_service_or_of_a_group() -> None:
+    pairs: tuple[tuple[Any, Any], ...] = (
+        (None, None),
+        ("2m", None),
+        ("off", 45),
+        (False, "off"),
+        (True, "30m"),
+        ("31m", None),
+        (None, -1),
+    )
+    services = []
+    for whole, of_group in pairs:
+        group = {**GROUPS[0], "drain": of_group}
+        services.append(service("chat", **{**GROUPED, "groups": [group], "drain": whole}))
+    found = in_process(DRAINS.format(given=json.dumps(services)))
+    assert found["limits"] == [[30, 30], [120, 120], [45, 0], [0, 0], [1800, 30]]
+    assert found["refused"] == [True, True]
+    assert found["stored"] == [[None, None], [120, None], ["off", 45], ["off", "off"], [None, 1800]]
+    assert found["changed"] == [["drain"], []]

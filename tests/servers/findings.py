@@ -27,6 +27,7 @@ _PROGRAMS: dict[str, tuple[str, ...]] = {
     "guarded_runs": (),
     "stored_runs": (),
     "counted_lists": ("3", "2", "12"),
+    "draining_jobs": (),
 }
 
 

@@ -126,6 +126,23 @@ async def test_a_slow_stream_comes_token_by_token() -> None:
         assert it.counts == {"open": 1}
 
 
+@pytest.mark.parametrize(
+    ("command", "path", "expected"),
+    [
+        (VLLM, "/metrics", 'vllm:num_requests_running{model_name="some/model"} 1\n'),
+        (SGLANG, "/v1/loads", '"num_running_reqs": 1'),
+        (SGLANG, "/get_load", '"num_reqs": 1'),
+    ],
+)
+async def test_an_engine_says_how_many_requests_are_open(
+    command: str, path: str, expected: str
+) -> None:
+    async with engine(command, ENDLESS) as it:
+        request = await it.ask(STREAM)
+        assert expected in (await it.client.get(path)).text
+        request.cancel()
+
+
 async def test_a_prefill_engine_is_not_slow() -> None:
     command = f"{SGLANG} --disaggregation-mode prefill"
     async with engine(command, ENDLESS) as it:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from dstack_api_client.events.messages import Subject, told
 from dstack_api_client.model.replica import Replica
@@ -54,6 +54,7 @@ class Since:
         deployments: By run and deployment number, when it was applied.
         other_server: By run and replica, when it was found that a server without the add-on has
             placed it; the replica may be gone.
+        drain_cuts: By run and replica, when it was stopped with requests open, and what was told.
         pulls: By submission, how many bytes of its image have moved, and when that was first seen.
         unready: By submission that took requests, when it was first seen not to be ready any more.
     """
@@ -65,6 +66,7 @@ class Since:
     ready: dict[str, datetime] = field(default_factory=dict)
     deployments: dict[tuple[str, int], datetime] = field(default_factory=dict)
     other_server: dict[tuple[str, int], datetime] = field(default_factory=dict)
+    drain_cuts: dict[tuple[str, int], tuple[datetime, str]] = field(default_factory=dict)
     pulls: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     unready: dict[str, datetime] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set, repr=False)
@@ -116,7 +118,12 @@ class Since:
         ):
             for key in [key for key in about if key not in left]:
                 del about[key]
-        for of_runs in (self.deployments, self.other_server):
+        by_run: tuple[dict[tuple[str, int], Any], ...] = (
+            self.deployments,
+            self.other_server,
+            self.drain_cuts,
+        )
+        for of_runs in by_run:
             for gone in [key for key in of_runs if key[0] not in snapshot.services]:
                 del of_runs[gone]
 
@@ -134,6 +141,9 @@ class Since:
             _note(self.job_status, jobs, at)
         elif said.subject in _READY:
             _note(self.ready, jobs, at)
+        elif said.subject is Subject.DRAIN_CUT and said.replica is not None:
+            for run_id in _targets(event, "run"):
+                self.drain_cuts[run_id, said.replica] = (at, event.message)
         elif said.replica is not None:
             for run_id in _targets(event, "run"):
                 self.other_server[run_id, said.replica] = at

@@ -1,7 +1,7 @@
 """What dstack's own sentences say, which have no codes: they are taken apart here, nowhere else.
 
 As in 0.22.5, `server/services/events.py` and the pipelines that emit events, and as servers before
-said the same; and one of the placement add-on.
+said the same; and two of the placement add-on.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Subject(Enum):
     DEPLOYMENT = "deployment"
     OTHER_SERVER = "other server"
     """The placement add-on has found a replica that a server without it has placed."""
+    DRAIN_CUT = "drain cut"
+    """A replica was stopped by the placement add-on with requests open."""
     OTHER = "other"
 
 
@@ -47,6 +49,9 @@ _LONGEST = 9
 _DEPLOYMENT = re.compile(rf"Deployment: ([0-9]{{1,{_LONGEST}}})(?:\.|$)")
 _OTHER_SERVER = re.compile(
     rf"Replica ([0-9]{{1,{_LONGEST}}}) was placed in fleet .* by a server without the add-on"
+)
+_DRAIN_CUT = re.compile(
+    rf"Replica ([0-9]{{1,{_LONGEST}}}) stopped with [0-9]{{1,{_LONGEST}}} requests? open after .*"
 )
 #: How most messages begin; what they are about says it already.
 _CHANGED = re.compile(r"^(?:Job|Run|Instance|Fleet) status changed (?=[A-Z])")
@@ -83,6 +88,8 @@ def told(message: str) -> Told:
         return Told(Subject.AT_GATEWAY)
     if (placed := _OTHER_SERVER.fullmatch(message)) is not None:
         return Told(Subject.OTHER_SERVER, replica=int(placed[1]))
+    if (cut := _DRAIN_CUT.fullmatch(message)) is not None:
+        return Told(Subject.DRAIN_CUT, replica=int(cut[1]))
     begin = next((begin for begin in _BEGIN if message.startswith(begin)), None)
     if begin is None:
         return Told(Subject.OTHER)

@@ -65,6 +65,28 @@ class ReplicaPlacement:
 
 
 @dataclass(frozen=True)
+class Drain:
+    """A replica that is to stop, gets no new requests, and ends the open ones first."""
+
+    job_id: str
+    """Its submission."""
+    since: datetime
+    limit: int
+    """How many seconds it may take."""
+    open: int | None
+    """Requests that are open; None where that is not known."""
+
+    def told(self, now: datetime) -> str:
+        """What it does, as in `draining 41 s, 3 open`.
+
+        Args:
+            now: The time.
+        """
+        lasted = max(0, round((now - self.since).total_seconds()))
+        return f"draining {lasted} s" + ("" if self.open is None else f", {self.open} open")
+
+
+@dataclass(frozen=True)
 class Placement:
     """The placement of one service."""
 
@@ -84,6 +106,8 @@ class Placement:
     """Since when replicas are moved to where the priorities want them; None when they are not."""
     rebalancing_left: int = 0
     """How many are still to move."""
+    draining: tuple[Drain, ...] = ()
+    """The replicas that drain."""
     fault: str = ""
     """What fails in the add-on itself, where dstack's own rule applies; empty for nothing."""
     fault_since: datetime | None = None

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
 from dstack_api_client.model.fleet import Fleet, Instance
-from dstack_api_client.model.placement import Placement
+from dstack_api_client.model.placement import Drain, Placement
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.router import RouterView
 from dstack_api_client.model.service import OtherRun, Service
@@ -81,6 +81,14 @@ class Snapshot:
         """The name of a fleet that the add-on tells; the id of one that is no lane any more."""
         known = self.fleets.get(fleet) if fleet is not None else None
         return known.name if known is not None else fleet
+
+    def drain_of(self, replica: Replica) -> Drain | None:
+        """The drain of a replica that is to stop; None for one that does not drain."""
+        placement = self.placements.get(replica.key.run_id)
+        if placement is None or not replica.stopping:
+            return None
+        found = (each for each in placement.draining if each.job_id == replica.submission_id)
+        return next(found, None)
 
     def lanes_given(self, run_id: str) -> dict[str, str]:
         """By submission, the fleets that the add-on gave to replicas of a service, if it told."""

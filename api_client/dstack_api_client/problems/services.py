@@ -26,6 +26,7 @@ from dstack_api_client.model.retries import event_of, starts_again
 from dstack_api_client.model.service import Group, Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.model.stranded import WAITS_FOR_EVER, stranded
+from dstack_api_client.problems.drains import drains_cut
 from dstack_api_client.problems.model import Kind, Problem, Severity
 
 #: dstack looks for a place every few seconds; after minutes there is none.
@@ -133,6 +134,7 @@ def of_services(
         if not ending:
             found.problems += _placing(snapshot, service)
             found.problems += _other_server(snapshot, service, now, since)
+            found.problems += drains_cut(service, now, since)
             found.problems += _baselines(snapshot, service)
         replicas = snapshot.replicas_of(service)
         for stuck in () if ending else _rollouts(service, replicas, now, since):
@@ -143,6 +145,8 @@ def of_services(
             for replica in replicas
             if replica.key not in explained
             and replica.key not in found.replicas
+            # It may take as long as its drain lets it.
+            and snapshot.drain_of(replica) is None
             and (replica.stopping or not ending)
         ]
         sorts = _sorted_out(service, left, now, since)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from dstack_api_client.model.engines import Engine, engine_of
+from dstack_api_client.model.placement import Drain
 from dstack_api_client.model.replica import STARTING, Replica, ReplicaKey
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
@@ -34,6 +35,8 @@ class Expected:
     engine: Engine
     starting_since: datetime | None = None
     """Since when the replica waits for a place, or since when it has the one in which it starts."""
+    drain: Drain | None = None
+    """What it does if it is to stop and ends its open requests first."""
     starting_longer: bool = False
     """Whether it may be for longer than that."""
 
@@ -97,6 +100,7 @@ def workers_of(
                 engine=engine,
                 starting_since=replica.since,
                 starting_longer=replica.since_earlier,
+                drain=snapshot.drain_of(replica),
             )
         )
     return found

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from dstack_api_client.model.labels import in_status, share_of
+from dstack_api_client.model.placement import Drain
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.roles import consequence, lacking, named
 from dstack_api_client.routers.expected import Expected
@@ -55,6 +56,14 @@ STALE = (
     "Its job no longer runs, and dstack has not removed it: requests still sent there fail. Look"
     " whether the server's sync runs."
 )
+
+
+def asked_to_drain(drain: Drain, now: datetime, *, listed: bool) -> str:
+    """A worker that is to stop, and that the server has taken out of the list."""
+    where = "The router has been asked to let it go" if listed else "It is out of the router's list"
+    return (
+        f"It is to stop: {drain.told(now)}. {where}; dstack ends it after {drain.limit} s at most."
+    )
 
 
 def failed(since: datetime | None) -> str:

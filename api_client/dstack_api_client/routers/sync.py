@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from dstack_api_client.model.placement import Drain
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.roles import lacking
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
@@ -206,12 +207,16 @@ class _Judgement:
 
     def _compared(self, entries: Sequence[Listed]) -> list[Worker]:
         expected = {worker.job_id: worker for worker in self.case.workers}
-        running = {job_id for job_id, worker in expected.items() if worker.running}
+        own = {
+            job_id
+            for job_id, worker in expected.items()
+            if worker.running or worker.drain is not None
+        }
         mine: dict[str, list[Listed]] = defaultdict(list)
         others: list[Listed] = []
         for entry in entries:
             job_id = entry.job_id or self.address.get(entry.address)
-            if job_id in running:
+            if job_id in own:
                 mine[job_id].append(entry)
             else:
                 others.append(entry)
@@ -221,6 +226,8 @@ class _Judgement:
         for worker in self.case.workers:
             if worker.running:
                 workers += self._of_job(worker, mine.get(worker.job_id, []), held)
+            elif worker.drain is not None:
+                workers.append(self._draining(worker, worker.drain, mine.get(worker.job_id, [])))
             elif worker.starting:
                 workers.append(self._row(worker, Sync.PENDING, message=messages.NOT_YET))
         workers += [self._of_none(entry, expected) for entry in others]
@@ -281,6 +288,11 @@ class _Judgement:
         if sync is Sync.DRIFT and health == "failed":
             return replace(row, wrong=_FAILED)
         return row
+
+    def _draining(self, worker: Expected, drain: Drain, entries: list[Listed]) -> Worker:
+        """The row of a worker that the server has asked the router to let go."""
+        message = messages.asked_to_drain(drain, self.now, listed=bool(entries))
+        return self._row(worker, Sync.DRAINING, entries, message=message, wrong=_GOING)
 
     def _unproved(self, worker: Expected) -> tuple[str, int]:
         """What is wrong with a worker that the router calls ready and dstack's probes don't."""

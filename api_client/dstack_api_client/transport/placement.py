@@ -12,7 +12,12 @@ import msgspec
 
 from dstack_api_client import errors
 from dstack_api_client.model.capabilities import LANES, UNKNOWN, Capabilities
-from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
+from dstack_api_client.model.placement import (
+    Drain,
+    LanePlacement,
+    Placement,
+    ReplicaPlacement,
+)
 from dstack_api_client.model.snapshot import ServerInfo
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire_addon
@@ -207,6 +212,9 @@ def _placement(answer: wire_addon.Placement) -> Placement:
         notes=tuple(one_line(note) for note in answer.notes),
         rebalancing_since=answer.rebalancing.since if answer.rebalancing is not None else None,
         rebalancing_left=answer.rebalancing.left if answer.rebalancing is not None else 0,
+        draining=tuple(
+            Drain(each.job_id, each.since, each.limit, each.open) for each in answer.draining
+        ),
         fault=one_line(answer.fault.message) if answer.fault is not None else "",
         fault_since=answer.fault.since if answer.fault is not None else None,
     )

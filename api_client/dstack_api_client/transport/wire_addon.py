@@ -82,6 +82,17 @@ class Rebalancing(Timed):
     left: Count = 0
 
 
+class Draining(Timed):
+    """A replica that is to stop and ends its open requests first."""
+
+    times = ("since",)
+
+    job_id: str
+    since: datetime
+    limit: Count = 0
+    open: Count | None = None
+
+
 class Fault(Timed):
     """What fails in the add-on itself."""
 
@@ -105,6 +116,7 @@ class Placement(Timed):
     replicas: list[PlacementReplica] = []
     notes: list[str] = []
     rebalancing: Rebalancing | None = None
+    draining: list[Draining] = []
     fault: Fault | None = None
 
 
@@ -142,6 +154,7 @@ class PlacementSummary(Answer):
     pending_replicas: Count = 0
     rebalancing: Rebalancing | None = None
     warnings: list[str] = []
+    draining: list[Draining] = []
     fault: Fault | None = None
 
 

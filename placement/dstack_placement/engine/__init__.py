@@ -5,6 +5,7 @@ first. A client asks `preview` what an edit would do. docs/placement-engine.md s
 """
 
 from .cooldown import Cooldown, after_failure
+from .draining import DEFAULT_DRAIN, LONGEST_DRAIN, Drain
 from .explain import LaneWhy, none_idle
 from .lanes import LANE_COLUMNS, LANE_FIELDS, Lane, LaneField, LanesError, parse_lanes
 from .lines import Code, Line, code_of
@@ -32,13 +33,16 @@ from .stopping import stopping_order
 from .targets import targets
 
 __all__ = [
+    "DEFAULT_DRAIN",
     "LANE_COLUMNS",
     "LANE_FIELDS",
+    "LONGEST_DRAIN",
     "ONLY_GROUP",
     "SHARED",
     "Action",
     "Code",
     "Cooldown",
+    "Drain",
     "Group",
     "GroupSpec",
     "Lane",

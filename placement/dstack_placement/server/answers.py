@@ -30,6 +30,7 @@ CAPABILITIES = (
     "reachability",
     "router",
     "faults",
+    "drain",
 )
 
 
@@ -131,6 +132,22 @@ class Rebalancing(CoreModel):
     left: int
 
 
+class Draining(CoreModel):
+    """A replica that is to stop and ends its open requests first, within `limit` seconds.
+
+    `open` is how many are open, empty where that is not known; `in_rotation` whether new ones may
+    still reach it.
+    """
+
+    replica_num: int
+    group: str
+    job_id: uuid.UUID
+    since: datetime
+    limit: int
+    open: int | None
+    in_rotation: bool
+
+
 class Fault(CoreModel):
     """What fails in the add-on itself, so that dstack's own rule applies to the run."""
 
@@ -156,6 +173,7 @@ class Placement(CoreModel):
     rebalancing: Rebalancing | None
     notes: list[str]
     note_codes: list[str] = []
+    draining: list[Draining] = []
     fault: Fault | None = None
 
 
@@ -260,6 +278,7 @@ class RunSummary(CoreModel):
     pending: list[PendingReplica]
     rebalancing: Rebalancing | None
     warnings: list[str]
+    draining: list[Draining] = []
     fault: Fault | None = None
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import ONLY_GROUP, ServiceSpec
-from dstack_placement.server import answers, bounds, looking, specs
+from dstack_placement.server import answers, bounds, drains, looking, specs
 from dstack_placement.server.faults import faults
 from dstack_placement.server.kept import Kept
 from dstack_placement.server.lane_fleets import fleets_of_lanes
@@ -108,9 +108,15 @@ async def placements(
     )
     shown = [run for run in runs if services.get(run.id, _UNREADABLE).least]
     names = {run.run_name for run in shown}
+    draining = await drains.draining(session, [run.id for run in shown])
     return answers.PlacementList(
         observed_at=now,
-        runs=[_summary(run, services.get(run.id, _UNREADABLE), rows, now) for run in shown],
+        runs=[
+            _summary(run, services.get(run.id, _UNREADABLE), rows, now).model_copy(
+                update={"draining": draining.get(run.id, [])}
+            )
+            for run in shown
+        ],
         placements=[
             await looking.placement(session, project, name)
             for name in dict.fromkeys(asked.run_names)

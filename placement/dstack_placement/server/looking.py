@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -27,7 +27,7 @@ from dstack_placement.engine import (
     code_of,
     preview,
 )
-from dstack_placement.server import answers, bounds, specs
+from dstack_placement.server import answers, bounds, drains, specs
 from dstack_placement.server.faults import faults
 from dstack_placement.server.finding import find_run
 from dstack_placement.server.state import (
@@ -86,8 +86,9 @@ async def _placement(
         # Nothing starts any more, so no lane has a deficit or anything to come.
         nothing = dict.fromkeys(least_counts(run.spec), 0)
         return _without_plan(run, nothing, ["The run has ended."])
+    draining = (await drains.draining(session, [model.id])).get(model.id, [])
     if run.state is None:
-        return _without_plan(run, desired_counts(model), [])
+        return _without_plan(run, desired_counts(model), [], draining)
     plan = await planned(session, run.state.service, run.state.now)
     return answers.Placement(
         run_id=model.id,
@@ -99,6 +100,7 @@ async def _placement(
         replicas=await _replicas(session, run.state),
         rebalancing=answers.rebalancing(run.state.rebalance),
         **_noted(run.state.lanes.warnings, run.state, plan),
+        draining=draining,
         fault=answers.fault(model.id),
     )
 
@@ -245,7 +247,12 @@ def least_counts(spec: RunSpec) -> dict[str, int]:
     return {str(group.name): group.replicas.min or 0 for group in spec.configuration.replica_groups}
 
 
-def _without_plan(run: SeenRun, counts: Mapping[str, int], notes: list[str]) -> answers.Placement:
+def _without_plan(
+    run: SeenRun,
+    counts: Mapping[str, int],
+    notes: list[str],
+    draining: Sequence[answers.Draining] = (),
+) -> answers.Placement:
     """A run in which no lane decides anything (any more)."""
     lanes = run.state.lanes if run.state is not None else None
     return answers.Placement(
@@ -260,6 +267,7 @@ def _without_plan(run: SeenRun, counts: Mapping[str, int], notes: list[str]) -> 
         replicas=[],
         rebalancing=None,
         notes=notes,
+        draining=[*draining],
         fault=answers.fault(run.model.id),
     )
 

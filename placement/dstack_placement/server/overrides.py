@@ -17,6 +17,8 @@ _RUNS = "dstack._internal.server.services.runs"
 _PIPELINES = "dstack._internal.server.background.pipeline_tasks"
 _SUBMITTED = f"{_PIPELINES}.jobs_submitted"
 _ACTIVE = f"{_PIPELINES}.runs.active"
+_TERMINATING = f"{_PIPELINES}.jobs_terminating"
+_CONNECTION = "dstack._internal.proxy.lib.services.service_connection"
 
 Wrapped = Callable[..., Any]
 
@@ -69,12 +71,14 @@ def _migrate(original: Wrapped) -> Wrapped:
 
 def _routes(original: Wrapped) -> Wrapped:
     def register_routes(app: Any, *args: Any, **kwargs: Any) -> None:
-        from dstack_placement.server import api
+        from dstack_placement.server import api, open_requests
 
         # Before dstack's own: the last of those takes every path that is left.
         app.include_router(api.root_router)
         app.include_router(api.project_router)
         original(app, *args, **kwargs)
+        # The last is around all others.
+        app.add_middleware(open_requests.CountedRequests)
 
     return register_routes
 
@@ -224,6 +228,41 @@ def _replica_analysis(original: Wrapped) -> Wrapped:
     return _analyze_active_run_replica
 
 
+def _replica_client(original: Wrapped) -> Wrapped:
+    async def get_service_replica_client(service: Any, repo: Any, service_conn_pool: Any) -> Any:
+        from dstack_placement.server import open_elsewhere, open_requests
+        from dstack_placement.server.faults import faults
+
+        chosen = service
+        with faults.guarded("counting requests", None, service.run_name):
+            chosen = open_requests.with_one_replica(service)
+            open_elsewhere.report()
+        return await original(chosen, repo, service_conn_pool)
+
+    return get_service_replica_client
+
+
+def _termination(original: Wrapped) -> Wrapped:
+    async def _process_terminating_job(job_model: Any, instance_model: Any) -> Any:
+        from dstack._internal.server.background.pipeline_tasks.jobs_terminating import (
+            _InstanceUpdateMap,
+            _ProcessResult,
+        )
+
+        from dstack_placement.server import draining
+        from dstack_placement.server.faults import faults
+
+        holds = False
+        with faults.guarded("draining a replica", job_model.run):
+            holds = await draining.holds(job_model, instance_model)
+        if holds:
+            # Nothing is changed; dstack comes back to it after its usual time.
+            return _ProcessResult(instance_update_map=_InstanceUpdateMap())
+        return await original(job_model=job_model, instance_model=instance_model)
+
+    return _process_terminating_job
+
+
 def _replica_lists(original: Wrapped) -> Wrapped:
     def build_replica_lists(run_model: Any, group_filter: str | None = None) -> Any:
         from dstack_placement.server import running
@@ -250,7 +289,7 @@ OVERRIDES = (
         "dstack._internal.server.app",
         "register_routes",
         _routes,
-        "The add-on's endpoints are served beside dstack's own.",
+        "The add-on's endpoints are served beside dstack's own, and requests are counted.",
         at=("dstack._internal.server.app",),
     ),
     Override(
@@ -335,6 +374,25 @@ OVERRIDES = (
         _replica_lists,
         "Scaling down and rolling deployments stop replicas in the order of the lanes.",
         at=(f"{_RUNS}.replicas", _ACTIVE),
+    ),
+    Override(
+        _TERMINATING,
+        "_process_terminating_job",
+        _termination,
+        "A replica that is to stop for scaling down, a move or a rolling deployment ends its open"
+        " requests first, and its process is asked to end then.",
+        at=(_TERMINATING,),
+    ),
+    Override(
+        _CONNECTION,
+        "get_service_replica_client",
+        _replica_client,
+        "Requests through the server's own proxy are counted by replica while they are open.",
+        at=(
+            _CONNECTION,
+            "dstack._internal.server.services.proxy.services.service_proxy",
+            "dstack._internal.proxy.lib.routers.model_proxy",
+        ),
     ),
 )
 

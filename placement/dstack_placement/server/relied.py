@@ -13,6 +13,7 @@ _SERVICES = f"{_SERVER}.services"
 _PIPELINES = f"{_SERVER}.background.pipeline_tasks"
 _SUBMITTED = f"{_PIPELINES}.jobs_submitted"
 _ACTIVE = f"{_PIPELINES}.runs.active"
+_TERMINATING = f"{_PIPELINES}.jobs_terminating"
 _ROUTERS = f"{_SERVICES}.runs.router_worker_sync"
 _UTILS = "dstack._internal.utils"
 
@@ -24,6 +25,8 @@ CALLED = (
     f"{_ACTIVE}:ActiveContext",
     f"{_ACTIVE}:ActiveResult",
     f"{_ACTIVE}:_ReplicaAnalysis",
+    f"{_TERMINATING}:_InstanceUpdateMap",
+    f"{_TERMINATING}:_ProcessResult",
     f"{_PIPELINES}.runs.common:build_scale_up_job_models",
     f"{_PIPELINES}.service_router_worker_sync:ServiceRouterWorkerSyncPipeline",
     f"{_PIPELINES}.service_router_worker_sync:ServiceRouterWorkerSyncPipeline.__init__",
@@ -52,6 +55,7 @@ CALLED = (
     f"{_ROUTERS}:_ROUTER_MAX_WORKERS_RESPONSE_BYTES",
     f"{_ROUTERS}:_ResponseTooLargeError",
     f"{_ROUTERS}:_get_worker_jobs_with_addresses",
+    f"{_ROUTERS}:_remove_worker_from_router",
     f"{_ROUTERS}:_request_json_limited",
     f"{_SERVER}.bootstrap:set_up_process",
     f"{_SERVER}.db:get_db",
@@ -68,6 +72,7 @@ CALLED = (
 
 #: Models and enumerations that it reads, and errors that it raises or catches.
 READ = (
+    "dstack._internal.proxy.lib.models:Service",
     f"{_CORE}.errors:ResourceNotExistsError",
     f"{_CORE}.errors:SSHError",
     f"{_CORE}.errors:ServerClientError",
@@ -78,6 +83,7 @@ READ = (
     f"{_MODELS}.configurations:ServiceConfiguration",
     f"{_MODELS}.configurations:ServiceConfiguration.replica_groups",
     f"{_MODELS}.configurations:ServiceConfigurationParams",
+    f"{_MODELS}.duration:OptionalOffableDuration",
     f"{_MODELS}.fleets:FleetSpec",
     f"{_MODELS}.health:HealthStatus.is_failure",
     f"{_MODELS}.instances:InstanceStatus",
@@ -103,6 +109,7 @@ READ = (
     f"{_SERVER}.models:PipelineModelMixin",
     f"{_SERVER}.models:ProjectModel",
     f"{_SERVER}.models:RunModel",
+    f"{_SERVER}.models:ServiceReplicaRegistrationModel",
     f"{_SERVER}.models:ServiceRouterWorkerSyncModel",
     f"{_SERVER}.models:UserModel",
 )
@@ -115,6 +122,9 @@ COUNTED_ON = (
     f"{_ACTIVE}:_build_service_scaling_maps",
     f"{_ACTIVE}:_build_rolling_deployment_maps",
     f"{_ACTIVE}:_build_removed_groups_cleanup_maps",
+    f"{_TERMINATING}:_apply_process_result",
+    f"{_SERVICES}.proxy.services.service_proxy:proxy",
+    f"{_SERVICES}.proxy.services.service_proxy:stream_response",
     f"{_SERVICES}.instances:filter_instances",
     f"{_SERVICES}.instances:get_instance_offer",
     f"{_SERVICES}.instances:get_instance_provisioning_data",

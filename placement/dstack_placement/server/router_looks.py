@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -17,12 +19,13 @@ from dstack._internal.server.models import JobModel
 from dstack._internal.server.services.runs.router_worker_sync import (
     _ROUTER_BASE_URL,
     _ROUTER_MAX_WORKERS_RESPONSE_BYTES,
+    _remove_worker_from_router,
     _request_json_limited,
     _ResponseTooLargeError,
 )
 from dstack._internal.utils.common import get_current_datetime
 
-from dstack_placement.server.router_tunnels import RouterTunnels
+from dstack_placement.server.replica_tunnels import ReplicaTunnels
 
 #: Seconds for which one look answers all who ask.
 KEPT = 1.0
@@ -108,7 +111,7 @@ class RouterLooks:
     def __init__(self) -> None:
         self._begun: dict[uuid.UUID, tuple[asyncio.Task[Look], _Asking]] = {}
         self._silent: dict[uuid.UUID, _Silence] = {}
-        self._tunnels = RouterTunnels()
+        self._tunnels = ReplicaTunnels()
         self._places: WeakValueDictionary[tuple[uuid.UUID, bool], asyncio.Semaphore] = (
             WeakValueDictionary()
         )
@@ -136,6 +139,18 @@ class RouterLooks:
             if not asking.sent:
                 return _not_asked()
             return _no_answer(f"The router did not answer within {LIMIT:g} s.")
+
+    async def remove(self, job_model: JobModel, worker: str) -> None:
+        """Asks a router to give no more requests to a worker, and to drop it from its list.
+
+        Args:
+            job_model: The router's job, as for `look`.
+            worker: The worker's id in the list.
+        """
+        removal = partial(_remove_worker_from_router, log_prefix="Drain", worker_id=worker)
+        with contextlib.suppress(SSHError, httpx.HTTPError, asyncio.TimeoutError):
+            # What did not succeed is seen at the next look.
+            await asyncio.wait_for(self._tunnels.ask(job_model, removal), LIMIT)
 
     def _forget(self, now: float) -> None:
         self._begun = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -50,7 +51,7 @@ async def router_of(session: AsyncSession, project: ProjectModel, run_name: str)
     if not isinstance(configuration, ServiceConfiguration):
         raise ServerClientError("The run is not a service. Name one.")
     group = get_router_replica_group(run_spec)
-    jobs = await _jobs(session, run_model) if group is not None else []
+    jobs = await jobs_to_reach(session, run_model.id) if group is not None else []
     last_sync_at = await _last_sync(session, run_model) if group is not None else None
     # Others get the connection to the database while the router is asked.
     await session.commit()
@@ -92,12 +93,12 @@ async def _look(run_model: RunModel, group: ReplicaGroup | None, router: JobMode
     return Look(status, message, get_current_datetime())
 
 
-async def _jobs(session: AsyncSession, run_model: RunModel) -> list[JobModel]:
-    """The jobs that have not ended, with what dstack's tunnels to them need."""
+async def jobs_to_reach(session: AsyncSession, run_id: uuid.UUID) -> list[JobModel]:
+    """The jobs of a run that have not ended, with what dstack's tunnels to them need."""
     result = await session.execute(
         select(JobModel)
         .where(
-            JobModel.run_id == run_model.id,
+            JobModel.run_id == run_id,
             JobModel.job_num == 0,
             JobModel.status.not_in(JobStatus.finished_statuses()),
         )

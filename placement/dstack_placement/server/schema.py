@@ -1,7 +1,8 @@
-"""The lanes in dstack's own configuration models.
+"""The lanes and drains in dstack's own configuration models.
 
-`fleets` of a run's configuration and profile takes lanes, and a replica group gets `fleets` of its
-own. It must be done before other modules of dstack build their models on these.
+`fleets` of a run's configuration and profile takes lanes, a replica group gets `fleets` of its own,
+and both a service and a group get `drain`. It must be done before other modules of dstack build
+their models on these.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 from pydantic.fields import FieldInfo
 
+from dstack_placement.engine import LONGEST_DRAIN
 from dstack_placement.server.errors import AddonError
 
 _PROFILES = "dstack._internal.core.models.profiles"
@@ -20,12 +22,18 @@ _GROUP_FLEETS = (
     "The fleets of this group, which replace the service's `fleets` for it. Each is a fleet's name"
     " or a lane with `min_replicas`, `max_replicas` and `priority`"
 )
+_DRAIN = (
+    "How long a replica that is to stop for scaling down, a move or a rolling deployment may take"
+    " to end its open requests, at most 30 minutes. No new ones reach it meanwhile. `off` stops it"
+    " at once. Defaults to `30s`"
+)
+_GROUP_DRAIN = f"{_DRAIN}; of a group, to what the service has"
 
 _installed = False
 
 
 def install() -> None:
-    """Adds the lanes to dstack's models; the second call does nothing.
+    """Adds lanes and drains to dstack's models; the second call does nothing.
 
     Raises:
         AddonError: Modules that build on these models were imported before.
@@ -109,16 +117,37 @@ def _extend_groups() -> None:
     from dstack._internal.core.models import configurations, profiles
 
     group: Any = configurations.ReplicaGroup
-    annotation = list[profiles.FleetReferenceOrShorthand] | None
-    group.__annotations__["fleets"] = annotation
-    group.__pydantic_fields__["fleets"] = FieldInfo(
-        annotation=annotation, default=None, description=_GROUP_FLEETS, exclude_if=_not_set
-    )
+    fleets = list[profiles.FleetReferenceOrShorthand] | None
+    _add(group, "fleets", fleets, _GROUP_FLEETS)
+    _add(group, "drain", _drain(), _GROUP_DRAIN)
+    for model in (configurations.ServiceConfigurationParams, configurations.ServiceConfiguration):
+        _add(model, "drain", _drain(), _DRAIN)
     group.model_rebuild(force=True)
     # In the order of the module: each is built on those before it.
     for value in list(vars(configurations).values()):
         if _is_model_of(value, configurations.__name__) and value is not group:
             value.model_rebuild(force=True)
+
+
+def _add(model: Any, name: str, annotation: Any, description: str) -> None:
+    """Adds a field to a model, which is rebuilt afterwards."""
+    described: Any = Annotated[annotation, Field(description=description, exclude_if=_not_set)]
+    field = FieldInfo.from_annotation(described)
+    field.default = None
+    model.__annotations__[name] = annotation
+    model.__pydantic_fields__[name] = field
+
+
+def _drain() -> Any:
+    from dstack._internal.core.models.duration import OptionalOffableDuration
+
+    return Annotated[OptionalOffableDuration, AfterValidator(_short_enough)]
+
+
+def _short_enough(value: int | str | None) -> int | str | None:
+    if isinstance(value, int) and value > LONGEST_DRAIN.total_seconds():
+        raise ValueError("A drain is 30 minutes at most")
+    return value
 
 
 def _not_set(value: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Any
 
 from dstack._internal.core.errors import ServerClientError
@@ -19,6 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import (
+    DEFAULT_DRAIN,
     LanesError,
     ServiceSpec,
     read_configuration,
@@ -39,6 +41,21 @@ def lanes_of(run_spec: RunSpec, project: str) -> ServiceSpec | None:
         return None
     read = read_stored(_plain(run_spec), project=project)
     return read if read.has_lanes else None
+
+
+def drain_of(configuration: ServiceConfiguration, group: str) -> timedelta:
+    """How long a replica of a group may take to end its requests; nothing for `off`.
+
+    Args:
+        configuration: The service's configuration.
+        group: The group's name; one that an edit took away has what the service has.
+    """
+    # The fields are the add-on's own.
+    own = [entry.drain for entry in configuration.replica_groups if entry.name == group]
+    drain = next((drain for drain in own if drain is not None), configuration.drain)
+    if drain is None:
+        return DEFAULT_DRAIN
+    return timedelta(0) if drain == "off" else timedelta(seconds=drain)
 
 
 async def refuse_wrong_lanes(

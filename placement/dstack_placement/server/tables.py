@@ -166,6 +166,59 @@ class RebalanceRow(Base):
     left: Mapped[int]
 
 
+class DrainRow(Base):
+    """A replica that is to stop and ends its open requests first.
+
+    Attributes:
+        job_id: Its job, which dstack calls terminating by then.
+        since: When it was to stop.
+        limit: How many seconds it may take.
+        open: How many requests were open when it was last looked at; None is not known.
+        in_rotation: Whether new requests could reach it then.
+        ended_at: When it could stop; None while it drains.
+    """
+
+    __tablename__ = "dstack_fleets_drains"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    run_id: Mapped[uuid.UUID] = mapped_column(Uuid, index=True)
+    since: Mapped[datetime] = mapped_column(NaiveDateTime)
+    limit: Mapped[int]
+    open: Mapped[int | None]
+    in_rotation: Mapped[bool]
+    ended_at: Mapped[datetime | None] = mapped_column(NaiveDateTime)
+
+
+class OpenRequestsRow(Base):
+    """How many requests one of several servers has open to a replica that drains.
+
+    Attributes:
+        server: The server's process.
+        seen_at: When it was so; what is old is of a server that is gone.
+    """
+
+    __tablename__ = "dstack_fleets_open_requests"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    run_id: Mapped[uuid.UUID] = mapped_column(Uuid, index=True)
+    server: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    open: Mapped[int]
+    seen_at: Mapped[datetime] = mapped_column(NaiveDateTime)
+
+
+#: What is kept of runs, each by `run_id`.
+_OF_RUNS: tuple[Any, ...] = (
+    PlacementRow,
+    CooldownRow,
+    DeficitRow,
+    UnreachableRow,
+    RebalanceRow,
+    LookRow,
+    DrainRow,
+    OpenRequestsRow,
+)
+
+
 async def create() -> None:
     """Creates the tables where they are missing, once dstack's own are up to date."""
     async with get_db().engine.begin() as connection:
@@ -327,5 +380,5 @@ async def forget_ended_jobs(
 async def forget_finished_runs(session: AsyncSession) -> None:
     """Deletes what is kept of runs that have ended."""
     active = select(RunModel.id).where(RunModel.status.not_in(RunStatus.finished_statuses()))
-    for table in (PlacementRow, CooldownRow, DeficitRow, UnreachableRow, RebalanceRow, LookRow):
+    for table in _OF_RUNS:
         await session.execute(delete(table).where(table.run_id.not_in(active)))

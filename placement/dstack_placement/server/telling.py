@@ -12,6 +12,8 @@ def tell(
     about: RunModel | JobModel,
     message: str,
     actor: events.AnyActor | None = None,
+    *,
+    of: RunModel | None = None,
 ) -> None:
     """Emits an event with the transaction of a session.
 
@@ -20,10 +22,14 @@ def tell(
         about: The run or the job that it is about.
         message: What happened.
         actor: Whose doing it is; the server's own where nobody is given.
+        of: The run of the job, where it is to be told of that too.
     """
+    targets = [events.Target.from_model(about)]
+    if of is not None:
+        targets.append(events.Target.from_model(of))
     events.emit(
         session,
         message,
         actor=actor or events.SystemActor(),
-        targets=[events.Target.from_model(about)],
+        targets=targets,
     )

@@ -34,6 +34,11 @@ _TOKEN_SECONDS = 0.004
 _PREFILL_SECONDS = 0.02
 #: Seconds that idle connections have to close in when the engine ends.
 _CLOSING = 0.1
+#: What engines call the requests that they work on, and those that wait.
+_GAUGES: Mapping[str, tuple[str, str]] = {
+    "sglang": ("num_running_reqs", "num_queue_reqs"),
+    "vllm": ("num_requests_running", "num_requests_waiting"),
+}
 _VERSIONS: Mapping[str, str] = {"sglang": "0.5.6", "vllm": "0.11.2"}
 _ANSWERS = (
     (
@@ -285,8 +290,10 @@ async def _version(
 async def _get_load(
     worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
 ) -> web.StreamResponse:
+    if worker.options.runtime != "sglang":
+        return web.json_response({"detail": "Not Found"}, status=404)
     rate, level = worker._load.requests_per_second(), worker._load.level()
-    running, tokens = round(rate * _REQUEST_SECONDS), round(level * _CACHE_TOKENS)
+    running, tokens = worker.tally.open, round(level * _CACHE_TOKENS)
     if request.path == "/get_load":
         old = {"dp_rank": 0, "num_reqs": running, "num_waiting_reqs": 0, "num_tokens": tokens}
         return web.json_response([old])
@@ -318,11 +325,13 @@ async def _metrics(
     worker: Worker, request: web.BaseRequest, match: Mapping[str, str]
 ) -> web.StreamResponse:
     prefix, label = worker.options.runtime, f'{{model_name="{worker.options.model}"}}'
-    running = round(worker._load.requests_per_second() * _REQUEST_SECONDS)
+    running, waiting = _GAUGES[prefix]
     return web.Response(
         text=(
-            f"# TYPE {prefix}:num_running_reqs gauge\n"
-            f"{prefix}:num_running_reqs{label} {running}\n"
+            f"# TYPE {prefix}:{running} gauge\n"
+            f"{prefix}:{running}{label} {worker.tally.open}\n"
+            f"# TYPE {prefix}:{waiting} gauge\n"
+            f"{prefix}:{waiting}{label} 0\n"
             f"# TYPE {prefix}:token_usage gauge\n"
             f"{prefix}:token_usage{label} {worker._load.level():.4f}\n"
             f"# TYPE {prefix}:num_requests_total counter\n"

@@ -136,8 +136,10 @@ class ReplicaScreen(WithEvents):
         latest = f" (the service is at {service.deployment_num})" if service and behind else ""
         told = "" if replica.message in ("", replica.status) else f": {replica.message}"
         longer = "+" if replica.since_earlier else ""
+        drain = snapshot.drain_of(replica)
+        status = drain.told(snapshot.observed_at) if drain is not None else replica.status
         return [
-            ("", replica.status + told),
+            ("", status + told),
             ("", "ready" if replica.ready else ready),
             ("fleet", replica.fleet_name or replica.tried_in or ""),
             ("instance", replicas.instance_label(replica, snapshot)),

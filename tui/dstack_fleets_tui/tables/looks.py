@@ -76,10 +76,15 @@ class Looks:
         mark = "+" if at_least else ""
         return CellValue(f"{formatting.age(since, self.now)}{mark}", "", -since.timestamp())
 
-    def state(self, status: str) -> CellValue:
-        """A status as glyph and word; one that is not known is shown as it is."""
+    def state(self, status: str, more: str = "") -> CellValue:
+        """A status as glyph and word; one that is not known is shown as it is.
+
+        Args:
+            status: The status.
+            more: What is said in its place, by whoever knows more.
+        """
         style, glyph = _STATES.get(status, ("", "circle"))
-        return CellValue(f"{getattr(self.glyphs, glyph)} {status}", style, status)
+        return CellValue(f"{getattr(self.glyphs, glyph)} {more or status}", style, status)
 
     def health(self, health: str) -> CellValue:
         """The health of an instance: quiet when healthy."""

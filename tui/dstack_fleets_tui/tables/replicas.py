@@ -66,6 +66,7 @@ class Seen(NamedTuple):
         worker: How its router sees it; None without a router or for one that is no worker.
         placed: Why it is where it is, where the placement add-on tells.
         use: What it makes use of; None while that was not read.
+        drain: What it does instead of its state, `draining 41 s, 3 open`; empty if it does not.
     """
 
     replica: Replica
@@ -77,6 +78,7 @@ class Seen(NamedTuple):
     worker: Worker | None
     placed: ReplicaPlacement | None
     use: Use | None
+    drain: str = ""
 
 
 def columns(service: Service) -> tuple[Column, ...]:
@@ -124,7 +126,7 @@ def cells(seen: Seen, looks: Looks) -> Sequence[Cell]:
     if seen.bought:
         made.append(looks.word(replica_purchase(replica)))
     made += [
-        looks.state(replica.status),
+        looks.state(replica.status, seen.drain),
         looks.text(*probes(replica, looks)),
     ]
     if seen.routed:

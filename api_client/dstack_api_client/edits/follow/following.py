@@ -16,7 +16,7 @@ from dstack_api_client.edits.outlook.dryrun import NEVER, DryRun, LaneOutlook, d
 from dstack_api_client.edits.service.service import SERVICE, ServiceEdit
 from dstack_api_client.join.join import Answers, Joined, build
 from dstack_api_client.model.capabilities import PLACEMENT, Capabilities
-from dstack_api_client.model.labels import in_status, labels_of
+from dstack_api_client.model.labels import counted, in_status, labels_of
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.service import Group, Service
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
@@ -166,7 +166,7 @@ def progress(
     behind = len(at_latest) < len(standing)
     lanes = _lanes(active, planned if behind and planned is not None else outlook)
     coming = 0 if outlook is None else sum(row.new for row in outlook.replicas)
-    waiting = (*_of_replicas(now, service, active, coming), *_of_outlook(outlook))
+    waiting = (*_of_replicas(now, service, snapshot, coming), *_of_outlook(outlook))
     if now.gone:
         state = State.FAILED
         waiting = (_ending(now), *waiting)
@@ -180,11 +180,10 @@ def progress(
     return Progress(state, 0.0, lanes, len(at_latest), len(standing), waiting)
 
 
-def _of_replicas(
-    now: Base, service: Service, active: list[Replica], coming: int
-) -> tuple[str, ...]:
+def _of_replicas(now: Base, service: Service, snapshot: Snapshot, coming: int) -> tuple[str, ...]:
     """What the replicas themselves are waited for, lest the look was taken too early."""
     found = []
+    active = snapshot.active_in(service)
     standing = [replica for replica in active if replica.standing]
     behind = sum(replica.deployment_num < now.deployment for replica in standing)
     if behind:
@@ -203,7 +202,12 @@ def _of_replicas(
     unready = sum(replica.status == "running" and not replica.ready for replica in standing)
     if unready:
         found.append(f"{_replicas(unready)} to be ready")
-    stopping = len(active) - len(standing)
+    drains = [drain for each in active if (drain := snapshot.drain_of(each)) is not None]
+    if drains:
+        requests = counted(sum(drain.open or 0 for drain in drains), "request")
+        known = all(drain.open is not None for drain in drains)
+        found.append(f"{len(drains)} draining" + (f", {requests} open" if known else ""))
+    stopping = len(active) - len(standing) - len(drains)
     if stopping:
         found.append(f"{_replicas(stopping)} to stop")
     return tuple(found)

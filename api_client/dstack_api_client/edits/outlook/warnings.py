@@ -40,7 +40,7 @@ class PlanWarning:
     Attributes:
         key: What sort of thing: `kill-trap`, `no-retry`, `no-room-known`, `no-probes`, `rollout`,
             `baseline`, `never-starts`, `addresses`, `workers`, `below-minimum`, `last-replica`,
-            `rebalancing`, `pending`, `server-changes`, `contents`, `spot`, `note`.
+            `rebalancing`, `pending`, `server-changes`, `contents`, `spot`, `cut`, `note`.
         risk: How grave.
         line: What it is and what can be done, one line.
     """
@@ -81,6 +81,7 @@ def warnings_of(
         found += _of_rebalancing(edit, snapshot)
     if outlook is not None:
         found += _of_notes(outlook, {warning.line for warning in found})
+        found += _of_cuts(edit, outlook)
     if changed_by_server:
         names = ", ".join(changed_by_server)
         found.append(
@@ -300,6 +301,19 @@ def _of_workers(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:
             Risk.WARNING,
             f"The router does not reach {_replicas(len(missing))} in {one_line(fleets)}: more there"
             " would get no requests either.",
+        )
+
+
+def _of_cuts(edit: ServiceEdit, outlook: DryRun) -> Iterator[PlanWarning]:
+    """What becomes of requests where no replica ends them before it stops."""
+    stops = any(row.action == "stop" for row in outlook.replicas)
+    replaced = any(row.action == "start" for row in outlook.surges)
+    if (stops or replaced) and not (edit.capabilities.has_addon or edit.capabilities.unread):
+        yield PlanWarning(
+            "cut",
+            Risk.NOTE,
+            "Requests that take longer than some seconds may be cut: without the placement add-on"
+            " a replica stops with requests open.",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dstack_api_client.model.labels import group_label, labels_of
+from dstack_api_client.model.placement import Drain
 from dstack_api_client.model.pulls import Pull
 from dstack_api_client.model.purchases import replica_purchase
 from dstack_api_client.model.replica import Replica
@@ -44,6 +45,7 @@ def _choose(look: Look, asked: Asked) -> list[Replica]:
 def cells(replica: Replica, snapshot: Snapshot) -> Sequence[str]:
     """One cell per column of `COLUMNS`."""
     instance = snapshot.instances.get(replica.instance_id or "")
+    drain = snapshot.drain_of(replica)
     return (
         replica.run_name,
         str(replica.key.replica_num),
@@ -51,7 +53,7 @@ def cells(replica: Replica, snapshot: Snapshot) -> Sequence[str]:
         replica.fleet_name or replica.tried_in or NOTHING,
         instance.name if instance else NOTHING,
         replica.hostname or NOTHING,
-        replica.status,
+        drain.told(snapshot.observed_at) if drain is not None else replica.status,
         _probes(replica),
         replica_purchase(replica) or NOTHING,
         str(replica.gpus or NOTHING),
@@ -113,8 +115,19 @@ def item(replica: Replica, snapshot: Snapshot) -> Item:
         "since": time(replica.since),
         "since_is_least": replica.since_earlier,
         "finished_at": optional_time(replica.finished_at),
+        "drain": _drain(snapshot.drain_of(replica)),
         "termination_reason": replica.termination_reason,
         "exit_status": replica.exit_status,
+    }
+
+
+def _drain(drain: Drain | None) -> Item | None:
+    if drain is None:
+        return None
+    return {
+        "since": time(drain.since),
+        "limit_seconds": drain.limit,
+        "open_requests": drain.open,
     }
 
 

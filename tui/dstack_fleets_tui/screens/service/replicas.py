@@ -92,7 +92,7 @@ class ReplicasView(ServiceView):
         self, replica: Replica, service: Service, snapshot: Snapshot, looks: Looks
     ) -> Sequence[Cell]:
         """The cells of a row; those of the last time where nothing in it changed."""
-        row = replica_row(replica.key)
+        row, drain = replica_row(replica.key), snapshot.drain_of(replica)
         seen = table.Seen(
             replica,
             snapshot.instances.get(replica.instance_id or ""),
@@ -103,6 +103,7 @@ class ReplicasView(ServiceView):
             self._workers.get(replica.key),
             self._placed.get(replica.submission_id),
             self._uses.get(replica.key) if replica.status == "running" else None,
+            drain.told(snapshot.observed_at) if drain is not None else "",
         )
         told = formatting.age(replica.since, looks.now)
         made = self._made.get(row)

@@ -1,4 +1,4 @@
-"""Tunnels to routers that stay open between looks: opening one starts a client of SSH."""
+"""Tunnels to replicas that stay open between looks: opening one starts a client of SSH."""
 
 from __future__ import annotations
 
@@ -58,30 +58,30 @@ class _Tunnel:
             self.client.set_exception(error)
 
 
-class RouterTunnels:
-    """Open tunnels, by the router's job."""
+class ReplicaTunnels:
+    """Open tunnels, by the replica's job."""
 
     def __init__(self) -> None:
         self._open: dict[uuid.UUID, _Tunnel] = {}
 
     async def ask(self, job_model: JobModel, ask: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
-        """Asks a router through its tunnel, and once more through a new one if an old one broke.
+        """Asks a replica through its tunnel, and once more through a new one if an old one broke.
 
         Args:
-            job_model: The router's running job, with its project, its instance and that one's
+            job_model: The replica's running job, with its project, its instance and that one's
                 project loaded.
             ask: Sends the requests.
 
         Raises:
             SSHError: No tunnel can be opened.
-            httpx.HTTPError: The router did not answer.
+            httpx.HTTPError: The replica did not answer.
         """
         old = self._open.get(job_model.id)
         if old is not None and not old.closing:
             try:
                 return await old.use(ask)
             except httpx.TimeoutException:
-                # The router had its time.
+                # The replica had its time.
                 self._close(job_model.id, old)
                 raise
             except httpx.TransportError:
