@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from hypothesis import settings
+from syrupy.assertion import SnapshotAssertion
 
 from dstack_simulator import scenario as scenarios
 from dstack_simulator.handle import Handle
 from tests.builders.generation import GENERATED_LIMIT, MANY, REPEATED, cases
 from tests.builders.stylesheets import share_parsed
+from tests.pictures import Pictures
 from tests.servers.postgres import Postgres, running
 from tests.servers.reached import reached
 from tests.servers.sharing import SharedServers, emptied, shared
@@ -116,6 +118,14 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     for name in over:
         for fixture in item._fixtureinfo.name2fixturedefs[name]:  # type: ignore[attr-defined]
             fixture.finish(item._request)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def pictures(snapshot: SnapshotAssertion) -> Iterator[Pictures]:
+    """Pictures of the app that a test runs; all that differ are told at its end."""
+    taken = Pictures(snapshot)
+    yield taken
+    assert taken.different == []
 
 
 @pytest.fixture(scope="session")

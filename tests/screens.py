@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from textual.widgets import Static
 
+from dstack_fleets_tui.app import FleetsApp
 from dstack_widgets.cells import plain_text
 from dstack_widgets.status_header import StatusHeader
+from tests.builders.apps import CONNECTION, live
+from tests.painting import all_painted
 from tests.waiting import until
 
 SIZE = (120, 30)
@@ -35,6 +38,13 @@ async def on_screen(app, kind):
 
 async def filled(app):
     await until(lambda: app.snapshot is not None and table(app).row_count, what="rows")
+
+
+async def brought(app, pilot, snapshot):
+    """Has a poll bring a snapshot, and waits until it is shown."""
+    app.post_message(FleetsApp.Read(live(snapshot, app.snapshot), CONNECTION))
+    await until(lambda: app.snapshot is snapshot, what="the snapshot")
+    await all_painted(app, pilot)
 
 
 def screen_text(app):

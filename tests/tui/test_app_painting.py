@@ -11,7 +11,7 @@ from dstack_api_client.model.replica import ReplicaKey
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.edit.text import TextScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
-from dstack_fleets_tui.screens.lists import ServicesScreen
+from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
@@ -20,32 +20,39 @@ from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import NOW, fleet, instance, replica, service, snapshot
 from tests.builders.terminal_driver import Terminal, drawn_whole
 from tests.painting import all_painted
-from tests.screens import SIZE, filled, header, on_screen, screen_text
+from tests.screens import SIZE, brought, filled, header, on_screen, screen_text
 from tests.waiting import until
 
 HOSTILE = ["[/x]", "[red]name", "x" * 300, "宽" * 30, "\u05d0\u05d1\u05d2 name", "a\x1b[31mb"]
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-async def test_hostile_names_do_no_harm(name):
+def hostile(name):
+    """A project that says something that does harm wherever it may say something."""
     key = ReplicaKey("s-chat", 0, 0)
-    shot = snapshot(
+    return snapshot(
         fleets=[fleet("gpu", name=name, status_message=name)],
         instances=[instance(jobs=(key,), hostname=name, region=name)],
         services=[service("chat", name=name, url=name, error=name, model=name)],
         replicas=[replica(run_name=name, fleet_name=name, group=name, error=name)],
     )
-    app = app_on(GivenFeed(live(shot)))
+
+
+async def test_hostile_names_do_no_harm():
+    app = app_on(GivenFeed(live(hostile(HOSTILE[0]))))
     async with app.run_test(size=(80, 24)) as pilot:
         await filled(app)
-        await pilot.press("enter")
-        await on_screen(app, FleetScreen)
-        await pilot.press("c", "y", "2")
-        await on_screen(app, ServicesScreen)
-        await pilot.press("enter")
-        await on_screen(app, ServiceScreen)
-        await filled(app)
-        assert "\x1b" not in screen_text(app)
+        for name in HOSTILE:
+            await brought(app, pilot, hostile(name))
+            await pilot.press("enter")
+            await on_screen(app, FleetScreen)
+            await pilot.press("c", "y", "2")
+            await on_screen(app, ServicesScreen)
+            await pilot.press("enter")
+            await on_screen(app, ServiceScreen)
+            await filled(app)
+            assert "\x1b" not in screen_text(app), name
+            await pilot.press("escape", "1", "escape")
+            await on_screen(app, FleetsScreen)
 
 
 async def test_ages_follow_the_clock():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from textual.app import App
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.pilot import Pilot
 from textual.screen import Screen
 
 from dstack_api_client.edits.base.merging import ConflictError, three_way
@@ -47,29 +50,32 @@ def _typed() -> AskScreen:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("make", [_conflict, _question, _typed])
-async def test_every_answer_is_in_sight(make: type[Screen[object]], size: tuple[int, int]) -> None:
+async def test_every_answer_is_in_sight(size: tuple[int, int]) -> None:
     app = Host()
     async with app.run_test(size=size) as pilot:
-        screen = make()
-        app.push_screen(screen)
-        await until(lambda: screen.is_active and screen.query(Choices), what="the box")
-        choices = screen.query_one(Choices)
-        text = screen.query_one(screen.text_of_box, VerticalScroll)  # type: ignore[attr-defined]
+        for make in (_conflict, _question, _typed):
+            await _answers_in_sight(app, pilot, make())
 
-        def in_sight() -> bool:
-            whole = choices.region.height == choices.height_at(choices.size.width)
-            return whole and screen.region.contains_region(choices.region) and text.size.height > 0
 
-        await until(in_sight, what=f"the answers: {choices.region} in {screen.region}")
-        shown = choices.render().plain
-        for choice in choices._choices:
-            assert choice.title[:12] in shown
-        if text.max_scroll_y:
-            await until(lambda: screen.takes_keys, what="the guard")  # type: ignore[attr-defined]
-            await pilot.press("down")
-            await until_equal(lambda: text.scroll_offset.y, 1)
-        app.pop_screen()
+async def _answers_in_sight(app: Host, pilot: Pilot[None], screen: Screen[Any]) -> None:
+    app.push_screen(screen)
+    await until(lambda: screen.is_active and screen.query(Choices), what="the box")
+    choices = screen.query_one(Choices)
+    text = screen.query_one(screen.text_of_box, VerticalScroll)  # type: ignore[attr-defined]
+
+    def in_sight() -> bool:
+        whole = choices.region.height == choices.height_at(choices.size.width)
+        return whole and screen.region.contains_region(choices.region) and text.size.height > 0
+
+    await until(in_sight, what=f"the answers: {choices.region} in {screen.region}")
+    shown = choices.render().plain
+    for choice in choices._choices:
+        assert choice.title[:12] in shown
+    if text.max_scroll_y:
+        await until(lambda: screen.takes_keys, what="the guard")  # type: ignore[attr-defined]
+        await pilot.press("down")
+        await until_equal(lambda: text.scroll_offset.y, 1)
+    app.pop_screen()
 
 
 async def test_a_box_follows_the_terminal() -> None:

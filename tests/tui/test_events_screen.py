@@ -250,42 +250,38 @@ async def test_of_another_thing_nothing_old_is_shown():
         assert table(app).row_count == 0
 
 
-@pytest.mark.parametrize(
-    ("about", "screen"),
-    [
+async def test_enter_opens_what_an_event_is_about():
+    kinds = [
+        (["run:chat"], ServiceScreen),
         (["job:chat-0-0", "instance:gpu-0"], ReplicaScreen),
         (["job:gone-0-0", "instance:gpu-0"], FleetScreen),
         (["instance:gpu-0"], FleetScreen),
         (["fleet:gpu"], FleetScreen),
         (["user:ada"], EventsScreen),
         (["job:gone-0-0"], EventsScreen),
-    ],
-)
-async def test_enter_opens_what_an_event_is_about(about, screen):
+    ]
     client = GivenClient()
-    client.recorded = [event(0, about=about)]
+    client.recorded = [event(number, about=about) for number, (about, _) in enumerate(kinds)]
+    client.recorded[0].targets[0].id = "s-chat"
     app = running(client)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await filled(app)
         await pilot.press("4")
-        await shown(app, 1)
-        await pilot.press("enter")
-        if screen is EventsScreen:
-            await until(lambda: [n for n in app._notifications if "not among" in n.message])
-        await on_screen(app, screen)
-
-
-async def test_enter_on_an_event_of_a_run_opens_the_service():
-    client = GivenClient()
-    client.recorded = [event(0, about=["run:chat"])]
-    client.recorded[0].targets[0].id = "s-chat"
-    app = running(client)
-    async with app.run_test(size=SIZE) as pilot:
-        await filled(app)
-        await pilot.press("4")
-        await shown(app, 1)
-        await pilot.press("enter")
-        await on_screen(app, ServiceScreen)
+        await shown(app, len(kinds))
+        # The newest is the first.
+        for key, (about, screen) in zip(reversed(table(app).keys), kinds, strict=True):
+            app._notifications.clear()
+            table(app).move_cursor_to(key)
+            await pilot.press("enter")
+            if screen is EventsScreen:
+                await until(
+                    lambda: [n for n in app._notifications if "not among" in n.message],
+                    what=str(about),
+                )
+            await on_screen(app, screen)
+            if screen is not EventsScreen:
+                await pilot.press("escape")
+                await on_screen(app, EventsScreen)
 
 
 async def test_an_event_of_an_earlier_submission_leads_to_its_replica():

@@ -16,6 +16,7 @@ from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.cloud_fleet_edit import edit, snapshot
 from tests.builders.fleet_plans import fleet_plan
 from tests.builders.snapshots import NOW
+from tests.pictures import sized
 from tests.waiting import until
 
 SIZES = [(80, 24), (120, 30)]
@@ -57,29 +58,39 @@ def planning(made: FleetPlan):
     return go
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("name", EDITS)
-def test_form(snap_compare, name, size):
-    app = app_on(GivenFeed(live(SHOT)))
-    assert snap_compare(app, terminal_size=size, run_before=editing(EDITS[name]))
+async def test_form(pictures) -> None:
+    for size in SIZES:
+        app = app_on(GivenFeed(live(SHOT)))
+        async with app.run_test(size=size) as pilot:
+            for name, change in EDITS.items():
+                await editing(change)(pilot)
+                await pictures.take(pilot, f"{name}-{sized(size)}")
+                app.pop_screen()
 
 
-def test_form_in_ascii(snap_compare):
+async def test_form_in_ascii(pictures) -> None:
     app = app_on(GivenFeed(live(SHOT)), Settings(ascii=True))
-    assert snap_compare(app, terminal_size=(80, 24), run_before=editing(EDITS["changed"]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await editing(EDITS["changed"])(pilot)
+        await pictures.take(pilot)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("name", ["changed", "unfit"])
-def test_plan(snap_compare, name, size):
-    app = app_on(GivenFeed(live(SHOT)))
-    assert snap_compare(app, terminal_size=size, run_before=planning(plan(EDITS[name])))
+async def test_plan(pictures) -> None:
+    for size in SIZES:
+        app = app_on(GivenFeed(live(SHOT)))
+        async with app.run_test(size=size) as pilot:
+            for name in ("changed", "unfit"):
+                await planning(plan(EDITS[name]))(pilot)
+                await pictures.take(pilot, f"{name}-{sized(size)}")
+                app.pop_screen()
 
 
-def test_plan_of_a_new_fleet(snap_compare):
-    app = app_on(GivenFeed(live(SHOT)))
+async def test_plan_of_a_new_fleet(pictures) -> None:
     made = plan(edit().with_nodes(Nodes(5, 5, 5)), new=True)
-    assert snap_compare(app, terminal_size=(120, 30), run_before=planning(made))
+    app = app_on(GivenFeed(live(SHOT)))
+    async with app.run_test(size=(120, 30)) as pilot:
+        await planning(made)(pilot)
+        await pictures.take(pilot)
 
 
 async def test_the_field_under_the_cursor_stays_in_sight_in_a_smaller_terminal() -> None:

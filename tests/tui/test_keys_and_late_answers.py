@@ -142,35 +142,38 @@ async def test_enter_pressed_quickly_deletes_once(server: ChangingServer, tmp_pa
         assert server.writes == ["/api/project/main/fleets/delete"]
 
 
-@pytest.mark.parametrize("key", ["enter", "escape", "q"])
 async def test_a_box_is_closed_once_and_nothing_behind_it(
-    server: ChangingServer, tmp_path: Path, key: str
+    server: ChangingServer, tmp_path: Path
 ) -> None:
     """Popping once for each key would leave the service, the list and the dashboard."""
     async with dashboard(server, tmp_path) as (app, pilot):
-        await pilot.press("question_mark")
-        await shown(app, HelpScreen)
-        storm(app, *[key] * 5)
-        await shown(app, ServiceScreen)
-        await settled(app, pilot)
-        assert in_front(app, ServiceScreen)
+        for key in ("enter", "escape", "q"):
+            await pilot.press("question_mark")
+            await shown(app, HelpScreen)
+            storm(app, *[key] * 5)
+            await shown(app, ServiceScreen)
+            await settled(app, pilot)
+            assert in_front(app, ServiceScreen), key
 
 
 VIEWS = [view for view in ServiceScreen.views if view not in ("router", "distribution")]
 
 
-@pytest.mark.parametrize("view", VIEWS)
 async def test_a_view_is_shown_though_its_key_came_before_the_screen_was_there(
-    server: ChangingServer, tmp_path: Path, view: str
+    server: ChangingServer, tmp_path: Path
 ) -> None:
     async with dashboard(server, tmp_path) as (app, pilot):
-        app.open_service(server.runs[0]["id"])
-        screen = app.front
-        assert isinstance(screen, ServiceScreen)
-        assert not screen.is_mounted
-        storm(app, BY_ID[view].keys[0])
-        await settled(app, pilot)
-        await until(lambda: screen.is_active and screen.view == view, what=view)
+        for view in VIEWS:
+            app.open_service(server.runs[0]["id"])
+            screen = app.front
+            assert isinstance(screen, ServiceScreen)
+            assert not screen.is_mounted
+            storm(app, BY_ID[view].keys[0])
+            await settled(app, pilot)
+            await until(
+                lambda screen=screen, view=view: screen.is_active and screen.view == view,
+                what=view,
+            )
 
 
 async def test_no_key_comes_too_early_for_a_screen(server: ChangingServer, tmp_path: Path) -> None:
@@ -185,17 +188,17 @@ async def test_no_key_comes_too_early_for_a_screen(server: ChangingServer, tmp_p
         await settled(app, pilot)
 
 
-@pytest.mark.parametrize("key", ["enter", "escape"])
-async def test_a_plan_is_cancelled_once(server: ChangingServer, tmp_path: Path, key: str) -> None:
+async def test_a_plan_is_cancelled_once(server: ChangingServer, tmp_path: Path) -> None:
     await applied_before(server, Store(tmp_path))
     async with dashboard(server, tmp_path) as (app, pilot):
-        await pilot.press("u")
-        await shown(app, PlanScreen)
-        storm(app, *[key] * 5)
-        await shown(app, ServiceScreen)
-        await settled(app, pilot)
-        assert in_front(app, ServiceScreen)
-        assert not server.writes
+        for key in ("enter", "escape"):
+            await pilot.press("u")
+            await shown(app, PlanScreen)
+            storm(app, *[key] * 5)
+            await shown(app, ServiceScreen)
+            await settled(app, pilot)
+            assert in_front(app, ServiceScreen), key
+            assert not server.writes
 
 
 async def test_what_was_typed_before_a_box_was_drawn_answers_nothing(
@@ -224,28 +227,38 @@ async def test_a_key_counts_only_a_moment_after_the_plan_was_drawn() -> None:
     assert not screen.takes(11.0)
 
 
-@pytest.mark.parametrize(
-    "keys", [("escape",), ("escape", "e"), ("down",), ("question_mark",), ("d", "enter")]
-)
 async def test_what_comes_late_does_not_open_over_something_else(
-    server: ChangingServer, tmp_path: Path, keys: tuple[str, ...]
+    server: ChangingServer, tmp_path: Path
 ) -> None:
     await applied_before(server, Store(tmp_path))
     async with dashboard(server, tmp_path) as (app, pilot):
-        event = server.hold("runs/get")
-        await pilot.press("u")
-        await until(lambda: server.asked["runs/get"], what="the question")
-        await pilot.press(*keys)
-        now = app.front
-        event.set()
-        server.held.clear()
-        await until(
-            lambda: not [w for w in app.workers if w.group == "changing"], what="the answer"
-        )
-        await settled(app, pilot)
-        assert app.front is now or isinstance(app.front, EditScreen)
-        assert not any(isinstance(each, (PlanScreen, AskScreen)) for each in app.screen_stack)
-        assert not server.writes
+        for keys in (
+            ("escape",),
+            ("escape", "e"),
+            ("down",),
+            ("question_mark",),
+            ("d", "enter"),
+        ):
+            app.open_service(server.runs[0]["id"])
+            await shown(app, ServiceScreen)
+            asked = server.asked["runs/get"]
+            event = server.hold("runs/get")
+            await pilot.press("u")
+            await until(lambda asked=asked: server.asked["runs/get"] > asked, what="the question")
+            await pilot.press(*keys)
+            now = app.front
+            event.set()
+            server.held.clear()
+            await until(
+                lambda: not [w for w in app.workers if w.group == "changing"], what="the answer"
+            )
+            await settled(app, pilot)
+            assert app.front is now or isinstance(app.front, EditScreen), keys
+            opened = [
+                each for each in app.screen_stack if isinstance(each, (PlanScreen, AskScreen))
+            ]
+            assert not opened, keys
+            assert not server.writes, keys
 
 
 async def test_the_question_about_a_deletion_does_not_open_late(
@@ -312,7 +325,7 @@ async def found_by_name(app: FleetsApp, pilot: Pilot[int], command: str) -> Comm
     await until(lambda: CommandPalette.is_open(app), what="the palette")
     await pilot.press(*command)
     found = app.screen.query_one(CommandList)
-    await until(lambda: found.option_count == 1, what="the command")
+    await until(lambda: found.option_count == 1 and found.highlighted == 0, what="the command")
     return found
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from textual.pilot import Pilot
 from textual.screen import Screen
 
 from dstack_api_client.model.replica import ReplicaKey
@@ -40,56 +41,86 @@ def _screens(app: FleetsApp) -> list[Screen[None]]:
     ]
 
 
-@pytest.mark.parametrize("number", range(9))
-async def test_everything_can_be_read_again_while_a_screen_opens(
-    number: int, tmp_path: Path
-) -> None:
+async def test_everything_can_be_read_again_while_a_screen_opens(tmp_path: Path) -> None:
     async with dashboard(ChangingServer(), tmp_path) as (app, pilot):
-        screen = _screens(app)[number]
-        app.push_screen(screen)
-        app.do_refresh("")
-        await until(lambda: app.screen is screen and screen.is_mounted, what="the screen")
-        app.do_refresh("")
-        await pilot.press("ctrl+r")
+        for screen in _screens(app):
+            app.push_screen(screen)
+            app.do_refresh("")
+            await until(lambda screen=screen: app.screen is screen and screen.is_mounted)
+            app.do_refresh("")
+            await pilot.press("ctrl+r")
+            await app.pop_screen()
 
 
-@pytest.mark.parametrize("held", ["runs/get", "runs/get_plan"])
-@pytest.mark.parametrize("fails", [False, True])
-@pytest.mark.parametrize("released_first", [False, True])
-async def test_what_comes_for_an_editor_that_was_left_changes_nothing(
-    held: str, fails: bool, released_first: bool, tmp_path: Path
+WAYS = [(fails, first) for fails in (False, True) for first in (False, True)]
+
+
+async def test_fields_that_come_for_an_editor_that_was_left_change_nothing(
+    tmp_path: Path,
 ) -> None:
     server = ChangingServer()
     async with dashboard(server, tmp_path) as (app, pilot):
-        if held == "runs/get":
-            event = server.hold(held)
-            await pilot.press("e")
-            await shown(app, EditScreen)
-        else:
-            await pilot.press("e")
-            await shown(app, EditScreen)
-            editor = app.screen
-            assert isinstance(editor, EditScreen)
-            await until(lambda: editor.edit is not None, what="the fields")
-            event = server.hold(held)
-            assert editor.edit is not None
-            editor._change(editor.edit.with_priority(7))
-            editor.do_plan("")
-        await until(lambda: server.asked[held] > 0, what="the question")
-        if fails:
-            server.faults[held] = lambda request: httpx.Response(400, text="no")
+        for fails, released_first in WAYS:
+            await _leave_an_editor(
+                app, pilot, server, "runs/get", fails=fails, released_first=released_first
+            )
+            server.faults.clear()
+            server.held.clear()
+    assert not server.writes
+
+
+@pytest.mark.parametrize(("fails", "released_first"), WAYS)
+async def test_a_plan_that_comes_for_an_editor_that_was_left_changes_nothing(
+    fails: bool, released_first: bool, tmp_path: Path
+) -> None:
+    """Each with a server of its own: an editor that was left keeps a draft."""
+    server = ChangingServer()
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await _leave_an_editor(
+            app, pilot, server, "runs/get_plan", fails=fails, released_first=released_first
+        )
+    assert not server.writes
+
+
+async def _leave_an_editor(
+    app: FleetsApp,
+    pilot: Pilot[int],
+    server: ChangingServer,
+    held: str,
+    *,
+    fails: bool,
+    released_first: bool,
+) -> None:
+    if held == "runs/get":
+        asked = server.asked[held]
+        event = server.hold(held)
+        await pilot.press("e")
+        await shown(app, EditScreen)
+    else:
+        await pilot.press("e")
+        await shown(app, EditScreen)
         editor = app.screen
         assert isinstance(editor, EditScreen)
-        if released_first:
-            event.set()
-        editor.leave()
-        await shown(app, ServiceScreen)
-        await until(lambda: not editor.is_attached and not editor.children, what="it to go")
+        await until(lambda: editor.edit is not None, what="the fields")
+        asked = server.asked[held]
+        event = server.hold(held)
+        assert editor.edit is not None
+        editor._change(editor.edit.with_priority(7))
+        editor.do_plan("")
+    await until(lambda: server.asked[held] > asked, what="the question")
+    if fails:
+        server.faults[held] = lambda request: httpx.Response(400, text="no")
+    editor = app.screen
+    assert isinstance(editor, EditScreen)
+    if released_first:
         event.set()
-        await until(
-            lambda: all(worker.is_finished for worker in app.workers if worker.node is editor),
-            what="its reads to end",
-        )
-        editor.fill()
-        assert app.is_running
-    assert not server.writes
+    editor.leave()
+    await shown(app, ServiceScreen)
+    await until(lambda: not editor.is_attached and not editor.children, what="it to go")
+    event.set()
+    await until(
+        lambda: all(worker.is_finished for worker in app.workers if worker.node is editor),
+        what="its reads to end",
+    )
+    editor.fill()
+    assert app.is_running

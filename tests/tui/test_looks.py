@@ -5,24 +5,24 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from textual.pilot import Pilot
 
 from dstack_api_client.feed.feed import ConnectionState
 from dstack_fleets_tui.settings import Settings
 from tests.builders.apps import GivenFeed, app_on, failing, live
 from tests.builders.recorded_demo import load
+from tests.pictures import sized
 from tests.waiting import until
 
 SIZES = [(80, 24), (120, 40), (200, 50)]
-#: Keys that lead to each screen.
+#: Keys that lead to each screen from the one before.
 SCREENS = {
     "fleets": (),
-    "fleet": ("enter",),
-    "fleet-configuration": ("G", "enter", "c"),
-    "fleet-yaml": ("G", "enter", "y"),
-    "services": ("2",),
-    "service": ("2", "enter"),
     "help": ("question_mark",),
+    "fleet": ("escape", "enter"),
+    "fleet-configuration": ("escape", "G", "enter", "c"),
+    "fleet-yaml": ("y",),
+    "services": ("escape", "2"),
+    "service": ("enter",),
 }
 
 
@@ -36,43 +36,41 @@ def app_on_demo(settings=None):
     return app
 
 
-def going(keys):
-    async def go(pilot: Pilot[int]) -> None:
-        app = pilot.app
-        await until(lambda: app.snapshot is not None)
-        for key in keys:
-            await pilot.press(key)
-            await pilot.pause()
-
-    return go
+async def pressed(pilot, *keys):
+    await until(lambda: pilot.app.snapshot is not None)
+    for key in keys:
+        await pilot.press(key)
+        await pilot.pause()
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("name", SCREENS)
-def test_screen(snap_compare, name, size):
-    assert snap_compare(app_on_demo(), terminal_size=size, run_before=going(SCREENS[name]))
+async def test_screen(pictures):
+    for size in SIZES:
+        async with app_on_demo().run_test(size=size) as pilot:
+            for name, keys in SCREENS.items():
+                await pressed(pilot, *keys)
+                await pictures.take(pilot, f"{name}-{sized(size)}")
 
 
-def test_ascii(snap_compare):
-    app = app_on_demo(Settings(ascii=True))
-    assert snap_compare(app, terminal_size=(80, 24), run_before=going(("2",)))
+async def test_ascii(pictures):
+    async with app_on_demo(Settings(ascii=True)).run_test(size=(80, 24)) as pilot:
+        await pressed(pilot, "2")
+        await pictures.take(pilot)
 
 
-def test_no_color(snap_compare, monkeypatch):
+async def test_no_color(pictures, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
-    assert snap_compare(app_on_demo(), terminal_size=(80, 24), run_before=going(("2",)))
+    async with app_on_demo().run_test(size=(80, 24)) as pilot:
+        await pressed(pilot, "2")
+        await pictures.take(pilot)
 
 
-def test_wrong_token(snap_compare):
+async def test_wrong_token(pictures):
     update = failing(
         ConnectionState.UNAUTHORISED,
         "The server does not accept the token.",
         "Get a new one from whoever runs the server, and put it into ~/.dstack/config.yml.",
     )
     app = app_on(GivenFeed(update))
-
-    async def trouble(pilot: Pilot[int]) -> None:
-        await until(lambda: len(pilot.app.screen_stack) > 1)
-        await pilot.pause()
-
-    assert snap_compare(app, terminal_size=(80, 24), run_before=trouble)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: len(app.screen_stack) > 1)
+        await pictures.take(pilot)

@@ -37,6 +37,8 @@ from tests.tui.test_keys_and_late_answers import in_front, shown
 from tests.waiting import until
 
 TOKEN = "secret-token"
+#: Seconds between two polls: few are waited for, and each costs more than what is tried.
+_INTERVAL = 0.3
 #: Screens to be on while the network fails.
 SCREENS = ["services", "service", "replica", "fleet", "problems", "events", "editor"]
 #: What is beside the lists, and what is seen of it.
@@ -81,7 +83,7 @@ async def on_proxy(
 
         app = FleetsApp(
             Connection(proxy.url, "main", TOKEN, Sources("here", "here", "here")),
-            Settings().model_copy(update={"interval": 0.1}),
+            Settings().model_copy(update={"interval": _INTERVAL}),
             open_source=opened,
             terminal_is_gone=lambda: False,
             store=Store(home),

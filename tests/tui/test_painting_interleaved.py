@@ -139,9 +139,9 @@ class Course:
         for screen in self._app.screen_stack:
             if isinstance(screen, LiveScreen):
                 screen.show_state()
-        # A whole line: where a region ends in the middle of a wide sign, half of it is lost.
-        width = self._app.size.width
-        self._app.screen.refresh(Region(0, self._source.randrange(10), width, 1))
+        left, right = sorted(self._source.choices(range(self._app.size.width + 1), k=2))
+        row = self._source.randrange(10)
+        self._app.screen.refresh(Region(left, row, max(1, right - left), 1))
 
     def _refresh_region(self) -> str:
         screen = self._source.choice(self._app.screen_stack)

@@ -363,21 +363,24 @@ async def test_an_unreachable_instance_leads_to_its_fleet():
 FOUND = problems_of(routed_service.rolling(), routed_service.NOW)
 
 
-@pytest.mark.parametrize("found", FOUND, ids=lambda found: f"{found.kind.value}-{found.key}")
-async def test_each_problem_leads_to_a_view_and_a_row_that_are_there(found):
+async def test_each_problem_leads_to_a_view_and_a_row_that_are_there():
     app = app_on(GivenFeed(live(routed_service.rolling())), untouched=True)
     app.now = lambda: routed_service.NOW
     async with app.run_test(size=SIZE) as pilot:
         await on_screen(app, ProblemsScreen)
         await filled(app)
         assert set(table(app).keys) == {each.key for each in FOUND}
-        table(app).move_cursor_to(found.key)
-        await pilot.press("enter")
-        await on_screen(app, ServiceScreen if found.service_id else FleetScreen)
-        assert app.screen.key == (found.service_id or found.fleet_id)
-        await until(lambda: app.screen.view == found.view)
-        if found.row is not None:
-            await until(lambda: table(app).cursor_key == found.row)
+        for found in FOUND:
+            what = f"{found.kind.value} {found.key}"
+            table(app).move_cursor_to(found.key)
+            await pilot.press("enter")
+            await on_screen(app, ServiceScreen if found.service_id else FleetScreen)
+            assert app.screen.key == (found.service_id or found.fleet_id), what
+            await until(lambda found=found: app.screen.view == found.view, what=what)
+            if found.row is not None:
+                await until(lambda found=found: table(app).cursor_key == found.row, what=what)
+            await pilot.press("escape")
+            await on_screen(app, ProblemsScreen)
 
 
 async def test_the_open_one_is_named_on_the_command_line():

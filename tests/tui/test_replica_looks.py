@@ -12,6 +12,7 @@ from dstack_fleets_tui.settings import Settings
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.memory_client import START, GivenClient, event, metrics, run, submission
 from tests.builders.snapshots import instance, replica, service, snapshot
+from tests.pictures import sized
 from tests.screens import screen_text, table
 from tests.waiting import until
 
@@ -74,31 +75,42 @@ def tall(app):
     return app.size.height > 30
 
 
-def going(key):
-    async def go(pilot):
-        app = pilot.app
-        await until(lambda: app.snapshot is not None)
-        app.open_replica(next(iter(app.snapshot.replicas)))
-        await until(lambda: app.given.asked["run"])
-        await pilot.press(key)
-        await until(lambda: "OK" in screen_text(app) if key == "o" and tall(app) else True)
-        await until(lambda: key == "o" or table(app).row_count)
-        await pilot.pause()
-
-    return go
+async def opened(app):
+    await until(lambda: app.snapshot is not None)
+    app.open_replica(next(iter(app.snapshot.replicas)))
+    await until(lambda: app.given.asked["run"])
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("view", VIEWS)
-def test_replica(snap_compare, view, size):
-    assert snap_compare(app_with(), terminal_size=size, run_before=going(VIEWS[view]))
+async def viewed(pilot, key):
+    app = pilot.app
+    await pilot.press(key)
+    await until(lambda: "OK" in screen_text(app) if key == "o" and tall(app) else True)
+    await until(lambda: key == "o" or table(app).row_count)
+    await pilot.pause()
 
 
-def test_replica_in_ascii(snap_compare):
+async def test_replica(pictures):
+    for size in SIZES:
+        app = app_with()
+        async with app.run_test(size=size) as pilot:
+            await opened(app)
+            for view, key in VIEWS.items():
+                await viewed(pilot, key)
+                await pictures.take(pilot, f"{view}-{sized(size)}")
+
+
+async def test_replica_in_ascii(pictures):
     app = app_with(Settings(ascii=True))
-    assert snap_compare(app, terminal_size=(80, 24), run_before=going("o"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app)
+        await viewed(pilot, "o")
+        await pictures.take(pilot)
 
 
-def test_replica_without_colour(snap_compare, monkeypatch):
+async def test_replica_without_colour(pictures, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
-    assert snap_compare(app_with(), terminal_size=(120, 30), run_before=going("o"))
+    app = app_with()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await opened(app)
+        await viewed(pilot, "o")
+        await pictures.take(pilot)

@@ -31,7 +31,7 @@ from tests.builders.apps import GivenFeed, app_on, failing, live
 from tests.builders.memory_client import GivenClient
 from tests.builders.snapshots import NOW
 from tests.painting import all_painted
-from tests.screens import on_screen, screen_text
+from tests.screens import brought, on_screen, screen_text
 from tests.waiting import until, until_equal
 
 SIZE = (160, 40)
@@ -89,57 +89,89 @@ async def test_it_opens_on_the_distribution_and_says_what_counts_first():
             "chat-70b  running  deployment 7 (9 of 9)  wanted 9 of 3..12  running 7  ready 6"
             "  321.04 $/h"
         )
+        lanes_show_what_they_should_hold_and_what_they_hold(app)
+        a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below(app)
+        await groups_have_columns_where_there_is_room_and_a_line_where_not(app, pilot)
+        the_total_stands_last_however_it_is_sorted(app)
 
 
-async def test_lanes_show_what_they_should_hold_and_what_they_hold():
-    app = app_on(GivenFeed(live(routed_service.snapshot())))
-    async with app.run_test(size=SIZE) as pilot:
+def lanes_show_what_they_should_hold_and_what_they_hold(app):
+    shown = rows(app)
+    assert list(shown) == ["/gpu-reserved", "/gpu-spot", "/edge-cpu", "/", "total"]
+    reserved = shown["/gpu-reserved"]
+    assert [reserved[key] for key in ("priority", "min", "max", "target", "pending")] == [
+        "10", "3", "4", "3", "1"
+    ]  # fmt: skip
+    assert reserved["running"] == "█░·      1"
+    assert reserved["price"] == "196.64"
+    assert shown["/gpu-spot"]["max"] == "–"
+    assert shown["/gpu-spot"]["group decode"] == "3/4"
+    assert shown["/"]["fleet"] == "no fleet yet"
+    total = shown["total"]
+    assert [total[key] for key in ("target", "running", "ready", "pending", "price")] == [
+        "9", "7", "6", "2", "321.04"
+    ]  # fmt: skip
+    assert total["stopping"] == "–"
+
+
+def a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below(app):
+    loud = rows(app)["/gpu-reserved"]
+    assert loud["fleet"] == "! gpu-reserved"
+    assert loud["why"].startswith("BASELINE 2 of 3 for 3m: in cooldown until")
+    first, second, *_ = said(app)
+    assert first == (
+        "bad",
+        "gpu-reserved",
+        "BASELINE 2 of 3 for 3m: in cooldown until 14:05:30, no capacity in us-east-1",
+    )
+    assert second[:2] == ("warn", "gpu-spot")
+    assert "1 replica fell back here: gpu-reserved is in cooldown" in second[2]
+    # Its row leaves the cause to that line: with it, what else is to be said would be cut.
+    assert rows(app)["/gpu-spot"]["why"] == "1 replica fell back here; room for 7 more"
+
+
+async def groups_have_columns_where_there_is_room_and_a_line_where_not(app, pilot):
+    assert "group prefill" in rows(app)["total"]
+    assert line(app) == ""
+    await pilot.resize_terminal(80, 24)
+    await until(lambda: "group prefill" not in rows(app)["total"])
+    assert "prefill gpu-reserved 1 · gpu-spot 1" in line(app)
+    # What can't be left out at 80 columns.
+    visible = app.screen.table.visible_columns
+    assert {"fleet", "min", "max", "target", "running", "ready", "pending", "why"} <= set(visible)
+
+
+def the_total_stands_last_however_it_is_sorted(app):
+    for column in ("fleet", "running", "price", "why"):
+        for reverse in (False, True):
+            app.screen.table.sort_by(column, reverse=reverse)
+            assert app.screen.table.keys[-1] == "total", column
+
+
+async def test_what_stops_own_lanes_and_one_cause_are_told_as_polls_bring_them():
+    shot = routed_service.snapshot()
+    app = app_on(GivenFeed(live(shot)))
+    async with app.run_test(size=(200, 40)) as pilot:
         await opened(app, pilot)
-        shown = rows(app)
-        assert list(shown) == ["/gpu-reserved", "/gpu-spot", "/edge-cpu", "/", "total"]
-        reserved = shown["/gpu-reserved"]
-        assert [reserved[key] for key in ("priority", "min", "max", "target", "pending")] == [
-            "10", "3", "4", "3", "1"
-        ]  # fmt: skip
-        assert reserved["running"] == "█░·      1"
-        assert reserved["price"] == "196.64"
-        assert shown["/gpu-spot"]["max"] == "–"
-        assert shown["/gpu-spot"]["group decode"] == "3/4"
-        assert shown["/"]["fleet"] == "no fleet yet"
-        total = shown["total"]
-        assert [total[key] for key in ("target", "running", "ready", "pending", "price")] == [
-            "9", "7", "6", "2", "321.04"
-        ]  # fmt: skip
-        assert total["stopping"] == "–"
+        await the_total_counts_what_is_stopping_in_every_fleet(app, pilot)
+        await a_group_with_lanes_of_its_own_has_rows_of_its_own(app, pilot)
+        await one_cause_is_said_once(app, pilot)
+        await what_was_so_at_the_first_look_at_a_router_may_have_been_for_longer(app, pilot)
 
 
-async def test_the_total_counts_what_is_stopping_in_every_fleet():
+async def the_total_counts_what_is_stopping_in_every_fleet(app, pilot):
     shot = routed_service.snapshot()
     going = {
         key: replace(each, status="terminating") if key.replica_num in (1, 2, 3) else each
         for key, each in shot.replicas.items()
     }
-    app = app_on(GivenFeed(live(replace(shot, replicas=going))))
-    async with app.run_test(size=(200, 40)) as pilot:
-        await opened(app, pilot)
-        shown = rows(app)
-        counts = [shown[key]["stopping"] for key in ("/gpu-reserved", "/gpu-spot", "total")]
-        assert counts == ["1", "2", "3"]
+    await brought(app, pilot, replace(shot, replicas=going))
+    shown = rows(app)
+    counts = [shown[key]["stopping"] for key in ("/gpu-reserved", "/gpu-spot", "total")]
+    assert counts == ["1", "2", "3"]
 
 
-async def test_what_was_so_at_the_first_look_at_a_router_may_have_been_for_longer():
-    shot = routed_service.snapshot()
-    view = shot.routers[routed_service.RUN]
-    first, second, *others = view.workers
-    view = replace(view, workers=(replace(first, at_least=True), second, *others))
-    app = app_on(GivenFeed(live(replace(shot, routers={routed_service.RUN: view}))))
-    async with app.run_test(size=(200, 40)) as pilot:
-        await opened(app, pilot, "o")
-        shown = rows(app)
-        assert (shown[first.key]["since"], shown[second.key]["since"]) == ("1m+", "40s")
-
-
-async def test_a_group_with_lanes_of_its_own_has_rows_of_its_own():
+async def a_group_with_lanes_of_its_own_has_rows_of_its_own(app, pilot):
     shot = routed_service.snapshot()
     placement = shot.placements[routed_service.RUN]
     spot = placement.lanes[1]
@@ -148,37 +180,16 @@ async def test_a_group_with_lanes_of_its_own_has_rows_of_its_own():
         pools={"router": "", "prefill": "", "decode": "decode"},
         lanes=(*placement.lanes, replace(spot, pool="decode", target=4)),
     )
-    app = app_on(GivenFeed(live(replace(shot, placements={routed_service.RUN: own}))))
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot)
-        shown = rows(app)
-        assert shown["decode/gpu-spot"]["pool"] == "decode"
-        assert shown["decode/gpu-spot"]["target"] == "4"
-        assert shown["/gpu-spot"]["pool"] == "–"
-        assert shown["/gpu-spot"]["group prefill"] == "1"
-        assert shown["/gpu-spot"]["group decode"] == "–"
+    await brought(app, pilot, replace(shot, placements={routed_service.RUN: own}))
+    shown = rows(app)
+    assert shown["decode/gpu-spot"]["pool"] == "decode"
+    assert shown["decode/gpu-spot"]["target"] == "4"
+    assert shown["/gpu-spot"]["pool"] == "–"
+    assert shown["/gpu-spot"]["group prefill"] == "1"
+    assert shown["/gpu-spot"]["group decode"] == "–"
 
 
-async def test_a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below():
-    app = app_on(GivenFeed(live(routed_service.snapshot())))
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot)
-        loud = rows(app)["/gpu-reserved"]
-        assert loud["fleet"] == "! gpu-reserved"
-        assert loud["why"].startswith("BASELINE 2 of 3 for 3m: in cooldown until")
-        first, second, *_ = said(app)
-        assert first == (
-            "bad",
-            "gpu-reserved",
-            "BASELINE 2 of 3 for 3m: in cooldown until 14:05:30, no capacity in us-east-1",
-        )
-        assert second[:2] == ("warn", "gpu-spot")
-        assert "1 replica fell back here: gpu-reserved is in cooldown" in second[2]
-        # Its row leaves the cause to that line: with it, what else is to be said would be cut.
-        assert rows(app)["/gpu-spot"]["why"] == "1 replica fell back here; room for 7 more"
-
-
-async def test_one_cause_is_said_once():
+async def one_cause_is_said_once(app, pilot):
     shot = routed_service.snapshot()
     placement = shot.placements[routed_service.RUN]
     fell = [
@@ -193,11 +204,20 @@ async def test_one_cause_is_said_once():
     ]
     lanes = tuple(replace(lane, fallbacks=5) for lane in placement.lanes)
     told = replace(placement, replicas=tuple(fell), lanes=lanes)
-    app = app_on(GivenFeed(live(replace(shot, placements={routed_service.RUN: told}))))
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot)
-        text = f"5 replicas fell back here: {routed_service.NO_ROOM}"
-        assert ("warn", "gpu-spot", text) in said(app)
+    await brought(app, pilot, replace(shot, placements={routed_service.RUN: told}))
+    text = f"5 replicas fell back here: {routed_service.NO_ROOM}"
+    assert ("warn", "gpu-spot", text) in said(app)
+
+
+async def what_was_so_at_the_first_look_at_a_router_may_have_been_for_longer(app, pilot):
+    shot = routed_service.snapshot()
+    view = shot.routers[routed_service.RUN]
+    first, second, *others = view.workers
+    view = replace(view, workers=(replace(first, at_least=True), second, *others))
+    await brought(app, pilot, replace(shot, routers={routed_service.RUN: view}))
+    await pressed(app, pilot, "o")
+    shown = rows(app)
+    assert (shown[first.key]["since"], shown[second.key]["since"]) == ("1m+", "40s")
 
 
 async def test_a_server_without_the_add_on_says_what_it_can_not_tell():
@@ -209,32 +229,6 @@ async def test_a_server_without_the_add_on_says_what_it_can_not_tell():
         notes = " ".join(text for style, _, text in said(app) if style == "dim")
         assert "no placement add-on" in notes
         assert "does not tell how many replicas its autoscaler wants" in notes
-
-
-async def test_groups_have_columns_where_there_is_room_and_a_line_where_not():
-    app = app_on(GivenFeed(live(routed_service.snapshot())))
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot)
-        assert "group prefill" in rows(app)["total"]
-        assert line(app) == ""
-        await pilot.resize_terminal(80, 24)
-        await until(lambda: "group prefill" not in rows(app)["total"])
-        assert "prefill gpu-reserved 1 · gpu-spot 1" in line(app)
-        # What can't be left out at 80 columns.
-        visible = app.screen.table.visible_columns
-        assert {"fleet", "min", "max", "target", "running", "ready", "pending", "why"} <= set(
-            visible
-        )
-
-
-async def test_the_total_stands_last_however_it_is_sorted():
-    app = app_on(GivenFeed(live(routed_service.snapshot())))
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot)
-        for column in ("fleet", "running", "price", "why"):
-            for reverse in (False, True):
-                app.screen.table.sort_by(column, reverse=reverse)
-                assert app.screen.table.keys[-1] == "total", column
 
 
 async def test_a_fleet_that_is_lent_says_to_whom_and_asks_once():
@@ -417,15 +411,18 @@ async def test_w_on_a_service_with_nothing_wrong_says_that():
         await until_equal(lambda: list(rows(app)), ["0.0"])
 
 
-@pytest.mark.parametrize("key", ["r", "o"], ids=["replicas", "router"])
-async def test_enter_on_a_replica_opens_it(key):
+async def test_enter_on_a_replica_opens_it():
     app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot, key)
-        app.screen.table.move_cursor_to("5.0")
-        await pilot.press("enter")
-        await on_screen(app, ReplicaScreen)
-        assert app.screen.replica == ReplicaKey(routed_service.RUN, 5, 0)
+        await opened(app, pilot)
+        for key in ("r", "o"):
+            await pressed(app, pilot, key)
+            app.screen.table.move_cursor_to("5.0")
+            await pilot.press("enter")
+            await on_screen(app, ReplicaScreen)
+            assert app.screen.replica == ReplicaKey(routed_service.RUN, 5, 0), key
+            await pilot.press("escape")
+            await on_screen(app, ServiceScreen)
 
 
 async def test_the_router_the_list_and_the_jobs_are_told_apart():
@@ -485,23 +482,24 @@ ROUTERS = [
 ]
 
 
-@pytest.mark.parametrize(("status", "told"), ROUTERS, ids=[each.value for each, _ in ROUTERS])
-async def test_every_state_of_a_router_says_what_is_known(status, told):
+async def test_every_state_of_a_router_says_what_is_known():
     shot = routed_service.snapshot()
-    view = replace(
-        shot.routers[routed_service.RUN],
-        status=status,
-        source=Source.SSH,
-        message="Why it is so.",
-        last_sync_at=None,
-    )
-    app = app_on(GivenFeed(live(replace(shot, routers={routed_service.RUN: view}))))
+    app = app_on(GivenFeed(live(shot)))
     async with app.run_test(size=SIZE) as pilot:
         await opened(app, pilot, "o")
-        assert line(app) == told
-        loud = {RouterStatus.DOWN: "bad", RouterStatus.REFUSES: "bad"}
-        styles = {**loud, RouterStatus.NOT_MANAGED: "dim"}
-        assert said(app)[0] == (styles.get(status, "warn"), "smg", "Why it is so.")
+        for status, told in ROUTERS:
+            view = replace(
+                shot.routers[routed_service.RUN],
+                status=status,
+                source=Source.SSH,
+                message="Why it is so.",
+                last_sync_at=None,
+            )
+            await brought(app, pilot, replace(shot, routers={routed_service.RUN: view}))
+            assert line(app) == told
+            loud = {RouterStatus.DOWN: "bad", RouterStatus.REFUSES: "bad"}
+            styles = {**loud, RouterStatus.NOT_MANAGED: "dim"}
+            assert said(app)[0] == (styles.get(status, "warn"), "smg", "Why it is so."), status
 
 
 async def test_a_service_without_a_router_has_no_such_view():
@@ -634,8 +632,19 @@ async def test_a_service_that_goes_takes_what_was_said_of_it_along():
 HOSTILE = ["[/x]", "[red]name", "宽" * 30, "\u05d0\u05d1 name", "a\x1b[31mb"]
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-async def test_hostile_texts_do_no_harm(name):
+async def test_hostile_texts_do_no_harm():
+    app = app_on(GivenFeed(live(routed_service.snapshot())))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot)
+        for name in HOSTILE:
+            await brought(app, pilot, hostile(name))
+            for key in ("r", "o", "t", "y", "d"):
+                await pressed(app, pilot, key)
+                assert "\x1b" not in screen_text(app), (name, key)
+
+
+def hostile(name):
+    """The service with a text that does harm wherever a server may say something."""
     shot = routed_service.snapshot()
     placement = shot.placements[routed_service.RUN]
     view = shot.routers[routed_service.RUN]
@@ -645,15 +654,11 @@ async def test_hostile_texts_do_no_harm(name):
     workers = tuple(
         replace(each, url=name, model=name, role=name, message=name) for each in view.workers
     )
-    hostile = replace(
+    return replace(
         shot,
         placements={routed_service.RUN: replace(placement, lanes=lanes, notes=(name,))},
         routers={routed_service.RUN: replace(view, message=name, workers=workers)},
     )
-    app = app_on(GivenFeed(live(hostile)))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(app, pilot, "r", "o", "t", "y", "d")
-        assert "\x1b" not in screen_text(app)
 
 
 async def test_ascii_draws_nothing_else():
@@ -666,12 +671,11 @@ async def test_ascii_draws_nothing_else():
             assert not [row for row in screen_text(app).split("\n") if not row.isascii()]
 
 
-@pytest.mark.parametrize("key", ["d", "r", "o", "t"])
-async def test_a_poll_that_changes_nothing_writes_nothing(key):
+async def test_a_poll_that_changes_nothing_writes_nothing():
     shot = crowded_service.snapshot()
     app = app_on(GivenFeed(live(shot)))
     async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot, key)
+        await opened(app, pilot)
         painted = []
         paint = app._display
 
@@ -681,13 +685,15 @@ async def test_a_poll_that_changes_nothing_writes_nothing(key):
             paint(screen, renderable)
 
         app._display = count
-        for turn in range(3):
-            if turn == 1:
-                painted.clear()  # what was still to be painted of the screen as a whole
-            again = replace(shot, observed_at=NOW + timedelta(seconds=turn))
-            app.post_message(FleetsApp.Read(live(again, shot), app._connection))
-            await all_painted(app, pilot)
-        assert painted == []
+        for key in ("d", "r", "o", "t"):
+            await pressed(app, pilot, key)
+            for turn in range(3):
+                if turn == 1:
+                    painted.clear()  # what was still to be painted of the screen as a whole
+                again = replace(shot, observed_at=NOW + timedelta(seconds=turn))
+                app.post_message(FleetsApp.Read(live(again, shot), app._connection))
+                await all_painted(app, pilot)
+            assert painted == [], key
 
 
 async def test_a_worker_that_changes_paints_its_row_only():

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import pytest
-from textual.pilot import Pilot
 
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.tables import services
 from dstack_fleets_tui.tables.looks import Looks
 from tests.builders import baseline_and_overflow, crowded_service, projects, routed_service
 from tests.builders.apps import GivenFeed, app_on, live
+from tests.pictures import sized
+from tests.screens import brought
 from tests.waiting import until
 
 SIZES = [(80, 24), (120, 30), (160, 40)]
-STOCK = routed_service.stock(routed_service.snapshot())
+ROUTED = routed_service.snapshot()
+STOCK = routed_service.stock(ROUTED)
 #: A snapshot and the key of the view.
 VIEWS = {
-    "distribution": (routed_service.snapshot(), "d"),
+    "distribution": (ROUTED, "d"),
+    "replicas": (ROUTED, "r"),
+    "replicas-wrong": (ROUTED, "w"),
+    "router": (ROUTED, "o"),
     "distribution-stock": (STOCK, "d"),
-    "replicas": (routed_service.snapshot(), "r"),
-    "replicas-wrong": (routed_service.snapshot(), "w"),
-    "router": (routed_service.snapshot(), "o"),
     "router-unknown": (STOCK, "o"),
     "router-crowd": (crowded_service.snapshot(), "o"),
     "rollout": (routed_service.rolling(), "t"),
@@ -29,48 +31,60 @@ VIEWS = {
 pytestmark = pytest.mark.usefixtures("frozen")
 
 
-def going(key: str, run: str = routed_service.RUN):
-    async def go(pilot: Pilot[int]) -> None:
-        app = pilot.app
-        await until(lambda: app.snapshot is not None)
-        app.open_service(run)
-        await pilot.pause()
-        await pilot.press(key)
-        await pilot.pause()
-
-    return go
+async def opened(app, pilot, run=routed_service.RUN):
+    await until(lambda: app.snapshot is not None)
+    app.open_service(run)
+    await pilot.pause()
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("name", VIEWS)
-def test_view(snap_compare, name, size):
-    shot, key = VIEWS[name]
-    app = app_on(GivenFeed(live(shot)))
-    assert snap_compare(app, terminal_size=size, run_before=going(key))
+async def opened_on(app, pilot, shot):
+    """Opens the service anew where another snapshot is to be shown."""
+    if app.snapshot is not shot:
+        app.pop_screen()
+        await brought(app, pilot, shot)
+        await opened(app, pilot)
 
 
-@pytest.mark.parametrize("key", ["d", "r"])
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-def test_baseline_and_overflow(snap_compare, size, key):
+async def test_view(pictures):
+    for size in SIZES:
+        app = app_on(GivenFeed(live(ROUTED)))
+        async with app.run_test(size=size) as pilot:
+            await opened(app, pilot)
+            for name, (shot, key) in VIEWS.items():
+                await opened_on(app, pilot, shot)
+                await pilot.press(key)
+                await pictures.take(pilot, f"{name}-{sized(size)}")
+
+
+async def test_baseline_and_overflow(pictures):
     shot = baseline_and_overflow.snapshot("running", "failed", "running", "submitted")
-    app = app_on(GivenFeed(live(shot)))
-    going_there = going(key, baseline_and_overflow.RUN)
-    assert snap_compare(app, terminal_size=size, run_before=going_there)
+    for size in SIZES:
+        app = app_on(GivenFeed(live(shot)))
+        async with app.run_test(size=size) as pilot:
+            await opened(app, pilot, baseline_and_overflow.RUN)
+            for key in ("d", "r"):
+                await pilot.press(key)
+                await pictures.take(pilot, f"{sized(size)}-{key}")
 
 
-@pytest.mark.parametrize("name", ["distribution", "router", "rollout"])
-def test_ascii(snap_compare, name):
-    shot, key = VIEWS[name]
-    app = app_on(GivenFeed(live(shot)), Settings(ascii=True))
-    assert snap_compare(app, terminal_size=(80, 24), run_before=going(key))
+async def test_ascii(pictures):
+    await _views(pictures, (80, 24), Settings(ascii=True), "distribution", "router", "rollout")
 
 
-@pytest.mark.parametrize("name", ["distribution", "router", "replicas-wrong"])
-def test_no_color(snap_compare, monkeypatch, name):
+async def test_no_color(pictures, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
-    shot, key = VIEWS[name]
-    app = app_on(GivenFeed(live(shot)))
-    assert snap_compare(app, terminal_size=(120, 30), run_before=going(key))
+    await _views(pictures, (120, 30), Settings(), "distribution", "router", "replicas-wrong")
+
+
+async def _views(pictures, size, settings, *names):
+    app = app_on(GivenFeed(live(ROUTED)), settings)
+    async with app.run_test(size=size) as pilot:
+        await opened(app, pilot)
+        for name in names:
+            shot, key = VIEWS[name]
+            await opened_on(app, pilot, shot)
+            await pilot.press(key)
+            await pictures.take(pilot, name)
 
 
 def test_a_rebalancing_is_seen_in_the_list() -> None:

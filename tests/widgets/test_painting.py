@@ -57,3 +57,17 @@ async def test_a_region_of_the_screen_leaves_nothing_else_out(kind: type[Screen[
         front.refresh(Region(0, 0, 3, 1))
         await all_painted(app, pilot)
         assert "changed" in "".join(app.terminal.lines)
+
+
+async def test_no_region_cuts_a_wide_sign_in_half() -> None:
+    app = Stack()
+    async with app.run_test(size=SIZE, headless=False) as pilot:
+        front = Whole()
+        await app.push_screen(front)
+        text = front.query_one("#text", Static)
+        text.update(Content("a宽b宽c"))
+        await all_painted(app, pilot)
+        for first, last in [(0, 2), (2, 4), (2, 3), (3, 9), (0, 9)]:
+            text.refresh(Region(first, 0, last - first, 1))
+            await all_painted(app, pilot)
+            assert app.terminal.lines[0].rstrip() == "a宽b宽c", (first, last)

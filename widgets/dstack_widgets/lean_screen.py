@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.control import Control
 from textual._compositor import ChopsUpdate, Compositor
 from textual.screen import Screen, ScreenResultType
+from textual.strip import Strip
 
 from .painting import PaintsAll
 
@@ -26,9 +28,17 @@ class _LeanUpdate(ChopsUpdate):
                 left, right = max(start, first), min(end, last)
                 if strip is None or left >= right:
                     continue
+                left -= _parts_a_sign(strip, left - start)
+                right += _parts_a_sign(strip, right - start)
                 sequences.append(Control.move_to(left, y).segment.text)
                 sequences.append(strip.crop(left - start, right - start).render(console))
         return "".join(sequences)
+
+
+def _parts_a_sign(strip: Strip, cut: int) -> bool:
+    """Whether a cut goes through the middle of a wide sign: half of one can't be written."""
+    around = strip.crop(cut - 1, cut + 1).text if 0 < cut < strip.cell_length else ""
+    return cell_len(around[:1]) > 1
 
 
 class _LeanCompositor(Compositor):
