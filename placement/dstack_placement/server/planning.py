@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dstack._internal.core.models.configurations import ServiceConfiguration
@@ -24,30 +24,43 @@ def has_lanes(run_spec: RunSpec) -> bool:
 def check_can_update(
     original: Callable[..., Any], current_run_spec: RunSpec, new_run_spec: RunSpec
 ) -> Any:
-    """As dstack's own check, on specs between which `fleets` may differ when one has lanes."""
+    """As dstack's own check, on specs between which the add-on's own fields may differ.
+
+    They are the service's `reclaim`, and `fleets` when one of the specs has lanes.
+    """
     current, new = current_run_spec.configuration, new_run_spec.configuration
-    alike: RunSpec | None = None
+    alike, fields = new_run_spec, []
     with faults.guarded("comparing lanes", None, new_run_spec.run_name):
-        alike = _with_the_same_fleets(current_run_spec, new_run_spec)
-    if alike is None:
-        return original(current_run_spec, new_run_spec)
+        fields = _changed(current_run_spec, new_run_spec)
+        if fields:
+            alike = _with_the_same(fields, current_run_spec, new_run_spec)
     diff = original(current_run_spec, alike)
-    diff["configuration"]["fleets"] = ModelFieldDiff(old=current.fleets, new=new.fleets)
+    for field in fields:
+        diff["configuration"][field] = ModelFieldDiff(
+            old=getattr(current, field), new=getattr(new, field)
+        )
     return diff
 
 
-def _with_the_same_fleets(current_run_spec: RunSpec, new_run_spec: RunSpec) -> RunSpec | None:
-    """The new spec with the fleets of the current one, where they may differ and do."""
+def _changed(current_run_spec: RunSpec, new_run_spec: RunSpec) -> list[str]:
+    """The fields that may differ and do."""
     current, new = current_run_spec.configuration, new_run_spec.configuration
-    if (
-        not isinstance(current, ServiceConfiguration)
-        or not isinstance(new, ServiceConfiguration)
-        or current.fleets == new.fleets
-        or not (has_lanes(current_run_spec) or has_lanes(new_run_spec))
-    ):
-        return None
-    data = new_run_spec.model_dump()
-    data["configuration"]["fleets"] = current_run_spec.model_dump()["configuration"]["fleets"]
+    if not isinstance(current, ServiceConfiguration) or not isinstance(new, ServiceConfiguration):
+        return []
+    fields = ["reclaim"]
+    if current.fleets != new.fleets and (has_lanes(current_run_spec) or has_lanes(new_run_spec)):
+        fields.append("fleets")
+    return [field for field in fields if getattr(current, field) != getattr(new, field)]
+
+
+def _with_the_same(
+    fields: Sequence[str], current_run_spec: RunSpec, new_run_spec: RunSpec
+) -> RunSpec:
+    """The new spec with some fields of the current one."""
+    data, current = new_run_spec.model_dump(), current_run_spec.model_dump()
+    for field in fields:
+        # What is not set may not be there.
+        data["configuration"][field] = current["configuration"].get(field)
     return RunSpec.model_validate(data)
 
 

@@ -1,15 +1,16 @@
 """The lanes in dstack's own configuration models.
 
-`fleets` of a run's configuration and profile takes lanes, and a replica group gets `fleets` of its
-own. It must be done before other modules of dstack build their models on these.
+`fleets` of a run's configuration and profile takes lanes, a replica group gets `fleets` of its own,
+and a service gets `reclaim`. It must be done before other modules of dstack build their models on
+these.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from dstack_placement.server.errors import AddonError
@@ -19,6 +20,12 @@ _CONFIGURATIONS = "dstack._internal.core.models.configurations"
 _GROUP_FLEETS = (
     "The fleets of this group, which replace the service's `fleets` for it. Each is a fleet's name"
     " or a lane with `min_replicas`, `max_replicas` and `priority`"
+)
+
+_RECLAIM = (
+    "Whether a minimum of `fleets` that finds no room takes a place from another service that holds"
+    " it above its own minimum and has room in another of its fleets: `off`, from services of"
+    " `lower` run priority, or from `any`. Defaults to `off`"
 )
 
 _installed = False
@@ -39,7 +46,7 @@ def install() -> None:
             " Import the add-on before any other module of dstack."
         )
     _extend_profiles()
-    _extend_groups()
+    _extend_services()
     _installed = True
 
 
@@ -105,20 +112,33 @@ def _extend_profiles() -> None:
     profiles.FleetReferenceOrShorthand = reference
 
 
-def _extend_groups() -> None:
+def _extend_services() -> None:
     from dstack._internal.core.models import configurations, profiles
 
     group: Any = configurations.ReplicaGroup
-    annotation = list[profiles.FleetReferenceOrShorthand] | None
-    group.__annotations__["fleets"] = annotation
-    group.__pydantic_fields__["fleets"] = FieldInfo(
-        annotation=annotation, default=None, description=_GROUP_FLEETS, exclude_if=_not_set
-    )
+    _add(group, "fleets", list[profiles.FleetReferenceOrShorthand] | None, _GROUP_FLEETS)
     group.model_rebuild(force=True)
+    reclaim = Annotated[Literal["off", "lower", "any"] | None, BeforeValidator(_off)]
+    for model in (configurations.ServiceConfigurationParams, configurations.ServiceConfiguration):
+        _add(model, "reclaim", reclaim, _RECLAIM)
     # In the order of the module: each is built on those before it.
     for value in list(vars(configurations).values()):
         if _is_model_of(value, configurations.__name__) and value is not group:
             value.model_rebuild(force=True)
+
+
+def _add(model: Any, name: str, annotation: Any, description: str) -> None:
+    """Adds a field to a model, which is rebuilt afterwards."""
+    described: Any = Annotated[annotation, Field(description=description, exclude_if=_not_set)]
+    field = FieldInfo.from_annotation(described)
+    field.default = None
+    model.__annotations__[name] = annotation
+    model.__pydantic_fields__[name] = field
+
+
+def _off(value: object) -> object:
+    # YAML reads `off` as a boolean.
+    return "off" if value is False else value
 
 
 def _not_set(value: object) -> bool:
