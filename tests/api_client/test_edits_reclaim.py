@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from dstack_api_client.edits.errors import EditError, InvalidEditError
 from dstack_api_client.edits.service import assignments, checks
 from dstack_api_client.edits.service.checks import FieldName
-from dstack_api_client.edits.errors import EditError, InvalidEditError
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_placement.engine import Reclaim
 from tests.builders.service_edits import WITH_LANES, base
