@@ -45,6 +45,8 @@ from dstack_placement.server.telling import tell
 _LATE = timedelta(seconds=60)
 #: Who might give way is looked for this often, while nobody can.
 _LOOKED_FOR_EVERY = timedelta(seconds=15)
+#: After so long without a look for one, the next that is in vain is worth an event.
+_SILENT = timedelta(minutes=2)
 #: A load that is older says nothing any more.
 _LOAD_FOR = timedelta(minutes=1)
 
@@ -161,7 +163,7 @@ async def _decide(
             return
         found = await _choose(session, run_model, run_spec, state, fleet)
         if found is None:
-            if last is None:
+            if last is None or state.now - last > _SILENT:
                 message = (
                     f"No other service can give way in fleet {fleet}: none holds a replica there"
                     " that is above its own minimum and has room in another of its fleets"

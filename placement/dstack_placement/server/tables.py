@@ -58,7 +58,8 @@ class PlacementRow(Base):
         job_id: The job of this submission of the replica.
         fleet: The lane's fleet as lanes name it; None while the replica fits nowhere.
         fleet_id: The fleet's id.
-        reason: Why there: one of the engine's reasons, or `move`.
+        reason: Why there: one of the engine's reasons, `move`, or `reclaim` for one that takes the
+            place of a replica that gives way to another service.
         why: The same in words.
         since: When it was decided.
         outcome: `started` once it ran, `failed` when it could not be started, None before.
