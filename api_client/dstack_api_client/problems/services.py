@@ -299,7 +299,7 @@ def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
 
 
 def _hint_of_minimum(lane: LanePlacement | FleetRow, *, fewer: bool) -> str:
-    """What becomes of a minimum that is not held."""
+    """What becomes of a lane that is below its minimum."""
     if fewer:
         return "Fewer replicas are desired than the minimums add up to."
     if lane.code == Code.RECLAIMING:

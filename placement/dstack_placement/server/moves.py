@@ -185,7 +185,7 @@ async def _start(
             )
         )
     if row.replica.gives_way_to:
-        await reclaiming.note_relief(session, row.replica.key, new[0].id)
+        await reclaiming.note_surge(session, row.replica.key, new[0].id)
     tell(
         session,
         _job_model(run_model, row.replica.key),

@@ -97,17 +97,17 @@ async def _let_roll(state: RunState) -> None:
                 await session.delete(known)
 
 
-async def note_relief(session: AsyncSession, job: str, relief: uuid.UUID) -> None:
+async def note_surge(session: AsyncSession, job: str, surge: uuid.UUID) -> None:
     """Notes the job that takes the place of a replica that gives way.
 
     Args:
         session: A session of `locked_run` of the replica's run.
         job: The replica's job.
-        relief: The new one.
+        surge: The new one.
     """
     row = await session.get(ReclaimRow, uuid.UUID(job))
     if row is not None:
-        row.relief_id = relief
+        row.surge_id = surge
 
 
 async def _follow(
@@ -119,7 +119,7 @@ async def _follow(
         return
     found = await session.execute(
         select(JobModel.id, JobModel.status).where(
-            JobModel.id.in_([id_ for id_ in (row.job_id, row.relief_id) if id_ is not None])
+            JobModel.id.in_([id_ for id_ in (row.job_id, row.surge_id) if id_ is not None])
         )
     )
     statuses: dict[uuid.UUID, JobStatus] = {row.id: row.status for row in found}
@@ -133,11 +133,11 @@ async def _follow(
             # Somebody who knows nothing of this has taken the place.
             await session.delete(row)
     elif status is not JobStatus.TERMINATING:
-        relief = statuses.get(row.relief_id) if row.relief_id is not None else None
-        failed = row.relief_id is not None and (
-            relief is None or relief is JobStatus.TERMINATING or relief.is_finished()
+        surge = statuses.get(row.surge_id) if row.surge_id is not None else None
+        failed = row.surge_id is not None and (
+            surge is None or surge is JobStatus.TERMINATING or surge.is_finished()
         )
-        if failed or (row.relief_id is None and state.now - row.since > _LATE):
+        if failed or (row.surge_id is None and state.now - row.since > _LATE):
             await session.delete(row)
 
 

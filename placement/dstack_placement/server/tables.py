@@ -183,7 +183,7 @@ class ReclaimRow(Base):
         fleet_id: The fleet's id.
         to: The fleet to which the replica moves.
         since: When it was decided.
-        relief_id: The job that takes the replica's place elsewhere; None before it is started.
+        surge_id: The job that takes the replica's place elsewhere; None before it is started.
         freed_at: When the place was first seen to be free; None before.
     """
 
@@ -200,7 +200,7 @@ class ReclaimRow(Base):
     fleet_id: Mapped[uuid.UUID] = mapped_column(Uuid, index=True)
     to: Mapped[str] = mapped_column(String(255))
     since: Mapped[datetime] = mapped_column(NaiveDateTime)
-    relief_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    surge_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
     freed_at: Mapped[datetime | None] = mapped_column(NaiveDateTime)
 
 
