@@ -1,4 +1,4 @@
-"""A fleet with fewer nodes than its minimum, on backends that start instances ahead and others."""
+"""Minimums that are not held, of fleets and of lanes."""
 
 from __future__ import annotations
 
@@ -30,3 +30,18 @@ def test_a_backend_that_starts_nothing_ahead(
     (problem,) = problems_of(projects.project(fleets=[fleet]), projects.NOW)
     assert (problem.severity, problem.text) == (severity, text)
     assert problem.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("reclaiming", "It is restored once the replica that gives way has moved."),
+        ("below_minimum", "It is restored as soon as the fleet has room."),
+    ],
+)
+def test_a_minimum_that_another_service_gives_way_to(code: str, hint: str) -> None:
+    cause = "being restored, replica 3 of batch gives way and moves to b"
+    short = projects.lane("a", min_replicas=1, deficit=1, code=code, cause=cause)
+    shot = projects.chat(projects.replica(0), placements=[projects.placement(short)])
+    found = [each for each in problems_of(shot, projects.NOW) if each.key.startswith("baseline:")]
+    assert [(each.text, each.hint) for each in found] == [(f"a: baseline 0 of 1: {cause}", hint)]

@@ -84,6 +84,11 @@ def snapshot() -> Snapshot:
     return replace(
         shot,
         capabilities=routed_service.ADDON,
-        placements={routed_service.RUN: routed_service.placement(members)},
+        placements={
+            routed_service.RUN: replace(
+                routed_service.placement(members),
+                desired={group.name: group.active for group in service.groups},
+            )
+        },
         routers={routed_service.RUN: view},
     )

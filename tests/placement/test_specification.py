@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from dstack_placement.engine import GroupSpec, Lane, ServiceSpec, read_configuration, read_stored
+from dstack_placement.engine import (
+    GroupSpec,
+    Lane,
+    LanesError,
+    Reclaim,
+    ServiceSpec,
+    read_configuration,
+    read_stored,
+)
 from tests.builders.placement_cases import cases, lane_lists
 
 PROJECT = "main"
@@ -182,3 +190,28 @@ def test_a_count_that_is_none_is_any(count: object) -> None:
     (group,) = read.groups
     assert (group.least, group.greatest) == (0, None)
     assert [line.code for line in read.wrong] == ["not_a_count"]
+
+
+@pytest.mark.parametrize(
+    ("written", "reclaim"),
+    [
+        (None, Reclaim.OFF),
+        (False, Reclaim.OFF),  # as YAML reads `off`
+        ("off", Reclaim.OFF),
+        ("lower", Reclaim.LOWER),
+        ("any", Reclaim.ANY),
+    ],
+)
+def test_from_whom_minimums_take_places(written: object, reclaim: Reclaim) -> None:
+    configuration = {"fleets": [{"name": "a", "min_replicas": 1}], "reclaim": written}
+    assert read_configuration(configuration).reclaim is reclaim
+
+
+def test_a_reclaim_that_is_none_is_refused_and_off_where_it_is_stored() -> None:
+    configuration = {"fleets": [{"name": "a", "min_replicas": 1}], "reclaim": True}
+    with pytest.raises(LanesError) as refused:
+        read_configuration(configuration)
+    assert refused.value.lines == ("`reclaim` is True. Use one of: off, lower, any.",)
+    stored = read_stored(configuration)
+    assert stored.reclaim is Reclaim.OFF
+    assert list(stored.warnings) == list(refused.value.lines)

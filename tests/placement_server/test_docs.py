@@ -13,7 +13,7 @@ from tests.servers.lanes import DOCS, EXAMPLES, in_process
 
 def test_the_examples_are_accepted() -> None:
     configurations: list[dict[str, Any]] = [yaml.safe_load(example) for example in EXAMPLES]
-    assert len(configurations) == 2
+    assert len(configurations) == 3
     for configuration in configurations:
         read = read_configuration(configuration, known={"cpu", "gpu-reserved", "gpu-spot"})
         assert read.has_lanes

@@ -44,6 +44,7 @@ GROUPED: dict[str, Any] = {"replicas": None, "commands": None, "fleets": None, "
 PLAIN = service("chat", fleets=["gpu-spot", "other/gpu"])
 GROUPED_PLAIN = service("chat", **GROUPED)
 WITH_LANES = service("chat")
+RECLAIMS = service("chat", reclaim=False)
 LANES = [{"name": "gpu-spot", "min_replicas": 1}]
 GROUPS_WITH_LANES = service(
     "chat", **{**GROUPED, "groups": [{**group, "fleets": LANES} for group in GROUPS]}
@@ -59,18 +60,26 @@ class _Stored:
     stock: list[str]
     read_by_stock: list[str]
     of_names: list[str]
+    reclaims: str
 
 
 @pytest.fixture(scope="module")
 def stored() -> _Stored:
-    addon = _specs(ADDON, PLAIN, GROUPED_PLAIN, WITH_LANES, GROUPS_WITH_LANES, LENT)
+    *addon, reclaims = _specs(
+        ADDON, PLAIN, GROUPED_PLAIN, WITH_LANES, GROUPS_WITH_LANES, LENT, RECLAIMS
+    )
     by_name = {**WITH_LANES, "fleets": [lane["name"] for lane in WITH_LANES["fleets"]]}
     told = _specs(STOCK, PLAIN, GROUPED_PLAIN, *_configurations(*addon[2:]), by_name, GROUPED_PLAIN)
-    return _Stored(addon, told[:2], told[2:5], told[5:])
+    return _Stored(addon, told[:2], told[2:5], told[5:], reclaims)
 
 
 def test_a_service_without_lanes_is_stored_as_by_the_stock_server(stored: _Stored) -> None:
     assert stored.addon[:2] == stored.stock
+
+
+def test_off_is_stored_as_it_is_written(stored: _Stored) -> None:
+    assert _configurations(stored.reclaims)[0]["reclaim"] == "off"
+    assert "reclaim" not in _configurations(stored.addon[2])[0]
 
 
 def test_lanes_are_stored_and_the_stock_server_drops_them(stored: _Stored) -> None:

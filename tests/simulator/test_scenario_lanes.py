@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from dstack_simulator import scenario as scenarios
 from dstack_simulator.handle import Handle
+from tests.servers.lanes import events
 from tests.servers.sharing import emptied
 from tests.waiting import until
 
@@ -44,14 +45,15 @@ def test_only_scenarios_that_say_so_have_the_addon() -> None:
 async def test_the_workers_are_where_their_lanes_say(lanes_sim: Handle) -> None:
     async def as_promised() -> bool:
         return _counts(await _placement(lanes_sim, "chat-70b")) == {
-            ("", "gpu-reserved"): (4, 4),
-            ("", "gpu-spot"): (1, 1),
+            # One of them has given way to `vision`.
+            ("", "gpu-reserved"): (3, 3),
+            ("", "gpu-spot"): (2, 2),
             ("router", "edge-l4"): (1, 1),
             ("prefill", "gpu-spot"): (1, 1),
             ("prefill", "gpu-reserved"): (0, 0),
         }
 
-    await until(as_promised, limit=60, what="every replica in its lane")
+    await until(as_promised, limit=120, what="every replica in its lane")
 
 
 async def test_the_router_reaches_its_workers_in_both_fleets(lanes_sim: Handle) -> None:
@@ -74,17 +76,17 @@ async def test_the_router_reaches_its_workers_in_both_fleets(lanes_sim: Handle) 
     await until(answers, limit=30, what="the router answers")
 
 
-async def test_one_baseline_is_not_held_and_says_why(lanes_sim: Handle) -> None:
-    async def spot_is_ready() -> Any:
-        lanes = (await _placement(lanes_sim, "vision"))["lanes"]
-        return lanes if (lanes[1]["fleet"], lanes[1]["ready"]) == ("gpu-spot", 1) else None
+async def test_a_minimum_takes_a_place_from_the_other_service(lanes_sim: Handle) -> None:
+    async def held() -> bool:
+        return _counts(await _placement(lanes_sim, "vision")) == {
+            ("", "gpu-reserved"): (2, 2),
+            ("", "gpu-spot"): (0, 0),
+        }
 
     # dstack calls a replica ready some seconds after its probes have passed.
-    reserved, _ = await until(spot_is_ready, limit=60, every=0.5, what="the fallback is ready")
-    assert (reserved["fleet"], reserved["min_replicas"], reserved["deficit"]) == (
-        "gpu-reserved", 2, 1,
-    )  # fmt: skip
-    assert "gpu-reserved has no room" in reserved["reason"]
+    await until(held, limit=120, every=0.5, what="the minimum is held")
+    told = await events(lanes_sim, "vision")
+    assert any("of chat-70b gives way in fleet gpu-reserved" in line for line in told)
 
 
 async def test_a_service_without_lanes_is_placed_by_dstack(lanes_sim: Handle) -> None:

@@ -167,8 +167,21 @@ def test_counts_groups_and_the_run_s_priority():
     assert isinstance(form.typed(plain(), FieldName("replicas"), "9..3"), Problem)
 
 
+def test_from_whom_minimums_take_places_is_chosen_where_the_server_knows_it():
+    assert not any(each.key == "reclaim" for each in form.rows(plain()))
+    known = replace(ADDON, features=frozenset({"reclaim"}))
+    begun = edit({"replicas": {"min": 3, "max": 3}, "fleets": LANES}, known)
+    read = form.typed(begun, FieldName("reclaim"), "lower")
+    assert isinstance(read, ServiceEdit)
+    found = row(form.rows(read), "reclaim")
+    assert texts(found) == ["reclaim", "lower"]
+    assert found.note == "was off"
+    assert found.cells[1].choices == ("off", "lower", "any")
+
+
 def test_every_field_of_the_grid_is_found_back():
-    for one in (plain(), grouped()):
+    knows = edit({"fleets": LANES}, replace(ADDON, features=frozenset({"reclaim"})))
+    for one in (plain(), grouped(), knows):
         for each in form.rows(one):
             for cell in each.cells:
                 if cell.editable and not each.heading:

@@ -11,6 +11,7 @@ from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.labels import group_name, job_name, listed, replica_name, share_of
 from dstack_api_client.model.occupants import Unseen, namesakes, unseen
+from dstack_api_client.model.placement import Placement
 from dstack_api_client.model.roles import named, without_workers
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
@@ -90,21 +91,33 @@ def gpus(fleet: Fleet) -> str:
     return f"{fleet.gpu_name} {count(fleet.gpus_busy)}/{fleet.gpus_total}"
 
 
-def replicas_wanted(service: Service) -> int:
+def replicas_wanted(service: Service, placement: Placement | None = None) -> int:
     """Replicas the service should have now.
 
-    The server keeps the autoscaler's number to itself: what it has submitted, and never less
+    A stock server keeps the autoscaler's number to itself: what it has submitted, and never less
     than the minimum, is the best that can be read.
+
+    Args:
+        service: The service.
+        placement: Its placement, which has the number, where the server has the add-on.
     """
-    return 0 if service.finished else max(service.replicas_min, service.active)
-
-
-def wanted(service: Service) -> str:
-    """`3`, or `3 of 2..6` where the number may change."""
-    number = replicas_wanted(service)
+    if service.finished:
+        return 0
+    if placement is not None and placement.desired:
+        return sum(placement.desired.values())
     if service.replicas_min == service.replicas_max:
-        return str(number)
-    return f"{number} of {span(service.replicas_min, service.replicas_max)}"
+        return service.replicas_min
+    return max(service.replicas_min, service.active)
+
+
+def wanted(service: Service, placement: Placement | None = None) -> str:
+    """`3`, `3 of 2..6` where the number may change, `3 +1 surge` while there is one more."""
+    number = replicas_wanted(service, placement)
+    more = service.active - number
+    surge = f" +{more} surge" if more > 0 and not service.finished else ""
+    if service.replicas_min == service.replicas_max:
+        return f"{number}{surge}"
+    return f"{number} of {span(service.replicas_min, service.replicas_max)}{surge}"
 
 
 def router(service: Service) -> str:

@@ -56,8 +56,9 @@ class ReplicaPlacement:
     job_id: str
     fleet: str | None
     reason: str | None
-    """`baseline`, `priority`, `fallback` or `move`; `OTHER_SERVER` or `own-rule` where the add-on
-    did not place it, None where nothing is known."""
+    """`baseline`, `priority`, `fallback`, `move`, or `reclaim` where it replaces one that gives way
+    to another service's minimum; `OTHER_SERVER` or `own-rule` where the add-on did not place it,
+    None where nothing is known."""
     why: str | None
     since: datetime | None
     cause: str = ""

@@ -28,6 +28,7 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.model.stranded import WAITS_FOR_EVER, stranded
 from dstack_api_client.problems.drains import drains_cut
 from dstack_api_client.problems.model import Kind, Problem, Severity
+from dstack_placement.engine import Code
 
 #: dstack looks for a place every few seconds; after minutes there is none.
 PENDING_LONG = timedelta(minutes=5)
@@ -293,14 +294,21 @@ def _baselines(snapshot: Snapshot, service: Service) -> Iterator[Problem]:
                 severity=Severity.WARNING if fewer else Severity.CRITICAL,
                 subject=service.name,
                 text=text + (f": {lane.cause}" if lane.cause else ""),
-                hint="Fewer replicas are desired than the minimums add up to."
-                if fewer
-                else "It is restored as soon as the fleet has room.",
+                hint=_hint_of_minimum(lane, fewer=fewer),
                 since=lane.deficit_since,
                 service_id=service.id,
                 view="distribution",
                 row=lane_row(lane.pool, lane.fleet),
             )
+
+
+def _hint_of_minimum(lane: LanePlacement | FleetRow, *, fewer: bool) -> str:
+    """What becomes of a lane that is below its minimum."""
+    if fewer:
+        return "Fewer replicas are desired than the minimums add up to."
+    if lane.code == Code.RECLAIMING:
+        return "It is restored once the replica that gives way has moved."
+    return "It is restored as soon as the fleet has room."
 
 
 def _wanted(placement: Placement, pool: str) -> int | None:

@@ -215,12 +215,19 @@ class Board:
         return count.members[group].pop()
 
 
-def stopping_key(replica: Replica) -> tuple[bool, int, int, str]:
+def stopping_key(replica: Replica) -> tuple[bool, bool, int, int, str]:
     """Sorts those that go first to the front, inside a lane.
 
-    The stock server's order: out of date first, then least progressed, then highest number.
+    Those that give way, and then the stock server's order: out of date first, then least
+    progressed, then highest number.
     """
-    return (not replica.out_of_date, replica.state.progress, -replica.number, replica.key)
+    return (
+        not replica.gives_way_to,
+        not replica.out_of_date,
+        replica.state.progress,
+        -replica.number,
+        replica.key,
+    )
 
 
 def placing_key(replica: Replica) -> tuple[int, str]:

@@ -40,7 +40,7 @@ class LaneWhy:
         """All of it on one line."""
         if not self.minimum:
             return self.cause
-        short = self.code in (Code.BELOW_MINIMUM, Code.RESTORING)
+        short = self.code in (Code.BELOW_MINIMUM, Code.RESTORING, Code.RECLAIMING)
         return f"baseline {self.held} of {self.minimum}{':' if short else ';'} {self.cause}"
 
 

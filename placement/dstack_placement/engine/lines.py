@@ -23,12 +23,14 @@ class Code(str, Enum):
     MAXIMUMS_BELOW_COUNT = "maximums_below_count"
     NOT_A_COUNT = "not_a_count"
     NOT_A_SERVICE = "not_a_service"
+    UNKNOWN_RECLAIM = "unknown_reclaim"
     # What is allowed and still worth a second look.
     MINIMUMS_ABOVE_LEAST = "minimums_above_least_count"
     UNUSED = "lanes_of_no_group"
     # How a lane stands.
     BELOW_MINIMUM = "below_minimum"
     RESTORING = "restoring"
+    RECLAIMING = "reclaiming"
     ABOVE_MAXIMUM = "above_maximum"
     AT_MAXIMUM = "at_maximum"
     COOLDOWN = "cooldown"
@@ -41,6 +43,8 @@ class Code(str, Enum):
     NO_LANES = "no_lanes"
     OUT_OF_REACH = "out_of_reach"
     WORKERS_OUT_OF_REACH = "workers_out_of_reach"
+    RECLAIM = "reclaim"
+    GIVES_WAY = "gives_way"
 
 
 class Line(str):

@@ -42,6 +42,7 @@ class Replica:
         state: How far it has come.
         fleet: The fleet it was placed in, as lanes name it; None while it has none.
         out_of_date: Whether it is of an older deployment.
+        gives_way_to: The service whose minimum needs its place, see `next_reclaim`; empty for none.
     """
 
     key: str
@@ -50,6 +51,7 @@ class Replica:
     state: ReplicaState = ReplicaState.READY
     fleet: str | None = None
     out_of_date: bool = False
+    gives_way_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from .board import Board, LaneCount, Pool
 from .model import Group, Replica
-from .stopping import lane_to_relieve
+from .stopping import lane_giving_way, lane_to_relieve
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ def next_move(board: Board, groups: Collection[str], *, rebalance: bool = False)
     A move is one more replica, placed by the rules of placing, and one less, chosen by the rules
     of scaling down. It is made when it restores a minimum from what another lane has to spare,
     when it takes a replica out of a lane above its maximum, or out of a fleet that is no lane any
-    more. With `rebalance` it is made too where it brings the lanes nearer to their targets.
-    Routers stay.
+    more, and where it gives way to the minimum of another service. With `rebalance` it is made too
+    where it brings the lanes nearer to their targets. Routers stay.
 
     Args:
         board: The board.
@@ -44,10 +44,23 @@ def next_move(board: Board, groups: Collection[str], *, rebalance: bool = False)
         for group in pool.groups:
             if group.router or group.name not in groups:
                 continue
-            move = _move(board, pool, group, rebalance=rebalance)
+            move = _give_way(board, pool, group) or _move(board, pool, group, rebalance=rebalance)
             if move is not None:
                 return move
     return None
+
+
+def _give_way(board: Board, pool: Pool, group: Group) -> Move | None:
+    giving = lane_giving_way(pool, group.name)
+    if giving is None or pool.strays[group.name]:
+        return None
+    to = _destination(board, pool, group.name, apart_from=giving)
+    if to is None:
+        return None
+    gone = board.drop(giving, group.name)
+    board.put(to, replace(gone, fleet=to.lane.fleet, gives_way_to=""))
+    why = f"gives way to {gone.gives_way_to}, which is below its minimum in {giving.lane.fleet}"
+    return Move(gone, to.lane.fleet, why)
 
 
 def _move(board: Board, pool: Pool, group: Group, *, rebalance: bool) -> Move | None:
@@ -57,7 +70,7 @@ def _move(board: Board, pool: Pool, group: Group, *, rebalance: bool) -> Move | 
     strays = pool.strays[group.name]
     if strays:
         gone = strays.pop()
-        board.put(to, replace(gone, fleet=to.lane.fleet))
+        board.put(to, replace(gone, fleet=to.lane.fleet, gives_way_to=""))
         return Move(gone, to.lane.fleet, f"{gone.fleet} is no lane of the service")
     # Who goes is chosen as it will be chosen then, once the new replica is there.
     missing = to.workers < to.least
@@ -83,10 +96,14 @@ def _move(board: Board, pool: Pool, group: Group, *, rebalance: bool) -> Move | 
     return Move(gone, to.lane.fleet, why)
 
 
-def _destination(board: Board, pool: Pool, group: str) -> LaneCount | None:
+def _destination(
+    board: Board, pool: Pool, group: str, *, apart_from: LaneCount | None = None
+) -> LaneCount | None:
     """The lane that one more worker of a group gets."""
     free = None
     for count in pool.lanes:
+        if count is apart_from:
+            continue
         missing = count.workers < count.least
         if (missing or free is None) and board.block(count, group) is None:
             if missing:

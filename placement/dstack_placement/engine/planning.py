@@ -126,8 +126,8 @@ def next_actions(service: Service, *, now: datetime, rebalance: bool = False) ->
 def depends_on_rooms(service: Service) -> bool:
     """Whether `next_actions` does anything else, or says so of a minimum, with other rooms.
 
-    It does while a replica waits or is to be made, while a lane is below its minimum or above its
-    maximum, and while a worker is in a fleet that is no lane. So does any rebalancing.
+    It does while a replica waits, is to be made or gives way, while a lane is below its minimum or
+    above its maximum, and while a worker is in a fleet that is no lane. So does any rebalancing.
 
     Args:
         service: The service as it is; its rooms play no part.
@@ -144,7 +144,7 @@ def depends_on_rooms(service: Service) -> bool:
     for replica in service.replicas:
         if replica.state is ReplicaState.STOPPING or replica.group not in pools:
             continue
-        if replica.fleet is None:
+        if replica.fleet is None or replica.gives_way_to:
             return True
         active[replica.group] += 1
         at = (pools[replica.group][0], replica.fleet)

@@ -9,6 +9,7 @@ from typing import Any
 from .lanes import Lane, LanesError, check_counts, check_known, read_lanes, sets_lanes
 from .lines import Code, Line
 from .model import SHARED
+from .reclaim import Reclaim
 
 #: The group that dstack gives the replicas of a service without `groups`.
 ONLY_GROUP = "0"
@@ -53,6 +54,7 @@ class ServiceSpec:
         kind: The type of the run.
         counted: Whether the groups are in the form of dstack before 0.21.3, a list under
             `replicas`.
+        reclaim: From which services its minimums take places.
         fleets: The entries of the service's `fleets` in force, as received.
         wrong: Lines for which the spec is refused if it has lanes.
     """
@@ -61,6 +63,7 @@ class ServiceSpec:
     groups: tuple[GroupSpec, ...] = ()
     warnings: tuple[Line, ...] = ()
     kind: str = "service"
+    reclaim: Reclaim = Reclaim.OFF
     counted: bool = field(default=False, compare=False)
     fleets: tuple[Any, ...] = field(default=(), compare=False, repr=False)
     wrong: tuple[Line, ...] = field(default=(), compare=False, repr=False)
@@ -114,10 +117,13 @@ class ServiceSpec:
             groups.append(
                 GroupSpec(name, least, greatest, router, own or None, bool(entries), kept)
             )
+        reclaim, lines = _reclaim(configuration.get("reclaim"))
+        wrong += lines
         return cls(
             lanes,
             tuple(groups),
             kind=str(configuration.get("type") or "service"),
+            reclaim=reclaim,
             counted=counted,
             fleets=tuple(listed) if isinstance(listed, list) else (),
             wrong=tuple(dict.fromkeys(wrong)),
@@ -303,6 +309,18 @@ def _where(group: str) -> str:
 def mapping(value: object) -> Mapping[str, Any]:
     """A mapping as it is; an empty one for what is none."""
     return value if isinstance(value, Mapping) else {}
+
+
+def _reclaim(value: object) -> tuple[Reclaim, list[Line]]:
+    """The setting; YAML reads `off` as a boolean. What can't be read is `off`, with a line."""
+    if value is None or value is False:
+        return Reclaim.OFF, []
+    try:
+        return Reclaim(value), []
+    except ValueError:
+        known = ", ".join(each.value for each in Reclaim)
+        line = f"`reclaim` is {_shown(value)}. Use one of: {known}."
+        return Reclaim.OFF, [Line(line, Code.UNKNOWN_RECLAIM, field="reclaim")]
 
 
 def _listed(configuration: Mapping[str, Any]) -> tuple[list[tuple[str, Mapping[str, Any]]], bool]:

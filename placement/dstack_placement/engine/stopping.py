@@ -16,9 +16,10 @@ def stopping_order(service: Service, group: str, *, now: datetime) -> list[Repli
     order in which `place` replaces what they leave behind. Else, as when scaling down:
 
     1. those without a lane, and those in fleets that are no lane any more;
-    2. from lanes above their maximum, down to it;
-    3. from lanes above their minimum, the lowest priority first;
-    4. from what is left, the lowest priority first.
+    2. those that give way to another service, from lanes above their minimum;
+    3. from lanes above their maximum, down to it;
+    4. from lanes above their minimum, the lowest priority first;
+    5. from what is left, the lowest priority first.
 
     Inside a lane the server's own order applies: out of date, least progressed, highest number.
 
@@ -60,6 +61,8 @@ def take_surplus(board: Board, pool: Pool, group: str, number: int) -> list[Repl
         taken.append(unplaced.pop())
     while len(taken) < number and strays:
         taken.append(strays.pop())
+    while len(taken) < number and (giving := lane_giving_way(pool, group)) is not None:
+        taken.append(board.drop(giving, group))
     while len(taken) < number:
         count = lane_to_relieve(board, pool, group)
         if count is None:
@@ -90,6 +93,18 @@ def lane_to_relieve(board: Board, pool: Pool, group: str) -> LaneCount | None:
     return spare or last
 
 
+def lane_giving_way(pool: Pool, group: str) -> LaneCount | None:
+    """The lane from which a replica of a group gives way to another service, if there is one.
+
+    A lane at or below its minimum gives nothing.
+    """
+    for count in pool.lanes:
+        members = count.members.get(group)
+        if members and members[-1].gives_way_to and count.above_minimum:
+            return count
+    return None
+
+
 def kept_until_ready(board: Board, group: str, stopped: list[Replica]) -> Replica | None:
     """Of replicas about to be stopped, the one that stays until its relief is ready.
 
@@ -109,7 +124,7 @@ def kept_until_ready(board: Board, group: str, stopped: list[Replica]) -> Replic
 def _out_of_date(board: Board, pool: Pool, group: str) -> list[Replica]:
     place = {count.lane.fleet: count.place for count in pool.lanes}
 
-    def key(replica: Replica) -> tuple[bool, int, tuple[bool, int, int, str]]:
+    def key(replica: Replica) -> tuple[bool, int, tuple[bool, bool, int, int, str]]:
         # What has no lane, or is in a fleet that is none any more, goes before all lanes.
         lane = -1 if replica.fleet is None else place.get(replica.fleet, -1)
         return (replica.state is ReplicaState.READY, lane, stopping_key(replica))

@@ -12,7 +12,7 @@ from dstack._internal.core.models.resources import Range
 
 from dstack_placement.engine import LanePlan, ReplicaState
 from dstack_placement.server import faults
-from dstack_placement.server.tables import RebalanceRow
+from dstack_placement.server.tables import Claim, RebalanceRow
 
 _WAITING = (ReplicaState.PENDING, ReplicaState.STARTING)
 
@@ -31,6 +31,7 @@ CAPABILITIES = (
     "router",
     "faults",
     "drain",
+    "reclaim",
 )
 
 
@@ -85,6 +86,16 @@ class PlacementGroup(CoreModel):
     pool: str | None
 
 
+class Reclaiming(CoreModel):
+    """A replica of another service that gives way to the minimum of a lane."""
+
+    run_name: str
+    replica_num: int
+    to: str
+    since: datetime
+    freed: bool
+
+
 class PlacementLane(CoreModel):
     """One lane; `pool` is empty for the service's own, else the group's name.
 
@@ -109,6 +120,7 @@ class PlacementLane(CoreModel):
     code: str
     cause: str
     after: int
+    reclaiming: Reclaiming | None = None
 
 
 class PlacementReplica(CoreModel):
@@ -123,6 +135,7 @@ class PlacementReplica(CoreModel):
     reason: str | None
     why: str | None
     since: datetime | None
+    gives_way_to: str | None = None
 
 
 class Rebalancing(CoreModel):
@@ -300,12 +313,15 @@ def info() -> Info:
     )
 
 
-def lane(plan: LanePlan, deficit_since: datetime | None = None) -> PlacementLane:
+def lane(
+    plan: LanePlan, deficit_since: datetime | None = None, claim: Claim | None = None
+) -> PlacementLane:
     """A lane as it is sent.
 
     Args:
         plan: What is planned for it.
         deficit_since: Since when it is below its minimum, where that is known.
+        claim: The replica of another service that gives way to it, if there is one.
     """
     ready = plan.states.get(ReplicaState.READY, 0)
     return PlacementLane(
@@ -324,6 +340,17 @@ def lane(plan: LanePlan, deficit_since: datetime | None = None) -> PlacementLane
         code=plan.why.code.value,
         cause=plan.why.cause,
         after=plan.after,
+        reclaiming=_reclaiming(claim) if claim is not None else None,
+    )
+
+
+def _reclaiming(claim: Claim) -> Reclaiming:
+    return Reclaiming(
+        run_name=claim.row.run_name,
+        replica_num=claim.row.replica_num,
+        to=claim.row.to,
+        since=claim.row.since,
+        freed=claim.freed,
     )
 
 

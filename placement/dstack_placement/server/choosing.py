@@ -33,6 +33,7 @@ from dstack_placement.engine import (
     place,
 )
 from dstack_placement.server import specs
+from dstack_placement.server.claims import gave_way
 from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.reach_events import tell_unreachable
 from dstack_placement.server.state import KEPT, Needs, RunState, read_jobs, read_state
@@ -258,7 +259,7 @@ def _keep(session: AsyncSession, state: RunState, placing: Placing, job_model: J
     row.fleet = placing.fleet
     row.fleet_id = fleet.id if fleet is not None else None
     row.reason = placing.reason.value
-    row.why = placing.why
+    row.why = placing.why + gave_way(state.claim_on(placing.replica.group, placing.fleet))
     row.since = since
     row.outcome = None
     if not told:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import LanePlan, Plan, ReplicaState
+from dstack_placement.server.claims import with_claims
 from dstack_placement.server.state import RunState
 from dstack_placement.server.tables import DeficitRow
 from dstack_placement.server.telling import tell
@@ -34,7 +35,7 @@ async def tell_deficits(
     found = await session.execute(select(DeficitRow).where(DeficitRow.run_id == run_model.id))
     known = {(row.pool, row.fleet): row for row in found.scalars()}
     ready = _ready(state)
-    for lane in marked(plan.lanes, state.unreachable):
+    for lane in with_claims(marked(plan.lanes, state.unreachable), state.claims):
         at = (lane.pool, lane.fleet)
         row = known.pop(at, None)
         missing = lane.deficit if lane.after < lane.lane.min_replicas else 0
@@ -57,6 +58,8 @@ async def tell_deficits(
             if lane.lane.min_replicas:  # else an edit took the baseline away
                 held = f"{lane.lane.min_replicas} of {lane.lane.min_replicas}"
                 tell(session, run_model, f"Fleet {lane.fleet} has its minimum again: {held}")
+        elif row is not None:
+            row.why = lane.reason  # what starts may hold it soon
     for row in known.values():
         # The lane is gone.
         await session.delete(row)

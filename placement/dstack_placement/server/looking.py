@@ -28,6 +28,7 @@ from dstack_placement.engine import (
     preview,
 )
 from dstack_placement.server import answers, bounds, drains, specs
+from dstack_placement.server.claims import reclaim_notes, with_claims
 from dstack_placement.server.faults import faults
 from dstack_placement.server.finding import find_run
 from dstack_placement.server.state import (
@@ -283,7 +284,9 @@ async def _samples(session: AsyncSession, jobs: list[ReplicaJob]) -> dict[str, J
 def lanes_in(
     state: RunState, plan: Plan, deficits: Mapping[tuple[str, str], datetime] | None = None
 ) -> list[answers.PlacementLane]:
-    """The lanes of a plan as they are sent, with those that the router can't reach marked.
+    """The lanes of a plan as they are sent.
+
+    Those that the router can't reach say so, and those to which others give way.
 
     Args:
         state: What the plan was made of.
@@ -291,10 +294,9 @@ def lanes_in(
         deficits: By pool and fleet, since when lanes are below their minimums.
     """
     since = deficits or {}
-    return [
-        answers.lane(lane, since.get((lane.pool, lane.fleet)))
-        for lane in marked(plan.lanes, state.unreachable)
-    ]
+    lanes = with_claims(marked(plan.lanes, state.unreachable), state.claims)
+    keyed = [((lane.pool, lane.fleet), lane) for lane in lanes]
+    return [answers.lane(lane, since.get(at), state.claims.get(at)) for at, lane in keyed]
 
 
 async def _deficits(session: AsyncSession, run: RunModel) -> dict[tuple[str, str], datetime]:
@@ -304,7 +306,7 @@ async def _deficits(session: AsyncSession, run: RunModel) -> dict[tuple[str, str
 
 def _noted(warnings: Iterable[str], state: RunState, plan: Plan) -> dict[str, list[str]]:
     """The notes of an answer, and beside them their codes."""
-    notes = [*warnings, *_unreachable(state), *plan.notes]
+    notes = [*warnings, *_unreachable(state), *reclaim_notes(state), *plan.notes]
     return {"notes": [*map(str, notes)], "note_codes": [*map(code_of, notes)]}
 
 
@@ -345,6 +347,7 @@ async def _replicas(session: AsyncSession, state: RunState) -> list[answers.Plac
                 reason=row.reason if row is not None else None,
                 why=row.why if row is not None else None,
                 since=row.since if row is not None else None,
+                gives_way_to=state.gives[job.id].for_run_name if job.id in state.gives else None,
             )
         )
     return shown

@@ -28,8 +28,10 @@ from dstack_placement.engine import (
     depends_on_rooms,
     next_actions,
 )
-from dstack_placement.server import rebalancing
+from dstack_placement.server import rebalancing, reclaiming
+from dstack_placement.server.claims import gave_way
 from dstack_placement.server.deficits import tell_deficits
+from dstack_placement.server.faults import faults
 from dstack_placement.server.reach_events import tell_unreachable
 from dstack_placement.server.running import Look
 from dstack_placement.server.state import RunState
@@ -72,7 +74,7 @@ async def carry_out(context: ActiveContext, look: Look, result: ActiveResult) ->
         replicas=_brought_up_to_date(context.run_model, state, result),
     )
     _attach(context.run_model, state, result)
-    if record.rebalances or depends_on_rooms(service):
+    if record.rebalances or record.claims or depends_on_rooms(service):
         state = await look.with_rooms()
         service = replace(service, rooms=state.service.rooms)
     elif not (_stops(result) or record.deficits or record.unreachable or state.unreachable):
@@ -84,11 +86,14 @@ async def carry_out(context: ActiveContext, look: Look, result: ActiveResult) ->
     reliefs = [(row, await _relief(context, row)) for row in moves]
     async with locked_run(context.run_model.id) as session:
         for row, new in reliefs:
-            _start(session, context.run_model, state, row, new)
+            await _start(session, context.run_model, state, row, new)
             result.new_job_models.extend(new)
         await tell_deficits(session, context.run_model, plan, state)
         await tell_unreachable(session, context.run_model, state)
         await rebalancing.go_on(session, context.run_model, state, service)
+    with faults.guarded("reclaiming a minimum", context.run_model):
+        state = replace(state, service=service)
+        await reclaiming.go_on(context.run_model, context.run_spec, state, plan)
 
 
 def _brought_up_to_date(
@@ -156,7 +161,7 @@ async def _relief(context: ActiveContext, row: ReplicaPlan) -> list[JobModel]:
     return made
 
 
-def _start(
+async def _start(
     session: AsyncSession,
     run_model: RunModel,
     state: RunState,
@@ -165,6 +170,7 @@ def _start(
 ) -> None:
     """Keeps for a new replica the lane to which another moves."""
     fleet = state.fleets[str(row.to)]
+    why = row.why + gave_way(state.claim_on(row.replica.group, row.to))
     for job_model in new:
         session.add(
             PlacementRow(
@@ -172,16 +178,18 @@ def _start(
                 run_id=run_model.id,
                 fleet=row.to,
                 fleet_id=fleet.id,
-                reason="move",
-                why=row.why,
+                reason="reclaim" if row.replica.gives_way_to else "move",
+                why=why,
                 since=state.now,
                 outcome=None,
             )
         )
+    if row.replica.gives_way_to:
+        await reclaiming.note_surge(session, row.replica.key, new[0].id)
     tell(
         session,
         _job_model(run_model, row.replica.key),
-        f"Replica {row.replica.number} moves to fleet {row.to}: {row.why}. It stops when replica"
+        f"Replica {row.replica.number} moves to fleet {row.to}: {why}. It stops when replica"
         f" {new[0].replica_num} is ready",
     )
 

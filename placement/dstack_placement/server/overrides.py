@@ -311,8 +311,8 @@ OVERRIDES = (
         f"{_RUNS}.spec",
         "check_can_update_run_spec",
         _check_can_update,
-        "`fleets` of a service with lanes can be updated in place: replicas have fleets of their"
-        " own, so the run needs no restart.",
+        "`fleets` of a service with lanes, and `reclaim`, can be updated in place: replicas have"
+        " fleets of their own, so the run needs no restart.",
         at=(f"{_RUNS}.spec", _RUNS),
     ),
     Override(
@@ -356,8 +356,8 @@ OVERRIDES = (
         "process_active_run",
         _active_run,
         "Before a run with lanes is processed, failed starts are noted; after it, replicas move to"
-        " restore a minimum or because somebody asked for it, and stay until the new one is"
-        " ready.",
+        " restore a minimum, its own or that of another run, or because somebody asked for it, and"
+        " stay until the new one is ready.",
         at=(_ACTIVE,),
     ),
     Override(

@@ -26,7 +26,7 @@ def check_can_update(
 ) -> Any:
     """As dstack's own check, on specs between which the add-on's own fields may differ.
 
-    They are the service's `drain`, and `fleets` when one of the specs has lanes.
+    They are the service's `drain` and `reclaim`, and `fleets` when one of the specs has lanes.
     """
     current, new = current_run_spec.configuration, new_run_spec.configuration
     alike, fields = new_run_spec, []
@@ -47,7 +47,7 @@ def _changed(current_run_spec: RunSpec, new_run_spec: RunSpec) -> list[str]:
     current, new = current_run_spec.configuration, new_run_spec.configuration
     if not isinstance(current, ServiceConfiguration) or not isinstance(new, ServiceConfiguration):
         return []
-    fields = ["drain"]
+    fields = ["drain", "reclaim"]
     if current.fleets != new.fleets and (has_lanes(current_run_spec) or has_lanes(new_run_spec)):
         fields.append("fleets")
     return [field for field in fields if getattr(current, field) != getattr(new, field)]

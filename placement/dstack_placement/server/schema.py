@@ -1,16 +1,16 @@
 """The lanes and drains in dstack's own configuration models.
 
 `fleets` of a run's configuration and profile takes lanes, a replica group gets `fleets` of its own,
-and both a service and a group get `drain`. It must be done before other modules of dstack build
-their models on these.
+a service gets `reclaim`, and both a service and a group get `drain`. It must be done before other
+modules of dstack build their models on these.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from dstack_placement.engine import LONGEST_DRAIN
@@ -28,6 +28,12 @@ _DRAIN = (
     " at once. Defaults to `30s`"
 )
 _GROUP_DRAIN = f"{_DRAIN}; of a group, to what the service has"
+
+_RECLAIM = (
+    "Whether a minimum of `fleets` that finds no room takes a place from another service that holds"
+    " it above its own minimum and has room in another of its fleets: `off`, from services of"
+    " `lower` run priority, or from `any`. Defaults to `off`"
+)
 
 _installed = False
 
@@ -47,7 +53,7 @@ def install() -> None:
             " Import the add-on before any other module of dstack."
         )
     _extend_profiles()
-    _extend_groups()
+    _extend_services()
     _installed = True
 
 
@@ -113,16 +119,18 @@ def _extend_profiles() -> None:
     profiles.FleetReferenceOrShorthand = reference
 
 
-def _extend_groups() -> None:
+def _extend_services() -> None:
     from dstack._internal.core.models import configurations, profiles
 
     group: Any = configurations.ReplicaGroup
     fleets = list[profiles.FleetReferenceOrShorthand] | None
     _add(group, "fleets", fleets, _GROUP_FLEETS)
     _add(group, "drain", _drain(), _GROUP_DRAIN)
+    group.model_rebuild(force=True)
+    reclaim = Annotated[Literal["off", "lower", "any"] | None, BeforeValidator(_off)]
     for model in (configurations.ServiceConfigurationParams, configurations.ServiceConfiguration):
         _add(model, "drain", _drain(), _DRAIN)
-    group.model_rebuild(force=True)
+        _add(model, "reclaim", reclaim, _RECLAIM)
     # In the order of the module: each is built on those before it.
     for value in list(vars(configurations).values()):
         if _is_model_of(value, configurations.__name__) and value is not group:
@@ -148,6 +156,11 @@ def _short_enough(value: int | str | None) -> int | str | None:
     if isinstance(value, int) and value > LONGEST_DRAIN.total_seconds():
         raise ValueError("A drain is 30 minutes at most")
     return value
+
+
+def _off(value: object) -> object:
+    # YAML reads `off` as a boolean.
+    return "off" if value is False else value
 
 
 def _not_set(value: object) -> bool:

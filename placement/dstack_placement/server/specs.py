@@ -101,6 +101,7 @@ def _plain(run_spec: RunSpec) -> dict[str, Any]:
         "fleets": _references(run_spec.merged_profile.fleets),
     }
     if isinstance(configuration, ServiceConfiguration):
+        plain["reclaim"] = configuration.reclaim
         plain["groups"] = [
             {
                 "name": group.name,

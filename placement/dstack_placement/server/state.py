@@ -7,7 +7,7 @@ import json
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -34,10 +34,13 @@ from dstack_placement.server.lane_fleets import fleets_of_lanes
 from dstack_placement.server.reachability import unreachable_lanes
 from dstack_placement.server.rooms import room_of
 from dstack_placement.server.tables import (
+    Claim,
     CooldownRow,
     PlacementRow,
     RebalanceRow,
+    ReclaimRow,
     Record,
+    active_runs,
     placements_that_count,
     unsettled_placements,
 )
@@ -115,6 +118,8 @@ class RunState:
             their instances.
         unreachable: The lanes whose workers the router can't reach, by pool and fleet.
         rebalance: The rebalancing that goes on.
+        gives: The replicas that give way to other runs, by job.
+        claims: The replicas of other runs that give way to this one, by pool and fleet.
         needs: What is needed to tell the rooms.
         has_rooms: Whether the rooms are in the service.
     """
@@ -129,12 +134,19 @@ class RunState:
     unreachable: UnreachableLanes
     rebalance: RebalanceRow | None
     needs: Needs
+    gives: Mapping[uuid.UUID, ReclaimRow] = field(default_factory=dict)
+    claims: Mapping[tuple[str, str], Claim] = field(default_factory=dict)
     has_rooms: bool = False
 
     @property
     def editions(self) -> dict[tuple[str, str], str]:
         """A digest of lanes and fleet per lane, by pool and fleet."""
         return editions_of(self.lanes, self.fleets)
+
+    def claim_on(self, group: str, fleet: str | None) -> Claim | None:
+        """What gives way in a fleet to the lane of a group; None where nothing does."""
+        pool = self.lanes.pool_of(group)
+        return self.claims.get((pool[0], fleet)) if pool is not None and fleet else None
 
 
 async def read_jobs(session: AsyncSession, run_id: uuid.UUID) -> list[ReplicaJob]:
@@ -228,6 +240,7 @@ async def read_state(
         changed=changed,
         placing=placing,
     )
+    state = with_reclaims(state, await reclaims_of(session, run.id))
     return await _reached(session, await _with_rooms(session, state, fleets))
 
 
@@ -266,12 +279,48 @@ async def glance(
         cooldowns=await _cooldown_rows(session, run.id) if record.cooldowns else (),
         rebalance=await session.get(RebalanceRow, run.id) if record.rebalances else None,
     )
+    if record.gives or record.claims:
+        state = with_reclaims(state, await reclaims_of(session, run.id))
     routers = {group.name for group in lanes.groups if group.router and lanes.pool_of(group.name)}
     if any(
         replica.group in routers and replica.fleet is None for replica in state.service.replicas
     ):
         return await with_rooms(session, state)
     return await _reached(session, state)
+
+
+async def reclaims_of(session: AsyncSession, run_id: uuid.UUID) -> Sequence[Claim]:
+    """What gives way to a run and what of it gives way, while the run that is short goes on."""
+    found = await session.execute(
+        select(ReclaimRow, JobModel.status)
+        .outerjoin(JobModel, JobModel.id == ReclaimRow.job_id)
+        .where(
+            or_(ReclaimRow.run_id == run_id, ReclaimRow.for_run_id == run_id),
+            ReclaimRow.for_run_id.in_(active_runs()),
+        )
+        .execution_options(populate_existing=True)
+    )
+    return [Claim(row, status is None or status.is_finished()) for row, status in found.tuples()]
+
+
+def with_reclaims(state: RunState, reclaims: Iterable[Claim]) -> RunState:
+    """The state with what gives way to its run, and what of it gives way to others."""
+    gives, claims = {}, {}
+    for claim in reclaims:
+        row = claim.row
+        if row.run_id == state.run_id:
+            gives[row.job_id] = row
+        else:
+            claims[row.for_pool, row.fleet] = claim
+    if not gives and not claims:
+        return state
+    names = {str(job_id): row.for_run_name for job_id, row in gives.items()}
+    replicas = tuple(
+        replace(replica, gives_way_to=names[replica.key]) if replica.key in names else replica
+        for replica in state.service.replicas
+    )
+    service = replace(state.service, replicas=replicas)
+    return replace(state, service=service, gives=gives, claims=claims)
 
 
 async def with_rooms(session: AsyncSession, state: RunState) -> RunState:
@@ -474,7 +523,20 @@ async def _kept_elsewhere(
         )
         .group_by(PlacementRow.fleet_id)
     )
-    return {names[fleet]: count for fleet, count in rows if fleet is not None}
+    kept = {names[fleet]: count for fleet, count in rows if fleet is not None}
+    # What gives way to another run is for nobody else.
+    given = await session.execute(
+        select(ReclaimRow.fleet_id, func.count())
+        .where(
+            ReclaimRow.for_run_id != run_id,
+            ReclaimRow.fleet_id.in_(list(names)),
+            ReclaimRow.for_run_id.in_(active_runs()),
+        )
+        .group_by(ReclaimRow.fleet_id)
+    )
+    for fleet_id, count in given.tuples():
+        kept[names[fleet_id]] = kept.get(names[fleet_id], 0) + count
+    return kept
 
 
 async def _cooldown_rows(session: AsyncSession, run_id: uuid.UUID) -> Iterable[CooldownRow]:

@@ -35,6 +35,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from dstack_placement.server.errors import AddonError, RunBusyError
 
 _LOCKS = "dstack_fleets_runs"
+_FLEET_LOCKS = "dstack_fleets_fleets"
 #: Seconds that a server waits for another's lock, with a connection in its hands.
 _LOCK_LIMIT = 10
 #: Of PostgreSQL, for a lock that was not to be had within the limit.
@@ -57,7 +58,8 @@ class PlacementRow(Base):
         job_id: The job of this submission of the replica.
         fleet: The lane's fleet as lanes name it; None while the replica fits nowhere.
         fleet_id: The fleet's id.
-        reason: Why there: one of the engine's reasons, or `move`.
+        reason: Why there: one of the engine's reasons, `move`, or `reclaim` for one that takes the
+            place of a replica that gives way to another service.
         why: The same in words.
         since: When it was decided.
         outcome: `started` once it ran, `failed` when it could not be started, None before.
@@ -206,6 +208,42 @@ class OpenRequestsRow(Base):
     seen_at: Mapped[datetime] = mapped_column(NaiveDateTime)
 
 
+class ReclaimRow(Base):
+    """One replica that gives way to the minimum of another service.
+
+    Attributes:
+        job_id: The replica's job.
+        run_id: Its run.
+        run_name: The run's name.
+        replica_num: The replica's number.
+        for_run_id: The run that is short.
+        for_run_name: Its name.
+        for_pool: The engine's name of the pool that the lane belongs to.
+        fleet: The fleet, as lanes name it.
+        fleet_id: The fleet's id.
+        to: The fleet to which the replica moves.
+        since: When it was decided.
+        surge_id: The job that takes the replica's place elsewhere; None before it is started.
+        freed_at: When the place was first seen to be free; None before.
+    """
+
+    __tablename__ = "dstack_fleets_reclaims"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    run_id: Mapped[uuid.UUID] = mapped_column(Uuid, index=True)
+    run_name: Mapped[str] = mapped_column(Text)
+    replica_num: Mapped[int]
+    for_run_id: Mapped[uuid.UUID] = mapped_column(Uuid, index=True)
+    for_run_name: Mapped[str] = mapped_column(Text)
+    for_pool: Mapped[str] = mapped_column(String(100))
+    fleet: Mapped[str] = mapped_column(String(255))
+    fleet_id: Mapped[uuid.UUID] = mapped_column(Uuid, index=True)
+    to: Mapped[str] = mapped_column(String(255))
+    since: Mapped[datetime] = mapped_column(NaiveDateTime)
+    surge_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    freed_at: Mapped[datetime | None] = mapped_column(NaiveDateTime)
+
+
 #: What is kept of runs, each by `run_id`.
 _OF_RUNS: tuple[Any, ...] = (
     PlacementRow,
@@ -217,6 +255,19 @@ _OF_RUNS: tuple[Any, ...] = (
     DrainRow,
     OpenRequestsRow,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A replica of another run that gives way to a lane of this one.
+
+    Attributes:
+        row: What is kept of it.
+        freed: Whether it has ended, and its place is kept for this run.
+    """
+
+    row: ReclaimRow
+    freed: bool
 
 
 async def create() -> None:
@@ -244,14 +295,31 @@ async def locked_run(run_id: uuid.UUID) -> AsyncIterator[AsyncSession]:
     Raises:
         RunBusyError: Another server keeps the lock for too long.
     """
+    busy = f"Another server has been deciding on the run for {_LOCK_LIMIT} s. Try again."
+    async with _locked(_LOCKS, run_id, busy) as session:
+        yield session
+
+
+@asynccontextmanager
+async def locked_fleet(fleet_id: uuid.UUID) -> AsyncIterator[AsyncSession]:
+    """A session in which nobody else decides who gives way in this fleet, as `locked_run`.
+
+    Raises:
+        RunBusyError: Another server keeps the lock for too long.
+    """
+    busy = f"Another server has been deciding on the fleet for {_LOCK_LIMIT} s."
+    async with _locked(_FLEET_LOCKS, fleet_id, busy) as session:
+        yield session
+
+
+@asynccontextmanager
+async def _locked(kind: str, id_: uuid.UUID, busy: str) -> AsyncIterator[AsyncSession]:
     dialect = get_db().dialect_name
-    queue = _queues.setdefault(run_id, asyncio.Lock())
+    queue = _queues.setdefault(id_, asyncio.Lock())
     locker = get_locker(dialect)
-    async with queue, locker.lock_ctx(_LOCKS, [run_id]), get_session_ctx() as session:
-        if dialect == "postgresql" and not await _got_lock(session, f"{_LOCKS}:{run_id}"):
-            raise RunBusyError(
-                f"Another server has been deciding on the run for {_LOCK_LIMIT} s. Try again."
-            )
+    async with queue, locker.lock_ctx(kind, [id_]), get_session_ctx() as session:
+        if dialect == "postgresql" and not await _got_lock(session, f"{kind}:{id_}"):
+            raise RunBusyError(busy)
         yield session
 
 
@@ -280,6 +348,8 @@ class Record:
         deficits: How many lanes are known to be below their minimum.
         unreachable: How many lanes are known to be out of the router's reach.
         rebalances: Whether a rebalancing goes on.
+        gives: How many of its replicas give way to other runs.
+        claims: How many replicas of other runs give way to it.
         look_since: Since when servers with the add-on look at it; None before the first look.
         looked_at: When one of the last looks was.
         groups: The replica groups that had lanes then.
@@ -291,6 +361,8 @@ class Record:
     deficits: int
     unreachable: int
     rebalances: int
+    gives: int
+    claims: int
     look_since: datetime | None
     looked_at: datetime | None
     groups: str | None
@@ -299,8 +371,9 @@ class Record:
 def _record() -> Select[Any]:
     run_id: Any = bindparam("run_id")
 
-    def number(table: type[Any], *conditions: ColumnElement[bool]) -> Any:
-        asked = select(func.count()).select_from(table).where(table.run_id == run_id, *conditions)
+    def number(table: type[Any], *conditions: ColumnElement[bool], by: Any = None) -> Any:
+        owner = table.run_id if by is None else by
+        asked = select(func.count()).select_from(table).where(owner == run_id, *conditions)
         return asked.scalar_subquery()
 
     def of_look(column: Any) -> Any:
@@ -309,7 +382,8 @@ def _record() -> Select[Any]:
     return select(
         number(PlacementRow),
         number(PlacementRow, PlacementRow.outcome.is_(None)),
-        *map(number, (CooldownRow, DeficitRow, UnreachableRow, RebalanceRow)),
+        *map(number, (CooldownRow, DeficitRow, UnreachableRow, RebalanceRow, ReclaimRow)),
+        number(ReclaimRow, by=ReclaimRow.for_run_id),
         *map(of_look, (LookRow.since, LookRow.seen_at, LookRow.groups)),
     )
 
@@ -377,8 +451,18 @@ async def forget_ended_jobs(
         )
 
 
+def active_runs() -> Select[Any]:
+    """The runs that have not ended."""
+    return select(RunModel.id).where(RunModel.status.not_in(RunStatus.finished_statuses()))
+
+
 async def forget_finished_runs(session: AsyncSession) -> None:
     """Deletes what is kept of runs that have ended."""
-    active = select(RunModel.id).where(RunModel.status.not_in(RunStatus.finished_statuses()))
+    active = active_runs()
     for table in _OF_RUNS:
         await session.execute(delete(table).where(table.run_id.not_in(active)))
+    await session.execute(
+        delete(ReclaimRow).where(
+            or_(ReclaimRow.run_id.not_in(active), ReclaimRow.for_run_id.not_in(active))
+        )
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from dstack_api_client.analysis.spot_policies import PolicySource, SpotPolicy, inherited
+from dstack_api_client.edits.service import assignments
 from dstack_api_client.edits.service.checks import (
     FieldName,
     Problem,
@@ -15,10 +16,16 @@ from dstack_api_client.edits.service.checks import (
 from dstack_api_client.edits.service.service import SERVICE, GroupView, ServiceEdit
 from dstack_api_client.model.labels import lane_name
 from dstack_fleets_tui import formatting
-from dstack_placement.engine import LANE_COLUMNS, ONLY_GROUP, Lane, LaneField, mapping
+from dstack_placement.engine import LANE_COLUMNS, ONLY_GROUP, Lane, LaneField, Reclaim, mapping
 from dstack_widgets.edit_grid import GridCell, GridRow, Place
 from dstack_widgets.glyphs import UNICODE, Glyphs
 
+#: What a full fleet does for a minimum.
+_RECLAIMS = {
+    Reclaim.OFF: "",
+    Reclaim.LOWER: "minimums take places from services of lower priority",
+    Reclaim.ANY: "minimums take places from any service",
+}
 _SPOT_POLICIES = tuple(policy.value for policy in SpotPolicy)
 
 
@@ -34,7 +41,10 @@ def rows(
     """
     wrong = {problem.field for problem in problems}
     found = [row for pool in edit.pools for row in _of_pool(edit, pool, wrong, glyphs)]
-    return [*found, *_of_groups(edit, wrong, glyphs), _of_run(edit, wrong)]
+    found += [*_of_groups(edit, wrong, glyphs), _of_run(edit, wrong)]
+    if edit.knows_reclaim or FieldName("reclaim") in wrong:
+        found.append(_of_reclaim(edit, wrong))
+    return found
 
 
 def typed(edit: ServiceEdit, field: FieldName, text: str) -> ServiceEdit | Problem:
@@ -60,6 +70,8 @@ def typed(edit: ServiceEdit, field: FieldName, text: str) -> ServiceEdit | Probl
     if field.name == "reservation":
         inherits = text == _inherited_reservation(edit)
         return edit.with_group(field.pool, reservation=None if inherits else text or None)
+    if field.name == "reclaim":
+        return assignments.with_reclaim(edit, text)
     run = field.name == "run_priority"
     number = whole_number(text, field, empty=0) if run else lane_number(text, field)
     if isinstance(number, Problem):
@@ -75,6 +87,8 @@ def place_of(field: FieldName) -> Place:
         return Place(f"lane {field.pool} {field.fleet}", field.name)
     if field.name == "run_priority":
         return Place("run", field.name)
+    if field.name == "reclaim":
+        return Place("reclaim", field.name)
     return Place(f"group {field.pool}", field.name)
 
 
@@ -82,6 +96,8 @@ def field_at(edit: ServiceEdit, place: Place) -> FieldName:
     """Which field stands at a place of the grid."""
     if place.row == "run":
         return FieldName("run_priority")
+    if place.row == "reclaim":
+        return FieldName("reclaim")
     for pool in edit.pools:
         for lane in edit.lanes(pool):
             if place.row == f"lane {pool} {lane.fleet}":
@@ -305,6 +321,17 @@ def _of_run(edit: ServiceEdit, wrong: Collection[FieldName]) -> GridRow:
         "groups",
         note=f"was {was}" if changed else "",
     )
+
+
+def _of_reclaim(edit: ServiceEdit, wrong: Collection[FieldName]) -> GridRow:
+    """From which services its minimums take places."""
+    was = ServiceEdit.begin(edit.base, edit.capabilities).reclaim
+    changed = was is not edit.reclaim
+    style = "bad" if FieldName("reclaim") in wrong else "accent" if changed else ""
+    choices = tuple(each.value for each in Reclaim)
+    cell = GridCell("reclaim", edit.reclaim.value, True, style, choices=choices, left=True)
+    note = f"was {was.value}" if changed else _RECLAIMS[edit.reclaim]
+    return GridRow("reclaim", (GridCell("group", "reclaim", left=True), cell), "groups", note=note)
 
 
 def addable(edit: ServiceEdit, pool: str, known: Collection[str]) -> Sequence[str]:

@@ -39,12 +39,12 @@ def cells(service: Service, looks: Looks, placement: Placement | None = None) ->
     """The row of one service: one cell per column of `COLUMNS`."""
     rolling = words.rolling(service)
     moving = placement is not None and placement.rebalancing_since is not None
-    wanted = words.replicas_wanted(service)
+    wanted = words.replicas_wanted(service, placement)
     short = service.ready < wanted
     return (
         looks.text(service.name, "bad" if service.status == "failed" else ""),
         looks.state(service.status),
-        looks.text(words.wanted(service), sort=wanted),
+        looks.text(words.wanted(service, placement), sort=wanted),
         looks.number(service.running),
         looks.number(service.ready, "warn" if short else "ok" if wanted else "dim"),
         looks.bar(_distribution(service, looks), service.active),

@@ -14,14 +14,15 @@ from dstack_api_client.edits.service.checks import (
     whole_number,
 )
 from dstack_api_client.edits.service.service import LANE_FIELDS, SERVICE, ServiceEdit
-from dstack_placement.engine import ONLY_GROUP
+from dstack_placement.engine import ONLY_GROUP, Reclaim
 
 _GROUP_FIELDS = ("replicas", "spot_policy", "reservation")
 _FORMS = (
     "Write FLEET.FIELD=VALUE or GROUP/FLEET.FIELD=VALUE with the fields"
     f" {', '.join(LANE_FIELDS)}; GROUP.FIELD=VALUE with {', '.join(_GROUP_FIELDS)};"
-    " or priority=VALUE."
+    " or priority=VALUE or reclaim=VALUE."
 )
+_RUN_FIELDS = ("priority", "reclaim")
 _NONE = ("", "none", "-")
 #: What takes the policy of a group away, so that the service's or dstack's own holds.
 _INHERITED = (*_NONE, "default")
@@ -45,7 +46,7 @@ def parse(text: str) -> Assignment:
     """
     left, equals, value = text.partition("=")
     subject, _, field = left.strip().rpartition(".")
-    known = (*LANE_FIELDS, *_GROUP_FIELDS) if subject else ("priority",)
+    known = (*LANE_FIELDS, *_GROUP_FIELDS) if subject else _RUN_FIELDS
     if not equals or field not in known:
         raise EditError(f"{text!r} can't be understood.", _FORMS)
     return Assignment(subject, field, value.strip())
@@ -58,6 +59,8 @@ def assign(edit: ServiceEdit, assignment: Assignment) -> ServiceEdit:
         EditError: The value can't be one, or there is no such group.
     """
     field, value = assignment.field, assignment.value
+    if field == "reclaim":
+        return with_reclaim(edit, value)
     if not assignment.subject:
         number = _number(value, FieldName("run_priority"), whole_number)
         return edit.with_priority(number or 0)
@@ -100,6 +103,20 @@ def with_replicas(edit: ServiceEdit, text: str, group: str = "") -> ServiceEdit:
     if isinstance(counts, Problem):
         raise InvalidEditError([counts.line])
     return edit.with_replicas(group, *counts)
+
+
+def with_reclaim(edit: ServiceEdit, text: str) -> ServiceEdit:
+    """Carries out `--set reclaim=any`.
+
+    Raises:
+        EditError: There is no such value, or the server's add-on does not know the setting.
+    """
+    try:
+        reclaim = Reclaim.OFF if text.lower() in _NONE else Reclaim(text.lower())
+    except ValueError:
+        known = ", ".join(each.value for each in Reclaim)
+        raise InvalidEditError([f"reclaim: {text!r} is none. Use one of: {known}."]) from None
+    return edit.with_reclaim(reclaim)
 
 
 def _lane(edit: ServiceEdit, subject: str) -> tuple[str, str]:

@@ -7,9 +7,23 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dstack_api_client.edits.service.service import LANE_FIELDS, SERVICE, GroupView, ServiceEdit
+from dstack_api_client.edits.service.service import (
+    LANE_FIELDS,
+    SERVICE,
+    GroupView,
+    ServiceEdit,
+    no_reclaim,
+)
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_placement.engine import LANE_COLUMNS, Lane, LanesError, accepted, parse_lanes
+from dstack_placement.engine import (
+    LANE_COLUMNS,
+    Code,
+    Lane,
+    LanesError,
+    accepted,
+    code_of,
+    parse_lanes,
+)
 from dstack_placement.engine.lanes import check_counts, check_known, twice
 
 #: What dstack takes for a run's priority.
@@ -29,7 +43,7 @@ class FieldName:
 
     Attributes:
         name: `priority`, `min_replicas`, `max_replicas`, `fleet`, `replicas`, `spot_policy`,
-            `reservation`; `run_priority`; empty for what is about the whole service.
+            `reservation`; `run_priority`, `reclaim`; empty for what is about the whole service.
         pool: The pool of a lane's field; of a group's field the group; empty for the service's.
         fleet: The lane; None for what is about all lanes of the pool, or about no lane.
     """
@@ -78,6 +92,8 @@ def problems(edit: ServiceEdit, known: Collection[str] | None = None) -> tuple[P
         for pool in edit.pools:
             found += _of_pool(edit, pool, known)
         found += _of_the_rest(edit, known, {problem.line for problem in found})
+    if edit.configuration.get("reclaim") is not None and not edit.knows_reclaim:
+        found.append(Problem(FieldName("reclaim"), " ".join(no_reclaim(edit.capabilities))))
     priority = edit.configuration.get("priority")
     if priority is not None and priority not in PRIORITIES:
         found.append(
@@ -282,7 +298,8 @@ def _of_the_rest(
         accepted(edit.accepted, known)
     except LanesError as error:
         for line in error.lines:
-            yield Problem(FieldName(""), line)
+            field = "reclaim" if code_of(line) == Code.UNKNOWN_RECLAIM else ""
+            yield Problem(FieldName(field), line)
 
 
 def _entries(edit: ServiceEdit, pool: str) -> list[Any]:

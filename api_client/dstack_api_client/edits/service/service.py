@@ -21,8 +21,8 @@ from dstack_api_client.edits.spec.views import (
     lane_of,
     whole,
 )
-from dstack_api_client.model.capabilities import Capabilities
-from dstack_placement.engine import Lane, LanesError, ServiceSpec
+from dstack_api_client.model.capabilities import RECLAIM, Capabilities
+from dstack_placement.engine import Lane, LanesError, Reclaim, ServiceSpec
 from dstack_placement.engine.lanes import in_order
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "SERVICE",
     "GroupView",
     "ServiceEdit",
+    "no_reclaim",
     "what_is_missing",
 ]
 
@@ -115,6 +116,16 @@ class ServiceEdit:
     def run_priority(self) -> int:
         """The run's priority."""
         return whole(self.configuration.get("priority"))
+
+    @property
+    def reclaim(self) -> Reclaim:
+        """From which services its minimums take places."""
+        return self.read.lanes.reclaim
+
+    @property
+    def knows_reclaim(self) -> bool:
+        """Whether the server's add-on takes `reclaim`."""
+        return self.can_edit_lanes and self.capabilities.can(RECLAIM)
 
     def lanes(self, pool: str = SERVICE) -> tuple[Lane, ...]:
         """The lanes of the service, or of a group with lanes of its own, as they are listed."""
@@ -315,6 +326,21 @@ class ServiceEdit:
         """Changes the run's priority."""
         return self._with(self.spec, {(*_CONFIGURATION, "priority"): priority})
 
+    def with_reclaim(self, reclaim: Reclaim) -> ServiceEdit:
+        """Changes from which services the minimums take places.
+
+        Raises:
+            EditError: The server's add-on knows no such setting.
+        """
+        if not self.knows_reclaim:
+            raise EditError(*no_reclaim(self.capabilities))
+        path = (*_CONFIGURATION, "reclaim")
+        begun = self.begun.reclaim
+        value = fields.fields_of(self.base.spec).get(path, ABSENT)  # as it was written
+        if reclaim is not begun:
+            value = ABSENT if reclaim is Reclaim.OFF else reclaim.value
+        return self._with(self.spec, {path: value})
+
     def with_configuration(self, configuration: Mapping[str, Any]) -> ServiceEdit:
         """Takes another configuration as a whole, as `texts` makes it of YAML."""
         return replace(self, spec={**self.spec, "configuration": dict(configuration)})
@@ -384,6 +410,16 @@ def what_is_missing(capabilities: Capabilities) -> tuple[str, str]:
         "This server places all replicas of a service in one fleet: it has no placement add-on.",
         "Install 'dstack-fleets-tui[server]' there and start it with `dstack-fleets server`.",
     )
+
+
+def no_reclaim(capabilities: Capabilities) -> tuple[str, str]:
+    """What a server lacks that takes no `reclaim`, and how to get it, a sentence each."""
+    if capabilities.lanes and capabilities.has_addon:
+        return (
+            "This server's placement add-on knows no `reclaim`.",
+            "Update it: pip install -U 'dstack-fleets-tui[server]'.",
+        )
+    return what_is_missing(capabilities)
 
 
 def _fleets_path(pool: str) -> Path:

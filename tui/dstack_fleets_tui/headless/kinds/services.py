@@ -42,7 +42,7 @@ def cells(service: Service, snapshot: Snapshot) -> Sequence[str]:
         service.name,
         service.status,
         str(service.priority),
-        words.wanted(service),
+        words.wanted(service, snapshot.placements.get(service.id)),
         str(service.running),
         str(service.ready),
         shares or NOTHING,

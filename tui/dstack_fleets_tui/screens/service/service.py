@@ -178,15 +178,15 @@ class ServiceScreen(WithEvents):
     def _head(self, service: Service) -> list[tuple[str, str] | tuple[str, str, str]]:
         message = service.error or service.status_message
         told = "" if message in ("", service.status) else f": {message}"
-        short = service.ready < words.replicas_wanted(service)
         snapshot = self.fleets_app.snapshot
         placement = snapshot.placements.get(service.id) if snapshot is not None else None
+        short = service.ready < words.replicas_wanted(service, placement)
         # What is told first stays on a low screen.
         return [
             ("", service.status + told, self.looks.state(service.status).style),
             ("deployment", words.progress(service), "warn" if words.rolling(service) else ""),
             ("", placement.rebalancing if placement is not None else "", "warn"),
-            ("wanted", words.wanted(service)),
+            ("wanted", words.wanted(service, placement)),
             ("running", str(service.running)),
             ("ready", str(service.ready), "warn" if short else ""),
             ("", f"{formatting.price(service.price)} $/h" if service.price else ""),
