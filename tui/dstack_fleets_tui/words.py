@@ -147,6 +147,24 @@ def group_why(row: GroupRow, now: datetime) -> str:
     return f"{told}: {row.reason}" if row.reason else told
 
 
+def affected(problem: Problem) -> str:
+    """`DOWN`, `chat-70b DEGRADED 5/7, voice OK`: how the services are that a problem concerns."""
+    return (
+        ", ".join(
+            " ".join(
+                part
+                for part in (
+                    each.name if each.name != problem.subject else "",
+                    str(each.health) if each.health is not None else "",
+                )
+                if part
+            )
+            for each in problem.affects
+        )
+        or NOTHING
+    )
+
+
 def problems(found: Sequence[Problem]) -> str:
     """`2!`: how many problems there are, marked where one is more than a notice."""
     if not found:

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from dstack_api_client.analysis.distribution import Distribution, FleetRow
 from dstack_api_client.analysis.group_rows import GroupRow
+from dstack_api_client.analysis.health import Health
 from dstack_api_client.events.stream import Event
 from dstack_api_client.model.every_run import (
     Run,
@@ -384,7 +385,17 @@ def problem(problem: Problem, snapshot: Snapshot) -> Item:
         "service": service.name if service is not None else None,
         "fleet": fleet.name if fleet is not None else None,
         "price_per_hour": optional_number(problem.price),
+        "impact": problem.impact.name.lower().replace("_", " "),
+        "affects": [
+            {"service": each.name, "health": _health(each.health)} for each in problem.affects
+        ],
     }
+
+
+def _health(health: Health | None) -> Item | None:
+    if health is None:
+        return None
+    return {"state": health.state.value, "serving": health.serving, "desired": health.desired}
 
 
 def event(event: Event) -> Item:
