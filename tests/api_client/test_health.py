@@ -204,18 +204,29 @@ class TestFleets:
         assert str(fleet_health(project(fleets=[failed]), failed)) == "DOWN"
 
     @pytest.mark.parametrize(
-        ("changes", "room"),
+        ("states", "changes", "room"),
         [
-            ({"states": {"busy": 1, "idle": 2}}, FleetRoom(2, 1)),
-            ({"states": {"busy": 1, "terminating": 1}}, FleetRoom(0, 3)),
-            ({"states": {"busy": 5}}, FleetRoom(0, 0)),
-            ({"states": {}, "nodes_max": None}, FleetRoom(0, None)),
-            ({"states": {"idle": 1}, "kind": "ssh"}, FleetRoom(1, 0)),
-            ({"states": {"idle": 1}, "status": "terminating"}, FleetRoom(1, 0)),
+            (["busy", "idle", "idle"], {}, FleetRoom(2, 0, 1)),
+            (["busy", "terminating"], {}, FleetRoom(0, 0, 3)),
+            (["busy"] * 5, {}, FleetRoom(0, 0, 0)),
+            ([], {"nodes_max": None}, FleetRoom(0, 0, None)),
+            (["idle"], {"kind": "ssh"}, FleetRoom(1, 0, 0)),
+            (["idle"], {"status": "terminating"}, FleetRoom(1, 0, 0)),
         ],
     )
-    def test_room(self, changes: dict[str, Any], room: FleetRoom) -> None:
-        assert fleet_room(fleet("gpu", **changes)) == room
+    def test_room(self, states: list[str], changes: dict[str, Any], room: FleetRoom) -> None:
+        assert self._room(instances("gpu", *states), **changes) == room
+
+    def test_blocks_that_are_free_beside_what_runs_are_room(self) -> None:
+        assert self._room(instances("gpu", "busy", total_blocks=8, busy_blocks=3)).blocks == 5
+
+    def test_an_idle_instance_that_can_not_be_reached_is_none(self) -> None:
+        assert self._room(instances("gpu", "idle", unreachable=True)).idle == 0
+
+    @staticmethod
+    def _room(hosts: list[Any], **changes: Any) -> FleetRoom:
+        found = fleet("gpu", instance_ids=tuple(each.id for each in hosts), **changes)
+        return fleet_room(project(fleets=[found], hosts=hosts), found)
 
     @staticmethod
     def _fleet(well: list[Any], lost: dict[str, Any]) -> tuple[Snapshot, Any]:

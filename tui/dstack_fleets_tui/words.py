@@ -6,12 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from dstack_api_client.analysis.group_rows import GroupRow
+from dstack_api_client.analysis.health import fleet_room
 from dstack_api_client.edits.dryrun import ReplicaOutlook
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.fleet import Fleet, Instance
-from dstack_api_client.model.labels import group_name, job_name, listed, replica_name, share_of
+from dstack_api_client.model.labels import (
+    counted,
+    group_name,
+    job_name,
+    listed,
+    replica_name,
+    share_of,
+)
 from dstack_api_client.model.occupants import Unseen, namesakes, unseen
 from dstack_api_client.model.roles import named, without_workers
+from dstack_api_client.model.router import RouterStatus, RouterView
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem, Severity
@@ -83,6 +92,19 @@ def states(fleet: Fleet) -> str:
     return text + (f" ({fleet.unhealthy} unhealthy)" if fleet.unhealthy else "")
 
 
+def room(fleet: Fleet, snapshot: Snapshot) -> str:
+    """`1 idle, 3 blocks, 4 more`, `full`: what a fleet has left, as its own limits say."""
+    left = fleet_room(snapshot, fleet)
+    parts = [f"{left.idle} idle"] if left.idle else []
+    if left.blocks:
+        parts.append(counted(left.blocks, "block"))
+    if left.may_start is None:
+        parts.append("no limit")
+    elif left.may_start:
+        parts.append(f"{left.may_start} more")
+    return ", ".join(parts) or "full"
+
+
 def gpus(fleet: Fleet) -> str:
     """`H100 24/32`: busy of total."""
     if not fleet.gpus_total:
@@ -107,10 +129,26 @@ def wanted(service: Service) -> str:
     return f"{number} of {span(service.replicas_min, service.replicas_max)}"
 
 
-def router(service: Service) -> str:
-    """`smg`, or `smg, no prefill worker` while nothing runs that takes a part of each request."""
+#: Of these the router's list of workers says more than the word.
+_LISTED = (RouterStatus.READY, RouterStatus.NOT_READY)
+#: Of these nothing is known but that there is a router.
+_UNREAD = (RouterStatus.UNKNOWN, RouterStatus.NOT_MANAGED)
+
+
+def router(service: Service, view: RouterView | None = None) -> str:
+    """`smg`, `smg ready`, `smg not ready 4/5`: its kind, and how it is where that was looked at.
+
+    Args:
+        service: The service.
+        view: Its router, where it was looked at.
+    """
+    text = service.router or ""
+    if view is not None and view.status not in _UNREAD:
+        text = f"{text} {view.status.value}"
+        if view.status in _LISTED and view.ready < view.expected:
+            text += f" {view.ready}/{view.expected}"
     lost = without_workers(service)
-    return ", ".join(filter(None, (service.router, named(lost) if lost else "")))
+    return ", ".join(filter(None, (text, named(lost) if lost else "")))
 
 
 def rolling(service: Service) -> bool:

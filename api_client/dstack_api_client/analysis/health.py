@@ -9,7 +9,7 @@ from enum import Enum
 
 from dstack_api_client.analysis.rollout import SURGE
 from dstack_api_client.analysis.since import Since
-from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet
+from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.roles import every_request_fails, roles_of, without_workers
 from dstack_api_client.model.router import RouterStatus, RouterView, Worker
@@ -176,9 +176,8 @@ def fleet_health(snapshot: Snapshot, fleet: Fleet) -> Health:
         snapshot: Where its instances are.
         fleet: The fleet.
     """
-    here = [found for key in fleet.instance_ids if (found := snapshot.instances.get(key))]
-    there = [each for each in here if each.status not in INSTANCE_GONE]
-    usable = sum(not each.unreachable and each.health != "failure" for each in there)
+    there = _instances(snapshot, fleet)
+    usable = sum(map(_usable, there))
     total = len(there) + len(fleet.failed)
     if fleet.status == "failed" or (total and not usable):
         state = HealthState.DOWN
@@ -195,23 +194,38 @@ class FleetRoom:
 
     Attributes:
         idle: Instances on which nothing runs.
+        blocks: Blocks that are free on instances on which something runs.
         may_start: Instances that it may start beside those it has; None without a limit.
     """
 
     idle: int
+    blocks: int
     may_start: int | None
 
 
-def fleet_room(fleet: Fleet) -> FleetRoom:
+def fleet_room(snapshot: Snapshot, fleet: Fleet) -> FleetRoom:
     """What a fleet has left, as its own limits say: whether a backend has capacity is not known.
 
     Args:
+        snapshot: Where its instances are.
         fleet: The fleet.
     """
-    idle = fleet.states.get("idle", 0)
+    there = _instances(snapshot, fleet)
+    usable = [each for each in there if _usable(each)]
+    idle = sum(each.status == "idle" for each in usable)
+    blocks = sum(each.total_blocks - each.busy_blocks for each in usable if each.status == "busy")
     if fleet.kind == "ssh" or fleet.status != "active":
-        return FleetRoom(idle, 0)
+        return FleetRoom(idle, blocks, 0)
     if fleet.nodes_max is None:
-        return FleetRoom(idle, None)
-    there = sum(n for state, n in fleet.states.items() if state not in INSTANCE_GONE)
-    return FleetRoom(idle, max(0, fleet.nodes_max - there))
+        return FleetRoom(idle, blocks, None)
+    return FleetRoom(idle, blocks, max(0, fleet.nodes_max - len(there)))
+
+
+def _instances(snapshot: Snapshot, fleet: Fleet) -> list[Instance]:
+    """Those that a fleet has and keeps."""
+    here = map(snapshot.instances.get, fleet.instance_ids)
+    return [each for each in here if each is not None and each.status not in INSTANCE_GONE]
+
+
+def _usable(instance: Instance) -> bool:
+    return not instance.unreachable and instance.health != "failure"

@@ -16,7 +16,7 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import NOTHING, age, price
-from dstack_fleets_tui.headless.views import RED, colour
+from dstack_fleets_tui.headless.views import RED, colour, health_colour
 from dstack_fleets_tui.output.payload import time
 from dstack_fleets_tui.output.table import Column
 from dstack_placement.engine import LANE_COLUMNS
@@ -55,7 +55,7 @@ PROBLEMS = (
     Column("SEVERITY", paint=colour),
     Column("KIND"),
     Column("SUBJECT"),
-    Column("HEALTH", paint=colour),
+    Column("HEALTH", paint=health_colour),
     Column("PROBLEM"),
     Column("$/H", right=True),
     Column("SINCE", right=True),

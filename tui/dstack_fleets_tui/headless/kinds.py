@@ -137,7 +137,7 @@ SHOWN: dict[Kind, Shown] = {
         lambda look, asked: select.fleets(look.snapshot, asked.name),
         views.FLEETS,
         lambda fleet, look: [views.fleet(fleet, look.snapshot)],
-        lambda fleet, look: payload.fleet(fleet),
+        lambda fleet, look: payload.fleet(fleet, look.snapshot),
     ),
     "instances": Shown(
         lambda look, asked: select.instances(look.snapshot, asked.name),
@@ -148,8 +148,8 @@ SHOWN: dict[Kind, Shown] = {
     "services": Shown(
         lambda look, asked: select.services(look.snapshot, asked.name, ended=asked.ended),
         views.SERVICES,
-        lambda service, look: [views.service(service, look.snapshot)],
-        lambda service, look: payload.service(service),
+        lambda service, look: [views.service(service, look.snapshot, look.healths.get(service.id))],
+        lambda service, look: payload.service(service, look.healths.get(service.id)),
     ),
     "runs": Shown(
         lambda look, asked: select.runs(look.snapshot, asked.name, ended=asked.ended),

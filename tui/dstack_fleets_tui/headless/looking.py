@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
+from dstack_api_client.analysis.health import Health, service_healths
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.connect.connection import Connection
 from dstack_api_client.errors import ApiError, CannotConnectError, UnauthorisedError
@@ -60,12 +62,19 @@ class Look:
         problems: What is wrong, where that was asked for.
         events: What happened, the oldest first, where that was asked for.
         notes: What could not be read beside the project.
+        since: What events told.
     """
 
     snapshot: Snapshot
     problems: tuple[Problem, ...] = ()
     events: tuple[Event, ...] = ()
     notes: tuple[str, ...] = ()
+    since: Since = field(default_factory=Since)
+
+    @cached_property
+    def healths(self) -> Mapping[str, Health]:
+        """How the services are, by the id of their run."""
+        return service_healths(self.snapshot, self.since)
 
 
 class UnavailableError(ApiError):
@@ -106,7 +115,7 @@ async def observe(connection: Connection, asked: Asked) -> Look:
             raise
         except ApiError as error:
             raise UnavailableError(error.message, error.hint) from error
-    return Look(snapshot)
+    return Look(snapshot, since=since)
 
 
 async def _routers(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dstack_api_client.analysis.health import Health, fleet_health
 from dstack_api_client.model.every_run import (
     Run,
     fleets_of,
@@ -47,17 +48,28 @@ _COLOURS = {
 }
 
 
+#: Words of how something is, the worst first.
+_HEALTH = (("DOWN", RED), ("DEGRADED", _YELLOW), ("STARTING", _YELLOW), ("OK", _GREEN))
+
+
 def colour(cell: str) -> str:
     """The escape sequence of a word that stands for a state; empty for others."""
     return _COLOURS.get(cell, "")
 
 
+def health_colour(cell: str) -> str:
+    """The escape sequence of a cell that says how services or a fleet are, by the worst of them."""
+    return next((escape for word, escape in _HEALTH if word in cell), "")
+
+
 FLEETS = (
     Column("FLEET"),
+    Column("HEALTH", paint=health_colour),
     Column("KIND"),
     Column("STATUS", paint=colour),
     Column("NODES", right=True),
     Column("INSTANCES"),
+    Column("ROOM"),
     Column("GPUS", right=True),
     Column("BLOCKS", right=True),
     Column("REPLICAS", right=True),
@@ -83,6 +95,7 @@ INSTANCES = (
 )
 SERVICES = (
     Column("SERVICE"),
+    Column("HEALTH", paint=health_colour),
     Column("STATUS", paint=colour),
     Column("PRIO", right=True),
     Column("WANTED", right=True),
@@ -128,10 +141,12 @@ def fleet(fleet: Fleet, snapshot: Snapshot) -> Sequence[str]:
     """One cell per column of `FLEETS`."""
     return (
         fleet.name,
+        str(fleet_health(snapshot, fleet)),
         fleet.kind,
         fleet.status,
         words.nodes(fleet),
         words.states(fleet) or NOTHING,
+        words.room(fleet, snapshot),
         words.gpus(fleet),
         f"{fleet.blocks_busy}/{fleet.blocks_total}",
         str(fleet.replicas),
@@ -161,7 +176,7 @@ def instance(instance: Instance, snapshot: Snapshot) -> Sequence[str]:
     )
 
 
-def service(service: Service, snapshot: Snapshot) -> Sequence[str]:
+def service(service: Service, snapshot: Snapshot, health: Health | None = None) -> Sequence[str]:
     """One cell per column of `SERVICES`."""
     shares = ", ".join(
         f"{share.fleet or 'no fleet yet'} {share.running}"
@@ -171,13 +186,14 @@ def service(service: Service, snapshot: Snapshot) -> Sequence[str]:
     )
     return (
         service.name,
+        str(health) if health is not None else NOTHING,
         service.status,
         str(service.priority),
         words.wanted(service),
         str(service.running),
         str(service.ready),
         shares or NOTHING,
-        words.router(service) or NOTHING,
+        words.router(service, snapshot.routers.get(service.id)) or NOTHING,
         words.rollout(service),
         price(service.price or None),
         age(service.submitted_at, snapshot.observed_at),

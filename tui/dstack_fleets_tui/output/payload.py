@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from dstack_api_client.analysis.distribution import Distribution, FleetRow
 from dstack_api_client.analysis.group_rows import GroupRow
-from dstack_api_client.analysis.health import Health
+from dstack_api_client.analysis.health import Health, fleet_health, fleet_room
 from dstack_api_client.events.stream import Event
 from dstack_api_client.model.every_run import (
     Run,
@@ -71,8 +71,9 @@ def envelope(
     return whole if notes is None else {**whole, "notes": list(notes)}
 
 
-def fleet(fleet: Fleet) -> Item:
+def fleet(fleet: Fleet, snapshot: Snapshot) -> Item:
     """A fleet."""
+    room = fleet_room(snapshot, fleet)
     return {
         "id": fleet.id,
         "name": fleet.name,
@@ -105,6 +106,8 @@ def fleet(fleet: Fleet) -> Item:
         "idle_duration": fleet.idle_duration,
         "price_per_hour": number(fleet.price),
         "created_at": time(fleet.created_at),
+        "health": _health(fleet_health(snapshot, fleet)),
+        "room": {"idle": room.idle, "blocks": room.blocks, "may_start": room.may_start},
     }
 
 
@@ -154,7 +157,7 @@ def instance(instance: Instance, snapshot: Snapshot) -> Item:
     }
 
 
-def service(service: Service) -> Item:
+def service(service: Service, health: Health | None = None) -> Item:
     """A service with its replicas by group and by fleet."""
     return {
         "id": service.id,
@@ -206,6 +209,7 @@ def service(service: Service) -> Item:
         "url": service.url,
         "model": service.model,
         "submitted_at": time(service.submitted_at),
+        "health": _health(health),
     }
 
 

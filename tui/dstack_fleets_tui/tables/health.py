@@ -24,14 +24,18 @@ def style(state: HealthState) -> str:
     return _STATES[state][0]
 
 
+def text(health: Health, looks: Looks) -> str:
+    """`✗ DOWN`, `! DEGRADED 5/7`, `✓ OK`: with its sign."""
+    return f"{getattr(looks.glyphs, _STATES[health.state][1])} {health}"
+
+
 def cell(health: Health | None, looks: Looks) -> CellValue:
-    """`✗ DOWN`, `! DEGRADED 5/7`, `✓ OK`; a dash for what serves nobody by intent."""
+    """Sign and word; a dash for what serves nobody by intent."""
     if health is None:
         return looks.word(None)
-    found, glyph = _STATES[health.state]
     return CellValue(
-        f"{getattr(looks.glyphs, glyph)} {health}",
-        found,
+        text(health, looks),
+        style(health.state),
         (_WEIGHTS[health.state], health.serving - health.desired),
     )
 

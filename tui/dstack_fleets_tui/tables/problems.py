@@ -22,7 +22,7 @@ COLUMNS = (
     Column("severity", "SEVERITY", priority=9),
     Column("kind", "KIND", priority=7),
     Column("subject", "WHERE", min_width=12, max_width=36, priority=10, flexible=True, names=True),
-    Column("health", "HEALTH", min_width=12, max_width=40, priority=9, flexible=True),
+    Column("health", "HEALTH", min_width=14, max_width=40, priority=9, flexible=True),
     Column("problem", "WHAT IS WRONG", min_width=30, max_width=240, priority=10, flexible=True),
     Column("since", "FOR", justify="right", priority=9),
     Column("price", "$/H", justify="right", priority=8),

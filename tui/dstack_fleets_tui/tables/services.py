@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from textual.content import Content
 
+from dstack_api_client.analysis.health import Health
 from dstack_api_client.model.labels import labels_of
 from dstack_api_client.model.placement import Placement
 from dstack_api_client.model.roles import without_workers
+from dstack_api_client.model.router import RouterStatus, RouterView
 from dstack_api_client.model.service import Service
+from dstack_api_client.problems.model import Problem, Severity
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import span
+from dstack_fleets_tui.tables import health
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.bars import Share, share_bar
 from dstack_widgets.cells import Cell, Column
@@ -21,12 +26,14 @@ _BAR = 6
 
 COLUMNS = (
     Column("service", "SERVICE", min_width=8, max_width=30, priority=10, names=True),
-    Column("status", "STATUS", priority=9),
-    Column("wanted", "WANTED", justify="right", priority=8),
-    Column("running", "RUN", justify="right", priority=8),
-    Column("ready", "READY", justify="right", priority=8),
-    Column("fleets", "FLEETS", min_width=20, max_width=60, priority=8, flexible=True),
-    Column("router", "ROUTER", priority=4),
+    Column("health", "HEALTH", priority=10),
+    Column("problems", "PROB", justify="right", priority=9),
+    Column("wanted", "WANTED", justify="right", priority=7),
+    Column("running", "RUN", justify="right", priority=5),
+    Column("ready", "READY", justify="right", priority=10),
+    Column("fleets", "FLEETS", min_width=20, max_width=60, priority=10, flexible=True),
+    Column("router", "ROUTER", priority=8, max_width=24, min_width=6, flexible=True),
+    Column("status", "STATUS", priority=4),
     Column("rollout", "ROLLOUT", justify="right", priority=5),
     Column("priority", "PRIO", justify="right", priority=3),
     Column("price", "$/H", justify="right", priority=6),
@@ -35,20 +42,42 @@ COLUMNS = (
 )
 
 
-def cells(service: Service, looks: Looks, placement: Placement | None = None) -> Sequence[Cell]:
+class Known(NamedTuple):
+    """What is known of a service beside itself.
+
+    Attributes:
+        placement: What the add-on tells of it.
+        health: How it is, where that can be told.
+        router: Its router, where that was looked at.
+        problems: What is wrong with it.
+        bar: Whether there is room to draw how it is spread.
+    """
+
+    placement: Placement | None = None
+    health: Health | None = None
+    router: RouterView | None = None
+    problems: Sequence[Problem] = ()
+    bar: bool = True
+
+
+def cells(service: Service, looks: Looks, known: Known | None = None) -> Sequence[Cell]:
     """The row of one service: one cell per column of `COLUMNS`."""
+    known = Known() if known is None else known
+    placement = known.placement
     rolling = words.rolling(service)
     moving = placement is not None and placement.rebalancing_since is not None
     wanted = words.replicas_wanted(service)
     short = service.ready < wanted
     return (
         looks.text(service.name, "bad" if service.status == "failed" else ""),
-        looks.state(service.status),
+        health.cell(known.health, looks),
+        _problems(known.problems, looks),
         looks.text(words.wanted(service), sort=wanted),
         looks.number(service.running),
         looks.number(service.ready, "warn" if short else "ok" if wanted else "dim"),
-        looks.bar(_distribution(service, looks), service.active),
-        _router(service, looks),
+        looks.bar(_distribution(service, looks, bar=known.bar), service.active),
+        _router(service, known.router, looks),
+        looks.state(service.status),
         looks.text(
             "rebalancing" if moving and not rolling else words.rollout(service),
             "warn" if rolling or moving else "",
@@ -61,15 +90,34 @@ def cells(service: Service, looks: Looks, placement: Placement | None = None) ->
     )
 
 
-def _router(service: Service, looks: Looks) -> Cell:
-    """Its kind; a part of each request that no worker takes is loud."""
-    return looks.word(words.router(service), "warn" if without_workers(service) else "")
+#: Styles of a router's status that is loud in a list.
+_ROUTER = {
+    RouterStatus.DOWN: "bad",
+    RouterStatus.NOT_READY: "bad",
+    RouterStatus.REFUSES: "warn",
+}
 
 
-def _distribution(service: Service, looks: Looks) -> Content:
+def _router(service: Service, view: RouterView | None, looks: Looks) -> Cell:
+    """Its kind and how it is; a part of each request that no worker takes is loud."""
+    loud = "warn" if without_workers(service) else ""
+    if view is not None:
+        loud = _ROUTER.get(view.status, loud or ("warn" if view.ready < view.expected else ""))
+    return looks.word(words.router(service, view), loud)
+
+
+def _problems(found: Sequence[Problem], looks: Looks) -> Cell:
+    """How many there are, as loud as the worst of them."""
+    worst = max((problem.severity for problem in found), default=None)
+    style = {Severity.CRITICAL: "bad", Severity.WARNING: "warn"}.get(worst, "dim") if worst else ""
+    text = words.problems(found)
+    return looks.text(text, style, len(found)) if text else looks.word(None)
+
+
+def _distribution(service: Service, looks: Looks, *, bar: bool) -> Content:
     parts = shares(service)
     # A bar of one part says nothing.
-    return share_bar(parts, width=_BAR if len(parts) > 1 else 0, glyphs=looks.glyphs)
+    return share_bar(parts, width=_BAR if bar and len(parts) > 1 else 0, glyphs=looks.glyphs)
 
 
 def counts(service: Service) -> str:

@@ -17,7 +17,7 @@ from dstack_fleets_tui.screens.service.replicas import ReplicasView
 from dstack_fleets_tui.screens.service.rollout import RolloutView
 from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.screens.service.workers import WorkersView
-from dstack_fleets_tui.tables import services
+from dstack_fleets_tui.tables import health, services
 from dstack_widgets.facts import YamlView
 from dstack_widgets.live_table import LiveTable
 from dstack_widgets.status_header import TabsLine
@@ -181,9 +181,15 @@ class ServiceScreen(WithEvents):
         short = service.ready < words.replicas_wanted(service)
         snapshot = self.fleets_app.snapshot
         placement = snapshot.placements.get(service.id) if snapshot is not None else None
+        known = self.fleets_app.lookout.healths.get(service.id)
+        felt = (health.text(known, self.looks), health.style(known.state)) if known else ("", "")
+        # That it runs says less than how it is.
+        runs = known is not None and service.status == "running"
+        status = told.removeprefix(": ") if runs else service.status + told
         # What is told first stays on a low screen.
         return [
-            ("", service.status + told, self.looks.state(service.status).style),
+            ("", *felt),
+            ("", status, self.looks.state(service.status).style),
             ("deployment", words.progress(service), "warn" if words.rolling(service) else ""),
             ("", placement.rebalancing if placement is not None else "", "warn"),
             ("wanted", words.wanted(service)),
