@@ -169,6 +169,10 @@ class TestRouted:
         view = router(worker(0), worker(1, Sync.MISSING, router_health=None, wrong=80))
         assert of(self.WORKS, ROUTED, view) == "DEGRADED 2/3"
 
+    def test_so_does_one_that_it_dials_at_another_address(self) -> None:
+        view = router(worker(0), worker(1, Sync.DRIFT, wrong=70))
+        assert of(self.WORKS, ROUTED, view) == "DEGRADED 2/3"
+
     def test_without_any_worker_of_a_part_every_request_fails(self) -> None:
         groups = [replace(group(name), role=name) for name in ("prefill", "decode")]
         replicas = [

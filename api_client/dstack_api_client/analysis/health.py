@@ -12,7 +12,7 @@ from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.roles import every_request_fails, roles_of, without_workers
-from dstack_api_client.model.router import RouterStatus, RouterView, Worker
+from dstack_api_client.model.router import RouterStatus, RouterView, Sync, Worker
 from dstack_api_client.model.service import Group, Service
 from dstack_api_client.model.snapshot import Snapshot
 
@@ -154,7 +154,7 @@ def _serves(
     if replica.is_router or not listed:
         return True
     worker = workers.get(replica.key)
-    return worker is not None and worker.router_health == "ready"
+    return worker is not None and worker.router_health == "ready" and worker.sync is not Sync.DRIFT
 
 
 def _passes(service: Service, view: RouterView | None, serving: list[Replica]) -> bool:
