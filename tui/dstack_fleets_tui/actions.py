@@ -77,7 +77,14 @@ ACTIONS: tuple[Action, ...] = (
         "Show how the replicas are spread over fleets.",
         (SERVICE,),
     ),
-    Action("replicas", ("r",), "Replicas", "Show the replicas of the service.", (SERVICE,)),
+    Action(
+        "replicas",
+        ("r",),
+        "Replicas",
+        "Show the replicas of the service.",
+        (SERVICE, APPLY),
+        footer=(APPLY,),
+    ),
     Action("router", ("o",), "Router", "Show the router and its workers.", (SERVICE,)),
     Action("rollout", ("t",), "Rollout", "Show the deployments side by side.", (SERVICE,)),
     Action("configuration", ("c",), "Configuration", "Show what the fleet allows.", (FLEET,)),
@@ -104,7 +111,7 @@ ACTIONS: tuple[Action, ...] = (
         ("e",),
         "edit",
         "Edit a service's lanes and counts, or a fleet.",
-        EDITABLE,
+        (*EDITABLE, APPLY),
         "",
         True,
         writes=True,
@@ -114,7 +121,7 @@ ACTIONS: tuple[Action, ...] = (
         ("u",),
         "undo",
         "Plan the way back from what was applied last.",
-        CONFIGURED,
+        (*CONFIGURED, APPLY),
         footer=True,
         writes=True,
     ),
@@ -155,6 +162,16 @@ ACTIONS: tuple[Action, ...] = (
         "",
         EDITORS,
     ),
+    Action(
+        "apply",
+        ("y",),
+        "apply",
+        "Apply the plan, where no name has to be typed.",
+        (PLAN,),
+        footer=True,
+        writes=True,
+    ),
+    Action("save_plan", ("w",), "save", "Write the plan to a file.", (PLAN,), footer=True),
     Action("lane_up", ("K",), "up", "Have the lane filled earlier.", (EDIT,), "", True),
     Action("lane_down", ("J",), "down", "Have the lane filled later.", (EDIT,), "", True),
     Action("add_lane", ("a",), "add lane", "Add a lane.", (EDIT,), "FLEET", True),
@@ -205,8 +222,10 @@ _KEY_NAMES = {
     "question_mark": "?",
     "shift+tab": "⇧tab",
     "ctrl+r": "^r",
+    "left": "←",
+    "right": "→",
 }
-_ASCII_KEY_NAMES = {"enter": "enter", "shift+tab": "shift+tab"}
+_ASCII_KEY_NAMES = {key: key for key in ("enter", "shift+tab", "left", "right")}
 
 
 def key_name(key: str, *, ascii_only: bool = False) -> str:

@@ -12,6 +12,7 @@ from textual.worker import Worker
 
 from dstack_api_client.edits import base as bases
 from dstack_api_client.edits import rebalancing, undoing
+from dstack_api_client.edits.difference import ChangeKind
 from dstack_api_client.edits.fleet import FleetEdit
 from dstack_api_client.edits.fleets import FleetPlan
 from dstack_api_client.edits.following_fleets import goal_of
@@ -118,6 +119,8 @@ class Changing:
             on_conflict=again,
             settle=lambda check: self._settle(source, check, action),
             plan_again=again if base is not None else None,
+            restarts=not isinstance(plan, Plan)
+            or any(change.kind is not ChangeKind.NO_RESTART for change in plan.changes),
         )
         self._replace(under, screen)
 

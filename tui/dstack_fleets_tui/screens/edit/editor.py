@@ -266,6 +266,7 @@ class EditorScreen(LiveScreen, Generic[E]):
         if not self.is_laid_out:
             return  # it was left while an answer was awaited
         self._show_head()
+        self.show_keys()
         edit = self._provisional or self.edit
         if edit is None:
             text = self._failure or f"Reading {self._subject}."
@@ -326,6 +327,13 @@ class EditorScreen(LiveScreen, Generic[E]):
     def _field(self) -> FieldName | None:
         place = self.grid.place
         return self._field_at(self.edit, place) if place and self.edit is not None else None
+
+    def footer_keys(self) -> list[tuple[str, str]]:
+        """While a text is typed, letters go into it: just the field's own keys work."""
+        found, grid = super().footer_keys(), self.focused
+        if isinstance(grid, EditGrid) and grid.takes_text:
+            return found[: len(grid.hints)]
+        return found
 
     # Typing -------------------------------------------------------------------------------
 

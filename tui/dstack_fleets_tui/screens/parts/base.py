@@ -70,10 +70,27 @@ class LiveScreen(LeanScreen[None]):
         yield Static(Content(), id="summary", markup=False)
         yield FilterLine()
         yield CommandLine(self.complete, glyphs=glyphs)
+        yield KeysFooter(self.footer_keys())
+
+    def footer_keys(self) -> list[tuple[str, str]]:
+        """The keys that work now with what they do: those of what has the focus come first."""
         app = self.fleets_app
-        yield KeysFooter(
-            actions.footer(self.name_of_screen, ascii_only=app.ascii, writes=not app.read_only)
-        )
+        found = actions.footer(self.name_of_screen, ascii_only=app.ascii, writes=not app.read_only)
+        hints = getattr(self.focused, "hints", ())
+        own = [
+            ("".join(actions.key_name(key, ascii_only=app.ascii) for key in keys), title)
+            for keys, title in hints
+        ]
+        return [*own, *(each for each in found if each[0] not in dict(own))]
+
+    def show_keys(self) -> None:
+        """Shows the keys that work now."""
+        if self.is_laid_out:
+            self.query_one(KeysFooter).show(self.footer_keys())
+
+    def on_descendant_focus(self) -> None:
+        """Shows the keys of what has the focus now."""
+        self.show_keys()
 
     def _lists(self) -> list[Tab]:
         """The tabs; that of the problems says how many there are."""
