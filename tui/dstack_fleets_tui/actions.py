@@ -68,7 +68,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("events", ("4",), "events", "Show what happened in the project.", TABLES),
     Action("runs", (), "runs", "Show all runs: services, tasks and dev environments.", TABLES),
     Action("open", ("enter",), "open", "Open the row under the cursor.", OPENING, "NAME", True),
-    Action("back", ("escape",), "back", "Go back, or take a filter away.", (), "", True),
+    Action(
+        "back", ("escape", "backspace"), "back", "Go back, or take a filter away.", (), "", True
+    ),
     Action("instances", ("i",), "Instances", "Show the instances of the fleet.", (FLEET,)),
     Action(
         "distribution",
@@ -203,6 +205,20 @@ ACTIONS: tuple[Action, ...] = (
         "only wrong",
         "Show only the replicas with which something is wrong.",
         (SERVICE,),
+    ),
+    Action(
+        "copy",
+        ("y",),
+        "copy",
+        "Copy the name under the cursor.",
+        (*LISTS, RUNS, REPLICA),
+    ),
+    Action(
+        "copy_row",
+        ("Y",),
+        "copy row",
+        "Copy the row under the cursor, a problem in full, or the YAML.",
+        TABLES,
     ),
     Action("refresh", ("ctrl+r",), "refresh", "Read everything again now."),
     Action("pause", ("p",), "pause", "Stop reading, or go on.", TABLES, "", True),

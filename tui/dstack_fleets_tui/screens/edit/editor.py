@@ -345,6 +345,8 @@ class EditorScreen(LiveScreen, Generic[E]):
 
     def _key(self, key: str) -> bool:
         """Does what a key does that is not the fields' own."""
+        if key == "backspace":
+            return False  # it takes back what is typed, and leaves nothing
         for action in actions.on_screen(self.name_of_screen):
             if key in action.keys:
                 self.action_do(action.id)

@@ -18,6 +18,7 @@ from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.commands import CommandError, complete, parse
 from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.cells import plain_text
 from dstack_widgets.command_line import CommandLine, FilterLine
 from dstack_widgets.lean_screen import LeanScreen
 from dstack_widgets.live_table import LiveTable
@@ -296,6 +297,27 @@ class LiveScreen(LeanScreen[None]):
         """Goes back to the screen behind; nothing where this one is not in front any more."""
         if self.is_active:
             self.app.pop_screen()
+
+    def do_copy(self, argument: str) -> None:
+        """Copies the name under the cursor."""
+        key = self.table.cursor_key
+        if key is not None:
+            names = (at for at, column in enumerate(self.table.columns) if column.names)
+            self.app.copy_to_clipboard(plain_text(self.table.cells(key)[next(names, 0)]))
+
+    def do_copy_row(self, argument: str) -> None:
+        """Copies the row under the cursor."""
+        text = self.text_of_row()
+        if text:
+            self.app.copy_to_clipboard(text)
+
+    def text_of_row(self) -> str:
+        """The row under the cursor as text, its cells parted by tabs."""
+        key = self.table.cursor_key
+        if key is None:
+            return ""
+        cells = zip(self.table.columns, self.table.cells(key), strict=True)
+        return "\t".join(plain_text(cell) for column, cell in cells if not column.hidden)
 
     def do_command(self, argument: str) -> None:
         """Opens the command line."""
