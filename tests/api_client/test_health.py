@@ -84,6 +84,10 @@ class TestServices:
         replicas = [replica(0), replica(1), replica(2, deployment_num=1, ready=False)]
         assert of(replicas, [group("0", 1, 4)], deployment_num=1) == "OK"
 
+    def test_nor_is_one_that_a_move_starts_first(self) -> None:
+        replicas = [replica(0), replica(1), replica(2, ready=False)]
+        assert of(replicas, [group("0", 2)]) == "OK"
+
     def test_the_add_on_knows_how_many_are_desired(self) -> None:
         replicas = [replica(0), replica(1)]
         told = placement(lane("gpu"), desired={"0": 3})

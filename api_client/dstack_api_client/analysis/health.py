@@ -137,6 +137,8 @@ def desired_of(snapshot: Snapshot, service: Service) -> int:
 
 
 def _desired(group: Group, service: Service, replicas: list[Replica]) -> int:
+    if group.replicas_min == group.replicas_max:
+        return group.replicas_min
     standing = [each for each in replicas if each.group == group.name and each.standing]
     latest = sum(each.deployment_num == service.deployment_num for each in standing)
     surge = SURGE if 0 < latest < len(standing) else 0
