@@ -93,7 +93,12 @@ def states(fleet: Fleet) -> str:
 
 
 def room(fleet: Fleet, snapshot: Snapshot) -> str:
-    """`1 idle, 3 blocks, 4 more`, `full`: what a fleet has left, as its own limits say."""
+    """`1 idle, 3 blocks, 4 more`, `full`: what a fleet has left, as its own limits say.
+
+    One that is going or has failed takes nothing any more.
+    """
+    if fleet.status != "active":
+        return NOTHING
     left = fleet_room(snapshot, fleet)
     parts = [f"{left.idle} idle"] if left.idle else []
     if left.blocks:

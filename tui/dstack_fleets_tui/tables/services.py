@@ -23,6 +23,8 @@ from dstack_widgets.cells import Cell, Column
 
 #: Cells of the bar of fleets.
 _BAR = 6
+#: Cells that the fleets have where there is no room for a bar.
+_NARROW = 22
 
 COLUMNS = (
     Column("service", "SERVICE", min_width=8, max_width=30, priority=10, names=True),
@@ -32,13 +34,15 @@ COLUMNS = (
     Column("running", "RUN", justify="right", priority=5),
     Column("ready", "READY", justify="right", priority=10),
     Column("fleets", "FLEETS", min_width=20, max_width=60, priority=10, flexible=True),
-    Column("router", "ROUTER", priority=8, max_width=24, min_width=6, flexible=True),
+    Column("router", "ROUTER", priority=8, max_width=24),
     Column("status", "STATUS", priority=4),
     Column("rollout", "ROLLOUT", justify="right", priority=5),
     Column("priority", "PRIO", justify="right", priority=3),
     Column("price", "$/H", justify="right", priority=6),
     Column("age", "AGE", justify="right", priority=5),
     Column("url", "URL", priority=1, max_width=60),
+    # What is shortened is found by the filter all the same.
+    Column("fleet_names", "FLEET NAMES", hidden=True),
 )
 
 
@@ -87,6 +91,7 @@ def cells(service: Service, looks: Looks, known: Known | None = None) -> Sequenc
         looks.price(service.price),
         looks.age(service.submitted_at),
         looks.word(service.url),
+        " ".join(share.fleet or "" for share in service.shares),
     )
 
 
@@ -116,8 +121,22 @@ def _problems(found: Sequence[Problem], looks: Looks) -> Cell:
 
 def _distribution(service: Service, looks: Looks, *, bar: bool) -> Content:
     parts = shares(service)
+    if not bar:
+        return share_bar(_shortened(parts), glyphs=looks.glyphs)
     # A bar of one part says nothing.
-    return share_bar(parts, width=_BAR if bar and len(parts) > 1 else 0, glyphs=looks.glyphs)
+    return share_bar(parts, width=_BAR if len(parts) > 1 else 0, glyphs=looks.glyphs)
+
+
+def _shortened(parts: Sequence[Share]) -> list[Share]:
+    """With names so short that the counts of all have room: `spot 5 · res 1 · cpu 1`."""
+    if len(parts) < 2:
+        return list(parts)
+    ends = [part.name.rpartition("-")[2] for part in parts]
+    room = max(3, (_NARROW - 3 * (len(parts) - 1)) // len(parts) - 2)
+    return [
+        part._replace(name=(end if ends.count(end) == 1 else part.name)[:room])
+        for part, end in zip(parts, ends, strict=True)
+    ]
 
 
 def counts(service: Service) -> str:
