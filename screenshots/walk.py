@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from dstack_api_client.connect.connection import Connection, Sources
-from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.store.keeping import Store
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.settings import Settings

@@ -11,8 +11,7 @@ from dstack_api_client.model.purchases import baselines, purchase_of, replica_pu
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.watch import problems_of
-from dstack_fleets_tui.headless import cockpit_views, views
-from dstack_fleets_tui.output import payload
+from dstack_fleets_tui.headless.kinds import distribution, replicas
 from dstack_fleets_tui.tables import group_rows as table
 from dstack_fleets_tui.tables import replicas as list_of_replicas
 from dstack_fleets_tui.tables.looks import Looks
@@ -44,12 +43,12 @@ def test_each_group_says_how_it_is_bought_and_within_which_limits() -> None:
     ]
     assert [row[8] for row in rows] == ["pool", "pool"]
     shown = distribution_of(made, steady(made))
-    told = list(cockpit_views.distribution(shown, steady(made), made))
+    told = list(distribution.cells(shown, steady(made), made))
     assert [row[10] for row in told] == [
         "baseline 2 (on-demand, reservation cr-77aa)",
         "overflow 1 (spot)",
     ]
-    groups = payload.distribution(shown, steady(made))["groups"]
+    groups = distribution.item(shown, steady(made))["groups"]
     assert [(each["name"], each["baseline"], each["min"], each["max"]) for each in groups] == [
         ("baseline", True, 2, 2),
         ("overflow", False, 1, 3),
@@ -69,7 +68,7 @@ def test_each_replica_says_how_it_was_bought() -> None:
     assert bought == ["reserved", "reserved", "spot", "spot"]
     keys = [column.key for column in list_of_replicas.columns(steady(made))]
     assert "purchase" in keys
-    assert [views.replica(each, made)[8] for each in made.replicas.values()] == [
+    assert [replicas.cells(each, made)[8] for each in made.replicas.values()] == [
         "reserved",
         "reserved",
         "spot",

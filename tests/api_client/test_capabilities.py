@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.edits.service import what_is_missing
+from dstack_api_client.edits.service.service import what_is_missing
 from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
 from tests.builders.followed_feed import following

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dstack_api_client.edits import references, texts
-from dstack_api_client.edits.base import Base
-from dstack_api_client.edits.difference import NotInPlaceError
+from dstack_api_client.edits.base.base import Base
+from dstack_api_client.edits.base.difference import NotInPlaceError
 from dstack_api_client.edits.errors import InvalidEditError
-from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.edits.warnings import contents_notes
+from dstack_api_client.edits.outlook.warnings import contents_notes
+from dstack_api_client.edits.service import texts
+from dstack_api_client.edits.service.service import ServiceEdit
+from dstack_api_client.edits.spec import references
 from dstack_api_client.transport.client import Client
 from tests.builders.service_edits import STOCK, base
 
@@ -210,7 +211,7 @@ async def test_other_files_and_repos_are_refused(
             "In `commands`: ${{ env.REG_KEY }} has no value. Commands have the variables as $NAME.",
         ),
         ("env: [A=1, A=2]", "The variable A stands in `env` twice. Leave one of them."),
-        ("env: {A: true}", "The value of A in `env` is no text. Put it in quotes."),
+        ("env: {A: true}", "The value of A in `env` is not text. Put it in quotes."),
         (
             "files: ['a:b:c']",
             "`files` has a:b:c. Write the local path, a colon and the path there.",

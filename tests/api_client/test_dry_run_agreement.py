@@ -10,10 +10,9 @@ import pytest
 from hypothesis import reject
 from hypothesis import strategies as st
 
-from dstack_api_client.edits import checks
-from dstack_api_client.edits.dryrun import dry_run_here
 from dstack_api_client.edits.errors import EditError
-from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.outlook.dryrun import dry_run_here
+from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.join.join import Answers, build
 from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
 from dstack_api_client.model.replica import Link
@@ -170,7 +169,7 @@ def changed(draw: st.DataObject, edit: ServiceEdit) -> ServiceEdit:
 
 def on_the_server(state: engine.Service, edit: ServiceEdit) -> engine.Service:
     """The state under the edit, as the add-on makes it of the question."""
-    read = engine.read_configuration(checks.readable(edit), project="main")
+    read = engine.read_configuration(edit.configuration, project="main")
     limits = {group.name: (group.least, group.greatest) for group in read.groups}
     wanted = {}
     for group in state.groups:

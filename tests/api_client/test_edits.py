@@ -12,12 +12,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dstack_api_client.edits import assignments, checks, fields
-from dstack_api_client.edits.difference import ChangeKind, difference
+from dstack_api_client.edits.base.difference import ChangeKind, difference
+from dstack_api_client.edits.base.merging import three_way
 from dstack_api_client.edits.errors import EditError, InvalidEditError
-from dstack_api_client.edits.fields import ABSENT, ORDER
-from dstack_api_client.edits.merging import three_way
-from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.service import assignments, checks
+from dstack_api_client.edits.service.service import ServiceEdit
+from dstack_api_client.edits.spec import fields
+from dstack_api_client.edits.spec.fields import ABSENT, ORDER
 from dstack_api_client.model.configuration import MASK
 from tests.builders.service_edits import SCALING, SECRET, STOCK, WITH_LANES, base, edit, group
 

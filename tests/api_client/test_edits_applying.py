@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.edits.applying import confirmed, judged
-from dstack_api_client.edits.base import Base
+from dstack_api_client.edits.base.base import Base
+from dstack_api_client.edits.base.merging import ConflictError
+from dstack_api_client.edits.base.outcome import Check, UnknownOutcomeError
 from dstack_api_client.edits.errors import EditError, NotAppliedError, ReplacedError
-from dstack_api_client.edits.merging import ConflictError
-from dstack_api_client.edits.outcome import Check, UnknownOutcomeError
+from dstack_api_client.edits.plan.applying import confirmed, judged
 from dstack_api_client.transport.client import Client
 from tests.builders.service_edits import base, edit
 

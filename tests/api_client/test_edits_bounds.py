@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.edits.assignments import assign, parse
-from dstack_api_client.edits.checks import (
+from dstack_api_client.edits.errors import InvalidEditError
+from dstack_api_client.edits.outlook.dryrun import dry_run_here
+from dstack_api_client.edits.service.assignments import assign, parse
+from dstack_api_client.edits.service.checks import (
     MOST,
     FieldName,
     Problem,
@@ -15,8 +17,6 @@ from dstack_api_client.edits.checks import (
     replica_range,
     whole_number,
 )
-from dstack_api_client.edits.dryrun import dry_run_here
-from dstack_api_client.edits.errors import InvalidEditError
 from tests.builders.service_edits import edit, group
 
 HUGE = ["10001", "1000000", "9" * 5000, "+" + "9" * 30]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from dstack_api_client.edits import files
 from dstack_api_client.edits.errors import NotKeptError
-from dstack_api_client.edits.files import append_line
-from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.store import files
+from dstack_api_client.edits.store.files import append_line
+from dstack_api_client.edits.store.keeping import Store
 from tests.builders.service_edits import base, edit
 from tests.builders.small_disk import fill, small_disk, write_protect
 

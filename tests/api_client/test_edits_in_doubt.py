@@ -13,19 +13,20 @@ import httpx
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.edits import applying, new_fleets
-from dstack_api_client.edits.base import Target, read_fleet, read_service
-from dstack_api_client.edits.deleting import delete
-from dstack_api_client.edits.fleet import FleetEdit
-from dstack_api_client.edits.fleets import FleetPlan, plan_fleet
-from dstack_api_client.edits.keeping import Sent, Store, kept_of
-from dstack_api_client.edits.outcome import UnknownOutcomeError
-from dstack_api_client.edits.performing import perform, settle
-from dstack_api_client.edits.planning import Plan, make_plan
-from dstack_api_client.edits.rebalancing import rebalance
-from dstack_api_client.edits.recovering import look_up
-from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.edits.undoing import undo
+from dstack_api_client.edits.base.base import Target, read_fleet, read_service
+from dstack_api_client.edits.base.outcome import UnknownOutcomeError
+from dstack_api_client.edits.fleet import new_fleets
+from dstack_api_client.edits.fleet.fleet import FleetEdit
+from dstack_api_client.edits.fleet.fleets import FleetPlan, plan_fleet
+from dstack_api_client.edits.perform.deleting import delete
+from dstack_api_client.edits.perform.performing import perform, settle
+from dstack_api_client.edits.perform.rebalancing import rebalance
+from dstack_api_client.edits.perform.undoing import undo
+from dstack_api_client.edits.plan import applying
+from dstack_api_client.edits.plan.planning import Plan, make_plan
+from dstack_api_client.edits.service.service import ServiceEdit
+from dstack_api_client.edits.store.keeping import Sent, Store, kept_of
+from dstack_api_client.edits.store.recovering import look_up
 from dstack_api_client.errors import UnansweredError
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.transport.client import Client
@@ -267,8 +268,8 @@ _SENDS = """
 import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.performing import perform
+from dstack_api_client.edits.store.keeping import Store
+from dstack_api_client.edits.perform.performing import perform
 from tests.api_client.test_edits_in_doubt import ChangingServer, service_plan
 from tests.waiting import until
 

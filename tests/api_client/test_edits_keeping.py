@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from dstack_api_client.edits.base import Base
-from dstack_api_client.edits.difference import difference
+from dstack_api_client.edits.base.base import Base
+from dstack_api_client.edits.base.difference import difference
 from dstack_api_client.edits.errors import EndedError, NotKeptError
-from dstack_api_client.edits.fields import ABSENT
-from dstack_api_client.edits.keeping import Sent, Store, kept_of, values_of
-from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.edits.undoing import reopened, undo
+from dstack_api_client.edits.perform.undoing import reopened, undo
+from dstack_api_client.edits.service.service import ServiceEdit
+from dstack_api_client.edits.spec.fields import ABSENT
+from dstack_api_client.edits.store.keeping import Sent, Store, kept_of, values_of
 from dstack_api_client.model.configuration import MASK
 from tests.builders.service_edits import SECRET, WITH_LANES, base, edit, group
 

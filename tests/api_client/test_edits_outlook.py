@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.edits.base import Base
-from dstack_api_client.edits.difference import difference
-from dstack_api_client.edits.dryrun import DryRun, ReplicaOutlook, Source, dry_run_here
+from dstack_api_client.edits.base.base import Base
+from dstack_api_client.edits.base.difference import difference
+from dstack_api_client.edits.base.merging import three_way
 from dstack_api_client.edits.errors import InvalidEditError
-from dstack_api_client.edits.following import State, progress
-from dstack_api_client.edits.group_roles import labels_in
-from dstack_api_client.edits.merging import three_way
-from dstack_api_client.edits.prices import PlanOffer
-from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.edits.warnings import Risk, is_probed, warnings_of
+from dstack_api_client.edits.follow.following import State, progress
+from dstack_api_client.edits.offers.prices import PlanOffer
+from dstack_api_client.edits.outlook.dryrun import DryRun, ReplicaOutlook, Source, dry_run_here
+from dstack_api_client.edits.outlook.warnings import Risk, is_probed, warnings_of
+from dstack_api_client.edits.service.service import ServiceEdit
+from dstack_api_client.edits.spec.group_roles import labels_in
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.router import Sync
 from dstack_api_client.model.snapshot import Snapshot

@@ -13,17 +13,17 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.edits import performing
-from dstack_api_client.edits.base import Base
-from dstack_api_client.edits.difference import ChangeKind, NotInPlaceError, difference, refusal
+from dstack_api_client.edits.base.base import Base
+from dstack_api_client.edits.base.difference import ChangeKind, NotInPlaceError, difference, refusal
+from dstack_api_client.edits.base.outcome import UnknownOutcomeError
 from dstack_api_client.edits.errors import EditError, NotAppliedError, ReplacedError
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.outcome import UnknownOutcomeError
-from dstack_api_client.edits.performing import perform
-from dstack_api_client.edits.planning import Plan, make_plan
-from dstack_api_client.edits.recording import Record
-from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.edits.undoing import undo
+from dstack_api_client.edits.perform import performing
+from dstack_api_client.edits.perform.performing import perform
+from dstack_api_client.edits.perform.undoing import undo
+from dstack_api_client.edits.plan.planning import Plan, make_plan
+from dstack_api_client.edits.service.service import ServiceEdit
+from dstack_api_client.edits.store.keeping import Store
+from dstack_api_client.edits.store.recording import Record
 from dstack_api_client.model.configuration import MASK
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
@@ -243,6 +243,6 @@ async def test_a_way_back_that_can_not_be_kept_is_told(
         with pytest.raises(UnknownOutcomeError):
             await perform(client, _plan(changed), Store(tmp_path / "state"), on_notice=told.append)
     assert [line.partition(".")[0] for line in told] == [
-        "The way back could not be kept",
+        "What undo needs could not be kept",
         "The audit log could not be written",
     ]

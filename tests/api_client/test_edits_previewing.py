@@ -10,11 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.edits.dryrun import DryRun, Source, dry_run
 from dstack_api_client.edits.errors import InvalidEditError
-from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.outlook.dryrun import DryRun, Source, dry_run
+from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.transport.client import Client
+from dstack_placement import engine
 from dstack_placement.engine import code_of
 from tests.builders import projects, service_edits
 
@@ -86,6 +87,22 @@ async def test_counts_are_sent_with_the_lanes_that_need_them(
     always = {"run_name": "chat", "rebalance": False, "include_replicas": True}
     assert bodies == [{**always, **expected}]
     assert found.source is Source.SERVER
+
+
+@pytest.mark.parametrize("status", [200, 404])
+async def test_the_engine_is_asked_here_only_where_the_server_can_not_tell(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here: list[Any] = []
+    preview = engine.preview
+
+    def noted(*arguments: Any, **options: Any) -> engine.Plan:
+        here.append(arguments)
+        return preview(*arguments, **options)
+
+    monkeypatch.setattr(engine, "preview", noted)
+    await asked(begun(), status, None if status == 200 else {"detail": "Not Found"})
+    assert len(here) == (status == 404)
 
 
 async def test_a_refusal_is_told() -> None:

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.edits.difference import difference
-from dstack_api_client.edits.dryrun import DryRun, dry_run_here
-from dstack_api_client.edits.retrying import DEFAULT_DURATION, Retry, retry_of
-from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.edits.surging import rolled_groups, surges
-from dstack_api_client.edits.warnings import PlanWarning, Risk, warnings_of
+from dstack_api_client.edits.base.difference import difference
+from dstack_api_client.edits.outlook.dryrun import DryRun, dry_run_here
+from dstack_api_client.edits.outlook.surging import rolled_groups, surges
+from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk, warnings_of
+from dstack_api_client.edits.service.retrying import DEFAULT_DURATION, Retry, retry_of
+from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.service import Group
 from dstack_api_client.model.snapshot import Snapshot

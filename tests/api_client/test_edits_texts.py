@@ -9,12 +9,12 @@ import httpx
 import msgspec
 import pytest
 
-from dstack_api_client.edits import texts
-from dstack_api_client.edits.base import fleet_of
-from dstack_api_client.edits.difference import NotInPlaceError
+from dstack_api_client.edits.base.base import fleet_of
+from dstack_api_client.edits.base.difference import NotInPlaceError
 from dstack_api_client.edits.errors import InvalidEditError
-from dstack_api_client.edits.fleet import FleetEdit, why_not
-from dstack_api_client.edits.new_fleets import with_keys
+from dstack_api_client.edits.fleet.fleet import FleetEdit, why_not
+from dstack_api_client.edits.fleet.new_fleets import with_keys
+from dstack_api_client.edits.service import texts
 from dstack_api_client.model.configuration import MASK, readable
 from dstack_api_client.transport.client import Client
 from tests.builders.service_edits import SECRET, edit, group

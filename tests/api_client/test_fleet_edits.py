@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dstack_api_client.edits.difference import NotInPlaceError, difference
-from dstack_api_client.edits.fleet import FleetEdit, Nodes, why_not
-from dstack_api_client.edits.fleet_effects import Effects, effects
+from dstack_api_client.edits.base.difference import NotInPlaceError, difference
+from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes, why_not
+from dstack_api_client.edits.fleet.fleet_effects import Effects, effects
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.fleet import Instance
 from tests.builders import snapshots

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.edits.fleet import Nodes
-from dstack_api_client.edits.following import State
-from dstack_api_client.edits.following_fleets import FleetGoal, fleet_progress, goal_of
+from dstack_api_client.edits.fleet.fleet import Nodes
+from dstack_api_client.edits.follow.following import State
+from dstack_api_client.edits.follow.following_fleets import FleetGoal, fleet_progress, goal_of
 from dstack_api_client.model.snapshot import Snapshot
 from tests.builders import projects
 from tests.builders.fleet_edits import BUSY, edit, idle, shot

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from dstack_api_client.analysis.distribution import distribution_of
-from dstack_api_client.edits.dryrun import dry_run_here
-from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.outlook.dryrun import dry_run_here
+from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.join.join import Answers, Joined, build
 from dstack_api_client.model.replica import Link
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
-from dstack_fleets_tui.output import payload
+from dstack_fleets_tui.headless.kinds import fleets as printed
 from dstack_fleets_tui.tables import fleets as list_of_fleets
 from dstack_fleets_tui.tables.looks import Looks
 from tests.builders import answers, service_edits
@@ -87,7 +87,7 @@ def test_lists_and_json_tell_them_apart() -> None:
     fleets = list(made.fleets.values())
     first = [list_of_fleets.cells(fleet, made, Looks(answers.START))[0] for fleet in fleets]
     assert [getattr(cell, "text", cell) for cell in first] == ["gpu", "lab/gpu"]
-    told = [payload.fleet(fleet, made) for fleet in fleets]
+    told = [printed.item(fleet, made) for fleet in fleets]
     assert [(each["name"], each["project"]) for each in told] == [
         ("gpu", "main"),
         ("lab/gpu", "lab"),

@@ -23,7 +23,7 @@ from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.analysis.fleet_facts import fleet_facts
 from dstack_api_client.analysis.rollout import rollout_of
 from dstack_api_client.analysis.since import Since
-from dstack_api_client.edits.base import fleet_of, service_of
+from dstack_api_client.edits.base.base import fleet_of, service_of
 from dstack_api_client.errors import ApiError
 from dstack_api_client.events.stream import EventStream, event_of
 from dstack_api_client.feed.feed import ConnectionState, Feed
@@ -36,7 +36,7 @@ from dstack_api_client.routers.watch import OverSsh, read_router
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless.get import collect, table
-from dstack_fleets_tui.headless.kinds import SHOWN
+from dstack_fleets_tui.headless.kinds import KINDS
 from dstack_fleets_tui.headless.looking import Asked, Look
 from dstack_fleets_tui.headless.select import NoSuchNameError
 from tests.api_client.painted import paint
@@ -52,7 +52,7 @@ _OVER_HTTP = 0.05
 #: Seconds between two polls: what is read by turns is read at each.
 _BETWEEN_POLLS = 60.0
 #: The share of looks at routers where no slip is in their answers, and kinds of tables for a look.
-_WITH_ROUTERS, _KINDS = 0.3, 3
+_WITH_ROUTERS, _KINDS_SHOWN = 0.3, 3
 _NOW = answers.START + timedelta(minutes=10)
 #: What was shown last, and which configurations were written: most slips are in none of it.
 _shown: deque[tuple[Snapshot, list[wire.Event]]] = deque(maxlen=40)
@@ -103,7 +103,7 @@ async def _look(slips: Slips) -> Snapshot:
             await _poll(feed, slips)
         assert feed.snapshot is not None
         snapshot = await _with_routers(client, feed.snapshot)
-        _show(snapshot, feed, SHOWN)
+        _show(snapshot, feed, KINDS)
     return snapshot
 
 
@@ -150,7 +150,7 @@ async def _see(client: Client, feed: Feed, slips: Slips, rng: random.Random) -> 
     snapshot = feed.snapshot
     if slips.where == "placement/router" or rng.random() < _WITH_ROUTERS:
         snapshot = await _with_routers(client, snapshot)
-    _show(snapshot, feed, rng.sample(list(SHOWN), _KINDS))
+    _show(snapshot, feed, rng.sample(list(KINDS), _KINDS_SHOWN))
     await _pages(client, snapshot, slips.where)
 
 

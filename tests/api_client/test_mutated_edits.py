@@ -16,13 +16,13 @@ import msgspec
 import pytest
 
 from dstack_api_client import fault_log
-from dstack_api_client.edits import checks, texts
-from dstack_api_client.edits import fleets as fleet_edits
-from dstack_api_client.edits.base import fleet_of, service_of
-from dstack_api_client.edits.difference import difference
-from dstack_api_client.edits.dryrun import dry_run, dry_run_here
-from dstack_api_client.edits.fleet import FleetEdit
-from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.base.base import fleet_of, service_of
+from dstack_api_client.edits.base.difference import difference
+from dstack_api_client.edits.fleet import fleets as fleet_edits
+from dstack_api_client.edits.fleet.fleet import FleetEdit
+from dstack_api_client.edits.outlook.dryrun import dry_run, dry_run_here
+from dstack_api_client.edits.service import checks, texts
+from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.errors import ApiError
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.editing import fleet_form, form, outlook

@@ -14,13 +14,13 @@ from datetime import timedelta
 import pytest
 
 from dstack_api_client import fault_log
-from dstack_api_client.edits.base import Base, read_fleet, read_service
-from dstack_api_client.edits.fleet import FleetEdit
-from dstack_api_client.edits.fleets import plan_fleet
-from dstack_api_client.edits.following import follow
-from dstack_api_client.edits.following_fleets import fleet_progress, goal_of
-from dstack_api_client.edits.planning import make_plan
-from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.base.base import Base, read_fleet, read_service
+from dstack_api_client.edits.fleet.fleet import FleetEdit
+from dstack_api_client.edits.fleet.fleets import plan_fleet
+from dstack_api_client.edits.follow.following import follow
+from dstack_api_client.edits.follow.following_fleets import fleet_progress, goal_of
+from dstack_api_client.edits.plan.planning import make_plan
+from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.errors import ApiError
 from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.snapshot import Snapshot

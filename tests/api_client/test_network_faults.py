@@ -12,12 +12,12 @@ import pytest
 import pytest_asyncio
 
 from dstack_api_client import errors
-from dstack_api_client.edits.base import read_fleet, read_service
-from dstack_api_client.edits.deleting import delete
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.outcome import UnknownOutcomeError
-from dstack_api_client.edits.performing import perform
-from dstack_api_client.edits.rebalancing import rebalance
+from dstack_api_client.edits.base.base import read_fleet, read_service
+from dstack_api_client.edits.base.outcome import UnknownOutcomeError
+from dstack_api_client.edits.perform.deleting import delete
+from dstack_api_client.edits.perform.performing import perform
+from dstack_api_client.edits.perform.rebalancing import rebalance
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.errors import UnansweredError
 from dstack_api_client.feed.feed import ConnectionState, Feed, Update
 from dstack_api_client.transport.client import Client

@@ -13,8 +13,7 @@ from dstack_api_client.model.occupants import Unseen, namesakes, unseen
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.problems.watch import problems_of
 from dstack_fleets_tui import words
-from dstack_fleets_tui.headless import views
-from dstack_fleets_tui.output import payload
+from dstack_fleets_tui.headless.kinds import instances as printed
 from dstack_fleets_tui.tables import fleets, instances
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import plain_text
@@ -60,8 +59,8 @@ def test_a_busy_host_of_a_lent_fleet_is_used_by_another_project() -> None:
     made = joined(BUSY, lent=True)
     assert told(made) == ["used by another project"]
     (instance,) = made.instances.values()
-    assert payload.instance(instance, made)["busy_with"] == "another project"
-    assert views.instance(instance, made)[-1] == "used by another project"
+    assert printed.item(instance, made)["busy_with"] == "another project"
+    assert printed.cells(instance, made)[-1] == "used by another project"
 
 
 def test_a_host_that_was_made_for_a_borrower_is_used_by_another_project() -> None:

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.rebalancing import Move, rebalance
+from dstack_api_client.edits.perform.rebalancing import Move, rebalance
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.errors import ReadOnlyError, UnansweredError
 from dstack_api_client.transport.client import Client
 from tests.builders.audit_log import ends

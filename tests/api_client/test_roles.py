@@ -19,8 +19,7 @@ from dstack_api_client.problems.model import Kind, Severity
 from dstack_api_client.problems.watch import ProblemWatch, problems_of
 from dstack_api_client.routers.sync import judge
 from dstack_fleets_tui import words
-from dstack_fleets_tui.headless import cockpit_views
-from dstack_fleets_tui.output import payload
+from dstack_fleets_tui.headless.kinds import router, services
 from dstack_fleets_tui.tables import workers as table
 from dstack_fleets_tui.tables.looks import Looks
 from tests.builders import answers, projects, router_cases
@@ -267,9 +266,9 @@ def test_it_is_said_on_every_list() -> None:
     assert words.router(service) == "smg, no prefill worker"
     head = "  ".join(part.plain for part in table.head(view, Looks(NOW)))
     assert "4 of 4 workers ready  no prefill worker" in head
-    line = cockpit_views.router_line(view, service, snapshot)
+    line = router.line(view, service, snapshot)
     assert "4 of 4 workers ready, no prefill worker, read" in line
-    item = payload.router(view, service)
+    item = router.item(view, service)
     assert (item["lacking_roles"], item["breakers"]) == (["prefill"], "not known")
-    roles = [group["role"] for group in payload.service(service)["groups"]]
+    roles = [group["role"] for group in services.item(services.Known(service, None))["groups"]]
     assert roles == [None, "prefill", "decode"]

@@ -195,7 +195,7 @@ def test_another_address_than_its_own_is_drift() -> None:
 def test_a_stranger_is_foreign() -> None:
     row = only(None, entry(7, job=""))
     assert (row.sync, row.replica, row.job_status) == (Sync.FOREIGN, None, None)
-    assert "leaves it for ever" in row.message
+    assert "never removes it" in row.message
     assert (
         "deletes it with the next sync"
         in only(None, entry(7, job=""), deletes_foreign=True).message
@@ -232,7 +232,7 @@ def test_draining_is_normal_for_a_job_that_goes_and_not_for_one_that_runs() -> N
     going = only(worker(1, job_status="terminating"), entry(1, status="draining"))
     running = only(worker(1), entry(1, status="draining"))
     assert going.sync is running.sync is Sync.DRAINING
-    assert "nothing is to do" in going.message
+    assert "there is nothing to do" in going.message
     assert "somebody removed it" in running.message
     assert running.wrong > going.wrong
 

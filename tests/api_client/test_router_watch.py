@@ -547,7 +547,7 @@ async def test_the_clock_of_a_server_may_be_off() -> None:
     ("error", "says"),
     [
         (OSError(28, "No space left on device"), "could not be started: No space left on device."),
-        (RuntimeError("odd"), "Looking at the router failed (RuntimeError in "),
+        (RuntimeError("odd"), "Reading the router failed (RuntimeError in "),
     ],
 )
 async def test_a_look_that_fails_here_is_told_and_ends_nothing(error: Exception, says: str) -> None:

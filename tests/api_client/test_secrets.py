@@ -10,9 +10,11 @@ import msgspec
 import pytest
 import yaml
 
-from dstack_api_client.edits import fields, keeping, texts
-from dstack_api_client.edits.difference import difference, shown
+from dstack_api_client.edits.base.difference import difference, shown
 from dstack_api_client.edits.errors import InvalidEditError
+from dstack_api_client.edits.service import texts
+from dstack_api_client.edits.spec import fields
+from dstack_api_client.edits.store import keeping
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.configuration import MASK, as_yaml, readable
 from dstack_api_client.secrets import has_secret, is_secret, keepable, masked, unmasked

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.edits.difference import shown
+from dstack_api_client.edits.base.difference import shown
 from dstack_api_client.model.configuration import readable
 from dstack_api_client.model.labels import share_of
 from dstack_fleets_tui.tables import fleets, workers

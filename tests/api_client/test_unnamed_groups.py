@@ -12,7 +12,7 @@ from dstack_api_client.model.labels import group_label, labels_of, replica_name
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.watch import Kind, problems_of
-from dstack_fleets_tui.headless import cockpit_views, views
+from dstack_fleets_tui.headless.kinds import distribution, replicas
 from dstack_fleets_tui.tables import distribution as table
 from dstack_fleets_tui.tables import replicas as list_of_replicas
 from dstack_fleets_tui.tables import services
@@ -82,7 +82,7 @@ def test_replicas_have_a_column_of_their_group() -> None:
         None,
     )
     assert plain_text(list_of_replicas.cells(seen, Looks(NOW))[1]) == "1 prefill"
-    rows = [views.replica(replica, snapshot) for replica in snapshot.replicas.values()]
+    rows = [replicas.cells(replica, snapshot) for replica in snapshot.replicas.values()]
     assert [row[2] for row in rows] == ["0 router", "1 prefill", "2 decode", "2 decode"]
     names = [replica_name(replica) for replica in snapshot.replicas.values()]
     assert names == ["router 0", "prefill 1", "decode 2", "decode 3"]
@@ -99,7 +99,7 @@ def test_distribution_tells_what_each_group_does() -> None:
         "1 prefill",
         "2 decode",
     ]
-    row = next(iter(cockpit_views.distribution(spread, chat(snapshot), snapshot)))
+    row = next(iter(distribution.cells(spread, chat(snapshot), snapshot)))
     assert row[10] == "0 router 1, 1 prefill 1, 2 decode 1"
     assert services.groups(chat(snapshot)) == "0 router 1/1 (smg), 1 prefill 1/1, 2 decode 1/2"
 
@@ -118,9 +118,7 @@ def test_lanes_that_a_group_has_for_itself_name_it_by_what_it_does() -> None:
     assert plain_text(table.cells(lane, shape, Looks(NOW))[at]) == "1 prefill"
     assert "lanes of 1 prefill" in table.summary(lane, spread.labels, Looks(NOW))
     assert table.findings(spread, Looks(NOW))[0].subject == "1 prefill/gpu"
-    assert (
-        next(iter(cockpit_views.distribution(spread, chat(snapshot), snapshot)))[3] == "1 prefill"
-    )
+    assert next(iter(distribution.cells(spread, chat(snapshot), snapshot)))[3] == "1 prefill"
     (baseline,) = [each for each in problems_of(snapshot, NOW) if each.kind is Kind.BASELINE]
     assert baseline.text.startswith("1 prefill/gpu: baseline 1 of 2")
 

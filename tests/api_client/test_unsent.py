@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.rebalancing import rebalance
+from dstack_api_client.edits.perform.rebalancing import rebalance
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.errors import UnansweredError
 from dstack_api_client.transport.client import Client
 from tests.builders.audit_log import ends

@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.edits import fields
-from dstack_api_client.edits.applying import apply
-from dstack_api_client.edits.base import read_service
+from dstack_api_client.edits.base.base import read_service
 from dstack_api_client.edits.errors import EditError
-from dstack_api_client.edits.planning import make_plan
-from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.plan.applying import apply
+from dstack_api_client.edits.plan.planning import make_plan
+from dstack_api_client.edits.service.service import ServiceEdit
+from dstack_api_client.edits.spec import fields
 from dstack_api_client.feed.feed import ConnectionState, Feed
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.replica import Link

@@ -25,7 +25,7 @@ from textual.geometry import Size
 from textual.pilot import Pilot
 
 from dstack_api_client.connect.connection import Connection
-from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import Feed, Update
 from dstack_api_client.routers.watch import OverSsh, RouterWatch
 from dstack_api_client.transport.client import Client

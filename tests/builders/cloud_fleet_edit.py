@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dstack_api_client.edits.base import Base, Target
-from dstack_api_client.edits.fleet import FleetEdit
+from dstack_api_client.edits.base.base import Base, Target
+from dstack_api_client.edits.fleet.fleet import FleetEdit
 from dstack_api_client.model.snapshot import Snapshot
 from tests.builders import snapshots
 from tests.builders.snapshots import NOW

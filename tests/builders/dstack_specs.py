@@ -25,7 +25,7 @@ from dstack._internal.utils.interpolator import InterpolatorError, VariablesInte
 from dstack._internal.utils.nodes_interpolator import is_valid_groups_ip_ref
 from dstack.api._public.runs import RunCollection
 
-from dstack_api_client.edits.base import Base, Target
+from dstack_api_client.edits.base.base import Base, Target
 from tests.builders.service_edits import base
 
 #: What dstack raises for a file that it refuses.

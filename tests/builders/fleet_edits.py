@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from dstack_api_client.edits.base import Base, Target
-from dstack_api_client.edits.fleet import FleetEdit
+from dstack_api_client.edits.base.base import Base, Target
+from dstack_api_client.edits.fleet.fleet import FleetEdit
 from dstack_api_client.model.fleet import Instance
 from dstack_api_client.model.snapshot import Snapshot
 from tests.builders import snapshots

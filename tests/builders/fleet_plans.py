@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-from dstack_api_client.edits.difference import difference
-from dstack_api_client.edits.fleet import FleetEdit
-from dstack_api_client.edits.fleet_effects import effects
-from dstack_api_client.edits.fleets import FleetPlan
-from dstack_api_client.edits.prices import PlanOffer
+from dstack_api_client.edits.base.difference import difference
+from dstack_api_client.edits.fleet.fleet import FleetEdit
+from dstack_api_client.edits.fleet.fleet_effects import effects
+from dstack_api_client.edits.fleet.fleets import FleetPlan
+from dstack_api_client.edits.offers.prices import PlanOffer
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.snapshot import Snapshot
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from anyio import lowlevel
 
-from dstack_api_client.edits import applying, new_fleets, performing
+from dstack_api_client.edits.fleet import new_fleets
+from dstack_api_client.edits.perform import performing
+from dstack_api_client.edits.plan import applying
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:

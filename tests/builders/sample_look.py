@@ -13,7 +13,6 @@ from dstack_api_client.problems.model import Affected
 from dstack_api_client.problems.watch import Kind as ProblemKind
 from dstack_api_client.problems.watch import Problem, Severity, problems_of
 from dstack_fleets_tui.headless.looking import Asked, Look
-from dstack_fleets_tui.output.payload import Kind
 from dstack_placement.engine import Lane
 from tests.builders import sample_project
 from tests.builders.sample_project import NOW, ago
@@ -84,5 +83,5 @@ LOOK = Look(
 )  # fmt: skip
 
 
-def asked(kind: Kind, name: str | None = None, *, ended: bool = False) -> Asked:
+def asked(kind: str, name: str | None = None, *, ended: bool = False) -> Asked:
     return Asked(kind, name, ended)

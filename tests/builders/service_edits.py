@@ -6,8 +6,8 @@ import copy
 from datetime import datetime, timezone
 from typing import Any
 
-from dstack_api_client.edits.base import Base, Target
-from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.base.base import Base, Target
+from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.model.capabilities import Capabilities
 
 WITH_LANES = Capabilities("0.22.5", True, "0.1.0", frozenset({"lanes", "preview"}))

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.edits import applying, difference, merging, planning, texts, undoing
+from dstack_api_client.edits.base import difference, merging
+from dstack_api_client.edits.base.merging import ConflictError
 from dstack_api_client.edits.errors import EndedError, InvalidEditError, NotAppliedError
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.merging import ConflictError
-from dstack_api_client.edits.performing import perform, who
-from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.perform import undoing
+from dstack_api_client.edits.perform.performing import perform, who
+from dstack_api_client.edits.plan import applying, planning
+from dstack_api_client.edits.service import texts
+from dstack_api_client.edits.service.service import ServiceEdit
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.errors import ReadOnlyError
 from dstack_simulator.handle import Handle
 from tests.builders.audit_log import ends

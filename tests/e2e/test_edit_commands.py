@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dstack_api_client.edits import following
-from dstack_api_client.edits.base import read_service
+from dstack_api_client.edits.base.base import read_service
+from dstack_api_client.edits.follow import following
 from dstack_fleets_tui.cli.main import main
 from dstack_simulator.handle import Handle
 from tests.builders.audit_log import ends
@@ -198,11 +198,11 @@ def test_the_rest_of_the_codes(here: Here, edit_addon: Handle) -> None:
     code, _, err = here("plan", *change, DSTACK_SERVER_URL="http://127.0.0.1:9")
     assert (code, "No connection" in err) == (3, True)
     code, out, err = here("apply", *change)
-    assert (code, "Nobody can be asked here. Give --yes" in err) == (1, True)
+    assert (code, "There is no terminal to ask on. Give --yes" in err) == (1, True)
     assert out.startswith("Plan for dice in "), "the plan comes first"
     code, out, err = here("apply", *change, "-o", "json")
     assert (code, out) == (1, "")
-    assert "Plan for dice in " in err.partition("Nobody can be asked here.")[0], "here too"
+    assert "Plan for dice in " in err.partition("There is no terminal to ask on.")[0], "here too"
     code, _, err = here("apply", *change, "--yes", "--read-only")
     assert (code, "Nothing is changed in read-only mode." in err) == (1, True)
     guard = {"DSTACK_FLEETS_TUI_PROJECTS": f"{{{edit_addon.project}: {{protected: true}}}}"}

@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.edits import fields, fleets, undoing
-from dstack_api_client.edits.base import read_fleet
-from dstack_api_client.edits.difference import NotInPlaceError
+from dstack_api_client.edits.base.base import read_fleet
+from dstack_api_client.edits.base.difference import NotInPlaceError
+from dstack_api_client.edits.base.merging import ConflictError
 from dstack_api_client.edits.errors import EndedError, InvalidEditError
-from dstack_api_client.edits.fleet import FleetEdit, Nodes
-from dstack_api_client.edits.fleet_effects import idle_instances
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.merging import ConflictError
-from dstack_api_client.edits.new_fleets import TEMPLATES, plan_new_fleet
-from dstack_api_client.edits.performing import perform
+from dstack_api_client.edits.fleet import fleets
+from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes
+from dstack_api_client.edits.fleet.fleet_effects import idle_instances
+from dstack_api_client.edits.fleet.new_fleets import TEMPLATES, plan_new_fleet
+from dstack_api_client.edits.perform import undoing
+from dstack_api_client.edits.perform.performing import perform
+from dstack_api_client.edits.spec import fields
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.transport.client import Client
 from dstack_simulator.handle import Handle
 from tests.builders.audit_log import ends

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Callable, Collection
 import pytest
 import pytest_asyncio
 
-from dstack_api_client.edits import applying, checks, planning
 from dstack_api_client.edits.errors import InvalidEditError
-from dstack_api_client.edits.fields import same, with_fields
-from dstack_api_client.edits.planning import make_plan
-from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit
+from dstack_api_client.edits.plan import applying, planning
+from dstack_api_client.edits.plan.planning import make_plan
+from dstack_api_client.edits.service import checks
+from dstack_api_client.edits.service.service import LANE_FIELDS, ServiceEdit
+from dstack_api_client.edits.spec.fields import same, with_fields
 from dstack_api_client.transport.client import Client
 from dstack_simulator.handle import Handle
 from tests.builders.generation import MANY, SEED, cases

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.edits import applying, checks, planning, texts
-from dstack_api_client.edits.asking import ask_run
-from dstack_api_client.edits.difference import NotInPlaceError
-from dstack_api_client.edits.dryrun import Source
+from dstack_api_client.edits.base.difference import NotInPlaceError
 from dstack_api_client.edits.errors import EditError, InvalidEditError
-from dstack_api_client.edits.planning import make_plan
-from dstack_api_client.edits.service import LANE_FIELDS, ServiceEdit
-from dstack_api_client.edits.warnings import Risk
+from dstack_api_client.edits.offers.asking import ask_run
+from dstack_api_client.edits.outlook.dryrun import Source
+from dstack_api_client.edits.outlook.warnings import Risk
+from dstack_api_client.edits.plan import applying, planning
+from dstack_api_client.edits.plan.planning import make_plan
+from dstack_api_client.edits.service import checks, texts
+from dstack_api_client.edits.service.service import LANE_FIELDS, ServiceEdit
 from dstack_api_client.text import one_line
 from dstack_simulator.handle import Handle
 from tests.servers.edited_services import begin, client_of, server_says, service, stored
@@ -78,7 +79,7 @@ REFUSED: dict[str, Refusal] = {
     "unknown fleet of a group": Refusal(
         lambda edit: edit.with_own_lanes("back", own=True).add_lane("back", "gpu-nowhere"),
         "fleet",
-        "Fleet gpu-nowhere in `fleets of group back` does not exist",
+        "Fleet gpu-nowhere in `fleets` of group back does not exist",
         name="parts",
     ),
     "the same fleet twice": Refusal(
@@ -105,7 +106,7 @@ REFUSED: dict[str, Refusal] = {
     "minimums of a group above its greatest count": Refusal(
         lambda edit: _own(edit, min_replicas=2),
         "min_replicas",
-        "of `fleets of group back` add up to 2, above the greatest replica count of 1",
+        "of `fleets` of group back add up to 2, above the greatest replica count of 1",
         name="parts",
     ),
     "maximums below the least count": Refusal(
@@ -116,7 +117,7 @@ REFUSED: dict[str, Refusal] = {
     "maximums of a group below its least count": Refusal(
         lambda edit: _own(edit, max_replicas=0),
         "max_replicas",
-        "of `fleets of group back` add up to 0, below the least replica count of 1",
+        "of `fleets` of group back add up to 0, below the least replica count of 1",
         name="parts",
     ),
     "maximums with the router's replica": Refusal(

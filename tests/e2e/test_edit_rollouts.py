@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from dstack_api_client.edits import applying
-from dstack_api_client.edits.planning import make_plan
-from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.edits.warnings import Risk
+from dstack_api_client.edits.outlook.warnings import Risk
+from dstack_api_client.edits.plan import applying
+from dstack_api_client.edits.plan.planning import make_plan
+from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_simulator.handle import Handle

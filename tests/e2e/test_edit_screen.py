@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import TextArea
 
 from dstack_api_client.connect.connection import Connection, Sources
-from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import ConnectionState
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
@@ -149,7 +149,7 @@ async def test_an_edit_is_planned_applied_followed_and_taken_back(desk, tmp_path
         await shown(app, ServiceScreen)
         await pilot.press("u")
         await shown(app, PlanScreen)
-        assert "This takes back" in text(app)
+        assert "This undoes" in text(app)
         await apply(app, pilot)
         await ended(app)
     after = await desk.run("desk")

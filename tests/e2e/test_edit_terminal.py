@@ -161,8 +161,8 @@ async def test_the_user_s_own_editor_edits_the_text(shell: Handle, tmp_path: Pat
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("true", "Nothing was changed in the text."),
-        ("sh -c 'exit 3'", "sh ended with status 3. Nothing was taken over."),
+        ("true", "The text was not changed."),
+        ("sh -c 'exit 3'", "sh ended with status 3. The text was not saved."),
         ("no-such-editor", "no-such-editor can't be started"),
     ],
 )

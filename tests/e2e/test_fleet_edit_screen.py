@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
 
 from dstack_api_client.connect.connection import Connection, Sources
-from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.errors import ReadOnlyError
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.transport.client import Client
@@ -132,7 +132,7 @@ async def test_nodes_are_changed_in_place_and_taken_back(yard, tmp_path):
         await shown(app, FleetScreen)
         await pilot.press("u")
         await shown(app, PlanScreen)
-        assert "This takes back" in text(app)
+        assert "This undoes" in text(app)
         await confirm(app, pilot)
         await told(app, "The change of yard was applied")
     assert (await yard.fleet("yard"))["spec"] == before["spec"]

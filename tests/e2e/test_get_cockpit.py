@@ -10,7 +10,8 @@ import pytest
 
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.problems.watch import Problem, problems_of
-from dstack_fleets_tui.headless.looking import Asked, observe
+from dstack_fleets_tui.headless.get import observe
+from dstack_fleets_tui.headless.looking import Asked
 from dstack_simulator.handle import Handle
 from tests.e2e.test_get import SECRET
 from tests.servers.commands import here, program

@@ -274,7 +274,7 @@ async def test_what_others_do_to_the_list(
         for view in (await until_all(both, seen, foreign=Sync.FOREIGN)).values():
             worker = row(view, "foreign")
             assert (worker.url, worker.job_status) == (stranger.url, None)
-            assert "leaves it for ever" in worker.message
+            assert "never removes it" in worker.message
         words = f"{stranger.url}: listed, and no replica of this service"
         await is_problem(Sync.FOREIGN, words, "notice")
         await delete(router, url=stranger.url)

@@ -21,6 +21,12 @@ _WORDS = {
     r"cool-downs?": "cooldown",
     r"take of": "use one of",
     r"no cap": "no maximum",
+    r"told by": "source, reported by, named",
+    r"(take|takes|taken) it over": "save",
+    r"(is|are) (not held|held again)": "below its minimum, has its minimum again",
+    r"the engine here": "this client",
+    r"without use": "unused",
+    r"nothing is to do": "there is nothing to do",
 }
 _ANY = re.compile(r"\b(" + "|".join(_WORDS) + r")\b", re.IGNORECASE)
 

@@ -195,12 +195,12 @@ def test_fleets_of_a_group_are_lanes_be_they_names_only() -> None:
 
     assert refused(asked("unknown")) == [
         (
-            "Fleet unknown in `fleets of group decode` does not exist."
+            "Fleet unknown in `fleets` of group decode does not exist."
             " Use one of: reserved, spot, team/shared."
         )
     ]
     assert refused(asked("spot", "spot")) == [
-        "Fleet spot stands twice in `fleets of group decode`. Keep one of the entries."
+        "Fleet spot stands twice in `fleets` of group decode. Keep one of the entries."
     ]
     assert read_configuration(asked("spot"), known=KNOWN).has_lanes
 
@@ -217,7 +217,7 @@ def test_a_group_is_checked_against_its_own_counts() -> None:
             " Lower them or raise `replicas`."
         ),
         (
-            "The `min_replicas` of `fleets of group prefill` add up to 2, above the greatest"
+            "The `min_replicas` of `fleets` of group prefill add up to 2, above the greatest"
             " replica count of 1. Lower them or raise `replicas`."
         ),
     ]

@@ -16,7 +16,8 @@ import pytest_asyncio
 
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.problems.model import Problem
-from dstack_fleets_tui.headless.looking import Asked, observe
+from dstack_fleets_tui.headless.get import observe
+from dstack_fleets_tui.headless.looking import Asked
 from dstack_simulator import Simulator
 from dstack_simulator.handle import Handle
 from tests.builders.generation import SEED

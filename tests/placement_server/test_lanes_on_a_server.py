@@ -81,7 +81,7 @@ async def _no_capacity(addon: Handle) -> None:
 
     async def missed() -> bool:
         told = await events(addon, "dry")
-        return any("Baseline of fleet dry-spot is not held" in message for message in told)
+        return any("Fleet dry-spot is below its minimum" in message for message in told)
 
     await until(missed, limit=60, every=0.3, what="the deficit is told")
 
@@ -96,7 +96,7 @@ async def _no_capacity(addon: Handle) -> None:
     await settled(addon, "dry", expected, limit=120, at_every_look=never_fewer)
     told = await events(addon, "dry")
     assert any("moves to fleet dry-spot: restores the minimum" in line for line in told), told
-    assert any("Baseline of fleet dry-spot is held again" in line for line in told), told
+    assert any("Fleet dry-spot has its minimum again" in line for line in told), told
 
 
 async def _without_lanes(sim: Handle) -> dict[str, Any]:

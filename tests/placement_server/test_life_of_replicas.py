@@ -50,7 +50,7 @@ async def _example(sim: Handle) -> None:
     reasons = [row["reason"] for row in (await placed(sim, "chat"))["replicas"]]
     assert sorted(reasons) == ["baseline", "priority", "priority", "priority"]
     told = await events(sim, "chat")
-    assert not [line for line in told if "falls back" in line or "is not held" in line]
+    assert not [line for line in told if "falls back" in line or "below its minimum" in line]
 
 
 async def _full(sim: Handle) -> None:
@@ -123,12 +123,14 @@ async def _short(sim: Handle) -> None:
     await watch.at_rest({"short-reserved": 1, "short-spot": 1})
 
     async def ended() -> bool:
-        return any("is held again: 1 of 1" in message for _, message in await _told(sim, "short"))
+        return any(
+            "has its minimum again: 1 of 1" in message for _, message in await _told(sim, "short")
+        )
 
     await until(ended, limit=30, every=0.5, what="the end of the deficit is told")
     told = await _told(sim, "short")
-    missed = _time_of(told, "Baseline of fleet short-reserved is not held: baseline 0 of 1")
-    held = _time_of(told, "Baseline of fleet short-reserved is held again: 1 of 1")
+    missed = _time_of(told, "Fleet short-reserved is below its minimum: baseline 0 of 1")
+    held = _time_of(told, "Fleet short-reserved has its minimum again: 1 of 1")
     # On a slow machine a first move may have come before capacity did.
     move = "moves to fleet short-reserved: restores the minimum"
     moved, words = [(time, text) for time, text in told if move in text][-1]

@@ -36,7 +36,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "unknown fleet of a group": (
         _with_group(fleets=["gpu-gone"]),
-        f"Fleet gpu-gone in `fleets of group one` does not exist. Use one of: {KNOWN}.",
+        f"Fleet gpu-gone in `fleets` of group one does not exist. Use one of: {KNOWN}.",
     ),
     "the same fleet twice": (
         {"fleets": ["gpu-spot", {"name": "gpu-spot", "priority": 1}]},
@@ -59,7 +59,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "minimums of a group": (
         _with_group(fleets=[{"name": "gpu-spot", "min_replicas": 2}]),
         (
-            "The `min_replicas` of `fleets of group one` add up to 2, above the greatest replica"
+            "The `min_replicas` of `fleets` of group one add up to 2, above the greatest replica"
             " count of 1. Lower them or raise `replicas`."
         ),
     ),

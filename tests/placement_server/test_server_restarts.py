@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from dstack_api_client.edits import planning
+from dstack_api_client.edits.plan import planning
 from dstack_simulator import Simulator
 from dstack_simulator.handle import Handle
 from tests.servers import edited_services

@@ -54,7 +54,7 @@ def test_a_count_that_the_autoscaler_may_choose_keeps_the_range(told: dict[str, 
 def test_a_preview_tries_counts_of_a_group(told: dict[str, Any]) -> None:
     found = told["previews"]
     assert found["of a group"] == {"after": {"near": 2, "far": 0}, "notes": []}
-    assert found["of a group, too few"].startswith("The `min_replicas` of `fleets of group one`")
+    assert found["of a group, too few"].startswith("The `min_replicas` of `fleets` of group one")
 
 
 def test_a_waiting_replica_of_a_removed_group(told: dict[str, Any]) -> None:

@@ -115,7 +115,7 @@ async def to_text(at: Dashboard) -> None:
     """A line is typed into the text, which is not taken over."""
     await to_list(at)
     await at.press("e", "nothing changed yet")
-    await at.press("E", "Ctrl+S takes it over")
+    await at.press("E", "Ctrl+S save")
     await at.press_until(f"\x1b[200~# {TYPED}\n\x1b[201~", TYPED)
 
 

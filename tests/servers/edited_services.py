@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.edits import applying
-from dstack_api_client.edits.asking import ask_run
-from dstack_api_client.edits.base import Base, read_service
+from dstack_api_client.edits.base.base import Base, read_service
 from dstack_api_client.edits.errors import InvalidEditError
-from dstack_api_client.edits.planning import Plan
-from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.offers.asking import ask_run
+from dstack_api_client.edits.plan import applying
+from dstack_api_client.edits.plan.planning import Plan
+from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client

@@ -74,7 +74,7 @@ class FakeServer:
             return _ok([self._fleet(fleet) for fleet in self.fleets])
         owner = path.split("/")[3]
         if path.endswith("/fleets/get"):
-            found = _of(owner, self.fleets, query["id"])
+            found = _of(owner, self.fleets, query.get("id"), query.get("name"))
             return _ok(self._fleet(found[0])) if found else _missing()
         if path.endswith("/instances/get"):
             found = _of(owner, self.instances, query["id"])
@@ -144,8 +144,14 @@ def _page(
     return ordered[: query["limit"]]
 
 
-def _of(owner: str, items: list[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
-    return [item for item in items if item["id"] == wanted and item["project_name"] == owner]
+def _of(
+    owner: str, items: list[dict[str, Any]], wanted: str | None, name: str | None = None
+) -> list[dict[str, Any]]:
+    return [
+        item
+        for item in items
+        if item["project_name"] == owner and (item["id"] == wanted or item["name"] == name)
+    ]
 
 
 def _run(run: dict[str, Any], *, jobs: bool) -> dict[str, Any]:

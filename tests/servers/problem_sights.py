@@ -25,9 +25,9 @@ from dstack_api_client.problems.watch import problems_of
 from dstack_api_client.routers import pacing
 from dstack_api_client.routers.watch import OverSsh
 from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.headless import looking
-from dstack_fleets_tui.headless.get import collect
-from dstack_fleets_tui.headless.looking import Asked, observe
+from dstack_fleets_tui.headless.get import collect, observe
+from dstack_fleets_tui.headless.kinds import problems
+from dstack_fleets_tui.headless.looking import Asked
 from dstack_fleets_tui.live.source import open_source
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.settings import Settings
@@ -182,7 +182,7 @@ async def eyes(
         terminal_is_gone=lambda: False,
     )
     with (
-        mock.patch.object(looking, "problems_of", problems_later),
+        mock.patch.object(problems, "problems_of", problems_later),
         # What is told of routers is waited for here, and not their turn to be looked at.
         mock.patch.object(pacing, "OTHERS", 1.0),
     ):

@@ -15,8 +15,8 @@ from dstack_api_client.model.router import RouterStatus, Sync
 from dstack_api_client.routers.watch import OverSsh
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.headless.get import collect
-from dstack_fleets_tui.headless.looking import Asked, observe
+from dstack_fleets_tui.headless.get import collect, observe
+from dstack_fleets_tui.headless.looking import Asked
 from dstack_fleets_tui.live.source import Source, open_source
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.screens.service.workers import WorkersView

@@ -69,7 +69,7 @@ async def test_help_lists_the_keys_of_this_screen():
         facts = [fact for fact in app.screen.query_one(Facts).facts if isinstance(fact, Fact)]
         shown = " ".join(str(fact.value) for fact in facts)
         assert "Show or hide services" not in shown
-        assert "Read everything again now." in shown
+        assert "Refresh everything now." in shown
         await pilot.press("escape")
         await on_screen(app, FleetsScreen)
 

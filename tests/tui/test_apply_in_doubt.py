@@ -9,10 +9,11 @@ import httpx
 import pytest
 from textual.widgets import Static
 
-from dstack_api_client.edits import applying, performing
-from dstack_api_client.edits.base import Target, read_service
-from dstack_api_client.edits.keeping import Sent, Store
-from dstack_api_client.edits.outcome import UnknownOutcomeError
+from dstack_api_client.edits.base.base import Target, read_service
+from dstack_api_client.edits.base.outcome import UnknownOutcomeError
+from dstack_api_client.edits.perform import performing
+from dstack_api_client.edits.plan import applying
+from dstack_api_client.edits.store.keeping import Sent, Store
 from dstack_api_client.errors import ApiError, UnansweredError
 from dstack_fleets_tui.cli import common as cli_common
 from dstack_fleets_tui.cli import edits as cli_edits
@@ -54,9 +55,9 @@ async def test_the_dashboard_reads_on_until_it_is_known(
         await shown(app, ApplyScreen)
         screen = app.screen
         await until(lambda: "whether it was made is not known" in _text(screen), what="the doubt")
-        assert "It is read on until that is known." in _text(screen)
+        assert "Polling goes on until that is known." in _text(screen)
         assert not app.changing.under_way, "it can be left"
-        assert "it is looked up at the next start then" in summary(app)
+        assert "it is checked at the next start" in summary(app)
         server.faults.clear()
         await until(lambda: "was applied" in _text(screen), what="what became of it")
         await pilot.press("escape")

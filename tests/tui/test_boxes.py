@@ -8,7 +8,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 
-from dstack_api_client.edits.merging import ConflictError, three_way
+from dstack_api_client.edits.base.merging import ConflictError, three_way
 from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_widgets.choices import Choice, Choices
@@ -37,7 +37,7 @@ def _conflict() -> ConflictScreen:
 def _question() -> AskScreen:
     choices = [Choice("keep", "Keep it"), Choice("again", "Edit it again"), Choice("no", "No")]
     lines = [Content(f"line {number}") for number in range(40)]
-    return AskScreen("The text of chat was changed and is not used", lines, choices)
+    return AskScreen("Your changes to the text of chat are not saved", lines, choices)
 
 
 def _typed() -> AskScreen:

@@ -19,7 +19,7 @@ from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.problems.watch import Severity
 from dstack_fleets_tui.cli.main import main
 from dstack_fleets_tui.headless import get as get_module
-from dstack_fleets_tui.headless.kinds import SHOWN
+from dstack_fleets_tui.headless.kinds import KINDS
 from dstack_fleets_tui.headless.looking import Asked, Look
 from dstack_fleets_tui.settings import Settings
 from tests.builders.sample_look import LOOK
@@ -190,7 +190,7 @@ def test_json(seen: list[Connection], capsys: pytest.CaptureFixture[str]) -> Non
     assert (connection.url, connection.token) == ("http://127.0.0.1:1", TOKEN)
 
 
-@pytest.mark.parametrize("kind", tuple(SHOWN))
+@pytest.mark.parametrize("kind", tuple(KINDS))
 def test_yaml_is_the_same_object(
     kind: str, seen: list[Connection], capsys: pytest.CaptureFixture[str]
 ) -> None:

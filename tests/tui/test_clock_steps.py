@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dstack_api_client.connect.connection import Connection
-from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import Feed, Update
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.live.lookout import Lookout

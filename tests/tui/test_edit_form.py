@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.edits.base import Base, Target
-from dstack_api_client.edits.checks import FieldName, Problem, problems
-from dstack_api_client.edits.group_roles import labels_in
-from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.base.base import Base, Target
+from dstack_api_client.edits.service.checks import FieldName, Problem, problems
+from dstack_api_client.edits.service.service import ServiceEdit
+from dstack_api_client.edits.spec.group_roles import labels_in
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_fleets_tui.editing import form
 from dstack_widgets.edit_grid import EditGrid, GridRow, Place

@@ -15,7 +15,7 @@ import pytest
 from dstack_api_client import fault_log
 from dstack_api_client.connect.connection import ConfigError
 from dstack_api_client.edits.errors import InvalidEditError
-from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.private_folder import remove_left_behind
 from dstack_api_client.problems.routers import unread
 from dstack_fleets_tui.changes import service as changing

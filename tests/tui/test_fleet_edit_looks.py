@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from textual.pilot import Pilot
 
-from dstack_api_client.edits.fleet import FleetEdit, Nodes
-from dstack_api_client.edits.fleets import FleetPlan
-from dstack_api_client.edits.prices import PlanOffer
+from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes
+from dstack_api_client.edits.fleet.fleets import FleetPlan
+from dstack_api_client.edits.offers.prices import PlanOffer
 from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.settings import Settings

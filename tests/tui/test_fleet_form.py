@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dstack_api_client.edits.checks import FieldName, Problem
-from dstack_api_client.edits.fleet import FleetEdit, Nodes
+from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes
+from dstack_api_client.edits.service.checks import FieldName, Problem
 from dstack_fleets_tui.editing import fleet_form
 from dstack_widgets.edit_grid import GridRow, Place
 from tests.builders.cloud_fleet_edit import edit

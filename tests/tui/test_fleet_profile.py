@@ -10,10 +10,10 @@ from dstack._internal.core.models.fleets import FleetSpec
 from dstack._internal.core.models.profiles import ProfileParams
 from dstack._internal.core.models.resources import GPUSpec
 
-from dstack_api_client.edits import fleets
-from dstack_api_client.edits.checks import FieldName
-from dstack_api_client.edits.difference import difference
-from dstack_api_client.edits.fleet import FleetEdit, Nodes
+from dstack_api_client.edits.base.difference import difference
+from dstack_api_client.edits.fleet import fleets
+from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes
+from dstack_api_client.edits.service.checks import FieldName
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.configuration import gpu_parts, readable
 from dstack_api_client.model.profile import FIELDS, in_profile, spec_yaml

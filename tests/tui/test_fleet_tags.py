@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.edits.checks import FieldName, Problem
-from dstack_api_client.edits.fleet import FleetEdit
+from dstack_api_client.edits.fleet.fleet import FleetEdit
+from dstack_api_client.edits.service.checks import FieldName, Problem
 from dstack_api_client.model.configuration import MASK
 from dstack_fleets_tui.editing import fleet_form
 from tests.builders.cloud_fleet_edit import edit

@@ -12,7 +12,8 @@ from dstack_api_client.analysis.since import Since
 from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
-from dstack_fleets_tui.headless.looking import _date, placed, poll
+from dstack_fleets_tui.headless.kinds.problems import date
+from dstack_fleets_tui.headless.looking import placed, poll
 from tests.builders import answers
 from tests.builders.placed_services import placed as server_with
 from tests.builders.placed_services import run_id
@@ -90,7 +91,7 @@ async def test_instances_are_dated_in_groups_that_a_request_may_name(number: int
     async with Client("http://server", "secret-token", transport=transport) as client:
         snapshot = await poll(Feed(client, "main"), full=True)
         asked.clear()
-        assert await _date(client, snapshot, Since()) == ()
+        assert await date(client, snapshot, Since()) == ()
     assert sum(asked) == number
     assert max(asked) <= 16
 
@@ -103,5 +104,5 @@ async def test_a_question_for_dates_that_fails_is_a_note() -> None:
         snapshot = await poll(Feed(client, "main"), full=True)
         refusal = httpx.Response(400, json={"detail": [{"msg": "No.", "code": None}]})
         server.fail = lambda path: refusal if path == "/api/events/list" else None
-        (note,) = await _date(client, snapshot, Since())
+        (note,) = await date(client, snapshot, Since())
     assert "is not known" in note

@@ -10,10 +10,9 @@ from rich.cells import cell_len
 
 from dstack_api_client.problems.watch import Severity
 from dstack_fleets_tui.headless.get import collect, printed, table
-from dstack_fleets_tui.headless.kinds import SHOWN
+from dstack_fleets_tui.headless.kinds import KINDS
 from dstack_fleets_tui.headless.looking import Look
 from dstack_fleets_tui.headless.select import NoSuchNameError
-from dstack_fleets_tui.output.payload import Kind
 from dstack_fleets_tui.output.table import Column, render
 from tests.builders.sample_look import LOOK, asked
 
@@ -58,8 +57,8 @@ def test_no_rows_is_a_header() -> None:
     assert render((Column("A"), Column("B")), []) == "A  B\n"
 
 
-@pytest.mark.parametrize("kind", tuple(SHOWN))
-def test_colour_changes_no_text(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", tuple(KINDS))
+def test_colour_changes_no_text(kind: str) -> None:
     plain = table(LOOK, asked(kind))
     coloured = table(LOOK, asked(kind), colour=True)
     assert "\x1b" not in plain
@@ -68,15 +67,15 @@ def test_colour_changes_no_text(kind: Kind) -> None:
     assert coloured.count("\x1b[0m") * 2 == coloured.count("\x1b")
 
 
-@pytest.mark.parametrize("kind", tuple(SHOWN))
-def test_plain_is_ascii_and_as_wide(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", tuple(KINDS))
+def test_plain_is_ascii_and_as_wide(kind: str) -> None:
     text = table(LOOK, asked(kind))
     plain = printed(table(LOOK, asked(kind)), plain=True)
     assert plain.isascii()
     assert [len(line) for line in plain.splitlines()] == [len(line) for line in text.splitlines()]
 
 
-def row(kind: Kind, name: str, first: str) -> dict[str, str]:
+def row(kind: str, name: str, first: str) -> dict[str, str]:
     header, *lines = table(LOOK, asked(kind, name)).splitlines()
     titles = header.split()
     line = next(line for line in lines if line.startswith(first))
@@ -109,7 +108,7 @@ def test_a_service() -> None:
         "HEALTH": "DEGRADED 2/3",
         "STATUS": "running",
         "PRIO": "50",
-        "WANTED": "4 of 3..6",
+        "DESIRED": "4 of 3..6",
         "RUNNING": "3",
         "READY": "2",
         "FLEETS": "gpu-reserved 2, gpu-spot 1, no fleet yet 0+1",
@@ -134,7 +133,7 @@ def test_instances_and_replicas() -> None:
     assert "out of memory" in table(LOOK, asked("replicas", "broken"))
 
 
-def lines(kind: Kind, name: str | None = None) -> list[str]:
+def lines(kind: str, name: str | None = None) -> list[str]:
     return table(LOOK, asked(kind, name)).splitlines()
 
 
@@ -198,7 +197,7 @@ AS_FAR = f"Nothing is wrong, as far as it could be read.\n{UNREAD}"
         (replace(LOOK, problems=()), None, AS_FAR),
         (replace(LOOK, problems=()), "plain", AS_FAR),
         (replace(LOOK, problems=()), "chat", "Nothing is wrong.\n"),
-        (ELSEWHERE, None, f"Nothing is that bad.\n{UNREAD}"),
+        (ELSEWHERE, None, f"No problems at this severity.\n{UNREAD}"),
         # Those of others are none of this one.
         (ELSEWHERE, "chat", "Nothing is wrong.\n"),
     ],
@@ -213,7 +212,7 @@ def test_of_one_that_has_less_bad_ones_it_is_said_so() -> None:
     of_chat = [each for each in LOOK.problems if each.service_id == "chat-id"]
     notice = replace(of_chat[0], severity=Severity.NOTICE)
     critical = replace(asked("problems", "chat"), severity=Severity.CRITICAL)
-    assert table(replace(LOOK, problems=(notice,)), critical) == "Nothing is that bad.\n"
+    assert table(replace(LOOK, problems=(notice,)), critical) == "No problems at this severity.\n"
 
 
 def test_events_the_newest_last() -> None:

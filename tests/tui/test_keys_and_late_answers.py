@@ -17,8 +17,8 @@ from textual.pilot import Pilot
 from textual.screen import ModalScreen, Screen
 
 from dstack_api_client.connect.connection import Connection
-from dstack_api_client.edits.base import read_service
-from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.base.base import read_service
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import Feed
 from dstack_fleets_tui.actions import BY_ID
 from dstack_fleets_tui.app import FleetsApp
@@ -289,7 +289,7 @@ async def test_who_is_still_there_is_told_that_a_plan_was_not_opened(
         event.set()
         await until(lambda: app._notifications, what="the notice")
         (notice,) = app._notifications
-        assert notice.message.startswith("The way back of chat is ready and was not opened")
+        assert notice.message.startswith("The undo of chat is ready and was not opened")
         await pilot.press("u")
         await shown(app, PlanScreen)
 

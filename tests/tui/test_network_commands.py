@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.transport.transport import Transport
 from dstack_fleets_tui.cli.main import main
 from tests.builders.audit_log import ends

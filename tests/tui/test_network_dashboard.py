@@ -13,9 +13,10 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from dstack_api_client.connect.connection import Connection, Sources
-from dstack_api_client.edits import applying, performing
-from dstack_api_client.edits.base import read_service
-from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.base.base import read_service
+from dstack_api_client.edits.perform import performing
+from dstack_api_client.edits.plan import applying
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import ConnectionState, Feed, Update
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.app import FleetsApp

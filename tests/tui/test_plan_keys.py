@@ -6,7 +6,7 @@ from pathlib import Path
 
 from textual.widgets import Static
 
-from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.store.keeping import Store
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen

@@ -7,12 +7,12 @@ from datetime import datetime, timezone
 
 import pytest
 
-from dstack_api_client.edits.difference import ChangeKind, FieldChange
-from dstack_api_client.edits.dryrun import DryRun, ReplicaOutlook, Source
-from dstack_api_client.edits.following import Progress, State
-from dstack_api_client.edits.planning import Plan
-from dstack_api_client.edits.prices import PlanOffer
-from dstack_api_client.edits.warnings import PlanWarning, Risk
+from dstack_api_client.edits.base.difference import ChangeKind, FieldChange
+from dstack_api_client.edits.follow.following import Progress, State
+from dstack_api_client.edits.offers.prices import PlanOffer
+from dstack_api_client.edits.outlook.dryrun import DryRun, ReplicaOutlook, Source
+from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
+from dstack_api_client.edits.plan.planning import Plan
 from dstack_fleets_tui.editing import plan_text
 from dstack_fleets_tui.output import plans
 from tests.builders.service_edits import edit

@@ -71,7 +71,7 @@ async def test_where_nothing_is_wrong_the_fleets_come_up():
         assert isinstance(app.screen, FleetsScreen)
         await pilot.press("3")
         await on_screen(app, ProblemsScreen)
-        assert table(app).empty_text.startswith("Nothing wrong in main. Looked at: fleets 1,")
+        assert table(app).empty_text.startswith("Nothing wrong in main. Checked: fleets 1,")
         assert "3 Problems   4" in screen_text(app)
 
 
@@ -119,7 +119,7 @@ def looked_at(awaited, *failed):
     members = [router, replica("chat", 1, group="decode")]
     view = RouterView(
         "s-chat", "smg", RouterStatus.UNKNOWN if awaited else RouterStatus.READY, Source.SERVER,
-        message="It is being looked at for the first time." if awaited else "",
+        message="It is being read for the first time." if awaited else "",
         workers=failed, expected=1, awaited=awaited,
     )  # fmt: skip
     chat = service(router="smg", replica_keys=tuple(each.key for each in members))
@@ -181,7 +181,7 @@ async def test_a_router_that_was_not_read_is_told_where_nothing_is_found_wrong_t
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("3")
         await on_screen(app, ProblemsScreen)
-        note = "Router not read: chat. It is being looked at for the first time."
+        note = "Router not read: chat. It is being read for the first time."
 
         def notes():
             return [
@@ -291,7 +291,7 @@ async def test_what_to_do_about_the_worst_one_stays_in_sight(monkeypatch):
             ("worst", "worst is wrong. Run for it."),
         ]
         counts = app.screen.query_one("#counts", Flow).text
-        assert counts == "1 critical  1 warning  1 notice  98.32 $/h without use"
+        assert counts == "1 critical  1 warning  1 notice  98.32 $/h unused"
 
 
 async def test_only_notices_are_counted_without_a_mark(monkeypatch):

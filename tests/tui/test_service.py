@@ -252,7 +252,7 @@ async def test_a_fleet_that_is_lent_says_to_whom_and_asks_once():
         app.screen.show_view("configuration")
         app.screen.do_delete("")
         await on_screen(app, AskScreen)
-        lent = "It is lent to guest, lab, which can't use it any more then."
+        lent = "It is exported to guest, lab, which will lose it."
         await until(lambda: lent in screen_text(app))
         app.screen.answer("cancel")
 
@@ -267,7 +267,7 @@ async def test_a_fleet_that_is_lent_says_to_whom_and_asks_once():
         await on_screen(app, FleetsScreen)
         app.do_delete("")
         await on_screen(app, AskScreen)
-        unread = "It is not known to which projects it is lent: The server fails (502)."
+        unread = "Which projects it is exported to is not known: The server fails (502)."
         await until(lambda: unread in screen_text(app))
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from dstack_api_client.edits.base import Target
-from dstack_api_client.edits.keeping import Kept, Store
+from dstack_api_client.edits.base.base import Target
+from dstack_api_client.edits.store.keeping import Kept, Store
 from tests.servers.dashboard_process import Dashboard, beside, dashboard, to_list
 from tests.waiting import until
 

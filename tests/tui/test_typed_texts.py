@@ -79,7 +79,7 @@ async def test_escape_after_typing_asks_and_the_text_is_there_again(
         area.text = f"{area.text}# mine"
         await pilot.press("escape")
         said = await _answer(app, pilot, "keep")
-        assert "The text of chat was changed and is not used" in said
+        assert "Your changes to the text of chat are not saved" in said
         await shown(app, EditScreen)
 
         area = await _text_area(app, pilot)
@@ -202,7 +202,7 @@ async def test_quitting_asks_first(server: ChangingServer, tmp_path: Path) -> No
         area.text = f"{area.text}# mine"
         await pilot.press("ctrl+q")
         said = await _answer(app, pilot, "stay")
-        assert "The text of chat was changed and is not used." in said
+        assert "Your changes to the text of chat are not saved." in said
         await shown(app, TextScreen)
         await pilot.press("escape")
         await _answer(app, pilot, "keep")
@@ -253,7 +253,7 @@ async def test_an_editor_that_ends_with_an_error_loses_nothing(
         editor("exit 3")
         await pilot.press("E")
         await until(
-            lambda: any("Nothing was changed" in n.message for n in app._notifications),
+            lambda: any("The text was not changed" in n.message for n in app._notifications),
             what="that nothing was changed",
         )
         assert app.front is screen

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from dstack_api_client.edits.base import read_service
-from dstack_api_client.edits.outcome import UnknownOutcomeError
-from dstack_api_client.edits.rebalancing import Prospect
+from dstack_api_client.edits.base.base import read_service
+from dstack_api_client.edits.base.outcome import UnknownOutcomeError
+from dstack_api_client.edits.perform.rebalancing import Prospect
 from dstack_api_client.errors import UnansweredError
 from dstack_api_client.feed.feed import Feed
 from dstack_fleets_tui.headless import apply, ending

@@ -71,7 +71,7 @@ def test_where_a_replica_starts_is_told() -> None:
 
 def test_what_concerns_no_service_says_so() -> None:
     said, whole, holds = _asked(Question(without=["own/50"]))
-    assert said == "Without own/50: 1 instance and 0 replicas are lost.\nNo service is concerned.\n"
+    assert said == "Without own/50: 1 instance and 0 replicas are lost.\nNo service is affected.\n"
     assert (whole["services"], holds) == ([], True)
 
 
@@ -89,9 +89,9 @@ def test_more_replicas_say_how_many_fit() -> None:
         (Question(["region:x"]), "There is no region:x in", "It has: region:far, region:near"),
         (Question(["own/9"]), "There is no own/9 in project main.", "It has: own/0"),
         (Question(["own"], service="chta"), "There is no service chta", "Did you mean chat?"),
-        (Question(counts=["chat"]), "chat asks for no number of replicas.", "SERVICE=N"),
-        (Question(counts=["chat=-1"]), "chat=-1 asks for no number", "SERVICE=N"),
-        (Question(counts=["chat=999999"]), "asks for no number", "at most 100,000"),
+        (Question(counts=["chat"]), "chat does not ask for a number of replicas.", "SERVICE=N"),
+        (Question(counts=["chat=-1"]), "chat=-1 does not ask for a number", "SERVICE=N"),
+        (Question(counts=["chat=999999"]), "does not ask for a number", "at most 100,000"),
         (Question(counts=["chta=3"]), "There is no service chta", "Did you mean chat?"),
         (Question(counts=["chat/x=3"]), "has no group x.", "chat/0=N"),
     ],

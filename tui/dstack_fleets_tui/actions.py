@@ -68,9 +68,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("events", ("4",), "events", "Show what happened in the project.", TABLES),
     Action("runs", (), "runs", "Show all runs: services, tasks and dev environments.", TABLES),
     Action("open", ("enter",), "open", "Open the row under the cursor.", OPENING, "NAME", True),
-    Action(
-        "back", ("escape", "backspace"), "back", "Go back, or take a filter away.", (), "", True
-    ),
+    Action("back", ("escape", "backspace"), "back", "Go back, or clear the filter.", (), "", True),
     Action("instances", ("i",), "Instances", "Show the instances of the fleet.", (FLEET,)),
     Action(
         "distribution",
@@ -92,17 +90,17 @@ ACTIONS: tuple[Action, ...] = (
     Action("configuration", ("c",), "Configuration", "Show what the fleet allows.", (FLEET,)),
     Action("yaml", ("y",), "YAML", "Show the configuration as YAML.", CONFIGURED),
     Action(
-        "overview", ("o",), "Overview", "Show the state and the use of the replica.", (REPLICA,)
+        "overview", ("o",), "Overview", "Show the state and the metrics of the replica.", (REPLICA,)
     ),
     Action("history", ("h",), "History", "Show every submission of the replica.", (REPLICA,)),
-    Action("events_here", ("v",), "Events", "Show what happened to what is open.", DETAILS),
-    Action("logs", ("l",), "Logs", "Show the last lines of output of the replica.", (REPLICA,)),
+    Action("events_here", ("v",), "Events", "Show the events of what is open.", DETAILS),
+    Action("logs", ("l",), "Logs", "Show the last log lines of the replica.", (REPLICA,)),
     Action("host", ("i",), "instance", "Go to the instance that it runs on.", (REPLICA,), "", True),
     Action(
         "follow",
         ("f",),
         "follow",
-        "Go to what came last, and follow.",
+        "Go to the newest line, and follow.",
         FOLLOWING,
         footer=(EVENTS, REPLICA),
     ),
@@ -122,7 +120,7 @@ ACTIONS: tuple[Action, ...] = (
         "undo",
         ("u",),
         "undo",
-        "Plan the way back from what was applied last.",
+        "Plan an undo of the last change.",
         (*CONFIGURED, APPLY),
         footer=True,
         writes=True,
@@ -139,7 +137,7 @@ ACTIONS: tuple[Action, ...] = (
         "new_fleet",
         ("N",),
         "new fleet",
-        "Make a fleet, from a template or a configuration file.",
+        "Create a fleet from a template or a configuration file.",
         (FLEETS,),
         "cloud|ssh|FILE",
         True,
@@ -174,22 +172,26 @@ ACTIONS: tuple[Action, ...] = (
         writes=True,
     ),
     Action("save_plan", ("w",), "save", "Write the plan to a file.", (PLAN,), footer=True),
-    Action("lane_up", ("K",), "up", "Have the lane filled earlier.", (EDIT,), "", True),
-    Action("lane_down", ("J",), "down", "Have the lane filled later.", (EDIT,), "", True),
+    Action("lane_up", ("K",), "up", "Move the lane up: it is filled earlier.", (EDIT,), "", True),
+    Action(
+        "lane_down", ("J",), "down", "Move the lane down: it is filled later.", (EDIT,), "", True
+    ),
     Action("add_lane", ("a",), "add lane", "Add a lane.", (EDIT,), "FLEET", True),
     Action("remove_lane", ("d",), "remove", "Remove the lane.", (EDIT,), "", True),
     Action(
         "own_lanes",
         ("o",),
         "own lanes",
-        "Give the replica group lanes of its own, or take them away.",
+        "Give the replica group its own lanes, or remove them.",
         (EDIT,),
     ),
     Action("text", ("E",), "as text", "Edit the configuration as YAML.", EDITORS, "", True),
-    Action("reset", ("R",), "reset", "Take all changes of the edit back.", EDITORS),
-    Action("filter", ("slash",), "filter", "Show rows with a text in them.", TABLES, "TEXT", True),
+    Action("reset", ("R",), "reset", "Discard all changes of the edit.", EDITORS),
+    Action(
+        "filter", ("slash",), "filter", "Show only rows that contain a text.", TABLES, "TEXT", True
+    ),
     Action("sort", ("s",), "sort", "Sort by the next or a named column.", TABLES, "COLUMN", True),
-    Action("reverse", ("S",), "reverse", "Turn the order of the rows around.", TABLES),
+    Action("reverse", ("S",), "reverse", "Reverse the order of the rows.", TABLES),
     Action(
         "finished",
         ("a",),
@@ -203,7 +205,7 @@ ACTIONS: tuple[Action, ...] = (
         "wrong",
         ("w",),
         "only wrong",
-        "Show only the replicas with which something is wrong.",
+        "Show only replicas that have a problem.",
         (SERVICE,),
     ),
     Action(
@@ -220,8 +222,8 @@ ACTIONS: tuple[Action, ...] = (
         "Copy the row under the cursor, a problem in full, or the YAML.",
         TABLES,
     ),
-    Action("refresh", ("ctrl+r",), "refresh", "Read everything again now."),
-    Action("pause", ("p",), "pause", "Stop reading, or go on.", TABLES, "", True),
+    Action("refresh", ("ctrl+r",), "refresh", "Refresh everything now."),
+    Action("pause", ("p",), "pause", "Pause polling, or go on.", TABLES, "", True),
     Action("command", ("colon",), "command", "Type a command by its name.", (), "", True),
     Action("help", ("question_mark",), "help", "Show the keys."),
     Action("quit", ("q",), "quit", "Leave.", (), "", True),

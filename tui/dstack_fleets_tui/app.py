@@ -30,7 +30,7 @@ from textual.widgets import Input
 
 from dstack_api_client.clock import difference, utc_now
 from dstack_api_client.connect.connection import ConfigError, Connection
-from dstack_api_client.edits.keeping import Store
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import ConnectionState, Health, Update
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.replica import ReplicaKey
@@ -518,7 +518,7 @@ class FleetsApp(Host):
     def do_quit(self, argument: str) -> None:
         """Leaves, but not while it is open what became of a change."""
         if self.changing.under_way:
-            self.warn("A change is being sent. Wait until it is known what became of it.")
+            self.warn("A change is being sent. Wait for the outcome.")
         elif unused := self.changing.texts.unused:
             self._ask_before_texts_go(unused)
         else:
@@ -533,7 +533,7 @@ class FleetsApp(Host):
             return
         self._quitting = screen = AskScreen(
             "Quit and lose what you typed",
-            [literal(f"The text of {name} was changed and is not used.") for name in names],
+            [literal(f"Your changes to the text of {name} are not saved.") for name in names],
             (Choice("stay", "Stay"), Choice("quit", "Quit")),
             ascii_only=self.ascii,
         )

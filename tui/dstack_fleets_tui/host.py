@@ -12,9 +12,9 @@ from textual.screen import Screen
 
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.connect.connection import ConfigError, Connection
-from dstack_api_client.edits.fleets import FleetPlan
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.planning import Plan
+from dstack_api_client.edits.fleet.fleets import FleetPlan
+from dstack_api_client.edits.plan.planning import Plan
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import ConnectionState, Health, Update
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.replica import ReplicaKey

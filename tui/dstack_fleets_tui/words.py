@@ -7,7 +7,7 @@ from datetime import datetime
 
 from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.analysis.health import fleet_room
-from dstack_api_client.edits.dryrun import ReplicaOutlook
+from dstack_api_client.edits.outlook.dryrun import ReplicaOutlook
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.labels import (
@@ -176,7 +176,7 @@ def progress(service: Service) -> str:
 
 
 def group_why(row: GroupRow, now: datetime) -> str:
-    """What a replica group waits for; a baseline that is not held comes first.
+    """What a replica group waits for; a baseline that is not met comes first.
 
     Args:
         row: What the group holds.

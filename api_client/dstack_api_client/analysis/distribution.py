@@ -379,7 +379,7 @@ def _without_place(snapshot: Snapshot, service: Service) -> list[Replica]:
 _OWN_RULE = "placed by the server's own rule"
 _WORKED_OUT = (
     "Targets are worked out here from the spec and the fleets: the server's own have not been read."
-    " Cooldowns, and since when a minimum is not held, are not known."
+    " Cooldowns, and since when a minimum is not met, are not known."
 )
 _AUTOSCALED = "The server does not tell how many replicas its autoscaler wants now."
 _NO_ADDON = (

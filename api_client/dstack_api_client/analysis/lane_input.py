@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from dstack_api_client.analysis.requirements import Requirements, requirements_of
 from dstack_api_client.analysis.room_input import room
@@ -76,7 +75,7 @@ def engine_service(
     service: Service,
     lanes: engine.ServiceSpec,
     *,
-    spec: Mapping[str, Any] | None = None,
+    needs: Mapping[str, Requirements] | None = None,
     offered: Offered = NOT_ASKED,
 ) -> engine.Service:
     """The service as the engine looks at it.
@@ -85,11 +84,12 @@ def engine_service(
         snapshot: Where it is.
         service: The service.
         lanes: What its spec says, by `lanes_of`.
-        spec: Its spec after an edit; None for the one it has.
+        needs: What its groups ask for after an edit; None for what they do now.
         offered: What the server offers, as far as it was asked.
     """
     here = members(snapshot)
-    needs = requirements_of(service.spec if spec is None else spec)
+    if needs is None:
+        needs = requirements_of(service.spec)
     return engine.Service(
         lanes=lanes.lanes,
         groups=tuple(

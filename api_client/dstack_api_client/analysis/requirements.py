@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dstack_api_client.analysis.spot_policies import SpotPolicy, policies_of
+from dstack_api_client.analysis.spot_policies import PolicyInForce, SpotPolicy, policies_of
 from dstack_api_client.model.fleet import Instance
 from dstack_api_client.model.gpus import Gpus
 from dstack_placement.engine import mapping
@@ -183,8 +183,16 @@ class Requirements:
         return True if self.gpu is None else self.gpu.match(instance.gpus, count // total * blocks)
 
 
-def requirements_of(spec: Mapping[str, Any]) -> dict[str, Requirements]:
-    """What each replica group of a service's spec asks for, by the group's name."""
+def requirements_of(
+    spec: Mapping[str, Any],
+    policies: Mapping[str, tuple[PolicyInForce, Mapping[str, Any]]] | None = None,
+) -> dict[str, Requirements]:
+    """What each replica group of a service's spec asks for, by the group's name.
+
+    Args:
+        spec: The whole spec.
+        policies: Its spot policies, by `policies_of`, where they were read already.
+    """
     configuration, profile = mapping(spec.get("configuration")), mapping(spec.get("profile"))
 
     def setting(name: str) -> Any:
@@ -192,12 +200,12 @@ def requirements_of(spec: Mapping[str, Any]) -> dict[str, Requirements]:
         return profile.get(name) if value is None else value
 
     found = {}
-    for name, (policy, entry) in policies_of(spec).items():
+    for name, (policy, entry) in (policies or policies_of(spec)).items():
         resources = entry.get("resources")
         if resources is None:
             resources = configuration.get("resources")
         price = setting("max_price")
-        policies: dict[str, Any] = {
+        demands: dict[str, Any] = {
             "spot": policy.value,
             "max_price": price if isinstance(price, int | float) else None,
             "backends": _names(setting("backends")),
@@ -207,9 +215,9 @@ def requirements_of(spec: Mapping[str, Any]) -> dict[str, Requirements]:
             "reuse": setting("creation_policy") == "reuse" or bool(setting("instances")),
         }
         try:
-            found[name] = Requirements(**_resources(resources), **policies)
+            found[name] = Requirements(**_resources(resources), **demands)
         except UnreadableError:
-            found[name] = Requirements(**policies, readable=False)
+            found[name] = Requirements(**demands, readable=False)
     return found
 
 

@@ -45,15 +45,21 @@ class PolicyInForce:
     source: PolicySource
 
 
-def policies_of(spec: Mapping[str, Any]) -> dict[str, tuple[PolicyInForce, Mapping[str, Any]]]:
+def policies_of(
+    spec: Mapping[str, Any], read: ServiceSpec | None = None
+) -> dict[str, tuple[PolicyInForce, Mapping[str, Any]]]:
     """The policy in force of each replica group, with the group's part of the configuration.
 
     A service without groups has one, with nothing of its own.
+
+    Args:
+        spec: The whole spec.
+        read: Its replica groups, where they were read already.
     """
     configuration, profile = mapping(spec.get("configuration")), mapping(spec.get("profile"))
     return {
         group.name: (_in_force(group.entry, configuration, profile), group.entry)
-        for group in ServiceSpec.of(spec).groups
+        for group in (read or ServiceSpec.of(spec)).groups
     }
 
 

@@ -34,6 +34,7 @@ from dstack_api_client.versions import version_of
 
 #: The oldest server this client is tested with.
 OLDEST_SERVER = (0, 20)
+_UNUSABLE = "The server's answers could not be used"
 #: Pages of events after which reading everything is cheaper than following them.
 _MOST_EVENT_PAGES = 5
 
@@ -174,7 +175,34 @@ class Feed:
             yield self._failed(error)
         except Exception as error:
             # A fault of this client; the next poll may see other answers.
-            yield self._failed(unexpected(error, "The server's answers could not be used"))
+            yield self._failed(unexpected(error, _UNUSABLE))
+
+    async def read_service(self, name: str) -> Snapshot | None:
+        """Reads one service with its fleets and its placement, and nothing else of the project.
+
+        Returns:
+            The snapshot; None where no service of that name, or not all of it, can be read so.
+
+        Raises:
+            ApiError: The server could not be read.
+        """
+        try:
+            await self._meet()
+            run_id = await self._rereading.service(name)
+            if run_id is None:
+                return None
+            await self._rereading.unknown(self._build().snapshot, Focus())
+            if not await self._rereading.located(run_id, self._build().snapshot):
+                return None
+            joined = self._build()
+            await self._placements.read(
+                joined.snapshot, self._capabilities, run_id, only_opened=True
+            )
+        except errors.ApiError:
+            raise
+        except Exception as error:
+            raise unexpected(error, _UNUSABLE) from error
+        return self._whole(joined.snapshot)
 
     # Reading
 

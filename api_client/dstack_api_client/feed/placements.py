@@ -57,7 +57,12 @@ class Placements:
         """What was told in short when a service was last read in full, and when that was."""
 
     async def read(
-        self, snapshot: Snapshot, capabilities: Capabilities, opened: str | None
+        self,
+        snapshot: Snapshot,
+        capabilities: Capabilities,
+        opened: str | None,
+        *,
+        only_opened: bool = False,
     ) -> None:
         """Reads what is worth reading now.
 
@@ -65,6 +70,7 @@ class Placements:
             snapshot: The services that there are.
             capabilities: What the server can do.
             opened: Id of the service that is looked at, which is read every time.
+            only_opened: Whether nothing else is read.
 
         Raises:
             CannotConnectError: The server can't be reached.
@@ -80,7 +86,7 @@ class Placements:
         }
         self._forget_all_but(services)
         lanes = {run_id for run_id, service in services.items() if service.has_lanes}
-        all_due = bool(lanes) and self._monotonic() >= self._due
+        all_due = bool(lanes) and not only_opened and self._monotonic() >= self._due
         try:
             if all_due and capabilities.can(PLACEMENT_LIST):
                 await self._read_all(services, lanes, opened)
@@ -158,14 +164,16 @@ class Placements:
 
 
 def _with_since(placement: Placement, told: wire_addon.PlacementSummary | None) -> Placement:
-    """The placement with since when minimums are not held, which only the short answer tells."""
+    """The placement with since when lanes are short, which an older add-on has in its list only."""
     since: dict[tuple[str, str], datetime] = {
         (each.pool, each.fleet): each.since for each in (told.deficits if told is not None else ())
     }
     if not since:
         return placement
     lanes = tuple(
-        replace(lane, deficit_since=since.get((lane.pool, lane.fleet))) if lane.deficit else lane
+        replace(lane, deficit_since=since.get((lane.pool, lane.fleet), lane.deficit_since))
+        if lane.deficit
+        else lane
         for lane in placement.lanes
     )
     return replace(placement, lanes=lanes)

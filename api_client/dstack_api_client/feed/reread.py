@@ -19,6 +19,7 @@ from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.events import FILTER_ITEMS, in_groups
 from dstack_api_client.transport.records import Name
+from dstack_placement.engine import mapping, read_stored
 
 #: Runs named by events after which reading everything is cheaper.
 _MOST_NAMED_RUNS = 30
@@ -227,6 +228,18 @@ class Rereading:
             return
         self._known.put_fleet(fleet)
 
+    async def _read_fleet_named(self, name: str) -> None:
+        """Reads a fleet as a lane names it: one of another project with that project's name."""
+        owner, _, own_name = name.rpartition("/")
+        try:
+            fleet = await self._client.fleets.get(owner or self._project, name=own_name)
+        except (errors.NotFoundError, errors.ForbiddenError):
+            return
+        except errors.WrongShapeError as error:
+            self._note(name, own_name, "the fleets", error)
+            return
+        self._known.put_fleet(fleet)
+
     async def _read_instance(self, instance_id: str) -> None:
         known = self._known.instances.get(instance_id)
         try:
@@ -244,6 +257,49 @@ class Rereading:
             await self._read_fleet(instance.fleet_id)  # its nodes may have been changed
         else:
             self._known.put_instance(instance)
+
+    async def service(self, name: str) -> str | None:
+        """Reads a service with the fleets of its lanes and the one that the server gave it.
+
+        Returns:
+            Its id; None where there is no service of that name, or it can't be read so.
+        """
+        try:
+            run = await self._client.runs.get(self._project, name=name)
+        except (errors.NotFoundError, errors.WrongShapeError):
+            return None
+        if run.read_spec.configuration.type != "service":
+            return None
+        self._known.put_run(run)
+        spec = wire.LazySpec(bytes(run.run_spec))
+        lanes = read_stored(
+            mapping(spec.get("configuration")),
+            profile=mapping(spec.get("profile")),
+            project=self._project,
+        )
+        await self._charged(self._read_fleet_named(name) for name in sorted(lanes.named_fleets))
+        if run.fleet is not None and run.fleet.id not in self._known.fleets:
+            await self._read_fleet(run.fleet.id)
+            if run.fleet.id not in self._known.fleets:  # another project lends it
+                return None
+        return run.id
+
+    async def located(self, run_id: str, snapshot: Snapshot) -> bool:
+        """Reads the fleets of a service's replicas that are in none of its lanes (any more).
+
+        Returns:
+            Whether it is known of all of them where they are.
+        """
+        links = self._known.events.links
+        replicas = [
+            replica
+            for replica in snapshot.active_in(snapshot.services[run_id])
+            if replica.fleet_name is None and replica.has_place
+        ]
+        found = {links[each.submission_id] for each in replicas if each.submission_id in links}
+        await self.named(Named(instances=found), snapshot)
+        known = self._known.instances
+        return all(links.get(replica.submission_id) in known for replica in replicas)
 
     def _owner(self, known: wire.Fleet | wire.Instance | None) -> str:
         """The project to ask: what is imported is asked of the project that shares it."""

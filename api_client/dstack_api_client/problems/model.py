@@ -79,7 +79,7 @@ class Problem:
         view: The view of the service or fleet to open (`distribution`, `replicas`, `router`,
             `rollout`, `instances`).
         row: The key of the row to put the cursor on there; None for none.
-        price: Dollars per hour that it costs, for what costs without use.
+        price: Dollars per hour that it costs, for what is unused.
         continuous: Whether it is one and the same as long as it is found at every look, and never
             begins again in between.
         run_ids: The runs whose jobs it concerns, where `service_id` is not the one.

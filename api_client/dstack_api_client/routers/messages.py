@@ -47,7 +47,9 @@ DRAINED = (
     "The router lets it go although its job runs: somebody removed it. dstack registers it again"
     " when it is gone."
 )
-DRAINING = "The router finishes its last requests and drops it within seconds; nothing is to do."
+DRAINING = (
+    "The router finishes its last requests and drops it within seconds; there is nothing to do."
+)
 STALE_SOON = "Its job no longer runs. dstack removes it with the next sync, within seconds."
 STALE = (
     "Its job no longer runs, and dstack has not removed it: requests still sent there fail. Look"
@@ -85,7 +87,7 @@ def foreign(*, deleted: bool) -> str:
     if deleted:
         return "It is no job of this service. This version of dstack deletes it with the next sync."
     return (
-        "It is no job of this service, and requests are sent to it. dstack leaves it for ever:"
+        "It is no job of this service, and requests are sent to it. dstack never removes it:"
         " delete it from the router if it should not be there."
     )
 
@@ -188,8 +190,8 @@ def sync_is_late(look: Look, now: datetime) -> str:
 def blind(why: str, age: timedelta | None) -> str:
     """A router of which nothing new is known."""
     if age is None:
-        return why or "It is being looked at for the first time."
-    return f"The last answer is {seconds(age)} old. {why or 'A newer one is being waited for.'}"
+        return why or "It is being read for the first time."
+    return f"The last answer is {seconds(age)} old. {why or 'A newer one is on its way.'}"
 
 
 def seconds(age: timedelta) -> str:

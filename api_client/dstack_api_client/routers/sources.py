@@ -131,7 +131,7 @@ class SshSource:
         login = router.login
         if login is None:
             return self._failed(
-                Outcome.UNKNOWN, "The server does not tell how to reach the router's host yet."
+                Outcome.UNKNOWN, "The server does not say yet how to reach the router's host."
             )
         reasons: list[str] = []
         for open_way in (self._open_by_key, self._open_by_alias):
@@ -158,7 +158,7 @@ class SshSource:
         said = ". ".join(reason for reason in reasons if reason)
         return self._failed(
             Outcome.UNKNOWN,
-            f"{said}. Ask for the placement add-on on the server, or see that ssh gets there.",
+            f"{said}. Ask for the placement add-on on the server, or check that ssh gets there.",
         )
 
     async def _open_by_key(

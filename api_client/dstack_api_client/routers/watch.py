@@ -402,7 +402,7 @@ class RouterWatch:
 
 
 def _said(error: BaseException) -> str:
-    return str(unexpected(error, "Looking at the router failed"))
+    return str(unexpected(error, "Reading the router failed"))
 
 
 def _can_be_asked(service: Service, router: Replica | None) -> bool:

@@ -40,7 +40,7 @@ def connection_error(url: str, error: Exception, *, begun: bool) -> errors.ApiEr
         if isinstance(cause, ssl.SSLError) and begun:
             return errors.CannotConnectError(
                 f"The TLS connection to {url} broke off: {one_line(cause.reason or str(cause))}.",
-                "Check the network, and what stands before the server.",
+                "Check the network, and what is in front of the server.",
             )
         if isinstance(cause, ssl.SSLError):
             return errors.CertificateError(
@@ -51,7 +51,7 @@ def connection_error(url: str, error: Exception, *, begun: bool) -> errors.ApiEr
     if isinstance(error, _BROKEN_OFF):
         return errors.CannotConnectError(
             f"The connection to {url} was closed before the answer was there.",
-            "Check that the server still runs, and what stands before it.",
+            "Check that the server still runs, and what is in front of it.",
         )
     said = one_line(str(error)) or "it could not be opened"
     return errors.CannotConnectError(

@@ -221,7 +221,7 @@ def _lane(lane: wire_addon.PlacementLane, fallbacks: int) -> LanePlacement:
         ready=lane.ready,
         pending=lane.pending,
         deficit=lane.deficit,
-        deficit_since=None,
+        deficit_since=lane.deficit_since,
         fallbacks=fallbacks,
         room=lane.room,
         cooldown_until=lane.cooldown_until,

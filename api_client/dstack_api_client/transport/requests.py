@@ -149,7 +149,7 @@ class Requests:
             pass
         raise unanswered(
             errors.WrongShapeError(
-                f"The answer of {self.transport.url} is none of a dstack server's.", ""
+                f"The answer of {self.transport.url} is not one of a dstack server.", ""
             ),
             what,
         )
@@ -160,7 +160,7 @@ class Requests:
         if answer.strip() not in (b"", b"null"):
             raise unanswered(
                 errors.WrongShapeError(
-                    f"The answer of {self.transport.url} is none of a dstack server's.", ""
+                    f"The answer of {self.transport.url} is not one of a dstack server.", ""
                 ),
                 what,
             )

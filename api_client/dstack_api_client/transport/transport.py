@@ -315,7 +315,7 @@ class Transport:
         except httpx.DecodingError as error:
             raise errors.BrokenAnswerError(
                 f"The answer of {self.url} about {what} could not be unpacked.",
-                "Look at what stands before the server: it sends broken gzip.",
+                "Look at what is in front of the server: it sends broken gzip.",
             ) from error
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
             broken = connection_error(self.url, error, begun=sending.begun)
@@ -360,7 +360,7 @@ class Transport:
             raise errors.BrokenAnswerError(
                 f"The answer of {self.url} about {what} is packed in a way that was not asked for"
                 f" ({one_line(packing)[:40]}).",
-                "Look at what stands before the server.",
+                "Look at what is in front of the server.",
             )
         body = bytearray()
         async for chunk in response.aiter_bytes():

@@ -32,7 +32,7 @@ class PlacementGroup(Answer):
 class PlacementLane(Timed):
     """A lane in the add-on's answer."""
 
-    times = ("cooldown_until",)
+    times = ("cooldown_until", "deficit_since")
 
     fleet: str
     pool: str = ""
@@ -44,6 +44,7 @@ class PlacementLane(Timed):
     ready: Count = 0
     pending: Count = 0
     deficit: Count = 0
+    deficit_since: datetime | None = None
     room: Count | None = None
     cooldown_until: datetime | None = None
     reason: str = ""
@@ -108,7 +109,7 @@ class Placement(Timed):
 
 
 class Deficit(Timed):
-    """A baseline that is not held."""
+    """A lane below its minimum."""
 
     times = ("since",)
 

@@ -20,8 +20,8 @@ from dstack_api_client.analysis.lane_input import (
 )
 from dstack_api_client.analysis.requirements import Requirements, requirements_of
 from dstack_api_client.analysis.room_input import room
-from dstack_api_client.edits.prices import Prices
-from dstack_api_client.edits.situation import with_placement
+from dstack_api_client.edits.offers.prices import Prices
+from dstack_api_client.edits.service.situation import with_placement
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.retries import RetryEvent, event_of_host, starts_again
 from dstack_api_client.model.service import Service

@@ -113,7 +113,7 @@ def sets_lanes(value: object) -> bool:
 
 
 def parse_lanes(
-    value: object, *, where: str = "fleets", project: str | None = None
+    value: object, *, where: str = "`fleets`", project: str | None = None
 ) -> tuple[Lane, ...]:
     """Reads `fleets`: a list whose entries are names, `project/name`, or mappings.
 
@@ -133,7 +133,7 @@ def parse_lanes(
 
 
 def read_lanes(
-    value: object, *, where: str = "fleets", project: str | None = None
+    value: object, *, where: str = "`fleets`", project: str | None = None
 ) -> tuple[tuple[Lane, ...], list[Line]]:
     """Reads of `fleets` what can be read, for lanes that are in use whatever they are.
 
@@ -151,15 +151,15 @@ def read_lanes(
     if value is None:
         return (), []
     if isinstance(value, str) or not isinstance(value, Sequence):
-        line = f"`{where}` is not a list. Write one fleet or lane per entry."
+        line = f"{where} is not a list. Write one fleet or lane per entry."
         return (), [Line(line, Code.NOT_A_LIST)]
     lanes: dict[str, Lane] = {}
     wrong: list[Line] = []
     if len(value) > MOST_LANES:
-        line = f"`{where}` has {len(value)} entries. Write at most {MOST_LANES}."
+        line = f"{where} has {len(value)} entries. Write at most {MOST_LANES}."
         wrong.append(Line(line, Code.TOO_MANY_LANES))
     for number, entry in enumerate(value[:MOST_LANES], 1):
-        lane, lines = _read_lane(entry, f"Entry {number} of `{where}`", project)
+        lane, lines = _read_lane(entry, f"Entry {number} of {where}", project)
         wrong += lines
         if lane is None:
             continue
@@ -171,7 +171,7 @@ def read_lanes(
 
 def twice(fleet: str, where: str) -> Line:
     """The line for a fleet that has two lanes in one list."""
-    return Line(f"Fleet {fleet} stands twice in `{where}`. Keep one of the entries.", Code.TWICE)
+    return Line(f"Fleet {fleet} stands twice in {where}. Keep one of the entries.", Code.TWICE)
 
 
 def check_known(lanes: Sequence[Lane], known: Collection[str], *, where: str) -> list[Line]:
@@ -185,7 +185,7 @@ def check_known(lanes: Sequence[Lane], known: Collection[str], *, where: str) ->
     names = ", ".join(sorted(known))
     advice = f"Use one of: {names}." if names else "Create it first: the project has no fleet."
     return [
-        Line(f"Fleet {lane.fleet} in `{where}` does not exist. {advice}", Code.UNKNOWN_FLEET)
+        Line(f"Fleet {lane.fleet} in {where} does not exist. {advice}", Code.UNKNOWN_FLEET)
         for lane in lanes
         if lane.fleet not in known
     ]
@@ -216,13 +216,13 @@ def check_counts(
     least, greatest = workers
     if greatest is not None and minimums > greatest:
         line = (
-            f"The `min_replicas` of `{where}` add up to {minimums}, above the greatest replica"
+            f"The `min_replicas` of {where} add up to {minimums}, above the greatest replica"
             f" count of {greatest}. Lower them or raise `replicas`."
         )
         errors.append(Line(line, Code.MINIMUMS_ABOVE_COUNT, field="min_replicas"))
     elif minimums > least:
         line = (
-            f"The `min_replicas` of `{where}` add up to {minimums}, above the least replica count"
+            f"The `min_replicas` of {where} add up to {minimums}, above the least replica count"
             f" of {least}: scaling down to it breaks the baseline."
         )
         warnings.append(Line(line, Code.MINIMUMS_ABOVE_LEAST, field="min_replicas"))
@@ -231,7 +231,7 @@ def check_counts(
         allowed = sum(most for most in maximums if most is not None)
         if allowed < least + routers[0]:
             line = (
-                f"The `max_replicas` of `{where}` add up to {allowed}, below the least replica"
+                f"The `max_replicas` of {where} add up to {allowed}, below the least replica"
                 f" count of {least + routers[0]}. Raise them or lower `replicas`."
             )
             errors.append(Line(line, Code.MAXIMUMS_BELOW_COUNT, field="max_replicas"))

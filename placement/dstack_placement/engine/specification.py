@@ -192,10 +192,7 @@ def read_configuration(
     known: Collection[str] | None = None,
     project: str | None = None,
 ) -> ServiceSpec:
-    """Reads and checks the lanes of a run configuration.
-
-    A configuration without lanes is not checked: it is the stock server's, which accepts a fleet
-    twice and names that do not exist. `fleets` of a group are lanes, be they names only.
+    """Reads and checks the lanes of a run configuration, as `accepted` does.
 
     Args:
         configuration: The configuration as a mapping, with `type`, `fleets`, `replicas`, `groups`.
@@ -207,7 +204,25 @@ def read_configuration(
     Raises:
         LanesError: The lanes can't be accepted; it has one line for each reason.
     """
-    read = ServiceSpec.read(configuration, profile=profile, project=project)
+    return accepted(ServiceSpec.read(configuration, profile=profile, project=project), known)
+
+
+def accepted(read: ServiceSpec, known: Collection[str] | None = None) -> ServiceSpec:
+    """Checks lanes that were read.
+
+    A configuration without lanes is not checked: it is the stock server's, which accepts a fleet
+    twice and names that do not exist. `fleets` of a group are lanes, be they names only.
+
+    Args:
+        read: The lanes.
+        known: Names of the fleets that exist, as for `read_configuration`.
+
+    Returns:
+        The same, with what is worth a second look among its warnings.
+
+    Raises:
+        LanesError: The lanes can't be accepted; it has one line for each reason.
+    """
     if not read._written:
         return read  # the stock server judges names alone
     if read.wrong:
@@ -249,7 +264,7 @@ def _check(read: ServiceSpec, known: Collection[str] | None) -> tuple[list[Line]
     errors: list[Line] = []
     warnings: list[Line] = []
     shared = [group for group in read.groups if group.lanes is None]
-    pools = [("fleets", read.lanes, shared)]
+    pools = [("`fleets`", read.lanes, shared)]
     pools += [(_where(group.name), group.lanes, [group]) for group in read.groups if group.lanes]
     for where, lanes, groups in pools:
         if known is not None:
@@ -257,7 +272,7 @@ def _check(read: ServiceSpec, known: Collection[str] | None) -> tuple[list[Line]
         if not lanes:
             continue
         if not groups:
-            text = f"`{where}` applies to no group: each has `fleets` of its own."
+            text = f"{where} applies to no group: each has `fleets` of its own."
             warnings.append(Line(text, Code.UNUSED))
             continue
         wrong, doubts = check_counts(
@@ -282,7 +297,7 @@ def _sum(groups: Iterable[GroupSpec]) -> tuple[int, int | None]:
 
 
 def _where(group: str) -> str:
-    return f"fleets of group {group}"
+    return f"`fleets` of group {group}"
 
 
 def mapping(value: object) -> Mapping[str, Any]:

@@ -101,6 +101,7 @@ class PlacementLane(CoreModel):
     ready: int
     pending: int
     deficit: int
+    deficit_since: datetime | None = None
     room: int | None
     cooldown_until: datetime | None
     reason: str
@@ -210,7 +211,7 @@ class Rebalance(CoreModel):
 
 
 class Deficit(CoreModel):
-    """A baseline that is not held."""
+    """A lane below its minimum."""
 
     pool: str
     fleet: str
@@ -280,8 +281,13 @@ def info() -> Info:
     )
 
 
-def lane(plan: LanePlan) -> PlacementLane:
-    """A lane as it is sent."""
+def lane(plan: LanePlan, deficit_since: datetime | None = None) -> PlacementLane:
+    """A lane as it is sent.
+
+    Args:
+        plan: What is planned for it.
+        deficit_since: Since when it is below its minimum, where that is known.
+    """
     ready = plan.states.get(ReplicaState.READY, 0)
     return PlacementLane(
         pool=plan.pool,
@@ -292,6 +298,7 @@ def lane(plan: LanePlan) -> PlacementLane:
         ready=ready,
         pending=sum(plan.states.get(state, 0) for state in _WAITING),
         deficit=plan.deficit,
+        deficit_since=deficit_since if plan.deficit else None,
         room=plan.room,
         cooldown_until=plan.until,
         reason=plan.reason,

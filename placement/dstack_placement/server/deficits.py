@@ -1,4 +1,4 @@
-"""Baselines that are not held: since when, and that they are held again."""
+"""Lanes below their minimums: since when, and that they have them again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dstack_placement.server.unreachable import marked
 async def tell_deficits(
     session: AsyncSession, run_model: RunModel, plan: Plan, state: RunState
 ) -> None:
-    """Emits an event when a baseline is not held, and when it is again.
+    """Emits an event when a lane falls below its minimum, and when it has it again.
 
     What starts or moves now may hold it: only what stays missing then is a deficit. Its end is told
     once as many as the minimum are ready, since a start may fail.
@@ -49,14 +49,14 @@ async def tell_deficits(
                     why=lane.reason,
                 )
             )
-            tell(session, run_model, f"Baseline of fleet {lane.fleet} is not held: {lane.reason}")
+            tell(session, run_model, f"Fleet {lane.fleet} is below its minimum: {lane.reason}")
         elif missing and row is not None:
             row.missing, row.why = missing, lane.reason
         elif row is not None and ready[at] >= lane.lane.min_replicas:
             await session.delete(row)
             if lane.lane.min_replicas:  # else an edit took the baseline away
                 held = f"{lane.lane.min_replicas} of {lane.lane.min_replicas}"
-                tell(session, run_model, f"Baseline of fleet {lane.fleet} is held again: {held}")
+                tell(session, run_model, f"Fleet {lane.fleet} has its minimum again: {held}")
     for row in known.values():
         # The lane is gone.
         await session.delete(row)

@@ -38,6 +38,7 @@ from dstack_placement.server.state import (
     read_jobs,
     read_state,
 )
+from dstack_placement.server.tables import DeficitRow
 from dstack_placement.server.threads import in_thread
 from dstack_placement.server.trying import tried_counts, tried_spec
 from dstack_placement.server.unreachable import marked, workers_there
@@ -94,7 +95,7 @@ async def _placement(
         managed=True,
         observed_at=run.state.now,
         groups=groups_in(run.state.lanes, desired_counts(model)),
-        lanes=lanes_in(run.state, plan),
+        lanes=lanes_in(run.state, plan, await _deficits(session, model)),
         replicas=await _replicas(session, run.state),
         rebalancing=answers.rebalancing(run.state.rebalance),
         **_noted(run.state.lanes.warnings, run.state, plan),
@@ -271,9 +272,26 @@ async def _samples(session: AsyncSession, jobs: list[ReplicaJob]) -> dict[str, J
     return {spec.replica_group: Job(job_spec=spec, job_submissions=[]) for spec in specs_of}
 
 
-def lanes_in(state: RunState, plan: Plan) -> list[answers.PlacementLane]:
-    """The lanes of a plan as they are sent, with those that the router can't reach marked."""
-    return [answers.lane(lane) for lane in marked(plan.lanes, state.unreachable)]
+def lanes_in(
+    state: RunState, plan: Plan, deficits: Mapping[tuple[str, str], datetime] | None = None
+) -> list[answers.PlacementLane]:
+    """The lanes of a plan as they are sent, with those that the router can't reach marked.
+
+    Args:
+        state: What the plan was made of.
+        plan: The plan.
+        deficits: By pool and fleet, since when lanes are below their minimums.
+    """
+    since = deficits or {}
+    return [
+        answers.lane(lane, since.get((lane.pool, lane.fleet)))
+        for lane in marked(plan.lanes, state.unreachable)
+    ]
+
+
+async def _deficits(session: AsyncSession, run: RunModel) -> dict[tuple[str, str], datetime]:
+    found = await session.execute(select(DeficitRow).where(DeficitRow.run_id == run.id))
+    return {(row.pool, row.fleet): row.since for row in found.scalars()}
 
 
 def _noted(warnings: Iterable[str], state: RunState, plan: Plan) -> dict[str, list[str]]:

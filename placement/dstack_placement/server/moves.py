@@ -1,4 +1,4 @@
-"""Moving replicas that run, and baselines that are not held.
+"""Moving replicas that run, and lanes below their minimums.
 
 It comes after dstack's own look at a run, on what dstack is about to do: nothing is stopped before
 its relief is ready, and one more replica is started for each that moves.

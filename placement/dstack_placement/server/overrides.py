@@ -317,7 +317,7 @@ OVERRIDES = (
         "process_active_run",
         _active_run,
         "Before a run with lanes is processed, failed starts are noted; after it, replicas move to"
-        " restore a minimum or because somebody asked for it, and stay until their relief is"
+        " restore a minimum or because somebody asked for it, and stay until the new one is"
         " ready.",
         at=(_ACTIVE,),
     ),
@@ -326,7 +326,7 @@ OVERRIDES = (
         "_analyze_active_run_replica",
         _replica_analysis,
         "A replica that found or kept no capacity is started again in another lane, instead of"
-        " failing the run; the relief of one that was to move is not.",
+        " failing the run; the surge replica of a move is not.",
         at=(_ACTIVE,),
     ),
     Override(

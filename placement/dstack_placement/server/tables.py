@@ -97,7 +97,7 @@ class CooldownRow(Base):
 
 
 class DeficitRow(Base):
-    """A baseline that is not held, so that its end is told once.
+    """A lane below its minimum, so that its end is told once.
 
     Attributes:
         pool: The engine's name of the pool that the lane belongs to.

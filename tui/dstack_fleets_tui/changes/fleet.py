@@ -8,16 +8,17 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from dstack_api_client.edits import base as bases
-from dstack_api_client.edits import fleets, undoing
-from dstack_api_client.edits.deleting import delete
+from dstack_api_client.edits.base import base as bases
 from dstack_api_client.edits.errors import EndedError, InvalidEditError
-from dstack_api_client.edits.fleet import refusal
-from dstack_api_client.edits.fleet_effects import idle_instances
-from dstack_api_client.edits.fleets import FleetPlan
-from dstack_api_client.edits.following_fleets import FleetGoal
-from dstack_api_client.edits.new_fleets import TEMPLATES, plan_new_fleet
-from dstack_api_client.edits.performing import Performed, who
+from dstack_api_client.edits.fleet import fleets
+from dstack_api_client.edits.fleet.fleet import refusal
+from dstack_api_client.edits.fleet.fleet_effects import idle_instances
+from dstack_api_client.edits.fleet.fleets import FleetPlan
+from dstack_api_client.edits.fleet.new_fleets import TEMPLATES, plan_new_fleet
+from dstack_api_client.edits.follow.following_fleets import FleetGoal
+from dstack_api_client.edits.perform import undoing
+from dstack_api_client.edits.perform.deleting import delete
+from dstack_api_client.edits.perform.performing import Performed, who
 from dstack_api_client.errors import ApiError
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.labels import counted
@@ -42,7 +43,7 @@ from dstack_widgets.text import literal
 #: Instances that are named where some are deleted; the others are counted.
 _NAMED = 12
 _FILE, _WHOLE, _CHOSEN, _IDLE = "file", "fleet", "these", "all idle"
-_FOR_GOOD = "This can't be taken back."
+_FOR_GOOD = "This can't be undone."
 
 
 class FleetChanges:
@@ -76,7 +77,7 @@ class FleetChanges:
         project = self._app.project
         why = refusal(fleet.name, is_ssh=False, owner=fleet.project, project=project)
         if why is None:
-            sign = f"Reading what was changed last of {fleet.name}."
+            sign = f"Reading the last change of {fleet.name}."
             self._changing.begin(partial(self._undo, fleet.name, ask(self._app)), sign)
         else:
             self._refuse(f"{fleet.name} can't be edited here", why)
@@ -101,7 +102,7 @@ class FleetChanges:
                 if question.on_screen:
                     self._picked(what)
 
-            screen = PickScreen("Make a fleet from", about, ascii_only=self._app.ascii)
+            screen = PickScreen("Create a fleet from", about, ascii_only=self._app.ascii)
             self._app.push_screen(screen, picked)
         elif what in TEMPLATES:
             self._plan_text(f"a new {what} fleet", TEMPLATES[what])
@@ -112,7 +113,7 @@ class FleetChanges:
     def delete(self, fleet: Fleet) -> None:
         """Deletes a fleet, once it was read who borrows it and its name was typed."""
         if self._may_delete(fleet):
-            sign = f"Reading to which projects {fleet.name} is lent."
+            sign = f"Reading which projects {fleet.name} is exported to."
             self._changing.begin(partial(self._delete, fleet, ask(self._app)), sign)
 
     def delete_some(self, fleet: Fleet, chosen: Sequence[Instance]) -> None:
@@ -148,7 +149,7 @@ class FleetChanges:
 
         if len(about) == 1:
             self._app.notify("No idle instance is selected or there.", markup=False)
-        title = f"Delete what of {fleet.name}"
+        title = f"What to delete of {fleet.name}"
         self._app.push_screen(PickScreen(title, about, ascii_only=self._app.ascii), picked)
 
     # How ----------------------------------------------------------------------------------
@@ -205,7 +206,7 @@ class FleetChanges:
         try:
             text = await asyncio.to_thread(path.read_text, encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
             line = f"{path} can't be read: {why}. Name a configuration file, or cloud or ssh."
             raise InvalidEditError([line]) from error
         if not question.refuse_late(f"The file {path}"):
@@ -251,10 +252,10 @@ class FleetChanges:
         try:
             names = await source.client.exports.borrowers(source.project, fleet.id)
         except ApiError as error:
-            return (f"It is not known to which projects it is lent: {error}",)
+            return (f"Which projects it is exported to is not known: {error}",)
         if not names:
             return ()
-        return (f"It is lent to {words.borrowers(names)}, which can't use it any more then.",)
+        return (f"It is exported to {words.borrowers(names)}, which will lose it.",)
 
     def _delete_instances(self, fleet: Fleet, chosen: Sequence[Instance]) -> None:
         lines = []
@@ -282,7 +283,7 @@ class FleetChanges:
                 if other.id not in ids:
                     yield (
                         f"{other.hostname or other.name} ({other.status}) has the number"
-                        f" {instance.num} too, and goes with it."
+                        f" {instance.num} too, and is deleted with it."
                     )
 
     def _ask(

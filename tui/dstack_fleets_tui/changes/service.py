@@ -10,18 +10,18 @@ from typing import Any
 from textual.screen import Screen
 from textual.worker import Worker
 
-from dstack_api_client.edits import base as bases
-from dstack_api_client.edits import rebalancing, undoing
-from dstack_api_client.edits.difference import ChangeKind
-from dstack_api_client.edits.fleet import FleetEdit
-from dstack_api_client.edits.fleets import FleetPlan
-from dstack_api_client.edits.following_fleets import goal_of
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.merging import ConflictError
-from dstack_api_client.edits.outcome import Check
-from dstack_api_client.edits.performing import Performed, perform, settle, who
-from dstack_api_client.edits.planning import Plan, make_plan
-from dstack_api_client.edits.recovering import look_up
+from dstack_api_client.edits.base import base as bases
+from dstack_api_client.edits.base.difference import ChangeKind
+from dstack_api_client.edits.base.merging import ConflictError
+from dstack_api_client.edits.base.outcome import Check
+from dstack_api_client.edits.fleet.fleet import FleetEdit
+from dstack_api_client.edits.fleet.fleets import FleetPlan
+from dstack_api_client.edits.follow.following_fleets import goal_of
+from dstack_api_client.edits.perform import rebalancing, undoing
+from dstack_api_client.edits.perform.performing import Performed, perform, settle, who
+from dstack_api_client.edits.plan.planning import Plan, make_plan
+from dstack_api_client.edits.store.keeping import Store
+from dstack_api_client.edits.store.recovering import look_up
 from dstack_api_client.errors import ApiError
 from dstack_fleets_tui.changes.text import TextChanges
 from dstack_fleets_tui.editing import outlook, plan_text
@@ -70,7 +70,7 @@ class Changing:
     def undo(self, name: str) -> None:
         """Plans the way back from what was applied last to a service."""
         if self.may():
-            sign = f"Reading what was changed last of {name}."
+            sign = f"Reading the last change of {name}."
             self.begin(partial(self._undo, name, ask(self._app)), sign)
 
     def rebalance(self, name: str) -> None:
@@ -207,15 +207,15 @@ class Changing:
             self._app.notify(f"{name} is as it was before the last change.", markup=False)
             return
         at = found.kept.at.astimezone()
-        notes = [f"This takes back what was applied at {at:%Y-%m-%d %H:%M:%S}."]
+        notes = [f"This undoes what was applied at {at:%Y-%m-%d %H:%M:%S}."]
         if found.changed_since:
             names = ", ".join(found.changed_since)
-            notes.append(f"Changed again since, and taken back too: {names}.")
+            notes.append(f"Changed again since, and undone too: {names}.")
         if found.left_out:
             names = ", ".join(found.left_out)
-            notes.append(f"Not taken back, since it may hold a secret and is not kept: {names}.")
+            notes.append(f"Not undone, since it may hold a secret and is not kept: {names}.")
         screen = PlanScreen(plan, lambda: self.apply(plan, action="undo"), notes)
-        question.show(screen, f"The way back of {found.edit.base.target.name}")
+        question.show(screen, f"The undo of {found.edit.base.target.name}")
 
     async def _rebalance(self, name: str, question: Question) -> None:
         source, snapshot = self._app.source, self._app.snapshot

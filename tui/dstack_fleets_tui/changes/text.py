@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, TypeVar
 
-from dstack_api_client.edits import texts
 from dstack_api_client.edits.errors import InvalidEditError, NotKeptError
+from dstack_api_client.edits.service import texts
 from dstack_api_client.errors import ApiError
 from dstack_fleets_tui.editing.texts import Editing
 from dstack_fleets_tui.host import Host
@@ -100,7 +100,7 @@ class TextChanges:
             except ApiError as error:
                 shown = texts.with_note(written.text, [str(error)])
             else:
-                if not question.refuse_late(f"What was made of the text of {editing.name}"):
+                if not question.refuse_late(f"The outcome of the text of {editing.name}"):
                     if not editing.until_applied:
                         self.discard(editing.key)
                     editing.done(made)
@@ -157,14 +157,14 @@ class TextChanges:
         name = editing.name
         if self._is_original(editing, written.text):
             self.discard(editing.key)
-            self._app.notify("Nothing was changed in the text.", markup=False)
+            self._app.notify("The text was not changed.", markup=False)
             return False
         self._keep(editing, written.text)
         lines = [f"{written.failure}."] if written.failure else []
-        lines.append("A text that is kept is there when you edit it again, until you quit.")
+        lines.append("Text that you keep is there when you edit it again, until you quit.")
         answer = await self._app.push_screen_wait(
             AskScreen(
-                f"The text of {name} was changed and is not used",
+                f"Your changes to the text of {name} are not saved",
                 [literal(line) for line in lines],
                 (
                     Choice(_KEEP, "Keep it"),

@@ -90,7 +90,7 @@ def add_edits(commands: Any, connection: Parser) -> None:
         "undo",
         allow_abbrev=False,
         parents=[form, manner, connection],
-        help="take the last change of a service back",
+        help="undo the last change of a service",
         description="Plans the way back from what was applied last to a service from here, and "
         "goes on as `apply`.",
     )
@@ -159,8 +159,8 @@ def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) 
     connection, settings = begin
     from dstack_api_client import errors
     from dstack_api_client.connect.connection import ConfigError
-    from dstack_api_client.edits.merging import ConflictError
-    from dstack_api_client.edits.outcome import UnknownOutcomeError
+    from dstack_api_client.edits.base.merging import ConflictError
+    from dstack_api_client.edits.base.outcome import UnknownOutcomeError
     from dstack_api_client.errors import UnansweredError
     from dstack_fleets_tui.headless.looking import UnavailableError
 

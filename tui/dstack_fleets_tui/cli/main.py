@@ -30,6 +30,7 @@ from dstack_fleets_tui.cli.common import (
 )
 from dstack_fleets_tui.cli.edits import add_edits
 from dstack_fleets_tui.cli.whatif import add_whatif
+from dstack_fleets_tui.headless.kinds import KINDS
 from dstack_fleets_tui.output.notices import PROGRAM, say
 
 _DESCRIPTION = "A terminal dashboard for the fleets, services and replicas of a dstack server."
@@ -52,17 +53,6 @@ exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 can't connect or not a
 found (`whatif`: a minimum would break or a service would end), 5 applied but not done within
 --wait, 6 sent and not known whether applied; `plan`: 0 nothing to change, 2 changes, 1 refused.
 """
-_KINDS = (
-    "fleets",
-    "instances",
-    "services",
-    "runs",
-    "replicas",
-    "distribution",
-    "router",
-    "problems",
-    "events",
-)
 #: Events that one command may ask a server for.
 _MOST_EVENTS = 10_000
 
@@ -117,13 +107,13 @@ def _parser() -> Parser:
     )
     group.add_argument("--read-only", action="store_true", help="refuse every change")
     group.add_argument(
-        "--debug-settings", action="store_true", help="say where each value comes from, and leave"
+        "--debug-settings", action="store_true", help="say where each value comes from, and exit"
     )
     looks = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = looks.add_argument_group("the dashboard")
     group.add_argument("--ascii", action="store_true", help="draw with plain ASCII characters")
     group.add_argument(
-        "--interval", metavar="SECONDS", type=_interval, help="between two looks (default: 2)"
+        "--interval", metavar="SECONDS", type=_interval, help="between two polls (default: 2)"
     )
 
     parser = Parser(
@@ -134,7 +124,7 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[connection, looks],
     )
-    parser.add_argument("--version", action=_Version, help="show the version, and leave")
+    parser.add_argument("--version", action=_Version, help="show the version, and exit")
     parser.set_defaults(run=_dashboard)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
@@ -144,12 +134,13 @@ def _parser() -> Parser:
         parents=[connection],
         help="print fleets, services, how they are spread, what is wrong, what happened",
         description="Prints what the dashboard shows, once.",
-        epilog="NAME picks one fleet or service: of instances those of that fleet, of replicas\n"
-        "those of that service, of problems and events those of either. `get problems` exits with\n"
-        "4 when there are any. The keys of JSON and YAML are described in docs/json.md.",
+        epilog="kinds:\n"
+        + "".join(f"  {name:<14}{what}\n" for name, what in KINDS.items())
+        + "\nNAME picks one service or fleet. `get problems` exits with 4 when there are any. The\n"
+        "keys of JSON and YAML are described in docs/json.md.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    get.add_argument("kind", choices=_KINDS, metavar="KIND", help=", ".join(_KINDS))
+    get.add_argument("kind", choices=KINDS, metavar="KIND", help="one of the kinds below")
     get.add_argument("name", metavar="NAME", nargs="?", help="just this fleet or service")
     get.add_argument(
         "-o", "--output", choices=("table", "json", "yaml"), default="table", help="the form"
@@ -158,18 +149,18 @@ def _parser() -> Parser:
         "-a", "--all", action="store_true", help="services and runs that have ended, too"
     )
     get.add_argument(
-        "--limit", metavar="N", type=_limit, default=50, help="most events (default: 50)"
+        "--limit", metavar="N", type=_limit, default=50, help="at most so many events (default: 50)"
     )
     get.add_argument(
         "--severity",
         choices=("notice", "warning", "critical"),
         default="notice",
-        help="problems that are at least as bad (default: notice)",
+        help="problems of at least this severity (default: notice)",
     )
     get.add_argument(
         "--no-ssh",
         action="store_true",
-        help="look at no router over SSH, where the server can't look itself",
+        help="read no router over SSH where the server can't read it",
     )
     get.add_argument(
         "--ascii", action="store_true", default=argparse.SUPPRESS, help="tables in plain ASCII"
@@ -185,7 +176,7 @@ def _parser() -> Parser:
         parents=[looks],
         help="the dashboard on a real server with emulated hosts",
         description="Starts a dstack server of its own with emulated hosts, and the dashboard on "
-        "it. Both are gone when you leave.",
+        "it. Both end when you quit.",
     )
     demo.add_argument(
         "--scenario",

@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from dstack_api_client.edits.checks import FieldName, Problem, whole_number
-from dstack_api_client.edits.fleet import FleetEdit, Nodes
+from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes
+from dstack_api_client.edits.service.checks import FieldName, Problem, whole_number
 from dstack_api_client.model.configuration import GPU_PARTS, MASK, gpu_parts, readable
 from dstack_api_client.model.profile import MARK, in_profile
 from dstack_fleets_tui import formatting

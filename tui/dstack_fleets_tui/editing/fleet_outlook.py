@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from textual.content import Content
 
-from dstack_api_client.edits.fleet_effects import Effects
+from dstack_api_client.edits.fleet.fleet_effects import Effects
 from dstack_api_client.model.fleet import Instance
 from dstack_fleets_tui import formatting
 from dstack_widgets.glyphs import UNICODE, Glyphs

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from dstack_api_client.analysis.spot_policies import PolicySource, SpotPolicy, inherited
-from dstack_api_client.edits.checks import (
+from dstack_api_client.edits.service.checks import (
     FieldName,
     Problem,
     lane_number,
     replica_range,
     whole_number,
 )
-from dstack_api_client.edits.group_roles import labels_in
-from dstack_api_client.edits.service import SERVICE, GroupView, ServiceEdit
+from dstack_api_client.edits.service.service import SERVICE, GroupView, ServiceEdit
 from dstack_api_client.model.labels import lane_name
 from dstack_fleets_tui import formatting
 from dstack_placement.engine import LANE_COLUMNS, ONLY_GROUP, Lane, LaneField, mapping
@@ -107,7 +106,7 @@ def _of_pool(
     edit: ServiceEdit, pool: str, wrong: Collection[FieldName], glyphs: Glyphs
 ) -> Iterator[GridRow]:
     section = "lanes"
-    labels = labels_in(edit.spec)
+    labels = edit.read.labels
     title = f"lanes of {labels.get(pool, pool)}" if pool else ""
     if not pool and len(edit.pools) > 1:
         shared = [labels.get(each.name, each.name) for each in edit.groups if not each.own_lanes]
@@ -119,7 +118,7 @@ def _of_pool(
     for lane in lanes:
         yield _of_lane(edit, pool, lane, section, wrong, glyphs)
     there = {lane.fleet for lane in lanes}
-    for lane in ServiceEdit.begin(edit.base, edit.capabilities).filled(pool):
+    for lane in edit.begun.filled(pool):
         if lane.fleet not in there:
             yield _gone(lane, pool, section, glyphs)
     if not lanes:
@@ -194,7 +193,7 @@ def _gone(lane: Lane, pool: str, section: str, glyphs: Glyphs) -> GridRow:
 def _of_groups(
     edit: ServiceEdit, wrong: Collection[FieldName], glyphs: Glyphs
 ) -> Iterator[GridRow]:
-    before = {group.name: group for group in ServiceEdit.begin(edit.base, edit.capabilities).groups}
+    before = {group.name: group for group in edit.begun.groups}
     named = any(group.named for group in edit.groups)
     yield GridRow("gap groups", ())
     if named:
@@ -205,7 +204,7 @@ def _of_groups(
             GridCell("reservation", "RESERVATION", editable=True, left=True),
         )
         yield GridRow("head groups", head, "groups", heading=True)
-    labels = labels_in(edit.spec) if named else {}
+    labels = edit.read.labels if named else {}
     for group in edit.groups:
         label = labels.get(group.name, group.name)
         yield _of_group(edit, group, before.get(group.name), wrong, glyphs, label)
@@ -244,7 +243,7 @@ def _policy(
 ) -> GridCell:
     """The spot policy in force, and where it comes from unless the group states it."""
     default = _inherited(edit)
-    before = ServiceEdit.begin(edit.base, edit.capabilities)
+    before = edit.begun
     text = group.spot_policy or default
     old = (was.spot_policy or _inherited(before)) if was else None
     style = "accent" if text != old else ""
@@ -265,7 +264,7 @@ def _reservation(
 ) -> GridCell:
     """The reservation in force, and where it comes from unless the group states it."""
     text = group.reservation or _inherited_reservation(edit) or glyphs.dash
-    before = ServiceEdit.begin(edit.base, edit.capabilities)
+    before = edit.begun
     old = (was.reservation or _inherited_reservation(before) or glyphs.dash) if was else None
     style = "accent" if text != old else ""
     if FieldName("reservation", group.name) in wrong:
@@ -294,7 +293,7 @@ def _inherited(edit: ServiceEdit) -> str:
 
 
 def _of_run(edit: ServiceEdit, wrong: Collection[FieldName]) -> GridRow:
-    was = ServiceEdit.begin(edit.base, edit.capabilities).run_priority
+    was = edit.begun.run_priority
     changed = was != edit.run_priority
     style = "bad" if FieldName("run_priority") in wrong else "accent" if changed else ""
     name = "priority" if len(edit.groups) == 1 else "run priority"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from rich.cells import cell_len
 from textual.content import Content
 
-from dstack_api_client.edits.dryrun import DryRun, LaneOutlook, ReplicaOutlook
+from dstack_api_client.edits.outlook.dryrun import DryRun, LaneOutlook, ReplicaOutlook
 from dstack_fleets_tui import formatting, words
 from dstack_widgets.glyphs import UNICODE, Glyphs
 from dstack_widgets.palette import style_of
@@ -33,7 +33,7 @@ def price(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Content:
     now = formatting.price(outlook.price_now)
     if outlook.price_after is None:
         unknown = ", ".join(outlook.unpriced)
-        dim = literal(f"  no price is known of {unknown}", style_of("dim"))
+        dim = literal(f"  no price is known for {unknown}", style_of("dim"))
         return literal(f"{now} {glyphs.arrow} ? $/h") + dim
     after, change = formatting.price(outlook.price_after), outlook.price_change or 0.0
     both = literal(f"{now} {glyphs.arrow} {after} $/h")
@@ -73,7 +73,7 @@ def unpriced(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Sequence[Content]:
 
 def _rest(outlook: DryRun) -> list[Content]:
     notes = [literal(note, style_of("dim")) for note in outlook.notes]
-    told = literal(f"told by {outlook.source.value}", style_of("dim"))
+    told = literal(f"source: {outlook.source.value}", style_of("dim"))
     return [*replicas(outlook), *notes, told]
 
 

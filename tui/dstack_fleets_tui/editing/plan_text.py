@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from rich.cells import cell_len
 from textual.content import Content
 
-from dstack_api_client.edits.difference import ChangeKind, FieldChange
-from dstack_api_client.edits.fleets import FleetPlan
-from dstack_api_client.edits.planning import Plan
-from dstack_api_client.edits.prices import PlanOffer
-from dstack_api_client.edits.warnings import PlanWarning, Risk
+from dstack_api_client.edits.base.difference import ChangeKind, FieldChange
+from dstack_api_client.edits.fleet.fleets import FleetPlan
+from dstack_api_client.edits.offers.prices import PlanOffer
+from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
+from dstack_api_client.edits.plan.planning import Plan
 from dstack_api_client.model.configuration import as_yaml
 from dstack_fleets_tui import formatting
 from dstack_fleets_tui.editing import outlook

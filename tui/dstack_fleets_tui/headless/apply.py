@@ -10,16 +10,16 @@ from typing import Any, TypeVar
 
 from dstack_api_client import errors
 from dstack_api_client.connect.connection import Connection
-from dstack_api_client.edits import rebalancing
-from dstack_api_client.edits.base import Base
-from dstack_api_client.edits.dryrun import DryRun
+from dstack_api_client.edits.base.base import Base
+from dstack_api_client.edits.base.outcome import UnknownOutcomeError
 from dstack_api_client.edits.errors import EditError
-from dstack_api_client.edits.following import Progress, State, follow
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.outcome import UnknownOutcomeError
-from dstack_api_client.edits.performing import Performed, perform, who
-from dstack_api_client.edits.planning import Plan
-from dstack_api_client.edits.recovering import look_up
+from dstack_api_client.edits.follow.following import Progress, State, follow
+from dstack_api_client.edits.outlook.dryrun import DryRun
+from dstack_api_client.edits.perform import rebalancing
+from dstack_api_client.edits.perform.performing import Performed, perform, who
+from dstack_api_client.edits.plan.planning import Plan
+from dstack_api_client.edits.store.keeping import Store
+from dstack_api_client.edits.store.recovering import look_up
 from dstack_api_client.errors import ReadOnlyError, UnansweredError
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.text import one_line
@@ -225,7 +225,7 @@ def _confirm(base: Base, manner: Manner) -> None:
     if manner.yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise NotConfirmedError("Nobody can be asked here.", "Give --yes to apply the plan.")
+        raise NotConfirmedError("There is no terminal to ask on.", "Give --yes to apply the plan.")
     where = f"{name} in {one_line(target.project)} @ {one_line(target.server)}"
     if manner.protected:
         question, wanted = f"The project is protected. Type {name} to change {where}: ", {name}

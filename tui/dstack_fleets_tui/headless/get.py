@@ -13,17 +13,19 @@ import yaml
 
 from dstack_api_client.clock import difference
 from dstack_api_client.connect.connection import Connection
+from dstack_api_client.errors import ApiError
+from dstack_api_client.feed.feed import Feed
 from dstack_api_client.text import one_line
-from dstack_fleets_tui.headless.kinds import SHOWN
-from dstack_fleets_tui.headless.looking import Asked, Look, observe
+from dstack_api_client.transport.client import Client
+from dstack_fleets_tui.headless.kinds import kind_named
+from dstack_fleets_tui.headless.looking import Asked, Look, Source, UnavailableError
+from dstack_fleets_tui.headless.select import NoSuchNameError
 from dstack_fleets_tui.output import payload
 from dstack_fleets_tui.output.notices import say
 from dstack_fleets_tui.output.table import render
 
 Output: TypeAlias = Literal["table", "json", "yaml"]
 
-#: What is shown with what the placement add-on says, and has no notes to say that it was not read.
-_PLACED = ("services", "replicas", "router")
 #: Signs that a terminal without Unicode is spared, each with one of the same width.
 _PLAIN = str.maketrans({"–": "-", "…": "~"})
 
@@ -47,7 +49,8 @@ def get(connection: Connection, asked: Asked, output: Output, *, plain: bool = F
     clocks = difference(look.snapshot.clock_ahead)
     if clocks:
         sys.stderr.write(f"{clocks}\n")
-    things = SHOWN[asked.kind].choose(look, asked)
+    kind = kind_named(asked.kind)
+    things = kind.choose(look, asked)
     if output == "table":
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         text = printed(table(look, asked, colour=colour), plain=plain)
@@ -56,12 +59,29 @@ def get(connection: Connection, asked: Asked, output: Output, *, plain: bool = F
         text = printed(as_json(whole) if output == "json" else as_yaml(whole))
     sys.stdout.write(text)
     failure = look.snapshot.placement_failure
-    if failure and asked.kind in _PLACED:
+    if failure and kind.placed:
         say(f"The placement add-on could not be read. {failure}")
-    if asked.kind != "problems":  # there they are among the notes
+    if kind.notes is None:  # else they are among them
         for message in look.snapshot.unreadable:
             say(message)
-    return asked.kind == "problems" and bool(things)
+    return kind.alarming and bool(things)
+
+
+async def observe(connection: Connection, asked: Asked) -> Look:
+    """Reads what is asked for.
+
+    Raises:
+        UnavailableError: It could not be read, or not to its end.
+        NoSuchNameError: There is nothing of that name.
+    """
+    async with Client(connection.url, connection.token, verify=connection.verify) as client:
+        source = Source(client, Feed(client, connection.project))
+        try:
+            return await kind_named(asked.kind).read(source, asked)
+        except (NoSuchNameError, UnavailableError):
+            raise
+        except ApiError as error:
+            raise UnavailableError(error.message, error.hint) from error
 
 
 def collect(look: Look, asked: Asked) -> dict[str, Any]:
@@ -70,9 +90,9 @@ def collect(look: Look, asked: Asked) -> dict[str, Any]:
     Raises:
         NoSuchNameError: There is nothing of that name.
     """
-    shown = SHOWN[asked.kind]
-    items = [shown.item(thing, look) for thing in shown.choose(look, asked)]
-    notes = shown.notes(look, asked) if shown.notes is not None else None
+    kind = kind_named(asked.kind)
+    items = [kind.item(thing, look.snapshot) for thing in kind.choose(look, asked)]
+    notes = kind.notes(look, asked) if kind.notes is not None else None
     return payload.envelope(look.snapshot, asked.kind, items, notes)
 
 
@@ -98,16 +118,16 @@ def table(look: Look, asked: Asked, *, colour: bool = False) -> str:
     Raises:
         NoSuchNameError: There is nothing of that name.
     """
-    shown = SHOWN[asked.kind]
-    things = shown.choose(look, asked)
-    rows = [row for thing in things for row in shown.rows(thing, look)]
-    above, below = shown.above(things, look), list(shown.below(things, look))
-    if shown.notes is not None:
-        below += shown.notes(look, asked)
-    if not things and shown.nothing is not None:
-        text = _lines([shown.nothing(look, asked)])
+    kind, snapshot = kind_named(asked.kind), look.snapshot
+    things = kind.choose(look, asked)
+    rows = [row for thing in things for row in kind.rows(thing, snapshot)]
+    above, below = kind.above(things, snapshot), list(kind.below(things, snapshot))
+    if kind.notes is not None:
+        below += kind.notes(look, asked)
+    if not things and kind.nothing is not None:
+        text = _lines([kind.nothing(look, asked)])
     else:
-        text = render(shown.columns, rows, colour=colour)
+        text = render(kind.columns, rows, colour=colour)
     return _lines([*above, ""] if above else ()) + text + _lines(["", *below] if below else ())
 
 

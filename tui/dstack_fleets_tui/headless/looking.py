@@ -9,27 +9,20 @@ from functools import cached_property
 
 from dstack_api_client.analysis.health import Health, service_healths
 from dstack_api_client.analysis.since import Since
-from dstack_api_client.connect.connection import Connection
-from dstack_api_client.errors import ApiError, CannotConnectError, UnauthorisedError
-from dstack_api_client.events.stream import Event, event_of
+from dstack_api_client.errors import ApiError
+from dstack_api_client.events.stream import Event
 from dstack_api_client.feed.feed import ConnectionState, Feed
 from dstack_api_client.model.capabilities import PLACEMENT_LIST
 from dstack_api_client.model.router import RouterView
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem, Severity
-from dstack_api_client.problems.watch import problems_of
 from dstack_api_client.routers.watch import OverSsh, read_router
 from dstack_api_client.transport.client import Client
-from dstack_api_client.transport.events import FILTER_ITEMS, in_groups
 from dstack_api_client.transport.requests import PAGE
-from dstack_fleets_tui.headless import select
-from dstack_fleets_tui.output.payload import Kind
 
 #: Routers that are looked at together: each over SSH is a process of its own.
 _AT_ONCE = 4
-#: Instances of which is asked since when something is wrong with them.
-_MOST_DATED = 20 * FILTER_ITEMS
 
 
 @dataclass(frozen=True)
@@ -45,7 +38,7 @@ class Asked:
         ssh: Whether routers may be looked at over SSH where the server can't.
     """
 
-    kind: Kind
+    kind: str
     name: str | None = None
     ended: bool = False
     limit: int = PAGE
@@ -81,47 +74,40 @@ class UnavailableError(ApiError):
     """The server is away, does not let this user in, or did not answer to the end."""
 
 
-async def observe(connection: Connection, asked: Asked) -> Look:
-    """Reads what is asked for.
+@dataclass(frozen=True)
+class Source:
+    """Where a command reads.
+
+    Attributes:
+        client: Of the server.
+        feed: Of the project.
+    """
+
+    client: Client
+    feed: Feed
+
+    @property
+    def since(self) -> Since:
+        """What the events that were read tell of since when."""
+        since = Since()
+        since.learn(self.feed.events)
+        return since
+
+
+async def read_project(source: Source, asked: Asked) -> Look:
+    """Reads the whole project, and nothing beside it.
 
     Raises:
         UnavailableError: It could not be read, or not to its end.
-        NoSuchNameError: There is nothing of that name.
     """
-    async with Client(connection.url, connection.token, verify=connection.verify) as client:
-        feed = Feed(client, connection.project)
-        snapshot = await poll(feed, full=True)
-        if asked.kind == "distribution" and asked.name is not None:
-            (service,) = select.services(snapshot, asked.name)
-            feed.focus(opened_service=service.id)
-            snapshot = await poll(feed)
-        elif asked.kind in ("distribution", "problems"):
-            snapshot = await placed(feed, snapshot)
-        since = Since()
-        since.learn(feed.events)
-        if asked.kind in ("router", "problems"):
-            name = asked.name if asked.kind == "router" else None
-            services = select.services(snapshot, name)
-            routers = await _routers(client, snapshot, services, since, ssh=asked.ssh)
-            snapshot = replace(snapshot, routers=routers)
-        try:
-            if asked.kind == "problems":
-                notes = await _date(client, snapshot, since)
-                problems = problems_of(snapshot, snapshot.observed_at, since)
-                return Look(snapshot, problems, notes=notes)
-            if asked.kind == "events":
-                return Look(snapshot, events=await _events(client, snapshot, asked))
-        except select.NoSuchNameError:
-            raise
-        except ApiError as error:
-            raise UnavailableError(error.message, error.hint) from error
-    return Look(snapshot, since=since)
+    snapshot = await poll(source.feed, full=True)
+    return Look(snapshot, since=source.since)
 
 
-async def _routers(
+async def read_routers(
     client: Client, snapshot: Snapshot, services: Iterable[Service], since: Since, *, ssh: bool
-) -> dict[str, RouterView]:
-    """Looks at the routers of services, several at once."""
+) -> Snapshot:
+    """The snapshot with the routers of services, several of which are read at once."""
     turn = asyncio.Semaphore(_AT_ONCE)
 
     async def look(service: Service) -> RouterView | None:
@@ -141,7 +127,7 @@ async def _routers(
 
     with_router = [each for each in services if each.router is not None and not each.finished]
     views = await asyncio.gather(*map(look, with_router))
-    return {view.run_id: view for view in views if view is not None}
+    return replace(snapshot, routers={view.run_id: view for view in views if view is not None})
 
 
 async def poll(feed: Feed, *, full: bool = False) -> Snapshot:
@@ -179,59 +165,4 @@ def _unplaced(snapshot: Snapshot) -> Sequence[str]:
         service.id
         for service in snapshot.services.values()
         if service.has_lanes and not service.finished and service.id not in snapshot.placements
-    ]
-
-
-async def _events(client: Client, snapshot: Snapshot, asked: Asked) -> tuple[Event, ...]:
-    """The newest events of everything or of one service or fleet, the oldest of them first."""
-    if asked.name is None:
-        project = await client.projects.get(snapshot.project)
-        filters = [{"within_projects": [project.project_id]}]
-    else:
-        service_id, fleet_id = select.either(snapshot, asked.name)
-        filters = [{"within_runs": [service_id]}] if service_id is not None else []
-        filters += [{"within_fleets": [fleet_id]}] if fleet_id is not None else []
-    found: dict[str, Event] = {}
-    for each in filters:
-        before = None
-        read = 0
-        while read < asked.limit:
-            page = await client.events.newest(
-                each, limit=min(PAGE, asked.limit - read), before=before
-            )
-            if not page:
-                break
-            found |= {event.id: event_of(event) for event in page}
-            read += len(page)
-            before = (page[-1].recorded_at, page[-1].id)
-    events = sorted(found.values(), key=lambda event: (event.recorded_at, event.id))
-    return tuple(events[-asked.limit :])
-
-
-async def _date(client: Client, snapshot: Snapshot, since: Since) -> tuple[str, ...]:
-    """Learns since when something is wrong with instances, as far as events reach.
-
-    Returns:
-        Why that is not known of all of them.
-    """
-    undated = _undated(snapshot, since)
-    try:
-        for group in in_groups(undated[:_MOST_DATED], FILTER_ITEMS):
-            since.learn(await client.events.newest({"target_instances": group}))
-    except (CannotConnectError, UnauthorisedError):
-        raise
-    except ApiError as error:
-        return (f"Since when instances are as they are is not known: {error.message}",)
-    if len(undated) > _MOST_DATED:
-        return (f"Since when is not known of {len(undated) - _MOST_DATED} of the instances.",)
-    return ()
-
-
-def _undated(snapshot: Snapshot, since: Since) -> Sequence[str]:
-    """Instances that something is wrong with, and no event that was read told since when."""
-    return [
-        instance.id
-        for instance in snapshot.instances.values()
-        if (instance.unreachable and instance.id not in since.unreachable)
-        or (instance.health != "healthy" and instance.id not in since.health)
     ]

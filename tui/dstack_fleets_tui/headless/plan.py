@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from dstack_api_client.connect.connection import Connection
-from dstack_api_client.edits import assignments, texts
-from dstack_api_client.edits.base import Base, read_service
+from dstack_api_client.edits.base.base import Base, read_service
 from dstack_api_client.edits.errors import EditError
-from dstack_api_client.edits.planning import Plan, make_plan
-from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.edits.warnings import PlanWarning, contents_notes
+from dstack_api_client.edits.outlook.warnings import PlanWarning, contents_notes
+from dstack_api_client.edits.plan.planning import Plan, make_plan
+from dstack_api_client.edits.service import assignments, texts
+from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.router import RouterStatus
 from dstack_api_client.model.snapshot import Snapshot

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from dstack_api_client.errors import ApiError
 from dstack_api_client.model.every_run import Run, every_run
 from dstack_api_client.model.fleet import Fleet, Instance
-from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
@@ -85,11 +84,6 @@ def runs(snapshot: Snapshot, name: str | None, *, ended: bool = False) -> list[R
     if found is None:
         raise _missing("run", name, snapshot, [run.name for run in known])
     return [found]
-
-
-def replicas(snapshot: Snapshot, chosen: Iterable[Service]) -> list[Replica]:
-    """The replicas of services, in the order of services and of replica numbers."""
-    return [replica for service in chosen for replica in snapshot.replicas_of(service)]
 
 
 def either(snapshot: Snapshot, name: str) -> tuple[str | None, str | None]:

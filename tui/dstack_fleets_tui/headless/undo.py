@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dstack_api_client.edits import undoing
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.planning import Plan, make_plan
+from dstack_api_client.edits.perform import undoing
+from dstack_api_client.edits.plan.planning import Plan, make_plan
+from dstack_api_client.edits.store.keeping import Store
 from dstack_fleets_tui.headless.plan import Desk, say
 
 
@@ -19,7 +19,7 @@ async def undo_plan(at: Desk) -> Plan:
     found.refuse_unkept()
     if found.left_out:
         names = ", ".join(found.left_out)
-        say(f"Not taken back, since it may hold a secret and is not kept: {names}.")
+        say(f"Not undone, since it may hold a secret and is not kept: {names}.")
     if found.changed_since:
-        say(f"Changed again since, and taken back too: {', '.join(found.changed_since)}.")
+        say(f"Changed again since, and undone too: {', '.join(found.changed_since)}.")
     return await make_plan(at.client, found.edit, snapshot=at.snapshot)

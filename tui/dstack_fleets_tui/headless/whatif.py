@@ -25,9 +25,9 @@ from dstack_api_client.whatif import (
 )
 from dstack_fleets_tui.formatting import NOTHING, price
 from dstack_fleets_tui.headless import select
-from dstack_fleets_tui.headless.get import as_json, printed
-from dstack_fleets_tui.headless.looking import Asked, observe
-from dstack_fleets_tui.headless.views import colour
+from dstack_fleets_tui.headless.get import as_json, observe, printed
+from dstack_fleets_tui.headless.looking import Asked
+from dstack_fleets_tui.output.colours import colour
 from dstack_fleets_tui.output.payload import VERSION, number, optional_number, time
 from dstack_fleets_tui.output.table import Column, render
 
@@ -121,7 +121,7 @@ def _counts(snapshot: Snapshot, asked: Sequence[str]) -> Mapping[str, Mapping[st
         match = _ASKED.fullmatch(each)
         if match is None or int(match["count"]) > _MOST:
             raise select.NoSuchNameError(
-                f"{one_line(each)} asks for no number of replicas.",
+                f"{one_line(each)} does not ask for a number of replicas.",
                 f"Write SERVICE=N or SERVICE/GROUP=N, with at most {_MOST:,}.",
             )
         (service,) = select.services(snapshot, match["service"])
@@ -201,7 +201,7 @@ def text(snapshot: Snapshot, loss: Loss, outcomes: Sequence[Outcome]) -> str:
         instances = counted(len(loss.instances), "instance")
         lines.append(f"Without {', '.join(loss.names)}: {instances} and {replicas} are lost.")
     if not outcomes:
-        return "\n".join([*lines, "No service is concerned.", ""])
+        return "\n".join([*lines, "No service is affected.", ""])
     table = render(_COLUMNS, [_row(each) for each in outcomes])
     said = [f"{each.service.name}: {line}" for each in outcomes for line in _said(each)]
     parts = [table.rstrip("\n")]

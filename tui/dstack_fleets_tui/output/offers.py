@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dstack_api_client.edits.planning import Plan
-from dstack_api_client.edits.prices import PlanOffer
+from dstack_api_client.edits.offers.prices import PlanOffer
+from dstack_api_client.edits.plan.planning import Plan
 from dstack_api_client.text import one_line
 from dstack_fleets_tui import formatting
 from dstack_placement.engine import ONLY_GROUP

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from dstack_api_client.edits.difference import FieldChange, shown
-from dstack_api_client.edits.dryrun import DryRun, LaneOutlook, ReplicaOutlook
-from dstack_api_client.edits.following import LaneProgress, Progress, State
-from dstack_api_client.edits.merging import ThreeWay
-from dstack_api_client.edits.planning import Plan
-from dstack_api_client.edits.warnings import PlanWarning, Risk
+from dstack_api_client.edits.base.difference import FieldChange, shown
+from dstack_api_client.edits.base.merging import ThreeWay
+from dstack_api_client.edits.follow.following import LaneProgress, Progress, State
+from dstack_api_client.edits.outlook.dryrun import DryRun, LaneOutlook, ReplicaOutlook
+from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
+from dstack_api_client.edits.plan.planning import Plan
 from dstack_api_client.text import one_line
 from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.output import offers
@@ -266,7 +266,7 @@ def _summary(outlook: DryRun) -> str:
     price = f"{formatting.price(outlook.price_now)} → {formatting.price(outlook.price_after)} $/h"
     if outlook.unpriced:
         price += f" (no price is known in {', '.join(outlook.unpriced)})"
-    return f"{', '.join(parts) or 'no replicas'}   {price}   (by {outlook.source.value})"
+    return f"{', '.join(parts) or 'no replicas'}   {price}   (source: {outlook.source.value})"
 
 
 def _lane_progress(lane: LaneProgress) -> str:

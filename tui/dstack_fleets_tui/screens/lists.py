@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual.widget import Widget
 
-from dstack_api_client.edits.new_fleets import TEMPLATES
+from dstack_api_client.edits.fleet.new_fleets import TEMPLATES
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot

@@ -79,7 +79,7 @@ class ProblemsScreen(ListScreen):
         if snapshot is None or not snapshot.complete:
             return super().empty_text()
         looked_at = (
-            f"Looked at: fleets {len(snapshot.fleets)}, instances {len(snapshot.instances)},"
+            f"Checked: fleets {len(snapshot.fleets)}, instances {len(snapshot.instances)},"
             f" services {sum(not each.finished for each in snapshot.services.values())},"
             f" replicas {sum(each.active for each in snapshot.replicas.values())}."
         )

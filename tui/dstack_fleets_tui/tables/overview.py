@@ -122,12 +122,12 @@ def _instance_state(instance: Instance, looks: Looks) -> CellValue:
 def _use(metrics: Metrics, replica: Replica, looks: Looks, width: int) -> Iterator[Fact | Heading]:
     use = metrics.use
     if use is None:
-        yield Heading("Use")
+        yield Heading("Metrics")
         yield Fact("metrics", _no_use(metrics, replica))
         return
     since = use.since.astimezone().strftime("%H:%M")
     until = use.at.astimezone().strftime("%H:%M:%S")
-    yield Heading(f"Use, {since} to {until}")
+    yield Heading(f"Metrics, {since} to {until}")
     if metrics.failure is not None:
         yield Fact("metrics", CellValue(str(metrics.failure), "warn"))
     yield from _each(use, looks, width)

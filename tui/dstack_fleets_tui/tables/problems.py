@@ -93,5 +93,5 @@ def counts(problems: Sequence[Problem]) -> list[tuple[str, str]]:
             told.append((style, f"{number} {word}{plural}"))
     price = sum(problem.price or 0.0 for problem in problems)
     if price:
-        told.append(("", f"{formatting.price(price)} $/h without use"))
+        told.append(("", f"{formatting.price(price)} $/h unused"))
     return told

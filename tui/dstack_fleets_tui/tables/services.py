@@ -30,7 +30,7 @@ COLUMNS = (
     Column("service", "SERVICE", min_width=8, max_width=30, priority=10, names=True),
     Column("health", "HEALTH", priority=10),
     Column("problems", "PROB", justify="right", priority=9),
-    Column("wanted", "WANTED", justify="right", priority=7),
+    Column("wanted", "DESIRED", justify="right", priority=7),
     Column("running", "RUN", justify="right", priority=5),
     Column("ready", "READY", justify="right", priority=10),
     Column("fleets", "FLEETS", min_width=20, max_width=60, priority=10, flexible=True),
@@ -140,9 +140,9 @@ def _shortened(parts: Sequence[Share]) -> list[Share]:
 
 
 def counts(service: Service) -> str:
-    """`wanted 3 of 2..6, running 3, ready 2`."""
+    """`desired 3 of 2..6, running 3, ready 2`."""
     wanted = words.wanted(service)
-    return f"wanted {wanted}, running {service.running}, ready {service.ready}"
+    return f"desired {wanted}, running {service.running}, ready {service.ready}"
 
 
 def shares(service: Service) -> list[Share]:

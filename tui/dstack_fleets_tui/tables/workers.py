@@ -56,8 +56,8 @@ _STATUS: Mapping[RouterStatus, str] = {
     RouterStatus.UNKNOWN: "warn",
 }
 _OLD = (
-    "The last look at the router is too old to tell how its workers are. They are listed as dstack"
-    " has them."
+    "What was last read of the router is too old to say how its workers are. They are listed as"
+    " dstack has them."
 )
 #: From this on a worker gets no requests or fails them, and from that on it wants a look. Below,
 #: things recover within seconds.

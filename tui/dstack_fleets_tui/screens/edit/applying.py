@@ -14,13 +14,13 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from dstack_api_client.edits.base import Base
-from dstack_api_client.edits.dryrun import DryRun
-from dstack_api_client.edits.following import EVERY, LaneProgress, Progress, State, follow
-from dstack_api_client.edits.following_fleets import FleetGoal, fleet_progress
-from dstack_api_client.edits.merging import ConflictError
-from dstack_api_client.edits.outcome import Check, UnknownOutcomeError
-from dstack_api_client.edits.performing import Performed
+from dstack_api_client.edits.base.base import Base
+from dstack_api_client.edits.base.merging import ConflictError
+from dstack_api_client.edits.base.outcome import Check, UnknownOutcomeError
+from dstack_api_client.edits.follow.following import EVERY, LaneProgress, Progress, State, follow
+from dstack_api_client.edits.follow.following_fleets import FleetGoal, fleet_progress
+from dstack_api_client.edits.outlook.dryrun import DryRun
+from dstack_api_client.edits.perform.performing import Performed
 from dstack_api_client.errors import ApiError
 from dstack_api_client.model.fleet import Fleet
 from dstack_fleets_tui import actions, words
@@ -157,7 +157,7 @@ class ApplyScreen(LiveScreen):
             self._sending = False
             self._doubt = error
             self._told = [literal(str(error), style_of("bad"))]
-            self._tell(literal("It is read on until that is known.", style_of("starting")))
+            self._tell(literal("Polling goes on until that is known.", style_of("starting")))
             return await self._settle(error.check)
 
     async def _follow(self, base: Base) -> None:
@@ -217,7 +217,7 @@ class ApplyScreen(LiveScreen):
         elif (progress is not None and progress.final) or (is_over and not self._sending):
             self.show_summary("Press Esc to go back.")
         elif self._done is None and not self._sending:
-            self.show_summary("Press Esc to leave; it is looked up at the next start then.")
+            self.show_summary("Press Esc to leave; it is checked at the next start.")
         elif not self._sending:
             self.show_summary("Press Esc to leave; the server goes on with it.")
 
@@ -326,6 +326,6 @@ class ApplyScreen(LiveScreen):
     def do_back(self, argument: str) -> None:
         """Leaves, once it is known what became of the request."""
         if self._sending:
-            self.notify("The change is being sent; its end is waited for.", markup=False)
+            self.notify("The change is being sent; waiting for the outcome.", markup=False)
         else:
             self.leave()

@@ -12,8 +12,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from dstack_api_client.edits.difference import shown
-from dstack_api_client.edits.merging import ConflictError
+from dstack_api_client.edits.base.difference import shown
+from dstack_api_client.edits.base.merging import ConflictError
 from dstack_fleets_tui.output.table import Column, render
 from dstack_fleets_tui.screens.parts.boxes import SCROLLING, Boxed
 from dstack_fleets_tui.screens.parts.questions import Asking

@@ -8,13 +8,13 @@ from typing import Any, Generic, TypeVar
 
 from textual.content import Content
 
-from dstack_api_client.edits.base import Kind, Target
-from dstack_api_client.edits.difference import difference
+from dstack_api_client.edits.base.base import Kind, Target
+from dstack_api_client.edits.base.difference import difference
 from dstack_api_client.edits.errors import NotKeptError
-from dstack_api_client.edits.fleet import FleetEdit
-from dstack_api_client.edits.keeping import Kept
-from dstack_api_client.edits.service import ServiceEdit
-from dstack_api_client.edits.undoing import Draft
+from dstack_api_client.edits.fleet.fleet import FleetEdit
+from dstack_api_client.edits.perform.undoing import Draft
+from dstack_api_client.edits.service.service import ServiceEdit
+from dstack_api_client.edits.store.keeping import Kept
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.screens.parts.asking import AskScreen

@@ -15,16 +15,16 @@ from textual.events import Resize
 from textual.widget import Widget
 from textual.widgets import Static
 
-from dstack_api_client.edits import undoing
-from dstack_api_client.edits.base import Base, Kind
-from dstack_api_client.edits.checks import FieldName, Problem
+from dstack_api_client.edits.base.base import Base, Kind
+from dstack_api_client.edits.base.merging import ConflictError
 from dstack_api_client.edits.errors import EditError, InvalidEditError
-from dstack_api_client.edits.fleet import FleetEdit
-from dstack_api_client.edits.fleets import FleetPlan
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.merging import ConflictError
-from dstack_api_client.edits.planning import Plan
-from dstack_api_client.edits.service import ServiceEdit
+from dstack_api_client.edits.fleet.fleet import FleetEdit
+from dstack_api_client.edits.fleet.fleets import FleetPlan
+from dstack_api_client.edits.perform import undoing
+from dstack_api_client.edits.plan.planning import Plan
+from dstack_api_client.edits.service.checks import FieldName, Problem
+from dstack_api_client.edits.service.service import ServiceEdit
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.errors import ApiError
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions, formatting

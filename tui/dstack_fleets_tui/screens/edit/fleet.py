@@ -7,14 +7,15 @@ from typing import Any
 
 from textual.content import Content
 
-from dstack_api_client.edits import fleets, undoing
-from dstack_api_client.edits.base import Base, read_fleet
-from dstack_api_client.edits.checks import FieldName, Problem
-from dstack_api_client.edits.fleet import FleetEdit
-from dstack_api_client.edits.fleet_effects import effects
-from dstack_api_client.edits.fleets import FleetPlan
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.warnings import Risk
+from dstack_api_client.edits.base.base import Base, read_fleet
+from dstack_api_client.edits.fleet import fleets
+from dstack_api_client.edits.fleet.fleet import FleetEdit
+from dstack_api_client.edits.fleet.fleet_effects import effects
+from dstack_api_client.edits.fleet.fleets import FleetPlan
+from dstack_api_client.edits.outlook.warnings import Risk
+from dstack_api_client.edits.perform import undoing
+from dstack_api_client.edits.service.checks import FieldName, Problem
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.model.labels import in_status
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions

@@ -11,8 +11,8 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from dstack_api_client.edits.fleets import FleetPlan
-from dstack_api_client.edits.planning import Plan
+from dstack_api_client.edits.fleet.fleets import FleetPlan
+from dstack_api_client.edits.plan.planning import Plan
 from dstack_fleets_tui import actions, formatting
 from dstack_fleets_tui.editing import plan_text
 from dstack_fleets_tui.output.plans import plan_item

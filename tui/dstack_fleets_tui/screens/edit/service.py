@@ -8,13 +8,14 @@ from typing import Any
 
 from textual.content import Content
 
-from dstack_api_client.edits import checks, dryrun, texts, undoing
-from dstack_api_client.edits.base import Base, read_service
-from dstack_api_client.edits.checks import FieldName, Problem
-from dstack_api_client.edits.group_roles import labels_in
-from dstack_api_client.edits.keeping import Store
-from dstack_api_client.edits.planning import Plan, make_plan
-from dstack_api_client.edits.service import ServiceEdit, what_is_missing
+from dstack_api_client.edits.base.base import Base, read_service
+from dstack_api_client.edits.outlook import dryrun
+from dstack_api_client.edits.perform import undoing
+from dstack_api_client.edits.plan.planning import Plan, make_plan
+from dstack_api_client.edits.service import checks, texts
+from dstack_api_client.edits.service.checks import FieldName, Problem
+from dstack_api_client.edits.service.service import ServiceEdit, what_is_missing
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.model.labels import in_status
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions, formatting
@@ -62,7 +63,7 @@ class EditScreen(EditorScreen[ServiceEdit]):
         return form.place_of(field)
 
     def _subject_of(self, field: FieldName) -> str:
-        return form.subject(field, labels_in(self.edit.spec) if self.edit is not None else {})
+        return form.subject(field, self.edit.read.labels if self.edit is not None else {})
 
     def _problems(self, edit: ServiceEdit) -> Sequence[Problem]:
         snapshot = self.snapshot
@@ -142,7 +143,7 @@ class EditScreen(EditorScreen[ServiceEdit]):
             add(argument)
         elif names:
             about = [(name, self._about(name)) for name in names]
-            called = labels_in(edit.spec).get(pool, pool)
+            called = edit.read.labels.get(pool, pool)
             title = f"Add a lane to {called or self._subject}"
             self.app.push_screen(PickScreen(title, about, ascii_only=self._ascii), add)
         else:

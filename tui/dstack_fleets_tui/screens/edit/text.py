@@ -142,7 +142,7 @@ def edit_outside(app: App[Any], command: list[str], text: str) -> str | None:
     if ended and left is not None:
         raise StoppedError(ended, left)
     if failed:
-        raise EditorError(failed, "Nothing was taken over.", left)
+        raise EditorError(failed, "The text was not saved.", left)
     return left
 
 
@@ -255,7 +255,7 @@ class TextScreen(Asking, ModalScreen[Written]):
         with Vertical(id="box"):
             yield Static(literal(self._title), id="title")
             yield area
-            yield Static(literal("Ctrl+S takes it over   Esc leaves it", "dim"))
+            yield Static(literal("Ctrl+S save · Esc cancel", "dim"))
 
     def action_done(self) -> None:
         """Has the text used."""

@@ -27,7 +27,7 @@ class LogsView(Vertical):
 
     def __init__(self, *, glyphs: Glyphs, id: str) -> None:  # noqa: A002 (as every widget has it)
         super().__init__(id=id)
-        self.table = LiveTable(logs.COLUMNS, glyphs=glyphs, empty_text="Reading the output.")
+        self.table = LiveTable(logs.COLUMNS, glyphs=glyphs, empty_text="Reading the logs.")
         self._output = Output()
         self._cells: dict[str, Cells] = {}
 
@@ -82,5 +82,5 @@ def _empty_text(output: Output) -> str:
     if output.failure is not None:
         return str(output.failure)
     if output.read_at is None:
-        return "Reading the output."
-    return "No output yet, or the server does not keep it any more."
+        return "Reading the logs."
+    return "No logs yet, or the server no longer keeps them."

@@ -166,7 +166,7 @@ class ReplicasView(ServiceView):
         if self.only_wrong:
             yield f"only what is wrong: {self._wrong} of {self._every}, w shows all"
         if self._watch is not None and self._watch.failure is not None:
-            yield f"use not read: {self._watch.failure}"
+            yield f"metrics not read: {self._watch.failure}"
 
     def summary(self, key: str) -> str:
         """What the server last said of the replica, in full."""

@@ -49,7 +49,7 @@ class WorkersView(ServiceView):
         view = self._view = snapshot.routers.get(service.id)
         if view is None:
             self.empty(
-                "The router has not been looked at yet."
+                "The router has not been read yet."
                 if service.router
                 else "This service has no replica group that routes."
             )

@@ -1,0 +1,1 @@
+"""What an edit begins with, and what differs between two specs."""

@@ -1,0 +1,1 @@
+"""The edit of a fleet and a new one, with their plans."""

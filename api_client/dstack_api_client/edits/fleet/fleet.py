@@ -1,0 +1,206 @@
+"""The edit of a cloud fleet: an immutable value, as `ServiceEdit` is for services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeGuard
+
+from dstack_api_client.edits.base.base import Base
+from dstack_api_client.edits.base.difference import NotInPlaceError
+from dstack_api_client.edits.service.checks import MOST, FieldName, Problem
+from dstack_api_client.edits.spec import fields
+from dstack_api_client.edits.spec.views import configuration_of
+from dstack_api_client.text import one_line
+from dstack_placement.engine import mapping
+
+#: What a cloud fleet can change in place.
+IN_PLACE = (
+    "nodes",
+    "spot_policy",
+    "reservation",
+    "max_price",
+    "backends",
+    "regions",
+    "availability_zones",
+    "instance_types",
+    "resources",
+    "tags",
+)
+_CONFIGURATION = ("configuration",)
+_LISTS = ("backends", "regions", "availability_zones", "instance_types")
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """How many instances a fleet has."""
+
+    least: int
+    target: int
+    greatest: int | None
+
+
+def nodes_of(configuration: Mapping[str, Any]) -> Nodes:
+    """The numbers of instances in a configuration, as the server stores it."""
+    nodes = configuration.get("nodes")
+    if _is_count(nodes):
+        return Nodes(nodes, nodes, nodes)
+    if not isinstance(nodes, Mapping):
+        return Nodes(0, 0, None)
+    low, wanted, high = (nodes.get(key) for key in ("min", "target", "max"))
+    least = low if _is_count(low) else 0
+    return Nodes(least, wanted if _is_count(wanted) else least, high if _is_count(high) else None)
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _unreadable(configuration: Mapping[str, Any]) -> str | None:
+    """The first field that is not as a server of any version has it."""
+    nodes, price = configuration.get("nodes"), configuration.get("max_price")
+    counts = list(nodes.values()) if isinstance(nodes, Mapping) else [nodes]
+    if not all(count is None or _is_count(count) for count in counts):
+        return "nodes"
+    if price is not None and (isinstance(price, bool) or not isinstance(price, int | float)):
+        return "max_price"
+    shapes: tuple[tuple[str, type], ...] = (("resources", Mapping), ("tags", Mapping))
+    shapes += tuple((name, list) for name in _LISTS)
+    return next(
+        (name for name, shape in shapes if not isinstance(configuration.get(name), shape | None)),
+        None,
+    )
+
+
+@dataclass(frozen=True)
+class FleetEdit:
+    """A cloud fleet's spec with changes; every method gives a new edit.
+
+    Attributes:
+        base: The fleet that the edit began with.
+        spec: The whole spec with the changes; must not be changed.
+    """
+
+    base: Base
+    spec: Mapping[str, Any]
+
+    @classmethod
+    def begin(cls, base: Base) -> FleetEdit:
+        """An edit that changes nothing yet.
+
+        Raises:
+            NotInPlaceError: The fleet can't be edited; says why and what to do.
+        """
+        why = why_not(base)
+        if why is not None:
+            raise NotInPlaceError(*why)
+        known = isinstance(base.spec.get("configuration"), Mapping)
+        field = _unreadable(base.configuration) if known else "configuration"
+        if field is not None:
+            raise NotInPlaceError(
+                f"`{field}` of {one_line(base.target.name)} is not as this client knows it.",
+                "Change its file and use `dstack apply`.",
+            )
+        return cls(base, base.spec)
+
+    @property
+    def configuration(self) -> Mapping[str, Any]:
+        """The spec's configuration."""
+        return configuration_of(self.spec)
+
+    @property
+    def nodes(self) -> Nodes:
+        """The edited numbers of instances."""
+        return nodes_of(self.configuration)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything differs from the base."""
+        return not fields.same(self.spec, self.base.spec)
+
+    def with_nodes(self, nodes: Nodes) -> FleetEdit:
+        """Changes the numbers of instances."""
+        was = self.configuration.get("nodes")
+        others = dict(mapping(was))
+        others.pop("target", None)
+        value: dict[str, Any] = {**others, "min": nodes.least}
+        if nodes.target != nodes.least:  # the server leaves out a target that is the minimum
+            value["target"] = nodes.target
+        return self.with_values({(*_CONFIGURATION, "nodes"): {**value, "max": nodes.greatest}})
+
+    def with_field(self, name: str, value: Any) -> FleetEdit:
+        """Changes one of the fields of `IN_PLACE` as a whole; None is the default.
+
+        Raises:
+            NotInPlaceError: The field can't be changed in place.
+        """
+        if name not in IN_PLACE:
+            raise NotInPlaceError(
+                f"`{name}` of a fleet can't be changed in place.",
+                f"These can: {', '.join(IN_PLACE)}.",
+            )
+        configuration = {**self.configuration, name: value}
+        return replace(self, spec={**self.spec, "configuration": configuration})
+
+    def with_values(self, values: Mapping[fields.Path, Any]) -> FleetEdit:
+        """Sets fields by their paths."""
+        return replace(self, spec=fields.with_fields(self.spec, values))
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong; the fields are `min`, `target`, `max` and those of `IN_PLACE`."""
+        return tuple(self._problems())
+
+    def _problems(self) -> Iterator[Problem]:
+        nodes = self.nodes
+        if nodes.least < 0:
+            yield _wrong("min", f"`min` is negative ({nodes.least}). Write 0 or more.")
+        if nodes.target < nodes.least:
+            line = f"`target` ({nodes.target}) is below `min` ({nodes.least})."
+            yield _wrong("target", f"{line} Raise the one or lower the other.")
+        low = max(nodes.target, nodes.least)
+        if nodes.greatest is not None and nodes.greatest < low:
+            line = f"`max` ({nodes.greatest}) is below {low}."
+            yield _wrong("max", f"{line} Raise it, or lower `min` and `target`.")
+        for name, count in (
+            ("min", nodes.least),
+            ("target", nodes.target),
+            ("max", nodes.greatest),
+        ):
+            if count is not None and count > MOST:
+                yield _wrong(name, f"`{name}` is too large. Write {MOST} or less.")
+        price = self.configuration.get("max_price")
+        if price is not None and price <= 0:
+            line = f"`max_price` ({price:g}) has to be above 0. Leave it empty for no limit."
+            yield _wrong("max_price", line)
+
+
+def _wrong(name: str, line: str) -> Problem:
+    return Problem(FieldName(name), line)
+
+
+def refusal(name: str, *, is_ssh: bool, owner: str, project: str) -> tuple[str, str] | None:
+    """Why a fleet can't be edited here and what to do, a sentence each; None where it can.
+
+    Args:
+        name: Its name.
+        is_ssh: Whether its hosts are reached by SSH.
+        owner: The project that it belongs to.
+        project: The project in which it is to be edited.
+    """
+    if owner != project:
+        return f"{one_line(name)} belongs to project {one_line(owner)}.", "Change it there."
+    if is_ssh:
+        why = "a change needs their keys, which the server does not give back"
+        what = f"{one_line(name)} is a fleet of SSH hosts: {why}."
+        return what, "Change its file and use `dstack apply`."
+    return None
+
+
+def why_not(base: Base) -> tuple[str, str] | None:
+    """Why a fleet can't be edited here and what to do, a sentence each; None where it can."""
+    return refusal(
+        base.target.name,
+        is_ssh=base.configuration.get("ssh_config") is not None,
+        owner=str(base.resource.get("project_name")),
+        project=base.target.project,
+    )

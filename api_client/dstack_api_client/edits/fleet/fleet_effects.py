@@ -1,0 +1,139 @@
+"""What the server does by itself after a fleet was edited: which instances it starts and ends.
+
+The rules are the server's own (dstack 0.22.5, `pipeline_tasks/fleets.py`): instances on which
+nothing runs end when they no longer fit the spec, and idle ones above `max`; up to `min` it starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dstack_api_client.edits.fleet.fleet import FleetEdit
+from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
+from dstack_api_client.edits.spec import fields
+from dstack_api_client.model.fleet import INSTANCE_GONE, Instance
+from dstack_api_client.model.snapshot import Snapshot
+
+#: Instances of these states end when they no longer fit.
+_UNUSED = frozenset({"idle", "provisioning"})
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What follows from an edit.
+
+    Attributes:
+        now: Instances that are there.
+        starts: How many the server starts.
+        unfit: Unused instances that end because they no longer fit.
+        above: Idle instances that end because there are more than `max`.
+        warnings: What else is to be known.
+    """
+
+    now: int
+    starts: int
+    unfit: tuple[Instance, ...]
+    above: tuple[Instance, ...]
+    warnings: tuple[PlanWarning, ...]
+
+    @property
+    def ends(self) -> tuple[Instance, ...]:
+        """All that end."""
+        return (*self.unfit, *self.above)
+
+    @property
+    def after(self) -> int:
+        """Instances that are there when it is done."""
+        return self.now + self.starts - len(self.ends)
+
+
+def effects(edit: FleetEdit, snapshot: Snapshot) -> Effects | None:
+    """What would follow from an edit now; None where the snapshot does not have the fleet."""
+    fleet = snapshot.fleets.get(edit.base.id)
+    if fleet is None:
+        return None
+    here = [
+        instance
+        for each in fleet.instance_ids
+        if (instance := snapshot.instances.get(each)) is not None
+        and instance.status not in INSTANCE_GONE
+    ]
+    unfit = tuple(
+        instance
+        for instance in here
+        if instance.status in _UNUSED
+        and _fits(instance, edit.base.spec)
+        and not _fits(instance, edit.spec)
+    )
+    nodes, left = edit.nodes, len(here) - len(unfit)
+    too_many = max(left - nodes.greatest, 0) if nodes.greatest is not None else 0
+    idle = [each for each in idle_instances(snapshot, fleet.id) if each not in unfit]
+    found = Effects(
+        now=len(here),
+        starts=max(nodes.least - left, 0),
+        unfit=unfit,
+        above=tuple(idle[:too_many]),
+        warnings=(),
+    )
+    warnings = tuple(_warnings(edit, found, too_many - len(found.above)))
+    return Effects(found.now, found.starts, found.unfit, found.above, warnings)
+
+
+def idle_instances(snapshot: Snapshot, fleet_id: str) -> tuple[Instance, ...]:
+    """The instances of a fleet on which nothing runs, by number."""
+    fleet = snapshot.fleets.get(fleet_id)
+    found = [snapshot.instances.get(each) for each in fleet.instance_ids] if fleet else []
+    return tuple(
+        instance
+        for instance in found
+        if instance is not None and instance.status == "idle" and not instance.busy_blocks
+    )
+
+
+def _warnings(edit: FleetEdit, found: Effects, busy_above: int) -> Iterator[PlanWarning]:
+    if busy_above > 0:
+        what = "1 busy instance stays" if busy_above == 1 else f"{busy_above} busy instances stay"
+        line = f"{what} above `max` until idle."
+        yield PlanWarning("above-maximum", Risk.NOTE, line)
+    before = FleetEdit(edit.base, edit.base.spec)
+    if not fields.same(before.configuration.get("resources"), edit.configuration.get("resources")):
+        line = "Idle instances that do not fit the new `resources` end too."
+        yield PlanWarning("resources", Risk.WARNING, line)
+    nodes = edit.nodes
+    if nodes.target != before.nodes.target and nodes.target > max(nodes.least, found.now):
+        line = "`target` is only stored: it starts nothing by itself."
+        yield PlanWarning("target", Risk.NOTE, line)
+
+
+def _fits(instance: Instance, spec: Mapping[str, Any]) -> bool:
+    """Whether an instance is one that the spec allows, resources left out."""
+    policy = _value(spec, "spot_policy") or "on-demand"
+    if policy != "auto" and instance.spot != (policy == "spot"):
+        return False
+    limit = _value(spec, "max_price")
+    if limit is not None and instance.price is not None and instance.price > limit:
+        return False
+    return (
+        _among(instance.backend, _value(spec, "backends"))
+        and _among(instance.region, _value(spec, "regions"))
+        and _among(instance.instance_type, _value(spec, "instance_types"))
+        and _among(instance.availability_zone, _value(spec, "availability_zones"))
+    )
+
+
+def _among(value: str | None, allowed: Any) -> bool:
+    """Whether a list allows a value; what is not known yet is no reason against."""
+    if value is None or not isinstance(allowed, list):
+        return True
+    return value.lower() in (str(each).lower() for each in allowed)
+
+
+def _value(spec: Mapping[str, Any], name: str) -> Any:
+    """A field of the configuration, else of the profile."""
+    for part in ("configuration", "profile"):
+        values = spec.get(part)
+        if isinstance(values, Mapping) and values.get(name) is not None:
+            return values[name]
+    return None

@@ -1,0 +1,1 @@
+"""The server's own plan, and what it offers for which price."""

@@ -1,0 +1,165 @@
+"""What a replica costs in a fleet, and by how much an edit changes the price, as far as known."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dstack_api_client.analysis.requirements import Requirements
+from dstack_api_client.analysis.spot_policies import SpotPolicy
+from dstack_api_client.edits.spec.views import configuration_of
+from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
+from dstack_placement.engine import ONLY_GROUP, mapping
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOffer:
+    """An offer in the server's plan for a replica group."""
+
+    group: str
+    backend: str
+    region: str
+    instance: str
+    spot: bool
+    price: float
+    """Dollars per hour."""
+    availability: str
+    """`available`, `idle`, `busy`, `not_available`, `no_quota`, `unknown`, ..."""
+    fleet: str = ""
+    """The fleet that it is for, as lanes name it; empty where the server does not say."""
+    share: float = 1.0
+    """The part of the instance that a replica takes."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether a replica could start on it, as far as the server knows."""
+        return self.availability not in _NO_USE
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it is for an instance that is still to be created."""
+        return self.availability not in _EXIST
+
+
+_NO_USE = frozenset({"not_available", "no_quota", "no_balance", "busy"})
+_EXIST = frozenset({"idle", "busy"})
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What replicas of a service cost, under an edit.
+
+    Attributes:
+        service: The service as it runs.
+        snapshot: Where it is.
+        needs: By group, what a replica asks for after the edit.
+        replaced: The groups whose replicas no longer fit: what those that run cost tells nothing.
+        offers: Those of the server's plan.
+    """
+
+    service: Service
+    snapshot: Snapshot
+    needs: Mapping[str, Requirements] = field(default_factory=dict)
+    replaced: Collection[str] = ()
+    offers: Sequence[PlanOffer] = ()
+
+    def of_replica(self, group: str, number: int) -> float | None:
+        """Dollars per hour of a replica that runs."""
+        for replica in self._replicas(group):
+            if replica.key.replica_num == number:
+                return replica.price
+        return None
+
+    def in_fleet(self, fleet_name: str, group: str) -> float | None:
+        """Dollars per hour of one more replica of a group in a fleet.
+
+        By what the group's own replicas there cost; else by the cheapest idle instance that holds
+        it, which dstack takes first; else by the cheapest offer; else by an instance of the fleet
+        that would hold it. None where none of them tells.
+        """
+        fleet = self.snapshot.fleet_named(fleet_name)
+        if fleet is not None and fleet.kind == "ssh":
+            return 0.0
+        if fleet is not None and group not in self.replaced:
+            own = [
+                replica.price
+                for replica in self._replicas(group)
+                if replica.fleet_id == fleet.id and replica.price is not None
+            ]
+            if own:
+                return sum(own) / len(own)
+        need = self.needs.get(group, _ANY)
+        here = self._instances(fleet)
+        idle = _cheapest(each for each in here if need.idle_places(each))
+        offered = self.offered(group, fleet_name, fleet)
+        for price in (_share(idle, need), offered, _share(_cheapest(_holding(here, need)), need)):
+            if price is not None:
+                return price
+        return None
+
+    def offered(self, group: str, fleet_name: str = "", fleet: Fleet | None = None) -> float | None:
+        """The price of the cheapest offer for a group, of those for the fleet where there are."""
+        need = self.needs.get(group, _ANY)
+        mine = [
+            offer
+            for offer in self.offers
+            if (offer.group or ONLY_GROUP) == group
+            and offer.usable
+            and (need.spot is SpotPolicy.AUTO or offer.spot == (need.spot is SpotPolicy.SPOT))
+        ]
+        exact = [offer for offer in mine if offer.fleet and offer.fleet == fleet_name]
+        loose = [offer for offer in mine if not offer.fleet and _fits(offer, fleet)]
+        return min((offer.price * offer.share for offer in exact or loose), default=None)
+
+    def _replicas(self, group: str) -> list[Replica]:
+        active = self.snapshot.active_in(self.service)
+        return [replica for replica in active if replica.group == group]
+
+    def _instances(self, fleet: Fleet | None) -> list[Instance]:
+        if fleet is None:
+            return []
+        return [
+            instance
+            for instance in self.snapshot.instances.values()
+            if instance.fleet_id == fleet.id
+            and instance.price is not None
+            and instance.status not in INSTANCE_GONE
+        ]
+
+
+_ANY = Requirements(spot=SpotPolicy.AUTO)
+
+
+def _holding(instances: Iterable[Instance], need: Requirements) -> list[Instance]:
+    return [instance for instance in instances if need.blocks_in(instance)]
+
+
+def _cheapest(instances: Iterable[Instance]) -> Instance | None:
+    return min(instances, key=lambda instance: instance.price or 0.0, default=None)
+
+
+def _share(instance: Instance | None, need: Requirements) -> float | None:
+    if instance is None or instance.price is None:
+        return None
+    blocks = need.blocks_in(instance)
+    return instance.price * blocks / instance.total_blocks if blocks else None
+
+
+def _fits(offer: PlanOffer, fleet: Fleet | None) -> bool:
+    if fleet is None:
+        return True
+    if fleet.spot_policy in ("spot", "on-demand") and offer.spot != (fleet.spot_policy == "spot"):
+        return False
+    regions = _setting(fleet.spec, "regions")
+    if regions and offer.region not in regions:
+        return False
+    return not fleet.backends or offer.backend in fleet.backends
+
+
+def _setting(spec: Mapping[str, Any], name: str) -> Any:
+    value = configuration_of(spec).get(name)
+    return mapping(spec.get("profile")).get(name) if value is None else value

@@ -1,0 +1,1 @@
+"""What an edit of a service would do to its replicas, and what to be warned of."""

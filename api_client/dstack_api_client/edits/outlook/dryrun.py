@@ -1,0 +1,469 @@
+"""What an edit would do to the replicas: which stay, start, stop, move or wait, and what it costs.
+
+The engine tells it at once from a snapshot; a server with the placement add-on tells it from what
+only it knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from dstack_api_client.analysis.lane_input import NOT_ASKED, Offered
+from dstack_api_client.edits.errors import InvalidEditError
+from dstack_api_client.edits.offers.prices import PlanOffer, Prices
+from dstack_api_client.edits.service.checks import too_many
+from dstack_api_client.edits.service.fleetless import waited_for
+from dstack_api_client.edits.service.service import SERVICE, ServiceEdit
+from dstack_api_client.edits.service.situation import managed, situation
+from dstack_api_client.edits.service.spots import barred_fleets, changed_policies
+from dstack_api_client.errors import NotFoundError, RefusedError, WrongShapeError
+from dstack_api_client.model.labels import lane_name
+from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.transport.client import Client
+from dstack_placement import engine
+
+_PREVIEW = "preview"
+#: Why a replica waits for ever: nobody chooses its fleet.
+NEVER = "no_fleet_chosen"
+
+
+class Source(str, Enum):
+    """Where a dry run was computed."""
+
+    SERVER = "server"
+    ENGINE = "this client"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOutlook:
+    """One lane now and after the edit.
+
+    Attributes:
+        pool: Empty for the service's lanes, else the group whose own lane it is.
+        lane: As edited.
+        target: Replicas here when nothing holds back.
+        now: Replicas here now that are not stopping.
+        after: Replicas here once all is done.
+        reason: One line on all of it.
+        start: Replicas that start here.
+        stop: Replicas that stop here.
+        enter: Replicas that move here.
+        leave: Replicas that move away.
+        deficit: How many are short of the minimum even then.
+        room: How many more the fleet takes; None is not known.
+        cooldown_until: Until when the lane is skipped.
+    """
+
+    pool: str
+    lane: engine.Lane
+    target: int
+    now: int
+    after: int
+    reason: str
+    start: int = 0
+    stop: int = 0
+    enter: int = 0
+    leave: int = 0
+    deficit: int = 0
+    room: int | None = None
+    cooldown_until: datetime | None = None
+
+    @property
+    def fleet(self) -> str:
+        """The lane's fleet."""
+        return self.lane.fleet
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaOutlook:
+    """What one replica would do."""
+
+    number: int
+    group: str
+    new: bool
+    fleet: str | None
+    action: str
+    """`stay`, `start`, `stop`, `move` or `pending`."""
+    to: str | None
+    reason: str | None
+    why: str
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What would happen if every start succeeded.
+
+    Attributes:
+        source: Who told.
+        lanes: In the order of filling, fleets that are left last.
+        replicas: By group and number.
+        notes: What a reader should know besides, a line each.
+        price_now: Dollars per hour of the service now.
+        price_after: The same afterwards; None where a price is not known.
+        unpriced: Fleets of which no price is known.
+        managed: Whether lanes decide; else dstack's own rule does.
+        surges: The first extra replica of each group that the edit rolls out, by `surging`.
+        unsure: Fleets in which replicas start without a place that is known, by `certainty`.
+        labels: What the replica groups are called, by name.
+    """
+
+    source: Source
+    lanes: tuple[LaneOutlook, ...]
+    replicas: tuple[ReplicaOutlook, ...]
+    notes: tuple[str, ...] = ()
+    price_now: float = 0.0
+    price_after: float | None = None
+    unpriced: tuple[str, ...] = ()
+    managed: bool = True
+    surges: tuple[ReplicaOutlook, ...] = ()
+    unsure: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def lane_name(self, lane: LaneOutlook) -> str:
+        """What a lane is called: `gpu-spot`, `1 prefill/gpu-spot`."""
+        return lane_name(lane.pool, lane.fleet, self.labels)
+
+    def count(self, action: str) -> int:
+        """How many replicas do one thing; those that a rolling deployment takes away `replace`."""
+        return sum(self.does(row) == action for row in self.replicas)
+
+    def does(self, row: ReplicaOutlook) -> str:
+        """What a replica does: its action, or `replace` where it stays only until it is rolled."""
+        rolled = any(surge.group == row.group for surge in self.surges)
+        return "replace" if rolled and row.action == "stay" and not row.new else row.action
+
+    @property
+    def starting(self) -> frozenset[str]:
+        """The groups in which a replica starts or would have to: offers for them matter."""
+        rows = [row for row in self.replicas if row.action in ("start", "move")]
+        return frozenset(row.group for row in (*rows, *self.surges))
+
+    @property
+    def still(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(row.action == "stay" and not row.new for row in self.replicas)
+
+    @property
+    def price_change(self) -> float | None:
+        """Dollars per hour more or less; None where a price is not known."""
+        return None if self.price_after is None else self.price_after - self.price_now
+
+
+def dry_run_here(
+    edit: ServiceEdit,
+    snapshot: Snapshot,
+    *,
+    rebalance: bool = False,
+    offers: Iterable[PlanOffer] = (),
+    offered: Offered = NOT_ASKED,
+) -> DryRun | None:
+    """Asks the engine what an edit would do; fast enough for every key stroke.
+
+    Returns:
+        None where the snapshot does not have the service.
+
+    Raises:
+        InvalidEditError: The edited lanes can't be accepted.
+    """
+    _refuse(edit)
+    state = situation(edit, snapshot, offered)
+    if state is None:
+        return None
+    plan = engine.preview(state, now=snapshot.observed_at, rebalance=rebalance)
+    rows = tuple(
+        ReplicaOutlook(
+            number=row.replica.number,
+            group=row.replica.group,
+            new=row.new,
+            fleet=row.replica.fleet,
+            action=row.action.value,
+            to=row.to,
+            reason=row.reason.value if row.reason is not None else None,
+            why=row.why,
+        )
+        for row in plan.replicas
+    )
+    waited = waited_for(edit, state, snapshot)
+    labels = edit.read.labels
+    called = labels.get(waited or "", waited)
+    why = f"dstack waits for replica 0, of group {called}, to choose the fleet first"
+    rows = _from_zero(rows, why if waited is not None else None, state)
+    pools = _pools_here(state)
+    lanes = [
+        _lane(
+            LaneOutlook(
+                pool=lane.pool,
+                lane=lane.lane,
+                target=lane.target,
+                now=lane.placed,
+                after=lane.after if waited is None else 0,
+                room=lane.room,
+                cooldown_until=lane.until,
+                reason=lane.reason if waited is None else why,
+            ),
+            rows,
+            pools,
+        )
+        for lane in plan.lanes
+    ]
+    outlook = DryRun(
+        Source.ENGINE, tuple(lanes), rows, plan.notes, managed=managed(edit), labels=labels
+    )
+    return _priced(_with_left(outlook, pools), edit, snapshot, offers)
+
+
+def _refuse(edit: ServiceEdit) -> None:
+    """Refuses an edit of which nobody can tell what it would do.
+
+    Raises:
+        InvalidEditError: It has too many replicas, or its lanes can't be accepted.
+    """
+    why_not = too_many(edit)
+    if why_not is not None:
+        raise InvalidEditError([why_not])
+    try:
+        _ = edit.accepted
+    except engine.LanesError as error:
+        raise InvalidEditError(error.lines) from error
+
+
+async def dry_run(
+    client: Client,
+    edit: ServiceEdit,
+    snapshot: Snapshot,
+    *,
+    rebalance: bool = False,
+    offers: Iterable[PlanOffer] = (),
+    offered: Offered = NOT_ASKED,
+) -> DryRun | None:
+    """Asks the server what an edit would do, where it can tell; else this client.
+
+    Raises:
+        InvalidEditError: The edited lanes can't be accepted.
+        ApiError: The server could not be asked.
+    """
+    _refuse(edit)
+    found = None
+    if edit.base.id in snapshot.services:
+        found = await _dry_run_there(client, edit, snapshot, rebalance=rebalance, offers=offers)
+    if found is not None:
+        return found
+    return dry_run_here(edit, snapshot, rebalance=rebalance, offers=offers, offered=offered)
+
+
+async def _dry_run_there(
+    client: Client,
+    edit: ServiceEdit,
+    snapshot: Snapshot,
+    *,
+    rebalance: bool,
+    offers: Iterable[PlanOffer],
+) -> DryRun | None:
+    """Asks the server what an edit would do; None where it can't tell."""
+    if not edit.capabilities.can(_PREVIEW) or not _same_groups(edit):
+        return None
+    target = edit.base.target
+    try:
+        answer = await client.placements.preview(
+            target.project, target.name, _question(edit, rebalance)
+        )
+    except RefusedError as error:
+        raise InvalidEditError(
+            [each.message for each in error.details] or [error.message]
+        ) from error
+    except (NotFoundError, WrongShapeError):
+        # An older add-on has no previews, or takes no ranges; the plan has the last word.
+        return None
+    if not answer.managed:
+        return None
+    rows = tuple(
+        ReplicaOutlook(
+            number=row.replica_num,
+            group=row.group,
+            new=row.new,
+            fleet=snapshot.placed_in(row.fleet),
+            action=row.action,
+            to=row.to,
+            reason=row.reason,
+            why=row.why,
+        )
+        for row in answer.replicas
+    )
+    pools = _pools_of(edit)
+    lanes = [
+        _lane(
+            LaneOutlook(
+                pool=lane.pool,
+                lane=lane.lane(),
+                target=lane.target,
+                now=lane.running + lane.pending,
+                after=lane.after,
+                room=lane.room,
+                cooldown_until=lane.cooldown_until,
+                reason=lane.reason,
+            ),
+            rows,
+            pools,
+        )
+        for lane in answer.lanes
+    ]
+    labels = edit.read.labels
+    outlook = DryRun(Source.SERVER, tuple(lanes), rows, answer.coded_notes(), labels=labels)
+    return _priced(_with_left(outlook, pools), edit, snapshot, offers)
+
+
+def _same_groups(edit: ServiceEdit) -> bool:
+    """Whether the edit has the groups that the server has: it previews no others."""
+    before = edit.begun.groups
+    return [(g.name, g.named) for g in before] == [(g.name, g.named) for g in edit.groups]
+
+
+def _question(edit: ServiceEdit, rebalance: bool) -> dict[str, Any]:
+    question: dict[str, Any] = {
+        "run_name": edit.base.target.name,
+        "rebalance": rebalance,
+        "include_replicas": True,
+    }
+    begun = edit.begun
+    if edit.lanes() != begun.lanes():
+        question["fleets"] = edit.configuration.get("fleets") or []
+    owners = {group.name: group for group in begun.groups}
+    changed = {}
+    for group in edit.groups:
+        if group.named and edit.lanes(group.name) != begun.lanes(group.name):
+            entries = [edit.raw_lane(group.name, lane.fleet) for lane in edit.lanes(group.name)]
+            changed[group.name] = entries or None
+    if changed:
+        question["group_fleets"] = changed
+    counts = {
+        group.name: {"min": group.least, "max": group.greatest}
+        for group in edit.groups
+        if (before := owners[group.name]).least != group.least or before.greatest != group.greatest
+    }
+    if counts:
+        question["replicas"] = counts
+    return question
+
+
+def _from_zero(
+    rows: tuple[ReplicaOutlook, ...], why: str | None, state: engine.Service
+) -> tuple[ReplicaOutlook, ...]:
+    """With what starts in a service that has no fleet yet, as far as dstack can start it.
+
+    Args:
+        rows: What the engine says; nothing where it knows no fleet.
+        why: Why none of it starts, ever; None where it does.
+        state: What the engine was told.
+    """
+    if not state.replicas and not state.lanes:
+        rows = (*rows, *_unplaced(state))
+    if why is None:
+        return rows
+    return tuple(
+        replace(row, action="pending", to=None, reason=NEVER, why=why)
+        if row.action in ("start", "pending")
+        else row
+        for row in rows
+    )
+
+
+def _unplaced(state: engine.Service) -> Iterator[ReplicaOutlook]:
+    """Replicas that start where the server finds room."""
+    number = 0
+    for group in state.groups:
+        for _ in range(0 if group.lanes is not None else group.wanted):
+            why = "the server chooses its fleet"
+            yield ReplicaOutlook(number, group.name, True, None, "start", None, None, why)
+            number += 1
+
+
+def _pools_of(edit: ServiceEdit) -> Mapping[str, str]:
+    return {g.name: g.name if g.own_lanes else SERVICE for g in edit.groups}
+
+
+def _pools_here(state: engine.Service) -> Mapping[str, str]:
+    return {g.name: g.name if g.lanes is not None else SERVICE for g in state.groups}
+
+
+def _lane(
+    lane: LaneOutlook, rows: Iterable[ReplicaOutlook], pools: Mapping[str, str]
+) -> LaneOutlook:
+    """The lane with what its replicas do counted."""
+    here = [row for row in rows if pools.get(row.group, SERVICE) == lane.pool]
+    return replace(
+        lane,
+        start=sum(row.action == "start" and row.to == lane.fleet for row in here),
+        stop=sum(row.action == "stop" and row.fleet == lane.fleet for row in here),
+        enter=sum(row.action == "move" and row.to == lane.fleet for row in here),
+        leave=sum(row.action == "move" and row.fleet == lane.fleet for row in here),
+        deficit=max(lane.lane.min_replicas - lane.after, 0),
+    )
+
+
+def _with_left(outlook: DryRun, pools: Mapping[str, str]) -> DryRun:
+    """With the fleets that are no lanes (any more) and still have replicas."""
+    known = {(lane.pool, lane.fleet) for lane in outlook.lanes}
+    left: dict[tuple[str, str], list[ReplicaOutlook]] = {}
+    for row in outlook.replicas:
+        at = (pools.get(row.group, SERVICE), row.fleet or "")
+        if row.fleet is not None and at not in known:
+            left.setdefault(at, []).append(row)
+    lanes = list(outlook.lanes)
+    for (pool, fleet), rows in left.items():
+        stay = sum(row.action == "stay" for row in rows)
+        lane = LaneOutlook(
+            pool=pool,
+            lane=engine.Lane(fleet),
+            target=0,
+            now=len(rows),
+            after=stay,
+            reason=f"{fleet} is no lane",
+        )
+        lanes.append(_lane(lane, rows, pools))
+    return replace(outlook, lanes=tuple(lanes))
+
+
+def _priced(
+    outlook: DryRun, edit: ServiceEdit, snapshot: Snapshot, offers: Iterable[PlanOffer]
+) -> DryRun:
+    """With notes on spot policies, and prices.
+
+    What counts is each replica that comes, goes, or is replaced by one of another kind.
+    """
+    service = snapshot.services[edit.base.id]
+    before, needs = edit.base.read.needs, edit.read.needs
+    replaced = {name for name, need in needs.items() if before.get(name, need) != need}
+    prices = Prices(service, snapshot, needs, replaced, tuple(offers))
+    change, unpriced = 0.0, []
+    for row in outlook.replicas:
+        comes, goes = _moves_of(row, replaced)
+        each = 0.0
+        if comes:
+            place = row.to or row.fleet
+            found = prices.in_fleet(place, row.group) if place else prices.offered(row.group)
+            if found is None:
+                unpriced.append(place or "the fleet that the server chooses")
+                continue
+            each += found
+        if goes:
+            each -= prices.of_replica(row.group, row.number) or 0.0
+        change += each
+    return replace(
+        outlook,
+        notes=(*barred_fleets(edit, snapshot), *changed_policies(edit), *outlook.notes),
+        price_now=service.price,
+        price_after=None if unpriced else service.price + change,
+        unpriced=tuple(dict.fromkeys(unpriced)),
+    )
+
+
+def _moves_of(row: ReplicaOutlook, replaced: Iterable[str]) -> tuple[bool, bool]:
+    """Whether a replica's place is taken by a new one, and whether what runs now goes."""
+    if row.action == "stay":
+        swapped = row.group in replaced and not row.new and row.fleet is not None
+        return swapped, swapped
+    return row.action in ("start", "move"), row.action in ("stop", "move")

@@ -1,0 +1,1 @@
+"""Changes with all that goes with them: applying, undoing, deleting, rebalancing."""

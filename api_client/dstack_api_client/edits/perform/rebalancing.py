@@ -1,0 +1,169 @@
+"""Having a server move a service's replicas until its lanes have their targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from dstack_api_client import errors
+from dstack_api_client.edits.base.base import Base
+from dstack_api_client.edits.errors import EditError
+from dstack_api_client.edits.outlook.dryrun import DryRun, dry_run
+from dstack_api_client.edits.outlook.warnings import PlanWarning, of_addresses
+from dstack_api_client.edits.perform.performing import Performed
+from dstack_api_client.edits.service.service import ServiceEdit
+from dstack_api_client.edits.store.keeping import Store
+from dstack_api_client.edits.store.recording import Record, doubt_of, told, unknown_of
+from dstack_api_client.model.labels import counted
+from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.text import one_line
+from dstack_api_client.transport.client import Client
+
+#: What the placement add-on calls it.
+REBALANCE = "rebalance"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One replica that moves: a new one starts in `to`, and it stops when that one is ready."""
+
+    replica: int
+    group: str
+    fleet: str | None
+    to: str
+
+
+@dataclass(frozen=True)
+class Rebalanced(Performed):
+    """What was asked for.
+
+    Attributes:
+        moves: The moves that the server will make, one after the other.
+    """
+
+    moves: tuple[Move, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What a rebalancing would do.
+
+    Attributes:
+        outlook: The replicas; None where that is not known.
+        moves: Those that would move; None while a rolling deployment hides them.
+        warnings: What to know before.
+    """
+
+    outlook: DryRun | None
+    moves: tuple[Move, ...] | None
+    warnings: tuple[PlanWarning, ...] = ()
+
+
+async def prospect(client: Client, base: Base, snapshot: Snapshot) -> Prospect:
+    """Which replicas a rebalancing would move; changes nothing.
+
+    Raises:
+        EndedError: The service has ended.
+        EditError: The server can't rebalance.
+        ApiError: The server could not be asked.
+    """
+    base.refuse_gone()
+    if not snapshot.capabilities.can(REBALANCE):
+        raise EditError(
+            "This server can't rebalance services: its placement add-on is missing or older.",
+            "Install or update 'dstack-fleets-tui[server]' there.",
+        )
+    edit = ServiceEdit.begin(base, snapshot.capabilities)
+    outlook = await dry_run(client, edit, snapshot, rebalance=True)
+    service = snapshot.services.get(base.id)
+    if outlook is None or service is None or service.at_deployment < service.active:
+        return Prospect(outlook, None)
+    moves = tuple(
+        Move(row.number, row.group, row.fleet, row.to)
+        for row in outlook.replicas
+        if row.action == "move" and row.to is not None
+    )
+    return Prospect(outlook, moves, tuple(of_addresses(edit, outlook)))
+
+
+async def rebalance(client: Client, base: Base, store: Store, *, user: str = "") -> Rebalanced:
+    """Asks for it, and writes the audit log whatever came of it.
+
+    The caller has asked for confirmation.
+
+    Args:
+        client: Where.
+        base: The service.
+        store: Where the audit log is.
+        user: The server's user, by `performing.who`.
+
+    Raises:
+        ReadOnlyError: The client only reads; nothing was sent.
+        UnansweredError: It was sent, and whether it was done is not known.
+        ApiError: The server refused it, or it could not be sent.
+    """
+    target = base.target
+    name = one_line(target.name)
+    client.refuse_read_only()
+    record = Record(store, target, user=user, action=REBALANCE)
+    record.send()
+    try:
+        body = await client.placements.rebalance(target.project, target.name)
+        answer = client.decode(body, _answer.decode, f"the rebalancing of {name}")
+    except errors.RefusedError as error:
+        record.failed(error, "not asked for")
+        raise told(error, record) from None
+    except errors.ApiError as error:
+        if error.unsent or (error.said_by_server and await _is_idle(client, base)):
+            record.failed(error, "not asked for")
+            raise told(error, record) from None
+        unknown = unknown_of(error, f"The rebalancing of {name}")
+        record.failed(unknown)
+        raise told(unknown, record) from error
+    except BaseException as error:
+        record.failed(error)
+        doubt = doubt_of(error, record, f"The rebalancing of {name}")
+        if doubt is not None:
+            raise doubt from error
+        raise
+    moves = tuple(
+        Move(
+            move.replica_num,
+            one_line(move.group),
+            None if move.fleet is None else one_line(move.fleet),
+            one_line(move.to),
+        )
+        for move in answer.moves
+    )
+    record.applied(f"{counted(len(moves), 'move')} asked for")
+    return Rebalanced(base, None, tuple(record.notices), _moving(len(moves), name), moves)
+
+
+async def _is_idle(client: Client, base: Base) -> bool:
+    """Whether the server can be read and moves no replica of the service."""
+    project, name = base.target.project, base.target.name
+    try:
+        return not await client.placements.rebalancing(project, name)
+    except errors.ApiError:
+        return False
+
+
+class _Move(msgspec.Struct):
+    replica_num: int
+    to: str
+    group: str = ""
+    fleet: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    moves: list[_Move]
+
+
+_answer = msgspec.json.Decoder(_Answer)
+
+
+def _moving(number: int, name: str) -> str:
+    if number == 1:
+        return f"The server moves 1 replica of {name}."
+    return f"The server moves {number} replicas of {name}, one at a time."

@@ -1,0 +1,1 @@
+"""The plan of an edit, and sending it."""

@@ -1,0 +1,1 @@
+"""The edit of a service: its fields, what is wrong with it, its text, what the engine sees."""

@@ -1,0 +1,470 @@
+"""What is kept on this machine: the last applied change of each target, drafts, and an audit log.
+
+All of it lies in the user's state folder, readable by its owner only, and holds no secret: fields
+that may have one are left out, and named. Files are replaced whole, and locked while they
+are read and replaced, so that several dashboards can run at once.
+
+A change that is sent is kept before the request goes out, so that no end of the program loses the
+way back from it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from platformdirs import user_state_path
+
+from dstack_api_client.clock import utc_now
+from dstack_api_client.edits.base.base import Base, Kind, Target
+from dstack_api_client.edits.base.difference import NOTHING, FieldChange
+from dstack_api_client.edits.spec import fields
+from dstack_api_client.edits.spec.fields import ABSENT
+from dstack_api_client.edits.spec.group_roles import label_of, labels_in
+from dstack_api_client.edits.store.files import append_line, locked, replace_whole, telling, unkept
+from dstack_api_client.model.configuration import MASK
+from dstack_api_client.secrets import keepable, may_be_kept
+
+#: Drafts of one target that are kept, the newest; each is of another program or time.
+_DRAFTS = 8
+#: Bytes after which the audit log is put aside; one older one is kept.
+_LOG_LIMIT = 8 << 20
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One field of a kept change; a value that was not there is not written down."""
+
+    path: tuple[str, ...]
+    old: Any = msgspec.UNSET
+    new: Any = msgspec.UNSET
+
+
+class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A change as it is kept.
+
+    Attributes:
+        id: The id of the run or the fleet.
+        deployment: Its deployment number before a draft, or after what was applied.
+        digest: What stands for the spec before, secrets left out.
+        at: When.
+        steps: The fields that change.
+        left_out: Fields that change too and are not kept, since they may hold a secret.
+    """
+
+    id: str
+    deployment: int
+    digest: str
+    at: datetime
+    steps: tuple[Step, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+class Sent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A change that was sent, as long as it is not known what became of it.
+
+    Attributes:
+        id: What its lines in the audit log have in common.
+        at: When.
+        by: The process that waits for the answer; 0 once none does.
+        user: The server's user.
+        action: What was done.
+        kept: The way back; None of what has none.
+    """
+
+    id: str
+    at: datetime
+    by: int
+    user: str
+    action: str
+    kept: Kept | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody waits for its end any more."""
+        return not (self.by and _lives(self.by))
+
+
+class _File(msgspec.Struct, omit_defaults=True):
+    server: str
+    project: str
+    kind: str
+    name: str
+    applied: Kept | None = None
+    draft: Kept | None = None
+    sent: Sent | None = None
+    earlier: tuple[Kept, ...] = ()
+    """Drafts from before `draft`, begun by others or at other times: they wait until it is gone."""
+
+    @property
+    def drafts(self) -> tuple[Kept, ...]:
+        """All drafts, the newest first."""
+        return self.earlier if self.draft is None else (self.draft, *self.earlier)
+
+    def keep(self, drafts: Sequence[Kept]) -> None:
+        """Keeps these drafts and no others."""
+        self.draft, self.earlier = next(iter(drafts), None), tuple(drafts[1:_DRAFTS])
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder with all of it.
+
+    Attributes:
+        folder: Where it is; the user's state folder by `Store.default()`.
+    """
+
+    folder: Path
+    _own: dict[Target, Kept] = field(default_factory=dict, repr=False, compare=False)
+    """The draft of each target that this program works on; others may have theirs."""
+
+    @classmethod
+    def default(cls) -> Store:
+        """The store of this user."""
+        return cls(user_state_path("dstack-fleets-tui", appauthor=False))
+
+    def applied(self, target: Target) -> Kept | None:
+        """The last change that was applied to a target, or sent and may have been."""
+        file = self._read(target)
+        sent = file.sent.kept if file.sent is not None else None
+        return sent or file.applied
+
+    def sent(self, target: Target) -> Sent | None:
+        """The change of a target of which it is not known what became."""
+        return self._read(target).sent
+
+    def draft(self, target: Target) -> Kept | None:
+        """A change of a target that was begun and not applied: of this program, else the newest."""
+        file, own = self._read(target), self._own.get(target)
+        mine = [each for each in file.drafts if own is not None and each.at == own.at]
+        return mine[0] if mine else file.draft
+
+    def take_draft(self, target: Target, draft: Kept) -> None:
+        """Goes on with a draft that was found: the next one that is kept replaces it."""
+        self._own[target] = draft
+
+    def keep_applied(self, before: Base, after: Base, sent: Sent | None = None) -> Kept:
+        """Keeps what was applied, for the way back, and drops its draft.
+
+        Args:
+            before: What was there before.
+            after: What is there now.
+            sent: As it was kept when it was sent.
+
+        Raises:
+            NotKeptError: It could not be written.
+        """
+        kept = kept_of(before, after)
+        with self._changing(before.target) as file:
+            file.applied = kept
+            if sent is not None and file.sent is not None and file.sent.id == sent.id:
+                file.sent = None
+            self._drop_applied(file, before.target, kept)
+        return kept
+
+    def keep_sent(self, target: Target, sent: Sent) -> None:
+        """Keeps a change that is being sent; the way back of the one before stays.
+
+        Raises:
+            NotKeptError: It could not be written.
+        """
+        with self._changing(target) as file:
+            file.sent = sent
+
+    def end_sent(self, target: Target, sent: Sent, *, applied: bool | None) -> None:
+        """Keeps what became of a change that was sent.
+
+        Args:
+            target: What was changed.
+            sent: As it was kept.
+            applied: Whether it was applied; None while that is not known.
+
+        Raises:
+            NotKeptError: It could not be written.
+        """
+        with self._changing(target) as file:
+            if file.sent is not None and file.sent.id != sent.id:
+                return  # another one was sent since
+            if applied is None:
+                file.sent = msgspec.structs.replace(sent, by=0)
+                return
+            file.sent = None
+            if applied and sent.kept is not None:
+                file.applied = sent.kept
+                self._drop_applied(file, target, sent.kept)
+
+    def open_changes(self, server: str, project: str) -> list[tuple[Target, Sent]]:
+        """What was sent by programs that have ended since without knowing what became of it."""
+        found = []
+        for path in sorted((self.folder / "edits").glob("*.json")):
+            try:
+                file = msgspec.json.decode(path.read_bytes(), type=_File)
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+                continue  # of another version, or damaged: nothing is known of it
+            here = (file.server, file.project) == (server, project)
+            if here and file.sent is not None and file.sent.is_open:
+                kind: Kind = "fleet" if file.kind == "fleet" else "service"
+                found.append((Target(server, project, kind, file.name), file.sent))
+        return found
+
+    def keep_draft(self, base: Base, spec: Mapping[str, Any]) -> Kept:
+        """Keeps an edit that is not applied.
+
+        Args:
+            base: What the edit began with.
+            spec: The spec with its changes.
+
+        Raises:
+            NotKeptError: It could not be written.
+        """
+        kept = _kept(base, spec, deployment=base.deployment)
+        with self._changing(base.target) as file:
+            file.keep([kept, *_others(file.drafts, self._own.get(base.target))])
+        self._own[base.target] = kept
+        return kept
+
+    def drop_draft(self, target: Target, draft: Kept | None = None) -> None:
+        """Forgets a draft of a target.
+
+        Args:
+            target: What it is of.
+            draft: Which; that of this program without it.
+        """
+        dropped, drafts = draft or self._own.get(target), self._read(target).drafts
+        if len(_others(drafts, dropped)) < len(drafts):
+            with self._changing(target) as file:
+                file.keep(_others(file.drafts, dropped))
+
+    def _drop_applied(self, file: _File, target: Target, applied: Kept) -> None:
+        """Drops the draft that was applied: this program's, or one that says the same."""
+        others = _others(file.drafts, self._own.get(target))
+        file.keep([each for each in others if not _same(each, applied)])
+
+    def keep_text(self, key: str, text: str) -> None:
+        """Keeps text that was being written when the program was ended.
+
+        Args:
+            key: What it is the text of, and where.
+            text: The text, as it was left.
+
+        Raises:
+            NotKeptError: It could not be written.
+        """
+        path = self._text_path(key)
+        with locked(self.folder, path.stem), telling(str(path)):
+            replace_whole(path, text.encode("utf-8", "replace"))
+
+    def take_text(self, key: str) -> str | None:
+        """The text that was kept, which is removed here; None where there is none.
+
+        Raises:
+            NotKeptError: It can't be read or removed.
+        """
+        path = self._text_path(key)
+        if not path.exists():
+            return None
+        with locked(self.folder, path.stem), telling(str(path)):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            path.unlink()
+        return text
+
+    def audit(
+        self,
+        target: Target,
+        changes: Sequence[FieldChange],
+        result: str,
+        *,
+        user: str,
+        action: str = "apply",
+        sent: str = "",
+    ) -> None:
+        """Writes one line to the audit log.
+
+        Args:
+            target: What was changed.
+            changes: The fields; of those that may hold a secret, no value is written down.
+            result: What came of it.
+            user: The server's user, or what is known of who did it.
+            action: What was done.
+            sent: What this line has in common with the one that was written before the request.
+
+        Raises:
+            NotKeptError: It could not be written.
+        """
+        entry = {
+            "at": utc_now().isoformat(timespec="milliseconds"),
+            "user": user,
+            "local_user": _local_user(),
+            "server": target.server,
+            "project": target.project,
+            "kind": target.kind,
+            "name": target.name,
+            "action": action,
+            "changes": [
+                {
+                    "field": change.name,
+                    "old": _logged(change, change.old),
+                    "new": _logged(change, change.new),
+                }
+                for change in changes
+            ],
+            "result": result,
+            **({"sent": sent} if sent else {}),
+        }
+        with locked(self.folder, "audit"), telling("the audit log"):
+            path = self.audit_path
+            if path.exists() and path.stat().st_size > _LOG_LIMIT:
+                path.replace(path.with_suffix(".1.jsonl"))
+            append_line(path, msgspec.json.encode(entry))
+
+    @property
+    def audit_path(self) -> Path:
+        """Where the audit log is."""
+        return self.folder / "audit.jsonl"
+
+    def _path(self, target: Target) -> Path:
+        text = "\0".join((target.server, target.project, target.kind, target.name))
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12)
+        return self.folder / "edits" / f"{digest.hexdigest()}.json"
+
+    def _text_path(self, key: str) -> Path:
+        digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=12)
+        return self.folder / "edits" / f"{digest.hexdigest()}.yml"
+
+    def _read(self, target: Target) -> _File:
+        path = self._path(target)
+        empty = _File(target.server, target.project, target.kind, target.name)
+        try:
+            file = msgspec.json.decode(path.read_bytes(), type=_File)
+        except FileNotFoundError:
+            return empty
+        except OSError as error:
+            raise unkept(f"{path} can't be read: {error.strerror}.") from error
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # Of another version, or damaged: the next change writes it again.
+            return empty
+        same = (file.server, file.project, file.kind, file.name) == (
+            target.server,
+            target.project,
+            target.kind,
+            target.name,
+        )
+        return file if same else empty
+
+    @contextmanager
+    def _changing(self, target: Target) -> Iterator[_File]:
+        path = self._path(target)
+        with locked(self.folder, path.stem):
+            file = self._read(target)
+            yield file
+            with telling(str(path)):
+                replace_whole(path, msgspec.json.encode(file))
+
+
+def kept_of(before: Base, after: Base) -> Kept:
+    """The way back from a change."""
+    return _kept(before, after.spec, deployment=after.deployment)
+
+
+def values_of(kept: Kept, *, back: bool) -> dict[fields.Path, Any]:
+    """The fields of a kept change, to be set on a spec.
+
+    Args:
+        kept: The change.
+        back: Whether the old values are wanted.
+    """
+    return {step.path: _value(step.old if back else step.new) for step in kept.steps}
+
+
+def moved_since(kept: Kept, now: Base) -> bool:
+    """Whether what a draft began with is no longer there."""
+    return (kept.id, kept.deployment, kept.digest) != (
+        now.id,
+        now.deployment,
+        _fingerprint(now.spec),
+    )
+
+
+def differing(kept: Kept, now: Base) -> list[str]:
+    """Names of the fields that are no longer as they were applied."""
+    known, labels = fields.fields_of(now.spec), labels_in(now.spec)
+    return [
+        label_of(step.path, labels)
+        for step in kept.steps
+        if not fields.same(known.get(step.path, ABSENT), _value(step.new))
+    ]
+
+
+def _kept(before: Base, spec: Mapping[str, Any], *, deployment: int) -> Kept:
+    steps, left_out = [], []
+    labels = labels_in(before.spec, spec)
+    for path, (old, new) in fields.changes(before.spec, spec).items():
+        if may_be_kept(path):
+            steps.append(Step(path, _written(old), _written(new)))
+        else:
+            left_out.append(label_of(path, labels))
+    return Kept(
+        id=before.id,
+        deployment=deployment,
+        digest=_fingerprint(before.spec),
+        at=utc_now(),
+        steps=tuple(steps),
+        left_out=tuple(left_out),
+    )
+
+
+def _others(drafts: Sequence[Kept], one: Kept | None) -> list[Kept]:
+    """All drafts but one: it is known by when it was kept."""
+    return [each for each in drafts if one is None or each.at != one.at]
+
+
+def _same(draft: Kept, applied: Kept) -> bool:
+    """Whether nothing of a draft is left to be applied."""
+    done = values_of(applied, back=False)
+    return set(draft.left_out) <= set(applied.left_out) and all(
+        path in done and fields.same(value, done[path])
+        for path, value in values_of(draft, back=False).items()
+    )
+
+
+def _fingerprint(spec: Mapping[str, Any]) -> str:
+    # Of secrets not even a hash is kept; a change of them alone shows in the deployment number.
+    known = keepable(fields.fields_of(spec))
+    return fields.digest({"\0".join(path): value for path, value in known.items()})
+
+
+def _logged(change: FieldChange, value: str) -> str:
+    """A value for the audit log, which is stricter than screens are: commands are shown there."""
+    return value if may_be_kept(change.path) or value == NOTHING else MASK
+
+
+def _written(value: Any) -> Any:
+    return msgspec.UNSET if value is ABSENT else value
+
+
+def _value(value: Any) -> Any:
+    return ABSENT if value is msgspec.UNSET else value
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def _local_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without an entry in passwd
+        return str(os.getuid())

@@ -1,0 +1,28 @@
+"""What `get` can print: a module for each kind, named like it, with its record as `KIND`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dstack_fleets_tui.headless.kinds.record import Kind
+
+#: Each kind with what `get --help` says of it.
+KINDS = {
+    "fleets": "fleets with their nodes, GPUs and prices",
+    "instances": "instances with what runs on them; NAME is a fleet",
+    "services": "services with their replicas, router and rollout",
+    "runs": "services, tasks and dev environments",
+    "replicas": "replicas with where they run; NAME is a service",
+    "distribution": "how replicas are spread over fleets, against lanes and targets",
+    "router": "routers and their workers, against what dstack expects",
+    "problems": "what is wrong; NAME is a service or a fleet",
+    "events": "what happened, the newest last; NAME is a service or a fleet",
+}
+
+
+def kind_named(name: str) -> Kind:
+    """The record of a kind. Only its module is loaded: `--help` needs none of them."""
+    found: Kind = import_module(f"{__name__}.{name}").KIND
+    return found

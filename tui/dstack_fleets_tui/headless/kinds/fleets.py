@@ -1,0 +1,104 @@
+"""`get fleets`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dstack_api_client.analysis.health import fleet_health, fleet_room
+from dstack_api_client.model.fleet import Fleet
+from dstack_api_client.model.snapshot import Snapshot
+from dstack_fleets_tui import words
+from dstack_fleets_tui.formatting import NOTHING, age, price
+from dstack_fleets_tui.headless import select
+from dstack_fleets_tui.headless.kinds.record import Kind
+from dstack_fleets_tui.output.colours import colour, health_colour
+from dstack_fleets_tui.output.payload import Item, health, number, time
+from dstack_fleets_tui.output.table import Column
+
+COLUMNS = (
+    Column("FLEET"),
+    Column("HEALTH", paint=health_colour),
+    Column("KIND"),
+    Column("STATUS", paint=colour),
+    Column("NODES", right=True),
+    Column("INSTANCES"),
+    Column("ROOM"),
+    Column("GPUS", right=True),
+    Column("BLOCKS", right=True),
+    Column("REPLICAS", right=True),
+    Column("SPOT"),
+    Column("BACKENDS"),
+    Column("$/H", right=True),
+    Column("AGE", right=True),
+)
+
+#: The keys of `instances.by_state`; each is always there.
+_STATES = ("pending", "provisioning", "idle", "busy", "unreachable", "terminating")
+
+
+def cells(fleet: Fleet, snapshot: Snapshot) -> Sequence[str]:
+    """One cell per column of `COLUMNS`."""
+    return (
+        fleet.name,
+        str(fleet_health(snapshot, fleet)),
+        fleet.kind,
+        fleet.status,
+        words.nodes(fleet),
+        words.states(fleet) or NOTHING,
+        words.room(fleet, snapshot),
+        words.gpus(fleet),
+        f"{fleet.blocks_busy}/{fleet.blocks_total}",
+        str(fleet.replicas),
+        fleet.spot_policy or NOTHING,
+        ", ".join(fleet.backends) or NOTHING,
+        price(fleet.price or None),
+        age(fleet.created_at, snapshot.observed_at),
+    )
+
+
+def item(fleet: Fleet, snapshot: Snapshot) -> Item:
+    """A fleet."""
+    room = fleet_room(snapshot, fleet)
+    return {
+        "id": fleet.id,
+        "name": fleet.name,
+        "project": fleet.project,
+        "kind": fleet.kind,
+        "status": fleet.status,
+        "status_message": fleet.status_message,
+        "nodes": {
+            "min": fleet.nodes_min,
+            "target": fleet.nodes_target,
+            "max": fleet.nodes_max,
+        },
+        "instances": {
+            "total": sum(fleet.states.values()),
+            "by_state": {state: fleet.states.get(state, 0) for state in _STATES},
+            "unhealthy": fleet.unhealthy,
+        },
+        "gpus": {
+            "name": fleet.gpu_name,
+            "busy": number(fleet.gpus_busy),
+            "total": fleet.gpus_total,
+        },
+        "blocks": {"busy": fleet.blocks_busy, "total": fleet.blocks_total},
+        "replicas": fleet.replicas,
+        "other_jobs": fleet.other_jobs,
+        "spot_policy": fleet.spot_policy,
+        "backends": list(fleet.backends),
+        "placement": fleet.placement,
+        "reservation": fleet.reservation,
+        "idle_duration": fleet.idle_duration,
+        "price_per_hour": number(fleet.price),
+        "created_at": time(fleet.created_at),
+        "health": health(fleet_health(snapshot, fleet)),
+        "room": {"idle": room.idle, "blocks": room.blocks, "may_start": room.may_start},
+    }
+
+
+KIND = Kind(
+    choose=lambda look, asked: select.fleets(look.snapshot, asked.name),
+    columns=COLUMNS,
+    rows=lambda fleet, snapshot: [cells(fleet, snapshot)],
+    item=item,
+)
