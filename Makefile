@@ -33,8 +33,8 @@ $(READY): $(DEMO)
 	$(INSTALL) --group dev
 	@touch $@
 
-demo: $(DEMO) ## the dashboard on a real dstack server with emulated hosts; SCENARIO=NAME
-	@$(BIN)/dstack-fleets-tui demo $(if $(SCENARIO),--scenario $(SCENARIO))
+demo: $(DEMO) ## the dashboard on a real dstack server with emulated hosts; SCENARIO=NAME, FAULT=NAME
+	@$(BIN)/dstack-fleets-tui demo $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(FAULT),--fault $(FAULT))
 
 test: $(READY) ## the tests; stories run on real servers; ARGS='...' for pytest
 	@$(BIN)/python -m tests all $(ARGS)
@@ -64,6 +64,7 @@ screenshots: $(READY) ## pictures of the running demo, as SVG and PNG
 
 docs: $(READY) ## pages that are written from the code
 	$(BIN)/python -m dstack_fleets_tui.keys_page > docs/keys.md
+	$(BIN)/python -m dstack_fleets_tui.man_page > docs/dstack-fleets-tui.1
 
 clean: ## remove what make made
 	rm -rf $(VENV) .cache

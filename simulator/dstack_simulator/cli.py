@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -19,6 +21,8 @@ from dstack_simulator.simulator import Simulator
 
 _FAILED = 1
 _NOT_FOUND = 127
+#: Seconds between two signs of life while the server starts.
+_TICK = 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +50,8 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
     if command and shutil.which(command[0]) is None:
         print(f"There is no program {command[0]}. Check the command.", file=sys.stderr)  # noqa: T201
         return _NOT_FOUND
+    scenario = scenarios.load(options.scenario)
+    fault = None if options.fault is None else scenario.fault_named(options.fault)
     simulator = Simulator(
         options.scenario, port=options.port, folder=options.folder, launcher=options.launcher
     )
@@ -54,13 +60,15 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
         signal.signal(number, _interrupt)
     try:
         simulator.open()
+        starting = f"Starting dstack's server with the scenario {options.scenario} ..."
         if not command:
-            _say(f"Starting dstack's server with the scenario {options.scenario} ...")
-        simulator.wait_ready()
+            _say(starting)
+        with _progress("Waiting for the server" if not command else starting):
+            simulator.wait_ready()
         if command:
-            return _run_command(simulator, command)
+            return _run_command(simulator, command, fault)
         try:
-            _serve(simulator)
+            _serve(simulator, fault)
         except KeyboardInterrupt:
             _say("Ending.")
         return 0
@@ -68,7 +76,9 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
         simulator.stop()
 
 
-def _run_command(simulator: Simulator, command: list[str]) -> int:
+def _run_command(
+    simulator: Simulator, command: list[str], fault: scenarios.NamedFault | None
+) -> int:
     # The scenario goes on being applied beside; what becomes of it is for the log, as the
     # terminal is the command's.
     log = simulator.folder.command_log
@@ -77,6 +87,7 @@ def _run_command(simulator: Simulator, command: list[str]) -> int:
         try:
             simulator.wait_settled()
             log.write_text("The scenario is there.\n")
+            _set(simulator, fault)
         except (SimulatorError, OSError) as error:
             if log.parent.exists():
                 log.write_text(f"{error}\n")
@@ -94,7 +105,40 @@ def _run_command(simulator: Simulator, command: list[str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _serve(simulator: Simulator) -> None:
+def _set(simulator: Simulator, fault: scenarios.NamedFault | None) -> None:
+    for call in fault.calls if fault is not None else ():
+        simulator.control.call(f"{simulator.project}/faults/{call.fault}", call.arguments)
+
+
+@contextmanager
+def _progress(text: str) -> Iterator[None]:
+    """Says on a terminal what is waited for, with the seconds so far; elsewhere nothing."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    over = threading.Event()
+    begun = time.monotonic()
+
+    def tell() -> None:
+        told = f"\r{text} {time.monotonic() - begun:.0f} s"
+        print(told, end="", file=sys.stderr, flush=True)  # noqa: T201
+
+    def count() -> None:
+        tell()
+        while not over.wait(_TICK):
+            tell()
+
+    thread = threading.Thread(target=count, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        print(file=sys.stderr)  # noqa: T201
+
+
+def _serve(simulator: Simulator, fault: scenarios.NamedFault | None) -> None:
     _say(
         f"url      {simulator.url}\n"
         f"token    {simulator.token}\n"
@@ -112,6 +156,9 @@ def _serve(simulator: Simulator) -> None:
         _say("Applying the scenario ...")
         simulator.wait_settled()
         _say("The scenario is there.")
+    if fault is not None:
+        _set(simulator, fault)
+        _say(f"{fault.description[:1].upper()}{fault.description[1:]}.")
     threading.Event().wait()
 
 
@@ -139,6 +186,11 @@ def _parser() -> argparse.ArgumentParser:
         help="one of --list, or a YAML file (default: demo)",
     )
     parser.add_argument("--list", action="store_true", help="list the scenarios and exit")
+    parser.add_argument(
+        "--fault",
+        metavar="NAME",
+        help="a fault of the scenario, set once all of it is there; an unknown name lists them",
+    )
     parser.add_argument("--port", type=int, help="the server's port (default: any free one)")
     parser.add_argument(
         "--folder", type=Path, help="keep the database and logs there (default: a temporary one)"

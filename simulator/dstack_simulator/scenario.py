@@ -122,6 +122,21 @@ class Step(_Strict):
         return self
 
 
+class Fault(_Strict):
+    """A fault by its call, with what it is called with."""
+
+    fault: str
+    arguments: dict[str, Any] = Field(default={}, alias="with")
+
+
+class NamedFault(_Strict):
+    """Something that goes wrong in a scenario that is there, for whoever wants to watch it."""
+
+    description: str
+    calls: list[Fault]
+    """Set one after the other."""
+
+
 class RunExpectation(_Strict):
     """What a run looks like when the scenario is there."""
 
@@ -183,9 +198,23 @@ class Scenario(_Strict):
     timing: Timing = Timing()
     steps: list[Step] = []
     expect: Expectation = Expectation()
+    faults: dict[str, NamedFault] = {}
+    """By name, what `--fault` sets once `expect` holds."""
     limit: float = Field(default=600.0, gt=0)
     """Seconds within which `expect` must hold, counted from the server's first answer: minutes,
     since the machine may do other things too."""
+
+    def fault_named(self, name: str) -> NamedFault:
+        """One of the scenario's faults.
+
+        Raises:
+            ScenarioError: There is none of that name; says which there are.
+        """
+        if name in self.faults:
+            return self.faults[name]
+        known = "\n".join(f"  {name:<18} {each.description}" for name, each in self.faults.items())
+        hint = f"Choose one of these:\n{known}" if known else "The scenario has none."
+        raise ScenarioError(f"There is no fault {name!r} in this scenario. {hint}")
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Scenario:

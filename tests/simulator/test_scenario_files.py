@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
 
 from dstack_simulator import ScenarioError
 from dstack_simulator import scenario as scenarios
+from dstack_simulator.faults import Faults
 
 
 @pytest.mark.parametrize(
@@ -66,3 +68,20 @@ def test_a_scenario_survives_the_way_to_the_world() -> None:
         scenario = scenarios.load(name)
         sent = scenario.model_dump(mode="json", by_alias=True)
         assert scenarios.Scenario.model_validate(sent) == scenario
+
+
+@pytest.mark.parametrize("name", scenarios.shipped())
+def test_the_faults_of_a_scenario_are_calls_that_there_are(name: str) -> None:
+    for fault in scenarios.load(name).faults.values():
+        for call in fault.calls:
+            inspect.signature(getattr(Faults, call.fault)).bind(None, **call.arguments)
+
+
+def test_an_unknown_fault_is_told_with_those_that_there_are() -> None:
+    lanes = scenarios.load("lanes")
+    assert lanes.fault_named("router-down").calls[0].fault == "router_frozen"
+    with pytest.raises(ScenarioError, match="no fault 'nothing'") as caught:
+        lanes.fault_named("nothing")
+    assert set(lanes.faults) <= set(str(caught.value).split())
+    with pytest.raises(ScenarioError, match="The scenario has none"):
+        scenarios.load("empty").fault_named("router-down")

@@ -17,6 +17,7 @@ import yaml
 
 from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.problems.watch import Severity
+from dstack_fleets_tui.cli import version
 from dstack_fleets_tui.cli.main import main
 from dstack_fleets_tui.headless import get as get_module
 from dstack_fleets_tui.headless.kinds import KINDS
@@ -98,6 +99,7 @@ def python(code: str, *arguments: str, **options: Any) -> subprocess.CompletedPr
 #: Runs commands one after another, and prints what is loaded after all of them.
 LOADED = """
 import sys
+from dstack_fleets_tui.cli import version
 from dstack_fleets_tui.cli.main import main
 for command in sys.argv[1:]:
     try:
@@ -146,9 +148,51 @@ def test_help_has_examples_and_fits(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert exits("--version") == 0
-    name, number = capsys.readouterr().out.split()
+    name, number = capsys.readouterr().out.split()[:2]
     assert name == "dstack-fleets-tui"
     assert number.count(".") == 2
+
+
+COMMIT = "1234567890abcdef1234567890abcdef12345678"
+
+
+@pytest.mark.parametrize(
+    ("origin", "shown"),
+    [
+        (None, "0.1.0"),
+        ("no json", "0.1.0"),
+        ({"url": "https://pkg/x.whl", "archive_info": {}}, "0.1.0"),
+        ({"url": "https://git/x", "vcs_info": {"commit_id": COMMIT}}, "0.1.0 (commit 1234567)"),
+        ({"url": "file:///nowhere/at/all", "dir_info": {"editable": True}}, "0.1.0"),
+    ],
+)
+def test_the_version_names_the_commit_where_it_is_not_a_release(
+    monkeypatch: pytest.MonkeyPatch, origin: dict[str, Any] | str | None, shown: str
+) -> None:
+    text = json.dumps(origin) if isinstance(origin, dict) else origin
+    installed = SimpleNamespace(version="0.1.0", read_text={"direct_url.json": text}.get)
+    monkeypatch.setattr(version, "distribution", lambda name: installed)
+    assert version.version_text() == shown
+
+
+def test_the_version_of_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        who = ("-c", "user.name=t", "-c", "user.email=t@t")
+        command = ["git", *who, "-C", str(tmp_path), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    file = tmp_path / "a file"
+    file.write_text("one")
+    git("add", ".")
+    git("commit", "-q", "-m", "one")
+    text = json.dumps({"url": tmp_path.as_uri(), "dir_info": {"editable": True}})
+    installed = SimpleNamespace(version="0.1.0", read_text={"direct_url.json": text}.get)
+    monkeypatch.setattr(version, "distribution", lambda name: installed)
+    commit = git("rev-parse", "--short=7", "HEAD")
+    assert version.version_text() == f"0.1.0 (commit {commit})"
+    file.write_text("two")
+    assert version.version_text() == f"0.1.0 (commit {commit}, changed)"
 
 
 @pytest.mark.parametrize(
@@ -473,6 +517,7 @@ def test_ctrl_c_is_quiet(
 
 SHOWN = """
 import sys
+from dstack_fleets_tui.cli import version
 from dstack_fleets_tui.cli.main import main
 from dstack_fleets_tui.headless import get
 from tests.builders.sample_look import LOOK

@@ -17,6 +17,7 @@ from dstack_fleets_tui.cli.common import (
     begun,
     fail,
 )
+from dstack_fleets_tui.cli.completion import completed, services
 from dstack_fleets_tui.output.notices import PROGRAM, say
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def add_edits(commands: Any, connection: Parser) -> None:
     for command, run in ((apply, _apply), (undo, _undo), (rebalance, _rebalance)):
         command.set_defaults(run=run)
     for command in (plan, apply, undo, rebalance):
-        command.add_argument("service", metavar="SERVICE", help="the service's name")
+        service = command.add_argument("service", metavar="SERVICE", help="the service's name")
+        completed(service, services)
 
 
 def _plan(args: argparse.Namespace) -> int:

@@ -28,7 +28,15 @@ from dstack_fleets_tui.cli.common import (
     guarded,
     settings_of,
 )
+from dstack_fleets_tui.cli.completion import (
+    add_completion,
+    complete,
+    completed,
+    fleets_or_services,
+    projects,
+)
 from dstack_fleets_tui.cli.edits import add_edits
+from dstack_fleets_tui.cli.schema import add_schema
 from dstack_fleets_tui.cli.whatif import add_whatif
 from dstack_fleets_tui.headless.kinds import KINDS
 from dstack_fleets_tui.output.notices import PROGRAM, say
@@ -85,7 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _parser()
+    parser = command_parser()
+    complete(parser)
     args: argparse.Namespace
     args, unknown = parser.parse_known_args(argv)
     if unknown:
@@ -94,11 +103,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def _parser() -> Parser:
+def command_parser() -> Parser:
+    """The parser of all commands."""
     # Nothing is shortened: `--token SECRET` would pass for `--token-file`, and be printed.
     connection = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = connection.add_argument_group("where to connect")
-    group.add_argument("--project", metavar="NAME", help="a project of the configuration")
+    project = group.add_argument("--project", metavar="NAME", help="a project of the configuration")
+    completed(project, projects)
     group.add_argument("--server-url", "--url", metavar="URL", help="the server's address")
     group.add_argument("--token-file", metavar="FILE", type=Path, help="a file with the token")
     group.add_argument("--ca-file", metavar="FILE", type=Path, help="certificates (PEM) to trust")
@@ -141,7 +152,8 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     get.add_argument("kind", choices=KINDS, metavar="KIND", help="one of the kinds below")
-    get.add_argument("name", metavar="NAME", nargs="?", help="just this fleet or service")
+    name = get.add_argument("name", metavar="NAME", nargs="?", help="just this fleet or service")
+    completed(name, fleets_or_services)
     get.add_argument(
         "-o", "--output", choices=("table", "json", "yaml"), default="table", help="the form"
     )
@@ -169,6 +181,8 @@ def _parser() -> Parser:
 
     add_edits(commands, connection)
     add_whatif(commands, connection)
+    add_completion(commands)
+    add_schema(commands)
 
     demo = commands.add_parser(
         "demo",
@@ -183,6 +197,12 @@ def _parser() -> Parser:
         metavar="NAME",
         default="lanes",
         help="lanes (the default), demo for a stock server, or another of docs/simulator.md",
+    )
+    demo.add_argument(
+        "--fault",
+        metavar="NAME",
+        help="something that goes wrong once all is there: spot-interrupted, router-down, or"
+        " another; an unknown name lists them",
     )
     demo.set_defaults(run=_demo)
     return parser
@@ -240,6 +260,8 @@ def _demo(args: argparse.Namespace) -> NoReturn:
     if "interval" in args:
         dashboard += ["--interval", f"{args.interval:g}"]
     simulator = [sys.executable, "-m", "dstack_simulator", "--scenario", args.scenario]
+    if args.fault is not None:
+        simulator += ["--fault", args.fault]
     sys.stdout.flush()
     # The simulator takes this process's place, and with it its terminal and its signals; it says
     # itself what is missing when its extra is not installed.
@@ -269,7 +291,7 @@ class _Version(argparse.Action):
         super().__init__(nargs=0, **options)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from importlib.metadata import version
+        from dstack_fleets_tui.cli.version import version_text
 
-        sys.stdout.write(f"{PROGRAM} {version(PROGRAM)}\n")
+        sys.stdout.write(f"{PROGRAM} {version_text()}\n")
         parser.exit()

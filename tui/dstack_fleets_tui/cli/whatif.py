@@ -14,6 +14,7 @@ from dstack_fleets_tui.cli.common import (
     begun,
     fail,
 )
+from dstack_fleets_tui.cli.completion import completed, fleets, services
 
 
 def add_whatif(commands: Any, connection: Parser) -> None:
@@ -27,7 +28,7 @@ def add_whatif(commands: Any, connection: Parser) -> None:
         " were asked for. Changes nothing. Exits with 4 when a minimum would break or a service"
         " would end, so that a check can run it every night.",
     )
-    command.add_argument(
+    without = command.add_argument(
         "--without",
         metavar="WHAT",
         action="append",
@@ -35,6 +36,7 @@ def add_whatif(commands: Any, connection: Parser) -> None:
         help="a fleet, FLEET/NUMBER for one of its instances, region:R, backend:B, or spot; may be"
         " repeated",
     )
+    completed(without, fleets)
     command.add_argument(
         "--replicas",
         metavar="SERVICE=N",
@@ -42,7 +44,8 @@ def add_whatif(commands: Any, connection: Parser) -> None:
         default=[],
         help="replicas asked for (SERVICE/GROUP=N of a group); may be repeated",
     )
-    command.add_argument("--service", metavar="NAME", help="just this service")
+    service = command.add_argument("--service", metavar="NAME", help="just this service")
+    completed(service, services)
     command.add_argument(
         "-o", "--output", choices=("table", "json"), default="table", help="the form"
     )
