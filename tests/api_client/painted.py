@@ -35,7 +35,7 @@ def paint(
     """Makes the cells and lines of the screens."""
     looks = Looks(now.astimezone())
     for fleet in snapshot.fleets.values():
-        fleets.cells(fleet, looks)
+        fleets.cells(fleet, snapshot, looks)
         fleets.summary(fleet, looks)
     for instance in snapshot.instances.values():
         instances.cells(instance, snapshot, looks)

@@ -141,8 +141,8 @@ def test_what_a_target_asks_for_is_no_waste() -> None:
 
 def test_a_fleet_that_goes_says_so_in_the_list() -> None:
     fleet = projects.fleet("gpu", status="terminating", states={"terminating": 2})
-    row = [plain_text(cell) for cell in fleets.cells(fleet, LOOKS)]
-    assert "being deleted" in row[3]
+    row = [plain_text(cell) for cell in fleets.cells(fleet, projects.project(), LOOKS)]
+    assert "being deleted" in row[4]
 
 
 def test_who_deletes_a_fleet_that_is_lent_learns_that_it_is_in_use() -> None:

@@ -18,6 +18,7 @@ from dstack_api_client.model.placement import ReplicaPlacement
 from dstack_api_client.model.replica import Attempt
 from dstack_api_client.model.router import RouterStatus, RouterView, Sync
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.problems.model import Impact
 from dstack_api_client.problems.routers import unread
 from dstack_api_client.problems.watch import (
     Kind,
@@ -556,13 +557,12 @@ def test_all_at_once_is_as_many_as_one_by_one() -> None:
 
 def test_the_worst_comes_first() -> None:
     found = problems_of(EVERYTHING, NOW)
-    assert [each.severity for each in found] == sorted(
-        (each.severity for each in found), reverse=True
-    )
-    kinds = [each.kind for each in found if each.severity is CRITICAL]
-    assert kinds == sorted(kinds, key=list(Kind).index)
-    same = [each for each in found if (each.severity, each.kind) == (CRITICAL, Kind.REPLICA)]
-    assert [each.since for each in same] == sorted(each.since for each in same if each.since)
+    weights = [(each.impact, each.severity) for each in found]
+    assert weights == sorted(weights, reverse=True)
+    assert {each.impact for each in found} == set(Impact)
+    same = [each.since for each in found if (each.impact, each.severity) == weights[0]]
+    known = [since for since in same if since is not None]
+    assert same == [*sorted(known), *[None] * (len(same) - len(known))]
 
 
 @given(seed=st.integers(0, 1000))

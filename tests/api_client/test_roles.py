@@ -270,5 +270,5 @@ def test_it_is_said_on_every_list() -> None:
     assert "4 of 4 workers ready, no prefill worker, read" in line
     item = router.item(view, service)
     assert (item["lacking_roles"], item["breakers"]) == (["prefill"], "not known")
-    roles = [group["role"] for group in services.item(service)["groups"]]
+    roles = [group["role"] for group in services.item(services.Known(service, None))["groups"]]
     assert roles == [None, "prefill", "decode"]

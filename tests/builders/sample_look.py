@@ -9,6 +9,7 @@ from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.placement import Drain, LanePlacement, Placement, ReplicaPlacement
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
+from dstack_api_client.problems.model import Affected
 from dstack_api_client.problems.watch import Kind as ProblemKind
 from dstack_api_client.problems.watch import Problem, Severity, problems_of
 from dstack_fleets_tui.headless.looking import Asked, Look
@@ -91,7 +92,8 @@ LOOK = Look(
     SNAPSHOT,
     (
         *problems_of(SNAPSHOT, NOW),
-        Problem("k", ProblemKind.FLEET, Severity.NOTICE, "gone", "odd", price=9.5),
+        Problem("k", ProblemKind.FLEET, Severity.NOTICE, "gone", "odd", price=9.5,
+                affects=(Affected("chat"),)),
     ),
     (
         Event("e-1", ago(minutes=9), "Run submitted. Status: SUBMITTED", "admin",

@@ -85,6 +85,8 @@ def row(kind: str, name: str, first: str) -> dict[str, str]:
 
 def test_a_fleet() -> None:
     assert row("fleets", "gpu-spot", "gpu-spot") == {
+        "HEALTH": "DEGRADED 2/3",
+        "ROOM": "7 blocks, no limit",
         "FLEET": "gpu-spot",
         "KIND": "cloud",
         "STATUS": "active",
@@ -103,13 +105,14 @@ def test_a_fleet() -> None:
 def test_a_service() -> None:
     assert row("services", "chat", "chat") == {
         "SERVICE": "chat",
+        "HEALTH": "DEGRADED 2/3",
         "STATUS": "running",
         "PRIO": "50",
         "DESIRED": "4 of 3..6",
         "RUNNING": "3",
         "READY": "2",
         "FLEETS": "gpu-reserved 2, gpu-spot 1, no fleet yet 0+1",
-        "ROUTER": "smg",
+        "ROUTER": "smg ready 1/2",
         "ROLLOUT": "7 (3/4)",
         "$/H": "227.69",
         "AGE": "6h",

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from dstack_api_client.analysis.health import Health, HealthState
 from dstack_api_client.model.router import RouterStatus, RouterView, Source
-from dstack_api_client.problems.model import Kind, Problem, Severity
+from dstack_api_client.problems.model import Affected, Kind, Problem, Severity
 from dstack_fleets_tui.settings import Settings
 from tests.builders import routed_service
 from tests.builders.apps import GivenFeed, app_on, live
@@ -35,6 +36,7 @@ FOUND = (
         NOW - timedelta(minutes=3),
         "s-chat",
         view="distribution",
+        affects=(Affected("chat-70b", Health(HealthState.OK, 7, 7)),),
     ),
     Problem(
         "router",
@@ -46,6 +48,7 @@ FOUND = (
         NOW - timedelta(seconds=84),
         "s-chat",
         view="router",
+        affects=(Affected("chat-70b", Health(HealthState.DEGRADED, 5, 7)),),
     ),
     Problem(
         "instance",
@@ -58,6 +61,10 @@ FOUND = (
         fleet_id="f-gpu",
         view="instances",
         row="i-gpu-0",
+        affects=(
+            Affected("chat-70b", Health(HealthState.DEGRADED, 5, 7)),
+            Affected("embed", Health(HealthState.OK, 4, 4)),
+        ),
     ),
     Problem(
         "rollout",
@@ -70,6 +77,7 @@ FOUND = (
         "s-chat",
         view="rollout",
         at_least=True,
+        affects=(Affected("embed", Health(HealthState.DOWN, 0, 4)),),
     ),
     Problem(
         "idle",

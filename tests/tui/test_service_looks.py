@@ -93,5 +93,7 @@ def test_a_rebalancing_is_seen_in_the_list() -> None:
     looks = Looks(projects.NOW)
     at = [column.key for column in services.COLUMNS].index("rollout")
     going = projects.placement(rebalancing_left=3)
-    said = [services.cells(service, looks, each)[at] for each in (None, going)]
+    said = [
+        services.cells(service, looks, services.Known(placement=each))[at] for each in (None, going)
+    ]
     assert [getattr(cell, "text", cell) for cell in said] == ["0", "rebalancing"]

@@ -122,6 +122,32 @@ async def test_letters_are_typed_while_typing_and_handed_on_otherwise():
         await until_equal(lambda: app.told[-1:], [("finished", "a", "prio", "1K")])
 
 
+async def test_a_key_that_no_number_has_ends_it_and_acts():
+    """`2p` was no whole number."""
+    app = Host("-7")
+    async with app.run_test() as pilot:
+        app.grid.show([GridRow("n", (GridCell("min", "1", True, number=True),))])
+        await pilot.press("2", ".", "p")
+        await until_equal(lambda: app.others, ["p"])
+        assert app.told[-1] == ("finished", "n", "min", "2.")
+        # What can't be taken stays, and the key does not act on what is not there.
+        await pilot.press("backspace", "-", "7", "p")
+        await until_equal(lambda: app.grid.typed, "-7")
+        await pilot.pause()
+        assert app.others == ["p"]
+
+
+async def test_it_says_which_keys_work_in_the_field():
+    app = Host()
+    async with app.run_test() as pilot:
+        app.grid.show([GridRow("n", (GridCell("min", "1", True, number=True),))])
+        assert [title for _, title in app.grid.hints] == ["type", "change", "next"]
+        await pilot.press("2")
+        await until(lambda: app.grid.is_typing)
+        assert [title for _, title in app.grid.hints] == ["type", "end", "take back", "next"]
+        assert not app.grid.takes_text
+
+
 async def test_a_choice_goes_round():
     app = Host()
     async with app.run_test() as pilot:

@@ -68,7 +68,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("events", ("4",), "events", "Show what happened in the project.", TABLES),
     Action("runs", (), "runs", "Show all runs: services, tasks and dev environments.", TABLES),
     Action("open", ("enter",), "open", "Open the row under the cursor.", OPENING, "NAME", True),
-    Action("back", ("escape",), "back", "Go back, or clear the filter.", (), "", True),
+    Action("back", ("escape", "backspace"), "back", "Go back, or clear the filter.", (), "", True),
     Action("instances", ("i",), "Instances", "Show the instances of the fleet.", (FLEET,)),
     Action(
         "distribution",
@@ -77,7 +77,14 @@ ACTIONS: tuple[Action, ...] = (
         "Show how the replicas are spread over fleets.",
         (SERVICE,),
     ),
-    Action("replicas", ("r",), "Replicas", "Show the replicas of the service.", (SERVICE,)),
+    Action(
+        "replicas",
+        ("r",),
+        "Replicas",
+        "Show the replicas of the service.",
+        (SERVICE, APPLY),
+        footer=(APPLY,),
+    ),
     Action("router", ("o",), "Router", "Show the router and its workers.", (SERVICE,)),
     Action("rollout", ("t",), "Rollout", "Show the deployments side by side.", (SERVICE,)),
     Action("configuration", ("c",), "Configuration", "Show what the fleet allows.", (FLEET,)),
@@ -104,7 +111,7 @@ ACTIONS: tuple[Action, ...] = (
         ("e",),
         "edit",
         "Edit a service's lanes and counts, or a fleet.",
-        EDITABLE,
+        (*EDITABLE, APPLY),
         "",
         True,
         writes=True,
@@ -114,7 +121,7 @@ ACTIONS: tuple[Action, ...] = (
         ("u",),
         "undo",
         "Plan an undo of the last change.",
-        CONFIGURED,
+        (*CONFIGURED, APPLY),
         footer=True,
         writes=True,
     ),
@@ -155,6 +162,16 @@ ACTIONS: tuple[Action, ...] = (
         "",
         EDITORS,
     ),
+    Action(
+        "apply",
+        ("y",),
+        "apply",
+        "Apply the plan, where no name has to be typed.",
+        (PLAN,),
+        footer=True,
+        writes=True,
+    ),
+    Action("save_plan", ("w",), "save", "Write the plan to a file.", (PLAN,), footer=True),
     Action("lane_up", ("K",), "up", "Move the lane up: it is filled earlier.", (EDIT,), "", True),
     Action(
         "lane_down", ("J",), "down", "Move the lane down: it is filled later.", (EDIT,), "", True
@@ -191,6 +208,20 @@ ACTIONS: tuple[Action, ...] = (
         "Show only replicas that have a problem.",
         (SERVICE,),
     ),
+    Action(
+        "copy",
+        ("y",),
+        "copy",
+        "Copy the name under the cursor.",
+        (*LISTS, RUNS, REPLICA),
+    ),
+    Action(
+        "copy_row",
+        ("Y",),
+        "copy row",
+        "Copy the row under the cursor, a problem in full, or the YAML.",
+        TABLES,
+    ),
     Action("refresh", ("ctrl+r",), "refresh", "Refresh everything now."),
     Action("pause", ("p",), "pause", "Pause polling, or go on.", TABLES, "", True),
     Action("command", ("colon",), "command", "Type a command by its name.", (), "", True),
@@ -209,8 +240,10 @@ _KEY_NAMES = {
     "question_mark": "?",
     "shift+tab": "⇧tab",
     "ctrl+r": "^r",
+    "left": "←",
+    "right": "→",
 }
-_ASCII_KEY_NAMES = {"enter": "enter", "shift+tab": "shift+tab"}
+_ASCII_KEY_NAMES = {key: key for key in ("enter", "shift+tab", "left", "right")}
 
 
 def key_name(key: str, *, ascii_only: bool = False) -> str:

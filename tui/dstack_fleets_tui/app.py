@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -30,6 +32,7 @@ from dstack_api_client.feed.feed import ConnectionState, Health, Update
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.text import one_line
 from dstack_fleets_tui import actions, faults
 from dstack_fleets_tui.changes.fleet import FleetChanges
 from dstack_fleets_tui.changes.service import Changing
@@ -53,17 +56,21 @@ from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.terminal import (
     LOOK_EVERY,
+    clipboard_sequence,
     terminal_is_gone,
 )
 from dstack_fleets_tui.terminal_driver import TerminalDriver
 from dstack_widgets.choices import Choice
 from dstack_widgets.scroll_bars import AsciiScrollBars
-from dstack_widgets.text import literal
+from dstack_widgets.text import literal, shorten
 
 #: States that polling on does not fix: the user has to.
 _TROUBLE = frozenset(
     {ConnectionState.UNAUTHORISED, ConnectionState.NO_PROJECT, ConnectionState.UNSUPPORTED}
 )
+
+#: Cells of a copied text that are shown.
+_COPIED = 60
 
 #: Keys that a screen which asks does not hold back.
 _ALWAYS = frozenset({"ctrl+c", "ctrl+q"})
@@ -417,6 +424,25 @@ class FleetsApp(Host):
             return
         for _ in self.screen_stack[1:]:
             self.pop_screen()
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Puts a text on the terminal's clipboard; one that no terminal takes, into a file."""
+        self._clipboard = text
+        sequence = clipboard_sequence(text, os.environ)
+        if sequence is not None and self._driver is not None:
+            self._driver.write(sequence)
+            first = shorten(one_line(text), _COPIED, self.glyphs.ellipsis)
+            self.notify(f"Copied: {first}", markup=False)
+            return
+        path = Path(f"copied-{utc_now().astimezone():%Y%m%d-%H%M%S}.txt").resolve()
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            self.warn(f"{path} can't be written: {error.strerror}. Nothing was copied.")
+        else:
+            text = f"This terminal has no clipboard for it: the text is in {path}."
+            self.notify(text, markup=False)
 
     def do_edit(self, argument: str) -> None:
         """Edits the service or the fleet that is open or under the cursor."""

@@ -5,7 +5,13 @@ from __future__ import annotations
 import sys
 
 from dstack_fleets_tui import actions
-from dstack_fleets_tui.screens.help import GENERAL_KEYS, PALETTE_KEYS, TABLE_KEYS
+from dstack_fleets_tui.screens.help import (
+    ANSWER_KEYS,
+    FIELD_KEYS,
+    GENERAL_KEYS,
+    PALETTE_KEYS,
+    TABLE_KEYS,
+)
 
 
 def page() -> str:
@@ -30,6 +36,9 @@ def page() -> str:
     lines += [f"| `{keys}` |  |  | {text} |" for keys, text in PALETTE_KEYS + GENERAL_KEYS]
     lines += ["", "In a table:", "", "| key | what it does |", "| --- | --- |"]
     lines += [f"| `{keys}` | {text} |" for keys, text in TABLE_KEYS]
+    for title, own in (("In a field of an editor", FIELD_KEYS), ("On a plan", ANSWER_KEYS)):
+        lines += ["", f"{title}:", "", "| key | what it does |", "| --- | --- |"]
+        lines += [f"| `{keys}` | {text} |" for keys, text in own]
     return "\n".join(lines) + "\n"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import signal
 import sys
 import termios
+from collections.abc import Mapping
 
 from rich.console import Console
 
@@ -12,6 +14,38 @@ from rich.console import Console
 THEME_OF_FEW_COLOURS = "ansi-dark"
 #: Seconds between two looks whether the terminal is still there.
 LOOK_EVERY = 2.0
+
+
+#: Bytes of a text that terminals still take to their clipboard: xterm and tmux have the least room.
+_MOST_COPIED = 74_994
+#: Bytes of a string that GNU screen hands on at once.
+_OF_SCREEN = 760
+#: Terminals without a clipboard.
+_NO_CLIPBOARD = frozenset({"", "dumb", "linux"})
+
+
+def clipboard_sequence(text: str, environ: Mapping[str, str]) -> str | None:
+    """What has a terminal put a text on its clipboard, through tmux and GNU screen too (OSC 52).
+
+    Args:
+        text: The text.
+        environ: The environment, which says what terminal it is.
+
+    Returns:
+        The escape sequence; None where no terminal would take it.
+    """
+    data = text.encode()
+    terminal = environ.get("TERM", "")
+    if terminal in _NO_CLIPBOARD or len(data) > _MOST_COPIED:
+        return None
+    sequence = f"\x1b]52;c;{base64.b64encode(data).decode()}\x07"
+    if environ.get("TMUX"):
+        doubled = sequence.replace("\x1b", "\x1b\x1b")
+        return f"\x1bPtmux;{doubled}\x1b\\"
+    if environ.get("STY") or terminal.startswith("screen"):
+        parts = (sequence[at : at + _OF_SCREEN] for at in range(0, len(sequence), _OF_SCREEN))
+        return "".join(f"\x1bP{part}\x1b\\" for part in parts)
+    return sequence
 
 
 def let_hang_up_end_us() -> None:

@@ -6,13 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from dstack_api_client.analysis.group_rows import GroupRow
+from dstack_api_client.analysis.health import fleet_room
 from dstack_api_client.edits.outlook.dryrun import ReplicaOutlook
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.fleet import Fleet, Instance
-from dstack_api_client.model.labels import group_name, job_name, listed, replica_name, share_of
+from dstack_api_client.model.labels import (
+    counted,
+    group_name,
+    job_name,
+    listed,
+    replica_name,
+    share_of,
+)
 from dstack_api_client.model.occupants import Unseen, namesakes, unseen
-from dstack_api_client.model.placement import Placement
 from dstack_api_client.model.roles import named, without_workers
+from dstack_api_client.model.router import RouterStatus, RouterView
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem, Severity
@@ -84,6 +92,24 @@ def states(fleet: Fleet) -> str:
     return text + (f" ({fleet.unhealthy} unhealthy)" if fleet.unhealthy else "")
 
 
+def room(fleet: Fleet, snapshot: Snapshot) -> str:
+    """`1 idle, 3 blocks, 4 more`, `full`: what a fleet has left, as its own limits say.
+
+    One that is going or has failed takes nothing any more.
+    """
+    if fleet.status != "active":
+        return NOTHING
+    left = fleet_room(snapshot, fleet)
+    parts = [f"{left.idle} idle"] if left.idle else []
+    if left.blocks:
+        parts.append(counted(left.blocks, "block"))
+    if left.may_start is None:
+        parts.append("no limit")
+    elif left.may_start:
+        parts.append(f"{left.may_start} more")
+    return ", ".join(parts) or "full"
+
+
 def gpus(fleet: Fleet) -> str:
     """`H100 24/32`: busy of total."""
     if not fleet.gpus_total:
@@ -91,28 +117,13 @@ def gpus(fleet: Fleet) -> str:
     return f"{fleet.gpu_name} {count(fleet.gpus_busy)}/{fleet.gpus_total}"
 
 
-def replicas_wanted(service: Service, placement: Placement | None = None) -> int:
-    """Replicas the service should have now.
-
-    A stock server keeps the autoscaler's number to itself: what it has submitted, and never less
-    than the minimum, is the best that can be read.
+def desired(service: Service, number: int) -> str:
+    """`3`, `3 of 2..6` where the number may change, `3 +1 surge` while there is one more.
 
     Args:
         service: The service.
-        placement: Its placement, which has the number, where the server has the add-on.
+        number: How many replicas it should have now.
     """
-    if service.finished:
-        return 0
-    if placement is not None and placement.desired:
-        return sum(placement.desired.values())
-    if service.replicas_min == service.replicas_max:
-        return service.replicas_min
-    return max(service.replicas_min, service.active)
-
-
-def wanted(service: Service, placement: Placement | None = None) -> str:
-    """`3`, `3 of 2..6` where the number may change, `3 +1 surge` while there is one more."""
-    number = replicas_wanted(service, placement)
     more = service.active - number
     surge = f" +{more} surge" if more > 0 and not service.finished else ""
     if service.replicas_min == service.replicas_max:
@@ -120,10 +131,26 @@ def wanted(service: Service, placement: Placement | None = None) -> str:
     return f"{number} of {span(service.replicas_min, service.replicas_max)}{surge}"
 
 
-def router(service: Service) -> str:
-    """`smg`, or `smg, no prefill worker` while nothing runs that takes a part of each request."""
+#: Of these the router's list of workers says more than the word.
+_LISTED = (RouterStatus.READY, RouterStatus.NOT_READY)
+#: Of these nothing is known but that there is a router.
+_UNREAD = (RouterStatus.UNKNOWN, RouterStatus.NOT_MANAGED)
+
+
+def router(service: Service, view: RouterView | None = None) -> str:
+    """`smg`, `smg ready`, `smg not ready 4/5`: its kind, and how it is where that was looked at.
+
+    Args:
+        service: The service.
+        view: Its router, where it was looked at.
+    """
+    text = service.router or ""
+    if view is not None and view.status not in _UNREAD:
+        text = f"{text} {view.status.value}"
+        if view.status in _LISTED and view.ready < view.expected:
+            text += f" {view.ready}/{view.expected}"
     lost = without_workers(service)
-    return ", ".join(filter(None, (service.router, named(lost) if lost else "")))
+    return ", ".join(filter(None, (text, named(lost) if lost else "")))
 
 
 def rolling(service: Service) -> bool:
@@ -158,6 +185,24 @@ def group_why(row: GroupRow, now: datetime) -> str:
     since = f" for {age(row.since, now)}" if row.since else ""
     told = f"BASELINE {least - row.lacks} of {least}{since}"
     return f"{told}: {row.reason}" if row.reason else told
+
+
+def affected(problem: Problem) -> str:
+    """`DOWN`, `chat-70b DEGRADED 5/7, voice OK`: how the services are that a problem concerns."""
+    return (
+        ", ".join(
+            " ".join(
+                part
+                for part in (
+                    each.name if each.name != problem.subject else "",
+                    str(each.health) if each.health is not None else "",
+                )
+                if part
+            )
+            for each in problem.affects
+        )
+        or NOTHING
+    )
 
 
 def problems(found: Sequence[Problem]) -> str:

@@ -76,6 +76,11 @@ class Choices(Widget, can_focus=True):
         self._at = 0
 
     @property
+    def hints(self) -> Sequence[tuple[tuple[str, ...], str]]:
+        """The keys that do something here, and what they do."""
+        return ((("left", "right"), "choose"), (("enter",), "take"))
+
+    @property
     def current(self) -> str:
         """The key of the answer under the cursor."""
         return self._choices[self._at].key

@@ -22,6 +22,8 @@ from .text import literal, shorten
 _MOVES = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 _LETTERS = {"k": (-1, 0), "j": (1, 0), "h": (0, -1), "l": (0, 1)}
 _STEPS = {"tab": 1, "shift+tab": -1}
+#: What a number is typed of: `2..6` is a range, and `-` is none.
+_NUMBER = frozenset("0123456789.-")
 #: Between two columns.
 _GAP = 2
 #: Cells before a row, where the cursor's sign stands.
@@ -47,6 +49,8 @@ class GridCell(NamedTuple):
     """Where there is a choice, what can be taken instead; then nothing is typed."""
     left: bool = False
     """Whether it stands at the left of its column, as texts do."""
+    number: bool = False
+    """Whether it takes numbers only: then any other key ends what is typed, and acts."""
 
 
 class GridRow(NamedTuple):
@@ -160,6 +164,26 @@ class EditGrid(Lines, can_focus=True):
         """Whether something is being typed."""
         return self._typed is not None
 
+    @property
+    def hints(self) -> Sequence[tuple[tuple[str, ...], str]]:
+        """The keys that do something in the field under the cursor, and what they do."""
+        cell = self._cell(self._place) if self._place is not None else None
+        if cell is None:
+            return ()
+        following = (("tab",), "next")
+        if cell.choices:
+            return ((("enter",), "change"), following)
+        kind = ((("0-9",), "type"),) if cell.number else ()
+        if self._typed is None:
+            return (*kind, (("enter",), "change"), following)
+        return (*kind, (("enter",), "end"), (("escape",), "take back"), following)
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether letters go into the field under the cursor."""
+        cell = self._cell(self._place) if self._place is not None else None
+        return self.is_typing and cell is not None and not cell.number
+
     def show(self, rows: Sequence[GridRow]) -> None:
         """Shows other rows; the cursor stays with its field, and what is typed stays typed."""
         before, was = self.lines(self.size.width), self._row_numbers()
@@ -245,6 +269,9 @@ class EditGrid(Lines, can_focus=True):
         elif event.key == "ctrl+u":
             self._type("")
         elif event.is_printable and event.character is not None:
+            if cell.number and event.character not in _NUMBER:
+                # What can't be taken stays, with why; the key would act on what is not there.
+                return not self.leave_field() or self._go(event.key)
             self._type(self._typed + event.character)
         else:
             return self._go(event.key)

@@ -141,6 +141,14 @@ class LiveTable(TableView, can_focus=True):
         """How many rows there are, filtered out or not."""
         return len(self._rows)
 
+    def cells(self, key: str) -> Cells:
+        """Gives the cells of a row.
+
+        Raises:
+            KeyError: There is no such row.
+        """
+        return self._rows.cells(key)
+
     @property
     def keys(self) -> Sequence[str]:
         """The keys of the rows that pass the filter, in the order they are shown."""

@@ -42,9 +42,19 @@ def consequence(lacked: Collection[str], needed: Collection[str]) -> str:
     """
     if REGULAR in needed:
         return "requests that need one fail"
-    if set(lacked) == {"encode"}:
+    if not every_request_fails(lacked, needed):
         return "requests with images, video or audio fail"
     return "every request fails"
+
+
+def every_request_fails(lacked: Collection[str], needed: Collection[str]) -> bool:
+    """Whether nothing can be answered while parts have no worker.
+
+    Args:
+        lacked: The parts, by `lacking`.
+        needed: What the groups do.
+    """
+    return REGULAR not in needed and set(lacked) != {"encode"}
 
 
 def named(lacked: Iterable[str]) -> str:

@@ -106,6 +106,14 @@ class Service:
         return self.status == STOPPING
 
     @property
+    def waits_for_its_time(self) -> bool:
+        """Whether it is started at set times only, and none of them has come."""
+        owners = (self.spec.get("configuration"), self.spec.get("profile"))
+        return self.status == "pending" and any(
+            isinstance(owner, Mapping) and owner.get("schedule") for owner in owners
+        )
+
+    @property
     def gone(self) -> bool:
         """Whether it has ended or is on its way to."""
         return self.finished or self.stopping

@@ -164,6 +164,7 @@ def _together(
         fleet_id=fleet.id if fleet is not None else None,
         view="instances",
         row=first.id,
+        run_ids=tuple(dict.fromkeys(job.key.run_id for job in jobs)),
     )
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from dstack_api_client.analysis.health import Health
+
 
 class Severity(int, Enum):
     """How bad a problem is; the greater the worse."""
@@ -16,6 +18,19 @@ class Severity(int, Enum):
     """Something does not work as it should."""
     CRITICAL = 3
     """Requests fail or a guarantee is broken, and it does not recover by itself."""
+
+
+class Impact(int, Enum):
+    """What users feel of a problem; the greater the worse."""
+
+    COSTS = 1
+    """Nothing yet: it costs money or may become a problem."""
+    PROMISE = 2
+    """Nothing yet: something that was promised is not kept, and all replicas are ready."""
+    SERVES_LESS = 3
+    """A service has fewer replicas than it should, or a job that nothing else does is lost."""
+    SERVES_NOTHING = 4
+    """A service has no replica that takes requests."""
 
 
 class Kind(str, Enum):
@@ -30,6 +45,19 @@ class Kind(str, Enum):
     ROLLOUT = "rollout"
     FLEET = "fleet"
     IDLE = "idle"
+
+
+@dataclass(frozen=True)
+class Affected:
+    """A service that a problem concerns.
+
+    Attributes:
+        name: The service's name.
+        health: How it is; None where that is not known.
+    """
+
+    name: str
+    health: Health | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +82,9 @@ class Problem:
         price: Dollars per hour that it costs, for what is unused.
         continuous: Whether it is one and the same as long as it is found at every look, and never
             begins again in between.
+        run_ids: The runs whose jobs it concerns, where `service_id` is not the one.
+        impact: What users feel of it.
+        affects: The services that it concerns, the worst first.
     """
 
     key: str
@@ -70,3 +101,6 @@ class Problem:
     price: float | None = None
     at_least: bool = False
     continuous: bool = False
+    run_ids: tuple[str, ...] = ()
+    impact: Impact = Impact.PROMISE
+    affects: tuple[Affected, ...] = ()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 from dstack_api_client.analysis.distribution import FleetRow, distribution_of
+from dstack_api_client.analysis.health import FAILED_SHOWN
 from dstack_api_client.analysis.rollout import out_of_date, status_since, waits_for
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.labels import (
@@ -48,9 +49,6 @@ RESTARTS = 2
 RESTARTED_WITHIN = timedelta(minutes=10)
 #: A rolling deployment replaces one replica at a time: what counts is how long the newest takes.
 ROLLOUT_STUCK = timedelta(minutes=15)
-#: A service that failed is news for the shift that follows, and history afterwards.
-FAILED_SHOWN = timedelta(hours=24)
-
 #: Whoever started such a server hears of it meanwhile; one that goes on places more replicas.
 OTHER_SERVER_SHOWN = timedelta(hours=1)
 
@@ -127,8 +125,8 @@ def of_services(
             if service.status == "failed" and service.name not in alive:
                 found.problems += _failed(snapshot, service, now)
             continue
-        if service.status == "pending" and _is_scheduled(service):
-            continue  # it waits for its time
+        if service.waits_for_its_time:
+            continue
         ending = service.stopping
         if ending and service.termination_reason in _FAILURES:
             found.problems += _failed(snapshot, service, now)
@@ -193,12 +191,6 @@ def _failed(snapshot: Snapshot, service: Service, now: datetime) -> Iterator[Pro
         service_id=service.id,
         view="replicas",
     )
-
-
-def _is_scheduled(service: Service) -> bool:
-    """Whether a service is started at set times only."""
-    owners = (service.spec.get("configuration"), service.spec.get("profile"))
-    return any(isinstance(owner, Mapping) and owner.get("schedule") for owner in owners)
 
 
 def _waits(service: Service, now: datetime) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from dstack_api_client.analysis.health import Health, service_healths
 from dstack_api_client.analysis.since import Event, Since
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.fleets import of_fleets
+from dstack_api_client.problems.impact import rated
 from dstack_api_client.problems.model import Kind, Problem, Severity
 from dstack_api_client.problems.routers import Routers
 from dstack_api_client.problems.services import of_services
@@ -20,7 +22,10 @@ _NEVER = Since()
 
 
 def problems_of(
-    snapshot: Snapshot, now: datetime, since: Since | None = None
+    snapshot: Snapshot,
+    now: datetime,
+    since: Since | None = None,
+    healths: Mapping[str, Health] | None = None,
 ) -> tuple[Problem, ...]:
     """Finds what is wrong.
 
@@ -31,6 +36,7 @@ def problems_of(
         snapshot: What is.
         now: The time, to tell what takes too long.
         since: What events told of since when things are so.
+        healths: How services are, by `service_healths`, where that is known already.
 
     Returns:
         The problems, worst first.
@@ -40,11 +46,13 @@ def problems_of(
     routers = Routers(snapshot, now, since)
     services = of_services(snapshot, now, since, fleets.unreachable | routers.told)
     of_routers = routers.problems(fleets.unreachable | services.replicas)
-    return worst_first((*fleets.problems, *services.problems, *of_routers))
+    healths = service_healths(snapshot, since) if healths is None else healths
+    found = (*fleets.problems, *services.problems, *of_routers)
+    return worst_first(rated(problem, snapshot, healths) for problem in found)
 
 
 def worst_first(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Sorts problems: the worst, then by kind, then those that have lasted longest."""
+    """Sorts problems by what users feel, how bad they are, and how long they have lasted."""
     return tuple(sorted(problems, key=_place))
 
 
@@ -53,10 +61,12 @@ class ProblemWatch:
 
     Attributes:
         problems: What the last look found.
+        healths: How the services were at that look, by the id of their run.
     """
 
     def __init__(self) -> None:
         self.problems: tuple[Problem, ...] = ()
+        self.healths: Mapping[str, Health] = {}
         self._since = Since()
         self._seen: dict[str, datetime] = {}
 
@@ -83,7 +93,8 @@ class ProblemWatch:
         self._since.forget_all_but(snapshot)
         self._since.watch_pulls(snapshot, now)
         self._since.watch_readiness(snapshot, now)
-        found = problems_of(snapshot, now, self._since)
+        self.healths = service_healths(snapshot, self._since)
+        found = problems_of(snapshot, now, self._since, self.healths)
         self._seen = {
             each.key: min(self._seen.get(each.key, now), each.since or now) for each in found
         }
@@ -99,12 +110,13 @@ class ProblemWatch:
         return problem
 
 
-def _place(problem: Problem) -> tuple[int, int, bool, float, str]:
+def _place(problem: Problem) -> tuple[int, int, bool, float, int, str]:
     since = problem.since
     return (
+        -problem.impact,
         -problem.severity,
-        _KINDS[problem.kind],
         since is None,
         since.timestamp() if since is not None else 0.0,
+        _KINDS[problem.kind],
         problem.key,
     )

@@ -11,6 +11,7 @@ from textual.screen import Screen
 from textual.worker import Worker
 
 from dstack_api_client.edits.base import base as bases
+from dstack_api_client.edits.base.difference import ChangeKind
 from dstack_api_client.edits.base.merging import ConflictError
 from dstack_api_client.edits.base.outcome import Check
 from dstack_api_client.edits.fleet.fleet import FleetEdit
@@ -118,6 +119,8 @@ class Changing:
             on_conflict=again,
             settle=lambda check: self._settle(source, check, action),
             plan_again=again if base is not None else None,
+            restarts=not isinstance(plan, Plan)
+            or any(change.kind is not ChangeKind.NO_RESTART for change in plan.changes),
         )
         self._replace(under, screen)
 

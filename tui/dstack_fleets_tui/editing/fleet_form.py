@@ -116,7 +116,8 @@ def _of_nodes(edit: FleetEdit, was: FleetEdit, wrong: Collection[str], glyphs: G
         value = getattr(edit.nodes, attribute)
         changed = value != getattr(was.nodes, attribute)
         style = "bad" if name in wrong else "accent" if changed else ""
-        cells.append(GridCell(name, _number(value, glyphs), editable=True, style=style))
+        text = _number(value, glyphs)
+        cells.append(GridCell(name, text, editable=True, style=style, number=True))
     note = f"was {_counts(was.nodes)}" if was.nodes != edit.nodes else ""
     return GridRow("nodes", tuple(cells), "nodes", note=note)
 

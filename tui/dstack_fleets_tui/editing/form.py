@@ -158,7 +158,8 @@ def _of_lane(
         # A sum over the lanes is the affair of each of them.
         bad = name in wrong or FieldName(field.name, pool) in wrong
         style = "bad" if bad else "accent" if changed else ""
-        return GridCell(field.name, _number(lane, field, glyphs), edit.can_edit_lanes, style)
+        text = _number(lane, field, glyphs)
+        return GridCell(field.name, text, edit.can_edit_lanes, style, number=True)
 
     bad = FieldName("fleet", pool, lane.fleet) in wrong
     style = "bad" if bad else "accent" if was is None else ""
@@ -241,7 +242,7 @@ def _of_group(
 
     cells = [
         GridCell("group", label if group.named else "replicas", left=True),
-        cell("replicas", _counts(group), _counts(was) if was else None),
+        cell("replicas", _counts(group), _counts(was) if was else None, number=True),
     ]
     if group.named:
         cells.append(_policy(edit, group, was, wrong))
@@ -316,7 +317,7 @@ def _of_run(edit: ServiceEdit, wrong: Collection[FieldName]) -> GridRow:
         "run",
         (
             GridCell("group", name, left=True),
-            GridCell("run_priority", str(edit.run_priority), True, style),
+            GridCell("run_priority", str(edit.run_priority), True, style, number=True),
         ),
         "groups",
         note=f"was {was}" if changed else "",

@@ -16,7 +16,7 @@ from dstack_widgets.text import literal
 
 
 def lanes(outlook: DryRun, glyphs: Glyphs = UNICODE) -> list[Content]:
-    """A line per lane: `gpu-spot   5 → 7   start 2`; then what waits, and the price."""
+    """A line per lane: `gpu-spot   5 → 7   start 2`; then what waits."""
     names = [outlook.lane_name(lane) for lane in outlook.lanes]
     wide = max((cell_len(name) for name in (*names, "waiting")), default=0)
     lines = [
@@ -25,7 +25,7 @@ def lanes(outlook: DryRun, glyphs: Glyphs = UNICODE) -> list[Content]:
     waiting = outlook.count("pending")
     if waiting:
         lines.append(literal(f"{'waiting':<{wide}}  {waiting:>9}", style_of("warn")))
-    return [*lines, price(outlook, glyphs)]
+    return lines
 
 
 def price(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Content:
@@ -63,9 +63,18 @@ def replicas(outlook: DryRun) -> list[Content]:
 
 def whole(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Sequence[Content]:
     """All of it, and who tells."""
+    return [*lanes(outlook, glyphs), price(outlook, glyphs), Content(), *_rest(outlook)]
+
+
+def unpriced(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Sequence[Content]:
+    """All of it but the price, and who tells."""
+    return [*lanes(outlook, glyphs), Content(), *_rest(outlook)]
+
+
+def _rest(outlook: DryRun) -> list[Content]:
     notes = [literal(note, style_of("dim")) for note in outlook.notes]
     told = literal(f"source: {outlook.source.value}", style_of("dim"))
-    return [*lanes(outlook, glyphs), Content(), *replicas(outlook), *notes, told]
+    return [*replicas(outlook), *notes, told]
 
 
 _VERBS = {"start": "start", "stop": "stop", "move": "move", "pending": "wait", "stay": "stay"}

@@ -33,9 +33,10 @@ _GRAVE = {Risk.DANGER: "DANGER: "}
 
 def of_service(plan: Plan, glyphs: Glyphs = UNICODE) -> list[Content]:
     """The plan of a service's edit, the warnings first."""
-    blocks = [warnings(plan.warnings, glyphs), changes(plan.changes, glyphs)]
+    blocks = _begun(plan, glyphs)
     if plan.dry_run is not None:
-        blocks.append(list(outlook.whole(plan.dry_run, glyphs)))
+        blocks.append(_titled("replicas", outlook.unpriced(plan.dry_run, glyphs)))
+        blocks.append(_titled("price", [outlook.price(plan.dry_run, glyphs)]))
     starting = of_starts(plan)
     if starting is not None and plan.dry_run is not None:
         blocks.append(offers(starting, labels=plan.dry_run.labels))
@@ -44,14 +45,14 @@ def of_service(plan: Plan, glyphs: Glyphs = UNICODE) -> list[Content]:
 
 def of_fleet(plan: FleetPlan, glyphs: Glyphs = UNICODE) -> list[Content]:
     """The plan of a fleet's edit, or of a new one."""
-    blocks = [warnings(plan.warnings, glyphs), changes(plan.changes, glyphs)]
+    blocks = _begun(plan, glyphs)
     doing = []
     if plan.starts:
         doing.append(_starting(plan))
     if plan.ends:
         names = ", ".join(instance.name for instance in plan.ends)
         doing.append(literal(f"end {len(plan.ends)}", style_of("strong")) + literal(f"  {names}"))
-    blocks.append(doing)
+    blocks.append(_titled("instances", doing))
     if plan.base is None:
         blocks.append(offers(plan.offers, "offers for its instances") if plan.offers else [])
         text = as_yaml(mapping(plan.expected.get("configuration")))
@@ -59,6 +60,19 @@ def of_fleet(plan: FleetPlan, glyphs: Glyphs = UNICODE) -> list[Content]:
     elif plan.starts:
         blocks.append(offers(plan.offers))
     return _joined(blocks)
+
+
+def _begun(plan: Plan | FleetPlan, glyphs: Glyphs) -> list[list[Content]]:
+    """What every plan begins with."""
+    return [
+        _titled("warnings", warnings(plan.warnings, glyphs)),
+        _titled("changes", changes(plan.changes, glyphs)),
+    ]
+
+
+def _titled(title: str, lines: Sequence[Content]) -> list[Content]:
+    """Lines below their heading; nothing where there are none."""
+    return [literal(title, style_of("dim")), *lines] if lines else []
 
 
 def _starting(plan: FleetPlan) -> Content:

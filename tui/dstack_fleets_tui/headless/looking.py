@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
+from dstack_api_client.analysis.health import Health, service_healths
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.errors import ApiError
 from dstack_api_client.events.stream import Event
@@ -53,12 +55,19 @@ class Look:
         problems: What is wrong, where that was asked for.
         events: What happened, the oldest first, where that was asked for.
         notes: What could not be read beside the project.
+        since: What events told.
     """
 
     snapshot: Snapshot
     problems: tuple[Problem, ...] = ()
     events: tuple[Event, ...] = ()
     notes: tuple[str, ...] = ()
+    since: Since = field(default_factory=Since)
+
+    @cached_property
+    def healths(self) -> Mapping[str, Health]:
+        """How the services are, by the id of their run."""
+        return service_healths(self.snapshot, self.since)
 
 
 class UnavailableError(ApiError):
@@ -91,7 +100,8 @@ async def read_project(source: Source, asked: Asked) -> Look:
     Raises:
         UnavailableError: It could not be read, or not to its end.
     """
-    return Look(await poll(source.feed, full=True))
+    snapshot = await poll(source.feed, full=True)
+    return Look(snapshot, since=source.since)
 
 
 async def read_routers(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
+from dstack_api_client.analysis.health import Health
 from dstack_api_client.analysis.since import Event, Since
 from dstack_api_client.clock import seconds_since
 from dstack_api_client.feed.feed import Update
@@ -39,6 +40,11 @@ class Lookout:
     def problems(self) -> Sequence[Problem]:
         """What is wrong in the latest snapshot, worst first."""
         return self._watch.problems
+
+    @property
+    def healths(self) -> Mapping[str, Health]:
+        """How the services of the latest snapshot are, by the id of their run."""
+        return self._watch.healths
 
     @property
     def since(self) -> Since:

@@ -28,6 +28,15 @@ _COLOURS = {
 }
 
 
+#: Words of how something is, the worst first.
+_HEALTH = (("DOWN", RED), ("DEGRADED", _YELLOW), ("STARTING", _YELLOW), ("OK", _GREEN))
+
+
 def colour(cell: str) -> str:
     """The escape sequence of a word that stands for a state; empty for others."""
     return _COLOURS.get(cell, "")
+
+
+def health_colour(cell: str) -> str:
+    """The escape sequence of a cell that says how services or a fleet are, by the worst of them."""
+    return next((escape for word, escape in _HEALTH if word in cell), "")

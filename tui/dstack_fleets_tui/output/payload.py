@@ -10,12 +10,20 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, TypeAlias
 
+from dstack_api_client.analysis.health import Health
 from dstack_api_client.model.gpus import Gpus
 from dstack_api_client.model.snapshot import Snapshot
 
 VERSION = 1
 
 Item: TypeAlias = dict[str, Any]
+
+
+def health(health: Health | None) -> Item | None:
+    """How a service or a fleet is."""
+    if health is None:
+        return None
+    return {"state": health.state.value, "serving": health.serving, "desired": health.desired}
 
 
 def envelope(

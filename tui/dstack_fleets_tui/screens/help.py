@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
@@ -15,6 +16,8 @@ from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_widgets.facts import Fact, Facts, Heading
 from dstack_widgets.glyphs import ASCII, UNICODE
 
+Keys: TypeAlias = "Sequence[tuple[str, str]]"
+
 #: What the table itself listens to, for every screen.
 TABLE_KEYS = (
     ("↑ ↓ j k", "up and down"),
@@ -22,6 +25,15 @@ TABLE_KEYS = (
     ("← →", "scroll columns that do not fit"),
 )
 _ASCII_TABLE_KEYS = (("up down j k", TABLE_KEYS[0][1]), TABLE_KEYS[1], ("left right", "scroll"))
+#: What the fields of an editor listen to.
+FIELD_KEYS = (
+    ("0-9 - .", "type a number; any other key ends it, and acts"),
+    ("enter", "change the field, or end what is typed"),
+    ("esc", "take back what is typed"),
+    ("tab shift+tab", "the next and the previous field"),
+)
+#: What the answers below a plan listen to.
+ANSWER_KEYS = (("left right", "choose"), ("enter", "take the answer under the cursor"))
 #: What is the same on every screen and no action of one.
 GENERAL_KEYS = (("^c", "Leave, or copy what the mouse selected."),)
 #: Only where the palette can be drawn.
@@ -62,12 +74,22 @@ class HelpScreen(Asking, ModalScreen[None]):
             )
             for action in actions.on_screen(self._screen_name, writes=self._writes)
         ]
-        moves = _ASCII_TABLE_KEYS if self._ascii else TABLE_KEYS
+        moves: Keys = _ASCII_TABLE_KEYS if self._ascii else TABLE_KEYS
         general = GENERAL_KEYS if self._ascii else (*PALETTE_KEYS, *GENERAL_KEYS)
+        title, moves = self._own(moves)
         wide = max(cell_len(keys) for keys, *_ in (*rows, *moves)) + 2
         yield Heading(f"{'KEY':<{wide}}COMMAND")
         for keys, command, text in rows:
             yield Fact(f"{keys:<{wide}}{command}", text)
         yield from (Fact(keys, text) for keys, text in general)
-        yield Heading("In a table")
-        yield from (Fact(keys, text) for keys, text in moves)
+        if moves:
+            yield Heading(title)
+            yield from (Fact(keys, text) for keys, text in moves)
+
+    def _own(self, of_table: Keys) -> tuple[str, Keys]:
+        """The keys of what has the focus on this screen, with their heading."""
+        if self._screen_name in actions.EDITORS:
+            return "In a field", FIELD_KEYS
+        if self._screen_name == actions.PLAN:
+            return "On the answers", ANSWER_KEYS
+        return "In a table", of_table if self._screen_name in actions.TABLES else ()

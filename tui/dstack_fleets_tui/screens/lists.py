@@ -7,16 +7,22 @@ from typing import ClassVar
 
 from textual.widget import Widget
 
+from dstack_api_client.analysis.health import desired_of
 from dstack_api_client.edits.fleet.new_fleets import TEMPLATES
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.problems.model import Problem
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.tables import fleets, services
+from dstack_fleets_tui.tables.totals import totals
 from dstack_widgets.cells import Cells, Column
+from dstack_widgets.flow import Flow
 from dstack_widgets.live_table import LiveTable
+from dstack_widgets.palette import style_of
+from dstack_widgets.text import literal
 
 
 class ListScreen(LiveScreen):
@@ -90,7 +96,29 @@ class ListScreen(LiveScreen):
         self.show_summary(self.summary(self.snapshot, key) if known else "")  # type: ignore[arg-type]
 
 
-class FleetsScreen(ListScreen):
+#: From this width on there is room for a bar beside the names of fleets.
+_WIDE = 110
+
+
+class TotalsScreen(ListScreen):
+    """A list below a line on the whole project."""
+
+    def body(self) -> Iterable[Widget]:
+        """The totals, then the table."""
+        yield Flow(id="totals", most=1, glyphs=self.fleets_app.glyphs)
+        yield from super().body()
+
+    def fill(self) -> None:
+        """Fills the table, and adds the project up."""
+        super().fill()
+        snapshot = self.snapshot
+        told = totals(snapshot, self.fleets_app.lookout.healths) if snapshot is not None else []
+        line = self.query_one("#totals", Flow)
+        line.display = bool(told)
+        line.show([literal(text, style_of(style)) for style, text in told])
+
+
+class FleetsScreen(TotalsScreen):
     """Every fleet of the project."""
 
     name_of_screen = actions.FLEETS
@@ -101,7 +129,8 @@ class FleetsScreen(ListScreen):
     def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
         """A row per fleet."""
         looks = self.looks
-        return {key: fleets.cells(fleet, looks) for key, fleet in snapshot.fleets.items()}
+        found = snapshot.fleets.items()
+        return {key: fleets.cells(fleet, snapshot, looks) for key, fleet in found}
 
     def summary(self, snapshot: Snapshot, key: str) -> str:
         """What kind of fleet it is."""
@@ -131,7 +160,7 @@ class FleetsScreen(ListScreen):
         self.fleets_app.focus_on(fleets=snapshot.fleets if snapshot else ())
 
 
-class ServicesScreen(ListScreen):
+class ServicesScreen(TotalsScreen):
     """Every service of the project that runs or has failed; the others on request."""
 
     name_of_screen = actions.SERVICES
@@ -146,8 +175,31 @@ class ServicesScreen(ListScreen):
         looks = self.looks
         shown = (service for service in snapshot.services.values() if self._shown(service))
         ordered = sorted(shown, key=lambda s: (s.finished, s.name, s.submitted_at))
-        placements = snapshot.placements
-        return {each.id: services.cells(each, looks, placements.get(each.id)) for each in ordered}
+        healths, bar = self.fleets_app.lookout.healths, self.size.width >= _WIDE
+        problems: dict[str, list[Problem]] = {}
+        for problem in self.fleets_app.problems:
+            for affected in problem.affects:
+                problems.setdefault(affected.name, []).append(problem)
+        return {
+            each.id: services.cells(
+                each,
+                looks,
+                services.Known(
+                    desired_of(snapshot, each),
+                    snapshot.placements.get(each.id),
+                    healths.get(each.id),
+                    snapshot.routers.get(each.id),
+                    problems.get(each.name, ()),
+                    bar,
+                ),
+            )
+            for each in ordered
+        }
+
+    def on_resize(self) -> None:
+        """Draws bars where there is room for them."""
+        if self.is_active and self.is_laid_out:
+            self.fill()
 
     def summary(self, snapshot: Snapshot, key: str) -> str:
         """Groups, model and what the server last said."""

@@ -47,6 +47,15 @@ class ProblemsScreen(ListScreen):
         """Nothing: what is to be said takes more than a line."""
         return ""
 
+    def text_of_row(self) -> str:
+        """The problem under the cursor in full."""
+        key = self.table.cursor_key
+        found = self._problem(key) if key is not None else None
+        if found is None:
+            return ""
+        said = problems.finding(found)
+        return f"{said.subject}: {said.text}"
+
     def open(self, key: str) -> None:
         """Goes to where the problem is."""
         found = self._problem(key)

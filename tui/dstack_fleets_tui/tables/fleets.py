@@ -7,10 +7,13 @@ from math import inf
 
 from textual.content import Content
 
+from dstack_api_client.analysis.health import fleet_health, fleet_room
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.labels import counted
+from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import age
+from dstack_fleets_tui.tables.health import cell
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.bars import state_bar
 from dstack_widgets.cells import Cell, Column
@@ -22,9 +25,11 @@ _BAR = 8
 
 COLUMNS = (
     Column("fleet", "FLEET", min_width=8, max_width=30, priority=10, names=True),
-    Column("kind", "KIND", priority=6),
-    Column("nodes", "NODES", justify="right", priority=8),
+    Column("health", "HEALTH", priority=9),
+    Column("kind", "KIND", priority=4),
+    Column("nodes", "NODES", justify="right", priority=6),
     Column("instances", "INSTANCES", min_width=24, max_width=70, priority=9, flexible=True),
+    Column("room", "ROOM", priority=8),
     Column("gpu", "GPU", justify="right", priority=7, max_width=24),
     Column("replicas", "REPL", justify="right", priority=7),
     Column("spot", "SPOT", priority=3),
@@ -35,11 +40,12 @@ COLUMNS = (
 )
 
 
-def cells(fleet: Fleet, looks: Looks) -> Sequence[Cell]:
+def cells(fleet: Fleet, snapshot: Snapshot, looks: Looks) -> Sequence[Cell]:
     """The row of one fleet.
 
     Args:
         fleet: The fleet.
+        snapshot: Where its instances are.
         looks: Time and glyphs to show it with.
 
     Returns:
@@ -47,9 +53,11 @@ def cells(fleet: Fleet, looks: Looks) -> Sequence[Cell]:
     """
     return (
         looks.text(fleet.name, "bad" if troubled(fleet) else "strong"),
+        cell(fleet_health(snapshot, fleet), looks),
         fleet.kind,
         looks.text(words.nodes(fleet), sort=inf if fleet.nodes_max is None else fleet.nodes_max),
         looks.bar(_instances(fleet, looks), len(fleet.instance_ids)),
+        _room(fleet, snapshot, looks),
         looks.text(words.gpus(fleet), sort=fleet.gpus_total),
         looks.number(fleet.replicas),
         looks.word(fleet.spot_policy),
@@ -69,6 +77,13 @@ def _instances(fleet: Fleet, looks: Looks) -> Content:
         return bar
     # Right behind the bar: what is wrong is read first and cut last.
     return bar[:_BAR] + literal(f" {', '.join(told)} ", style_of("warn")) + bar[_BAR:]
+
+
+def _room(fleet: Fleet, snapshot: Snapshot, looks: Looks) -> Cell:
+    """What is left; without any it is quiet, since no fault."""
+    left = fleet_room(snapshot, fleet)
+    total = inf if left.may_start is None else left.idle + left.blocks + left.may_start
+    return looks.text(words.room(fleet, snapshot), "" if total else "dim", total)
 
 
 def troubled(fleet: Fleet) -> bool:

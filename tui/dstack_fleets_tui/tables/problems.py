@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from dstack_api_client.problems.model import Problem, Severity
 from dstack_fleets_tui import formatting
+from dstack_fleets_tui.tables import health
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import Cell, CellValue, Column
 from dstack_widgets.findings import Finding
@@ -20,8 +21,9 @@ _SEVERITIES = {
 COLUMNS = (
     Column("severity", "SEVERITY", priority=9),
     Column("kind", "KIND", priority=7),
-    Column("subject", "WHERE", min_width=8, max_width=36, priority=10, flexible=True, names=True),
-    Column("problem", "WHAT IS WRONG", min_width=40, max_width=240, priority=10, flexible=True),
+    Column("subject", "WHERE", min_width=12, max_width=36, priority=10, flexible=True, names=True),
+    Column("health", "HEALTH", min_width=14, max_width=40, priority=9, flexible=True),
+    Column("problem", "WHAT IS WRONG", min_width=30, max_width=240, priority=10, flexible=True),
     Column("since", "FOR", justify="right", priority=9),
     Column("price", "$/H", justify="right", priority=8),
 )
@@ -35,6 +37,7 @@ def cells(problem: Problem, looks: Looks) -> Sequence[Cell]:
         CellValue(f"{getattr(looks.glyphs, glyph)} {word}", style, -problem.severity),
         problem.kind.value,
         looks.text(problem.subject, "bad" if loud else "strong"),
+        health.of_affected(problem.affects, problem.subject, looks),
         looks.text(problem.text, "bad" if loud else ""),
         looks.age(problem.since, at_least=problem.at_least),
         looks.price(problem.price),

@@ -29,13 +29,14 @@ from dstack_widgets.findings import Finding
 _COLUMNS = (
     Column("replica", "REPL", justify="right", priority=10),
     Column("group", "GROUP", priority=8, max_width=20, names=True),
-    Column("fleet", "FLEET", priority=9, max_width=24, names=True),
+    Column("fleet", "FLEET", priority=9, min_width=13, max_width=24, names=True, flexible=True),
     Column("instance", "INSTANCE", priority=5, max_width=30, names=True),
     Column("purchase", "PURCHASE", priority=6),
     Column("state", "STATE", priority=10),
+    Column("next", "NEXT", priority=9, min_width=12, max_width=40, flexible=True),
     Column("probes", "PROBES", priority=6),
     Column("role", "ROLE", priority=4),
-    Column("router", "ROUTER", priority=8),
+    Column("router", "ROUTER", priority=8, min_width=8, flexible=True),
     Column("gpu", "GPU", priority=3),
     Column("gpu_use", "GPU%", justify="right", priority=4),
     Column("gpu_memory", "GPU GB", justify="right", priority=3),
@@ -45,6 +46,10 @@ _COLUMNS = (
     Column("price", "$/H", justify="right", priority=4),
     Column("age", "AGE", justify="right", priority=6),
     Column("message", "MESSAGE", priority=2, max_width=80),
+)
+#: While something is wrong and the server says why, it stands in the rows at every width.
+_MESSAGE_OF_WRONG = Column(
+    "message", "MESSAGE", min_width=16, max_width=80, priority=10, flexible=True
 )
 _GB = 1024**3
 #: Styles of findings, the loudest first.
@@ -67,6 +72,7 @@ class Seen(NamedTuple):
         placed: Why it is where it is, where the placement add-on tells.
         use: What it makes use of; None while that was not read.
         drain: What it does instead of its state, `draining 41 s, 3 open`; empty if it does not.
+        next_step: What comes next where it does not serve; empty where it does.
     """
 
     replica: Replica
@@ -79,11 +85,20 @@ class Seen(NamedTuple):
     placed: ReplicaPlacement | None
     use: Use | None
     drain: str = ""
+    next_step: str = ""
 
 
-def columns(service: Service) -> tuple[Column, ...]:
-    """The columns that a service has: without a router, nothing to tell of one."""
-    return _columns(bool(service.router), grouped(service), bought(service))
+def columns(
+    service: Service, *, waits: bool = False, explained: bool = False
+) -> tuple[Column, ...]:
+    """The columns that a service has: without a router, nothing to tell of one.
+
+    Args:
+        service: The service.
+        waits: Whether something comes next of a replica that does not serve.
+        explained: Whether the server says something of a replica that is wrong.
+    """
+    return _columns(bool(service.router), grouped(service), bought(service), waits, explained)
 
 
 def grouped(service: Service) -> bool:
@@ -97,16 +112,26 @@ def bought(service: Service) -> bool:
 
 
 @lru_cache
-def _columns(routed: bool, grouped: bool, bought: bool) -> tuple[Column, ...]:
+def _columns(
+    routed: bool, grouped: bool, bought: bool, waits: bool, explained: bool
+) -> tuple[Column, ...]:
     has = {"group": grouped, "purchase": bought, **dict.fromkeys(_ROUTED, routed)}
-    return tuple(column for column in _COLUMNS if has.get(column.key, True))
+    found = [column for column in _COLUMNS if has.get(column.key, True)]
+    if explained:
+        found[-1] = _MESSAGE_OF_WRONG
+    return tuple(replace(each, hidden=not waits) if each.key == "next" else each for each in found)
 
 
-def is_wrong(replica: Replica, service: Service, worker: Worker | None) -> bool:
+def is_wrong(
+    replica: Replica, service: Service, worker: Worker | None, instance: Instance | None = None
+) -> bool:
     """Whether a replica does not do what it is there for.
 
-    It is not ready, not at the latest deployment, or not used by its router as it should be.
+    It is not ready, not at the latest deployment, on an instance that can't be reached, or not
+    used by its router as it should be.
     """
+    if instance is not None and instance.unreachable:
+        return True
     if not replica.ready or replica.deployment_num != service.deployment_num:
         return True
     return worker is not None and bool(loudness(worker))
@@ -126,7 +151,8 @@ def cells(seen: Seen, looks: Looks) -> Sequence[Cell]:
     if seen.bought:
         made.append(looks.word(replica_purchase(replica)))
     made += [
-        looks.state(replica.status, seen.drain),
+        looks.state(_state(replica, seen.instance), seen.drain),
+        CellValue(seen.next_step),
         looks.text(*probes(replica, looks)),
     ]
     if seen.routed:
@@ -143,6 +169,12 @@ def cells(seen: Seen, looks: Looks) -> Sequence[Cell]:
         CellValue(replica.message),
     ]
     return made
+
+
+def _state(replica: Replica, instance: Instance | None) -> str:
+    """Its status; what is said of one whose instance can't be reached is from before."""
+    lost = replica.active and instance is not None and instance.unreachable
+    return "unreachable" if lost else replica.status
 
 
 def _fleet(replica: Replica, placed: ReplicaPlacement | None, looks: Looks) -> CellValue:

@@ -3,52 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from textual.content import Content
 
+from dstack_api_client.analysis.health import Health
 from dstack_api_client.model.labels import labels_of
 from dstack_api_client.model.placement import Placement
 from dstack_api_client.model.roles import without_workers
+from dstack_api_client.model.router import RouterStatus, RouterView
 from dstack_api_client.model.service import Service
+from dstack_api_client.problems.model import Problem, Severity
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import span
+from dstack_fleets_tui.tables import health
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.bars import Share, share_bar
 from dstack_widgets.cells import Cell, Column
 
 #: Cells of the bar of fleets.
 _BAR = 6
+#: Cells that the fleets have where there is no room for a bar.
+_NARROW = 22
 
 COLUMNS = (
     Column("service", "SERVICE", min_width=8, max_width=30, priority=10, names=True),
-    Column("status", "STATUS", priority=9),
-    Column("wanted", "DESIRED", justify="right", priority=8),
-    Column("running", "RUN", justify="right", priority=8),
-    Column("ready", "READY", justify="right", priority=8),
-    Column("fleets", "FLEETS", min_width=20, max_width=60, priority=8, flexible=True),
-    Column("router", "ROUTER", priority=4),
+    Column("health", "HEALTH", priority=10),
+    Column("problems", "PROB", justify="right", priority=9),
+    Column("wanted", "DESIRED", justify="right", priority=7),
+    Column("running", "RUN", justify="right", priority=5),
+    Column("ready", "READY", justify="right", priority=10),
+    Column("fleets", "FLEETS", min_width=20, max_width=60, priority=10, flexible=True),
+    Column("router", "ROUTER", priority=8, max_width=24),
+    Column("status", "STATUS", priority=4),
     Column("rollout", "ROLLOUT", justify="right", priority=5),
     Column("priority", "PRIO", justify="right", priority=3),
     Column("price", "$/H", justify="right", priority=6),
     Column("age", "AGE", justify="right", priority=5),
     Column("url", "URL", priority=1, max_width=60),
+    # What is shortened is found by the filter all the same.
+    Column("fleet_names", "FLEET NAMES", hidden=True),
 )
 
 
-def cells(service: Service, looks: Looks, placement: Placement | None = None) -> Sequence[Cell]:
+class Known(NamedTuple):
+    """What is known of a service beside itself.
+
+    Attributes:
+        desired: Replicas that it should have now.
+        placement: What the add-on tells of it.
+        health: How it is, where that can be told.
+        router: Its router, where that was looked at.
+        problems: What is wrong with it.
+        bar: Whether there is room to draw how it is spread.
+    """
+
+    desired: int = 0
+    placement: Placement | None = None
+    health: Health | None = None
+    router: RouterView | None = None
+    problems: Sequence[Problem] = ()
+    bar: bool = True
+
+
+def cells(service: Service, looks: Looks, known: Known | None = None) -> Sequence[Cell]:
     """The row of one service: one cell per column of `COLUMNS`."""
+    known = Known() if known is None else known
+    placement = known.placement
     rolling = words.rolling(service)
     moving = placement is not None and placement.rebalancing_since is not None
-    wanted = words.replicas_wanted(service, placement)
-    short = service.ready < wanted
+    short = service.ready < known.desired
     return (
         looks.text(service.name, "bad" if service.status == "failed" else ""),
-        looks.state(service.status),
-        looks.text(words.wanted(service, placement), sort=wanted),
+        health.cell(known.health, looks),
+        _problems(known.problems, looks),
+        looks.text(words.desired(service, known.desired), sort=known.desired),
         looks.number(service.running),
-        looks.number(service.ready, "warn" if short else "ok" if wanted else "dim"),
-        looks.bar(_distribution(service, looks), service.active),
-        _router(service, looks),
+        looks.number(service.ready, "warn" if short else "ok" if known.desired else "dim"),
+        looks.bar(_distribution(service, looks, bar=known.bar), service.active),
+        _router(service, known.router, looks),
+        looks.state(service.status),
         looks.text(
             "rebalancing" if moving and not rolling else words.rollout(service),
             "warn" if rolling or moving else "",
@@ -58,24 +92,52 @@ def cells(service: Service, looks: Looks, placement: Placement | None = None) ->
         looks.price(service.price),
         looks.age(service.submitted_at),
         looks.word(service.url),
+        " ".join(share.fleet or "" for share in service.shares),
     )
 
 
-def _router(service: Service, looks: Looks) -> Cell:
-    """Its kind; a part of each request that no worker takes is loud."""
-    return looks.word(words.router(service), "warn" if without_workers(service) else "")
+#: Styles of a router's status that is loud in a list.
+_ROUTER = {
+    RouterStatus.DOWN: "bad",
+    RouterStatus.NOT_READY: "bad",
+    RouterStatus.REFUSES: "warn",
+}
 
 
-def _distribution(service: Service, looks: Looks) -> Content:
+def _router(service: Service, view: RouterView | None, looks: Looks) -> Cell:
+    """Its kind and how it is; a part of each request that no worker takes is loud."""
+    loud = "warn" if without_workers(service) else ""
+    if view is not None:
+        loud = _ROUTER.get(view.status, loud or ("warn" if view.ready < view.expected else ""))
+    return looks.word(words.router(service, view), loud)
+
+
+def _problems(found: Sequence[Problem], looks: Looks) -> Cell:
+    """How many there are, as loud as the worst of them."""
+    worst = max((problem.severity for problem in found), default=None)
+    style = {Severity.CRITICAL: "bad", Severity.WARNING: "warn"}.get(worst, "dim") if worst else ""
+    text = words.problems(found)
+    return looks.text(text, style, len(found)) if text else looks.word(None)
+
+
+def _distribution(service: Service, looks: Looks, *, bar: bool) -> Content:
     parts = shares(service)
+    if not bar:
+        return share_bar(_shortened(parts), glyphs=looks.glyphs)
     # A bar of one part says nothing.
     return share_bar(parts, width=_BAR if len(parts) > 1 else 0, glyphs=looks.glyphs)
 
 
-def counts(service: Service) -> str:
-    """`desired 3 of 2..6, running 3, ready 2`."""
-    wanted = words.wanted(service)
-    return f"desired {wanted}, running {service.running}, ready {service.ready}"
+def _shortened(parts: Sequence[Share]) -> list[Share]:
+    """With names so short that the counts of all have room: `spot 5 · res 1 · cpu 1`."""
+    if len(parts) < 2:
+        return list(parts)
+    ends = [part.name.rpartition("-")[2] for part in parts]
+    room = max(3, (_NARROW - 3 * (len(parts) - 1)) // len(parts) - 2)
+    return [
+        part._replace(name=(end if ends.count(end) == 1 else part.name)[:room])
+        for part, end in zip(parts, ends, strict=True)
+    ]
 
 
 def shares(service: Service) -> list[Share]:

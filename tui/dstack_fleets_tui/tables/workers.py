@@ -195,7 +195,9 @@ def _state(worker: Worker) -> str:
 def _sync(worker: Worker, looks: Looks) -> CellValue:
     loud = loudness(worker)
     mark = looks.glyphs.warning if loud else " "
-    style = loud or _SYNC.get(worker.sync, "dim")
+    # Where the list is right, what is wrong stands in another cell of the row.
+    quiet = _SYNC.get(worker.sync, "dim")
+    style = quiet if worker.sync is Sync.IN_SYNC else loud or quiet
     return CellValue(
         f"{mark} {worker.sync.value}", style, f"{999 - worker.wrong:03} {worker.sync.value}"
     )

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dstack_api_client.analysis.health import fleet_health, fleet_room
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import NOTHING, age, price
 from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds.record import Kind
-from dstack_fleets_tui.output.colours import colour
-from dstack_fleets_tui.output.payload import Item, number, time
+from dstack_fleets_tui.output.colours import colour, health_colour
+from dstack_fleets_tui.output.payload import Item, health, number, time
 from dstack_fleets_tui.output.table import Column
 
 COLUMNS = (
     Column("FLEET"),
+    Column("HEALTH", paint=health_colour),
     Column("KIND"),
     Column("STATUS", paint=colour),
     Column("NODES", right=True),
     Column("INSTANCES"),
+    Column("ROOM"),
     Column("GPUS", right=True),
     Column("BLOCKS", right=True),
     Column("REPLICAS", right=True),
@@ -37,10 +40,12 @@ def cells(fleet: Fleet, snapshot: Snapshot) -> Sequence[str]:
     """One cell per column of `COLUMNS`."""
     return (
         fleet.name,
+        str(fleet_health(snapshot, fleet)),
         fleet.kind,
         fleet.status,
         words.nodes(fleet),
         words.states(fleet) or NOTHING,
+        words.room(fleet, snapshot),
         words.gpus(fleet),
         f"{fleet.blocks_busy}/{fleet.blocks_total}",
         str(fleet.replicas),
@@ -51,8 +56,9 @@ def cells(fleet: Fleet, snapshot: Snapshot) -> Sequence[str]:
     )
 
 
-def item(fleet: Fleet) -> Item:
+def item(fleet: Fleet, snapshot: Snapshot) -> Item:
     """A fleet."""
+    room = fleet_room(snapshot, fleet)
     return {
         "id": fleet.id,
         "name": fleet.name,
@@ -85,6 +91,8 @@ def item(fleet: Fleet) -> Item:
         "idle_duration": fleet.idle_duration,
         "price_per_hour": number(fleet.price),
         "created_at": time(fleet.created_at),
+        "health": health(fleet_health(snapshot, fleet)),
+        "room": {"idle": room.idle, "blocks": room.blocks, "may_start": room.may_start},
     }
 
 
@@ -92,5 +100,5 @@ KIND = Kind(
     choose=lambda look, asked: select.fleets(look.snapshot, asked.name),
     columns=COLUMNS,
     rows=lambda fleet, snapshot: [cells(fleet, snapshot)],
-    item=lambda fleet, snapshot: item(fleet),
+    item=item,
 )

@@ -12,12 +12,13 @@ from dstack_api_client.problems.routers import unread
 from dstack_api_client.problems.watch import problems_of
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.events import FILTER_ITEMS, in_groups
+from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import age, price
 from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import Asked, Look, Source, placed, poll, read_routers
-from dstack_fleets_tui.output.colours import colour
-from dstack_fleets_tui.output.payload import Item, optional_number, optional_time
+from dstack_fleets_tui.output.colours import colour, health_colour
+from dstack_fleets_tui.output.payload import Item, health, optional_number, optional_time
 from dstack_fleets_tui.output.table import Column
 
 #: Instances of which is asked since when something is wrong with them.
@@ -27,6 +28,7 @@ COLUMNS = (
     Column("SEVERITY", paint=colour),
     Column("KIND"),
     Column("SUBJECT"),
+    Column("HEALTH", paint=health_colour),
     Column("PROBLEM"),
     Column("$/H", right=True),
     Column("SINCE", right=True),
@@ -117,6 +119,7 @@ def cells(problem: Problem, snapshot: Snapshot) -> Sequence[str]:
         problem.severity.name.lower(),
         problem.kind.value,
         problem.subject,
+        words.affected(problem),
         problem.text,
         price(problem.price),
         age(problem.since, snapshot.observed_at),
@@ -139,6 +142,10 @@ def item(problem: Problem, snapshot: Snapshot) -> Item:
         "service": service.name if service is not None else None,
         "fleet": fleet.name if fleet is not None else None,
         "price_per_hour": optional_number(problem.price),
+        "impact": problem.impact.name.lower().replace("_", " "),
+        "affects": [
+            {"service": each.name, "health": health(each.health)} for each in problem.affects
+        ],
     }
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from dstack_api_client.analysis.health import Health, desired_of
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import NOTHING, age, price
 from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds.record import Kind
-from dstack_fleets_tui.output.colours import colour
-from dstack_fleets_tui.output.payload import Item, number, time
+from dstack_fleets_tui.headless.looking import Asked, Look
+from dstack_fleets_tui.output.colours import colour, health_colour
+from dstack_fleets_tui.output.payload import Item, health, number, time
 from dstack_fleets_tui.output.table import Column
 
 COLUMNS = (
     Column("SERVICE"),
+    Column("HEALTH", paint=health_colour),
     Column("STATUS", paint=colour),
     Column("PRIO", right=True),
     Column("DESIRED", right=True),
@@ -30,8 +34,21 @@ COLUMNS = (
 )
 
 
-def cells(service: Service, snapshot: Snapshot) -> Sequence[str]:
+class Known(NamedTuple):
+    """A service, and how it is where that can be told."""
+
+    service: Service
+    health: Health | None
+
+
+def _choose(look: Look, asked: Asked) -> list[Known]:
+    found = select.services(look.snapshot, asked.name, ended=asked.ended)
+    return [Known(each, look.healths.get(each.id)) for each in found]
+
+
+def cells(known: Known, snapshot: Snapshot) -> Sequence[str]:
     """One cell per column of `COLUMNS`."""
+    service = known.service
     shares = ", ".join(
         f"{share.fleet or 'no fleet yet'} {share.running}"
         + (f"+{share.starting}" if share.starting else "")
@@ -40,13 +57,14 @@ def cells(service: Service, snapshot: Snapshot) -> Sequence[str]:
     )
     return (
         service.name,
+        str(known.health) if known.health is not None else NOTHING,
         service.status,
         str(service.priority),
-        words.wanted(service, snapshot.placements.get(service.id)),
+        words.desired(service, desired_of(snapshot, service)),
         str(service.running),
         str(service.ready),
         shares or NOTHING,
-        words.router(service) or NOTHING,
+        words.router(service, snapshot.routers.get(service.id)) or NOTHING,
         words.rollout(service),
         price(service.price or None),
         age(service.submitted_at, snapshot.observed_at),
@@ -54,8 +72,9 @@ def cells(service: Service, snapshot: Snapshot) -> Sequence[str]:
     )
 
 
-def item(service: Service) -> Item:
+def item(known: Known) -> Item:
     """A service with its replicas by group and by fleet."""
+    service = known.service
     return {
         "id": service.id,
         "name": service.name,
@@ -106,13 +125,14 @@ def item(service: Service) -> Item:
         "url": service.url,
         "model": service.model,
         "submitted_at": time(service.submitted_at),
+        "health": health(known.health),
     }
 
 
 KIND = Kind(
-    choose=lambda look, asked: select.services(look.snapshot, asked.name, ended=asked.ended),
+    choose=_choose,
     columns=COLUMNS,
-    rows=lambda service, snapshot: [cells(service, snapshot)],
-    item=lambda service, snapshot: item(service),
+    rows=lambda known, snapshot: [cells(known, snapshot)],
+    item=lambda known, snapshot: item(known),
     placed=True,
 )

@@ -22,13 +22,12 @@ from dstack_api_client.edits.follow.following_fleets import FleetGoal, fleet_pro
 from dstack_api_client.edits.outlook.dryrun import DryRun
 from dstack_api_client.edits.perform.performing import Performed
 from dstack_api_client.errors import ApiError
+from dstack_api_client.model.fleet import Fleet
 from dstack_fleets_tui import actions, words
-from dstack_fleets_tui.actions import APPLY
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_widgets.bars import Filling, filled_bar
 from dstack_widgets.flow import Flow
 from dstack_widgets.palette import style_of
-from dstack_widgets.status_header import KeysFooter
 from dstack_widgets.text import literal
 
 #: Seconds for which a fleet is followed, like a service.
@@ -55,6 +54,7 @@ class ApplyScreen(LiveScreen):
         on_conflict: What to do when somebody else was faster.
         settle: Goes on reading what became of a change that got no answer.
         plan_again: Plans it again after it has failed, such as when the server is back.
+        restarts: Whether replicas may be started again for it.
     """
 
     name_of_screen = actions.APPLY
@@ -73,6 +73,7 @@ class ApplyScreen(LiveScreen):
         on_conflict: Callable[[ConflictError], None] | None = None,
         settle: Callable[[Check], Awaitable[Performed]] | None = None,
         plan_again: Callable[[], None] | None = None,
+        restarts: bool = True,
     ) -> None:
         super().__init__()
         self._subject = name
@@ -84,6 +85,8 @@ class ApplyScreen(LiveScreen):
         self._on_conflict = on_conflict
         self._settle = settle
         self._plan_again = plan_again
+        self._restarts = restarts
+        self._before: frozenset[str] = frozenset()
         self._failed = False
         self._sending = True
         self._doubt: UnknownOutcomeError | None = None
@@ -101,7 +104,17 @@ class ApplyScreen(LiveScreen):
 
     def on_mount(self) -> None:
         """Begins."""
+        self._before = self._standing()
         self._carry_out()
+
+    def _standing(self) -> frozenset[str]:
+        """The submissions of the service that count now."""
+        snapshot = self.snapshot
+        service = snapshot.services.get(self._key or "") if snapshot is not None else None
+        if snapshot is None or service is None:
+            return frozenset()
+        found = snapshot.replicas_of(service)
+        return frozenset(each.submission_id for each in found if each.standing)
 
     @work(exclusive=True, group="apply")
     async def _carry_out(self) -> None:
@@ -197,7 +210,7 @@ class ApplyScreen(LiveScreen):
         content = Content("\n").join(lines)
         if not content.is_same(text.content):  # type: ignore[arg-type]
             text.update(content)
-        self._show_keys()
+        self.show_keys()
         is_over = self._done is None and self._doubt is None
         if self._failed and self._plan_again is not None:
             self.show_summary("Press p to plan it again, Esc to go back.")
@@ -208,14 +221,37 @@ class ApplyScreen(LiveScreen):
         elif not self._sending:
             self.show_summary("Press Esc to leave; the server goes on with it.")
 
-    def _show_keys(self) -> None:
-        """Shows the keys that work; that of the plan only where there is something to plan."""
-        app = self.fleets_app
-        keys = actions.footer(APPLY, ascii_only=app.ascii, writes=not app.read_only)
+    def footer_keys(self) -> list[tuple[str, str]]:
+        """The keys that work; that of the plan only where there is something to plan."""
+        found = super().footer_keys()
+        after = {actions.BY_ID[action].title for action in ("edit", "undo", "replicas")}
+        if self._done is None:
+            found = [each for each in found if each[1] not in after]
+        elif self._goal is not None:
+            found = [each for each in found if each[1] != actions.BY_ID["replicas"].title]
         if self._failed and self._plan_again is not None:
             plan = actions.BY_ID["plan"]
-            keys.insert(0, (actions.key_name(plan.keys[0], ascii_only=app.ascii), plan.title))
-        self.query_one(KeysFooter).show(keys)
+            key = actions.key_name(plan.keys[0], ascii_only=self.fleets_app.ascii)
+            found.insert(0, (key, plan.title))
+        return found
+
+    def service_at_hand(self) -> tuple[str, str] | None:
+        """The service that was changed, once it was."""
+        if self._done is None or self._goal is not None or self._key is None:
+            return None
+        return self._subject, self._key
+
+    def fleet_at_hand(self) -> Fleet | None:
+        """The fleet that was changed, once it was."""
+        if self._done is None or self._goal is None or self.snapshot is None:
+            return None
+        return self.snapshot.fleets.get(self._done.now.id)
+
+    def do_replicas(self, argument: str) -> None:
+        """Goes to the replicas of the service that was changed."""
+        service = self.service_at_hand()
+        if service is not None:
+            self.fleets_app.open_service(service[1], "replicas")
 
     def _look_at_fleet(self, goal: FleetGoal, key: str) -> None:
         """Follows a fleet from snapshot to snapshot, until it is as it should be."""
@@ -246,6 +282,9 @@ class ApplyScreen(LiveScreen):
             yield self._lane(lane, name + " " * (wide - cell_len(name)))
         if self._goal is not None:
             yield from self._fleet_lines()
+        elif not self._restarts and self._before:
+            there = len(self._before & self._standing())
+            yield literal(f"no restart: {there} of {len(self._before)} untouched", style_of("ok"))
         else:
             counts = f"{progress.at_latest} of {progress.active}"
             yield literal(f"{counts} at the latest deployment", "dim")

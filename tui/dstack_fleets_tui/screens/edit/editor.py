@@ -266,6 +266,7 @@ class EditorScreen(LiveScreen, Generic[E]):
         if not self.is_laid_out:
             return  # it was left while an answer was awaited
         self._show_head()
+        self.show_keys()
         edit = self._provisional or self.edit
         if edit is None:
             text = self._failure or f"Reading {self._subject}."
@@ -327,6 +328,13 @@ class EditorScreen(LiveScreen, Generic[E]):
         place = self.grid.place
         return self._field_at(self.edit, place) if place and self.edit is not None else None
 
+    def footer_keys(self) -> list[tuple[str, str]]:
+        """While a text is typed, letters go into it: just the field's own keys work."""
+        found, grid = super().footer_keys(), self.focused
+        if isinstance(grid, EditGrid) and grid.takes_text:
+            return found[: len(grid.hints)]
+        return found
+
     # Typing -------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -337,6 +345,8 @@ class EditorScreen(LiveScreen, Generic[E]):
 
     def _key(self, key: str) -> bool:
         """Does what a key does that is not the fields' own."""
+        if key == "backspace":
+            return False  # it takes back what is typed, and leaves nothing
         for action in actions.on_screen(self.name_of_screen):
             if key in action.keys:
                 self.action_do(action.id)

@@ -126,11 +126,39 @@ class PlanScreen(Asking, LiveScreen):
         if message.key == "cancel":
             self.do_back("")
         elif message.key == "apply":
-            if self.use_up():
-                self.app.pop_screen()
-                self._apply()
+            self._go_ahead()
         elif message.key == "save":
             self._save(self._plan)
+
+    def footer_keys(self) -> list[tuple[str, str]]:
+        """Without those of answers that can't be given."""
+        named = {action: actions.BY_ID[action].title for action in ("apply", "save_plan")}
+        kept = {named["apply"]: self._by_key, named["save_plan"]: isinstance(self._plan, Plan)}
+        return [each for each in super().footer_keys() if kept.get(each[1], True)]
+
+    @property
+    def _by_key(self) -> bool:
+        """Whether a key may apply it: a name that has to be typed is not gone around."""
+        app = self.fleets_app
+        return self._plan.applicable and not app.read_only and not app.protected
+
+    def do_apply(self, argument: str) -> None:
+        """Applies it, where no name has to be typed."""
+        if self._by_key:
+            self._go_ahead()
+        elif self._plan.applicable and self.fleets_app.protected:
+            self.notify(f"Type {self._subject} first, then choose Apply.", markup=False)
+        else:
+            self.notify("This plan can't be applied.", markup=False)
+
+    def do_save_plan(self, argument: str) -> None:
+        """Keeps the plan as a file."""
+        self._save(self._plan)
+
+    def _go_ahead(self) -> None:
+        if self.use_up():
+            self.app.pop_screen()
+            self._apply()
 
     def _save(self, plan: Plan | FleetPlan) -> None:
         """Writes the plan where the dashboard was started, beside what is there."""

@@ -18,6 +18,7 @@ from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.commands import CommandError, complete, parse
 from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.cells import plain_text
 from dstack_widgets.command_line import CommandLine, FilterLine
 from dstack_widgets.lean_screen import LeanScreen
 from dstack_widgets.live_table import LiveTable
@@ -70,10 +71,27 @@ class LiveScreen(LeanScreen[None]):
         yield Static(Content(), id="summary", markup=False)
         yield FilterLine()
         yield CommandLine(self.complete, glyphs=glyphs)
+        yield KeysFooter(self.footer_keys())
+
+    def footer_keys(self) -> list[tuple[str, str]]:
+        """The keys that work now with what they do: those of what has the focus come first."""
         app = self.fleets_app
-        yield KeysFooter(
-            actions.footer(self.name_of_screen, ascii_only=app.ascii, writes=not app.read_only)
-        )
+        found = actions.footer(self.name_of_screen, ascii_only=app.ascii, writes=not app.read_only)
+        hints = getattr(self.focused, "hints", ())
+        own = [
+            ("".join(actions.key_name(key, ascii_only=app.ascii) for key in keys), title)
+            for keys, title in hints
+        ]
+        return [*own, *(each for each in found if each[0] not in dict(own))]
+
+    def show_keys(self) -> None:
+        """Shows the keys that work now."""
+        if self.is_laid_out:
+            self.query_one(KeysFooter).show(self.footer_keys())
+
+    def on_descendant_focus(self) -> None:
+        """Shows the keys of what has the focus now."""
+        self.show_keys()
 
     def _lists(self) -> list[Tab]:
         """The tabs; that of the problems says how many there are."""
@@ -279,6 +297,27 @@ class LiveScreen(LeanScreen[None]):
         """Goes back to the screen behind; nothing where this one is not in front any more."""
         if self.is_active:
             self.app.pop_screen()
+
+    def do_copy(self, argument: str) -> None:
+        """Copies the name under the cursor."""
+        key = self.table.cursor_key
+        if key is not None:
+            names = (at for at, column in enumerate(self.table.columns) if column.names)
+            self.app.copy_to_clipboard(plain_text(self.table.cells(key)[next(names, 0)]))
+
+    def do_copy_row(self, argument: str) -> None:
+        """Copies the row under the cursor."""
+        text = self.text_of_row()
+        if text:
+            self.app.copy_to_clipboard(text)
+
+    def text_of_row(self) -> str:
+        """The row under the cursor as text, its cells parted by tabs."""
+        key = self.table.cursor_key
+        if key is None:
+            return ""
+        cells = zip(self.table.columns, self.table.cells(key), strict=True)
+        return "\t".join(plain_text(cell) for column, cell in cells if not column.hidden)
 
     def do_command(self, argument: str) -> None:
         """Opens the command line."""

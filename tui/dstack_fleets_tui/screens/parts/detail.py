@@ -12,6 +12,7 @@ from dstack_fleets_tui.actions import BY_ID
 from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.screens.parts.base import LiveScreen
+from dstack_widgets.facts import YamlView
 from dstack_widgets.flow import Flow
 from dstack_widgets.live_table import LiveTable
 from dstack_widgets.palette import style_of
@@ -129,6 +130,13 @@ class DetailScreen(LiveScreen):
         """Turns the order of the table around, in front."""
         self._show_table()
         super().do_reverse(argument)
+
+    def text_of_row(self) -> str:
+        """The row under the cursor; of the YAML, all of it."""
+        widget = self.query_one(f"#{self.view}")
+        if isinstance(widget, YamlView):
+            return widget.text
+        return super().text_of_row() if self._table_of(self.view) is not None else ""
 
     def _show_table(self) -> None:
         if self._table_of(self.view) is None:

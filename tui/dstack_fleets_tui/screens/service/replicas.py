@@ -21,6 +21,7 @@ from dstack_fleets_tui.screens.parts.own_reads import OwnReads
 from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.tables import replicas as table
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_fleets_tui.tables.next_steps import next_step
 from dstack_widgets.cells import Cell
 from dstack_widgets.glyphs import Glyphs
 
@@ -52,9 +53,6 @@ class ReplicasView(ServiceView):
 
     def fill(self, service: Service, snapshot: Snapshot, looks: Looks) -> None:
         """Shows the replicas."""
-        columns = table.columns(service)
-        if columns != self.table.columns:
-            self.table.set_columns(columns)
         placement = snapshot.placements.get(service.id)
         self._placed = {each.job_id: each for each in placement.replicas} if placement else {}
         router = snapshot.routers.get(service.id)
@@ -62,12 +60,20 @@ class ReplicasView(ServiceView):
         self._workers = {worker.replica: worker for worker in workers if worker.replica}
         rows = {}
         self._wrong = 0
+        waits = explained = False
         every = snapshot.replicas_of(service)
         for replica in every:
-            wrong = table.is_wrong(replica, service, self._workers.get(replica.key))
+            instance = snapshot.instances.get(replica.instance_id or "")
+            wrong = table.is_wrong(replica, service, self._workers.get(replica.key), instance)
             self._wrong += wrong
+            explained |= wrong and bool(replica.message)
             if wrong or not self.only_wrong:
-                rows[replica_row(replica.key)] = self._cells(replica, service, snapshot, looks)
+                row = replica_row(replica.key)
+                rows[row] = self._cells(replica, service, snapshot, looks)
+                waits |= bool(self._made[row][1].next_step)
+        columns = table.columns(service, waits=waits, explained=explained)
+        if columns != self.table.columns:
+            self.table.set_columns(columns)
         self._every = len(every)
         if len(self._made) > len(every):
             self._made = {row: made for row, made in self._made.items() if row in rows}
@@ -93,9 +99,10 @@ class ReplicasView(ServiceView):
     ) -> Sequence[Cell]:
         """The cells of a row; those of the last time where nothing in it changed."""
         row, drain = replica_row(replica.key), snapshot.drain_of(replica)
+        instance = snapshot.instances.get(replica.instance_id or "")
         seen = table.Seen(
             replica,
-            snapshot.instances.get(replica.instance_id or ""),
+            instance,
             service.deployment_num,
             service.router is not None,
             table.grouped(service),
@@ -104,6 +111,7 @@ class ReplicasView(ServiceView):
             self._placed.get(replica.submission_id),
             self._uses.get(replica.key) if replica.status == "running" else None,
             drain.told(snapshot.observed_at) if drain is not None else "",
+            next_step(replica, service, instance, self.fleets_app.since, looks.now),
         )
         told = formatting.age(replica.since, looks.now)
         made = self._made.get(row)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from textual.widget import Widget
 
+from dstack_api_client.analysis.health import desired_of
 from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.model.service import Service
 from dstack_fleets_tui import actions, formatting, words
@@ -17,7 +18,7 @@ from dstack_fleets_tui.screens.service.replicas import ReplicasView
 from dstack_fleets_tui.screens.service.rollout import RolloutView
 from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.screens.service.workers import WorkersView
-from dstack_fleets_tui.tables import services
+from dstack_fleets_tui.tables import health, services
 from dstack_widgets.facts import YamlView
 from dstack_widgets.live_table import LiveTable
 from dstack_widgets.status_header import TabsLine
@@ -180,15 +181,21 @@ class ServiceScreen(WithEvents):
         told = "" if message in ("", service.status) else f": {message}"
         snapshot = self.fleets_app.snapshot
         placement = snapshot.placements.get(service.id) if snapshot is not None else None
-        short = service.ready < words.replicas_wanted(service, placement)
+        known = self.fleets_app.lookout.healths.get(service.id)
+        felt = (health.text(known, self.looks), health.style(known.state)) if known else ("", "")
+        # That it runs says less than how it is.
+        runs = known is not None and service.status == "running"
+        status = told.removeprefix(": ") if runs else service.status + told
+        desired = desired_of(snapshot, service) if snapshot is not None else 0
         # What is told first stays on a low screen.
         return [
-            ("", service.status + told, self.looks.state(service.status).style),
+            ("", *felt),
+            ("", status, self.looks.state(service.status).style),
             ("deployment", words.progress(service), "warn" if words.rolling(service) else ""),
             ("", placement.rebalancing if placement is not None else "", "warn"),
-            ("wanted", words.wanted(service, placement)),
+            ("desired", words.desired(service, desired)),
             ("running", str(service.running)),
-            ("ready", str(service.ready), "warn" if short else ""),
+            ("ready", str(service.ready), "warn" if service.ready < desired else ""),
             ("", f"{formatting.price(service.price)} $/h" if service.price else ""),
             ("age", formatting.age(service.submitted_at, self.looks.now)),
             ("priority", str(service.priority or "")),

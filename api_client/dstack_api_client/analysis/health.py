@@ -1,0 +1,235 @@
+"""How a service and a fleet are, in one word: what users feel, before any cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+
+from dstack_api_client.analysis.rollout import SURGE
+from dstack_api_client.analysis.since import Since
+from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
+from dstack_api_client.model.replica import Replica, ReplicaKey
+from dstack_api_client.model.roles import every_request_fails, roles_of, without_workers
+from dstack_api_client.model.router import RouterStatus, RouterView, Sync, Worker
+from dstack_api_client.model.service import Group, Service
+from dstack_api_client.model.snapshot import Snapshot
+
+#: A service that has served nothing yet starts for so long; afterwards it is down.
+FIRST_START = timedelta(minutes=15)
+#: A service that failed is news for the shift that follows, and history afterwards.
+FAILED_SHOWN = timedelta(hours=24)
+
+_NEVER = Since()
+#: Of these the router's list of workers is known.
+_LISTED = frozenset({RouterStatus.READY, RouterStatus.NOT_READY})
+#: With these no request reaches a worker.
+_ROUTES_NOTHING = frozenset({RouterStatus.DOWN, RouterStatus.NOT_READY})
+
+
+class HealthState(str, Enum):
+    """How something is, the worst first."""
+
+    DOWN = "down"
+    """Serves nothing; nothing of a fleet can be used."""
+    DEGRADED = "degraded"
+    """Serves less than desired; a part of a fleet can't be used."""
+    STARTING = "starting"
+    """Has served nothing yet, and was submitted not long ago."""
+    OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a service or a fleet is.
+
+    Attributes:
+        state: In one word.
+        serving: Replicas that take requests; of a fleet, instances that can be used.
+        desired: Replicas that a service should have now; of a fleet, the instances that it has.
+    """
+
+    state: HealthState
+    serving: int
+    desired: int
+
+    def __str__(self) -> str:
+        """`DOWN`, `DEGRADED 5/7`, `OK`."""
+        word = self.state.value.upper()
+        if self.state is HealthState.DEGRADED:
+            return f"{word} {self.serving}/{self.desired}"
+        return word
+
+
+def service_healths(snapshot: Snapshot, since: Since = _NEVER) -> Mapping[str, Health]:
+    """How the services of a project are, by the id of their run.
+
+    Args:
+        snapshot: What is.
+        since: What events told of which replicas took requests.
+
+    Returns:
+        One for each service of which it can be told: not for those that ended well or wait for
+        their time, nor while their replicas are not read.
+    """
+    alive = {each.name for each in snapshot.services.values() if not each.finished}
+    found = {}
+    for service in snapshot.services.values():
+        if service.status == "failed" and service.name not in alive:
+            ended = service.ended_at or service.submitted_at
+            if snapshot.observed_at - ended <= FAILED_SHOWN:
+                found[service.id] = Health(HealthState.DOWN, 0, service.replicas_min)
+        elif not service.finished and not service.waits_for_its_time and service.jobs_known:
+            found[service.id] = service_health(snapshot, service, since)
+    return found
+
+
+def service_health(snapshot: Snapshot, service: Service, since: Since = _NEVER) -> Health:
+    """How a service that has not ended is.
+
+    A replica serves when it is ready, its instance can be reached, and its router, where the list
+    of that is known, calls it ready.
+
+    Args:
+        snapshot: Where it is.
+        service: The service.
+        since: What events told of which replicas took requests.
+    """
+    view = snapshot.routers.get(service.id)
+    listed = view is not None and view.status in _LISTED
+    workers = {w.replica: w for w in view.workers if w.replica} if view and listed else {}
+    replicas = snapshot.replicas_of(service)
+    serving = [each for each in replicas if _serves(each, snapshot, workers, listed=listed)]
+    desired = desired_of(snapshot, service)
+    takes = [each for each in serving if not each.is_router]
+    to_serve = sum(_desired(each, service, replicas) for each in service.groups if not each.router)
+    if to_serve and (not takes or not _passes(service, view, serving)):
+        starts = (
+            not service.stopping
+            and snapshot.observed_at - service.submitted_at <= FIRST_START
+            and not any(each.submission_num or since.was_ready(each) for each in replicas)
+        )
+        state = HealthState.STARTING if starts else HealthState.DOWN
+    elif len(serving) < desired or (view is not None and view.lacking):
+        state = HealthState.DEGRADED
+    else:
+        state = HealthState.OK
+    return Health(state, len(serving), desired)
+
+
+def desired_of(snapshot: Snapshot, service: Service) -> int:
+    """How many replicas a service should have now.
+
+    The add-on tells. Without it, the server keeps the autoscaler's number to itself: what it has
+    submitted, and never less than the minimum, is the best that can be read. The extra replica of
+    a rolling deployment does not count.
+
+    Args:
+        snapshot: Where it is.
+        service: The service.
+    """
+    if service.finished:
+        return 0
+    placement = snapshot.placements.get(service.id)
+    if placement is not None and placement.desired.keys() >= {g.name for g in service.groups}:
+        return sum(placement.desired.values())
+    replicas = snapshot.replicas_of(service)
+    return sum(_desired(group, service, replicas) for group in service.groups)
+
+
+def _desired(group: Group, service: Service, replicas: list[Replica]) -> int:
+    if group.replicas_min == group.replicas_max:
+        return group.replicas_min
+    standing = [each for each in replicas if each.group == group.name and each.standing]
+    latest = sum(each.deployment_num == service.deployment_num for each in standing)
+    surge = SURGE if 0 < latest < len(standing) else 0
+    return max(group.replicas_min, len(standing) - surge)
+
+
+def _serves(
+    replica: Replica, snapshot: Snapshot, workers: Mapping[ReplicaKey, Worker], *, listed: bool
+) -> bool:
+    if not replica.ready:
+        return False
+    instance = snapshot.instances.get(replica.instance_id or "")
+    if instance is not None and instance.unreachable:
+        return False
+    if replica.is_router or not listed:
+        return True
+    worker = workers.get(replica.key)
+    return worker is not None and worker.router_health == "ready" and worker.sync is not Sync.DRIFT
+
+
+def _passes(service: Service, view: RouterView | None, serving: list[Replica]) -> bool:
+    """Whether requests come from the router to a worker of each part."""
+    if not any(group.router for group in service.groups):
+        return True
+    if not any(replica.is_router for replica in serving):
+        return False
+    if view is not None and view.status in _ROUTES_NOTHING:
+        return False
+    lost = view.lacking if view is not None else without_workers(service)
+    return not (lost and every_request_fails(lost, roles_of(service.groups)))
+
+
+def fleet_health(snapshot: Snapshot, fleet: Fleet) -> Health:
+    """How a fleet is: whether what it has can be used.
+
+    Args:
+        snapshot: Where its instances are.
+        fleet: The fleet.
+    """
+    there = _instances(snapshot, fleet)
+    usable = sum(map(_usable, there))
+    total = len(there) + len(fleet.failed)
+    if fleet.status == "failed" or (total and not usable):
+        state = HealthState.DOWN
+    elif usable < total:
+        state = HealthState.DEGRADED
+    else:
+        state = HealthState.OK
+    return Health(state, usable, total)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetRoom:
+    """What a fleet has left.
+
+    Attributes:
+        idle: Instances on which nothing runs.
+        blocks: Blocks that are free on instances on which something runs.
+        may_start: Instances that it may start beside those it has; None without a limit.
+    """
+
+    idle: int
+    blocks: int
+    may_start: int | None
+
+
+def fleet_room(snapshot: Snapshot, fleet: Fleet) -> FleetRoom:
+    """What a fleet has left, as its own limits say: whether a backend has capacity is not known.
+
+    Args:
+        snapshot: Where its instances are.
+        fleet: The fleet.
+    """
+    there = _instances(snapshot, fleet)
+    usable = [each for each in there if _usable(each)]
+    idle = sum(each.status == "idle" for each in usable)
+    blocks = sum(each.total_blocks - each.busy_blocks for each in usable if each.status == "busy")
+    if fleet.kind == "ssh" or fleet.status != "active":
+        return FleetRoom(idle, blocks, 0)
+    if fleet.nodes_max is None:
+        return FleetRoom(idle, blocks, None)
+    return FleetRoom(idle, blocks, max(0, fleet.nodes_max - len(there)))
+
+
+def _instances(snapshot: Snapshot, fleet: Fleet) -> list[Instance]:
+    """Those that a fleet has and keeps."""
+    here = map(snapshot.instances.get, fleet.instance_ids)
+    return [each for each in here if each is not None and each.status not in INSTANCE_GONE]
+
+
+def _usable(instance: Instance) -> bool:
+    return not instance.unreachable and instance.health != "failure"
