@@ -42,6 +42,7 @@ class Replica:
         state: How far it has come.
         fleet: The fleet it was placed in, as lanes name it; None while it has none.
         out_of_date: Whether it is of an older deployment.
+        leaves: Whether it is to move away from its instance, since that is drained.
     """
 
     key: str
@@ -50,6 +51,7 @@ class Replica:
     state: ReplicaState = ReplicaState.READY
     fleet: str | None = None
     out_of_date: bool = False
+    leaves: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from .board import Board, LaneCount, Pool
 from .model import Group, Replica
-from .stopping import lane_to_relieve
+from .stopping import drained_lanes, lane_to_relieve
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ def next_move(board: Board, groups: Collection[str], *, rebalance: bool = False)
     of scaling down. It is made when it restores a minimum from what another lane has to spare,
     when it takes a replica out of a lane above its maximum, or out of a fleet that is no lane any
     more. With `rebalance` it is made too where it brings the lanes nearer to their targets.
-    Routers stay.
+    Routers stay. Before all else, replicas move away from instances that are drained, placed as if
+    they were gone already: into their own lane where its fleet has room elsewhere.
 
     Args:
         board: The board.
@@ -44,9 +45,20 @@ def next_move(board: Board, groups: Collection[str], *, rebalance: bool = False)
         for group in pool.groups:
             if group.router or group.name not in groups:
                 continue
-            move = _move(board, pool, group, rebalance=rebalance)
+            move = _leave(board, pool, group) or _move(board, pool, group, rebalance=rebalance)
             if move is not None:
                 return move
+    return None
+
+
+def _leave(board: Board, pool: Pool, group: Group) -> Move | None:
+    for count in drained_lanes(board, pool, group.name):
+        gone = board.drop(count, group.name)
+        to = _destination(board, pool, group.name)
+        if to is not None:
+            board.put(to, replace(gone, fleet=to.lane.fleet, leaves=False))
+            return Move(gone, to.lane.fleet, "its instance is drained")
+        board.count_in(count, gone)
     return None
 
 
