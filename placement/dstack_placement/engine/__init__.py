@@ -4,6 +4,7 @@ The server asks `place` for one replica, `next_actions` for all, and `stopping_o
 first. A client asks `preview` what an edit would do. docs/placement-engine.md states the rules.
 """
 
+from .addresses import HeldAddress, held_addresses
 from .cooldown import Cooldown, after_failure
 from .explain import LaneWhy, none_idle
 from .lanes import LANE_COLUMNS, LANE_FIELDS, Lane, LaneField, LanesError, parse_lanes
@@ -41,6 +42,7 @@ __all__ = [
     "Cooldown",
     "Group",
     "GroupSpec",
+    "HeldAddress",
     "Lane",
     "LaneField",
     "LanePlan",
@@ -60,6 +62,7 @@ __all__ = [
     "after_failure",
     "code_of",
     "depends_on_rooms",
+    "held_addresses",
     "mapping",
     "next_actions",
     "none_idle",
