@@ -30,6 +30,8 @@ CAPABILITIES = (
     "reachability",
     "router",
     "faults",
+    "cordons",
+    "drains",
 )
 
 

@@ -28,6 +28,7 @@ from dstack_placement.engine import (
     preview,
 )
 from dstack_placement.server import answers, bounds, specs
+from dstack_placement.server.cordons import Cordons
 from dstack_placement.server.faults import faults
 from dstack_placement.server.finding import find_run
 from dstack_placement.server.state import (
@@ -180,6 +181,7 @@ async def read_run(
     model: RunModel,
     spec: RunSpec,
     changed: Mapping[str, int] | None = None,
+    cordons: Cordons | None = None,
 ) -> SeenRun:
     """Reads the state of a run.
 
@@ -189,6 +191,7 @@ async def read_run(
         model: The run.
         spec: Its spec, or another one to try.
         changed: Replicas wanted by group, where it is not as dstack last decided.
+        cordons: What is cordoned, where it is not as it is stored.
     """
     lanes = specs.lanes_of(spec, project.name)
     if lanes is None:
@@ -202,6 +205,7 @@ async def read_run(
         jobs=jobs,
         needs=Needs(project, spec, lambda: samples),
         changed=changed or {},
+        cordons=cordons,
     )
     return SeenRun(model, spec, state)
 
