@@ -86,7 +86,7 @@ def test_lists_and_json_tell_them_apart() -> None:
     fleets = list(snapshot().fleets.values())
     first = [list_of_fleets.cells(fleet, Looks(answers.START))[0] for fleet in fleets]
     assert [getattr(cell, "text", cell) for cell in first] == ["gpu", "lab/gpu"]
-    told = [printed.item(fleet) for fleet in fleets]
+    told = [printed.item(fleet, snapshot()) for fleet in fleets]
     assert [(each["name"], each["project"]) for each in told] == [
         ("gpu", "main"),
         ("lab/gpu", "lab"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 #: Features of the add-on that this client asks for by name.
 LANES, PLACEMENT, PLACEMENT_LIST, ROUTER = "lanes", "placement", "list", "router"
+CORDONS = "cordons"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
+from dstack_api_client.model.cordon import Cordon
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.placement import Placement
 from dstack_api_client.model.replica import Replica, ReplicaKey
@@ -53,6 +54,8 @@ class Snapshot:
     `placements` and what it can do are then what was known before. Empty where it could."""
     routers: Mapping[str, RouterView] = field(default_factory=dict)
     """By run id, of services with a router, once it was looked at."""
+    cordons: Mapping[str, Cordon] = field(default_factory=dict)
+    """By the id of the instance or the fleet, where the server has the placement add-on."""
     unreadable: tuple[str, ...] = ()
     """A sentence for each record of the server's lists that could not be read."""
     clock_ahead: int = 0
@@ -66,6 +69,20 @@ class Snapshot:
     def active_in(self, run: Service | OtherRun) -> list[Replica]:
         """Those of them that have not ended."""
         return [replica for replica in self.replicas_of(run) if replica.active]
+
+    def cordon_of(self, thing: Fleet | Instance) -> Cordon | None:
+        """The cordon on a fleet or an instance; of an instance its own, else its fleet's."""
+        found = self.cordons.get(thing.id)
+        if found is None and isinstance(thing, Instance) and thing.fleet_id is not None:
+            return self.cordons.get(thing.fleet_id)
+        return found
+
+    def cordons_in(self, fleet: Fleet) -> tuple[Cordon, ...]:
+        """The cordons on a fleet and on its instances."""
+        if not self.cordons:
+            return ()
+        found = map(self.cordons.get, (fleet.id, *fleet.instance_ids))
+        return tuple(cordon for cordon in found if cordon is not None)
 
     def fleet_named(self, name: str) -> Fleet | None:
         """The fleet of that name; one of this project may be named with the project too."""

@@ -101,12 +101,15 @@ class FleetsScreen(ListScreen):
     def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
         """A row per fleet."""
         looks = self.looks
-        return {key: fleets.cells(fleet, looks) for key, fleet in snapshot.fleets.items()}
+        return {
+            key: fleets.cells(fleet, looks, snapshot.cordons_in(fleet))
+            for key, fleet in snapshot.fleets.items()
+        }
 
     def summary(self, snapshot: Snapshot, key: str) -> str:
         """What kind of fleet it is."""
         fleet = snapshot.fleets.get(key)
-        return fleets.summary(fleet, self.looks) if fleet else ""
+        return fleets.summary(fleet, self.looks, snapshot.cordon_of(fleet)) if fleet else ""
 
     def open(self, key: str) -> None:
         """Opens the fleet."""

@@ -11,6 +11,7 @@ from dstack_fleets_tui.formatting import NOTHING, age, price
 from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.output.colours import colour
+from dstack_fleets_tui.output.cordons import cordon_item
 from dstack_fleets_tui.output.payload import Item, number, time
 from dstack_fleets_tui.output.table import Column
 
@@ -38,9 +39,9 @@ def cells(fleet: Fleet, snapshot: Snapshot) -> Sequence[str]:
     return (
         fleet.name,
         fleet.kind,
-        fleet.status,
+        words.with_cordon(fleet.status, snapshot.cordon_of(fleet)),
         words.nodes(fleet),
-        words.states(fleet) or NOTHING,
+        _instances(fleet, snapshot) or NOTHING,
         words.gpus(fleet),
         f"{fleet.blocks_busy}/{fleet.blocks_total}",
         str(fleet.replicas),
@@ -51,8 +52,14 @@ def cells(fleet: Fleet, snapshot: Snapshot) -> Sequence[str]:
     )
 
 
-def item(fleet: Fleet) -> Item:
+def _instances(fleet: Fleet, snapshot: Snapshot) -> str:
+    own = [each for each in snapshot.cordons_in(fleet) if each.number is not None]
+    return ", ".join(part for part in (words.states(fleet), words.cordons(own)) if part)
+
+
+def item(fleet: Fleet, snapshot: Snapshot) -> Item:
     """A fleet."""
+    cordons = {each.key for each in snapshot.cordons_in(fleet)}
     return {
         "id": fleet.id,
         "name": fleet.name,
@@ -85,6 +92,12 @@ def item(fleet: Fleet) -> Item:
         "idle_duration": fleet.idle_duration,
         "price_per_hour": number(fleet.price),
         "created_at": time(fleet.created_at),
+        "cordon": cordon_item(snapshot.cordon_of(fleet)),
+        "cordoned_instances": [
+            snapshot.instances[key].name
+            for key in fleet.instance_ids
+            if key in cordons and key in snapshot.instances
+        ],
     }
 
 
@@ -92,5 +105,5 @@ KIND = Kind(
     choose=lambda look, asked: select.fleets(look.snapshot, asked.name),
     columns=COLUMNS,
     rows=lambda fleet, snapshot: [cells(fleet, snapshot)],
-    item=lambda fleet, snapshot: item(fleet),
+    item=item,
 )
