@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from dstack_api_client import errors
+from dstack_api_client.analysis.room_input import room
 from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.perform import cordoning
 from dstack_api_client.edits.perform.cordoning import CordonChange
@@ -194,3 +195,18 @@ def test_lists_and_json_show_who_when_and_why() -> None:
     assert words.cordons(whole.cordons_in(fleet)) == "cordoned"
     line = fleets.summary(fleet, looks, whole.cordon_of(fleet))
     assert "cordoned by ada 2h ago: new driver" in line
+
+
+def test_what_is_cordoned_is_no_room_in_what_is_worked_out_here() -> None:
+    made = projects.fleet_of("idle", "idle", changes={"kind": "ssh"})
+    (fleet,) = made.fleets.values()
+    first, second = made.instances.values()
+    here = [first, second]
+    assert room(fleet, here, {}).more == 2
+    one = {first.id: cordon(first.num, key=first.id)}
+    assert room(fleet, here, {}, cordons=one).more == 1
+    both = {**one, second.id: cordon(second.num, key=second.id)}
+    assert room(fleet, here, {}, cordons=both).why == "all 2 hosts are cordoned"
+    whole = {fleet.id: cordon(key=fleet.id)}
+    found = room(fleet, here, {}, cordons=whole)
+    assert (found.more, found.why) == (0, "cordoned by ada: new driver")

@@ -80,3 +80,10 @@ class Cordon:
         if self.draining_since is None:
             return "cordoned"
         return "draining" if self.left else "drained"
+
+    @property
+    def line(self) -> str:
+        """`cordoned by ada: new driver`, as the server says it of a lane without room."""
+        return (
+            f"cordoned by {self.user}: {self.reason}" if self.reason else f"cordoned by {self.user}"
+        )
