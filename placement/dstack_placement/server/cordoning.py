@@ -63,15 +63,16 @@ async def cordon(
         ResourceNotExistsError: There is no such fleet or instance.
     """
     target = await _target(session, project, asked)
-    known = await _row(session, target)
-    if known is not None:
-        if asked.reason:
-            known.reason = asked.reason
-        return cordon_answers.CordonAnswer(changed=False, cordon=_shown(known, project, target))
-    row = _new_row(target, user, asked.reason)
-    await _add(session, row)
-    _tell(session, target, "is cordoned", user, asked.reason)
-    return cordon_answers.CordonAnswer(changed=True, cordon=_shown(row, project, target))
+    row = await _row(session, target)
+    is_new = row is None
+    if row is None:
+        row = _new_row(target, user, asked.reason)
+        await _add(session, row)
+        _tell(session, target, "is cordoned", user, asked.reason)
+    row.reason = asked.reason or row.reason
+    # Before the answer: the request's own session is committed after it.
+    await session.commit()
+    return cordon_answers.CordonAnswer(changed=is_new, cordon=_shown(row, project, target))
 
 
 async def drain(
@@ -95,7 +96,7 @@ async def drain(
         _tell(session, target, "is drained", user, asked.reason)
     row.reason = asked.reason or row.reason
     row.forced = row.forced or asked.force
-    await session.flush()
+    await session.commit()
     return await _foreseen(session, row, _shown(row, project, target))
 
 
@@ -148,6 +149,7 @@ async def uncordon(
         await session.delete(row)
         what = "is not drained any more" if row.drains_since is not None else "is uncordoned"
         _tell(session, target, what, user)
+        await session.commit()
         return cordon_answers.CordonAnswer(changed=True, cordon=None)
     whole = Target(target.fleet, None)
     if target.instance is not None and await _row(session, whole) is not None:
