@@ -193,6 +193,11 @@ def test_lists_and_json_show_who_when_and_why() -> None:
     whole = replace(made, cordons={fleet.id: cordon(key=fleet.id)})
     assert printed_instances.item(second, whole)["cordon"]["of"] == "fleet"
     assert words.cordons(whole.cordons_in(fleet)) == "cordoned"
+    left = (occupant(instance=first.name),)
+    drained = cordon(key=fleet.id, draining_since=SINCE, left=left)
+    draining = replace(made, cordons={fleet.id: drained})
+    found = [draining.cordon_of(each) for each in (first, second)]
+    assert [each.word for each in found if each is not None] == ["draining", "drained"]
     line = fleets.summary(fleet, looks, whole.cordon_of(fleet))
     assert "cordoned by ada 2h ago: new driver" in line
 

@@ -8,7 +8,7 @@ Every screen and every headless command reads a `Snapshot`; none joins again. It
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
@@ -71,11 +71,17 @@ class Snapshot:
         return [replica for replica in self.replicas_of(run) if replica.active]
 
     def cordon_of(self, thing: Fleet | Instance) -> Cordon | None:
-        """The cordon on a fleet or an instance; of an instance its own, else its fleet's."""
+        """The cordon on a fleet or an instance; of an instance its own, else its fleet's.
+
+        Of the fleet's, only what is left on the instance itself.
+        """
         found = self.cordons.get(thing.id)
-        if found is None and isinstance(thing, Instance) and thing.fleet_id is not None:
-            return self.cordons.get(thing.fleet_id)
-        return found
+        if found is not None or not isinstance(thing, Instance) or thing.fleet_id is None:
+            return found
+        whole = self.cordons.get(thing.fleet_id)
+        if whole is None or not whole.left:
+            return whole
+        return replace(whole, left=tuple(e for e in whole.left if e.instance == thing.name))
 
     def cordons_in(self, fleet: Fleet) -> tuple[Cordon, ...]:
         """The cordons on a fleet and on its instances."""
