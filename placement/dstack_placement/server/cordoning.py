@@ -20,7 +20,7 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.server import cordon_answers, draining
+from dstack_placement.server import cordon_answers, leaving
 from dstack_placement.server.cordons import Cordons, read_cordons
 from dstack_placement.server.tables import CordonRow
 from dstack_placement.server.telling import tell
@@ -122,7 +122,7 @@ async def _foreseen(
 ) -> cordon_answers.Drain:
     now = get_current_datetime()
     cordons = (await read_cordons(session)).with_row(row)
-    found = await draining.outlook(session, row, cordons)
+    found = await leaving.outlook(session, row, cordons)
     return cordon_answers.Drain(
         observed_at=now,
         cordon=shown,
@@ -168,7 +168,7 @@ async def listed(session: AsyncSession, project: ProjectModel) -> cordon_answers
     for row, owner, target in await _targets(session, project, cordons):
         shown.append(_shown(row, owner, target))
         if row.drains_since is not None:
-            shown[-1].left = (await draining.outlook(session, row, cordons)).occupants
+            shown[-1].left = (await leaving.outlook(session, row, cordons)).occupants
     return cordon_answers.Cordons(observed_at=now, cordons=shown)
 
 
