@@ -14,13 +14,13 @@ from dstack_api_client.edits.base.base import service_of
 from dstack_api_client.edits.base.difference import ChangeKind, difference, refusal
 from dstack_api_client.edits.follow.following import State, progress
 from dstack_api_client.edits.offers.prices import PlanOffer
-from dstack_api_client.edits.outlook.addresses import HeldAddress, held_addresses
 from dstack_api_client.edits.outlook.dryrun import NEVER
 from dstack_api_client.edits.outlook.warnings import Risk, of_addresses, warnings_of
 from dstack_api_client.edits.spec.fields import Path, with_fields
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.problems.watch import Severity, problems_of
 from dstack_api_client.transport.client import Client
+from dstack_placement.engine import HeldAddress, held_addresses
 from tests.api_client.test_edits_outlook import begun, outlook
 from tests.builders import projects
 from tests.builders.service_edits import group

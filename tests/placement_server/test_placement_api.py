@@ -15,7 +15,10 @@ from tests.servers.stopping import stopped
 
 pytestmark = pytest.mark.e2e
 
-_ENDPOINTS = ("get", "preview", "list", "rebalance", "router")
+_ENDPOINTS = (
+    *("get", "preview", "list", "rebalance", "router"),
+    *("cordons", "cordon", "drain", "drain_plan", "uncordon"),
+)
 
 
 async def test_what_the_add_on_can_do(addon: Handle) -> None:
@@ -47,7 +50,7 @@ async def test_every_endpoint_is_in_the_schema(addon: Handle) -> None:
         "/api/placement/get_info",
         *expected,
     }
-    for path in expected:
+    for path in expected - {"/api/project/{project_name}/placement/cordons"}:
         assert paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
 
 
@@ -72,6 +75,8 @@ async def test_only_members_of_a_project_see_its_placement(
             )
             if name == "rebalance":
                 body["cancel"] = True
+            if name.startswith(("cordon", "uncordon", "drain")):
+                body = {"fleet": "plain-spot"}
             answer = await client.post(f"{there}/{name}", headers=someone, json=body)
             found[name] = answer.status_code
         return found

@@ -11,7 +11,7 @@ from dstack._internal.core.models.health import HealthStatus
 from dstack._internal.core.models.instances import InstanceStatus
 from dstack._internal.server.services import backends  # noqa: F401  # fleets can't be imported first
 
-from dstack_placement.server import rooms
+from dstack_placement.server import cordons, reclaiming, rooms
 
 SSH = {"ssh_config": {"user": "ada", "hosts": ["a", "b"]}}
 CLOUD = {"nodes": "0..2"}
@@ -94,3 +94,88 @@ def test_dstack_compares_only_instances_that_may_be_free(monkeypatch: pytest.Mon
     job: Any = object()
     rooms.room_of(fleet, job, {"0": job}, 0)
     assert asked == ["idle", "shared"]
+
+
+def test_what_is_cordoned_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def offers(instances: list[Any], **about: Any) -> list[Any]:
+        asked.extend(instance.id for instance in instances)
+        return []
+
+    def instance(name: str) -> Any:
+        return SimpleNamespace(
+            id=name, status=InstanceStatus.IDLE, total_blocks=1, fleet_id="f", unreachable=False
+        )
+
+    monkeypatch.setattr(rooms.dstack_plan, "get_instance_offers_from_instances", offers)
+    monkeypatch.setattr(rooms, "_creatable", lambda *about: (0, ""))
+    fleet: Any = SimpleNamespace(id="f", instances=[instance("open"), instance("closed")])
+    row: Any = SimpleNamespace(user="ada", reason="new driver", drains_since=None)
+    job: Any = object()
+    one: Any = cordons.Cordons(instances={"closed": row})  # type: ignore[dict-item]
+    rooms.room_of(fleet, job, {"0": job}, 0, one)
+    assert asked == ["open"]
+    whole: Any = cordons.Cordons(fleets={"f": row})  # type: ignore[dict-item]
+    room = rooms.room_of(fleet, job, {"0": job}, 0, whole)
+    assert (room.more, room.why) == (0, "cordoned by ada: new driver")
+    assert asked == ["open"]
+    states = rooms._states(SimpleNamespace(instances=[fleet.instances[1]]), one)  # type: ignore[arg-type]
+    assert states == ["cordoned"]
+
+
+def test_a_job_meets_cordons_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job of a run that has its fleet waits for what is cordoned, a new run ends and says why."""
+    row: Any = SimpleNamespace(user="ada", reason="", drains_since=None)
+    own: Any = cordons.Cordons(fleets={"f": row}, instances={"i": row})  # type: ignore[dict-item]
+    open_one: Any = SimpleNamespace(id="j", name="lab-1", fleet_id="g")
+    closed: Any = SimpleNamespace(id="i", name="lab-0", fleet_id="g")
+    fleet: Any = SimpleNamespace(id="f", name="gpu")
+    lab: Any = SimpleNamespace(id="g", name="lab")
+    new = cordons.jobs_submitted._NewCapacityAssignment(fleet_id="g")  # type: ignore[arg-type]
+    monkeypatch.setattr(cordons, "spec_of", lambda fleet: None)
+    monkeypatch.setattr(
+        cordons, "can_create_new_cloud_instance_in_fleet", lambda fleet, spec: False
+    )
+
+    def met(attached: Any) -> Any:
+        cordons._assigned.set(cordons._Assignment(own))
+        assert cordons.candidates([fleet, lab]) == [lab]
+        assert cordons.offered([closed, open_one]) == [open_one]
+        context = SimpleNamespace(run_model=SimpleNamespace(fleet=attached))
+        return cordons.settled(context, new)
+
+    said = "fleet gpu is cordoned by ada; instance lab-0 is cordoned by ada"
+    assert met(lab).log_message == said
+    assert met(None).message == f"No other instance was found: {said}"
+    cordons._assigned.set(None)
+    assert cordons.offered([closed]) == [closed]
+    assert cordons.settled(None, new) is new
+
+
+def test_whose_address_others_hold() -> None:
+    peers = ["run --head ${{ groups[0].replicas[1].IP_ADDRESS }}:7000"]
+    groups = [{"name": "head", "replicas": 2}, {"name": "peers", "commands": peers}]
+    jobs: Any = [("head", 5, "b"), ("head", 3, "a"), ("peers", 6, "c")]
+    assert cordons.holders({"groups": groups}, jobs) == {"b": ("peers",)}
+
+
+def test_nobody_gives_way_on_what_is_cordoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The place would be free for nobody."""
+    row: Any = SimpleNamespace(user="ada", reason="", drains_since=None)
+    instance = SimpleNamespace(id="i", fleet_id="f", total_blocks=1, busy_blocks=1)
+    occupant: Any = SimpleNamespace(instance=instance)
+    offers = [(None, SimpleNamespace(blocks=1))]
+    monkeypatch.setattr(reclaiming, "get_job_runtime_data", lambda job: None)
+    monkeypatch.setattr(
+        reclaiming.dstack_plan, "get_instance_offers_from_instances", lambda **about: offers
+    )
+    sample: Any = object()
+
+    def fits(**cordoned: Any) -> bool:
+        return reclaiming._fits(sample, [sample], occupant, cordons.Cordons(**cordoned))
+
+    assert fits()
+    assert fits(fleets={"g": row})
+    assert not fits(fleets={"f": row})
+    assert not fits(instances={"i": row})

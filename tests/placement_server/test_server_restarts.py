@@ -161,3 +161,18 @@ async def test_a_rebalance_goes_on_after_a_restart(addon: Handle) -> None:
 
     await until(moves, limit=120, every=0.3, what="the replica moves")
     await addon.stop_run("after")
+
+
+async def test_a_drain_goes_on_after_a_restart(addon: Handle) -> None:
+    await rebalanced_fleets(addon, "leave", "us-west-2")
+    lanes = [{"name": "leave-reserved", "priority": 10}, "leave-spot"]
+    await addon.apply(service("leave", replicas=1, fleets=lanes))
+    await settled(addon, "leave", {"leave-reserved": 1}, limit=120)
+    begun = await ask(addon, "drain", fleet="leave-reserved", reason="returned")
+    assert [each["to"] for each in begun["occupants"]] == ["leave-spot"]
+    await addon.faults.server_restart()
+    await settled(addon, "leave", {"leave-spot": 1}, limit=240)
+    (cordon,) = (await ask(addon, "cordons"))["cordons"]
+    assert (cordon["draining_since"], cordon["left"]) == (begun["cordon"]["draining_since"], [])
+    await ask(addon, "uncordon", fleet="leave-reserved")
+    await addon.stop_run("leave")

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from dstack_api_client.model.cordon import Cordon, Occupant
 from dstack_fleets_tui.headless.get import collect, table
 from dstack_fleets_tui.headless.kinds import KINDS
+from dstack_fleets_tui.headless.looking import Look
 from dstack_fleets_tui.output import payload
 from tests.builders import sample_project
 from tests.builders.documented_keys import documented, walk
@@ -28,8 +30,21 @@ TYPES = {
 }
 
 
+def cordoned(look: Look) -> Look:
+    """The look with a fleet and an instance that are cordoned, and one of each that is drained."""
+    made, cordons = look.snapshot, {}
+    things = [*made.fleets.values()][:2] + [*made.instances.values()][:2]
+    left = (Occupant("main", "chat", "service", 1, 0, "0", "gpu-1", "stay", None, "no room"),)
+    for thing in things:
+        drains = {"draining_since": made.observed_at, "left": left} if thing in things[::2] else {}
+        number = getattr(thing, "num", None)
+        cordon = Cordon(thing.id, "gpu", number, "ada", "new driver", made.observed_at)
+        cordons[thing.id] = replace(cordon, **drains)
+    return replace(look, snapshot=replace(made, cordons=cordons))
+
+
 def items(kind: str) -> list[dict[str, Any]]:
-    collected: list[dict[str, Any]] = collect(LOOK, asked(kind, ended=True))[kind]
+    collected: list[dict[str, Any]] = collect(cordoned(LOOK), asked(kind, ended=True))[kind]
     return collected
 
 

@@ -27,6 +27,7 @@ from textual.widgets import Input
 
 from dstack_api_client.clock import difference, utc_now
 from dstack_api_client.connect.connection import ConfigError, Connection
+from dstack_api_client.edits.perform.cordoning import CordonAction
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import ConnectionState, Health, Update
 from dstack_api_client.model.fleet import Fleet
@@ -34,6 +35,7 @@ from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
 from dstack_fleets_tui import actions, faults
+from dstack_fleets_tui.changes.cordons import CordonChanges
 from dstack_fleets_tui.changes.fleet import FleetChanges
 from dstack_fleets_tui.changes.service import Changing
 from dstack_fleets_tui.host import Host
@@ -108,6 +110,7 @@ class FleetsApp(Host):
     Attributes:
         changing: Begins changes.
         fleet_changes: Begins those of fleets.
+        cordon_changes: Takes fleets and instances out of service.
     """
 
     TITLE = "dstack-fleets-tui"
@@ -156,6 +159,7 @@ class FleetsApp(Host):
         self._meant_for: WeakKeyDictionary[events.Key, Screen[Any]] = WeakKeyDictionary()
         self.changing: Changing = Changing(self, store or Store.default())
         self.fleet_changes: FleetChanges = FleetChanges(self, self.changing)
+        self.cordon_changes: CordonChanges = CordonChanges(self, self.changing)
         self._clocks_told = False
         self._ended_by: int | None = None
 
@@ -477,6 +481,23 @@ class FleetsApp(Host):
         fleet = self._fleet_at_hand()
         if fleet is not None:
             self.fleet_changes.delete(fleet)
+
+    def do_cordon(self, argument: str) -> None:
+        """Takes what is open or under the cursor out of service."""
+        self._change_service("cordon", argument)
+
+    def do_drain(self, argument: str) -> None:
+        """Takes it out of service, and has replicas move away."""
+        self._change_service("drain", argument)
+
+    def do_uncordon(self, argument: str) -> None:
+        """Puts it back in service."""
+        self._change_service("uncordon", "")
+
+    def _change_service(self, action: CordonAction, reason: str) -> None:
+        fleet = self._fleet_at_hand()
+        if fleet is not None and isinstance(self.screen, LiveScreen):
+            self.cordon_changes.change(action, fleet, self.screen.instance_at_hand(), reason)
 
     def _fleet_at_hand(self) -> Fleet | None:
         return self.screen.fleet_at_hand() if isinstance(self.screen, LiveScreen) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
@@ -9,6 +10,7 @@ from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.analysis.health import fleet_room
 from dstack_api_client.edits.outlook.dryrun import ReplicaOutlook
 from dstack_api_client.model.capabilities import Capabilities
+from dstack_api_client.model.cordon import Cordon, Occupant
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.labels import (
     counted,
@@ -83,6 +85,38 @@ def nodes(fleet: Fleet) -> str:
 def fleet_status(fleet: Fleet) -> str:
     """`being deleted` for one that is going, else the server's word."""
     return "being deleted" if fleet.status == "terminating" else fleet.status
+
+
+def with_cordon(status: str, cordon: Cordon | None) -> str:
+    """`idle, cordoned`; the status alone where nothing is cordoned."""
+    return status if cordon is None else f"{status}, {cordon.word}"
+
+
+def cordons(found: Sequence[Cordon]) -> str:
+    """`draining` where the whole fleet is, else `1 draining, 2 cordoned`; empty without any."""
+    for each in found:
+        if each.number is None:
+            return each.word
+    counts = Counter(each.word for each in found)
+    return ", ".join(f"{number} {word}" for word, number in sorted(counts.items()))
+
+
+def cordoned(cordon: Cordon, now: datetime) -> str:
+    """Who took something out of service, when and why: `cordoned by ada 2h ago: new driver`."""
+    reason = f": {cordon.reason}" if cordon.reason else ""
+    since = cordon.draining_since or cordon.since
+    return f"{cordon.word} by {cordon.user} {age(since, now)} ago{reason}"
+
+
+_RUN_TYPES = {"task": "task", "dev-environment": "dev environment"}
+
+
+def occupant(each: Occupant) -> str:
+    """What becomes of a job under a drain: `replica 1 of chat on gpu-0 moves to gpu-spot`."""
+    kind = _RUN_TYPES.get(each.run_type)
+    who = f"{kind} {each.run}" if kind is not None else f"replica {each.replica} of {each.run}"
+    does = f"moves to {each.to}" if each.action == "move" else f"{each.action}s: {each.why}"
+    return f"{who} on {each.instance} {does}"
 
 
 def states(fleet: Fleet) -> str:

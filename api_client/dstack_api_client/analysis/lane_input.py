@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from dstack_api_client.analysis.requirements import Requirements, requirements_of
 from dstack_api_client.analysis.room_input import room
-from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
+from dstack_api_client.model.fleet import INSTANCE_GONE, Instance
 from dstack_api_client.model.replica import Replica as SnapshotReplica
 from dstack_api_client.model.service import Group, Service
 from dstack_api_client.model.snapshot import Snapshot
@@ -108,7 +108,7 @@ def engine_service(
             for replica in snapshot.active_in(service)
         ),
         rooms={
-            name: _room(snapshot.fleet_named(name), here, asking, offered.get(name))
+            name: _room(snapshot, name, here, asking, offered.get(name))
             for name, asking in sorted(_asking(lanes, needs).items())
         },
     )
@@ -162,9 +162,12 @@ def _asking(
 
 
 def _room(
-    fleet: Fleet | None,
+    snapshot: Snapshot,
+    name: str,
     present: Mapping[str, list[Instance]],
     needs: Mapping[str, Requirements],
     offered: Mapping[str, bool] | None,
 ) -> engine.Room:
-    return room(fleet, present.get(fleet.id, []) if fleet is not None else [], needs, offered)
+    fleet = snapshot.fleet_named(name)
+    here = present.get(fleet.id, []) if fleet is not None else []
+    return room(fleet, here, needs, offered, snapshot.cordons)

@@ -6,10 +6,11 @@ only where neither its policies nor the server's offers rule it out. What can't 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from dstack_api_client.analysis.requirements import Requirements, UnreadableError, span
 from dstack_api_client.analysis.spot_policies import SpotPolicy, policy_named
+from dstack_api_client.model.cordon import Cordon
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.labels import counted
 from dstack_placement import engine
@@ -24,6 +25,7 @@ def room(
     here: Sequence[Instance],
     needs: Mapping[str, Requirements],
     offered: Mapping[str, bool] | None = None,
+    cordons: Mapping[str, Cordon] | None = None,
 ) -> engine.Room:
     """The room in a fleet.
 
@@ -32,16 +34,21 @@ def room(
         here: Its instances that are not going.
         needs: By replica group, what one asks for.
         offered: By group whether the server offers a new instance there, as far as it was asked.
+        cordons: What is cordoned, by the id of the instance or the fleet: that is no room.
     """
     if fleet is None:
         return engine.Room()
+    closed = cordons or {}
+    if fleet.id in closed:
+        return engine.Room(0, why=closed[fleet.id].line)
+    open_here = [instance for instance in here if instance.id not in closed]
     if not needs:
         needs = {"": _TAKES_ANY}
     totals: dict[str, int | None] = {}
     whys = {}
     for group, need in needs.items():
-        idle = _sum(need.idle_places(instance) for instance in here)
-        more, why = _creatable(fleet, here, need, (offered or {}).get(group))
+        idle = _sum(need.idle_places(instance) for instance in open_here)
+        more, why = _creatable(fleet, here, need, (offered or {}).get(group), closed)
         totals[group] = None if idle is None or more is None else idle + more
         whys[group] = why
     known = {group: total for group, total in totals.items() if total is not None}
@@ -60,11 +67,15 @@ def _sum(numbers: Iterable[int | None]) -> int | None:
 
 
 def _creatable(
-    fleet: Fleet, here: Sequence[Instance], need: Requirements, offered: bool | None
+    fleet: Fleet,
+    here: Sequence[Instance],
+    need: Requirements,
+    offered: bool | None,
+    closed: Container[str],
 ) -> tuple[int | None, str]:
     """Instances that may still be created, None for no limit; and why there are no more."""
     if fleet.kind == "ssh":
-        return 0, _of_hosts(here, need)
+        return 0, _of_hosts(here, need, closed)
     if need.reuse:
         return 0, "no idle instance fits, and the service creates none"
     ruled_out = _ruled_out(fleet, need)
@@ -75,11 +86,14 @@ def _creatable(
         left = max(fleet.nodes_max - len(here), 0)
         verb = "exists" if fleet.nodes_max == 1 else "exist"
         nodes = counted(fleet.nodes_max, "node")
-        unfit = any(_is_idle(each) and need.blocks_in(each) == 0 for each in here)
+        free = [each for each in here if _is_idle(each) and each.id not in closed]
+        unfit = any(need.blocks_in(each) == 0 for each in free)
         none = "no idle one fits a replica" if unfit else "none is idle"
         lost = sum(each.unreachable for each in here)
         exist = f"{len(here)} of at most {nodes} {verb}, {none}"
         exist += f", {lost} unreachable" if lost else ""
+        barred = sum(each.id in closed for each in here)
+        exist += f", {barred} cordoned" if barred else ""
         if not left:
             return 0, exist
     if offered is False:
@@ -108,7 +122,7 @@ def _ruled_out(fleet: Fleet, need: Requirements) -> str:
     return ""
 
 
-def _of_hosts(here: Sequence[Instance], need: Requirements) -> str:
+def _of_hosts(here: Sequence[Instance], need: Requirements, closed: Container[str]) -> str:
     blocks = [need.blocks_in(instance) for instance in here]
     sizes = {
         (number, instance.total_blocks)
@@ -120,9 +134,11 @@ def _of_hosts(here: Sequence[Instance], need: Requirements) -> str:
     if any(total > 1 for _, total in sizes):
         taken, total = min(sizes)
         return f"a replica takes {taken} of a host's {counted(total, 'block')}"
-    if any(_is_idle(instance) for instance in here):
+    if any(_is_idle(instance) and instance.id not in closed for instance in here):
         return "no idle host fits a replica"
-    return engine.none_idle([_state(instance) for instance in here])
+    return engine.none_idle(
+        ["cordoned" if instance.id in closed else _state(instance) for instance in here]
+    )
 
 
 def _state(instance: Instance) -> str:

@@ -18,6 +18,7 @@ from dstack_api_client.attempts import unexpected
 from dstack_api_client.clock import ServerClock, utc_now
 from dstack_api_client.events.log import Named
 from dstack_api_client.feed.budget import Pace
+from dstack_api_client.feed.cordons import KnownCordons
 from dstack_api_client.feed.full_read import IN_BACKGROUND, WAITED_FOR, PageTime, Pass, Sizes
 from dstack_api_client.feed.placements import Placements
 from dstack_api_client.feed.reread import Focus, Rereading
@@ -113,6 +114,7 @@ class Feed:
         self._server: ServerInfo | None = None
         self._capabilities = UNKNOWN
         self._placements = Placements(client, project, monotonic=monotonic)
+        self._cordons = KnownCordons(client, project, monotonic=monotonic)
         self._routers = routers
         self._project_id = ""
         self._met = False
@@ -265,6 +267,7 @@ class Feed:
             await self._ask_what_it_can()
         joined = self._joined or self._build()
         await self._placements.read(joined.snapshot, self._capabilities, self._focus.opened_service)
+        await self._cordons.read(self._capabilities)
 
     async def _read_everything(self) -> AsyncIterator[None]:
         everything = self._new_pass(WAITED_FOR)
@@ -380,7 +383,10 @@ class Feed:
             snapshot,
             capabilities=self._capabilities,
             placements=self._placements.known,
-            placement_failure=self._capabilities.unread or self._placements.failure,
+            cordons=self._cordons.known,
+            placement_failure=self._capabilities.unread
+            or self._placements.failure
+            or self._cordons.failure,
             unreadable=self._client.unreadable.messages,
             clock_ahead=self._clock.ahead,
         )

@@ -37,6 +37,8 @@ class Difference:
     """By run id; a look that brought the same, only later, is none."""
     routers: Changes[str] = field(default_factory=Changes)
     """As `placements`."""
+    cordons: Changes[str] = field(default_factory=Changes)
+    """By the id of the instance or the fleet."""
 
     def __bool__(self) -> bool:
         return bool(
@@ -47,6 +49,7 @@ class Difference:
             or self.other_runs
             or self.placements
             or self.routers
+            or self.cordons
         )
 
 
@@ -69,6 +72,7 @@ def diff(old: Snapshot | None, new: Snapshot) -> Difference:
             other_runs=Changes(added=frozenset(new.other_runs)),
             placements=Changes(added=frozenset(new.placements)),
             routers=Changes(added=frozenset(new.routers)),
+            cordons=Changes(added=frozenset(new.cordons)),
         )
     return Difference(
         fleets=_changes(old.fleets, new.fleets),
@@ -78,6 +82,7 @@ def diff(old: Snapshot | None, new: Snapshot) -> Difference:
         other_runs=_changes(old.other_runs, new.other_runs),
         placements=_changes(old.placements, new.placements),
         routers=_changes(old.routers, new.routers),
+        cordons=_changes(old.cordons, new.cordons),
     )
 
 

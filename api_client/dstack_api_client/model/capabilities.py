@@ -7,6 +7,7 @@ from dataclasses import dataclass
 #: Features of the add-on that this client asks for by name.
 LANES, PLACEMENT, PLACEMENT_LIST, ROUTER = "lanes", "placement", "list", "router"
 RECLAIM = "reclaim"
+CORDONS = "cordons"
 
 
 @dataclass(frozen=True)

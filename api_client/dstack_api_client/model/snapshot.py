@@ -8,10 +8,11 @@ Every screen and every headless command reads a `Snapshot`; none joins again. It
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
+from dstack_api_client.model.cordon import Cordon
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.placement import Drain, Placement
 from dstack_api_client.model.replica import Replica, ReplicaKey
@@ -53,6 +54,8 @@ class Snapshot:
     `placements` and what it can do are then what was known before. Empty where it could."""
     routers: Mapping[str, RouterView] = field(default_factory=dict)
     """By run id, of services with a router, once it was looked at."""
+    cordons: Mapping[str, Cordon] = field(default_factory=dict)
+    """By the id of the instance or the fleet, where the server has the placement add-on."""
     unreadable: tuple[str, ...] = ()
     """A sentence for each record of the server's lists that could not be read."""
     clock_ahead: int = 0
@@ -66,6 +69,26 @@ class Snapshot:
     def active_in(self, run: Service | OtherRun) -> list[Replica]:
         """Those of them that have not ended."""
         return [replica for replica in self.replicas_of(run) if replica.active]
+
+    def cordon_of(self, thing: Fleet | Instance) -> Cordon | None:
+        """The cordon on a fleet or an instance; of an instance its own, else its fleet's.
+
+        Of the fleet's, only what is left on the instance itself.
+        """
+        found = self.cordons.get(thing.id)
+        if found is not None or not isinstance(thing, Instance) or thing.fleet_id is None:
+            return found
+        whole = self.cordons.get(thing.fleet_id)
+        if whole is None or not whole.left:
+            return whole
+        return replace(whole, left=tuple(e for e in whole.left if e.instance == thing.name))
+
+    def cordons_in(self, fleet: Fleet) -> tuple[Cordon, ...]:
+        """The cordons on a fleet and on its instances."""
+        if not self.cordons:
+            return ()
+        found = map(self.cordons.get, (fleet.id, *fleet.instance_ids))
+        return tuple(cordon for cordon in found if cordon is not None)
 
     def fleet_named(self, name: str) -> Fleet | None:
         """The fleet of that name; one of this project may be named with the project too."""

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
 
+from dstack_api_client.transport.cordons import Cordons
 from dstack_api_client.transport.events import Events
 from dstack_api_client.transport.fleets import Exports, Fleets, Instances
 from dstack_api_client.transport.placement import Placements
@@ -57,6 +58,7 @@ class Client:
         self.logs = Logs(requests)
         self.events = Events(requests)
         self.placements = Placements(requests)
+        self.cordons = Cordons(requests)
 
     async def __aenter__(self) -> Client:
         return self

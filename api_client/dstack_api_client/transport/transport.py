@@ -44,7 +44,10 @@ WRITES = frozenset(
         "fleets/apply",
         "fleets/delete",
         "fleets/delete_instances",
+        "placement/cordon",
+        "placement/drain",
         "placement/rebalance",
+        "placement/uncordon",
         "runs/apply",
     }
 )

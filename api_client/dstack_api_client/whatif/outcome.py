@@ -180,8 +180,10 @@ class _Left:
         here = members(self.snapshot).get(fleet.id, [])
         why = self.loss.why_closed(fleet)
         if not why:
-            return room(self.snapshot.fleet_named(name), here, needs)
-        found = room(replace(fleet, nodes_max=len(here)), here, needs)
+            return room(self.snapshot.fleet_named(name), here, needs, cordons=self.snapshot.cordons)
+        found = room(
+            replace(fleet, nodes_max=len(here)), here, needs, cordons=self.snapshot.cordons
+        )
         return replace(found, why=why, why_of={})
 
     def take(self, name: str, need: Requirements) -> None:

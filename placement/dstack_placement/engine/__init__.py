@@ -4,6 +4,7 @@ The server asks `place` for one replica, `next_actions` for all, and `stopping_o
 first. A client asks `preview` what an edit would do. docs/placement-engine.md states the rules.
 """
 
+from .addresses import HeldAddress, held_addresses
 from .cooldown import Cooldown, after_failure
 from .draining import DEFAULT_DRAIN, LONGEST_DRAIN, Drain
 from .explain import LaneWhy, none_idle
@@ -47,6 +48,7 @@ __all__ = [
     "Drain",
     "Group",
     "GroupSpec",
+    "HeldAddress",
     "Lane",
     "LaneField",
     "LanePlan",
@@ -69,6 +71,7 @@ __all__ = [
     "after_failure",
     "code_of",
     "depends_on_rooms",
+    "held_addresses",
     "is_reclaimable",
     "mapping",
     "next_actions",

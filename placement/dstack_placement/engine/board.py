@@ -69,11 +69,13 @@ class LaneCount:
         workers: Replicas here that count towards the minimum.
         routers: Router replicas here.
         leaving: Workers among them that a rolling deployment is about to stop.
+        drained: Workers among them that are to move away from their instances.
         members: The replicas by group, who goes first last.
     """
 
     __slots__ = (
         "cooldown",
+        "drained",
         "lane",
         "least",
         "leaving",
@@ -93,6 +95,7 @@ class LaneCount:
         self.workers = 0
         self.routers = 0
         self.leaving = 0
+        self.drained = 0
         self.members: dict[str, list[Replica]] = {}
 
     @property
@@ -179,14 +182,16 @@ class Board:
         if count is None:
             pool.strays[replica.group].append(replica)
             return
-        self._count_in(count, replica)
+        self.count_in(count, replica)
 
-    def _count_in(self, count: LaneCount, replica: Replica) -> None:
+    def count_in(self, count: LaneCount, replica: Replica) -> None:
+        """Counts a replica that is in a lane; it goes first there."""
         count.members.setdefault(replica.group, []).append(replica)
         if self.groups[replica.group].router:
             count.routers += 1
         else:
             count.workers += 1
+            count.drained += replica.leaves
 
     def block(self, count: LaneCount, group: str) -> Block | None:
         """Why a lane takes no further replica of a group; None when it takes one."""
@@ -201,27 +206,30 @@ class Board:
     def put(self, count: LaneCount, replica: Replica) -> None:
         """Places one more replica in a lane; it goes first there, being the newest."""
         self.rooms.take(count.lane.fleet)
-        self._count_in(count, replica)
+        self.count_in(count, replica)
 
     def drop(self, count: LaneCount, group: str) -> Replica:
         """Takes from a lane the replica of a group that goes first.
 
         The room it leaves is not given back: it is free only when the replica has ended.
         """
+        gone = count.members[group].pop()
         if self.groups[group].router:
             count.routers -= 1
         else:
             count.workers -= 1
-        return count.members[group].pop()
+            count.drained -= gone.leaves
+        return gone
 
 
-def stopping_key(replica: Replica) -> tuple[bool, bool, int, int, str]:
+def stopping_key(replica: Replica) -> tuple[bool, bool, bool, int, int, str]:
     """Sorts those that go first to the front, inside a lane.
 
-    Those that give way, and then the stock server's order: out of date first, then least
-    progressed, then highest number.
+    Those that leave a drained instance, those that give way, and then the stock server's order:
+    out of date first, then least progressed, then highest number.
     """
     return (
+        not replica.leaves,
         not replica.gives_way_to,
         not replica.out_of_date,
         replica.state.progress,

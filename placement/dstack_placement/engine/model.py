@@ -43,6 +43,7 @@ class Replica:
         fleet: The fleet it was placed in, as lanes name it; None while it has none.
         out_of_date: Whether it is of an older deployment.
         gives_way_to: The service whose minimum needs its place, see `next_reclaim`; empty for none.
+        leaves: Whether it is to move away from its instance, since that is drained.
     """
 
     key: str
@@ -52,6 +53,7 @@ class Replica:
     fleet: str | None = None
     out_of_date: bool = False
     gives_way_to: str = ""
+    leaves: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from .board import Board, LaneCount, Pool
 from .model import Group, Replica
-from .stopping import lane_giving_way, lane_to_relieve
+from .stopping import drained_lanes, lane_giving_way, lane_to_relieve
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,9 @@ def next_move(board: Board, groups: Collection[str], *, rebalance: bool = False)
     of scaling down. It is made when it restores a minimum from what another lane has to spare,
     when it takes a replica out of a lane above its maximum, or out of a fleet that is no lane any
     more, and where it gives way to the minimum of another service. With `rebalance` it is made too
-    where it brings the lanes nearer to their targets. Routers stay.
+    where it brings the lanes nearer to their targets. Routers stay. Before all else, replicas move
+    away from instances that are drained, placed as if they were gone already: into their own lane
+    where its fleet has room elsewhere.
 
     Args:
         board: The board.
@@ -44,9 +46,24 @@ def next_move(board: Board, groups: Collection[str], *, rebalance: bool = False)
         for group in pool.groups:
             if group.router or group.name not in groups:
                 continue
-            move = _give_way(board, pool, group) or _move(board, pool, group, rebalance=rebalance)
+            move = (
+                _leave(board, pool, group)
+                or _give_way(board, pool, group)
+                or _move(board, pool, group, rebalance=rebalance)
+            )
             if move is not None:
                 return move
+    return None
+
+
+def _leave(board: Board, pool: Pool, group: Group) -> Move | None:
+    for count in drained_lanes(board, pool, group.name):
+        gone = board.drop(count, group.name)
+        to = _destination(board, pool, group.name)
+        if to is not None:
+            board.put(to, replace(gone, fleet=to.lane.fleet, leaves=False, gives_way_to=""))
+            return Move(gone, to.lane.fleet, "its instance is drained")
+        board.count_in(count, gone)
     return None
 
 
@@ -58,7 +75,7 @@ def _give_way(board: Board, pool: Pool, group: Group) -> Move | None:
     if to is None:
         return None
     gone = board.drop(giving, group.name)
-    board.put(to, replace(gone, fleet=to.lane.fleet, gives_way_to=""))
+    board.put(to, replace(gone, fleet=to.lane.fleet, gives_way_to="", leaves=False))
     why = f"gives way to {gone.gives_way_to}, which is below its minimum in {giving.lane.fleet}"
     return Move(gone, to.lane.fleet, why)
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import Enum
 
 from .board import Board, Pool
-from .explain import LaneWhy, lane_why, surplus
+from .explain import LaneWhy, lane_why, passed_over, surplus
 from .lanes import Lane
 from .lines import Code, Line
 from .model import SHARED, Replica, ReplicaState, Service
@@ -127,7 +127,8 @@ def depends_on_rooms(service: Service) -> bool:
     """Whether `next_actions` does anything else, or says so of a minimum, with other rooms.
 
     It does while a replica waits, is to be made or gives way, while a lane is below its minimum or
-    above its maximum, and while a worker is in a fleet that is no lane. So does any rebalancing.
+    above its maximum, while a worker is in a fleet that is no lane, and while one leaves a drained
+    instance. So does any rebalancing.
 
     Args:
         service: The service as it is; its rooms play no part.
@@ -144,7 +145,8 @@ def depends_on_rooms(service: Service) -> bool:
     for replica in service.replicas:
         if replica.state is ReplicaState.STOPPING or replica.group not in pools:
             continue
-        if replica.fleet is None or replica.gives_way_to:
+        leaves = replica.leaves and replica.group not in routers
+        if replica.fleet is None or replica.gives_way_to or leaves:
             return True
         active[replica.group] += 1
         at = (pools[replica.group][0], replica.fleet)
@@ -197,6 +199,8 @@ def _plan(service: Service, now: datetime, *, rebalance: bool, all_moves: bool) 
             busy = True
     if all_moves or not busy:
         _move(board, rows, excluded, rebalance=rebalance, all_moves=all_moves)
+    if all_moves:
+        _explain_drained(board, rows)
     return Plan(
         replicas=tuple(sorted(rows.values(), key=_row_key(service))),
         lanes=tuple(_lane_plans(before, service, now, rows.values())),
@@ -260,6 +264,25 @@ def _move(
             return
 
 
+def _explain_drained(board: Board, rows: dict[str, ReplicaPlan]) -> None:
+    """Says of those that are to leave a drained instance, and stay, why they do."""
+    for key, row in rows.items():
+        replica = row.replica
+        if row.action is not Action.STAY or not replica.leaves or row.why:
+            continue
+        pool = board.pool_of.get(replica.group)
+        if pool is None:
+            why = "its group has no lanes"
+        elif board.groups[replica.group].router:
+            why = "a router stays where it is"
+        elif replica.group in board.rolling:
+            why = "the rolling deployment goes first"
+        else:
+            blocked, _ = passed_over(board, pool.lanes, replica.group)
+            why = blocked or "others start or stop first"
+        rows[key] = replace(row, why=why)
+
+
 def _row_key(service: Service) -> Callable[[ReplicaPlan], tuple[int, str, int, str]]:
     place = {group.name: number for number, group in enumerate(service.groups)}
 
@@ -320,7 +343,7 @@ def pool_targets(board: Board, pool: Pool) -> list[int]:
     capacity = []
     for count in pool.lanes:
         more = 0 if count.cooldown is not None else board.rooms.more(count.lane.fleet)
-        capacity.append(None if more is None else count.count + more)
+        capacity.append(None if more is None else count.count - count.drained + more)
     return targets(
         [count.lane for count in pool.lanes],
         capacity,

@@ -16,7 +16,8 @@ def stopping_order(service: Service, group: str, *, now: datetime) -> list[Repli
     order in which `place` replaces what they leave behind. Else, as when scaling down:
 
     1. those without a lane, and those in fleets that are no lane any more;
-    2. those that give way to another service, from lanes above their minimum;
+    2. those that leave a drained instance, then those that give way to another service from lanes
+       above their minimum;
     3. from lanes above their maximum, down to it;
     4. from lanes above their minimum, the lowest priority first;
     5. from what is left, the lowest priority first.
@@ -61,6 +62,11 @@ def take_surplus(board: Board, pool: Pool, group: str, number: int) -> list[Repl
         taken.append(unplaced.pop())
     while len(taken) < number and strays:
         taken.append(strays.pop())
+    while len(taken) < number:
+        count = next(iter(drained_lanes(board, pool, group)), None)
+        if count is None:
+            break
+        taken.append(board.drop(count, group))
     while len(taken) < number and (giving := lane_giving_way(pool, group)) is not None:
         taken.append(board.drop(giving, group))
     while len(taken) < number:
@@ -74,6 +80,18 @@ def take_surplus(board: Board, pool: Pool, group: str, number: int) -> list[Repl
             if (over and not count.above_maximum) or (spare and not count.above_minimum):
                 break
     return taken
+
+
+def drained_lanes(board: Board, pool: Pool, group: str) -> list[LaneCount]:
+    """The lanes from which a worker of a group is to move away, from where it goes first first."""
+    if board.groups[group].router:
+        return []
+    found = [
+        count
+        for count in reversed(pool.lanes)
+        if count.drained and count.members.get(group) and count.members[group][-1].leaves
+    ]
+    return sorted(found, key=lambda count: (not count.above_maximum, not count.above_minimum))
 
 
 def lane_to_relieve(board: Board, pool: Pool, group: str) -> LaneCount | None:
@@ -124,7 +142,7 @@ def kept_until_ready(board: Board, group: str, stopped: list[Replica]) -> Replic
 def _out_of_date(board: Board, pool: Pool, group: str) -> list[Replica]:
     place = {count.lane.fleet: count.place for count in pool.lanes}
 
-    def key(replica: Replica) -> tuple[bool, int, tuple[bool, bool, int, int, str]]:
+    def key(replica: Replica) -> tuple[bool, int, tuple[bool, bool, bool, int, int, str]]:
         # What has no lane, or is in a fleet that is none any more, goes before all lanes.
         lane = -1 if replica.fleet is None else place.get(replica.fleet, -1)
         return (replica.state is ReplicaState.READY, lane, stopping_key(replica))

@@ -32,6 +32,8 @@ CAPABILITIES = (
     "faults",
     "drain",
     "reclaim",
+    "cordons",
+    "drains",
 )
 
 

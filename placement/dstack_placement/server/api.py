@@ -16,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.server import (
     answers,
+    cordon_answers,
+    cordoning,
     listing,
     looking,
     rebalancing,
@@ -80,6 +82,53 @@ async def rebalance(body: answers.RebalanceRequest, session: Session, member: Me
     """
     user, project = member
     return await rebalancing.rebalance(session, project, user, body)
+
+
+@project_router.post(
+    "/cordon", summary="Cordon a fleet or an instance", response_model=cordon_answers.CordonAnswer
+)
+async def cordon(body: cordon_answers.CordonRequest, session: Session, member: Member) -> Any:
+    """Has nothing new placed on an instance or in a fleet; what runs there stays."""
+    return await cordoning.cordon(session, member[1], member[0], body)
+
+
+@project_router.post("/drain", summary="Drain a fleet or an instance")
+async def drain(
+    body: cordon_answers.DrainRequest, session: Session, member: Member
+) -> cordon_answers.Drain:
+    """Cordons, and moves replicas of services with lanes away, the new one ready first.
+
+    It goes on by itself, one replica of a service at a time, until it is uncordoned. What can't
+    move stays, and is named with the reason.
+    """
+    return await cordoning.drain(session, member[1], member[0], body)
+
+
+@project_router.post("/drain_plan", summary="Plan a drain")
+async def plan_drain(
+    body: cordon_answers.DrainRequest, session: Session, member: Member
+) -> cordon_answers.Drain:
+    """Returns what a drain would move where, what stays and why, and which minimums break.
+
+    Nothing is changed.
+    """
+    return await cordoning.drain_plan(session, member[1], member[0], body)
+
+
+@project_router.post(
+    "/uncordon",
+    summary="Uncordon a fleet or an instance",
+    response_model=cordon_answers.CordonAnswer,
+)
+async def uncordon(body: cordon_answers.CordonTarget, session: Session, member: Member) -> Any:
+    """Ends a cordon, and with it a drain; a move that is under way is finished."""
+    return await cordoning.uncordon(session, member[1], member[0], body)
+
+
+@project_router.post("/cordons", summary="List cordons", response_model=cordon_answers.Cordons)
+async def list_cordons(session: Session, member: Member) -> Any:
+    """Returns what is cordoned, by whom and why, and what is left on what is drained."""
+    return CustomJSONResponse(await cordoning.listed(session, member[1]))
 
 
 @project_router.post("/router", summary="Get router workers", response_model=router_answers.Router)

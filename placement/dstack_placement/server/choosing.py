@@ -32,7 +32,7 @@ from dstack_placement.engine import (
     next_actions,
     place,
 )
-from dstack_placement.server import specs
+from dstack_placement.server import cordons, specs
 from dstack_placement.server.claims import gave_way
 from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.reach_events import tell_unreachable
@@ -132,7 +132,7 @@ async def _chosen(
     # Of an older one, not enough time might be left for what comes now.
     if row is None or row.fleet_id is None or pool is None or now - row.since > KEPT / 2:
         return None
-    if all(lane.fleet != row.fleet for lane in pool[1]):
+    if all(lane.fleet != row.fleet for lane in pool[1]) or cordons.bars(row.fleet_id):
         return None
     cooldown = await session.get(CooldownRow, (row.run_id, pool[0], row.fleet))
     if cooldown is not None and cooldown.until > now:

@@ -29,6 +29,7 @@ from dstack_placement.engine import (
 )
 from dstack_placement.server import answers, bounds, drains, specs
 from dstack_placement.server.claims import reclaim_notes, with_claims
+from dstack_placement.server.cordons import Cordons
 from dstack_placement.server.faults import faults
 from dstack_placement.server.finding import find_run
 from dstack_placement.server.state import (
@@ -183,6 +184,7 @@ async def read_run(
     model: RunModel,
     spec: RunSpec,
     changed: Mapping[str, int] | None = None,
+    cordons: Cordons | None = None,
 ) -> SeenRun:
     """Reads the state of a run.
 
@@ -192,6 +194,7 @@ async def read_run(
         model: The run.
         spec: Its spec, or another one to try.
         changed: Replicas wanted by group, where it is not as dstack last decided.
+        cordons: What is cordoned, where it is not as it is stored.
     """
     lanes = specs.lanes_of(spec, project.name)
     if lanes is None:
@@ -205,6 +208,7 @@ async def read_run(
         jobs=jobs,
         needs=Needs(project, spec, lambda: samples),
         changed=changed or {},
+        cordons=cordons,
     )
     return SeenRun(model, spec, state)
 

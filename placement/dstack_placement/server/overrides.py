@@ -1,6 +1,7 @@
 """All functions of dstack that the add-on overrides, each wrapped and never copied.
 
-Every wrapper begins by calling dstack's own function when the run has no lanes.
+Every wrapper but those that keep to cordons begins by calling dstack's own function when the run
+has no lanes.
 """
 
 from __future__ import annotations
@@ -131,14 +132,18 @@ def _plan_candidates(original: Wrapped) -> Wrapped:
     async def _select_candidate_fleet_models(
         session: Any, project: Any, run_model: Any, run_spec: Any
     ) -> Any:
-        from dstack_placement.server import planning
+        from dstack_placement.server import cordons, planning
+        from dstack_placement.server.faults import faults
 
-        return await original(
+        with faults.guarded("reading cordons", run_model, run_spec.run_name):
+            await cordons.begin(session)
+        found = await original(
             session=session,
             project=project,
             run_model=run_model,
             run_spec=planning.with_all_fleets(run_spec),
         )
+        return cordons.candidates(found)
 
     return _select_candidate_fleet_models
 
@@ -169,9 +174,11 @@ def _job_context(original: Wrapped) -> Wrapped:
 
 def _assignment(original: Wrapped) -> Wrapped:
     async def _process_assignment(context: Any) -> Any:
-        from dstack_placement.server import choosing, other_servers
+        from dstack_placement.server import choosing, cordons, other_servers
         from dstack_placement.server.faults import faults
 
+        with faults.guarded("reading cordons", context.run_model):
+            await cordons.begin()
         waits, failed = None, True
         with faults.guarded("choosing a lane", context.run_model):
             waits = await choosing.choose_or_wait(context)
@@ -179,9 +186,32 @@ def _assignment(original: Wrapped) -> Wrapped:
         if failed:
             with faults.guarded("noting that dstack's own rule applies", context.run_model):
                 await other_servers.note_own_rule(context)
-        return waits if waits is not None else await original(context=context)
+        if waits is not None:
+            return waits
+        assignment = await original(context=context)
+        with faults.guarded("judging what a cordon keeps from it", context.run_model):
+            return cordons.settled(context, assignment)
+        return assignment
 
     return _process_assignment
+
+
+def _assignment_fleets(original: Wrapped) -> Wrapped:
+    async def _load_assignment_candidate_fleets(context: Any) -> Any:
+        from dstack_placement.server import cordons
+
+        return cordons.candidates(await original(context=context))
+
+    return _load_assignment_candidate_fleets
+
+
+def _instance_offers(original: Wrapped) -> Wrapped:
+    def get_instance_offers_from_instances(instances: list[Any], *args: Any, **kwargs: Any) -> Any:
+        from dstack_placement.server import cordons
+
+        return original(cordons.offered(instances), *args, **kwargs)
+
+    return get_instance_offers_from_instances
 
 
 def _active_run(original: Wrapped) -> Wrapped:
@@ -326,7 +356,8 @@ OVERRIDES = (
         f"{_RUNS}.plan",
         "_select_candidate_fleet_models",
         _plan_candidates,
-        "A plan considers the fleets of the groups' lanes too, not only the service's.",
+        "A plan considers the fleets of the groups' lanes too, not only the service's, and none"
+        " that is cordoned.",
         at=(f"{_RUNS}.plan",),
     ),
     Override(
@@ -348,8 +379,23 @@ OVERRIDES = (
         "_process_assignment",
         _assignment,
         "A replica gets its fleet from the lanes, a worker only from those that its router may"
-        " reach; while it fits nowhere it waits, instead of ending the run.",
+        " reach; while it fits nowhere it waits, instead of ending the run. A job of a run that has"
+        " its fleet, and finds no instance because of a cordon, waits too.",
         at=(_SUBMITTED,),
+    ),
+    Override(
+        _SUBMITTED,
+        "_load_assignment_candidate_fleets",
+        _assignment_fleets,
+        "A job, of a run with lanes or without, is given to no fleet that is cordoned.",
+        at=(_SUBMITTED,),
+    ),
+    Override(
+        f"{_RUNS}.plan",
+        "get_instance_offers_from_instances",
+        _instance_offers,
+        "A job, of a run with lanes or without, is given to no instance that is cordoned.",
+        at=(f"{_RUNS}.plan",),
     ),
     Override(
         _ACTIVE,

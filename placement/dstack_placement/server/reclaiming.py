@@ -34,6 +34,7 @@ from dstack_placement.engine import (
     next_reclaim,
 )
 from dstack_placement.server import looking
+from dstack_placement.server.cordons import Cordons
 from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.faults import faults
 from dstack_placement.server.kept import Kept
@@ -259,7 +260,7 @@ async def _contender(
 ) -> Contender | None:
     """A run as the engine looks at it, with those of its replicas whose place would do."""
     samples = list(state.needs.samples().values())
-    fitting = [job for job in jobs if _fits(run_spec, samples, job)]
+    fitting = [job for job in jobs if _fits(run_spec, samples, job, state.cordons)]
     if not fitting:
         return None
     seen = await looking.read_run(session, state.needs.project, run, get_run_spec(run))
@@ -275,10 +276,12 @@ async def _contender(
     return Contender(str(run.run_name), run.priority, seen.state.service, occupants)
 
 
-def _fits(run_spec: RunSpec, samples: Iterable[Job], occupant: JobModel) -> bool:
+def _fits(
+    run_spec: RunSpec, samples: Iterable[Job], occupant: JobModel, cordons: Cordons
+) -> bool:
     """Whether one of the replicas that a run may start fits where another replica is now."""
     instance: InstanceModel | None = occupant.instance
-    if instance is None:
+    if instance is None or cordons.of_instance(instance) is not None:
         return False
     total = instance.total_blocks or 1
     data = get_job_runtime_data(occupant)

@@ -11,10 +11,17 @@ from dstack._internal.server.models import FleetModel, InstanceModel
 from dstack._internal.server.services.runs import plan as dstack_plan
 
 from dstack_placement.engine import Room, none_idle
+from dstack_placement.server import cordons
 from dstack_placement.server.lane_fleets import spec_of
 
 
-def room_of(fleet: FleetModel, run_spec: RunSpec, samples: Mapping[str, Job], kept: int) -> Room:
+def room_of(
+    fleet: FleetModel,
+    run_spec: RunSpec,
+    samples: Mapping[str, Job],
+    kept: int,
+    cordoned: cordons.Cordons = cordons.NONE,
+) -> Room:
     """Idle capacity that fits, and what the fleet may still create.
 
     Args:
@@ -22,14 +29,22 @@ def room_of(fleet: FleetModel, run_spec: RunSpec, samples: Mapping[str, Job], ke
         run_spec: The run's spec.
         samples: One job of each group that is to be placed.
         kept: Places that are given away and not taken yet.
+        cordoned: The cordons: what is under one is not to be had.
     """
+    row = cordoned.fleets.get(fleet.id) if cordoned else None
+    if row is not None:
+        return Room(0, why=cordons.why(row))
     # Any other is not to be had, and to compare one takes long.
-    free = [instance for instance in fleet.instances if _may_be_free(instance)]
+    free = [
+        instance
+        for instance in fleet.instances
+        if _may_be_free(instance) and cordoned.of_instance(instance) is None
+    ]
     idle = {group: _idle(free, run_spec, job) for group, job in samples.items()}
     new: dict[str, int | None] = {}
     why = ""
     for group, job in samples.items():
-        new[group], reason = _creatable(fleet, run_spec, job)
+        new[group], reason = _creatable(fleet, run_spec, job, cordoned)
         why = why or reason
     if why and kept:
         why = f"{why}, {kept} promised to replicas that start"
@@ -67,11 +82,13 @@ def _idle(instances: list[InstanceModel], run_spec: RunSpec, job: Job) -> int:
     return places
 
 
-def _creatable(fleet: FleetModel, run_spec: RunSpec, job: Job) -> tuple[int | None, str]:
+def _creatable(
+    fleet: FleetModel, run_spec: RunSpec, job: Job, cordoned: cordons.Cordons
+) -> tuple[int | None, str]:
     """Instances that may still be created, None for no limit; and why there are none."""
     spec = spec_of(fleet)
     if spec.configuration.ssh_config is not None:
-        return 0, _of_hosts(fleet)
+        return 0, _of_hosts(fleet, cordoned)
     profile = run_spec.merged_profile
     if profile.creation_policy == CreationPolicy.REUSE or profile.instances is not None:
         return 0, "no idle instance fits, and the service creates none"
@@ -84,21 +101,28 @@ def _creatable(fleet: FleetModel, run_spec: RunSpec, job: Job) -> tuple[int | No
     nodes = spec.configuration.nodes
     if nodes is None or nodes.max is None:
         return None, ""
-    states = [_state(instance) for instance in fleet.instances if instance.status.is_active()]
+    states = _states(fleet, cordoned)
     exist = "node exists" if nodes.max == 1 else "nodes exist"
     why = f"{len(states)} of at most {nodes.max} {exist}, none is idle"
-    if lost := states.count("unreachable"):
-        why += f", {lost} unreachable"
+    for out in ("unreachable", "cordoned"):
+        if lost := states.count(out):
+            why += f", {lost} {out}"
     return max(nodes.max - len(states), 0), why
 
 
-def _of_hosts(fleet: FleetModel) -> str:
-    states = [_state(host) for host in fleet.instances if host.status.is_active()]
+def _of_hosts(fleet: FleetModel, cordoned: cordons.Cordons) -> str:
+    states = _states(fleet, cordoned)
     return "no idle host fits a replica" if "idle" in states else none_idle(states)
 
 
-def _state(instance: InstanceModel) -> str:
+def _states(fleet: FleetModel, cordoned: cordons.Cordons) -> list[str]:
+    return [_state(each, cordoned) for each in fleet.instances if each.status.is_active()]
+
+
+def _state(instance: InstanceModel, cordoned: cordons.Cordons) -> str:
     """What keeps an instance from taking a replica; its status if nothing else does."""
+    if cordoned.of_instance(instance) is not None:
+        return "cordoned"
     if instance.unreachable:
         return "unreachable"
     return "unhealthy" if instance.health.is_failure() else instance.status.value

@@ -271,6 +271,7 @@ def _live_jobs(run_model: RunModel) -> list[ReplicaJob]:
                 deployment=known["deployment_num"],
                 assigned=assigned,
                 in_hand=None if assigned else known["lock_expires_at"],
+                instance_id=known["instance_id"],
             )
         )
     return jobs

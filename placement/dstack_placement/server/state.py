@@ -29,6 +29,7 @@ from dstack_placement.engine import (
     Service,
     ServiceSpec,
 )
+from dstack_placement.server.cordons import NONE, Cordons, holders, read_cordons
 from dstack_placement.server.kept import Kept
 from dstack_placement.server.lane_fleets import fleets_of_lanes
 from dstack_placement.server.reachability import unreachable_lanes
@@ -65,6 +66,7 @@ class ReplicaJob(NamedTuple):
         state: How far it has come; `READY` where it gets traffic.
         assigned: Whether it has been given an instance.
         in_hand: Of one without an instance, until when a server has it in hand, if one has.
+        instance_id: Its instance.
     """
 
     id: uuid.UUID
@@ -75,6 +77,7 @@ class ReplicaJob(NamedTuple):
     deployment: int
     assigned: bool
     in_hand: datetime | None
+    instance_id: uuid.UUID | None
 
     @property
     def key(self) -> str:
@@ -121,6 +124,7 @@ class RunState:
         gives: The replicas that give way to other runs, by job.
         claims: The replicas of other runs that give way to this one, by pool and fleet.
         needs: What is needed to tell the rooms.
+        cordons: What is cordoned on the server.
         has_rooms: Whether the rooms are in the service.
     """
 
@@ -134,6 +138,7 @@ class RunState:
     unreachable: UnreachableLanes
     rebalance: RebalanceRow | None
     needs: Needs
+    cordons: Cordons
     gives: Mapping[uuid.UUID, ReclaimRow] = field(default_factory=dict)
     claims: Mapping[tuple[str, str], Claim] = field(default_factory=dict)
     has_rooms: bool = False
@@ -161,6 +166,7 @@ async def read_jobs(session: AsyncSession, run_id: uuid.UUID) -> list[ReplicaJob
             JobModel.deployment_num,
             JobModel.instance_assigned,
             JobModel.lock_expires_at,
+            JobModel.instance_id,
         )
         .where(
             JobModel.run_id == run_id,
@@ -181,6 +187,7 @@ async def read_jobs(session: AsyncSession, run_id: uuid.UUID) -> list[ReplicaJob
             deployment=row.deployment_num,
             assigned=row.instance_assigned,
             in_hand=None if row.instance_assigned else row.lock_expires_at,
+            instance_id=row.instance_id,
         )
         for row in found
     ]
@@ -208,6 +215,7 @@ async def read_state(
     needs: Needs,
     changed: Mapping[str, int] | None = None,
     placing: uuid.UUID | None = None,
+    cordons: Cordons | None = None,
 ) -> RunState:
     """Reads all that the engine needs to know of a run.
 
@@ -219,6 +227,7 @@ async def read_state(
         needs: What its replicas need.
         changed: Replicas wanted by group, where it is not as dstack last decided.
         placing: The job that is about to be placed: no lane is kept for it.
+        cordons: What is cordoned, where it is not as it is stored.
     """
     fleets = await fleets_of_lanes(
         session,
@@ -237,6 +246,7 @@ async def read_state(
         placements=found.scalars(),
         cooldowns=await _cooldown_rows(session, run.id),
         rebalance=await session.get(RebalanceRow, run.id, populate_existing=True),
+        cordons=await read_cordons(session) if cordons is None else cordons,
         changed=changed,
         placing=placing,
     )
@@ -278,6 +288,7 @@ async def glance(
         placements=placements,
         cooldowns=await _cooldown_rows(session, run.id) if record.cooldowns else (),
         rebalance=await session.get(RebalanceRow, run.id) if record.rebalances else None,
+        cordons=await read_cordons(session) if record.cordons else NONE,
     )
     if record.gives or record.claims:
         state = with_reclaims(state, await reclaims_of(session, run.id))
@@ -345,6 +356,7 @@ def _without_rooms(
     placements: Iterable[PlacementRow],
     cooldowns: Iterable[CooldownRow],
     rebalance: RebalanceRow | None,
+    cordons: Cordons,
     changed: Mapping[str, int] | None = None,
     placing: uuid.UUID | None = None,
 ) -> RunState:
@@ -352,7 +364,8 @@ def _without_rooms(
     names = {fleet.id: name for name, fleet in fleets.items()}
     placed = {row.job_id: row for row in placements}
     wanted = {**desired_counts(run), **(changed or {})}
-    by_key, replicas = _replicas(run, jobs, placed, names, now, placing)
+    leaving = _leaving(jobs, cordons, needs.run_spec)
+    by_key, replicas = _replicas(run, jobs, placed, names, now, placing, leaving)
     service = Service(
         lanes=lanes.lanes,
         groups=tuple(
@@ -373,6 +386,7 @@ def _without_rooms(
         unreachable={},
         rebalance=rebalance,
         needs=needs,
+        cordons=cordons,
     )
 
 
@@ -391,9 +405,10 @@ def _replicas(
     names: Mapping[uuid.UUID, str],
     now: datetime,
     placing: uuid.UUID | None,
+    leaving: frozenset[uuid.UUID],
 ) -> tuple[Mapping[str, ReplicaJob], tuple[Replica, ...]]:
     """The jobs by the engine's keys, and the replicas for the engine."""
-    version = (run.deployment_num, (*names.items(),), (*jobs,))
+    version = (run.deployment_num, (*names.items(),), (*jobs,), leaving)
     # Only where one goes that is in no fleet yet depends on more.
     lasting = all(job.fleet_id is not None for job in jobs)
     known = _known_replicas.get(run.id, version) if lasting else None
@@ -408,6 +423,7 @@ def _replicas(
             state=job.state,
             fleet=_fleet_of(job, placed.get(job.id) if job.id != placing else None, names, now),
             out_of_date=job.deployment < run.deployment_num,
+            leaves=job.id in leaving,
         )
         for key, job in by_key.items()
     )
@@ -415,6 +431,34 @@ def _replicas(
         size = _REPLICA_BYTES * (1 + len(jobs))
         _known_replicas.put(run.id, version, (by_key, replicas), size)
     return by_key, replicas
+
+
+def _leaving(
+    jobs: Sequence[ReplicaJob], cordons: Cordons, run_spec: RunSpec
+) -> frozenset[uuid.UUID]:
+    """The jobs that are to move away from a drained instance.
+
+    One whose address others hold stays, unless the drain is forced: they would go on with it.
+    """
+    if not cordons:
+        return frozenset()
+    drained = {
+        job.id: row for job in jobs if (row := cordons.drain_of(job.fleet_id, job.instance_id))
+    }
+    if all(row.forced for row in drained.values()):
+        return frozenset(drained)
+    held = held_replicas(jobs, run_spec)
+    return frozenset(id_ for id_, row in drained.items() if row.forced or id_ not in held)
+
+
+def held_replicas(
+    jobs: Iterable[ReplicaJob], run_spec: RunSpec
+) -> dict[uuid.UUID, tuple[str, ...]]:
+    """The groups that hold the address of a replica, by its job."""
+    return holders(
+        run_spec.configuration.model_dump(),
+        ((job.group, job.number, job.id) for job in jobs if job.lives),
+    )
 
 
 async def _with_rooms(
@@ -430,7 +474,7 @@ async def _with_rooms(
     for name in _names(state.lanes):
         fleet = fleets.get(name)
         rooms[name] = (
-            room_of(fleet, state.needs.run_spec, samples, kept.get(name, 0))
+            room_of(fleet, state.needs.run_spec, samples, kept.get(name, 0), state.cordons)
             if fleet is not None
             else Room(0, why="the fleet does not exist")
         )

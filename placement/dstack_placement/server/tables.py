@@ -168,6 +168,29 @@ class RebalanceRow(Base):
     left: Mapped[int]
 
 
+class CordonRow(Base):
+    """An instance or a fleet where nothing new is placed.
+
+    Attributes:
+        id: The instance's id, or the fleet's where all of it is cordoned.
+        instance_id: None where all of the fleet is cordoned.
+        user: Who cordoned it.
+        drains_since: Since when what is there moves away; None while it may stay.
+        forced: Whether replicas whose address others hold move away too.
+    """
+
+    __tablename__ = "dstack_fleets_cordons"
+
+    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    fleet_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    instance_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    user: Mapped[str] = mapped_column(String(255))
+    reason: Mapped[str] = mapped_column(Text)
+    since: Mapped[datetime] = mapped_column(NaiveDateTime)
+    drains_since: Mapped[datetime | None] = mapped_column(NaiveDateTime)
+    forced: Mapped[bool]
+
+
 class DrainRow(Base):
     """A replica that is to stop and ends its open requests first.
 
@@ -353,6 +376,7 @@ class Record:
         look_since: Since when servers with the add-on look at it; None before the first look.
         looked_at: When one of the last looks was.
         groups: The replica groups that had lanes then.
+        cordons: How many instances and fleets of the server are cordoned.
     """
 
     placements: int
@@ -366,6 +390,7 @@ class Record:
     look_since: datetime | None
     looked_at: datetime | None
     groups: str | None
+    cordons: int
 
 
 def _record() -> Select[Any]:
@@ -385,6 +410,7 @@ def _record() -> Select[Any]:
         *map(number, (CooldownRow, DeficitRow, UnreachableRow, RebalanceRow, ReclaimRow)),
         number(ReclaimRow, by=ReclaimRow.for_run_id),
         *map(of_look, (LookRow.since, LookRow.seen_at, LookRow.groups)),
+        select(func.count()).select_from(CordonRow).scalar_subquery(),
     )
 
 

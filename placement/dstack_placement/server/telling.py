@@ -1,15 +1,15 @@
-"""Events of runs and their replicas that the add-on emits."""
+"""Events that the add-on emits."""
 
 from __future__ import annotations
 
-from dstack._internal.server.models import JobModel, RunModel
+from dstack._internal.server.models import FleetModel, InstanceModel, JobModel, RunModel
 from dstack._internal.server.services import events
 from sqlalchemy.ext.asyncio import AsyncSession
 
 
 def tell(
     session: AsyncSession,
-    about: RunModel | JobModel,
+    about: RunModel | JobModel | FleetModel | InstanceModel,
     message: str,
     actor: events.AnyActor | None = None,
     *,
@@ -19,7 +19,7 @@ def tell(
 
     Args:
         session: The session.
-        about: The run or the job that it is about.
+        about: What it is about.
         message: What happened.
         actor: Whose doing it is; the server's own where nobody is given.
         of: The run of the job, where it is to be told of that too.

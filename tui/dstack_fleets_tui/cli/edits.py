@@ -52,24 +52,7 @@ def add_edits(commands: Any, connection: Parser) -> None:
     group.add_argument(
         "-f", "--file", metavar="FILE", help="a whole configuration file (- is the standard input)"
     )
-    form = Parser(add_help=False)
-    form.add_argument("-o", "--output", choices=("table", "json"), default="table", help="the form")
-    form.add_argument(
-        "--ascii", action="store_true", default=argparse.SUPPRESS, help="text in plain ASCII"
-    )
-    manner = Parser(add_help=False)
-    manner.add_argument("-y", "--yes", action="store_true", help="ask nobody")
-    manner.add_argument(
-        "--confirm", metavar="NAME", help="the service's name, in place of typing it when asked"
-    )
-    manner.add_argument(
-        "--wait",
-        metavar="SECONDS",
-        nargs="?",
-        type=_seconds,
-        const=600.0,
-        help="follow it until it is done (default: at most 600 s)",
-    )
+    form, manner = change_parsers()
     plan = commands.add_parser(
         "plan",
         allow_abbrev=False,
@@ -110,6 +93,31 @@ def add_edits(commands: Any, connection: Parser) -> None:
         completed(service, services)
 
 
+def change_parsers() -> tuple[Parser, Parser]:
+    """The options on the form and on the manner of a change, for several commands."""
+    form = Parser(add_help=False)
+    form.add_argument("-o", "--output", choices=("table", "json"), default="table", help="the form")
+    form.add_argument(
+        "--ascii", action="store_true", default=argparse.SUPPRESS, help="text in plain ASCII"
+    )
+    manner = Parser(add_help=False)
+    manner.add_argument("-y", "--yes", action="store_true", help="ask nobody")
+    manner.add_argument(
+        "--confirm",
+        metavar="NAME",
+        help="the name of what is changed, in place of typing it when asked",
+    )
+    manner.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        nargs="?",
+        type=_seconds,
+        const=600.0,
+        help="follow it until it is done (default: at most 600 s)",
+    )
+    return form, manner
+
+
 def _plan(args: argparse.Namespace) -> int:
     def run(connection: Connection, settings: Settings) -> int:
         from dstack_fleets_tui.headless.plan import plan
@@ -117,7 +125,7 @@ def _plan(args: argparse.Namespace) -> int:
         changes = plan(connection, _wanted(args), args.output, plain=settings.ascii)
         return CHANGES if changes else DONE
 
-    return _edit(args, run)
+    return edit(args, run)
 
 
 def _apply(args: argparse.Namespace) -> int:
@@ -126,11 +134,11 @@ def _apply(args: argparse.Namespace) -> int:
         from dstack_fleets_tui.headless.plan import planned
 
         wanted = _wanted(args)
-        manner = _manner(args, connection, settings)
+        manner = manner_of(args, connection, settings)
         state = apply(connection, args.service, lambda at: planned(at, wanted), manner)
-        return _ended(state.name)
+        return ended(state.name)
 
-    return _edit(args, run)
+    return edit(args, run)
 
 
 def _undo(args: argparse.Namespace) -> int:
@@ -138,23 +146,33 @@ def _undo(args: argparse.Namespace) -> int:
         from dstack_fleets_tui.headless.apply import apply
         from dstack_fleets_tui.headless.undo import undo_plan
 
-        manner = _manner(args, connection, settings)
-        return _ended(apply(connection, args.service, undo_plan, manner, action="undo").name)
+        manner = manner_of(args, connection, settings)
+        return ended(apply(connection, args.service, undo_plan, manner, action="undo").name)
 
-    return _edit(args, run)
+    return edit(args, run)
 
 
 def _rebalance(args: argparse.Namespace) -> int:
     def run(connection: Connection, settings: Settings) -> int:
         from dstack_fleets_tui.headless.apply import rebalance
 
-        return _ended(rebalance(connection, args.service, _manner(args, connection, settings)).name)
+        return ended(
+            rebalance(connection, args.service, manner_of(args, connection, settings)).name
+        )
 
-    return _edit(args, run)
+    return edit(args, run)
 
 
-def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) -> int:
-    """Runs a command that edits, and tells what is in its way."""
+def edit(
+    args: argparse.Namespace, run: Callable[[Connection, Settings], int], *, look: str = ""
+) -> int:
+    """Runs a command that edits, and tells what is in its way.
+
+    Args:
+        args: Its arguments.
+        run: Does it.
+        look: The command that shows what it changes; of the service where it is not given.
+    """
     begin = begun(args)
     if isinstance(begin, int):
         return begin
@@ -184,8 +202,9 @@ def _edit(args: argparse.Namespace, run: Callable[[Connection, Settings], int]) 
             say(line)
         return fail(error.message, error.hint, FAILED)
     except (UnknownOutcomeError, UnansweredError) as error:
-        look = f"Look with `{PROGRAM} get services {args.service} -o json` before you repeat it."
-        return fail(error.message, f"{error.hint} {look}", NOT_KNOWN)
+        shows = look or f"get services {args.service}"
+        advice = f"Look with `{PROGRAM} {shows} -o json` before you repeat it."
+        return fail(error.message, f"{error.hint} {advice}", NOT_KNOWN)
     except errors.ApiError as error:
         # What can't be read is as good as away; a server's own words are a refusal.
         unread = isinstance(error, errors.WrongShapeError) and not error.said_by_server
@@ -206,7 +225,8 @@ def _wanted(args: argparse.Namespace) -> Wanted:
     )
 
 
-def _manner(args: argparse.Namespace, connection: Connection, settings: Settings) -> Manner:
+def manner_of(args: argparse.Namespace, connection: Connection, settings: Settings) -> Manner:
+    """How a change is carried out, by the options of a command."""
     from dstack_fleets_tui.headless.apply import Manner
 
     return Manner(
@@ -220,7 +240,8 @@ def _manner(args: argparse.Namespace, connection: Connection, settings: Settings
     )
 
 
-def _ended(state: str) -> int:
+def ended(state: str) -> int:
+    """The exit code of a change by how it ended."""
     return {"DONE": DONE, "STILL_WAITING": STILL_WAITING}.get(state, FAILED)
 
 

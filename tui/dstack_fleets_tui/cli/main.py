@@ -35,6 +35,7 @@ from dstack_fleets_tui.cli.completion import (
     fleets_or_services,
     projects,
 )
+from dstack_fleets_tui.cli.cordons import add_cordons
 from dstack_fleets_tui.cli.edits import add_edits
 from dstack_fleets_tui.cli.schema import add_schema
 from dstack_fleets_tui.cli.whatif import add_whatif
@@ -54,6 +55,7 @@ examples:
   dstack-fleets-tui apply chat --set gpu-reserved.min_replicas=2 --wait
   dstack-fleets-tui undo chat                  back to before the last change
   dstack-fleets-tui whatif --without gpu-spot  what would be left of the services
+  dstack-fleets-tui drain gpu-reserved/0       move replicas away from an instance
 
 where to connect: the options above, then DSTACK_PROJECT, DSTACK_SERVER_URL and DSTACK_TOKEN,
 then ~/.dstack/config.yml, as `dstack` itself does.
@@ -180,6 +182,7 @@ def command_parser() -> Parser:
     get.set_defaults(run=_get)
 
     add_edits(commands, connection)
+    add_cordons(commands, connection)
     add_whatif(commands, connection)
     add_completion(commands)
     add_schema(commands)

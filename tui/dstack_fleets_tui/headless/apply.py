@@ -108,11 +108,11 @@ async def _apply(
             if manner.output == "json":
                 write(as_json({**item, "result": None}))
             return State.DONE
-        _refuse_read_only(manner)
-        _confirm(at.base, manner)
+        refuse_read_only(manner)
+        confirm(at.base, manner)
         user = await who(at.client)
         try:
-            done = await _to_the_end(
+            done = await to_the_end(
                 perform(at.client, plan, Store.default(), user=user, action=action, on_notice=say)
             )
         except (UnknownOutcomeError, UnansweredError) as error:
@@ -121,7 +121,7 @@ async def _apply(
         for notice in done.notices:
             say(notice)
         line = _line(done)
-        _tell(manner, line)
+        tell(manner, line)
         last = await _wait(
             at.client, done.now, at.snapshot.capabilities, manner, planned=plan.dry_run
         )
@@ -150,25 +150,25 @@ async def _rebalance(connection: Connection, service: str, manner: Manner) -> St
         prospect = await rebalancing.prospect(at.client, at.base, at.snapshot)
         planned = prospect.moves
         if planned == ():
-            _tell(manner, f"Nothing to move: the replicas of {name} are where their lanes say.")
+            tell(manner, f"Nothing to move: the replicas of {name} are where their lanes say.")
             if manner.output == "json":
                 write(as_json({**_moves(service, planned), "warnings": [], "result": None}))
             return State.DONE
-        _tell(manner, _moving(planned or ()))
-        _tell(manner, "\n".join(warning_lines(prospect.warnings)))
-        _refuse_read_only(manner)
-        _confirm(at.base, manner)
+        tell(manner, _moving(planned or ()))
+        tell(manner, "\n".join(warning_lines(prospect.warnings)))
+        refuse_read_only(manner)
+        confirm(at.base, manner)
         store, user = Store.default(), await who(at.client)
         try:
-            done = await _to_the_end(rebalancing.rebalance(at.client, at.base, store, user=user))
+            done = await to_the_end(rebalancing.rebalance(at.client, at.base, store, user=user))
         except (UnknownOutcomeError, UnansweredError) as error:
             _tell_unknown(manner, _moves(service, planned or ()), at.base, error)
             raise
         for notice in done.notices:
             say(notice)
         if done.moves != planned:
-            _tell(manner, _moving(done.moves))
-        _tell(manner, done.line)
+            tell(manner, _moving(done.moves))
+        tell(manner, done.line)
         last = await _wait(
             at.client, at.base, at.snapshot.capabilities, manner, planned=None, rebalance=True
         )
@@ -200,7 +200,7 @@ def _moving(moves: tuple[rebalancing.Move, ...]) -> str:
     )
 
 
-def _refuse_read_only(manner: Manner) -> None:
+def refuse_read_only(manner: Manner) -> None:
     """Before anybody is asked; the client refuses too."""
     if manner.read_only:
         raise ReadOnlyError(
@@ -209,7 +209,7 @@ def _refuse_read_only(manner: Manner) -> None:
         )
 
 
-def _confirm(base: Base, manner: Manner) -> None:
+def confirm(base: Base, manner: Manner) -> None:
     """Asks before something is changed.
 
     Raises:
@@ -238,7 +238,7 @@ def _confirm(base: Base, manner: Manner) -> None:
         raise NotConfirmedError("Nothing was changed.", "")
 
 
-async def _to_the_end(change: Coroutine[Any, Any, P]) -> P:
+async def to_the_end(change: Coroutine[Any, Any, P]) -> P:
     """Lets nothing come between sending a change and knowing what became of it."""
     task = asyncio.create_task(change)
     try:
@@ -274,16 +274,16 @@ async def _wait(
             # A line for every change, not for every look.
             if (what := progress_text(replace(last, elapsed=0.0))) != told:
                 told = what
-                _tell(manner, progress_text(last))
+                tell(manner, progress_text(last))
     except asyncio.CancelledError:
         say("The change stays applied, and the server goes on with it; it is not followed further.")
         raise
     if last is not None:
-        _tell(manner, end_text(last))
+        tell(manner, end_text(last))
     return last
 
 
-def _tell(manner: Manner, text: str) -> None:
+def tell(manner: Manner, text: str) -> None:
     """Tells what happens: people on the output, beside it when that is for a program."""
     if not text:
         return

@@ -120,6 +120,10 @@ class FleetScreen(WithEvents):
         """The fleet itself."""
         return self.snapshot.fleets.get(self.key) if self.snapshot else None
 
+    def instance_at_hand(self) -> Instance | None:
+        """The instance under the cursor, where they are shown."""
+        return self._instance_of(self.table.cursor_key) if self.view == "instances" else None
+
     def do_delete(self, argument: str) -> None:
         """Deletes instances where they are shown, else the fleet."""
         fleet, snapshot = self.fleet_at_hand(), self.snapshot
@@ -183,10 +187,12 @@ class FleetScreen(WithEvents):
             return None
         return fleet_instances(fleet, snapshot).get(key or "")
 
-    def _head(self, fleet: Fleet) -> list[tuple[str, str]]:
+    def _head(self, fleet: Fleet) -> list[tuple[str, str] | tuple[str, str, str]]:
+        cordon = self.snapshot.cordon_of(fleet) if self.snapshot is not None else None
         told = f": {fleet.status_message}" if fleet.status_message else ""
         return [
             (fleet.kind, words.fleet_status(fleet) + told),
+            ("", words.cordoned(cordon, self.looks.now) if cordon is not None else "", "warn"),
             ("nodes", words.nodes(fleet)),
             ("instances", words.states(fleet) or "none"),
             ("GPUs", words.gpus(fleet)),

@@ -135,7 +135,7 @@ class FleetsScreen(TotalsScreen):
     def summary(self, snapshot: Snapshot, key: str) -> str:
         """What kind of fleet it is."""
         fleet = snapshot.fleets.get(key)
-        return fleets.summary(fleet, self.looks) if fleet else ""
+        return fleets.summary(fleet, self.looks, snapshot.cordon_of(fleet)) if fleet else ""
 
     def open(self, key: str) -> None:
         """Opens the fleet."""

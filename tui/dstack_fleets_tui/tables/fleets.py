@@ -8,6 +8,7 @@ from math import inf
 from textual.content import Content
 
 from dstack_api_client.analysis.health import fleet_health, fleet_room
+from dstack_api_client.model.cordon import Cordon
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.labels import counted
 from dstack_api_client.model.snapshot import Snapshot
@@ -56,7 +57,7 @@ def cells(fleet: Fleet, snapshot: Snapshot, looks: Looks) -> Sequence[Cell]:
         cell(fleet_health(snapshot, fleet), looks),
         fleet.kind,
         looks.text(words.nodes(fleet), sort=inf if fleet.nodes_max is None else fleet.nodes_max),
-        looks.bar(_instances(fleet, looks), len(fleet.instance_ids)),
+        looks.bar(_instances(fleet, looks, snapshot.cordons_in(fleet)), len(fleet.instance_ids)),
         _room(fleet, snapshot, looks),
         looks.text(words.gpus(fleet), sort=fleet.gpus_total),
         looks.number(fleet.replicas),
@@ -68,11 +69,13 @@ def cells(fleet: Fleet, snapshot: Snapshot, looks: Looks) -> Sequence[Cell]:
     )
 
 
-def _instances(fleet: Fleet, looks: Looks) -> Content:
+def _instances(fleet: Fleet, looks: Looks, cordons: Sequence[Cordon]) -> Content:
     bar = state_bar(fleet.states, width=_BAR, glyphs=looks.glyphs)
     told = [f"{fleet.unhealthy} unhealthy"] if fleet.unhealthy else []
     if fleet.status != "active":
         told.insert(0, words.fleet_status(fleet))
+    if cordons:
+        told.append(words.cordons(cordons))
     if not told:
         return bar
     # Right behind the bar: what is wrong is read first and cut last.
@@ -91,9 +94,11 @@ def troubled(fleet: Fleet) -> bool:
     return bool(fleet.states.get("unreachable") or fleet.unhealthy)
 
 
-def summary(fleet: Fleet, looks: Looks) -> str:
+def summary(fleet: Fleet, looks: Looks, cordon: Cordon | None = None) -> str:
     """One line on what the fleet is, for below the list."""
     parts = [fleet.name]
+    if cordon is not None:
+        parts.append(words.cordoned(cordon, looks.now))
     if fleet.kind == "ssh":
         parts.append(counted(len(fleet.instance_ids), "SSH host"))
     else:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from dstack_api_client.model.fleet import Instance
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import Cell, Column
+from dstack_widgets.cells import Cell, CellValue, Column
 
 COLUMNS = (
     Column("num", "NUM", justify="right", priority=10),
@@ -32,7 +33,7 @@ def cells(instance: Instance, snapshot: Snapshot, looks: Looks) -> Sequence[Cell
     return (
         looks.number(instance.num),
         looks.word(instance.hostname),
-        looks.state(instance.state),
+        _state(instance, snapshot, looks),
         looks.word(words.runs_on(instance, snapshot)),
         looks.word(str(instance.gpus) if instance.gpus else None),
         looks.text(f"{instance.busy_blocks}/{instance.total_blocks}", sort=instance.busy_blocks),
@@ -42,8 +43,16 @@ def cells(instance: Instance, snapshot: Snapshot, looks: Looks) -> Sequence[Cell
         looks.price(instance.price),
         looks.age(instance.idle_since if instance.state == "idle" else None),
         looks.age(instance.created_at),
-        _message(instance, snapshot),
+        _message(instance, snapshot, looks.now),
     )
+
+
+def _state(instance: Instance, snapshot: Snapshot, looks: Looks) -> CellValue:
+    cell = looks.state(instance.state)
+    cordon = snapshot.cordon_of(instance)
+    if cordon is None:
+        return cell
+    return looks.text(f"{cell.text}, {cordon.word}", "warn", cell.sort)
 
 
 def summary(instance: Instance, snapshot: Snapshot) -> str:
@@ -51,7 +60,7 @@ def summary(instance: Instance, snapshot: Snapshot) -> str:
     memory = formatting.mebibytes(instance.memory_mib)
     parts = (
         instance.name,
-        _message(instance, snapshot),
+        _message(instance, snapshot, snapshot.observed_at),
         words.runs_on(instance, snapshot),
         # Of an SSH host it is just "instance".
         instance.instance_type or "" if instance.backend != "remote" else "",
@@ -63,6 +72,11 @@ def summary(instance: Instance, snapshot: Snapshot) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def _message(instance: Instance, snapshot: Snapshot) -> str:
+def _message(instance: Instance, snapshot: Snapshot, now: datetime) -> str:
     told = instance.termination_message or (instance.termination_reason or "").replace("_", " ")
-    return told or words.same_number(instance, snapshot)
+    cordon = snapshot.cordon_of(instance)
+    parts = (
+        words.cordoned(cordon, now) if cordon is not None else "",
+        told or words.same_number(instance, snapshot),
+    )
+    return "; ".join(part for part in parts if part)

@@ -12,6 +12,7 @@ from dstack_fleets_tui.formatting import NOTHING, age, price
 from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.output.colours import colour, health_colour
+from dstack_fleets_tui.output.cordons import cordon_item
 from dstack_fleets_tui.output.payload import Item, health, number, time
 from dstack_fleets_tui.output.table import Column
 
@@ -42,9 +43,9 @@ def cells(fleet: Fleet, snapshot: Snapshot) -> Sequence[str]:
         fleet.name,
         str(fleet_health(snapshot, fleet)),
         fleet.kind,
-        fleet.status,
+        words.with_cordon(fleet.status, snapshot.cordon_of(fleet)),
         words.nodes(fleet),
-        words.states(fleet) or NOTHING,
+        _instances(fleet, snapshot) or NOTHING,
         words.room(fleet, snapshot),
         words.gpus(fleet),
         f"{fleet.blocks_busy}/{fleet.blocks_total}",
@@ -56,8 +57,14 @@ def cells(fleet: Fleet, snapshot: Snapshot) -> Sequence[str]:
     )
 
 
+def _instances(fleet: Fleet, snapshot: Snapshot) -> str:
+    own = [each for each in snapshot.cordons_in(fleet) if each.number is not None]
+    return ", ".join(part for part in (words.states(fleet), words.cordons(own)) if part)
+
+
 def item(fleet: Fleet, snapshot: Snapshot) -> Item:
     """A fleet."""
+    cordons = {each.key for each in snapshot.cordons_in(fleet)}
     room = fleet_room(snapshot, fleet)
     return {
         "id": fleet.id,
@@ -93,6 +100,12 @@ def item(fleet: Fleet, snapshot: Snapshot) -> Item:
         "created_at": time(fleet.created_at),
         "health": health(fleet_health(snapshot, fleet)),
         "room": {"idle": room.idle, "blocks": room.blocks, "may_start": room.may_start},
+        "cordon": cordon_item(snapshot.cordon_of(fleet)),
+        "cordoned_instances": [
+            snapshot.instances[key].name
+            for key in fleet.instance_ids
+            if key in cordons and key in snapshot.instances
+        ],
     }
 
 

@@ -12,6 +12,7 @@ from dstack_fleets_tui.formatting import NOTHING, age, price
 from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.output.colours import colour
+from dstack_fleets_tui.output.cordons import cordon_item
 from dstack_fleets_tui.output.payload import (
     Item,
     gpu,
@@ -44,7 +45,7 @@ def cells(instance: Instance, snapshot: Snapshot) -> Sequence[str]:
     return (
         instance.fleet_name or NOTHING,
         str(instance.num),
-        instance.state,
+        words.with_cordon(instance.state, snapshot.cordon_of(instance)),
         instance.health,
         instance.hostname or NOTHING,
         instance.backend or NOTHING,
@@ -101,6 +102,7 @@ def item(instance: Instance, snapshot: Snapshot) -> Item:
         "idle_since": optional_time(instance.idle_since),
         "termination_reason": instance.termination_reason,
         "termination_message": instance.termination_message,
+        "cordon": cordon_item(snapshot.cordon_of(instance)),
     }
 
 

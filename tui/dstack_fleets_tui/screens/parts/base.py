@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from dstack_api_client.feed.feed import ConnectionState
-from dstack_api_client.model.fleet import Fleet
+from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.commands import CommandError, complete, parse
@@ -123,6 +123,10 @@ class LiveScreen(LeanScreen[None]):
 
     def fleet_at_hand(self) -> Fleet | None:
         """The fleet that is open or under the cursor, if any."""
+        return None
+
+    def instance_at_hand(self) -> Instance | None:
+        """The instance under the cursor, where instances are shown."""
         return None
 
     def reread(self) -> None:

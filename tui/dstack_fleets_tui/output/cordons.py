@@ -1,0 +1,111 @@
+"""Cordons and drains for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from dstack_api_client.edits.perform.cordoning import CordonChange
+from dstack_api_client.model.cordon import BrokenMinimum, Cordon, DrainPlan, Occupant
+from dstack_api_client.model.labels import counted
+from dstack_fleets_tui import words
+from dstack_fleets_tui.output.payload import VERSION, Item, optional_time, time
+
+
+def plan_lines(
+    change: CordonChange, known: Cordon | None, plan: DrainPlan | None = None
+) -> Iterator[str]:
+    """What a change would do, a line each.
+
+    Args:
+        change: The change.
+        known: The cordon that is there.
+        plan: What a drain would do.
+    """
+    if change.action == "uncordon":
+        drains = known is not None and known.draining_since is not None
+        ends = " The drain ends; a move that is under way is finished." if drains else ""
+        yield f"{change.title} takes new replicas and jobs again.{ends}"
+        return
+    yield f"Nothing new is placed on {change.name}: no replica, no task, no dev environment."
+    if plan is None:
+        yield "What runs there stays."
+        return
+    if not plan.occupants:
+        yield "Nothing is there that has to move."
+    for each in plan.occupants:
+        yield words.occupant(each)
+    for broken in plan.broken:
+        yield _broken_line(broken)
+
+
+def _broken_line(broken: BrokenMinimum) -> str:
+    return (
+        f"{broken.fleet} goes below its minimum of {broken.minimum} for {broken.run}:"
+        f" {broken.replicas} left"
+    )
+
+
+def left_line(left: Iterable[Occupant]) -> str:
+    """How much is left: `3 left: 2 move, 1 stays`."""
+    every = list(left)
+    stay = sum(each.action == "stay" for each in every)
+    parts = [f"{len(every) - stay} on the way" if len(every) > stay else ""]
+    parts += [f"{stay} can't move" if stay else ""]
+    told = ", ".join(part for part in parts if part)
+    return f"{counted(len(every), 'job')} left: {told}" if every else "It is empty."
+
+
+def plan_item(change: CordonChange, plan: DrainPlan | None) -> dict[str, Any]:
+    """The object that JSON shows of a change, described in docs/json.md."""
+    return {
+        "version": VERSION,
+        "action": change.action,
+        "fleet": change.fleet,
+        "instance": change.number,
+        "reason": change.reason,
+        "force": change.force,
+        "occupants": occupants(plan.occupants) if plan is not None else [],
+        "broken_minimums": [
+            {
+                "service": each.run,
+                "pool": each.pool or None,
+                "fleet": each.fleet,
+                "min_replicas": each.minimum,
+                "replicas": each.replicas,
+            }
+            for each in (plan.broken if plan is not None else ())
+        ],
+    }
+
+
+def cordon_item(cordon: Cordon | None) -> Item | None:
+    """What keeps new replicas and jobs away; `left` is empty unless it is drained."""
+    if cordon is None:
+        return None
+    return {
+        "of": "fleet" if cordon.number is None else "instance",
+        "user": cordon.user,
+        "reason": cordon.reason,
+        "since": time(cordon.since),
+        "draining_since": optional_time(cordon.draining_since),
+        "left": [words.occupant(each) for each in cordon.left],
+    }
+
+
+def occupants(left: Iterable[Occupant]) -> list[Item]:
+    """Jobs on what is drained."""
+    return [
+        {
+            "project": each.project,
+            "run": each.run,
+            "type": each.run_type,
+            "replica": each.replica,
+            "job": each.job,
+            "instance": each.instance,
+            "action": each.action,
+            "to": each.to,
+            "why": each.why,
+        }
+        for each in left
+    ]
