@@ -53,6 +53,7 @@ LOST = {
     "termination_reason": "instance_unreachable",
     "termination_message": "Instance is unreachable",
 }
+RETRIED = {"configuration": {"type": "service", "retry": True}}
 
 READY = replica(0)
 IDLE = {"idle_since": ago(minutes=30)}
@@ -176,7 +177,7 @@ CASES = {
         Kind.REPLICA, WARNING, "chat", "1: no place yet: no capacity", "replicas"),
     "replica that finds no place": Case(
         chat(READY, stuck(1, "failed", termination_reason=NO_PLACE, submitted_at=ago(seconds=9),
-                          termination_message="No H100."), low=2),
+                          termination_message="No H100."), low=2, spec=RETRIED),
         chat(READY, stuck(1, "failed", termination_reason=NO_PLACE), low=1),
         Kind.REPLICA, WARNING, "chat", "1: no place yet: No H100.", "replicas"),
     "replica starting": Case(
@@ -191,12 +192,17 @@ CASES = {
         chat(READY, replica(1, submission_num=4, submitted_at=ago(minutes=2))),
         chat(READY, replica(1, submission_num=4, submitted_at=ago(minutes=11))),
         Kind.REPLICA, WARNING, "chat", "1: started 5 times, and running now", "replicas"),
+    "replica that finds no place, and no retry": Case(
+        chat(READY, stuck(1, "failed", termination_reason=NO_PLACE, submitted_at=ago(seconds=9),
+                          termination_message="Fleet is at capacity"), low=2),
+        chat(READY, stuck(1, "submitted", submitted_at=ago(seconds=9)), low=2),
+        Kind.REPLICA, CRITICAL, "chat", "1: no place yet: Fleet is at capacity", "replicas"),
     "replica failed": Case(
-        chat(READY, stuck(1, "failed", termination_message="out of memory"), low=2),
+        chat(READY, stuck(1, "failed", termination_message="out of memory"), low=2, spec=RETRIED),
         chat(READY, replica(1), low=2),
         Kind.REPLICA, WARNING, "chat", "1: failed: out of memory", "replicas"),
     "replica that stops after a failure": Case(
-        chat(READY, stuck(1, "terminating", **LOST), low=2),
+        chat(READY, stuck(1, "terminating", **LOST), low=2, spec=RETRIED),
         chat(READY, stuck(1, "terminating", termination_reason="scaled_down"), low=2),
         Kind.REPLICA, WARNING, "chat", "1: failed: Instance is unreachable", "replicas"),
     "no replica ready": Case(
@@ -562,7 +568,8 @@ def test_the_worst_comes_first() -> None:
     kinds = [each.kind for each in found if each.severity is CRITICAL]
     assert kinds == sorted(kinds, key=list(Kind).index)
     same = [each for each in found if (each.severity, each.kind) == (CRITICAL, Kind.REPLICA)]
-    assert [each.since for each in same] == sorted(each.since for each in same if each.since)
+    times = [each.since for each in same if each.since]
+    assert times == sorted(times)
 
 
 @given(seed=st.integers(0, 1000))
@@ -716,3 +723,13 @@ def test_what_a_server_without_the_add_on_placed_is_told_for_an_hour_though_it_m
 @pytest.mark.parametrize("status", ["terminating", "terminated"])
 def test_instances_that_are_gone_are_no_problem(status: str) -> None:
     assert problems_of(fleet_of(status, unreachable=True, health="failure"), NOW) == ()
+
+
+def test_a_replica_that_is_not_started_again_says_that_the_service_ends() -> None:
+    gone = stuck(1, "failed", termination_reason=NO_PLACE, submitted_at=ago(seconds=9))
+    (found,) = problems_of(chat(READY, gone, low=2), NOW)
+    assert found.hint == "dstack ends the whole service: the spec has no `retry` for that."
+    lanes = with_lanes([{"name": "gpu", "min_replicas": 1}], 2)
+    placed_by_lanes = problems_of(chat(READY, gone, low=2, spec=lanes, has_lanes=True), NOW)
+    (found,) = [each for each in placed_by_lanes if each.kind is Kind.REPLICA]
+    assert found.hint.startswith("dstack goes on looking for a place")

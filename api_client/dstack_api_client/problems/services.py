@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 from dstack_api_client.analysis.distribution import FleetRow, distribution_of
+from dstack_api_client.analysis.endings import ends_service
 from dstack_api_client.analysis.rollout import out_of_date, status_since, waits_for
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.labels import (
@@ -22,7 +23,6 @@ from dstack_api_client.model.labels import (
 from dstack_api_client.model.placement import OTHER_SERVER, LanePlacement, Placement
 from dstack_api_client.model.purchases import baselines, purchase_of
 from dstack_api_client.model.replica import Replica, ReplicaKey
-from dstack_api_client.model.retries import event_of, starts_again
 from dstack_api_client.model.service import Group, Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.model.stranded import WAITS_FOR_EVER, stranded
@@ -93,6 +93,7 @@ _HINTS = {
     "failed": "dstack starts it again, as its `retry` says.",
     "stopping": "It holds its place until it has stopped.",
 }
+_ENDS_ALL = "dstack ends the whole service: the spec has no `retry` for that."
 
 
 @dataclass
@@ -467,7 +468,10 @@ def _of_replicas(
     members = sorted(members, key=lambda replica: replica.key)
     serving = any(group.ready for group in service.groups if group.router is None)
     routes = any(replica.is_router for replica in members)
-    severity = Severity.WARNING if serving and not routes else Severity.CRITICAL
+    over = what in ("failed", "pending") and any(
+        ends_service(snapshot, service, replica) for replica in members if not replica.standing
+    )
+    severity = Severity.WARNING if serving and not routes and not over else Severity.CRITICAL
     if what in ("stopping", "pulling"):
         severity = Severity.NOTICE
     if what == "failed":
@@ -484,21 +488,13 @@ def _of_replicas(
         severity=severity,
         subject=service.name,
         text=f"{listed(map(replica_name, members))}: {_cause(snapshot, service, what, members)}",
-        hint=_hint(service, what, members),
+        hint=_ENDS_ALL if over else _HINTS[what],
         since=min(ends, default=None),
         at_least=what == "pending" and any(replica.since_earlier for replica in members),
         service_id=service.id,
         view="replicas",
         row=replica_row(members[0].key),
     )
-
-
-def _hint(service: Service, what: str, members: Iterable[Replica]) -> str:
-    """What comes of replicas, or what can be done."""
-    lasting = [r for r in members if not starts_again(service, event_of(r))]
-    if what == "failed" and lasting:
-        return "dstack does not start it again: the spec has no `retry` for that."
-    return _HINTS[what]
 
 
 def _cause(snapshot: Snapshot, service: Service, what: str, members: Sequence[Replica]) -> str:
