@@ -53,6 +53,8 @@ LOST = {
     "termination_reason": "instance_unreachable",
     "termination_message": "Instance is unreachable",
 }
+#: Groups of a disaggregated service.
+PARTS = [replace(group("0"), role="decode"), replace(group("prefill"), role="prefill")]
 RETRIED = {"configuration": {"type": "service", "retry": True}}
 
 READY = replica(0)
@@ -134,9 +136,16 @@ CASES = {
         chat(READY, routers=[router(worker(0, Sync.PENDING, router_health=None, wrong=2))]),
         Kind.WORKER, WARNING, "chat", "0: not in the router's list", "router"),
     "worker ready and failing its probes": Case(
-        chat(READY, routers=[router(worker(0, probes_passed=False, wrong=30))]),
-        chat(READY, routers=[router(worker(0, probes_passed=True))]),
+        chat(READY, routers=[router(worker(0, probes_passed=False, wrong=30), worker(1))]),
+        chat(READY, routers=[router(worker(0, probes_passed=True), worker(1))]),
         Kind.WORKER, WARNING, "chat", "0: ready for the router while dstack's probes fail",
+        "router"),
+    "the only prefill worker fails its probes": Case(
+        chat(READY, routers=[router(
+            worker(0, probes_passed=False, wrong=30, role="prefill"), worker(1, role="decode"))]),
+        chat(READY, routers=[router(worker(0, role="prefill"), worker(1, role="decode"))]),
+        Kind.WORKER, CRITICAL, "chat",
+        "0: ready for the router while dstack's probes fail, and no other prefill worker is",
         "router"),
     "worker let go": Case(
         chat(READY, routers=[router(worker(0, Sync.DRAINING, router_health="draining", wrong=45))]),
@@ -209,6 +218,10 @@ CASES = {
         chat(stuck(0, "running")),
         chat(READY),
         Kind.REPLICA, CRITICAL, "chat", "0: not ready", "replicas"),
+    "no prefill worker ready": Case(
+        chat(READY, stuck(1, "running", group="prefill"), groups=PARTS, router="smg"),
+        chat(READY, replica(1, group="prefill"), groups=PARTS, router="smg"),
+        Kind.REPLICA, CRITICAL, "chat", "prefill 1: not ready", "replicas"),
     "the router's replica": Case(
         chat(READY, stuck(1, "running", is_router=True, group="router"),
              groups=[group("0"), group("router", router="smg")]),
@@ -733,3 +746,29 @@ def test_a_replica_that_is_not_started_again_says_that_the_service_ends() -> Non
     placed_by_lanes = problems_of(chat(READY, gone, low=2, spec=lanes, has_lanes=True), NOW)
     (found,) = [each for each in placed_by_lanes if each.kind is Kind.REPLICA]
     assert found.hint.startswith("dstack goes on looking for a place")
+
+
+def test_a_worker_that_is_not_ready_says_that_its_router_may_send_it_requests() -> None:
+    waits = stuck(1, "running", group="prefill")
+    (found,) = problems_of(chat(READY, waits, groups=PARTS, router="smg"), NOW)
+    assert found.hint.startswith("Its router may go on sending it requests")
+    (found,) = problems_of(chat(READY, stuck(1, "running")), NOW)
+    assert found.hint.startswith("dstack sends it no requests")
+
+
+def test_a_replica_that_the_server_can_not_reach_is_told_at_once_with_what_comes_of_it() -> None:
+    gone = event("Job became unreachable", ago(seconds=40), "job", "j-chat-1")
+    (found,) = problems_of(chat(READY, replica(1)), NOW, since_of([gone]))
+    assert (found.severity, found.since) == (CRITICAL, ago(seconds=40))
+    assert found.text == "1: the server can't reach it"
+    assert found.hint.endswith("and ends all of it: the spec has no `retry` for that.")
+    (found,) = problems_of(chat(READY, replica(1), spec=RETRIED), NOW, since_of([gone]))
+    assert (found.severity, found.hint) == (
+        WARNING,
+        "dstack gives it up 2 minutes after it was cut off, and starts it again.",
+    )
+    back = event("Job became reachable", ago(seconds=10), "job", "j-chat-1")
+    for order in ([gone, back], [back, gone]):
+        since = since_of(order[:1])
+        since.learn(order)
+        assert problems_of(chat(READY, replica(1)), NOW, since) == ()
