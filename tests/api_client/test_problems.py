@@ -772,3 +772,12 @@ def test_a_replica_that_the_server_can_not_reach_is_told_at_once_with_what_comes
         since = since_of(order[:1])
         since.learn(order)
         assert problems_of(chat(READY, replica(1)), NOW, since) == ()
+
+
+def test_since_when_a_replica_is_not_ready_is_known_from_events_only() -> None:
+    late = stuck(1, "running")
+    runs = event("Job status changed PULLING -> RUNNING", ago(minutes=40), "job", "j-chat-1")
+    (found,) = problems_of(chat(READY, late), NOW, since_of([runs]))
+    assert found.since == ago(minutes=40)
+    (found,) = ProblemWatch().look(chat(READY, late), NOW)
+    assert (found.since, found.at_least) == (NOW, True), "it may have been ready until just now"

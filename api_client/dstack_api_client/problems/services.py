@@ -482,8 +482,8 @@ def _of_replicas(
         ends = [replica.since for replica in members]
     elif what == "cut off":
         ends = [each for replica in members if (each := since.cut_off(replica)) is not None]
-    elif what == "unready" and any(map(since.was_ready, members)):
-        ends = [each for r in members if (each := since.unready.get(r.submission_id))]
+    elif what == "unready":
+        ends = [each for r in members if (each := _unready_since(r, since)) is not None]
     else:
         ends = [status_since(replica, since) for replica in members]
     return Problem(
@@ -499,6 +499,16 @@ def _of_replicas(
         view="replicas",
         row=replica_row(members[0].key),
     )
+
+
+def _unready_since(replica: Replica, since: Since) -> datetime | None:
+    """Since when a replica that runs is not ready; None where nothing tells.
+
+    It may have been ready before the oldest event that was read.
+    """
+    if since.was_ready(replica):
+        return since.unready.get(replica.submission_id)
+    return since.job_status.get(replica.submission_id)
 
 
 def _ends_it(snapshot: Snapshot, service: Service, what: str, members: Sequence[Replica]) -> bool:
