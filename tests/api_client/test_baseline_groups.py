@@ -76,7 +76,7 @@ def test_each_replica_says_how_it_was_bought() -> None:
     ]
 
 
-@pytest.mark.parametrize("status", ["submitted", "failed"])
+@pytest.mark.parametrize("status", ["submitted", "terminating", "failed"])
 def test_a_lost_baseline_is_graver_than_lost_overflow(status: str) -> None:
     (lost,) = problems_of(snapshot("running", status, "running"), answers.START)
     assert (lost.kind.value, lost.severity.name) == ("baseline", "CRITICAL")
@@ -91,8 +91,9 @@ def test_both_lost_are_two_problems() -> None:
     assert [each.severity.name for each in found] == ["CRITICAL", "WARNING"]
 
 
-def test_a_row_says_what_it_lacks() -> None:
-    rows = rows_of(snapshot("running", "failed", "failed"))
+@pytest.mark.parametrize("status", ["terminating", "failed"])
+def test_a_row_says_what_it_lacks(status: str) -> None:
+    rows = rows_of(snapshot("running", status, status))
     assert rows[0][0].endswith("baseline")
     assert rows[0][-1] == f"BASELINE 1 of 2 for 10m: no place yet: {NO_OFFERS}"
     assert rows[1][-1] == f"no place yet: {NO_OFFERS}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dstack_api_client.edits.base.difference import NotInPlaceError, difference
 from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes, why_not
-from dstack_api_client.edits.fleet.fleet_effects import Effects, effects
+from dstack_api_client.edits.fleet.fleet_effects import Effects, can_be_deleted, effects
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.fleet import Instance
 from tests.builders import snapshots
@@ -115,3 +117,19 @@ def test_what_a_field_means_for_instances_that_are_there():
     notes = {change.path[1]: change.note for change in found}
     assert "no longer fit" in notes["regions"]
     assert "to come" in notes["tags"]
+
+
+@pytest.mark.parametrize(
+    ("instance", "can"),
+    [
+        (idle(), True),
+        (snapshots.instance("s", status="provisioning", busy_blocks=0), True),
+        (replace(idle(), unreachable=True), True),
+        (BUSY, False),
+        (replace(idle(), status="busy"), False),
+        (replace(idle(), status="provisioning", jobs=(("chat", 0, 0),)), False),
+        (replace(idle(), status="terminating"), False),
+    ],
+)
+def test_instances_that_no_job_holds_can_be_deleted(instance: Instance, can: bool):
+    assert can_be_deleted(instance) is can

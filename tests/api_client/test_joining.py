@@ -41,6 +41,20 @@ class TestLinks:
         replica = next(iter(made.replicas.values()))
         assert (replica.link, replica.fleet_name) == (Link.EXACT, "fleet-2")
 
+    def test_an_instance_that_could_not_be_made_is_no_place(self) -> None:
+        job = answers.job(0)
+        last = job["job_submissions"][0]
+        last |= {"status": "terminating", "job_provisioning_data": None, "job_runtime_data": None}
+        last["termination_reason"] = "failed_to_start_due_to_no_capacity"
+        made = snapshot(
+            fleets=[FLEET],
+            instances=[answers.instance(1, FLEET)],
+            runs=[answers.run(1, job)],
+            links={last["id"]: answers.ident(1001)},
+        )
+        (replica,) = made.replicas.values()
+        assert (replica.instance_id, replica.fleet_name) == (None, None)
+
     @pytest.mark.parametrize(
         ("names", "expected"), [((), "fleet-2"), (("fleet-2",), None)], ids=["one", "two"]
     )

@@ -25,6 +25,7 @@ from tests.builders.projects import (
 
 LANES = with_lanes([{"name": "reserved", "min_replicas": 1, "priority": 10}, {"name": "spot"}], 2)
 RETRY = {"configuration": {"type": "service", "retry": {"on_events": ["interruption"]}}}
+ANY_RETRY = {"configuration": {"type": "service", "retry": True}}
 PREFILL, DECODE = (replace(group(name), role=name) for name in ("prefill", "decode"))
 
 
@@ -67,7 +68,8 @@ TWO = [replica(0, "reserved"), replica(1, "spot", spot=True)]
     [
         (without_hosts(TWO, 1, spec=LANES), Severity.WARNING),
         (without_hosts(TWO, 0, spec=LANES), Severity.CRITICAL),
-        (without_hosts(TWO, 1), Severity.WARNING),
+        (without_hosts(TWO, 1, spec=RETRY), Severity.WARNING),
+        (without_hosts(TWO, 1), Severity.CRITICAL),
         (without_hosts([replica(0, "spot")], 0), Severity.CRITICAL),
         (without_hosts([*TWO[1:], replica(2, "reserved", ready=False)], 1), Severity.CRITICAL),
         (
@@ -75,6 +77,7 @@ TWO = [replica(0, "reserved"), replica(1, "spot", spot=True)]
                 [split(0, "prefill"), split(1, "decode"), split(2, "decode")],
                 2,
                 groups=[PREFILL, DECODE],
+                spec=ANY_RETRY,
             ),
             Severity.WARNING,
         ),
@@ -83,7 +86,16 @@ TWO = [replica(0, "reserved"), replica(1, "spot", spot=True)]
             Severity.CRITICAL,
         ),
     ],
-    ids=["overflow", "baseline", "one of two", "last", "last ready", "one decode", "only prefill"],
+    ids=[
+        "overflow",
+        "baseline",
+        "one of two",
+        "no retry",
+        "last",
+        "last ready",
+        "one decode",
+        "only prefill",
+    ],
 )
 def test_a_lost_host_is_as_bad_as_what_it_means(snapshot: Snapshot, severity: Severity) -> None:
     (found,) = of_hosts(snapshot)
@@ -114,6 +126,7 @@ def test_a_task_on_a_lost_host_is_critical() -> None:
     ("spec", "says"),
     [
         (RETRY, "What runs there fails after 2 minutes, and starts elsewhere."),
+        (LANES, "What runs there fails after 2 minutes, and starts elsewhere."),
         (
             {"configuration": {"type": "service", "retry": {"on_events": ["no-capacity"]}}},
             "chat has no `retry` for that, and dstack ends all of it.",

@@ -19,6 +19,8 @@ from dstack_api_client.events.messages import Subject, Told
         ("Instance status changed BUSY -> IDLE", Told(Subject.INSTANCE_STATUS, "idle")),
         ("Instance health changed HEALTHY -> FAILURE", Told(Subject.HEALTH, "failure")),
         ("Instance became unreachable", Told(Subject.UNREACHABLE)),
+        ("Job became unreachable", Told(Subject.JOB_UNREACHABLE)),
+        ("Job became reachable", Told(Subject.JOB_REACHABLE)),
         ("Service replica ready to receive requests", Told(Subject.TAKEN_IN)),
         ("Service replica registered to receive requests", Told(Subject.REGISTERED_AT_LAST)),
         ("Service replica registered", Told(Subject.AT_GATEWAY)),

@@ -54,6 +54,9 @@ LOST = {
     "termination_reason": "instance_unreachable",
     "termination_message": "Instance is unreachable",
 }
+#: Groups of a disaggregated service.
+PARTS = [replace(group("0"), role="decode"), replace(group("prefill"), role="prefill")]
+RETRIED = {"configuration": {"type": "service", "retry": True}}
 
 READY = replica(0)
 IDLE = {"idle_since": ago(minutes=30)}
@@ -134,9 +137,16 @@ CASES = {
         chat(READY, routers=[router(worker(0, Sync.PENDING, router_health=None, wrong=2))]),
         Kind.WORKER, WARNING, "chat", "0: not in the router's list", "router"),
     "worker ready and failing its probes": Case(
-        chat(READY, routers=[router(worker(0, probes_passed=False, wrong=30))]),
-        chat(READY, routers=[router(worker(0, probes_passed=True))]),
+        chat(READY, routers=[router(worker(0, probes_passed=False, wrong=30), worker(1))]),
+        chat(READY, routers=[router(worker(0, probes_passed=True), worker(1))]),
         Kind.WORKER, WARNING, "chat", "0: ready for the router while dstack's probes fail",
+        "router"),
+    "the only prefill worker fails its probes": Case(
+        chat(READY, routers=[router(
+            worker(0, probes_passed=False, wrong=30, role="prefill"), worker(1, role="decode"))]),
+        chat(READY, routers=[router(worker(0, role="prefill"), worker(1, role="decode"))]),
+        Kind.WORKER, CRITICAL, "chat",
+        "0: ready for the router while dstack's probes fail, and no other prefill worker is",
         "router"),
     "worker let go": Case(
         chat(READY, routers=[router(worker(0, Sync.DRAINING, router_health="draining", wrong=45))]),
@@ -177,7 +187,7 @@ CASES = {
         Kind.REPLICA, WARNING, "chat", "1: no place yet: no capacity", "replicas"),
     "replica that finds no place": Case(
         chat(READY, stuck(1, "failed", termination_reason=NO_PLACE, submitted_at=ago(seconds=9),
-                          termination_message="No H100."), low=2),
+                          termination_message="No H100."), low=2, spec=RETRIED),
         chat(READY, stuck(1, "failed", termination_reason=NO_PLACE), low=1),
         Kind.REPLICA, WARNING, "chat", "1: no place yet: No H100.", "replicas"),
     "replica starting": Case(
@@ -192,18 +202,27 @@ CASES = {
         chat(READY, replica(1, submission_num=4, submitted_at=ago(minutes=2))),
         chat(READY, replica(1, submission_num=4, submitted_at=ago(minutes=11))),
         Kind.REPLICA, WARNING, "chat", "1: started 5 times, and running now", "replicas"),
+    "replica that finds no place, and no retry": Case(
+        chat(READY, stuck(1, "failed", termination_reason=NO_PLACE, submitted_at=ago(seconds=9),
+                          termination_message="Fleet is at capacity"), low=2),
+        chat(READY, stuck(1, "submitted", submitted_at=ago(seconds=9)), low=2),
+        Kind.REPLICA, CRITICAL, "chat", "1: no place yet: Fleet is at capacity", "replicas"),
     "replica failed": Case(
-        chat(READY, stuck(1, "failed", termination_message="out of memory"), low=2),
+        chat(READY, stuck(1, "failed", termination_message="out of memory"), low=2, spec=RETRIED),
         chat(READY, replica(1), low=2),
         Kind.REPLICA, WARNING, "chat", "1: failed: out of memory", "replicas"),
     "replica that stops after a failure": Case(
-        chat(READY, stuck(1, "terminating", **LOST), low=2),
+        chat(READY, stuck(1, "terminating", **LOST), low=2, spec=RETRIED),
         chat(READY, stuck(1, "terminating", termination_reason="scaled_down"), low=2),
         Kind.REPLICA, WARNING, "chat", "1: failed: Instance is unreachable", "replicas"),
     "no replica ready": Case(
         chat(stuck(0, "running")),
         chat(READY),
         Kind.REPLICA, CRITICAL, "chat", "0: not ready", "replicas"),
+    "no prefill worker ready": Case(
+        chat(READY, stuck(1, "running", group="prefill"), groups=PARTS, router="smg"),
+        chat(READY, replica(1, group="prefill"), groups=PARTS, router="smg"),
+        Kind.REPLICA, CRITICAL, "chat", "prefill 1: not ready", "replicas"),
     "the router's replica": Case(
         chat(READY, stuck(1, "running", is_router=True, group="router"),
              groups=[group("0"), group("router", router="smg")]),
@@ -716,3 +735,48 @@ def test_what_a_server_without_the_add_on_placed_is_told_for_an_hour_though_it_m
 @pytest.mark.parametrize("status", ["terminating", "terminated"])
 def test_instances_that_are_gone_are_no_problem(status: str) -> None:
     assert problems_of(fleet_of(status, unreachable=True, health="failure"), NOW) == ()
+
+
+def test_a_replica_that_is_not_started_again_says_that_the_service_ends() -> None:
+    gone = stuck(1, "failed", termination_reason=NO_PLACE, submitted_at=ago(seconds=9))
+    (found,) = problems_of(chat(READY, gone, low=2), NOW)
+    assert found.hint == "dstack ends the whole service: the spec has no `retry` for that."
+    lanes = with_lanes([{"name": "gpu", "min_replicas": 1}], 2)
+    placed_by_lanes = problems_of(chat(READY, gone, low=2, spec=lanes, has_lanes=True), NOW)
+    (found,) = [each for each in placed_by_lanes if each.kind is Kind.REPLICA]
+    assert found.hint.startswith("dstack goes on looking for a place")
+
+
+def test_a_worker_that_is_not_ready_says_that_its_router_may_send_it_requests() -> None:
+    waits = stuck(1, "running", group="prefill")
+    (found,) = problems_of(chat(READY, waits, groups=PARTS, router="smg"), NOW)
+    assert found.hint.startswith("Its router may go on sending it requests")
+    (found,) = problems_of(chat(READY, stuck(1, "running")), NOW)
+    assert found.hint.startswith("dstack sends it no requests")
+
+
+def test_a_replica_that_the_server_can_not_reach_is_told_at_once_with_what_comes_of_it() -> None:
+    gone = event("Job became unreachable", ago(seconds=40), "job", "j-chat-1")
+    (found,) = problems_of(chat(READY, replica(1)), NOW, since_of([gone]))
+    assert (found.severity, found.since) == (CRITICAL, ago(seconds=40))
+    assert found.text == "1: the server can't reach it"
+    assert found.hint.endswith("and ends all of it: the spec has no `retry` for that.")
+    (found,) = problems_of(chat(READY, replica(1), spec=RETRIED), NOW, since_of([gone]))
+    assert (found.severity, found.hint) == (
+        WARNING,
+        "dstack gives it up 2 minutes after it was cut off, and starts it again.",
+    )
+    back = event("Job became reachable", ago(seconds=10), "job", "j-chat-1")
+    for order in ([gone, back], [back, gone]):
+        since = since_of(order[:1])
+        since.learn(order)
+        assert problems_of(chat(READY, replica(1)), NOW, since) == ()
+
+
+def test_since_when_a_replica_is_not_ready_is_known_from_events_only() -> None:
+    late = stuck(1, "running")
+    runs = event("Job status changed PULLING -> RUNNING", ago(minutes=40), "job", "j-chat-1")
+    (found,) = problems_of(chat(READY, late), NOW, since_of([runs]))
+    assert found.since == ago(minutes=40)
+    (found,) = ProblemWatch().look(chat(READY, late), NOW)
+    assert (found.since, found.at_least) == (NOW, True), "it may have been ready until just now"

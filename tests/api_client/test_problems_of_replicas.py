@@ -44,8 +44,8 @@ def on_hosts(*states: str, spec: dict[str, object] | None = None) -> Snapshot:
             instances("lab", *["busy"] * len(states)), replicas, states, strict=True
         )
     ]
-    changes = {"spec": spec} if spec else {}
-    one = service(replicas, [group("decode", len(states))], **changes)
+    wish = spec or {"configuration": {"type": "service", "retry": True}}
+    one = service(replicas, [group("decode", len(states))], spec=wish)
     return project((one, replicas), fleets=[fleet("lab", kind="ssh")], hosts=hosts)
 
 

@@ -40,7 +40,7 @@ def snapshot(
     """The service with its replicas in some statuses, the first two of the baseline.
 
     Args:
-        statuses: `running`, `submitted`, or `failed` for one that found no place.
+        statuses: `running`, `submitted`, or `failed` or `terminating` for one that found no place.
         given: The groups; `groups()` without them.
         minutes: How long ago the replicas were submitted.
     """
@@ -54,7 +54,12 @@ def snapshot(
         *(_job(number, status, minutes) for number, status in enumerate(statuses)),
         name=NAME,
         fleet={"id": fleet["id"], "name": "pool"},
-        configuration={"groups": given or groups(), "replicas": None, "fleets": ["pool"]},
+        configuration={
+            "groups": given or groups(),
+            "replicas": None,
+            "fleets": ["pool"],
+            "retry": True,
+        },
     )
     read = Answers(
         {fleet["id"]: answers.as_fleet(fleet)},
@@ -87,7 +92,7 @@ def _job(number: int, status: str, minutes: float) -> dict[str, Any]:
         "submitted_at": answers.at(-60 * minutes),
         "job_provisioning_data": placed if status == "running" else None,
         "job_runtime_data": None,
-        **(ended if status == "failed" else {}),
+        **(ended if status in ("failed", "terminating") else {}),
     }
     return answers.job(
         number,

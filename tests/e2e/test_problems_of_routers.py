@@ -226,7 +226,7 @@ async def test_a_router_that_refuses_and_a_worker_that_only_its_router_finds_wel
 
         await sim.faults.worker_unhealthy("guarded-0-1")
         item = await seen.both(probes, "workers 1: ready for the router while dstack's probes fail")
-        assert (item["severity"], item["kind"]) == ("warning", "worker")
+        assert (item["severity"], item["kind"]) == ("critical", "worker"), "it is the only one"
         await sim.faults.worker_unhealthy("guarded-0-1", on=False)
         await seen.neither(probes)
     assert wrong_now(sim, "guarded", 0) == []

@@ -298,10 +298,13 @@ async def test_replicas_that_something_is_wrong_with_are_told_below_the_loudest_
         styles = [style for style, _, _ in said(app)]
         assert styles == sorted(styles), "bad comes before warn"
         told = [f"{subject} {text}".strip() for _, subject, text in said(app)]
-        assert told[0].startswith("decode 5: failed The router can't reach it")
+        assert told[0].startswith("decode 4: on "), "dstack ends the service with its host"
+        assert told[1].startswith("decode 5: failed The router can't reach it")
         assert any(each.startswith("prefill 2: missing ") for each in told)
         (unready,) = (each for each in told if each.startswith("decode 6: not ready: it runs"))
-        assert unready.endswith("dstack sends it no requests, and does not restart it.")
+        assert unready.endswith(
+            "Its router may go on sending it requests; dstack does not restart it."
+        )
         (cut,) = (each for each in told if each.startswith("decode 4: on "))
         assert "which is unreachable. dstack gives the instance back after 20 minutes." in cut
 

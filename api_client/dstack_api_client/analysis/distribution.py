@@ -190,7 +190,8 @@ class _Held:
             counts[0] += 1
             counts[1] += replica.ready
         else:
-            counts[2 if replica.starting else 3] += 1
+            # One that found no place is about to be sought another.
+            counts[2 if replica.starting or replica.found_no_place else 3] += 1
 
     def row(self, at: _At, service: Service, fleet_id: str | None) -> FleetRow:
         """A row of what is held, with nothing on what should be."""

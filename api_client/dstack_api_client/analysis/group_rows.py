@@ -57,17 +57,13 @@ def group_rows(snapshot: Snapshot, service: Service) -> tuple[GroupRow, ...]:
     if not differ(service.groups):
         return ()
     firm = baselines(service)
-    active = snapshot.active_in(service)
     every = snapshot.replicas_of(service)
     rows = []
     for group in service.groups:
-        here = [replica for replica in active if replica.group == group.name]
-        # Between two attempts to find a place there is no submission that is active.
-        between = [
-            replica
-            for replica in every
-            if replica.group == group.name and replica.found_no_place and not replica.active
-        ]
+        of_group = [replica for replica in every if replica.group == group.name]
+        here = [each for each in of_group if each.active and not each.found_no_place]
+        # Between two attempts to find a place: the one has failed, or is about to.
+        between = [replica for replica in of_group if replica.found_no_place]
         missing = max(group.replicas_min - len(here), 0)
         rows.append(_row(service, group, here, between[:missing], is_baseline=group.name in firm))
     return tuple(rows)
@@ -115,7 +111,7 @@ def _reason(waiting: Sequence[Replica]) -> str:
 
 def waits_as(replica: Replica) -> str:
     """Why a replica does not run yet, in a few words."""
-    if replica.active and replica.status != "submitted":
+    if replica.has_place and replica.active:
         return replica.message or replica.status
     told = replica.message_of_search
     return f"no place yet: {told}" if told else "no place yet"

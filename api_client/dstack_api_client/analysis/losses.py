@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 
 from dstack_api_client.analysis.distribution import distribution_of
+from dstack_api_client.analysis.endings import ends_with_host
 from dstack_api_client.model.purchases import baselines
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 
 
-def breaks_something(snapshot: Snapshot, jobs: Iterable[Replica]) -> bool:
+def breaks_something(
+    snapshot: Snapshot, jobs: Iterable[Replica], *, given_up: bool = False
+) -> bool:
     """Whether it is more than a service with fewer replicas when jobs are lost.
 
     It is when one of them routes, when no ready replica does what one did, when a baseline falls
@@ -21,13 +24,19 @@ def breaks_something(snapshot: Snapshot, jobs: Iterable[Replica]) -> bool:
     Args:
         snapshot: What is.
         jobs: The jobs. Others on hosts that can't be reached are lost too.
+        given_up: Whether dstack gives their hosts up, which ends a service whose `retry` is not
+            for that.
     """
     jobs = list(jobs)
     lost = {job.key for job in jobs}
     for run_id in {job.key.run_id for job in jobs}:
         service = snapshot.services.get(run_id)
         of_run = [job for job in jobs if job.key.run_id == run_id]
-        if service is None or _breaks(snapshot, service, of_run, lost):
+        if service is None:
+            return True
+        if given_up and any(ends_with_host(snapshot, service, job, lost) for job in of_run):
+            return True
+        if _breaks(snapshot, service, of_run, lost):
             return True
     return False
 

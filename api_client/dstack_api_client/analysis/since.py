@@ -17,6 +17,7 @@ from dstack_api_client.model.snapshot import Snapshot
 
 #: What is told when a replica takes requests: since 0.21, and before.
 _READY = (Subject.TAKEN_IN, Subject.REGISTERED_AT_LAST)
+_REACH = (Subject.JOB_UNREACHABLE, Subject.JOB_REACHABLE)
 
 
 class Target(Protocol):
@@ -56,6 +57,7 @@ class Since:
             placed it; the replica may be gone.
         drain_cuts: By run and replica, when it was stopped with requests open, and what was told.
         pulls: By submission, how many bytes of its image have moved, and when that was first seen.
+        reach: By submission, whether the server reaches it, and since when.
         unready: By submission that took requests, when it was first seen not to be ready any more.
     """
 
@@ -69,6 +71,7 @@ class Since:
     drain_cuts: dict[tuple[str, int], tuple[datetime, str]] = field(default_factory=dict)
     pulls: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     unready: dict[str, datetime] = field(default_factory=dict)
+    reach: dict[str, tuple[datetime, bool]] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set, repr=False)
 
     def learn(self, events: Collection[Event]) -> None:
@@ -105,6 +108,11 @@ class Since:
         """Whether a replica took requests."""
         return replica.submission_id in self.ready and not replica.unreached
 
+    def cut_off(self, replica: Replica) -> datetime | None:
+        """Since when the server can't reach a replica that runs; None where it does."""
+        at, reached = self.reach.get(replica.submission_id, (None, True))
+        return at if not reached and replica.status == "running" else None
+
     def forget_all_but(self, snapshot: Snapshot) -> None:
         """Keeps only what concerns things that still are."""
         instances = snapshot.instances.keys()
@@ -115,6 +123,7 @@ class Since:
             (self.instance_status, instances),
             (self.job_status, submissions),
             (self.ready, submissions),
+            (self.reach, submissions),
         ):
             for key in [key for key in about if key not in left]:
                 del about[key]
@@ -139,6 +148,10 @@ class Since:
             _note(self.instance_status, instances, at)
         elif said.subject is Subject.JOB_STATUS:
             _note(self.job_status, jobs, at)
+        elif said.subject in _REACH:
+            for key in jobs:
+                news = (at, said.subject is Subject.JOB_REACHABLE)
+                self.reach[key] = max(self.reach.get(key, news), news)
         elif said.subject in _READY:
             _note(self.ready, jobs, at)
         elif said.subject is Subject.DRAIN_CUT and said.replica is not None:

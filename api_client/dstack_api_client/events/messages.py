@@ -18,6 +18,9 @@ class Subject(Enum):
     INSTANCE_STATUS = "instance status"
     HEALTH = "health"
     UNREACHABLE = "unreachable"
+    JOB_UNREACHABLE = "job unreachable"
+    """The server can't reach a job, and gives it up 2 minutes later."""
+    JOB_REACHABLE = "job reachable"
     TAKEN_IN = "taken in"
     """The proxy sends a replica requests, since 0.21."""
     REGISTERED_AT_LAST = "registered at last"
@@ -38,6 +41,8 @@ _BEGIN = {
     "Instance status changed ": Subject.INSTANCE_STATUS,
     "Instance health changed ": Subject.HEALTH,
     "Instance became unreachable": Subject.UNREACHABLE,
+    "Job became unreachable": Subject.JOB_UNREACHABLE,
+    "Job became reachable": Subject.JOB_REACHABLE,
     "Service replica ready to receive": Subject.TAKEN_IN,
     "Service replica registered to receive": Subject.REGISTERED_AT_LAST,
     "Run updated. Deployment: ": Subject.DEPLOYMENT,

@@ -62,7 +62,8 @@ def place(
         The place, with how it is known.
     """
     linked = instances.get(links.get(submission.id, ""))
-    if linked is not None:
+    # The instance that was to be made for a job that found no place is none.
+    if linked is not None and not _has_found_none(submission):
         return _on(linked, Link.EXACT, imported)
     data = submission.job_provisioning_data
     candidates: list[wire.Instance] = []
@@ -78,8 +79,13 @@ def place(
 
 def _has_no_place(submission: wire.JobSubmission) -> bool:
     """Whether there is no instance for a submission: it waits for one, or has found none."""
-    sought = submission.status == "submitted" or submission.termination_reason == NO_CAPACITY
-    return sought and submission.job_provisioning_data is None
+    if submission.status == "submitted":
+        return submission.job_provisioning_data is None
+    return _has_found_none(submission)
+
+
+def _has_found_none(submission: wire.JobSubmission) -> bool:
+    return submission.termination_reason == NO_CAPACITY and submission.job_provisioning_data is None
 
 
 def fleet_of_run(run: wire.Run, imported: Mapping[str, str]) -> str | None:

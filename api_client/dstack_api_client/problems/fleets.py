@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from dstack_api_client.analysis.endings import ends_with_host
 from dstack_api_client.analysis.losses import breaks_something
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
 from dstack_api_client.model.labels import counted, job_name, listed
 from dstack_api_client.model.occupants import namesakes
 from dstack_api_client.model.replica import ReplicaKey
-from dstack_api_client.model.retries import event_of_host, starts_again
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Kind, Problem, Severity
 from dstack_placement.engine import mapping
@@ -152,7 +152,8 @@ def _together(
     jobs = [job for key in keys if (job := snapshot.replicas.get(key)) is not None]
     if jobs:
         text += f"; on it: {listed(job_name(job) for job in jobs)}"
-    loud = Severity.CRITICAL if breaks_something(snapshot, jobs) else Severity.WARNING
+    breaks = breaks_something(snapshot, jobs, given_up=what == "unreachable")
+    loud = Severity.CRITICAL if breaks else Severity.WARNING
     return Problem(
         key=f"{what}:{fleet.id if fleet is not None else first.id}",
         kind=Kind.INSTANCE,
@@ -188,8 +189,8 @@ def unreachable_hint(snapshot: Snapshot, fleet: Fleet | None, instances: Iterabl
     for key in keys:
         service, job = snapshot.services.get(key.run_id), snapshot.replicas.get(key)
         if service is not None and job is not None:
-            goes_on = starts_again(service, event_of_host(job))
-            (again if goes_on else ends).append(service.name)
+            over = ends_with_host(snapshot, service, job, keys)
+            (ends if over else again).append(service.name)
     ends = list(dict.fromkeys(ends))
     again = [name for name in dict.fromkeys(again) if name not in ends]
     text += " What runs there fails after 2 minutes"

@@ -78,7 +78,7 @@ def _on_instances(
     told = since.unreachable if is_lost else since.health
     verb = "are" if len(instances) > 1 else "is"
     state = f"{verb} unreachable" if is_lost else f"{verb} unhealthy"
-    loud = is_lost and breaks_something(snapshot, replicas)
+    loud = is_lost and breaks_something(snapshot, replicas, given_up=True)
     return Problem(
         key=f"on {what}:{service.id}:{instances[0].fleet_id}",
         kind=Kind.INSTANCE,

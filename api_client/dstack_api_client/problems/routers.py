@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from dstack_api_client.analysis.rollout import status_since
 from dstack_api_client.analysis.since import Since
+from dstack_api_client.model.engines import ROLES
 from dstack_api_client.model.labels import in_status, listed, replica_name, replica_row, share_of
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.roles import consequence, named, roles_of
@@ -129,7 +130,7 @@ class Routers:
             ):
                 yield _problem(service, view, found)
             if not (counts and view.status in (RouterStatus.DOWN, RouterStatus.NOT_READY)):
-                yield from self._of_workers(service, found)
+                yield from self._of_workers(service, view, found)
 
     def _lost(self, service: Service, view: RouterView) -> dict[str, list[Replica]]:
         """The parts that no worker plays, with their replicas; not those that just start."""
@@ -202,10 +203,14 @@ class Routers:
             return any(replica.key in explained for replica in self._routers(service))
         return view.status is RouterStatus.NOT_READY and some and not left
 
-    def _of_workers(self, service: Service, found: dict[str, list[Worker]]) -> Iterator[Problem]:
+    def _of_workers(
+        self, service: Service, view: RouterView, found: dict[str, list[Worker]]
+    ) -> Iterator[Problem]:
         for state, severity, what in _STATES:
             workers = found.get(state)
             if workers:
+                if state == _PROBES and (alone := _alone(view, workers)):
+                    severity, what = Severity.CRITICAL, f"{what}, and {alone}"
                 known = [w.since for w in workers if w.since is not None and not w.at_least]
                 yield Problem(
                     key=f"worker:{service.id}:{state}",
@@ -335,6 +340,20 @@ def _state(worker: Worker) -> str:
     if worker.sync is Sync.DRIFT:
         return where
     return _PROBES if worker.router_health == "ready" else worker.router_health or ""
+
+
+def _alone(view: RouterView, workers: list[Worker]) -> str:
+    """That no other worker is well and does the same, as a part of a sentence; empty if one is."""
+    well = [
+        each.role
+        for each in view.workers
+        if each.router_health == "ready" and each.sync is Sync.IN_SYNC and each not in workers
+    ]
+    lone = dict.fromkeys(each.role for each in workers if each.role not in well)
+    if not lone:
+        return ""
+    roles = [role for role in lone if role in ROLES]
+    return f"no other {' and no other '.join(roles)} worker is" if roles else "no other worker is"
 
 
 def _names(snapshot: Snapshot, workers: list[Worker]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 from dstack_api_client.analysis.distribution import FleetRow, distribution_of
+from dstack_api_client.analysis.endings import ends_service, ends_with_host
 from dstack_api_client.analysis.health import FAILED_SHOWN
 from dstack_api_client.analysis.rollout import out_of_date, status_since, waits_for
 from dstack_api_client.analysis.since import Since
@@ -23,7 +24,7 @@ from dstack_api_client.model.labels import (
 from dstack_api_client.model.placement import OTHER_SERVER, LanePlacement, Placement
 from dstack_api_client.model.purchases import baselines, purchase_of
 from dstack_api_client.model.replica import Replica, ReplicaKey
-from dstack_api_client.model.retries import event_of, starts_again
+from dstack_api_client.model.roles import lacking, roles_of
 from dstack_api_client.model.service import Group, Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.model.stranded import WAITS_FOR_EVER, stranded
@@ -92,6 +93,7 @@ _HINTS = {
     "failed": "dstack starts it again, as its `retry` says.",
     "stopping": "It holds its place until it has stopped.",
 }
+_ENDS_ALL = "dstack ends the whole service: the spec has no `retry` for that."
 
 
 @dataclass
@@ -367,7 +369,8 @@ def _sorted_out(
     """The replicas that something is wrong with, by what it is."""
     found: dict[str, list[Replica]] = {}
     for replica in replicas:
-        if replica.ready and replica.restarts < RESTARTS:
+        is_well = replica.ready and since.cut_off(replica) is None
+        if is_well and replica.restarts < RESTARTS:
             continue
         what = _what(service, replica, now, since)
         if what:
@@ -388,6 +391,8 @@ def _what(service: Service, replica: Replica, now: datetime, since: Since) -> st
             return "failed"  # while it stops too: nothing else says yet that it is lost
         told = since.job_status.get(replica.submission_id)
         return "stopping" if told is not None and now - told > STOPPING_LONG else ""
+    if since.cut_off(replica) is not None:
+        return "cut off"
     restarted = replica.restarts >= RESTARTS
     if restarted and now - replica.submitted_at < RESTARTED_WITHIN:
         return "restarting"
@@ -465,17 +470,20 @@ def _of_replicas(
 ) -> Problem:
     """One problem of all replicas of a service that have the same."""
     members = sorted(members, key=lambda replica: replica.key)
-    serving = any(group.ready for group in service.groups if group.router is None)
+    serving = _serves(service)
     routes = any(replica.is_router for replica in members)
-    severity = Severity.WARNING if serving and not routes else Severity.CRITICAL
+    over = _ends_it(snapshot, service, what, members)
+    severity = Severity.WARNING if serving and not routes and not over else Severity.CRITICAL
     if what in ("stopping", "pulling"):
         severity = Severity.NOTICE
     if what == "failed":
         ends = [replica.finished_at for replica in members if replica.finished_at is not None]
     elif what == "pending":
         ends = [replica.since for replica in members]
-    elif what == "unready" and any(map(since.was_ready, members)):
-        ends = [each for r in members if (each := since.unready.get(r.submission_id))]
+    elif what == "cut off":
+        ends = [each for replica in members if (each := since.cut_off(replica)) is not None]
+    elif what == "unready":
+        ends = [each for r in members if (each := _unready_since(r, since)) is not None]
     else:
         ends = [status_since(replica, since) for replica in members]
     return Problem(
@@ -484,7 +492,7 @@ def _of_replicas(
         severity=severity,
         subject=service.name,
         text=f"{listed(map(replica_name, members))}: {_cause(snapshot, service, what, members)}",
-        hint=_hint(service, what, members),
+        hint=_hint(service, what, over=over),
         since=min(ends, default=None),
         at_least=what == "pending" and any(replica.since_earlier for replica in members),
         service_id=service.id,
@@ -493,11 +501,41 @@ def _of_replicas(
     )
 
 
-def _hint(service: Service, what: str, members: Iterable[Replica]) -> str:
+def _unready_since(replica: Replica, since: Since) -> datetime | None:
+    """Since when a replica that runs is not ready; None where nothing tells.
+
+    It may have been ready before the oldest event that was read.
+    """
+    if since.was_ready(replica):
+        return since.unready.get(replica.submission_id)
+    return since.job_status.get(replica.submission_id)
+
+
+def _ends_it(snapshot: Snapshot, service: Service, what: str, members: Sequence[Replica]) -> bool:
+    """Whether dstack ends the service because of what its replicas have."""
+    if what == "cut off":
+        keys = [replica.key for replica in members]
+        return any(ends_with_host(snapshot, service, replica, keys) for replica in members)
+    gone = [each for each in members if what in ("failed", "pending") and not each.standing]
+    return any(ends_service(snapshot, service, replica) for replica in gone)
+
+
+def _serves(service: Service) -> bool:
+    """Whether requests are answered: a worker of each part that they need is ready."""
+    ready = [group for group in service.groups if group.router is None and group.ready]
+    needed = roles_of(service.groups)
+    return bool(ready) and not lacking(needed, [each.role for each in ready if each.role])
+
+
+def _hint(service: Service, what: str, *, over: bool) -> str:
     """What comes of replicas, or what can be done."""
-    lasting = [r for r in members if not starts_again(service, event_of(r))]
-    if what == "failed" and lasting:
-        return "dstack does not start it again: the spec has no `retry` for that."
+    if what == "cut off":
+        end = "ends all of it: the spec has no `retry` for that." if over else "starts it again."
+        return f"dstack gives it up 2 minutes after it was cut off, and {end}"
+    if over:
+        return _ENDS_ALL
+    if what == "unready" and service.router is not None:
+        return "Its router may go on sending it requests; dstack does not restart it."
     return _HINTS[what]
 
 
@@ -521,6 +559,8 @@ def _cause(snapshot: Snapshot, service: Service, what: str, members: Sequence[Re
             return f"failed: {replica.message}" if replica.message != "failed" else "failed"
         if what == "stopping":
             return "still stopping"
+        if what == "cut off":
+            return "the server can't reach it"
         if what == "stranded":
             return WAITS_FOR_EVER
         return f"not ready: {waits_for(replica)}"

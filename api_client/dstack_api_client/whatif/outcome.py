@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from dstack_api_client.analysis.endings import lanes_decide
 from dstack_api_client.analysis.lane_input import (
     engine_service,
     in_one_fleet,
@@ -217,7 +218,7 @@ def _outcome(
     standing = _standing(snapshot, service)
     unplaced = sum(each.instance_id is None and each.has_place for each in standing)
     base = Outcome(service, len(standing), len(lost), len(standing) - len(lost), unplaced=unplaced)
-    managed = _managed(snapshot, service)
+    managed = lanes_decide(snapshot, service)
     if not managed and any(not starts_again(service, event_of_host(each)) for each in lost):
         return replace(base, stays=0, ending=Ending.NO_RETRY, price_after=0.0)
     needs = requirements_of(service.spec)
@@ -263,12 +264,6 @@ def _outcome(
 
 
 _ANY = Requirements()
-
-
-def _managed(snapshot: Snapshot, service: Service) -> bool:
-    placement = snapshot.placements.get(service.id)
-    told = placement.managed if placement is not None else service.has_lanes
-    return told and stored_lanes_of(service).has_lanes
 
 
 def _now(snapshot: Snapshot, service: Service, *, managed: bool) -> engine.Service:

@@ -276,9 +276,7 @@ async def _contender(
     return Contender(str(run.run_name), run.priority, seen.state.service, occupants)
 
 
-def _fits(
-    run_spec: RunSpec, samples: Iterable[Job], occupant: JobModel, cordons: Cordons
-) -> bool:
+def _fits(run_spec: RunSpec, samples: Iterable[Job], occupant: JobModel, cordons: Cordons) -> bool:
     """Whether one of the replicas that a run may start fits where another replica is now."""
     instance: InstanceModel | None = occupant.instance
     if instance is None or cordons.of_instance(instance) is not None:

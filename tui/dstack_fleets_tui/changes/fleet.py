@@ -12,7 +12,7 @@ from dstack_api_client.edits.base import base as bases
 from dstack_api_client.edits.errors import EndedError, InvalidEditError
 from dstack_api_client.edits.fleet import fleets
 from dstack_api_client.edits.fleet.fleet import refusal
-from dstack_api_client.edits.fleet.fleet_effects import idle_instances
+from dstack_api_client.edits.fleet.fleet_effects import can_be_deleted, idle_instances
 from dstack_api_client.edits.fleet.fleets import FleetPlan
 from dstack_api_client.edits.fleet.new_fleets import TEMPLATES, plan_new_fleet
 from dstack_api_client.edits.follow.following_fleets import FleetGoal
@@ -128,11 +128,11 @@ class FleetChanges:
             return
         idle = idle_instances(snapshot, fleet.id)
         # A host that could not be set up is in the server's list until somebody deletes it.
-        can = [instance for instance in chosen if instance in (*idle, *fleet.failed)]
+        can = [each for each in chosen if can_be_deleted(each) or each in fleet.failed]
         busy = len(chosen) - len(can)
         about = []
         if can:
-            left = f" ({busy} more can't be: not idle)" if busy else ""
+            left = f" ({busy} more can't be: in use or ending)" if busy else ""
             about.append((_CHOSEN, f"{_names(can)}{left}"))
         if idle and set(idle) != set(can):
             about.append((_IDLE, f"{_names(idle)}"))
@@ -148,7 +148,7 @@ class FleetChanges:
                 self._delete_instances(fleet, can if what == _CHOSEN else idle)
 
         if len(about) == 1:
-            self._app.notify("No idle instance is selected or there.", markup=False)
+            self._app.notify("No instance that is not in use is selected or there.", markup=False)
         title = f"What to delete of {fleet.name}"
         self._app.push_screen(PickScreen(title, about, ascii_only=self._app.ascii), picked)
 
@@ -261,7 +261,11 @@ class FleetChanges:
         lines = []
         for instance in chosen[:_NAMED]:
             price = f"  {formatting.price(instance.price)} $/h" if instance.price else ""
-            what = "not set up" if instance in fleet.failed else instance.instance_type or ""
+            what = instance.instance_type or ""
+            if instance in fleet.failed:
+                what = "not set up"
+            elif instance.state != "idle":
+                what = f"{what} {instance.state}".strip()
             lines.append(f"{instance.name}  {what}{price}")
         if len(chosen) > _NAMED:
             lines.append(f"and {len(chosen) - _NAMED} more")
@@ -269,7 +273,7 @@ class FleetChanges:
         least = fleet.nodes_min or 0
         if fleet.kind == "cloud" and len(fleet.instance_ids) - len(chosen) < least:
             lines.append(f"The fleet keeps {least}: the server will start others in their place.")
-        kind = "instance" if any(each in fleet.failed for each in chosen) else "idle instance"
+        kind = "idle instance" if all(each.status == "idle" for each in chosen) else "instance"
         title = f"Delete {counted(len(chosen), kind)} of {fleet.name} in {self._app.place}"
         self._ask(fleet, title, lines, chosen, ask(self._app))
 

@@ -92,6 +92,16 @@ def idle_instances(snapshot: Snapshot, fleet_id: str) -> tuple[Instance, ...]:
     )
 
 
+def can_be_deleted(instance: Instance) -> bool:
+    """Whether no job holds an instance, as the server asks before it deletes one.
+
+    One that starts has no job yet, and one that can't be reached may have none. What keeps a busy
+    one without a job in sight is another project's.
+    """
+    held = instance.jobs or instance.busy_blocks or instance.status == "busy"
+    return not held and instance.status not in INSTANCE_GONE
+
+
 def _warnings(edit: FleetEdit, found: Effects, busy_above: int) -> Iterator[PlanWarning]:
     if busy_above > 0:
         what = "1 busy instance stays" if busy_above == 1 else f"{busy_above} busy instances stay"
