@@ -16,6 +16,7 @@ import pytest
 from dstack_api_client import fault_log
 from dstack_api_client.feed.feed import ConnectionState, Feed
 from dstack_api_client.model.fleet import Fleet
+from dstack_api_client.model.replica import FINISHED
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.routers.watch import OverSsh, read_router
@@ -184,7 +185,9 @@ def _said(snapshot: Snapshot) -> dict[Key, Any]:
         said[Key("instance", instance.id)] = (instance.name, instance.status, instance.price)
     for service in snapshot.services.values():
         replicas = [snapshot.replicas[key] for key in service.replica_keys]
-        jobs = [(each.key, each.status, each.submission_id) for each in replicas]
+        # What failed is asked for by itself, a few with each reading.
+        active = service.status not in FINISHED
+        jobs = [(each.key, each.status, each.submission_id) for each in replicas if active]
         said[Key("run", service.id)] = (service.name, service.status, _spec(service), jobs)
     for run in snapshot.other_runs.values():
         said[Key("run", run.id)] = (run.name, run.status)
