@@ -24,6 +24,11 @@ _HARMFUL_TEXT = re.compile(f"[{_HARMFUL}]")
 #: The same in JSON that is not plain ASCII, with the escapes that can stand for one of them.
 _HARMFUL_JSON = re.compile(rf"[{_HARMFUL}]|\\[bfru]")
 _HARMFUL_ASCII_JSON = re.compile(rb"[\x7f]|\\[bfru]")
+#: Escapes in JSON; the group is half of a character without the other one.
+_HALVES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 _LINE_BREAKS = re.compile(r"\s*[\n\t]\s*")
 _REPLACEMENT = "\ufffd"
 
@@ -55,6 +60,20 @@ def one_line(text: str) -> str:
     if "\n" in text or "\t" in text:
         text = _LINE_BREAKS.sub(" ", text).strip()
     return text
+
+
+def whole_characters(raw: bytes) -> bytes:
+    """Replaces halves of characters in JSON, for which no JSON with them can be decoded.
+
+    Args:
+        raw: JSON.
+
+    Returns:
+        The same, with U+FFFD for each escape of half a character.
+    """
+    if b"\\ud" not in raw and b"\\uD" not in raw:
+        return raw
+    return _HALVES.sub(lambda found: b"\\ufffd" if found[1] else found[0], raw)
 
 
 def clean_json(raw: bytes) -> bytes:

@@ -60,6 +60,10 @@ def read_yaml(text: str | bytes) -> Any:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         problem = getattr(error, "problem", None) or "it can't be read"
         raise YamlError(str(problem), mark.line + 1 if mark is not None else None) from None
+    except YamlError:
+        raise
+    except (ValueError, OverflowError):
+        raise YamlError("it has an escape of no character", loader.line + 1) from None
     except RecursionError:
         raise YamlError("it is nested too deeply", None) from None
     return data

@@ -36,6 +36,13 @@ def mutated(answer: bytes, rng: random.Random) -> tuple[bytes, str]:
     return raw, "; ".join(done)
 
 
+def slipped(thing: Any, rng: random.Random) -> tuple[Any, str]:
+    """A thing, which is changed, with one slip in it, and what was done to it."""
+    root = [thing]
+    what = _slip(root, rng)
+    return root[0] if root else None, what
+
+
 def _slip(root: list[Any], rng: random.Random) -> str:
     """Changes one thing below; the deeper ones are as likely as those above them."""
     path: list[Any] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import msgspec
@@ -101,7 +101,17 @@ class Slips:
         return found
 
 
-def at_once(slips: Slips, **options: Any) -> Client:
+class Answering(Protocol):
+    """What answers at once."""
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answers over HTTP."""
+
+    def answer(self, path: str, asked: bytes) -> tuple[int, bytes, str]:
+        """Answers: the status, the body, and what the server says that the time is."""
+
+
+def at_once(slips: Answering, **options: Any) -> Client:
     """A client whose answers are handed over without HTTP, which takes most of the time else."""
     return Client.over(_AtOnce(slips, **options))
 
@@ -115,7 +125,7 @@ class _AtOnce(Transport):
         slips: What answers.
     """
 
-    def __init__(self, slips: Slips, **options: Any) -> None:
+    def __init__(self, slips: Answering, **options: Any) -> None:
         super().__init__(
             "http://server", "secret-token", transport=httpx.MockTransport(slips), **options
         )

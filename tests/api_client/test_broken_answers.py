@@ -326,3 +326,79 @@ async def test_a_fleet_whose_configuration_is_no_object_is_one_without_settings(
     assert feed.snapshot is not None
     (read,) = feed.snapshot.fleets.values()
     assert (read.spec["configuration"], read.spec["profile"]) == ({}, {})
+
+
+async def test_a_bad_instance_costs_itself_and_is_named() -> None:
+    server = FakeServer()
+    server.fleets = [answers.fleet(1)]
+    server.instances = [answers.instance(number, server.fleets[0]) for number in (1, 2)]
+    async with server.client() as client:
+        feed = Feed(client, "main")
+        await _polled(feed)
+        server.instances[1] |= {"price": [], "status": "idle"}
+        for _ in range(2):
+            await _polled(feed)
+            assert feed.snapshot is not None
+            assert len(feed.snapshot.fleets) == 1
+            statuses = [each.status for each in feed.snapshot.instances.values()]
+            assert statuses == ["busy", "busy"], "what was known of it stays"
+            (message,) = feed.snapshot.unreadable
+            assert message.startswith("Of the instances in the fleets of project main, fleet-2 ")
+        server.instances[1] |= {"price": 1.0}
+        for _ in range(2):
+            await _polled(feed)
+        assert feed.snapshot.unreadable == ()
+        assert [each.status for each in feed.snapshot.instances.values()] == ["busy", "idle"]
+    new = Feed(server.client(), "main")
+    server.instances[1] |= {"price": []}
+    await _polled(new)
+    assert new.snapshot is not None
+    assert [each.name for each in new.snapshot.instances.values()] == ["fleet-1"]
+
+
+@pytest.mark.parametrize(
+    "bad", [{"fallback_replicas": "x"}, {"warnings": [[]]}, {"run_id": None}], ids=str
+)
+async def test_a_bad_summary_of_a_placement_costs_itself(bad: dict[str, Any]) -> None:
+    right = {"run_id": answers.ident(2), "managed": True}
+    answer = {"runs": [{"run_id": answers.ident(1), **bad}, right], "placements": []}
+    async with client_of(lambda request: httpx.Response(200, json=answer)) as client:
+        found, _ = await client.placements.list("main", [])
+        assert [each.run_id for each in found] == [right["run_id"]]
+        assert len(client.unreadable.messages) == 1
+
+
+async def test_a_bad_metric_or_line_of_a_log_costs_itself() -> None:
+    metrics = [{"name": "cpu", "timestamps": ["x"]}, {"name": "memory"}]
+    lines = [
+        {"timestamp": None, "message": "eA=="},
+        {"timestamp": answers.at(1), "message": "eQ=="},
+    ]
+    both = {"metrics": metrics, "logs": lines}
+    async with client_of(lambda request: httpx.Response(200, json=both)) as client:
+        found = await client.metrics.job("main", "chat")
+        assert [each.name for each in found.metrics] == ["memory"]
+        page = await client.logs.poll("main", "chat", answers.ident(1))
+        assert [each.message for each in page.logs] == ["eQ=="]
+
+
+@pytest.mark.parametrize(
+    ("escaped", "shown"),
+    [
+        ("\\ud800", "\ufffd"),
+        ("\\uDC00x", "\ufffdx"),
+        ("\\ud83d\\ude00", "\U0001f600"),
+        ("\\ud83d\\ud83d\\ude00", "\ufffd\U0001f600"),
+        ("\\\\ud800", "\\ud800"),
+    ],
+)
+async def test_half_a_character_costs_nothing_else(escaped: str, shown: str) -> None:
+    answer = f'{{"server_version": "{escaped}"}}'.encode()
+    async with client_of(lambda request: httpx.Response(200, content=answer)) as client:
+        found = await client.server.info()
+    assert found.version == shown
+
+
+async def _polled(feed: Feed) -> None:
+    async for _ in feed.poll(full=True):
+        pass

@@ -165,6 +165,37 @@ def test_what_another_dashboard_sends_stays_open(tmp_path: Path) -> None:
     assert store.sent(base().target) is None
 
 
+def test_two_that_send_to_one_target_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    """Though one of them is killed and the other one's is refused: what it sent is looked up."""
+    first, second, target = edit().with_priority(7), edit().with_replicas("0", 4), base().target
+    killed, waits = (
+        Sent(name, kept_of(each.base, _after(each)).at, by, "a", "apply",
+             kept_of(each.base, _after(each)))
+        for name, each, by in (("killed", first, 0), ("waits", second, os.getpid()))
+    )  # fmt: skip
+    store = Store(tmp_path)
+    store.keep_sent(target, killed)
+    Store(tmp_path).keep_sent(target, waits)
+    assert store.open_changes(target.server, target.project) == [(target, killed)]
+    assert store.sent(target, kept_of(first.base, _after(first))) == killed
+    Store(tmp_path).end_sent(target, waits, applied=False)
+    assert store.open_changes(target.server, target.project) == [(target, killed)]
+    assert store.applied(target) == killed.kept, "it may have been applied"
+    store.end_sent(target, killed, applied=True)
+    assert store.open_changes(target.server, target.project) == []
+    assert store.applied(target) == killed.kept
+
+
+def test_the_way_back_is_from_the_later_of_two_changes(tmp_path: Path) -> None:
+    """Whichever of two dashboards is the first to know that its own was applied."""
+    store = Store(tmp_path)
+    first = edit().with_priority(7)
+    second = ServiceEdit.begin(_after(first), WITH_LANES).with_replicas("0", 4)
+    kept = store.keep_applied(second.base, _after(second))
+    store.keep_applied(first.base, _after(first))
+    assert store.applied(first.base.target) == kept
+
+
 def test_applying_drops_the_draft(tmp_path: Path) -> None:
     store = Store(tmp_path)
     changed = edit().with_priority(7)

@@ -7,10 +7,7 @@ tables and JSON, the tables of the screens, and the pages of one replica. The se
 
 from __future__ import annotations
 
-import json
 import random
-from collections import deque
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -19,34 +16,26 @@ import httpx
 import pytest
 
 from dstack_api_client import fault_log
-from dstack_api_client.analysis.distribution import distribution_of
-from dstack_api_client.analysis.fleet_facts import fleet_facts
-from dstack_api_client.analysis.rollout import rollout_of
-from dstack_api_client.analysis.since import Since
 from dstack_api_client.edits.base.base import fleet_of, service_of
 from dstack_api_client.errors import ApiError
-from dstack_api_client.events.stream import EventStream, event_of
+from dstack_api_client.events.stream import EventStream
 from dstack_api_client.feed.feed import ConnectionState, Feed
 from dstack_api_client.model.configuration import as_yaml
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_api_client.problems.watch import problems_of
 from dstack_api_client.replica.watch import ReplicaWatch
 from dstack_api_client.routers.watch import OverSsh, read_router
-from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
-from dstack_fleets_tui.headless.get import collect, table
 from dstack_fleets_tui.headless.kinds import KINDS
-from dstack_fleets_tui.headless.looking import Asked, Look
 from dstack_fleets_tui.headless.select import NoSuchNameError
-from tests.api_client.painted import paint
+from tests.api_client.shown import show
 from tests.api_client.slips import Slips, at_once, whole_project
 from tests.builders import answers
 from tests.builders.generation import PARTS, SEED, cases
 
 #: Answers with slips of one client, one after the other.
 PER_ROUND = 25
-ROUNDS = cases(200)
+ROUNDS = cases(80)
 #: The share of rounds whose answers go over HTTP.
 _OVER_HTTP = 0.05
 #: Seconds between two polls: what is read by turns is read at each.
@@ -54,9 +43,6 @@ _BETWEEN_POLLS = 60.0
 #: The share of looks at routers where no slip is in their answers, and kinds of tables for a look.
 _WITH_ROUTERS, _KINDS_SHOWN = 0.3, 3
 _NOW = answers.START + timedelta(minutes=10)
-#: What was shown last, and which configurations were written: most slips are in none of it.
-_shown: deque[tuple[Snapshot, list[wire.Event]]] = deque(maxlen=40)
-_written: deque[str] = deque(maxlen=200)
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +89,7 @@ async def _look(slips: Slips) -> Snapshot:
             await _poll(feed, slips)
         assert feed.snapshot is not None
         snapshot = await _with_routers(client, feed.snapshot)
-        _show(snapshot, feed, KINDS)
+        show(snapshot, feed, KINDS, _NOW)
     return snapshot
 
 
@@ -150,7 +136,7 @@ async def _see(client: Client, feed: Feed, slips: Slips, rng: random.Random) -> 
     snapshot = feed.snapshot
     if slips.where == "placement/router" or rng.random() < _WITH_ROUTERS:
         snapshot = await _with_routers(client, snapshot)
-    _show(snapshot, feed, rng.sample(list(KINDS), _KINDS_SHOWN))
+    show(snapshot, feed, rng.sample(list(KINDS), _KINDS_SHOWN), _NOW)
     await _pages(client, snapshot, slips.where)
 
 
@@ -186,39 +172,6 @@ async def _with_routers(client: Client, snapshot: Snapshot) -> Snapshot:
         if service.router is not None
     ]
     return replace(snapshot, routers={view.run_id: view for view in views if view is not None})
-
-
-def _show(snapshot: Snapshot, feed: Feed, kinds: Iterable[str]) -> None:
-    """Shows a snapshot, unless one like it was shown just now: it would look the same."""
-    seen = (snapshot, feed.events)
-    if seen in _shown:
-        return
-    _shown.append(seen)
-    since = Since()
-    since.learn(feed.events)
-    events = [event_of(event) for event in feed.events]
-    problems = problems_of(snapshot, _NOW, since)
-    for service in snapshot.services.values():
-        distribution_of(snapshot, service)
-        rollout_of(snapshot, service, since=since)
-        _as_yaml(service.spec.get("configuration") or {})
-    for fleet in snapshot.fleets.values():
-        fleet_facts(fleet)
-        _as_yaml(fleet.spec.get("configuration") or {})
-    paint(snapshot, since, problems, events, _NOW)
-    look = Look(snapshot, problems, tuple(events))
-    for kind in kinds:
-        asked = Asked(kind, ended=True)
-        json.dumps(collect(look, asked))
-        table(look, asked, colour=True)
-
-
-def _as_yaml(configuration: Any) -> None:
-    """Writes a configuration, unless it was written before."""
-    key = json.dumps(configuration)
-    if key not in _written:
-        _written.append(key)
-        as_yaml(configuration)
 
 
 async def _pages(client: Client, snapshot: Snapshot, where: str) -> None:

@@ -29,6 +29,8 @@ WRONG = [
     ("b: !!python/object:os.system x", 1, None),
     ("b: !!int hello", 1, "put it in quotes"),
     ('a: 1\nb: "\\ud800"', 2, "no text has"),
+    ('a: 1\nb: "\\U00110000"', 2, "escape of no character"),
+    ('b: "\\UFFFFFFFF"', 1, "escape of no character"),
     ("a: 1\nb: \x07", 2, "no text has"),
     (b"a: 1\nb: \xff", 2, "no text has"),
     ("a: [", 1, None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from dstack_placement.engine import (
@@ -11,7 +12,6 @@ from dstack_placement.engine import (
     ReplicaState,
     Room,
     Service,
-    edited,
     next_actions,
     place,
     preview,
@@ -49,11 +49,11 @@ def _service(count: int, *, placed: bool) -> Service:
 
 def _cases(count: int) -> Cases:
     waiting, running = _service(count, placed=False), _service(count, placed=True)
-    down = edited(running, wanted={"0": count // 10})
+    down = replace(running, groups=(Group(wanted=count // 10),))
     raised = tuple(
         Lane(lane.fleet, lane.min_replicas, None, priority=n) for n, lane in enumerate(_lanes())
     )
-    moved = edited(running, lanes=raised)
+    moved = replace(running, lanes=raised)
     return {
         "place all": lambda: next_actions(waiting, now=_NOW),
         "place one of all": lambda: place(waiting, "r0", now=_NOW),

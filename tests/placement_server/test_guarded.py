@@ -254,6 +254,38 @@ async def test_a_body_that_is_too_large_is_read_no_further() -> None:
     assert sent <= 2 * MOST_BYTES
 
 
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'{"text": "\\u0000"}', "json"),
+        (b'{"text": "\\ud800"}', "json"),
+        (b'{"\\udfff": 1}', "json"),
+        (b'{"text": NaN}', "json"),
+        (b'{"text": -1e999}', "json"),
+        (b'"\xed\xa0\x80"', "json"),
+        (b"\xff\xfe", "x-www-form-urlencoded"),
+    ],
+)
+async def test_a_body_that_no_answer_can_quote_is_refused(body: bytes, kind: str) -> None:
+    """FastAPI's own answer to it fails, and PostgreSQL takes no NUL."""
+    router = APIRouter(route_class=BoundedRoute)
+
+    @router.post("/asked")
+    async def asked(body: _Body) -> str:
+        return body.text
+
+    app = FastAPI()
+    app.include_router(router)
+    headers = {"Content-Type": f"application/{kind}"}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        refused = await client.post("/asked", content=body, headers=headers)
+        assert refused.status_code == 400
+        assert "not finite or a text with characters" in refused.json()["detail"][0]["msg"]
+        fine = await client.post("/asked", json={"text": "日本 \U0001f600 1e9"})
+        assert fine.json() == "日本 \U0001f600 1e9"
+
+
 @pytest.mark.e2e
 async def test_a_lock_that_another_server_keeps_is_waited_for_with_a_limit(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch

@@ -28,6 +28,9 @@ _UNDER_WAY = 0.7
 #: The part of requests that are not waited for before it happens.
 _EARLY = 0.2
 
+#: How many times servers are killed in a round, one as soon as the one before answers again.
+_KILLS = (1, 1, 2, 3)
+
 #: What happens meanwhile; returns what ends it.
 Disturb = Callable[[], Awaitable[Callable[[], Awaitable[None]]]]
 
@@ -69,18 +72,26 @@ class Story:
         self._before = {name: one.want for name, one in watch.services.items()}
 
     async def killed(self, chance: random.Random) -> None:
-        """A round in which one of the servers is killed, and started again."""
-        victim = chance.choice(SERVERS)
+        """A round in which servers are killed, and started again."""
+        first, *others = [chance.choice(SERVERS) for _ in range(chance.choice(_KILLS))]
 
         async def kill() -> Callable[[], Awaitable[None]]:
-            await self.sim.faults.server_end(server=victim, graceful=False)
+            await self._kill(first)
 
             async def start() -> None:
-                await self.sim.faults.server_start(server=victim)
+                await self.sim.faults.server_start(server=first)
+                for victim in others:
+                    await self._kill(victim)
+                    await self.sim.faults.server_start(server=victim)
 
             return start
 
-        await self.disturbed(chance, kill, f"server {victim} is killed", asks=3 - victim)
+        then = "".join(f", then {victim}" for victim in others)
+        await self.disturbed(chance, kill, f"server {first} is killed{then}", asks=3 - first)
+
+    async def _kill(self, server: int) -> None:
+        await self.sim.faults.server_end(server=server, graceful=False)
+        self.counts["kills"] += 1
 
     async def disturbed(
         self, chance: random.Random, disturb: Disturb, what: str, *, asks: int

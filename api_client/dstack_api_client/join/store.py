@@ -50,7 +50,7 @@ class Known:
         # Kept apart: they take part in nothing but the word that they failed.
         failed = [instance for instance in instances if instance.status == "terminated"]
         fleet.instances = sorted(failed, key=lambda instance: instance.id) or None
-        here = {instance.id for instance in instances}
+        here = {instance.id for instance in instances} | {*fleet.unread}
         for instance in list(self.instances.values()):
             if instance.fleet_id == fleet.id and instance.id not in here:
                 del self.instances[instance.id]

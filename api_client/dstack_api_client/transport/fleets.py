@@ -34,7 +34,7 @@ class Fleets(Resource):
             f"the fleets of project {project}",
         )
         return await self._requests.decode_list(
-            body, wire.decode_fleet, f"the fleets of project {project}"
+            body, wire.decode_fleet, f"the fleets of project {project}", wire.Fleet.parts
         )
 
     async def page(
@@ -56,7 +56,7 @@ class Fleets(Resource):
         }
         what = f"the fleets of project {project}"
         body = await self._requests.transport.read("/api/fleets/list", query, what)
-        return await self._requests.decode_list(body, wire.decode_fleet, what)
+        return await self._requests.decode_list(body, wire.decode_fleet, what, wire.Fleet.parts)
 
     async def get(
         self, project: str, *, fleet_id: str | None = None, name: str | None = None
@@ -65,7 +65,7 @@ class Fleets(Resource):
         what = f"the fleet {name or fleet_id}"
         query = {"name": name} if fleet_id is None else {"id": fleet_id}
         body = await self._requests.transport.read(in_project(project, "fleets/get"), query, what)
-        return self._requests.decode(body, wire.decode_fleet, what)
+        return self._requests.decode(body, wire.decode_fleet, what, wire.Fleet.parts)
 
     async def body(self, project: str, name: str) -> bytes:
         """One fleet of a project by its name, all that the server says of it."""

@@ -18,8 +18,10 @@ from dstack_api_client import errors
 from dstack_api_client.text import clean_json
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.failures import NOT_DECODED, reason_of, unanswered, unreadable
+from dstack_api_client.transport.parts import without_unreadable
 from dstack_api_client.transport.records import Records, Unreadable, Unreadables, named
 from dstack_api_client.transport.transport import Transport
+from dstack_api_client.transport.wire_values import Parted
 
 T = TypeVar("T")
 
@@ -52,7 +54,8 @@ class Requests:
             kind: The struct that the answer becomes.
             what: What is asked for, to be named in errors.
         """
-        return self.decode(await self.transport.read(path, query, what), decoder(kind), what)
+        body = await self.transport.read(path, query, what)
+        return self.decode(body, decoder(kind), what, _parts_of(kind))
 
     async def all(
         self, path: str, query: Mapping[str, Any], kind: type[T], what: str
@@ -100,29 +103,68 @@ class Requests:
             "Report this with the server's version; a restart of the server may help.",
         )
 
-    def decode(self, body: bytes, decode: Callable[[bytes], T], what: str) -> T:
+    def decode(
+        self,
+        body: bytes,
+        decode: Callable[[bytes], T],
+        what: str,
+        parts: Mapping[str, type[Any]] | None = None,
+    ) -> T:
         """Decodes an answer.
+
+        Args:
+            body: The answer.
+            decode: What decodes it.
+            what: What it is about.
+            parts: The lists in it of which a record that can't be decoded costs only itself.
 
         Raises:
             WrongShapeError: It holds something else than it should.
             ForeignAnswerError: It holds nothing that a server may have said.
         """
         try:
-            return decode(body)
+            return self._whole_or_not(body, decode, what, parts or {})
         except NOT_DECODED as error:
             raise unreadable(self.transport.url, what, body, error) from error
 
-    async def decode_list(self, body: bytes, decode: Callable[[bytes], T], what: str) -> Records[T]:
+    def _whole_or_not(
+        self,
+        body: bytes,
+        decode: Callable[[bytes], T],
+        what: str,
+        parts: Mapping[str, type[Any]],
+    ) -> T:
+        try:
+            return decode(body)
+        except NOT_DECODED:
+            decoders = {name: decoder(kind) for name, kind in parts.items()}
+            rest, left_out = without_unreadable(body, decoders)
+            if not left_out:
+                raise
+        decoded = decode(rest)
+        noted = [self.note(raw, f"the {name} in {what}", error) for name, raw, error in left_out]
+        if isinstance(decoded, wire.Fleet):
+            decoded.unread = [each.name.id for each in noted]
+        return decoded
+
+    async def decode_list(
+        self,
+        body: bytes,
+        decode: Callable[[bytes], T],
+        what: str,
+        parts: Mapping[str, type[Any]] | None = None,
+    ) -> Records[T]:
         """Decodes a list item by item, letting others run in between.
 
-        An item that can't be decoded costs only itself: it is left out, and noted.
+        An item that can't be decoded costs only itself: it is left out, and noted. So does a
+        record of the lists in it that `parts` names.
         """
         items = self.decode(body, wire.decode_items, what)
         decoded: Records[T] = Records()
         slice_end = time.monotonic() + _SLICE
         for item in items:
             try:
-                decoded.append(decode(item))
+                decoded.append(self._whole_or_not(item, decode, what, parts or {}))
             except NOT_DECODED as error:
                 decoded.unreadable.append(self.note(item, what, error))
                 decoded.ends_unreadable = True
@@ -175,6 +217,10 @@ class Resource:
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
+
+
+def _parts_of(kind: type[Any]) -> Mapping[str, type[Any]]:
+    return kind.parts if issubclass(kind, Parted) else {}
 
 
 _decoders: dict[Any, Callable[[bytes], Any]] = {}

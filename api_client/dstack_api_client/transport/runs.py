@@ -155,13 +155,15 @@ class Metrics(Resource):
             limit: Most values of each metric.
         """
         params = {"replica_num": replica_num, "job_num": job_num, "limit": limit}
+        what = f"the metrics of {run_name}"
         body = await self._requests.transport.read(
             in_project(project, f"metrics/job/{quote(run_name, safe='')}"),
             None,
-            f"the metrics of {run_name}",
+            what,
             params=params if run_id is None else {"run_id": run_id, **params},
         )
-        return self._requests.decode(body, decoder(wire.JobMetrics), f"the metrics of {run_name}")
+        kind = wire.JobMetrics
+        return self._requests.decode(body, decoder(kind), what, kind.parts)
 
 
 class Logs(Resource):

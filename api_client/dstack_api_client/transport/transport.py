@@ -26,7 +26,7 @@ import msgspec
 from dstack_api_client import errors
 from dstack_api_client.clock import ClockSteps, utc_now
 from dstack_api_client.connect.connection import ConfigError, is_loopback, trust
-from dstack_api_client.text import one_line
+from dstack_api_client.text import one_line, whole_characters
 from dstack_api_client.transport import resolving
 from dstack_api_client.transport.failures import (
     NOT_DECODED,
@@ -217,7 +217,7 @@ class Transport:
         for attempt in range(1, _TRIES + 1):
             try:
                 async with self._slots:  # so that waiting for a connection is not measured
-                    return await self._send(path, query, what, params)
+                    return whole_characters(await self._send(path, query, what, params))
             except (errors.CertificateError, errors.TimedOutError):
                 raise
             except (errors.CannotConnectError, errors.BusyError):
@@ -252,7 +252,7 @@ class Transport:
         self.refuse_read_only()
         try:
             async with self._slots:
-                return await self._send(path, body, what, None)
+                return whole_characters(await self._send(path, body, what, None))
         except (errors.CannotConnectError, errors.ServerFailedError) as error:
             if error.unsent:
                 raise

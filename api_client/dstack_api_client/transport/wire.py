@@ -18,6 +18,7 @@ from dstack_api_client.transport.wire_values import (
     Answer,
     Count,
     Dollars,
+    Parted,
     Port,
     Timed,
     Whole,
@@ -96,10 +97,11 @@ class Instance(Timed):
     gpu_driver: GpuDriver | None = None
 
 
-class Fleet(Timed):
+class Fleet(Timed, Parted):
     """`Fleet` of the server."""
 
     times = ("created_at",)
+    parts = {"instances": Instance}
 
     id: str
     name: str
@@ -109,6 +111,8 @@ class Fleet(Timed):
     project_name: str = ""
     status_message: str | None = None
     instances: list[Instance] | None = None
+    unread: Any = ()
+    """Ids of its instances that could not be read; not the server's."""
 
 
 class ExportImport(Answer):
@@ -421,8 +425,10 @@ def _measured(value: Any) -> float | None:
     return float(value) if abs(value) < _MOST_MEASURED else None
 
 
-class JobMetrics(Answer):
+class JobMetrics(Parted):
     """The metrics of one job."""
+
+    parts = {"metrics": Metric}
 
     metrics: list[Metric] = []
 
@@ -436,8 +442,10 @@ class LogEvent(Timed):
     message: str
 
 
-class Logs(Answer):
+class Logs(Parted):
     """A page of a job's output."""
+
+    parts = {"logs": LogEvent}
 
     logs: list[LogEvent] = []
 
@@ -483,6 +491,7 @@ def decode_fleet(raw: bytes) -> Fleet:
     """Decodes one fleet with its instances; its spec no longer holds on to the whole answer."""
     fleet = _fleet.decode(clean_json(raw))
     fleet.spec = fleet.spec.copy()
+    fleet.unread = ()
     refuse_odd(bytes(fleet.spec))
     return fleet
 

@@ -8,7 +8,15 @@ from typing import Annotated, Any
 import msgspec
 
 from dstack_api_client.text import one_line
-from dstack_api_client.transport.wire_values import Amount, Answer, Count, Port, Timed, Whole
+from dstack_api_client.transport.wire_values import (
+    Amount,
+    Answer,
+    Count,
+    Parted,
+    Port,
+    Timed,
+    Whole,
+)
 from dstack_placement.engine import LANE_FIELDS, Lane
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
@@ -158,8 +166,10 @@ class PlacementSummary(Answer):
     fault: Fault | None = None
 
 
-class PlacementList(Answer):
+class PlacementList(Parted):
     """All active services in short, and some in full."""
+
+    parts = {"runs": PlacementSummary, "placements": Placement}
 
     runs: list[PlacementSummary]
     placements: list[Placement] = []

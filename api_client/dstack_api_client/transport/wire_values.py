@@ -67,6 +67,13 @@ class Answer(msgspec.Struct, gc=False):
     """Part of an answer; never in a cycle, so the garbage collector need not look at it."""
 
 
+class Parted(Answer):
+    """An answer with lists of records in it, each of which can be read without the others."""
+
+    parts: ClassVar[Mapping[str, type[Answer]]] = {}
+    """The names of its fields with them, and what they hold."""
+
+
 class Timed(Answer):
     """Part of an answer with times.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -23,7 +24,7 @@ MOST_GROUPS = 100
 
 
 class BoundedRoute(APIRoute):
-    """An endpoint that stops reading a body that is too large."""
+    """An endpoint that reads no body that is too large, or that no answer can quote."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The endpoint's handler, on requests that are bounded."""
@@ -45,7 +46,28 @@ class _BoundedRequest(Request):
                     # Of all errors, FastAPI lets through only this one here.
                     raise HTTPException(400, get_server_client_error_details(_too_large()))
             self._body = bytes(body)
+            try:
+                body.decode()
+            except UnicodeDecodeError:
+                raise HTTPException(400, get_server_client_error_details(_ODD)) from None
         return self._body
+
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            self._json = json.loads(await self.body())
+            try:
+                written = json.dumps(self._json, allow_nan=False, ensure_ascii=False).encode()
+            except ValueError:  # a number or a text that an answer could not quote
+                raise HTTPException(400, get_server_client_error_details(_ODD)) from None
+            if _NUL in written:  # which PostgreSQL takes in no question
+                raise HTTPException(400, get_server_client_error_details(_ODD))
+        return self._json
+
+
+_NUL = rb"\u0000"
+_ODD = ServerClientError(
+    "The request has a number that is not finite or a text with characters that no text has."
+)
 
 
 def _too_large() -> ServerClientError:

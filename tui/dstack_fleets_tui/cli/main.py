@@ -40,6 +40,7 @@ from dstack_fleets_tui.cli.edits import add_edits
 from dstack_fleets_tui.cli.schema import add_schema
 from dstack_fleets_tui.cli.whatif import add_whatif
 from dstack_fleets_tui.headless.kinds import KINDS
+from dstack_fleets_tui.output import streams
 from dstack_fleets_tui.output.notices import PROGRAM, say
 
 _DESCRIPTION = "A terminal dashboard for the fleets, services and replicas of a dstack server."
@@ -76,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    streams.open_closed()
     args = _parse(argv)
     try:
         code: int = args.run(args)
@@ -83,10 +85,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Python flushes stdout once more on its way out, and would complain there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.give_up_output()
         return BROKEN_PIPE
     except Exception as error:
+        why = streams.unwritten(error) if isinstance(error, OSError) else None
+        if why is not None:
+            streams.give_up_output()
+            say(f"The output can't be written: {why}.")
+            return FAILED
         from dstack_fleets_tui.faults import line_of
 
         say(line_of(error))

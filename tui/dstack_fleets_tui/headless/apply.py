@@ -37,6 +37,7 @@ from dstack_fleets_tui.output.plans import (
     warning_items,
     warning_lines,
 )
+from dstack_fleets_tui.output.streams import give_up_output, unwritten
 
 P = TypeVar("P", bound=Performed)
 #: Makes the plan of what is wanted.
@@ -126,7 +127,7 @@ async def _apply(
             at.client, done.now, at.snapshot.capabilities, manner, planned=plan.dry_run
         )
         if manner.output == "json":
-            write(as_json({**item, "result": _result(done.now, line, last)}))
+            _write(as_json({**item, "result": _result(done.now, line, last)}))
         return last.state if last is not None else State.DONE
 
 
@@ -175,7 +176,7 @@ async def _rebalance(connection: Connection, service: str, manner: Manner) -> St
         if manner.output == "json":
             result = _result(at.base, done.line, last)
             about = {"warnings": warning_items(prospect.warnings), "result": result}
-            write(as_json({**_moves(service, done.moves), **about}))
+            _write(as_json({**_moves(service, done.moves), **about}))
         return last.state if last is not None else State.DONE
 
 
@@ -291,7 +292,19 @@ def tell(manner: Manner, text: str) -> None:
         for line in text.splitlines():
             say(line)
     else:
-        write(f"{text}\n")
+        _write(f"{text}\n")
+
+
+def _write(text: str) -> None:
+    """Writes what is told of a change that was sent: what comes of it goes on without an output."""
+    try:
+        write(text)
+    except OSError as error:
+        why = unwritten(error)
+        if why is None:
+            raise
+        give_up_output()
+        say(f"The output can't be written: {why}.")
 
 
 def _tell_unknown(
@@ -306,7 +319,7 @@ def _tell_unknown(
             "message": error.message,
             "progress": None,
         }
-        write(as_json({**item, "result": result}))
+        _write(as_json({**item, "result": result}))
 
 
 def _result(now: Base, line: str, last: Progress | None) -> dict[str, Any]:

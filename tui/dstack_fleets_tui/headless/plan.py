@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -168,8 +168,9 @@ def parse_all(texts_of: Sequence[str]) -> tuple[assignments.Assignment, ...]:
 
 
 def say(text: str) -> None:
-    """Tells something beside the output proper."""
-    print(one_line(text), file=sys.stderr)  # noqa: T201
+    """Tells something beside the output proper; that nobody can be told ends nothing."""
+    with suppress(OSError):
+        print(one_line(text), file=sys.stderr)  # noqa: T201
 
 
 def write(text: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 PROGRAM = "dstack-fleets-tui"
 
 
 def say(text: str) -> None:
-    """Tells something beside the output proper."""
-    print(f"{PROGRAM}: {text}", file=sys.stderr)  # noqa: T201
+    """Tells something beside the output proper; that nobody can be told ends nothing."""
+    with suppress(OSError):
+        print(f"{PROGRAM}: {text}", file=sys.stderr)  # noqa: T201

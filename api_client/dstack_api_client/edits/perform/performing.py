@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dstack_api_client import errors
 from dstack_api_client.clock import utc_now
@@ -124,7 +124,7 @@ async def settle(
     base = check.base
     changes = difference(base.spec, check.expected, base.target.kind, UNKNOWN)
     record = Record(store, base.target, changes, user=user, action=action)
-    record.resume()
+    record.resume(base, replace(base, spec=check.expected))
     try:
         now = await _read_on(client, check, sleep)
     except errors.ApiError as error:

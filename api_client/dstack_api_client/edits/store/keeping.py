@@ -35,6 +35,9 @@ from dstack_api_client.secrets import keepable, may_be_kept
 
 #: Drafts of one target that are kept, the newest; each is of another program or time.
 _DRAFTS = 8
+#: Changes of one target that were sent and whose end is not known, the newest; each is of another
+#: program or time.
+_SENT = 8
 #: Bytes after which the audit log is put aside; one older one is kept.
 _LOG_LIMIT = 8 << 20
 
@@ -102,11 +105,32 @@ class _File(msgspec.Struct, omit_defaults=True):
     sent: Sent | None = None
     earlier: tuple[Kept, ...] = ()
     """Drafts from before `draft`, begun by others or at other times: they wait until it is gone."""
+    sent_earlier: tuple[Sent, ...] = ()
+    """What was sent before `sent`, by others or at other times, and has no known end either."""
 
     @property
     def drafts(self) -> tuple[Kept, ...]:
         """All drafts, the newest first."""
         return self.earlier if self.draft is None else (self.draft, *self.earlier)
+
+    @property
+    def open(self) -> tuple[Sent, ...]:
+        """All that was sent and has no known end, the newest first."""
+        return self.sent_earlier if self.sent is None else (self.sent, *self.sent_earlier)
+
+    def keep_open(self, sent: Sequence[Sent]) -> None:
+        """Keeps these as sent, and no others."""
+        self.sent, self.sent_earlier = next(iter(sent), None), tuple(sent[1:_SENT])
+
+    def has_ended(self, sent: Sent) -> None:
+        """Forgets what was sent, since its end is known."""
+        self.keep_open([each for each in self.open if each.id != sent.id])
+
+    def keep_way_back(self, kept: Kept) -> None:
+        """Keeps the way back from a change, unless that from a later one is there."""
+        applied = self.applied
+        if applied is None or applied.id != kept.id or applied.deployment <= kept.deployment:
+            self.applied = kept
 
     def keep(self, drafts: Sequence[Kept]) -> None:
         """Keeps these drafts and no others."""
@@ -133,12 +157,19 @@ class Store:
     def applied(self, target: Target) -> Kept | None:
         """The last change that was applied to a target, or sent and may have been."""
         file = self._read(target)
-        sent = file.sent.kept if file.sent is not None else None
+        sent = next((each.kept for each in file.open if each.kept is not None), None)
         return sent or file.applied
 
-    def sent(self, target: Target) -> Sent | None:
-        """The change of a target of which it is not known what became."""
-        return self._read(target).sent
+    def sent(self, target: Target, like: Kept | None = None) -> Sent | None:
+        """The change of a target of which it is not known what became, of several the newest.
+
+        Args:
+            target: What was changed.
+            like: The way back from it; where none has that, the newest is meant.
+        """
+        found = self._read(target).open
+        alike = (each for each in found if like is not None and _is_like(each.kept, like))
+        return next(alike, next(iter(found), None))
 
     def draft(self, target: Target) -> Kept | None:
         """A change of a target that was begun and not applied: of this program, else the newest."""
@@ -163,20 +194,22 @@ class Store:
         """
         kept = kept_of(before, after)
         with self._changing(before.target) as file:
-            file.applied = kept
-            if sent is not None and file.sent is not None and file.sent.id == sent.id:
-                file.sent = None
+            file.keep_way_back(kept)
+            if sent is not None:
+                file.has_ended(sent)
             self._drop_applied(file, before.target, kept)
         return kept
 
     def keep_sent(self, target: Target, sent: Sent) -> None:
         """Keeps a change that is being sent; the way back of the one before stays.
 
+        So does what others have sent and wait for.
+
         Raises:
             NotKeptError: It could not be written.
         """
         with self._changing(target) as file:
-            file.sent = sent
+            file.keep_open([sent, *file.open])
 
     def end_sent(self, target: Target, sent: Sent, *, applied: bool | None) -> None:
         """Keeps what became of a change that was sent.
@@ -190,14 +223,14 @@ class Store:
             NotKeptError: It could not be written.
         """
         with self._changing(target) as file:
-            if file.sent is not None and file.sent.id != sent.id:
-                return  # another one was sent since
             if applied is None:
-                file.sent = msgspec.structs.replace(sent, by=0)
+                open_now = msgspec.structs.replace(sent, by=0)
+                others = [each for each in file.open if each.id != sent.id]
+                file.keep_open(sorted([open_now, *others], key=lambda each: each.at, reverse=True))
                 return
-            file.sent = None
+            file.has_ended(sent)
             if applied and sent.kept is not None:
-                file.applied = sent.kept
+                file.keep_way_back(sent.kept)
                 self._drop_applied(file, target, sent.kept)
 
     def open_changes(self, server: str, project: str) -> list[tuple[Target, Sent]]:
@@ -208,10 +241,11 @@ class Store:
                 file = msgspec.json.decode(path.read_bytes(), type=_File)
             except (OSError, msgspec.DecodeError, UnicodeDecodeError):
                 continue  # of another version, or damaged: nothing is known of it
-            here = (file.server, file.project) == (server, project)
-            if here and file.sent is not None and file.sent.is_open:
-                kind: Kind = "fleet" if file.kind == "fleet" else "service"
-                found.append((Target(server, project, kind, file.name), file.sent))
+            if (file.server, file.project) != (server, project):
+                continue
+            kind: Kind = "fleet" if file.kind == "fleet" else "service"
+            target = Target(server, project, kind, file.name)
+            found += [(target, each) for each in reversed(file.open) if each.is_open]
         return found
 
     def keep_draft(self, base: Base, spec: Mapping[str, Any]) -> Kept:
@@ -423,6 +457,15 @@ def _kept(before: Base, spec: Mapping[str, Any], *, deployment: int) -> Kept:
 def _others(drafts: Sequence[Kept], one: Kept | None) -> list[Kept]:
     """All drafts but one: it is known by when it was kept."""
     return [each for each in drafts if one is None or each.at != one.at]
+
+
+def _is_like(kept: Kept | None, other: Kept) -> bool:
+    """Whether two ways back, kept at different times, are from the same change."""
+    return kept is not None and (kept.id, kept.digest, kept.steps) == (
+        other.id,
+        other.digest,
+        other.steps,
+    )
 
 
 def _same(draft: Kept, applied: Kept) -> bool:

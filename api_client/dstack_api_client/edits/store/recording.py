@@ -122,9 +122,14 @@ class Record:
         if has_one and notice not in self.notices:
             self.notices.append(notice)
 
-    def resume(self) -> None:
-        """Goes on with the record of what was sent before."""
-        self._sent = self._store.sent(self._target)
+    def resume(self, before: Base, after: Base) -> None:
+        """Goes on with the record of what was sent before.
+
+        Args:
+            before: What was there.
+            after: What was expected to be there then.
+        """
+        self._sent = self._store.sent(self._target, kept_of(before, after))
 
     def _note(self, result: str) -> None:
         try:
