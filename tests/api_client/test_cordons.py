@@ -179,8 +179,8 @@ def test_lists_and_json_show_who_when_and_why() -> None:
     row = [plain_text(cell) for cell in instances.cells(first, shown, looks)]
     assert row[2].endswith(", draining")
     assert row[-1] == "draining by ada 2h ago: new driver"
-    listed = [plain_text(cell) for cell in fleets.cells(fleet, looks, shown.cordons_in(fleet))]
-    assert " 1 draining " in listed[3]
+    listed = [plain_text(cell) for cell in fleets.cells(fleet, shown, looks)]
+    assert " 1 draining " in listed[4]
     told = printed_instances.item(first, shown)["cordon"]
     assert (told["of"], told["user"], told["left"]) == (
         "instance",

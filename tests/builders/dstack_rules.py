@@ -18,6 +18,10 @@ _PIPELINES = "dstack._internal.server.background.pipeline_tasks"
 
 #: By module of the client, below `dstack_api_client`: what it follows.
 RULES: dict[str, tuple[str, ...]] = {
+    "analysis.endings": (
+        f"{_PIPELINES}.runs.active:_apply_replica_analysis",
+        f"{_PIPELINES}.runs.active:_get_active_run_transition",
+    ),
     "analysis.requirements": (
         f"{_SERVICES}.instances:filter_instances",
         f"{_SERVICES}.instances:get_shared_instances_with_offers",
@@ -32,9 +36,9 @@ RULES: dict[str, tuple[str, ...]] = {
         f"{_SERVICES}.jobs.configurators.service:ServiceJobConfigurator._spot_policy",
         f"{_MODELS}.runs:RunSpec._merged_profile",
     ),
-    "edits.applying": ("dstack._internal.server.db:Database.__init__",),
-    "edits.asking": (f"{_SERVICES}.runs.plan:get_job_plans",),
-    "edits.difference": (
+    "edits.plan.applying": ("dstack._internal.server.db:Database.__init__",),
+    "edits.offers.asking": (f"{_SERVICES}.runs.plan:get_job_plans",),
+    "edits.base.difference": (
         f"{_SERVICES}.runs.spec:_UPDATABLE_SPEC_FIELDS",
         f"{_SERVICES}.runs.spec:_TYPE_SPECIFIC_UPDATABLE_SPEC_FIELDS",
         f"{_SERVICES}.runs.spec:_CONF_UPDATABLE_FIELDS",
@@ -46,20 +50,20 @@ RULES: dict[str, tuple[str, ...]] = {
         f"{_SERVICES}.fleets:_check_can_update_fleet_configuration",
         f"{_SERVICES}.fleets:_check_can_update_ssh_config",
     ),
-    "edits.fleet_effects": (
+    "edits.fleet.fleet_effects": (
         f"{_PIPELINES}.fleets:_consolidate_fleet_state_with_spec",
         f"{_PIPELINES}.fleets:_terminate_instances_not_matching_fleet_spec",
         f"{_PIPELINES}.fleets:_can_terminate_spec_mismatched_instance",
         f"{_PIPELINES}.fleets:_instance_matches_fleet_spec",
         f"{_PIPELINES}.fleets:_maintain_fleet_nodes_in_min_max_range",
     ),
-    "edits.retrying": (
+    "edits.service.retrying": (
         f"{_PIPELINES}.runs.active:_should_retry_job",
         f"{_PIPELINES}.runs.active:_is_retry_duration_exceeded",
         f"{_MODELS}.profiles:DEFAULT_RETRY_DURATION",
     ),
-    "edits.surging": (f"{_PIPELINES}.runs.active:ROLLING_DEPLOYMENT_MAX_SURGE",),
-    "edits.warnings": (f"{_SERVICES}.jobs.configurators.base:JobConfigurator._probes",),
+    "edits.outlook.surging": (f"{_PIPELINES}.runs.active:ROLLING_DEPLOYMENT_MAX_SURGE",),
+    "edits.outlook.warnings": (f"{_SERVICES}.jobs.configurators.base:JobConfigurator._probes",),
     "events.messages": (
         f"{_SERVICES}.runs:emit_run_status_change_event",
         f"{_SERVICES}.jobs:switch_job_status",
@@ -74,10 +78,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "model.profile": (f"{_MODELS}.profiles:ProfileParams",),
     "model.retries": (f"{_MODELS}.runs:JobTerminationReason.to_retry_event",),
     "model.stranded": (f"{_PIPELINES}.jobs_submitted:_should_wait_for_run_fleet_assignment",),
-    "whatif.outcome": (
-        f"{_PIPELINES}.runs.active:_get_active_run_transition",
-        f"{_PIPELINES}.runs.active:_build_run_update_map",
-    ),
+    "whatif.outcome": (f"{_PIPELINES}.runs.active:_build_run_update_map",),
 }
 
 

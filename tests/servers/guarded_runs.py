@@ -12,8 +12,8 @@ import logging
 import sys
 import threading
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +29,6 @@ from dstack._internal.core.models.runs import JobStatus, JobTerminationReason, R
 from dstack._internal.server.background.pipeline_tasks.runs import active
 from dstack._internal.server.db import Database, get_session_ctx, override_db
 from dstack._internal.server.models import (
-    BaseModel,
     EventModel,
     GatewayModel,
     InstanceModel,
@@ -66,23 +65,11 @@ from dstack_placement.server import (
 from dstack_placement.server import rooms as fleet_rooms
 from dstack_placement.server.faults import Faults, faults
 from dstack_placement.server.other_servers import OTHER_SERVER
-from tests.servers.stored_runs import World
+from tests.servers.stored_runs import World, made
 
 REFUSED = [{"name": "near", "min_replicas": 5, "priority": 1}, "far"]
 COUNTS = "desired_replica_counts"
 SECRET = "hunter2-of-the-environment"
-
-
-@asynccontextmanager
-async def made(database: Database) -> AsyncIterator[AsyncSession]:
-    """A session of a new database with all tables, which is the server's meanwhile."""
-    override_db(database)
-    async with database.engine.begin() as connection:
-        await connection.run_sync(BaseModel.metadata.create_all)
-        await connection.run_sync(tables.Base.metadata.create_all)
-    async with database.get_session() as session:
-        yield session
-    await database.engine.dispose()
 
 
 async def active_context(run: RunModel) -> active.ActiveContext:

@@ -9,7 +9,8 @@ import asyncio
 import json
 import sys
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,7 +29,7 @@ from dstack._internal.core.models.runs import (  # noqa: E402
 from dstack._internal.server.background.pipeline_tasks.runs.active import (  # noqa: E402
     _ReplicaAnalysis,
 )
-from dstack._internal.server.db import Database  # noqa: E402
+from dstack._internal.server.db import Database, override_db  # noqa: E402
 from dstack._internal.server.models import (  # noqa: E402
     BaseModel,
     EventModel,
@@ -44,6 +45,7 @@ from dstack._internal.server.services.runs import get_run_spec, run_model_to_run
 from dstack._internal.server.testing import common  # noqa: E402
 from dstack._internal.utils.common import get_current_datetime  # noqa: E402
 from sqlalchemy import select  # noqa: E402
+from sqlalchemy.ext.asyncio import AsyncSession  # noqa: E402
 
 from dstack_placement.engine import Room, next_actions  # noqa: E402
 from dstack_placement.server import (  # noqa: E402
@@ -60,6 +62,18 @@ from dstack_placement.server import (  # noqa: E402
 )
 
 LANES = [{"name": "near", "min_replicas": 1, "priority": 1}, "far"]
+
+
+@asynccontextmanager
+async def made(database: Database) -> AsyncIterator[AsyncSession]:
+    """A session of a new database with all tables, which is the server's meanwhile."""
+    override_db(database)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(BaseModel.metadata.create_all)
+        await connection.run_sync(tables.Base.metadata.create_all)
+    async with database.get_session() as session:
+        yield session
+    await database.engine.dispose()
 
 
 class World:
@@ -460,13 +474,8 @@ PARTS: dict[str, Callable[[World], Awaitable[dict[str, Any]]]] = {
 async def _all(folder: str) -> dict[str, Any]:
     told = {}
     for number, (name, part) in enumerate(PARTS.items()):
-        database = Database(f"sqlite+aiosqlite:///{folder}/{number}.sqlite")
-        async with database.engine.begin() as connection:
-            await connection.run_sync(BaseModel.metadata.create_all)
-            await connection.run_sync(tables.Base.metadata.create_all)
-        async with database.get_session() as session:
+        async with made(Database(f"sqlite+aiosqlite:///{folder}/{number}.sqlite")) as session:
             told[name] = await part(await World(session).make())
-        await database.engine.dispose()
     return told
 
 

@@ -110,7 +110,7 @@ def test_commands_end_with_a_code_of_their_own_and_say_how_to_look(
     def fails(*_: object) -> int:
         raise error
 
-    code = cli_edits._edit(argparse.Namespace(service="chat"), fails)
+    code = cli_edits.edit(argparse.Namespace(service="chat"), fails)
     assert code == 6
     assert "`dstack-fleets-tui get services chat -o json`" in capsys.readouterr().err
 

@@ -108,7 +108,7 @@ def test_a_service() -> None:
         "HEALTH": "DEGRADED 2/3",
         "STATUS": "running",
         "PRIO": "50",
-        "DESIRED": "4 of 3..6",
+        "DESIRED": "3 of 3..6 +1 surge",
         "RUNNING": "3",
         "READY": "2",
         "FLEETS": "gpu-reserved 2, gpu-spot 1, no fleet yet 0+1",

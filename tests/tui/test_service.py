@@ -86,8 +86,8 @@ async def test_it_opens_on_the_distribution_and_says_what_counts_first():
         assert app.screen.view == "distribution"
         head = app.screen.query_one("#head", Flow).text
         assert head.startswith(
-            "chat-70b  ! DEGRADED 3/9  deployment 7 (9 of 9)  wanted 9 of 3..12  running 7  ready 6"
-            "  321.04 $/h"
+            "chat-70b  ! DEGRADED 3/9  deployment 7 (9 of 9)  desired 9 of 3..12  running 7"
+            "  ready 6  321.04 $/h"
         )
         lanes_show_what_they_should_hold_and_what_they_hold(app)
         a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below(app)
