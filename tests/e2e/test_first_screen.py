@@ -166,7 +166,14 @@ async def test_a_worker_that_only_its_router_calls_failed_brings_the_problems_up
                 await until(lambda app=app: wrong(app) == [key], limit=20, what="that problem")
                 (finding,) = app.screen.query_one(Findings).findings
                 assert finding.text.startswith("workers 1: failed for the router, and running for")
-                since = app.screen.table.get_cells(key)[4]
+                cells = dict(
+                    zip(
+                        (c.key for c in app.screen.table.columns),
+                        app.screen.table.get_cells(key),
+                        strict=True,
+                    )
+                )
+                since = cells["since"]
                 assert since.text.endswith("+"), "nothing tells since when"
     finally:
         await sim.faults.worker_unhealthy("chat", on=False)

@@ -35,7 +35,8 @@ SGLANG = "python -m sglang.launch_server --model acme/chat --port 8000"
 LOADS = "sleep 8"
 #: Few CPUs are only had as a block of the host that has many.
 BLOCK = {"cpu": "8..16"}
-WHOLE = {"gpu": "H100:8"}
+#: Only the big hosts have this memory; one in blocks would fit too, with all its blocks.
+WHOLE = {"gpu": "H100:8", "memory": "1500GB.."}
 
 
 def group(name: str, command: str, replicas: int = 1, **more: Any) -> dict[str, Any]:
@@ -95,7 +96,10 @@ SERVICES = (
 def scenario() -> Scenario:
     gpu = {"name": "H100", "memory_gib": 80, "count": 8}
     size = {"cpus": 96, "memory_gib": 1024, "disk_gib": 2000, "gpu": gpu}
-    hosts = [{"name": "small", "count": 2, **size}, {"name": "big", "count": 3, **size}]
+    hosts = [
+        {"name": "small", "count": 2, **size},
+        {"name": "big", "count": 3, **size, "memory_gib": 2048},
+    ]
     lab = {
         "type": "fleet",
         "name": "lab",
