@@ -351,7 +351,11 @@ class Crowd:
         return _moment(self._things[key][time])
 
     def _found(self, key: Key) -> str | None:
-        return self._text(key) if key in self._things else None
+        """A thing that is asked for alone: null in its place is no server's answer, as a whole."""
+        if key not in self._things:
+            return None
+        text = self._text(key)
+        return self._right[key] if text == "null" else text
 
     def _fleet(self, key: Key) -> str:
         """A fleet with its instances."""
