@@ -23,12 +23,13 @@ from dstack_simulator.scenario import Scenario
 from dstack_widgets.findings import Findings
 from tests.conftest import project_name
 from tests.servers.routed_services import (
+    BIG,
     SGLANG,
     SMG,
-    WHOLE,
     Looking,
     StockWatch,
     group,
+    lab,
     looking,
     routing,
     row,
@@ -44,24 +45,14 @@ LATER = timedelta(minutes=3)
 
 
 def scenario() -> Scenario:
-    gpu = {"name": "H100", "memory_gib": 80, "count": 8}
-    size = {"cpus": 96, "memory_gib": 1024, "disk_gib": 2000, "gpu": gpu}
-    small = {"hostname": "small-1", "blocks": 8}
-    lab = {"type": "fleet", "name": "lab", "ssh_config": {"hosts": [small, "big-1", "big-2"]}}
+    hosts, steps = lab(1, 2)
     smg = f"{SMG} --health-check-interval-secs 1 --health-failure-threshold 6"
-    chat = service("chat", routing(smg), group("workers", SGLANG, 2, resources=WHOLE))
+    chat = service("chat", routing(smg), group("workers", SGLANG, 2, resources=BIG))
     return Scenario.model_validate(
         {
             "description": "A service with a router, and nothing else",
-            "hosts": [
-                {"name": "small", "count": 1, **size},
-                {"name": "big", "count": 2, **size},
-            ],
-            "steps": [
-                {"apply": lab},
-                {"until": {"fleets": {"lab": {"instances": {"idle": 3}}}}},
-                {"apply": chat},
-            ],
+            "hosts": hosts,
+            "steps": [*steps, {"apply": chat}],
             "expect": {"runs": {"chat": {"replicas": {"running": 3}}}},
         }
     )

@@ -21,11 +21,12 @@ from dstack_simulator.scenario import Scenario
 from tests.conftest import project_name
 from tests.servers.problem_sights import eyes, key_of, wrong_now
 from tests.servers.routed_services import (
+    BIG,
     SGLANG,
     SMG,
-    WHOLE,
     Looking,
     group,
+    lab,
     routing,
     row,
     service,
@@ -45,39 +46,23 @@ def guard(flags: str) -> list[dict[str, Any]]:
     return [
         routing(f"smg launch --host 0.0.0.0 {port} --enable-igw {flags}"),
         group("workers", f"python -m sglang.launch_server --model acme/guarded {port}", 1,
-              resources=WHOLE),
+              resources=BIG),
     ]  # fmt: skip
 
 
 def scenario() -> Scenario:
-    gpu = {"memory_gib": 80, "count": 8}
-    size = {"cpus": 96, "memory_gib": 1024, "disk_gib": 2000, "gpu": {"name": "H100", **gpu}}
-    small = [{"hostname": f"small-{number}", "blocks": 8} for number in (1, 2)]
-    lab = {
-        "type": "fleet",
-        "name": "lab",
-        "ssh_config": {"hosts": [*small, "big-1", "big-2", "big-3"]},
-    }
+    hosts, steps = lab(2, 3)
     # It takes its time to call a worker failed, so that what it says before is seen.
     smg = f"{SMG} --health-check-interval-secs 1 --health-failure-threshold 18"
-    chat = service(
-        "chat", routing(smg), group("workers", SGLANG, 2, resources=WHOLE), probes=PROBES
-    )
+    chat = service("chat", routing(smg), group("workers", SGLANG, 2, resources=BIG), probes=PROBES)
     guarded = service(
         "guarded", *guard("--api-key secret"), model="acme/guarded", port=8001, probes=PROBES
     )
     return Scenario.model_validate(
         {
             "description": "Routers with problems",
-            "hosts": [
-                {"name": "small", "count": 2, **size},
-                {"name": "big", "count": 3, **size},
-            ],
-            "steps": [
-                {"apply": lab},
-                {"until": {"fleets": {"lab": {"instances": {"idle": 5}}}}},
-                *({"apply": each} for each in (chat, guarded)),
-            ],
+            "hosts": hosts,
+            "steps": [*steps, {"apply": chat}, {"apply": guarded}],
             "expect": {
                 "runs": {
                     "chat": {"replicas": {"running": 3}, "ready": 3},

@@ -35,8 +35,9 @@ SGLANG = "python -m sglang.launch_server --model acme/chat --port 8000"
 LOADS = "sleep 8"
 #: Few CPUs are only had as a block of the host that has many.
 BLOCK = {"cpu": "8..16"}
-#: Only the big hosts have this memory; one in blocks would fit too, with all its blocks.
-WHOLE = {"gpu": "H100:8", "memory": "1500GB.."}
+WHOLE = {"gpu": "H100:8"}
+#: A big host of `lab`: a small one would do too, with all its blocks, were it not for its memory.
+BIG = {**WHOLE, "memory": "1500GB.."}
 
 
 def group(name: str, command: str, replicas: int = 1, **more: Any) -> dict[str, Any]:
@@ -66,8 +67,8 @@ def chat() -> dict[str, Any]:
     return service(
         "chat",
         routing(QUICK),
-        group("prefill", f"{SGLANG} --disaggregation-mode prefill", resources=WHOLE),
-        group("decode", f"{LOADS}; {SGLANG} --disaggregation-mode decode", 2, resources=WHOLE),
+        group("prefill", f"{SGLANG} --disaggregation-mode prefill", resources=BIG),
+        group("decode", f"{LOADS}; {SGLANG} --disaggregation-mode decode", 2, resources=BIG),
         group("legacy", "vllm serve acme/chat --port 8000"),
         group("keyed", f"{SGLANG} --api-key secret"),
         group("slow", f"sleep 600; {SGLANG}"),
@@ -93,34 +94,30 @@ SERVICES = (
 )
 
 
-def scenario() -> Scenario:
+def lab(small: int, big: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Hosts, and the steps that make a fleet of them: small ones in blocks, and big ones."""
     gpu = {"name": "H100", "memory_gib": 80, "count": 8}
-    size = {"cpus": 96, "memory_gib": 1024, "disk_gib": 2000, "gpu": gpu}
+    size = {"cpus": 96, "disk_gib": 2000, "gpu": gpu}
     hosts = [
-        {"name": "small", "count": 2, **size},
-        {"name": "big", "count": 3, **size, "memory_gib": 2048},
+        *({"name": f"small-{n}", "memory_gib": 1024, **size} for n in range(1, small + 1)),
+        *({"name": f"big-{n}", "memory_gib": 2048, **size} for n in range(1, big + 1)),
     ]
-    lab = {
-        "type": "fleet",
-        "name": "lab",
-        "ssh_config": {
-            "hosts": [
-                *({"hostname": f"small-{n}", "blocks": 8} for n in (1, 2)),
-                "big-1",
-                "big-2",
-                "big-3",
-            ],
-        },
-    }
+    named: list[Any] = [
+        {"hostname": host["name"], "blocks": 8} if n < small else host["name"]
+        for n, host in enumerate(hosts)
+    ]
+    fleet = {"type": "fleet", "name": "lab", "ssh_config": {"hosts": named}}
+    idle = {"until": {"fleets": {"lab": {"instances": {"idle": len(hosts)}}}}}
+    return hosts, [{"apply": fleet}, idle]
+
+
+def scenario() -> Scenario:
+    hosts, steps = lab(2, 3)
     return Scenario.model_validate(
         {
             "description": "Services with routers",
             "hosts": hosts,
-            "steps": [
-                {"apply": lab},
-                {"until": {"fleets": {"lab": {"instances": {"idle": 5}}}}},
-                *({"apply": each} for each in SERVICES),
-            ],
+            "steps": [*steps, *({"apply": each} for each in SERVICES)],
             "expect": {
                 "runs": {
                     "chat": {"replicas": {"running": 7}},
