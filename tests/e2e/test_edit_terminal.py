@@ -89,6 +89,7 @@ def script(path: Path, text: str) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 async def test_lanes_change_their_order_and_a_replica_moves_while_requests_flow(
     shell: Handle, tmp_path: Path
 ):

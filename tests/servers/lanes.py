@@ -258,3 +258,19 @@ def in_process(code: str) -> Any:
     )
     assert process.returncode == 0, process.stderr
     return json.loads(process.stdout.splitlines()[-1])
+
+
+async def instances_of(sim: Handle, name: str) -> dict[int, dict[str, Any]]:
+    """The instances of a fleet that are there, by number."""
+    found = await sim.fleet(name)
+    gone = ("terminating", "terminated")
+    return {each["instance_num"]: each for each in found["instances"] if each["status"] not in gone}
+
+
+async def is_idle(sim: Handle, name: str, number: int) -> bool:
+    return (await instances_of(sim, name))[number]["status"] == "idle"
+
+
+async def all_idle(sim: Handle, name: str, count: int) -> bool:
+    there = await instances_of(sim, name)
+    return [each["status"] for each in there.values()] == ["idle"] * count
