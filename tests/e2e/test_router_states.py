@@ -386,6 +386,8 @@ async def test_a_router_that_hangs_holds_up_nothing_and_one_that_ends_is_down(
         assert {worker.sync for worker in view.workers} == {Sync.UNKNOWN}
     await until_all(both, seen, RouterStatus.READY, **ALL_WELL)
 
+    # A new one is there within seconds, which who looks seldom on a busy machine would miss.
+    await sim.faults.slow_start(10)
     await sim.faults.worker_crash("chat-0-0")
 
     async def ended(looking: Looking) -> RouterView:
@@ -400,7 +402,10 @@ async def test_a_router_that_hangs_holds_up_nothing_and_one_that_ends_is_down(
     def shown(shown: Shown) -> bool:
         return states(RouterStatus.DOWN)(shown) and "replica is" in shown.said
 
-    await everywhere(both, seen, ended, shown, "a router that ended")
+    try:
+        await everywhere(both, seen, ended, shown, "a router that ended")
+    finally:
+        await sim.faults.slow_start(0)
     # A new router begins without a worker, and the server brings it all of them.
     await until_all(both, seen, RouterStatus.READY, **ALL_WELL)
 

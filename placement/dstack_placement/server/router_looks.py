@@ -182,7 +182,7 @@ class RouterLooks:
         except SSHError as error:
             return self._failed(job_model, f"The router's host can't be reached over SSH: {error}.")
         except (httpx.HTTPError, _ResponseTooLargeError) as error:
-            return self._failed(job_model, f"The router did not answer: {error!r}.")
+            return self._failed(job_model, _not_answered(error))
         self._silent.pop(job_model.id, None)
         return look
 
@@ -266,3 +266,9 @@ def _not_asked() -> Look:
         " answer. Look at those first.",
         get_current_datetime(),
     )
+
+
+def _not_answered(error: Exception) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "The router took too long to answer."
+    return f"The router did not answer: {str(error) or type(error).__name__}."
