@@ -28,6 +28,8 @@ _SGLANG = "python -m sglang.launch_server --model acme/chat-8b --port 8000"
 _SMG = "smg launch --host 0.0.0.0 --port 8000 --enable-igw"
 #: Seconds of a stream: longer than a drain of 5 s and the time in which a stop is noticed.
 _LONG = 40
+#: Seconds of one that another follows: longer than dstack waits before it kills.
+_FLOWING = 20
 #: Streams of a service, so many that each of its replicas has one.
 _STREAMS = 12
 
@@ -201,7 +203,7 @@ async def test_moves_and_rolling_deployments_cut_nothing(slow: Handle) -> None:
     router, prefill, decode = SLOW[2]["groups"]
     async with AsyncExitStack() as flows:
         for each in clients.values():
-            await flows.enter_async_context(each.flowing(_STREAMS, _LONG))
+            await flows.enter_async_context(each.flowing(_STREAMS, _FLOWING))
         await asyncio.gather(
             slow.touch_run("rolled", env={DRAINS_VARIABLE: "false", "MODE": "new"}),
             slow.touch_run("moved", fleets=[{"name": "other", "min_replicas": 2}]),
