@@ -28,7 +28,7 @@ from tests.api_client.slips import at_once
 from tests.builders.generation import MANY, PARTS, SEED
 
 #: Slips that are tried, over all versions.
-SLIPS = MANY * 20_000 or 3_200
+SLIPS = MANY * 12_000 or 3_200
 #: What is said where nothing has a slip, by version.
 _known: dict[str, dict[Key, Any]] = {}
 #: Seconds between two polls: what is read by turns is read at each.

@@ -29,7 +29,7 @@ from tests.servers.shared_lanes import SharedWatch, Want
 from tests.servers.stopping import stopped
 from tests.waiting import until
 
-ROUNDS = int(os.environ.get("DSTACK_FLEETS_TESTS_ROUNDS") or 3)
+ROUNDS = int(os.environ.get("DSTACK_FLEETS_TESTS_ROUNDS") or 1)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
