@@ -50,8 +50,8 @@ _WITHOUT_SERVER = ("-n", str(3 * (os.cpu_count() or 1)), "--dist", "worksteal")
 # The longest groups begin first; pytest-xdist would put those of most tests first.
 _WITH_SERVER = ("-n", str(_STORIES), "--dist", "loadgroup", "--no-loadscope-reorder")
 _NO_SERVER = "not e2e and not versions"
-#: Generated tests try many times as many cases.
-_MANY = {"DSTACK_FLEETS_TESTS_MANY": "1"}
+#: Generated tests try many times as many cases, and more of them where that is asked for.
+_MANY = {"DSTACK_FLEETS_TESTS_MANY": os.environ.get("DSTACK_FLEETS_TESTS_MANY") or "1"}
 _FAST = _Phase("tests without a server", (*_WITHOUT_SERVER, "-m", f"{_NO_SERVER} and not slow"))
 _PHASES = {
     "fast": (_FAST,),

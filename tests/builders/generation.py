@@ -27,6 +27,10 @@ GENERATED_LIMIT = 900 * max(1, MANY)
 PARTS = range(8 if MANY else 1)
 
 
+#: Stories of several minutes, each beside a shorter one of its kind.
+longest = pytest.mark.skipif(MANY < 2, reason="takes minutes: DSTACK_FLEETS_TESTS_MANY=2 runs it")
+
+
 def cases(usual: int) -> int:
     """How many cases are tried of what usually has so many."""
     return MANY * usual if MANY else max(1, usual // 4)

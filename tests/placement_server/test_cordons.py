@@ -1,4 +1,4 @@
-"""Instances and fleets that are cordoned and drained, on a real server."""
+"""Instances and fleets that are cordoned, on a real server."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from dstack_simulator.handle import Handle
 from tests.servers.lanes import (
     all_idle,
     ask,
-    events,
     fleet,
-    instances_of,
-    is_idle,
     service,
     settled,
     update,
@@ -74,59 +71,8 @@ async def _nothing_new(sim: Handle) -> None:
     await sim.stop_run("kept-off")
 
 
-async def _drained(sim: Handle) -> None:
-    """A fleet is emptied host by host; what can't move is named, and a cancel ends it."""
-    await sim.apply(fleet("pool", "us-east-1", "on-demand", 3))
-    await sim.apply(fleet("reserve", "us-west-1", "spot", "0..1"))
-    await until(lambda: all_idle(sim, "pool", 3), limit=120, every=0.5, what="hosts are idle")
-    lanes = [{"name": "pool", "min_replicas": 1, "priority": 10}, "reserve"]
-    await sim.apply(service("mover", replicas=2, fleets=lanes))
-    await settled(sim, "mover", {"pool": 2}, limit=120)
-    there = await instances_of(sim, "pool")
-    (free,) = [number for number, each in there.items() if each["status"] == "idle"]
-    first, second = (number for number in there if number != free)
-
-    plan = await ask(sim, "drain_plan", fleet="pool", instance_num=first)
-    assert plan["cordon"] is None
-    assert [(each["run_name"], each["action"], each["to"]) for each in plan["occupants"]] == [
-        ("mover", "move", "pool")
-    ]
-    assert [each["fleet"] for each in (await ask(sim, "cordons"))["cordons"]].count("pool") == 0
-
-    await ask(sim, "drain", fleet="pool", instance_num=first, reason="new driver")
-    await until(lambda: is_idle(sim, "pool", first), limit=120, every=0.5, what="it is empty")
-    await settled(sim, "mover", {"pool": 2}, limit=60)
-    told = await events(sim, "mover")
-    assert sum("moves to fleet pool: its instance is drained" in line for line in told) == 1, told
-
-    # The second has no room in the pool any more, and none is left for the third.
-    plan = await ask(sim, "drain", fleet="pool", instance_num=second)
-    assert [(each["action"], each["to"]) for each in plan["occupants"]] == [("move", "reserve")]
-    assert plan["broken_minimums"] == []
-    await settled(sim, "mover", {"pool": 1, "reserve": 1}, limit=120)
-    stuck = await ask(sim, "drain", fleet="pool", instance_num=free)
-    (occupant,) = stuck["occupants"]
-    assert occupant["action"] == "stay"
-    assert "reserve has no room" in occupant["why"]
-    left = {each["instance_num"]: each for each in (await ask(sim, "cordons"))["cordons"]}
-    assert [each["run_name"] for each in left[free]["left"]] == ["mover"]
-    assert left[first]["left"] == []
-
-    assert (await ask(sim, "uncordon", fleet="pool", instance_num=free))["changed"]
-    assert (await ask(sim, "uncordon", fleet="pool", instance_num=first))["changed"]
-    await settled(sim, "mover", {"pool": 1, "reserve": 1}, limit=60)
-    await sim.stop_run("mover")
-
-
-STORIES: dict[str, Story] = {
-    "a cordon": _nothing_new,
-    "a drain": _drained,
-}
+STORIES: dict[str, Story] = {"a cordon": _nothing_new}
 
 
 async def test_nothing_new_is_placed_where_it_is_cordoned(life_stories: Stories) -> None:
     await life_stories["a cordon"]
-
-
-async def test_a_fleet_is_drained_host_by_host(life_stories: Stories) -> None:
-    await life_stories["a drain"]

@@ -15,6 +15,7 @@ import pytest_asyncio
 from dstack_simulator.handle import Handle
 from dstack_simulator.hosts.engine import DRAINS_VARIABLE
 from dstack_simulator.scenario import Scenario
+from tests.builders.generation import longest
 from tests.conftest import project_name
 from tests.servers.lanes import events, fleet
 from tests.servers.sharing import emptied
@@ -196,6 +197,7 @@ async def slow(addon_server: Handle, request: pytest.FixtureRequest) -> AsyncIte
 
 
 @pytest.mark.slow
+@longest
 async def test_moves_and_rolling_deployments_cut_nothing(slow: Handle) -> None:
     clients = {each["name"]: Streams(slow, each["name"]) for each in SLOW}
     for each in clients.values():

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from dstack_simulator import Simulator
+from tests.builders.generation import longest
 from tests.servers import full_fleets
 from tests.servers.addon import LAUNCHER
 from tests.servers.lanes import events, settled
@@ -28,6 +29,7 @@ async def two_servers(postgres: Postgres) -> AsyncIterator[Simulator]:
         yield sim
 
 
+@longest
 async def test_two_services_take_a_place_each_and_no_more(two_servers: Simulator) -> None:
     sim = two_servers
     await sim.apply(full_fleets.service_of("both", "chat", 1, replicas=4))

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from dstack_simulator.handle import Handle
+from tests.builders.generation import longest
 from tests.conftest import project_name
 from tests.servers import full_fleets
 from tests.servers.full_fleets import claimed, first_lane, lanes_of, service_of
@@ -140,5 +141,6 @@ async def test_one_gives_way_and_one_that_has_no_other_place_stays(full: Handle)
 
 
 @pytest.mark.slow
+@longest
 async def test_priorities_and_rolling_deployments(full: Handle) -> None:
     await asyncio.gather(_three(full), _roll(full))
