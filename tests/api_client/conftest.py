@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+from dstack_api_client import fault_log
 from tests.servers.old_servers import VERSIONS, OldServer
 
 _servers = pytest.StashKey[dict[str, OldServer]]()
@@ -34,6 +35,16 @@ def _group(item: pytest.Item) -> object:
 def pytest_unconfigure(config: pytest.Config) -> None:
     for server in config.stash.get(_servers, {}).values():
         server.stop()
+
+
+@pytest.fixture
+def no_fault_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where reading would make a state of a fault, the fault itself is brought up."""
+
+    def bring_up(error: BaseException) -> None:
+        raise error
+
+    monkeypatch.setattr(fault_log, "write", bring_up)
 
 
 @pytest.fixture(scope="session", params=VERSIONS)

@@ -33,6 +33,8 @@ from tests.api_client.slips import Slips, at_once, whole_project
 from tests.builders import answers
 from tests.builders.generation import PARTS, SEED, cases
 
+pytestmark = pytest.mark.usefixtures("no_fault_is_hidden")
+
 #: Answers with slips of one client, one after the other.
 PER_ROUND = 25
 ROUNDS = cases(80)
@@ -43,16 +45,6 @@ _BETWEEN_POLLS = 60.0
 #: The share of looks at routers where no slip is in their answers, and kinds of tables for a look.
 _WITH_ROUTERS, _KINDS_SHOWN = 0.3, 3
 _NOW = answers.START + timedelta(minutes=10)
-
-
-@pytest.fixture(autouse=True)
-def no_fault_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where reading would make a state of a fault, the fault itself is wanted here."""
-
-    def bring_up(error: BaseException) -> None:
-        raise error
-
-    monkeypatch.setattr(fault_log, "write", bring_up)
 
 
 @pytest.mark.generated

@@ -27,6 +27,8 @@ from tests.api_client.shown import show
 from tests.api_client.slips import at_once
 from tests.builders.generation import MANY, PARTS, SEED
 
+pytestmark = pytest.mark.usefixtures("no_fault_is_hidden")
+
 #: Slips that are tried, over all versions.
 SLIPS = MANY * 12_000 or 3_200
 #: What is said where nothing has a slip, by version.
@@ -38,16 +40,6 @@ _POLLS, _SHARE = 6, 0.6
 _KINDS_SHOWN = 3
 #: The poll after which routers are looked at.
 _WITH_ROUTERS = 2
-
-
-@pytest.fixture(autouse=True)
-def no_fault_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where reading would make a state of a fault, the fault itself is wanted here."""
-
-    def bring_up(error: BaseException) -> None:
-        raise error
-
-    monkeypatch.setattr(fault_log, "write", bring_up)
 
 
 @pytest.mark.generated

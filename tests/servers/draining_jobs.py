@@ -25,7 +25,7 @@ from dstack._internal.core.models.runs import (
     RunTerminationReason,
 )
 from dstack._internal.server.background.pipeline_tasks import jobs_terminating
-from dstack._internal.server.db import Database, get_session_ctx
+from dstack._internal.server.db import get_session_ctx
 from dstack._internal.server.models import EventModel, InstanceModel, JobModel, RunModel
 from dstack._internal.server.testing import common
 from dstack._internal.utils.common import get_current_datetime
@@ -42,8 +42,7 @@ from dstack_placement.server import (
     tables,
 )
 from dstack_placement.server.answers import ListRequest
-from tests.servers.guarded_runs import made
-from tests.servers.stored_runs import World
+from tests.servers.stored_runs import Parts, World, found_out
 
 NOW = get_current_datetime()
 
@@ -199,7 +198,7 @@ async def _elsewhere(world: World) -> dict[str, Any]:
     return {"came": came, "shown": shown, "reported": reported, "told": await _told(world)}
 
 
-PARTS = {
+PARTS: Parts = {
     "elsewhere": _elsewhere,
     "drains": _drains,
     "limits": _limits,
@@ -207,18 +206,9 @@ PARTS = {
 }
 
 
-async def _all(folder: str) -> dict[str, Any]:
-    told = {}
-    for name, part in PARTS.items():
-        url = f"sqlite+aiosqlite:///{folder}/{name.replace(' ', '-')}.sqlite"
-        async with made(Database(url)) as session:
-            told[name] = await part(await World(session).make())
-    return told
-
-
 def main(folder: str) -> dict[str, Any]:
     """What is found, with databases in a folder."""
-    return asyncio.run(_all(folder))
+    return asyncio.run(found_out(PARTS, folder))
 
 
 if __name__ == "__main__":

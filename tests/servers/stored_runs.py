@@ -460,7 +460,9 @@ async def _deficits(world: World) -> dict[str, Any]:
     return told
 
 
-PARTS: dict[str, Callable[[World], Awaitable[dict[str, Any]]]] = {
+#: What is found out, each with a database of its own, by what it is called.
+Parts = dict[str, Callable[["World"], Awaitable[dict[str, Any]]]]
+PARTS: Parts = {
     "previews": _previews,
     "removed group": _removed_group,
     "warned": _warned,
@@ -471,9 +473,10 @@ PARTS: dict[str, Callable[[World], Awaitable[dict[str, Any]]]] = {
 }
 
 
-async def _all(folder: str) -> dict[str, Any]:
+async def found_out(parts: Parts, folder: str) -> dict[str, Any]:
+    """What parts find, by their names."""
     told = {}
-    for number, (name, part) in enumerate(PARTS.items()):
+    for number, (name, part) in enumerate(parts.items()):
         async with made(Database(f"sqlite+aiosqlite:///{folder}/{number}.sqlite")) as session:
             told[name] = await part(await World(session).make())
     return told
@@ -481,7 +484,7 @@ async def _all(folder: str) -> dict[str, Any]:
 
 def main(folder: str) -> dict[str, Any]:
     """What is found, with databases in a folder."""
-    return asyncio.run(_all(folder))
+    return asyncio.run(found_out(PARTS, folder))
 
 
 if __name__ == "__main__":

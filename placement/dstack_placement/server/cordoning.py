@@ -63,13 +63,9 @@ async def cordon(
         ResourceNotExistsError: There is no such fleet or instance.
     """
     target = await _target(session, project, asked)
-    row = await _row(session, target)
-    is_new = row is None
-    if row is None:
-        row = _new_row(target, user, asked.reason)
-        await _add(session, row)
+    row, is_new = await _cordoned(session, target, user, asked.reason)
+    if is_new:
         _tell(session, target, "is cordoned", user, asked.reason)
-    row.reason = asked.reason or row.reason
     # Before the answer: the request's own session is committed after it.
     await session.commit()
     return cordon_answers.CordonAnswer(changed=is_new, cordon=_shown(row, project, target))
@@ -87,14 +83,10 @@ async def drain(
         ResourceNotExistsError: There is no such fleet or instance.
     """
     target = await _target(session, project, asked)
-    row = await _row(session, target)
-    if row is None:
-        row = _new_row(target, user, asked.reason)
-        await _add(session, row)
+    row, _ = await _cordoned(session, target, user, asked.reason)
     if row.drains_since is None:
         row.drains_since = get_current_datetime()
         _tell(session, target, "is drained", user, asked.reason)
-    row.reason = asked.reason or row.reason
     row.forced = row.forced or asked.force
     await session.commit()
     return await _foreseen(session, row, _shown(row, project, target))
@@ -248,6 +240,19 @@ async def _target(
 async def _row(session: AsyncSession, target: Target) -> CordonRow | None:
     row: CordonRow | None = await session.get(CordonRow, target.model.id, populate_existing=True)
     return row
+
+
+async def _cordoned(
+    session: AsyncSession, target: Target, user: UserModel, reason: str
+) -> tuple[CordonRow, bool]:
+    """The cordon on something, with the reason that was given last, and whether it is new."""
+    row = await _row(session, target)
+    is_new = row is None
+    if row is None:
+        row = _new_row(target, user, reason)
+        await _add(session, row)
+    row.reason = reason or row.reason
+    return row, is_new
 
 
 def _new_row(target: Target, user: UserModel, reason: str) -> CordonRow:
