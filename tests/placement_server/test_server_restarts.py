@@ -15,6 +15,7 @@ from dstack_simulator.handle import Handle
 from tests.servers import edited_services
 from tests.servers.lanes import (
     PAIRS,
+    SEED,
     STOCK,
     active,
     ask,
@@ -165,7 +166,9 @@ async def test_a_rebalance_goes_on_after_a_restart(addon: Handle) -> None:
 
 
 async def test_a_drain_goes_on_after_a_restart(addon: Handle) -> None:
-    await rebalanced_fleets(addon, "leave", "us-west-2")
+    # Where nothing else takes the few instances that there are.
+    await addon.apply(fleet("leave-reserved", SEED[0], "on-demand", "0..2"))
+    await addon.apply(fleet("leave-spot", SEED[1], "spot", "0..4"))
     lanes = [{"name": "leave-reserved", "priority": 10}, "leave-spot"]
     await addon.apply(service("leave", replicas=1, fleets=lanes))
     await settled(addon, "leave", {"leave-reserved": 1}, limit=120)
