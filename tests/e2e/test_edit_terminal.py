@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from dstack_simulator.handle import Handle
+from tests.builders.generation import longest
 from tests.e2e.test_terminal import Terminal, connecting, terminal
 from tests.servers.edited_services import PROBES, client_of, look, service
 from tests.servers.real_terminal import real_terminal, shown
@@ -90,6 +91,7 @@ def script(path: Path, text: str) -> str:
 
 
 @pytest.mark.slow
+@longest
 async def test_lanes_change_their_order_and_a_replica_moves_while_requests_flow(
     shell: Handle, tmp_path: Path
 ):

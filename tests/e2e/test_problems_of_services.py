@@ -23,6 +23,7 @@ from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_simulator.handle import Handle
 from dstack_simulator.scenario import Scenario
 from dstack_widgets.cells import plain_text
+from tests.builders.generation import longest
 from tests.conftest import project_name
 from tests.servers.lanes import ENDED
 from tests.servers.problem_sights import Eyes, eyes, key_of, wrong_now
@@ -129,6 +130,7 @@ def cells(view: ServiceView, key: str) -> dict[str, str]:
     return {column.key: plain_text(cell).strip() for column, cell in shown}
 
 
+@longest
 async def test_a_replica_that_is_started_again_and_again(sim: Handle) -> None:
     restarting = await key_of(sim, "replica", "shaky", "restarting")
     # Whoever has been up for ten minutes is none any more, so the clock is the real one.

@@ -12,6 +12,7 @@ import pytest_asyncio
 from dstack_api_client.model.router import RouterStatus, Sync
 from dstack_api_client.routers.watch import OverSsh
 from dstack_simulator.handle import Handle
+from tests.builders.generation import longest
 from tests.servers.commands import here
 from tests.servers.problem_sights import Seen, eyes, key_of
 from tests.servers.routed_services import SGLANG, WHOLE, group, routing, service
@@ -67,6 +68,7 @@ def _all_ready(sim: Handle) -> bool:
     return bool(routed["replicas"]["ready"] == 3)
 
 
+@longest
 async def test_over_ssh_states_are_shown_printed_and_problems_until_they_are_none(
     quick: Handle,
 ) -> None:

@@ -20,6 +20,7 @@ import pytest_asyncio
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.routers.sources import SshSource
 from dstack_simulator.handle import Handle
+from tests.builders.generation import longest
 from tests.conftest import project_name
 from tests.servers.commands import program
 from tests.servers.problem_sights import eyes, key_of
@@ -228,6 +229,7 @@ async def test_what_the_server_can_do_and_how_it_places(both: dict[Source, Looki
 
 
 @pytest.mark.slow
+@longest
 async def test_a_worker_that_fails_its_health_is_the_loudest(
     sim: Handle, both: dict[Source, Looking], seen: Sights
 ) -> None:
@@ -411,6 +413,7 @@ async def test_a_router_that_hangs_holds_up_nothing_and_one_that_ends_is_down(
 
 
 @pytest.mark.slow
+@longest
 async def test_a_worker_that_is_killed_leaves_the_list_and_its_successor_comes_in(
     sim: Handle, both: dict[Source, Looking], seen: Sights
 ) -> None:

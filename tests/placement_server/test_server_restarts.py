@@ -12,6 +12,7 @@ import pytest_asyncio
 from dstack_api_client.edits.plan import planning
 from dstack_simulator import Simulator
 from dstack_simulator.handle import Handle
+from tests.builders.generation import longest
 from tests.servers import edited_services
 from tests.servers.lanes import (
     PAIRS,
@@ -71,6 +72,7 @@ async def test_an_edit_whose_server_is_killed_before_it_has_answered(addon: Hand
     await sim.stop_run("dice")
 
 
+@longest
 async def test_a_server_killed_while_it_scales_up_doubles_nothing(
     chat: Handle,
 ) -> None:
