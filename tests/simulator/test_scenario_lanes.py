@@ -94,12 +94,3 @@ async def test_a_service_without_lanes_is_placed_by_dstack(lanes_sim: Handle) ->
     assert not placement["managed"]
     run = await lanes_sim.run("embed")
     assert [job["job_submissions"][-1]["status"] for job in run["jobs"]] == ["running"] * 3
-
-
-async def test_every_fault_that_has_a_name_can_be_set(lanes_sim: Handle) -> None:
-    """The last one here: little is left as the scenario promises it."""
-    for fault in scenarios.load("lanes").faults.values():
-        for call in fault.calls:
-            await getattr(lanes_sim.faults, call.fault)(**call.arguments)
-    await lanes_sim.faults.server_slow(0)
-    await lanes_sim.faults.no_capacity(on=False)
