@@ -306,7 +306,7 @@ async def test_over_ssh_too_it_is_too_old_after_three_polls_however_rare_looks_b
         for _ in range(2):
             await watched.passing(2)
         await watched.poll()
-        assert len(watched.ssh.asked) == 2, "a login in vain, and the next is not due yet"
+        assert len(watched.ssh.asked) == 2, "a failed login, and the next is not due yet"
         assert watched.view("s-1").status is RouterStatus.READY
         await watched.passing(2)
         await watched.poll()

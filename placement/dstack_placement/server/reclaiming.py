@@ -46,15 +46,15 @@ from dstack_placement.server.telling import tell
 _LATE = timedelta(seconds=60)
 #: Who might give way is looked for this often, while nobody can.
 _LOOKED_FOR_EVERY = timedelta(seconds=15)
-#: After so long without a look for one, the next that is in vain is worth an event.
+#: After so long without a look for one, the next that finds nobody is worth an event.
 _SILENT = timedelta(minutes=2)
 #: A load that is older says nothing any more.
 _LOAD_FOR = timedelta(minutes=1)
 
 #: When nobody could give way in a lane, by run, pool and fleet.
-_in_vain: Kept[tuple[uuid.UUID, str, str], datetime] = Kept(1024 * 1024)
+_nobody_found: Kept[tuple[uuid.UUID, str, str], datetime] = Kept(1024 * 1024)
 #: About what is needed for one of them.
-_IN_VAIN_BYTES = 300
+_NOBODY_FOUND_BYTES = 300
 
 
 async def go_on(run_model: RunModel, run_spec: RunSpec, state: RunState, plan: Plan) -> None:
@@ -147,7 +147,7 @@ async def _decide(
 ) -> None:
     """Chooses who gives way in a fleet, unless a replica there gives way already."""
     at = (run_model.id, pool, fleet)
-    last = _in_vain.get(at, None)
+    last = _nobody_found.get(at, None)
     fleet_model = state.fleets.get(fleet)
     if fleet_model is None or (last is not None and state.now - last < _LOOKED_FOR_EVERY):
         return
@@ -170,7 +170,7 @@ async def _decide(
                     " that is above its own minimum and has room in another of its fleets"
                 )
                 tell(session, run_model, message)
-            _in_vain.put(at, None, state.now, _IN_VAIN_BYTES)
+            _nobody_found.put(at, None, state.now, _NOBODY_FOUND_BYTES)
             return
         row, other = found
         # One for a run that has ended may be left of it.

@@ -181,7 +181,7 @@ def progress(
 
 
 def _of_replicas(now: Base, service: Service, snapshot: Snapshot, coming: int) -> tuple[str, ...]:
-    """What the replicas themselves are waited for, lest the look was taken too early."""
+    """What is still to come by the replicas alone: the placement may be older than they are."""
     found = []
     active = snapshot.active_in(service)
     standing = [replica for replica in active if replica.standing]
