@@ -12,7 +12,7 @@ import pytest
 from rich.console import RenderableType
 from textual import events
 from textual._compositor import CompositorUpdate
-from textual.command import CommandList, CommandPalette
+from textual.command import Command, CommandList, CommandPalette
 from textual.pilot import Pilot
 from textual.screen import ModalScreen, Screen
 
@@ -40,7 +40,7 @@ from dstack_widgets.choices import Choices
 from dstack_widgets.lean_screen import LeanScreen
 from tests.builders.apps import CONNECTION
 from tests.builders.changing_server import ChangingServer
-from tests.waiting import until
+from tests.waiting import until, until_equal
 
 
 @pytest.fixture
@@ -320,12 +320,17 @@ async def test_a_question_that_another_takes_the_place_of_at_once_leaves_nothing
 
 
 async def found_by_name(app: FleetsApp, pilot: Pilot[int], command: str) -> CommandList:
-    """Opens the palette and finds a command."""
+    """Opens the palette and types the name of a command, until that one alone is listed."""
     await pilot.press("ctrl+p")
     await until(lambda: CommandPalette.is_open(app), what="the palette")
     await pilot.press(*command)
     found = app.screen.query_one(CommandList)
-    await until(lambda: found.option_count == 1 and found.highlighted == 0, what="the command")
+
+    def listed() -> list[str]:
+        # Options are commands, except the one that says that there is none.
+        return [each.hit.text for each in found.options if isinstance(each, Command)]
+
+    await until_equal(lambda: (listed(), found.highlighted), ([command.capitalize()], 0))
     return found
 
 
@@ -343,7 +348,7 @@ async def test_what_is_asked_for_by_name_opens_too(
         await shown(app, PlanScreen)
 
 
-@pytest.mark.parametrize("command", ["keys", "theme"])
+@pytest.mark.parametrize("command", ["help", "theme"])
 async def test_the_palette_closes_itself_and_not_what_opened_over_it(
     server: ChangingServer, tmp_path: Path, command: str
 ) -> None:
