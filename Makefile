@@ -45,7 +45,7 @@ test-fast: $(READY) ## the tests that need no server
 test-slow: $(READY) ## older and several servers, many replicas, many random cases
 	@$(BIN)/python -m tests slow $(ARGS)
 
-lint: $(READY) ## ruff, mypy --strict, import-linter, how tests wait
+lint: $(READY) ## ruff, mypy --strict, import-linter, how tests wait, words, links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -1,4 +1,4 @@
-"""Checks how tests wait, how modules hang together, and words: `python -m tests.lint`.
+"""Checks how tests wait, how modules hang together, words and links: `python -m tests.lint`.
 
 `allowed.txt` beside this file lists places that may stay, one `file:function` to a line. A line
 that allows nothing any more is an error too.
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from tests.lint import addresses, circles, clocks, looks, sleeps, words
+from tests.lint import addresses, circles, clocks, links, looks, sleeps, words
 from tests.lint.source import Finding, Module, read
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,12 @@ def allowed(text: str) -> set[str]:
 
 
 def main() -> int:
-    of_code = [*words.check(ROOT), *addresses.check(ROOT), *circles.check()]
+    of_code = [
+        *words.check(ROOT),
+        *links.check(ROOT),
+        *addresses.check(ROOT),
+        *circles.check(),
+    ]
     found = [*findings(read(ROOT)), *of_code]
     said = judged(found, allowed(ALLOWED.read_text()))
     sys.stdout.writelines(f"{line}\n" for line in said)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 from tests import ROOT
-from tests.lint import addresses, circles, clocks, looks, rooms, sleeps, words
+from tests.lint import addresses, circles, clocks, links, looks, rooms, sleeps, words
 from tests.lint.__main__ import allowed, judged
 from tests.lint.source import Finding, Module
 
@@ -171,6 +172,23 @@ def test_words_that_are_not_used_any_more() -> None:
     assert [str(each) for each in words.found(text, "docs/it.md")] == [
         "docs/it.md:2: : says 'Mend': write fix, recover, repair",
         "docs/it.md:4: : says 'anew': write again, from the start",
+    ]
+
+
+def test_links_that_lead_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "other.md").write_text("# All `get` kinds, and *more*\n## Same\n## Same\n")
+    (tmp_path / "a.md").write_text(
+        "# Here\n[a](docs/other.md#all-get-kinds-and-more) [b](#here) [c](docs/other.md#same-1)\n"
+        "[d](https://example.com/none#x)\n\n"
+        "![picture](none.png)\n\n"
+        "- [e](docs/other.md#same-2)\n\n"
+        "| a |\n| --- |\n| [f](docs/none.md) |\n\n```\n[g](none.md)\n```\n"
+    )
+    assert [str(each) for each in links.check(tmp_path)] == [
+        "a.md:5: : links to none.png, which is not there",
+        "a.md:7: : links to docs/other.md#same-2, which has no such heading",
+        "a.md:11: : links to docs/none.md, which is not there",
     ]
 
 
