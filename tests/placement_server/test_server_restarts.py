@@ -125,7 +125,8 @@ async def test_the_stock_server_goes_on_with_what_the_add_on_left(
 ) -> None:
     addon = chat
     before = await addon.run("chat")
-    assert before["run_spec"]["configuration"]["fleets"][1]["min_replicas"] == 1
+    lanes = before["run_spec"]["configuration"]["fleets"]
+    assert any(lane.get("min_replicas") == 1 for lane in lanes), "what a stock server doesn't know"
     attached = before["fleet"]["name"]
     # For one more, whichever it is.
     reserved, spot = PAIRS["gpu"]
