@@ -91,7 +91,7 @@ def fleets_or_services(args: argparse.Namespace) -> list[str]:
     """What `get KIND` takes a name of."""
     if args.kind in ("fleets", "instances"):
         return fleets(args)
-    if args.kind in ("problems", "events"):
+    if args.kind in ("problems", "metrics", "events"):
         return [*fleets(args), *services(args)]
     return services(args)
 

@@ -39,7 +39,7 @@ from dstack_fleets_tui.cli.cordons import add_cordons
 from dstack_fleets_tui.cli.edits import add_edits
 from dstack_fleets_tui.cli.schema import add_schema
 from dstack_fleets_tui.cli.whatif import add_whatif
-from dstack_fleets_tui.headless.kinds import KINDS
+from dstack_fleets_tui.headless.kinds import DOCUMENTS, KINDS
 from dstack_fleets_tui.output import streams
 from dstack_fleets_tui.output.notices import PROGRAM, say
 
@@ -154,16 +154,23 @@ def command_parser() -> Parser:
         help="print fleets, services, how they are spread, what is wrong, what happened",
         description="Prints what the dashboard shows, once.",
         epilog="kinds:\n"
-        + "".join(f"  {name:<14}{what}\n" for name, what in KINDS.items())
+        + "".join(f"  {name:<14}{what}\n" for name, what in {**KINDS, **DOCUMENTS}.items())
         + "\nNAME picks one service or fleet. `get problems` exits with 4 when there are any. The\n"
         "keys of JSON and YAML are described in docs/json.md.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    get.add_argument("kind", choices=KINDS, metavar="KIND", help="one of the kinds below")
+    get.add_argument(
+        "kind", choices=[*KINDS, *DOCUMENTS], metavar="KIND", help="one of the kinds below"
+    )
     name = get.add_argument("name", metavar="NAME", nargs="?", help="just this fleet or service")
     completed(name, fleets_or_services)
     get.add_argument(
-        "-o", "--output", choices=("table", "json", "yaml"), default="table", help="the form"
+        "-o",
+        "--output",
+        choices=("table", "json", "yaml", "csv", "md", "name", "prometheus"),
+        default="table",
+        help="the form: a table (the default), JSON, YAML, CSV, Markdown, names alone, or (of"
+        " metrics) what Prometheus reads",
     )
     get.add_argument(
         "-a", "--all", action="store_true", help="services and runs that have ended, too"
@@ -239,6 +246,20 @@ def _dashboard(args: argparse.Namespace) -> int:
 
 
 def _get(args: argparse.Namespace) -> int:
+    if args.output == "prometheus" and args.kind != "metrics":
+        return fail(
+            f"Only metrics have the form that Prometheus reads, not {args.kind}.",
+            f"Use `{PROGRAM} get metrics -o prometheus`.",
+            USAGE,
+        )
+    if args.kind in DOCUMENTS and args.output not in ("table", "md"):
+        return fail(
+            "A report is for people: it is Markdown.",
+            f"For programs use `{PROGRAM} get KIND NAME -o json`, with the kinds of `get --help`.",
+            USAGE,
+        )
+    if args.kind in DOCUMENTS and args.name is None:
+        return fail("A report is of one service.", f"Use `{PROGRAM} get report NAME`.", USAGE)
     begin = begun(args)
     if isinstance(begin, int):
         return begin

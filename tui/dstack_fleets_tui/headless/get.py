@@ -20,12 +20,14 @@ from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless.kinds import kind_named
 from dstack_fleets_tui.headless.looking import Asked, Look, Source, UnavailableError
 from dstack_fleets_tui.headless.select import NoSuchNameError
-from dstack_fleets_tui.output import payload
+from dstack_fleets_tui.output import forms, payload
 from dstack_fleets_tui.output.notices import say
 from dstack_fleets_tui.output.table import render
 
-Output: TypeAlias = Literal["table", "json", "yaml"]
+Output: TypeAlias = Literal["table", "json", "yaml", "csv", "md", "name", "prometheus"]
 
+#: Forms that have no place for what can't be known.
+_WITHOUT_NOTES = ("csv", "md", "name", "prometheus")
 #: Signs that a terminal without Unicode is spared, each with one of the same width.
 _PLAIN = str.maketrans({"–": "-", "…": "~"})
 
@@ -51,13 +53,17 @@ def get(connection: Connection, asked: Asked, output: Output, *, plain: bool = F
         sys.stderr.write(f"{clocks}\n")
     kind = kind_named(asked.kind)
     things = kind.choose(look, asked)
-    if output == "table":
+    if kind.document is not None:
+        text = printed(kind.document(look, asked), plain=plain)
+    elif output == "table":
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         text = printed(table(look, asked, colour=colour), plain=plain)
     else:
-        whole = collect(look, asked)
-        text = printed(as_json(whole) if output == "json" else as_yaml(whole))
+        text = printed(for_programs(look, asked, output))
     sys.stdout.write(text)
+    if output in _WITHOUT_NOTES and kind.notes is not None:
+        for message in kind.notes(look, asked):
+            say(message)
     failure = look.snapshot.placement_failure
     if failure and kind.placed:
         say(f"The placement add-on could not be read. {failure}")
@@ -82,6 +88,29 @@ async def observe(connection: Connection, asked: Asked) -> Look:
             raise
         except ApiError as error:
             raise UnavailableError(error.message, error.hint) from error
+
+
+def for_programs(look: Look, asked: Asked, output: Output) -> str:
+    """What was read in one of the forms that are no table for a screen.
+
+    Raises:
+        NoSuchNameError: There is nothing of that name.
+        ApiError: The kind has no such form.
+    """
+    if output == "json":
+        return as_json(collect(look, asked))
+    if output == "yaml":
+        return as_yaml(collect(look, asked))
+    kind, snapshot = kind_named(asked.kind), look.snapshot
+    things = kind.choose(look, asked)
+    if output == "name":
+        names = dict.fromkeys(kind.named(kind.item(thing, snapshot)) for thing in things)
+        return _lines([*names])
+    if output == "prometheus":
+        assert kind.prometheus is not None, asked.kind
+        return kind.prometheus(things, snapshot.project)
+    write = forms.as_csv if output == "csv" else forms.as_markdown
+    return write(kind.columns, [row for thing in things for row in kind.rows(thing, snapshot)])
 
 
 def collect(look: Look, asked: Asked) -> dict[str, Any]:

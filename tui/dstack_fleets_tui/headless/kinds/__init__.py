@@ -18,8 +18,11 @@ KINDS = {
     "distribution": "how replicas are spread over fleets, against lanes and targets",
     "router": "routers and their workers, against what dstack expects",
     "problems": "what is wrong; NAME is a service or a fleet",
+    "metrics": "figures for a monitoring system; NAME is a service or a fleet",
     "events": "what happened, the newest last; NAME is a service or a fleet",
 }
+#: The same for what is printed as a document and in no other form.
+DOCUMENTS = {"report": "all of these about one service, as Markdown for an incident's channel"}
 
 
 def kind_named(name: str) -> Kind:

@@ -216,4 +216,5 @@ KIND = Kind(
     item=lambda one, snapshot: item(one.distribution, one.service),
     read=_read,
     below=_notes,
+    named=lambda item: str(item["service"]),
 )

@@ -48,10 +48,10 @@ def item(event: Event) -> Item:
 
 async def _read(source: Source, asked: Asked) -> Look:
     snapshot = await poll(source.feed, full=True)
-    return Look(snapshot, events=await _newest(source.client, snapshot, asked))
+    return Look(snapshot, events=await newest(source.client, snapshot, asked))
 
 
-async def _newest(client: Client, snapshot: Snapshot, asked: Asked) -> tuple[Event, ...]:
+async def newest(client: Client, snapshot: Snapshot, asked: Asked) -> tuple[Event, ...]:
     """The newest events of everything or of one service or fleet, the oldest of them first."""
     if asked.name is None:
         project = await client.projects.get(snapshot.project)
@@ -83,4 +83,5 @@ KIND = Kind(
     rows=lambda event, snapshot: [cells(event)],
     item=lambda event, snapshot: item(event),
     read=_read,
+    named=lambda item: str(item["id"]),
 )

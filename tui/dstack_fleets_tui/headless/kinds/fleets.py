@@ -34,7 +34,7 @@ COLUMNS = (
 )
 
 #: The keys of `instances.by_state`; each is always there.
-_STATES = ("pending", "provisioning", "idle", "busy", "unreachable", "terminating")
+INSTANCE_STATES = ("pending", "provisioning", "idle", "busy", "unreachable", "terminating")
 
 
 def cells(fleet: Fleet, snapshot: Snapshot) -> Sequence[str]:
@@ -80,7 +80,7 @@ def item(fleet: Fleet, snapshot: Snapshot) -> Item:
         },
         "instances": {
             "total": sum(fleet.states.values()),
-            "by_state": {state: fleet.states.get(state, 0) for state in _STATES},
+            "by_state": {state: fleet.states.get(state, 0) for state in INSTANCE_STATES},
             "unhealthy": fleet.unhealthy,
         },
         "gpus": {

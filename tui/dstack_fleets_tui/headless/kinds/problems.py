@@ -158,4 +158,5 @@ KIND = Kind(
     notes=_unread,
     nothing=_no_problem,
     alarming=True,
+    named=lambda item: str(item["key"]),
 )

@@ -31,6 +31,10 @@ class Kind:
         placed: Whether the things show what the placement add-on says, and have no notes to say
             that it was not read.
         alarming: Whether the command fails where there is any.
+        named: The name of a thing, by its object.
+        prometheus: Writes the things of a project as Prometheus reads it; None for a kind that has
+            no such form.
+        document: Writes the whole as Markdown, which is its only form; None for tables.
     """
 
     choose: Callable[[Look, Asked], Sequence[Any]]
@@ -44,6 +48,9 @@ class Kind:
     nothing: Callable[[Look, Asked], str] | None = None
     placed: bool = False
     alarming: bool = False
+    named: Callable[[Item], str] = lambda item: str(item["name"])
+    prometheus: Callable[[Sequence[Any], str], str] | None = None
+    document: Callable[[Look, Asked], str] | None = None
 
 
 def count(number: int | None) -> str:

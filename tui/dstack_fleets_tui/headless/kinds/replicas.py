@@ -148,4 +148,5 @@ KIND = Kind(
     rows=lambda replica, snapshot: [cells(replica, snapshot)],
     item=item,
     placed=True,
+    named=lambda item: f"{item['service']}-{item['job']}-{item['replica']}",
 )

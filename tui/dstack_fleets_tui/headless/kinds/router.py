@@ -142,4 +142,5 @@ KIND = Kind(
     read=_read,
     above=lambda things, snapshot: [line(one.view, one.service, snapshot) for one in things],
     placed=True,
+    named=lambda item: str(item["service"]),
 )
