@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dstack_api_client.edits.store.audit_log import AuditLine, ChangedField
 from dstack_api_client.events.stream import Event, Target
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.placement import Drain, LanePlacement, Placement, ReplicaPlacement
@@ -100,6 +101,15 @@ LOOK = Look(
               (Target("run", "chat-id", "chat"),)),
         Event("e-2", ago(minutes=8), "Job assigned to instance", None,
               (Target("job", "j-chat-2", "chat-0-2"), Target("instance", "i", "gpu-spot-0"))),
+        Event("e-3", ago(minutes=7),
+              "Run updated. Deployment: 7. Changed fields: replicas, priority", "ada",
+              (Target("run", "chat-id", "chat"),)),
+        Event("e-4", ago(minutes=6), "Run status changed SUBMITTED -> RUNNING", None,
+              (Target("run", "chat-id", "chat"),)),
+    ),
+    changes=(
+        AuditLine(ago(minutes=7), "ada", "ada", "http://127.0.0.1:3000", "main", "service", "chat",
+                  "apply", (ChangedField("priority", "40", "50"),), "applied"),
     ),
 )  # fmt: skip
 

@@ -63,10 +63,9 @@ def test_colour_changes_no_text(kind: str) -> None:
     coloured = table(LOOK, asked(kind), colour=True)
     assert "\x1b" not in plain
     assert COLOUR.sub("", coloured) == plain
-    assert bool(COLOUR.search(coloured)) == (kind not in ("events", "metrics")), (
-        "these have no state"
-    )
-    assert coloured.count("\x1b[0m") * 2 == coloured.count("\x1b")
+    assert bool(COLOUR.search(coloured)) == (
+        kind not in ("events", "history", "audit", "metrics")
+    ), "these have no state"
 
 
 @pytest.mark.parametrize("kind", tuple(KINDS))
@@ -218,7 +217,7 @@ def test_of_one_that_has_less_bad_ones_it_is_said_so() -> None:
 
 
 def test_events_the_newest_last() -> None:
-    _, first, last = lines("events")
+    _, first, last, *_ = lines("events")
     assert first.split()[:4] == ["2026-05-01T11:51:00.000Z", "admin", "run", "chat"]
     assert last.split()[1] == "server"
     assert "job chat-0-2, instance gpu-spot-0" in last

@@ -68,7 +68,7 @@ def test_all_forms_of_a_table_have_the_same_cells(kind: str) -> None:
         ("replicas", "chat", ["chat-0-0", "chat-0-1", "chat-0-2", "chat-0-3", "chat-0-4",
                               "chat-0-5"]),
         ("distribution", "chat", ["chat"]),
-        ("events", None, ["e-1", "e-2"]),
+        ("events", None, ["e-1", "e-2", "e-3", "e-4"]),
         ("metrics", "cpu", ["fleet_health", "fleet_instances", "fleet_gpus",
                             "fleet_price_dollars_per_hour"]),
     ],
@@ -144,3 +144,13 @@ def test_tables_stay_as_they_are() -> None:
     assert table(LOOK, asked("metrics", "cpu")).splitlines()[0].split() == [
         "METRIC", "SERVICE", "FLEET", "LANES", "OF", "STATE", "VALUE",
     ]  # fmt: skip
+
+
+def test_the_history_of_a_service_is_what_was_done_to_itself() -> None:
+    lines = table(LOOK, asked("history")).splitlines()[1:]
+    assert [line.split()[1:5] for line in lines] == [
+        ["admin", "chat", "–", "–"],
+        ["ada", "chat", "7", "replicas,"],
+        ["server", "chat", "–", "–"],
+    ]
+    assert lines[1].endswith("replicas, priority  Run updated. Deployment: 7.")

@@ -51,6 +51,7 @@ _AT_GATEWAY = "Service replica registered"
 _NEW = re.compile(r"-> ([A-Z]+)")
 #: Digits of the number of a deployment.
 _LONGEST = 9
+_FIELDS = re.compile(r"Changed fields: (.+)$")
 _DEPLOYMENT = re.compile(rf"Deployment: ([0-9]{{1,{_LONGEST}}})(?:\.|$)")
 _OTHER_SERVER = re.compile(
     rf"Replica ([0-9]{{1,{_LONGEST}}}) was placed in fleet .* by a server without the add-on"
@@ -75,12 +76,14 @@ class Told:
         status: The new status, written small; empty where none is named.
         deployment: The number of a deployment; None where none is named.
         replica: The number of a replica; None where none is named.
+        fields: The fields of a spec that a deployment changed, as the server names them.
     """
 
     subject: Subject
     status: str = ""
     deployment: int | None = None
     replica: int | None = None
+    fields: tuple[str, ...] = ()
 
 
 #: What tells that a job has begun to run.
@@ -101,7 +104,12 @@ def told(message: str) -> Told:
     subject = _BEGIN[begin]
     if subject is Subject.DEPLOYMENT:
         number = _DEPLOYMENT.search(message)
-        return Told(subject, deployment=int(number[1]) if number is not None else None)
+        fields = _FIELDS.search(message)
+        return Told(
+            subject,
+            deployment=int(number[1]) if number is not None else None,
+            fields=tuple(fields[1].split(", ")) if fields is not None else (),
+        )
     new = _NEW.search(message)
     return Told(subject, new[1].lower() if new is not None else "")
 

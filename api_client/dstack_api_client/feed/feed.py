@@ -91,6 +91,7 @@ class Feed:
         monotonic: A clock for durations.
 
     Attributes:
+        project: The project's name.
         snapshot: The latest; None until something was read.
         health: The state of the connection.
     """
@@ -107,7 +108,7 @@ class Feed:
         self.snapshot: Snapshot | None = None
         self.health = Health(ConnectionState.CONNECTING, now())
         self._client = client
-        self._project = project
+        self.project = project
         self._now = now
         self._clock = ServerClock(now, lambda: client.clock_offset)
         self._monotonic = monotonic
@@ -244,12 +245,12 @@ class Feed:
                 " which is too old.",
                 "Update the server to 0.20 or newer.",
             )
-        project_id = (await self._client.projects.get(self._project)).project_id
+        project_id = (await self._client.projects.get(self.project)).project_id
         if project_id != self._project_id:  # another project of the same name, made meanwhile
             self._project_id = project_id
-            self._known = Known(self._project)
+            self._known = Known(self.project)
             self._rereading = Rereading(
-                self._client, self._project, self._known, monotonic=self._monotonic
+                self._client, self.project, self._known, monotonic=self._monotonic
             )
             self._complete = False
         await self._ask_what_it_can()
@@ -317,7 +318,7 @@ class Feed:
     def _new_pass(self, page_time: PageTime) -> Pass:
         return Pass(
             self._client,
-            self._project,
+            self.project,
             self._known,
             self._sizes,
             page_time=page_time,
@@ -363,7 +364,7 @@ class Feed:
         self._joined = build(
             self._known.answers(),
             server=self._server,
-            project=self._project,
+            project=self.project,
             observed_at=self._clock.now(),
             complete=self._complete,
             previous=self._joined,

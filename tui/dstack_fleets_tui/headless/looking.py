@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from dstack_api_client.analysis.health import Health, service_healths
 from dstack_api_client.analysis.since import Since
@@ -20,6 +21,9 @@ from dstack_api_client.problems.model import Problem, Severity
 from dstack_api_client.routers.watch import OverSsh, read_router
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.requests import PAGE
+
+if TYPE_CHECKING:
+    from dstack_api_client.edits.store.audit_log import AuditLine
 
 #: Routers that are looked at together: each over SSH is a process of its own.
 _AT_ONCE = 4
@@ -56,6 +60,7 @@ class Look:
         events: What happened, the oldest first, where that was asked for.
         notes: What could not be read beside the project.
         since: What events told.
+        changes: What was changed from this machine, the oldest first, where that was asked for.
     """
 
     snapshot: Snapshot
@@ -63,6 +68,7 @@ class Look:
     events: tuple[Event, ...] = ()
     notes: tuple[str, ...] = ()
     since: Since = field(default_factory=Since)
+    changes: tuple[AuditLine, ...] = ()
 
     @cached_property
     def healths(self) -> Mapping[str, Health]:

@@ -29,7 +29,9 @@ from dstack_api_client.edits.base.difference import NOTHING, FieldChange
 from dstack_api_client.edits.spec import fields
 from dstack_api_client.edits.spec.fields import ABSENT
 from dstack_api_client.edits.spec.group_roles import label_of, labels_in
-from dstack_api_client.edits.store.files import append_line, locked, replace_whole, telling, unkept
+from dstack_api_client.edits.store import audit_log
+from dstack_api_client.edits.store.audit_log import AuditLine, ChangedField
+from dstack_api_client.edits.store.files import locked, replace_whole, telling, unkept
 from dstack_api_client.model.configuration import MASK
 from dstack_api_client.secrets import keepable, may_be_kept
 
@@ -38,8 +40,6 @@ _DRAFTS = 8
 #: Changes of one target that were sent and whose end is not known, the newest; each is of another
 #: program or time.
 _SENT = 8
-#: Bytes after which the audit log is put aside; one older one is kept.
-_LOG_LIMIT = 8 << 20
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -332,36 +332,28 @@ class Store:
         Raises:
             NotKeptError: It could not be written.
         """
-        entry = {
-            "at": utc_now().isoformat(timespec="milliseconds"),
-            "user": user,
-            "local_user": _local_user(),
-            "server": target.server,
-            "project": target.project,
-            "kind": target.kind,
-            "name": target.name,
-            "action": action,
-            "changes": [
-                {
-                    "field": change.name,
-                    "old": _logged(change, change.old),
-                    "new": _logged(change, change.new),
-                }
-                for change in changes
-            ],
-            "result": result,
-            **({"sent": sent} if sent else {}),
-        }
-        with locked(self.folder, "audit"), telling("the audit log"):
-            path = self.audit_path
-            if path.exists() and path.stat().st_size > _LOG_LIMIT:
-                path.replace(path.with_suffix(".1.jsonl"))
-            append_line(path, msgspec.json.encode(entry))
+        line = AuditLine(
+            at=utc_now(),
+            user=user,
+            local_user=_local_user(),
+            server=target.server,
+            project=target.project,
+            kind=target.kind,
+            name=target.name,
+            action=action,
+            changes=tuple(
+                ChangedField(each.name, _logged(each, each.old), _logged(each, each.new))
+                for each in changes
+            ),
+            result=result,
+            sent=sent,
+        )
+        audit_log.append(self.folder, line)
 
     @property
     def audit_path(self) -> Path:
         """Where the audit log is."""
-        return self.folder / "audit.jsonl"
+        return audit_log.path_in(self.folder)
 
     def _path(self, target: Target) -> Path:
         text = "\0".join((target.server, target.project, target.kind, target.name))

@@ -18,6 +18,8 @@ KINDS = {
     "distribution": "how replicas are spread over fleets, against lanes and targets",
     "router": "routers and their workers, against what dstack expects",
     "problems": "what is wrong; NAME is a service or a fleet",
+    "history": "what was done to services, deployment by deployment; NAME is a service",
+    "audit": "what was changed from this machine; NAME is a service or a fleet",
     "metrics": "figures for a monitoring system; NAME is a service or a fleet",
     "events": "what happened, the newest last; NAME is a service or a fleet",
 }

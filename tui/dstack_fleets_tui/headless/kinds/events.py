@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dstack_api_client.events.stream import Event, event_of
+from dstack_api_client.events.stream import Event, Filters, event_of
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.requests import PAGE
@@ -60,21 +60,24 @@ async def newest(client: Client, snapshot: Snapshot, asked: Asked) -> tuple[Even
         service_id, fleet_id = select.either(snapshot, asked.name)
         filters = [{"within_runs": [service_id]}] if service_id is not None else []
         filters += [{"within_fleets": [fleet_id]}] if fleet_id is not None else []
+    return await newest_of(client, filters, asked.limit)
+
+
+async def newest_of(client: Client, filters: Sequence[Filters], limit: int) -> tuple[Event, ...]:
+    """The newest events that any of several filters lets through, the oldest of them first."""
     found: dict[str, Event] = {}
     for each in filters:
         before = None
         read = 0
-        while read < asked.limit:
-            page = await client.events.newest(
-                each, limit=min(PAGE, asked.limit - read), before=before
-            )
+        while read < limit:
+            page = await client.events.newest(each, limit=min(PAGE, limit - read), before=before)
             if not page:
                 break
             found |= {event.id: event_of(event) for event in page}
             read += len(page)
             before = (page[-1].recorded_at, page[-1].id)
     events = sorted(found.values(), key=lambda event: (event.recorded_at, event.id))
-    return tuple(events[-asked.limit :])
+    return tuple(events[-limit:])
 
 
 KIND = Kind(
