@@ -2,6 +2,7 @@
 
 from .loss import Loss, NoSuchPlaceError, loss_of
 from .outcome import Broken, Ending, Outcome, Start, what_if
+from .survival import Survival, not_survived
 
 __all__ = [
     "Broken",
@@ -10,6 +11,8 @@ __all__ = [
     "NoSuchPlaceError",
     "Outcome",
     "Start",
+    "Survival",
     "loss_of",
+    "not_survived",
     "what_if",
 ]

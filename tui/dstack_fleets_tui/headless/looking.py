@@ -36,6 +36,7 @@ class Asked:
         limit: Most events.
         severity: The least severity of problems.
         ssh: Whether routers may be looked at over SSH where the server can't.
+        losses: Whether services are problems that would not survive the loss of a fleet.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Asked:
     limit: int = PAGE
     severity: Severity = Severity.NOTICE
     ssh: bool = True
+    losses: bool = False
 
 
 @dataclass(frozen=True)
