@@ -303,10 +303,11 @@ def _as_new(
     """
     named = [lane.fleet for lane in stored_lanes_of(service).lanes]
     names = named or [fleet.name for fleet in left.snapshot.fleets.values()]
-    rooms = left.rooms(dict.fromkeys(names, engine.Room()), needs).values()
-    if all(each.more == 0 for each in rooms):
+    rooms = left.rooms(dict.fromkeys(names, engine.Room()), needs)
+    if all(each.more == 0 for each in rooms.values()):
         retries = starts_again(service, RetryEvent.NO_CAPACITY)
-        why = next((each.why for each in rooms if each.why), "")
+        whys = (f"{name} has no room, {each.why}" for name, each in rooms.items() if each.why)
+        why = next(whys, "")
         ending = None if retries else Ending.NO_ROOM
         return replace(base, waits=len(lost), why=why, ending=ending, price_after=0.0)
     counts = Counter(each.group for each in lost)
