@@ -10,7 +10,7 @@ from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import ReplicaPlan
-from dstack_placement.server import answers, bounds, specs
+from dstack_placement.server import answers, bounds, reclaiming, specs
 from dstack_placement.server.finding import find_run
 from dstack_placement.server.looking import (
     lanes_in,
@@ -53,7 +53,10 @@ async def preview_of(
             notes=["No lanes: dstack's own rule places the replicas, in one fleet for all."],
         )
     bounds.refuse_many_replicas(len(run.state.jobs))
-    plan = await planned(session, run.state.service, run.state.now, rebalance=asked.rebalance)
+    reclaim = asked.reclaim or run.state.lanes.reclaim
+    foresight = await reclaiming.foreseen(session, model, spec, run.state, reclaim)
+    plan = await planned(session, foresight.service, run.state.now, rebalance=asked.rebalance)
+    ways = [way.line(asked.run_name) for way in foresight.ways]
     return answers.Preview(
         run_id=model.id,
         run_name=asked.run_name,
@@ -62,7 +65,7 @@ async def preview_of(
         lanes=lanes_in(run.state, plan),
         actions=dict(Counter(row.action.value for row in plan.replicas)),
         replicas=[_previewed(row) for row in plan.replicas] if asked.include_replicas else [],
-        **noted(read.warnings, run.state, plan),
+        **noted(read.warnings, run.state, plan, ways),
     )
 
 
