@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
+from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.watch import Kind, Problem, ProblemWatch, Severity, problems_of
-from dstack_api_client.whatif import Survival, not_survived
+from dstack_api_client.whatif import Survival, not_survived, survival
 from tests.builders.two_fleets import project, service_on, spec, with_lanes
 
 
@@ -58,3 +61,18 @@ def test_it_is_looked_for_now_and_then_and_not_before_all_was_read() -> None:
     assert len(look(replace(safe, observed_at=soon))) == 1
     assert look(replace(safe, observed_at=soon, services={})) == ()
     assert look(replace(safe, observed_at=later)) == ()
+
+
+def test_a_look_that_takes_long_leaves_fleets_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[list[str]] = []
+
+    def noted(snapshot: Snapshot, fleets: Sequence[Fleet]) -> Sequence[Problem]:
+        looked.append([each.name for each in fleets])
+        return ()
+
+    monkeypatch.setattr(survival, "_BUDGET", -1.0)
+    monkeypatch.setattr(survival, "not_survived", noted)
+    look, snapshot = Survival(), project(with_lanes(["own"]))
+    for _ in range(3):
+        look(snapshot)
+    assert looked == [["own"], ["spot"]]

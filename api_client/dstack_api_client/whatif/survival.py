@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from time import monotonic
 
 from dstack_api_client.analysis.lane_input import pools_of, stored_lanes_of
 from dstack_api_client.model.fleet import Fleet
@@ -17,13 +18,19 @@ from dstack_api_client.whatif.outcome import Outcome, what_if
 
 #: It takes a look at all services for each fleet, and is no news of seconds.
 _LOOK_EVERY = timedelta(seconds=30)
+#: Seconds after which a look leaves the other fleets to the next: 1,500 replicas take 0.25 s each.
+_BUDGET = 0.1
 
 
-def not_survived(snapshot: Snapshot) -> Iterator[Problem]:
+def not_survived(snapshot: Snapshot, fleets: Iterable[Fleet] | None = None) -> Iterator[Problem]:
     """A notice for each service with minimums and each fleet whose loss it would not survive.
 
     It would end, or fewer of its replicas would be left or start elsewhere than its minimums
     promise. That the lost fleet itself can hold no minimum any more does not count.
+
+    Args:
+        snapshot: The project.
+        fleets: The fleets that may be lost; all where none are given.
     """
     promises = {
         service.id: _promised(service)
@@ -32,7 +39,7 @@ def not_survived(snapshot: Snapshot) -> Iterator[Problem]:
     }
     if not any(promises.values()):
         return
-    for fleet in snapshot.fleets.values():
+    for fleet in snapshot.fleets.values() if fleets is None else fleets:
         loss = loss_of(snapshot, [fleet.name])
         for outcome in what_if(snapshot, loss):
             promised = promises.get(outcome.service.id)
@@ -90,14 +97,30 @@ class Survival:
     """Looks for what would not survive now and then, and says the same in between."""
 
     def __init__(self) -> None:
-        self._looked_at: datetime | None = None
-        self._found: tuple[Problem, ...] = ()
+        self._looked_at: dict[str, datetime] = {}
+        self._found: dict[str, tuple[Problem, ...]] = {}
 
     def __call__(self, snapshot: Snapshot) -> tuple[Problem, ...]:
-        """The notices, as of at most half a minute ago; none before all was read."""
+        """The notices, as of half a minute ago or a few looks; none before all was read."""
         if not snapshot.complete:
             return ()
-        at = snapshot.observed_at
-        if self._looked_at is None or not timedelta() <= at - self._looked_at < _LOOK_EVERY:
-            self._looked_at, self._found = at, tuple(not_survived(snapshot))
-        return tuple(each for each in self._found if each.service_id in snapshot.services)
+        begun, now = monotonic(), snapshot.observed_at
+        for fleet in self._due(snapshot):
+            self._looked_at[fleet.id] = now
+            self._found[fleet.id] = tuple(not_survived(snapshot, [fleet]))
+            if monotonic() - begun > _BUDGET:
+                break
+        self._found = {key: found for key, found in self._found.items() if key in snapshot.fleets}
+        return tuple(
+            each
+            for found in self._found.values()
+            for each in found
+            if each.service_id in snapshot.services
+        )
+
+    def _due(self, snapshot: Snapshot) -> list[Fleet]:
+        """The fleets that were not looked at lately, those of the longest ago first."""
+        long_ago = snapshot.observed_at - _LOOK_EVERY
+        looked_at = {key: self._looked_at.get(key, long_ago) for key in snapshot.fleets}
+        due = (fleet for key, fleet in snapshot.fleets.items() if looked_at[key] <= long_ago)
+        return sorted(due, key=lambda fleet: looked_at[fleet.id])

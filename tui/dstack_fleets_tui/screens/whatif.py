@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from time import monotonic
 
 from textual.widget import Widget
 
@@ -27,6 +28,9 @@ from dstack_widgets.flow import Flow
 from dstack_widgets.palette import style_of
 from dstack_widgets.text import literal
 
+#: An answer that takes longer than so many seconds is not made again for so many times that long.
+_SLOW, _PAUSE = 0.05, 20
+
 
 class WhatIfScreen(ListScreen):
     """What becomes of each service that a loss, or another count, concerns.
@@ -49,6 +53,7 @@ class WhatIfScreen(ListScreen):
         self._loss = Loss()
         self._outcomes: Mapping[str, Outcome] = {}
         self._failure = ""
+        self._pausing = False
 
     def body(self) -> Iterable[Widget]:
         """The question with its answer in short, a row per service, and what is to be said."""
@@ -58,7 +63,7 @@ class WhatIfScreen(ListScreen):
 
     def ask(self, question: Question, row: str | None = None) -> None:
         """Asks something else."""
-        self._question, self._row, self._answered = question, row, None
+        self._question, self._row, self._answered, self._pausing = question, row, None, False
         self.focus_on()
         self.fill()
 
@@ -75,8 +80,13 @@ class WhatIfScreen(ListScreen):
     def fill(self) -> None:
         """Answers for what is known now."""
         snapshot = self.snapshot
-        if snapshot is not None and snapshot is not self._answered:
+        if snapshot is not None and snapshot is not self._answered and not self._pausing:
+            begun = monotonic()
             self._answer(snapshot)
+            took = monotonic() - begun
+            if took > _SLOW:
+                self._pausing = True
+                self.set_timer(_PAUSE * took, self._go_on)
         super().fill()
         if self._row is not None and self.table.move_cursor_to(self._row):
             self._row = None
@@ -84,6 +94,12 @@ class WhatIfScreen(ListScreen):
             self._loss, self._question.counts, [*self._outcomes.values()], self.looks
         )
         self.query_one("#asked", Flow).show([literal(text, style_of(each)) for each, text in told])
+
+    def _go_on(self) -> None:
+        """Answers for what came meanwhile."""
+        self._pausing = False
+        if self.is_active and self.is_laid_out:
+            self.fill()
 
     def _answer(self, snapshot: Snapshot) -> None:
         self._answered, self._failure = snapshot, ""
