@@ -22,6 +22,7 @@ from dstack_api_client.join.difference import diff
 from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
 from dstack_api_client.model.cordon import BrokenMinimum, Cordon, DrainPlan, Occupant
 from dstack_api_client.transport.client import Client
+from dstack_api_client.whatif import DrainPrice
 from dstack_fleets_tui import words
 from dstack_fleets_tui.headless.kinds import fleets as printed_fleets
 from dstack_fleets_tui.headless.kinds import instances as printed_instances
@@ -159,6 +160,10 @@ def test_a_plan_says_what_moves_what_stays_and_what_breaks() -> None:
         "task train on gpu-1 stays: a task is not moved",
         "gpu goes below its minimum of 2 for chat: 1 left",
     ]
+    costs = "The services there cost 30.00 $/h now"
+    for after, line in ((24.0, f"{costs} and 24.00 $/h afterwards."), (None, f"{costs}; what")):
+        assert [*plan_lines(DRAIN, None, plan, DrainPrice(30.0, after))][-1].startswith(line)
+    assert len([*plan_lines(DRAIN, None, plan, DrainPrice(0.0, 0.0))]) == 4, "hosts cost nothing"
     back = CordonChange("uncordon", "gpu")
     (line,) = plan_lines(back, cordon(draining_since=SINCE))
     assert line.endswith("The drain ends; a move that is under way is finished.")

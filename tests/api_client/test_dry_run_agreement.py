@@ -15,15 +15,18 @@ from dstack_api_client.edits.outlook.dryrun import dry_run_here
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.join.join import Answers, build
 from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
-from dstack_api_client.model.replica import Link
+from dstack_api_client.model.replica import Link, ReplicaKey
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_placement import engine
-from tests.builders import answers, service_edits
+from tests.builders import answers, placement_services, projects, service_edits
+from tests.builders.contended_fleets import ContendedFleets, contended_fleets
 from tests.builders.edited_states import edited
 from tests.builders.generation import SEED
 from tests.builders.placement_cases import FLEETS, cases, services
 from tests.builders.placement_services import NOW
 
+#: A server that takes `reclaim`.
+KNOWS = replace(service_edits.WITH_LANES, features=service_edits.WITH_LANES.features | {"reclaim"})
 #: A fleet with replicas of the service that is none of its lanes.
 GONE = "gone"
 _NUMBERS = {name: number for number, name in enumerate((*FLEETS, GONE), 1)}
@@ -247,3 +250,92 @@ def test_client_and_server_agree(
     for replica in snapshot.replicas.values():
         if replica.submission_id in waiting:
             assert (replica.fleet_name, replica.link) == (None, Link.UNKNOWN)
+
+
+def _contended(played: ContendedFleets, run_id: str) -> Snapshot:
+    """What the client sees of services that share fleets; the first is the run of an id."""
+    first = next(iter(played.services))
+    runs, hosts, placements = [], [], []
+    for name, state in played.services.items():
+        key = run_id if name == first else f"s-{name}"
+        jobs = []
+        for each in state.replicas:
+            host = projects.instances(f"{each.fleet}", "busy")[0]
+            host = replace(host, id=f"i-{each.key}", name=f"i-{each.key}", num=len(hosts))
+            hosts.append(host)
+            job = projects.replica(
+                each.number, each.fleet, service=name, instance_id=host.id,
+                submission_id=each.key, submitted_at=NOW,
+            )  # fmt: skip
+            jobs.append(replace(job, key=ReplicaKey(key, each.number, 0)))
+        spec = projects.with_lanes(entries(state.lanes) or [], len(jobs))
+        service = projects.service(
+            jobs, [projects.group("0", len(jobs))], name=name, spec=spec, has_lanes=True,
+            priority=played.priorities[name],
+        )  # fmt: skip
+        runs.append((replace(service, id=key), jobs))
+        placements.append(told(played.seen(name), key))
+    fleets = [projects.fleet(name, nodes_max=0) for name in played.sizes]
+    capabilities = replace(KNOWS, features=KNOWS.features | {"placement", "list"})
+    made = projects.project(
+        *runs, fleets=fleets, hosts=hosts, placements=placements, capabilities=capabilities
+    )
+    return replace(made, observed_at=NOW)
+
+
+def test_who_gives_way_is_foreseen_one_after_the_other() -> None:
+    lanes = (engine.Lane("a", 2, priority=9), engine.Lane("b"))
+    one = (engine.Lane("a", 1, priority=9), engine.Lane("b"))
+    services = {
+        "short": placement_services.service(lanes, 2, "b b"),
+        "low": placement_services.service(one, 2, "a a"),
+        "high": placement_services.service(one, 2, "a a"),
+    }
+    keyed = {
+        name: replace(
+            each, replicas=tuple(replace(one, key=f"{name}{one.key}") for one in each.replicas)
+        )
+        for name, each in services.items()
+    }
+    priorities = {"short": 3, "low": 1, "high": 2}
+    off = dict.fromkeys(services, engine.Reclaim.OFF)
+    played = ContendedFleets({"a": 4, "b": 9}, keyed, off, priorities)
+    assert _foreseen(played, engine.Reclaim.LOWER) == [
+        "Replica 0 of low gives way in a and moves to b: chat is below its minimum there.",
+        "Replica 0 of high gives way in a and moves to b: chat is below its minimum there.",
+    ]
+
+
+@cases(contended_fleets(), st.sampled_from([engine.Reclaim.LOWER, engine.Reclaim.ANY]), most=60)
+def test_client_and_server_foresee_the_same(
+    played: ContendedFleets, reclaim: engine.Reclaim
+) -> None:
+    """Who gives way to an edited service, to where, and how it stands then."""
+    _foreseen(played, reclaim)
+
+
+def _foreseen(played: ContendedFleets, reclaim: engine.Reclaim) -> list[str]:
+    """Who gives way to the first of the services, which both foresee alike."""
+    name, *others = played.services
+    state = played.services[name]
+    base = service_edits.base(
+        fleets=entries(state.lanes),
+        replicas={"min": 0, "max": 20},
+        scaling=service_edits.SCALING,
+        priority=played.priorities[name],
+        probes=[{"type": "http"}],
+    )
+    snapshot = _contended(played, base.id)
+    edit = ServiceEdit.begin(base, KNOWS).with_reclaim(reclaim)
+    here = dry_run_here(edit, snapshot)
+    assert here is not None
+    seen = played.seen(name)
+    contenders = {
+        fleet: [played.contender(other, fleet) for other in others] for fleet in played.sizes
+    }
+    there = engine.foresee(seen, reclaim, played.priorities[name], contenders, name="chat", now=NOW)
+    lines = [str(way.line(base.target.name)) for way in there.ways]
+    assert [note for note in here.notes if "gives way" in note] == lines
+    after = {lane.fleet: lane.after for lane in engine.preview(there.service, now=NOW).lanes}
+    assert {lane.fleet: lane.after for lane in here.lanes if lane.fleet in after} == after
+    return lines

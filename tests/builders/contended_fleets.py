@@ -82,7 +82,7 @@ class ContendedFleets:
             Whether anything happened.
         """
         before = (self.services[name], tuple(self.claims))
-        seen = self._seen(name)
+        seen = self.seen(name)
         self._claim(name, seen)
         self.services[name] = all_ready(carry_out(seen, next_actions(seen, now=NOW)))
         return before != (self.services[name], tuple(self.claims))
@@ -95,7 +95,7 @@ class ContendedFleets:
                 return
         raise AssertionError("the services don't come to rest")
 
-    def _seen(self, name: str) -> Service:
+    def seen(self, name: str) -> Service:
         """A service with the room that there is for it, and its replicas that give way."""
         taken: Counter[str | None] = Counter()
         for other in self.services:
@@ -128,7 +128,7 @@ class ContendedFleets:
             found = next_reclaim(
                 self.reclaims[name],
                 self.priorities.get(name, 0),
-                [self._contender(other, fleet) for other in self.services if other != name],
+                [self.contender(other, fleet) for other in self.services if other != name],
                 name=name,
                 fleet=fleet,
                 now=NOW,
@@ -138,8 +138,9 @@ class ContendedFleets:
                 self.claims.append(claim)
                 self.claimed.append(claim)
 
-    def _contender(self, name: str, fleet: str) -> Contender:
-        seen = self._seen(name)
+    def contender(self, name: str, fleet: str) -> Contender:
+        """A service as another one in a fleet sees it."""
+        seen = self.seen(name)
         there = {replica.key: Occupant(NOW) for replica in seen.replicas if replica.fleet == fleet}
         return Contender(name, self.priorities.get(name, 0), seen, there)
 

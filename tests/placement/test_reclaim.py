@@ -17,6 +17,7 @@ from dstack_placement.engine import (
     Service,
     after_failure,
     depends_on_rooms,
+    foresee,
     is_reclaimable,
     next_actions,
     next_reclaim,
@@ -255,3 +256,24 @@ def test_nothing_is_left_to_reclaim_at_the_end(played: ContendedFleets) -> None:
 def test_room_of_single_groups_plays_no_part_in_what_is_reclaimable() -> None:
     state = service(_TWO, 2, "reserved spot", room={"reserved": Room(0, {"0": 0})})
     assert is_reclaimable(state, "", "reserved", now=NOW)
+
+
+@cases(contended_fleets(), most=100)
+def test_who_gives_way_is_foreseen(played: ContendedFleets) -> None:
+    """With one service that reclaims, and nothing else to do, what is foreseen is what happens."""
+    played.reclaims = dict.fromkeys(played.services, Reclaim.OFF)
+    played.settle()
+    name = next(iter(played.services))
+    played.reclaims[name] = Reclaim.ANY
+    seen = played.seen(name)
+    contenders = {
+        fleet: [played.contender(other, fleet) for other in played.services if other != name]
+        for fleet in played.sizes
+    }
+    foresight = foresee(seen, Reclaim.ANY, 0, contenders, name=name, now=NOW)
+    plan = preview(foresight.service, now=NOW)
+    played.settle()
+    said = [(way.fleet, way.reclaiming.name, way.reclaiming.key) for way in foresight.ways]
+    assert said == [(each.fleet, each.giver, each.key) for each in played.claimed]
+    foreseen = {lane.fleet: lane.after for lane in plan.lanes if lane.after}
+    assert foreseen == dict(played.workers(name))

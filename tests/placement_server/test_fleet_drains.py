@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from dstack_simulator.handle import Handle
@@ -50,6 +52,14 @@ async def _a_stock_service(sim: Handle) -> None:
     await sim.stop_run("flat-chat")
 
 
+async def _emptied(sim: Handle, instance: str) -> str:
+    """What the one event says of an instance that it is empty; nothing before."""
+    found = await sim.api("/api/events/list", {"target_instances": [instance], "limit": 100})
+    said = [each["message"] for each in found if "empty" in each["message"]]
+    assert len(said) < 2, said
+    return said[0] if said else ""
+
+
 async def _drained(sim: Handle) -> None:
     """A fleet is emptied host by host; what can't move is named, and a cancel ends it."""
     await sim.apply(fleet("pool", "us-east-1", "on-demand", 3))
@@ -74,6 +84,9 @@ async def _drained(sim: Handle) -> None:
     await settled(sim, "mover", {"pool": 2}, limit=60)
     told = await events(sim, "mover")
     assert sum("moves to fleet pool: its instance is drained" in line for line in told) == 1, told
+
+    said = await until(lambda: _emptied(sim, there[first]["id"]), limit=30, every=0.5)
+    assert re.fullmatch(rf"Drained instance {there[first]['name']}: empty after \d+ s", said)
 
     # The second has no room in the pool any more, and none is left for the third.
     plan = await ask(sim, "drain", fleet="pool", instance_num=second)

@@ -36,7 +36,15 @@ async def _one(sim: Handle) -> None:
     """One gives way, launched elsewhere before it stops; both services say so."""
     await sim.apply(service_of("one", "chat", 1, priority=50))
     await settled(sim, "one-chat", {"one-reserved": 2})
-    await sim.apply(service_of("one", "vision", 1, replicas=1, reclaim="any"))
+    await sim.apply(service_of("one", "vision", 1, replicas=1))
+    await settled(sim, "one-vision", {"one-spot": 1})
+    foreseen = await ask(sim, "preview", run_name="one-vision", reclaim="any")
+    (way,) = [line for line in foreseen["notes"] if "gives way" in line]
+    assert [lane["after"] for lane in foreseen["lanes"]] == [1, 0]
+    assert not any(
+        "gives way" in line for line in (await ask(sim, "preview", run_name="one-vision"))["notes"]
+    )
+    await update(sim, "one-vision", reclaim="any")
     lane = await claimed(sim, "one-vision")
     assert lane["reclaiming"]["run_name"] == "one-chat"
     assert lane["reclaiming"]["to"] == "one-spot"
@@ -61,6 +69,10 @@ async def _one(sim: Handle) -> None:
         for line in await events(sim, "one-chat")
     )
     gone = lane["reclaiming"]["replica_num"]
+    assert way == (
+        f"Replica {gone} of one-chat gives way in one-reserved and moves to one-spot: one-vision is"
+        " below its minimum there."
+    )
     told = await events(sim, "one-vision")
     gives = f"Replica {gone} of one-chat gives way in fleet one-reserved: it moves to one-spot"
     assert any(line.startswith(gives) for line in told), told

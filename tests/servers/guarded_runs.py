@@ -55,6 +55,7 @@ from dstack_placement.server import (
     moves,
     overrides,
     planning,
+    previewing,
     rebalancing,
     running,
     specs,
@@ -383,7 +384,7 @@ async def previews(world: World) -> dict[str, Any]:
     async def refused(**body: Any) -> Any:
         asked = answers.PreviewRequest.model_validate({"run_name": "chat", **body})
         try:
-            return await looking.preview_of(world.session, world.project, asked)
+            return await previewing.preview_of(world.session, world.project, asked)
         except ServerClientError as error:
             return str(error)
 
@@ -634,7 +635,7 @@ async def one_connection(folder: str) -> dict[str, Any]:
     one = answers.ListRequest(run_names=["chat"])
     await handled("rebalance", lambda s: rebalancing.rebalance(s, project, user, asked))
     await handled("cancel", lambda s: rebalancing.rebalance(s, project, user, cancel))
-    await handled("preview", lambda s: looking.preview_of(s, project, preview))
+    await handled("preview", lambda s: previewing.preview_of(s, project, preview))
     await handled("list", lambda s: listing.placements(s, project, one))
     await handled("get", lambda s: looking.placement(s, project, "chat"))
     told["active"] = len((await process(run)).new_job_models)

@@ -55,6 +55,7 @@ from dstack_placement.server import (  # noqa: E402
     listing,
     looking,
     overrides,
+    previewing,
     rebalancing,
     running,
     state,
@@ -202,7 +203,7 @@ async def _previews(world: World) -> dict[str, Any]:
             body["group_fleets"] = {group: lanes}
         asked = answers.PreviewRequest.model_validate(body)
         try:
-            found = await looking.preview_of(world.session, world.project, asked)
+            found = await previewing.preview_of(world.session, world.project, asked)
         except ServerClientError as error:
             return str(error)
         after = {lane.fleet: lane.after for lane in found.lanes}
@@ -315,7 +316,7 @@ async def _warned(world: World) -> dict[str, Any]:
     listed = await listing.placements(world.session, world.project, answers.ListRequest())
     shown = await looking.placement(world.session, world.project, "warned")
     asked = answers.PreviewRequest(run_name="warned")
-    tried = await looking.preview_of(world.session, world.project, asked)
+    tried = await previewing.preview_of(world.session, world.project, asked)
     return {
         "once": await apply(run),
         "twice": len(await apply(run)),

@@ -17,6 +17,7 @@ from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.runs import RunsScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
+from dstack_fleets_tui.screens.whatif import WhatIfScreen
 from tests import ROOT
 
 SCREENS = {
@@ -30,6 +31,7 @@ SCREENS = {
         EventsScreen,
         ReplicaScreen,
         RunsScreen,
+        WhatIfScreen,
         EditScreen,
         FleetEditScreen,
     )

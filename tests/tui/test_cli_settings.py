@@ -25,6 +25,7 @@ def test_defaults(file: Path) -> None:
         "insecure_http": False,
         "ca_file": None,
         "routers_over_ssh": "opened",
+        "loss_problems": False,
         "read_only": False,
         "projects": {},
     }
@@ -45,6 +46,7 @@ def test_order_of_sources(file: Path) -> None:
         "insecure_http": str(file),
         "ca_file": "default",
         "routers_over_ssh": "default",
+        "loss_problems": "default",
         "read_only": "default",
         "projects": "default",
     }

@@ -12,6 +12,8 @@ FLEETS, FLEET, SERVICES, SERVICE = "fleets", "fleet", "services", "service"
 PROBLEMS, EVENTS, REPLICA = "problems", "events", "replica"
 #: A list that a command opens over what is in front.
 RUNS = "runs"
+#: What a loss would do, over what is in front.
+WHATIF = "what if"
 LISTS = (FLEETS, SERVICES, PROBLEMS, EVENTS)
 CONFIGURED = (FLEET, SERVICE)
 DETAILS = (*CONFIGURED, REPLICA)
@@ -19,11 +21,11 @@ DETAILS = (*CONFIGURED, REPLICA)
 EDIT, FLEET_EDIT, PLAN, APPLY = "edit", "fleet edit", "plan", "apply"
 EDITORS = (EDIT, FLEET_EDIT)
 #: Where there is a table, or one may come to the front.
-TABLES = (*LISTS, RUNS, *DETAILS)
+TABLES = (*LISTS, RUNS, WHATIF, *DETAILS)
 #: What can be edited is listed or open here.
 EDITABLE = (FLEETS, SERVICES, *CONFIGURED)
 #: Where rows lead somewhere.
-OPENING = (*LISTS, RUNS, SERVICE, FLEET, REPLICA)
+OPENING = (*LISTS, RUNS, WHATIF, SERVICE, FLEET, REPLICA)
 #: Where something is followed as it comes in.
 FOLLOWING = (EVENTS, *DETAILS)
 
@@ -180,6 +182,15 @@ ACTIONS: tuple[Action, ...] = (
         writes=True,
     ),
     Action(
+        "whatif",
+        ("W",),
+        "what if",
+        "Show what would be left without the fleet, the instance, or what is picked.",
+        (*EDITABLE, WHATIF),
+        "FLEET|spot|region:R|SERVICE=N",
+        (WHATIF,),
+    ),
+    Action(
         "plan",
         ("p",),
         "plan",
@@ -239,7 +250,7 @@ ACTIONS: tuple[Action, ...] = (
         ("y",),
         "copy",
         "Copy the name under the cursor.",
-        (*LISTS, RUNS, REPLICA),
+        (*LISTS, RUNS, WHATIF, REPLICA),
     ),
     Action(
         "copy_row",

@@ -55,6 +55,7 @@ from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.runs import RunsScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
+from dstack_fleets_tui.screens.whatif import ask_what_if
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.terminal import (
     LOOK_EVERY,
@@ -493,6 +494,11 @@ class FleetsApp(Host):
     def do_uncordon(self, argument: str) -> None:
         """Puts it back in service."""
         self._change_service("uncordon", "")
+
+    def do_whatif(self, argument: str) -> None:
+        """Shows what would be left without what is open or under the cursor."""
+        if isinstance(self.screen, LiveScreen):
+            ask_what_if(self.screen, argument)
 
     def _change_service(self, action: CordonAction, reason: str) -> None:
         fleet = self._fleet_at_hand()

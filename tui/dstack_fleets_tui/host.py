@@ -103,7 +103,7 @@ class Host(App[int]):
         self.touches = 0
         self.source: Source | None = None
         self.snapshot: Snapshot | None = None
-        self.lookout = Lookout()
+        self.lookout = Lookout(losses=settings.loss_problems)
         self.last_words: list[str] = []
         self.health = Health(ConnectionState.CONNECTING, now())
 

@@ -59,6 +59,8 @@ class Values(BaseModel):
 
     routers_over_ssh: Literal["none", "opened", "all"] = "opened"
     """Which routers are read over SSH on a server without the add-on."""
+    loss_problems: bool = False
+    """Show services with minimums that would not survive the loss of a fleet as notices."""
 
     read_only: bool = False
     """Refuse every change."""

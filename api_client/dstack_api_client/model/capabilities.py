@@ -7,6 +7,8 @@ from dataclasses import dataclass
 #: Features of the add-on that this client asks for by name.
 LANES, PLACEMENT, PLACEMENT_LIST, ROUTER = "lanes", "placement", "list", "router"
 RECLAIM = "reclaim"
+#: That a preview takes a `reclaim` to try.
+PREVIEW_RECLAIM = "preview-reclaim"
 CORDONS = "cordons"
 
 

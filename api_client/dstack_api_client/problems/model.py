@@ -45,6 +45,7 @@ class Kind(str, Enum):
     ROLLOUT = "rollout"
     FLEET = "fleet"
     IDLE = "idle"
+    LOSS = "loss"
 
 
 @dataclass(frozen=True)

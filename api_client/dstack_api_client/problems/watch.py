@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -26,6 +26,7 @@ def problems_of(
     now: datetime,
     since: Since | None = None,
     healths: Mapping[str, Health] | None = None,
+    others: Iterable[Problem] = (),
 ) -> tuple[Problem, ...]:
     """Finds what is wrong.
 
@@ -37,6 +38,7 @@ def problems_of(
         now: The time, to tell what takes too long.
         since: What events told of since when things are so.
         healths: How services are, by `service_healths`, where that is known already.
+        others: What was found elsewhere.
 
     Returns:
         The problems, worst first.
@@ -47,7 +49,7 @@ def problems_of(
     services = of_services(snapshot, now, since, fleets.unreachable | routers.told)
     of_routers = routers.problems(fleets.unreachable | services.replicas)
     healths = service_healths(snapshot, since) if healths is None else healths
-    found = (*fleets.problems, *services.problems, *of_routers)
+    found = (*fleets.problems, *services.problems, *of_routers, *others)
     return worst_first(rated(problem, snapshot, healths) for problem in found)
 
 
@@ -59,12 +61,18 @@ def worst_first(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 class ProblemWatch:
     """Finds what is wrong again and again, and remembers since when.
 
+    Args:
+        others: Finds more at each look.
+
     Attributes:
         problems: What the last look found.
         healths: How the services were at that look, by the id of their run.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, others: Callable[[Snapshot], Iterable[Problem]] = lambda snapshot: ()
+    ) -> None:
+        self._others = others
         self.problems: tuple[Problem, ...] = ()
         self.healths: Mapping[str, Health] = {}
         self._since = Since()
@@ -94,7 +102,7 @@ class ProblemWatch:
         self._since.watch_pulls(snapshot, now)
         self._since.watch_readiness(snapshot, now)
         self.healths = service_healths(snapshot, self._since)
-        found = problems_of(snapshot, now, self._since, self.healths)
+        found = problems_of(snapshot, now, self._since, self.healths, self._others(snapshot))
         self._seen = {
             each.key: min(self._seen.get(each.key, now), each.since or now) for each in found
         }

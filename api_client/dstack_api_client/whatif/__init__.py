@@ -1,15 +1,22 @@
 """What would be left if some capacity went, or more replicas were asked for."""
 
-from .loss import Loss, NoSuchPlaceError, loss_of
+from .drain_price import DrainPrice, price_of_drain
+from .loss import Loss, NoSuchPlaceError, loss_of, places_of
 from .outcome import Broken, Ending, Outcome, Start, what_if
+from .survival import Survival, not_survived
 
 __all__ = [
     "Broken",
+    "DrainPrice",
     "Ending",
     "Loss",
     "NoSuchPlaceError",
     "Outcome",
     "Start",
+    "Survival",
     "loss_of",
+    "not_survived",
+    "places_of",
+    "price_of_drain",
     "what_if",
 ]

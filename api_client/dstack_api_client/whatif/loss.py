@@ -90,6 +90,16 @@ def loss_of(snapshot: Snapshot, names: Iterable[str]) -> Loss:
     return whole
 
 
+def places_of(snapshot: Snapshot) -> list[str]:
+    """What may be lost besides single instances, by the names that `loss_of` takes."""
+    standing = _standing(snapshot)
+    fleets = sorted(each.name for each in snapshot.fleets.values())
+    spot = [_SPOT] if any(each.spot for each in standing) and _SPOT not in fleets else []
+    regions = {f"region:{each.region}" for each in standing if each.region}
+    backends = {f"backend:{each.backend}" for each in standing if each.backend}
+    return [*fleets, *spot, *sorted(regions), *sorted(backends)]
+
+
 def _one(snapshot: Snapshot, name: str) -> Loss:
     fleet = snapshot.fleet_named(name)
     if fleet is not None:

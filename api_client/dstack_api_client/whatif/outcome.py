@@ -13,16 +13,11 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from dstack_api_client.analysis.endings import lanes_decide
-from dstack_api_client.analysis.lane_input import (
-    engine_service,
-    in_one_fleet,
-    members,
-    stored_lanes_of,
-)
+from dstack_api_client.analysis.lane_input import members, stored_lanes_of
 from dstack_api_client.analysis.requirements import Requirements, requirements_of
 from dstack_api_client.analysis.room_input import room
 from dstack_api_client.edits.offers.prices import Prices
-from dstack_api_client.edits.service.situation import with_placement
+from dstack_api_client.edits.service.situation import as_it_is
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.retries import RetryEvent, event_of_host, starts_again
 from dstack_api_client.model.service import Service
@@ -224,7 +219,7 @@ def _outcome(
     needs = requirements_of(service.spec)
     if not managed and lost and len(lost) == len(standing):
         return _as_new(base, left, service, lost, needs)
-    now = _now(snapshot, service, managed=managed)
+    now = as_it_is(snapshot, service, managed=managed)
     gone = {each.submission_id for each in snapshot.active_in(service) if left.loss.takes(each)}
     replicas = tuple(each for each in now.replicas if each.key not in gone)
     state = replace(now, replicas=replicas, rooms=left.rooms(now.rooms, needs))
@@ -266,19 +261,6 @@ def _outcome(
 _ANY = Requirements()
 
 
-def _now(snapshot: Snapshot, service: Service, *, managed: bool) -> engine.Service:
-    """The service as it is."""
-    spec = stored_lanes_of(service)
-    if not managed:
-        fleet = service.fleet_name or next((share.fleet for share in service.shares), None)
-        spec = in_one_fleet(spec, fleet)
-    state = engine_service(snapshot, service, spec)
-    placement = snapshot.placements.get(service.id)
-    if placement is None:
-        return state
-    return with_placement(state, snapshot, placement, spec, spec)
-
-
 def _goes_on(service: Service, base: Outcome, *, managed: bool, starts: bool) -> bool:
     """Whether a service lives with a replica that finds no room.
 
@@ -303,10 +285,11 @@ def _as_new(
     """
     named = [lane.fleet for lane in stored_lanes_of(service).lanes]
     names = named or [fleet.name for fleet in left.snapshot.fleets.values()]
-    rooms = left.rooms(dict.fromkeys(names, engine.Room()), needs).values()
-    if all(each.more == 0 for each in rooms):
+    rooms = left.rooms(dict.fromkeys(names, engine.Room()), needs)
+    if all(each.more == 0 for each in rooms.values()):
         retries = starts_again(service, RetryEvent.NO_CAPACITY)
-        why = next((each.why for each in rooms if each.why), "")
+        whys = (f"{name} has no room, {each.why}" for name, each in rooms.items() if each.why)
+        why = next(whys, "")
         ending = None if retries else Ending.NO_ROOM
         return replace(base, waits=len(lost), why=why, ending=ending, price_after=0.0)
     counts = Counter(each.group for each in lost)

@@ -8,6 +8,7 @@ from .addresses import HeldAddress, held_addresses
 from .cooldown import Cooldown, after_failure
 from .draining import DEFAULT_DRAIN, LONGEST_DRAIN, Drain
 from .explain import LaneWhy, none_idle
+from .foresight import Contenders, Foresight, GivingWay, foresee
 from .lanes import LANE_COLUMNS, LANE_FIELDS, Lane, LaneField, LanesError, parse_lanes
 from .lines import Code, Line, code_of
 from .model import SHARED, Group, Replica, ReplicaState, Room, Service
@@ -44,8 +45,11 @@ __all__ = [
     "Action",
     "Code",
     "Contender",
+    "Contenders",
     "Cooldown",
     "Drain",
+    "Foresight",
+    "GivingWay",
     "Group",
     "GroupSpec",
     "HeldAddress",
@@ -71,6 +75,7 @@ __all__ = [
     "after_failure",
     "code_of",
     "depends_on_rooms",
+    "foresee",
     "held_addresses",
     "is_reclaimable",
     "mapping",

@@ -45,6 +45,7 @@ class Code(str, Enum):
     WORKERS_OUT_OF_REACH = "workers_out_of_reach"
     RECLAIM = "reclaim"
     GIVES_WAY = "gives_way"
+    FORESEEN = "would_give_way"
 
 
 class Line(str):

@@ -10,7 +10,7 @@ from typing import Any
 from dstack._internal.core.models.common import CoreModel
 from dstack._internal.core.models.resources import Range
 
-from dstack_placement.engine import LanePlan, ReplicaState
+from dstack_placement.engine import LanePlan, Reclaim, ReplicaState
 from dstack_placement.server import faults
 from dstack_placement.server.tables import Claim, RebalanceRow
 
@@ -32,6 +32,7 @@ CAPABILITIES = (
     "faults",
     "drain",
     "reclaim",
+    "preview-reclaim",
     "cordons",
     "drains",
 )
@@ -76,6 +77,7 @@ class PreviewRequest(CoreModel):
     fleets: list[Any] | None = None
     group_fleets: dict[str, list[Any] | None] = {}
     replicas: dict[str, Range[int]] = {}
+    reclaim: Reclaim | None = None
     rebalance: bool = False
     include_replicas: bool = False
 

@@ -20,6 +20,7 @@ from dstack_placement.server import (
     cordoning,
     listing,
     looking,
+    previewing,
     rebalancing,
     router_answers,
     router_view,
@@ -62,7 +63,7 @@ async def preview_placement(body: answers.PreviewRequest, session: Session, memb
     Nothing is changed. What is left out of the body stays as it is. There is a row for each replica
     only if the body asks for it.
     """
-    return CustomJSONResponse(await looking.preview_of(session, member[1], body))
+    return CustomJSONResponse(await previewing.preview_of(session, member[1], body))
 
 
 @project_router.post(

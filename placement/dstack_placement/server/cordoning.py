@@ -20,9 +20,9 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.server import cordon_answers, leaving
+from dstack_placement.server import cordon_answers, emptied, leaving
 from dstack_placement.server.cordons import Cordons, read_cordons
-from dstack_placement.server.tables import CordonRow
+from dstack_placement.server.tables import CordonRow, EmptiedRow
 from dstack_placement.server.telling import tell
 
 
@@ -88,6 +88,7 @@ async def drain(
         row.drains_since = get_current_datetime()
         _tell(session, target, "is drained", user, asked.reason)
     row.forced = row.forced or asked.force
+    await emptied.settle(session, row)
     await session.commit()
     return await _foreseen(session, row, _shown(row, project, target))
 
@@ -139,6 +140,7 @@ async def uncordon(
     row = await _row(session, target)
     if row is not None:
         await session.delete(row)
+        await session.execute(delete(EmptiedRow).where(EmptiedRow.id == row.id))
         what = "is not drained any more" if row.drains_since is not None else "is uncordoned"
         _tell(session, target, what, user)
         await session.commit()
@@ -278,6 +280,7 @@ async def _add(session: AsyncSession, row: CordonRow) -> None:
             )
         )
     )
+    await session.execute(delete(EmptiedRow).where(EmptiedRow.id.not_in(select(CordonRow.id))))
     session.add(row)
     try:
         await session.flush()

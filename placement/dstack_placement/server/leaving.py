@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, lazyload
 
 from dstack_placement.engine import Action, LanePlan, Plan, ReplicaPlan, Service
-from dstack_placement.server import cordon_answers, looking
+from dstack_placement.server import cordon_answers, emptied, looking
 from dstack_placement.server.cordons import Cordons
 from dstack_placement.server.state import RunState, held_replicas
 from dstack_placement.server.tables import CordonRow
@@ -70,24 +70,16 @@ async def outlook(session: AsyncSession, row: CordonRow, cordons: Cordons) -> Ou
 
 async def _jobs_on(session: AsyncSession, row: CordonRow) -> Mapping[uuid.UUID, Sequence[Any]]:
     """The jobs there that have not ended, by run."""
-    there = (
-        JobModel.instance_id == row.instance_id
-        if row.instance_id is not None
-        else InstanceModel.fleet_id == row.fleet_id
+    asked = emptied.jobs_there(
+        row,
+        JobModel.id,
+        JobModel.run_id,
+        JobModel.replica_num,
+        JobModel.job_num,
+        JobModel.status,
+        InstanceModel.name,
     )
-    rows = await session.execute(
-        select(
-            JobModel.id,
-            JobModel.run_id,
-            JobModel.replica_num,
-            JobModel.job_num,
-            JobModel.status,
-            InstanceModel.name,
-        )
-        .join(InstanceModel, InstanceModel.id == JobModel.instance_id)
-        .where(there, JobModel.status.not_in(JobStatus.finished_statuses()))
-        .order_by(JobModel.replica_num, JobModel.job_num)
-    )
+    rows = await session.execute(asked.order_by(JobModel.replica_num, JobModel.job_num))
     found: dict[uuid.UUID, list[Any]] = defaultdict(list)
     for job in rows:
         found[job.run_id].append(job)

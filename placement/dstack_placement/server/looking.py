@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,13 +20,12 @@ from dstack_placement.engine import (
     Code,
     Line,
     Plan,
-    ReplicaPlan,
     Service,
     ServiceSpec,
     code_of,
     preview,
 )
-from dstack_placement.server import answers, bounds, drains, specs
+from dstack_placement.server import answers, drains, specs
 from dstack_placement.server.claims import reclaim_notes, with_claims
 from dstack_placement.server.cordons import Cordons
 from dstack_placement.server.faults import faults
@@ -42,7 +40,6 @@ from dstack_placement.server.state import (
 )
 from dstack_placement.server.tables import DeficitRow
 from dstack_placement.server.threads import in_thread
-from dstack_placement.server.trying import tried_counts, tried_spec
 from dstack_placement.server.unreachable import marked, workers_there
 
 
@@ -101,65 +98,9 @@ async def _placement(
         lanes=lanes_in(run.state, plan, await _deficits(session, model)),
         replicas=await _replicas(session, run.state),
         rebalancing=answers.rebalancing(run.state.rebalance),
-        **_noted(run.state.lanes.warnings, run.state, plan),
+        **noted(run.state.lanes.warnings, run.state, plan),
         draining=draining,
         fault=answers.fault(model.id),
-    )
-
-
-async def preview_of(
-    session: AsyncSession, project: ProjectModel, asked: answers.PreviewRequest
-) -> answers.Preview:
-    """What changed lanes or counts would do.
-
-    Raises:
-        ResourceNotExistsError: There is no such run.
-        ServerClientError: The lanes can't be accepted, a group does not exist, or it is too much.
-    """
-    bounds.refuse_large_preview(asked)
-    model = await find_run(session, project, asked.run_name)
-    stored = get_run_spec(model)
-    spec = tried_spec(stored, asked)
-    counts = tried_counts(stored, asked, desired_counts(model))
-    wanted = {**least_counts(spec), **desired_counts(model), **counts}
-    bounds.refuse_many_replicas(sum(wanted.values()))
-    read = await specs.refuse_wrong_lanes(session, project, spec)
-    run = await read_run(session, project, model, spec, counts)
-    if run.state is None:
-        return answers.Preview(
-            run_id=model.id,
-            run_name=asked.run_name,
-            managed=False,
-            observed_at=get_current_datetime(),
-            lanes=[],
-            actions={},
-            replicas=[],
-            notes=["No lanes: dstack's own rule places the replicas, in one fleet for all."],
-        )
-    bounds.refuse_many_replicas(len(run.state.jobs))
-    plan = await planned(session, run.state.service, run.state.now, rebalance=asked.rebalance)
-    return answers.Preview(
-        run_id=model.id,
-        run_name=asked.run_name,
-        managed=True,
-        observed_at=run.state.now,
-        lanes=lanes_in(run.state, plan),
-        actions=dict(Counter(row.action.value for row in plan.replicas)),
-        replicas=[_previewed(row) for row in plan.replicas] if asked.include_replicas else [],
-        **_noted(read.warnings, run.state, plan),
-    )
-
-
-def _previewed(row: ReplicaPlan) -> answers.PreviewReplica:
-    return answers.PreviewReplica(
-        replica_num=row.replica.number,
-        group=row.replica.group,
-        new=row.new,
-        fleet=row.replica.fleet,
-        action=row.action.value,
-        to=row.to,
-        reason=row.reason.value if row.reason is not None else None,
-        why=row.why,
     )
 
 
@@ -308,9 +249,18 @@ async def _deficits(session: AsyncSession, run: RunModel) -> dict[tuple[str, str
     return {(row.pool, row.fleet): row.since for row in found.scalars()}
 
 
-def _noted(warnings: Iterable[str], state: RunState, plan: Plan) -> dict[str, list[str]]:
-    """The notes of an answer, and beside them their codes."""
-    notes = [*warnings, *_unreachable(state), *reclaim_notes(state), *plan.notes]
+def noted(
+    warnings: Iterable[str], state: RunState, plan: Plan, more: Iterable[str] = ()
+) -> dict[str, list[str]]:
+    """The notes of an answer, and beside them their codes.
+
+    Args:
+        warnings: What the lanes' reader warns of.
+        state: What the plan was made of.
+        plan: The plan.
+        more: Other notes.
+    """
+    notes = [*warnings, *_unreachable(state), *reclaim_notes(state), *more, *plan.notes]
     return {"notes": [*map(str, notes)], "note_codes": [*map(code_of, notes)]}
 
 

@@ -293,6 +293,19 @@ def _termination(original: Wrapped) -> Wrapped:
     return _process_terminating_job
 
 
+def _termination_result(original: Wrapped) -> Wrapped:
+    async def _apply_process_result(**kwargs: Any) -> Any:
+        from dstack_placement.server import emptied
+        from dstack_placement.server.faults import faults
+
+        applied = await original(**kwargs)
+        with faults.guarded("judging whether a drain is over", kwargs["job_model"].run):
+            await emptied.look(kwargs["result"])
+        return applied
+
+    return _apply_process_result
+
+
 def _replica_lists(original: Wrapped) -> Wrapped:
     def build_replica_lists(run_model: Any, group_filter: str | None = None) -> Any:
         from dstack_placement.server import running
@@ -427,6 +440,14 @@ OVERRIDES = (
         _termination,
         "A replica that is to stop for scaling down, a move or a rolling deployment ends its open"
         " requests first, and its process is asked to end then.",
+        at=(_TERMINATING,),
+    ),
+    Override(
+        _TERMINATING,
+        "_apply_process_result",
+        _termination_result,
+        "Once the last job on a drained instance or fleet has ended, an event says that it is"
+        " empty.",
         at=(_TERMINATING,),
     ),
     Override(

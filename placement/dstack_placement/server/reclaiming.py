@@ -12,6 +12,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 
 from dstack._internal.core.models.runs import Job, JobStatus, RunSpec, RunStatus
@@ -25,13 +26,16 @@ from sqlalchemy.orm import joinedload, lazyload
 
 from dstack_placement.engine import (
     Contender,
+    Foresight,
     Occupant,
     Plan,
     Reclaim,
     Reclaiming,
     ReplicaState,
+    foresee,
     is_reclaimable,
     next_reclaim,
+    preview,
 )
 from dstack_placement.server import looking
 from dstack_placement.server.cordons import Cordons
@@ -41,6 +45,7 @@ from dstack_placement.server.kept import Kept
 from dstack_placement.server.state import RunState
 from dstack_placement.server.tables import ReclaimRow, active_runs, locked_fleet
 from dstack_placement.server.telling import tell
+from dstack_placement.server.threads import in_thread
 
 #: After so long, who gives way is decided again if nothing came of it.
 _LATE = timedelta(seconds=60)
@@ -200,31 +205,88 @@ async def _choose(
     jobs = await _jobs_in(session, run_model, state, state.fleets[fleet].id)
     if not jobs:
         return None
-    found = await session.execute(
-        select(RunModel).where(RunModel.id.in_(jobs)).options(lazyload(RunModel.jobs))
-    )
-    runs = sorted(found.unique().scalars(), key=lambda run: run.priority)
+    runs = await _runs(session, jobs)
     for priority, level in groupby(runs, key=lambda run: run.priority):
         if state.lanes.reclaim is Reclaim.LOWER and priority >= run_model.priority:
             break
-        contenders, by_name = [], {}
-        for run in level:
-            with faults.guarded("reading who may give way", run):
-                contender = await _contender(session, run_spec, state, run, jobs[run.id])
-                if contender is not None:
-                    contenders.append(contender)
-                    by_name[contender.name] = run
+        found = await _contenders(session, run_spec, state, level, jobs)
         reclaiming = next_reclaim(
             state.lanes.reclaim,
             run_model.priority,
-            contenders,
+            [contender for contender, _ in found],
             name=str(run_model.run_name),
             fleet=fleet,
             now=state.now,
         )
         if reclaiming is not None:
-            return reclaiming, by_name[reclaiming.name]
+            return reclaiming, next(run for one, run in found if one.name == reclaiming.name)
     return None
+
+
+async def foreseen(
+    session: AsyncSession, run_model: RunModel, run_spec: RunSpec, state: RunState, reclaim: Reclaim
+) -> Foresight:
+    """Who would give way to the minimums of a run; changes nothing.
+
+    Args:
+        session: The session to read in.
+        run_model: The run.
+        run_spec: Its spec, or another one to try.
+        state: What is known of it, with rooms.
+        reclaim: Who has to give way to it.
+    """
+    name = str(run_model.run_name)
+    claimed = {fleet for _, fleet in state.claims}
+    contenders = {}
+    for fleet in _short_in(state) - claimed if reclaim is not Reclaim.OFF else ():
+        jobs = await _jobs_in(session, run_model, state, state.fleets[fleet].id)
+        runs = await _runs(session, jobs)
+        found = await _contenders(session, run_spec, state, runs, jobs)
+        contenders[fleet] = [contender for contender, _ in found]
+    if not contenders:
+        return Foresight(state.service)
+    await session.commit()
+    play = partial(
+        foresee, state.service, reclaim, run_model.priority, contenders, name=name, now=state.now
+    )
+    return await in_thread(play)
+
+
+def _short_in(state: RunState) -> set[str]:
+    """The fleets in which one more place would go to a minimum of a run, and none is free."""
+    service, now = state.service, state.now
+    return {
+        lane.fleet
+        for lane in preview(service, now=now).lanes
+        if lane.deficit
+        and lane.fleet in state.fleets
+        and is_reclaimable(service, lane.pool, lane.fleet, now=now)
+    }
+
+
+async def _runs(session: AsyncSession, ids: Iterable[uuid.UUID]) -> Sequence[RunModel]:
+    """Runs, those of the lowest priority first."""
+    found = await session.execute(
+        select(RunModel).where(RunModel.id.in_(ids)).options(lazyload(RunModel.jobs))
+    )
+    return sorted(found.unique().scalars(), key=lambda run: run.priority)
+
+
+async def _contenders(
+    session: AsyncSession,
+    run_spec: RunSpec,
+    state: RunState,
+    runs: Iterable[RunModel],
+    jobs: Mapping[uuid.UUID, Sequence[JobModel]],
+) -> list[tuple[Contender, RunModel]]:
+    """Runs as the engine looks at them, those of whose replicas the place would do."""
+    found = []
+    for run in runs:
+        with faults.guarded("reading who may give way", run):
+            contender = await _contender(session, run_spec, state, run, jobs[run.id])
+            if contender is not None:
+                found.append((contender, run))
+    return found
 
 
 async def _jobs_in(

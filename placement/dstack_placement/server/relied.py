@@ -126,7 +126,6 @@ COUNTED_ON = (
     f"{_ACTIVE}:_build_service_scaling_maps",
     f"{_ACTIVE}:_build_rolling_deployment_maps",
     f"{_ACTIVE}:_build_removed_groups_cleanup_maps",
-    f"{_TERMINATING}:_apply_process_result",
     f"{_SERVICES}.proxy.services.service_proxy:proxy",
     f"{_SERVICES}.proxy.services.service_proxy:stream_response",
     f"{_SERVICES}.instances:filter_instances",

@@ -191,6 +191,20 @@ class CordonRow(Base):
     forced: Mapped[bool]
 
 
+class EmptiedRow(Base):
+    """A drain after which nothing is left, so that its end is told once.
+
+    Attributes:
+        id: The cordon's.
+        since: When it was told.
+    """
+
+    __tablename__ = "dstack_fleets_emptied"
+
+    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    since: Mapped[datetime] = mapped_column(NaiveDateTime)
+
+
 class DrainRow(Base):
     """A replica that is to stop and ends its open requests first.
 

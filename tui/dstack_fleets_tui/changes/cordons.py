@@ -11,6 +11,7 @@ from dstack_api_client.edits.perform import cordoning
 from dstack_api_client.edits.perform.cordoning import CordonAction, CordonChange
 from dstack_api_client.edits.perform.performing import Performed, who
 from dstack_api_client.model.fleet import Fleet, Instance
+from dstack_api_client.whatif import price_of_drain
 from dstack_fleets_tui.changes.service import Changing
 from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.live.source import Source
@@ -67,9 +68,10 @@ class CordonChanges:
                 f"{fleet.name} is another fleet now; nothing was done.", "Look at it first."
             )
         known = await cordoning.cordon_of(source.client, source.project, change)
-        plan = None
+        plan, price = None, None
         if change.action == "drain":
             plan = await cordoning.drain_plan(source.client, source.project, change)
+            price = price_of_drain(snapshot, plan)
 
         def answered(key: str | None) -> None:
             if key == change.action:
@@ -78,7 +80,7 @@ class CordonChanges:
         question.show(
             AskScreen(
                 f"{change.action.capitalize()} {change.name} in {self._app.place}",
-                [literal(line) for line in plan_lines(change, known, plan)],
+                [literal(line) for line in plan_lines(change, known, plan, price)],
                 (Choice("cancel", "Cancel"), Choice(change.action, change.action.capitalize())),
                 confirm=fleet.name if self._app.protected else None,
                 ascii_only=self._app.ascii,

@@ -271,7 +271,15 @@ def _get(args: argparse.Namespace) -> int:
     from dstack_fleets_tui.headless.select import NoSuchNameError
 
     severity = Severity[args.severity.upper()]
-    asked = Asked(args.kind, args.name, args.all, args.limit, severity, ssh=not args.no_ssh)
+    asked = Asked(
+        args.kind,
+        args.name,
+        args.all,
+        args.limit,
+        severity,
+        ssh=not args.no_ssh,
+        losses=settings.loss_problems,
+    )
     try:
         wrong = get(connection, asked, args.output, plain=settings.ascii)
     except UnavailableError as error:

@@ -19,6 +19,7 @@ from dstack_api_client.model.cordon import Occupant
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
+from dstack_api_client.whatif import price_of_drain
 from dstack_fleets_tui import words
 from dstack_fleets_tui.headless import ending, select
 from dstack_fleets_tui.headless.apply import Manner, confirm, refuse_read_only, tell, to_the_end
@@ -88,8 +89,9 @@ async def _change(
             if action == "drain"
             else None
         )
-        item = plan_item(change, plan)
-        tell(manner, "\n".join(map(one_line, plan_lines(change, known, plan))))
+        price = price_of_drain(snapshot, plan) if plan is not None else None
+        item = plan_item(change, plan, price)
+        tell(manner, "\n".join(map(one_line, plan_lines(change, known, plan, price))))
         refuse_read_only(manner)
         confirm(base, manner)
         user = await who(client)

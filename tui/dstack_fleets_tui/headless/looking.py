@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -40,6 +40,7 @@ class Asked:
         limit: Most events.
         severity: The least severity of problems.
         ssh: Whether routers may be looked at over SSH where the server can't.
+        losses: Whether services are problems that would not survive the loss of a fleet.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class Asked:
     limit: int = PAGE
     severity: Severity = Severity.NOTICE
     ssh: bool = True
+    losses: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,21 +156,21 @@ async def placed(feed: Feed, snapshot: Snapshot) -> Snapshot:
 
     What can't be read is left as it is: of that the add-on tells nothing.
     """
-    left = _unplaced(snapshot)
+    left = unplaced(snapshot)
     while left:
         snapshot = await poll(feed)
-        before, left = left, _unplaced(snapshot)
+        before, left = left, unplaced(snapshot)
         if not len(left) < len(before):
             break
     return snapshot
 
 
-def _unplaced(snapshot: Snapshot) -> Sequence[str]:
-    """Services with lanes whose placement was not read, where the server tells it."""
+def unplaced(snapshot: Snapshot) -> Mapping[str, str]:
+    """Services with lanes whose placement was not read, where the server tells it: names by id."""
     if not snapshot.capabilities.can(PLACEMENT_LIST):
-        return ()
-    return [
-        service.id
+        return {}
+    return {
+        service.id: service.name
         for service in snapshot.services.values()
         if service.has_lanes and not service.finished and service.id not in snapshot.placements
-    ]
+    }

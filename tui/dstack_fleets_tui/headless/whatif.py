@@ -10,19 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from dstack_api_client.connect.connection import Connection
-from dstack_api_client.model.labels import counted, group_label, labels_of
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
-from dstack_api_client.whatif import (
-    Ending,
-    Loss,
-    NoSuchPlaceError,
-    Outcome,
-    Start,
-    loss_of,
-    what_if,
-)
+from dstack_api_client.whatif import Loss, NoSuchPlaceError, Outcome, loss_of, what_if
+from dstack_fleets_tui import whatif_words
 from dstack_fleets_tui.formatting import NOTHING, price
 from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.get import as_json, observe, printed
@@ -35,11 +27,6 @@ from dstack_fleets_tui.output.table import Column, render
 _MOST = 100_000
 _ASKED = re.compile(r"(?P<service>[^/=]+)(/(?P<group>[^=]+))?=(?P<count>[0-9]{1,6})")
 
-_ENDS = {
-    Ending.NO_RETRY: "it ends, since a replica is lost and its `retry` does not cover that",
-    Ending.NO_ROOM: "it ends, since a replica finds no room and its `retry` does not cover that",
-    Ending.NOTHING_LEFT: "it ends, since no replica is left and none of its lanes has room",
-}
 _COLUMNS = (
     Column("SERVICE"),
     Column("NOW", right=True),
@@ -195,15 +182,12 @@ def _item(outcome: Outcome) -> dict[str, Any]:
 
 def text(snapshot: Snapshot, loss: Loss, outcomes: Sequence[Outcome]) -> str:
     """The same for people: what is lost, a row per service, and what there is to say of each."""
-    lines = []
-    if loss.names:
-        replicas = counted(sum(each.lost for each in outcomes), "replica")
-        instances = counted(len(loss.instances), "instance")
-        lines.append(f"Without {', '.join(loss.names)}: {instances} and {replicas} are lost.")
+    lost = whatif_words.lost(loss, outcomes)
+    lines = [lost] if lost else []
     if not outcomes:
         return "\n".join([*lines, "No service is affected.", ""])
     table = render(_COLUMNS, [_row(each) for each in outcomes])
-    said = [f"{each.service.name}: {line}" for each in outcomes for line in _said(each)]
+    said = [f"{each.service.name}: {line}" for each in outcomes for line in whatif_words.said(each)]
     parts = [table.rstrip("\n")]
     if lines:
         parts = [*lines, "", *parts]
@@ -218,52 +202,9 @@ def _row(outcome: Outcome) -> Sequence[str]:
         str(outcome.now),
         str(outcome.lost),
         str(outcome.stays),
-        ", ".join(_start(outcome.service, each) for each in outcome.starts) or NOTHING,
+        whatif_words.starts(outcome) or NOTHING,
         str(outcome.waits),
         price(outcome.service.price),
         price(outcome.price_after),
-        _word(outcome),
+        whatif_words.outcome(outcome),
     )
-
-
-def _word(outcome: Outcome) -> str:
-    if outcome.ending is not None:
-        return "ends"
-    if outcome.broken:
-        return "minimum broken"
-    return "waits" if outcome.waits else "holds"
-
-
-def _start(service: Service, start: Start) -> str:
-    where = f"{start.count} in {start.fleet or 'a fleet that dstack chooses'}"
-    label = labels_of(service.groups).get(start.group)
-    return f"{where} ({label})" if label else where
-
-
-def _said(outcome: Outcome) -> list[str]:
-    lines = []
-    if outcome.ending is not None:
-        lines.append(f"{_ENDS[outcome.ending]}.")
-    for each in outcome.broken:
-        lane = f"{_pool(outcome.service, each.pool)}{each.fleet}"
-        lines.append(f"{lane} holds {each.held} of its minimum of {each.minimum}.")
-    if outcome.waits:
-        them = counted(outcome.waits, "replica")
-        lines.append(f"{them} wait{'s' if outcome.waits == 1 else ''}: {outcome.why or 'no room'}.")
-    unsure = sorted({each.fleet for each in outcome.starts if each.fleet and not each.sure})
-    if unsure:
-        lines.append(f"the room in {', '.join(unsure)} is not known.")
-    if outcome.moves:
-        them = counted(outcome.moves, "replica")
-        lines.append(f"{them} move{'s' if outcome.moves == 1 else ''} to keep its minimums.")
-    if outcome.unplaced:
-        them = counted(outcome.unplaced, "replica")
-        lines.append(
-            f"on which instance {them} run{'s' if outcome.unplaced == 1 else ''} is not known."
-        )
-    return lines
-
-
-def _pool(service: Service, pool: str) -> str:
-    role = next((group.role for group in service.groups if group.name == pool), None)
-    return f"{group_label(pool, role)}/" if pool else ""

@@ -12,6 +12,7 @@ from dstack_api_client.feed.feed import Update
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.problems.watch import ProblemWatch
+from dstack_api_client.whatif import Survival
 
 #: Seconds after which problems are looked for although nothing changed.
 _LOOK_AGAIN = 10.0
@@ -20,19 +21,23 @@ _LOOK_AGAIN = 10.0
 class Lookout:
     """Looks for problems, and chooses once whether they are the first screen.
 
+    Args:
+        losses: Whether services are problems that would not survive the loss of a fleet.
+
     Attributes:
         somebody_is_there: Somebody is at the keys: from then on no screen comes up by itself.
         looks: How often it looked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, losses: bool = False) -> None:
+        self._losses = losses
         self.somebody_is_there = False
         self.looks = 0
         self.begin()
 
     def begin(self) -> None:
         """Starts over, for another server or project."""
-        self._watch = ProblemWatch()
+        self._watch = ProblemWatch(Survival()) if self._losses else ProblemWatch()
         self._looked_at: datetime | None = None
         self._choosing = False
 

@@ -8,12 +8,16 @@ from typing import Any
 from dstack_api_client.edits.perform.cordoning import CordonChange
 from dstack_api_client.model.cordon import BrokenMinimum, Cordon, DrainPlan, Occupant
 from dstack_api_client.model.labels import counted
-from dstack_fleets_tui import words
-from dstack_fleets_tui.output.payload import VERSION, Item, optional_time, time
+from dstack_api_client.whatif import DrainPrice
+from dstack_fleets_tui import formatting, words
+from dstack_fleets_tui.output.payload import VERSION, Item, optional_number, optional_time, time
 
 
 def plan_lines(
-    change: CordonChange, known: Cordon | None, plan: DrainPlan | None = None
+    change: CordonChange,
+    known: Cordon | None,
+    plan: DrainPlan | None = None,
+    price: DrainPrice | None = None,
 ) -> Iterator[str]:
     """What a change would do, a line each.
 
@@ -21,6 +25,7 @@ def plan_lines(
         change: The change.
         known: The cordon that is there.
         plan: What a drain would do.
+        price: What it would do to the price.
     """
     if change.action == "uncordon":
         drains = known is not None and known.draining_since is not None
@@ -37,6 +42,12 @@ def plan_lines(
         yield words.occupant(each)
     for broken in plan.broken:
         yield _broken_line(broken)
+    if price is not None and (price.now or price.after):
+        now = f"The services there cost {formatting.price(price.now)} $/h now"
+        if price.after is None:
+            yield f"{now}; what they cost afterwards is not known."
+        else:
+            yield f"{now} and {formatting.price(price.after)} $/h afterwards."
 
 
 def _broken_line(broken: BrokenMinimum) -> str:
@@ -56,7 +67,9 @@ def left_line(left: Iterable[Occupant]) -> str:
     return f"{counted(len(every), 'job')} left: {told}" if every else "It is empty."
 
 
-def plan_item(change: CordonChange, plan: DrainPlan | None) -> dict[str, Any]:
+def plan_item(
+    change: CordonChange, plan: DrainPlan | None, price: DrainPrice | None = None
+) -> dict[str, Any]:
     """The object that JSON shows of a change, described in docs/json.md."""
     return {
         "version": VERSION,
@@ -76,6 +89,8 @@ def plan_item(change: CordonChange, plan: DrainPlan | None) -> dict[str, Any]:
             }
             for each in (plan.broken if plan is not None else ())
         ],
+        "price_per_hour": optional_number(price.now if price is not None else None),
+        "price_per_hour_after": optional_number(price.after if price is not None else None),
     }
 
 

@@ -15,12 +15,14 @@ from typing import Any
 from dstack_api_client.analysis.lane_input import NOT_ASKED, Offered
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.offers.prices import PlanOffer, Prices
+from dstack_api_client.edits.outlook.giving_way import foreseen
 from dstack_api_client.edits.service.checks import too_many
 from dstack_api_client.edits.service.fleetless import waited_for
 from dstack_api_client.edits.service.service import SERVICE, ServiceEdit
 from dstack_api_client.edits.service.situation import managed, situation
 from dstack_api_client.edits.service.spots import barred_fleets, changed_policies
 from dstack_api_client.errors import NotFoundError, RefusedError, WrongShapeError
+from dstack_api_client.model.capabilities import PREVIEW_RECLAIM
 from dstack_api_client.model.labels import lane_name
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
@@ -173,7 +175,9 @@ def dry_run_here(
     state = situation(edit, snapshot, offered)
     if state is None:
         return None
-    plan = engine.preview(state, now=snapshot.observed_at, rebalance=rebalance)
+    foresight = foreseen(edit, snapshot, state)
+    plan = engine.preview(foresight.service, now=snapshot.observed_at, rebalance=rebalance)
+    ways = (way.line(edit.base.target.name) for way in foresight.ways)
     rows = tuple(
         ReplicaOutlook(
             number=row.replica.number,
@@ -210,9 +214,8 @@ def dry_run_here(
         )
         for lane in plan.lanes
     ]
-    outlook = DryRun(
-        Source.ENGINE, tuple(lanes), rows, plan.notes, managed=managed(edit), labels=labels
-    )
+    notes = (*ways, *plan.notes)
+    outlook = DryRun(Source.ENGINE, tuple(lanes), rows, notes, managed=managed(edit), labels=labels)
     return _priced(_with_left(outlook, pools), edit, snapshot, offers)
 
 
@@ -346,6 +349,8 @@ def _question(edit: ServiceEdit, rebalance: bool) -> dict[str, Any]:
     }
     if counts:
         question["replicas"] = counts
+    if edit.reclaim is not begun.reclaim and edit.capabilities.can(PREVIEW_RECLAIM):
+        question["reclaim"] = edit.reclaim.value
     return question
 
 

@@ -41,6 +41,25 @@ def situation(
     return with_placement(state, snapshot, placement, before, after)
 
 
+def as_it_is(snapshot: Snapshot, service: Service, *, managed: bool) -> engine.Service:
+    """What the engine is told about a service without an edit.
+
+    Args:
+        snapshot: Where it is.
+        service: The service.
+        managed: Whether lanes decide where its replicas go.
+    """
+    spec = lane_input.stored_lanes_of(service)
+    if not managed:
+        fleet = service.fleet_name or next((share.fleet for share in service.shares), None)
+        spec = lane_input.in_one_fleet(spec, fleet)
+    state = lane_input.engine_service(snapshot, service, spec)
+    placement = snapshot.placements.get(service.id)
+    if placement is None:
+        return state
+    return with_placement(state, snapshot, placement, spec, spec)
+
+
 def managed(edit: ServiceEdit) -> bool:
     """Whether lanes decide where the edited service's replicas go.
 

@@ -12,6 +12,7 @@ from dstack_api_client.problems.routers import unread
 from dstack_api_client.problems.watch import problems_of
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.events import FILTER_ITEMS, in_groups
+from dstack_api_client.whatif import not_survived
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import age, price
 from dstack_fleets_tui.headless import select
@@ -42,7 +43,9 @@ async def _read(source: Source, asked: Asked) -> Look:
     services = select.services(snapshot, None)
     snapshot = await read_routers(source.client, snapshot, services, since, ssh=asked.ssh)
     notes = await date(source.client, snapshot, since)
-    return Look(snapshot, problems_of(snapshot, snapshot.observed_at, since), notes=notes)
+    lost = not_survived(snapshot) if asked.losses else ()
+    found = problems_of(snapshot, snapshot.observed_at, since, others=lost)
+    return Look(snapshot, found, notes=notes)
 
 
 async def date(client: Client, snapshot: Snapshot, since: Since) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.whatif import places_of
 from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.commands import CommandError, complete, parse
 from dstack_fleets_tui.host import Host
@@ -251,6 +252,8 @@ class LiveScreen(LeanScreen[None]):
         """What may follow an action's name on the command line."""
         if action_id == "sort":
             return [column.key for column in self.table.columns]
+        if action_id == "whatif" and self.snapshot is not None:
+            return places_of(self.snapshot)
         return ()
 
     def complete(self, text: str) -> Sequence[str]:
