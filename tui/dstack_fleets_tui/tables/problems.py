@@ -15,7 +15,7 @@ from dstack_widgets.findings import Finding
 _SEVERITIES = {
     Severity.CRITICAL: ("critical", "bad", "cross"),
     Severity.WARNING: ("warning", "warn", "warning"),
-    Severity.NOTICE: ("notice", "dim", "circle"),
+    Severity.NOTICE: ("notice", "dim", "dot"),
 }
 
 COLUMNS = (
