@@ -22,7 +22,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
-from textual.theme import ThemeProvider
+from textual.theme import Theme
 from textual.widgets import Input
 
 from dstack_api_client.clock import difference, utc_now
@@ -62,6 +62,8 @@ from dstack_fleets_tui.terminal import (
     terminal_is_gone,
 )
 from dstack_fleets_tui.terminal_driver import TerminalDriver
+from dstack_fleets_tui.themes.files import keep_chosen
+from dstack_fleets_tui.themes.showing import Themes
 from dstack_widgets.choices import Choice
 from dstack_widgets.scroll_bars import AsciiScrollBars
 from dstack_widgets.text import literal, shorten
@@ -106,6 +108,7 @@ class FleetsApp(Host):
         open_source: Opens what is read of a connection.
         terminal_is_gone: Tells when to leave.
         store: Where drafts, the way back and the audit log are kept; the user's without it.
+        themes: The user's own.
 
     Attributes:
         changing: Begins changes.
@@ -141,8 +144,11 @@ class FleetsApp(Host):
         open_source: Callable[[Connection], AbstractAsyncContextManager[Source]] = open_source,
         terminal_is_gone: Callable[[], bool] = terminal_is_gone,
         store: Store | None = None,
+        themes: Sequence[Theme] = (),
     ) -> None:
         super().__init__(connection, settings, now=now)
+        for theme in themes:
+            self.register_theme(theme)
         self._again = again
         self._open_source = open_source
         self._terminal_is_gone = terminal_is_gone
@@ -172,7 +178,8 @@ class FleetsApp(Host):
         if theme in self.available_themes:
             self.theme = theme
         elif theme is not None:
-            self.warn(f"There is no theme {theme}. Themes: {', '.join(self.available_themes)}.")
+            names = ", ".join(sorted(self.available_themes))
+            self.warn(f"There is no theme {one_line(theme)}. Themes: {names}.")
         for notice in self._settings.notices:
             self.warn(notice)
         self._connect()
@@ -568,7 +575,15 @@ class FleetsApp(Host):
 
     def search_themes(self) -> None:
         """Offers the themes."""
-        self.push_screen(Palette(providers=[ThemeProvider], placeholder="Search for themes…"))
+        self.push_screen(Palette(providers=[Themes], placeholder="Search for themes…"))
+
+    def chose_theme(self, name: str) -> None:
+        """Shows a theme, and the next time too."""
+        self.theme = name
+        try:
+            keep_chosen(self.changing.store.folder, name)
+        except OSError as error:
+            self.warn(f"The theme is not kept for the next time: {error.strerror}.")
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offers the actions of the screen in front in the palette, and the choice of a theme.

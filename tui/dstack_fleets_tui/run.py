@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from types import FrameType
 
 from dstack_api_client.connect.connection import ConfigError, Connection
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.private_folder import remove_left_behind
 from dstack_api_client.routers.watch import OverSsh
 from dstack_fleets_tui.app import FleetsApp
@@ -20,6 +21,7 @@ from dstack_fleets_tui.terminal import (
     let_hang_up_end_us,
 )
 from dstack_fleets_tui.terminal_driver import say_last
+from dstack_fleets_tui.themes.files import chosen_theme, read_themes, themes_folder
 
 #: Signals that end the dashboard in order.
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
@@ -42,8 +44,13 @@ def run(
         The exit code.
     """
     let_hang_up_end_us()
-    if settings.theme is None and has_few_colours():
-        settings = settings.model_copy(update={"theme": THEME_OF_FEW_COLOURS})
+    store = Store.default()
+    themes, notices = read_themes(themes_folder())
+    theme = settings.theme or chosen_theme(store.folder)
+    if theme is None and has_few_colours():
+        theme = THEME_OF_FEW_COLOURS
+    changed = {"theme": theme, "notices": (*settings.notices, *notices)}
+    settings = settings.model_copy(update=changed)
 
     def opened(connection: Connection) -> AbstractAsyncContextManager[Source]:
         return open_source(
@@ -52,7 +59,10 @@ def run(
             over_ssh=OverSsh(settings.routers_over_ssh),
         )
 
-    app = FleetsApp(connection, settings, again=again, open_source=opened)
+    app = FleetsApp(
+        connection, settings, again=again, open_source=opened, store=store, themes=themes
+    )
+    app.asks_background = theme is None
     remove_left_behind()
     code = asyncio.run(_run(app))
     say_last(app.last_words)

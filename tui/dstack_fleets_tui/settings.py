@@ -51,7 +51,7 @@ class Values(BaseModel):
     interval: Annotated[float, Field(ge=0.5, le=3600, allow_inf_nan=False)] = 2.0
     """Seconds from the end of one look at the server to the next, 0.5 to 3600."""
     theme: str | None = None
-    """The name of a Textual theme."""
+    """The name of a theme: of Textual, of this program, or of a file in the folder `themes`."""
     insecure_http: bool = False
     """Send the token over plain HTTP to other machines."""
     ca_file: Path | None = None

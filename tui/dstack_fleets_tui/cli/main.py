@@ -134,6 +134,9 @@ def command_parser() -> Parser:
     group.add_argument(
         "--interval", metavar="SECONDS", type=_interval, help="between two polls (default: 2)"
     )
+    group.add_argument(
+        "--theme", metavar="NAME", help="high-contrast, colour-blind, nord, textual-light, ..."
+    )
 
     parser = Parser(
         prog=PROGRAM,
@@ -287,8 +290,9 @@ def _demo(args: argparse.Namespace) -> NoReturn:
     dashboard = [sys.executable, "-m", "dstack_fleets_tui"]
     if "ascii" in args:
         dashboard.append("--ascii")
-    if "interval" in args:
-        dashboard += ["--interval", f"{args.interval:g}"]
+    for name in ("interval", "theme"):
+        if name in args:
+            dashboard += [f"--{name}", f"{getattr(args, name)}"]
     simulator = [sys.executable, "-m", "dstack_simulator", "--scenario", args.scenario]
     if args.fault is not None:
         simulator += ["--fault", args.fault]
