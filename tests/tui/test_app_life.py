@@ -14,6 +14,7 @@ from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.capabilities import ROUTER, Capabilities
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_widgets.status_header import StatusHeader
@@ -154,10 +155,19 @@ async def test_another_server_does_not_inherit_what_was_read():
         assert app.snapshot is None
 
 
-async def test_ctrl_c_leaves():
+async def test_ctrl_c_asks_and_q_does_not():
     app = app_on(GivenFeed())
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("ctrl+c")
+        await on_screen(app, AskScreen)
+        await pilot.press("ctrl+c")
+        await until(lambda: app.screen.takes_keys, what="a question that takes keys")
+        await pilot.press("escape")
+        await on_screen(app, FleetsScreen)
+        await pilot.press("ctrl+c")
+        await on_screen(app, AskScreen)
+        await until(lambda: app.screen.takes_keys, what="a question that takes keys")
+        await pilot.press("right", "enter")
         await until(lambda: not app.is_running)
     assert app.return_value == 0
 

@@ -41,12 +41,12 @@ from dstack_fleets_tui.changes.service import Changing
 from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.live.poller import Poller
 from dstack_fleets_tui.live.source import Source, open_source
+from dstack_fleets_tui.quitting import Quitting
 from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.parts import own_reads
-from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.palette import Palette
 from dstack_fleets_tui.screens.parts.questions import Asking
@@ -64,9 +64,8 @@ from dstack_fleets_tui.terminal import (
 from dstack_fleets_tui.terminal_driver import TerminalDriver
 from dstack_fleets_tui.themes.files import keep_chosen
 from dstack_fleets_tui.themes.showing import Themes
-from dstack_widgets.choices import Choice
 from dstack_widgets.scroll_bars import AsciiScrollBars
-from dstack_widgets.text import literal, shorten
+from dstack_widgets.text import shorten
 
 #: States that polling on does not fix: the user has to.
 _TROUBLE = frozenset(
@@ -156,7 +155,6 @@ class FleetsApp(Host):
         self._trouble: TroubleScreen | None = None
         self._loaded = False
         self._told = ""
-        self._quitting: AskScreen | None = None
         # The palette draws what ASCII has not; the command line does the same.
         self.use_command_palette = not settings.ascii
         self.set_class(self.ascii, "-ascii")
@@ -166,6 +164,7 @@ class FleetsApp(Host):
         self.changing: Changing = Changing(self, store or Store.default())
         self.fleet_changes: FleetChanges = FleetChanges(self, self.changing)
         self.cordon_changes: CordonChanges = CordonChanges(self, self.changing)
+        self._quitting = Quitting(self, self.changing)
         self._clocks_told = False
         self._ended_by: int | None = None
 
@@ -533,36 +532,16 @@ class FleetsApp(Host):
             self.screen.show_state()
 
     def do_quit(self, argument: str) -> None:
-        """Leaves, but not while it is open what became of a change."""
-        if self.changing.under_way:
-            self.warn("A change is being sent. Wait for the outcome.")
-        elif unused := self.changing.texts.unused:
-            self._ask_before_texts_go(unused)
-        else:
-            self.exit(0)
-
-    def _ask_before_texts_go(self, names: Sequence[str]) -> None:
-        def answered(key: str | None) -> None:
-            if key == "quit":
-                self.exit(0)
-
-        if self._quitting is not None and self._quitting.is_current:
-            return
-        self._quitting = screen = AskScreen(
-            "Quit and lose what you typed",
-            [literal(f"Your changes to the text of {name} are not saved.") for name in names],
-            (Choice("stay", "Stay"), Choice("quit", "Quit")),
-            ascii_only=self.ascii,
-        )
-        self.push_screen(screen, answered)
+        """Leaves; asks where an edit or a change that is followed is open."""
+        self._quitting.quit()
 
     async def action_quit(self) -> None:
         """Leaves at Ctrl+Q by the same rules as anywhere."""
-        self.do_quit("")
+        self._quitting.quit()
 
     def action_help_quit(self) -> None:
-        """Leaves at Ctrl+C, as everywhere in a terminal; with a text selected it copies that."""
-        self.do_quit("")
+        """Asks at Ctrl+C, which also stands for copying; with a text selected it copies that."""
+        self._quitting.quit(ask=True)
 
     def show_help(self, screen: str) -> None:
         """Shows the keys of a screen."""

@@ -36,7 +36,7 @@ FIELD_KEYS = (
 #: What the answers below a plan listen to.
 ANSWER_KEYS = (("left right", "choose"), ("enter", "take the answer under the cursor"))
 #: What is the same on every screen and no action of one.
-GENERAL_KEYS = (("^c", "Leave, or copy what the mouse selected."),)
+GENERAL_KEYS = (("^c", "Copy what the mouse selected; else ask whether to quit."),)
 #: What each sign means, by its name among the glyphs.
 SIGNS = (
     ("cross", "bad", "critical: failed, or can't be used"),
