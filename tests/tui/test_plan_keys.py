@@ -11,6 +11,7 @@ from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.edit.service import EditScreen
+from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import ProjectValues, Settings
 from dstack_widgets.status_header import KeysFooter
@@ -62,3 +63,7 @@ async def test_y_goes_around_no_name_that_has_to_be_typed() -> None:
         screen.action_do("apply")
         await pilot.pause()
         assert app.screen is screen
+        app.do_quit("")
+        await shown(app, AskScreen)
+        said = str(app.screen.query_one("#lines Static", Static).content)
+        assert said.endswith("is not applied. Its draft is kept.")

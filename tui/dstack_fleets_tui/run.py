@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -19,6 +20,7 @@ from dstack_fleets_tui.terminal import (
     THEME_OF_FEW_COLOURS,
     has_few_colours,
     let_hang_up_end_us,
+    takes_mouse,
 )
 from dstack_fleets_tui.terminal_driver import say_last
 from dstack_fleets_tui.themes.files import chosen_theme, read_themes, themes_folder
@@ -64,12 +66,12 @@ def run(
     )
     app.asks_background = theme is None
     remove_left_behind()
-    code = asyncio.run(_run(app))
+    code = asyncio.run(_run(app, mouse=takes_mouse(settings.mouse, os.environ)))
     say_last(app.last_words)
     return app.return_code or 0 if code is None else code
 
 
-async def _run(app: FleetsApp) -> int | None:
+async def _run(app: FleetsApp, *, mouse: bool) -> int | None:
     """Runs the app until it ends by itself or by a signal."""
     loop = asyncio.get_running_loop()
 
@@ -80,7 +82,7 @@ async def _run(app: FleetsApp) -> int | None:
     # Handlers of the loop would not be heard while it waits for a terminal that stalls.
     before = {number: signal.signal(number, ended) for number in _ENDING}
     try:
-        return await app.run_async()
+        return await app.run_async(mouse=mouse)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

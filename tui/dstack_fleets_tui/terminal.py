@@ -7,6 +7,7 @@ import signal
 import sys
 import termios
 from collections.abc import Mapping
+from typing import Literal
 
 from rich.console import Console
 
@@ -42,10 +43,29 @@ def clipboard_sequence(text: str, environ: Mapping[str, str]) -> str | None:
     if environ.get("TMUX"):
         doubled = sequence.replace("\x1b", "\x1b\x1b")
         return f"\x1bPtmux;{doubled}\x1b\\"
-    if environ.get("STY") or terminal.startswith("screen"):
+    if _is_gnu_screen(environ):
         parts = (sequence[at : at + _OF_SCREEN] for at in range(0, len(sequence), _OF_SCREEN))
         return "".join(f"\x1bP{part}\x1b\\" for part in parts)
     return sequence
+
+
+def takes_mouse(setting: Literal["on", "off", "auto"], environ: Mapping[str, str]) -> bool:
+    """Whether the terminal is asked to report the mouse: GNU screen swallows Esc where it is.
+
+    Args:
+        setting: What the user says.
+        environ: The environment, which says what terminal it is.
+    """
+    if setting != "auto":
+        return setting == "on"
+    return not _is_gnu_screen(environ)
+
+
+def _is_gnu_screen(environ: Mapping[str, str]) -> bool:
+    """Whether it is GNU screen; tmux has terminals of that name too."""
+    if environ.get("TMUX"):
+        return False
+    return bool(environ.get("STY")) or environ.get("TERM", "").startswith("screen")
 
 
 def let_hang_up_end_us() -> None:

@@ -137,6 +137,16 @@ def command_parser() -> Parser:
     group.add_argument(
         "--theme", metavar="NAME", help="high-contrast, colour-blind, nord, textual-light, ..."
     )
+    group.add_argument(
+        "--mouse",
+        choices=("on", "off", "auto"),
+        help="whether the mouse is used (default: auto, which is off in GNU screen)",
+    )
+    group.add_argument(
+        "--alert",
+        choices=("off", "bell", "notify"),
+        help="what a new critical problem does; notify also sends a notification (default: bell)",
+    )
 
     parser = Parser(
         prog=PROGRAM,
@@ -290,7 +300,7 @@ def _demo(args: argparse.Namespace) -> NoReturn:
     dashboard = [sys.executable, "-m", "dstack_fleets_tui"]
     if "ascii" in args:
         dashboard.append("--ascii")
-    for name in ("interval", "theme"):
+    for name in ("interval", "theme", "mouse", "alert"):
         if name in args:
             dashboard += [f"--{name}", f"{getattr(args, name)}"]
     simulator = [sys.executable, "-m", "dstack_simulator", "--scenario", args.scenario]
