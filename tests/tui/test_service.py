@@ -552,7 +552,7 @@ async def test_nothing_is_called_in_sync_while_a_read_hangs_or_the_clock_was_set
         await opened(app, pilot, "o")
         assert "in sync" in {row["sync"] for row in rows(app).values()}
         moment[0] = NOW + step
-        assert app.header_state().connection == "stale"
+        assert app.header_state().connection == "late"
         await until(lambda: {row["sync"] for row in rows(app).values()} == {"unknown"})
 
 

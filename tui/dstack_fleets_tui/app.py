@@ -33,8 +33,9 @@ from dstack_api_client.feed.feed import ConnectionState, Health, Update
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.problems.model import Problem
 from dstack_api_client.text import one_line
-from dstack_fleets_tui import actions, faults
+from dstack_fleets_tui import actions, faults, words
 from dstack_fleets_tui.changes.cordons import CordonChanges
 from dstack_fleets_tui.changes.fleet import FleetChanges
 from dstack_fleets_tui.changes.service import Changing
@@ -59,6 +60,7 @@ from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.terminal import (
     LOOK_EVERY,
     clipboard_sequence,
+    notification,
     terminal_is_gone,
 )
 from dstack_fleets_tui.terminal_driver import TerminalDriver
@@ -276,7 +278,9 @@ class FleetsApp(Host):
                 self._loaded = True
             events_read = self.source.feed.events if self.source is not None else ()
             before, self.snapshot = self.snapshot, update.snapshot
-            self.lookout.look(update, before, self.server_now(), events_read)
+            new = self.lookout.look(update, before, self.server_now(), events_read)
+            self._alert(new)
+            self._show_title()
             self._notice_unreadable(update.snapshot)
             self._tell_of_clocks()
         if update.health.state in _TROUBLE:
@@ -288,6 +292,21 @@ class FleetsApp(Host):
         if isinstance(self.screen, LiveScreen):
             self.screen.show()
             self.screen.focus_on()
+
+    def _alert(self, new: Sequence[Problem]) -> None:
+        """Has the terminal tell of critical problems that are new."""
+        if not new or self._settings.alert == "off":
+            return
+        self.bell()
+        if self._settings.alert == "notify" and self._driver is not None:
+            more = f" (and {len(new) - 1} more)" if len(new) > 1 else ""
+            text = one_line(f"{self.project}: {new[0].subject} {new[0].text}{more}")
+            self._driver.write(notification(text, os.environ))
+
+    def _show_title(self) -> None:
+        """Shows how many problems there are where terminals are told apart."""
+        if isinstance(self._driver, TerminalDriver):
+            self._driver.show_title(f"{words.problems(self.problems)} {self.project}".strip())
 
     def _notice_unreadable(self, snapshot: Snapshot) -> None:
         """Names records that can't be read, and why the placement is not, each once."""

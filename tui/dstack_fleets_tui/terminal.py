@@ -21,8 +21,11 @@ LOOK_EVERY = 2.0
 _MOST_COPIED = 74_994
 #: Bytes of a string that GNU screen hands on at once.
 _OF_SCREEN = 760
-#: Terminals without a clipboard.
-_NO_CLIPBOARD = frozenset({"", "dumb", "linux"})
+#: Have a terminal keep its title, and take that up again.
+KEEP_TITLE, OLD_TITLE = "\x1b[22;2t", "\x1b[23;2t"
+#: Terminals without a title, and without a clipboard.
+_NO_TITLE = frozenset({"", "dumb", "linux"})
+_NO_CLIPBOARD = _NO_TITLE
 
 
 def clipboard_sequence(text: str, environ: Mapping[str, str]) -> str | None:
@@ -39,7 +42,31 @@ def clipboard_sequence(text: str, environ: Mapping[str, str]) -> str | None:
     terminal = environ.get("TERM", "")
     if terminal in _NO_CLIPBOARD or len(data) > _MOST_COPIED:
         return None
-    sequence = f"\x1b]52;c;{base64.b64encode(data).decode()}\x07"
+    return _handed_on(f"\x1b]52;c;{base64.b64encode(data).decode()}\x07", environ)
+
+
+def notification(text: str, environ: Mapping[str, str]) -> str:
+    """What has a terminal show a notification, where it can (OSC 9).
+
+    Args:
+        text: One line without control characters.
+        environ: The environment, which says what terminal it is.
+    """
+    return _handed_on(f"\x1b]9;{text}\x07", environ)
+
+
+def title(text: str, environ: Mapping[str, str]) -> str:
+    """What gives a terminal a title; empty where it has none.
+
+    Args:
+        text: One line without control characters.
+        environ: The environment, which says what terminal it is.
+    """
+    return "" if environ.get("TERM", "") in _NO_TITLE else f"\x1b]2;{text}\x07"
+
+
+def _handed_on(sequence: str, environ: Mapping[str, str]) -> str:
+    """A sequence as tmux and GNU screen hand it on to the terminal that they are in."""
     if environ.get("TMUX"):
         doubled = sequence.replace("\x1b", "\x1b\x1b")
         return f"\x1bPtmux;{doubled}\x1b\\"

@@ -17,7 +17,7 @@ from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
-from dstack_fleets_tui.terminal import terminal_is_gone
+from dstack_fleets_tui.terminal import KEEP_TITLE, OLD_TITLE, terminal_is_gone, title
 from dstack_fleets_tui.terminal_colours import Answers
 
 #: Texts that wait for the terminal at most; then the app waits for it too.
@@ -115,6 +115,7 @@ class TerminalDriver(LinuxDriver):
         super().__init__(*args, **kwargs)
         self._answers = Answers(self._tell_background)
         self._asked = False
+        self._title = ""
 
     def write(self, data: str) -> None:
         """Writes to the terminal."""
@@ -131,10 +132,27 @@ class TerminalDriver(LinuxDriver):
         assert self._file is not None  # there is a terminal
         self._output = TerminalOutput(self._file)
         super().start_application_mode()  # type: ignore[no-untyped-call]
+        self.write(KEEP_TITLE)
+        self._write_title()
         asks = getattr(self._app, "asks_background", False)
         if asks and not self._asked and self.input_tty and self._file.isatty():
             self._asked = True
             self._answers.ask(self.write)
+
+    def stop_application_mode(self) -> None:
+        """Gives the terminal back, with its title."""
+        self.write(OLD_TITLE)
+        super().stop_application_mode()
+
+    def show_title(self, text: str) -> None:
+        """Gives the terminal a title, as long as it is taken."""
+        if text != self._title:
+            self._title = text
+            self._write_title()
+
+    def _write_title(self) -> None:
+        if self._title:
+            self.write(title(self._title, os.environ))
 
     def _tell_background(self, luminance: float) -> None:
         """Tells the app how light the background is."""
