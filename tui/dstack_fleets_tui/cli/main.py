@@ -198,6 +198,11 @@ def command_parser() -> Parser:
         help="problems of at least this severity (default: notice)",
     )
     get.add_argument(
+        "--watch",
+        action="store_true",
+        help="of problems: go on, and print each change as a line (with -o json as an object)",
+    )
+    get.add_argument(
         "--no-ssh",
         action="store_true",
         help="read no router over SSH where the server can't read it",
@@ -273,6 +278,12 @@ def _get(args: argparse.Namespace) -> int:
         )
     if args.kind in DOCUMENTS and args.name is None:
         return fail("A report is of one service.", f"Use `{PROGRAM} get report NAME`.", USAGE)
+    if args.watch and (args.kind != "problems" or args.output not in ("table", "json")):
+        return fail(
+            "Only problems are watched, as a table or as JSON.",
+            f"Use `{PROGRAM} get problems --watch`.",
+            USAGE,
+        )
     begin = begun(args)
     if isinstance(begin, int):
         return begin
@@ -282,10 +293,16 @@ def _get(args: argparse.Namespace) -> int:
     from dstack_fleets_tui.headless.get import get
     from dstack_fleets_tui.headless.looking import Asked, UnavailableError
     from dstack_fleets_tui.headless.select import NoSuchNameError
+    from dstack_fleets_tui.headless.watching import watch
 
     severity = Severity[args.severity.upper()]
     asked = Asked(args.kind, args.name, args.all, args.limit, severity, ssh=not args.no_ssh)
     try:
+        if args.watch:
+            as_json = args.output == "json"
+            interval = settings.interval
+            watch(connection, asked, interval=interval, as_json=as_json, plain=settings.ascii)
+            return DONE
         wrong = get(connection, asked, args.output, plain=settings.ascii)
     except UnavailableError as error:
         return fail(error.message, error.hint, NO_CONNECTION)
