@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from rich.text import Text
 from textual import events, work
 from textual.app import SystemCommand
+from textual.binding import Binding
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
@@ -126,6 +127,8 @@ class FleetsApp(Host):
         actions.EVENTS: EventsScreen,
     }
     DEFAULT_MODE = actions.FLEETS
+    # Of an app's bindings, only those of priority count over a box.
+    BINDINGS = [Binding("ctrl+c", "copy_or_quit", show=False, priority=True, id="copy_or_quit")]
 
     @dataclass
     class Read(Message):
@@ -558,9 +561,13 @@ class FleetsApp(Host):
         """Leaves at Ctrl+Q by the same rules as anywhere."""
         self._quitting.quit()
 
-    def action_help_quit(self) -> None:
-        """Asks at Ctrl+C, which also stands for copying; with a text selected it copies that."""
-        self._quitting.quit(ask=True)
+    def action_copy_or_quit(self) -> None:
+        """Copies what is selected at Ctrl+C; without that, asks whether to quit."""
+        selected = self.screen.get_selected_text() or getattr(self.focused, "selected_text", "")
+        if selected:
+            self.copy_to_clipboard(selected)
+        else:
+            self._quitting.quit(ask=True)
 
     def show_help(self, screen: str) -> None:
         """Shows the keys of a screen."""

@@ -42,7 +42,7 @@ SIGNS = (
     ("cross", "bad", "critical: failed, or can't be used"),
     ("warning", "warn", "needs a look"),
     ("bullet", "ok", "at work"),
-    ("circle", "", "not at work: waits, starts, ends or has ended"),
+    ("circle", "", "not at work: not yet, or not any more"),
     ("check", "ok", "as it should be"),
     ("dot", "dim", "a note"),
     ("mark", "accent", "selected"),
