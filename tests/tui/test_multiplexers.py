@@ -30,19 +30,14 @@ async def test_esc_and_quit_come_through(name, tmp_path):
     terminal = Terminal(within=within, **environment)
     try:
         await until(lambda: terminal.shows("no dstack configuration"), what="the first screen")
-        for keys, seen in (("\x03", "Stay"), ("\x1b", "try again"), ("q", "")):
+        for keys, seen in (("\x10", "Search"), ("\x1b", "try again")):
             terminal.written = b""
-            await until(partial(_has_led_to, terminal, keys, seen), what=f"what {keys!r} leads to")
+            terminal.press(keys)
+            await until(partial(terminal.shows, seen), what=f"what {keys!r} leads to")
+        terminal.press("q")
+        await until(lambda: terminal.process.poll() is not None, what="the end")
     finally:
         terminal.end()
         if name == "tmux":
             kill = [*within[:3], "kill-server"]
             await asyncio.to_thread(subprocess.run, kill, check=False, capture_output=True)
-
-
-def _has_led_to(terminal, keys, seen):
-    """Presses keys again, until they count: a question takes none while it is drawn."""
-    if terminal.shows(seen) if seen else terminal.process.poll() is not None:
-        return True
-    terminal.press(keys)
-    return False
