@@ -267,7 +267,7 @@ async def test_lanes_are_added_from_the_fleets_that_exist_and_removed(desk, tmp_
         added = screen.edit.lanes("")[-1].fleet
         assert added not in ("desk-reserved", "desk-spot")
         await until(lambda: any("added" in line for line in fields(app)), what="the new lane")
-        await pilot.press("d")
+        await pilot.press("D")
         await until(lambda: not screen.edit.changed, what="the lane to be gone")
 
 

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,9 +23,22 @@ pytestmark = pytest.mark.e2e
 
 
 class Terminal:
-    """A program on a pseudo-terminal, and what it has written so far."""
+    """A program on a pseudo-terminal, and what it has written so far.
 
-    def __init__(self, *arguments: str, ignore_hangup: bool = False, **environment: str) -> None:
+    Args:
+        arguments: Of the program.
+        within: What the program is started by, such as tmux.
+        ignore_hangup: Whether it is started with SIGHUP ignored.
+        environment: What its environment has beside that of the tests.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        within: Sequence[str] = (),
+        ignore_hangup: bool = False,
+        **environment: str,
+    ) -> None:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         os.set_blocking(self.master, False)
@@ -33,7 +47,7 @@ class Terminal:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a child inherits what is ignored
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "dstack_fleets_tui", *arguments],
+                [*within, sys.executable, "-m", "dstack_fleets_tui", *arguments],
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,

@@ -63,6 +63,14 @@ def test_ids_are_unique():
     assert len(actions.BY_ID) == len(actions.ACTIONS)
 
 
+def test_a_key_that_takes_away_is_harmless_nowhere():
+    """Applying a plan is asked for by the plan itself, which is read before."""
+    away = {"delete", "drain", "remove_lane", "own_lanes", "reset"}
+    keys = {key for name in away for key in actions.BY_ID[name].keys}
+    for action in actions.ACTIONS:
+        assert action.id in away or not keys & set(action.keys), action.id
+
+
 def test_the_page_of_keys_is_the_registry():
     written = (ROOT / "docs" / "keys.md").read_text()
     assert written == page(), "docs/keys.md is out of date: run `make docs`"

@@ -13,7 +13,9 @@ from dstack_api_client.connect.connection import ConfigError
 from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.capabilities import ROUTER, Capabilities
 from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_widgets.status_header import StatusHeader
@@ -154,10 +156,32 @@ async def test_another_server_does_not_inherit_what_was_read():
         assert app.snapshot is None
 
 
-async def test_ctrl_c_leaves():
+async def test_ctrl_c_copies_what_is_selected_and_asks_over_a_box_too():
+    app = app_on(GivenFeed())
+    copied = []
+    app.copy_to_clipboard = copied.append
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("slash", "x", "shift+home", "ctrl+c")
+        await until(lambda: copied == ["x"], what="the selected text")
+        await pilot.press("escape", "question_mark")
+        await on_screen(app, HelpScreen)
+        await pilot.press("ctrl+c")
+        await on_screen(app, AskScreen)
+
+
+async def test_ctrl_c_asks_and_q_does_not():
     app = app_on(GivenFeed())
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("ctrl+c")
+        await on_screen(app, AskScreen)
+        await pilot.press("ctrl+c")
+        await until(lambda: app.screen.takes_keys, what="a question that takes keys")
+        await pilot.press("escape")
+        await on_screen(app, FleetsScreen)
+        await pilot.press("ctrl+c")
+        await on_screen(app, AskScreen)
+        await until(lambda: app.screen.takes_keys, what="a question that takes keys")
+        await pilot.press("right", "enter")
         await until(lambda: not app.is_running)
     assert app.return_value == 0
 

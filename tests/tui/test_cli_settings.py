@@ -22,6 +22,8 @@ def test_defaults(file: Path) -> None:
         "ascii": False,
         "interval": 2.0,
         "theme": None,
+        "mouse": "auto",
+        "alert": "bell",
         "insecure_http": False,
         "ca_file": None,
         "routers_over_ssh": "opened",
@@ -227,3 +229,10 @@ def test_projects_in_the_environment(file: Path) -> None:
     assert settings.read_only_in("prod")
     start = f"{variable}: projects is not used (not valid yaml in line 1"
     assert settings.notices[0].startswith(start)
+
+
+def test_yaml_takes_on_and_off_for_more_than_words(file: Path) -> None:
+    file.write_text("mouse: off\nalert: off\n")
+    settings = load({}, {}, file)
+    assert (settings.mouse, settings.alert) == ("off", "off")
+    assert settings.notices == ()

@@ -126,7 +126,7 @@ async def test_a_read_that_hangs_is_seen_though_the_clock_was_set(step: timedelt
         await filled(app)
         await until(lambda: "live" in header(app))
         moment = NOW + step
-        assert app.header_state().connection == "stale"
+        assert app.header_state().connection == "late"
 
 
 def test_problems_are_looked_for_though_the_clock_was_set_back() -> None:

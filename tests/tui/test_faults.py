@@ -47,19 +47,19 @@ def state(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 
-async def test_a_read_that_takes_too_long_makes_the_state_stale():
+async def test_a_read_that_takes_too_long_makes_the_state_late():
     app = app_on(GivenFeed(live(snapshot())))
     moment = NOW
     app.now = lambda: moment
     async with app.run_test(size=SIZE):
         await filled(app)
         await until(lambda: "live" in header(app))
-        moment = NOW + timedelta(seconds=4 * app.interval)
+        moment = NOW + timedelta(seconds=3 * app.interval)
         assert app.header_state().connection == "live"
         moment += timedelta(seconds=1)
-        assert app.header_state().connection == "stale"
+        assert app.header_state().connection == "late"
         app.screen.show_state()
-        await until(lambda: "stale since" in header(app))
+        await until(lambda: "late since" in header(app))
         app.paused = True
         assert app.header_state().connection == "paused"
 

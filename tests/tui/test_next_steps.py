@@ -71,7 +71,7 @@ class TestUnreachable:
             table.Seen(self.ONE, LOST, 0, False, False, False, None, None, None), Looks(NOW)
         )
         state = row[[column.key for column in table.columns(of)].index("state")]
-        assert plain_text(state) == "! unreachable"
+        assert plain_text(state) == "✗ unreachable"
         assert table.is_wrong(self.ONE, of, None, LOST)
 
 

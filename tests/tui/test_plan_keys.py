@@ -11,6 +11,7 @@ from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.edit.service import EditScreen
+from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import ProjectValues, Settings
 from dstack_widgets.status_header import KeysFooter
@@ -40,6 +41,12 @@ async def test_y_applies_and_the_keys_after_it_lead_on(tmp_path: Path) -> None:
         await until(lambda: untouched in str(text.content), what="what became of it")
         assert all(f"{key} " in footer(app) for key in ("u", "e", "r"))
         await pilot.press("e")
+        await shown(app, EditScreen)
+        await pilot.press("4", "q")
+        await shown(app, AskScreen)
+        said = str(app.screen.query_one("#lines Static", Static).content)
+        assert said.endswith("The edit of chat is not applied. Its draft is kept.")
+        app.screen.action_first()
         await shown(app, EditScreen)
         await pilot.press("escape")
         await shown(app, ApplyScreen)

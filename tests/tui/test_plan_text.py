@@ -125,4 +125,4 @@ def test_the_end_of_following_says_what_is_waited_for_or_what_failed():
 
 def test_a_danger_is_told_from_a_warning_without_colours() -> None:
     found = [PlanWarning("x", Risk.DANGER, "It ends."), PlanWarning("y", Risk.WARNING, "Mind.")]
-    assert [line.plain for line in plan_text.warnings(found)] == ["! DANGER: It ends.", "! Mind."]
+    assert [line.plain for line in plan_text.warnings(found)] == ["✗ DANGER: It ends.", "! Mind."]

@@ -440,7 +440,7 @@ async def test_the_router_the_list_and_the_jobs_are_told_apart():
         told = [(row["sync"], row["router"], row["dstack"], row["replica"]) for row in shown]
         assert told[:4] == [
             ("! in sync", "✗ failed", "● running", "decode 5"),
-            ("! missing", "–", "● running", "prefill 2"),
+            ("✗ missing", "–", "● running", "prefill 2"),
             ("! address drift", "● ready", "● running", "decode 3"),
             ("! foreign", "● ready", "–", "–"),
         ]
@@ -552,7 +552,7 @@ async def test_nothing_is_called_in_sync_while_a_read_hangs_or_the_clock_was_set
         await opened(app, pilot, "o")
         assert "in sync" in {row["sync"] for row in rows(app).values()}
         moment[0] = NOW + step
-        assert app.header_state().connection == "stale"
+        assert app.header_state().connection == "late"
         await until(lambda: {row["sync"] for row in rows(app).values()} == {"unknown"})
 
 

@@ -11,6 +11,7 @@ from textual.theme import BUILTIN_THEMES
 from dstack_fleets_tui.terminal import (
     THEME_OF_FEW_COLOURS,
     has_few_colours,
+    takes_mouse,
     terminal_is_gone,
 )
 
@@ -32,6 +33,21 @@ def test_terminals_of_16_colours_are_known(monkeypatch, term, colorterm, few):
     if colorterm is not None:
         monkeypatch.setenv("COLORTERM", colorterm)
     assert has_few_colours() is few
+
+
+@pytest.mark.parametrize(
+    ("setting", "environ", "used"),
+    [
+        ("auto", {"TERM": "xterm-256color"}, True),
+        ("auto", {"TERM": "screen.xterm-256color", "STY": "1.pts-0"}, False),
+        ("auto", {"TERM": "screen"}, False),
+        ("auto", {"TERM": "screen-256color", "TMUX": "/tmp/tmux-0/default,1,0"}, True),
+        ("on", {"TERM": "screen", "STY": "1.pts-0"}, True),
+        ("off", {"TERM": "xterm"}, False),
+    ],
+)
+def test_the_mouse_is_left_to_gnu_screen(setting, environ, used):
+    assert takes_mouse(setting, environ) is used
 
 
 def test_there_is_a_theme_for_them():

@@ -42,7 +42,7 @@ def test_instances_by_state() -> None:
 
 def test_what_is_wrong_comes_first_in_words_and_is_never_lost_in_the_bar() -> None:
     bar = state_bar({"busy": 500, "unreachable": 1, "idle": 2}, 8).plain
-    assert bar[:8].count("!") == 1
+    assert bar[:8].count("✗") == 1
     assert bar[8:].split("  ") == [" 1 unreachable", "500 busy", "2 idle"]
 
 

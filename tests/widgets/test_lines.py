@@ -51,7 +51,7 @@ async def test_a_changed_character_reaches_the_terminal_and_little_else(screen):
         app.show(2)
         await all_painted(app, pilot)
         lines = [line.rstrip() for line in app.terminal.lines[:2]]
-        assert lines == [" 2 of 9   ready", " ! gpu  2 fell back"]
+        assert lines == [" 2 of 9   ready", " ✗ gpu  2 fell back"]
         assert app.terminal.written - before < 250
         before = app.terminal.written
         app.show(2)
@@ -72,7 +72,7 @@ def plain(*args, **kwargs):
 
 def test_findings_wrap_behind_their_marks():
     assert plain(FINDINGS, 24) == [
-        "! gpu-reserved  one two",
+        "✗ gpu-reserved  one two",
         "  three four five six",
         "! seven",
         "· eight",
@@ -83,11 +83,11 @@ def test_findings_wrap_behind_their_marks():
 def test_what_has_no_room_is_counted_and_the_loudest_stays():
     assert plain(FINDINGS, 24, 4) == plain(FINDINGS, 24)
     assert plain(FINDINGS, 24, 3) == [
-        "! gpu-reserved  one two",
+        "✗ gpu-reserved  one two",
         "  three four five six",
         "  … and 2 more",
     ]
-    assert plain(FINDINGS, 24, 2) == ["! gpu-reserved  one two", "  … and 2 more"]
+    assert plain(FINDINGS, 24, 2) == ["✗ gpu-reserved  one two", "  … and 2 more"]
     assert plain(FINDINGS, 24, 1) == ["  … and 3 more"]
     assert plain(FINDINGS, 24, 0) == []
     assert plain(FINDINGS[:1], 24, 1) == ["  … and 1 more"]

@@ -37,6 +37,7 @@ KEYS = [("enter", "open"), ("e", "edit"), ("/", "filter"), ("?", "help"), ("q", 
         ({"observed_at": NOW - timedelta(minutes=3)}, "live 3 min"),
         ({"observed_at": NOW + timedelta(seconds=5)}, "live 0 s"),
         ({"connection": "stale"}, "stale since 14:02:30"),
+        ({"connection": "late"}, "late since 14:02:30"),
         (
             {"connection": "unreachable", "observed_at": NOW - timedelta(days=1)},
             "unreachable since 2026-01-01 14:02",

@@ -214,10 +214,10 @@ ACTIONS: tuple[Action, ...] = (
         "lane_down", ("J",), "down", "Move the lane down: it is filled later.", (EDIT,), "", True
     ),
     Action("add_lane", ("a",), "add lane", "Add a lane.", (EDIT,), "FLEET", True),
-    Action("remove_lane", ("d",), "remove", "Remove the lane.", (EDIT,), "", True),
+    Action("remove_lane", ("D",), "remove", "Remove the lane.", (EDIT,), "", True),
     Action(
         "own_lanes",
-        ("o",),
+        ("O",),
         "own lanes",
         "Give the replica group its own lanes, or remove them.",
         (EDIT,),
@@ -263,7 +263,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("pause", ("p",), "pause", "Pause polling, or go on.", TABLES, "", True),
     Action("command", ("colon",), "command", "Type a command by its name.", (), "", True),
     Action("help", ("question_mark",), "help", "Show the keys."),
-    Action("quit", ("q",), "quit", "Leave.", (), "", True),
+    Action("quit", ("q",), "quit", "Quit; asks where an edit or a change is open.", (), "", True),
 )
 
 BY_ID = {action.id: action for action in ACTIONS}

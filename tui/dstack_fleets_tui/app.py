@@ -17,12 +17,13 @@ from weakref import WeakKeyDictionary
 from rich.text import Text
 from textual import events, work
 from textual.app import SystemCommand
+from textual.binding import Binding
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
-from textual.theme import ThemeProvider
+from textual.theme import Theme
 from textual.widgets import Input
 
 from dstack_api_client.clock import difference, utc_now
@@ -33,20 +34,21 @@ from dstack_api_client.feed.feed import ConnectionState, Health, Update
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.problems.model import Problem
 from dstack_api_client.text import one_line
-from dstack_fleets_tui import actions, faults
+from dstack_fleets_tui import actions, faults, words
 from dstack_fleets_tui.changes.cordons import CordonChanges
 from dstack_fleets_tui.changes.fleet import FleetChanges
 from dstack_fleets_tui.changes.service import Changing
 from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.live.poller import Poller
 from dstack_fleets_tui.live.source import Source, open_source
+from dstack_fleets_tui.quitting import Quitting
 from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.parts import own_reads
-from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.palette import Palette
 from dstack_fleets_tui.screens.parts.questions import Asking
@@ -60,12 +62,14 @@ from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.terminal import (
     LOOK_EVERY,
     clipboard_sequence,
+    notification,
     terminal_is_gone,
 )
 from dstack_fleets_tui.terminal_driver import TerminalDriver
-from dstack_widgets.choices import Choice
+from dstack_fleets_tui.themes.files import keep_chosen
+from dstack_fleets_tui.themes.showing import Themes
 from dstack_widgets.scroll_bars import AsciiScrollBars
-from dstack_widgets.text import literal, shorten
+from dstack_widgets.text import shorten
 
 #: States that polling on does not fix: the user has to.
 _TROUBLE = frozenset(
@@ -107,6 +111,7 @@ class FleetsApp(Host):
         open_source: Opens what is read of a connection.
         terminal_is_gone: Tells when to leave.
         store: Where drafts, the way back and the audit log are kept; the user's without it.
+        themes: The user's own.
 
     Attributes:
         changing: Begins changes.
@@ -123,6 +128,8 @@ class FleetsApp(Host):
         actions.EVENTS: EventsScreen,
     }
     DEFAULT_MODE = actions.FLEETS
+    # Of an app's bindings, only those of priority count over a box.
+    BINDINGS = [Binding("ctrl+c", "copy_or_quit", show=False, priority=True, id="copy_or_quit")]
 
     @dataclass
     class Read(Message):
@@ -142,8 +149,11 @@ class FleetsApp(Host):
         open_source: Callable[[Connection], AbstractAsyncContextManager[Source]] = open_source,
         terminal_is_gone: Callable[[], bool] = terminal_is_gone,
         store: Store | None = None,
+        themes: Sequence[Theme] = (),
     ) -> None:
         super().__init__(connection, settings, now=now)
+        for theme in themes:
+            self.register_theme(theme)
         self._again = again
         self._open_source = open_source
         self._terminal_is_gone = terminal_is_gone
@@ -151,7 +161,6 @@ class FleetsApp(Host):
         self._trouble: TroubleScreen | None = None
         self._loaded = False
         self._told = ""
-        self._quitting: AskScreen | None = None
         # The palette draws what ASCII has not; the command line does the same.
         self.use_command_palette = not settings.ascii
         self.set_class(self.ascii, "-ascii")
@@ -161,6 +170,7 @@ class FleetsApp(Host):
         self.changing: Changing = Changing(self, store or Store.default())
         self.fleet_changes: FleetChanges = FleetChanges(self, self.changing)
         self.cordon_changes: CordonChanges = CordonChanges(self, self.changing)
+        self._quitting = Quitting(self, self.changing)
         self._clocks_told = False
         self._ended_by: int | None = None
 
@@ -173,7 +183,8 @@ class FleetsApp(Host):
         if theme in self.available_themes:
             self.theme = theme
         elif theme is not None:
-            self.warn(f"There is no theme {theme}. Themes: {', '.join(self.available_themes)}.")
+            names = ", ".join(sorted(self.available_themes))
+            self.warn(f"There is no theme {one_line(theme)}. Themes: {names}.")
         for notice in self._settings.notices:
             self.warn(notice)
         self._connect()
@@ -271,7 +282,9 @@ class FleetsApp(Host):
                 self._loaded = True
             events_read = self.source.feed.events if self.source is not None else ()
             before, self.snapshot = self.snapshot, update.snapshot
-            self.lookout.look(update, before, self.server_now(), events_read)
+            new = self.lookout.look(update, before, self.server_now(), events_read)
+            self._alert(new)
+            self._show_title()
             self._notice_unreadable(update.snapshot)
             self._tell_of_clocks()
         if update.health.state in _TROUBLE:
@@ -283,6 +296,21 @@ class FleetsApp(Host):
         if isinstance(self.screen, LiveScreen):
             self.screen.show()
             self.screen.focus_on()
+
+    def _alert(self, new: Sequence[Problem]) -> None:
+        """Has the terminal tell of critical problems that are new."""
+        if not new or self._settings.alert == "off":
+            return
+        self.bell()
+        if self._settings.alert == "notify" and self._driver is not None:
+            more = f" (and {len(new) - 1} more)" if len(new) > 1 else ""
+            text = one_line(f"{self.project}: {new[0].subject} {new[0].text}{more}")
+            self._driver.write(notification(text, os.environ))
+
+    def _show_title(self) -> None:
+        """Shows how many problems there are where terminals are told apart."""
+        if isinstance(self._driver, TerminalDriver):
+            self._driver.show_title(f"{words.problems(self.problems)} {self.project}".strip())
 
     def _notice_unreadable(self, snapshot: Snapshot) -> None:
         """Names records that can't be read, and why the placement is not, each once."""
@@ -532,36 +560,20 @@ class FleetsApp(Host):
             self.screen.show_state()
 
     def do_quit(self, argument: str) -> None:
-        """Leaves, but not while it is open what became of a change."""
-        if self.changing.under_way:
-            self.warn("A change is being sent. Wait for the outcome.")
-        elif unused := self.changing.texts.unused:
-            self._ask_before_texts_go(unused)
-        else:
-            self.exit(0)
-
-    def _ask_before_texts_go(self, names: Sequence[str]) -> None:
-        def answered(key: str | None) -> None:
-            if key == "quit":
-                self.exit(0)
-
-        if self._quitting is not None and self._quitting.is_current:
-            return
-        self._quitting = screen = AskScreen(
-            "Quit and lose what you typed",
-            [literal(f"Your changes to the text of {name} are not saved.") for name in names],
-            (Choice("stay", "Stay"), Choice("quit", "Quit")),
-            ascii_only=self.ascii,
-        )
-        self.push_screen(screen, answered)
+        """Leaves; asks where an edit or a change that is followed is open."""
+        self._quitting.quit()
 
     async def action_quit(self) -> None:
         """Leaves at Ctrl+Q by the same rules as anywhere."""
-        self.do_quit("")
+        self._quitting.quit()
 
-    def action_help_quit(self) -> None:
-        """Leaves at Ctrl+C, as everywhere in a terminal; with a text selected it copies that."""
-        self.do_quit("")
+    def action_copy_or_quit(self) -> None:
+        """Copies what is selected at Ctrl+C; without that, asks whether to quit."""
+        selected = self.screen.get_selected_text() or getattr(self.focused, "selected_text", "")
+        if selected:
+            self.copy_to_clipboard(selected)
+        else:
+            self._quitting.quit(ask=True)
 
     def show_help(self, screen: str) -> None:
         """Shows the keys of a screen."""
@@ -574,7 +586,15 @@ class FleetsApp(Host):
 
     def search_themes(self) -> None:
         """Offers the themes."""
-        self.push_screen(Palette(providers=[ThemeProvider], placeholder="Search for themes…"))
+        self.push_screen(Palette(providers=[Themes], placeholder="Search for themes…"))
+
+    def chose_theme(self, name: str) -> None:
+        """Shows a theme, and the next time too."""
+        self.theme = name
+        try:
+            keep_chosen(self.changing.store.folder, name)
+        except OSError as error:
+            self.warn(f"The theme is not kept for the next time: {error.strerror}.")
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offers the actions of the screen in front in the palette, and the choice of a theme.

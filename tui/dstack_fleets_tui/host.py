@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from textual.app import App, ScreenStackError
+from textual.app import ScreenStackError
 from textual.screen import Screen
 
 from dstack_api_client.analysis.since import Since
@@ -27,6 +27,7 @@ from dstack_fleets_tui.live.lookout import Lookout
 from dstack_fleets_tui.live.poller import Poller
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.themes.showing import ThemedApp
 from dstack_widgets.glyphs import ASCII, UNICODE
 from dstack_widgets.status_header import HeaderState
 
@@ -60,7 +61,7 @@ class Deletions(Protocol):
         """Deletes instances of a fleet, once that is confirmed."""
 
 
-class Host(App[int]):
+class Host(ThemedApp):
     """The part of the app that knows no screen.
 
     Args:

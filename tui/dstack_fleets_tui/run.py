@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from types import FrameType
 
 from dstack_api_client.connect.connection import ConfigError, Connection
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.private_folder import remove_left_behind
 from dstack_api_client.routers.watch import OverSsh
 from dstack_fleets_tui.app import FleetsApp
@@ -18,8 +20,10 @@ from dstack_fleets_tui.terminal import (
     THEME_OF_FEW_COLOURS,
     has_few_colours,
     let_hang_up_end_us,
+    takes_mouse,
 )
 from dstack_fleets_tui.terminal_driver import say_last
+from dstack_fleets_tui.themes.files import chosen_theme, read_themes, themes_folder
 
 #: Signals that end the dashboard in order.
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
@@ -42,8 +46,13 @@ def run(
         The exit code.
     """
     let_hang_up_end_us()
-    if settings.theme is None and has_few_colours():
-        settings = settings.model_copy(update={"theme": THEME_OF_FEW_COLOURS})
+    store = Store.default()
+    themes, notices = read_themes(themes_folder())
+    theme = settings.theme or chosen_theme(store.folder)
+    if theme is None and has_few_colours():
+        theme = THEME_OF_FEW_COLOURS
+    changed = {"theme": theme, "notices": (*settings.notices, *notices)}
+    settings = settings.model_copy(update=changed)
 
     def opened(connection: Connection) -> AbstractAsyncContextManager[Source]:
         return open_source(
@@ -52,14 +61,17 @@ def run(
             over_ssh=OverSsh(settings.routers_over_ssh),
         )
 
-    app = FleetsApp(connection, settings, again=again, open_source=opened)
+    app = FleetsApp(
+        connection, settings, again=again, open_source=opened, store=store, themes=themes
+    )
+    app.asks_background = theme is None
     remove_left_behind()
-    code = asyncio.run(_run(app))
+    code = asyncio.run(_run(app, mouse=takes_mouse(settings.mouse, os.environ)))
     say_last(app.last_words)
     return app.return_code or 0 if code is None else code
 
 
-async def _run(app: FleetsApp) -> int | None:
+async def _run(app: FleetsApp, *, mouse: bool) -> int | None:
     """Runs the app until it ends by itself or by a signal."""
     loop = asyncio.get_running_loop()
 
@@ -70,7 +82,7 @@ async def _run(app: FleetsApp) -> int | None:
     # Handlers of the loop would not be heard while it waits for a terminal that stalls.
     before = {number: signal.signal(number, ended) for number in _ENDING}
     try:
-        return await app.run_async()
+        return await app.run_async(mouse=mouse)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -51,7 +51,11 @@ class Values(BaseModel):
     interval: Annotated[float, Field(ge=0.5, le=3600, allow_inf_nan=False)] = 2.0
     """Seconds from the end of one look at the server to the next, 0.5 to 3600."""
     theme: str | None = None
-    """The name of a Textual theme."""
+    """The name of a theme: of Textual, of this program, or of a file in the folder `themes`."""
+    mouse: Literal["on", "off", "auto"] = "auto"
+    """Whether the mouse is used; `auto` is off in GNU screen, which swallows Esc where it is."""
+    alert: Literal["off", "bell", "notify"] = "bell"
+    """What a new critical problem does: ring the bell, or send a notification (OSC 9) too."""
     insecure_http: bool = False
     """Send the token over plain HTTP to other machines."""
     ca_file: Path | None = None
@@ -71,6 +75,11 @@ class Values(BaseModel):
     @classmethod
     def _parse(cls, value: Any) -> Any:
         return read_yaml(value) if isinstance(value, str) else value
+
+    @field_validator("mouse", "alert", mode="before")
+    @classmethod
+    def _word(cls, value: Any) -> Any:
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
     @field_validator("ca_file")
     @classmethod

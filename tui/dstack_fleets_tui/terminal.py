@@ -7,6 +7,7 @@ import signal
 import sys
 import termios
 from collections.abc import Mapping
+from typing import Literal
 
 from rich.console import Console
 
@@ -20,8 +21,11 @@ LOOK_EVERY = 2.0
 _MOST_COPIED = 74_994
 #: Bytes of a string that GNU screen hands on at once.
 _OF_SCREEN = 760
-#: Terminals without a clipboard.
-_NO_CLIPBOARD = frozenset({"", "dumb", "linux"})
+#: Have a terminal keep its title, and take that up again.
+KEEP_TITLE, OLD_TITLE = "\x1b[22;2t", "\x1b[23;2t"
+#: Terminals without a title, and without a clipboard.
+_NO_TITLE = frozenset({"", "dumb", "linux"})
+_NO_CLIPBOARD = _NO_TITLE
 
 
 def clipboard_sequence(text: str, environ: Mapping[str, str]) -> str | None:
@@ -38,14 +42,57 @@ def clipboard_sequence(text: str, environ: Mapping[str, str]) -> str | None:
     terminal = environ.get("TERM", "")
     if terminal in _NO_CLIPBOARD or len(data) > _MOST_COPIED:
         return None
-    sequence = f"\x1b]52;c;{base64.b64encode(data).decode()}\x07"
+    return _handed_on(f"\x1b]52;c;{base64.b64encode(data).decode()}\x07", environ)
+
+
+def notification(text: str, environ: Mapping[str, str]) -> str:
+    """What has a terminal show a notification, where it can (OSC 9).
+
+    Args:
+        text: One line without control characters.
+        environ: The environment, which says what terminal it is.
+    """
+    return _handed_on(f"\x1b]9;{text}\x07", environ)
+
+
+def title(text: str, environ: Mapping[str, str]) -> str:
+    """What gives a terminal a title; empty where it has none.
+
+    Args:
+        text: One line without control characters.
+        environ: The environment, which says what terminal it is.
+    """
+    return "" if environ.get("TERM", "") in _NO_TITLE else f"\x1b]2;{text}\x07"
+
+
+def _handed_on(sequence: str, environ: Mapping[str, str]) -> str:
+    """A sequence as tmux and GNU screen hand it on to the terminal that they are in."""
     if environ.get("TMUX"):
         doubled = sequence.replace("\x1b", "\x1b\x1b")
         return f"\x1bPtmux;{doubled}\x1b\\"
-    if environ.get("STY") or terminal.startswith("screen"):
+    if _is_gnu_screen(environ):
         parts = (sequence[at : at + _OF_SCREEN] for at in range(0, len(sequence), _OF_SCREEN))
         return "".join(f"\x1bP{part}\x1b\\" for part in parts)
     return sequence
+
+
+def takes_mouse(setting: Literal["on", "off", "auto"], environ: Mapping[str, str]) -> bool:
+    """Whether the terminal is asked to report the mouse: GNU screen swallows Esc where it is.
+
+    Args:
+        setting: What the user says.
+        environ: The environment, which says what terminal it is.
+    """
+    if setting != "auto":
+        return setting == "on"
+    return not _is_gnu_screen(environ)
+
+
+def _is_gnu_screen(environ: Mapping[str, str]) -> bool:
+    """Whether it is GNU screen; tmux has terminals of that name too."""
+    if environ.get("TMUX"):
+        return False
+    return bool(environ.get("STY")) or environ.get("TERM", "").startswith("screen")
 
 
 def let_hang_up_end_us() -> None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import selectors
 import sys
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Sequence
 from threading import Event, Thread
-from typing import TextIO
+from typing import Any, TextIO
 
+from textual._parser import ParseError
+from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
-from dstack_fleets_tui.terminal import terminal_is_gone
+from dstack_fleets_tui.terminal import KEEP_TITLE, OLD_TITLE, terminal_is_gone, title
+from dstack_fleets_tui.terminal_colours import Answers
 
 #: Texts that wait for the terminal at most; then the app waits for it too.
 _MAX_WAITING = 30
@@ -20,6 +26,8 @@ _MAX_WAITING = 30
 _LOOK_EVERY = 0.05
 #: Seconds for the last texts once the app is to end: a terminal that stalls gets no more.
 _GRACE = 1.0
+#: Seconds that are waited for what is typed, and bytes that are read of it at once.
+_TYPING, _TYPED = 0.1, 4096
 
 
 class TerminalOutput:
@@ -96,9 +104,18 @@ def say_last(lines: Sequence[str]) -> None:
 
 
 class TerminalDriver(LinuxDriver):
-    """Textual's driver, with an output that a lost or a stalled terminal does not hold up."""
+    """Textual's driver, with an output that a lost or a stalled terminal does not hold up.
+
+    It also asks the terminal for its background, for an app that wants to know.
+    """
 
     _output: TerminalOutput | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._answers = Answers(self._tell_background)
+        self._asked = False
+        self._title = ""
 
     def write(self, data: str) -> None:
         """Writes to the terminal."""
@@ -115,6 +132,51 @@ class TerminalDriver(LinuxDriver):
         assert self._file is not None  # there is a terminal
         self._output = TerminalOutput(self._file)
         super().start_application_mode()  # type: ignore[no-untyped-call]
+        self.write(KEEP_TITLE)
+        self._write_title()
+        asks = getattr(self._app, "asks_background", False)
+        if asks and not self._asked and self.input_tty and self._file.isatty():
+            self._asked = True
+            self._answers.ask(self.write)
+
+    def stop_application_mode(self) -> None:
+        """Gives the terminal back, with its title."""
+        self.write(OLD_TITLE)
+        super().stop_application_mode()
+
+    def show_title(self, text: str) -> None:
+        """Gives the terminal a title, as long as it is taken."""
+        if text != self._title:
+            self._title = text
+            self._write_title()
+
+    def _write_title(self) -> None:
+        if self._title:
+            self.write(title(self._title, os.environ))
+
+    def _tell_background(self, luminance: float) -> None:
+        """Tells the app how light the background is."""
+        self._app.call_later(self._app.background_is, luminance)  # type: ignore[attr-defined]
+
+    def run_input_thread(self) -> None:
+        """Reads what is typed until the app ends: as Textual does, but for the answer."""
+        parser = XTermParser(self._debug)
+        decode = getincrementaldecoder("utf-8")("replace").decode
+        with selectors.SelectSelector() as selector:
+            selector.register(self.fileno, selectors.EVENT_READ)
+            ending = False
+            while not ending:
+                ending = self.exit_event.is_set()  # then what is there is read once more
+                if selector.select(_TYPING):
+                    read = os.read(self.fileno, _TYPED)
+                    text = self._answers.take(decode(read, final=ending))
+                else:
+                    read, text = b"-", self._answers.rest()
+                for event in (*(parser.feed(text) if text else ()), *parser.tick()):
+                    self.process_message(event)
+                ending = ending or not read
+        with contextlib.suppress(EOFError, ParseError):
+            tuple(parser.feed(""))
 
     def close(self) -> None:
         """Ends the threads."""

@@ -32,8 +32,8 @@ _STATES: Mapping[str, _Look] = {
     "provisioning": _Look("bar_starting", "starting", "starting"),
     "pending": _Look("bar_starting", "starting", "pending"),
     "terminating": _Look("bar_ending", "ending", "terminating"),
-    "unhealthy": _Look("bar_bad", "warn", "unhealthy"),
-    "unreachable": _Look("bar_bad", "bad", "unreachable"),
+    "unhealthy": _Look("warning", "warn", "unhealthy"),
+    "unreachable": _Look("cross", "bad", "unreachable"),
     "terminated": _Look("bar_empty", "dim", "terminated"),
 }
 
@@ -90,7 +90,7 @@ def state_bar(counts: Mapping[str, int], width: int = 8, glyphs: Glyphs = UNICOD
     ]
     parts.append(literal(" " * (width - sum(cells))))
     # What is wrong comes first in words: a narrow column cuts the end off.
-    worded = sorted(states, key=lambda state: _look(state).segment != "bar_bad")
+    worded = sorted(states, key=lambda state: _look(state).style not in ("bad", "warn"))
     for state in worded:
         look = _look(state)
         # Busy and idle are as things should be: their words stay quiet.

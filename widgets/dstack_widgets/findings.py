@@ -68,7 +68,7 @@ def finding_lines(
 def _block(finding: Finding, room: int, glyphs: Glyphs) -> list[Content]:
     note = finding.style == "dim"
     style = style_of(finding.style)
-    mark = literal(glyphs.dot if note else glyphs.warning, style)
+    mark = literal(glyphs.sign(finding.style), style)
     content = literal(finding.text, style if note else "")
     if finding.subject:
         content = literal(finding.subject, style) + literal("  ") + content

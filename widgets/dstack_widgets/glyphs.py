@@ -24,17 +24,17 @@ class Glyphs:
     dash: str
     """For "there is none"."""
     dot: str
-    """Between the parts of a line."""
+    """Between the parts of a line, and before a note."""
     bullet: str
-    """Before one of several things; filled."""
+    """It is at work."""
     circle: str
-    """Before one of several things; hollow."""
+    """It is not at work: it waits, starts, ends or has ended."""
     check: str
-    """Something is as it should be."""
+    """It is as it should be."""
     warning: str
-    """Something needs a look."""
+    """It needs a look."""
     cross: str
-    """Something failed."""
+    """It failed, or can't be used."""
     arrow: str
     """From the old value to the new one."""
     rule: str
@@ -47,14 +47,16 @@ class Glyphs:
     """A bar's segment: on its way."""
     bar_ending: str
     """A bar's segment: going away."""
-    bar_bad: str
-    """A bar's segment: failed or out of reach."""
     bar_empty: str
     """A bar's segment: nothing there."""
     fills: str
     """Fillings that tell the parts of a bar apart, one character each."""
     spark: str
     """Levels of a sparkline from the lowest to the highest, one character each."""
+
+    def sign(self, style: str) -> str:
+        """The sign before what is said in a style of the palette."""
+        return {"bad": self.cross, "warn": self.warning}.get(style, self.dot)
 
 
 UNICODE = Glyphs(
@@ -77,7 +79,6 @@ UNICODE = Glyphs(
     bar_idle="░",
     bar_starting="▒",
     bar_ending="▚",
-    bar_bad="!",
     bar_empty="·",
     fills="█▓▒░",
     spark="▁▂▃▄▅▆▇█",
@@ -104,7 +105,6 @@ ASCII = Glyphs(
     bar_idle="-",
     bar_starting="+",
     bar_ending="%",
-    bar_bad="!",
     bar_empty=".",
     fills="#=+-",
     spark="_.-=*#",

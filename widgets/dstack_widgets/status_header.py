@@ -21,12 +21,21 @@ from .palette import style_of
 from .text import changed_stretches, clean, literal, shorten
 
 Connection = Literal[
-    "connecting", "live", "stale", "paused", "unauthorised", "no project", "too old", "unreachable"
+    "connecting",
+    "live",
+    "late",
+    "stale",
+    "paused",
+    "unauthorised",
+    "no project",
+    "too old",
+    "unreachable",
 ]
 
 _STYLES = {
     "connecting": "starting",
     "live": "ok",
+    "late": "warn",
     "stale": "warn",
     "paused": "accent",
     "unauthorised": "bad",
@@ -76,7 +85,7 @@ def connection_text(state: HeaderState) -> str:
         return state.connection
     if state.connection == "live":
         return f"live {age_text((state.now - observed).total_seconds())}"
-    if state.connection not in ("stale", "paused", "unreachable"):
+    if state.connection not in ("late", "stale", "paused", "unreachable"):
         return state.connection
     when = "%H:%M:%S" if observed.date() == state.now.date() else "%Y-%m-%d %H:%M"
     return f"{state.connection} since {observed.strftime(when)}"

@@ -63,7 +63,7 @@ class TableView(ScrollView, inherit_bindings=False):
             text-style: bold dim;
         }
         & > .live-table--cursor {
-            background: $primary 15%;
+            background: $primary-muted 50%;
         }
         & > .live-table--selected {
             text-style: bold;
@@ -73,7 +73,7 @@ class TableView(ScrollView, inherit_bindings=False):
             text-style: dim;
         }
         &:focus > .live-table--cursor {
-            background: $primary 35%;
+            background: $primary-muted;
             text-style: bold;
         }
         &:nocolor:focus > .live-table--cursor, &:ansi:focus > .live-table--cursor {

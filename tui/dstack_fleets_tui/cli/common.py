@@ -32,7 +32,16 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 #: The options that are settings too, by the setting's name.
-_SETTINGS = ("ascii", "interval", "insecure_http", "ca_file", "read_only")
+_SETTINGS = (
+    "ascii",
+    "interval",
+    "theme",
+    "mouse",
+    "alert",
+    "insecure_http",
+    "ca_file",
+    "read_only",
+)
 
 
 class Parser(argparse.ArgumentParser):

@@ -134,6 +134,19 @@ def command_parser() -> Parser:
     group.add_argument(
         "--interval", metavar="SECONDS", type=_interval, help="between two polls (default: 2)"
     )
+    group.add_argument(
+        "--theme", metavar="NAME", help="high-contrast, colour-blind, nord, textual-light, ..."
+    )
+    group.add_argument(
+        "--mouse",
+        choices=("on", "off", "auto"),
+        help="whether the mouse is used (default: auto, which is off in GNU screen)",
+    )
+    group.add_argument(
+        "--alert",
+        choices=("off", "bell", "notify"),
+        help="what a new critical problem does; notify also sends a notification (default: bell)",
+    )
 
     parser = Parser(
         prog=PROGRAM,
@@ -183,6 +196,11 @@ def command_parser() -> Parser:
         choices=("notice", "warning", "critical"),
         default="notice",
         help="problems of at least this severity (default: notice)",
+    )
+    get.add_argument(
+        "--watch",
+        action="store_true",
+        help="of problems: go on, and print each change as a line (with -o json as an object)",
     )
     get.add_argument(
         "--no-ssh",
@@ -260,6 +278,12 @@ def _get(args: argparse.Namespace) -> int:
         )
     if args.kind in DOCUMENTS and args.name is None:
         return fail("A report is of one service.", f"Use `{PROGRAM} get report NAME`.", USAGE)
+    if args.watch and (args.kind != "problems" or args.output not in ("table", "json")):
+        return fail(
+            "Only problems are watched, as a table or as JSON.",
+            f"Use `{PROGRAM} get problems --watch`.",
+            USAGE,
+        )
     begin = begun(args)
     if isinstance(begin, int):
         return begin
@@ -269,6 +293,7 @@ def _get(args: argparse.Namespace) -> int:
     from dstack_fleets_tui.headless.get import get
     from dstack_fleets_tui.headless.looking import Asked, UnavailableError
     from dstack_fleets_tui.headless.select import NoSuchNameError
+    from dstack_fleets_tui.headless.watching import watch
 
     severity = Severity[args.severity.upper()]
     asked = Asked(
@@ -281,6 +306,11 @@ def _get(args: argparse.Namespace) -> int:
         losses=settings.loss_problems,
     )
     try:
+        if args.watch:
+            as_json = args.output == "json"
+            interval = settings.interval
+            watch(connection, asked, interval=interval, as_json=as_json, plain=settings.ascii)
+            return DONE
         wrong = get(connection, asked, args.output, plain=settings.ascii)
     except UnavailableError as error:
         return fail(error.message, error.hint, NO_CONNECTION)
@@ -295,8 +325,9 @@ def _demo(args: argparse.Namespace) -> NoReturn:
     dashboard = [sys.executable, "-m", "dstack_fleets_tui"]
     if "ascii" in args:
         dashboard.append("--ascii")
-    if "interval" in args:
-        dashboard += ["--interval", f"{args.interval:g}"]
+    for name in ("interval", "theme", "mouse", "alert"):
+        if name in args:
+            dashboard += [f"--{name}", f"{getattr(args, name)}"]
     simulator = [sys.executable, "-m", "dstack_simulator", "--scenario", args.scenario]
     if args.fault is not None:
         simulator += ["--fault", args.fault]

@@ -103,7 +103,10 @@ def changes(found: Sequence[FieldChange], glyphs: Glyphs = UNICODE) -> list[Cont
 def warnings(found: Iterable[PlanWarning], glyphs: Glyphs = UNICODE) -> list[Content]:
     """A line per warning, the gravest first; a danger says so, for terminals without colours."""
     return [
-        literal(f"{glyphs.warning} {_GRAVE.get(warning.risk, '')}", style_of(_RISKS[warning.risk]))
+        literal(
+            f"{glyphs.sign(_RISKS[warning.risk])} {_GRAVE.get(warning.risk, '')}",
+            style_of(_RISKS[warning.risk]),
+        )
         + literal(warning.line, style_of(_RISKS[warning.risk]))
         for warning in found
     ]

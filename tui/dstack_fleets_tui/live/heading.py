@@ -23,8 +23,8 @@ _WORDS: dict[ConnectionState, ConnectionWord] = {
     ConnectionState.UNSUPPORTED: "too old",
 }
 
-#: Intervals that a read may take until what is shown counts as stale: one to wait, three to read.
-_INTERVALS = 4
+#: Intervals after which what is shown is late.
+_INTERVALS = 3
 
 
 def header_state(
@@ -88,7 +88,7 @@ def _state_word(
     if health.state is ConnectionState.LIVE and paused:
         return "paused"
     if health.state is ConnectionState.LIVE and late:
-        return "stale"
+        return "late"
     if health.state is ConnectionState.CONNECTING and health.message:
         return "unreachable"
     return _WORDS[health.state]

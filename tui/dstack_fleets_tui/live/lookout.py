@@ -13,6 +13,7 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.problems.watch import ProblemWatch
 from dstack_api_client.whatif import Survival
+from dstack_fleets_tui.live.news import News
 
 #: Seconds after which problems are looked for although nothing changed.
 _LOOK_AGAIN = 10.0
@@ -27,6 +28,7 @@ class Lookout:
     Attributes:
         somebody_is_there: Somebody is at the keys: from then on no screen comes up by itself.
         looks: How often it looked.
+        news: Which problems are new.
     """
 
     def __init__(self, *, losses: bool = False) -> None:
@@ -38,6 +40,7 @@ class Lookout:
     def begin(self) -> None:
         """Starts over, for another server or project."""
         self._watch = ProblemWatch(Survival()) if self._losses else ProblemWatch()
+        self.news = News()
         self._looked_at: datetime | None = None
         self._choosing = False
 
@@ -58,7 +61,7 @@ class Lookout:
 
     def look(
         self, update: Update, before: Snapshot | None, now: datetime, events: Collection[Event]
-    ) -> None:
+    ) -> Sequence[Problem]:
         """Looks once per change, and now and then: what takes too long is no change.
 
         Args:
@@ -66,15 +69,20 @@ class Lookout:
             before: The snapshot before it.
             now: The time.
             events: All that were read so far.
+
+        Returns:
+            The critical problems that are new.
         """
         if update.snapshot is None:
-            return
+            return ()
         due = self._looked_at is None or seconds_since(self._looked_at, now) >= _LOOK_AGAIN
         grown = before is None or before.complete != update.snapshot.complete
         if update.difference or grown or due:
             self.looks += 1
             self._looked_at = now
             self._watch.look(update.snapshot, now, events)
+            return self.news.look(self.problems, update.snapshot, now)
+        return ()
 
     def all_was_read(self) -> None:
         """Everything was read for the first time: now it is chosen."""

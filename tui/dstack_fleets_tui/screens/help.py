@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.screens.parts.questions import Asking
+from dstack_widgets.cells import CellValue
 from dstack_widgets.facts import Fact, Facts, Heading
 from dstack_widgets.glyphs import ASCII, UNICODE
 
@@ -35,7 +36,21 @@ FIELD_KEYS = (
 #: What the answers below a plan listen to.
 ANSWER_KEYS = (("left right", "choose"), ("enter", "take the answer under the cursor"))
 #: What is the same on every screen and no action of one.
-GENERAL_KEYS = (("^c", "Leave, or copy what the mouse selected."),)
+GENERAL_KEYS = (("^c", "Copy what the mouse selected; else ask whether to quit."),)
+#: What each sign means, by its name among the glyphs.
+SIGNS = (
+    ("cross", "bad", "critical: failed, or can't be used"),
+    ("warning", "warn", "needs a look"),
+    ("bullet", "ok", "at work"),
+    ("circle", "", "not at work: not yet, or not any more"),
+    ("check", "ok", "as it should be"),
+    ("dot", "dim", "a note"),
+    ("mark", "accent", "selected"),
+    ("bar_busy", "busy", "in a bar of instances: busy"),
+    ("bar_idle", "idle", "in a bar of instances: idle"),
+    ("bar_starting", "starting", "in a bar of instances: starting"),
+    ("bar_ending", "ending", "in a bar of instances: ending"),
+)
 #: Only where the palette can be drawn.
 PALETTE_KEYS = (("^p", "Search for a command, or choose a theme."),)
 
@@ -54,10 +69,11 @@ class HelpScreen(Asking, ModalScreen[None]):
         self._screen_name = screen
         self._writes = writes
         self._ascii = ascii_only
+        self._glyphs = ASCII if ascii_only else UNICODE
 
     def compose(self) -> ComposeResult:
         """The table of keys."""
-        box = Facts(list(self._facts()), glyphs=ASCII if self._ascii else UNICODE, id="box")
+        box = Facts(list(self._facts()), glyphs=self._glyphs, id="box")
         box.border_subtitle = "esc closes this"
         yield box
 
@@ -85,6 +101,9 @@ class HelpScreen(Asking, ModalScreen[None]):
         if moves:
             yield Heading(title)
             yield from (Fact(keys, text) for keys, text in moves)
+        yield Heading("Signs")
+        for name, style, text in SIGNS:
+            yield Fact(getattr(self._glyphs, name), CellValue(text, style))
 
     def _own(self, of_table: Keys) -> tuple[str, Keys]:
         """The keys of what has the focus on this screen, with their heading."""

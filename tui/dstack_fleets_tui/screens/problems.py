@@ -37,7 +37,11 @@ class ProblemsScreen(ListScreen):
     def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
         """A row per problem."""
         looks = self.looks
-        return {each.key: problems.cells(each, looks) for each in self.fleets_app.problems}
+        unseen = self.fleets_app.lookout.news.unseen
+        return {
+            each.key: problems.cells(each, looks, new=each.key in unseen)
+            for each in self.fleets_app.problems
+        }
 
     def named(self, snapshot: Snapshot) -> Mapping[str, str]:
         """The problems by what they are about; of several the worst."""
@@ -100,6 +104,10 @@ class ProblemsScreen(ListScreen):
     def on_mount(self) -> None:
         """Lets ages go on although nothing is read."""
         self.set_interval(1, self._grow_older)
+
+    def on_screen_suspend(self) -> None:
+        """What was new has been seen."""
+        self.fleets_app.lookout.news.looked_at()
 
     def _grow_older(self) -> None:
         if self.is_active and self.snapshot is not None:

@@ -275,7 +275,7 @@ def _fleet(row: FleetRow, looks: Looks) -> CellValue:
     if row.fleet is None:
         return CellValue(_NO_FLEET, "warn", "\uffff")
     if row.deficit:
-        return CellValue(f"{looks.glyphs.warning} {row.fleet}", "bad", row.fleet)
+        return CellValue(f"{looks.glyphs.cross} {row.fleet}", "bad", row.fleet)
     return CellValue(row.fleet, "strong" if row.running else "")
 
 

@@ -49,7 +49,7 @@ def cells(
     lost = row.is_baseline and row.lacks
     short = row.ready < row.running
     return (
-        CellValue(f"{looks.glyphs.warning} {label}" if lost else label, "bad" if lost else ""),
+        CellValue(f"{looks.glyphs.cross} {label}" if lost else label, "bad" if lost else ""),
         looks.text(purchase_of(row.group)),
         looks.number(row.group.replicas_min, "bad" if lost else ""),
         looks.number(row.group.replicas_max),

@@ -23,10 +23,10 @@ _STATES: dict[str, tuple[str, str]] = {
     "provisioning": ("starting", "circle"),
     "pulling": ("starting", "circle"),
     "terminating": ("ending", "circle"),
-    "terminated": ("dim", "cross"),
-    "aborted": ("dim", "cross"),
+    "terminated": ("dim", "circle"),
+    "aborted": ("dim", "circle"),
     "failed": ("bad", "cross"),
-    "unreachable": ("bad", "warning"),
+    "unreachable": ("bad", "cross"),
 }
 
 
@@ -91,4 +91,4 @@ class Looks:
         if health == "healthy":
             return CellValue(health, "dim")
         style = "bad" if health == "failure" else "warn"
-        return CellValue(f"{self.glyphs.warning} {health}", style)
+        return CellValue(f"{self.glyphs.sign(style)} {health}", style)

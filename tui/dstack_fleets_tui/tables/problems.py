@@ -15,7 +15,7 @@ from dstack_widgets.findings import Finding
 _SEVERITIES = {
     Severity.CRITICAL: ("critical", "bad", "cross"),
     Severity.WARNING: ("warning", "warn", "warning"),
-    Severity.NOTICE: ("notice", "dim", "circle"),
+    Severity.NOTICE: ("notice", "dim", "dot"),
 }
 
 COLUMNS = (
@@ -29,8 +29,15 @@ COLUMNS = (
 )
 
 
-def cells(problem: Problem, looks: Looks) -> Sequence[Cell]:
-    """The row of one problem: one cell per column of `COLUMNS`."""
+def cells(problem: Problem, looks: Looks, *, new: bool = False) -> Sequence[Cell]:
+    """The row of one problem: one cell per column of `COLUMNS`.
+
+    Args:
+        problem: The problem.
+        looks: Time and glyphs to show it with.
+        new: Whether it came up since somebody looked at the list.
+    """
+    age = looks.age(problem.since, at_least=problem.at_least)
     word, style, glyph = _SEVERITIES[problem.severity]
     loud = problem.severity is Severity.CRITICAL
     return (
@@ -39,7 +46,7 @@ def cells(problem: Problem, looks: Looks) -> Sequence[Cell]:
         looks.text(problem.subject, "bad" if loud else "strong"),
         health.of_affected(problem.affects, problem.subject, looks),
         looks.text(problem.text, "bad" if loud else ""),
-        looks.age(problem.since, at_least=problem.at_least),
+        age._replace(text=f"new {age.text}", style="accent") if new else age,
         looks.price(problem.price),
     )
 

@@ -232,7 +232,7 @@ def probes(replica: Replica, looks: Looks) -> tuple[str, str]:
     if replica.unreached:
         return "no requests yet", "warn"
     streaks = " ".join(f"{probe.streak}/{probe.ready_after}" for probe in replica.probes)
-    return f"{looks.glyphs.cross} {streaks}", "warn"
+    return f"{looks.glyphs.warning} {streaks}", "warn"
 
 
 def findings(

@@ -35,7 +35,7 @@ COLUMNS = (
 #: Style and glyph of what the router says of a worker.
 _HEALTH: Mapping[str, tuple[str, str]] = {
     "ready": ("ok", "bullet"),
-    "not ready": ("warn", "circle"),
+    "not ready": ("warn", "warning"),
     "pending": ("starting", "circle"),
     "failed": ("bad", "cross"),
     "draining": ("ending", "circle"),
@@ -194,7 +194,7 @@ def _state(worker: Worker) -> str:
 
 def _sync(worker: Worker, looks: Looks) -> CellValue:
     loud = loudness(worker)
-    mark = looks.glyphs.warning if loud else " "
+    mark = looks.glyphs.sign(loud) if loud else " "
     # Where the list is right, what is wrong stands in another cell of the row.
     quiet = _SYNC.get(worker.sync, "dim")
     style = quiet if worker.sync is Sync.IN_SYNC else loud or quiet

@@ -37,8 +37,15 @@ COLUMNS = (
 )
 
 
-async def _read(source: Source, asked: Asked) -> Look:
-    snapshot = await placed(source.feed, await poll(source.feed, full=True))
+async def read(source: Source, asked: Asked, *, full: bool = True) -> Look:
+    """Reads the project and looks for problems.
+
+    Args:
+        source: Where to read.
+        asked: What is asked for.
+        full: Whether all is read; else what changed since.
+    """
+    snapshot = await placed(source.feed, await poll(source.feed, full=full))
     since = source.since
     services = select.services(snapshot, None)
     snapshot = await read_routers(source.client, snapshot, services, since, ssh=asked.ssh)
@@ -77,7 +84,8 @@ def _undated(snapshot: Snapshot, since: Since) -> Sequence[str]:
     ]
 
 
-def _choose(look: Look, asked: Asked) -> list[Problem]:
+def choose(look: Look, asked: Asked) -> list[Problem]:
+    """The problems that are asked for."""
     return [each for each in _problems_of(look, asked.name) if each.severity >= asked.severity]
 
 
@@ -153,11 +161,11 @@ def item(problem: Problem, snapshot: Snapshot) -> Item:
 
 
 KIND = Kind(
-    choose=_choose,
+    choose=choose,
     columns=COLUMNS,
     rows=lambda problem, snapshot: [cells(problem, snapshot)],
     item=item,
-    read=_read,
+    read=read,
     notes=_unread,
     nothing=_no_problem,
     alarming=True,

@@ -316,6 +316,14 @@ class ApplyScreen(LiveScreen):
         told = ", ".join(f"{number} {word}" for number, word in counts if number > 0)
         return line + literal(f"  {told}" if told else "", style_of("starting"))
 
+    @property
+    def open_work(self) -> str:
+        """The change, until it has come to its end."""
+        over = self._progress is not None and self._progress.final
+        if over or self._done is None:
+            return ""
+        return f"{self._subject} is still changing. The server goes on with it."
+
     def do_plan(self, argument: str) -> None:
         """Plans it again, where it has failed."""
         if self._failed and self._plan_again is not None:

@@ -402,6 +402,13 @@ class EditorScreen(LiveScreen, Generic[E]):
 
     # Actions ------------------------------------------------------------------------------
 
+    @property
+    def open_work(self) -> str:
+        """The edit, once something is changed."""
+        if self.edit is None or not self.edit.changed:
+            return ""
+        return f"The edit of {self._subject} is not applied. Its draft is kept."
+
     def do_back(self, argument: str) -> None:
         """Leaves; what was changed stays as a draft."""
         if self.edit is not None and self.edit.changed:

@@ -130,6 +130,11 @@ class LiveScreen(LeanScreen[None]):
         """The instance under the cursor, where instances are shown."""
         return None
 
+    @property
+    def open_work(self) -> str:
+        """What of a change is open here, for whoever is about to quit."""
+        return ""
+
     def reread(self) -> None:
         """Reads again what is read for this screen only, if anything is."""
 

@@ -1,0 +1,72 @@
+"""Which theme is shown: the user's own, the one that was chosen, the terminal's background."""
+
+from __future__ import annotations
+
+import pytest
+from textual.theme import BUILTIN_THEMES
+
+from dstack_api_client.edits.store.keeping import Store
+from dstack_fleets_tui.themes.files import chosen_theme, keep_chosen, read_themes
+from dstack_fleets_tui.themes.showing import DARK, LIGHT
+from tests.builders.apps import GivenFeed, app_on, live
+from tests.builders.snapshots import snapshot
+from tests.waiting import until
+
+_MINE = "primary: '#88c0d0'\nbackground: black\ndark: true\n"
+
+
+def test_own_themes_are_read(tmp_path):
+    (tmp_path / "mine.yml").write_text(_MINE)
+    (themes, notices) = read_themes(tmp_path)
+    assert [(theme.name, theme.primary, theme.dark) for theme in themes] == [
+        ("mine", "#88c0d0", True)
+    ]
+    assert notices == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("primary: bluish\n", "primary: bluish is no colour"),
+        ("background: black\n", "primary: field required"),
+        ("primary: red\nprimry: red\n", "primry: extra inputs are not permitted"),
+        ("primary: [\n", "not valid YAML in line 2"),
+        ("- primary\n", "not a list of `name: value`"),
+    ],
+)
+def test_a_bad_theme_is_a_notice(tmp_path, text, said):
+    (tmp_path / "mine.yml").write_text(_MINE)
+    (tmp_path / "bad.yml").write_text(text)
+    themes, (notice,) = read_themes(tmp_path)
+    assert [theme.name for theme in themes] == ["mine"]
+    assert said in notice
+    assert str(tmp_path / "bad.yml") in notice
+
+
+def test_no_folder_is_no_theme(tmp_path):
+    assert read_themes(tmp_path / "none") == ([], [])
+
+
+def test_a_chosen_theme_is_kept(tmp_path):
+    state = tmp_path / "state"
+    assert chosen_theme(state) is None
+    keep_chosen(state, "nord")
+    assert chosen_theme(state) == "nord"
+
+
+async def test_the_theme_follows_the_background_until_one_is_chosen(tmp_path):
+    app = app_on(GivenFeed(live(snapshot())))
+    app.changing.store = Store(tmp_path)
+    app.asks_background = True
+    async with app.run_test() as pilot:
+        assert app.theme == DARK
+        app.background_is(0.9)
+        assert app.theme == LIGHT
+        await pilot.press("ctrl+p", *"theme", "enter")
+        await until(lambda: "nord" in str(app.screen.query("CommandList").first().options))
+        await pilot.press(*"nord", "enter")
+        await until(lambda: app.theme == "nord", what="the chosen theme")
+        app.background_is(0.0)
+        assert app.theme == "nord"
+    assert chosen_theme(tmp_path) == "nord"
+    assert "nord" in BUILTIN_THEMES

@@ -1,0 +1,1 @@
+"""The colours of the dashboard: its own themes, those of the user, and which one is shown."""

@@ -1,0 +1,119 @@
+"""Themes in files of the user, and the name of the one that was chosen last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from platformdirs import user_config_path
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from textual.color import Color, ColorParseError
+from textual.theme import Theme
+
+from dstack_api_client.text import one_line
+from dstack_api_client.yaml_text import YamlError, read_yaml
+
+#: The file in the state folder with the name of the theme that was chosen in the palette.
+_CHOSEN = "theme"
+
+
+def _is_colour(text: str) -> str:
+    try:
+        Color.parse(text)
+    except ColorParseError:
+        raise ValueError(f"{text} is no colour") from None
+    return text
+
+
+_Colour = Annotated[str, AfterValidator(_is_colour)]
+
+
+class ThemeFile(BaseModel):
+    """What a file of a theme may say: colours as `#rrggbb` or by a name of CSS."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dark: bool = True
+    primary: _Colour
+    secondary: _Colour | None = None
+    accent: _Colour | None = None
+    success: _Colour | None = None
+    warning: _Colour | None = None
+    error: _Colour | None = None
+    foreground: _Colour | None = None
+    background: _Colour | None = None
+    surface: _Colour | None = None
+    panel: _Colour | None = None
+
+
+def themes_folder() -> Path:
+    """Where the user's own themes are looked for."""
+    return user_config_path("dstack-fleets-tui", appauthor=False) / "themes"
+
+
+def read_themes(folder: Path) -> tuple[Sequence[Theme], Sequence[str]]:
+    """Reads the themes of a folder: `NAME.yml` each.
+
+    Returns:
+        Those that can be used, and what is wrong with the others.
+    """
+    found = [_theme_or_notice(path) for path in sorted(folder.glob("*.yml"))]
+    themes = [each for each in found if isinstance(each, Theme)]
+    return themes, [each for each in found if isinstance(each, str)]
+
+
+def _theme_or_notice(path: Path) -> Theme | str:
+    try:
+        return _read(path)
+    except ValueError as error:
+        return f"The theme {one_line(str(path))} is not used: {one_line(str(error))}."
+
+
+def _read(path: Path) -> Theme:
+    """One theme.
+
+    Raises:
+        ValueError: What is wrong with it.
+    """
+    try:
+        data = read_yaml(path.read_bytes())
+    except OSError as error:
+        raise ValueError(error.strerror or "it can't be read") from None
+    except YamlError as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(data, dict):
+        raise ValueError("it is not a list of `name: value`")
+    try:
+        return Theme(path.stem, **ThemeFile.model_validate(data).model_dump())
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)[0]
+        message = wrong["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        raise ValueError(f"{'.'.join(map(str, wrong['loc']))}: {message}") from None
+
+
+def chosen_theme(state: Path) -> str | None:
+    """The theme that was chosen in the palette, if one was.
+
+    Args:
+        state: The state folder.
+    """
+    try:
+        return (state / _CHOSEN).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def keep_chosen(state: Path, name: str) -> None:
+    """Keeps the theme that was chosen in the palette.
+
+    Args:
+        state: The state folder.
+        name: Of the theme.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (state / _CHOSEN).write_text(f"{name}\n", encoding="utf-8")
