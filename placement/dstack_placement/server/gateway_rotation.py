@@ -109,7 +109,7 @@ async def _take_out(machine: GatewayMachine, job_id: uuid.UUID, is_last: bool) -
         async with _turns[machine.address]:
             connection = await gateway_connections_pool.get_or_add(machine.address, machine.key)
             return read_look(await connection.tunnel.aexec(command(job_id, is_last=is_last)))
-    except (SSHError, ValueError):
+    except (SSHError, OSError, asyncio.TimeoutError, ValueError):
         return GatewayLook(in_rotation=True, open=None)
 
 
