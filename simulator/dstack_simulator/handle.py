@@ -159,6 +159,11 @@ class Handle:
         services: list[str] = await self._ask("site/gateway_services")
         return services
 
+    async def gateway_addresses(self) -> list[str]:
+        """Where the emulated gateways take requests, with the service's domain as their host."""
+        addresses: list[str] = await self._ask("site/gateway_addresses")
+        return addresses
+
     async def apply(self, configuration: str | dict[str, Any]) -> str:
         """Applies one of dstack's configurations, as another client would.
 

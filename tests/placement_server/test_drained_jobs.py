@@ -61,3 +61,13 @@ def test_what_another_server_has_open_is_waited_for_unless_it_is_gone(
     assert elsewhere["shown"] == 4
     assert elsewhere["reported"] == [[2, 4], [4]]
     assert elsewhere["told"] == ["Replica 0 drained in 15 s"]
+
+
+def test_a_gateway_keeps_a_replica_until_its_drain_has_ended(found: dict[str, Any]) -> None:
+    gateway = found["gateway"]
+    assert gateway["came"] == [False, False, True]
+    assert gateway["kept"] == [[1], [1], [1], []], "before the drain began too"
+    assert gateway["kept of a run that ends"] == []
+    both = ["10.0.0.0", "10.0.0.1"]
+    assert gateway["asked"] == [[both, True, True], [both, True, False], [both, True, False]]
+    assert gateway["told"] == ["Replica 1 drained in 30 s"]

@@ -24,7 +24,7 @@ from dstack._internal.core.models.runs import (
     JobTerminationReason,
     RunTerminationReason,
 )
-from dstack._internal.server.background.pipeline_tasks import jobs_terminating
+from dstack._internal.server.background.pipeline_tasks import gateway_replicas, jobs_terminating
 from dstack._internal.server.db import get_session_ctx
 from dstack._internal.server.models import EventModel, InstanceModel, JobModel, RunModel
 from dstack._internal.server.testing import common
@@ -35,6 +35,7 @@ from sqlalchemy.orm import joinedload
 from dstack_placement.server import (
     draining,
     drains,
+    gateway_rotation,
     listing,
     open_elsewhere,
     open_requests,
@@ -42,6 +43,7 @@ from dstack_placement.server import (
     tables,
 )
 from dstack_placement.server.answers import ListRequest
+from dstack_placement.server.gateway_rotation import GatewayLook
 from tests.servers.stored_runs import Parts, World, found_out
 
 NOW = get_current_datetime()
@@ -198,7 +200,54 @@ async def _elsewhere(world: World) -> dict[str, Any]:
     return {"came": came, "shown": shown, "reported": reported, "told": await _told(world)}
 
 
+async def _gateway(world: World) -> dict[str, Any]:
+    """A replica that a gateway has, and what the gateway is told to forget meanwhile."""
+    backend = await common.create_backend(world.session, world.project.id)
+    gateway = await common.create_gateway(world.session, world.project.id, backend.id)
+    for number in range(2):
+        await common.create_gateway_replica(
+            world.session, backend, gateway.id, f"10.0.0.{number}", replica_num=number
+        )
+    job = await _stopping(world, "served", number=1, drain="60s")
+    run = await world.session.get_one(RunModel, job.run_id)
+    run.gateway_id = gateway.id
+    off = await _stopping(world, "off", drain="off")
+    await world.session.commit()
+    server, came, kept, asked = Server(), [], [await _kept(job, off)], []
+    looks = [GatewayLook(True, 3), GatewayLook(False, 1), GatewayLook(False, 0)]
+
+    async def take_out(machines: Any, job_id: uuid.UUID, *, is_last: bool) -> GatewayLook:
+        asked.append([sorted(each.address for each in machines), job_id == job.id, is_last])
+        return looks[len(asked) - 1]
+
+    with mock.patch.object(gateway_rotation, "take_out", side_effect=take_out):
+        for seconds in (0, 20, 30):
+            if seconds == 20:
+                await world.job(run, 2, status=JobStatus.RUNNING)
+            came.append(await server.comes(job, seconds))
+            kept.append(await _kept(job, off))
+    ended_run = await _stopping(world, "ended")
+    return {
+        "came": came,
+        "kept": kept,
+        "kept of a run that ends": await _kept(ended_run, ends=True),
+        "asked": asked,
+        "told": await _told(world),
+    }
+
+
+async def _kept(*jobs: JobModel, ends: bool = False) -> list[int]:
+    """Which of several replicas a gateway is not told to forget."""
+    service = gateway_replicas._ServiceRef(uuid.uuid4(), "main", "served")
+    plan = gateway_replicas._StateSyncPlan(unregister_replicas={service: {job.id for job in jobs}})
+    if ends:
+        plan.unregister_services.add(service)
+    await draining.keep_at_gateway(plan)
+    return [job.replica_num for job in jobs if job.id not in plan.unregister_replicas[service]]
+
+
 PARTS: Parts = {
+    "gateway": _gateway,
     "elsewhere": _elsewhere,
     "drains": _drains,
     "limits": _limits,

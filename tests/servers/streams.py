@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,12 +27,28 @@ class Streams:
     Attributes:
         name: The service.
         ends: How many streams ended in which way: `whole`, `cut`, or the status of a refusal.
+        longest_wait: Seconds until the first byte of the answer that took longest to begin.
     """
 
-    def __init__(self, sim: Handle, name: str) -> None:
+    def __init__(
+        self, sim: Handle, name: str, *, url: str | None = None, host: str | None = None
+    ) -> None:
+        """Clients that have nothing open yet.
+
+        Args:
+            sim: Where the service runs.
+            name: The service.
+            url: Where requests go; through the proxy of each server in turn if None.
+            host: The domain that they are for.
+        """
         self.ends: Counter[str] = Counter()
+        self.longest_wait = 0.0
         self._sim = sim
         self.name = name
+        path = "/v1/chat/completions"
+        self._url = f"{url}{path}" if url else f"/proxy/services/{sim.project}/{name}{path}"
+        self._headers = {"Host": host} if host else {}
+        self._turns = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def begin(self, number: int, seconds: float) -> None:
@@ -84,13 +101,18 @@ class Streams:
         self.ends[await self._once()] += 1
 
     async def _once(self) -> str:
-        url = f"/proxy/services/{self._sim.project}/{self.name}/v1/chat/completions"
         text = ""
+        self._turns += 1
+        server = self._turns % len(self._sim.urls) + 1
+        asked = time.monotonic()
         try:
             async with (
-                self._sim.client() as client,
-                client.stream("POST", url, json=_BODY, timeout=180) as answer,
+                self._sim.client(server=server) as client,
+                client.stream(
+                    "POST", self._url, json=_BODY, headers=self._headers, timeout=180
+                ) as answer,
             ):
+                self.longest_wait = max(self.longest_wait, time.monotonic() - asked)
                 if answer.status_code != 200:
                     return str(answer.status_code)
                 async for part in answer.aiter_text():

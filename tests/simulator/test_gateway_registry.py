@@ -1,5 +1,6 @@
 """An emulated gateway, driven by the code of dstack's server that manages gateways."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from dstack._internal.server.services.gateways import (
 from dstack._internal.server.services.gateways.client import GatewayClient
 from dstack._internal.server.services.gateways.connection import GatewayConnection
 
+from dstack_placement.server import gateway_rotation
+from dstack_placement.server.gateway_rotation import GatewayLook
 from dstack_simulator.hosts import EmulatedGateway, HostSpec
 from dstack_simulator.hosts.traffic import Traffic
 from tests.builders.emulated_hosts import Site, open_site, start_job
@@ -131,6 +134,53 @@ async def test_traffic_reaches_the_statistics_and_the_replicas(
         assert container.load.level() == 0
         with pytest.raises(ValueError, match="negative"):
             gateway.set_rps("my-run", -1)
+
+
+async def test_requests_pass_until_a_replica_is_taken_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with gateway_site(monkeypatch) as (site, gateway, connection):
+        host = await site.host()
+        first, second = [
+            await start_job(host, SERVICE, [f"sglang serve --port {port}"], network_mode="bridge")
+            for port in (8000, 8001)
+        ]
+        jobs = [uuid.UUID(each.job_id) for each in (first, second)]
+
+        async def ask() -> int:
+            body = {"model": "some/model", "messages": [{"role": "user", "content": "Hello"}]}
+            async with httpx.AsyncClient(base_url=gateway.web_address, trust_env=False) as client:
+                url, host = "/v1/chat/completions", {"Host": "a.b"}
+                return (await client.post(url, json=body, headers=host)).status_code
+
+        async def take_out(job_id: uuid.UUID, *, is_last: bool = False) -> GatewayLook:
+            command = gateway_rotation.command(job_id, is_last=is_last)
+            return gateway_rotation.read_look(await connection.tunnel.aexec(command))
+
+        async with connection.client() as client:
+            await register(client)
+            assert await ask() == 502
+            for container, job_id in zip((first, second), jobs, strict=True):
+                await until(lambda each=container: each.runner.worker is not None)
+                await register_replica(client, job_id)
+            site.pool.timings.answering = 60
+            longest = [asyncio.create_task(ask()) for _ in range(2)]
+            await until(lambda: sum(each.open for each in site.pool.requests()) == 2)
+            site.pool.timings.answering = 0
+            for _ in range(2):
+                assert await take_out(jobs[0]) == GatewayLook(in_rotation=False, open=1)
+                assert await ask() == 200
+            assert await take_out(jobs[1]) == GatewayLook(in_rotation=True, open=1)
+            assert await take_out(jobs[1], is_last=True) == GatewayLook(False, open=1)
+            assert await ask() == 502
+            # What dstack does then breaks off what is open.
+            for job_id in jobs:
+                await client.unregister_replica("main", "my-run", job_id)
+            assert await take_out(jobs[1]) == GatewayLook(in_rotation=False, open=0)
+            for task in longest:
+                with pytest.raises(httpx.HTTPError):
+                    await task
+        assert gateway.commands.unknown == []
 
 
 async def test_a_gateway_that_is_cut_off_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
 """Draining: a replica that dstack is about to end ends its open requests first.
 
 dstack calls the replica's job terminating by then, so its proxy gives no more requests to it, and
-its gateways and the lists of its routers leave it out from their next sync on. What is held up is
-the end of the container, which dstack comes back to every few seconds.
+the lists of its routers leave it out from their next sync on. What is held up is the end of the
+container, which dstack comes back to every few seconds, and what breaks off requests at gateways.
 """
 
 from __future__ import annotations
@@ -16,19 +16,16 @@ from dstack._internal.core.models.common import validate_json_extra_ignore
 from dstack._internal.core.models.configurations import ServiceConfiguration
 from dstack._internal.core.models.routers import RouterType
 from dstack._internal.core.models.runs import JobStatus, JobTerminationReason, RunSpec
+from dstack._internal.server.background.pipeline_tasks.gateway_replicas import _StateSyncPlan
 from dstack._internal.server.db import get_session_ctx
-from dstack._internal.server.models import (
-    InstanceModel,
-    JobModel,
-    RunModel,
-    ServiceReplicaRegistrationModel,
-)
+from dstack._internal.server.models import InstanceModel, JobModel, RunModel
 from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import joinedload
 
 from dstack_placement.engine import Drain
-from dstack_placement.server import open_elsewhere, open_requests, specs
+from dstack_placement.server import gateway_rotation, open_elsewhere, open_requests, specs
 from dstack_placement.server.engine_loads import engine_loads
 from dstack_placement.server.router_looks import RouterStatus, router_looks
 from dstack_placement.server.router_view import jobs_to_reach
@@ -82,6 +79,41 @@ async def holds(job_model: JobModel, instance_model: InstanceModel | None) -> bo
     return False
 
 
+async def keep_at_gateway(plan: _StateSyncPlan) -> None:
+    """Leaves out of what a gateway is told to forget the replicas that drain.
+
+    Args:
+        plan: What dstack is about to tell the gateway; it is changed.
+    """
+    leaving = {
+        service: jobs
+        for service, jobs in plan.unregister_replicas.items()
+        if jobs and service not in plan.unregister_services
+    }
+    if leaving:
+        async with get_session_ctx() as session:
+            kept = await _still_drain(session, set().union(*leaving.values()))
+        for service, jobs in leaving.items():
+            plan.unregister_replicas[service] = jobs - kept
+
+
+async def _still_drain(session: AsyncSession, job_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of several jobs that drain, or are about to."""
+    found = await session.execute(
+        select(JobModel)
+        .where(JobModel.id.in_(job_ids), JobModel.status == JobStatus.TERMINATING)
+        .options(joinedload(JobModel.run), joinedload(JobModel.instance))
+    )
+    jobs = [job for job in found.unique().scalars() if _may_drain(job, job.instance)]
+    rows = await session.execute(select(DrainRow).where(DrainRow.job_id.in_(job_ids)))
+    ended = {row.job_id: row.ended_at is not None for row in rows.scalars()}
+    return {
+        job.id
+        for job in jobs
+        if (not ended[job.id] if job.id in ended else await _limit(session, job))
+    }
+
+
 def _may_drain(job_model: JobModel, instance_model: InstanceModel | None) -> bool:
     return (
         job_model.termination_reason is JobTerminationReason.SCALED_DOWN
@@ -100,12 +132,8 @@ def _may_drain(job_model: JobModel, instance_model: InstanceModel | None) -> boo
 
 async def _begun(session: AsyncSession, job_model: JobModel) -> DrainRow | None:
     """Notes that a replica drains; None for one that is stopped at once."""
-    configuration = await _configuration(session, job_model)
-    if configuration is None:
-        return None
-    group = group_of(job_model)
-    limit = specs.drain_of(configuration, group)
-    if not limit or _finds_workers_itself(configuration, group):
+    limit = await _limit(session, job_model)
+    if not limit:
         return None
     now = get_current_datetime()
     # Last, since from then on nobody else writes to SQLite.
@@ -122,6 +150,15 @@ async def _begun(session: AsyncSession, job_model: JobModel) -> DrainRow | None:
     session.add(row)
     await session.commit()
     return row
+
+
+async def _limit(session: AsyncSession, job_model: JobModel) -> timedelta:
+    """How long a replica may drain; nothing for one that is stopped at once."""
+    configuration = await _configuration(session, job_model)
+    group = group_of(job_model)
+    if configuration is None or _finds_workers_itself(configuration, group):
+        return timedelta(0)
+    return specs.drain_of(configuration, group)
 
 
 async def _configuration(session: AsyncSession, job_model: JobModel) -> ServiceConfiguration | None:
@@ -154,7 +191,8 @@ async def _ends(job_model: JobModel, drain: Drain) -> bool:
     async with get_session_ctx() as session:
         configuration = await _configuration(session, job_model)
         jobs = await jobs_to_reach(session, job_model.run_id)
-        registered = await _registered(session, job_model)
+        gateway = job_model.run.gateway_id
+        machines = await gateway_rotation.machines_of(session, gateway) if gateway else []
         elsewhere = await open_elsewhere.count(session, job_model.id)
     router_group = _router_group(configuration) if configuration is not None else None
     if router_group not in (None, group_of(job_model)):
@@ -162,8 +200,10 @@ async def _ends(job_model: JobModel, drain: Drain) -> bool:
             job for job in jobs if group_of(job) == router_group and job.status is JobStatus.RUNNING
         ]
         seen = await _seen_of_worker(job_model.id, jobs, routers)
-    elif job_model.run.gateway_id is not None:
-        seen = _Seen(registered, await _engine_load(job_model.id, jobs))
+    elif gateway is not None:
+        others = [job for job in jobs if job.status is not JobStatus.TERMINATING]
+        look = await gateway_rotation.take_out(machines, job_model.id, is_last=not others)
+        seen = _Seen(look.in_rotation, look.open)
     else:
         unheard = open_elsewhere.is_unheard(drain.since, get_current_datetime())
         seen = _Seen(unheard, open_requests.open_to(job_model.id) + elsewhere)
@@ -192,19 +232,6 @@ async def _seen_of_worker(
 async def _engine_load(job_id: uuid.UUID, jobs: Iterable[JobModel]) -> int | None:
     own = next((job for job in jobs if job.id == job_id), None)
     return await engine_loads.open_requests(own) if own is not None else None
-
-
-async def _registered(session: AsyncSession, job_model: JobModel) -> bool:
-    """Whether a gateway gives requests to a replica still."""
-    found = await session.execute(
-        select(ServiceReplicaRegistrationModel.id)
-        .where(
-            ServiceReplicaRegistrationModel.job_id == job_model.id,
-            ServiceReplicaRegistrationModel.is_registered.is_(True),
-        )
-        .limit(1)
-    )
-    return found.first() is not None
 
 
 async def _noted(job_model: JobModel, drain: Drain, seen: _Seen) -> bool:

@@ -19,6 +19,7 @@ _PIPELINES = "dstack._internal.server.background.pipeline_tasks"
 _SUBMITTED = f"{_PIPELINES}.jobs_submitted"
 _ACTIVE = f"{_PIPELINES}.runs.active"
 _TERMINATING = f"{_PIPELINES}.jobs_terminating"
+_GATEWAYS = f"{_PIPELINES}.gateway_replicas"
 _CONNECTION = "dstack._internal.proxy.lib.services.service_connection"
 
 Wrapped = Callable[..., Any]
@@ -306,6 +307,27 @@ def _termination_result(original: Wrapped) -> Wrapped:
     return _apply_process_result
 
 
+def _gateway_sync(original: Wrapped) -> Wrapped:
+    async def _perform_state_sync(
+        connection: Any,
+        gateway_model: Any,
+        replica_model: Any,
+        run_models_by_id: Any,
+        job_models_by_id: Any,
+        plan: Any,
+    ) -> Any:
+        from dstack_placement.server import draining
+        from dstack_placement.server.faults import faults
+
+        with faults.guarded("keeping replicas that drain", None, gateway_model.name):
+            await draining.keep_at_gateway(plan)
+        return await original(
+            connection, gateway_model, replica_model, run_models_by_id, job_models_by_id, plan
+        )
+
+    return _perform_state_sync
+
+
 def _replica_lists(original: Wrapped) -> Wrapped:
     def build_replica_lists(run_model: Any, group_filter: str | None = None) -> Any:
         from dstack_placement.server import running
@@ -449,6 +471,14 @@ OVERRIDES = (
         "Once the last job on a drained instance or fleet has ended, an event says that it is"
         " empty.",
         at=(_TERMINATING,),
+    ),
+    Override(
+        _GATEWAYS,
+        "_perform_state_sync",
+        _gateway_sync,
+        "A gateway is told to forget a replica that drains when its drain has ended: it closes its"
+        " tunnel then. New requests are kept away from it in another way.",
+        at=(_GATEWAYS,),
     ),
     Override(
         _CONNECTION,

@@ -13,6 +13,7 @@ _SERVICES = f"{_SERVER}.services"
 _PIPELINES = f"{_SERVER}.background.pipeline_tasks"
 _SUBMITTED = f"{_PIPELINES}.jobs_submitted"
 _ACTIVE = f"{_PIPELINES}.runs.active"
+_GATEWAYS = f"{_PIPELINES}.gateway_replicas"
 _TERMINATING = f"{_PIPELINES}.jobs_terminating"
 _ROUTERS = f"{_SERVICES}.runs.router_worker_sync"
 _UTILS = "dstack._internal.utils"
@@ -27,6 +28,8 @@ CALLED = (
     f"{_ACTIVE}:ActiveContext",
     f"{_ACTIVE}:ActiveResult",
     f"{_ACTIVE}:_ReplicaAnalysis",
+    f"{_CORE}.services.ssh.tunnel:SSHTunnel.aexec",
+    f"{_GATEWAYS}:_StateSyncPlan",
     f"{_TERMINATING}:_InstanceUpdateMap",
     f"{_TERMINATING}:_ProcessResult",
     f"{_PIPELINES}.runs.common:build_scale_up_job_models",
@@ -41,6 +44,8 @@ CALLED = (
     f"{_SERVICES}.events:emit",
     f"{_SERVICES}.fleets:can_create_new_cloud_instance_in_fleet",
     f"{_SERVICES}.fleets:get_fleet_spec",
+    f"{_SERVICES}.gateways.pool:GatewayConnectionsPool.get_or_add",
+    f"{_SERVICES}.gateways.pool:gateway_connections_pool",
     f"{_SERVICES}.jobs:get_instances_ids_with_detaching_volumes",
     f"{_SERVICES}.jobs:get_job_runtime_data",
     f"{_SERVICES}.jobs:get_job_spec",
@@ -88,6 +93,7 @@ READ = (
     f"{_MODELS}.configurations:ServiceConfigurationParams",
     f"{_MODELS}.duration:OptionalOffableDuration",
     f"{_MODELS}.fleets:FleetSpec",
+    f"{_MODELS}.gateways:GatewayReplicaStatus",
     f"{_MODELS}.health:HealthStatus.is_failure",
     f"{_MODELS}.instances:InstanceStatus",
     f"{_MODELS}.instances:InstanceStatus.is_active",
@@ -105,6 +111,8 @@ READ = (
     f"{_SERVER}.models:BackendModel",
     f"{_SERVER}.models:ExportedFleetModel",
     f"{_SERVER}.models:FleetModel",
+    f"{_SERVER}.models:GatewayModel",
+    f"{_SERVER}.models:GatewayReplicaModel",
     f"{_SERVER}.models:ImportModel",
     f"{_SERVER}.models:InstanceModel",
     f"{_SERVER}.models:JobMetricsPoint",
@@ -113,7 +121,6 @@ READ = (
     f"{_SERVER}.models:PipelineModelMixin",
     f"{_SERVER}.models:ProjectModel",
     f"{_SERVER}.models:RunModel",
-    f"{_SERVER}.models:ServiceReplicaRegistrationModel",
     f"{_SERVER}.models:ServiceRouterWorkerSyncModel",
     f"{_SERVER}.models:UserModel",
 )
@@ -122,10 +129,15 @@ READ = (
 #: it stops and starts of those that it was given in the order of the lanes, which instances it
 #: takes to be free, and what it reads of them for that.
 COUNTED_ON = (
+    "dstack._internal.proxy.gateway.services.nginx:ReplicaConfig",
+    "dstack._internal.proxy.gateway.services.nginx:NGINX_DIR",
+    "dstack._internal.proxy.gateway.services.registry:apply_service",
+    "dstack._internal.proxy.lib.services.service_connection:ServiceConnection.__init__",
     f"{_ACTIVE}:_build_scale_down_job_update_maps",
     f"{_ACTIVE}:_build_service_scaling_maps",
     f"{_ACTIVE}:_build_rolling_deployment_maps",
     f"{_ACTIVE}:_build_removed_groups_cleanup_maps",
+    f"{_GATEWAYS}:_plan_state_sync",
     f"{_SERVICES}.proxy.services.service_proxy:proxy",
     f"{_SERVICES}.proxy.services.service_proxy:stream_response",
     f"{_SERVICES}.instances:filter_instances",

@@ -50,6 +50,13 @@ class ShimMachine(Machine, Protocol):
         """The answer of the shim's health check; none before it has started."""
 
 
+class NginxMachine(Machine, Protocol):
+    """A machine on which nginx passes requests to the replicas of services."""
+
+    def take_out(self, job_id: str, *, is_last: bool) -> str:
+        """Takes a replica's socket away; what the command prints."""
+
+
 AnyMachine = TypeVar("AnyMachine", bound=Machine)
 Action = Callable[[AnyMachine, "re.Match[str]"], CommandResult]
 
@@ -178,12 +185,21 @@ def _remove(machine: Machine, match: re.Match[str]) -> CommandResult:
     return CommandResult()
 
 
-def gateway_commands() -> CommandTable[Machine]:
-    """The commands that a server runs on a gateway."""
+def _take_out(machine: NginxMachine, match: re.Match[str]) -> CommandResult:
+    said = machine.take_out(match["job"], is_last=match["last"] == "last")
+    return CommandResult(stdout=f"{said}\n")
+
+
+def gateway_commands() -> CommandTable[NginxMachine]:
+    """The commands that a server runs on a gateway, with the placement add-on too."""
     return CommandTable(
         [
             (r"mkdir -p (?P<path>\S+)\s*$", _make_folder),
             (r"rm -f (?P<path>\S+)\s*$", _remove),
+            (
+                r"/bin/sh -c '.*# replica .*' sh (?P<job>[0-9a-f]{32}) (?P<last>last|one) \S+$",
+                _take_out,
+            ),
             (r"/bin/sh -c '.*dstack\.gateway.*' sh (?P<arguments>.*)$", _update_gateway),
         ]
     )

@@ -1,7 +1,7 @@
 """An emulated gateway: the registry and the statistics that dstack's server uses through a tunnel.
 
-Requests do not pass through it. How many a service gets is set by a call, the statistics follow,
-and dstack's own autoscaler does the rest. The replicas' load follows as well.
+Its web server passes requests on. The statistics do not follow from those: how many a service gets
+is set by a call, and dstack's own autoscaler does the rest. The replicas' load follows as well.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from aiohttp import web
 
 from dstack_simulator.hosts.channels import ProtocolFactory
 from dstack_simulator.hosts.commands import CommandResult, gateway_commands
+from dstack_simulator.hosts.gateway_web import ConnectToJob, GatewayWeb, Tunnel
 from dstack_simulator.hosts.http import Routes, read_json
 from dstack_simulator.hosts.machine import Machine
 from dstack_simulator.hosts.network import Network
@@ -42,8 +43,8 @@ class GatewayService:
     domain: str
     https: bool
     auth: bool
-    replicas: set[str] = field(default_factory=set)
-    """Ids of the registered replicas' jobs."""
+    replicas: dict[str, Tunnel] = field(default_factory=dict)
+    """The tunnels to the registered replicas, by the ids of their jobs."""
     traffic: Traffic = field(default_factory=Traffic)
 
     def stats(self) -> dict[str, dict[str, float]]:
@@ -71,6 +72,7 @@ class EmulatedGateway(Machine):
         options: asyncssh.SSHServerConnectionOptions,
         set_rate: SetRate,
         is_up: IsUp,
+        connect: ConnectToJob,
     ) -> None:
         self.spec = spec
         self.commands = gateway_commands()
@@ -80,6 +82,8 @@ class EmulatedGateway(Machine):
         self._services: dict[str, GatewayService] = {}
         self._set_rate = set_rate
         self._is_up = is_up
+        self._connect = connect
+        self._web = GatewayWeb(self._tunnels)
         self._keys = AuthorizedKeys(authorized_keys)
         self.network = Network(address)
         self._listener = SshListener(self, address, options)
@@ -88,6 +92,11 @@ class EmulatedGateway(Machine):
     def services(self) -> Mapping[str, GatewayService]:
         """The registered services, by `project/run`."""
         return MappingProxyType(self._services)
+
+    @property
+    def web_address(self) -> str:
+        """Where it takes requests to the domains of services."""
+        return f"http://{self.address}:{self._web.port}"
 
     def set_rps(
         self, run_name: str, requests_per_second: float, *, for_seconds: float = 0.0
@@ -129,10 +138,12 @@ class EmulatedGateway(Machine):
         """Puts the gateway on the network."""
         self.network.open_in_process(_PROXY_PORT, _routes.serve(self))
         await self._listener.open()
+        await self._web.open(self.address)
 
     async def close(self) -> None:
         """Takes the gateway off the network."""
         await self._listener.cut()
+        self._web.close()
         await self.network.close()
 
     async def set_reachable(self, reachable: bool) -> None:
@@ -183,11 +194,12 @@ class EmulatedGateway(Machine):
             RegistryError: It is not registered.
         """
         service = self.find(project, run_name)
-        for replica in service.replicas:
+        for replica, tunnel in service.replicas.items():
+            tunnel.close()
             self._set_rate(replica, None)
         del self._services[f"{service.project}/{service.run_name}"]
 
-    def register_replica(self, service: GatewayService, job_id: str) -> None:
+    def register_replica(self, service: GatewayService, job_id: str, port: int) -> None:
         """Takes a replica of a service, if it can be reached.
 
         Raises:
@@ -198,7 +210,7 @@ class EmulatedGateway(Machine):
             raise RegistryError(f"Replica {job_id} already exists in service {service.run_name}")
         if not self._is_up(replica):
             raise RegistryError(f"Cannot register replica {job_id}: it cannot be connected to")
-        service.replicas.add(replica)
+        service.replicas[replica] = Tunnel(replica, port, self._connect)
         self.spread(service)
 
     def unregister_replica(self, service: GatewayService, job_id: str) -> None:
@@ -210,11 +222,31 @@ class EmulatedGateway(Machine):
         replica = str(uuid.UUID(job_id))
         if replica not in service.replicas:
             raise RegistryError(f"Replica {job_id} does not exist in service {service.run_name}")
-        service.replicas.remove(replica)
+        service.replicas.pop(replica).close()
         self._set_rate(replica, None)
         self.spread(service)
 
+    def _tunnels(self, domain: str) -> list[Tunnel]:
+        found = (each for each in self._services.values() if each.domain == domain.lower())
+        return [tunnel for service in found for tunnel in service.replicas.values()]
+
     # What commands and sshd ask.
+
+    def take_out(self, job_id: str, *, is_last: bool) -> str:
+        """Takes a replica's socket from nginx, if another one of its service is left to it.
+
+        Returns:
+            Whether it is `in` or `out` of the rotation, or `absent`, and its open requests.
+        """
+        replica = str(uuid.UUID(job_id))
+        having = (each.replicas for each in self._services.values() if replica in each.replicas)
+        tunnels = next(having, None)
+        if tunnels is None:
+            return "absent 0"
+        own = tunnels[replica]
+        if is_last or any(each.listens for each in tunnels.values() if each is not own):
+            own.listens = False
+        return f"{'in' if own.listens else 'out'} {own.open}"
 
     @property
     def files(self) -> Path:
@@ -354,7 +386,9 @@ async def _register_replica(
     body = await read_json(request)
     return _answer(
         lambda: gateway.register_replica(
-            gateway.find(match["project"], match["run"]), str(body["job_id"])
+            gateway.find(match["project"], match["run"]),
+            str(body["job_id"]),
+            int(body["app_port"]),
         )
     )
 

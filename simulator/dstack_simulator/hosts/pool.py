@@ -101,6 +101,7 @@ class HostPool:
             options=self._options,
             set_rate=self._set_rate,
             is_up=self._is_up,
+            connect=self._connect_to_job,
         )
         self._gateways[spec.name] = gateway
         await gateway.open()
@@ -144,6 +145,11 @@ class HostPool:
             if (host.address, host.ssh_port) == (address, port):
                 return await relay_to_address(address, port)
         raise ConnectionRefusedError(f"there is no host {address}:{port}")
+
+    async def _connect_to_job(self, job_id: str, port: int) -> ProtocolFactory:
+        for container in self.containers(job_id):
+            return await container.connect(port)
+        raise ConnectionRefusedError(f"there is no container of job {job_id}")
 
     def _check_name(self, name: str) -> None:
         if name in self._hosts or name in self._gateways:

@@ -102,6 +102,7 @@ class Site:
             "requests": self.requests,
             "apply": self.apply,
             "gateway_services": self.gateway_services,
+            "gateway_addresses": self.gateway_addresses,
         }
 
     async def settled(self) -> None:
@@ -130,6 +131,10 @@ class Site:
             replica: A job's name or id, or a run's name; all if None.
         """
         return [dataclasses.asdict(tally) for tally in self.pool.requests(replica)]
+
+    async def gateway_addresses(self) -> list[str]:
+        """Where emulated gateways take requests to the domains of services."""
+        return [gateway.web_address for gateway in self.pool.gateways.values()]
 
     async def gateway_services(self) -> list[str]:
         """The services that emulated gateways know, as `project/run`."""
