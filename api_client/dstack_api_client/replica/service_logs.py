@@ -55,6 +55,7 @@ class ServiceOutput:
     Attributes:
         lines: The oldest first; the same list as before where the poll brought none.
         changed_from: Where it is another list: lines of before this moment are as they were.
+        added: The lines that the poll brought, in the order of time.
         dropped: How many older lines were read and are not kept.
         unread: Replicas that were not read yet.
         read_at: When some were last read; None if never.
@@ -64,6 +65,7 @@ class ServiceOutput:
 
     lines: Sequence[LogLine] = ()
     changed_from: datetime | None = None
+    added: Sequence[LogLine] = ()
     dropped: int = 0
     unread: int = 0
     read_at: datetime | None = None
@@ -179,7 +181,8 @@ class ServiceLogs:
 
     def _put_in_order(self, read: Sequence[_Followed]) -> ServiceOutput:
         every = self._followed.values()
-        added = [line for each in read for line in each.tail.added]
+        # Sorting is stable: lines of one replica at one moment stay in their order.
+        added = sorted((line for each in read for line in each.tail.added), key=_AT)
         replaced = {id(each.tail.replaced) for each in read if each.tail.replaced is not None}
         lines, dropped, changed_from = self.state.lines, self.state.dropped, None
         if added:
@@ -188,7 +191,6 @@ class ServiceLogs:
             changed_from = min(map(_AT, (*added, *begun)))
             kept_from = bisect_left(lines, changed_from, key=_AT)
             newer = [line for line in lines[kept_from:] if id(line) not in replaced]
-            # Sorting is stable: lines of one replica at one moment stay in their order.
             lines = [*lines[:kept_from], *sorted((*newer, *added), key=_AT)]
             over = len(lines) - self._kept
             if over > 0:
@@ -198,6 +200,7 @@ class ServiceLogs:
         self.state = ServiceOutput(
             lines,
             changed_from,
+            added,
             dropped,
             sum(each.turn < 0 for each in every),
             max(reads, default=self.state.read_at),
