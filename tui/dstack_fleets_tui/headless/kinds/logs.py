@@ -123,5 +123,6 @@ KIND = Kind(
     item=lambda thing, snapshot: item(thing),
     read=_read,
     notes=lambda look, asked: look.notes,
+    named=lambda item: str(item["replica"] if item["replica"] is not None else "gone"),
     nothing=lambda look, asked: f"No logs of {asked.name} in that time.",
 )
