@@ -105,7 +105,7 @@ ACTIONS: tuple[Action, ...] = (
         ("l",),
         "Logs",
         "Show the logs of the replica, or of all replicas of the service.",
-        (SERVICES, SERVICE, PROBLEMS, REPLICA),
+        (SERVICES, SERVICE, PROBLEMS, RUNS, REPLICA),
     ),
     Action("host", ("i",), "instance", "Go to the instance that it runs on.", (REPLICA,), "", True),
     Action(

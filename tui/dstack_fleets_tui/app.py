@@ -499,7 +499,7 @@ class FleetsApp(Host):
     def do_logs(self, argument: str) -> None:
         """Shows the logs of the service that is open or under the cursor."""
         screen = self.screen
-        run_id = screen.service_of_logs() if isinstance(screen, LiveScreen) else None
+        run_id = screen.run_of_logs() if isinstance(screen, LiveScreen) else None
         if run_id is not None:
             self.open_logs(run_id)
         else:

@@ -1,4 +1,4 @@
-"""What all replicas of a service write, in the order of time.
+"""What all replicas of a service write, or all jobs of another run, in the order of time.
 
 Each replica has a tail of its own; what they bring is put in order in one list of a bounded length.
 A server gives the output of one job per answer, so only some replicas are read at each poll, those
@@ -73,10 +73,15 @@ class ServiceOutput:
     failed: int = 0
 
 
+def writer_name(replica: Replica) -> str:
+    """What a replica is called within its service; a job of another run, by its node."""
+    return replica_name(replica) if replica.run_type == "service" else f"node {replica.key.job_num}"
+
+
 def writers(replicas: Sequence[Replica]) -> tuple[Writer, ...]:
     """The submissions of replicas that may have written something."""
     return tuple(
-        Writer(replica_name(each), each.run_name, each.submission_id, not each.active)
+        Writer(writer_name(each), each.run_name, each.submission_id, not each.active)
         for each in replicas
         if each.status not in STARTING
     )

@@ -1,4 +1,4 @@
-"""What the replicas of a service write, in one list that follows."""
+"""What the replicas of a service write, or the jobs of another run, in one list that follows."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from datetime import timedelta
 
 from textual.widget import Widget
 
-from dstack_api_client.model.labels import counted, group_label, replica_name
+from dstack_api_client.model.every_run import Run
+from dstack_api_client.model.labels import counted, group_label
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.service import Service
 from dstack_api_client.replica.logs import LogLine
 from dstack_api_client.replica.saved_logs import line_text, save
-from dstack_api_client.replica.service_logs import ServiceLogs, ServiceOutput, writers
+from dstack_api_client.replica.service_logs import (
+    ServiceLogs,
+    ServiceOutput,
+    writer_name,
+    writers,
+)
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.live.source import Source
@@ -40,7 +46,7 @@ _FOLDER = "logs"
 
 
 class LogsScreen(LiveScreen):
-    """The logs of one service, by the id of its run; read by a task that ends with the screen.
+    """The logs of one run, by its id; read by a task that ends with the screen.
 
     Args:
         key: The id of the run.
@@ -61,7 +67,7 @@ class LogsScreen(LiveScreen):
         self._source: Source | None = None
         self._logs: ServiceLogs | None = None
         self._reads = OwnReads(self, self._take)
-        self._last: Service | None = None
+        self._last: Run | None = None
         self._replicas: Sequence[Replica] = ()
         self._labels: dict[str, frozenset[str]] = {}
 
@@ -82,7 +88,7 @@ class LogsScreen(LiveScreen):
         return self.query_one(LogLines)
 
     def focus_on(self) -> None:
-        """The service is open: its replicas are to be known."""
+        """The run is open: its replicas are to be known."""
         self.fleets_app.focus_on(opened_service=self.key)
 
     def on_screen_resume(self) -> None:
@@ -98,16 +104,23 @@ class LogsScreen(LiveScreen):
     def fill(self) -> None:
         """Follows the replicas that there are."""
         snapshot = self.snapshot
-        service = snapshot.services.get(self.key) if snapshot is not None else None
-        if snapshot is not None and service is not None:
-            self._last = service
-            self._replicas = snapshot.replicas_of(service)
+        run = self._run
+        if snapshot is not None and run is not None:
+            self._last = run
+            self._replicas = snapshot.replicas_of(run)
             for each in self._replicas:
-                name = replica_name(each)
+                name = writer_name(each)
                 labels = {name, str(each.key.replica_num), each.group}
                 self._labels[name] = frozenset({*labels, group_label(each.group, each.role)})
             self._follow()
         self._show()
+
+    @property
+    def _run(self) -> Run | None:
+        snapshot = self.snapshot
+        if snapshot is None:
+            return None
+        return snapshot.services.get(self.key) or snapshot.other_runs.get(self.key)
 
     def _follow(self) -> None:
         source = self.fleets_app.source
@@ -147,7 +160,7 @@ class LogsScreen(LiveScreen):
         output, snapshot = self._output, self.snapshot
         if self._last is None:
             reading = snapshot is None or not snapshot.complete
-            return "Reading the service." if reading else "This service is gone from the server."
+            return "Reading the run." if reading else "This run is gone from the server."
         if output.lines:
             return "No line matches. Press Esc to see all lines."
         if output.failure is not None:
@@ -172,14 +185,14 @@ class LogsScreen(LiveScreen):
         )
 
     def _show_head(self) -> None:
-        service, output = self._last, self._output
-        if service is None:
+        run, output = self._last, self._output
+        if run is None:
             return
         failed = f"{output.failed} of {len(self._replicas)} can't be read" if output.failed else ""
         left_out = f"{output.dropped:,} older ones not kept" if output.dropped else ""
         facts = (
-            (service.name, "strong"),
-            (f"only {self._only}" if self._only else counted(len(self._replicas), "replica"), ""),
+            (run.name, "strong"),
+            (f"only {self._only}" if self._only else counted(len(self._replicas), self._thing), ""),
             (self._reach(), "dim"),
             self._told_of_lines(),
             (left_out, "warn"),
@@ -188,6 +201,11 @@ class LogsScreen(LiveScreen):
         )
         parts = [literal(text, style_of(style)) for text, style in facts if text]
         self.query_one("#head", Flow).show(parts)
+
+    @property
+    def _thing(self) -> str:
+        """What writes."""
+        return "replica" if isinstance(self._last, Service) else "node"
 
     def _told_of_lines(self) -> tuple[str, str]:
         """How many lines there are, and how many of them are shown; with a style."""
@@ -211,7 +229,7 @@ class LogsScreen(LiveScreen):
         if line is not None:
             at = line.at.astimezone()
             text = f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} {at:%Z}  {line.of}"
-            fleets = [each.fleet_name for each in self._replicas if replica_name(each) == line.of]
+            fleets = [each.fleet_name for each in self._replicas if writer_name(each) == line.of]
             text += f" in {fleets[0]}" if fleets and fleets[0] else ""
         failure = str(output.failure) if output.failure is not None and output.lines else ""
         self.show_summary(text, failure)
@@ -323,14 +341,14 @@ class LogsScreen(LiveScreen):
 
     def do_save_logs(self, argument: str) -> None:
         """Writes the lines that are shown to a file."""
-        app, service = self.fleets_app, self._last
+        app, run = self.fleets_app, self._last
         lines = [each for each in self.log_lines.passing if isinstance(each, LogLine)]
-        if service is None or not lines:
+        if run is None or not lines:
             self.notify("There is no line to save.", markup=False)
             return
         folder = app.changing.store.folder / _FOLDER
         try:
-            path = save(folder, service.name, lines, app.now())
+            path = save(folder, run.name, lines, app.now())
         except OSError as error:
             app.warn(f"{folder} can't be written to: {error.strerror}. Nothing was saved.")
         else:

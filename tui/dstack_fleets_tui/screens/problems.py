@@ -68,7 +68,7 @@ class ProblemsScreen(ListScreen):
         elif found is not None and found.fleet_id is not None:
             self.fleets_app.open_fleet(found.fleet_id, found.view, found.row)
 
-    def service_of_logs(self) -> str | None:
+    def run_of_logs(self) -> str | None:
         """The service that the problem under the cursor is of, or the first that it affects."""
         snapshot, key = self.snapshot, self.table.cursor_key
         found = self._problem(key) if key is not None else None

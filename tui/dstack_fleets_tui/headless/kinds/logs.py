@@ -7,12 +7,17 @@ from dataclasses import replace
 from zlib import crc32
 
 from dstack_api_client.clock import utc_now
-from dstack_api_client.model.labels import group_label, replica_name
+from dstack_api_client.model.labels import group_label
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.replica.logs import LogLine
-from dstack_api_client.replica.service_logs import ServiceLogs, ServiceOutput, writers
+from dstack_api_client.replica.service_logs import (
+    ServiceLogs,
+    ServiceOutput,
+    writer_name,
+    writers,
+)
 from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import (
@@ -81,7 +86,7 @@ def chosen(snapshot: Snapshot, asked: Asked) -> tuple[Service, Sequence[Replica]
 
 def written(lines: Iterable[LogLine], replicas: Sequence[Replica]) -> tuple[Written, ...]:
     """The lines, each with its replica."""
-    by_name = {replica_name(each): each for each in replicas}
+    by_name = {writer_name(each): each for each in replicas}
     return tuple(Written(line, by_name.get(line.of)) for line in lines)
 
 

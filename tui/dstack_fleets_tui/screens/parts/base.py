@@ -122,8 +122,8 @@ class LiveScreen(LeanScreen[None]):
         """Name and id of the service that is open or under the cursor, if any."""
         return None
 
-    def service_of_logs(self) -> str | None:
-        """The id of the service whose logs can be shown from here, if any."""
+    def run_of_logs(self) -> str | None:
+        """The id of the service, or other run, whose logs can be shown from here, if any."""
         service = self.service_at_hand()
         return service[1] if service is not None else None
 
