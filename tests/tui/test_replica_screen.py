@@ -174,7 +174,7 @@ async def test_the_output_is_followed_until_the_cursor_leaves_it():
         await until(lambda: summary(app) == "and more")
         await opened.pilot.press("enter")
         await on_screen(app, LogsScreen)
-        await until(lambda: "only 0" in screen_text(app))
+        await until(lambda: "only replica 0" in screen_text(app))
         await until(lambda: len(app.screen.log_lines.passing) == 4)
 
 

@@ -106,6 +106,7 @@ ACTIONS: tuple[Action, ...] = (
         "Logs",
         "Show the logs of the replica, or of all replicas of the service.",
         (SERVICES, SERVICE, PROBLEMS, RUNS, REPLICA),
+        footer=(SERVICES, SERVICE, PROBLEMS),
     ),
     Action("host", ("i",), "instance", "Go to the instance that it runs on.", (REPLICA,), "", True),
     Action(
@@ -381,7 +382,8 @@ def footer(screen: str, *, ascii_only: bool = False, writes: bool = True) -> lis
         writes: Whether what changes something is shown.
     """
     return [
-        (key_name(action.keys[0], ascii_only=ascii_only), action.title)
+        # Titles of views are written large in their tabs.
+        (key_name(action.keys[0], ascii_only=ascii_only), action.title.lower())
         for action in on_screen(screen, writes=writes)
         if action.in_footer(screen) and not (action.id == "back" and screen in LISTS)
     ]

@@ -192,7 +192,7 @@ class LogsScreen(LiveScreen):
         left_out = f"{output.dropped:,} older ones not kept" if output.dropped else ""
         facts = (
             (run.name, "strong"),
-            (f"only {self._only}" if self._only else counted(len(self._replicas), self._thing), ""),
+            (self._whose(), ""),
             (self._reach(), "dim"),
             self._told_of_lines(),
             (left_out, "warn"),
@@ -202,10 +202,12 @@ class LogsScreen(LiveScreen):
         parts = [literal(text, style_of(style)) for text, style in facts if text]
         self.query_one("#head", Flow).show(parts)
 
-    @property
-    def _thing(self) -> str:
-        """What writes."""
-        return "replica" if isinstance(self._last, Service) else "node"
+    def _whose(self) -> str:
+        """Who writes what is shown."""
+        if self._only:
+            return f"only {_called(self._only)}"
+        thing = "replica" if isinstance(self._last, Service) else "node"
+        return counted(len(self._replicas), thing)
 
     def _told_of_lines(self) -> tuple[str, str]:
         """How many lines there are, and how many of them are shown; with a style."""
@@ -228,7 +230,7 @@ class LogsScreen(LiveScreen):
         text = ""
         if line is not None:
             at = line.at.astimezone()
-            text = f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} {at:%Z}  {line.of}"
+            text = f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} {at:%Z}  {_called(line.of)}"
             fleets = [each.fleet_name for each in self._replicas if writer_name(each) == line.of]
             text += f" in {fleets[0]}" if fleets and fleets[0] else ""
         failure = str(output.failure) if output.failure is not None and output.lines else ""
@@ -361,3 +363,8 @@ class LogsScreen(LiveScreen):
         if action_id == "only":
             return sorted({label for labels in self._labels.values() for label in labels})
         return ()
+
+
+def _called(name: str) -> str:
+    """What a replica is called in a sentence: one without a name by its number."""
+    return f"replica {name}" if name.isdigit() else name
