@@ -76,7 +76,7 @@ class LogLines(Widget, can_focus=True):
         background: $background;
 
         & > .log-lines--cursor {
-            background: $primary 20%;
+            background: $primary 15%;
         }
         & > .log-lines--empty {
             text-style: dim;

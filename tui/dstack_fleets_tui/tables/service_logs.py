@@ -15,7 +15,7 @@ _LONGEST = 14
 #: far from each other first.
 _HUES = (200, 120, 290, 165, 325, 240, 90, 265)
 #: Saturation and lightness on a dark and on a light background.
-_ON_DARK, _ON_LIGHT = "60%, 72%", "75%, 26%"
+_ON_DARK, _ON_LIGHT = "70%, 82%", "80%, 20%"
 
 
 class Margin:
