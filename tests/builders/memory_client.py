@@ -38,6 +38,7 @@ class GivenClient:
         self.clock_offset: float | None = 0.0
         self.recorded: list[wire.Event] = []
         self.log: list[tuple[datetime, bytes]] = []
+        self.logs_by: dict[str, list[tuple[datetime, bytes]]] = {}
         self.measured = wire.JobMetrics()
         self.known_runs: dict[str, wire.Run] = {}
         self.lent: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -108,10 +109,11 @@ class GivenClient:
         self._ask("job_metrics")
         return self.measured
 
-    def write(self, *lines: str, at: float = 0.0) -> None:
-        """Adds lines to the job's output, all of one moment."""
+    def write(self, *lines: str, at: float = 0.0, by: str | None = None) -> None:
+        """Adds lines to the output, all of one moment; of every job, or by one submission."""
         moment = START + timedelta(seconds=at)
-        self.log += [(moment, line.encode() + b"\r\n") for line in lines]
+        log = self.log if by is None else self.logs_by.setdefault(by, [])
+        log += [(moment, line.encode() + b"\r\n") for line in lines]
 
     async def _logs(
         self,
@@ -122,15 +124,19 @@ class GivenClient:
         start: datetime | None = None,
         descending: bool = False,
         limit: int = 100,
+        next_token: str | None = None,
     ) -> wire.Logs:
         self._ask("logs")
         assert descending
         self.log_of.append(submission_id)
-        found = [(at, text) for at, text in self.log if start is None or at > start]
+        written = self.logs_by.get(submission_id, self.log)
+        found = [(at, text) for at, text in written if start is None or at > start]
         pieces = [
             wire.LogEvent(at, base64.b64encode(text).decode()) for at, text in reversed(found)
         ]
-        return wire.Logs(pieces[:limit])
+        end = int(next_token or 0) + limit
+        more = str(end) if end < len(pieces) else None
+        return wire.Logs(pieces[end - limit : end], more)
 
 
 def submission(number: int, status: str = "failed", /, **values: Any) -> wire.JobSubmission:

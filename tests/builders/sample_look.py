@@ -13,7 +13,8 @@ from dstack_api_client.model.router import RouterStatus, RouterView, Source, Syn
 from dstack_api_client.problems.model import Affected
 from dstack_api_client.problems.watch import Kind as ProblemKind
 from dstack_api_client.problems.watch import Problem, Severity, problems_of
-from dstack_fleets_tui.headless.looking import Asked, Look
+from dstack_api_client.replica.logs import LogLine
+from dstack_fleets_tui.headless.looking import Asked, Look, Written
 from dstack_placement.engine import Lane
 from tests.builders import sample_project
 from tests.builders.sample_project import NOW, ago
@@ -110,6 +111,11 @@ LOOK = Look(
     changes=(
         AuditLine(ago(minutes=7), "ada", "ada", "http://127.0.0.1:3000", "main", "service", "chat",
                   "apply", (ChangedField("priority", "40", "50"),), "applied"),
+    ),
+    lines=(
+        Written(LogLine(0, ago(minutes=2), "INFO ready", of="decode 2"),
+                SNAPSHOT.replicas[ReplicaKey("chat-id", 2, 0)]),
+        Written(LogLine(1, ago(minutes=1), "out of memory", left_out=True, of="decode 9"), None),
     ),
 )  # fmt: skip
 

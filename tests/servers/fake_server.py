@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -26,6 +27,7 @@ class FakeServer:
         self.events: list[dict[str, Any]] = [
             answers.event(0, "Project created", ("project", answers.ident(1), "main"), seconds=-100)
         ]
+        self.logs: dict[str, list[dict[str, Any]]] = {}
         self.now = 0.0
         self.asked: Counter[str] = Counter()
         self.fail: Callable[[str], httpx.Response | Exception | None] = lambda path: None
@@ -43,6 +45,13 @@ class FakeServer:
         """Records an event now, or as if it had been so many seconds ago."""
         number = len(self.events)
         self.events.append(answers.event(number, message, *targets, seconds=self.now - late))
+
+    def writes(self, submission_id: str, *lines: str) -> None:
+        """Adds lines to the output of a job, now."""
+        written = self.logs.setdefault(submission_id, [])
+        for line in lines:
+            message = base64.b64encode(line.encode() + b"\n").decode()
+            written.append({"timestamp": answers.at(self.now), "message": message})
 
     def run_named(self, name: str) -> dict[str, Any]:
         return next(run for run in self.runs if run["run_spec"]["run_name"] == name)
@@ -93,6 +102,9 @@ class FakeServer:
                 or run["run_spec"]["run_name"] == query.get("run_name")
             ]
             return _ok(found[0]) if found else _missing()
+        if path == "/api/project/main/logs/poll":
+            written = self.logs.get(query["job_submission_id"], [])
+            return _ok({"logs": written[::-1][: query["limit"]], "next_token": None})
         if path == "/api/events/list":
             return _ok(self._events(query))
         return httpx.Response(404, json={"detail": {"msg": "Not found", "code": None}})

@@ -13,6 +13,7 @@ from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.logs import LogsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.runs import RunsScreen
@@ -32,6 +33,7 @@ SCREENS = {
         ReplicaScreen,
         RunsScreen,
         WhatIfScreen,
+        LogsScreen,
         EditScreen,
         FleetEditScreen,
     )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -239,9 +240,10 @@ def test_yaml_is_the_same_object(
     kind: str, seen: list[Connection], capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = 4 if kind == "problems" else 0
-    assert main(["get", kind, "-o", "json"]) == code
+    named = [kind, "chat"] if kind == "logs" else [kind]
+    assert main(["get", *named, "-o", "json"]) == code
     as_json = json.loads(capsys.readouterr().out)
-    assert main(["get", kind, "-o", "yaml"]) == code
+    assert main(["get", *named, "-o", "yaml"]) == code
     assert yaml.safe_load(capsys.readouterr().out) == as_json
     assert as_json[kind]
 
@@ -287,10 +289,16 @@ def test_what_is_asked_for(
     main(["get", "events", "chat", "--limit", "7"])
     main(["get", "router", "--no-ssh"])
     main(["get", "problems", "--severity", "warning"])
+    main(["get", "logs", "chat", "--group", "decode", "--replica", "2", "--since", "2h"])
+    main(["get", "logs", "chat"])
+    main(["get", "logs", "chat", "--since", "start"])
     assert questions == [
         Asked("events", "chat", limit=7),
         Asked("router", limit=50, ssh=False),
         Asked("problems", limit=50, severity=Severity.WARNING),
+        Asked("logs", "chat", limit=50, group="decode", replica=2, back=timedelta(hours=2)),
+        Asked("logs", "chat", limit=50, back=timedelta(minutes=15)),
+        Asked("logs", "chat", limit=50),
     ]
 
 

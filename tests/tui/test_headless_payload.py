@@ -83,7 +83,7 @@ def test_every_value_is_of_its_documented_type(kind: str) -> None:
 @pytest.mark.parametrize("kind", tuple(KINDS))
 def test_the_envelope(kind: str) -> None:
     whole = collect(LOOK, asked(kind))
-    notes = ["notes"] if kind in ("problems", "metrics", "audit") else []
+    notes = ["notes"] if kind in ("problems", "metrics", "audit", "logs") else []
     assert list(whole) == ["version", "project", "observed_at", kind, *notes]
     assert {*whole, "notes"} - {kind} == set(documented()["envelope"])
     assert whole["version"] == 1

@@ -12,6 +12,7 @@ from dstack_api_client.model.replica import NO_CAPACITY, Attempt, Link
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.logs import LogsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import Settings
@@ -171,6 +172,10 @@ async def test_the_output_is_followed_until_the_cursor_leaves_it():
         await until(lambda: "f follows" in screen_text(app))
         await opened.pilot.press("f")
         await until(lambda: summary(app) == "and more")
+        await opened.pilot.press("enter")
+        await on_screen(app, LogsScreen)
+        await until(lambda: "only replica 0" in screen_text(app))
+        await until(lambda: len(app.screen.log_lines.passing) == 4)
 
 
 async def test_a_line_that_goes_on_is_shown_as_one():

@@ -10,12 +10,13 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.logs import LogsScreen
 from dstack_fleets_tui.screens.runs import RunsScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from tests.builders import snapshots
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import NOW, instance
-from tests.screens import SIZE, filled, on_screen, summary, table, texts
+from tests.screens import SIZE, filled, on_screen, screen_text, summary, table, texts
 from tests.waiting import until
 
 
@@ -75,6 +76,11 @@ async def test_a_task_leads_to_its_instance_and_a_service_to_itself():
         await on_screen(app, FleetScreen)
         await until(lambda: table(app).cursor_key == "i-b")
         assert texts(app, "i-b")["runs"] == "train node 0 (task, ann)"
+        await pilot.press("escape")
+        await on_screen(app, RunsScreen)
+        await pilot.press("l")
+        await on_screen(app, LogsScreen)
+        await until(lambda: "train   2 nodes" in screen_text(app))
         await pilot.press("escape")
         await on_screen(app, RunsScreen)
         await pilot.press("up", "enter")

@@ -14,6 +14,8 @@ PROBLEMS, EVENTS, REPLICA = "problems", "events", "replica"
 RUNS = "runs"
 #: What a loss would do, over what is in front.
 WHATIF = "what if"
+#: The logs of a service, which a key opens.
+LOGS = "logs"
 LISTS = (FLEETS, SERVICES, PROBLEMS, EVENTS)
 CONFIGURED = (FLEET, SERVICE)
 DETAILS = (*CONFIGURED, REPLICA)
@@ -24,10 +26,12 @@ EDITORS = (EDIT, FLEET_EDIT)
 TABLES = (*LISTS, RUNS, WHATIF, *DETAILS)
 #: What can be edited is listed or open here.
 EDITABLE = (FLEETS, SERVICES, *CONFIGURED)
+#: Where there is something to read, which can be filtered and copied.
+READ = (*TABLES, LOGS)
 #: Where rows lead somewhere.
 OPENING = (*LISTS, RUNS, WHATIF, SERVICE, FLEET, REPLICA)
 #: Where something is followed as it comes in.
-FOLLOWING = (EVENTS, *DETAILS)
+FOLLOWING = (EVENTS, *DETAILS, LOGS)
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,10 @@ class Action:
 
 
 ACTIONS: tuple[Action, ...] = (
-    Action("fleets", ("1",), "fleets", "Show the fleets.", TABLES),
-    Action("services", ("2",), "services", "Show the services.", TABLES),
-    Action("problems", ("3",), "problems", "Show what is wrong, worst first.", TABLES),
-    Action("events", ("4",), "events", "Show what happened in the project.", TABLES),
+    Action("fleets", ("1",), "fleets", "Show the fleets.", READ),
+    Action("services", ("2",), "services", "Show the services.", READ),
+    Action("problems", ("3",), "problems", "Show what is wrong, worst first.", READ),
+    Action("events", ("4",), "events", "Show what happened in the project.", READ),
     Action("runs", (), "runs", "Show all runs: services, tasks and dev environments.", TABLES),
     Action("open", ("enter",), "open", "Open the row under the cursor.", OPENING, "NAME", True),
     Action("back", ("escape", "backspace"), "back", "Go back, or clear the filter.", (), "", True),
@@ -96,7 +100,14 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("history", ("h",), "History", "Show every submission of the replica.", (REPLICA,)),
     Action("events_here", ("v",), "Events", "Show the events of what is open.", DETAILS),
-    Action("logs", ("l",), "Logs", "Show the last log lines of the replica.", (REPLICA,)),
+    Action(
+        "logs",
+        ("l",),
+        "Logs",
+        "Show the logs of the replica, or of all replicas of the service.",
+        (SERVICES, SERVICE, PROBLEMS, RUNS, REPLICA),
+        footer=(SERVICES, SERVICE, PROBLEMS),
+    ),
     Action("host", ("i",), "instance", "Go to the instance that it runs on.", (REPLICA,), "", True),
     Action(
         "follow",
@@ -104,7 +115,7 @@ ACTIONS: tuple[Action, ...] = (
         "follow",
         "Go to the newest line, and follow.",
         FOLLOWING,
-        footer=(EVENTS, REPLICA),
+        footer=(EVENTS, REPLICA, LOGS),
     ),
     Action("view", ("tab",), "next view", "Show the next view.", DETAILS, "VIEW", True),
     Action("view_back", ("shift+tab",), "previous view", "Show the previous view.", DETAILS),
@@ -225,7 +236,47 @@ ACTIONS: tuple[Action, ...] = (
     Action("text", ("E",), "as text", "Edit the configuration as YAML.", EDITORS, "", True),
     Action("reset", ("R",), "reset", "Discard all changes of the edit.", EDITORS),
     Action(
-        "filter", ("slash",), "filter", "Show only rows that contain a text.", TABLES, "TEXT", True
+        "filter", ("slash",), "filter", "Show only rows that contain a text.", READ, "TEXT", True
+    ),
+    Action(
+        "since",
+        ("s",),
+        "since",
+        "Show the logs of the last 15 minutes, hour, all, 1 or 5 minutes.",
+        (LOGS,),
+        "1m|5m|15m|1h|start",
+        True,
+    ),
+    Action(
+        "only",
+        ("r",),
+        "one replica",
+        "Show only the replica under the cursor or the one named, or all again.",
+        (LOGS,),
+        "REPLICA|GROUP",
+        True,
+    ),
+    Action(
+        "mark",
+        ("m",),
+        "mark",
+        "Mark what the filter finds among all lines, or show only those.",
+        (LOGS,),
+        "TEXT",
+        True,
+    ),
+    Action("next", ("n",), "next", "Go to the next line with what the filter finds.", (LOGS,)),
+    Action("previous", ("N",), "previous", "Go to the previous line with what it finds.", (LOGS,)),
+    Action("wrap", ("w",), "wrap", "Break long lines, or scroll sideways.", (LOGS,), "", True),
+    Action("timestamps", ("t",), "times", "Show or hide times.", (LOGS,), "", True),
+    Action(
+        "save_logs",
+        ("ctrl+s",),
+        "save",
+        "Write the lines that are shown to a file in the state folder.",
+        (LOGS,),
+        "",
+        True,
     ),
     Action("sort", ("s",), "sort", "Sort by the next or a named column.", TABLES, "COLUMN", True),
     Action("reverse", ("S",), "reverse", "Reverse the order of the rows.", TABLES),
@@ -250,17 +301,17 @@ ACTIONS: tuple[Action, ...] = (
         ("y",),
         "copy",
         "Copy the name under the cursor.",
-        (*LISTS, RUNS, WHATIF, REPLICA),
+        (*LISTS, RUNS, WHATIF, REPLICA, LOGS),
     ),
     Action(
         "copy_row",
         ("Y",),
         "copy row",
         "Copy the row under the cursor, a problem in full, or the YAML.",
-        TABLES,
+        READ,
     ),
     Action("refresh", ("ctrl+r",), "refresh", "Refresh everything now."),
-    Action("pause", ("p",), "pause", "Pause polling, or go on.", TABLES, "", True),
+    Action("pause", ("p",), "pause", "Pause polling, or go on.", READ, "", True),
     Action("command", ("colon",), "command", "Type a command by its name.", (), "", True),
     Action("help", ("question_mark",), "help", "Show the keys."),
     Action("quit", ("q",), "quit", "Quit; asks where an edit or a change is open.", (), "", True),
@@ -277,6 +328,7 @@ _KEY_NAMES = {
     "question_mark": "?",
     "shift+tab": "⇧tab",
     "ctrl+r": "^r",
+    "ctrl+s": "^s",
     "left": "←",
     "right": "→",
 }
@@ -330,7 +382,8 @@ def footer(screen: str, *, ascii_only: bool = False, writes: bool = True) -> lis
         writes: Whether what changes something is shown.
     """
     return [
-        (key_name(action.keys[0], ascii_only=ascii_only), action.title)
+        # Titles of views are written large in their tabs.
+        (key_name(action.keys[0], ascii_only=ascii_only), action.title.lower())
         for action in on_screen(screen, writes=writes)
         if action.in_footer(screen) and not (action.id == "back" and screen in LISTS)
     ]

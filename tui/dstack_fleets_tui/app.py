@@ -48,6 +48,7 @@ from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.logs import LogsScreen
 from dstack_fleets_tui.screens.parts import own_reads
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.palette import Palette
@@ -393,6 +394,15 @@ class FleetsApp(Host):
         """
         self.push_screen(ReplicaScreen(key, view))
 
+    def open_logs(self, run_id: str, only: str = "") -> None:
+        """Opens the logs of a service over what is in front.
+
+        Args:
+            run_id: The service.
+            only: The name of the replica or group to begin with; all for none.
+        """
+        self.push_screen(LogsScreen(run_id, only))
+
     # Trouble that the user has to fix -----------------------------------------------------
 
     def _show_trouble(self, message: str, hint: str) -> None:
@@ -485,6 +495,15 @@ class FleetsApp(Host):
         service = self._service_at_hand()
         if service is not None:
             self.changing.edit(*service)
+
+    def do_logs(self, argument: str) -> None:
+        """Shows the logs of the service that is open or under the cursor."""
+        screen = self.screen
+        run_id = screen.run_of_logs() if isinstance(screen, LiveScreen) else None
+        if run_id is not None:
+            self.open_logs(run_id)
+        else:
+            self.notify("There is no service here whose logs could be shown.", markup=False)
 
     def do_undo(self, argument: str) -> None:
         """Plans the way back of the service or the fleet that is open."""

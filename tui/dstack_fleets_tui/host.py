@@ -254,6 +254,15 @@ class Host(ThemedApp):
         """
         raise NotImplementedError
 
+    def open_logs(self, run_id: str, only: str = "") -> None:
+        """Opens the logs of a service over what is in front.
+
+        Args:
+            run_id: The service.
+            only: The name of the replica or group to begin with; all for none.
+        """
+        raise NotImplementedError
+
     def show_help(self, screen: str) -> None:
         """Shows the keys of a screen."""
         raise NotImplementedError

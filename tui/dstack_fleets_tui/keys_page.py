@@ -9,9 +9,16 @@ from dstack_fleets_tui.screens.help import (
     ANSWER_KEYS,
     FIELD_KEYS,
     GENERAL_KEYS,
+    LOG_KEYS,
     PALETTE_KEYS,
     TABLE_KEYS,
 )
+
+#: Places that are many.
+_MANY = {
+    actions.TABLES: "where there are lists",
+    actions.READ: "where there are lists, and in logs",
+}
 
 
 def page() -> str:
@@ -30,13 +37,17 @@ def page() -> str:
         # A pipe ends a cell of a table, in code too.
         argument = action.argument.replace("|", "\\|")
         command = f"`:{action.id}{' ' + argument if argument else ''}`"
-        where = "where there are lists" if action.screens == actions.TABLES else None
+        where = _MANY.get(action.screens)
         where = where or ", ".join(action.screens) or "everywhere"
         lines.append(f"| {keys} | {command} | {where} | {action.help} |")
     lines += [f"| `{keys}` |  |  | {text} |" for keys, text in PALETTE_KEYS + GENERAL_KEYS]
     lines += ["", "In a table:", "", "| key | what it does |", "| --- | --- |"]
     lines += [f"| `{keys}` | {text} |" for keys, text in TABLE_KEYS]
-    for title, own in (("In a field of an editor", FIELD_KEYS), ("On a plan", ANSWER_KEYS)):
+    for title, own in (
+        ("In logs", LOG_KEYS),
+        ("In a field of an editor", FIELD_KEYS),
+        ("On a plan", ANSWER_KEYS),
+    ):
         lines += ["", f"{title}:", "", "| key | what it does |", "| --- | --- |"]
         lines += [f"| `{keys}` | {text} |" for keys, text in own]
     return "\n".join(lines) + "\n"

@@ -39,12 +39,14 @@ class LogLine:
         at: When it was written.
         text: Clean, on one line.
         left_out: Whether lines before it were left out.
+        of: What wrote it, as the tail was named.
     """
 
     number: int
     at: datetime
     text: str
     left_out: bool = False
+    of: str = ""
 
 
 class LogTail:
@@ -55,14 +57,42 @@ class LogTail:
         project: The project's name.
         run_name: The run's name.
         submission_id: The submission.
+        name: What its lines are to be marked with.
+        since: The first look goes back to this moment; to the newest lines only for None.
+        page: Pieces of output in one answer.
+        pages: Most answers of the first look.
+        kept: Most lines that are kept.
+
+    Attributes:
+        submission_id: As given.
+        added: The lines that the last look brought.
+        replaced: The line that they begin with instead, where that one was not finished.
     """
 
-    def __init__(self, client: Client, project: str, run_name: str, submission_id: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        project: str,
+        run_name: str,
+        submission_id: str,
+        *,
+        name: str = "",
+        since: datetime | None = None,
+        page: int = _LOOK,
+        pages: int = 1,
+        kept: int = KEPT_LINES,
+    ) -> None:
         self.submission_id = submission_id
+        self.added: list[LogLine] = []
+        self.replaced: LogLine | None = None
         self._client = client
         self._project = project
         self._run_name = run_name
-        self._lines: deque[LogLine] = deque(maxlen=KEPT_LINES)
+        self._name = name
+        self._since = since
+        self._page = page
+        self._pages = pages
+        self._lines: deque[LogLine] = deque(maxlen=kept)
         self._number = 0
         self._last: datetime | None = None
         self._at_last = 0
@@ -80,29 +110,41 @@ class LogTail:
             Whether there were any.
         """
         last = self._last
-        page = await self._client.logs.poll(
-            self._project,
-            self._run_name,
-            self.submission_id,
-            # Lines of the same moment may come later than those that are known.
-            start=last - _GRAIN if last is not None else None,
-            descending=True,
-            limit=_LOOK,
-        )
-        pieces = page.logs[::-1]
-        is_full = len(pieces) >= _LOOK
+        pieces, is_full = await self._look(last)
         gap = is_full and (last is None or pieces[0].timestamp >= last)
         if last is not None:
             known = 0 if gap else self._at_last
             pieces = [piece for piece in pieces if piece.timestamp >= last]
             at_last = sum(piece.timestamp == last for piece in pieces)
             pieces = pieces[min(known, at_last) :]
+        self.added, self.replaced = [], None
         if not pieces:
             return False
         if gap:
             self._unfinished = ""
         self._take(pieces, gap=gap)
         return True
+
+    async def _look(self, last: datetime | None) -> tuple[list[wire.LogEvent], bool]:
+        """The newest pieces of output, the oldest first; and whether there may be older ones."""
+        found: list[wire.LogEvent] = []
+        token = None
+        for _ in range(self._pages if last is None else 1):
+            answer = await self._client.logs.poll(
+                self._project,
+                self._run_name,
+                self.submission_id,
+                # Lines of the same moment may come later than those that are known.
+                start=last - _GRAIN if last is not None else self._since,
+                descending=True,
+                limit=self._page,
+                next_token=token,
+            )
+            found += answer.logs
+            token = answer.next_token
+            if token is None or len(answer.logs) < self._page:
+                break
+        return found[::-1], len(answer.logs) >= self._page
 
     def _take(self, pieces: list[wire.LogEvent], *, gap: bool) -> None:
         for piece in pieces:
@@ -114,12 +156,19 @@ class LogTail:
     def _write(self, text: str, at: datetime, *, gap: bool) -> bool:
         """Adds a piece of output, which may go on with a line or leave one unfinished."""
         if self._unfinished and self._lines:
-            gap = self._lines.pop().left_out
+            begun = self._lines.pop()
+            if self.added:
+                self.added.pop()
+            else:
+                self.replaced = begun
+            gap = begun.left_out
             text = self._unfinished + text
         *whole, self._unfinished = text.replace("\r\n", "\n").split("\n")
         self._unfinished = self._unfinished[-_LONGEST:]
         for line in (*whole, *([self._unfinished] if self._unfinished else ())):
-            self._lines.append(LogLine(self._number, at, _readable(line), gap))
+            made = LogLine(self._number, at, _readable(line), gap, self._name)
+            self._lines.append(made)
+            self.added.append(made)
             self._number += 1
             gap = False
         return gap

@@ -178,8 +178,19 @@ class Logs(Resource):
         start: datetime | None = None,
         descending: bool = False,
         limit: int = 100,
+        next_token: str | None = None,
     ) -> wire.Logs:
-        """A page of the output of one submission of a job."""
+        """A page of the output of one submission of a job.
+
+        Args:
+            project: The project's name.
+            run_name: The run's name.
+            submission_id: The submission.
+            start: Only what was written later.
+            descending: Whether the newest come first.
+            limit: Most pieces of output, no more than 1,000.
+            next_token: What the page before said, for the one after it.
+        """
         query: dict[str, Any] = {
             "run_name": run_name,
             "job_submission_id": submission_id,
@@ -188,6 +199,8 @@ class Logs(Resource):
         }
         if start is not None:
             query["start_time"] = as_asked(start)
+        if next_token is not None:
+            query["next_token"] = next_token
         return await self._requests.one(
             in_project(project, "logs/poll"), query, wire.Logs, f"the logs of {run_name}"
         )

@@ -448,6 +448,8 @@ class Logs(Parted):
     parts = {"logs": LogEvent}
 
     logs: list[LogEvent] = []
+    next_token: str | None = None
+    """For the next page; None where there is none, or the server tells of none."""
 
 
 _run = msgspec.json.Decoder(Run)

@@ -37,6 +37,7 @@ from dstack_fleets_tui.cli.completion import (
 )
 from dstack_fleets_tui.cli.cordons import add_cordons
 from dstack_fleets_tui.cli.edits import add_edits
+from dstack_fleets_tui.cli.logs import add_log_options, misused
 from dstack_fleets_tui.cli.schema import add_schema
 from dstack_fleets_tui.cli.whatif import add_whatif
 from dstack_fleets_tui.headless.kinds import DOCUMENTS, KINDS
@@ -51,6 +52,7 @@ examples:
   dstack-fleets-tui demo                       the dashboard, on an emulated data centre
   dstack-fleets-tui get fleets                 a table
   dstack-fleets-tui get services chat -o json  one service, for programs
+  dstack-fleets-tui get logs chat --group decode --since 5m -f
   dstack-fleets-tui get problems || page-me    what is wrong, and whether anything is
   dstack-fleets-tui plan chat --set gpu-spot.priority=5 --replicas 4
   dstack-fleets-tui apply chat --set gpu-reserved.min_replicas=2 --wait
@@ -210,6 +212,7 @@ def command_parser() -> Parser:
     get.add_argument(
         "--ascii", action="store_true", default=argparse.SUPPRESS, help="tables in plain ASCII"
     )
+    add_log_options(get)
     get.set_defaults(run=_get)
 
     add_edits(commands, connection)
@@ -284,6 +287,9 @@ def _get(args: argparse.Namespace) -> int:
             f"Use `{PROGRAM} get problems --watch`.",
             USAGE,
         )
+    wrong_use = misused(args)
+    if wrong_use:
+        return fail(wrong_use, "", USAGE)
     begin = begun(args)
     if isinstance(begin, int):
         return begin
@@ -304,12 +310,20 @@ def _get(args: argparse.Namespace) -> int:
         severity,
         ssh=not args.no_ssh,
         losses=settings.loss_problems,
+        group=args.group,
+        replica=args.replica,
+        back=args.since if args.kind == "logs" else None,
     )
     try:
         if args.watch:
             as_json = args.output == "json"
             interval = settings.interval
             watch(connection, asked, interval=interval, as_json=as_json, plain=settings.ascii)
+            return DONE
+        if args.follow:
+            from dstack_fleets_tui.headless.following_logs import follow_logs
+
+            follow_logs(connection, asked, args.output, settings.interval, plain=settings.ascii)
             return DONE
         wrong = get(connection, asked, args.output, plain=settings.ascii)
     except UnavailableError as error:

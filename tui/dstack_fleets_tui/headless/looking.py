@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dstack_api_client.analysis.health import Health, service_healths
 from dstack_api_client.analysis.since import Since
@@ -14,10 +15,12 @@ from dstack_api_client.errors import ApiError
 from dstack_api_client.events.stream import Event
 from dstack_api_client.feed.feed import ConnectionState, Feed
 from dstack_api_client.model.capabilities import PLACEMENT_LIST
+from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.router import RouterView
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem, Severity
+from dstack_api_client.replica.logs import LogLine
 from dstack_api_client.routers.watch import OverSsh, read_router
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.requests import PAGE
@@ -41,6 +44,9 @@ class Asked:
         severity: The least severity of problems.
         ssh: Whether routers may be looked at over SSH where the server can't.
         losses: Whether services are problems that would not survive the loss of a fleet.
+        group: Just the logs of this replica group.
+        replica: Just those of this one.
+        back: How far back logs go; to the start for None.
     """
 
     kind: str
@@ -50,6 +56,16 @@ class Asked:
     severity: Severity = Severity.NOTICE
     ssh: bool = True
     losses: bool = False
+    group: str | None = None
+    replica: int | None = None
+    back: timedelta | None = None
+
+
+class Written(NamedTuple):
+    """A line of logs, and what wrote it where that is still there."""
+
+    line: LogLine
+    replica: Replica | None
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,7 @@ class Look:
         snapshot: The project.
         problems: What is wrong, where that was asked for.
         events: What happened, the oldest first, where that was asked for.
+        lines: What replicas wrote, the oldest first, where that was asked for.
         notes: What could not be read beside the project.
         since: What events told.
         changes: What was changed from this machine, the oldest first, where that was asked for.
@@ -68,6 +85,7 @@ class Look:
     snapshot: Snapshot
     problems: tuple[Problem, ...] = ()
     events: tuple[Event, ...] = ()
+    lines: tuple[Written, ...] = ()
     notes: tuple[str, ...] = ()
     since: Since = field(default_factory=Since)
     changes: tuple[AuditLine, ...] = ()

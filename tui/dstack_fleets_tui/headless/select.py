@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from dstack_api_client.errors import ApiError
 from dstack_api_client.model.every_run import Run, every_run
@@ -105,7 +105,16 @@ def _of_fleet(snapshot: Snapshot, name: str) -> list[Instance]:
     return [instance for instance in snapshot.instances.values() if instance.fleet_id in ids]
 
 
-def _missing(kind: str, name: str, snapshot: Snapshot, names: Sequence[str]) -> NoSuchNameError:
+def missing_of(service: Service, kind: str, name: str, names: Iterable[str]) -> NoSuchNameError:
+    """What is raised where a service has no group or no replica of a name."""
+    return _unknown(kind, name, f"service {one_line(service.name)}", names)
+
+
+def _missing(kind: str, name: str, snapshot: Snapshot, names: Iterable[str]) -> NoSuchNameError:
+    return _unknown(kind, name, f"project {one_line(snapshot.project)}", names)
+
+
+def _unknown(kind: str, name: str, where: str, names: Iterable[str]) -> NoSuchNameError:
     known = sorted(set(names))
     near = difflib.get_close_matches(name, known, 1)
     if near:
@@ -115,6 +124,4 @@ def _missing(kind: str, name: str, snapshot: Snapshot, names: Sequence[str]) -> 
     else:
         more = f" and {len(known) - _MOST_NAMES} more" if len(known) > _MOST_NAMES else ""
         hint = f"It has: {', '.join(map(one_line, known[:_MOST_NAMES]))}{more}."
-    return NoSuchNameError(
-        f"There is no {kind} {one_line(name)} in project {one_line(snapshot.project)}.", hint
-    )
+    return NoSuchNameError(f"There is no {kind} {one_line(name)} in {where}.", hint)

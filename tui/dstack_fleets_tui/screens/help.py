@@ -26,6 +26,15 @@ TABLE_KEYS = (
     ("← →", "scroll columns that do not fit"),
 )
 _ASCII_TABLE_KEYS = (("up down j k", TABLE_KEYS[0][1]), TABLE_KEYS[1], ("left right", "scroll"))
+#: What the lines of logs listen to.
+LOG_KEYS = (
+    ("↑ ↓ j k", "up and down"),
+    ("PgUp PgDn g G", "a page; the first and the last line"),
+    ("← →", "half a screen sideways, where lines are not wrapped"),
+    ("/", "a part of a line, !what it must not have, or an /expression/"),
+)
+_ASCII_LOG_KEYS = (("up down j k", LOG_KEYS[0][1]), LOG_KEYS[1], ("left right", LOG_KEYS[2][1]),
+                   LOG_KEYS[3])  # fmt: skip
 #: What the fields of an editor listen to.
 FIELD_KEYS = (
     ("0-9 - .", "type a number; any other key ends it, and acts"),
@@ -111,4 +120,6 @@ class HelpScreen(Asking, ModalScreen[None]):
             return "In a field", FIELD_KEYS
         if self._screen_name == actions.PLAN:
             return "On the answers", ANSWER_KEYS
+        if self._screen_name == actions.LOGS:
+            return "In the lines", _ASCII_LOG_KEYS if self._ascii else LOG_KEYS
         return "In a table", of_table if self._screen_name in actions.TABLES else ()

@@ -68,6 +68,16 @@ class ProblemsScreen(ListScreen):
         elif found is not None and found.fleet_id is not None:
             self.fleets_app.open_fleet(found.fleet_id, found.view, found.row)
 
+    def run_of_logs(self) -> str | None:
+        """The service that the problem under the cursor is of, or the first that it affects."""
+        snapshot, key = self.snapshot, self.table.cursor_key
+        found = self._problem(key) if key is not None else None
+        if snapshot is None or found is None:
+            return None
+        affected = (snapshot.service_named(each.name) for each in found.affects)
+        runs = (found.service_id, *found.run_ids, *(each.id for each in affected if each))
+        return next((each for each in runs if each in snapshot.services), None)
+
     def focus_on(self) -> None:
         """All services and fleets may have problems."""
         snapshot = self.snapshot

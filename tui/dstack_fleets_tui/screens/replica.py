@@ -8,6 +8,7 @@ from textual.widget import Widget
 
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.replica.service_logs import writer_name
 from dstack_api_client.replica.watch import Closely, ReplicaWatch
 from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.live.source import Source
@@ -238,6 +239,8 @@ class ReplicaScreen(WithEvents):
         if self.view == "history" and key is not None:
             self._show_output_of(key)
             super().show_view("logs")
+        elif self.view == "logs" and self._last is not None:
+            self.fleets_app.open_logs(self._last.key.run_id, writer_name(self._last))
         elif self.shows_events:
             self.open_event(key)
 

@@ -48,6 +48,10 @@ class RunsScreen(ListScreen):
         else:
             self.notify(f"{run.name} is on no instance.", severity="warning", markup=False)
 
+    def run_of_logs(self) -> str | None:
+        """The run under the cursor, whatever it is."""
+        return self.table.cursor_key
+
     def named(self, snapshot: Snapshot) -> Mapping[str, str]:
         """The runs' ids by name; of several with one name the one that runs."""
         return {run.name: run.id for run in reversed(every_run(snapshot))}

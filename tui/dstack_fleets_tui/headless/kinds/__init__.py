@@ -21,6 +21,7 @@ KINDS = {
     "history": "what was done to services, deployment by deployment; NAME is a service",
     "audit": "what was changed from this machine; NAME is a service or a fleet",
     "metrics": "figures for a monitoring system; NAME is a service or a fleet",
+    "logs": "what the replicas of a service write; NAME is the service",
     "events": "what happened, the newest last; NAME is a service or a fleet",
 }
 #: The same for what is printed as a document and in no other form.

@@ -122,6 +122,11 @@ class LiveScreen(LeanScreen[None]):
         """Name and id of the service that is open or under the cursor, if any."""
         return None
 
+    def run_of_logs(self) -> str | None:
+        """The id of the service, or other run, whose logs can be shown from here, if any."""
+        service = self.service_at_hand()
+        return service[1] if service is not None else None
+
     def fleet_at_hand(self) -> Fleet | None:
         """The fleet that is open or under the cursor, if any."""
         return None
@@ -268,10 +273,19 @@ class LiveScreen(LeanScreen[None]):
     def do_filter(self, argument: str) -> None:
         """Opens the filter line, or filters by the argument."""
         if argument:
-            self.table.filter_text = argument
-            self.show_note()
+            self.filter_by(argument)
         else:
-            self.query_one(FilterLine).open(self.table.filter_text)
+            self.query_one(FilterLine).open(self.filter_text)
+
+    @property
+    def filter_text(self) -> str:
+        """What is filtered by."""
+        return self.table.filter_text
+
+    def filter_by(self, text: str) -> None:
+        """Shows only what contains a text; all for an empty one."""
+        self.table.filter_text = text
+        self.show_note()
 
     def do_sort(self, argument: str) -> None:
         """Sorts by the named column, or by the next one of those on screen."""
@@ -344,8 +358,7 @@ class LiveScreen(LeanScreen[None]):
     def on_filter_line_changed(self, message: FilterLine.Changed) -> None:
         """Filters while typing."""
         message.stop()
-        self.table.filter_text = message.text
-        self.show_note()
+        self.filter_by(message.text)
 
     def on_command_line_submitted(self, message: CommandLine.Submitted) -> None:
         """Runs a typed command."""

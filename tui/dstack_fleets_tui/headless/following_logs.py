@@ -1,0 +1,103 @@
+"""`get logs --follow`: lines as they come, until it is interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from dstack_api_client.connect.connection import Connection
+from dstack_api_client.feed.feed import ConnectionState, Feed
+from dstack_api_client.replica.service_logs import ServiceLogs, writers
+from dstack_api_client.transport.client import Client
+from dstack_fleets_tui.headless.get import Output, printed
+from dstack_fleets_tui.headless.kinds import logs as kind
+from dstack_fleets_tui.headless.looking import Asked, Source, Written, poll
+from dstack_fleets_tui.headless.select import NoSuchNameError
+from dstack_fleets_tui.output.notices import say
+from dstack_fleets_tui.output.table import render
+
+Print = Callable[[Sequence[Written]], None]
+
+
+def follow_logs(
+    connection: Connection, asked: Asked, output: Output, interval: float, *, plain: bool
+) -> None:
+    """Prints the logs of a service, and goes on with what is written later.
+
+    Args:
+        connection: Where to read.
+        asked: Of which service, and of which of its replicas.
+        output: A table, or JSON: an object on each line.
+        interval: Seconds between two reads.
+        plain: Whether a table is kept to ASCII.
+
+    Raises:
+        ApiError: The server could not be read, or has nothing of that name.
+    """
+    show = _as_json if output == "json" else _Table(plain=plain)
+    asyncio.run(_follow(connection, asked, show, interval))
+
+
+async def _follow(connection: Connection, asked: Asked, show: Print, interval: float) -> None:
+    async with Client(connection.url, connection.token, verify=connection.verify) as client:
+        feed = Feed(client, connection.project)
+        await follow(Source(client, feed), asked, show, interval)
+
+
+async def follow(source: Source, asked: Asked, show: Print, interval: float) -> None:
+    """Reads and prints until it is cancelled; what fails is said once and tried again."""
+    feed = source.feed
+    snapshot = await poll(feed, full=True)
+    service, replicas = kind.chosen(snapshot, asked)
+    logs = ServiceLogs(source.client, snapshot.project, back=asked.back)
+    logs.follow(writers(replicas))
+    said: set[str] = set()
+    output = await kind.whole(logs)
+    show(kind.written(output.lines, replicas))
+    while True:
+        for note in (*kind.notes_of(logs.state), feed.health.message or ""):
+            if note and note not in said:
+                said.add(note)
+                say(note)
+        await asyncio.sleep(interval)
+        feed.focus(opened_service=service.id)
+        async for _ in feed.poll():
+            continue
+        if feed.snapshot is not None and feed.health.state is ConnectionState.LIVE:
+            if service.id not in feed.snapshot.services:
+                return
+            with suppress(NoSuchNameError):  # the one that was named may come again
+                replicas = kind.chosen(feed.snapshot, asked)[1]
+            logs.follow(writers(replicas))
+        async for output in logs.poll():
+            show(kind.written(output.added, replicas))
+
+
+def _as_json(written: Sequence[Written]) -> None:
+    for each in written:
+        sys.stdout.write(printed(json.dumps(kind.item(each), ensure_ascii=False) + "\n"))
+    sys.stdout.flush()
+
+
+class _Table:
+    """A table that goes on: its header comes once, and a column never gets narrower."""
+
+    def __init__(self, *, plain: bool) -> None:
+        self._plain = plain
+        self._width = 0
+        self._is_begun = False
+        self._colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+    def __call__(self, written: Sequence[Written]) -> None:
+        rows = [row for each in written for row in kind.rows(each)]
+        self._width = max([self._width, *(len(name) for _, name, _ in rows)])
+        padded = [(at, f"{name:<{self._width}}", text) for at, name, text in rows]
+        header, _, lines = render(kind.COLUMNS, padded, colour=self._colour).partition("\n")
+        text = lines if self._is_begun else f"{header}\n{lines}"
+        self._is_begun = True
+        sys.stdout.write(printed(text, plain=self._plain))
+        sys.stdout.flush()
