@@ -12,6 +12,8 @@ import importlib
 from datetime import timedelta
 from typing import Any
 
+from dstack_simulator import fetches
+
 _BACKGROUND = "dstack._internal.server.background"
 
 #: By pipeline, seconds between two looks at what is on its way and at what stands still: a quick
@@ -28,8 +30,9 @@ _LOOKS: dict[str, tuple[float, float]] = {
     "RunPipeline": (0.7, 8.0),
     "ServiceRouterWorkerSyncPipeline": (2.5, 2.5),
 }
-#: Seconds until a pipeline that found nothing looks for work again, longer each time.
-_FETCH_DELAYS = [0.3, 0.6, 1.2]
+#: By kind of database, seconds until a pipeline that found nothing looks for work again, longer
+#: each time where that costs much.
+_FETCH_DELAYS = {"sqlite": [0.3], "postgresql": [0.3, 0.6, 1.2]}
 _QUEUE_CHECK_DELAY = 0.5
 #: They look for what an emulated cloud does not have, as seldom as dstack does.
 _WITHOUT_WORK = ("ComputeGroupFetcher", "PlacementGroupFetcher", "VolumeFetcher")
@@ -87,9 +90,11 @@ def _with_quick_looks(pipeline: Any, settings: dict[str, Any]) -> None:
 
 
 def _with_quick_fetches(fetcher: Any, settings: dict[str, Any]) -> None:
+    fetches.spare(fetcher)
     settings["queue_check_delay"] = _QUEUE_CHECK_DELAY
     if type(fetcher).__name__ not in _WITHOUT_WORK:
-        settings["fetch_delays"] = _FETCH_DELAYS
+        db = importlib.import_module("dstack._internal.server.db")
+        settings["fetch_delays"] = _FETCH_DELAYS[db.get_db().dialect_name]
 
 
 def _quick_trigger(original: Any) -> Any:

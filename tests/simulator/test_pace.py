@@ -10,7 +10,8 @@ import pytest
 from tests.servers.lanes import in_process
 
 _PIPELINES = """
-from datetime import timedelta
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 from dstack._internal.server import bootstrap
 bootstrap.set_up_process()
 from dstack._internal.server.background import scheduled_tasks
@@ -39,9 +40,59 @@ def look():
         "ended": jobs_terminating.JOB_TERMINATION_DEADLINE.total_seconds(),
     }
 
-answer = [look()]
+answer = {"real": look()}
 quicken()
-answer.append(look())
+answer["quick"] = look()
+
+import asyncio, sqlite3, tempfile, time
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from dstack_simulator import fetches
+
+async def spared():
+    file = tempfile.mkdtemp() + "/a b.sqlite"
+    with sqlite3.connect(file) as database:
+        database.executescript("PRAGMA journal_mode=WAL; CREATE TABLE work (due TEXT)")
+    engine = create_async_engine("sqlite+aiosqlite:///" + file)
+    looks = []
+
+    class Fetcher:
+        async def fetch(self, limit):
+            looks.append(limit)
+            now = datetime.fromtimestamp(clock[0]).isoformat(" ", "microseconds")
+            async with engine.connect() as connection:
+                asked = text("SELECT due FROM work WHERE due <= :now LIMIT :limit")
+                found = await connection.execute(asked, {"now": now, "limit": limit})
+                return [row.due for row in found]
+
+    fetcher, clock = Fetcher(), [time.time()]
+    fetches.spare(fetcher)
+    fetches.time = SimpleNamespace(time=lambda: clock[0])
+    due = datetime.fromtimestamp(clock[0] + 60).isoformat(" ", "microseconds")
+    nothing = [await fetcher.fetch(limit=2) for _ in range(3)]
+    with sqlite3.connect(file) as database:
+        database.execute("INSERT INTO work VALUES (?)", [due])
+    early = await fetcher.fetch(limit=2)
+    looked = len(looks)
+    clock[0] += 61
+    found = [len(await fetcher.fetch(limit=2)) for _ in range(2)]
+    with sqlite3.connect(file) as database:
+        database.execute("DELETE FROM work")
+    after = [await fetcher.fetch(limit=2) for _ in range(2)]
+    with sqlite3.connect(file) as database:
+        database.execute("ALTER TABLE work RENAME TO moved")
+        database.execute("CREATE TABLE work (due TEXT, more TEXT)")
+        database.execute("INSERT INTO work VALUES (?, ?)", [due, ""])
+    return {
+        "nothing": nothing + [early],
+        "looked": looked,
+        "found": found,
+        "after": after,
+        "looks": len(looks),
+        "of another table": len(await fetcher.fetch(limit=2)),
+    }
+
+answer["spared"] = asyncio.run(spared())
 """
 
 
@@ -49,11 +100,12 @@ answer.append(look())
 class _Paces:
     real: dict[str, Any]
     quick: dict[str, Any]
+    spared: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def paces() -> _Paces:
-    return _Paces(*in_process(_PIPELINES))
+    return _Paces(**in_process(_PIPELINES))
 
 
 def test_what_is_on_its_way_is_looked_at_more_often(paces: _Paces) -> None:
@@ -69,6 +121,14 @@ def test_schedules_and_waits_of_seconds_are_shorter_and_others_are_not(paces: _P
     assert paces.quick["offers"] == paces.real["offers"] == 600
     assert paces.quick["retry"] < paces.real["retry"]
     assert (paces.real["ended"], paces.quick["ended"]) == (30, 12)
+
+
+def test_work_is_looked_for_when_there_is_some(paces: _Paces) -> None:
+    spared = paces.spared
+    assert (spared["nothing"], spared["looked"]) == ([[]] * 4, 1)
+    assert spared["found"] == [1, 1], "its time has come"
+    assert (spared["after"], spared["looks"]) == ([[]] * 2, 3)
+    assert spared["of another table"] == 1
 
 
 def test_locks_last_as_long_as_ever(paces: _Paces) -> None:
