@@ -4,7 +4,8 @@ What needs no server comes first. Screens wait for what is drawn and stories for
 both have more processes than there are cores. The first phase that fails is the last.
 
 Each process reads all modules that it is given, which takes it seconds, so a phase leaves out those
-that have nothing for it.
+that have nothing for it. To load dstack takes as long again: the few modules that do, and need no
+server, have one process beside the others.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
+
+from tests import LEFT_OUT
 
 #: Processes for the stories.
 _STORIES = 4
@@ -25,6 +30,13 @@ _NO_TESTS = 5
 #: In modules whose tests, or some of them, run on servers; all of them, where a line begins so.
 _SOME = re.compile(r"mark\.(e2e|versions)")
 _ALL = re.compile(r"^pytestmark = .*mark\.(e2e|versions)", re.MULTILINE)
+#: In modules that load dstack, have a process do that for all of them, or load what the hosts of a
+#: simulator are made of.
+_LOADS = re.compile(
+    r"^(from|import) (dstack[. ]|dstack_placement\.server\.engine_loads|tests\.servers\.findings"
+    r"|dstack_simulator\.hosts|tests\.builders\.emulated_hosts|aiohttp|asyncssh)",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -33,17 +45,29 @@ class _Phase:
     arguments: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
     on_servers: bool = False
+    loads: bool | None = None
+    """Whether it has the modules that load dstack, or those that do not; None for both."""
+    beside: _Phase | None = None
+    """What runs at the same time, and is reported after it."""
 
-    def left_out(self) -> Iterable[str]:
-        """The modules that have nothing for it.
+    def left_out(self) -> Iterable[Path]:
+        """The modules that have nothing for it, and the folders that have nothing else.
 
         To name those that it runs instead would have the report of snapshots take seconds: that
         compares where each snapshot is with where each test is.
         """
-        for path in sorted(Path(__file__).parent.rglob("test_*.py")):
-            text = path.read_text("utf-8")
-            if not _SOME.search(text) if self.on_servers else _ALL.search(text):
-                yield f"--ignore={path.relative_to(Path.cwd())}"
+        here = Path(__file__).parent
+        for folder in sorted({path.parent for path in here.rglob("test_*.py")}):
+            modules = sorted(folder.glob("test_*.py"))
+            without = [path for path in modules if not self._has(path.read_text("utf-8"))]
+            yield from [folder] if without == modules else without
+
+    def _has(self, module: str) -> bool:
+        if self.on_servers:
+            return _SOME.search(module) is not None
+        if _ALL.search(module):
+            return False
+        return self.loads is None or self.loads is (_LOADS.search(module) is not None)
 
 
 _WITHOUT_SERVER = ("-n", str(3 * (os.cpu_count() or 1)), "--dist", "worksteal")
@@ -52,7 +76,17 @@ _WITH_SERVER = ("-n", str(_STORIES), "--dist", "loadgroup", "--no-loadscope-reor
 _NO_SERVER = "not e2e and not versions"
 #: Generated tests try many times as many cases, and more of them where that is asked for.
 _MANY = {"DSTACK_FLEETS_TESTS_MANY": os.environ.get("DSTACK_FLEETS_TESTS_MANY") or "1"}
-_FAST = _Phase("tests without a server", (*_WITHOUT_SERVER, "-m", f"{_NO_SERVER} and not slow"))
+_LOADED = _Phase(
+    "tests that load dstack",
+    ("-n", "0", "-m", f"{_NO_SERVER} and not slow"),
+    loads=True,
+)
+_FAST = _Phase(
+    "tests without a server",
+    (*_WITHOUT_SERVER, "-m", f"{_NO_SERVER} and not slow"),
+    loads=False,
+    beside=_LOADED,
+)
 _PHASES = {
     "fast": (_FAST,),
     "all": (
@@ -84,24 +118,51 @@ def _environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
+def _begun(
+    phase: _Phase,
+    arguments: list[str],
+    *,
+    left_out: Iterable[Path],
+    output: IO[bytes] | None = None,
+) -> subprocess.Popen[bytes]:
+    environment = {**_environment(), **phase.environment}
+    environment[LEFT_OUT] = os.pathsep.join(map(str, left_out))
+    command = [sys.executable, "-m", "pytest", *phase.arguments, *arguments]
+    return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+
+
+def _codes(phase: _Phase, arguments: list[str]) -> Iterator[int]:
+    """Runs a phase, and what is beside it; the exit codes."""
+    _say(f"== {phase.what}\n")
+    if any(Path(argument.partition("::")[0]).exists() for argument in arguments):
+        yield _begun(phase, arguments, left_out=()).wait()
+        return
+    with tempfile.TemporaryFile() as output:
+        more = phase.beside
+        beside = more and _begun(more, arguments, left_out=more.left_out(), output=output)
+        yield _begun(phase, arguments, left_out=phase.left_out()).wait()
+        if more and beside:
+            code = beside.wait()
+            output.seek(0)
+            _say(f"== {more.what}\n{output.read().decode()}")
+            yield code
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Runs the phases; returns the exit code of the first that fails."""
     which, *arguments = sys.argv[1:]
     ran = False
-    named = any(Path(argument.partition("::")[0]).exists() for argument in arguments)
     for phase in _PHASES[which]:
-        sys.stdout.write(f"== {phase.what}\n")
-        sys.stdout.flush()
-        left_out = () if named else phase.left_out()
-        code = subprocess.run(
-            [sys.executable, "-m", "pytest", *phase.arguments, *arguments, *left_out],
-            env={**_environment(), **phase.environment},
-            check=False,
-        ).returncode
         # Which tests are asked for may leave a phase without any.
-        if code not in (0, _NO_TESTS):
-            return code
-        ran = ran or code == 0
+        codes = [code for code in _codes(phase, arguments) if code != _NO_TESTS]
+        if any(codes):
+            return next(filter(None, codes))
+        ran = ran or bool(codes)
     return 0 if ran else _NO_TESTS
 
 

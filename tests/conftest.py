@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import re
 import signal
 from collections import Counter
@@ -17,6 +18,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from dstack_simulator import scenario as scenarios
 from dstack_simulator.handle import Handle
+from tests import LEFT_OUT
 from tests.builders.generation import GENERATED_LIMIT, MANY, REPEATED, cases
 from tests.builders.stylesheets import share_parsed
 from tests.pictures import Pictures
@@ -46,6 +48,13 @@ _AS_IN_A_SHELL = {
     signal.SIGTERM: signal.SIG_DFL,
     signal.SIGHUP: signal.SIG_DFL,
 }
+
+
+_left_out = {Path(path) for path in os.environ.get(LEFT_OUT, "").split(os.pathsep) if path}
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    return True if collection_path in _left_out else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
