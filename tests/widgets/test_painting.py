@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from textual import events
 from textual.app import App, ComposeResult
 from textual.content import Content
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
@@ -71,3 +72,24 @@ async def test_no_region_cuts_a_wide_sign_in_half() -> None:
             text.refresh(Region(first, 0, last - first, 1))
             await all_painted(app, pilot)
             assert app.terminal.lines[0].rstrip() == "a宽b宽c", (first, last)
+
+
+async def test_a_size_is_laid_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, laid_out = Stack(), list[Size]()
+    refresh = Whole._refresh_layout
+
+    def note(screen: Whole, size: Size | None = None, scroll: bool = False) -> None:
+        laid_out.extend([] if size is None else [size])
+        refresh(screen, size, scroll)
+
+    monkeypatch.setattr(Whole, "_refresh_layout", note)
+    async with app.run_test(size=SIZE, headless=False) as pilot:
+        front = Whole()
+        await app.push_screen(front)
+        await all_painted(app, pilot)
+        front.post_message(events.Resize(Size(*SIZE), Size(*SIZE)))
+        for width, height in (SIZE, (20, 4), (20, 4), SIZE):
+            await pilot.resize_terminal(width, height)
+            await all_painted(app, pilot)
+            assert front.query_one("#text").size.width == width
+    assert laid_out == [Size(*SIZE), Size(20, 4), Size(*SIZE)]

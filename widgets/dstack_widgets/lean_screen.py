@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.control import Control
 from textual._compositor import ChopsUpdate, Compositor
+from textual.geometry import Size
 from textual.screen import Screen, ScreenResultType
 from textual.strip import Strip
 
@@ -63,3 +64,11 @@ class LeanScreen(PaintsAll, Screen[ScreenResultType]):
         """
         super().__init__(*args, **kwargs)
         self._compositor = _LeanCompositor()
+
+    def _screen_resized(self, size: Size) -> None:
+        """Lays out for another size; what else is to be laid out waits for the next frame.
+
+        Textual tells a new screen its size several times, and lays out and paints all each time.
+        """
+        if size != self._compositor.size:
+            super()._screen_resized(size)
