@@ -111,6 +111,7 @@ def test_a_script_for_each_shell(name: str, capsys: pytest.CaptureFixture[str]) 
 
 def test_the_manual_page_is_what_the_parser_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")  # another day
     kept = (ROOT / "docs" / "dstack-fleets-tui.1").read_text()
     assert page() == kept, "run `make docs`"
 

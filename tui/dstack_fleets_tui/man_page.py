@@ -29,7 +29,7 @@ def page() -> str:
         "manual_title": "User Commands",
         "manual_section": 1,
         "version": "",
-        "date": "",
+        "date": " ",  # today's without one
         "format": "pretty",
         "authors": [],
     }
