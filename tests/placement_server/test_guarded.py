@@ -137,7 +137,7 @@ def test_what_is_too_much_is_refused_with_the_limit(told: dict[str, Any]) -> Non
     assert (found["too many"], found["far too many"]) == (many, many)
     assert found["a range"] == {"start": 2}
     assert found["groups"] == "101 groups are to be changed. Change at most 100."
-    assert found["lanes"] == "`fleets` has 100001 entries. Write at most 200."
+    assert found["lanes"] == "`fleets` has 10001 entries. Write at most 200."
     assert found["priority"] == "`priority` of near is above 1000000. Lower it."
     assert found["list"] == "101 runs are asked for in full. Name at most 100."
 

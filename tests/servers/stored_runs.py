@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
+import shutil
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from dstack_placement.server import schema
@@ -44,7 +47,7 @@ from dstack._internal.server.services import encryption  # noqa: E402, F401
 from dstack._internal.server.services.runs import get_run_spec, run_model_to_run  # noqa: E402
 from dstack._internal.server.testing import common  # noqa: E402
 from dstack._internal.utils.common import get_current_datetime  # noqa: E402
-from sqlalchemy import select  # noqa: E402
+from sqlalchemy import create_engine, select  # noqa: E402
 from sqlalchemy.ext.asyncio import AsyncSession  # noqa: E402
 
 from dstack_placement.engine import Room, next_actions  # noqa: E402
@@ -67,14 +70,24 @@ LANES = [{"name": "near", "min_replicas": 1, "priority": 1}, "far"]
 
 @asynccontextmanager
 async def made(database: Database) -> AsyncIterator[AsyncSession]:
-    """A session of a new database with all tables, which is the server's meanwhile."""
+    """A session of a new SQLite file with all tables, which is the server's meanwhile."""
     override_db(database)
-    async with database.engine.begin() as connection:
-        await connection.run_sync(BaseModel.metadata.create_all)
-        await connection.run_sync(tables.Base.metadata.create_all)
+    file = Path(str(database.engine.url.database))
+    shutil.copy(_with_tables(file.parent), file)
     async with database.get_session() as session:
         yield session
     await database.engine.dispose()
+
+
+@functools.cache
+def _with_tables(folder: Path) -> Path:
+    """A file with all tables to copy: to make them takes longer than much of what is tried."""
+    file = folder / "tables.sqlite"
+    engine = create_engine(f"sqlite:///{file}")
+    BaseModel.metadata.create_all(engine)
+    tables.Base.metadata.create_all(engine)
+    engine.dispose()
+    return file
 
 
 class World:
