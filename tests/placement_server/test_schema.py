@@ -12,22 +12,55 @@ from dstack_placement.engine import ServiceSpec
 from tests.servers.lanes import in_process, service
 
 DUMP = """
-import json
 from dstack._internal.core.models.common import validate_extra_ignore
 from dstack._internal.core.models.runs import RunSpec
 answer = [
-    validate_extra_ignore(RunSpec, {{"configuration": each}}).model_dump_json()
-    for each in json.loads({given!r})
+    validate_extra_ignore(RunSpec, {"configuration": each}).model_dump_json()
+    for each in given
 ]
 """
-ADDON = f"from dstack_placement.server import schema\nschema.install()\n{DUMP}"
-STOCK = DUMP
+ADDON = f"""
+from dstack_placement.server import schema
+schema.install()
+everything, given = given, given["dump"]
+{DUMP}
+from dstack._internal.server.services.runs.spec import check_can_update_run_spec
+from dstack_placement.server import planning, specs
 
+def read(each):
+    spec = RunSpec.model_validate(each)
+    return [
+        spec.model_dump(mode="json"),
+        [[g.name, g.replicas.min, g.replicas.max] for g in spec.configuration.replica_groups],
+        [fleet.format() for fleet in spec.merged_profile.fleets or []],
+    ]
 
-def _specs(code: str, *configurations: dict[str, Any]) -> list[str]:
-    """The specs as they are stored and sent by the add-on, or by the stock server."""
-    found: list[str] = in_process(code.format(given=json.dumps(configurations)))
+def read_drains(services):
+    found = {{"limits": [], "refused": [], "stored": [], "changed": []}}
+    for each in services:
+        try:
+            spec = RunSpec.model_validate({{"configuration": each}})
+        except ValueError as error:
+            found["refused"].append("30 minutes" in str(error) or "negative" in str(error))
+            continue
+        limits = [specs.drain_of(spec.configuration, group) for group in ("prefill", "gone")]
+        found["limits"].append([limit.total_seconds() for limit in limits])
+        dumped = json.loads(spec.model_dump_json())["configuration"]
+        found["stored"].append([dumped.get("drain"), dumped["groups"][0].get("drain")])
+    for new in (services[1], services[0]):
+        first, second = (RunSpec.model_validate({{"configuration": e}}) for e in (services[0], new))
+        diff = planning.check_can_update(check_can_update_run_spec, first, second)
+        found["changed"].append(sorted(diff["configuration"]))
     return found
+
+drains = read_drains(everything["drains"])
+answer = {{"dump": answer, "read": [read(each) for each in everything["read"]], "drains": drains}}
+"""
+
+
+def _found(code: str, given: Any) -> Any:
+    """What code finds of values, in a process of its own."""
+    return in_process(f"import json\ngiven = json.loads({json.dumps(given)!r})\n{code}")
 
 
 def _configurations(*specs: str) -> list[dict[str, Any]]:
@@ -63,14 +96,22 @@ class _Stored:
     reclaims: str
 
 
+STORED = (PLAIN, GROUPED_PLAIN, WITH_LANES, GROUPS_WITH_LANES, LENT, RECLAIMS)
+
+
 @pytest.fixture(scope="module")
-def stored() -> _Stored:
-    *addon, reclaims = _specs(
-        ADDON, PLAIN, GROUPED_PLAIN, WITH_LANES, GROUPS_WITH_LANES, LENT, RECLAIMS
-    )
+def addon() -> dict[str, Any]:
+    """What the add-on makes of all that this module has, in one process: to load it takes long."""
+    found: dict[str, Any] = _found(ADDON, {"dump": STORED, "read": SPECS, "drains": DRAINING})
+    return found
+
+
+@pytest.fixture(scope="module")
+def stored(addon: dict[str, Any]) -> _Stored:
+    *dumped, reclaims = addon["dump"]
     by_name = {**WITH_LANES, "fleets": [lane["name"] for lane in WITH_LANES["fleets"]]}
-    told = _specs(STOCK, PLAIN, GROUPED_PLAIN, *_configurations(*addon[2:]), by_name, GROUPED_PLAIN)
-    return _Stored(addon, told[:2], told[2:5], told[5:], reclaims)
+    told = _found(DUMP, [*STORED[:2], *_configurations(*dumped[2:]), by_name, GROUPED_PLAIN])
+    return _Stored(dumped, told[:2], told[2:5], told[5:], reclaims)
 
 
 def test_a_service_without_lanes_is_stored_as_by_the_stock_server(stored: _Stored) -> None:
@@ -111,26 +152,10 @@ def test_it_must_come_before_dstacks_own_models() -> None:
     assert "Import the add-on before any other module of dstack." in in_process(code)
 
 
-READ = """
-import json
-from dstack_placement.server import schema
-schema.install()
-from dstack._internal.core.models.runs import RunSpec
-answer = []
-for each in json.loads({given!r}):
-    spec = RunSpec.model_validate(each)
-    stored = spec.model_dump(mode="json")
-    fleets = spec.merged_profile.fleets
-    answer.append([
-        stored,
-        [[g.name, g.replicas.min, g.replicas.max] for g in spec.configuration.replica_groups],
-        [fleet.format() for fleet in fleets or []],
-    ])
-"""
 COUNTS: tuple[Any, ...] = (None, 2, "2", "1..4", "1 .. 4", "..4", {"min": 1, "max": 4}, {"max": 3})
 
 
-def test_a_spec_is_read_as_dstack_reads_it() -> None:
+def _specs() -> list[dict[str, Any]]:
     scaling = {"metric": "rps", "target": 1}
     ranged = ("1..4", "1 .. 4", "..4", {"min": 1, "max": 4}, {"max": 3})
     services = []
@@ -146,15 +171,19 @@ def test_a_spec_is_read_as_dstack_reads_it() -> None:
             services.append(service("chat", **grouped))
     profiles: tuple[Any, ...] = (None, {"name": "mine", "fleets": ["lent/far", "near"]})
     listed: tuple[Any, ...] = (None, [], ["own"], [{"name": "own", "max_replicas": 1}])
-    specs = [
+    return [
         {"configuration": {**each, "fleets": fleets}, "profile": profile}
         for each in services
         for profile in profiles
         for fleets in listed
     ]
-    found = in_process(READ.format(given=json.dumps(specs)))
-    assert len(found) == len(specs)
-    for spec, (stored, groups, fleets) in zip(specs, found, strict=True):
+
+
+SPECS = _specs()
+
+
+def test_a_spec_is_read_as_dstack_reads_it(addon: dict[str, Any]) -> None:
+    for spec, (stored, groups, fleets) in zip(SPECS, addon["read"], strict=True):
         for form in (spec, stored):
             read = ServiceSpec.of(form)
             assert [[g.name, g.least, g.greatest] for g in read.groups] == groups, form
@@ -162,49 +191,23 @@ def test_a_spec_is_read_as_dstack_reads_it() -> None:
         assert read == ServiceSpec.of(spec)
 
 
-DRAINS = """
-import json
-from dstack_placement.server import schema
-schema.install()
-from dstack._internal.core.models.runs import RunSpec
-from dstack._internal.server.services.runs.spec import check_can_update_run_spec
-from dstack_placement.server import planning, specs
-def read(each):
-    return RunSpec.model_validate({{"configuration": each}})
-answer = {{"limits": [], "refused": [], "stored": [], "changed": []}}
-for each in json.loads({given!r}):
-    try:
-        spec = read(each)
-    except ValueError as error:
-        answer["refused"].append("30 minutes" in str(error) or "negative" in str(error))
-        continue
-    answer["limits"].append(
-        [specs.drain_of(spec.configuration, group).total_seconds() for group in ("prefill", "gone")]
-    )
-    dumped = json.loads(spec.model_dump_json())["configuration"]
-    answer["stored"].append([dumped.get("drain"), dumped["groups"][0].get("drain")])
-first, second = json.loads({given!r})[:2]
-for new in (second, first):
-    diff = planning.check_can_update(check_can_update_run_spec, read(first), read(new))
-    answer["changed"].append(sorted(diff["configuration"]))
-"""
+PAIRS: tuple[tuple[Any, Any], ...] = (
+    (None, None),
+    ("2m", None),
+    ("off", 45),
+    (False, "off"),
+    (True, "30m"),
+    ("31m", None),
+    (None, -1),
+)
+DRAINING = [
+    service("chat", **{**GROUPED, "groups": [{**GROUPS[0], "drain": of_group}], "drain": whole})
+    for whole, of_group in PAIRS
+]
 
 
-def test_a_drain_is_a_duration_of_the_service_or_of_a_group() -> None:
-    pairs: tuple[tuple[Any, Any], ...] = (
-        (None, None),
-        ("2m", None),
-        ("off", 45),
-        (False, "off"),
-        (True, "30m"),
-        ("31m", None),
-        (None, -1),
-    )
-    services = []
-    for whole, of_group in pairs:
-        group = {**GROUPS[0], "drain": of_group}
-        services.append(service("chat", **{**GROUPED, "groups": [group], "drain": whole}))
-    found = in_process(DRAINS.format(given=json.dumps(services)))
+def test_a_drain_is_a_duration_of_the_service_or_of_a_group(addon: dict[str, Any]) -> None:
+    found = addon["drains"]
     assert found["limits"] == [[30, 30], [120, 120], [45, 0], [0, 0], [1800, 30]]
     assert found["refused"] == [True, True]
     assert found["stored"] == [[None, None], [120, None], ["off", 45], ["off", "off"], [None, 1800]]
