@@ -12,10 +12,12 @@ from dstack_api_client.model.router import Sync
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.edit.service import EditScreen
+from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_simulator import Simulator
 from dstack_widgets.choices import Choices
 from dstack_widgets.flow import Flow
+from dstack_widgets.live_table import LiveTable
 from screenshots.picture import HERE
 from screenshots.record import Recording
 from screenshots.walk import Walk, walking
@@ -60,6 +62,9 @@ async def lanes(sim: Simulator) -> None:
         walk.picture("router")
         await walk.press("d")
         walk.picture("distribution")
+        await losses(walk)
+        await walk.press("2")
+        await walk.front("service")
         await walk.pilot.resize_terminal(*_HIGH)
         await walk.press("r")
         await walk.front("service")
@@ -73,6 +78,34 @@ async def lanes(sim: Simulator) -> None:
         await _take_back(walk, recording)
         for path in recording.save(HERE, "edit-recorded"):
             print(path.name)  # noqa: T201 - it says what it made
+
+
+async def losses(walk: Walk) -> None:
+    """What would be left without a fleet, and the plan of its drain."""
+    await walk.press("1")
+    await walk.front("fleets")
+    walk.app.screen.query_one(LiveTable).move_cursor_to(_fleet(walk, "gpu-reserved"))
+    await walk.press("W")
+    await walk.until(lambda: "Without gpu-reserved" in walk.text, "answer")
+    await walk.until(lambda: "not read yet" not in walk.text, "placement of every service")
+    walk.picture("whatif")
+    await walk.press("escape")
+    await walk.front("fleets")
+    await walk.press("X")
+    await walk.until(lambda: _asks(walk), "plan of the drain")
+    walk.picture("drain")
+    await walk.press("escape")
+    await walk.front("fleets")
+
+
+def _asks(walk: Walk) -> bool:
+    return isinstance(walk.screen, AskScreen) and walk.screen.takes_keys
+
+
+def _fleet(walk: Walk, name: str) -> str:
+    snapshot = walk.app.snapshot
+    fleet = snapshot.fleet_named(name) if snapshot is not None else None
+    return fleet.id if fleet is not None else ""
 
 
 async def _edit(walk: Walk, recording: Recording) -> None:

@@ -50,10 +50,16 @@ def test_a_minimum_that_a_loss_breaks_is_told_and_one_that_is_not_held_now_is_no
     assert outcome.broken == ()
 
 
-def test_an_instance_of_a_cloud_fleet_is_replaced_and_one_of_a_full_house_is_not() -> None:
+def test_an_instance_is_replaced_where_another_may_be_beside_it() -> None:
+    """dstack counts one that it can't reach as a node for 20 minutes."""
+    roomy = project(with_lanes(["own", "own"]), most={"own": 3, "spot": 0})
+    (outcome,) = _without(roomy, "own/1")
+    assert (outcome.lost, outcome.starts, outcome.waits) == (1, (Start("own", "0", 1, True),), 0)
     snapshot = project(with_lanes(["own", "own"]), most={"own": 2, "spot": 0})
     (outcome,) = _without(snapshot, "own/1")
-    assert (outcome.lost, outcome.starts, outcome.waits) == (1, (Start("own", "0", 1, True),), 0)
+    assert (outcome.lost, outcome.starts, outcome.waits) == (1, (), 1)
+    assert "own has no room, what is lost counts as a node until" in outcome.why
+    assert outcome.broken == (Broken("", "own", 1, 2),)
     fleets = {key: replace(each, kind="ssh") for key, each in snapshot.fleets.items()}
     (outcome,) = _without(replace(snapshot, fleets=fleets), "own/1")
     assert (outcome.starts, outcome.waits) == ((), 1)

@@ -26,6 +26,9 @@ from dstack_api_client.whatif.loss import Loss
 from dstack_placement import engine
 from dstack_placement.engine import Action
 
+#: Why a fleet whose nodes are limited creates none in the place of one that is lost.
+_STILL_COUNTS = "what is lost counts as a node until dstack gives it up, for 20 minutes"
+
 #: By service and replica group, how many replicas are asked for.
 Counts = Mapping[str, Mapping[str, int]]
 
@@ -176,7 +179,15 @@ class _Left:
         here = members(self.snapshot).get(fleet.id, [])
         why = self.loss.why_closed(fleet)
         if not why:
-            return room(self.snapshot.fleet_named(name), here, needs, cordons=self.snapshot.cordons)
+            # dstack counts a host that it can't reach as a node until it gives it up.
+            lost = len(self.loss.instances.intersection(fleet.instance_ids))
+            left = self.snapshot.fleet_named(name)
+            if lost and left is not None and left.nodes_max is not None:
+                left = replace(left, nodes_max=max(left.nodes_max - lost, 0))
+            found = room(left, here, needs, cordons=self.snapshot.cordons)
+            return (
+                replace(found, why=_STILL_COUNTS, why_of={}) if lost and not found.more else found
+            )
         found = room(
             replace(fleet, nodes_max=len(here)), here, needs, cordons=self.snapshot.cordons
         )
