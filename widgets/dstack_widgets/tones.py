@@ -7,7 +7,8 @@ their weight asks for; the hue stays the theme's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from rich.color import Color as RichColor
@@ -63,6 +64,9 @@ _ANSI_LIGHT = {
 }
 #: The numbers of those two reds.
 _REDS = (1, 9)
+_REVERSE = RichStyle(reverse=True)
+#: What parts the cells of a table, and pads them.
+_GAPS = re.compile(r"(^ +| {2,}| +$)")
 
 
 def tones(
@@ -276,15 +280,14 @@ class Alarm(LineFilter):
             segments: Of a line.
             background: What is behind them.
         """
-        return [
-            Segment(segment.text, _alarming(segment.style), segment.control)
-            if segment.style is not None and segment.style.bold
-            else segment
-            for segment in segments
-        ]
+        return [part for segment in segments for part in _alarming(segment)]
 
 
-@lru_cache(256)
-def _alarming(style: RichStyle) -> RichStyle:
-    red = style.color is not None and style.color.number in _REDS
-    return style + RichStyle(reverse=True) if red else style
+def _alarming(segment: Segment) -> Iterator[Segment]:
+    """A segment in parts: the words of one that is critical are reversed, not the gaps."""
+    text, style, control = segment
+    if style is None or not style.bold or style.color is None or style.color.number not in _REDS:
+        yield segment
+        return
+    for part in filter(None, _GAPS.split(text)):
+        yield Segment(part, style if part.isspace() else style + _REVERSE, control)
