@@ -62,6 +62,9 @@ _ANSI_LIGHT = {
     "text-secondary": "ansi_blue",
     "text-accent": "ansi_blue",
 }
+#: The luminance from which black has more contrast than white.
+_LIGHT_FROM = 0.18
+
 #: The numbers of those two reds.
 _REDS = (1, 9)
 _REVERSE = RichStyle(reverse=True)
@@ -171,6 +174,11 @@ def luminance(color: Color) -> float:
     """How much light a colour gives, 0 to 1 (WCAG)."""
     red, green, blue = (_linear(channel / 255) for channel in color.rgb)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def is_light(luminance: float) -> bool:
+    """Whether a background that gives so much light asks for dark texts."""
+    return luminance > _LIGHT_FROM
 
 
 def contrast(one: Color, other: Color) -> float:
