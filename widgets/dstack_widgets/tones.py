@@ -191,6 +191,7 @@ def contrast_of(one: float, other: float) -> float:
     return (max(one, other) + 0.05) / (min(one, other) + 0.05)
 
 
+@lru_cache(1024)
 def lit(color: Color, wanted: float, side: float) -> Color:
     """A colour of the same hue that gives as much light as is wanted.
 
