@@ -439,7 +439,7 @@ async def test_the_router_the_list_and_the_jobs_are_told_apart():
         shown = list(rows(app).values())
         told = [(row["sync"], row["router"], row["dstack"], row["replica"]) for row in shown]
         assert told[:4] == [
-            ("✗ in sync", "✗ failed", "● running", "decode 5"),
+            ("in sync", "✗ failed", "● running", "decode 5"),
             ("✗ missing", "–", "● running", "prefill 2"),
             ("✗ address drift", "● ready", "● running", "decode 3"),
             ("! foreign", "● ready", "–", "–"),
