@@ -57,4 +57,4 @@ async def test_the_header_goes_on_behind_a_box() -> None:
         before = behind.query_one(StatusHeader).text
         seconds = 3600.0
         await until(lambda: behind.query_one(StatusHeader).text != before, what="a later time")
-        assert "stale" in behind.query_one(StatusHeader).text
+        assert "late since" in behind.query_one(StatusHeader).text

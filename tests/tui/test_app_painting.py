@@ -61,8 +61,8 @@ async def test_ages_follow_the_clock():
     app.now = lambda: moment[0]
     async with app.run_test(size=SIZE):
         await filled(app)
-        moment[0] = NOW + timedelta(seconds=7)
-        await until(lambda: "live 7 s" in header(app))
+        moment[0] = NOW + timedelta(seconds=5)
+        await until(lambda: "live 5 s" in header(app))
 
 
 async def test_ascii_draws_nothing_else():
@@ -147,7 +147,7 @@ async def test_a_narrow_terminal_still_shows_which_instance_is_unhealthy():
         await filled(app)
         await pilot.press("enter")
         await on_screen(app, FleetScreen)
-        await until(lambda: "! failure" in screen_text(app))
+        await until(lambda: "✗ failure" in screen_text(app))
         assert "1 busy (1 unhealthy)" in screen_text(app)
 
 

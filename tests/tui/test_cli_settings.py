@@ -45,6 +45,8 @@ def test_order_of_sources(file: Path) -> None:
         "ascii": str(file),
         "interval": "command line",
         "theme": "DSTACK_FLEETS_TUI_THEME",
+        "mouse": "default",
+        "alert": "default",
         "insecure_http": str(file),
         "ca_file": "default",
         "routers_over_ssh": "default",

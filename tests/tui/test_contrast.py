@@ -6,12 +6,14 @@ import itertools
 import string
 
 import pytest
+from rich.segment import Segment
+from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 from textual.color import Color, rgb_to_lab
 
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.themes.own import OWN
-from dstack_widgets.tones import READABLE, contrast, tones
+from dstack_widgets.tones import READABLE, Alarm, contrast, tones
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.recorded_demo import load
 from tests.contrast import GROUNDS, THEMES, others, shown, weights
@@ -139,6 +141,14 @@ async def test_every_text_on_the_screen_can_be_read():
                 await all_painted(app, pilot)
                 assert low_contrasts(on_screen(app)) == {}, (name, keys)
             await pilot.press("escape")
+
+
+def test_critical_words_are_blocks_in_sixteen_colours():
+    critical = Style(color="bright_red", bold=True)
+    line = [Segment("rerank    DOWN ", critical), Segment(" 2m", Style(color="red"))]
+    shown = Alarm().apply(line, Color(0, 0, 0))
+    assert [text for text, style, _ in shown if style.reverse] == ["rerank", "DOWN"]
+    assert "".join(text for text, *_ in shown) == "rerank    DOWN  2m"
 
 
 def test_own_themes_have_names_of_their_own():

@@ -12,6 +12,7 @@ from dstack_fleets_tui import app as app_module
 from dstack_fleets_tui.live.news import News
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.terminal import notification, title
+from dstack_widgets.status_header import TabsLine
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import NOW, service, snapshot
 from tests.screens import SIZE, filled, table, texts
@@ -45,6 +46,12 @@ def test_a_critical_problem_is_new_once():
     assert news.look(found, _WHOLE, NOW + timedelta(hours=1)) == [found[0]]
 
 
+def badges(app):
+    """What stands beside the tabs, with the colour that it has."""
+    shown = app.screen.query(TabsLine).first().render()
+    return [(shown.plain[a:b], str(style).split()[-1]) for a, b, style in shown.spans]
+
+
 @pytest.mark.parametrize("alert", ["off", "bell", "notify"])
 async def test_a_new_critical_problem_is_told_of(monkeypatch, alert):
     monkeypatch.setattr(app_module, "notification", lambda text, environ: f"told: {text}")
@@ -66,6 +73,7 @@ async def test_a_new_critical_problem_is_told_of(monkeypatch, alert):
         assert len(bells) == (alert != "off")
         told = [text for text in written if text.startswith("told: main: broken ")]
         assert len(told) == (alert == "notify")
+        assert (" 1!", "$text-error") in badges(app)
         await pilot.press("1", "3")
         await until(lambda: not texts(app, key)["since"].startswith("new "), what="it was seen")
 

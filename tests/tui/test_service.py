@@ -116,7 +116,7 @@ def lanes_show_what_they_should_hold_and_what_they_hold(app):
 
 def a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below(app):
     loud = rows(app)["/gpu-reserved"]
-    assert loud["fleet"] == "! gpu-reserved"
+    assert loud["fleet"] == "✗ gpu-reserved"
     assert loud["why"].startswith("BASELINE 2 of 3 for 3m: in cooldown until")
     first, second, *_ = said(app)
     assert first == (
@@ -352,7 +352,7 @@ async def test_replicas_say_where_they_are_why_and_what_the_router_makes_of_them
         await opened(app, pilot, "r")
         shown = rows(app)
         assert shown["6.0"]["fleet"] == "gpu-spot (fallback)"
-        assert shown["6.0"]["probes"] == "✗ 1/3"
+        assert shown["6.0"]["probes"] == "! 1/3"
         assert shown["6.0"]["restarts"] == "2"
         assert shown["5.0"]["router"] == "failed"
         assert shown["2.0"]["router"] == "missing"
@@ -439,9 +439,9 @@ async def test_the_router_the_list_and_the_jobs_are_told_apart():
         shown = list(rows(app).values())
         told = [(row["sync"], row["router"], row["dstack"], row["replica"]) for row in shown]
         assert told[:4] == [
-            ("! in sync", "✗ failed", "● running", "decode 5"),
+            ("in sync", "✗ failed", "● running", "decode 5"),
             ("✗ missing", "–", "● running", "prefill 2"),
-            ("! address drift", "● ready", "● running", "decode 3"),
+            ("✗ address drift", "● ready", "● running", "decode 3"),
             ("! foreign", "● ready", "–", "–"),
         ]
         assert shown[-1]["sync"] == "in sync"
@@ -532,7 +532,7 @@ async def test_nothing_is_called_in_sync_from_an_old_look(how):
         else:
             await pilot.press("p")
         await pilot.pause()
-        await until(lambda: "in sync" in {row["sync"].lstrip("! ") for row in rows(app).values()})
+        await until(lambda: "in sync" in {row["sync"].lstrip("✗! ") for row in rows(app).values()})
         moment[0] = NOW + timedelta(seconds=5)
         await until(lambda: {row["sync"] for row in rows(app).values()} == {"unknown"})
         assert "too old" in said(app)[0][2]

@@ -13,6 +13,7 @@ from dstack_fleets_tui.terminal import (
     has_few_colours,
     takes_mouse,
     terminal_is_gone,
+    theme_of,
 )
 
 
@@ -52,6 +53,20 @@ def test_the_mouse_is_left_to_gnu_screen(setting, environ, used):
 
 def test_there_is_a_theme_for_them():
     assert THEME_OF_FEW_COLOURS in BUILTIN_THEMES
+
+
+@pytest.mark.parametrize(
+    ("chosen", "few", "theme"),
+    [
+        (None, False, None),
+        (None, True, THEME_OF_FEW_COLOURS),
+        ("nord", False, "nord"),
+        ("nord", True, THEME_OF_FEW_COLOURS),
+        ("ansi-light", True, "ansi-light"),
+    ],
+)
+def test_a_theme_chosen_elsewhere_is_left_out_where_it_comes_out_grey(chosen, few, theme):
+    assert theme_of(chosen, few_colours=few) == theme
 
 
 def test_a_terminal_that_hung_up_is_gone(monkeypatch):

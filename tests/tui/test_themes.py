@@ -17,9 +17,11 @@ _MINE = "primary: '#88c0d0'\nbackground: black\ndark: true\n"
 
 def test_own_themes_are_read(tmp_path):
     (tmp_path / "mine.yml").write_text(_MINE)
+    (tmp_path / "paper.yml").write_text("primary: navy\nbackground: white\n")
     (themes, notices) = read_themes(tmp_path)
     assert [(theme.name, theme.primary, theme.dark) for theme in themes] == [
-        ("mine", "#88c0d0", True)
+        ("mine", "#88c0d0", True),
+        ("paper", "navy", False),
     ]
     assert notices == []
 
@@ -28,6 +30,9 @@ def test_own_themes_are_read(tmp_path):
     ("text", "said"),
     [
         ("primary: bluish\n", "primary: bluish is no colour"),
+        ("primary: auto\n", "primary: auto is no colour"),
+        ("primary: ansi_red\n", "primary: ansi_red is not one colour"),
+        ("primary: '#88c0d080'\n", "is not one colour"),
         ("background: black\n", "primary: field required"),
         ("primary: red\nprimry: red\n", "primry: extra inputs are not permitted"),
         ("primary: [\n", "not valid YAML in line 2"),

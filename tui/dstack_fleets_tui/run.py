@@ -17,10 +17,10 @@ from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.live.source import Source, open_source
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.terminal import (
-    THEME_OF_FEW_COLOURS,
     has_few_colours,
     let_hang_up_end_us,
     takes_mouse,
+    theme_of,
 )
 from dstack_fleets_tui.terminal_driver import say_last
 from dstack_fleets_tui.themes.files import chosen_theme, read_themes, themes_folder
@@ -48,9 +48,7 @@ def run(
     let_hang_up_end_us()
     store = Store.default()
     themes, notices = read_themes(themes_folder())
-    theme = settings.theme or chosen_theme(store.folder)
-    if theme is None and has_few_colours():
-        theme = THEME_OF_FEW_COLOURS
+    theme = settings.theme or theme_of(chosen_theme(store.folder), few_colours=has_few_colours())
     changed = {"theme": theme, "notices": (*settings.notices, *notices)}
     settings = settings.model_copy(update=changed)
 

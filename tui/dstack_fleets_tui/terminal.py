@@ -13,6 +13,8 @@ from rich.console import Console
 
 #: The theme for terminals that have a palette of their own and no more.
 THEME_OF_FEW_COLOURS = "ansi-dark"
+#: What the names of such themes begin with.
+_OF_TERMINAL = "ansi-"
 #: Seconds between two looks whether the terminal is still there.
 LOOK_EVERY = 2.0
 
@@ -103,6 +105,18 @@ def let_hang_up_end_us() -> None:
     """
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def theme_of(chosen: str | None, *, few_colours: bool) -> str | None:
+    """The theme to begin with, where the settings name none; None to ask the terminal.
+
+    Args:
+        chosen: What was chosen the last time, on whatever terminal that was.
+        few_colours: Whether this one has 16 colours.
+    """
+    if few_colours and not (chosen or "").startswith(_OF_TERMINAL):
+        return THEME_OF_FEW_COLOURS
+    return chosen
 
 
 def has_few_colours() -> bool:

@@ -234,6 +234,8 @@ class Tab(NamedTuple):
     """Its title."""
     badge: str = ""
     """Something to see there, such as `2!`."""
+    style: str = "warn"
+    """The style of that in the palette."""
 
 
 class TabsLine(Widget):
@@ -311,7 +313,7 @@ class TabsLine(Widget):
         for tab in self._tabs:
             active = tab.key == self._active
             title = literal(tab.title, "bold underline" if active else "")
-            badge = literal(f" {tab.badge}", style_of("warn")) if tab.badge else Content("")
+            badge = literal(f" {tab.badge}", style_of(tab.style)) if tab.badge else Content("")
             pieces.append(
                 literal(" ") + literal(tab.key, style_of("dim")) + " " + title + badge + "  "
             )

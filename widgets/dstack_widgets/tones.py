@@ -7,7 +7,8 @@ their weight asks for; the hue stays the theme's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from rich.color import Color as RichColor
@@ -61,8 +62,14 @@ _ANSI_LIGHT = {
     "text-secondary": "ansi_blue",
     "text-accent": "ansi_blue",
 }
+#: The luminance from which black has more contrast than white.
+_LIGHT_FROM = 0.18
+
 #: The numbers of those two reds.
 _REDS = (1, 9)
+_REVERSE = RichStyle(reverse=True)
+#: What parts the cells of a table, and pads them.
+_GAPS = re.compile(r"(^ +| {2,}| +$)")
 
 
 def tones(
@@ -169,6 +176,11 @@ def luminance(color: Color) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
+def is_light(luminance: float) -> bool:
+    """Whether a background that gives so much light asks for dark texts."""
+    return luminance > _LIGHT_FROM
+
+
 def contrast(one: Color, other: Color) -> float:
     """The contrast of two colours, 1 to 21 (WCAG)."""
     return contrast_of(luminance(one), luminance(other))
@@ -179,6 +191,7 @@ def contrast_of(one: float, other: float) -> float:
     return (max(one, other) + 0.05) / (min(one, other) + 0.05)
 
 
+@lru_cache(1024)
 def lit(color: Color, wanted: float, side: float) -> Color:
     """A colour of the same hue that gives as much light as is wanted.
 
@@ -276,15 +289,14 @@ class Alarm(LineFilter):
             segments: Of a line.
             background: What is behind them.
         """
-        return [
-            Segment(segment.text, _alarming(segment.style), segment.control)
-            if segment.style is not None and segment.style.bold
-            else segment
-            for segment in segments
-        ]
+        return [part for segment in segments for part in _alarming(segment)]
 
 
-@lru_cache(256)
-def _alarming(style: RichStyle) -> RichStyle:
-    red = style.color is not None and style.color.number in _REDS
-    return style + RichStyle(reverse=True) if red else style
+def _alarming(segment: Segment) -> Iterator[Segment]:
+    """A segment in parts: the words of one that is critical are reversed, not the gaps."""
+    text, style, control = segment
+    if style is None or not style.bold or style.color is None or style.color.number not in _REDS:
+        yield segment
+        return
+    for part in filter(None, _GAPS.split(text)):
+        yield Segment(part, style if part.isspace() else style + _REVERSE, control)

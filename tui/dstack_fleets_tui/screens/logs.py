@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
+from textual.color import Color
 from textual.widget import Widget
 
 from dstack_api_client.model.every_run import Run
@@ -147,7 +148,7 @@ class LogsScreen(LiveScreen):
 
     def _show(self) -> None:
         log, margin = self.log_lines, self._margin
-        margin.is_dark = self.app.current_theme.dark
+        margin.plain = Color.parse(self.app.theme_variables["foreground"])
         wider = margin.learn(self._labels)
         log.empty_text = self._empty_text()
         log.show(self._output.lines)

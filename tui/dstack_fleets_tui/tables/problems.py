@@ -90,6 +90,11 @@ def finding(problem: Problem, *, subject: bool = True) -> Finding:
     )
 
 
+def loudest(problems: Iterable[Problem]) -> str:
+    """The style of the worst of them in the palette."""
+    return _SEVERITIES[max((each.severity for each in problems), default=Severity.NOTICE)][1]
+
+
 def counts(problems: Sequence[Problem]) -> list[tuple[str, str]]:
     """`1 critical`, `2 warnings`, ...: styles of the palette and texts, the worst first."""
     told = []

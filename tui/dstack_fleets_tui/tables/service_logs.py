@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from textual.color import Color
+
 from dstack_api_client.replica.logs import LogLine
 from dstack_widgets.glyphs import Glyphs
 from dstack_widgets.log_rows import Entry
 from dstack_widgets.text import shorten_name
+from dstack_widgets.tones import is_light, lit, luminance
 
 #: Most cells of a replica's name.
 _LONGEST = 14
 #: Colours that tell replicas apart: hues that are neither the red nor the yellow of what is wrong,
 #: far from each other first.
 _HUES = (200, 120, 290, 165, 325, 240, 90, 265)
-#: Saturation and lightness on a dark and on a light background.
-_ON_DARK, _ON_LIGHT = "70%, 82%", "80%, 20%"
+#: How much colour names have.
+_SATURATION = 0.7
 
 
 class Margin:
@@ -26,12 +29,12 @@ class Margin:
 
     Attributes:
         times: Whether it says when.
-        is_dark: Whether the background is dark.
+        plain: The colour of plain text: names are as light, so that what is wrong is louder.
     """
 
     def __init__(self, glyphs: Glyphs) -> None:
         self.times = True
-        self.is_dark = True
+        self.plain = Color(255, 255, 255)
         self._glyphs = glyphs
         self._places: dict[str, int] = {}
         self._width = 0
@@ -57,5 +60,9 @@ class Margin:
         return parts
 
     def _style(self, name: str) -> str:
+        if self.plain.ansi is not None:
+            return "bold"  # what colours the terminal has is not known
         hue = _HUES[self._places.get(name, 0) % len(_HUES)]
-        return f"hsl({hue}, {_ON_DARK if self.is_dark else _ON_LIGHT})"
+        light = luminance(self.plain)
+        colour = lit(Color.from_hsl(hue / 360, _SATURATION, 0.5), light, float(is_light(light)))
+        return colour.hex

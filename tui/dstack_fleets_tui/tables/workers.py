@@ -194,10 +194,10 @@ def _state(worker: Worker) -> str:
 
 def _sync(worker: Worker, looks: Looks) -> CellValue:
     loud = loudness(worker)
+    if worker.sync is Sync.IN_SYNC:
+        loud = ""  # the list is right, and what is wrong stands in another cell of the row
     mark = looks.glyphs.sign(loud) if loud else " "
-    # Where the list is right, what is wrong stands in another cell of the row.
-    quiet = _SYNC.get(worker.sync, "dim")
-    style = quiet if worker.sync is Sync.IN_SYNC else loud or quiet
+    style = loud or _SYNC.get(worker.sync, "dim")
     return CellValue(
         f"{mark} {worker.sync.value}", style, f"{999 - worker.wrong:03} {worker.sync.value}"
     )

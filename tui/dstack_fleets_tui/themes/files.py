@@ -13,6 +13,7 @@ from textual.theme import Theme
 
 from dstack_api_client.text import one_line
 from dstack_api_client.yaml_text import YamlError, read_yaml
+from dstack_widgets.tones import is_light, luminance
 
 #: The file in the state folder with the name of the theme that was chosen in the palette.
 _CHOSEN = "theme"
@@ -20,9 +21,11 @@ _CHOSEN = "theme"
 
 def _is_colour(text: str) -> str:
     try:
-        Color.parse(text)
+        color = Color.parse(text)
     except ColorParseError:
         raise ValueError(f"{text} is no colour") from None
+    if color.ansi is not None or color.a < 1:
+        raise ValueError(f"{text} is not one colour, the same everywhere")
     return text
 
 
@@ -34,7 +37,8 @@ class ThemeFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dark: bool = True
+    dark: bool | None = None
+    """Whether texts are lighter than the background; without it, as the background says."""
     primary: _Colour
     secondary: _Colour | None = None
     accent: _Colour | None = None
@@ -85,12 +89,15 @@ def _read(path: Path) -> Theme:
     if not isinstance(data, dict):
         raise ValueError("it is not a list of `name: value`")
     try:
-        return Theme(path.stem, **ThemeFile.model_validate(data).model_dump())
+        said = ThemeFile.model_validate(data)
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False)[0]
         message = wrong["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]
         raise ValueError(f"{'.'.join(map(str, wrong['loc']))}: {message}") from None
+    light = said.background is not None and is_light(luminance(Color.parse(said.background)))
+    dark = not light if said.dark is None else said.dark
+    return Theme(path.stem, **{**said.model_dump(), "dark": dark})
 
 
 def chosen_theme(state: Path) -> str | None:

@@ -10,12 +10,10 @@ from textual.app import App
 from textual.theme import ThemeProvider
 
 from dstack_fleets_tui.themes.own import OWN
-from dstack_widgets.tones import LEAST_CONTRAST, READABLE, Alarm, Dimmer, tones
+from dstack_widgets.tones import LEAST_CONTRAST, READABLE, Alarm, Dimmer, is_light, tones
 
 #: What is shown where nobody chose a theme, on a dark and on a light terminal.
 DARK, LIGHT = "textual-dark", "textual-light"
-#: A terminal with a background lighter than this has dark texts.
-_LIGHT_FROM = 0.18
 
 
 class ThemedApp(App[int]):
@@ -47,7 +45,7 @@ class ThemedApp(App[int]):
     def background_is(self, luminance: float) -> None:
         """Takes the theme for a terminal's background, unless somebody has chosen one."""
         if self.asks_background and self.theme in (DARK, LIGHT):
-            self.theme = LIGHT if luminance > _LIGHT_FROM else DARK
+            self.theme = LIGHT if is_light(luminance) else DARK
 
     def chose_theme(self, name: str) -> None:
         """Keeps a theme that the user has chosen."""

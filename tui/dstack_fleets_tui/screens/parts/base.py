@@ -18,6 +18,7 @@ from dstack_api_client.whatif import places_of
 from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.commands import CommandError, complete, parse
 from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.tables import problems
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import plain_text
 from dstack_widgets.command_line import CommandLine, FilterLine
@@ -96,9 +97,10 @@ class LiveScreen(LeanScreen[None]):
 
     def _lists(self) -> list[Tab]:
         """The tabs; that of the problems says how many there are."""
-        badge = words.problems(self.fleets_app.problems)
+        found = self.fleets_app.problems
+        badge, style = words.problems(found), problems.loudest(found)
         return [
-            tab._replace(badge=badge) if mode == actions.PROBLEMS else tab
+            tab._replace(badge=badge, style=style) if mode == actions.PROBLEMS else tab
             for mode, tab in TABS.items()
         ]
 
