@@ -513,7 +513,7 @@ async def test_a_service_without_a_router_has_no_such_view():
         await pilot.pause()
         assert "Router" not in str(app.screen.query_one("#views", TabsLine).render())
         await pilot.press("o")
-        await until(lambda: [n for n in app._notifications if "no replica group" in n.message])
+        await until(lambda: [n for n in app.said.log if "no replica group" in n.message])
         assert app.screen.view == "distribution"
 
 

@@ -49,6 +49,7 @@ from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.logs import LogsScreen
+from dstack_fleets_tui.screens.messages import MessagesScreen
 from dstack_fleets_tui.screens.parts import own_reads
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.palette import Palette
@@ -597,6 +598,10 @@ class FleetsApp(Host):
     def show_help(self, screen: str) -> None:
         """Shows the keys of a screen."""
         self.push_screen(HelpScreen(screen, ascii_only=self.ascii, writes=not self.read_only))
+
+    def do_messages(self, argument: str) -> None:
+        """Shows what was said."""
+        self.push_screen(MessagesScreen([*self.said.log], ascii_only=self.ascii))
 
     def action_command_palette(self) -> None:
         """Opens the palette."""
