@@ -85,9 +85,8 @@ async def test_a_message_never_takes_the_place_of_a_failure() -> None:
         await filled(app)
         before = summary(app)
         assert before
-        await pilot.press(*":nonsense", "enter")
-        await until(lambda: app.said.log, what="the refusal")
         refusal = "! There is no command 'nonsense' here. Press ? to see what there is."
+        app.warn(refusal[2:])
         await until(lambda: summary(app) == refusal, what="the refusal above the footer")
         stale = failing(ConnectionState.STALE, "The server is away.", "Wait.", recorded)
         app.post_message(app.Read(stale, app._connection))
@@ -99,7 +98,7 @@ async def test_a_message_never_takes_the_place_of_a_failure() -> None:
         app.said._queue.clear()
         await until(lambda: summary(app) == "The server is away. Wait.", what="the failure")
 
-        await pilot.press(*":messages", "enter")
+        app.do_messages("")
         await on_screen(app, MessagesScreen)
         facts = app.screen.query_one(Facts).facts
         assert [plain_text(each.value) for each in facts if isinstance(each, Fact)] == [refusal[2:]]

@@ -30,6 +30,8 @@ EDITABLE = (FLEETS, SERVICES, *CONFIGURED)
 READ = (*TABLES, LOGS)
 #: Where rows lead somewhere.
 OPENING = (*LISTS, RUNS, WHATIF, SERVICE, FLEET, REPLICA)
+#: Where details stand beside the list.
+PANED = (FLEETS, SERVICES, PROBLEMS)
 #: Where something is followed as it comes in.
 FOLLOWING = (EVENTS, *DETAILS, LOGS)
 
@@ -310,6 +312,17 @@ ACTIONS: tuple[Action, ...] = (
         "Copy the row under the cursor, a problem in full, or the YAML.",
         READ,
     ),
+    Action(
+        "details",
+        ("z",),
+        "details",
+        "Show or hide the details of the row under the cursor.",
+        PANED,
+        "auto|PERCENT",
+        True,
+    ),
+    Action("more_details", ("plus",), "more", "Give the details more room.", PANED),
+    Action("fewer_details", ("minus",), "less", "Give the details less room.", PANED),
     Action("refresh", ("ctrl+r",), "refresh", "Refresh everything now."),
     Action("pause", ("p",), "pause", "Pause polling, or go on.", READ, "", True),
     Action("command", ("colon",), "command", "Type a command by its name.", (), "", True),
@@ -327,6 +340,8 @@ _KEY_NAMES = {
     "slash": "/",
     "colon": ":",
     "question_mark": "?",
+    "plus": "+",
+    "minus": "-",
     "shift+tab": "⇧tab",
     "ctrl+r": "^r",
     "ctrl+s": "^s",

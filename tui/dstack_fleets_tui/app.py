@@ -282,9 +282,8 @@ class FleetsApp(Host):
                 self.lookout.all_was_read()
                 _spare_the_collector(again=self._loaded)
                 self._loaded = True
-            events_read = self.source.feed.events if self.source is not None else ()
             before, self.snapshot = self.snapshot, update.snapshot
-            new = self.lookout.look(update, before, self.server_now(), events_read)
+            new = self.lookout.look(update, before, self.server_now(), self.events_read)
             self._alert(new)
             self._show_title()
             self._notice_unreadable(update.snapshot)

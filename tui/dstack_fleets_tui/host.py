@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 from textual.app import ScreenStackError
@@ -22,8 +23,10 @@ from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.text import one_line
+from dstack_api_client.transport import wire
 from dstack_fleets_tui import faults
 from dstack_fleets_tui.editing.texts import Editing
+from dstack_fleets_tui.kept_views import KeptViews
 from dstack_fleets_tui.live import heading
 from dstack_fleets_tui.live.lookout import Lookout
 from dstack_fleets_tui.live.poller import Poller
@@ -208,6 +211,16 @@ class Host(ThemedApp):
     def problems(self) -> Sequence[Problem]:
         """What is wrong in the latest snapshot, worst first."""
         return self.lookout.problems
+
+    @property
+    def events_read(self) -> Sequence[wire.Event]:
+        """The events that were read so far, the oldest first."""
+        return self.source.feed.events if self.source is not None else ()
+
+    @cached_property
+    def views(self) -> KeptViews:
+        """What people chose of how things are shown."""
+        return KeptViews(self.changing.store.folder)
 
     @property
     def since(self) -> Since:
