@@ -78,13 +78,13 @@ class TestUnreachable:
 def test_next_is_there_only_where_something_waits_and_a_message_never_drops() -> None:
     of = service([replica(0)])
 
-    def shown(**found: bool) -> dict[str, int]:
-        columns = table.columns(of, **found)
+    def shown(waits: int = 0, *, explained: bool = False) -> dict[str, int]:
+        columns = table.columns(of, waits=waits, explained=explained)
         return {each.key: each.priority for each in columns if not each.hidden}
 
     assert "next" not in shown()
-    assert shown(waits=True)["next"] > shown()["message"]
-    lasting = shown(waits=True, explained=True)
+    assert shown(23)["next"] > shown()["message"]
+    lasting = shown(23, explained=True)
     assert lasting["message"] >= lasting["next"]
 
 

@@ -311,7 +311,17 @@ async def test_replicas_that_something_is_wrong_with_are_told_below_the_loudest_
         (unready,) = (each for each in told if each.startswith("decode 6: not ready: it runs"))
         assert unready.endswith(
             "Its router may go on sending it requests; dstack does not restart it."
+            " Press ⏎ on its row, then l, for its logs."
         )
+        assert told[0].endswith("Press ⏎ on its row, then i, for its instance.")
+        keys = [each for each in told if each.endswith("Press o for the router's list.")]
+        assert keys == [told[1]], "each key is told once"
+        # What comes next is never cut here, whatever goes for it.
+        waits = next(key for key, row in rows(app).items() if row["next"].startswith("looks for"))
+        assert app.screen.table.shows_whole(waits, "next")
+        await pilot.resize_terminal(80, 24)
+        app.screen.table.move_cursor_to(waits)
+        await until(lambda: "  looks for a place for 3m" in summary(app))
         (cut,) = (each for each in told if each.startswith("decode 4: on "))
         assert "which is unreachable. dstack gives the instance back after 20 minutes." in cut
 

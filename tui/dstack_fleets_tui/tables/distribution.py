@@ -87,7 +87,7 @@ def shape(distribution: Distribution, width: int, ellipsis: str = UNICODE.ellips
         columns.append(Column("target", "TARGET", justify="right", priority=9))
     columns += [
         Column("running", "RUNNING", priority=10),
-        Column("ready", "READY", justify="right", priority=8),
+        Column("ready", "READY", justify="right", priority=10),
         Column("pending", "PENDING", justify="right", priority=9),
         Column("stopping", "STOPPING", justify="right", priority=1),
     ]

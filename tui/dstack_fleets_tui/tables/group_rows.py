@@ -27,7 +27,7 @@ COLUMNS = (
     Column("min", "MIN", justify="right", priority=9),
     Column("max", "MAX", justify="right", priority=8),
     Column("running", "RUNNING", priority=10),
-    Column("ready", "READY", justify="right", priority=8),
+    Column("ready", "READY", justify="right", priority=10),
     Column("pending", "PENDING", justify="right", priority=9),
     Column("stopping", "STOPPING", justify="right", priority=1),
     Column("fleet", "FLEET", priority=7, max_width=24, names=True),
