@@ -326,6 +326,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("refresh", ("ctrl+r",), "refresh", "Refresh everything now."),
     Action("pause", ("p",), "pause", "Pause polling, or go on.", READ, "", True),
     Action("command", ("colon",), "command", "Type a command by its name.", (), "", True),
+    Action("fault", (), "fault", "Have something go wrong in the demo.", TABLES, "NAME"),
     Action("messages", (), "messages", "Show the last messages of the line above the footer."),
     Action("help", ("question_mark",), "help", "Show the keys."),
     Action("quit", ("q",), "quit", "Quit; asks where an edit or a change is open.", (), "", True),

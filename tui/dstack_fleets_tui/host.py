@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from dstack_api_client.problems.model import Problem
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_fleets_tui import faults
+from dstack_fleets_tui.demo import Demo
 from dstack_fleets_tui.editing.texts import Editing
 from dstack_fleets_tui.kept_views import KeptViews
 from dstack_fleets_tui.live import heading
@@ -91,6 +93,7 @@ class Host(ThemedApp):
         paused: Whether nothing is read now.
         touches: How many keys were pressed that some screen took.
         said: The messages.
+        demo: The demo that it runs on, if any.
         last_words: What could not be kept when the app was ended, said once the terminal is back.
     """
 
@@ -119,6 +122,7 @@ class Host(ThemedApp):
         self.snapshot: Snapshot | None = None
         self.lookout = Lookout(losses=settings.loss_problems)
         self.said = StatusLine()
+        self.demo = Demo.of(os.environ)
         # A toast covers what somebody reads.
         self._disable_notifications = True
         self.last_words: list[str] = []

@@ -18,11 +18,13 @@ class Views(msgspec.Struct, frozen=True, omit_defaults=True):
         details: Whether details stand beside a list where there is room.
         beside: The part of the width that they have, in percent; None for the usual one.
         below: The part of the height that they have below the list.
+        card: Whether the card of the demo was put away.
     """
 
     details: bool = True
     beside: int | None = None
     below: int | None = None
+    card: bool = False
 
 
 class KeptViews:

@@ -321,7 +321,7 @@ class LiveScreen(LeanScreen[None]):
             return [column.key for column in self.table.columns]
         if action_id == "whatif" and self.snapshot is not None:
             return places_of(self.snapshot)
-        return ()
+        return list(self.fleets_app.demo.faults) if action_id == "fault" else ()
 
     def complete(self, text: str) -> Sequence[str]:
         """The commands that a typed text may become."""
