@@ -69,7 +69,8 @@ def of_service(
         service.url or "",
     ]
     brief = any(each.kind is Kind.BASELINE for each in problems)
-    about = [service.error or service.status_message or ""] if not problems else []
+    told = service.error or service.status_message
+    about = [told] if told and told != service.status and not problems else []
     return [
         _head(service.name, known, [*facts, *about], looks, width),
         _problems(problems, service.name, looks, width),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from dstack_api_client.model.engines import ROUTER
 from dstack_api_client.model.fleet import Instance
-from dstack_api_client.model.labels import group_label, labels_of
+from dstack_api_client.model.labels import group_label, labels_of, replica_key
 from dstack_api_client.model.placement import ReplicaPlacement
 from dstack_api_client.model.purchases import is_told, replica_purchase
 from dstack_api_client.model.replica import Link, Replica, ReplicaKey
@@ -54,10 +54,12 @@ _MESSAGE_OF_WRONG = Column(
 #: Cells that the text on what comes next has at most and at least, and steps between.
 _NEXT, _NEXT_NARROW, _STEP = 40, 12, 4
 _GB = 1024**3
+_LANES = "Press d for the fleets of the service, e to edit it."
 #: Which keys help with what is wrong; `{enter}` is how the key is drawn.
 _KEYS = {
     Kind.INSTANCE: "Press {enter} on its row, then i, for its instance.",
     Kind.REPLICA: "Press {enter} on its row, then l, for its logs.",
+    Kind.BASELINE: _LANES,
     Kind.ROLLOUT: "Press t for the rollout.",
     Kind.WORKER: "Press o for the router's list.",
 }
@@ -265,7 +267,7 @@ def findings(
     """
     found = list(problems)
     said = [finding(each, subject=False) for each in found]
-    kinds: list[Kind | None] = [each.kind for each in found]
+    kinds: list[Kind | None] = [_helped(each, names) for each in found]
     if router is not None:
         # Of one that is not ready it is told already.
         wrong = tuple(
@@ -281,6 +283,15 @@ def findings(
         kinds += [Kind.WORKER if each.style in _LOUDNESS else None for each in of_router]
     order = sorted(range(len(said)), key=lambda at: _LOUDNESS.get(said[at].style, len(_LOUDNESS)))
     return list(_with_keys([(said[at], kinds[at]) for at in order], enter))
+
+
+def _helped(problem: Problem, names: Mapping[ReplicaKey, Replica]) -> Kind:
+    """Which keys help; a replica without a place has no logs, and lacks what a baseline lacks."""
+    if problem.kind is not Kind.REPLICA or problem.service_id is None or problem.row is None:
+        return problem.kind
+    replica = names.get(replica_key(problem.service_id, problem.row))
+    waits = replica is not None and (replica.found_no_place or replica.status == "submitted")
+    return Kind.BASELINE if waits else problem.kind
 
 
 def _with_keys(found: Iterable[tuple[Finding, Kind | None]], enter: str) -> Iterator[Finding]:

@@ -30,10 +30,14 @@ class Paned(LiveScreen):
         return self._has_room and self.table.cursor_key is not None
 
     @property
-    def _has_room(self) -> bool:
+    def _fits(self) -> bool:
         width, height = self.app.size
+        return width >= _WIDE and height >= _HIGH
+
+    @property
+    def _has_room(self) -> bool:
         wanted = self.name_of_screen in actions.PANED and self.fleets_app.views.now.details
-        return wanted and width >= _WIDE and height >= _HIGH
+        return wanted and self._fits
 
     @property
     def table_width(self) -> int:
@@ -46,6 +50,11 @@ class Paned(LiveScreen):
     @property
     def _beside(self) -> bool:
         return self.app.size.width >= _BESIDE
+
+    def footer_keys(self) -> list[tuple[str, str]]:
+        """The keys that work, without that of the details where there is no room for them."""
+        title = actions.BY_ID["details"].title
+        return [each for each in super().footer_keys() if self._fits or each[1] != title]
 
     def show_details(self) -> None:
         """Shows the details of the row under the cursor."""
@@ -63,6 +72,7 @@ class Paned(LiveScreen):
         """Puts the details where there is room for them."""
         if self.is_active and self.is_laid_out:
             self.fill()
+            self.show_keys()
 
     def do_details(self, argument: str) -> None:
         """Shows the details or hides them, or gives them a part of the room."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from dstack_api_client.model.labels import replica_row
+from dstack_api_client.model.labels import replica_key, replica_row
 from dstack_api_client.model.placement import ReplicaPlacement
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.router import Worker
@@ -192,9 +192,3 @@ class ReplicasView(ServiceView):
     def named(self) -> dict[str, str]:
         """Rows by the numbers of their replicas."""
         return {key.partition(".")[0]: key for key in self.table.keys}
-
-
-def replica_key(run_id: str, row: str) -> ReplicaKey:
-    """The replica of a row."""
-    number, _, job = row.partition(".")
-    return ReplicaKey(run_id, int(number), int(job or 0))
