@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from dstack_simulator import asked_faults
 from dstack_simulator import scenario as scenarios
 from dstack_simulator.errors import SimulatorError
 from dstack_simulator.simulator import Simulator
@@ -92,8 +93,16 @@ def _run_command(
             if log.parent.exists():
                 log.write_text(f"{error}\n")
 
+    def set_asked(asked: scenarios.NamedFault) -> None:
+        try:
+            _set(simulator, asked)
+        except SimulatorError as error:
+            with log.open("a", encoding="utf-8") as lines:
+                lines.write(f"{error}\n")
+
     threading.Thread(target=settle, daemon=True).start()
-    process = subprocess.Popen(command, env={**os.environ, **simulator.environment})
+    faults = asked_faults.listen(simulator.folder.faults, simulator.scenario.faults, set_asked)
+    process = subprocess.Popen(command, env={**os.environ, **simulator.environment, **faults})
     # Ctrl+C at the terminal goes to both; what it means is the command's to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -99,6 +99,11 @@ class Folder:
         """What the command line would print while another program has the terminal."""
         return self.root / "simulator.log"
 
+    @property
+    def faults(self) -> Path:
+        """The pipe that takes names of faults from the command on the simulator."""
+        return self.root / "faults"
+
     def of_server(self, number: int) -> Path:
         """The folder of one of several servers, which are numbered from 1."""
         return self.root / _numbered("server", number)

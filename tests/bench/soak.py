@@ -208,7 +208,7 @@ class Somebody:
             show("")  # each list is made when it is first gone to, and stays
             for _ in range(_TURNS):
                 await turn()
-        app.clear_notifications()
+        app.said.log.clear()
         for _ in range(_TURNS):
             await turn()
         await self._pilot.pause()

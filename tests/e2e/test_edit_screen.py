@@ -382,7 +382,7 @@ async def test_a_rebalance_is_asked_for_and_followed(desk, tmp_path):
         )
         await pilot.press("b")
         await until(
-            lambda: any("Nothing to move" in note.message for note in app._notifications),
+            lambda: any("Nothing to move" in note.message for note in app.said.log),
             what="that it is done",
         )
     assert not requests.failed

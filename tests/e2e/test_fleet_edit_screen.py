@@ -317,7 +317,7 @@ async def test_a_fleet_of_a_file_is_planned_at_once(yard, tmp_path, monkeypatch)
         await pilot.press("escape")
         await shown(app, FleetsScreen)
         await pilot.press(":", *"new_fleet ~/none.yml", "enter")
-        await until(lambda: any("none.yml" in str(n.message) for n in app._notifications))
+        await until(lambda: any("none.yml" in str(n.message) for n in app.said.log))
 
 
 async def test_keys_of_ssh_hosts_are_read_from_their_files_and_never_shown(yard, tmp_path):

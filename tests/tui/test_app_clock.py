@@ -33,7 +33,7 @@ async def test_ages_are_by_the_clock_of_the_server_and_it_is_said_once() -> None
         await filled(app)
         await until(lambda: not feed.waiting)
         await until(lambda: app.snapshot is not None and app.snapshot.clock_ahead == -AHEAD - 3)
-        said = [each.message for each in app._notifications if "clock" in each.message]
+        said = [each.message for each in app.said.log if "clock" in each.message]
         assert len(said) == 1
         assert said[0].startswith("This machine's clock is 25 min ahead of the server's.")
         assert app.server_now() == NOW - timedelta(seconds=3)

@@ -58,7 +58,7 @@ async def test_a_wrong_command_is_a_notice():
     async with app.run_test(size=SIZE) as pilot:
         await filled(app)
         await pilot.press("colon", *"[nope", "enter")
-        await until(lambda: [n for n in app._notifications if "[nope" in n.message])
+        await until(lambda: [n for n in app.said.log if "[nope" in n.message])
 
 
 async def test_help_lists_the_keys_of_this_screen():

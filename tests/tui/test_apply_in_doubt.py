@@ -95,8 +95,8 @@ async def test_what_was_open_at_the_last_start_is_said(tmp_path: Path) -> None:
     here = Target(CONNECTION.url, "main", "service", "chat")
     store.keep_sent(here, Sent("1f", kept.at, 0, "ada", "apply", kept))
     async with dashboard(server, tmp_path) as (app, _):
-        await until(lambda: app._notifications, what="the notice")
-        assert any("its end was not seen: it was applied" in n.message for n in app._notifications)
+        await until(lambda: app.said.log, what="the notice")
+        assert any("its end was not seen: it was applied" in n.message for n in app.said.log)
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ async def test_a_slip_in_a_guard_is_said_each_time_something_is_to_be_changed(
     app = app_on(GivenFeed(live(snapshot())), load({}, {}, file))
     async with app.run_test(size=(120, 30)) as pilot:
         await until(lambda: app.snapshot is not None, what="data")
-        app.clear_notifications()
+        app.said.log.clear()
         await pilot.press("e")
-        await until(lambda: app._notifications, what="why not")
-        (notice,) = app._notifications
+        await until(lambda: app.said.log, what="why not")
+        (notice,) = app.said.log
         assert notice.message.startswith("There is no setting read-only")
         assert notice.message.endswith("Until then nothing can be changed.")

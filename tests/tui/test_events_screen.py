@@ -270,12 +270,12 @@ async def test_enter_opens_what_an_event_is_about():
         await shown(app, len(kinds))
         # The newest is the first.
         for key, (about, screen) in zip(reversed(table(app).keys), kinds, strict=True):
-            app._notifications.clear()
+            app.said.log.clear()
             table(app).move_cursor_to(key)
             await pilot.press("enter")
             if screen is EventsScreen:
                 await until(
-                    lambda: [n for n in app._notifications if "not among" in n.message],
+                    lambda: [n for n in app.said.log if "not among" in n.message],
                     what=str(about),
                 )
             await on_screen(app, screen)

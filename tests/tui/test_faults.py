@@ -70,8 +70,8 @@ async def test_records_that_can_not_be_read_are_named_once_and_counted():
     app = app_on(GivenFeed(live(known), live(known, known)))
     async with app.run_test(size=SIZE):
         await filled(app)
-        await until(lambda: len(app._notifications) == 1)
-        (notice,) = app._notifications
+        await until(lambda: len(app.said.log) == 1)
+        (notice,) = app.said.log
         assert notice.message.startswith(f"{messages[0]} 1 more can't be read.")
         await until(lambda: "2 unreadable" in header(app))
 
@@ -290,8 +290,8 @@ async def test_a_fault_is_said_once_in_the_dashboard():
             raise ZeroDivisionError(SECRET)
         for _ in range(3):
             app.fault(caught.value)
-        await until(lambda: len(app._notifications) == 1)
-        (notice,) = app._notifications
+        await until(lambda: len(app.said.log) == 1)
+        (notice,) = app.said.log
         assert "ZeroDivisionError in test_faults.py" in notice.message
         assert SECRET not in notice.message
 

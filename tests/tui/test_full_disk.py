@@ -56,7 +56,7 @@ def refused(
 
 
 def _said(app: FleetsApp) -> str:
-    notices = " ".join(notice.message for notice in app._notifications)
+    notices = " ".join(notice.message for notice in app.said.log)
     texts = " ".join(str(each.content) for each in app.screen.query(Static))
     return f"{notices} {texts}"
 

@@ -275,7 +275,7 @@ async def test_the_question_about_a_deletion_does_not_open_late(
         await pilot.press("down")
         event.set()
         said = "The question about deleting fleet-1 is ready and was not opened"
-        await until(lambda: [n for n in app._notifications if n.message.startswith(said)])
+        await until(lambda: [n for n in app.said.log if n.message.startswith(said)])
         assert isinstance(app.front, FleetsScreen)
 
 
@@ -286,7 +286,7 @@ async def test_a_key_gives_a_sign_while_a_slow_server_is_asked(
         event = server.hold("runs/get")
         await pilot.press("b")
         sign = "Asking what a rebalancing of"
-        await until(lambda: [n for n in app._notifications if n.message.startswith(sign)])
+        await until(lambda: [n for n in app.said.log if n.message.startswith(sign)])
         event.set()
 
 
@@ -300,8 +300,8 @@ async def test_who_is_still_there_is_told_that_a_plan_was_not_opened(
         await until(lambda: server.asked["runs/get_plan"], what="the question")
         await pilot.press("down")
         event.set()
-        await until(lambda: app._notifications, what="the notice")
-        (notice,) = app._notifications
+        await until(lambda: app.said.log, what="the notice")
+        (notice,) = app.said.log
         assert notice.message.startswith("The undo of chat is ready and was not opened")
         await pilot.press("u")
         await shown(app, PlanScreen)
@@ -409,7 +409,7 @@ async def test_trouble_waits_until_an_editor_is_left(
         await pilot.press("e")
         await until(lambda: isinstance(app.front, EditScreen) and app.front.edit is not None)
         server.fail = lambda path: httpx.Response(401, json={"detail": "no"})
-        await until(lambda: app._notifications, what="the notice")
+        await until(lambda: app.said.log, what="the notice")
         assert isinstance(app.front, EditScreen)
         await pilot.press("escape")
         await until(lambda: isinstance(app.front, TroubleScreen), what="the trouble")

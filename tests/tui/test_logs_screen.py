@@ -52,9 +52,7 @@ class Opened:
 
     async def tells(self, text):
         """A notice does."""
-        await until(
-            lambda: any(text in each.message for each in self.app._notifications), what=text
-        )
+        await until(lambda: any(text in each.message for each in self.app.said.log), what=text)
 
     async def read(self):
         """Has the logs read now."""

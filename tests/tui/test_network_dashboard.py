@@ -145,7 +145,7 @@ async def _is_stale(app: FleetsApp) -> None:
     assert app.health.hint
     assert TOKEN not in said
     assert TOKEN not in screen_text(app)
-    assert not any(TOKEN in each.message for each in app._notifications)
+    assert not any(TOKEN in each.message for each in app.said.log)
     if app.health.state is ConnectionState.STALE:
         await until(lambda: "stale" in header(app).lower(), what="that it is said")
 

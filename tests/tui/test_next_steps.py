@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from dstack_api_client.analysis.since import Since
+from dstack_api_client.model.labels import replica_row
 from dstack_api_client.model.replica import Probe, Replica
 from dstack_api_client.model.router import RouterStatus, Sync
+from dstack_api_client.problems.model import Kind, Problem, Severity
 from dstack_fleets_tui.tables import replicas as table
 from dstack_fleets_tui.tables import workers
 from dstack_fleets_tui.tables.looks import Looks
@@ -78,14 +80,29 @@ class TestUnreachable:
 def test_next_is_there_only_where_something_waits_and_a_message_never_drops() -> None:
     of = service([replica(0)])
 
-    def shown(**found: bool) -> dict[str, int]:
-        columns = table.columns(of, **found)
+    def shown(waits: int = 0, *, explained: bool = False) -> dict[str, int]:
+        columns = table.columns(of, waits=waits, explained=explained)
         return {each.key: each.priority for each in columns if not each.hidden}
 
     assert "next" not in shown()
-    assert shown(waits=True)["next"] > shown()["message"]
-    lasting = shown(waits=True, explained=True)
+    assert shown(23)["next"] > shown()["message"]
+    lasting = shown(23, explained=True)
     assert lasting["message"] >= lasting["next"]
+
+
+def test_one_without_a_place_has_no_logs_to_look_at() -> None:
+    waits, runs = replica(3, None, "submitted"), replica(4)
+    found = [
+        Problem(str(at), Kind.REPLICA, Severity.WARNING, "chat", "wrong", service_id=one.key.run_id,
+                row=replica_row(one.key))
+        for at, one in enumerate((waits, runs))
+    ]  # fmt: skip
+    names = {one.key: one for one in (waits, runs)}
+    told = [each.text for each in table.findings(found, None, names, "enter")]
+    assert told == [
+        "wrong. Press d for the fleets of the service, e to edit it.",
+        "wrong. Press enter on its row, then l, for its logs.",
+    ]
 
 
 def test_the_red_cell_is_the_one_that_is_wrong() -> None:

@@ -15,6 +15,7 @@ from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
+from dstack_widgets.detail_pane import DetailPane
 from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
 from tests.builders import routed_service
@@ -60,8 +61,7 @@ async def test_they_come_up_first_where_something_is_wrong():
         first = texts(app, table(app).keys[0])
         assert first["subject"] == "broken"
         assert first["severity"].endswith("critical")
-        said = app.screen.query_one(Findings).findings
-        assert "out of [memory]" in said[0].text
+        assert "out of [memory]" in screen_text(app)
 
 
 async def test_where_nothing_is_wrong_the_fleets_come_up():
@@ -276,7 +276,7 @@ async def test_what_to_do_about_the_worst_one_stays_in_sight(monkeypatch):
     ]
     monkeypatch.setattr("dstack_api_client.problems.watch.ProblemWatch.look", given(*found))
     app = app_on(GivenFeed(live(snapshot())), untouched=True)
-    async with app.run_test(size=SIZE) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         await on_screen(app, ProblemsScreen)
         await filled(app)
 
@@ -292,6 +292,15 @@ async def test_what_to_do_about_the_worst_one_stays_in_sight(monkeypatch):
         ]
         counts = app.screen.query_one("#counts", Flow).text
         assert counts == "1 critical  1 warning  1 notice  98.32 $/h unused"
+
+        await pilot.resize_terminal(*SIZE)
+        pane = app.screen.query_one(DetailPane)
+        await until(lambda: "! middle  Walk." in pane.text, what="details")
+        assert pane.text.endswith("Worst of all\n! worst  worst is wrong. Run for it.")
+        assert said() == []
+        await pilot.press("up")
+        await until(lambda: "! worst  Run for it." in pane.text, what="those of the worst")
+        assert "Worst of all" not in pane.text
 
 
 async def test_only_notices_are_counted_without_a_mark(monkeypatch):

@@ -237,7 +237,7 @@ async def test_an_instance_that_is_not_known_is_said():
         await opened.has("instance", "not known; the fleet is the run's")
         await opened.pilot.press("i")
         app = opened.app
-        await until(lambda: [n for n in app._notifications if "It is not known" in n.message])
+        await until(lambda: [n for n in app.said.log if "It is not known" in n.message])
 
 
 async def test_each_failure_is_told_where_it_matters_and_passes():

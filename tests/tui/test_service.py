@@ -31,7 +31,7 @@ from tests.builders.apps import GivenFeed, app_on, failing, live
 from tests.builders.memory_client import GivenClient
 from tests.builders.snapshots import NOW
 from tests.painting import all_painted
-from tests.screens import brought, on_screen, screen_text
+from tests.screens import brought, on_screen, screen_text, summary
 from tests.waiting import until, until_equal
 
 SIZE = (160, 40)
@@ -117,17 +117,17 @@ def lanes_show_what_they_should_hold_and_what_they_hold(app):
 def a_baseline_that_is_not_held_is_loud_in_its_row_and_in_full_below(app):
     loud = rows(app)["/gpu-reserved"]
     assert loud["fleet"] == "✗ gpu-reserved"
-    assert loud["why"].startswith("BASELINE 2 of 3 for 3m: in cooldown until")
-    first, second, *_ = said(app)
+    # The rows leave the cause to the line below, which says it once.
+    assert loud["why"] == "BASELINE 2 of 3 for 3m"
+    assert rows(app)["/gpu-spot"]["why"] == "1 replica fell back here; room for 7 more"
+    assert "cooldown" not in summary(app)
+    first, *others = said(app)
     assert first == (
         "bad",
         "gpu-reserved",
         "BASELINE 2 of 3 for 3m: in cooldown until 14:05:30, no capacity in us-east-1",
     )
-    assert second[:2] == ("warn", "gpu-spot")
-    assert "1 replica fell back here: gpu-reserved is in cooldown" in second[2]
-    # Its row leaves the cause to that line: with it, what else is to be said would be cut.
-    assert rows(app)["/gpu-spot"]["why"] == "1 replica fell back here; room for 7 more"
+    assert {style for style, *_ in others} == {"dim"}
 
 
 async def groups_have_columns_where_there_is_room_and_a_line_where_not(app, pilot):
@@ -204,6 +204,13 @@ async def one_cause_is_said_once(app, pilot):
     ]
     lanes = tuple(replace(lane, fallbacks=5) for lane in placement.lanes)
     told = replace(placement, replicas=tuple(fell), lanes=lanes)
+    await brought(app, pilot, replace(shot, placements={routed_service.RUN: told}))
+    causes = [text for _, _, text in said(app) if "in cooldown" in text]
+    assert len(causes) == 1
+    assert causes[0].startswith("BASELINE 2 of 3")
+    assert rows(app)["/gpu-spot"]["why"].startswith("5 replicas fell back here")
+    kept = tuple(replace(lane, deficit=0) for lane in lanes)
+    told = replace(told, lanes=kept)
     await brought(app, pilot, replace(shot, placements={routed_service.RUN: told}))
     text = f"5 replicas fell back here: {routed_service.NO_ROOM}"
     assert ("warn", "gpu-spot", text) in said(app)
@@ -304,7 +311,17 @@ async def test_replicas_that_something_is_wrong_with_are_told_below_the_loudest_
         (unready,) = (each for each in told if each.startswith("decode 6: not ready: it runs"))
         assert unready.endswith(
             "Its router may go on sending it requests; dstack does not restart it."
+            " Press ⏎ on its row, then l, for its logs."
         )
+        assert told[0].endswith("Press ⏎ on its row, then i, for its instance.")
+        keys = [each for each in told if each.endswith("Press o for the router's list.")]
+        assert keys == [told[1]], "each key is told once"
+        # What comes next is never cut here, whatever goes for it.
+        waits = next(key for key, row in rows(app).items() if row["next"].startswith("looks for"))
+        assert app.screen.table.shows_whole(waits, "next")
+        await pilot.resize_terminal(80, 24)
+        app.screen.table.move_cursor_to(waits)
+        await until(lambda: "  looks for a place for 3m" in summary(app))
         (cut,) = (each for each in told if each.startswith("decode 4: on "))
         assert "which is unreachable. dstack gives the instance back after 20 minutes." in cut
 
@@ -513,7 +530,7 @@ async def test_a_service_without_a_router_has_no_such_view():
         await pilot.pause()
         assert "Router" not in str(app.screen.query_one("#views", TabsLine).render())
         await pilot.press("o")
-        await until(lambda: [n for n in app._notifications if "no replica group" in n.message])
+        await until(lambda: [n for n in app.said.log if "no replica group" in n.message])
         assert app.screen.view == "distribution"
 
 

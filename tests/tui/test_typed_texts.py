@@ -95,7 +95,7 @@ async def test_escape_after_typing_asks_and_the_text_is_there_again(
         area = await _text_area(app, pilot)
         assert "# mine" not in area.text
         await pilot.press("escape")
-        await until(lambda: app._notifications, what="that nothing was changed")
+        await until(lambda: app.said.log, what="that nothing was changed")
         await shown(app, EditScreen)
 
 
@@ -253,7 +253,7 @@ async def test_an_editor_that_ends_with_an_error_loses_nothing(
         editor("exit 3")
         await pilot.press("E")
         await until(
-            lambda: any("The text was not changed" in n.message for n in app._notifications),
+            lambda: any("The text was not changed" in n.message for n in app.said.log),
             what="that nothing was changed",
         )
         assert app.front is screen
@@ -308,7 +308,7 @@ async def test_a_new_fleet_is_kept_until_it_is_applied(
         app.fleet_changes.new(str(file))
         await shown(app, TextScreen)
         await pilot.press("escape")
-        await until(lambda: app._notifications, what="that nothing was changed")
+        await until(lambda: app.said.log, what="that nothing was changed")
         assert app.changing.texts.unused == ()
 
 

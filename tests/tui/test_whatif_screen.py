@@ -74,7 +74,7 @@ async def test_what_is_at_hand_is_lost_or_what_is_picked_or_typed():
         assert table(app).keys == ("s-plain", "s-chat"), "what fails comes first"
         assert texts(app, "s-plain")["outcome"] == "✗ ends"
         await pilot.press("colon", *"whatif moon", "enter")
-        await until(lambda: [n for n in app._notifications if "no moon in" in n.message])
+        await until(lambda: [n for n in app.said.log if "no moon in" in n.message])
         await asked(app, "With chat=4.")
 
         await pilot.press("W")

@@ -30,6 +30,8 @@ EDITABLE = (FLEETS, SERVICES, *CONFIGURED)
 READ = (*TABLES, LOGS)
 #: Where rows lead somewhere.
 OPENING = (*LISTS, RUNS, WHATIF, SERVICE, FLEET, REPLICA)
+#: Where details stand beside the list.
+PANED = (FLEETS, SERVICES, PROBLEMS)
 #: Where something is followed as it comes in.
 FOLLOWING = (EVENTS, *DETAILS, LOGS)
 
@@ -310,9 +312,22 @@ ACTIONS: tuple[Action, ...] = (
         "Copy the row under the cursor, a problem in full, or the YAML.",
         READ,
     ),
+    Action(
+        "details",
+        ("z",),
+        "details",
+        "Show or hide the details of the row under the cursor.",
+        PANED,
+        "auto|PERCENT",
+        True,
+    ),
+    Action("more_details", ("plus",), "more", "Give the details more room.", PANED),
+    Action("fewer_details", ("minus",), "less", "Give the details less room.", PANED),
     Action("refresh", ("ctrl+r",), "refresh", "Refresh everything now."),
     Action("pause", ("p",), "pause", "Pause polling, or go on.", READ, "", True),
     Action("command", ("colon",), "command", "Type a command by its name.", (), "", True),
+    Action("fault", (), "fault", "Have something go wrong in the demo.", TABLES, "NAME"),
+    Action("messages", (), "messages", "Show the last messages of the line above the footer."),
     Action("help", ("question_mark",), "help", "Show the keys."),
     Action("quit", ("q",), "quit", "Quit; asks where an edit or a change is open.", (), "", True),
 )
@@ -326,6 +341,8 @@ _KEY_NAMES = {
     "slash": "/",
     "colon": ":",
     "question_mark": "?",
+    "plus": "+",
+    "minus": "-",
     "shift+tab": "⇧tab",
     "ctrl+r": "^r",
     "ctrl+s": "^s",

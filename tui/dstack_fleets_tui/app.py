@@ -40,15 +40,18 @@ from dstack_fleets_tui import actions, faults, words
 from dstack_fleets_tui.changes.cordons import CordonChanges
 from dstack_fleets_tui.changes.fleet import FleetChanges
 from dstack_fleets_tui.changes.service import Changing
+from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.live.poller import Poller
 from dstack_fleets_tui.live.source import Source, open_source
 from dstack_fleets_tui.quitting import Quitting
+from dstack_fleets_tui.screens.card import CardScreen
 from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.logs import LogsScreen
+from dstack_fleets_tui.screens.messages import MessagesScreen
 from dstack_fleets_tui.screens.parts import own_reads
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.palette import Palette
@@ -189,6 +192,16 @@ class FleetsApp(Host):
         for notice in self._settings.notices:
             self.warn(notice)
         self._connect()
+        if self.demo.pipe is not None and not self.views.now.card:
+            # Nothing else comes up by itself over it.
+            self.lookout.somebody_is_there = True
+            self.call_after_refresh(self._show_card)
+
+    def _show_card(self) -> None:
+        def put_away(_: None) -> None:
+            self.views.change(card=True)
+
+        self.push_screen(CardScreen(ascii_only=self.ascii), put_away)
 
     def _connect(self) -> None:
         if isinstance(self._connection, ConfigError):
@@ -281,9 +294,8 @@ class FleetsApp(Host):
                 self.lookout.all_was_read()
                 _spare_the_collector(again=self._loaded)
                 self._loaded = True
-            events_read = self.source.feed.events if self.source is not None else ()
             before, self.snapshot = self.snapshot, update.snapshot
-            new = self.lookout.look(update, before, self.server_now(), events_read)
+            new = self.lookout.look(update, before, self.server_now(), self.events_read)
             self._alert(new)
             self._show_title()
             self._notice_unreadable(update.snapshot)
@@ -597,6 +609,17 @@ class FleetsApp(Host):
     def show_help(self, screen: str) -> None:
         """Shows the keys of a screen."""
         self.push_screen(HelpScreen(screen, ascii_only=self.ascii, writes=not self.read_only))
+
+    def do_fault(self, argument: str) -> None:
+        """Has something go wrong in the demo."""
+        try:
+            self.notify(self.demo.set_fault(argument), markup=False)
+        except CommandError as error:
+            self.warn(str(error))
+
+    def do_messages(self, argument: str) -> None:
+        """Shows what was said."""
+        self.push_screen(MessagesScreen([*self.said.log], ascii_only=self.ascii))
 
     def action_command_palette(self) -> None:
         """Opens the palette."""

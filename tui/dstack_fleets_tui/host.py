@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
 
 from textual.app import ScreenStackError
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from dstack_api_client.analysis.since import Since
@@ -20,19 +23,22 @@ from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
+from dstack_api_client.text import one_line
+from dstack_api_client.transport import wire
 from dstack_fleets_tui import faults
+from dstack_fleets_tui.demo import Demo
 from dstack_fleets_tui.editing.texts import Editing
+from dstack_fleets_tui.kept_views import KeptViews
 from dstack_fleets_tui.live import heading
 from dstack_fleets_tui.live.lookout import Lookout
 from dstack_fleets_tui.live.poller import Poller
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.status_line import Said, StatusLine
 from dstack_fleets_tui.themes.showing import ThemedApp
 from dstack_widgets.glyphs import ASCII, UNICODE
 from dstack_widgets.status_header import HeaderState
 
-#: How long a notice stays: several at once want to be read.
-_NOTICE_SECONDS = 15
 #: So many notices are remembered as said.
 _NOTICED = 1000
 
@@ -61,6 +67,14 @@ class Deletions(Protocol):
         """Deletes instances of a fleet, once that is confirmed."""
 
 
+@runtime_checkable
+class Says(Protocol):
+    """A screen with a line for messages."""
+
+    def show_said(self) -> None:
+        """Shows the message that stands now."""
+
+
 class Host(ThemedApp):
     """The part of the app that knows no screen.
 
@@ -78,6 +92,8 @@ class Host(ThemedApp):
         lookout: Looks for what is wrong.
         paused: Whether nothing is read now.
         touches: How many keys were pressed that some screen took.
+        said: The messages.
+        demo: The demo that it runs on, if any.
         last_words: What could not be kept when the app was ended, said once the terminal is back.
     """
 
@@ -105,12 +121,42 @@ class Host(ThemedApp):
         self.source: Source | None = None
         self.snapshot: Snapshot | None = None
         self.lookout = Lookout(losses=settings.loss_problems)
+        self.said = StatusLine()
+        self.demo = Demo.of(os.environ)
+        # A toast covers what somebody reads.
+        self._disable_notifications = True
         self.last_words: list[str] = []
         self.health = Health(ConnectionState.CONNECTING, now())
 
     def warn(self, text: str) -> None:
-        """Shows a notice that goes away by itself."""
-        self.notify(text, severity="warning", timeout=_NOTICE_SECONDS, markup=False)
+        """Says that something is wrong or refused."""
+        self.notify(text, severity="warning", markup=False)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """Says something in the line above the footer; it is literal text."""
+        warning = severity != "information"
+        self.said.say(Said(one_line(message), self.now().astimezone(), warning), self.touches)
+        self.show_said()
+
+    def show_said(self) -> None:
+        """Shows the message that stands now on the screens that people see."""
+        try:
+            screens = self.screen_stack
+        except ScreenStackError:
+            return  # while the app begins or ends
+        for screen in reversed(screens):
+            if isinstance(screen, Says):
+                screen.show_said()
+            if not screen.is_modal:
+                return
 
     def fault(self, error: Exception) -> None:
         """Says that a read failed by a fault of this program; once for each place."""
@@ -169,6 +215,16 @@ class Host(ThemedApp):
     def problems(self) -> Sequence[Problem]:
         """What is wrong in the latest snapshot, worst first."""
         return self.lookout.problems
+
+    @property
+    def events_read(self) -> Sequence[wire.Event]:
+        """The events that were read so far, the oldest first."""
+        return self.source.feed.events if self.source is not None else ()
+
+    @cached_property
+    def views(self) -> KeptViews:
+        """What people chose of how things are shown."""
+        return KeptViews(self.changing.store.folder)
 
     @property
     def since(self) -> Since:

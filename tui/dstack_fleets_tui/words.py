@@ -206,19 +206,20 @@ def progress(service: Service) -> str:
     return f"{service.deployment_num} ({service.at_deployment} of {service.active})"
 
 
-def group_why(row: GroupRow, now: datetime) -> str:
+def group_why(row: GroupRow, now: datetime, *, brief: bool = False) -> str:
     """What a replica group waits for; a baseline that is not met comes first.
 
     Args:
         row: What the group holds.
         now: The moment ages are counted to.
+        brief: Whether it is said elsewhere what a baseline waits for.
     """
     if not row.lacks or not row.is_baseline:
         return row.reason
     least = row.group.replicas_min
     since = f" for {age(row.since, now)}" if row.since else ""
     told = f"BASELINE {least - row.lacks} of {least}{since}"
-    return f"{told}: {row.reason}" if row.reason else told
+    return f"{told}: {row.reason}" if row.reason and not brief else told
 
 
 def affected(problem: Problem) -> str:

@@ -13,6 +13,7 @@ from textual.reactive import var
 
 from .cells import Cell, Cells, CellValue, Column, Row
 from .glyphs import UNICODE, Glyphs
+from .table_layout import cell_width
 from .table_rows import follow
 from .table_view import HEADER_LINES, TableView
 
@@ -185,6 +186,16 @@ class LiveTable(TableView, can_focus=True):
             KeyError: There is no such row.
         """
         return self._rows.cells(key)
+
+    def shows_whole(self, key: str, column_key: str) -> bool:
+        """Whether a cell is on the screen and not cut."""
+        if key not in self._rows:
+            return False
+        cells = self._rows.cells(key)
+        return any(
+            place.column.key == column_key and cell_width(cells[place.index]) <= place.width
+            for place in self._placed.places
+        )
 
     def set_columns(self, columns: Sequence[Column]) -> None:
         """Replaces the columns; the rows stay."""

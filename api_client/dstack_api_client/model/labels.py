@@ -89,6 +89,12 @@ def replica_row(key: ReplicaKey) -> str:
     return f"{key.replica_num}.{key.job_num}"
 
 
+def replica_key(run_id: str, row: str) -> ReplicaKey:
+    """The replica that a row is named after."""
+    number, _, job = row.partition(".")
+    return ReplicaKey(run_id, int(number), int(job or 0))
+
+
 def lane_name(pool: str, fleet: str, labels: Mapping[str, str]) -> str:
     """`gpu-spot`, or `1 prefill/gpu-spot` for a lane that a group has for itself.
 

@@ -21,14 +21,6 @@ from dstack_widgets.facts import Fact, Facts, YamlView
 from dstack_widgets.live_table import LiveTable
 
 
-def fleet_instances(fleet: Fleet, snapshot: Snapshot) -> dict[str, Instance]:
-    """The instances of a fleet by id, and those of hosts that could not be set up."""
-    found = {
-        key: snapshot.instances[key] for key in fleet.instance_ids if key in snapshot.instances
-    }
-    return found | {each.id: each for each in fleet.failed}
-
-
 class FleetScreen(WithEvents):
     """One fleet, by its id."""
 
@@ -71,7 +63,7 @@ class FleetScreen(WithEvents):
         table.set_rows(
             {
                 key: instances.cells(instance, snapshot, looks)
-                for key, instance in fleet_instances(fleet, snapshot).items()
+                for key, instance in instances.of_fleet(fleet, snapshot).items()
             }
         )
         self.find_row()
@@ -103,7 +95,7 @@ class FleetScreen(WithEvents):
 
     def _follow(self, fleet: Fleet, snapshot: Snapshot) -> None:
         view = self.events_view
-        instance = fleet_instances(fleet, snapshot).get(self._instance or "")
+        instance = instances.of_fleet(fleet, snapshot).get(self._instance or "")
         if instance is None:
             self._instance = None
             view.follow(fleet.name, {"within_fleets": [fleet.id]})
@@ -135,7 +127,7 @@ class FleetScreen(WithEvents):
             return
         table = self.query_one("#instances", LiveTable)
         keys = table.selected_keys or {table.cursor_key}
-        chosen = [each for key, each in fleet_instances(fleet, snapshot).items() if key in keys]
+        chosen = [each for key, each in instances.of_fleet(fleet, snapshot).items() if key in keys]
         changes.delete_some(fleet, chosen)
 
     def do_open(self, argument: str) -> None:
@@ -185,7 +177,7 @@ class FleetScreen(WithEvents):
         fleet, snapshot = self.fleet_at_hand(), self.snapshot
         if fleet is None or snapshot is None:
             return None
-        return fleet_instances(fleet, snapshot).get(key or "")
+        return instances.of_fleet(fleet, snapshot).get(key or "")
 
     def _head(self, fleet: Fleet) -> list[tuple[str, str] | tuple[str, str, str]]:
         cordon = self.snapshot.cordon_of(fleet) if self.snapshot is not None else None

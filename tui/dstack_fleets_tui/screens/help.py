@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TypeAlias
 
 from rich.cells import cell_len
-from textual.app import ComposeResult
-from textual.binding import Binding
-from textual.screen import ModalScreen
 
 from dstack_fleets_tui import actions
-from dstack_fleets_tui.screens.parts.questions import Asking
+from dstack_fleets_tui.screens.parts.reading import ReadingScreen
 from dstack_widgets.cells import CellValue
-from dstack_widgets.facts import Fact, Facts, Heading
+from dstack_widgets.facts import Fact, Heading
 from dstack_widgets.glyphs import ASCII, UNICODE
 
 Keys: TypeAlias = "Sequence[tuple[str, str]]"
@@ -64,33 +60,23 @@ SIGNS = (
 PALETTE_KEYS = (("^p", "Search for a command, or choose a theme."),)
 
 
-class HelpScreen(Asking, ModalScreen[None]):
-    """Lists the actions of one screen; any of its keys closes it."""
+class HelpScreen(ReadingScreen):
+    """Lists the actions of one screen.
 
-    CSS_PATH = Path(__file__).with_name("help.tcss")
-    BINDINGS = [
-        Binding("escape,question_mark,q,enter", "close", "close", show=False, id="help.close")
-    ]
-    guard = 0.0
+    Args:
+        screen: The screen.
+        ascii_only: Whether only ASCII is drawn.
+        writes: Whether what changes something is listed.
+    """
 
     def __init__(self, screen: str, *, ascii_only: bool = False, writes: bool = True) -> None:
-        super().__init__(classes="-ascii" if ascii_only else None)
+        super().__init__(ascii_only=ascii_only)
         self._screen_name = screen
         self._writes = writes
-        self._ascii = ascii_only
         self._glyphs = ASCII if ascii_only else UNICODE
 
-    def compose(self) -> ComposeResult:
-        """The table of keys."""
-        box = Facts(list(self._facts()), glyphs=self._glyphs, id="box")
-        box.border_subtitle = "esc closes this"
-        yield box
-
-    def action_close(self) -> None:
-        """Goes back."""
-        self.answer()
-
-    def _facts(self) -> Iterator[Fact | Heading]:
+    def facts(self) -> Iterator[Fact | Heading]:
+        """The keys, with their commands."""
         rows: list[tuple[str, str, str]] = [
             (
                 " ".join(actions.key_name(key, ascii_only=self._ascii) for key in action.keys),

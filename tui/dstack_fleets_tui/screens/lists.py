@@ -15,18 +15,19 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.commands import CommandError
-from dstack_fleets_tui.screens.parts.base import LiveScreen
-from dstack_fleets_tui.tables import fleets, services
+from dstack_fleets_tui.screens.parts.paned import Paned
+from dstack_fleets_tui.tables import details, fleets, services
 from dstack_fleets_tui.tables.totals import totals
 from dstack_widgets.cells import Cells, Column
+from dstack_widgets.detail_pane import Details
 from dstack_widgets.flow import Flow
 from dstack_widgets.live_table import LiveTable
 from dstack_widgets.palette import style_of
 from dstack_widgets.text import literal
 
 
-class ListScreen(LiveScreen):
-    """One table over the whole screen, and a line on the row under the cursor."""
+class ListScreen(Paned):
+    """One table over the whole screen, and a line on the row under the cursor, or its details."""
 
     columns: ClassVar[Sequence[Column]]
     thing: ClassVar[str]
@@ -34,7 +35,7 @@ class ListScreen(LiveScreen):
 
     def body(self) -> Iterable[Widget]:
         """The table."""
-        yield LiveTable(self.columns, glyphs=self.fleets_app.glyphs)
+        yield self.with_pane(LiveTable(self.columns, glyphs=self.fleets_app.glyphs))
 
     def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
         """The rows to show, by key."""
@@ -92,7 +93,8 @@ class ListScreen(LiveScreen):
 
     def _summarise(self) -> None:
         key = self.table.cursor_key
-        known = self.snapshot is not None and key is not None
+        known = self.snapshot is not None and key is not None and not self.shows_details
+        self.show_details()
         self.show_summary(self.summary(self.snapshot, key) if known else "")  # type: ignore[arg-type]
 
 
@@ -137,6 +139,16 @@ class FleetsScreen(TotalsScreen):
         fleet = snapshot.fleets.get(key)
         return fleets.summary(fleet, self.looks, snapshot.cordon_of(fleet)) if fleet else ""
 
+    def details(self, key: str) -> Details | None:
+        """Its problems, its room, its instances and its last events."""
+        snapshot, looks = self.snapshot, self.looks
+        fleet = snapshot.fleets.get(key) if snapshot is not None else None
+        if snapshot is None or fleet is None:
+            return None
+        problems = [each for each in self.fleets_app.problems if each.fleet_id == key]
+        read = self.fleets_app.events_read
+        return lambda width: details.of_fleet(fleet, snapshot, problems, read, looks, width)
+
     def open(self, key: str) -> None:
         """Opens the fleet."""
         self.fleets_app.open_fleet(key)
@@ -175,7 +187,7 @@ class ServicesScreen(TotalsScreen):
         looks = self.looks
         shown = (service for service in snapshot.services.values() if self._shown(service))
         ordered = sorted(shown, key=lambda s: (s.finished, s.name, s.submitted_at))
-        healths, bar = self.fleets_app.lookout.healths, self.size.width >= _WIDE
+        healths, bar = self.fleets_app.lookout.healths, self.table_width >= _WIDE
         problems: dict[str, list[Problem]] = {}
         for problem in self.fleets_app.problems:
             for affected in problem.affects:
@@ -196,15 +208,23 @@ class ServicesScreen(TotalsScreen):
             for each in ordered
         }
 
-    def on_resize(self) -> None:
-        """Draws bars where there is room for them."""
-        if self.is_active and self.is_laid_out:
-            self.fill()
-
     def summary(self, snapshot: Snapshot, key: str) -> str:
         """Groups, model and what the server last said."""
         service = snapshot.services.get(key)
         return services.summary(service) if service else ""
+
+    def details(self, key: str) -> Details | None:
+        """Its problems, its lanes and its last events."""
+        snapshot, looks = self.snapshot, self.looks
+        service = snapshot.services.get(key) if snapshot is not None else None
+        if snapshot is None or service is None:
+            return None
+        problems = details.problems_of(service, self.fleets_app.problems)
+        known = self.fleets_app.lookout.healths.get(key)
+        read = self.fleets_app.events_read
+        return lambda width: details.of_service(
+            service, snapshot, known, problems, read, looks, width
+        )
 
     def open(self, key: str) -> None:
         """Opens the service."""

@@ -12,8 +12,9 @@ from dstack_api_client.problems.model import Problem
 from dstack_api_client.problems.routers import unread
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.screens.lists import ListScreen
-from dstack_fleets_tui.tables import problems
+from dstack_fleets_tui.tables import details, problems
 from dstack_widgets.cells import Cells
+from dstack_widgets.detail_pane import Details, Section
 from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
 from dstack_widgets.palette import style_of
@@ -50,6 +51,23 @@ class ProblemsScreen(ListScreen):
     def summary(self, snapshot: Snapshot, key: str) -> str:
         """Nothing: what is to be said takes more than a line."""
         return ""
+
+    def details(self, key: str) -> Details | None:
+        """The problem in full, what to do, who feels it, and the last events."""
+        snapshot, looks, found = self.snapshot, self.looks, self._problem(key)
+        if snapshot is None or found is None:
+            return None
+        enter = actions.key_name("enter", ascii_only=self.fleets_app.ascii)
+        read, table, worst = self.fleets_app.events_read, self.table, self.fleets_app.problems[0]
+
+        def made(width: int) -> list[Section]:
+            # A cause is said once on a screen.
+            told = bool(found.hint) and table.shows_whole(key, "problem")
+            return details.of_problem(
+                found, snapshot, read, looks, width, worst=worst, told=told, key=enter
+            )
+
+        return made
 
     def text_of_row(self) -> str:
         """The problem under the cursor in full."""
@@ -132,6 +150,8 @@ class ProblemsScreen(ListScreen):
         found = self._problem(key) if key is not None else None
         worst = self.fleets_app.problems[0] if found is not None else None
         notes = unread(self.snapshot) if self.snapshot is not None else ()
+        if self.shows_details:
+            found = worst = None
         said = problems.findings(found, worst, notes)
         panel = self.query_one("#findings", Findings)
         panel.display = bool(said)

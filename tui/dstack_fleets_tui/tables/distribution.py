@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -87,7 +87,7 @@ def shape(distribution: Distribution, width: int, ellipsis: str = UNICODE.ellips
         columns.append(Column("target", "TARGET", justify="right", priority=9))
     columns += [
         Column("running", "RUNNING", priority=10),
-        Column("ready", "READY", justify="right", priority=8),
+        Column("ready", "READY", justify="right", priority=10),
         Column("pending", "PENDING", justify="right", priority=9),
         Column("stopping", "STOPPING", justify="right", priority=1),
     ]
@@ -118,8 +118,15 @@ def row_key(row: FleetRow) -> str:
     return lane_row(row.pool, row.fleet)
 
 
-def cells(row: FleetRow, shape: Shape, looks: Looks) -> Sequence[Cell]:
-    """The cells of one row, one per column of the shape."""
+def cells(row: FleetRow, shape: Shape, looks: Looks, *, brief: bool = True) -> Sequence[Cell]:
+    """The cells of one row, one per column of the shape.
+
+    Args:
+        row: The row.
+        shape: The columns.
+        looks: Time and glyphs to show it with.
+        brief: As for `why`.
+    """
     short = row.ready < row.running
     known: dict[str, Cell] = {
         "fleet": _fleet(row, looks),
@@ -136,7 +143,7 @@ def cells(row: FleetRow, shape: Shape, looks: Looks) -> Sequence[Cell]:
         "pending": _count(row.pending, "starting", looks),
         "stopping": _count(row.stopping, "ending", looks),
         "price": looks.price(row.price),
-        "why": CellValue(why(row, looks, brief=True), _loudness(row)),
+        "why": CellValue(why(row, looks, brief=brief), _loudness(row)),
     }
     for name in shape.groups:
         known[_GROUP + name] = _group(row.groups.get(name), looks)
@@ -169,24 +176,25 @@ def why(row: FleetRow, looks: Looks, *, brief: bool = False) -> str:
     Args:
         row: The row.
         looks: Time and glyphs to show it with.
-        brief: Whether only the findings below say why replicas fell back.
+        brief: Whether it is said elsewhere why replicas fell back, or what a minimum waits for.
     """
     fallen = _fallen(row, brief=brief) if row.fallbacks else ""
     if not row.deficit or row.lane is None:
         return "; ".join(part for part in (fallen, _without_name(row, row.reason)) if part)
     since = f" for {age(row.deficit_since, looks.now)}" if row.deficit_since else ""
-    cause = _without_name(row, row.cause)
+    cause = "" if brief else _without_name(row, row.cause)
     told = f"BASELINE {row.held} of {row.minimum}{since}" + (f": {cause}" if cause else "")
     return "; ".join(part for part in (told, fallen) if part)
 
 
-def summary(row: FleetRow, labels: Mapping[str, str], looks: Looks) -> str:
+def summary(row: FleetRow, labels: Mapping[str, str], looks: Looks, *, told: bool = False) -> str:
     """One line on the row under the cursor: what its columns had no room for.
 
     Args:
         row: The row.
         labels: What the groups are called.
         looks: Time and glyphs to show it with.
+        told: Whether its column says all of why it is so.
     """
     groups = ", ".join(
         f"{labels.get(name, name)} {group_text(cell)}" for name, cell in row.groups.items()
@@ -196,7 +204,7 @@ def summary(row: FleetRow, labels: Mapping[str, str], looks: Looks) -> str:
         f"lanes of {labels.get(row.pool, row.pool)}" if row.pool else "",
         groups if len(row.groups) > 1 else "",
         f"{row.stopping} stopping" if row.stopping else "",
-        why(row, looks),
+        "" if told or has_finding(row, looks.now) else why(row, looks),
     )
     return "  ".join(part for part in parts if part)
 
@@ -221,22 +229,41 @@ def group_line(distribution: Distribution, looks: Looks) -> list[Content]:
     return parts
 
 
-def findings(distribution: Distribution, looks: Looks) -> list[Finding]:
-    """What is to be said of a distribution, the loudest first."""
+def findings(distribution: Distribution, looks: Looks, told: Collection[str] = ()) -> list[Finding]:
+    """What is to be said of a distribution, the loudest first.
+
+    Args:
+        distribution: The service over its fleets.
+        looks: Time and glyphs to show it with.
+        told: Keys of rows whose column says all of what they wait for.
+    """
     rows, labels = distribution.rows, distribution.labels
     lost = [Finding("bad", _lane(row, labels), why(row, looks)) for row in rows if row.deficit]
+    # A cause is said once: of the minimum that is not met, else of those that fell back.
+    said = {row.cause for row in rows if row.deficit and row.cause}
     fell = [
         Finding("warn", _lane(row, labels), _fallen(row))
         for row in rows
-        if row.fallbacks and not row.deficit
+        if row.fallbacks and not row.deficit and not said.issuperset(row.causes_fallen or ("",))
     ]
+    said.update(cause for row in rows for cause in row.causes_fallen)
     waiting = [
         Finding("warn", _lane(row, labels), _without_name(row, row.reason))
         for row in rows
-        if row.reason and not row.deficit and (row.fleet is None or _cools(row, looks.now))
+        if _waits(row, looks.now) and row.reason not in said and row_key(row) not in told
     ]
     notes = [Finding("dim", "", note) for note in distribution.notes]
     return [*lost, *fell, *waiting, *notes]
+
+
+def has_finding(row: FleetRow, now: datetime) -> bool:
+    """Whether a finding says why a row is as it is."""
+    return bool(row.deficit or row.fallbacks or _waits(row, now))
+
+
+def _waits(row: FleetRow, now: datetime) -> bool:
+    """Whether replicas wait for a place there, or the lane is in cooldown."""
+    return bool(row.reason and not row.deficit) and (row.fleet is None or _cools(row, now))
 
 
 def _without_name(row: FleetRow, reason: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from dstack_api_client.analysis.distribution import Distribution
 from dstack_api_client.analysis.group_rows import GroupRow
@@ -27,7 +27,7 @@ COLUMNS = (
     Column("min", "MIN", justify="right", priority=9),
     Column("max", "MAX", justify="right", priority=8),
     Column("running", "RUNNING", priority=10),
-    Column("ready", "READY", justify="right", priority=8),
+    Column("ready", "READY", justify="right", priority=10),
     Column("pending", "PENDING", justify="right", priority=9),
     Column("stopping", "STOPPING", justify="right", priority=1),
     Column("fleet", "FLEET", priority=7, max_width=24, names=True),
@@ -42,9 +42,22 @@ def row_key(row: GroupRow) -> str:
 
 
 def cells(
-    row: GroupRow, labels: Mapping[str, str], shown: Distribution, looks: Looks
+    row: GroupRow,
+    labels: Mapping[str, str],
+    shown: Distribution,
+    looks: Looks,
+    *,
+    brief: bool = True,
 ) -> Sequence[Cell]:
-    """The cells of one row: one per column of `COLUMNS`."""
+    """The cells of one row: one per column of `COLUMNS`.
+
+    Args:
+        row: The row.
+        labels: What the groups are called, by name.
+        shown: The service that the group is of.
+        looks: Time and glyphs to show it with.
+        brief: Whether it is said elsewhere what a minimum waits for.
+    """
     label = labels.get(row.group.name, row.group.name)
     lost = row.is_baseline and row.lacks
     short = row.ready < row.running
@@ -59,7 +72,10 @@ def cells(
         _count(row.stopping, "ending", looks),
         looks.word(", ".join(row.fleets)),
         looks.price(row.price),
-        CellValue(words.group_why(row, looks.now), "bad" if lost else "warn" if row.reason else ""),
+        CellValue(
+            words.group_why(row, looks.now, brief=brief),
+            "bad" if lost else "warn" if row.reason else "",
+        ),
     )
 
 
@@ -82,23 +98,30 @@ def total(shown: Distribution, looks: Looks) -> Sequence[Cell]:
     return [CellValue(*known.get(column.key, ("", "")), sort=_LAST) for column in COLUMNS]
 
 
-def summary(row: GroupRow, labels: Mapping[str, str], looks: Looks) -> str:
+def summary(row: GroupRow, labels: Mapping[str, str]) -> str:
     """One line on the row under the cursor: what its columns had no room for."""
     parts = (
         labels.get(row.group.name, row.group.name),
         purchase_of(row.group),
         f"fleet {', '.join(row.fleets)}" if row.fleets else "",
         f"{row.stopping} stopping" if row.stopping else "",
-        words.group_why(row, looks.now),
     )
     return "  ".join(part for part in parts if part)
 
 
-def findings(shown: Distribution, looks: Looks) -> list[Finding]:
-    """What is to be said of the groups, the loudest first."""
+def findings(shown: Distribution, looks: Looks, told: Collection[str] = ()) -> list[Finding]:
+    """What is to be said of the groups, the loudest first.
+
+    Args:
+        shown: The service.
+        looks: Time and glyphs to show it with.
+        told: Keys of rows whose column says all of what they wait for.
+    """
     names = {row: shown.labels.get(row.group.name, row.group.name) for row in shown.by_group}
     lost = [row for row in shown.by_group if row.is_baseline and row.lacks]
-    waiting = [row for row in shown.by_group if row.reason and row not in lost]
+    waiting = [
+        row for row in shown.by_group if row.reason and row not in lost and row_key(row) not in told
+    ]
     return [
         *(Finding("bad", names[row], words.group_why(row, looks.now)) for row in lost),
         *(Finding("warn", names[row], row.reason) for row in waiting),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from dstack_api_client.model.fleet import Instance
+from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.tables.looks import Looks
@@ -26,6 +26,14 @@ COLUMNS = (
     Column("age", "AGE", justify="right", priority=5),
     Column("message", "MESSAGE", priority=2, max_width=60),
 )
+
+
+def of_fleet(fleet: Fleet, snapshot: Snapshot) -> dict[str, Instance]:
+    """The instances of a fleet by id, and those of hosts that could not be set up."""
+    found = {
+        key: snapshot.instances[key] for key in fleet.instance_ids if key in snapshot.instances
+    }
+    return found | {each.id: each for each in fleet.failed}
 
 
 def cells(instance: Instance, snapshot: Snapshot, looks: Looks) -> Sequence[Cell]:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
 from dstack_api_client.model.engines import ROUTER
 from dstack_api_client.model.fleet import Instance
-from dstack_api_client.model.labels import group_label, labels_of
+from dstack_api_client.model.labels import group_label, labels_of, replica_key
 from dstack_api_client.model.placement import ReplicaPlacement
 from dstack_api_client.model.purchases import is_told, replica_purchase
 from dstack_api_client.model.replica import Link, Replica, ReplicaKey
 from dstack_api_client.model.router import RouterView, Sync, Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_api_client.problems.model import Problem
+from dstack_api_client.problems.model import Kind, Problem
 from dstack_api_client.replica.metrics import Series, Use
 from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.tables import workers
@@ -51,7 +51,18 @@ _COLUMNS = (
 _MESSAGE_OF_WRONG = Column(
     "message", "MESSAGE", min_width=16, max_width=80, priority=10, flexible=True
 )
+#: Cells that the text on what comes next has at most and at least, and steps between.
+_NEXT, _NEXT_NARROW, _STEP = 40, 12, 4
 _GB = 1024**3
+_LANES = "Press d for the fleets of the service, e to edit it."
+#: Which keys help with what is wrong; `{enter}` is how the key is drawn.
+_KEYS = {
+    Kind.INSTANCE: "Press {enter} on its row, then i, for its instance.",
+    Kind.REPLICA: "Press {enter} on its row, then l, for its logs.",
+    Kind.BASELINE: _LANES,
+    Kind.ROLLOUT: "Press t for the rollout.",
+    Kind.WORKER: "Press o for the router's list.",
+}
 #: Styles of findings, the loudest first.
 _LOUDNESS = {"bad": 0, "warn": 1}
 #: Only services with a router have these.
@@ -89,16 +100,23 @@ class Seen(NamedTuple):
 
 
 def columns(
-    service: Service, *, waits: bool = False, explained: bool = False
+    service: Service, *, waits: int = 0, explained: bool = False, wide: bool = False
 ) -> tuple[Column, ...]:
     """The columns that a service has: without a router, nothing to tell of one.
 
     Args:
         service: The service.
-        waits: Whether something comes next of a replica that does not serve.
+        waits: Cells of the longest text on what comes next of a replica that does not serve.
         explained: Whether the server says something of a replica that is wrong.
+        wide: Whether what comes next is never cut; other columns go for it.
     """
-    return _columns(bool(service.router), grouped(service), bought(service), waits, explained)
+    bare = _columns(bool(service.router), grouped(service), bought(service), explained)
+    # In steps, so that the columns stay while a length of time grows.
+    next_in = min(_NEXT, -(-waits // _STEP) * _STEP) if wide else _NEXT_NARROW
+    return tuple(
+        replace(each, hidden=not waits, min_width=next_in) if each.key == "next" else each
+        for each in bare
+    )
 
 
 def grouped(service: Service) -> bool:
@@ -112,14 +130,12 @@ def bought(service: Service) -> bool:
 
 
 @lru_cache
-def _columns(
-    routed: bool, grouped: bool, bought: bool, waits: bool, explained: bool
-) -> tuple[Column, ...]:
+def _columns(routed: bool, grouped: bool, bought: bool, explained: bool) -> tuple[Column, ...]:
     has = {"group": grouped, "purchase": bought, **dict.fromkeys(_ROUTED, routed)}
     found = [column for column in _COLUMNS if has.get(column.key, True)]
     if explained:
         found[-1] = _MESSAGE_OF_WRONG
-    return tuple(replace(each, hidden=not waits) if each.key == "next" else each for each in found)
+    return tuple(found)
 
 
 def is_wrong(
@@ -236,16 +252,22 @@ def probes(replica: Replica, looks: Looks) -> tuple[str, str]:
 
 
 def findings(
-    problems: Iterable[Problem], router: RouterView | None, names: Mapping[ReplicaKey, Replica]
+    problems: Iterable[Problem],
+    router: RouterView | None,
+    names: Mapping[ReplicaKey, Replica],
+    enter: str,
 ) -> list[Finding]:
-    """What is wrong with replicas, the loudest first.
+    """What is wrong with replicas, what to do and with which keys, the loudest first.
 
     Args:
         problems: Of the replicas of the service.
         router: How its router sees them.
         names: The replicas, for their names.
+        enter: How the key is drawn that opens a replica.
     """
-    said = [finding(each, subject=False) for each in problems]
+    found = list(problems)
+    said = [finding(each, subject=False) for each in found]
+    kinds: list[Kind | None] = [_helped(each, names) for each in found]
     if router is not None:
         # Of one that is not ready it is told already.
         wrong = tuple(
@@ -256,12 +278,41 @@ def findings(
             and (replica := names.get(worker.replica)) is not None
             and replica.ready
         )
-        said += workers.findings(replace(router, message="", workers=wrong), names)
-    return sorted(said, key=lambda each: _LOUDNESS.get(each.style, len(_LOUDNESS)))
+        of_router = workers.findings(replace(router, message="", workers=wrong), names)
+        said += of_router
+        kinds += [Kind.WORKER if each.style in _LOUDNESS else None for each in of_router]
+    order = sorted(range(len(said)), key=lambda at: _LOUDNESS.get(said[at].style, len(_LOUDNESS)))
+    return list(_with_keys([(said[at], kinds[at]) for at in order], enter))
 
 
-def summary(replica: Replica, placed: ReplicaPlacement | None = None) -> str:
-    """One line on a replica: its job, why it is where it is, and the last message in full."""
+def _helped(problem: Problem, names: Mapping[ReplicaKey, Replica]) -> Kind:
+    """Which keys help; a replica without a place has no logs, and lacks what a baseline lacks."""
+    if problem.kind is not Kind.REPLICA or problem.service_id is None or problem.row is None:
+        return problem.kind
+    replica = names.get(replica_key(problem.service_id, problem.row))
+    waits = replica is not None and (replica.found_no_place or replica.status == "submitted")
+    return Kind.BASELINE if waits else problem.kind
+
+
+def _with_keys(found: Iterable[tuple[Finding, Kind | None]], enter: str) -> Iterator[Finding]:
+    """Findings that say which key helps, each key once."""
+    told: set[Kind] = set()
+    for said, kind in found:
+        keys = _KEYS.get(kind) if kind is not None and kind not in told else None
+        if kind is not None:
+            told.add(kind)
+        text = f"{said.text} {keys.format(enter=enter)}" if keys else said.text
+        yield said._replace(text=text)
+
+
+def summary(replica: Replica, placed: ReplicaPlacement | None = None, coming: str = "") -> str:
+    """One line on a replica: its job, why it is where it is, and the last message in full.
+
+    Args:
+        replica: The replica.
+        placed: Why it is where it is, where the placement add-on tells.
+        coming: What comes next, where its column is cut.
+    """
     place = {
         Link.EXACT: "",
         Link.HOST: "",
@@ -277,5 +328,5 @@ def summary(replica: Replica, placed: ReplicaPlacement | None = None) -> str:
         spot = f"{spot} reservation {replica.reservation}".removeprefix("reserved ").strip()
     ended = "" if replica.exit_status is None else f"exit status {replica.exit_status}"
     reason = f"{placed.reason}: {placed.why}" if placed and placed.reason and placed.why else ""
-    parts = (replica.job_name, where, spot, reason, place, ended, replica.message)
+    parts = (replica.job_name, coming, where, spot, reason, place, ended, replica.message)
     return "  ".join(part for part in parts if part)

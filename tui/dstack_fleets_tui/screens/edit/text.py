@@ -14,16 +14,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from textual.app import App, ComposeResult, SuspendNotSupported
 from textual.binding import Binding
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static, TextArea
 
 from dstack_api_client.private_folder import PrivateFolder
 from dstack_api_client.text import one_line
+from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.screens.parts.base import said_content
 from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_widgets.glyphs import ASCII, UNICODE
 from dstack_widgets.text import literal
@@ -257,7 +260,20 @@ class TextScreen(Asking, ModalScreen[Written]):
         with Vertical(id="box"):
             yield Static(literal(self._title), id="title")
             yield area
+            yield Static(Content(), id="said", markup=False)
             yield Static(literal(f"Ctrl+S save {self._dot} Esc cancel", "dim"))
+
+    def on_mount(self) -> None:
+        """Shows messages until they have had their time."""
+        self.set_interval(1, self.show_said)
+
+    def show_said(self) -> None:
+        """Shows the message that stands now above the keys."""
+        for line in self.query("#said").results(Static):
+            message = said_content(cast("Host", self.app))
+            line.display = message is not None
+            if message is not None and not message.is_same(cast("Content", line.content)):
+                line.update(message)
 
     def action_done(self) -> None:
         """Has the text used."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar, NamedTuple, cast
 
 from textual.app import ComposeResult
 from textual.content import Content
@@ -37,6 +37,31 @@ TABS = {
 }
 
 
+def said_content(app: Host) -> Content | None:
+    """The message that stands now, as it is drawn; None without one."""
+    said = app.said.current
+    if said is None:
+        return None
+    mark = f"{app.glyphs.warning} " if said.warning else ""
+    content = literal(f"{mark}{said.message}", style_of("warn" if said.warning else "accent"))
+    waiting = app.said.waiting
+    return content + literal(f"  +{waiting} more", style_of("dim")) if waiting else content
+
+
+class _Summary(NamedTuple):
+    """What the line above the footer says while there is no message.
+
+    Attributes:
+        text: One line on what is under the cursor.
+        failure: Why what only this screen reads can't be read.
+        whole: Whether the text may take several lines.
+    """
+
+    text: str = ""
+    failure: str = ""
+    whole: bool = False
+
+
 class LiveScreen(LeanScreen[None]):
     """A screen over the snapshot.
 
@@ -48,6 +73,10 @@ class LiveScreen(LeanScreen[None]):
     name_of_screen: ClassVar[str]
 
     CSS_PATH = Path(__file__).with_name("base.tcss")
+
+    _summary = _Summary()
+    _said_width, _said_lines = 0, 1
+    """Cells that the line above the footer was made for, and the lines that it takes."""
 
     @property
     def fleets_app(self) -> Host:
@@ -194,6 +223,7 @@ class LiveScreen(LeanScreen[None]):
         """
         if self.is_in_sight and self.is_laid_out:
             self.query_one(StatusHeader).show(self.fleets_app.header_state())
+            self.show_said()
 
     def show_summary(self, text: str, failure: str = "", *, whole: bool = False) -> None:
         """Shows one line below the screen's own part; why the data is stale counts more.
@@ -203,14 +233,41 @@ class LiveScreen(LeanScreen[None]):
             whole: Whether it may take up to three lines.
             failure: Why what only this screen reads can't be read.
         """
+        self._summary = _Summary(text, failure, whole)
+        self.show_said()
+
+    def show_said(self) -> None:
+        """Shows the message that stands now, in the line above the footer, or that line itself.
+
+        A message takes the place of the line, but never that of a failure.
+        """
+        if not self.is_laid_out:
+            return
         app = self.fleets_app
+        text, failure, whole = self._summary
         if app.health.state is ConnectionState.STALE:
             failure = app.failure
-        content = literal(failure, style_of("warn")) if failure else literal(text)
+        message = said_content(app)
+        parts = [message] if message is not None else []
+        if failure:
+            parts.append(literal(failure, style_of("warn")))
+        elif message is None:
+            parts.append(literal(text))
+        content = Content("\n").join(parts)
         summary = self.query_one("#summary", Static)
-        summary.set_class(bool(failure) or whole, "-whole")
-        if not content.is_same(cast("Content", summary.content)):
-            summary.update(content, layout=False)
+        if content.is_same(cast("Content", summary.content)) and self._said_width == self._cells:
+            return
+        self._said_width = self._cells
+        wraps = bool(failure) or message is not None or whole
+        lines = len(content.wrap(self._cells)) if wraps else 1
+        summary.set_class(lines > 1, "-whole")
+        summary.update(content, layout=lines != self._said_lines)
+        self._said_lines = lines
+
+    @property
+    def _cells(self) -> int:
+        """Cells of the line above the footer."""
+        return max(2, self.app.size.width - 2)
 
     def show_note(self) -> None:
         """Tells beside the tabs why the table does not show everything in its usual order."""
@@ -266,7 +323,7 @@ class LiveScreen(LeanScreen[None]):
             return [column.key for column in self.table.columns]
         if action_id == "whatif" and self.snapshot is not None:
             return places_of(self.snapshot)
-        return ()
+        return list(self.fleets_app.demo.faults) if action_id == "fault" else ()
 
     def complete(self, text: str) -> Sequence[str]:
         """The commands that a typed text may become."""
@@ -369,7 +426,7 @@ class LiveScreen(LeanScreen[None]):
             action_id, argument = parse(message.text, self.name_of_screen)
             self.action_do(action_id, argument)
         except CommandError as error:
-            self.notify(str(error), severity="warning", markup=False)
+            self.fleets_app.warn(str(error))
 
     def on_tabs_line_tab_clicked(self, message: TabsLine.TabClicked) -> None:
         """Goes to the list that was clicked."""

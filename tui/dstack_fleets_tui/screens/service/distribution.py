@@ -37,7 +37,8 @@ class DistributionView(ServiceView):
             rows[table.TOTAL] = group_rows.total(shown, looks)
             self._show_rows(group_rows.COLUMNS, rows)
             self.line.show(())
-            self.findings.show(group_rows.findings(shown, looks))
+            told = [key for key in rows if self.table.shows_whole(key, "why")]
+            self.findings.show(group_rows.findings(shown, looks, told))
         else:
             width = self.size.width
             shape = table.shape(shown, width, looks.glyphs.ellipsis)
@@ -47,7 +48,8 @@ class DistributionView(ServiceView):
             self._show_rows(shape.columns, rows)
             # Where the columns of groups have no room, a line tells of them.
             self.line.show(() if table.groups_fit(shown, width) else table.group_line(shown, looks))
-            self.findings.show(table.findings(shown, looks))
+            told = [key for key in rows if self.table.shows_whole(key, "why")]
+            self.findings.show(table.findings(shown, looks, told))
         self.show_line()
 
     def _show_rows(self, columns: Sequence[Column], rows: Mapping[str, Sequence[Cell]]) -> None:
@@ -73,11 +75,11 @@ class DistributionView(ServiceView):
         if self._distribution is None or not self._shown:
             return ""
         labels, looks = self._distribution.labels, self._shown[2]
-        group = self._group_row(key)
+        group, row = self._group_row(key), self._row(key)
         if group is not None:
-            return group_rows.summary(group, labels, looks)
-        row = self._row(key)
-        return table.summary(row, labels, looks) if row is not None else ""
+            return group_rows.summary(group, labels)
+        told = self.table.shows_whole(key, "why")
+        return table.summary(row, labels, looks, told=told) if row is not None else ""
 
     def open(self, key: str) -> None:
         """Opens the fleet."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from dstack_api_client.model.labels import replica_row
+from dstack_api_client.model.labels import replica_key, replica_row
 from dstack_api_client.model.placement import ReplicaPlacement
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.router import Worker
@@ -15,7 +15,7 @@ from dstack_api_client.problems.model import Problem
 from dstack_api_client.problems.replicas import of_replicas_in
 from dstack_api_client.replica.metrics import Use
 from dstack_api_client.replica.metrics_watch import UseWatch
-from dstack_fleets_tui import formatting
+from dstack_fleets_tui import actions, formatting
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
 from dstack_fleets_tui.screens.service.view import ServiceView
@@ -24,6 +24,9 @@ from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.tables.next_steps import next_step
 from dstack_widgets.cells import Cell
 from dstack_widgets.glyphs import Glyphs
+
+#: Cells from which what comes next of a replica is never cut.
+_WIDE = 110
 
 
 class ReplicasView(ServiceView):
@@ -60,7 +63,7 @@ class ReplicasView(ServiceView):
         self._workers = {worker.replica: worker for worker in workers if worker.replica}
         rows = {}
         self._wrong = 0
-        waits = explained = False
+        waits, explained = 0, False
         every = snapshot.replicas_of(service)
         for replica in every:
             instance = snapshot.instances.get(replica.instance_id or "")
@@ -70,8 +73,9 @@ class ReplicasView(ServiceView):
             if wrong or not self.only_wrong:
                 row = replica_row(replica.key)
                 rows[row] = self._cells(replica, service, snapshot, looks)
-                waits |= bool(self._made[row][1].next_step)
-        columns = table.columns(service, waits=waits, explained=explained)
+                waits = max(waits, len(self._made[row][1].next_step))
+        wide = self.size.width >= _WIDE
+        columns = table.columns(service, waits=waits, explained=explained, wide=wide)
         if columns != self.table.columns:
             self.table.set_columns(columns)
         self._every = len(every)
@@ -81,7 +85,8 @@ class ReplicasView(ServiceView):
         self.table.empty_text = self._empty_text(service)
         self.table.set_rows(rows)
         problems = self._problems_of(service, snapshot, looks.now)
-        self.findings.show(table.findings(problems, router, snapshot.replicas))
+        enter = actions.key_name("enter", ascii_only=self.fleets_app.ascii)
+        self.findings.show(table.findings(problems, router, snapshot.replicas, enter))
         self.show_line()
         self._read_use()
 
@@ -174,7 +179,9 @@ class ReplicasView(ServiceView):
         replica = self._replica(key)
         if replica is None:
             return ""
-        return table.summary(replica, self._placed.get(replica.submission_id))
+        made = self._made.get(key)
+        coming = made[1].next_step if made and not self.table.shows_whole(key, "next") else ""
+        return table.summary(replica, self._placed.get(replica.submission_id), coming)
 
     def open(self, key: str) -> None:
         """Opens the replica."""
@@ -185,9 +192,3 @@ class ReplicasView(ServiceView):
     def named(self) -> dict[str, str]:
         """Rows by the numbers of their replicas."""
         return {key.partition(".")[0]: key for key in self.table.keys}
-
-
-def replica_key(run_id: str, row: str) -> ReplicaKey:
-    """The replica of a row."""
-    number, _, job = row.partition(".")
-    return ReplicaKey(run_id, int(number), int(job or 0))

@@ -1,0 +1,57 @@
+"""What the editor of a service looks like, and its plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dstack_api_client.edits.base.difference import ChangeKind, FieldChange
+from dstack_fleets_tui.screens.edit.plan import PlanScreen
+from dstack_fleets_tui.screens.edit.service import EditScreen
+from tests.builders import routed_service
+from tests.builders.apps import GivenFeed, app_on, live
+from tests.builders.service_edits import edit, group
+from tests.builders.snapshots import NOW
+from tests.pictures import sized
+from tests.tui.test_plan_text import plan_of, replica
+from tests.waiting import until
+
+pytestmark = pytest.mark.usefixtures("frozen")
+
+SIZES = [(80, 24), (120, 30), (200, 50)]
+SHOT = routed_service.snapshot()
+GROUPS = [
+    group("router", router={"type": "sglang"}),
+    group("prefill", replicas={"min": 1, "max": 4}),
+    group("decode", replicas={"min": 2, "max": 8}),
+]
+EDIT = edit(groups=GROUPS, replicas=None).with_lane("", "gpu-spot", min_replicas=2)
+EDIT = replace(EDIT, base=replace(EDIT.base, id=routed_service.RUN, read_at=NOW))
+CHANGES = (
+    FieldChange(
+        ("configuration", "fleets"),
+        "gpu-spot.min_replicas",
+        "gpu-spot min_replicas",
+        "0",
+        "2",
+        ChangeKind.NO_RESTART,
+        "",
+        "dstack",
+    ),
+)
+
+
+async def test_editor_and_plan(pictures) -> None:
+    plan = plan_of(replica("decode", "start"), replica("prefill", "keep"), changes=CHANGES)
+    plan = replace(plan, base=replace(plan.base, read_at=NOW), made_at=NOW)
+    app = app_on(GivenFeed(live(SHOT)))
+    async with app.run_test(size=SIZES[0]) as pilot:
+        await until(lambda: app.snapshot is not None)
+        await app.push_screen(EditScreen("chat", routed_service.RUN, EDIT))
+        for size in SIZES:
+            await pilot.resize_terminal(*size)
+            await pictures.take(pilot, f"editor-{sized(size)}")
+            await app.push_screen(PlanScreen(plan, lambda: None))
+            await pictures.take(pilot, f"plan-{sized(size)}")
+            app.pop_screen()

@@ -1,0 +1,253 @@
+"""What stands beside a list of the row under the cursor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from textual.content import Content
+
+from dstack_api_client.analysis.distribution import distribution_of
+from dstack_api_client.analysis.health import Health, fleet_health
+from dstack_api_client.events.stream import event_of
+from dstack_api_client.model.fleet import Fleet, Instance
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.problems.model import Kind, Problem, Severity
+from dstack_api_client.transport import wire
+from dstack_fleets_tui import words
+from dstack_fleets_tui.tables import (
+    distribution,
+    events,
+    fleets,
+    group_rows,
+    health,
+    instances,
+    services,
+)
+from dstack_fleets_tui.tables import problems as problem_list
+from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.cells import Cells, Column
+from dstack_widgets.detail_pane import Section
+from dstack_widgets.findings import finding_lines
+from dstack_widgets.flow import flow_lines
+from dstack_widgets.palette import style_of
+from dstack_widgets.table_lines import table_lines
+from dstack_widgets.text import literal
+
+#: Events of one thing that are told, and instances.
+_EVENTS, _INSTANCES = 8, 60
+#: Columns of lanes for which there is no room here.
+_NOT_HERE = ("stopping", "price")
+
+
+def of_service(
+    service: Service,
+    snapshot: Snapshot,
+    known: Health | None,
+    problems: Sequence[Problem],
+    read: Sequence[wire.Event],
+    looks: Looks,
+    width: int,
+) -> list[Section]:
+    """How a service is, what is wrong with it, its lanes, and what happened.
+
+    Args:
+        service: The service.
+        snapshot: Where the rest is looked up.
+        known: How it is, where that can be told.
+        problems: What is wrong with it.
+        read: The events that were read so far, the oldest first.
+        looks: Time and glyphs to show it with.
+        width: Cells of a line.
+    """
+    facts = [
+        services.groups(service),
+        f"deployment {words.progress(service)}",
+        f"model {service.model}" if service.model else "",
+        f"by {service.user}",
+        service.url or "",
+    ]
+    brief = any(each.kind is Kind.BASELINE for each in problems)
+    told = service.error or service.status_message
+    about = [told] if told and told != service.status and not problems else []
+    return [
+        _head(service.name, known, [*facts, *about], looks, width),
+        _problems(problems, service.name, looks, width),
+        _lanes(service, snapshot, looks, width, brief=brief),
+        _events(read, _of_service(service), looks, width),
+    ]
+
+
+def of_fleet(
+    fleet: Fleet,
+    snapshot: Snapshot,
+    problems: Sequence[Problem],
+    read: Sequence[wire.Event],
+    looks: Looks,
+    width: int,
+) -> list[Section]:
+    """How a fleet is, what is wrong with it, its room and its instances, and what happened.
+
+    Arguments as for `of_service`.
+    """
+    cordon = snapshot.cordon_of(fleet)
+    told = fleets.summary(fleet, looks, cordon).split("  ")[1:]
+    facts = [f"nodes {words.nodes(fleet)}", f"room {words.room(fleet, snapshot)}", *told]
+    return [
+        _head(fleet.name, fleet_health(snapshot, fleet), facts, looks, width),
+        _problems(problems, fleet.name, looks, width),
+        _instances(fleet, snapshot, looks, width),
+        _events(read, _of_fleet(fleet), looks, width),
+    ]
+
+
+def of_problem(
+    problem: Problem,
+    snapshot: Snapshot,
+    read: Sequence[wire.Event],
+    looks: Looks,
+    width: int,
+    *,
+    worst: Problem | None,
+    told: bool,
+    key: str,
+) -> list[Section]:
+    """What is wrong, what can be done, which services feel it, how it is there, what happened.
+
+    Args:
+        problem: The problem.
+        snapshot: Where the rest is looked up.
+        read: The events that were read so far, the oldest first.
+        looks: Time and glyphs to show it with.
+        width: Cells of a line.
+        worst: The first of all.
+        told: Whether the list says already, in full, what is wrong.
+        key: The key that goes there.
+    """
+    said = problem_list.finding(problem)
+    text = problem.hint if told else said.text
+    lines = finding_lines([said._replace(text=text)], width, None, looks.glyphs)
+    service = snapshot.services.get(problem.service_id or "")
+    fleet = snapshot.fleets.get(problem.fleet_id or "")
+    felt = [each for each in problem.affects if each.name != problem.subject]
+    rows = [(each.name, health.cell(each.health, looks)) for each in felt]
+    columns = (Column("service", "SERVICE", names=True), Column("health", "HEALTH"))
+    there = service or fleet
+    if there is not None:
+        goes = literal(key, style_of("accent")) + " " + _where(problem, there.name)
+        lines += [goes.truncate(width)]
+    found = [
+        Section("", lines),
+        Section("Services", table_lines(columns, rows, width, titles=False, glyphs=looks.glyphs)),
+    ]
+    if service is not None:
+        found.append(_lanes(service, snapshot, looks, width, brief=True))
+        found.append(_events(read, _of_service(service), looks, width))
+    elif fleet is not None:
+        found.append(_instances(fleet, snapshot, looks, width))
+        found.append(_events(read, _of_fleet(fleet), looks, width))
+    if worst is not None and worst.key != problem.key and worst.severity is Severity.CRITICAL:
+        # What can be done about it stays in sight.
+        lines = finding_lines([problem_list.finding(worst)], width, None, looks.glyphs)
+        found.append(Section("Worst of all", lines))
+    return found
+
+
+def problems_of(service: Service, problems: Iterable[Problem]) -> list[Problem]:
+    """Those of the problems that concern a service."""
+    return [
+        each
+        for each in problems
+        if each.service_id == service.id
+        or any(affected.name == service.name for affected in each.affects)
+    ]
+
+
+def _where(problem: Problem, name: str) -> Content:
+    view = f"{problem.view.capitalize()} of " if problem.view else ""
+    return literal(f"opens {view}{name}", style_of("dim"))
+
+
+def _head(
+    name: str, known: Health | None, facts: Sequence[str], looks: Looks, width: int
+) -> Section:
+    """The name, how it is, and what it is."""
+    title = literal(name, style_of("strong"))
+    if known is not None:
+        title += literal(f"  {health.text(known, looks)}", style_of(health.style(known.state)))
+    parts = [literal(fact, style_of("dim")) for fact in facts if fact]
+    return Section("", flow_lines([title, *parts], width, looks.glyphs.ellipsis))
+
+
+def _problems(problems: Sequence[Problem], name: str, looks: Looks, width: int) -> Section:
+    said = [problem_list.finding(each, subject=each.subject != name) for each in problems]
+    return Section("Problems", finding_lines(said, width, None, looks.glyphs))
+
+
+def _lanes(
+    service: Service, snapshot: Snapshot, looks: Looks, width: int, *, brief: bool
+) -> Section:
+    """Its lanes, fleets or replica groups; a minimum's cause where no problem says it."""
+    if not service.jobs_known:
+        return Section("Fleets", [literal("Reading the replicas.", style_of("dim"))])
+    shown = distribution_of(snapshot, service)
+    columns: Sequence[Column]
+    rows: list[Cells]
+    if shown.by_group:
+        title, columns = "Replica groups", group_rows.COLUMNS
+        rows = [
+            group_rows.cells(row, shown.labels, shown, looks, brief=brief) for row in shown.by_group
+        ]
+    else:
+        shape = distribution.shape(shown, width, looks.glyphs.ellipsis)
+        columns = shape.columns
+        title = "Lanes" if any(row.lane is not None for row in shown.rows) else "Fleets"
+        rows = [distribution.cells(row, shape, looks, brief=brief) for row in shown.rows]
+    kept = [at for at, column in enumerate(columns) if column.key not in _NOT_HERE]
+    lines = table_lines(
+        [columns[at] for at in kept],
+        [[row[at] for at in kept] for row in rows],
+        width,
+        wraps="why",
+        glyphs=looks.glyphs,
+    )
+    return Section(title, lines if rows else ())
+
+
+def _instances(fleet: Fleet, snapshot: Snapshot, looks: Looks, width: int) -> Section:
+    here = sorted(instances.of_fleet(fleet, snapshot).values(), key=_worst_first)
+    rows = [instances.cells(each, snapshot, looks) for each in here[:_INSTANCES]]
+    lines = table_lines(instances.COLUMNS, rows, width, glyphs=looks.glyphs) if rows else ()
+    return Section("Instances", lines, len(here) - len(rows))
+
+
+def _worst_first(instance: Instance) -> tuple[bool, bool, int]:
+    return (instance.state != "unreachable", instance.health == "healthy", instance.num)
+
+
+#: Ids of what an event is about, and what names of it look like.
+_About = tuple[frozenset[str], "re.Pattern[str]"]
+
+
+def _of_service(service: Service) -> _About:
+    return frozenset({service.id}), re.compile(rf"{re.escape(service.name)}-\d+-\d+")
+
+
+def _of_fleet(fleet: Fleet) -> _About:
+    return frozenset({fleet.id, *fleet.instance_ids}), re.compile(rf"{re.escape(fleet.name)}-\d+")
+
+
+def _events(read: Sequence[wire.Event], about: _About, looks: Looks, width: int) -> Section:
+    """The last events of a thing, the newest first, out of those that were read anyway."""
+    found = []
+    ids, names = about
+    for event in reversed(read):
+        if any(target.id in ids or names.fullmatch(target.name) for target in event.targets or ()):
+            found.append(event_of(event))
+            if len(found) == _EVENTS:
+                break
+    today = looks.now.astimezone().date()
+    rows = [events.row(event, today, looks).cells[:-1] for event in found]
+    lines = table_lines(events.COLUMNS[:-1], rows, width, titles=False, glyphs=looks.glyphs)
+    return Section("Last events", lines)
