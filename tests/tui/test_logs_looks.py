@@ -7,15 +7,14 @@ from datetime import timedelta
 
 import pytest
 from textual.color import Color
-from textual.theme import BUILTIN_THEMES
 
-from dstack_api_client.replica.logs import LogLine
 from dstack_fleets_tui.screens.logs import LogsScreen
-from dstack_fleets_tui.tables.service_logs import Margin
-from dstack_widgets.glyphs import UNICODE
+from dstack_fleets_tui.tables.service_logs import colours
+from dstack_widgets.tones import READABLE, contrast
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.memory_client import START, GivenClient
 from tests.builders.snapshots import instance, replica, service, snapshot
+from tests.contrast import GROUNDS, THEMES, shown
 from tests.pictures import sized
 from tests.screens import on_screen
 from tests.waiting import until
@@ -72,24 +71,11 @@ async def test_logs(pictures):
         await pictures.take(pilot, f"marked-{sized(SIZES[0])}")
 
 
-def luminance(colour: Color) -> float:
-    parts = [
-        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4
-        for part in colour.normalized
-    ]
-    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
-
-
-@pytest.mark.parametrize("name", [name for name in BUILTIN_THEMES if "ansi" not in name])
-def test_names_of_replicas_can_be_read_in_every_theme_under_the_cursor_too(name):
-    theme = BUILTIN_THEMES[name]
-    colours = theme.to_color_system().generate()
-    background = Color.parse(colours["background"])
-    margin = Margin(UNICODE)
-    margin.is_dark = theme.dark
-    margin.learn(str(number) for number in range(8))
-    for number in range(8):
-        (_, style) = margin(LogLine(0, START, "", of=str(number)))[-1]
-        for behind in (background, background.blend(Color.parse(colours["primary"]), 0.15)):
-            darker, lighter = sorted(map(luminance, (Color.parse(style), behind)))
-            assert (lighter + 0.05) / (darker + 0.05) >= 4.5, (number, style)
+@pytest.mark.parametrize("name", THEMES)
+def test_names_of_replicas_can_be_read_in_every_theme_and_are_no_louder_than_a_warning(name):
+    variables = shown(THEMES[name])
+    for ground in GROUNDS:
+        behind, warning = Color.parse(variables[ground]), Color.parse(variables["text-warning"])
+        found = [contrast(Color.parse(each), behind) for each in colours(variables, THEMES[name])]
+        assert min(found) >= READABLE
+        assert max(found) < contrast(warning, behind)

@@ -76,7 +76,7 @@ class LogLines(Widget, can_focus=True):
         background: $background;
 
         & > .log-lines--cursor {
-            background: $primary 15%;
+            background: $primary-muted;
         }
         & > .log-lines--empty {
             text-style: dim;

@@ -24,7 +24,7 @@ from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
-from dstack_fleets_tui.tables.service_logs import Margin
+from dstack_fleets_tui.tables.service_logs import Margin, colours
 from dstack_widgets.flow import Flow
 from dstack_widgets.log_lines import LogLines
 from dstack_widgets.log_rows import Entry
@@ -147,7 +147,7 @@ class LogsScreen(LiveScreen):
 
     def _show(self) -> None:
         log, margin = self.log_lines, self._margin
-        margin.is_dark = self.app.current_theme.dark
+        margin.colours = colours(self.app.theme_variables, self.app.current_theme)
         wider = margin.learn(self._labels)
         log.empty_text = self._empty_text()
         log.show(self._output.lines)
