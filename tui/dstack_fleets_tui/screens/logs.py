@@ -241,7 +241,7 @@ class LogsScreen(LiveScreen):
         entry = self.log_lines.entry
         return entry if isinstance(entry, LogLine) else None
 
-    def on_log_lines_moved(self, message: LogLines.Moved) -> None:
+    def on_log_view_moved(self, message: LogLines.Moved) -> None:
         """Says more of the line under the cursor."""
         message.stop()
         if self.is_laid_out:
