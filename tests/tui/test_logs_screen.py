@@ -236,6 +236,14 @@ async def test_the_end_of_a_long_line_is_reached_wrapped_and_sideways():
         await it.says("the-finish")
         await it.press("g")
         await until(lambda: it.log.entry.text == "loading")
+        await it.press("f")
+        for number in range(1500):
+            it.client.write(f"n{number}", at=900 + number / 1000, by="j-chat-0")
+        await it.read()
+        await until(lambda: it.texts[-1] == "n1499")
+        await it.press("slash", *"/^n500$/", "enter")
+        await it.says("… lines are missing here")
+        await it.says("1 of 1,006 lines match /^n500$/")
 
 
 async def test_replicas_that_come_are_followed_and_those_that_go_stay():

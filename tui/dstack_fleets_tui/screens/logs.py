@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from textual.color import Color
 from textual.widget import Widget
 
 from dstack_api_client.model.every_run import Run
@@ -25,7 +24,7 @@ from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
-from dstack_fleets_tui.tables.service_logs import Margin
+from dstack_fleets_tui.tables.service_logs import Margin, colours
 from dstack_widgets.flow import Flow
 from dstack_widgets.log_lines import LogLines
 from dstack_widgets.log_rows import Entry
@@ -148,7 +147,7 @@ class LogsScreen(LiveScreen):
 
     def _show(self) -> None:
         log, margin = self.log_lines, self._margin
-        margin.plain = Color.parse(self.app.theme_variables["foreground"])
+        margin.colours = colours(self.app.theme_variables, self.app.current_theme)
         wider = margin.learn(self._labels)
         log.empty_text = self._empty_text()
         log.show(self._output.lines)
@@ -242,7 +241,7 @@ class LogsScreen(LiveScreen):
         entry = self.log_lines.entry
         return entry if isinstance(entry, LogLine) else None
 
-    def on_log_lines_moved(self, message: LogLines.Moved) -> None:
+    def on_log_view_moved(self, message: LogLines.Moved) -> None:
         """Says more of the line under the cursor."""
         message.stop()
         if self.is_laid_out:

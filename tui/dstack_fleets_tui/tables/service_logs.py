@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from textual.color import Color
+from textual.theme import Theme
 
 from dstack_api_client.replica.logs import LogLine
 from dstack_widgets.glyphs import Glyphs
 from dstack_widgets.log_rows import Entry
 from dstack_widgets.text import shorten_name
-from dstack_widgets.tones import is_light, lit, luminance
+from dstack_widgets.tones import lit, luminance
 
 #: Most cells of a replica's name.
 _LONGEST = 14
-#: Colours that tell replicas apart: hues that are neither the red nor the yellow of what is wrong,
-#: far from each other first.
+#: Hues that tell replicas apart, in degrees: not the red and the yellow of what is wrong, and far
+#: from each other first.
 _HUES = (200, 120, 290, 165, 325, 240, 90, 265)
-#: How much colour names have.
-_SATURATION = 0.7
+#: The same where the colours are the terminal's own, on a dark and on a light background.
+_ANSI_DARK = ("ansi_cyan", "ansi_bright_green", "ansi_bright_magenta", "ansi_bright_cyan")
+_ANSI_LIGHT = ("ansi_blue", "ansi_magenta")
+
+
+def colours(variables: Mapping[str, str], theme: Theme) -> tuple[str, ...]:
+    """Colours for the names of replicas, each as loud as plain text.
+
+    Args:
+        variables: Of the theme, as it is shown.
+        theme: The theme.
+    """
+    if theme.ansi:
+        return _ANSI_DARK if theme.dark else _ANSI_LIGHT
+    plain = luminance(Color.parse(variables["foreground"]))
+    side = 1.0 if theme.dark else 0.0
+    return tuple(lit(Color.from_hsl(hue / 360, 0.8, 0.5), plain, side).hex for hue in _HUES)
 
 
 class Margin:
@@ -29,12 +45,12 @@ class Margin:
 
     Attributes:
         times: Whether it says when.
-        plain: The colour of plain text: names are as light, so that what is wrong is louder.
+        colours: Of the names of replicas; they take turns.
     """
 
     def __init__(self, glyphs: Glyphs) -> None:
         self.times = True
-        self.plain = Color(255, 255, 255)
+        self.colours: Sequence[str] = ("",)
         self._glyphs = glyphs
         self._places: dict[str, int] = {}
         self._width = 0
@@ -60,9 +76,4 @@ class Margin:
         return parts
 
     def _style(self, name: str) -> str:
-        if self.plain.ansi is not None:
-            return "bold"  # what colours the terminal has is not known
-        hue = _HUES[self._places.get(name, 0) % len(_HUES)]
-        light = luminance(self.plain)
-        colour = lit(Color.from_hsl(hue / 360, _SATURATION, 0.5), light, float(is_light(light)))
-        return colour.hex
+        return self.colours[self._places.get(name, 0) % len(self.colours)]
