@@ -51,7 +51,7 @@ async def test_the_free_room_shows_the_row_under_the_cursor(tmp_path: Path) -> N
         await until(lambda: "Lanes" in pane(app).text, what="the lanes")
         text = pane(app).text
         assert text.startswith(f"{'─' * 118}\nchat-70b  ! DEGRADED 3/9")
-        assert "! gpu-reserved: baseline 2 of 3: gpu-reserved is in cooldown" in text
+        assert "✗ gpu-reserved: baseline 2 of 3: gpu-reserved is in cooldown" in text
         assert "BASELINE 2 of 3 for 3m\n" in text
         assert where(app) == "below"
         last = text.splitlines()[-1].split()

@@ -296,10 +296,10 @@ async def test_what_to_do_about_the_worst_one_stays_in_sight(monkeypatch):
         await pilot.resize_terminal(*SIZE)
         pane = app.screen.query_one(DetailPane)
         await until(lambda: "! middle  Walk." in pane.text, what="details")
-        assert pane.text.endswith("Worst of all\n! worst  worst is wrong. Run for it.")
+        assert pane.text.endswith("Worst of all\n✗ worst  worst is wrong. Run for it.")
         assert said() == []
         await pilot.press("up")
-        await until(lambda: "! worst  Run for it." in pane.text, what="those of the worst")
+        await until(lambda: "✗ worst  Run for it." in pane.text, what="those of the worst")
         assert "Worst of all" not in pane.text
 
 
