@@ -20,7 +20,6 @@ from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.settings import Settings
 from dstack_simulator.handle import Handle
 from dstack_simulator.scenario import Scenario
-from dstack_widgets.findings import Findings
 from tests.conftest import project_name
 from tests.servers.routed_services import (
     BIG,
@@ -155,8 +154,8 @@ async def test_a_worker_that_only_its_router_calls_failed_brings_the_problems_up
         for kind in (RouterWatch, StockWatch):
             async with dashboard(sim, kind) as app:
                 await until(lambda app=app: wrong(app) == [key], limit=20, what="that problem")
-                (finding,) = app.screen.query_one(Findings).findings
-                assert finding.text.startswith("workers 1: failed for the router, and running for")
+                (found,) = app.problems
+                assert found.text.startswith("workers 1: failed for the router, and running for")
                 cells = dict(
                     zip(
                         (c.key for c in app.screen.table.columns),
