@@ -27,7 +27,7 @@ from dstack_api_client.replica.watch import ReplicaWatch
 from dstack_api_client.routers.watch import OverSsh, read_router
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless.kinds import KINDS
-from dstack_fleets_tui.headless.select import NoSuchNameError
+from dstack_fleets_tui.selection import NoSuchNameError
 from tests.api_client.shown import show
 from tests.api_client.slips import Slips, at_once, whole_project
 from tests.builders import answers

@@ -298,8 +298,8 @@ def _get(args: argparse.Namespace) -> int:
     from dstack_api_client.problems.model import Severity
     from dstack_fleets_tui.headless.get import get
     from dstack_fleets_tui.headless.looking import Asked, UnavailableError
-    from dstack_fleets_tui.headless.select import NoSuchNameError
     from dstack_fleets_tui.headless.watching import watch
+    from dstack_fleets_tui.selection import NoSuchNameError
 
     severity = Severity[args.severity.upper()]
     asked = Asked(

@@ -63,8 +63,8 @@ def _whatif(args: argparse.Namespace) -> int:
         return begin
     connection, settings = begin
     from dstack_api_client.errors import ApiError
-    from dstack_fleets_tui.headless.select import NoSuchNameError
     from dstack_fleets_tui.headless.whatif import Question, whatif
+    from dstack_fleets_tui.selection import NoSuchNameError
 
     question = Question(args.without, args.replicas, args.service)
     try:

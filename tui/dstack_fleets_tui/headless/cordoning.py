@@ -20,8 +20,8 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
 from dstack_api_client.whatif import price_of_drain
-from dstack_fleets_tui import words
-from dstack_fleets_tui.headless import ending, select
+from dstack_fleets_tui import selection, words
+from dstack_fleets_tui.headless import ending
 from dstack_fleets_tui.headless.apply import Manner, confirm, refuse_read_only, tell, to_the_end
 from dstack_fleets_tui.headless.get import as_json
 from dstack_fleets_tui.headless.looking import poll
@@ -121,15 +121,15 @@ def _asked(
     """
     owner, slash, number = name.rpartition("/")
     if snapshot.fleet_named(name) is None and slash and snapshot.fleet_named(owner) is not None:
-        (fleet,) = select.fleets(snapshot, owner)
-        numbers = sorted(each.num for each in select.instances(snapshot, fleet.name))
+        (fleet,) = selection.fleets(snapshot, owner)
+        numbers = sorted(each.num for each in selection.instances(snapshot, fleet.name))
         if number not in map(str, numbers):
-            raise select.NoSuchNameError(
+            raise selection.NoSuchNameError(
                 f"Fleet {one_line(fleet.name)} has no instance {one_line(number)}.",
                 f"It has: {', '.join(map(str, numbers))}." if numbers else "It has none.",
             )
         return CordonChange(action, fleet.name, int(number), reason, force)
-    (fleet,) = select.fleets(snapshot, name)
+    (fleet,) = selection.fleets(snapshot, name)
     return CordonChange(action, fleet.name, None, reason, force)
 
 

@@ -24,7 +24,7 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.routers.watch import read_router
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
-from dstack_fleets_tui.headless import select
+from dstack_fleets_tui import selection
 from dstack_fleets_tui.headless.get import as_json
 from dstack_fleets_tui.headless.looking import UnavailableError, poll
 from dstack_fleets_tui.output.plans import plan_item, plan_text
@@ -94,7 +94,7 @@ async def desk(
     ) as client:
         feed = Feed(client, connection.project)
         snapshot = await poll(feed, full=True)
-        (found,) = select.services(snapshot, service)
+        (found,) = selection.services(snapshot, service)
         feed.focus(opened_service=found.id)
         snapshot = await poll(feed)
         if snapshot.capabilities.unread:

@@ -14,9 +14,8 @@ from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
 from dstack_api_client.whatif import Loss, NoSuchPlaceError, Outcome, loss_of, what_if
-from dstack_fleets_tui import whatif_words
+from dstack_fleets_tui import selection, whatif_words
 from dstack_fleets_tui.formatting import NOTHING, price
-from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.get import as_json, observe, printed
 from dstack_fleets_tui.headless.looking import Asked
 from dstack_fleets_tui.output.colours import colour
@@ -90,14 +89,14 @@ def answer(snapshot: Snapshot, question: Question) -> tuple[Loss, list[Outcome]]
         loss = loss_of(snapshot, question.without)
     except NoSuchPlaceError as error:
         names = ", ".join(map(one_line, error.known))
-        raise select.NoSuchNameError(
+        raise selection.NoSuchNameError(
             f"There is no {one_line(error.text)} in project {one_line(snapshot.project)}.",
             f"It has: {names}." if names else "Write a fleet, FLEET/NUMBER, region:R or backend:B.",
         ) from error
     counts = _counts(snapshot, question.counts)
     outcomes = what_if(snapshot, loss, counts)
     if question.service is not None:
-        (wanted,) = select.services(snapshot, question.service)
+        (wanted,) = selection.services(snapshot, question.service)
         outcomes = [each for each in outcomes if each.service.id == wanted.id]
     return loss, outcomes
 
@@ -107,11 +106,11 @@ def _counts(snapshot: Snapshot, asked: Sequence[str]) -> Mapping[str, Mapping[st
     for each in asked:
         match = _ASKED.fullmatch(each)
         if match is None or int(match["count"]) > _MOST:
-            raise select.NoSuchNameError(
+            raise selection.NoSuchNameError(
                 f"{one_line(each)} does not ask for a number of replicas.",
                 f"Write SERVICE=N or SERVICE/GROUP=N, with at most {_MOST:,}.",
             )
-        (service,) = select.services(snapshot, match["service"])
+        (service,) = selection.services(snapshot, match["service"])
         counts.setdefault(service.id, {})[_group(service, match["group"])] = int(match["count"])
     return counts
 
@@ -122,7 +121,7 @@ def _group(service: Service, name: str | None) -> str:
         return names[0]
     if name in names:
         return str(name)
-    raise select.NoSuchNameError(
+    raise selection.NoSuchNameError(
         f"The service {one_line(service.name)} has "
         + (f"no group {one_line(name)}." if name else "several groups."),
         f"Write one of them: {', '.join(f'{service.name}/{each}=N' for each in names)}.",

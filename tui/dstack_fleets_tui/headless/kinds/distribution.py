@@ -15,9 +15,8 @@ from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.model.purchases import purchase_of
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import words
+from dstack_fleets_tui import selection, words
 from dstack_fleets_tui.formatting import NOTHING, age, price
-from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds.record import Kind, count
 from dstack_fleets_tui.headless.looking import Asked, Look, Source, placed, poll
 from dstack_fleets_tui.output.colours import RED
@@ -61,7 +60,7 @@ async def _read(source: Source, asked: Asked) -> Look:
 
 
 def _choose(look: Look, asked: Asked) -> list[_Spread]:
-    services = select.services(look.snapshot, asked.name, ended=asked.ended)
+    services = selection.services(look.snapshot, asked.name, ended=asked.ended)
     return [_Spread(each, distribution_of(look.snapshot, each)) for each in services]
 
 

@@ -8,8 +8,8 @@ from dstack_api_client.events.stream import Event, Filters, event_of
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.requests import PAGE
+from dstack_fleets_tui import selection
 from dstack_fleets_tui.formatting import NOTHING
-from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import Asked, Look, Source, poll
 from dstack_fleets_tui.output.payload import Item, time
@@ -57,7 +57,7 @@ async def newest(client: Client, snapshot: Snapshot, asked: Asked) -> tuple[Even
         project = await client.projects.get(snapshot.project)
         filters = [{"within_projects": [project.project_id]}]
     else:
-        service_id, fleet_id = select.either(snapshot, asked.name)
+        service_id, fleet_id = selection.either(snapshot, asked.name)
         filters = [{"within_runs": [service_id]}] if service_id is not None else []
         filters += [{"within_fleets": [fleet_id]}] if fleet_id is not None else []
     return await newest_of(client, filters, asked.limit)

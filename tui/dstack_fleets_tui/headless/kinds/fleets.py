@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dstack_api_client.analysis.health import fleet_health, fleet_room
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import words
+from dstack_fleets_tui import selection, words
 from dstack_fleets_tui.formatting import NOTHING, age, price
-from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.output.colours import colour, health_colour
 from dstack_fleets_tui.output.cordons import cordon_item
@@ -110,7 +109,7 @@ def item(fleet: Fleet, snapshot: Snapshot) -> Item:
 
 
 KIND = Kind(
-    choose=lambda look, asked: select.fleets(look.snapshot, asked.name),
+    choose=lambda look, asked: selection.fleets(look.snapshot, asked.name),
     columns=COLUMNS,
     rows=lambda fleet, snapshot: [cells(fleet, snapshot)],
     item=item,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dstack_api_client.events import messages
 from dstack_api_client.events.stream import Event
 from dstack_api_client.transport.events import FILTER_ITEMS, in_groups
+from dstack_fleets_tui import selection
 from dstack_fleets_tui.formatting import NOTHING
-from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds import events
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import Asked, Look, Source, poll
@@ -27,7 +27,7 @@ COLUMNS = (
 
 async def _read(source: Source, asked: Asked) -> Look:
     snapshot = await poll(source.feed, full=True)
-    ids = [each.id for each in select.services(snapshot, asked.name, ended=asked.ended)]
+    ids = [each.id for each in selection.services(snapshot, asked.name, ended=asked.ended)]
     filters = [{"target_runs": group} for group in in_groups(ids, FILTER_ITEMS)]
     return Look(snapshot, events=await events.newest_of(source.client, filters, asked.limit))
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dstack_api_client.model.fleet import Instance
 from dstack_api_client.model.occupants import unseen
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import words
+from dstack_fleets_tui import selection, words
 from dstack_fleets_tui.formatting import NOTHING, age, price
-from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.output.colours import colour
 from dstack_fleets_tui.output.cordons import cordon_item
@@ -107,7 +106,7 @@ def item(instance: Instance, snapshot: Snapshot) -> Item:
 
 
 KIND = Kind(
-    choose=lambda look, asked: select.instances(look.snapshot, asked.name),
+    choose=lambda look, asked: selection.instances(look.snapshot, asked.name),
     columns=COLUMNS,
     rows=lambda instance, snapshot: [cells(instance, snapshot)],
     item=item,

@@ -18,7 +18,7 @@ from dstack_api_client.replica.service_logs import (
     writer_name,
     writers,
 )
-from dstack_fleets_tui.headless import select
+from dstack_fleets_tui import selection
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import (
     Asked,
@@ -67,20 +67,20 @@ def chosen(snapshot: Snapshot, asked: Asked) -> tuple[Service, Sequence[Replica]
     Raises:
         NoSuchNameError: There is no such service, group or replica.
     """
-    (service,) = select.services(snapshot, asked.name or "")
+    (service,) = selection.services(snapshot, asked.name or "")
     every = snapshot.replicas_of(service)
     found: Sequence[Replica] = every
     if asked.group is not None:
         labels = {each.group: group_label(each.group, each.role) for each in every}
         found = [each for each in every if asked.group in (each.group, labels[each.group])]
         if not found:
-            raise select.missing_of(service, "group", asked.group, labels.values())
+            raise selection.missing_of(service, "group", asked.group, labels.values())
     if asked.replica is not None:
         number = asked.replica
         found = [each for each in found if each.key.replica_num == number]
         if not found:
             numbers = [str(each.key.replica_num) for each in every]
-            raise select.missing_of(service, "replica", str(number), numbers)
+            raise selection.missing_of(service, "replica", str(number), numbers)
     return service, found
 
 

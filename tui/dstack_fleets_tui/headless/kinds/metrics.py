@@ -13,8 +13,8 @@ from dstack_api_client.model.router import RouterStatus, RouterView
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Severity
+from dstack_fleets_tui import selection
 from dstack_fleets_tui.formatting import NOTHING
-from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds import problems
 from dstack_fleets_tui.headless.kinds.fleets import INSTANCE_STATES
 from dstack_fleets_tui.headless.kinds.record import Kind
@@ -76,9 +76,9 @@ class Figure:
 
 def _choose(look: Look, asked: Asked) -> list[Figure]:
     snapshot = look.snapshot
-    services, fleets = _services(snapshot), select.fleets(snapshot, None)
+    services, fleets = _services(snapshot), selection.fleets(snapshot, None)
     if asked.name is not None:
-        service_id, fleet_id = select.either(snapshot, asked.name)
+        service_id, fleet_id = selection.either(snapshot, asked.name)
         services = [each for each in services if each.id == service_id]
         fleets = [each for each in fleets if each.id == fleet_id]
     figures = [figure for each in services for figure in _of_service(each, look)]
@@ -94,7 +94,7 @@ def _choose(look: Look, asked: Asked) -> list[Figure]:
 
 def _services(snapshot: Snapshot) -> list[Service]:
     """One of each name: a failed run of the same name is history."""
-    services = select.services(snapshot, None)
+    services = selection.services(snapshot, None)
     alive = {each.name for each in services if not each.finished}
     return [each for each in services if not each.finished or each.name not in alive]
 

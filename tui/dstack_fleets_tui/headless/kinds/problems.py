@@ -13,9 +13,8 @@ from dstack_api_client.problems.watch import problems_of
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.events import FILTER_ITEMS, in_groups
 from dstack_api_client.whatif import not_survived
-from dstack_fleets_tui import words
+from dstack_fleets_tui import selection, words
 from dstack_fleets_tui.formatting import age, price
-from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import Asked, Look, Source, placed, poll, read_routers
 from dstack_fleets_tui.output.colours import colour, health_colour
@@ -47,7 +46,7 @@ async def read(source: Source, asked: Asked, *, full: bool = True) -> Look:
     """
     snapshot = await placed(source.feed, await poll(source.feed, full=full))
     since = source.since
-    services = select.services(snapshot, None)
+    services = selection.services(snapshot, None)
     snapshot = await read_routers(source.client, snapshot, services, since, ssh=asked.ssh)
     notes = await date(source.client, snapshot, since)
     lost = not_survived(snapshot) if asked.losses else ()
@@ -93,7 +92,7 @@ def _problems_of(look: Look, name: str | None) -> Sequence[Problem]:
     """The problems of a service or fleet, or all of them, however bad."""
     if name is None:
         return look.problems
-    ids = select.either(look.snapshot, name)
+    ids = selection.either(look.snapshot, name)
     return [
         each
         for each in look.problems
@@ -106,7 +105,7 @@ def _unread(look: Look, asked: Asked) -> Sequence[str]:
     """What problems can't be known of; of a fleet, those of the services that have part in it."""
     if asked.name is None:
         return [*look.notes, *unread(look.snapshot)]
-    service_id, fleet_id = select.either(look.snapshot, asked.name)
+    service_id, fleet_id = selection.either(look.snapshot, asked.name)
     wanted = {
         service.id
         for service in look.snapshot.services.values()

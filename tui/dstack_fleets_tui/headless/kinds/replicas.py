@@ -10,8 +10,8 @@ from dstack_api_client.model.pulls import Pull
 from dstack_api_client.model.purchases import replica_purchase
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_fleets_tui import selection
 from dstack_fleets_tui.formatting import NOTHING, age, price
-from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import Asked, Look
 from dstack_fleets_tui.output.colours import colour
@@ -38,7 +38,7 @@ COLUMNS = (
 
 def _choose(look: Look, asked: Asked) -> list[Replica]:
     """The replicas of services, in the order of services and of replica numbers."""
-    services = select.services(look.snapshot, asked.name, ended=asked.ended)
+    services = selection.services(look.snapshot, asked.name, ended=asked.ended)
     return [replica for service in services for replica in look.snapshot.replicas_of(service)]
 
 

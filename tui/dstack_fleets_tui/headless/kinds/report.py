@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dstack_fleets_tui import selection
 from dstack_fleets_tui.formatting import NOTHING, age
-from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds import (
     distribution,
     events,
@@ -28,7 +28,7 @@ async def _read(source: Source, asked: Asked) -> Look:
 
 def document(look: Look, asked: Asked) -> str:
     """The report: what is wrong first, then where everything is, then what happened."""
-    service, *_ = select.services(look.snapshot, asked.name)
+    service, *_ = selection.services(look.snapshot, asked.name)
     health = look.healths.get(service.id)
     where = f"Project {look.snapshot.project}, {time(look.snapshot.observed_at)}"
     parts = [
@@ -77,7 +77,7 @@ def _table(kind: Kind, look: Look, asked: Asked) -> str:
 
 
 KIND = Kind(
-    choose=lambda look, asked: select.services(look.snapshot, asked.name),
+    choose=lambda look, asked: selection.services(look.snapshot, asked.name),
     columns=services.COLUMNS,
     rows=services.KIND.rows,
     item=services.KIND.item,

@@ -10,8 +10,8 @@ from dstack_api_client.model.roles import named
 from dstack_api_client.model.router import RouterView, Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_fleets_tui import selection
 from dstack_fleets_tui.formatting import NOTHING, age
-from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds.record import Kind, count
 from dstack_fleets_tui.headless.looking import Asked, Look, Source, poll, read_routers
 from dstack_fleets_tui.output.colours import colour
@@ -43,16 +43,16 @@ class _Routed:
 
 async def _read(source: Source, asked: Asked) -> Look:
     snapshot = await poll(source.feed, full=True)
-    services = select.services(snapshot, asked.name)
+    services = selection.services(snapshot, asked.name)
     return Look(await read_routers(source.client, snapshot, services, source.since, ssh=asked.ssh))
 
 
 def _choose(look: Look, asked: Asked) -> list[_Routed]:
-    services = select.services(look.snapshot, asked.name, ended=asked.ended)
+    services = selection.services(look.snapshot, asked.name, ended=asked.ended)
     routers = look.snapshot.routers
     found = [_Routed(each, routers[each.id]) for each in services if each.id in routers]
     if asked.name is not None and not found:
-        raise select.NoSuchNameError(
+        raise selection.NoSuchNameError(
             f"The service {services[0].name} has no router that runs.",
             "A replica group with `router` makes one.",
         )

@@ -12,8 +12,8 @@ from dstack_api_client.model.every_run import (
     running_jobs,
 )
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_fleets_tui import selection
 from dstack_fleets_tui.formatting import NOTHING, age, price
-from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.output.colours import colour
 from dstack_fleets_tui.output.payload import Item, number, time
@@ -66,7 +66,7 @@ def item(run: Run, snapshot: Snapshot) -> Item:
 
 
 KIND = Kind(
-    choose=lambda look, asked: select.runs(look.snapshot, asked.name, ended=asked.ended),
+    choose=lambda look, asked: selection.runs(look.snapshot, asked.name, ended=asked.ended),
     columns=COLUMNS,
     rows=lambda run, snapshot: [cells(run, snapshot)],
     item=item,

@@ -8,9 +8,8 @@ from typing import NamedTuple
 from dstack_api_client.analysis.health import Health, desired_of
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import words
+from dstack_fleets_tui import selection, words
 from dstack_fleets_tui.formatting import NOTHING, age, price
-from dstack_fleets_tui.headless import select
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import Asked, Look
 from dstack_fleets_tui.output.colours import colour, health_colour
@@ -42,7 +41,7 @@ class Known(NamedTuple):
 
 
 def _choose(look: Look, asked: Asked) -> list[Known]:
-    found = select.services(look.snapshot, asked.name, ended=asked.ended)
+    found = selection.services(look.snapshot, asked.name, ended=asked.ended)
     return [Known(each, look.healths.get(each.id)) for each in found]
 
 
