@@ -9,8 +9,9 @@ import pytest
 
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.cli.main import main
-from dstack_fleets_tui.headless.whatif import Question, answer, collect, text
+from dstack_fleets_tui.headless.whatif import collect, text
 from dstack_fleets_tui.selection import NoSuchNameError
+from dstack_fleets_tui.whatif_question import Question, answer
 from tests.builders.documented_keys import documented, walk
 from tests.builders.two_fleets import project, with_lanes
 

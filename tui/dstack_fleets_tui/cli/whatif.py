@@ -63,8 +63,9 @@ def _whatif(args: argparse.Namespace) -> int:
         return begin
     connection, settings = begin
     from dstack_api_client.errors import ApiError
-    from dstack_fleets_tui.headless.whatif import Question, whatif
+    from dstack_fleets_tui.headless.whatif import whatif
     from dstack_fleets_tui.selection import NoSuchNameError
+    from dstack_fleets_tui.whatif_question import Question
 
     question = Question(args.without, args.replicas, args.service)
     try:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dstack_api_client.analysis.health import Health, service_healths
 from dstack_api_client.analysis.since import Since
+from dstack_api_client.analysis.unplaced import unplaced
 from dstack_api_client.errors import ApiError
 from dstack_api_client.events.stream import Event
 from dstack_api_client.feed.feed import ConnectionState, Feed
-from dstack_api_client.model.capabilities import PLACEMENT_LIST
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.router import RouterView
 from dstack_api_client.model.service import Service
@@ -181,14 +181,3 @@ async def placed(feed: Feed, snapshot: Snapshot) -> Snapshot:
         if not len(left) < len(before):
             break
     return snapshot
-
-
-def unplaced(snapshot: Snapshot) -> Mapping[str, str]:
-    """Services with lanes whose placement was not read, where the server tells it: names by id."""
-    if not snapshot.capabilities.can(PLACEMENT_LIST):
-        return {}
-    return {
-        service.id: service.name
-        for service in snapshot.services.values()
-        if service.has_lanes and not service.finished and service.id not in snapshot.placements
-    }

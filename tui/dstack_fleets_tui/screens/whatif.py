@@ -8,6 +8,7 @@ from time import monotonic
 
 from textual.widget import Widget
 
+from dstack_api_client.analysis.unplaced import unplaced
 from dstack_api_client.errors import ApiError
 from dstack_api_client.model.labels import counted, labels_of, share_of
 from dstack_api_client.model.service import Service
@@ -15,12 +16,11 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.whatif import Loss, Outcome, loss_of, places_of
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.commands import CommandError
-from dstack_fleets_tui.headless.looking import unplaced
-from dstack_fleets_tui.headless.whatif import Question, answer
 from dstack_fleets_tui.screens.lists import ListScreen
 from dstack_fleets_tui.screens.parts.asking import PickScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.tables import whatif
+from dstack_fleets_tui.whatif_question import Question, answer
 from dstack_widgets.cells import Cells
 from dstack_widgets.command_line import CommandLine
 from dstack_widgets.findings import Findings
