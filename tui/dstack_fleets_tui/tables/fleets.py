@@ -7,7 +7,7 @@ from math import inf
 
 from textual.content import Content
 
-from dstack_api_client.analysis.health import fleet_health, fleet_room
+from dstack_api_client.analysis.health import Health, HealthState, fleet_health, fleet_room
 from dstack_api_client.model.cordon import Cordon
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.labels import counted
@@ -52,9 +52,10 @@ def cells(fleet: Fleet, snapshot: Snapshot, looks: Looks) -> Sequence[Cell]:
     Returns:
         One cell per column of `COLUMNS`.
     """
+    health = fleet_health(snapshot, fleet)
     return (
-        looks.text(fleet.name, "bad" if troubled(fleet) else "strong"),
-        cell(fleet_health(snapshot, fleet), looks),
+        looks.text(fleet.name, _weight(fleet, health)),
+        cell(health, looks),
         fleet.kind,
         looks.text(words.nodes(fleet), sort=inf if fleet.nodes_max is None else fleet.nodes_max),
         looks.bar(_instances(fleet, looks, snapshot.cordons_in(fleet)), len(fleet.instance_ids)),
@@ -89,9 +90,11 @@ def _room(fleet: Fleet, snapshot: Snapshot, looks: Looks) -> Cell:
     return looks.text(words.room(fleet, snapshot), "" if total else "dim", total)
 
 
-def troubled(fleet: Fleet) -> bool:
-    """Whether an instance can't be reached or failed its health checks."""
-    return bool(fleet.states.get("unreachable") or fleet.unhealthy)
+def _weight(fleet: Fleet, health: Health) -> str:
+    """How loud its name is: as its health, and a warning where an instance failed its checks."""
+    if health.state is HealthState.DOWN:
+        return "bad"
+    return "warn" if health.state is HealthState.DEGRADED or fleet.unhealthy else "strong"
 
 
 def summary(fleet: Fleet, looks: Looks, cordon: Cordon | None = None) -> str:
