@@ -35,6 +35,9 @@ async def stock(sim: Simulator) -> None:
     async with walking(sim, _LOW) as walk:
         # Something is wrong in this scenario, so the problems come up by themselves.
         await walk.front("problems")
+        await walk.pilot.resize_terminal(*_HIGH)
+        walk.picture("problems")
+        await walk.pilot.resize_terminal(*_LOW)
         await walk.press("1")
         await walk.front("fleets")
         walk.picture("fleets")
@@ -52,10 +55,9 @@ async def stock(sim: Simulator) -> None:
 async def lanes(sim: Simulator) -> None:
     """What the add-on makes possible: lanes, the router's list, an edit and the way back."""
     async with walking(sim, _LOW) as walk:
-        await walk.front("problems")
         await walk.until(lambda: _looked_at(walk), "look at the routers")
-        walk.picture("problems")
         await walk.press("2")
+        await walk.front("services")
         await walk.open("chat-70b", "service")
         await walk.press("o")
         await walk.until(lambda: _all_in_sync(walk), "router with all of its workers")

@@ -169,9 +169,9 @@ async def eyes(
     """
 
     def problems_later(
-        snapshot: Snapshot, now: datetime, since: Since | None = None
+        snapshot: Snapshot, now: datetime, since: Since, others: Iterable[Problem]
     ) -> tuple[Problem, ...]:
-        return problems_of(snapshot, now + ahead, since)
+        return problems_of(snapshot, now + ahead, since, others=others)
 
     connection = connection_to(sim)
     app = FleetsApp(
