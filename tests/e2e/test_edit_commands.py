@@ -21,6 +21,7 @@ from dstack_api_client.edits.follow import following
 from dstack_fleets_tui.cli.main import main
 from dstack_simulator.handle import Handle
 from tests.builders.audit_log import ends
+from tests.builders.generation import longest
 from tests.servers.commands import environment
 from tests.servers.edited_services import (
     SECRET,
@@ -80,6 +81,7 @@ def here(
 
 
 @pytest.mark.slow
+@longest
 async def test_the_seed_from_one_order_to_another(edit_addon: Handle, tmp_path: Path) -> None:
     """Edited, followed until each replica is where the lanes say, undone to the byte."""
     sim = edit_addon

@@ -13,6 +13,7 @@ from dstack_api_client.problems.watch import Problem, problems_of
 from dstack_fleets_tui.headless.get import observe
 from dstack_fleets_tui.headless.looking import Asked
 from dstack_simulator.handle import Handle
+from tests.builders.generation import longest
 from tests.e2e.test_get import SECRET
 from tests.servers.commands import here, program
 from tests.waiting import until
@@ -157,6 +158,7 @@ def test_events(demo_sim: Handle) -> None:
 
 
 @pytest.mark.slow
+@longest
 async def test_a_host_that_can_not_be_reached_is_a_problem_until_it_is_back(
     demo_sim: Handle,
 ) -> None:

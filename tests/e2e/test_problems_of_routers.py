@@ -18,6 +18,7 @@ import pytest_asyncio
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync
 from dstack_simulator.handle import Handle
 from dstack_simulator.scenario import Scenario
+from tests.builders.generation import longest
 from tests.conftest import project_name
 from tests.servers.problem_sights import eyes, key_of, wrong_now
 from tests.servers.routed_services import (
@@ -94,6 +95,7 @@ async def each(
     return dict(zip(both, views, strict=True))
 
 
+@longest
 async def test_a_worker_that_the_router_calls_failed_and_a_router_without_a_ready_one(
     sim: Handle, both: dict[Source, Looking]
 ) -> None:

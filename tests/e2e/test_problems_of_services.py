@@ -156,6 +156,7 @@ async def test_a_replica_that_is_started_again_and_again(sim: Handle) -> None:
         await seen.neither(restarting)
 
 
+@longest
 async def test_a_replica_that_finds_no_place(sim: Handle) -> None:
     """It is one problem, with one key, from one attempt of dstack to the next."""
     pending = await key_of(sim, "replica", "lone", "pending")

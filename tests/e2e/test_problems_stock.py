@@ -135,6 +135,7 @@ async def test_over_ssh_states_are_shown_printed_and_problems_until_they_are_non
         await wrong.neither(router)
 
 
+@longest
 async def test_with_neither_a_failing_worker_is_what_its_probes_tell(quick: Handle) -> None:
     unready = await key_of(quick, "replica", "routed", "unready")
     failed = await key_of(quick, "worker", "routed", "failed")

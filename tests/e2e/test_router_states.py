@@ -259,6 +259,7 @@ async def test_a_worker_that_fails_its_health_is_the_loudest(
 
 
 @pytest.mark.slow
+@longest
 async def test_what_others_do_to_the_list(
     sim: Handle, both: dict[Source, Looking], seen: Sights
 ) -> None:

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from dstack_simulator.handle import Handle
+from tests.builders.generation import longest
 from tests.servers.lanes import (
     all_idle,
     ask,
@@ -113,6 +114,7 @@ STORIES: dict[str, Story] = {
 }
 
 
+@longest
 async def test_a_service_without_lanes_waits_for_a_cordon(life_stories: Stories) -> None:
     await life_stories["a cordon and a stock service"]
 

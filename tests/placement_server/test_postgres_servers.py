@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from dstack_simulator import Simulator
+from tests.builders.generation import longest
 from tests.servers.addon import LAUNCHER
 from tests.servers.lanes import service, update
 from tests.servers.many_replicas import Lane, Watch, containers, scenario
@@ -110,6 +111,7 @@ async def test_minimums_are_kept_while_it_scales_down(pair: _Pair) -> None:
     await until(all_given_back, limit=120, every=0.3, what="the hosts have their accelerators back")
 
 
+@longest
 async def test_a_server_killed_while_it_scales_up_doubles_nothing(pair: _Pair) -> None:
     sim, watch = pair.sim, pair.watch
     before = pair.assigned_by(2)

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from dstack_simulator import Simulator
+from tests.builders.generation import longest
 from tests.servers.burst import fill, replicas_run
 from tests.waiting import until
 
@@ -74,6 +75,7 @@ async def trouble(simulator: Simulator) -> _Trouble:
     return trouble
 
 
+@longest
 async def test_the_stock_server_ignores_the_baseline_fleet(simulator: Simulator) -> None:
     # Wanted is one replica on the baseline and one on spot. This records what comes instead.
     run = await simulator.run("chat")
