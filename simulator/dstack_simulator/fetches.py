@@ -1,9 +1,10 @@
 """Looks for work that cost a server little while there is none.
 
 At a quick pace each of dstack's pipelines asks the database about once a second whether it has
-work, mostly in vain, and to put the question takes SQLAlchemy milliseconds of the server's thread.
-Here the question is noted as SQLite got it. It is put again without SQLAlchemy, its times moved on,
-and while nothing answers it, dstack's own look, which would find nothing either, is left out.
+work, mostly to find none, and to put the question takes SQLAlchemy milliseconds of the server's
+thread. Here the question is noted as SQLite got it. It is put again without SQLAlchemy, its times
+moved on, and while nothing answers it, dstack's own look, which would find nothing either, is left
+out.
 """
 
 from __future__ import annotations

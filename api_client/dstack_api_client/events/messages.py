@@ -51,7 +51,7 @@ _AT_GATEWAY = "Service replica registered"
 _NEW = re.compile(r"-> ([A-Z]+)")
 #: Digits of the number of a deployment.
 _LONGEST = 9
-_FIELDS = re.compile(r"Changed fields: (.+)$")
+_FIELDS = re.compile(r" ?Changed fields: (.+)$")
 _DEPLOYMENT = re.compile(rf"Deployment: ([0-9]{{1,{_LONGEST}}})(?:\.|$)")
 _OTHER_SERVER = re.compile(
     rf"Replica ([0-9]{{1,{_LONGEST}}}) was placed in fleet .* by a server without the add-on"
@@ -117,6 +117,11 @@ def told(message: str) -> Told:
 def short(message: str) -> str:
     """The message without the beginning that most have."""
     return _CHANGED.sub("", message)
+
+
+def without_fields(message: str) -> str:
+    """The message of a deployment without the fields that it changed."""
+    return _FIELDS.sub("", message)
 
 
 def is_bad(message: str) -> bool:

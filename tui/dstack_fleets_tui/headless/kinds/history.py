@@ -45,7 +45,7 @@ def cells(event: Event) -> Sequence[str]:
         _service(event) or NOTHING,
         str(told.deployment) if told.deployment is not None else NOTHING,
         ", ".join(told.fields) or NOTHING,
-        event.message.partition(" Changed fields: ")[0],
+        messages.without_fields(event.message),
     )
 
 
