@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
+from dstack_api_client.edits.store.files import replace_whole
 from dstack_api_client.text import one_line
 from dstack_api_client.yaml_text import YamlError, read_yaml
 from dstack_widgets.tones import is_light, luminance
@@ -123,4 +124,4 @@ def keep_chosen(state: Path, name: str) -> None:
         OSError: It could not be written.
     """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (state / _CHOSEN).write_text(f"{name}\n", encoding="utf-8")
+    replace_whole(state / _CHOSEN, f"{name}\n".encode())
