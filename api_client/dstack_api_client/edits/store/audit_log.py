@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -98,8 +98,4 @@ def read(folder: Path) -> tuple[list[AuditLine], int]:
 def _texts(*paths: Path) -> Iterator[bytes]:
     for path in paths:
         if path.exists():
-            yield from _filled(path.read_bytes().splitlines())
-
-
-def _filled(lines: Iterable[bytes]) -> Iterator[bytes]:
-    return (line for line in lines if line.strip())
+            yield from filter(bytes.strip, path.read_bytes().splitlines())
