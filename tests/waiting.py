@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from textual.css.query import NoMatches
+
 #: Seconds between two looks at a condition.
 _LOOK_EVERY = 0.02
 #: Limits are written for an idle machine, and end only what never comes: a busy one gets so many
@@ -28,6 +30,7 @@ async def until(
 
     Args:
         condition: Called without arguments; may be async. It holds when what it returns is true.
+            A screen that is in front and has not made its widgets yet is looked at again.
         limit: Seconds that it takes at most on an idle machine.
         what: What is waited for, for the message.
         every: Seconds between two looks at least; more where a look takes long.
@@ -43,14 +46,20 @@ async def until(
     end = loop.time() + limit * _PATIENCE
     while True:
         began = loop.time()
-        value = condition()
-        if inspect.isawaitable(value):
-            value = await value
+        missing: NoMatches | None = None
+        try:
+            value = condition()
+            if inspect.isawaitable(value):
+                value = await value
+        except NoMatches as error:
+            value, missing = None, error
         if value:
             return value
         now = loop.time()
         if now > end:
-            raise AssertionError(f"not within {limit * _PATIENCE:g} s: {what or condition}")
+            raise AssertionError(
+                f"not within {limit * _PATIENCE:g} s: {what or condition}"
+            ) from missing
         pause = max(every, min(_SPARING * (now - began), _LONGEST))
         try:
             await asyncio.wait_for(never.wait(), pause)
