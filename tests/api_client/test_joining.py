@@ -4,10 +4,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dstack_api_client.join.difference import diff
 from dstack_api_client.join.join import Answers
 from dstack_api_client.join.store import Known
 from dstack_api_client.model.occupants import namesakes
@@ -457,23 +459,34 @@ def test_no_replica_is_lost_and_everything_adds_up(project: Answers) -> None:
         assert counted == sum(made.replicas[key].active for key in service.replica_keys)
 
 
-@given(projects(), projects(), st.data())
+_SOME_IDS = [answers.ident(1000 + number) for number in range(4)]
+
+
+@given(st.lists(projects(), min_size=2, max_size=3), st.data())
 def test_joining_again_gives_what_joining_anew_gives(
-    before: Answers, after: Answers, data: st.DataObject
+    history: list[Answers], data: st.DataObject
 ) -> None:
     def mixed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
         """Parts of the new that are taken over, and parts of the old that stay as they are."""
         kept = data.draw(st.sets(st.sampled_from(sorted(old)))) if old else set()
         return {**new, **{key: old[key] for key in kept}}
 
-    mixture = Answers(
-        mixed(before.fleets, after.fleets),
-        mixed(before.instances, after.instances),
-        mixed(before.runs, after.runs),
-        mixed(before.links, after.links),
-    )
-    again = joined(mixture, previous=joined(before)).snapshot
-    assert again == joined(mixture).snapshot
+    now = history[0]
+    made = joined(now)
+    for new in history[1:]:
+        gone = data.draw(st.sets(st.sampled_from(sorted(new.fleets))))
+        fleets = mixed(now.fleets, new.fleets)
+        now = Answers(
+            {key: fleet for key, fleet in fleets.items() if key not in gone},
+            mixed(now.instances, new.instances),
+            mixed(now.runs, new.runs),
+            mixed(now.links, new.links),
+            dict.fromkeys(data.draw(st.sets(st.sampled_from(_SOME_IDS))), answers.START),
+        )
+        before, made = made.snapshot, joined(now, previous=made)
+        whole = joined(now).snapshot
+        assert made.snapshot == whole
+        assert diff(before, made.snapshot) == diff(before, whole)
 
 
 @given(projects())
@@ -483,8 +496,7 @@ def test_what_did_not_change_stays_the_same_object(project: Answers) -> None:
         dataclasses.replace(project, runs=dict(project.runs), links=dict(project.links)), first
     )
     for kind in ("fleets", "instances", "services", "other_runs", "replicas"):
-        old, new = getattr(first.snapshot, kind), getattr(second.snapshot, kind)
-        assert all(new[key] is value for key, value in old.items())
+        assert getattr(second.snapshot, kind) is getattr(first.snapshot, kind), kind
 
 
 def test_an_instance_that_moves_to_another_fleet_changes_both() -> None:
@@ -534,6 +546,37 @@ def test_that_the_server_looked_at_a_run_changes_nothing() -> None:
     project.put_run(answers.as_run(looks[1]))
     (second,) = project.runs.values()
     assert second is first
+
+
+def test_what_is_known_is_the_same_answers_until_something_in_it_is_another() -> None:
+    project = Known("main")
+    project.put_fleet(answers.as_fleet({**FLEET, "instances": [answers.instance(1, FLEET)]}))
+    project.put_run(answers.as_run(answers.run(1)))
+    first = project.answers()
+    project.put_fleet(answers.as_fleet({**FLEET, "instances": [answers.instance(1, FLEET)]}))
+    project.drop_run("another")
+    assert project.answers() is first
+    project.put_instance(answers.as_instance(answers.instance(1, FLEET, status="idle")))
+    second = project.answers()
+    assert second.runs is first.runs
+    assert second.fleets is first.fleets
+    assert [each.status for each in second.instances.values()] == ["idle"]
+    assert [each.status for each in first.instances.values()] == ["busy"]
+    event = answers.event(1, "Instance status changed", ("instance", answers.ident(1), "i"))
+    project.events.take(msgspec.convert([event], list[wire.Event], strict=False))
+    assert project.answers() is not second
+
+
+def test_an_instance_is_in_one_fleet_at_a_time() -> None:
+    project = Known("main")
+    instance = answers.instance(1, FLEET)
+    project.put_fleet(answers.as_fleet({**FLEET, "instances": [instance]}))
+    moved = {**instance, "fleet_id": OTHER["id"], "fleet_name": OTHER["name"]}
+    project.put_fleet(answers.as_fleet({**OTHER, "instances": [moved]}))
+    project.put_fleet(answers.as_fleet({**FLEET, "instances": []}))
+    assert [each.fleet_id for each in project.instances.values()] == [OTHER["id"]]
+    project.drop_fleet(OTHER["id"])
+    assert not project.instances
 
 
 def test_only_the_run_that_changed_is_joined_again() -> None:

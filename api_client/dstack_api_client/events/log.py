@@ -41,6 +41,9 @@ class Named:
     jobs: dict[str, str] = field(default_factory=dict)
     """Names of jobs by the id of their submission."""
 
+    def __bool__(self) -> bool:
+        return bool(self.fleets or self.instances or self.runs or self.jobs)
+
     def add(self, other: Named) -> None:
         """Takes what others named too."""
         self.fleets |= other.fleets
@@ -56,6 +59,7 @@ class EventLog:
         links: Instance by job submission, as events named both.
         idle_since: When an instance became idle.
         running_since: When a submission of a job began to run.
+        version: Another number whenever any of these or `awaits` may be another.
     """
 
     def __init__(self, project: str) -> None:
@@ -70,6 +74,7 @@ class EventLog:
         self._taken_in: set[str] = set()
         self._at_gateway: set[str] = set()
         self._unbroken_since: datetime | None = None
+        self.version = 0
 
     @property
     def awaits(self) -> dict[str, Awaits]:
@@ -125,6 +130,7 @@ class EventLog:
         """
         oldest = min((event.recorded_at for event in newest), default=_EVER)
         self._unbroken_since = _EVER if all_of_them else oldest
+        self.version += 1
         return self.take(newest)
 
     def take(self, events: list[wire.Event]) -> Named:
@@ -161,6 +167,7 @@ class EventLog:
 
     def learn(self, event: wire.Event) -> None:
         """Learns where and since when a job runs, and since when an instance is idle."""
+        self.version += 1
         jobs = [target.id for target in event.targets or () if target.type == "job"]
         said = told(event.message)
         if said == RUNS:
@@ -187,6 +194,7 @@ class EventLog:
 
     def forget_all_but(self, jobs: Collection[str], instances: Collection[str]) -> None:
         """Keeps only what concerns jobs and instances that still are."""
+        self.version += 1
         self.links = {job: at for job, at in self.links.items() if job in jobs}
         self._linked_at = {job: at for job, at in self._linked_at.items() if job in jobs}
         self.running_since = {job: at for job, at in self.running_since.items() if job in jobs}

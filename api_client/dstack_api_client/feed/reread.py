@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
+from operator import is_
 
 from dstack_api_client import errors
 from dstack_api_client.events.log import Named
@@ -70,6 +71,8 @@ class Rereading:
         self._read_at: dict[str, float] = {}
         self._opened: set[str] = set()
         self._asked: set[str] = set()
+        self._told: tuple[object, ...] = ()
+        """What was looked through when there was nothing left to ask of it."""
 
     async def named(self, named: Named, snapshot: Snapshot | None) -> bool:
         """Reads what events named, and the instances that the jobs among it are on.
@@ -81,6 +84,8 @@ class Rereading:
         Returns:
             False when it is so much that reading everything is cheaper; nothing was read then.
         """
+        if not named:
+            return True
         runs, names = self._runs_of(named)
         if len(runs) + len(names) > _MOST_NAMED_RUNS:
             return False
@@ -110,9 +115,6 @@ class Rereading:
 
     def _runs_of(self, named: Named) -> tuple[set[str], set[str]]:
         """Ids of the runs that events are about, and names of those that are not known yet."""
-        by_submission = {
-            latest.id: run.id for run in self._known.runs.values() for _, latest in run.latest()
-        }
         by_name = {
             run.read_spec.run_name: run.id
             for run in self._known.runs.values()
@@ -121,7 +123,7 @@ class Rereading:
         runs, names = set(named.runs), set()
         for submission, job_name in named.jobs.items():
             name = job_name.rsplit("-", 2)[0]
-            run_id = by_submission.get(submission) or by_name.get(name)
+            run_id = self._known.run_of(submission) or by_name.get(name)
             if run_id is not None:
                 runs.add(run_id)
             else:
@@ -246,7 +248,7 @@ class Rereading:
         try:
             instance = await self._client.instances.get(self._owner(known), instance_id)
         except (errors.NotFoundError, errors.ForbiddenError):
-            self._known.instances.pop(instance_id, None)
+            self._known.drop_instance(instance_id)
             return
         except errors.WrongShapeError as error:
             self._note(instance_id, known.name if known else None, "the instances", error)
@@ -308,6 +310,9 @@ class Rereading:
 
     async def unknown(self, snapshot: Snapshot, focus: Focus) -> None:
         """Asks the events for the instances of jobs and for idle times that are not known yet."""
+        through = (snapshot.replicas, snapshot.instances, focus.opened_fleet)
+        if len(through) == len(self._told) and all(map(is_, through, self._told)):
+            return
         if len(self._asked) > _MOST_ASKED:
             self._asked.clear()
         jobs = [
@@ -331,6 +336,7 @@ class Rereading:
         ]
         questions = [("target_jobs", group) for group in in_groups(jobs, FILTER_ITEMS)]
         questions += [("target_instances", group) for group in in_groups(instances, FILTER_ITEMS)]
+        self._told = () if questions else through
         for filter_name, group in questions[:_MOST_LINK_QUESTIONS]:
             self._asked |= set(group)
             for event in await self._client.events.newest({filter_name: group}):

@@ -8,9 +8,10 @@ comparing two snapshots costs next to nothing.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import is_
 from typing import TypeVar
 
 from dstack_api_client.events.log import Awaits
@@ -58,6 +59,10 @@ class Joined:
     answers: Answers
     replicas: Mapping[str, tuple[Replica, ...]]
     """The jobs of each run, in the order of replicas."""
+    imported: Mapping[str, str]
+    """The names of fleets of other projects, by id."""
+    hosts: Mapping[str, tuple[str, ...]]
+    """The instances of each host name."""
 
 
 def build(
@@ -77,35 +82,44 @@ def build(
         project: The project's name.
         observed_at: When it said the latest of it.
         complete: Whether everything was read at least once.
-        previous: The joining before; it makes this one faster and nothing else.
+        previous: The joining before; it makes this one faster and nothing else. What did not
+            change is the same objects, down to the mappings of the snapshot.
 
     Returns:
         The snapshot, with what the next joining needs.
     """
-    if previous is not None and previous.snapshot.server != server:
+    if previous is not None and (
+        previous.snapshot.server != server or previous.snapshot.project != project
+    ):
         previous = None
-    imported = _imported(answers, project)
-    if previous is not None and _imported(previous.answers, project) != imported:
+    if previous is not None and previous.answers is answers:
+        same = replace(previous.snapshot, observed_at=observed_at, complete=complete)
+        return replace(previous, snapshot=same)
+    imported = _imported(answers, project, previous)
+    if previous is not None and previous.imported != imported:
         previous = None  # whatever is in them has another name for its fleet
-    replicas, services, other_runs = _join_runs(answers, server, imported, previous)
-    by_key = {replica.key: replica for joined in replicas.values() for replica in joined}
-    instances = _join_instances(answers, by_key.values(), imported, previous)
+    hosts = _hosts(answers, previous)
+    runs = _join_runs(answers, server, imported, hosts, previous)
+    replicas = _join_replicas(runs, previous)
+    instances = _join_instances(answers, replicas, imported, previous)
     snapshot = Snapshot(
         server=server,
         project=project,
         observed_at=observed_at,
-        fleets=_join_fleets(answers, instances, by_key.values(), imported, previous),
+        fleets=_join_fleets(answers, instances, replicas, imported, previous),
         instances=instances,
-        services=services,
-        other_runs=other_runs,
-        replicas=by_key,
+        services=runs.services,
+        other_runs=runs.other_runs,
+        replicas=replicas.by_key,
         complete=complete,
     )
-    return Joined(snapshot, answers, replicas)
+    return Joined(snapshot, answers, runs.replicas, imported, hosts)
 
 
-def _imported(answers: Answers, project: str) -> dict[str, str]:
+def _imported(answers: Answers, project: str, previous: Joined | None) -> Mapping[str, str]:
     """The names of fleets that other projects lend, by id: `project/name`, as lanes name them."""
+    if previous is not None and previous.answers.fleets is answers.fleets:
+        return previous.imported
     return {
         fleet.id: one_line(f"{fleet.project_name}/{fleet.name}")
         for fleet in answers.fleets.values()
@@ -113,16 +127,33 @@ def _imported(answers: Answers, project: str) -> dict[str, str]:
     }
 
 
+def _hosts(answers: Answers, previous: Joined | None) -> Mapping[str, tuple[str, ...]]:
+    if previous is not None and previous.answers.instances is answers.instances:
+        return previous.hosts
+    return by_host(answers.instances)
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """All runs, joined."""
+
+    replicas: Mapping[str, tuple[Replica, ...]]
+    services: Mapping[str, Service]
+    other_runs: Mapping[str, OtherRun]
+    fresh: Collection[str]
+    """Ids of the runs that were joined now."""
+
+
 def _join_runs(
     answers: Answers,
     server: ServerInfo,
     imported: Mapping[str, str],
+    hosts: Mapping[str, tuple[str, ...]],
     previous: Joined | None,
-) -> tuple[dict[str, tuple[Replica, ...]], dict[str, Service], dict[str, OtherRun]]:
-    hosts = by_host(answers.instances)
+) -> _Runs:
     fresh = set(answers.runs) if previous is None else _changed_runs(answers, previous)
     old = previous.snapshot if previous is not None else None
-    fleets = _in_messages(answers, imported)
+    fleets = _in_messages(answers, imported) if fresh else {}
     replicas: dict[str, tuple[Replica, ...]] = {}
     services: dict[str, Service] = {}
     other_runs: dict[str, OtherRun] = {}
@@ -166,7 +197,11 @@ def _join_runs(
         else:
             other = other_run_of(run, spec, replicas[run.id], imported)
             other_runs[run.id] = _kept(old.other_runs.get(run.id) if old else None, other)
-    return replicas, services, other_runs
+    if old is not None:
+        return _Runs(
+            replicas, _same(old.services, services), _same(old.other_runs, other_runs), fresh
+        )
+    return _Runs(replicas, services, other_runs, fresh)
 
 
 def _in_messages(answers: Answers, imported: Mapping[str, str]) -> dict[str, str]:
@@ -216,89 +251,157 @@ def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]
     )
 
 
+@dataclass(frozen=True)
+class _Replicas:
+    """The jobs of all runs."""
+
+    by_key: Mapping[ReplicaKey, Replica]
+    before: Sequence[Replica]
+    """Those of the joining before that are gone or others now."""
+    after: Sequence[Replica]
+    """Those that are new or others now."""
+
+
+def _join_replicas(runs: _Runs, previous: Joined | None) -> _Replicas:
+    if previous is None:
+        by_key = {each.key: each for joined in runs.replicas.values() for each in joined}
+        return _Replicas(by_key, (), tuple(by_key.values()))
+    before: list[Replica] = []
+    after: list[Replica] = []
+    keys_stay = True
+    for run_id in {*runs.fresh, *previous.replicas.keys() - runs.replicas.keys()}:
+        old = {each.key: each for each in previous.replicas.get(run_id, ())}
+        new = {each.key: each for each in runs.replicas.get(run_id, ())}
+        before += [each for key, each in old.items() if new.get(key) is not each]
+        after += [each for key, each in new.items() if old.get(key) is not each]
+        keys_stay = keys_stay and old.keys() == new.keys()
+    if not before and not after:
+        return _Replicas(previous.snapshot.replicas, (), ())
+    if keys_stay:
+        by_key = {**previous.snapshot.replicas, **{each.key: each for each in after}}
+    else:
+        by_key = {each.key: each for joined in runs.replicas.values() for each in joined}
+    return _Replicas(by_key, before, after)
+
+
 def _join_instances(
     answers: Answers,
-    replicas: Iterable[Replica],
+    replicas: _Replicas,
     imported: Mapping[str, str],
     previous: Joined | None,
-) -> dict[str, Instance]:
+) -> Mapping[str, Instance]:
+    old = previous.snapshot.instances if previous is not None else {}
+    if previous is None:
+        fresh = set(answers.instances)
+    else:
+        touched = (each.instance_id for each in (*replicas.before, *replicas.after))
+        fresh = {
+            *_differing(previous.answers.instances, answers.instances),
+            *_differing(previous.answers.idle_since, answers.idle_since),
+            *(each for each in touched if each is not None),
+        }
+    gone = {each.key for each in replicas.before}
     jobs: dict[str, list[ReplicaKey]] = defaultdict(list)
-    for replica in replicas:
+    for replica in replicas.after:
         if replica.instance_id is not None and replica.active:
             jobs[replica.instance_id].append(replica.key)
-    before = previous.answers.instances if previous else {}
-    old = previous.snapshot.instances if previous else {}
-    instances = {}
-    for instance_id, answer in answers.instances.items():
-        here = tuple(sorted(jobs[instance_id])) if instance_id in jobs else ()
+    made = {}
+    for instance_id in fresh & answers.instances.keys():
+        answer, known = answers.instances[instance_id], old.get(instance_id)
+        stay = () if known is None else (key for key in known.jobs if key not in gone)
+        here = tuple(sorted((*stay, *jobs.get(instance_id, ()))))
         idle_since = answers.idle_since.get(instance_id) if answer.status == "idle" else None
-        known = old.get(instance_id)
-        if (
-            known is not None
-            and before.get(instance_id) is answer
-            and known.jobs == here
-            and known.idle_since == idle_since
-        ):
-            instances[instance_id] = known
-        else:
-            instances[instance_id] = _kept(known, instance_of(answer, here, idle_since, imported))
-    return instances
+        made[instance_id] = _kept(known, instance_of(answer, here, idle_since, imported))
+    if fresh and old.keys() != answers.instances.keys():
+        return {key: made[key] if key in made else old[key] for key in answers.instances}
+    if all(old[key] is each for key, each in made.items()):
+        return old
+    return {**old, **made}
 
 
 def _join_fleets(
     answers: Answers,
     instances: Mapping[str, Instance],
-    replicas: Iterable[Replica],
+    replicas: _Replicas,
     imported: Mapping[str, str],
     previous: Joined | None,
-) -> dict[str, Fleet]:
-    members: dict[str, list[Instance]] = defaultdict(list)
-    for instance in instances.values():
-        if instance.fleet_id is not None:
-            members[instance.fleet_id].append(instance)
-    services: Counter[str] = Counter()
-    other_jobs: Counter[str] = Counter()
-    unplaced: Counter[str] = Counter()
-    for replica in replicas:
-        if replica.fleet_id is not None and replica.active:
-            counter = services if replica.run_type == "service" else other_jobs
-            counter[replica.fleet_id] += 1
-            unplaced[replica.fleet_id] += replica.instance_id is None
-    before = previous.snapshot.instances if previous else {}
+) -> Mapping[str, Fleet]:
+    old = previous.snapshot.fleets if previous is not None else {}
+    before = previous.snapshot.instances if previous is not None else {}
+    counts = _counts(answers, replicas, old)
+    touched = _differing(before, instances)
     changed = {
-        instance.fleet_id
-        for known, others in ((instances, before), (before, instances))
-        for instance_id, instance in known.items()
-        if others.get(instance_id) is not instance
+        known[instance_id].fleet_id
+        for known in (before, instances)
+        for instance_id in touched & known.keys()
     }
-    fleets = {}
+    stands = previous.answers.fleets if previous is not None else {}
+    remade = [
+        answer
+        for answer in answers.fleets.values()
+        if stands.get(answer.id) is not answer
+        or answer.id in changed
+        or _counts_of(old[answer.id]) != counts[answer.id]
+    ]
+    if not remade and len(old) == len(answers.fleets):
+        return old
+    members: dict[str | None, list[Instance]] = {answer.id: [] for answer in remade}
+    for instance in instances.values():
+        if instance.fleet_id in members:
+            members[instance.fleet_id].append(instance)
+    made = {}
+    for answer in remade:
+        here, others, unplaced = counts[answer.id]
+        fleet = fleet_of(
+            answer,
+            members[answer.id],
+            replicas=here,
+            other_jobs=others,
+            unplaced=unplaced,
+            imported=imported,
+        )
+        made[answer.id] = _kept(old.get(answer.id), fleet)
     ordered = sorted(
         answers.fleets.values(), key=lambda fleet: (imported.get(fleet.id, fleet.name), fleet.id)
     )
-    for answer in ordered:
-        fleet_id = answer.id
-        old = previous.snapshot.fleets.get(fleet_id) if previous else None
-        if (
-            old is not None
-            and previous is not None
-            and previous.answers.fleets.get(fleet_id) is answer
-            and fleet_id not in changed
-            and old.replicas == services[fleet_id]
-            and old.other_jobs == other_jobs[fleet_id]
-            and old.unplaced == unplaced[fleet_id]
-        ):
-            fleets[fleet_id] = old
-        else:
-            fleet = fleet_of(
-                answer,
-                members[fleet_id],
-                replicas=services[fleet_id],
-                other_jobs=other_jobs[fleet_id],
-                unplaced=unplaced[fleet_id],
-                imported=imported,
-            )
-            fleets[fleet_id] = _kept(old, fleet)
-    return fleets
+    return _same(old, {each.id: made.get(each.id) or old[each.id] for each in ordered})
+
+
+def _counts(
+    answers: Answers, replicas: _Replicas, old: Mapping[str, Fleet]
+) -> dict[str, tuple[int, int, int]]:
+    """Of each fleet: replicas, jobs of other runs, and how many of both are on no instance."""
+    known = answers.fleets.keys() <= old.keys()
+    services, others, unplaced = Counter[str](), Counter[str](), Counter[str]()
+    steps = (
+        ((replicas.before, -1), (replicas.after, 1)) if known else ((replicas.by_key.values(), 1),)
+    )
+    for several, step in steps:
+        for replica in several:
+            if replica.fleet_id is not None and replica.active:
+                counter = services if replica.run_type == "service" else others
+                counter[replica.fleet_id] += step
+                unplaced[replica.fleet_id] += step * (replica.instance_id is None)
+    counts = {}
+    for fleet_id in answers.fleets:
+        here, rest, loose = _counts_of(old[fleet_id]) if known else (0, 0, 0)
+        counts[fleet_id] = (
+            here + services[fleet_id],
+            rest + others[fleet_id],
+            loose + unplaced[fleet_id],
+        )
+    return counts
+
+
+def _counts_of(fleet: Fleet) -> tuple[int, int, int]:
+    return fleet.replicas, fleet.other_jobs, fleet.unplaced
+
+
+def _same(old: Mapping[str, T], new: Mapping[str, T]) -> Mapping[str, T]:
+    """The old mapping where the new one has the same objects in the same order."""
+    if len(old) == len(new) and all(map(is_, old.values(), new.values())):
+        return old
+    return new
 
 
 def _kept(old: T | None, new: T) -> T:

@@ -48,6 +48,8 @@ _FIRST_LOOK = 20.0
 #: Since this version the server leaves entries that it does not know.
 _LEAVES_FOREIGN = (0, 22, 4)
 _NEVER = float("inf")
+#: What a judgement goes by before the replicas of the service.
+_BESIDES = 5
 
 
 class OverSsh(str, Enum):
@@ -170,7 +172,9 @@ class RouterWatch:
             By run id, the view of each service with a router; the same mapping as before when all
             views are the same.
         """
-        first = self._snapshot is None
+        before = self._snapshot
+        first = before is None
+        stay = before is not None and before.replicas is snapshot.replicas
         self._snapshot, self._running_since = snapshot, running_since
         services = {
             service.id: service
@@ -184,7 +188,7 @@ class RouterWatch:
             if run_id not in self._watched:
                 self._watched[run_id] = _Watched(self._monotonic())
                 first = True
-            views[run_id] = self._view(snapshot, service, self._watched[run_id])
+            views[run_id] = self._view(snapshot, service, self._watched[run_id], stay=stay)
         if views.keys() != self._views.keys() or any(
             self._views[key] is not view for key, view in views.items()
         ):
@@ -304,8 +308,13 @@ class RouterWatch:
 
     # What
 
-    def _view(self, snapshot: Snapshot, service: Service, watched: _Watched) -> RouterView:
-        replicas = snapshot.replicas_of(service)
+    def _view(
+        self, snapshot: Snapshot, service: Service, watched: _Watched, *, stay: bool
+    ) -> RouterView:
+        """Judges one router; `stay` says that no replica changed since `see` was called last."""
+        replicas = watched.by[_BESIDES:]
+        if not stay or not replicas or watched.by[1] is not service:
+            replicas = tuple(snapshot.replicas_of(service))
         blind = watched.blind or self._why_blind(snapshot, service)
         awaited = self._is_awaited(service.id, watched)
         by = (watched.look, service, blind, watched.paced, awaited, *replicas)
