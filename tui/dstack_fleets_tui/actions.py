@@ -49,6 +49,8 @@ class Action:
         argument: What the command line takes after its name, if anything.
         footer: Whether the footer shows it, or on which screens.
         writes: Whether it changes something on the server.
+        anywhere: Whether its command can be typed wherever something is read, where its key does
+            nothing too.
     """
 
     id: str
@@ -59,10 +61,15 @@ class Action:
     argument: str = ""
     footer: bool | tuple[str, ...] = False
     writes: bool = False
+    anywhere: bool = False
 
     def on(self, screen: str) -> bool:
         """Whether the action exists on a screen."""
         return not self.screens or screen in self.screens
+
+    def typed_on(self, screen: str) -> bool:
+        """Whether its command can be typed on a screen."""
+        return self.on(screen) or (self.anywhere and screen in READ)
 
     def in_footer(self, screen: str) -> bool:
         """Whether the footer of a screen shows it."""
@@ -70,12 +77,29 @@ class Action:
 
 
 ACTIONS: tuple[Action, ...] = (
-    Action("fleets", ("1",), "fleets", "Show the fleets.", READ),
-    Action("services", ("2",), "services", "Show the services.", READ),
+    Action("fleets", ("1",), "fleets", "Show the fleets, or open one.", READ, "NAME"),
+    Action("services", ("2",), "services", "Show the services, or open one.", READ, "NAME"),
     Action("problems", ("3",), "problems", "Show what is wrong, worst first.", READ),
-    Action("events", ("4",), "events", "Show what happened in the project.", READ),
-    Action("runs", (), "runs", "Show all runs: services, tasks and dev environments.", TABLES),
-    Action("open", ("enter",), "open", "Open the row under the cursor.", OPENING, "NAME", True),
+    Action(
+        "events",
+        ("4",),
+        "events",
+        "Show what happened in the project, or to a service, fleet or replica.",
+        READ,
+        "NAME",
+    ),
+    Action("runs", (), "runs", "Show all runs: services, tasks and dev environments.", READ),
+    Action("replica", (), "replica", "Open a replica.", READ, "SERVICE/NUMBER"),
+    Action(
+        "open",
+        ("enter",),
+        "open",
+        "Open the row under the cursor, or what is named.",
+        OPENING,
+        "NAME",
+        True,
+        anywhere=True,
+    ),
     Action("back", ("escape", "backspace"), "back", "Go back, or clear the filter.", (), "", True),
     Action("instances", ("i",), "Instances", "Show the instances of the fleet.", (FLEET,)),
     Action(
@@ -108,7 +132,9 @@ ACTIONS: tuple[Action, ...] = (
         "Logs",
         "Show the logs of the replica, or of all replicas of the service.",
         (SERVICES, SERVICE, PROBLEMS, RUNS, REPLICA),
+        "NAME",
         footer=(SERVICES, SERVICE, PROBLEMS),
+        anywhere=True,
     ),
     Action("host", ("i",), "instance", "Go to the instance that it runs on.", (REPLICA,), "", True),
     Action(
@@ -367,6 +393,11 @@ def on_screen(screen: str, *, writes: bool = True) -> list[Action]:
         writes: Whether those are wanted that change something.
     """
     return [action for action in ACTIONS if action.on(screen) and (writes or not action.writes)]
+
+
+def typed_on(screen: str) -> list[str]:
+    """The ids of the actions whose commands can be typed on a screen."""
+    return [action.id for action in ACTIONS if action.typed_on(screen)]
 
 
 def bindings(screen: str) -> Iterator[Binding]:

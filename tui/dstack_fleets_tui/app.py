@@ -41,6 +41,7 @@ from dstack_fleets_tui.changes.cordons import CordonChanges
 from dstack_fleets_tui.changes.fleet import FleetChanges
 from dstack_fleets_tui.changes.service import Changing
 from dstack_fleets_tui.commands import CommandError
+from dstack_fleets_tui.going import Going
 from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.live.poller import Poller
 from dstack_fleets_tui.live.source import Source, open_source
@@ -175,6 +176,7 @@ class FleetsApp(Host):
         self.fleet_changes: FleetChanges = FleetChanges(self, self.changing)
         self.cordon_changes: CordonChanges = CordonChanges(self, self.changing)
         self._quitting = Quitting(self, self.changing)
+        self._going = Going(self)
         self._clocks_told = False
         self._ended_by: int | None = None
 
@@ -452,20 +454,41 @@ class FleetsApp(Host):
     # Actions ------------------------------------------------------------------------------
 
     def do_fleets(self, argument: str) -> None:
-        """Shows the fleets."""
-        self._show_list(actions.FLEETS)
+        """Shows the fleets, or the named one."""
+        if argument:
+            self._going.fleet(argument)
+        else:
+            self._show_list(actions.FLEETS)
 
     def do_services(self, argument: str) -> None:
-        """Shows the services."""
-        self._show_list(actions.SERVICES)
+        """Shows the services, or the named one."""
+        if argument:
+            self._going.service(argument)
+        else:
+            self._show_list(actions.SERVICES)
+
+    def do_replica(self, argument: str) -> None:
+        """Opens the named replica."""
+        self._going.replica(argument)
+
+    def do_open(self, argument: str) -> None:
+        """Opens what is named."""
+        self._going.thing(argument)
+
+    def open_named(self, name: str) -> None:
+        """Opens whatever has a name over what is in front."""
+        self._going.thing(name)
 
     def do_problems(self, argument: str) -> None:
         """Shows what is wrong."""
         self._show_list(actions.PROBLEMS)
 
     def do_events(self, argument: str) -> None:
-        """Shows what happened."""
-        self._show_list(actions.EVENTS)
+        """Shows what happened, in the project or to what is named."""
+        if argument:
+            self._going.events(argument)
+        else:
+            self._show_list(actions.EVENTS)
 
     def do_runs(self, argument: str) -> None:
         """Shows all runs over what is in front, once."""
@@ -509,8 +532,11 @@ class FleetsApp(Host):
             self.changing.edit(*service)
 
     def do_logs(self, argument: str) -> None:
-        """Shows the logs of the service that is open or under the cursor."""
+        """Shows the logs of what is named, or of the service that is open or under the cursor."""
         screen = self.screen
+        if argument:
+            self._going.logs(argument)
+            return
         run_id = screen.run_of_logs() if isinstance(screen, LiveScreen) else None
         if run_id is not None:
             self.open_logs(run_id)

@@ -319,6 +319,14 @@ class Host(ThemedApp):
         """
         raise NotImplementedError
 
+    def open_named(self, name: str) -> None:
+        """Opens whatever has a name over what is in front.
+
+        Raises:
+            NoSuchNameError: There is nothing of that name.
+        """
+        raise NotImplementedError
+
     def show_help(self, screen: str) -> None:
         """Shows the keys of a screen."""
         raise NotImplementedError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from dstack_fleets_tui import actions
+from dstack_fleets_tui.commands import ALIASES
 from dstack_fleets_tui.screens.help import (
     ANSWER_KEYS,
     FIELD_KEYS,
@@ -21,13 +22,21 @@ _MANY = {
 }
 
 
+def _short_forms() -> list[str]:
+    return [f"`:{short}` for `:{name}`" for short, name in ALIASES.items()]
+
+
 def page() -> str:
     """The page, as Markdown."""
     lines = [
         "# Keys and commands",
         "",
         "Press `?` on any screen for its keys. Type `:` and a command's name, or the first letters",
-        "of it, with what it takes: `:sort price`, `:open gpu-spot`.",
+        "of it, with what it takes: `:sort price`, `:open gpu-spot`. `Tab` completes names,",
+        "by any part of them: `:svc 70b`. A replica is `chat/5`, an instance `gpu-spot-0` or",
+        "`gpu-spot/0`.",
+        "",
+        f"Short forms: {', '.join(_short_forms())}.",
         "",
         "| key | command | where | what it does |",
         "| --- | --- | --- | --- |",
@@ -39,6 +48,7 @@ def page() -> str:
         command = f"`:{action.id}{' ' + argument if argument else ''}`"
         where = _MANY.get(action.screens)
         where = where or ", ".join(action.screens) or "everywhere"
+        where += "; its command like that of `1`" if action.anywhere else ""
         lines.append(f"| {keys} | {command} | {where} | {action.help} |")
     lines += [f"| `{keys}` |  |  | {text} |" for keys, text in PALETTE_KEYS + GENERAL_KEYS]
     lines += ["", "In a table:", "", "| key | what it does |", "| --- | --- |"]

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 from dstack_api_client.errors import ApiError
-from dstack_api_client.model.every_run import Run, every_run
+from dstack_api_client.model.every_run import Run, every_run, run_type
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
@@ -29,7 +29,7 @@ def fleets(snapshot: Snapshot, name: str | None) -> list[Fleet]:
         return sorted(snapshot.fleets.values(), key=lambda fleet: (fleet.name, fleet.id))
     fleet = snapshot.fleet_named(name)
     if fleet is None:
-        raise _missing("fleet", name, snapshot, [f.name for f in snapshot.fleets.values()])
+        raise missing_in(snapshot, "fleet", name, [f.name for f in snapshot.fleets.values()])
     return [fleet]
 
 
@@ -66,7 +66,7 @@ def services(snapshot: Snapshot, name: str | None, *, ended: bool = False) -> li
         return sorted(chosen, key=lambda service: (service.name, -service.submitted_at.timestamp()))
     service = snapshot.service_named(name)
     if service is None:
-        raise _missing("service", name, snapshot, [s.name for s in snapshot.services.values()])
+        raise missing_in(snapshot, "service", name, [s.name for s in snapshot.services.values()])
     return [service]
 
 
@@ -82,7 +82,7 @@ def runs(snapshot: Snapshot, name: str | None, *, ended: bool = False) -> list[R
         return sorted(shown, key=lambda run: (run.name, -run.submitted_at.timestamp()))
     found = next((run for run in known if run.name == name), None)
     if found is None:
-        raise _missing("run", name, snapshot, [run.name for run in known])
+        raise missing_in(snapshot, "run", name, [run.name for run in known])
     return [found]
 
 
@@ -96,7 +96,7 @@ def either(snapshot: Snapshot, name: str) -> tuple[str | None, str | None]:
     if service is None and fleet is None:
         names = [each.name for each in snapshot.services.values()]
         names += [each.name for each in snapshot.fleets.values()]
-        raise _missing("service or fleet", name, snapshot, names)
+        raise missing_in(snapshot, "service or fleet", name, names)
     return service.id if service is not None else None, fleet.id if fleet is not None else None
 
 
@@ -105,12 +105,13 @@ def _of_fleet(snapshot: Snapshot, name: str) -> list[Instance]:
     return [instance for instance in snapshot.instances.values() if instance.fleet_id in ids]
 
 
-def missing_of(service: Service, kind: str, name: str, names: Iterable[str]) -> NoSuchNameError:
-    """What is raised where a service has no group or no replica of a name."""
-    return _unknown(kind, name, f"service {one_line(service.name)}", names)
+def missing_of(run: Run, kind: str, name: str, names: Iterable[str]) -> NoSuchNameError:
+    """What is raised where a run has no group, replica or node of a name."""
+    return _unknown(kind, name, f"{run_type(run)} {one_line(run.name)}", names)
 
 
-def _missing(kind: str, name: str, snapshot: Snapshot, names: Iterable[str]) -> NoSuchNameError:
+def missing_in(snapshot: Snapshot, kind: str, name: str, names: Iterable[str]) -> NoSuchNameError:
+    """What is raised where a project has nothing of a name."""
     return _unknown(kind, name, f"project {one_line(snapshot.project)}", names)
 
 

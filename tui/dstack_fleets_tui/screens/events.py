@@ -51,8 +51,11 @@ class EventsScreen(LiveScreen):
         self._view.to_newest()
 
     def do_open(self, argument: str) -> None:
-        """Opens what the event under the cursor is about."""
-        open_event(self, self._view.event)
+        """Opens what the event under the cursor is about, or what is named."""
+        if argument:
+            self.fleets_app.open_named(argument)
+        else:
+            open_event(self, self._view.event)
 
     def on_live_table_row_activated(self, message: LiveTable.RowActivated) -> None:
         """Opens what the event is about."""

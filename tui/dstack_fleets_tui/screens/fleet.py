@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from textual.widget import Widget
 
@@ -131,8 +131,11 @@ class FleetScreen(WithEvents):
         changes.delete_some(fleet, chosen)
 
     def do_open(self, argument: str) -> None:
-        """Opens what is under the cursor."""
-        self._open(self.table.cursor_key)
+        """Opens what is under the cursor, or named."""
+        if argument:
+            self.fleets_app.open_named(argument)
+        else:
+            self._open(self.table.cursor_key)
 
     def _open(self, key: str | None) -> None:
         """Shows the events of an instance, or opens what an event is about."""
@@ -141,10 +144,6 @@ class FleetScreen(WithEvents):
             super().show_view(EVENTS_VIEW)
         elif self.shows_events:
             self.open_event(key)
-
-    def arguments(self, action_id: str) -> Sequence[str]:
-        """Nothing can be opened by name here."""
-        return () if action_id == "open" else super().arguments(action_id)
 
     def on_live_table_row_activated(self, message: LiveTable.RowActivated) -> None:
         """Opens what the row is about."""

@@ -79,11 +79,12 @@ class HelpScreen(ReadingScreen):
         """The keys, with their commands."""
         rows: list[tuple[str, str, str]] = [
             (
-                " ".join(actions.key_name(key, ascii_only=self._ascii) for key in action.keys),
+                self._keys(action),
                 f":{action.id} {action.argument}".rstrip(),
                 action.help,
             )
-            for action in actions.on_screen(self._screen_name, writes=self._writes)
+            for action in actions.ACTIONS
+            if action.typed_on(self._screen_name) and (self._writes or not action.writes)
         ]
         moves: Keys = _ASCII_TABLE_KEYS if self._ascii else TABLE_KEYS
         general = GENERAL_KEYS if self._ascii else (*PALETTE_KEYS, *GENERAL_KEYS)
@@ -99,6 +100,11 @@ class HelpScreen(ReadingScreen):
         yield Heading("Signs")
         for name, style, text in SIGNS:
             yield Fact(getattr(self._glyphs, name), CellValue(text, style))
+
+    def _keys(self, action: actions.Action) -> str:
+        """The keys that an action has on this screen, where it has any."""
+        keys = action.keys if action.on(self._screen_name) else ()
+        return " ".join(actions.key_name(key, ascii_only=self._ascii) for key in keys)
 
     def _own(self, of_table: Keys) -> tuple[str, Keys]:
         """The keys of what has the focus on this screen, with their heading."""

@@ -14,7 +14,6 @@ from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_fleets_tui import actions
-from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.screens.parts.paned import Paned
 from dstack_fleets_tui.tables import details, fleets, services
 from dstack_fleets_tui.tables.totals import totals
@@ -54,10 +53,9 @@ class ListScreen(Paned):
         raise NotImplementedError
 
     def arguments(self, action_id: str) -> Sequence[str]:
-        """Names to open, besides what every screen knows."""
-        if action_id == "open" and self.snapshot is not None:
-            return list(self.named(self.snapshot))
-        return super().arguments(action_id)
+        """Names to open here, before what every screen knows."""
+        here = self.named(self.snapshot) if action_id == "open" and self.snapshot else ()
+        return [*here, *(each for each in super().arguments(action_id) if each not in here)]
 
     def empty_text(self) -> str:
         """What the list says when it has no rows."""
@@ -72,13 +70,11 @@ class ListScreen(Paned):
         self._summarise()
 
     def do_open(self, argument: str) -> None:
-        """Opens the row under the cursor, or the named one."""
-        key = self.table.cursor_key
-        if argument:
-            key = self.named(self.snapshot).get(argument) if self.snapshot else None
-            if key is None:
-                raise CommandError(f"There is no {argument} among the {self.thing}.")
-        if key is not None:
+        """Opens the row under the cursor, or what is named: here first."""
+        here = self.named(self.snapshot) if argument and self.snapshot is not None else {}
+        if argument and argument not in here:
+            self.fleets_app.open_named(argument)
+        elif key := here.get(argument) or self.table.cursor_key:
             self.open(key)
 
     def on_live_table_row_activated(self, message: LiveTable.RowActivated) -> None:

@@ -99,6 +99,10 @@ class LogsScreen(LiveScreen):
         """Reads again what is new."""
         self._reads.refresh()
 
+    def run_of_logs(self) -> str:
+        """The run itself."""
+        return self.key
+
     # What is shown ------------------------------------------------------------------------
 
     def fill(self) -> None:
@@ -362,7 +366,7 @@ class LogsScreen(LiveScreen):
             return list(_BACK)
         if action_id == "only":
             return sorted({label for labels in self._labels.values() for label in labels})
-        return ()
+        return super().arguments(action_id)
 
 
 def _called(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from textual.widget import Widget
 
@@ -11,6 +11,7 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.replica.service_logs import writer_name
 from dstack_api_client.replica.watch import Closely, ReplicaWatch
 from dstack_fleets_tui import actions, formatting, words
+from dstack_fleets_tui.finding import Thing
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.screens.parts.logs_view import LogsView
@@ -50,6 +51,14 @@ class ReplicaScreen(WithEvents):
         yield LogsView(id="logs", glyphs=glyphs)
         yield LiveTable(submissions.COLUMNS, id="history", glyphs=glyphs)
         yield EventsView(id=EVENTS_VIEW, glyphs=glyphs)
+
+    def is_of(self, thing: Thing) -> bool:
+        """Whether it is the screen of a replica."""
+        return isinstance(thing, Replica) and thing.key == self.replica
+
+    def run_of_logs(self) -> str:
+        """The run that it is of."""
+        return self.replica.run_id
 
     def focus_on(self) -> None:
         """The replica's service is open, and the fleet that it runs in."""
@@ -232,8 +241,11 @@ class ReplicaScreen(WithEvents):
             self.notify("It is not known which instance this replica runs on.", markup=False)
 
     def do_open(self, argument: str) -> None:
-        """Opens what is under the cursor."""
-        self._open(self.table.cursor_key)
+        """Opens what is under the cursor, or named."""
+        if argument:
+            self.fleets_app.open_named(argument)
+        else:
+            self._open(self.table.cursor_key)
 
     def _open(self, key: str | None) -> None:
         if self.view == "history" and key is not None:
@@ -248,10 +260,6 @@ class ReplicaScreen(WithEvents):
         if self._watch is not None:
             self._watch.show_output_of(submission_id)
             self._reads.hurry()
-
-    def arguments(self, action_id: str) -> Sequence[str]:
-        """Nothing can be opened by name here."""
-        return () if action_id == "open" else super().arguments(action_id)
 
     # Messages -----------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions
 from dstack_fleets_tui.screens.lists import ListScreen
+from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.tables import runs
 from dstack_widgets.cells import Cells
 
@@ -35,18 +36,9 @@ class RunsScreen(ListScreen):
 
     def open(self, key: str) -> None:
         """Opens a service, or the instance that another run is on."""
-        snapshot = self.snapshot
-        run = self._run(snapshot, key) if snapshot is not None else None
-        if snapshot is None or run is None:
-            return
-        if isinstance(run, Service):
-            self.fleets_app.open_service(run.id)
-            return
-        placed = [job for job in snapshot.active_in(run) if job.fleet_id in snapshot.fleets]
-        if placed and placed[0].fleet_id is not None:
-            self.fleets_app.open_fleet(placed[0].fleet_id, "instances", placed[0].instance_id)
-        else:
-            self.notify(f"{run.name} is on no instance.", severity="warning", markup=False)
+        run = self._run(self.snapshot, key) if self.snapshot is not None else None
+        if run is not None:
+            open_run(self, run)
 
     def run_of_logs(self) -> str | None:
         """The run under the cursor, whatever it is."""
@@ -83,3 +75,22 @@ class RunsScreen(ListScreen):
 
     def _run(self, snapshot: Snapshot, key: str) -> Run | None:
         return snapshot.services.get(key) or snapshot.other_runs.get(key)
+
+
+def open_run(screen: LiveScreen, run: Run) -> None:
+    """Opens a service, or the instance that another run is on.
+
+    Args:
+        screen: The screen in front.
+        run: The run.
+    """
+    snapshot, app = screen.snapshot, screen.fleets_app
+    if isinstance(run, Service):
+        app.open_service(run.id)
+        return
+    jobs = snapshot.active_in(run) if snapshot is not None else ()
+    placed = [job for job in jobs if snapshot is not None and job.fleet_id in snapshot.fleets]
+    if placed and placed[0].fleet_id is not None:
+        app.open_fleet(placed[0].fleet_id, "instances", placed[0].instance_id)
+    else:
+        app.warn(f"{run.name} is on no instance.")

@@ -17,7 +17,9 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.whatif import places_of
 from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.commands import CommandError, complete, parse
+from dstack_fleets_tui.finding import NAMES
 from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.selection import NoSuchNameError
 from dstack_fleets_tui.tables import problems
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import plain_text
@@ -323,6 +325,8 @@ class LiveScreen(LeanScreen[None]):
             return [column.key for column in self.table.columns]
         if action_id == "whatif" and self.snapshot is not None:
             return places_of(self.snapshot)
+        if action_id in NAMES and self.snapshot is not None:
+            return NAMES[action_id](self.snapshot)
         return list(self.fleets_app.demo.faults) if action_id == "fault" else ()
 
     def complete(self, text: str) -> Sequence[str]:
@@ -425,7 +429,7 @@ class LiveScreen(LeanScreen[None]):
         try:
             action_id, argument = parse(message.text, self.name_of_screen)
             self.action_do(action_id, argument)
-        except CommandError as error:
+        except (CommandError, NoSuchNameError) as error:
             self.fleets_app.warn(str(error))
 
     def on_tabs_line_tab_clicked(self, message: TabsLine.TabClicked) -> None:

@@ -8,8 +8,11 @@ from typing import ClassVar
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
+from dstack_api_client.model.fleet import Instance
+from dstack_api_client.model.replica import Replica
 from dstack_fleets_tui.actions import BY_ID
 from dstack_fleets_tui.commands import CommandError
+from dstack_fleets_tui.finding import Thing
 from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_widgets.facts import YamlView
@@ -73,6 +76,10 @@ class DetailScreen(LiveScreen):
             self.set_focus(self._focusable(self._first))
         self.fleets_app.hurry()
 
+    def is_of(self, thing: Thing) -> bool:
+        """Whether it is the screen of a thing."""
+        return not isinstance(thing, (Instance, Replica)) and thing.id == self.key
+
     def contents(self) -> Iterable[Widget]:
         """A widget per view, its id the view's."""
         raise NotImplementedError
@@ -111,7 +118,7 @@ class DetailScreen(LiveScreen):
 
     def _act(self, action_id: str, argument: str) -> None:
         """Runs an action; the name of a view shows it."""
-        if action_id in self.views:
+        if action_id in self.views and not argument:
             self.show_view(action_id)
         else:
             super()._act(action_id, argument)

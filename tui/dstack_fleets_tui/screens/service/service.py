@@ -10,7 +10,6 @@ from dstack_api_client.analysis.health import desired_of
 from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.model.service import Service
 from dstack_fleets_tui import actions, formatting, words
-from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW, WithEvents
 from dstack_fleets_tui.screens.service.distribution import DistributionView
@@ -137,16 +136,14 @@ class ServiceScreen(WithEvents):
             self._in_front.open(message.key)
 
     def do_open(self, argument: str) -> None:
-        """Opens what the row under the cursor, or the named one, is about."""
-        if self.shows_events:
-            self.open_event(self.table.cursor_key)
+        """Opens what the row under the cursor is about, or what is named: here first."""
         front = self._in_front
-        key = front.table.cursor_key if front is not None else None
-        if front is not None and argument:
-            key = front.named().get(argument)
-            if key is None:
-                raise CommandError(f"There is no {argument} in this view.")
-        if front is not None and key is not None:
+        named = front.named() if front is not None else {}
+        if argument and argument not in named:
+            self.fleets_app.open_named(argument)
+        elif front is None:
+            self.open_event(self.table.cursor_key if self.shows_events else None)
+        elif key := named.get(argument) or front.table.cursor_key:
             front.open(key)
 
     def service_at_hand(self) -> tuple[str, str] | None:
@@ -161,11 +158,10 @@ class ServiceScreen(WithEvents):
         self.show_view("replicas")
 
     def arguments(self, action_id: str) -> Sequence[str]:
-        """What can be opened, besides what every screen knows."""
-        if action_id == "open":
-            front = self._in_front
-            return list(front.named()) if front is not None else ()
-        return super().arguments(action_id)
+        """What can be opened here, before what every screen knows."""
+        front = self._in_front
+        here = front.named() if front is not None and action_id == "open" else ()
+        return [*here, *super().arguments(action_id)]
 
     def summarise(self) -> None:
         """Says more of the row under the cursor."""

@@ -1,0 +1,104 @@
+"""Going to what a command names, from any screen."""
+
+from __future__ import annotations
+
+from dstack_api_client.model.fleet import Fleet, Instance
+from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.service import OtherRun, Service
+from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.replica.service_logs import writer_name
+from dstack_fleets_tui import finding
+from dstack_fleets_tui.commands import CommandError
+from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.screens.parts.base import LiveScreen
+from dstack_fleets_tui.screens.parts.detail import DetailScreen
+from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW
+from dstack_fleets_tui.screens.runs import open_run
+
+
+class Going:
+    """Opens screens by the names of things.
+
+    Each raises `NoSuchNameError` where there is nothing of a name, and `CommandError` while nothing
+    was read.
+
+    Args:
+        app: The app.
+    """
+
+    def __init__(self, app: Host) -> None:
+        self._app = app
+
+    def fleet(self, name: str) -> None:
+        """Opens a fleet."""
+        self._open(finding.fleet_named(self._snapshot, name))
+
+    def service(self, name: str) -> None:
+        """Opens a service."""
+        self._open(finding.service_named(self._snapshot, name))
+
+    def replica(self, text: str) -> None:
+        """Opens a replica: `chat/5`, or `5` of the service at hand."""
+        if not text:
+            raise CommandError("Write SERVICE/NUMBER after it, such as :replica chat/0.")
+        self._open(self._replica(text))
+
+    def thing(self, name: str) -> None:
+        """Opens whatever has the name."""
+        if not name:
+            raise CommandError("Write what to open after it, such as :open chat.")
+        self._open(finding.thing_named(self._snapshot, name))
+
+    def events(self, name: str) -> None:
+        """Shows what happened to something."""
+        self._open(finding.thing_named(self._snapshot, name), EVENTS_VIEW)
+
+    def logs(self, text: str) -> None:
+        """Shows the logs of a run, `chat`, or of one of its replicas, `chat/5` or `5` here."""
+        snapshot = self._snapshot
+        if "/" in text or text.isdigit():
+            replica = self._replica(text)
+            self._app.open_logs(replica.key.run_id, writer_name(replica))
+        else:
+            self._app.open_logs(finding.run_named(snapshot, text).id)
+
+    @property
+    def _snapshot(self) -> Snapshot:
+        if self._app.snapshot is None:
+            raise CommandError("Nothing was read yet.")
+        return self._app.snapshot
+
+    def _replica(self, text: str) -> Replica:
+        snapshot, screen = self._snapshot, self._app.front
+        run_id = screen.run_of_logs() if isinstance(screen, LiveScreen) else None
+        here = snapshot.services.get(run_id or "") or snapshot.other_runs.get(run_id or "")
+        return finding.replica_named(snapshot, text, here)
+
+    def _open(self, thing: finding.Thing, view: str = "") -> None:
+        app, front = self._app, self._app.front
+        if isinstance(front, DetailScreen) and front.is_of(thing):
+            if view:
+                front.show_view(view)
+        elif isinstance(thing, Service):
+            app.open_service(thing.id, view)
+        elif isinstance(thing, Fleet):
+            app.open_fleet(thing.id, view)
+        elif isinstance(thing, Replica):
+            app.open_replica(thing.key, view)
+        elif isinstance(thing, Instance):
+            self._open_instance(thing)
+        elif isinstance(front, LiveScreen):
+            self._open_run(front, thing, view)
+
+    def _open_instance(self, instance: Instance) -> None:
+        if instance.fleet_id is None:
+            raise CommandError(f"{instance.name} is in no fleet.")
+        self._app.open_fleet(instance.fleet_id, "instances", instance.id)
+
+    def _open_run(self, front: LiveScreen, run: OtherRun, view: str) -> None:
+        """Shows what happened to the first job of a run, or goes where it is."""
+        jobs = self._snapshot.replicas_of(run)
+        if view and jobs:
+            self._app.open_replica(jobs[0].key, view)
+        else:
+            open_run(front, run)
