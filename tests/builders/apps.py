@@ -15,6 +15,7 @@ from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.status_line import StatusLine
+from dstack_widgets.command_line import History
 from tests.builders.memory_client import GivenClient
 from tests.builders.snapshots import NOW
 
@@ -98,5 +99,6 @@ def app_on(
         terminal_is_gone=lambda: False,
     )
     app.lookout.somebody_is_there = not untouched
+    app.typed = History()
     app.said = StatusLine(clock=lambda: 0.0)
     return app

@@ -28,6 +28,7 @@ from dstack_api_client.transport import wire
 from dstack_fleets_tui import faults
 from dstack_fleets_tui.demo import Demo
 from dstack_fleets_tui.editing.texts import Editing
+from dstack_fleets_tui.kept_commands import KeptCommands
 from dstack_fleets_tui.kept_views import KeptViews
 from dstack_fleets_tui.live import heading
 from dstack_fleets_tui.live.lookout import Lookout
@@ -36,6 +37,7 @@ from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.status_line import Said, StatusLine
 from dstack_fleets_tui.themes.showing import ThemedApp
+from dstack_widgets.command_line import History
 from dstack_widgets.glyphs import ASCII, UNICODE
 from dstack_widgets.status_header import HeaderState
 
@@ -225,6 +227,11 @@ class Host(ThemedApp):
     def views(self) -> KeptViews:
         """What people chose of how things are shown."""
         return KeptViews(self.changing.store.folder)
+
+    @cached_property
+    def typed(self) -> History:
+        """The commands that were typed, on any screen."""
+        return KeptCommands(self.changing.store.folder)
 
     @property
     def since(self) -> Since:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,7 +20,32 @@ from .palette import style_of
 from .text import literal
 
 #: How many lines of history are kept.
-_HISTORY = 100
+_HISTORY = 200
+
+
+class History:
+    """The commands that were typed, the latest last; several lines may share one.
+
+    Args:
+        lines: Those typed before.
+    """
+
+    def __init__(self, lines: Iterable[str] = ()) -> None:
+        self._lines: tuple[str, ...] = ()
+        self._take(lines)
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """The commands."""
+        return self._lines
+
+    def add(self, text: str) -> None:
+        """Keeps a command, once."""
+        if text.strip():
+            self._take([*(line for line in self._lines if line != text), text])
+
+    def _take(self, lines: Iterable[str]) -> None:
+        self._lines = (*lines,)[-_HISTORY:]
 
 
 class _Sign(Widget):
@@ -287,6 +312,7 @@ class CommandLine(_Line):
         self,
         complete: Callable[[str], Sequence[str]] = lambda text: (),
         *,
+        history: History | None = None,
         glyphs: Glyphs = UNICODE,
         name: str | None = None,
         id: str | None = None,  # noqa: A002 (the name that every widget gives it)
@@ -296,6 +322,7 @@ class CommandLine(_Line):
 
         Args:
             complete: Gives whole command lines for what is typed, the likeliest first.
+            history: Where commands are kept; for this line alone without it.
             glyphs: The signs to draw.
             name: As for every widget.
             id: As for every widget.
@@ -304,7 +331,7 @@ class CommandLine(_Line):
         super().__init__(":", _FirstCandidate(complete), name=name, id=id, classes=classes)
         self._complete = complete
         self._candidates = _Candidates(glyphs)
-        self._history: list[str] = []
+        self._history = history if history is not None else History()
         self._at = 0
         self._typed = ""
         self._set_by_us = ""
@@ -317,7 +344,7 @@ class CommandLine(_Line):
     @property
     def history(self) -> Sequence[str]:
         """The commands entered, the latest last."""
-        return tuple(self._history)
+        return self._history.lines
 
     def open(self, text: str = "") -> None:
         """Shows the line and takes the focus.
@@ -325,7 +352,7 @@ class CommandLine(_Line):
         Args:
             text: What stands in it at first.
         """
-        self._at = len(self._history)
+        self._at = len(self.history)
         self._typed = text
         self._candidates.show((), "")
         super().open(text)
@@ -342,7 +369,7 @@ class CommandLine(_Line):
             return
         self._set_by_us = ""
         self._typed = event.value
-        self._at = len(self._history)
+        self._at = len(self.history)
         self._candidates.show(self._complete(event.value) if event.value else (), "")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -353,8 +380,7 @@ class CommandLine(_Line):
         if not text:
             self.post_message(self.Closed(self))
             return
-        if text not in self._history[-1:]:
-            self._history = [*self._history, text][-_HISTORY:]
+        self._history.add(event.value.rstrip())
         self.post_message(self.Submitted(self, text))
 
     def action_cancel(self) -> None:
@@ -385,7 +411,8 @@ class CommandLine(_Line):
             direction: -1 for the one before, 1 for the next one.
         """
         at = self._at + direction
-        if 0 <= at <= len(self._history):
+        lines = self.history
+        if 0 <= at <= len(lines):
             self._at = at
-            self._put(self._history[at] if at < len(self._history) else self._typed)
+            self._put(lines[at] if at < len(lines) else self._typed)
             self._candidates.show((), "")

@@ -103,7 +103,7 @@ class LiveScreen(LeanScreen[None]):
         yield from self.body()
         yield Static(Content(), id="summary", markup=False)
         yield FilterLine()
-        yield CommandLine(self.complete, glyphs=glyphs)
+        yield CommandLine(self.complete, history=self.fleets_app.typed, glyphs=glyphs)
         yield KeysFooter(self.footer_keys())
 
     def footer_keys(self) -> list[tuple[str, str]]:
