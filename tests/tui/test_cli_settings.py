@@ -28,6 +28,7 @@ def test_defaults(file: Path) -> None:
         "ca_file": None,
         "routers_over_ssh": "opened",
         "loss_problems": False,
+        "aliases": {},
         "read_only": False,
         "projects": {},
     }
@@ -51,6 +52,7 @@ def test_order_of_sources(file: Path) -> None:
         "ca_file": "default",
         "routers_over_ssh": "default",
         "loss_problems": "default",
+        "aliases": "default",
         "read_only": "default",
         "projects": "default",
     }

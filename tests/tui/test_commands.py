@@ -48,3 +48,5 @@ async def test_commands_open_things_by_name_from_any_screen():
         await on_screen(app, FleetScreen)
         await typed(pilot, "fleets")
         await on_screen(app, FleetsScreen)
+        await pilot.press("colon", "up", "up")
+        await until_equal(lambda: app.screen.query_one(CommandLine).text, "reverse nope")

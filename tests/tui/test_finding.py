@@ -9,7 +9,14 @@ import pytest
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.service import OtherRun
 from dstack_fleets_tui import actions, finding
-from dstack_fleets_tui.commands import ALIASES, CommandError, complete, parse
+from dstack_fleets_tui.commands import (
+    ALIASES,
+    CommandError,
+    all_aliases,
+    complete,
+    parse,
+    wrong_aliases,
+)
 from dstack_fleets_tui.selection import NoSuchNameError
 from tests.builders.snapshots import NOW, fleet, instance, replica, service, snapshot
 
@@ -109,3 +116,25 @@ def test_no_argument_is_dropped():
 def test_aliases_stand_for_commands_and_for_no_beginning_of_another():
     assert {*ALIASES.values()} <= {*actions.BY_ID}
     assert not {*ALIASES} & {*actions.BY_ID}
+
+
+OWN = all_aliases({"oncall": "svc chat-70b", "Show": "services", "quit": "drain", "x": "nope"})
+
+
+def test_the_settings_add_short_forms():
+    assert parse("oncall", actions.EVENTS, OWN) == ("services", "chat-70b")
+    assert parse("show chat-70b", actions.EVENTS, OWN) == ("services", "chat-70b")
+    assert complete("on", actions.EVENTS, lambda _: (), OWN) == ["oncall"]
+    assert complete("show bo", actions.EVENTS, lambda action: finding.NAMES[action](SHOT), OWN) == [
+        "show both"
+    ]
+
+
+def test_a_short_form_hides_no_command_and_stands_for_one():
+    assert parse("quit", actions.EVENTS, OWN) == ("quit", "")
+    told = [*wrong_aliases({"quit": "drain", "x": "nope", "a b": "quit", "ok": "reverse"})]
+    assert [each.partition(": ")[2] for each in told] == [
+        "quit is the name of a command. It is not used.",
+        "x stands for no command. It is not used.",
+        "a b is not one word. It is not used.",
+    ]

@@ -40,7 +40,7 @@ from dstack_fleets_tui import actions, faults, words
 from dstack_fleets_tui.changes.cordons import CordonChanges
 from dstack_fleets_tui.changes.fleet import FleetChanges
 from dstack_fleets_tui.changes.service import Changing
-from dstack_fleets_tui.commands import CommandError
+from dstack_fleets_tui.commands import CommandError, wrong_aliases
 from dstack_fleets_tui.going import Going
 from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.live.poller import Poller
@@ -191,7 +191,7 @@ class FleetsApp(Host):
         elif theme is not None:
             names = ", ".join(sorted(self.available_themes))
             self.warn(f"There is no theme {one_line(theme)}. Themes: {names}.")
-        for notice in self._settings.notices:
+        for notice in (*self._settings.notices, *wrong_aliases(self._settings.aliases)):
             self.warn(notice)
         self._connect()
         if self.demo.pipe is not None and not self.views.now.card:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
@@ -26,6 +26,7 @@ from dstack_api_client.problems.model import Problem
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_fleets_tui import faults
+from dstack_fleets_tui.commands import all_aliases
 from dstack_fleets_tui.demo import Demo
 from dstack_fleets_tui.editing.texts import Editing
 from dstack_fleets_tui.kept_commands import KeptCommands
@@ -232,6 +233,11 @@ class Host(ThemedApp):
     def typed(self) -> History:
         """The commands that were typed, on any screen."""
         return KeptCommands(self.changing.store.folder)
+
+    @cached_property
+    def aliases(self) -> Mapping[str, str]:
+        """What stands for a command where one is typed."""
+        return all_aliases(self._settings.aliases)
 
     @property
     def since(self) -> Since:

@@ -66,12 +66,15 @@ class Values(BaseModel):
     loss_problems: bool = False
     """Show services with minimums that would not survive the loss of a fleet as notices."""
 
+    aliases: dict[str, str] = {}
+    """Short forms of commands, with what they take or without: `oncall: services chat-70b`."""
+
     read_only: bool = False
     """Refuse every change."""
     projects: dict[str, ProjectValues] = {}
     """By a project's name, what holds for it alone."""
 
-    @field_validator("projects", mode="before")
+    @field_validator("projects", "aliases", mode="before")
     @classmethod
     def _parse(cls, value: Any) -> Any:
         return read_yaml(value) if isinstance(value, str) else value

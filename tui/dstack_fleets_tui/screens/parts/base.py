@@ -331,7 +331,7 @@ class LiveScreen(LeanScreen[None]):
 
     def complete(self, text: str) -> Sequence[str]:
         """The commands that a typed text may become."""
-        return complete(text, self.name_of_screen, self.arguments)
+        return complete(text, self.name_of_screen, self.arguments, self.fleets_app.aliases)
 
     def do_filter(self, argument: str) -> None:
         """Opens the filter line, or filters by the argument."""
@@ -427,7 +427,8 @@ class LiveScreen(LeanScreen[None]):
         """Runs a typed command."""
         message.stop()
         try:
-            action_id, argument = parse(message.text, self.name_of_screen)
+            aliases = self.fleets_app.aliases
+            action_id, argument = parse(message.text, self.name_of_screen, aliases)
             self.action_do(action_id, argument)
         except (CommandError, NoSuchNameError) as error:
             self.fleets_app.warn(str(error))
