@@ -263,9 +263,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("text", ("E",), "as text", "Edit the configuration as YAML.", EDITORS, "", True),
     Action("reset", ("R",), "reset", "Discard all changes of the edit.", EDITORS),
-    Action(
-        "filter", ("slash",), "filter", "Show only rows that contain a text.", READ, "TEXT", True
-    ),
+    Action("filter", ("slash",), "filter", "Show only rows that match.", READ, "TEXT", True),
     Action(
         "since",
         ("s",),

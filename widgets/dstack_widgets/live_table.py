@@ -47,7 +47,7 @@ class LiveTable(TableView, can_focus=True):
     ]
 
     filter_text: var[str] = var("", init=False)
-    """Only rows with this text in a cell are shown; case does not matter."""
+    """Only rows that a `RowFilter` of this text lets pass are shown."""
 
     @dataclass
     class RowHighlighted(Message):
@@ -164,6 +164,11 @@ class LiveTable(TableView, can_focus=True):
     def selected_keys(self) -> frozenset[str]:
         """The keys of the selected rows that still exist."""
         return frozenset(key for key in self._selected if key in self._rows)
+
+    @property
+    def filter_error(self) -> str:
+        """Why the filter can't be used; empty where it can."""
+        return self._rows.filter_error
 
     @property
     def sort_column(self) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .cells import Cell, Cells, Column, Row, plain_text, sort_value
+from .row_filter import BETWEEN, RowFilter
 
 
 class TableRows:
@@ -22,7 +23,8 @@ class TableRows:
         """Whether it sorts downwards."""
         self._cells: dict[str, Cells] = {}
         self._search: dict[str, str] = {}
-        self._needle = ""
+        self._sought = ""
+        self._filter = RowFilter()
         self._sort_values: dict[str, Any] = {}
         self._texts: dict[str, str] = {}
 
@@ -48,6 +50,7 @@ class TableRows:
         """Replaces the columns; the rows stay."""
         self.columns = tuple(columns)
         self._sort_values = {}
+        self._filter = RowFilter(self._sought, self.columns)
         self._arrange()
 
     def replace(self, rows: Mapping[str, Cells] | Iterable[Row]) -> None:
@@ -95,7 +98,7 @@ class TableRows:
                 if not known or self._sort_values.get(key) != value:
                     self._sort_values[key] = value
                     reorder = True
-            if not known or self._needle:
+            if not known or self._filter:
                 reorder = True
         for key in removed:
             if key in self._cells:
@@ -125,11 +128,17 @@ class TableRows:
         self._arrange()
 
     def filter_by(self, text: str) -> None:
-        """Keeps only rows with this text in any of their cells; empty for all."""
-        self._needle = text.strip().casefold()
-        if not self._needle:
+        """Keeps only the rows that a `RowFilter` of this text lets pass; empty for all."""
+        self._sought = text
+        self._filter = RowFilter(text, self.columns)
+        if not self._filter:
             self._texts = {}
         self._arrange()
+
+    @property
+    def filter_error(self) -> str:
+        """Why the filter can't be used; empty where it can."""
+        return self._filter.error
 
     def _sort_index(self) -> int | None:
         for index, column in enumerate(self.columns):
@@ -142,7 +151,7 @@ class TableRows:
         return sort_value(cell, self.columns[index].sort_key)
 
     def _arrange(self) -> None:
-        keys = [*self._cells] if not self._needle else [*filter(self._matches, self._cells)]
+        keys = [*self._cells] if not self._filter else [*filter(self._matches, self._cells)]
         index = self._sort_index()
         if index is not None:
             known = self._sort_values
@@ -158,9 +167,8 @@ class TableRows:
         if text is None:
             parts = [plain_text(cell) for cell in self._cells[key]]
             parts.append(self._search.get(key, ""))
-            # A character that nobody types keeps a match from running over two cells.
-            text = self._texts[key] = "\0".join(parts).casefold()
-        return self._needle in text
+            text = self._texts[key] = BETWEEN.join(parts).casefold()
+        return self._filter.passes(text)
 
 
 def _sorted(keys: list[str], values: Mapping[str, Any], *, reverse: bool) -> list[str]:

@@ -15,19 +15,25 @@ from dstack_widgets.glyphs import ASCII, UNICODE
 
 Keys: TypeAlias = "Sequence[tuple[str, str]]"
 
-#: What the table itself listens to, for every screen.
+#: What the table itself listens to, for every screen, and what its filter takes.
 TABLE_KEYS = (
     ("↑ ↓ j k", "up and down"),
     ("PgUp PgDn g G", "a page; the first and the last row"),
     ("← →", "scroll columns that do not fit"),
+    ("/", "a text, !text, ~letters in order, /expression/; of one column: state:running"),
 )
-_ASCII_TABLE_KEYS = (("up down j k", TABLE_KEYS[0][1]), TABLE_KEYS[1], ("left right", "scroll"))
+_ASCII_TABLE_KEYS = (
+    ("up down j k", TABLE_KEYS[0][1]),
+    TABLE_KEYS[1],
+    ("left right", "scroll"),
+    TABLE_KEYS[3],
+)
 #: What the lines of logs listen to.
 LOG_KEYS = (
     ("↑ ↓ j k", "up and down"),
     ("PgUp PgDn g G", "a page; the first and the last line"),
     ("← →", "half a screen sideways, where lines are not wrapped"),
-    ("/", "a part of a line, !what it must not have, or an /expression/"),
+    ("/", "a part of a line, !what it must not have, ~letters in order, or an /expression/"),
 )
 _ASCII_LOG_KEYS = (("up down j k", LOG_KEYS[0][1]), LOG_KEYS[1], ("left right", LOG_KEYS[2][1]),
                    LOG_KEYS[3])  # fmt: skip

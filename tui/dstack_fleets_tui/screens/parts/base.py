@@ -282,7 +282,9 @@ class LiveScreen(LeanScreen[None]):
 
     def _notes(self) -> Iterable[str]:
         table = self.table
-        if table.filter_text:
+        if table.filter_error:
+            yield table.filter_error
+        elif table.filter_text:
             yield f"/{table.filter_text}  {len(table.keys)} of {table.row_count}, esc shows all"
         if table.sort_column is not None and table.sort_column not in table.visible_columns:
             titles = {column.key: column.title for column in table.columns}
@@ -346,7 +348,7 @@ class LiveScreen(LeanScreen[None]):
         return self.table.filter_text
 
     def filter_by(self, text: str) -> None:
-        """Shows only what contains a text; all for an empty one."""
+        """Shows only what a filter lets pass; all for an empty one."""
         self.table.filter_text = text
         self.show_note()
 
