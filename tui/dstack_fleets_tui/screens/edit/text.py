@@ -5,15 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import shlex
-import signal
-import subprocess
-import sys
-import termios
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 from textual.app import App, ComposeResult, SuspendNotSupported
@@ -27,12 +21,10 @@ from dstack_api_client.private_folder import PrivateFolder
 from dstack_api_client.text import one_line
 from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.screens.parts.base import said_content
+from dstack_fleets_tui.screens.parts.outside import Signalled, run_outside
 from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_widgets.glyphs import ASCII, UNICODE
 from dstack_widgets.text import literal
-
-#: Seconds that an editor has to end by itself, once this program is asked to end.
-_EDITOR_ENDS_WITHIN = 2.0
 
 
 class EditorError(Exception):
@@ -78,14 +70,6 @@ class StoppedError(Exception):
         self.text = text
 
 
-class _Signalled(BaseException):
-    """A signal came; raised where the editor is waited for."""
-
-    def __init__(self, signal: int) -> None:
-        super().__init__(signal)
-        self.signal = signal
-
-
 def editor_of(environ: Mapping[str, str]) -> list[str] | None:
     """The command of the user's editor; None where none is set.
 
@@ -128,9 +112,8 @@ def edit_outside(app: App[Any], command: list[str], text: str) -> str | None:
                 with app.suspend():
                     # What is raised here would leave the terminal to nobody.
                     try:
-                        with _terminal_kept():
-                            status = _run([*command, str(path)])
-                    except _Signalled as signalled:
+                        status = run_outside([*command, str(path)])
+                    except Signalled as signalled:
                         ended = signalled.signal
                     except (OSError, ValueError) as error:
                         failed = f"{command[0]} can't be started: {_said(error)}"
@@ -148,59 +131,6 @@ def edit_outside(app: App[Any], command: list[str], text: str) -> str | None:
     if failed:
         raise EditorError(failed, "The text was not saved.", left)
     return left
-
-
-def _run(command: list[str]) -> int:
-    """Runs an editor to its end, or until this process is asked to end."""
-    with _signals_raised(), subprocess.Popen(command) as editor:
-        try:
-            return editor.wait()
-        except BaseException:
-            # One that saves what it has does so now; vim does it in its swap file.
-            editor.terminate()
-            try:
-                editor.wait(_EDITOR_ENDS_WITHIN)
-            except subprocess.TimeoutExpired:
-                editor.kill()
-            raise
-
-
-@contextmanager
-def _signals_raised() -> Iterator[None]:
-    """Has the first SIGTERM or SIGHUP raise where the editor is waited for.
-
-    Ctrl+C is the editor's: a terminal sends it to this process too.
-    """
-    seen = False
-
-    def raised(number: int, frame: FrameType | None) -> None:
-        nonlocal seen
-        if number != signal.SIGINT and not seen:
-            seen = True
-            raise _Signalled(number)
-
-    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-    before = {number: signal.signal(number, raised) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _terminal_kept() -> Iterator[None]:
-    """Gives the terminal its modes back, whatever the editor left."""
-    try:
-        before = termios.tcgetattr(sys.__stdin__.fileno()) if sys.__stdin__ else None
-    except (termios.error, OSError, ValueError):  # no terminal, or gone
-        before = None
-    try:
-        yield
-    finally:
-        if before is not None and sys.__stdin__ is not None:
-            with suppress(termios.error, OSError, ValueError):
-                termios.tcsetattr(sys.__stdin__.fileno(), termios.TCSANOW, before)
 
 
 def _said(error: Exception) -> str:
