@@ -40,6 +40,7 @@ from dstack_fleets_tui import actions, faults, words
 from dstack_fleets_tui.changes.cordons import CordonChanges
 from dstack_fleets_tui.changes.fleet import FleetChanges
 from dstack_fleets_tui.changes.service import Changing
+from dstack_fleets_tui.changes.shells import Shells
 from dstack_fleets_tui.commands import CommandError, wrong_aliases
 from dstack_fleets_tui.going import Going
 from dstack_fleets_tui.host import Host
@@ -177,6 +178,7 @@ class FleetsApp(Host):
         self.cordon_changes: CordonChanges = CordonChanges(self, self.changing)
         self._quitting = Quitting(self, self.changing)
         self._going = Going(self)
+        self._shells = Shells(self, self.changing)
         self._clocks_told = False
         self._ended_by: int | None = None
 
@@ -470,6 +472,21 @@ class FleetsApp(Host):
     def do_replica(self, argument: str) -> None:
         """Opens the named replica."""
         self._going.replica(argument)
+
+    def do_shell(self, argument: str) -> None:
+        """Opens a shell in the named replica, or in the one at hand."""
+        self._said(lambda: self._shells.open(self._going.replica_meant(argument)))
+
+    def do_copy_attach(self, argument: str) -> None:
+        """Copies the command that attaches to the named replica, or to the one at hand."""
+        self._said(lambda: self._shells.copy(self._going.replica_meant(argument)))
+
+    def _said(self, act: Callable[[], None]) -> None:
+        """Does what a key asks for, or says why not; a command says so by itself."""
+        try:
+            act()
+        except CommandError as error:
+            self.warn(str(error))
 
     def do_open(self, argument: str) -> None:
         """Opens what is named."""

@@ -157,5 +157,7 @@ NAMES: Mapping[str, Callable[[Snapshot], Sequence[str]]] = {
     "events": _any_names,
     "logs": lambda snapshot: [*run_names(snapshot), *replica_names(snapshot)],
     "replica": replica_names,
+    "shell": replica_names,
+    "copy_attach": replica_names,
     "open": _any_names,
 }

@@ -41,7 +41,7 @@ class Going:
         """Opens a replica: `chat/5`, or `5` of the service at hand."""
         if not text:
             raise CommandError("Write SERVICE/NUMBER after it, such as :replica chat/0.")
-        self._open(self._replica(text))
+        self._open(self.replica_meant(text))
 
     def thing(self, name: str) -> None:
         """Opens whatever has the name."""
@@ -57,7 +57,7 @@ class Going:
         """Shows the logs of a run, `chat`, or of one of its replicas, `chat/5` or `5` here."""
         snapshot = self._snapshot
         if "/" in text or text.isdigit():
-            replica = self._replica(text)
+            replica = self.replica_meant(text)
             self._app.open_logs(replica.key.run_id, writer_name(replica))
         else:
             self._app.open_logs(finding.run_named(snapshot, text).id)
@@ -68,11 +68,26 @@ class Going:
             raise CommandError("Nothing was read yet.")
         return self._app.snapshot
 
-    def _replica(self, text: str) -> Replica:
+    def replica_meant(self, text: str) -> Replica:
+        """The replica that is named, or the one that is open or under the cursor.
+
+        Raises:
+            CommandError: None is.
+        """
+        if not text:
+            return self._at_hand()
         snapshot, screen = self._snapshot, self._app.front
         run_id = screen.run_of_logs() if isinstance(screen, LiveScreen) else None
         here = snapshot.services.get(run_id or "") or snapshot.other_runs.get(run_id or "")
         return finding.replica_named(snapshot, text, here)
+
+    def _at_hand(self) -> Replica:
+        screen = self._app.front
+        key = screen.replica_at_hand() if isinstance(screen, LiveScreen) else None
+        found = self._snapshot.replicas.get(key) if key is not None else None
+        if found is None:
+            raise CommandError("There is no replica under the cursor. Name one: chat/0.")
+        return found
 
     def _open(self, thing: finding.Thing, view: str = "") -> None:
         app, front = self._app, self._app.front

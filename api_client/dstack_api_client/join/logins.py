@@ -10,6 +10,8 @@ from dstack_api_client.transport import wire
 
 #: The port of the SSH server of a container on its host.
 _CONTAINER_SSH_PORT = 10022
+#: In place of a port, of a way into the container itself.
+NO_PORT = 0
 
 
 def _service_port(spec: wire.RunSpec, wanted: wire.JobSpec) -> int | None:
@@ -28,10 +30,22 @@ def address_of(
     return f"{one_line(host)}:{port}" if host and port is not None else None
 
 
-def login_of(spec: wire.RunSpec, job: wire.Job, latest: wire.JobSubmission) -> Login | None:
-    """The hosts on the way into a container, as dstack's own client passes them."""
+def login_of(
+    spec: wire.RunSpec, job: wire.Job, latest: wire.JobSubmission, *, port: int | None = None
+) -> Login | None:
+    """The hosts on the way into a container, as dstack's own client passes them.
+
+    Args:
+        spec: The spec of the run.
+        job: The job.
+        latest: Its latest submission.
+        port: The port that it leads to; that of the service without it.
+
+    Returns:
+        The way; None where the server does not tell it yet.
+    """
     data, runtime = latest.job_provisioning_data, latest.job_runtime_data
-    port = _service_port(spec, job.job_spec)
+    port = _service_port(spec, job.job_spec) if port is None else port
     through = job.job_connection_info
     if port is None or data is None or not data.hostname or data.ssh_port is None:
         return None

@@ -12,29 +12,25 @@ from pathlib import Path
 
 import msgspec
 
-from dstack_api_client import errors
 from dstack_api_client.model.replica import Login, Replica
 from dstack_api_client.model.router import Source
 from dstack_api_client.model.service import Service
 from dstack_api_client.private_folder import PrivateFolder
+from dstack_api_client.routers.logging_in import attached_way, own_key
 from dstack_api_client.routers.observation import Look, Outcome, listed, of_server
 from dstack_api_client.routers.ssh import (
     UnsafeNameError,
     Way,
     last_words,
-    same_key,
-    way_by_alias,
     way_by_key,
 )
 from dstack_api_client.routers.tunnel import SlowError, Tunnel, TunnelError
 from dstack_api_client.text import clean_json, one_line
-from dstack_api_client.transport import wire, wire_addon
+from dstack_api_client.transport import wire_addon
 from dstack_api_client.transport.client import Client
 
 #: Seconds until a new way must have brought an answer, and one that is there.
 _FIRST_LIMIT, _LIMIT = 15.0, 5.0
-#: Below the user's home, where `dstack attach` writes the way to what it is attached to.
-_ATTACHED = Path(".dstack", "ssh", "config")
 _workers = msgspec.json.Decoder(wire_addon.RouterWorkers)
 
 
@@ -165,19 +161,14 @@ class SshSource:
         self, service: Service, router: Replica, login: Login
     ) -> tuple[Tunnel, str | None] | str:
         """Opens the way that the server tells, with the user's key from it; or says why not."""
-        try:
-            user = await self._client.users.me(wire.UserKey, "the user's own keys")
-        except errors.ApiError as error:
-            return f"The user's key could not be read: {error.message.rstrip('.')}"
-        if not user.ssh_private_key or not user.ssh_public_key:
-            return "The server has no SSH key of this user"
-        if login.key is not None and not same_key(login.key, user.ssh_public_key):
-            return f"{service.name} lets only the key of {service.user} in, not this user's"
+        text, why = await own_key(self._client, login, service.name, service.user)
+        if why:
+            return why
         if self._folder is None:
             self._folder = PrivateFolder(self._parent)
         self._number += 1
         name = f"key-{self._number}"
-        key = self._folder.write(name, user.ssh_private_key.rstrip("\n") + "\n")
+        key = self._folder.write(name, text)
         try:
             way = way_by_key(login, key)
         except UnsafeNameError as error:
@@ -190,17 +181,10 @@ class SshSource:
         self, service: Service, router: Replica, login: Login
     ) -> tuple[Tunnel, str | None] | str:
         """Opens the way that `dstack attach` wrote down, while it runs."""
-        first = router.key.replica_num == 0 and router.key.job_num == 0
-        alias = service.name if first else router.job_name
-        try:
-            config = self._attached or Path.home() / _ATTACHED
-            text = config.read_text(encoding="utf-8", errors="replace")
-            way = way_by_alias(alias, login, text)
-        except (OSError, RuntimeError, UnsafeNameError):
+        found = attached_way(router, login, self._attached)
+        if found is None:
             return ""  # nothing is attached, or not by that name
-        if way is None:
-            return ""
-        return await self._start(way, config), None
+        return await self._start(*found), None
 
     async def _start(self, way: Way, config: Path | None) -> Tunnel:
         return await Tunnel.open([self._program, *way.arguments(config)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,11 +60,24 @@ class Way:
         Args:
             config: The file that the configuration was written to.
         """
-        own = [] if config is None else ["-F", str(config)]
         # The last of the programs tells when nothing listens on the port.
-        settings = {**_OPTIONS, "LogLevel": "INFO"}
-        options = [f"-o{name}={value}" for name, value in settings.items()]
-        return [*own, *options, "-T", "-W", f"localhost:{self.port}", "--", self.host]
+        first = _first_arguments(config, {"LogLevel": "INFO"})
+        return [*first, "-T", "-W", f"localhost:{self.port}", "--", self.host]
+
+    def shell(self, config: Path | None) -> list[str]:
+        """The arguments of OpenSSH that open a shell in the terminal.
+
+        Args:
+            config: The file that the configuration was written to.
+        """
+        # Somebody is there who can be asked.
+        first = _first_arguments(config, {"LogLevel": "ERROR", "BatchMode": "no"})
+        return [*first, "-t", "--", self.host]
+
+
+def _first_arguments(config: Path | None, own: Mapping[str, str]) -> list[str]:
+    file = [] if config is None else ["-F", str(config)]
+    return [*file, *(f"-o{name}={value}" for name, value in {**_OPTIONS, **own}.items())]
 
 
 def way_by_key(login: Login, key: Path) -> Way:

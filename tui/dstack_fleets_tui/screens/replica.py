@@ -60,6 +60,10 @@ class ReplicaScreen(WithEvents):
         """The run that it is of."""
         return self.replica.run_id
 
+    def replica_at_hand(self) -> ReplicaKey:
+        """The replica itself."""
+        return self.replica
+
     def focus_on(self) -> None:
         """The replica's service is open, and the fleet that it runs in."""
         replica = self._replica

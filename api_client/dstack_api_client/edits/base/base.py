@@ -21,7 +21,8 @@ from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
 from dstack_placement.engine import ONLY_GROUP
 
-Kind = Literal["service", "fleet"]
+#: What is edited, or (a run that is no service) only audited.
+Kind = Literal["service", "fleet", "run"]
 
 
 @dataclass(frozen=True, slots=True)

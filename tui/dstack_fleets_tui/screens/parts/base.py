@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 
 from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.fleet import Fleet, Instance
+from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.whatif import places_of
 from dstack_fleets_tui import actions, words
@@ -166,6 +167,10 @@ class LiveScreen(LeanScreen[None]):
 
     def instance_at_hand(self) -> Instance | None:
         """The instance under the cursor, where instances are shown."""
+        return None
+
+    def replica_at_hand(self) -> ReplicaKey | None:
+        """The replica that is open or under the cursor, if any."""
         return None
 
     @property

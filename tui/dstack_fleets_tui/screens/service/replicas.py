@@ -189,6 +189,11 @@ class ReplicasView(ServiceView):
         if replica is not None:
             self.fleets_app.open_replica(replica.key)
 
+    def replica_of(self, key: str) -> ReplicaKey | None:
+        """The replica itself."""
+        replica = self._replica(key)
+        return replica.key if replica is not None else None
+
     def named(self) -> dict[str, str]:
         """Rows by the numbers of their replicas."""
         return {key.partition(".")[0]: key for key in self.table.keys}

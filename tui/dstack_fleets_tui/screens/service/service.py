@@ -8,6 +8,7 @@ from textual.widget import Widget
 
 from dstack_api_client.analysis.health import desired_of
 from dstack_api_client.model.profile import spec_yaml
+from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.service import Service
 from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.screens.parts.events_view import EventsView
@@ -150,6 +151,12 @@ class ServiceScreen(WithEvents):
         """The service itself."""
         service = self._service
         return (service.name, service.id) if service else None
+
+    def replica_at_hand(self) -> ReplicaKey | None:
+        """The replica under the cursor, of the view in front."""
+        front = self._in_front
+        key = front.table.cursor_key if front is not None else None
+        return front.replica_of(key) if front is not None and key is not None else None
 
     def do_wrong(self, argument: str) -> None:
         """Shows only the replicas with which something is wrong, or all again."""

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widget import Widget
 
+from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.host import Host
@@ -109,6 +110,10 @@ class ServiceView(Vertical):
 
     def open(self, key: str) -> None:
         """Opens what a row is about, where there is something to open."""
+
+    def replica_of(self, key: str) -> ReplicaKey | None:
+        """The replica that a row is of, if it is of one."""
+        return None
 
     def named(self) -> dict[str, str]:
         """Keys of rows by the name that `:open` takes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dstack_api_client.clock import seconds_since
+from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterView, Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
@@ -80,3 +81,8 @@ class WorkersView(ServiceView):
         worker = self._worker(key)
         if worker is not None and worker.replica is not None:
             self.fleets_app.open_replica(worker.replica)
+
+    def replica_of(self, key: str) -> ReplicaKey | None:
+        """The replica that a worker is."""
+        worker = self._worker(key)
+        return worker.replica if worker is not None else None
