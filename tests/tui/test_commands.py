@@ -50,3 +50,45 @@ async def test_commands_open_things_by_name_from_any_screen():
         await on_screen(app, FleetsScreen)
         await pilot.press("colon", "up", "up")
         await until_equal(lambda: app.screen.query_one(CommandLine).text, "reverse nope")
+
+
+async def test_back_and_forth_over_lists_screens_and_views():
+    app = app_on(GivenFeed(live(SNAPSHOT)))
+    async with app.run_test(size=SIZE) as pilot:
+        await filled(app)
+        service = next(each for each in app.snapshot.services.values() if each.replica_keys)
+
+        async def at(screen, view="", **keys):
+            await until_equal(lambda: app.screen.name_of_screen, screen)
+            await until_equal(lambda: getattr(app.screen, "view", ""), view)
+            await until(lambda: app.trail.here == app.screen.place, what="that it is known")
+
+        await at("fleets")
+        await typed(pilot, f"svc {service.name}")
+        await at("service", "distribution")
+        await pilot.press("r")
+        await at("service", "replicas")
+        await pilot.press("2")
+        await at("services")
+        await pilot.press("minus")
+        await at("service", "replicas")
+        await pilot.press("minus")
+        await at("services")
+        await pilot.press("left_square_bracket")
+        await at("service", "replicas")
+        await pilot.press("left_square_bracket")
+        await at("service", "distribution")
+        await pilot.press("left_square_bracket")
+        await at("fleets")
+        assert len(app.screen_stack) == 1
+        await pilot.press("left_square_bracket")
+        await until(lambda: "no view before" in app.said.log[-1].message)
+        await pilot.press("right_square_bracket", "right_square_bracket")
+        await at("service", "replicas")
+        await pilot.press("escape")
+        await at("fleets")
+        await pilot.press("W")
+        await until_equal(lambda: app.screen.name_of_screen, "what if")
+        await pilot.press("left_square_bracket")
+        await at("fleets")
+        assert len(app.screen_stack) == 1

@@ -62,7 +62,7 @@ async def test_the_free_room_shows_the_row_under_the_cursor(tmp_path: Path) -> N
         before = pane(app).size.height
         await pilot.press("plus")
         await until(lambda: pane(app).size.height == before, what="no more than is left")
-        await pilot.press("minus", "minus")
+        await pilot.press("underscore", "underscore")
         await until(lambda: pane(app).size.height < before, what="a lower pane")
         await pilot.press("z")
         await until_equal(lambda: where(app), "nowhere")

@@ -221,6 +221,7 @@ class FleetsApp(Host):
             self.source = None
             self.snapshot = None
             self.lookout.begin()
+            self.trail.forget()
             self._clocks_told = False
             self.health = Health(ConnectionState.CONNECTING, self.now())
         self.read(self._connection)
@@ -472,6 +473,18 @@ class FleetsApp(Host):
     def do_replica(self, argument: str) -> None:
         """Opens the named replica."""
         self._going.replica(argument)
+
+    def do_earlier(self, argument: str) -> None:
+        """Goes to the view that one came from."""
+        self._going.back_or_forth(-1)
+
+    def do_later(self, argument: str) -> None:
+        """Goes forward again."""
+        self._going.back_or_forth(1)
+
+    def do_last(self, argument: str) -> None:
+        """Goes to the last view."""
+        self._going.last()
 
     def do_shell(self, argument: str) -> None:
         """Opens a shell in the named replica, or in the one at hand."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dstack_api_client.model.fleet import Fleet, Instance
-from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.service import OtherRun, Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.replica.service_logs import writer_name
-from dstack_fleets_tui import finding
+from dstack_fleets_tui import actions, finding
 from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.detail import DetailScreen
 from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW
-from dstack_fleets_tui.screens.runs import open_run
+from dstack_fleets_tui.screens.runs import RunsScreen, open_run
+from dstack_fleets_tui.trail import Place
 
 
 class Going:
@@ -61,6 +62,52 @@ class Going:
             self._app.open_logs(replica.key.run_id, writer_name(replica))
         else:
             self._app.open_logs(finding.run_named(snapshot, text).id)
+
+    def back_or_forth(self, by: int) -> None:
+        """Goes to the view before (-1) or after (1) this one on the trail."""
+        trail, front = self._app.trail, self._app.front
+        way = "before" if by < 0 else "after"
+        # What is no place on the trail is over the one where one came from.
+        over = by < 0 and isinstance(front, LiveScreen) and front.place is None
+        self._to(trail.here if over else trail.beside(by), f"There is no view {way} this one.")
+
+    def last(self) -> None:
+        """Goes to the view that was in front before this one."""
+        self._to(self._app.trail.before, "There is no last view.")
+
+    def _to(self, place: Place | None, none: str) -> None:
+        app, front = self._app, self._app.front
+        if place is None or not isinstance(front, LiveScreen):
+            app.notify(none, markup=False)
+            return
+        if place.mode != app.current_mode:
+            app.switch_mode(place.mode)
+        for depth, screen in enumerate(reversed(app.screen_stack)):
+            # What is being changed is not left by itself.
+            if not isinstance(screen, LiveScreen) or screen.name_of_screen not in actions.READ:
+                break
+            if screen.place is not None and place.same_screen(screen.place):
+                for _ in range(depth):
+                    app.pop_screen()
+                if isinstance(screen, DetailScreen) and screen.view != place.view:
+                    screen.show_view(place.view)
+                return
+        self._push(place, front)
+
+    def _push(self, place: Place, front: LiveScreen) -> None:
+        app, key = self._app, place.key
+        if isinstance(key, ReplicaKey):
+            app.open_replica(key, place.view)
+        elif place.screen == actions.RUNS:
+            app.push_screen(RunsScreen())
+        elif key is not None and place.screen == actions.LOGS:
+            app.open_logs(key)
+        elif key is not None and place.screen == actions.FLEET:
+            app.open_fleet(key, place.view)
+        elif key is not None:
+            app.open_service(key, place.view)
+        else:
+            front.action_do(place.screen)
 
     @property
     def _snapshot(self) -> Snapshot:

@@ -38,6 +38,7 @@ from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.status_line import Said, StatusLine
 from dstack_fleets_tui.themes.showing import ThemedApp
+from dstack_fleets_tui.trail import Trail
 from dstack_widgets.command_line import History
 from dstack_widgets.glyphs import ASCII, UNICODE
 from dstack_widgets.status_header import HeaderState
@@ -96,6 +97,7 @@ class Host(ThemedApp):
         paused: Whether nothing is read now.
         touches: How many keys were pressed that some screen took.
         said: The messages.
+        trail: Where one has been.
         demo: The demo that it runs on, if any.
         last_words: What could not be kept when the app was ended, said once the terminal is back.
     """
@@ -125,6 +127,7 @@ class Host(ThemedApp):
         self.snapshot: Snapshot | None = None
         self.lookout = Lookout(losses=settings.loss_problems)
         self.said = StatusLine()
+        self.trail = Trail()
         self.demo = Demo.of(os.environ)
         # A toast covers what somebody reads.
         self._disable_notifications = True

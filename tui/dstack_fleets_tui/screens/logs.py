@@ -25,6 +25,7 @@ from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
 from dstack_fleets_tui.tables.service_logs import Margin, colours
+from dstack_fleets_tui.trail import Place
 from dstack_widgets.flow import Flow
 from dstack_widgets.log_lines import LogLines
 from dstack_widgets.log_rows import Entry
@@ -98,6 +99,11 @@ class LogsScreen(LiveScreen):
     def reread(self) -> None:
         """Reads again what is new."""
         self._reads.refresh()
+
+    @property
+    def place(self) -> Place:
+        """The logs of this run."""
+        return Place(self.name_of_screen, self.app.current_mode, self.key)
 
     def run_of_logs(self) -> str:
         """The run itself."""

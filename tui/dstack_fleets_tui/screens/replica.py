@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from textual.widget import Widget
 
@@ -18,6 +19,7 @@ from dstack_fleets_tui.screens.parts.logs_view import LogsView
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
 from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW, WithEvents
 from dstack_fleets_tui.tables import overview, replicas, submissions
+from dstack_fleets_tui.trail import Place
 from dstack_widgets.facts import Fact, Facts
 from dstack_widgets.live_table import LiveTable
 
@@ -59,6 +61,11 @@ class ReplicaScreen(WithEvents):
     def run_of_logs(self) -> str:
         """The run that it is of."""
         return self.replica.run_id
+
+    @property
+    def place(self) -> Place:
+        """This view of the replica."""
+        return replace(super().place, key=self.replica)
 
     def replica_at_hand(self) -> ReplicaKey:
         """The replica itself."""

@@ -23,6 +23,7 @@ from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.selection import NoSuchNameError
 from dstack_fleets_tui.tables import problems
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_fleets_tui.trail import Place
 from dstack_widgets.cells import plain_text
 from dstack_widgets.command_line import CommandLine, FilterLine
 from dstack_widgets.lean_screen import LeanScreen
@@ -196,6 +197,17 @@ class LiveScreen(LeanScreen[None]):
             self.focus_on()
             self.show()
 
+    @property
+    def place(self) -> Place | None:
+        """Where one is, for going back and forth; None where there is no way back to."""
+        known = self.name_of_screen in (*actions.LISTS, actions.RUNS)
+        return Place(self.name_of_screen, self.app.current_mode) if known else None
+
+    def came_here(self) -> None:
+        """Has the app know that somebody sees this now."""
+        if self.is_active and self.is_laid_out and (place := self.place) is not None:
+            self.fleets_app.trail.visit(place)
+
     def show(self) -> None:
         """Shows the state of the connection and the snapshot."""
         if self.is_laid_out:
@@ -203,6 +215,7 @@ class LiveScreen(LeanScreen[None]):
             self.query(TabsLine).first().show(self._lists(), self._list_key())
             self.fill()
             self.show_note()
+            self.came_here()
 
     @property
     def is_laid_out(self) -> bool:

@@ -15,6 +15,7 @@ from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.finding import Thing
 from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.screens.parts.base import LiveScreen
+from dstack_fleets_tui.trail import Place
 from dstack_widgets.facts import YamlView
 from dstack_widgets.flow import Flow
 from dstack_widgets.live_table import LiveTable
@@ -176,6 +177,12 @@ class DetailScreen(LiveScreen):
         self.set_focus(self._focusable(view))
         self.fill()
         self.show_note()
+        self.came_here()
+
+    @property
+    def place(self) -> Place:
+        """This view of it."""
+        return Place(self.name_of_screen, self.app.current_mode, self.key, self.view)
 
     def show_tabs(self) -> None:
         """Shows which views there are; the same again cost nothing."""
