@@ -80,7 +80,7 @@ async def test_back_and_forth_over_lists_screens_and_views():
         await at("service", "distribution")
         await pilot.press("left_square_bracket")
         await at("fleets")
-        assert len(app.screen_stack) == 1
+        await until_equal(lambda: len(app.screen_stack), 1)
         await pilot.press("left_square_bracket")
         await until(lambda: "no view before" in app.said.log[-1].message)
         await pilot.press("right_square_bracket", "right_square_bracket")
@@ -91,4 +91,4 @@ async def test_back_and_forth_over_lists_screens_and_views():
         await until_equal(lambda: app.screen.name_of_screen, "what if")
         await pilot.press("left_square_bracket")
         await at("fleets")
-        assert len(app.screen_stack) == 1
+        await until_equal(lambda: len(app.screen_stack), 1)

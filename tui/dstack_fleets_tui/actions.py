@@ -354,8 +354,8 @@ ACTIONS: tuple[Action, ...] = (
         "wrong",
         ("w",),
         "only wrong",
-        "Show only replicas that have a problem.",
-        (SERVICE,),
+        "Show only what has a problem: fleets, services, runs, instances, replicas, workers.",
+        (FLEETS, SERVICES, RUNS, FLEET, SERVICE),
     ),
     Action(
         "copy",

@@ -15,6 +15,7 @@ from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts import own_reads
 from dstack_fleets_tui.screens.parts.events_view import EventsView
+from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW, WithEvents
 from dstack_fleets_tui.tables import instances
 from dstack_widgets.facts import Fact, Facts, YamlView
@@ -34,6 +35,10 @@ class FleetScreen(WithEvents):
     """The projects to which it is lent."""
     _asked: Source | None = None
     """The connection on which it was asked who they are."""
+
+    def __init__(self, key: str, view: str = "", row: str | None = None) -> None:
+        super().__init__(key, view, row)
+        self._only_wrong = OnlyWrong()
 
     def contents(self) -> Iterable[Widget]:
         """Instances, configuration, events, YAML."""
@@ -59,13 +64,11 @@ class FleetScreen(WithEvents):
         self.show_head(fleet.name, self._head(fleet))
         looks = self.looks
         table = self.query_one("#instances", LiveTable)
-        table.empty_text = "No instances."
-        table.set_rows(
-            {
-                key: instances.cells(instance, snapshot, looks)
-                for key, instance in instances.of_fleet(fleet, snapshot).items()
-            }
-        )
+        members = instances.of_fleet(fleet, snapshot)
+        rows = {key: instances.cells(each, snapshot, looks) for key, each in members.items()}
+        wrong = {key for key, each in members.items() if instances.is_wrong(each, fleet)}
+        table.set_rows(self._only_wrong.of(rows, wrong))
+        table.empty_text = self._only_wrong.empty_text("instance", "No instances.")
         self.find_row()
         if self.view == "configuration":
             facts = [Fact(name, value) for name, value in fleet_facts(fleet)]
@@ -130,6 +133,11 @@ class FleetScreen(WithEvents):
         chosen = [each for key, each in instances.of_fleet(fleet, snapshot).items() if key in keys]
         changes.delete_some(fleet, chosen)
 
+    def do_wrong(self, argument: str) -> None:
+        """Shows only the instances with which something is wrong, or all again."""
+        self._only_wrong.on = self.view != "instances" or not self._only_wrong.on
+        self.show_view("instances")
+
     def do_open(self, argument: str) -> None:
         """Opens what is under the cursor, or named."""
         if argument:
@@ -157,6 +165,8 @@ class FleetScreen(WithEvents):
         self.show_note()
 
     def _notes(self) -> Iterable[str]:
+        if self.view == "instances":
+            yield from self._only_wrong.notes()
         yield from super()._notes()
         instance = self._instance_of(self._instance)
         if self.shows_events and instance is not None:

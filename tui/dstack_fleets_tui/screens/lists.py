@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from textual.widget import Widget
 
 from dstack_api_client.analysis.health import desired_of
 from dstack_api_client.edits.fleet.new_fleets import TEMPLATES
+from dstack_api_client.model.every_run import every_run
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_fleets_tui import actions
+from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.screens.parts.paned import Paned
 from dstack_fleets_tui.tables import details, fleets, services
 from dstack_fleets_tui.tables.totals import totals
@@ -32,6 +34,10 @@ class ListScreen(Paned):
     thing: ClassVar[str]
     """What a row is, in the plural."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.only_wrong = OnlyWrong()
+
     def body(self) -> Iterable[Widget]:
         """The table."""
         yield self.with_pane(LiveTable(self.columns, glyphs=self.fleets_app.glyphs))
@@ -43,6 +49,10 @@ class ListScreen(Paned):
     def summary(self, snapshot: Snapshot, key: str) -> str:
         """One line on a row."""
         raise NotImplementedError
+
+    def wrong(self, snapshot: Snapshot) -> Collection[str]:
+        """The keys of the rows with which something is wrong."""
+        return ()
 
     def open(self, key: str) -> None:
         """Opens the screen of a row."""
@@ -63,11 +73,23 @@ class ListScreen(Paned):
 
     def fill(self) -> None:
         """Fills the table; the cursor stays with its key."""
-        table = self.table
-        table.empty_text = self.empty_text()
-        if self.snapshot is not None:
-            table.set_rows(self.rows(self.snapshot))
+        table, snapshot = self.table, self.snapshot
+        if snapshot is not None:
+            rows = self.rows(snapshot)
+            table.set_rows(self.only_wrong.of(rows, self.wrong(snapshot)))
+        thing = self.thing.removesuffix("s")
+        table.empty_text = self.only_wrong.empty_text(thing, self.empty_text())
         self._summarise()
+
+    def do_wrong(self, argument: str) -> None:
+        """Shows only what is wrong, or all again."""
+        self.only_wrong.on = not self.only_wrong.on
+        self.fill()
+        self.show_note()
+
+    def _notes(self) -> Iterable[str]:
+        yield from self.only_wrong.notes()
+        yield from super()._notes()
 
     def do_open(self, argument: str) -> None:
         """Opens the row under the cursor, or what is named: here first."""
@@ -129,6 +151,10 @@ class FleetsScreen(TotalsScreen):
         looks = self.looks
         found = snapshot.fleets.items()
         return {key: fleets.cells(fleet, snapshot, looks) for key, fleet in found}
+
+    def wrong(self, snapshot: Snapshot) -> Collection[str]:
+        """The fleets that have a problem."""
+        return {each.fleet_id for each in self.fleets_app.problems if each.fleet_id is not None}
 
     def summary(self, snapshot: Snapshot, key: str) -> str:
         """What kind of fleet it is."""
@@ -204,6 +230,10 @@ class ServicesScreen(TotalsScreen):
             for each in ordered
         }
 
+    def wrong(self, snapshot: Snapshot) -> Collection[str]:
+        """The services that have failed, or that a problem concerns."""
+        return wrong_runs(snapshot, self.fleets_app.problems)
+
     def summary(self, snapshot: Snapshot, key: str) -> str:
         """Groups, model and what the server last said."""
         service = snapshot.services.get(key)
@@ -260,3 +290,12 @@ class ServicesScreen(TotalsScreen):
 
     def _shown(self, service: Service) -> bool:
         return self._finished or not service.finished or service.status == "failed"
+
+
+def wrong_runs(snapshot: Snapshot, problems: Sequence[Problem]) -> Collection[str]:
+    """The ids of the runs that have failed, or that a problem concerns."""
+    names = {affected.name for problem in problems for affected in problem.affects}
+    found = {run_id for problem in problems for run_id in (problem.service_id, *problem.run_ids)}
+    failed = {run.id for run in every_run(snapshot) if run.status == "failed"}
+    named = {each.id for each in snapshot.services.values() if each.name in names}
+    return {each for each in found | named if each is not None} | failed

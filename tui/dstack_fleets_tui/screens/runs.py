@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from dstack_api_client.model.every_run import Run, every_run
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions
-from dstack_fleets_tui.screens.lists import ListScreen
+from dstack_fleets_tui.screens.lists import ListScreen, wrong_runs
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.tables import runs
 from dstack_widgets.cells import Cells
@@ -28,6 +28,10 @@ class RunsScreen(ListScreen):
         """A row per run."""
         looks = self.looks
         return {run.id: runs.cells(run, snapshot, looks) for run in self._shown(snapshot)}
+
+    def wrong(self, snapshot: Snapshot) -> Collection[str]:
+        """The runs that have failed, or that a problem concerns."""
+        return wrong_runs(snapshot, self.fleets_app.problems)
 
     def summary(self, snapshot: Snapshot, key: str) -> str:
         """Whose it is, where it runs and what the server last said."""

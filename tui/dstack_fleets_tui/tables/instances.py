@@ -36,6 +36,11 @@ def of_fleet(fleet: Fleet, snapshot: Snapshot) -> dict[str, Instance]:
     return found | {each.id: each for each in fleet.failed}
 
 
+def is_wrong(instance: Instance, fleet: Fleet) -> bool:
+    """Whether an instance can't be reached, is not healthy, or could not be set up."""
+    return instance.unreachable or instance.health != "healthy" or instance in fleet.failed
+
+
 def cells(instance: Instance, snapshot: Snapshot, looks: Looks) -> Sequence[Cell]:
     """The row of one instance: one cell per column of `COLUMNS`."""
     return (

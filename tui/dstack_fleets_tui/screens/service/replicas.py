@@ -17,6 +17,7 @@ from dstack_api_client.replica.metrics import Use
 from dstack_api_client.replica.metrics_watch import UseWatch
 from dstack_fleets_tui import actions, formatting
 from dstack_fleets_tui.live.source import Source
+from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
 from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.tables import replicas as table
@@ -43,8 +44,7 @@ class ReplicasView(ServiceView):
         id: str,  # noqa: A002 (the name that every widget gives it)
     ) -> None:
         super().__init__(glyphs=glyphs, awake=awake, id=id)
-        self.only_wrong = False
-        self._wrong = self._every = 0
+        self.only_wrong = OnlyWrong()
         self._workers: dict[ReplicaKey, Worker] = {}
         self._placed: dict[str, ReplicaPlacement] = {}
         self._uses: dict[ReplicaKey, Use | None] = {}
@@ -62,15 +62,15 @@ class ReplicasView(ServiceView):
         workers = router.workers if router is not None else ()
         self._workers = {worker.replica: worker for worker in workers if worker.replica}
         rows = {}
-        self._wrong = 0
+        found = 0
         waits, explained = 0, False
         every = snapshot.replicas_of(service)
         for replica in every:
             instance = snapshot.instances.get(replica.instance_id or "")
             wrong = table.is_wrong(replica, service, self._workers.get(replica.key), instance)
-            self._wrong += wrong
+            found += wrong
             explained |= wrong and bool(replica.message)
-            if wrong or not self.only_wrong:
+            if wrong or not self.only_wrong.on:
                 row = replica_row(replica.key)
                 rows[row] = self._cells(replica, service, snapshot, looks)
                 waits = max(waits, len(self._made[row][1].next_step))
@@ -78,7 +78,7 @@ class ReplicasView(ServiceView):
         columns = table.columns(service, waits=waits, explained=explained, wide=wide)
         if columns != self.table.columns:
             self.table.set_columns(columns)
-        self._every = len(every)
+        self.only_wrong.count(found, len(every))
         if len(self._made) > len(every):
             self._made = {row: made for row, made in self._made.items() if row in rows}
             self._uses = {key: use for key, use in self._uses.items() if replica_row(key) in rows}
@@ -163,14 +163,11 @@ class ReplicasView(ServiceView):
     def _empty_text(self, service: Service) -> str:
         if not service.jobs_known:
             return "Reading the replicas."
-        if self._every:
-            return "Nothing is wrong with any replica. Press w to see them all."
-        return "No replicas."
+        return self.only_wrong.empty_text("replica", "No replicas.")
 
     def notes(self) -> Iterable[str]:
         """Tells that only some are shown, and that their use can't be read."""
-        if self.only_wrong:
-            yield f"only what is wrong: {self._wrong} of {self._every}, w shows all"
+        yield from self.only_wrong.notes()
         if self._watch is not None and self._watch.failure is not None:
             yield f"metrics not read: {self._watch.failure}"
 

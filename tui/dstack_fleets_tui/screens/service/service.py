@@ -159,10 +159,14 @@ class ServiceScreen(WithEvents):
         return front.replica_of(key) if front is not None and key is not None else None
 
     def do_wrong(self, argument: str) -> None:
-        """Shows only the replicas with which something is wrong, or all again."""
-        view = self.query_one(ReplicasView)
-        view.only_wrong = self.view != "replicas" or not view.only_wrong
-        self.show_view("replicas")
+        """Shows only the replicas, or workers, with which something is wrong, or all again."""
+        front = self._in_front
+        if isinstance(front, ReplicasView | WorkersView):
+            front.only_wrong.on = not front.only_wrong.on
+            self.show_view(self.view)
+        else:
+            self.query_one(ReplicasView).only_wrong.on = True
+            self.show_view("replicas")
 
     def arguments(self, action_id: str) -> Sequence[str]:
         """What can be opened here, before what every screen knows."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from dstack_api_client.clock import seconds_since
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterView, Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.tables import workers as table
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.glyphs import Glyphs
 
 #: So many polls after a look, nothing counts as in sync any more.
 _POLLS = 3
@@ -20,6 +24,16 @@ class WorkersView(ServiceView):
 
     _view: RouterView | None = None
     _snapshot: Snapshot | None = None
+
+    def __init__(
+        self,
+        *,
+        glyphs: Glyphs,
+        awake: bool,
+        id: str,  # noqa: A002 (the name that every widget gives it)
+    ) -> None:
+        super().__init__(glyphs=glyphs, awake=awake, id=id)
+        self.only_wrong = OnlyWrong()
 
     def on_mount(self) -> None:
         """Lets the ages go on, and the view become too old, while no poll brings another."""
@@ -60,12 +74,17 @@ class WorkersView(ServiceView):
             view = self._view = table.aged(view)
         names = snapshot.replicas
         self.line.show(table.head(view, looks))
-        self.table.empty_text = "The router has no workers, and none are expected."
-        self.table.set_rows(
-            {worker.key: table.cells(worker, names, looks) for worker in view.workers}
-        )
+        rows = {worker.key: table.cells(worker, names, looks) for worker in view.workers}
+        wrong = {each.key for each in view.workers if each.wrong}
+        self.table.set_rows(self.only_wrong.of(rows, wrong))
+        none = "The router has no workers, and none are expected."
+        self.table.empty_text = self.only_wrong.empty_text("worker", none)
         self.findings.show(table.findings(view, names, old=old))
         self.show_line()
+
+    def notes(self) -> Iterable[str]:
+        """Tells that only some are shown."""
+        yield from self.only_wrong.notes()
 
     def _worker(self, key: str) -> Worker | None:
         workers = self._view.workers if self._view else ()
