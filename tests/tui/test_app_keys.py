@@ -100,13 +100,13 @@ async def test_completion_waits_for_what_was_typed_before():
         assert app.screen.view == "instances"
 
 
-async def test_filter_and_sort_bring_the_table_to_the_front():
+async def test_sorting_brings_the_table_to_the_front():
     app = app_on(GivenFeed(live(snapshot())))
     async with app.run_test(size=SIZE) as pilot:
         await filled(app)
         await pilot.press("enter")
         await on_screen(app, FleetScreen)
-        for key in ("s", "S", "slash"):
+        for key in ("s", "S"):
             app.screen.show_view("yaml")
             await pilot.press(key)
             await until_equal(lambda: app.screen.view, "instances")

@@ -298,7 +298,15 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("text", ("E",), "as text", "Edit the configuration as YAML.", EDITORS, "", True),
     Action("reset", ("R",), "reset", "Discard all changes of the edit.", EDITORS),
-    Action("filter", ("slash",), "filter", "Show only rows that match.", READ, "TEXT", True),
+    Action(
+        "filter",
+        ("slash",),
+        "filter",
+        "Show only rows that match; in YAML and facts, look for a text.",
+        READ,
+        "TEXT",
+        True,
+    ),
     Action(
         "since",
         ("s",),
@@ -326,8 +334,8 @@ ACTIONS: tuple[Action, ...] = (
         "TEXT",
         True,
     ),
-    Action("next", ("n",), "next", "Go to the next line with what the filter finds.", (LOGS,)),
-    Action("previous", ("N",), "previous", "Go to the previous line with what it finds.", (LOGS,)),
+    Action("next", ("n",), "next", "Go to the next line with what / finds.", (LOGS, *DETAILS)),
+    Action("previous", ("N",), "previous", "Go to the previous line with it.", (LOGS, *DETAILS)),
     Action("wrap", ("w",), "wrap", "Break long lines, or scroll sideways.", (LOGS,), "", True),
     Action("timestamps", ("t",), "times", "Show or hide times.", (LOGS,), "", True),
     Action(

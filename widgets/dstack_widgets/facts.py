@@ -19,6 +19,8 @@ from .cells import Cell, CellValue, same_cell
 from .glyphs import UNICODE, Glyphs
 from .lines import Lines
 from .palette import style_of
+from .patterns import Pattern
+from .searching import Search
 from .text import clean, literal, safe
 
 
@@ -106,17 +108,22 @@ class _Body(Lines):
     }
     """
 
-    def __init__(self, glyphs: Glyphs) -> None:
+    def __init__(self, glyphs: Glyphs, search: Search) -> None:
         super().__init__()
         self.glyphs = glyphs
         self.facts: tuple[Fact | Heading, ...] = ()
+        self._search = search
 
     def lines(self, width: int) -> Sequence[Content]:
+        return self._search.marked(self.plain_lines(width))
+
+    def plain_lines(self, width: int) -> Sequence[Content]:
+        """The lines, nothing marked in them."""
         return fact_lines(self.facts, width, self.glyphs)
 
 
-class _Panel(ScrollableContainer, can_focus=True, inherit_bindings=False):
-    """Scrolls what it holds."""
+class Panel(ScrollableContainer, can_focus=True, inherit_bindings=False):
+    """Scrolls what it holds, and finds a text in it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "go('up')", "Up", show=False, id="panel.up"),
@@ -130,7 +137,7 @@ class _Panel(ScrollableContainer, can_focus=True, inherit_bindings=False):
     ]
 
     DEFAULT_CSS = """
-    _Panel {
+    Panel {
         height: 1fr;
         padding: 0 1;
         scrollbar-size-vertical: 1;
@@ -158,8 +165,41 @@ class _Panel(ScrollableContainer, can_focus=True, inherit_bindings=False):
         }
         ways[where](animate=False)
 
+    def __init__(self, *, name: str | None, id: str | None, classes: str | None) -> None:  # noqa: A002
+        super().__init__(name=name, id=id, classes=classes)
+        self.search = Search()
+        """What is looked for in it."""
 
-class Facts(_Panel):
+    def look_for(self, text: str) -> None:
+        """Marks a text wherever it stands, and goes to the first place from where one is.
+
+        Args:
+            text: As a `Pattern` takes it; empty to mark nothing.
+        """
+        self._look(Pattern(text))
+        if text:
+            self.go_to_next(1)
+
+    def go_to_next(self, by: int) -> bool:
+        """Goes to the next line with what is looked for (1), or the one before (-1).
+
+        Returns:
+            Whether there is one.
+        """
+        at = self.search.next(by, round(self.scroll_y))
+        self._look(self.search.pattern)
+        if at is not None:
+            top, height = round(self.scroll_y), self.scrollable_content_region.height
+            if not top <= at < top + height:
+                self.scroll_to(y=max(0, at - height // 2), animate=False)
+        return at is not None
+
+    def _look(self, pattern: Pattern) -> None:
+        """Looks for something, and draws what is found."""
+        raise NotImplementedError
+
+
+class Facts(Panel):
     """A panel of names and values. Values are literal text and wrap."""
 
     def __init__(
@@ -181,7 +221,7 @@ class Facts(_Panel):
             classes: As for every widget.
         """
         super().__init__(name=name, id=id, classes=classes)
-        self._body = _Body(glyphs)
+        self._body = _Body(glyphs, self.search)
         self.show(facts)
 
     @property
@@ -200,6 +240,22 @@ class Facts(_Panel):
             return
         lines = self._body.lines(self._body.size.width)
         self._body.facts = tuple(facts)
+        self._find()
+        self._body.paint(lines)
+
+    def on_resize(self) -> None:
+        """Finds again what stands in other lines now."""
+        self._find()
+
+    def _find(self) -> None:
+        if self.search.pattern.text:
+            width = self._body.size.width
+            self.search.look_for(self.search.pattern, self._body.plain_lines(width))
+
+    def _look(self, pattern: Pattern) -> None:
+        width = self._body.size.width
+        lines = self._body.lines(width)
+        self.search.look_for(pattern, self._body.plain_lines(width))
         self._body.paint(lines)
 
 
@@ -255,7 +311,7 @@ class _Document(Widget):
         return self.content
 
 
-class YamlView(_Panel):
+class YamlView(Panel):
     """A document to read: it scrolls both ways and never wraps."""
 
     def __init__(
@@ -277,6 +333,7 @@ class YamlView(_Panel):
         super().__init__(name=name, id=id, classes=classes)
         self._document = _Document()
         self._text = ""
+        self._lines: Sequence[Content] = ()
         self.show(text)
 
     @property
@@ -293,5 +350,11 @@ class YamlView(_Panel):
         if text == self._text:
             return
         self._text = text
-        self._document.content = yaml_content(text)
+        self._lines = yaml_content(text).split("\n", allow_blank=True)
+        self._look(self.search.pattern)
         self._document.refresh(layout=True)
+
+    def _look(self, pattern: Pattern) -> None:
+        self.search.look_for(pattern, self._lines)
+        self._document.content = Content("\n").join(self.search.marked(self._lines))
+        self._document.refresh()

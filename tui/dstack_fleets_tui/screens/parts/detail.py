@@ -16,7 +16,7 @@ from dstack_fleets_tui.finding import Thing
 from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.trail import Place
-from dstack_widgets.facts import YamlView
+from dstack_widgets.facts import Panel, YamlView
 from dstack_widgets.flow import Flow
 from dstack_widgets.live_table import LiveTable
 from dstack_widgets.palette import style_of
@@ -124,10 +124,60 @@ class DetailScreen(LiveScreen):
         else:
             super()._act(action_id, argument)
 
-    def do_filter(self, argument: str) -> None:
-        """Filters the table, in front."""
-        self._show_table()
-        super().do_filter(argument)
+    @property
+    def _panel(self) -> Panel | None:
+        """What is in front, where it is to be read and is no table."""
+        widget = self.query_one(f"#{self.view}")
+        return widget if isinstance(widget, Panel) else None
+
+    @property
+    def filter_text(self) -> str:
+        """What the table is filtered by, or what is looked for in what is in front."""
+        panel = self._panel
+        return panel.search.pattern.text if panel is not None else super().filter_text
+
+    def filter_by(self, text: str) -> None:
+        """Filters the table; in what has no table, looks for a text."""
+        panel = self._panel
+        if panel is None:
+            super().filter_by(text)
+        else:
+            panel.look_for(text)
+            self.show_note()
+
+    def do_next(self, argument: str) -> None:
+        """Goes to the next line with what is looked for."""
+        self._go_to_next(1)
+
+    def do_previous(self, argument: str) -> None:
+        """Goes to the line before with what is looked for."""
+        self._go_to_next(-1)
+
+    def _go_to_next(self, by: int) -> None:
+        panel = self._panel
+        if panel is None:
+            self.notify(
+                "A list shows only what / finds; the arrow keys go through it.", markup=False
+            )
+        elif not panel.search.pattern:
+            self.notify("Type / and what to look for first.", markup=False)
+        else:
+            panel.go_to_next(by)
+            self.show_note()
+
+    def do_back(self, argument: str) -> None:
+        """Ends a search in what is in front, or goes back as any screen does."""
+        panel = self._panel
+        if panel is not None and panel.search.pattern.text:
+            self.filter_by("")
+        else:
+            super().do_back(argument)
+
+    def _notes(self) -> Iterable[str]:
+        panel = self._panel
+        if panel is not None and panel.search.told:
+            yield panel.search.told
+        yield from super()._notes()
 
     def do_sort(self, argument: str) -> None:
         """Sorts the table, in front."""
