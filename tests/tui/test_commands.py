@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textual.command import CommandList, CommandPalette
+
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.logs import LogsScreen
@@ -92,3 +94,24 @@ async def test_back_and_forth_over_lists_screens_and_views():
         await pilot.press("left_square_bracket")
         await at("fleets")
         await until_equal(lambda: len(app.screen_stack), 1)
+
+
+async def test_the_palette_finds_names_by_letters_and_says_keys():
+    app = app_on(GivenFeed(live(SNAPSHOT)))
+    async with app.run_test(size=SIZE) as pilot:
+        await filled(app)
+        name = next(iter(app.snapshot.services.values())).name
+
+        def offered():
+            options = app.screen.query_one(CommandList).options
+            return [str(getattr(each, "prompt", "")) for each in options]
+
+        await pilot.press("ctrl+p")
+        await until(lambda: CommandPalette.is_open(app), what="the palette")
+        await until(lambda: any("1  Show the fleets" in each for each in offered()), what="a key")
+        await pilot.press(name[0], *name[-2:])
+        await until(lambda: any(each.startswith(f"{name}  service") for each in offered()))
+        while str(app.screen.query_one(CommandList).highlighted_option.prompt)[: len(name)] != name:
+            await pilot.press("down")
+        await pilot.press("enter")
+        await on_screen(app, ServiceScreen)

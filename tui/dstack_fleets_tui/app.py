@@ -20,6 +20,7 @@ from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
+from textual.markup import escape
 from textual.message import Message
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
@@ -56,7 +57,7 @@ from dstack_fleets_tui.screens.logs import LogsScreen
 from dstack_fleets_tui.screens.messages import MessagesScreen
 from dstack_fleets_tui.screens.parts import own_reads
 from dstack_fleets_tui.screens.parts.base import LiveScreen
-from dstack_fleets_tui.screens.parts.palette import Palette
+from dstack_fleets_tui.screens.parts.palette import Names, Palette
 from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
@@ -134,6 +135,7 @@ class FleetsApp(Host):
         actions.EVENTS: EventsScreen,
     }
     DEFAULT_MODE = actions.FLEETS
+    COMMANDS = Host.COMMANDS | {Names}
     # Of an app's bindings, only those of priority count over a box.
     BINDINGS = [Binding("ctrl+c", "copy_or_quit", show=False, priority=True, id="copy_or_quit")]
 
@@ -505,9 +507,10 @@ class FleetsApp(Host):
         """Opens what is named."""
         self._going.thing(argument)
 
-    def open_named(self, name: str) -> None:
+    def open_named(self, name: str, kind: str = "") -> None:
         """Opens whatever has a name over what is in front."""
-        self._going.thing(name)
+        ways = {"fleet": self._going.fleet, "service": self._going.service}
+        ways.get(kind, self._going.thing)(name)
 
     def do_problems(self, argument: str) -> None:
         """Shows what is wrong."""
@@ -705,9 +708,10 @@ class FleetsApp(Host):
 
         if isinstance(screen, LiveScreen):
             for action in actions.on_screen(screen.name_of_screen, writes=not self.read_only):
+                keys = " ".join(map(actions.key_name, action.keys))
                 yield SystemCommand(
                     action.title.capitalize(),
-                    action.help,
+                    escape(f"{keys}  {action.help}" if keys else action.help),
                     there(partial(screen.action_do, action.id)),
                 )
         yield SystemCommand("Theme", "Choose another theme.", there(self.action_change_theme))

@@ -335,8 +335,12 @@ class Host(ThemedApp):
         """
         raise NotImplementedError
 
-    def open_named(self, name: str) -> None:
+    def open_named(self, name: str, kind: str = "") -> None:
         """Opens whatever has a name over what is in front.
+
+        Args:
+            name: The name.
+            kind: `fleet` or `service`, where that is known.
 
         Raises:
             NoSuchNameError: There is nothing of that name.
