@@ -23,6 +23,7 @@ from dstack_fleets_tui.cli.main import main
 from dstack_fleets_tui.headless import get as get_module
 from dstack_fleets_tui.headless.kinds import KINDS
 from dstack_fleets_tui.headless.looking import Asked, Look
+from dstack_fleets_tui.projects import Projects
 from dstack_fleets_tui.settings import Settings
 from tests.builders.sample_look import LOOK
 
@@ -67,8 +68,12 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Settings, Callable[[
     """A dashboard that only notes what it was started with, on a terminal."""
     calls: list[tuple[Any, Settings, Callable[[], Any]]] = []
 
-    def run(connection: Any, settings: Settings, *, again: Callable[[], Any]) -> int:
+    def run(
+        connection: Any, settings: Settings, *, again: Callable[[], Any], projects: Projects
+    ) -> int:
         calls.append((connection, settings, again))
+        if not isinstance(connection, ConfigError):
+            assert projects.connect("another").project == "another"  # type: ignore[union-attr]
         return 0
 
     monkeypatch.setitem(sys.modules, "dstack_fleets_tui.run", SimpleNamespace(run=run))

@@ -89,6 +89,7 @@ ACTIONS: tuple[Action, ...] = (
         "NAME",
     ),
     Action("runs", (), "runs", "Show all runs: services, tasks and dev environments.", READ),
+    Action("project", (), "project", "Switch to another project.", READ, "NAME"),
     Action("replica", (), "replica", "Open a replica.", READ, "SERVICE/NUMBER"),
     Action(
         "open",

@@ -47,6 +47,7 @@ from dstack_fleets_tui.going import Going
 from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.live.poller import Poller
 from dstack_fleets_tui.live.source import Source, open_source
+from dstack_fleets_tui.projects import Projects
 from dstack_fleets_tui.quitting import Quitting
 from dstack_fleets_tui.screens.card import CardScreen
 from dstack_fleets_tui.screens.events import EventsScreen
@@ -66,6 +67,7 @@ from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
 from dstack_fleets_tui.screens.whatif import ask_what_if
 from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.switching import Switching
 from dstack_fleets_tui.terminal import (
     LOOK_EVERY,
     clipboard_sequence,
@@ -119,6 +121,7 @@ class FleetsApp(Host):
         terminal_is_gone: Tells when to leave.
         store: Where drafts, the way back and the audit log are kept; the user's without it.
         themes: The user's own.
+        projects: How other projects are found; None where there is but one.
 
     Attributes:
         changing: Begins changes.
@@ -158,6 +161,7 @@ class FleetsApp(Host):
         terminal_is_gone: Callable[[], bool] = terminal_is_gone,
         store: Store | None = None,
         themes: Sequence[Theme] = (),
+        projects: Projects | None = None,
     ) -> None:
         super().__init__(connection, settings, now=now)
         for theme in themes:
@@ -180,6 +184,8 @@ class FleetsApp(Host):
         self.cordon_changes: CordonChanges = CordonChanges(self, self.changing)
         self._quitting = Quitting(self, self.changing)
         self._going = Going(self)
+        self._projects = projects
+        self._switching = Switching(self, projects, self._quitting.in_the_way, self._connect_to)
         self._shells = Shells(self, self.changing)
         self._clocks_told = False
         self._ended_by: int | None = None
@@ -227,6 +233,22 @@ class FleetsApp(Host):
             self._clocks_told = False
             self.health = Health(ConnectionState.CONNECTING, self.now())
         self.read(self._connection)
+
+    def _connect_to(self, connection: Connection) -> None:
+        """Goes to another project: what is open of this one is left."""
+        projects, here = self._projects, self.current_mode
+        if projects is not None:
+            self._settings = projects.guarded(self._settings, connection)
+            self._again = lambda: projects.connect(connection.project)
+        for mode in [*self._screen_stacks]:
+            if mode in self.MODES:
+                self.switch_mode(mode)
+                for _ in self.screen_stack[1:]:
+                    self.pop_screen()
+        self.switch_mode(here)
+        self._connection = connection
+        self._connect()
+        self.screen.refresh()
 
     @work(exclusive=True, group="read")
     async def read(self, connection: Connection) -> None:
@@ -487,6 +509,15 @@ class FleetsApp(Host):
     def do_last(self, argument: str) -> None:
         """Goes to the last view."""
         self._going.last()
+
+    def do_project(self, argument: str) -> None:
+        """Switches to the named project, or lets one be picked."""
+        self._said(lambda: self._switching.to(argument))
+
+    @property
+    def project_names(self) -> Sequence[str]:
+        """The projects that one can switch to."""
+        return self._switching.names
 
     def do_shell(self, argument: str) -> None:
         """Opens a shell in the named replica, or in the one at hand."""

@@ -283,6 +283,10 @@ class Host(ThemedApp):
         """Whether nothing may be changed."""
         return self._settings.read_only_in(self.project)
 
+    def read_only_in(self, project: str) -> bool:
+        """Whether nothing of a project may be changed."""
+        return self._settings.read_only_in(project)
+
     @property
     def guard_notices(self) -> tuple[str, ...]:
         """Why nothing may be changed, where a mistake in the settings keeps it."""
@@ -346,6 +350,11 @@ class Host(ThemedApp):
             NoSuchNameError: There is nothing of that name.
         """
         raise NotImplementedError
+
+    @property
+    def project_names(self) -> Sequence[str]:
+        """The projects that one can switch to."""
+        return ()
 
     def show_help(self, screen: str) -> None:
         """Shows the keys of a screen."""

@@ -31,7 +31,7 @@ class Quitting:
         Args:
             ask: Whether to ask in any case.
         """
-        unused = self._changing.texts.unused
+        unused = self._unused
         if self._changing.under_way:
             self._app.warn("A change is being sent. Wait for the outcome.")
         elif unused:
@@ -41,6 +41,16 @@ class Quitting:
             self._ask("Quit", work)
         else:
             self._app.exit(0)
+
+    def in_the_way(self) -> Sequence[str]:
+        """What of changes would be lost or not seen to its end elsewhere, a sentence each."""
+        sent = ["A change is being sent."] if self._changing.under_way else []
+        texts = (f"Your changes to the text of {name} are not saved." for name in self._unused)
+        return [*sent, *texts, *self._open_work()]
+
+    @property
+    def _unused(self) -> Sequence[str]:
+        return self._changing.texts.unused
 
     def _open_work(self) -> Sequence[str]:
         """What is open of edits and of changes that are followed, on all screens."""

@@ -15,6 +15,7 @@ from dstack_api_client.private_folder import remove_left_behind
 from dstack_api_client.routers.watch import OverSsh
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.live.source import Source, open_source
+from dstack_fleets_tui.projects import Projects
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.terminal import (
     has_few_colours,
@@ -34,6 +35,7 @@ def run(
     settings: Settings,
     *,
     again: Callable[[], Connection | ConfigError] | None = None,
+    projects: Projects | None = None,
 ) -> int:
     """Runs the dashboard in this terminal.
 
@@ -41,6 +43,7 @@ def run(
         connection: Where to connect, or why that is not known.
         settings: The user's settings.
         again: Finds the connection again.
+        projects: How other projects are found.
 
     Returns:
         The exit code.
@@ -55,12 +58,18 @@ def run(
     def opened(connection: Connection) -> AbstractAsyncContextManager[Source]:
         return open_source(
             connection,
-            read_only=settings.read_only_in(connection.project),
+            read_only=app.read_only_in(connection.project),
             over_ssh=OverSsh(settings.routers_over_ssh),
         )
 
     app = FleetsApp(
-        connection, settings, again=again, open_source=opened, store=store, themes=themes
+        connection,
+        settings,
+        again=again,
+        open_source=opened,
+        store=store,
+        themes=themes,
+        projects=projects,
     )
     app.asks_background = theme is None
     remove_left_behind()

@@ -196,6 +196,8 @@ def with_known_projects(settings: Settings, project: str, known: Collection[str]
         f"`projects` in the settings guards {names}, and no project of that name is in dstack's"
         f" configuration. Fix the name, or take it out. {_GUARDED}"
     )
+    if notice in settings.guard_notices:
+        return settings
     both = {
         "notices": (*settings.notices, notice),
         "guard_notices": (*settings.guard_notices, notice),

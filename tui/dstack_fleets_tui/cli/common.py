@@ -73,13 +73,21 @@ def shows_unicode(environment: Mapping[str, str]) -> bool:
     return "utf" in named.lower()
 
 
-def connection_of(args: argparse.Namespace, settings: Settings) -> Connection | ConfigError:
-    """Where a command connects, or why that is not known."""
+def connection_of(
+    args: argparse.Namespace, settings: Settings, project: str | None = None
+) -> Connection | ConfigError:
+    """Where a command connects, or why that is not known.
+
+    Args:
+        args: Its arguments.
+        settings: The settings.
+        project: The project; that of the arguments without it.
+    """
     from dstack_api_client.connect.connection import ConfigError
     from dstack_api_client.connect.discovery import Flags, connect
 
     flags = Flags(
-        project=getattr(args, "project", None),
+        project=project or getattr(args, "project", None),
         server_url=getattr(args, "server_url", None),
         token_file=getattr(args, "token_file", None),
         ca_file=settings.ca_file,
@@ -94,16 +102,22 @@ def connection_of(args: argparse.Namespace, settings: Settings) -> Connection | 
 def guarded(settings: Settings, connection: Connection | ConfigError) -> Settings:
     """The settings once it is known which projects there are."""
     from dstack_api_client.connect.connection import ConfigError
-    from dstack_api_client.connect.discovery import config_path, load
     from dstack_fleets_tui.settings import with_known_projects
 
     if isinstance(connection, ConfigError) or not settings.projects:
         return settings
+    return with_known_projects(settings, connection.project, known_projects())
+
+
+def known_projects() -> list[str]:
+    """The projects of dstack's configuration; none where it can't be read."""
+    from dstack_api_client.connect.connection import ConfigError
+    from dstack_api_client.connect.discovery import config_path, load
+
     try:
-        known = [entry.name for entry in load(config_path()).projects]
+        return [entry.name for entry in load(config_path()).projects]
     except ConfigError:
-        known = []
-    return with_known_projects(settings, connection.project, known)
+        return []
 
 
 def debug_settings(connection: Connection | ConfigError, settings: Settings) -> int:

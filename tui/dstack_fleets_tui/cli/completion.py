@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from dstack_fleets_tui.cli.common import DONE, connection_of, settings_of
+from dstack_fleets_tui.cli.common import DONE, connection_of, known_projects, settings_of
 from dstack_fleets_tui.output.notices import PROGRAM
 
 if TYPE_CHECKING:
@@ -68,13 +68,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
 
 def projects(args: argparse.Namespace) -> list[str]:
     """The projects of dstack's configuration."""
-    from dstack_api_client.connect.connection import ConfigError
-    from dstack_api_client.connect.discovery import config_path, load
-
-    try:
-        return [entry.name for entry in load(config_path()).projects]
-    except ConfigError:
-        return []
+    return known_projects()
 
 
 def services(args: argparse.Namespace) -> list[str]:

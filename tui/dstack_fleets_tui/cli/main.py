@@ -26,6 +26,7 @@ from dstack_fleets_tui.cli.common import (
     debug_settings,
     fail,
     guarded,
+    known_projects,
     settings_of,
 )
 from dstack_fleets_tui.cli.completion import (
@@ -261,9 +262,11 @@ def _dashboard(args: argparse.Namespace) -> int:
             f"In scripts and pipes use `{PROGRAM} get`.",
             FAILED,
         )
+    from dstack_fleets_tui.projects import Projects
     from dstack_fleets_tui.run import run
 
-    return run(connection, settings, again=lambda: connection_of(args, settings))
+    projects = Projects(known_projects, lambda name: connection_of(args, settings, name), guarded)
+    return run(connection, settings, again=lambda: connection_of(args, settings), projects=projects)
 
 
 def _get(args: argparse.Namespace) -> int:

@@ -345,6 +345,8 @@ class LiveScreen(LeanScreen[None]):
             return [column.key for column in self.table.columns]
         if action_id == "whatif" and self.snapshot is not None:
             return places_of(self.snapshot)
+        if action_id == "project":
+            return self.fleets_app.project_names
         if action_id in NAMES and self.snapshot is not None:
             return NAMES[action_id](self.snapshot)
         return list(self.fleets_app.demo.faults) if action_id == "fault" else ()

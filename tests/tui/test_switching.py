@@ -1,0 +1,67 @@
+"""Switching to another project while the dashboard runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dstack_api_client.connect.connection import ConfigError
+from dstack_fleets_tui.projects import Projects
+from dstack_fleets_tui.screens.fleet import FleetScreen
+from dstack_fleets_tui.screens.lists import FleetsScreen
+from dstack_fleets_tui.screens.parts.asking import PickScreen
+from dstack_fleets_tui.settings import ProjectValues, Settings
+from dstack_widgets.command_line import CommandLine
+from tests.builders.apps import CONNECTION, GivenFeed, app_on, live
+from tests.builders.snapshots import fleet, snapshot
+from tests.screens import SIZE, filled, header, on_screen, table
+from tests.waiting import until, until_equal
+
+
+def found(name):
+    if name == "prod":
+        return replace(CONNECTION, project="prod")
+    return ConfigError(f"Project {name} is not configured.", "Did you mean prod?")
+
+
+def said(app):
+    return app.said.log[-1].message if app.said.log else ""
+
+
+async def entered(pilot, text):
+    pilot.app.screen.query_one(CommandLine).open(text)
+    await pilot.press("enter")
+
+
+async def test_a_project_is_named_or_picked_and_nothing_of_the_last_stays():
+    first, second = (
+        live(snapshot()),
+        live(replace(snapshot(fleets=[fleet("other")]), project="prod")),
+    )
+    feed = GivenFeed(first)
+    app = app_on(feed, Settings(projects={"prod": ProjectValues(read_only=True)}))
+    projects = Projects(lambda: ["main", "prod", "main"], found, lambda settings, _: settings)
+    app._projects = app._switching._projects = projects
+    async with app.run_test(size=SIZE) as pilot:
+        await filled(app)
+        app.open_fleet("f-gpu")
+        await on_screen(app, FleetScreen)
+        await entered(pilot, "project prud")
+        await until(lambda: said(app).startswith("Project prud is not configured. Did you mean"))
+        await entered(pilot, "project main")
+        await until_equal(lambda: said(app), "This is project main.")
+
+        app._switching._in_the_way = lambda: ["An edit of chat is open."]
+        await entered(pilot, "project prod")
+        await until(lambda: "Finish or leave it before you switch" in said(app))
+        app._switching._in_the_way = tuple
+
+        await until_equal(lambda: app.screen.complete("project p"), ["project prod"])
+        feed.waiting.append(second)
+        await entered(pilot, "project")
+        await on_screen(app, PickScreen)
+        await until(lambda: app.screen.takes_keys, what="that it takes keys")
+        await pilot.press("down", "enter")
+        await on_screen(app, FleetsScreen)
+        await until(lambda: "prod" in header(app), what="the other project")
+        await until_equal(lambda: list(table(app).keys), ["f-other"])
+        await until_equal(lambda: (len(app.screen_stack), app.read_only), (1, True))
