@@ -19,7 +19,7 @@ def test_a_list_of_what_is_wrong_says_what_it_leaves_out():
     assert [*only.notes()] == []
     only.on = True
     assert only.of(rows, {"b", "gone"}) == {"b": 2}
-    assert [*only.notes()] == ["only what is wrong: 1 of 2, w shows all"]
+    assert [*only.notes()] == ["wrong: 1 of 2, w shows all"]
     assert only.empty_text("fleet", "No fleets.").startswith("Nothing is wrong with any fleet.")
     assert only.of({}, ()) == {}
     assert only.empty_text("fleet", "No fleets.") == "No fleets."
@@ -45,7 +45,7 @@ async def test_w_leaves_out_what_is_well_in_every_list():
         assert len(table(app).keys) == 2
         await pilot.press("w")
         await until_equal(lambda: list(table(app).keys), ["f-gpu"])
-        await until(lambda: "only what is wrong: 1 of 2" in screen_text(app))
+        await until(lambda: "wrong: 1 of 2" in screen_text(app))
         await pilot.press("enter")
         await on_screen(app, FleetScreen)
         await until_equal(lambda: len(table(app).keys), 2)

@@ -412,7 +412,7 @@ async def test_w_shows_only_what_is_wrong_and_says_so():
         await opened(app, pilot, "w")
         assert app.screen.view == "replicas"
         assert list(rows(app)) == ["2.0", "3.0", "5.0", "6.0", "7.0", "8.0"]
-        note = "only what is wrong: 6 of 9, w shows all"
+        note = "wrong: 6 of 9, w shows all"
         assert note in screen_text(app)
         await pilot.press("w")
         await until_equal(lambda: len(rows(app)), 9)

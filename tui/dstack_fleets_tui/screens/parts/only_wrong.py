@@ -48,4 +48,4 @@ class OnlyWrong:
     def notes(self) -> Iterable[str]:
         """Tells that only some are shown."""
         if self.on:
-            yield f"only what is wrong: {self._wrong} of {self._every}, w shows all"
+            yield f"wrong: {self._wrong} of {self._every}, w shows all"
