@@ -349,6 +349,7 @@ ACTIONS: tuple[Action, ...] = (
         True,
     ),
     Action("sort", ("s",), "sort", "Sort by the next or a named column.", TABLES, "COLUMN", True),
+    Action("order", ("M",), "order", "Pick the column to sort by.", TABLES),
     Action("reverse", ("S",), "reverse", "Reverse the order of the rows.", TABLES),
     Action(
         "finished",

@@ -170,6 +170,11 @@ class Host(ThemedApp):
         if self._is_news(line):
             self.warn(line)
 
+    def notice_once(self, text: str) -> None:
+        """Says that something is wrong, unless it was said before."""
+        if self._is_news(text):
+            self.warn(text)
+
     def _is_news(self, message: str) -> bool:
         """Whether it was not said yet. Of very many, those not seen for longest are forgotten."""
         new = self._noticed.pop(message, None) is None
@@ -236,6 +241,11 @@ class Host(ThemedApp):
     def typed(self) -> History:
         """The commands that were typed, on any screen."""
         return KeptCommands(self.changing.store.folder)
+
+    @property
+    def columns(self) -> Mapping[str, str | list[str]]:
+        """By a list, which of its columns the settings want."""
+        return {str(name): wish for name, wish in self._settings.columns.items()}
 
     @cached_property
     def aliases(self) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -22,6 +22,10 @@ from dstack_api_client.yaml_text import YamlError, read_yaml
 
 #: What the name of every variable begins with.
 ENVIRONMENT = "DSTACK_FLEETS_TUI_"
+#: Lists whose columns can be chosen.
+ListName: TypeAlias = Literal[
+    "fleets", "services", "problems", "events", "runs", "instances", "replicas", "workers"
+]
 #: Settings that keep things from being changed: a slip in one must not open the way.
 _GUARDS = ("read_only", "projects")
 #: What a guard may be meant by, and how alike a name has to be to it.
@@ -66,6 +70,8 @@ class Values(BaseModel):
     loss_problems: bool = False
     """Show services with minimums that would not survive the loss of a fleet as notices."""
 
+    columns: dict[ListName, Literal["wide"] | list[str]] = {}
+    """By a list, the columns that it shows beside its first, or `wide` for all of them."""
     aliases: dict[str, str] = {}
     """Short forms of commands, with what they take or without: `oncall: services chat-70b`."""
 
@@ -74,7 +80,7 @@ class Values(BaseModel):
     projects: dict[str, ProjectValues] = {}
     """By a project's name, what holds for it alone."""
 
-    @field_validator("projects", "aliases", mode="before")
+    @field_validator("projects", "aliases", "columns", mode="before")
     @classmethod
     def _parse(cls, value: Any) -> Any:
         return read_yaml(value) if isinstance(value, str) else value

@@ -103,6 +103,7 @@ class LiveTable(TableView, can_focus=True):
         *,
         empty_text: str = "",
         selectable: bool = False,
+        wide: bool = False,
         glyphs: Glyphs = UNICODE,
         name: str | None = None,
         id: str | None = None,  # noqa: A002 (the name that every widget gives it)
@@ -115,6 +116,7 @@ class LiveTable(TableView, can_focus=True):
             columns: The columns.
             empty_text: Stands where the rows would, when there are none.
             selectable: Space selects rows.
+            wide: All columns are shown; it scrolls where they do not fit.
             glyphs: The signs to draw.
             name: As for every widget.
             id: As for every widget.
@@ -134,6 +136,7 @@ class LiveTable(TableView, can_focus=True):
         self._lost_key: str | None = None
         self._opened_by_click: str | None = None
         self.set_reactive(LiveTable.empty_text, empty_text)
+        self.set_reactive(LiveTable.show_all_columns, wide)
 
     # What the table holds.
 

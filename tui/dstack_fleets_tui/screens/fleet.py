@@ -14,6 +14,7 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions, formatting, words
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts import own_reads
+from dstack_fleets_tui.screens.parts.columns import columns_of, is_wide
 from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW, WithEvents
@@ -44,7 +45,13 @@ class FleetScreen(WithEvents):
         """Instances, configuration, events, YAML."""
         app = self.fleets_app
         writes = not app.read_only
-        yield LiveTable(instances.COLUMNS, id="instances", glyphs=app.glyphs, selectable=writes)
+        yield LiveTable(
+            columns_of(app, "instances", instances.COLUMNS),
+            id="instances",
+            wide=is_wide(app, "instances"),
+            glyphs=app.glyphs,
+            selectable=writes,
+        )
         yield Facts(id="configuration", glyphs=self.fleets_app.glyphs)
         yield EventsView(id=EVENTS_VIEW, glyphs=self.fleets_app.glyphs)
         yield YamlView(id="yaml")

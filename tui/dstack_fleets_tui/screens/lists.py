@@ -15,6 +15,7 @@ from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_fleets_tui import actions
+from dstack_fleets_tui.screens.parts.columns import columns_of, is_wide
 from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.screens.parts.paned import Paned
 from dstack_fleets_tui.tables import details, fleets, services
@@ -40,7 +41,10 @@ class ListScreen(Paned):
 
     def body(self) -> Iterable[Widget]:
         """The table."""
-        yield self.with_pane(LiveTable(self.columns, glyphs=self.fleets_app.glyphs))
+        app, name = self.fleets_app, self.name_of_screen
+        columns = columns_of(app, name, self.columns)
+        table = LiveTable(columns, wide=is_wide(app, name), glyphs=app.glyphs)
+        yield self.with_pane(table)
 
     def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
         """The rows to show, by key."""

@@ -26,7 +26,7 @@ from dstack_fleets_tui.tables.workers import loudness
 from dstack_widgets.cells import Cell, CellValue, Column
 from dstack_widgets.findings import Finding
 
-_COLUMNS = (
+COLUMNS = (
     Column("replica", "REPL", justify="right", priority=10),
     Column("group", "GROUP", priority=8, max_width=20, names=True),
     Column("fleet", "FLEET", priority=9, min_width=13, max_width=24, names=True, flexible=True),
@@ -132,7 +132,7 @@ def bought(service: Service) -> bool:
 @lru_cache
 def _columns(routed: bool, grouped: bool, bought: bool, explained: bool) -> tuple[Column, ...]:
     has = {"group": grouped, "purchase": bought, **dict.fromkeys(_ROUTED, routed)}
-    found = [column for column in _COLUMNS if has.get(column.key, True)]
+    found = [column for column in COLUMNS if has.get(column.key, True)]
     if explained:
         found[-1] = _MESSAGE_OF_WRONG
     return tuple(found)

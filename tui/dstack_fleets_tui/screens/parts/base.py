@@ -20,6 +20,7 @@ from dstack_fleets_tui import actions, words
 from dstack_fleets_tui.commands import CommandError, complete, parse
 from dstack_fleets_tui.finding import NAMES
 from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.screens.parts.asking import PickScreen
 from dstack_fleets_tui.selection import NoSuchNameError
 from dstack_fleets_tui.tables import problems
 from dstack_fleets_tui.tables.looks import Looks
@@ -387,6 +388,30 @@ class LiveScreen(LeanScreen[None]):
             shown = table.visible_columns
             table.sort_by(next((key for key in keys[following:] if key in shown), None))
         self.show_note()
+
+    def do_order(self, argument: str) -> None:
+        """Offers the columns to sort by; the one it is sorted by is turned around."""
+        table, app = self.table, self.fleets_app
+        arrow = app.glyphs.descending if table.sort_reverse else app.glyphs.ascending
+        offered = {
+            column.title or column.key: (
+                column.key,
+                f"{arrow} turn it around" if column.key == table.sort_column else "",
+            )
+            for column in table.columns
+            if not column.hidden
+        }
+        offered["none"] = ("", "the order in which they come")
+
+        def picked(title: str | None) -> None:
+            if title is None:
+                return
+            key = offered[title][0]
+            table.sort_by(key or None, reverse=key == table.sort_column and not table.sort_reverse)
+            self.show_note()
+
+        names = [(title, about) for title, (_, about) in offered.items()]
+        app.push_screen(PickScreen("Sort by", names, ascii_only=app.ascii), picked)
 
     def do_reverse(self, argument: str) -> None:
         """Turns the order around."""

@@ -184,6 +184,11 @@ class DetailScreen(LiveScreen):
         self._show_table()
         super().do_sort(argument)
 
+    def do_order(self, argument: str) -> None:
+        """Offers the columns of the table, in front."""
+        self._show_table()
+        super().do_order(argument)
+
     def do_reverse(self, argument: str) -> None:
         """Turns the order of the table around, in front."""
         self._show_table()

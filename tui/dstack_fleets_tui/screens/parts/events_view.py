@@ -13,6 +13,7 @@ from textual.message import Message
 from dstack_api_client.events.stream import MOST_EVENTS, Event, Events, EventStream, Filters
 from dstack_fleets_tui.host import Host
 from dstack_fleets_tui.live.source import Source
+from dstack_fleets_tui.screens.parts.columns import columns_of, is_wide
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
 from dstack_fleets_tui.tables import events
 from dstack_fleets_tui.tables.looks import Looks
@@ -61,7 +62,10 @@ class EventsView(Vertical):
         yield self.table
 
     def on_mount(self) -> None:
-        """Looks for older events where the table is scrolled without the cursor, too."""
+        """Takes the columns of the settings, and looks for older events as the table scrolls."""
+        app = self.fleets_app
+        self.table.set_columns(columns_of(app, "events", events.COLUMNS))
+        self.table.show_all_columns = is_wide(app, "events")
         self.watch(self.table, "scroll_y", self._look_for_older, init=False)
 
     @property

@@ -17,6 +17,7 @@ from dstack_api_client.replica.metrics import Use
 from dstack_api_client.replica.metrics_watch import UseWatch
 from dstack_fleets_tui import actions, formatting
 from dstack_fleets_tui.live.source import Source
+from dstack_fleets_tui.screens.parts.columns import columns_of, is_wide
 from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
 from dstack_fleets_tui.screens.service.view import ServiceView
@@ -75,8 +76,12 @@ class ReplicasView(ServiceView):
                 rows[row] = self._cells(replica, service, snapshot, looks)
                 waits = max(waits, len(self._made[row][1].next_step))
         wide = self.size.width >= _WIDE
-        columns = table.columns(service, waits=waits, explained=explained, wide=wide)
+        every_column = table.columns(service, waits=waits, explained=explained, wide=wide)
+        app = self.fleets_app
+        columns = tuple(columns_of(app, "replicas", every_column, table.COLUMNS))
         if columns != self.table.columns:
+            if not self.table.columns:
+                self.table.show_all_columns = is_wide(app, "replicas")
             self.table.set_columns(columns)
         self.only_wrong.count(found, len(every))
         if len(self._made) > len(every):

@@ -9,6 +9,7 @@ from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterView, Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_fleets_tui.screens.parts.columns import columns_of, is_wide
 from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.tables import workers as table
@@ -59,7 +60,8 @@ class WorkersView(ServiceView):
     def fill(self, service: Service, snapshot: Snapshot, looks: Looks) -> None:
         """Shows the router's view beside dstack's."""
         if not self.table.columns:
-            self.table.set_columns(table.COLUMNS)
+            self.table.set_columns(columns_of(self.fleets_app, "workers", table.COLUMNS))
+            self.table.show_all_columns = is_wide(self.fleets_app, "workers")
         self._snapshot = snapshot
         view = self._view = snapshot.routers.get(service.id)
         if view is None:
