@@ -115,3 +115,6 @@ async def test_the_palette_finds_names_by_letters_and_says_keys():
             await pilot.press("down")
         await pilot.press("enter")
         await on_screen(app, ServiceScreen)
+        # What a command needs a name for says so, whichever way it is asked for.
+        app.screen.action_do("replica")
+        await until(lambda: app.said.log[-1].message.startswith("Write SERVICE/NUMBER after it"))

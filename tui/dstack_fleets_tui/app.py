@@ -512,7 +512,7 @@ class FleetsApp(Host):
 
     def do_project(self, argument: str) -> None:
         """Switches to the named project, or lets one be picked."""
-        self._said(lambda: self._switching.to(argument))
+        self._switching.to(argument)
 
     @property
     def project_names(self) -> Sequence[str]:
@@ -521,18 +521,11 @@ class FleetsApp(Host):
 
     def do_shell(self, argument: str) -> None:
         """Opens a shell in the named replica, or in the one at hand."""
-        self._said(lambda: self._shells.open(self._going.replica_meant(argument)))
+        self._shells.open(self._going.replica_meant(argument))
 
     def do_copy_attach(self, argument: str) -> None:
         """Copies the command that attaches to the named replica, or to the one at hand."""
-        self._said(lambda: self._shells.copy(self._going.replica_meant(argument)))
-
-    def _said(self, act: Callable[[], None]) -> None:
-        """Does what a key asks for, or says why not; a command says so by itself."""
-        try:
-            act()
-        except CommandError as error:
-            self.warn(str(error))
+        self._shells.copy(self._going.replica_meant(argument))
 
     def do_open(self, argument: str) -> None:
         """Opens what is named."""

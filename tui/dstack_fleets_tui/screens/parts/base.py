@@ -338,7 +338,10 @@ class LiveScreen(LeanScreen[None]):
 
     def _act(self, action_id: str, argument: str) -> None:
         owner = self if hasattr(self, f"do_{action_id}") else self.fleets_app
-        getattr(owner, f"do_{action_id}")(argument)
+        try:
+            getattr(owner, f"do_{action_id}")(argument)
+        except (CommandError, NoSuchNameError) as error:
+            self.fleets_app.warn(str(error))
 
     def arguments(self, action_id: str) -> Sequence[str]:
         """What may follow an action's name on the command line."""
@@ -476,9 +479,10 @@ class LiveScreen(LeanScreen[None]):
         try:
             aliases = self.fleets_app.aliases
             action_id, argument = parse(message.text, self.name_of_screen, aliases)
-            self.action_do(action_id, argument)
-        except (CommandError, NoSuchNameError) as error:
+        except CommandError as error:
             self.fleets_app.warn(str(error))
+        else:
+            self.action_do(action_id, argument)
 
     def on_tabs_line_tab_clicked(self, message: TabsLine.TabClicked) -> None:
         """Goes to the list that was clicked."""
