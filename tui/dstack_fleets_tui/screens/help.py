@@ -15,6 +15,8 @@ from dstack_widgets.glyphs import ASCII, UNICODE
 
 Keys: TypeAlias = "Sequence[tuple[str, str]]"
 
+#: Cells of an argument up to which it stands beside its command.
+_BRIEF = 8
 #: What the table itself listens to, for every screen, and what its filter takes.
 TABLE_KEYS = (
     ("↑ ↓ j k", "up and down"),
@@ -83,12 +85,8 @@ class HelpScreen(ReadingScreen):
 
     def facts(self) -> Iterator[Fact | Heading]:
         """The keys, with their commands."""
-        rows: list[tuple[str, str, str]] = [
-            (
-                self._keys(action),
-                f":{action.id} {action.argument}".rstrip(),
-                action.help,
-            )
+        rows = [
+            (self._keys(action), *_command(action))
             for action in actions.ACTIONS
             if action.typed_on(self._screen_name) and (self._writes or not action.writes)
         ]
@@ -121,3 +119,10 @@ class HelpScreen(ReadingScreen):
         if self._screen_name == actions.LOGS:
             return "In the lines", _ASCII_LOG_KEYS if self._ascii else LOG_KEYS
         return "In a table", of_table if self._screen_name in actions.TABLES else ()
+
+
+def _command(action: actions.Action) -> tuple[str, str]:
+    """An action's command, and what it does; a long argument would take the room of all texts."""
+    if len(action.argument) <= _BRIEF:
+        return f":{action.id} {action.argument}".rstrip(), action.help
+    return f":{action.id}", f"{action.help} Takes {action.argument}."
