@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from dstack_api_client.analysis.endings import lanes_decide
-from dstack_api_client.analysis.lane_input import members, stored_lanes_of
+from dstack_api_client.analysis.lane_input import stored_lanes_of
 from dstack_api_client.analysis.requirements import Requirements, requirements_of
-from dstack_api_client.analysis.room_input import room
 from dstack_api_client.edits.offers.prices import Prices
 from dstack_api_client.edits.service.situation import as_it_is
 from dstack_api_client.model.replica import Replica
@@ -23,11 +22,9 @@ from dstack_api_client.model.retries import RetryEvent, event_of_host, starts_ag
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.whatif.loss import Loss
+from dstack_api_client.whatif.room_left import Left
 from dstack_placement import engine
 from dstack_placement.engine import Action
-
-#: Why a fleet whose nodes are limited creates none in the place of one that is lost.
-_STILL_COUNTS = "what is lost counts as a node until dstack gives it up, for 20 minutes"
 
 #: By service and replica group, how many replicas are asked for.
 Counts = Mapping[str, Mapping[str, int]]
@@ -124,7 +121,7 @@ def what_if(snapshot: Snapshot, loss: Loss, counts: Counts | None = None) -> lis
         loss: What is lost.
         counts: By the ids of services, how many replicas are asked for in groups.
     """
-    left = _Left(snapshot, loss)
+    left = Left(snapshot, loss)
     found = []
     for service in sorted(snapshot.services.values(), key=_turn):
         asked = (counts or {}).get(service.id, {})
@@ -142,81 +139,9 @@ def _standing(snapshot: Snapshot, service: Service) -> list[Replica]:
     return [each for each in snapshot.active_in(service) if each.standing]
 
 
-class _Left:
-    """What is left of a project, and what of that is taken already.
-
-    Attributes:
-        snapshot: The project without what is lost, with what is taken.
-        loss: What is lost.
-        taken: Replicas that services before have placed, by fleet.
-    """
-
-    def __init__(self, snapshot: Snapshot, loss: Loss) -> None:
-        self.snapshot = loss.left(snapshot)
-        self.loss = loss
-        self.taken: Counter[str] = Counter()
-        self._whole = snapshot
-
-    def rooms(
-        self, known: Mapping[str, engine.Room], needs: Mapping[str, Requirements]
-    ) -> dict[str, engine.Room]:
-        """The room in fleets, as far as it is left.
-
-        Args:
-            known: The same as it is now, by the names of fleets.
-            needs: What a replica of each group asks for.
-        """
-        return {name: self._room(name, now, needs) for name, now in known.items()}
-
-    def _room(self, name: str, now: engine.Room, needs: Mapping[str, Requirements]) -> engine.Room:
-        fleet = self._whole.fleet_named(name)
-        if fleet is None:
-            return now
-        if fleet.id in self.loss.fleets:
-            return engine.Room(0, why=self.loss.why_closed(fleet))
-        if now.more is not None and not self.loss.touches(fleet):
-            return replace(now, more=max(now.more - self.taken[name], 0))
-        here = members(self.snapshot).get(fleet.id, [])
-        why = self.loss.why_closed(fleet)
-        if not why:
-            # dstack counts a host that it can't reach as a node until it gives it up.
-            lost = len(self.loss.instances.intersection(fleet.instance_ids))
-            left = self.snapshot.fleet_named(name)
-            if lost and left is not None and left.nodes_max is not None:
-                left = replace(left, nodes_max=max(left.nodes_max - lost, 0))
-            found = room(left, here, needs, cordons=self.snapshot.cordons)
-            return (
-                replace(found, why=_STILL_COUNTS, why_of={}) if lost and not found.more else found
-            )
-        found = room(
-            replace(fleet, nodes_max=len(here)), here, needs, cordons=self.snapshot.cordons
-        )
-        return replace(found, why=why, why_of={})
-
-    def take(self, name: str, need: Requirements) -> None:
-        """Notes that a replica starts in a fleet: on an idle instance that fits, or a new one."""
-        self.taken[name] += 1
-        fleet = self.snapshot.fleet_named(name)
-        if fleet is None:
-            return
-        idle = next(
-            (each for each in members(self.snapshot).get(fleet.id, []) if need.idle_places(each)),
-            None,
-        )
-        if idle is not None:
-            blocks = idle.busy_blocks + (need.blocks_in(idle) or idle.total_blocks)
-            new = replace(idle, busy_blocks=min(blocks, idle.total_blocks), status="busy")
-            instances = {**self.snapshot.instances, new.id: new}
-            self.snapshot = replace(self.snapshot, instances=instances)
-        elif fleet.nodes_max is not None:
-            new_fleet = replace(fleet, nodes_max=max(fleet.nodes_max - 1, 0))
-            fleets = {**self.snapshot.fleets, fleet.id: new_fleet}
-            self.snapshot = replace(self.snapshot, fleets=fleets)
-
-
 def _outcome(
     snapshot: Snapshot,
-    left: _Left,
+    left: Left,
     service: Service,
     lost: Sequence[Replica],
     asked: Mapping[str, int],
@@ -285,7 +210,7 @@ def _goes_on(service: Service, base: Outcome, *, managed: bool, starts: bool) ->
 
 def _as_new(
     base: Outcome,
-    left: _Left,
+    left: Left,
     service: Service,
     lost: Sequence[Replica],
     needs: Mapping[str, Requirements],
