@@ -15,6 +15,7 @@ from dstack_placement.engine import (
     Room,
     Service,
     is_reclaimable,
+    needs_places,
     next_actions,
     next_reclaim,
 )
@@ -118,12 +119,15 @@ class ContendedFleets:
         held = self.workers(name)
         short = {lane.fleet for lane in seen.lanes if held[lane.fleet] < lane.min_replicas}
         self.claims = [
-            claim for claim in self.claims if claim.short != name or claim.fleet in short
+            claim
+            for claim in self.claims
+            if claim.short != name or (claim.fleet in short and not self._is_over(claim, seen))
         ]
         for fleet in sorted(short):
             if any(claim.fleet == fleet for claim in self.claims):
                 continue
-            if not is_reclaimable(seen, "", fleet, now=NOW):
+            coming = [("", claim.fleet) for claim in self.claims if claim.short == name]
+            if not is_reclaimable(seen, "", fleet, now=NOW, coming=coming):
                 continue
             found = next_reclaim(
                 self.reclaims[name],
@@ -137,6 +141,13 @@ class ContendedFleets:
                 claim = Claim(name, fleet, found.name, found.key)
                 self.claims.append(claim)
                 self.claimed.append(claim)
+
+    def _is_over(self, claim: Claim, seen: Service) -> bool:
+        """Whether the replica has given way, and its place is taken or of no use any more."""
+        if claim.key in {replica.key for replica in self.services[claim.giver].replicas}:
+            return False
+        free = seen.rooms[claim.fleet].more
+        return not free or not needs_places(seen, [("", claim.fleet)], now=NOW)
 
     def contender(self, name: str, fleet: str) -> Contender:
         """A service as another one in a fleet sees it."""

@@ -19,6 +19,7 @@ from dstack_placement.engine import (
     depends_on_rooms,
     foresee,
     is_reclaimable,
+    needs_places,
     next_actions,
     next_reclaim,
     preview,
@@ -185,6 +186,18 @@ def test_the_next_candidate_gives_way_where_the_first_finds_no_room() -> None:
 )
 def test_what_is_reclaimable(state: Service, reclaimable: bool) -> None:
     assert is_reclaimable(state, "", "reserved", now=NOW) is reclaimable
+
+
+def test_one_replica_does_not_take_the_places_of_two() -> None:
+    lanes = (Lane("reserved", 1, priority=9), Lane("old", 1))
+    state = service(lanes, 1, "-", room={"reserved": 0, "old": 0})
+    assert is_reclaimable(state, "", "reserved", now=NOW)
+    assert is_reclaimable(state, "", "old", now=NOW)
+    assert not is_reclaimable(state, "", "old", now=NOW, coming=[("", "reserved")])
+    # What is kept free for it after another has taken it in is of no use.
+    there = service(lanes, 1, "reserved", room={"reserved": 0, "old": 1})
+    assert not needs_places(there, [("", "old")], now=NOW)
+    assert needs_places(state, [("", "old")], now=NOW)
 
 
 def test_the_place_goes_to_the_minimum_and_stays_there() -> None:

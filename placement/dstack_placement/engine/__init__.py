@@ -22,7 +22,15 @@ from .planning import (
     next_actions,
     preview,
 )
-from .reclaim import Contender, Occupant, Reclaim, Reclaiming, is_reclaimable, next_reclaim
+from .reclaim import (
+    Contender,
+    Occupant,
+    Reclaim,
+    Reclaiming,
+    is_reclaimable,
+    needs_places,
+    next_reclaim,
+)
 from .specification import (
     ONLY_GROUP,
     GroupSpec,
@@ -79,6 +87,7 @@ __all__ = [
     "held_addresses",
     "is_reclaimable",
     "mapping",
+    "needs_places",
     "next_actions",
     "next_reclaim",
     "none_idle",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
@@ -67,7 +68,14 @@ class Reclaiming:
     to: str
 
 
-def is_reclaimable(service: Service, pool: str, fleet: str, *, now: datetime) -> bool:
+def is_reclaimable(
+    service: Service,
+    pool: str,
+    fleet: str,
+    *,
+    now: datetime,
+    coming: Collection[tuple[str, str]] = (),
+) -> bool:
     """Whether one more place in a fleet would go to a minimum of a service, and none is free.
 
     It is not while the lane cools down or is at its maximum, nor during a rolling deployment, nor
@@ -78,6 +86,7 @@ def is_reclaimable(service: Service, pool: str, fleet: str, *, now: datetime) ->
         pool: The pool of its lane.
         fleet: The lane's fleet.
         now: The time, for cooldowns.
+        coming: Pools and fleets of places that others leave to it already: it has to need them too.
     """
     board = Board(service, now)
     found = next((each for each in board.pools if each.name == pool), None)
@@ -88,12 +97,24 @@ def is_reclaimable(service: Service, pool: str, fleet: str, *, now: datetime) ->
         return False
     if board.block(count, "") is not Block.FULL:
         return False
-    rooms = {**service.rooms, fleet: Room(1)}
+    return needs_places(service, [(pool, fleet), *coming], now=now)
+
+
+def needs_places(service: Service, places: Collection[tuple[str, str]], *, now: datetime) -> bool:
+    """Whether a service would have a replica in each of some places, were they free.
+
+    Args:
+        service: The service.
+        places: Their pools and fleets.
+        now: The time, for cooldowns.
+    """
+    rooms = dict(service.rooms)
+    for fleet, number in Counter(fleet for _, fleet in places).items():
+        more = rooms.get(fleet, Room()).more
+        rooms[fleet] = Room(None if more is None else max(more, number))
     plan = preview(replace(service, rooms=rooms), now=now)
-    return any(
-        lane.pool == pool and lane.fleet == fleet and lane.after > lane.placed
-        for lane in plan.lanes
-    )
+    filled = {(lane.pool, lane.fleet) for lane in plan.lanes if lane.after > lane.placed}
+    return filled.issuperset(places)
 
 
 def next_reclaim(

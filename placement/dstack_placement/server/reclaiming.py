@@ -34,6 +34,7 @@ from dstack_placement.engine import (
     ReplicaState,
     foresee,
     is_reclaimable,
+    needs_places,
     next_reclaim,
     preview,
 )
@@ -83,8 +84,13 @@ async def go_on(run_model: RunModel, run_spec: RunSpec, state: RunState, plan: P
             async with locked_fleet(claim.row.fleet_id) as session:
                 await _follow(session, claim.row, state, needed=needed, full=at in reclaimable)
         if reclaim is not Reclaim.OFF:
+            coming = [*state.claims]
             for pool, fleet in sorted(reclaimable - state.claims.keys()):
-                await _decide(run_model, run_spec, state, pool, fleet)
+                # One replica that waits does not take two places.
+                if is_reclaimable(state.service, pool, fleet, now=state.now, coming=coming) and (
+                    await _decide(run_model, run_spec, state, pool, fleet)
+                ):
+                    coming.append((pool, fleet))
     except RunBusyError:
         # At the next look.
         return
@@ -135,8 +141,10 @@ async def _follow(
     elif status is None or status.is_finished():
         if row.freed_at is None:
             row.freed_at = state.now
-        elif full and state.now - row.freed_at > _LATE:
-            # Somebody who knows nothing of this has taken the place.
+        elif state.now - row.freed_at > _LATE and (
+            # Somebody who knows nothing of this has taken the place, or it is of no use any more.
+            full or not needs_places(state.service, [(row.for_pool, row.fleet)], now=state.now)
+        ):
             await session.delete(row)
     elif status is not JobStatus.TERMINATING:
         surge = statuses.get(row.surge_id) if row.surge_id is not None else None
@@ -149,13 +157,17 @@ async def _follow(
 
 async def _decide(
     run_model: RunModel, run_spec: RunSpec, state: RunState, pool: str, fleet: str
-) -> None:
-    """Chooses who gives way in a fleet, unless a replica there gives way already."""
+) -> bool:
+    """Chooses who gives way in a fleet, unless a replica there gives way already.
+
+    Returns:
+        Whether a replica does now.
+    """
     at = (run_model.id, pool, fleet)
     last = _nobody_found.get(at, None)
     fleet_model = state.fleets.get(fleet)
     if fleet_model is None or (last is not None and state.now - last < _LOOKED_FOR_EVERY):
-        return
+        return False
     async with locked_fleet(fleet_model.id) as session:
         taken = await session.execute(
             select(ReclaimRow.job_id)
@@ -166,7 +178,7 @@ async def _decide(
             .limit(1)
         )
         if taken.first() is not None:
-            return
+            return False
         found = await _choose(session, run_model, run_spec, state, fleet)
         if found is None:
             if last is None or state.now - last > _SILENT:
@@ -176,7 +188,7 @@ async def _decide(
                 )
                 tell(session, run_model, message)
             _nobody_found.put(at, None, state.now, _NOBODY_FOUND_BYTES)
-            return
+            return False
         row, other = found
         # One for a run that has ended may be left of it.
         await session.merge(
@@ -196,6 +208,7 @@ async def _decide(
         )
         told = f"Replica {row.number} of {row.name} gives way in fleet {fleet}"
         tell(session, run_model, f"{told}: it moves to {row.to}, for the minimum here")
+        return True
 
 
 async def _choose(
