@@ -12,6 +12,7 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.whatif import (
     Broken,
     Ending,
+    GivingWay,
     NoSuchPlaceError,
     Outcome,
     Start,
@@ -19,7 +20,7 @@ from dstack_api_client.whatif import (
     what_if,
 )
 from tests.builders.generation import SEED, cases
-from tests.builders.two_fleets import project, service_on, spec, with_lanes
+from tests.builders.two_fleets import contended, project, service_on, spec, with_lanes
 
 
 def _without(snapshot: Snapshot, *names: str) -> list[Outcome]:
@@ -114,6 +115,28 @@ def test_services_share_the_room_that_is_left_by_their_priorities() -> None:
         ("high", 0, 1),
         ("low", 1, 0),
     ]
+
+
+def test_a_minimum_that_a_loss_breaks_takes_the_place_of_another_service() -> None:
+    chat, vision = _without(contended("any", spot=2), "own/7")
+    way = GivingWay("chat", 0, "own", "spot", "vision")
+    assert (vision.service.name, vision.broken, vision.reclaims) == ("vision", (), (way,))
+    assert vision.starts == (Start("own", "0", 1, sure=True),)
+    assert (chat.lost, chat.stays, chat.moves, chat.gives) == (0, 3, 1, (way,))
+    assert (chat.broken, chat.waits, chat.fails) == ((), 0, False)
+    assert (vision.price_after, chat.price_after) == (10.0, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("reclaim", "spot", "priority"),
+    [("off", 2, 9), ("lower", 2, 5), ("any", 1, 9)],
+    ids=["nobody has to", "not of lower priority", "no room to give way to"],
+)
+def test_nobody_gives_way_to_what_a_loss_breaks(reclaim: str, spot: int, priority: int) -> None:
+    outcomes = _without(contended(reclaim, spot=spot, priority=priority), "own/7")
+    assert [each.service.name for each in outcomes] == ["vision"]
+    assert outcomes[0].broken == (Broken("", "own", 0, 1),)
+    assert outcomes[0].reclaims == ()
 
 
 def test_a_region_a_backend_and_all_spot() -> None:

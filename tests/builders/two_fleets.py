@@ -82,3 +82,14 @@ def with_lanes(
     """The service chat with `LANES`, on some fleets."""
     wish = spec(replicas=len(places), fleets=LANES, spot_policy="auto")
     return service_on("chat", places, wish, has_lanes=True, **changes)
+
+
+def contended(reclaim: str, *, spot: int, priority: int = 0) -> Snapshot:
+    """Vision holds its minimum on own/7; chat has one more in that fleet than its own minimum."""
+    lanes = [{"name": "own", "min_replicas": 1, "priority": 9}, "spot"]
+    wish = spec(replicas=1, fleets=lanes, spot_policy="auto", reclaim=reclaim)
+    vision = service_on("vision", ["own"], wish, has_lanes=True, priority=priority)
+    chat = with_lanes(["own", "own", "own"], priority=5)
+    found = project(vision, chat, most={"own": 0}, idle={"spot": spot})
+    host = found.instances["i-own-vision-0"]
+    return replace(found, instances={**found.instances, host.id: replace(host, num=7)})

@@ -13,7 +13,7 @@ from dstack_fleets_tui.headless.whatif import collect, text
 from dstack_fleets_tui.selection import NoSuchNameError
 from dstack_fleets_tui.whatif_question import Question, answer
 from tests.builders.documented_keys import documented, walk
-from tests.builders.two_fleets import project, with_lanes
+from tests.builders.two_fleets import contended, project, with_lanes
 
 FULL = "own has no room, it is lost; spot has no room, 1 of at most 1 node exists, none is idle"
 
@@ -53,8 +53,13 @@ def test_a_lost_fleet_row_by_row_and_why() -> None:
 
 def test_every_key_is_documented() -> None:
     printed = set()
-    for question in (Question(without=["own"]), Question(without=["spot"])):
-        _, whole, _ = _asked(question)
+    for snapshot, lost in (
+        (_snapshot(), "own"),
+        (_snapshot(), "spot"),
+        (contended("any", spot=2), "own/7"),
+    ):
+        question = Question(without=[lost])
+        whole = collect(snapshot, question, answer(snapshot, question)[1])
         printed |= {path for path, _ in walk(whole) if not path.endswith("[]")}
     envelope = {"version", "project", "observed_at"}
     assert printed == {*documented()["whatif"], *envelope, "services"}
@@ -109,3 +114,20 @@ def test_something_has_to_be_asked(capsys: pytest.CaptureFixture[str]) -> None:
         main(["whatif"])
     assert left.value.code == 2
     assert "--without" in capsys.readouterr().err
+
+
+def test_who_gives_way_to_what_a_loss_breaks_is_told_on_both_sides() -> None:
+    snapshot = contended("any", spot=2)
+    question = Question(without=["own/7"])
+    loss, outcomes = answer(snapshot, question)
+    said = text(snapshot, loss, outcomes)
+    rows = [" ".join(line.split()) for line in said.splitlines()]
+    assert "chat 3 0 3 – 0 30.00 30.00 gives way" in rows
+    assert "vision 1 1 0 1 in own 0 10.00 10.00 holds" in rows
+    assert rows[-2:] == [
+        "chat: replica 0 gives way to vision in own and moves to spot.",
+        "vision: own holds one more of its minimum: replica 0 of chat gives way and moves to spot.",
+    ]
+    chat, vision = collect(snapshot, question, outcomes)["services"]
+    assert chat["gives_way"] == [{"replica": 0, "fleet": "own", "to": "spot", "for": "vision"}]
+    assert vision["reclaims"] == [{"service": "chat", "replica": 0, "fleet": "own", "to": "spot"}]

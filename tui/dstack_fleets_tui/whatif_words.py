@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dstack_api_client.model.labels import counted, group_label, labels_of
 from dstack_api_client.model.service import Service
-from dstack_api_client.whatif import Ending, Loss, Outcome, Start
+from dstack_api_client.whatif import Ending, GivingWay, Loss, Outcome, Start
 
 _ENDS = {
     Ending.NO_RETRY: "it ends, since a replica is lost and its `retry` does not cover that",
@@ -30,7 +30,9 @@ def outcome(found: Outcome) -> str:
         return "ends"
     if found.broken:
         return "minimum broken"
-    return "waits" if found.waits else "holds"
+    if found.waits:
+        return "waits"
+    return "gives way" if found.gives else "holds"
 
 
 def starts(found: Outcome) -> str:
@@ -58,15 +60,46 @@ def said(found: Outcome) -> list[str]:
     unsure = sorted({each.fleet for each in found.starts if each.fleet and not each.sure})
     if unsure:
         lines.append(f"the room in {', '.join(unsure)} is not known.")
-    if found.moves:
-        them = counted(found.moves, "replica")
-        lines.append(f"{them} move{'s' if found.moves == 1 else ''} to keep its minimums.")
+    lines += _giving_way(found)
+    moves = found.moves - len(found.gives)
+    if moves:
+        them = counted(moves, "replica")
+        lines.append(f"{them} move{'s' if moves == 1 else ''} to keep its minimums.")
     if found.unplaced:
         them = counted(found.unplaced, "replica")
         lines.append(
             f"on which instance {them} run{'s' if found.unplaced == 1 else ''} is not known."
         )
     return lines
+
+
+def _giving_way(found: Outcome) -> Iterator[str]:
+    """Who gives way to a service, and to whom it gives way itself."""
+    for (service, fleet, to), ways in _grouped(found.reclaims, "service").items():
+        them, s = _replicas(ways, f" of {service}")
+        yield (
+            f"{fleet} holds {'one' if len(ways) == 1 else len(ways)} more of its minimum:"
+            f" {them} give{s} way and move{s} to {to}."
+        )
+    for (short, fleet, to), ways in _grouped(found.gives, "short").items():
+        them, s = _replicas(ways)
+        yield f"{them} give{s} way to {short} in {fleet} and move{s} to {to}."
+
+
+def _grouped(
+    ways: Iterable[GivingWay], whom: str
+) -> Mapping[tuple[str, str, str], list[GivingWay]]:
+    found: dict[tuple[str, str, str], list[GivingWay]] = {}
+    for way in ways:
+        found.setdefault((getattr(way, whom), way.fleet, way.to), []).append(way)
+    return found
+
+
+def _replicas(ways: Sequence[GivingWay], of: str = "") -> tuple[str, str]:
+    """Who gives way, and the ending of what it does."""
+    if len(ways) == 1:
+        return f"replica {ways[0].number}{of}", "s"
+    return f"{len(ways)} replicas{of}", ""
 
 
 def _pool(service: Service, pool: str) -> str:

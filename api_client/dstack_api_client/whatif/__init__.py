@@ -3,12 +3,14 @@
 from .drain_price import DrainPrice, price_of_drain
 from .loss import Loss, NoSuchPlaceError, loss_of, places_of
 from .outcome import Broken, Ending, Outcome, Start, what_if
+from .playing import GivingWay
 from .survival import Survival, not_survived
 
 __all__ = [
     "Broken",
     "DrainPrice",
     "Ending",
+    "GivingWay",
     "Loss",
     "NoSuchPlaceError",
     "Outcome",

@@ -1,8 +1,9 @@
 """What becomes of each service when capacity is lost, or more replicas are asked for.
 
 The engine says where replicas go. Services are looked at in the order in which dstack does, those
-of the highest priority first, and each takes the room that it uses from those after it. What a
-service that ends gives back is not counted: dstack ends it later than others look for room.
+of the highest priority first, and each takes the room that it uses from those after it; then all
+are played on until nothing moves. What a service that ends gives back is not counted: dstack ends
+it later than others look for room.
 """
 
 from __future__ import annotations
@@ -12,16 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from dstack_api_client.analysis.endings import lanes_decide
 from dstack_api_client.analysis.lane_input import stored_lanes_of
-from dstack_api_client.analysis.requirements import Requirements, requirements_of
+from dstack_api_client.analysis.requirements import Requirements
 from dstack_api_client.edits.offers.prices import Prices
-from dstack_api_client.edits.service.situation import as_it_is
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.retries import RetryEvent, event_of_host, starts_again
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.whatif.loss import Loss
+from dstack_api_client.whatif.playing import GivingWay, Play, Played
 from dstack_api_client.whatif.room_left import Left
 from dstack_placement import engine
 from dstack_placement.engine import Action
@@ -90,6 +90,8 @@ class Outcome:
         why: Why the first of them finds none.
         broken: Minimums that are held now and not then.
         ending: Why it ends; None where it goes on.
+        reclaims: Replicas of others that give way to its minimums.
+        gives: Replicas of its own that give way to the minimums of others.
         unplaced: Replicas of which it is not known on which instance they run.
         price_after: Dollars per hour then; None where a price is not known.
     """
@@ -104,6 +106,8 @@ class Outcome:
     why: str = ""
     broken: tuple[Broken, ...] = ()
     ending: Ending | None = None
+    reclaims: tuple[GivingWay, ...] = ()
+    gives: tuple[GivingWay, ...] = ()
     unplaced: int = 0
     price_after: float | None = None
 
@@ -122,12 +126,30 @@ def what_if(snapshot: Snapshot, loss: Loss, counts: Counts | None = None) -> lis
         counts: By the ids of services, how many replicas are asked for in groups.
     """
     left = Left(snapshot, loss)
-    found = []
+    play = Play(snapshot, left)
+    found, going = [], []
     for service in sorted(snapshot.services.values(), key=_turn):
         asked = (counts or {}).get(service.id, {})
         lost = [each for each in _standing(snapshot, service) if loss.takes(each)]
-        if not service.gone and (lost or asked):
-            found.append(_outcome(snapshot, left, service, lost, asked))
+        if service.gone or not (lost or asked):
+            continue
+        standing = _standing(snapshot, service)
+        unplaced = sum(each.instance_id is None and each.has_place for each in standing)
+        stays = len(standing) - len(lost)
+        base = Outcome(service, len(standing), len(lost), stays, unplaced=unplaced)
+        played = _begin(base, left, lost, asked)
+        if isinstance(played, Outcome):
+            found.append(played)
+            play.ended.add(service.id)
+        else:
+            going.append(base)
+            play.played[service.id] = played
+    play.settle()
+    found += [_outcome(base, play.played.pop(base.service.id), left) for base in going]
+    for played in play.played.values():  # which lose nothing, and give way
+        standing = _standing(snapshot, played.service)
+        base = Outcome(played.service, len(standing), 0, len(standing))
+        found.append(_outcome(base, played, left))
     return sorted(found, key=lambda each: each.service.name)
 
 
@@ -139,62 +161,56 @@ def _standing(snapshot: Snapshot, service: Service) -> list[Replica]:
     return [each for each in snapshot.active_in(service) if each.standing]
 
 
-def _outcome(
-    snapshot: Snapshot,
-    left: Left,
-    service: Service,
-    lost: Sequence[Replica],
-    asked: Mapping[str, int],
-) -> Outcome:
-    standing = _standing(snapshot, service)
-    unplaced = sum(each.instance_id is None and each.has_place for each in standing)
-    base = Outcome(service, len(standing), len(lost), len(standing) - len(lost), unplaced=unplaced)
-    managed = lanes_decide(snapshot, service)
-    if not managed and any(not starts_again(service, event_of_host(each)) for each in lost):
+def _begin(
+    base: Outcome, left: Left, lost: Sequence[Replica], asked: Mapping[str, int]
+) -> Played | Outcome:
+    """What is lost starts again where there is room at once; else what becomes of the service."""
+    service = base.service
+    keys = [each.submission_id for each in left.whole.active_in(service) if left.loss.takes(each)]
+    played = Played(left, service, asked, keys)
+    if not played.managed and any(not starts_again(service, event_of_host(each)) for each in lost):
         return replace(base, stays=0, ending=Ending.NO_RETRY, price_after=0.0)
-    needs = requirements_of(service.spec)
-    if not managed and lost and len(lost) == len(standing):
-        return _as_new(base, left, service, lost, needs)
-    now = as_it_is(snapshot, service, managed=managed)
-    gone = {each.submission_id for each in snapshot.active_in(service) if left.loss.takes(each)}
-    replicas = tuple(each for each in now.replicas if each.key not in gone)
-    state = replace(now, replicas=replicas, rooms=left.rooms(now.rooms, needs))
-    if asked:
-        groups = (replace(each, wanted=asked.get(each.name, each.wanted)) for each in state.groups)
-        state = replace(state, groups=tuple(groups))
-    before = {
-        (lane.pool, lane.fleet): lane.placed
-        for lane in engine.preview(now, now=snapshot.observed_at).lanes
-    }
-    plan = engine.preview(state, now=snapshot.observed_at)
-    starting = plan.doing(Action.START)
+    if not played.managed and lost and len(lost) == base.now:
+        return _as_new(base, left, lost, played.needs)
+    plan = played.plan()
     waiting = plan.doing(Action.PENDING)
-    if waiting and not _goes_on(service, base, managed=managed, starts=bool(starting)):
-        ending = Ending.NOTHING_LEFT if managed else Ending.NO_ROOM
+    starts = bool(plan.doing(Action.START))
+    if waiting and not _goes_on(service, base, managed=played.managed, starts=starts):
+        ending = Ending.NOTHING_LEFT if played.managed else Ending.NO_ROOM
         return replace(
             base, stays=0, waits=len(waiting), why=waiting[0].why, ending=ending, price_after=0.0
         )
-    moving = plan.doing(Action.MOVE)
-    for row in (*starting, *moving):
-        if row.to is not None:
-            left.take(row.to, needs.get(row.replica.group, _ANY))
+    played.carry_out(plan)
+    return played
+
+
+def _outcome(base: Outcome, played: Played, left: Left) -> Outcome:
+    """What has become of a service once all is over."""
+    now = left.whole.observed_at
+    seen = played.seen
+    plan = engine.preview(seen, now=now)
+    before = {
+        (lane.pool, lane.fleet): lane.placed for lane in engine.preview(played.begun, now=now).lanes
+    }
+    waiting = plan.doing(Action.PENDING)
+    here = [row.replica for row in plan.replicas if row.replica.fleet is not None]
+    homes = {each.key: home for each in here if (home := played.homes.get(each.key)) is not None}
     return replace(
         base,
-        stays=sum(row.action is Action.STAY for row in plan.replicas) + len(moving),
-        starts=_starts(starting, state),
-        moves=len(moving),
+        stays=len(homes),
+        starts=_starts([each for each in here if each.key not in homes], seen),
+        moves=sum(each.fleet != homes.get(each.key, each.fleet) for each in here),
         waits=len(waiting),
         why=waiting[0].why if waiting else "",
         broken=tuple(
-            Broken(lane.pool, lane.fleet, lane.after, lane.lane.min_replicas)
+            Broken(lane.pool, lane.fleet, lane.placed, lane.lane.min_replicas)
             for lane in plan.lanes
-            if lane.after < min(lane.lane.min_replicas, before.get((lane.pool, lane.fleet), 0))
+            if lane.placed < min(lane.lane.min_replicas, before.get((lane.pool, lane.fleet), 0))
         ),
-        price_after=_price_after(snapshot, service, needs, plan),
+        reclaims=tuple(played.reclaims),
+        gives=tuple(played.gives),
+        price_after=_price_after(left.whole, played, here),
     )
-
-
-_ANY = Requirements()
 
 
 def _goes_on(service: Service, base: Outcome, *, managed: bool, starts: bool) -> bool:
@@ -209,16 +225,13 @@ def _goes_on(service: Service, base: Outcome, *, managed: bool, starts: bool) ->
 
 
 def _as_new(
-    base: Outcome,
-    left: Left,
-    service: Service,
-    lost: Sequence[Replica],
-    needs: Mapping[str, Requirements],
+    base: Outcome, left: Left, lost: Sequence[Replica], needs: Mapping[str, Requirements]
 ) -> Outcome:
     """A service without lanes of which no replica is left: dstack chooses its fleet as at first.
 
     `_build_run_update_map` of dstack 0.22.5 makes such a run pending and takes its fleet away.
     """
+    service = base.service
     named = [lane.fleet for lane in stored_lanes_of(service).lanes]
     names = named or [fleet.name for fleet in left.snapshot.fleets.values()]
     rooms = left.rooms(dict.fromkeys(names, engine.Room()), needs)
@@ -233,8 +246,8 @@ def _as_new(
     return replace(base, starts=starts)
 
 
-def _starts(rows: Iterable[engine.ReplicaPlan], state: engine.Service) -> tuple[Start, ...]:
-    counts = Counter((row.to, row.replica.group) for row in rows)
+def _starts(replicas: Iterable[engine.Replica], state: engine.Service) -> tuple[Start, ...]:
+    counts = Counter((each.fleet, each.group) for each in replicas)
     return tuple(
         Start(fleet, group, count, sure=_is_known(state, fleet))
         for (fleet, group), count in counts.items()
@@ -247,18 +260,15 @@ def _is_known(state: engine.Service, fleet: str | None) -> bool:
 
 
 def _price_after(
-    snapshot: Snapshot, service: Service, needs: Mapping[str, Requirements], plan: engine.Plan
+    snapshot: Snapshot, played: Played, replicas: Iterable[engine.Replica]
 ) -> float | None:
-    prices = Prices(service, snapshot, needs)
+    prices = Prices(played.service, snapshot, played.needs)
     total = 0.0
-    for row in plan.replicas:
-        group = row.replica.group
-        if row.action in (Action.START, Action.MOVE):
-            price = prices.in_fleet(row.to, group) if row.to is not None else None
-        elif row.action is Action.STAY:
-            price = prices.of_replica(group, row.replica.number)
+    for each in replicas:
+        if each.fleet == played.homes.get(each.key):
+            price = prices.of_replica(each.group, each.number)
         else:
-            continue
+            price = prices.in_fleet(str(each.fleet), each.group)
         if price is None:
             return None
         total += price

@@ -9,6 +9,7 @@ from dataclasses import replace
 from dstack_api_client.analysis.lane_input import members
 from dstack_api_client.analysis.requirements import Requirements
 from dstack_api_client.analysis.room_input import room
+from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.whatif.loss import Loss
 from dstack_placement import engine
@@ -22,15 +23,16 @@ class Left:
 
     Attributes:
         snapshot: The project without what is lost, with what is taken.
+        whole: The project as it is.
         loss: What is lost.
-        taken: Replicas that services before have placed, by fleet.
+        taken: Replicas that services have placed, less those that they have taken away, by fleet.
     """
 
     def __init__(self, snapshot: Snapshot, loss: Loss) -> None:
         self.snapshot = loss.left(snapshot)
         self.loss = loss
         self.taken: Counter[str] = Counter()
-        self._whole = snapshot
+        self.whole = snapshot
 
     def rooms(
         self, known: Mapping[str, engine.Room], needs: Mapping[str, Requirements]
@@ -44,13 +46,13 @@ class Left:
         return {name: self._room(name, now, needs) for name, now in known.items()}
 
     def _room(self, name: str, now: engine.Room, needs: Mapping[str, Requirements]) -> engine.Room:
-        fleet = self._whole.fleet_named(name)
+        fleet = self.whole.fleet_named(name)
         if fleet is None:
             return now
         if fleet.id in self.loss.fleets:
             return engine.Room(0, why=self.loss.why_closed(fleet))
         if now.more is not None and not self.loss.touches(fleet):
-            return replace(now, more=max(now.more - self.taken[name], 0))
+            return _less(now, self.taken[name])
         here = members(self.snapshot).get(fleet.id, [])
         why = self.loss.why_closed(fleet)
         if not why:
@@ -68,22 +70,62 @@ class Left:
         )
         return replace(found, why=why, why_of={})
 
-    def take(self, name: str, need: Requirements) -> None:
-        """Notes that a replica starts in a fleet: on an idle instance that fits, or a new one."""
+    def take(self, name: str, need: Requirements) -> str | None:
+        """Notes that a replica starts in a fleet: on an idle instance that fits, or a new one.
+
+        Returns:
+            The id of the instance; None for a new one.
+        """
         self.taken[name] += 1
         fleet = self.snapshot.fleet_named(name)
         if fleet is None:
-            return
+            return None
         idle = next(
             (each for each in members(self.snapshot).get(fleet.id, []) if need.idle_places(each)),
             None,
         )
         if idle is not None:
             blocks = idle.busy_blocks + (need.blocks_in(idle) or idle.total_blocks)
-            new = replace(idle, busy_blocks=min(blocks, idle.total_blocks), status="busy")
-            instances = {**self.snapshot.instances, new.id: new}
-            self.snapshot = replace(self.snapshot, instances=instances)
-        elif fleet.nodes_max is not None:
-            new_fleet = replace(fleet, nodes_max=max(fleet.nodes_max - 1, 0))
-            fleets = {**self.snapshot.fleets, fleet.id: new_fleet}
-            self.snapshot = replace(self.snapshot, fleets=fleets)
+            self._put(replace(idle, busy_blocks=min(blocks, idle.total_blocks), status="busy"))
+            return idle.id
+        self._add_nodes(fleet, -1)
+        return None
+
+    def give(self, name: str, instance_id: str | None, need: Requirements) -> None:
+        """Notes that a replica is gone from a fleet: others may have its place.
+
+        Args:
+            name: The fleet.
+            instance_id: Where it was; None for an instance that was created in thought.
+            need: What it asked for.
+        """
+        fleet = self.snapshot.fleet_named(name)
+        if instance_id is None:
+            self.taken[name] -= 1
+            if fleet is not None:
+                self._add_nodes(fleet, 1)
+            return
+        instance = self.snapshot.instances.get(instance_id)
+        if instance is None or self.snapshot.cordon_of(instance) is not None:
+            return
+        self.taken[name] -= 1
+        blocks = instance.busy_blocks - (need.blocks_in(instance) or instance.total_blocks)
+        status = "busy" if blocks > 0 else "idle"
+        self._put(replace(instance, busy_blocks=max(blocks, 0), status=status))
+
+    def _put(self, instance: Instance) -> None:
+        instances = {**self.snapshot.instances, instance.id: instance}
+        self.snapshot = replace(self.snapshot, instances=instances)
+
+    def _add_nodes(self, fleet: Fleet, number: int) -> None:
+        if fleet.nodes_max is not None:
+            new = replace(fleet, nodes_max=max(fleet.nodes_max + number, 0))
+            self.snapshot = replace(self.snapshot, fleets={**self.snapshot.fleets, fleet.id: new})
+
+
+def _less(room: engine.Room, taken: int) -> engine.Room:
+    return replace(
+        room,
+        more=None if room.more is None else max(room.more - taken, 0),
+        more_of={group: max(more - taken, 0) for group, more in room.more_of.items()},
+    )

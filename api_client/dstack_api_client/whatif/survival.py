@@ -43,7 +43,7 @@ def not_survived(snapshot: Snapshot, fleets: Iterable[Fleet] | None = None) -> I
         loss = loss_of(snapshot, [fleet.name])
         for outcome in what_if(snapshot, loss):
             promised = promises.get(outcome.service.id)
-            if promised and (text := _text(snapshot, loss, outcome, promised)):
+            if promised and outcome.lost and (text := _text(snapshot, loss, outcome, promised)):
                 yield _problem(outcome.service, fleet, text)
 
 

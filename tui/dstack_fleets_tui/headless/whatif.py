@@ -102,6 +102,14 @@ def _item(outcome: Outcome) -> dict[str, Any]:
             }
             for each in outcome.broken
         ],
+        "reclaims": [
+            {"service": way.service, "replica": way.number, "fleet": way.fleet, "to": way.to}
+            for way in outcome.reclaims
+        ],
+        "gives_way": [
+            {"replica": way.number, "fleet": way.fleet, "to": way.to, "for": way.short}
+            for way in outcome.gives
+        ],
         "ends": outcome.ending.value if outcome.ending is not None else None,
         "price_per_hour": number(outcome.service.price),
         "price_per_hour_after": optional_number(outcome.price_after),

@@ -28,6 +28,7 @@ _OUTCOMES = {
     "ends": ("bad", "cross"),
     "minimum broken": ("bad", "warning"),
     "waits": ("warn", "circle"),
+    "gives way": ("ok", "arrow"),
     "holds": ("ok", "check"),
 }
 
@@ -78,14 +79,19 @@ def head(
 def _counts(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str]]:
     """How many services end or hold, minimums break and replicas wait, the worst first."""
     going_on = [each for each in outcomes if each.ending is None]
-    for style, number, thing, verb in (
-        ("bad", len(outcomes) - len(going_on), "service", "end"),
-        ("bad", sum(len(each.broken) for each in going_on), "minimum", "break"),
-        ("warn", sum(each.waits for each in going_on), "replica", "wait"),
-        ("ok", sum(whatif_words.outcome(each) == "holds" for each in going_on), "service", "hold"),
+    for style, number, thing, verbs in (
+        ("bad", len(outcomes) - len(going_on), "service", ("ends", "end")),
+        ("bad", sum(len(each.broken) for each in going_on), "minimum", ("breaks", "break")),
+        ("warn", sum(each.waits for each in going_on), "replica", ("waits", "wait")),
+        ("ok", sum(len(each.gives) for each in going_on), "replica", ("gives way", "give way")),
+        ("ok", sum(_holds(each) for each in going_on), "service", ("holds", "hold")),
     ):
         if number:
-            yield style, f"{counted(number, thing)} {verb}{'s' if number == 1 else ''}"
+            yield style, f"{counted(number, thing)} {verbs[number > 1]}"
+
+
+def _holds(outcome: Outcome) -> bool:
+    return whatif_words.outcome(outcome) in ("gives way", "holds")
 
 
 def findings(

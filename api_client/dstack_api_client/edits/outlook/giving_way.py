@@ -5,7 +5,7 @@ The server knows more: which places would do on its own terms, and how busy the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dstack_api_client.analysis.endings import lanes_decide
 from dstack_api_client.analysis.requirements import Requirements, requirements_of
@@ -59,16 +59,35 @@ def _occupants(
     edit: ServiceEdit, other: Service, snapshot: Snapshot, fleet: str
 ) -> dict[str, engine.Occupant]:
     theirs = requirements_of(other.spec)
-    found = {}
-    for replica in snapshot.active_in(other):
-        instance = snapshot.instances.get(replica.instance_id or "")
-        if replica.fleet_name != fleet or replica.status != "running" or instance is None:
-            continue
-        if snapshot.cordon_of(instance) is not None:
-            continue
-        held = theirs.get(replica.group, Requirements()).blocks_in(instance)
-        free = instance.total_blocks - instance.busy_blocks + (held or instance.total_blocks)
-        needed = (need.blocks_in(instance) for need in edit.read.needs.values())
-        if any(blocks and blocks <= free for blocks in needed):
-            found[replica.submission_id] = engine.Occupant(replica.submitted_at)
-    return found
+    return {
+        replica.submission_id: engine.Occupant(replica.submitted_at)
+        for replica in snapshot.active_in(other)
+        if replica.fleet_name == fleet
+        and replica.status == "running"
+        and would_do(
+            snapshot,
+            replica.instance_id or "",
+            theirs.get(replica.group, Requirements()),
+            edit.read.needs.values(),
+        )
+    }
+
+
+def would_do(
+    snapshot: Snapshot, instance_id: str, held: Requirements, needs: Iterable[Requirements]
+) -> bool:
+    """Whether the place of a replica would do for another one.
+
+    Args:
+        snapshot: What is known of the instance.
+        instance_id: Where the replica is.
+        held: What it asks for.
+        needs: What the other may ask for: one of them is enough.
+    """
+    instance = snapshot.instances.get(instance_id)
+    if instance is None or snapshot.cordon_of(instance) is not None:
+        return False
+    free = instance.total_blocks - instance.busy_blocks
+    free += held.blocks_in(instance) or instance.total_blocks
+    needed = (need.blocks_in(instance) for need in needs)
+    return any(blocks and blocks <= free for blocks in needed)
