@@ -46,6 +46,7 @@ _DOMAIN = "apps.acme.test"
 _VLLM = "vllm serve acme/chat-8b --port 8000"
 _SGLANG = "python -m sglang.launch_server --model acme/chat-8b --port 8000"
 _SMG = "smg launch --host 0.0.0.0 --port 8000 --enable-igw"
+_PROBE = {"type": "http", "url": "/health", "interval": "2s"}
 _STOPPED = re.compile(r"Replica \d+ stopped with (\d+) requests? open after \d+ s")
 
 Lanes = list[dict[str, Any]]
@@ -157,7 +158,8 @@ class Crowd:
                 "name": self._kind,
                 "port": 8000,
                 "model": "acme/chat-8b",
-                "probes": [],
+                # Else it is given requests while it loads its model, and refuses them.
+                "probes": [_PROBE] if self._kind in ("plain", "gateway") else [],
                 # An engine whose SIGINT cuts what is open.
                 "env": {DRAINS_VARIABLE: "false"},
                 **served,

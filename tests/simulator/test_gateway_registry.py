@@ -136,6 +136,28 @@ async def test_traffic_reaches_the_statistics_and_the_replicas(
             gateway.set_rps("my-run", -1)
 
 
+async def ask(gateway: EmulatedGateway) -> int:
+    """The status of the answer to a request to the service."""
+    body = {"model": "some/model", "messages": [{"role": "user", "content": "Hello"}]}
+    async with httpx.AsyncClient(base_url=gateway.web_address, trust_env=False) as client:
+        url, host = "/v1/chat/completions", {"Host": "a.b"}
+        return (await client.post(url, json=body, headers=host)).status_code
+
+
+async def test_a_replica_that_loads_its_model_refuses_what_it_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without probes dstack registers it as soon as its commands run."""
+    async with gateway_site(monkeypatch) as (site, gateway, connection):
+        site.pool.timings.loading = 60
+        container = await start_job(await site.host(), SERVICE, ["sglang serve"])
+        await until(lambda: container.running)
+        async with connection.client() as client:
+            await register(client)
+            await register_replica(client, uuid.UUID(container.job_id))
+            assert await ask(gateway) == 502
+
+
 async def test_requests_pass_until_a_replica_is_taken_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -147,32 +169,26 @@ async def test_requests_pass_until_a_replica_is_taken_out(
         ]
         jobs = [uuid.UUID(each.job_id) for each in (first, second)]
 
-        async def ask() -> int:
-            body = {"model": "some/model", "messages": [{"role": "user", "content": "Hello"}]}
-            async with httpx.AsyncClient(base_url=gateway.web_address, trust_env=False) as client:
-                url, host = "/v1/chat/completions", {"Host": "a.b"}
-                return (await client.post(url, json=body, headers=host)).status_code
-
         async def take_out(job_id: uuid.UUID, *, is_last: bool = False) -> GatewayLook:
             command = gateway_rotation.command(job_id, is_last=is_last)
             return gateway_rotation.read_look(await connection.tunnel.aexec(command))
 
         async with connection.client() as client:
             await register(client)
-            assert await ask() == 502
+            assert await ask(gateway) == 502
             for container, job_id in zip((first, second), jobs, strict=True):
                 await until(lambda each=container: each.runner.worker is not None)
                 await register_replica(client, job_id)
             site.pool.timings.answering = 60
-            longest = [asyncio.create_task(ask()) for _ in range(2)]
+            longest = [asyncio.create_task(ask(gateway)) for _ in range(2)]
             await until(lambda: sum(each.open for each in site.pool.requests()) == 2)
             site.pool.timings.answering = 0
             for _ in range(2):
                 assert await take_out(jobs[0]) == GatewayLook(in_rotation=False, open=1)
-                assert await ask() == 200
+                assert await ask(gateway) == 200
             assert await take_out(jobs[1]) == GatewayLook(in_rotation=True, open=1)
             assert await take_out(jobs[1], is_last=True) == GatewayLook(False, open=1)
-            assert await ask() == 502
+            assert await ask(gateway) == 502
             # What dstack does then breaks off what is open.
             for job_id in jobs:
                 await client.unregister_replica("main", "my-run", job_id)

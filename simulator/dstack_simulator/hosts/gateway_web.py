@@ -119,7 +119,12 @@ class GatewayWeb:
 async def _pass_on(
     head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tunnel: Tunnel
 ) -> None:
-    replica_reader, replica_writer = await tunnel.connect()
+    try:
+        replica_reader, replica_writer = await tunnel.connect()
+    except OSError:
+        # The tunnel takes what nothing listens for, and nginx sends no POST a second time.
+        writer.write(_UNAVAILABLE)
+        return
     try:
         one = re.sub(rb"(?mi)^connection:[^\r]*\r\n", b"", head)
         replica_writer.write(one[:-2] + b"Connection: close\r\n\r\n")
