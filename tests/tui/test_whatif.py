@@ -126,7 +126,7 @@ def test_who_gives_way_to_what_a_loss_breaks_is_told_on_both_sides() -> None:
     assert "vision 1 1 0 1 in own 0 10.00 10.00 holds" in rows
     assert rows[-2:] == [
         "chat: replica 0 gives way to vision in own and moves to spot.",
-        "vision: own holds one more of its minimum: replica 0 of chat gives way and moves to spot.",
+        "vision: replica 0 of chat gives way to its minimum in own and moves to spot.",
     ]
     chat, vision = collect(snapshot, question, outcomes)["services"]
     assert chat["gives_way"] == [{"replica": 0, "fleet": "own", "to": "spot", "for": "vision"}]

@@ -77,10 +77,7 @@ def _giving_way(found: Outcome) -> Iterator[str]:
     """Who gives way to a service, and to whom it gives way itself."""
     for (service, fleet, to), ways in _grouped(found.reclaims, "service").items():
         them, s = _replicas(ways, f" of {service}")
-        yield (
-            f"{fleet} holds {'one' if len(ways) == 1 else len(ways)} more of its minimum:"
-            f" {them} give{s} way and move{s} to {to}."
-        )
+        yield f"{them} give{s} way to its minimum in {fleet} and move{s} to {to}."
     for (short, fleet, to), ways in _grouped(found.gives, "short").items():
         them, s = _replicas(ways)
         yield f"{them} give{s} way to {short} in {fleet} and move{s} to {to}."
