@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.edits.perform.rebalancing import Move, rebalance
+from dstack_api_client.edits.perform.rebalancing import Move, cancel, rebalance
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.errors import ReadOnlyError, UnansweredError
 from dstack_api_client.transport.client import Client
@@ -92,3 +93,33 @@ async def test_a_log_that_can_not_be_written_is_told(tmp_path: Path) -> None:
     async with client(answers(400, {"detail": [{"msg": "no"}]})) as one:
         with pytest.raises(errors.RefusedError, match="The audit log could not be written"):
             await rebalance(one, base(), Store(place))
+
+
+async def test_a_rebalancing_is_ended_once_whatever_answers(tmp_path: Path) -> None:
+    asked: list[Any] = []
+
+    def cut(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path.rpartition("/")[2])
+        if asked[-1] == "get":
+            return httpx.Response(200, json={"rebalancing": None})
+        assert json.loads(request.content) == {"run_name": "chat", "cancel": True}
+        return breaks(request)
+
+    for number, answer in enumerate((answers(200, {"moves": []}), cut)):
+        store = Store(tmp_path / str(number))
+        async with client(answer) as one:
+            done = await cancel(one, base(), store)
+        assert done.line == (
+            "The rebalancing of chat is cancelled; a move that is under way is finished."
+        )
+        assert logged(store) == [("rebalance", "cancelled")]
+    assert asked == ["rebalance", "get"]
+
+
+async def test_an_end_of_a_rebalancing_that_is_not_known_says_so(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    async with client(breaks) as one:
+        with pytest.raises(UnansweredError):
+            await cancel(one, base(), store)
+    ((_, result),) = logged(store)
+    assert result.startswith("not known: ")

@@ -135,9 +135,9 @@ class Placements(Resource):
             f"the preview for {run_name}",
         )
 
-    async def rebalance(self, project: str, run_name: str) -> bytes:
-        """Asks for a service's replicas to be moved until lanes have their targets."""
-        body = {"run_name": run_name}
+    async def rebalance(self, project: str, run_name: str, *, cancel: bool = False) -> bytes:
+        """Asks for a service's replicas to be moved until lanes have their targets, or no more."""
+        body = {"run_name": run_name, **({"cancel": True} if cancel else {})}
         what = f"the rebalancing of {run_name}"
         return await self._requests.change(in_project(project, "placement/rebalance"), body, what)
 

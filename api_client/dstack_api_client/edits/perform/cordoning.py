@@ -11,8 +11,9 @@ from dstack_api_client import errors
 from dstack_api_client.edits.base.base import Base
 from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.perform.performing import Performed
+from dstack_api_client.edits.perform.requesting import requested
 from dstack_api_client.edits.store.keeping import Store
-from dstack_api_client.edits.store.recording import Record, doubt_of, told, unknown_of
+from dstack_api_client.edits.store.recording import Record
 from dstack_api_client.model.capabilities import CORDONS, Capabilities
 from dstack_api_client.model.cordon import Cordon, DrainPlan
 from dstack_api_client.text import one_line
@@ -116,33 +117,17 @@ async def carry_out(
     record.send()
     what = f"The {change.action} of {change.name}"
     project = base.target.project
-    try:
+
+    async def ask() -> None:
         body = await client.cordons.change(
             project, change.action, change.fleet, change.number, change.settings
         )
         client.decode(body, _answer.decode, what)
-    except errors.RefusedError as error:
-        record.failed(error, "not done")
-        raise told(error, record) from None
-    except errors.ApiError as error:
-        if error.unsent:
-            record.failed(error, "not done")
-            raise told(error, record) from None
-        if await _is_done(client, project, change):
-            return _performed(base, change, record)
-        unknown = unknown_of(error, what)
-        record.failed(unknown)
-        raise told(unknown, record) from error
-    except BaseException as error:
-        record.failed(error)
-        doubt = doubt_of(error, record, what)
-        if doubt is not None:
-            raise doubt from error
-        raise
-    return _performed(base, change, record)
 
+    async def became(error: errors.ApiError) -> bool | None:
+        return True if await _is_done(client, project, change) else None
 
-def _performed(base: Base, change: CordonChange, record: Record) -> Performed:
+    await requested(record, ask, what, not_done="not done", became=became)
     reason = f" {one_line(change.reason)}" if change.reason else ""
     record.applied(f"{change.done}{reason}")
     return Performed(base, None, tuple(record.notices), change.done)

@@ -12,9 +12,11 @@ from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.outlook.dryrun import DryRun, dry_run
 from dstack_api_client.edits.outlook.warnings import PlanWarning, of_addresses
 from dstack_api_client.edits.perform.performing import Performed
+from dstack_api_client.edits.perform.requesting import requested
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.store.keeping import Store
-from dstack_api_client.edits.store.recording import Record, doubt_of, told, unknown_of
+from dstack_api_client.edits.store.recording import Record
+from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.labels import counted
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
@@ -69,11 +71,7 @@ async def prospect(client: Client, base: Base, snapshot: Snapshot) -> Prospect:
         ApiError: The server could not be asked.
     """
     base.refuse_gone()
-    if not snapshot.capabilities.can(REBALANCE):
-        raise EditError(
-            "This server can't rebalance services: its placement add-on is missing or older.",
-            "Install or update 'dstack-fleets-tui[server]' there.",
-        )
+    _refuse_unable(snapshot.capabilities)
     edit = ServiceEdit.begin(base, snapshot.capabilities)
     outlook = await dry_run(client, edit, snapshot, rebalance=True)
     service = snapshot.services.get(base.id)
@@ -108,25 +106,16 @@ async def rebalance(client: Client, base: Base, store: Store, *, user: str = "")
     client.refuse_read_only()
     record = Record(store, target, user=user, action=REBALANCE)
     record.send()
-    try:
+
+    async def ask() -> _Answer:
         body = await client.placements.rebalance(target.project, target.name)
-        answer = client.decode(body, _answer.decode, f"the rebalancing of {name}")
-    except errors.RefusedError as error:
-        record.failed(error, "not asked for")
-        raise told(error, record) from None
-    except errors.ApiError as error:
-        if error.unsent or (error.said_by_server and await _is_idle(client, base)):
-            record.failed(error, "not asked for")
-            raise told(error, record) from None
-        unknown = unknown_of(error, f"The rebalancing of {name}")
-        record.failed(unknown)
-        raise told(unknown, record) from error
-    except BaseException as error:
-        record.failed(error)
-        doubt = doubt_of(error, record, f"The rebalancing of {name}")
-        if doubt is not None:
-            raise doubt from error
-        raise
+        return client.decode(body, _answer.decode, f"the rebalancing of {name}")
+
+    async def became(error: errors.ApiError) -> bool | None:
+        return False if error.said_by_server and await _is_idle(client, base) else None
+
+    what = f"The rebalancing of {name}"
+    answer = await requested(record, ask, what, not_done="not asked for", became=became)
     moves = tuple(
         Move(
             move.replica_num,
@@ -134,10 +123,66 @@ async def rebalance(client: Client, base: Base, store: Store, *, user: str = "")
             None if move.fleet is None else one_line(move.fleet),
             one_line(move.to),
         )
-        for move in answer.moves
+        for move in (answer.moves if answer is not None else ())
     )
     record.applied(f"{counted(len(moves), 'move')} asked for")
     return Rebalanced(base, None, tuple(record.notices), _moving(len(moves), name), moves)
+
+
+async def is_under_way(client: Client, base: Base, capabilities: Capabilities) -> bool:
+    """Whether a server moves replicas of a service now.
+
+    Raises:
+        EditError: The server can't rebalance.
+        ApiError: The server could not be asked.
+    """
+    _refuse_unable(capabilities)
+    return await client.placements.rebalancing(base.target.project, base.target.name)
+
+
+def _refuse_unable(capabilities: Capabilities) -> None:
+    if not capabilities.can(REBALANCE):
+        raise EditError(
+            "This server can't rebalance services: its placement add-on is missing or older.",
+            "Install or update 'dstack-fleets-tui[server]' there.",
+        )
+
+
+async def cancel(client: Client, base: Base, store: Store, *, user: str = "") -> Performed:
+    """Ends a rebalancing, and writes the audit log whatever came of it.
+
+    The caller has asked for confirmation.
+
+    Args:
+        client: Where.
+        base: The service.
+        store: Where the audit log is.
+        user: The server's user, by `performing.who`.
+
+    Raises:
+        ReadOnlyError: The client only reads; nothing was sent.
+        UnansweredError: It was sent, and whether it was done is not known.
+        ApiError: The server refused it, or it could not be sent.
+    """
+    target = base.target
+    client.refuse_read_only()
+    record = Record(store, target, user=user, action=REBALANCE)
+    record.send()
+
+    async def ask() -> None:
+        await client.placements.rebalance(target.project, target.name, cancel=True)
+
+    async def became(error: errors.ApiError) -> bool | None:
+        return True if await _is_idle(client, base) else None
+
+    what = f"The end of the rebalancing of {one_line(target.name)}"
+    await requested(record, ask, what, not_done="not cancelled", became=became)
+    record.applied("cancelled")
+    line = (
+        f"The rebalancing of {one_line(target.name)} is cancelled; a move that is under way is"
+        " finished."
+    )
+    return Performed(base, None, tuple(record.notices), line)
 
 
 async def _is_idle(client: Client, base: Base) -> bool:
