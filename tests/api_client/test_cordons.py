@@ -101,7 +101,7 @@ async def test_a_change_is_sent_and_logged(tmp_path: Path) -> None:
 
     def answer(request: httpx.Request) -> httpx.Response:
         bodies.append((request.url.path, request.content))
-        return httpx.Response(200, json={"cordon": None})
+        return httpx.Response(200, json={"cordon": {"fleet": "gpu", "instance_num": 1}})
 
     store = Store(tmp_path)
     async with client(answer) as one:

@@ -173,7 +173,7 @@ class _Schema(msgspec.Struct):
 
 
 class _Rebalancing(msgspec.Struct):
-    rebalancing: msgspec.Raw | None
+    rebalancing: dict[str, Any] | None
 
 
 def _placement(answer: wire_addon.Placement) -> Placement:

@@ -157,7 +157,7 @@ async def cordon_of(client: Client, project: str, change: CordonChange) -> Cordo
 class _Answer(msgspec.Struct):
     """An answer that says neither what changed nor what is there is none."""
 
-    cordon: msgspec.Raw | None
+    cordon: dict[str, Any] | None
 
 
 _answer = msgspec.json.Decoder(_Answer)
