@@ -472,4 +472,8 @@ def test_a_rebalancing_that_goes_on_is_said_first() -> None:
     placed = projects.placement(projects.lane("cold"), rebalancing_left=3, notes=["More."])
     snapshot = projects.project((service, replicas), placements=[placed])
     notes = distribution_of(snapshot, service).notes
-    assert notes == ("A rebalancing is under way, 3 replicas to move.", "More.")
+    said = (
+        "A rebalancing is under way, 3 replicas to move. It began at 14:01:31 UTC;"
+        " `dstack-fleets-tui rebalance chat --cancel` ends it."
+    )
+    assert notes == (said, "More.")

@@ -278,6 +278,17 @@ def test_what_comes_all_the_same_is_taken(desk: Desk, fault: str, command: str) 
     assert len(desk.server.writes) == (command in WRITES)
 
 
+def test_a_rebalancing_is_ended_where_one_is_under_way(desk: Desk) -> None:
+    cancel = ["rebalance", "chat", "--cancel", "--yes"]
+    assert main(cancel) == 0
+    assert desk.server.writes == []
+    under_way = {"since": "2026-03-14T14:00:00Z", "left": 2}
+    desk.server.placements["chat"]["rebalancing"] = under_way
+    assert main(cancel) == 0
+    assert [path.rpartition("/")[2] for path in desk.server.writes] == ["rebalance"]
+    assert desk.results == ["cancelled"]
+
+
 @pytest.mark.parametrize("command", ["services", "plan", "apply", "undo", "rebalance"])
 def test_a_proxy_of_the_environment_that_refuses_is_away_and_its_password_not_told(
     desk: Desk, command: str, monkeypatch: pytest.MonkeyPatch

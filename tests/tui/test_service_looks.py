@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
+from dstack_fleets_tui import words
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.tables import services
 from dstack_fleets_tui.tables.looks import Looks
@@ -97,3 +101,8 @@ def test_a_rebalancing_is_seen_in_the_list() -> None:
         services.cells(service, looks, services.Known(placement=each))[at] for each in (None, going)
     ]
     assert [getattr(cell, "text", cell) for cell in said] == ["0", "rebalancing"]
+    assert words.rebalancing(None, looks.now) == ""
+    begun = replace(going, rebalancing_since=looks.now - timedelta(minutes=4))
+    assert words.rebalancing(begun, looks.now) == (
+        "a rebalancing is under way, 3 replicas to move, for 4m"
+    )

@@ -206,7 +206,7 @@ ACTIONS: tuple[Action, ...] = (
         "rebalance",
         ("b",),
         "rebalance",
-        "Move replicas to the lanes of higher priority.",
+        "Move replicas to the lanes of higher priority, or end that.",
         (SERVICE,),
         writes=True,
     ),

@@ -21,6 +21,7 @@ from dstack_api_client.model.labels import (
     share_of,
 )
 from dstack_api_client.model.occupants import Unseen, namesakes, unseen
+from dstack_api_client.model.placement import Placement
 from dstack_api_client.model.roles import named, without_workers
 from dstack_api_client.model.router import RouterStatus, RouterView
 from dstack_api_client.model.service import Service
@@ -197,6 +198,13 @@ def rollout(service: Service) -> str:
     if not rolling(service):
         return str(service.deployment_num)
     return f"{service.deployment_num} ({service.at_deployment}/{service.active})"
+
+
+def rebalancing(placement: Placement | None, now: datetime) -> str:
+    """`a rebalancing is under way, 3 replicas to move, for 4m`; empty where none is."""
+    if placement is None or placement.rebalancing_since is None:
+        return ""
+    return f"{placement.rebalancing}, for {age(placement.rebalancing_since, now)}"
 
 
 def progress(service: Service) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import NamedTuple
 
 from dstack_api_client.analysis.group_rows import GroupRow, group_rows
@@ -277,13 +277,17 @@ def _placed(snapshot: Snapshot, service: Service, placement: Placement) -> Distr
         managed=True,
         observed_at=placement.observed_at,
         wanted=sum(placement.desired.values()) if placement.desired else None,
-        notes=(*_under_way(placement), *placement.notes),
+        notes=(*_under_way(service, placement), *placement.notes),
     )
 
 
-def _under_way(placement: Placement) -> tuple[str, ...]:
+def _under_way(service: Service, placement: Placement) -> tuple[str, ...]:
     told = placement.rebalancing
-    return (f"{told[:1].upper()}{told[1:]}.",) if told else ()
+    if placement.rebalancing_since is None:
+        return ()
+    begun = f"{placement.rebalancing_since.astimezone(timezone.utc):%H:%M:%S} UTC"
+    ends = f"`dstack-fleets-tui rebalance {service.name} --cancel` ends it"
+    return (f"{told[:1].upper()}{told[1:]}. It began at {begun}; {ends}.",)
 
 
 def _fallen(placement: Placement, lane: LanePlacement) -> list[ReplicaPlacement]:

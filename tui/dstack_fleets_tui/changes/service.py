@@ -23,6 +23,8 @@ from dstack_api_client.edits.plan.planning import Plan, make_plan
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.edits.store.recovering import look_up
 from dstack_api_client.errors import ApiError
+from dstack_api_client.model.placement import Placement
+from dstack_api_client.text import one_line
 from dstack_fleets_tui.changes.text import TextChanges
 from dstack_fleets_tui.editing import outlook, plan_text
 from dstack_fleets_tui.editing.texts import Editing
@@ -35,6 +37,7 @@ from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.parts.questions import Question, ask
 from dstack_widgets.choices import Choice
+from dstack_widgets.text import literal
 
 #: The group of the tasks that read for a change; each ends by itself.
 GROUP = "changing"
@@ -222,6 +225,10 @@ class Changing:
         if source is None or snapshot is None:
             return
         base = await bases.read_service(source.client, source.project, name)
+        placement = snapshot.placements.get(base.id)
+        if placement is not None and placement.rebalancing:
+            self._ask_to_cancel(source, base, placement, question)
+            return
         found = await rebalancing.prospect(source.client, base, snapshot)
         if found.moves == ():
             text = f"Nothing to move: the replicas of {name} are where their lanes say."
@@ -247,6 +254,37 @@ class Changing:
             f"The rebalancing of {name}",
             answered,
         )
+
+    def _ask_to_cancel(
+        self, source: Source, base: bases.Base, placement: Placement, question: Question
+    ) -> None:
+        name = one_line(base.target.name)
+
+        def answered(key: str | None) -> None:
+            if key == "end":
+                self._cancel_now(source, base)
+
+        question.show(
+            AskScreen(
+                f"End the rebalancing of {name} in {self._app.place}",
+                [
+                    literal(f"{placement.rebalancing[:1].upper()}{placement.rebalancing[1:]}."),
+                    literal("A move that has begun is finished; what has moved stays there."),
+                ],
+                (Choice("cancel", "Let it go on"), Choice("end", "End it")),
+                confirm=base.target.name if self._app.protected else None,
+                ascii_only=self._app.ascii,
+            ),
+            f"The end of the rebalancing of {name}",
+            answered,
+        )
+
+    def _cancel_now(self, source: Source, base: bases.Base) -> None:
+        async def ask() -> Performed:
+            user = await who(source.client)
+            return await rebalancing.cancel(source.client, base, self.store, user=user)
+
+        self._app.push_screen(ApplyScreen(base.target.name, lambda: self.keep(ask()), key=base.id))
 
     def _rebalance_now(self, source: Source, base: bases.Base) -> None:
         async def ask() -> Performed:

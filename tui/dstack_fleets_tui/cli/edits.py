@@ -86,6 +86,9 @@ def add_edits(commands: Any, connection: Parser) -> None:
         description="Has a server with the placement add-on move replicas until every lane has "
         "its target, one at a time.",
     )
+    rebalance.add_argument(
+        "--cancel", action="store_true", help="end the one that is under way instead"
+    )
     for command, run in ((apply, _apply), (undo, _undo), (rebalance, _rebalance)):
         command.set_defaults(run=run)
     for command in (plan, apply, undo, rebalance):
@@ -154,11 +157,10 @@ def _undo(args: argparse.Namespace) -> int:
 
 def _rebalance(args: argparse.Namespace) -> int:
     def run(connection: Connection, settings: Settings) -> int:
-        from dstack_fleets_tui.headless.apply import rebalance
+        from dstack_fleets_tui.headless.apply import cancel_rebalancing, rebalance
 
-        return ended(
-            rebalance(connection, args.service, manner_of(args, connection, settings)).name
-        )
+        do = cancel_rebalancing if args.cancel else rebalance
+        return ended(do(connection, args.service, manner_of(args, connection, settings)).name)
 
     return edit(args, run)
 

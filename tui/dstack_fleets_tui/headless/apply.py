@@ -180,6 +180,46 @@ async def _rebalance(connection: Connection, service: str, manner: Manner) -> St
         return last.state if last is not None else State.DONE
 
 
+def cancel_rebalancing(connection: Connection, service: str, manner: Manner) -> State:
+    """Has the server move no more of a service's replicas; a move that has begun is finished.
+
+    Returns:
+        How it ended; `DONE` where there was nothing to cancel or nothing was waited for.
+
+    Raises:
+        NotConfirmedError: Nobody said yes.
+        ApiError: It is refused, or the server could not be asked.
+    """
+    return ending.run(_cancel_rebalancing(connection, service, manner))
+
+
+async def _cancel_rebalancing(connection: Connection, service: str, manner: Manner) -> State:
+    async with desk(connection, service, read_only=manner.read_only) as at:
+        await _look_up(at, connection)
+        name, moves = one_line(service), _moves(service, ())
+        if not await rebalancing.is_under_way(at.client, at.base, at.snapshot.capabilities):
+            tell(manner, f"Nothing to cancel: no rebalancing of {name} is under way.")
+            if manner.output == "json":
+                write(as_json({**moves, "warnings": [], "result": None}))
+            return State.DONE
+        refuse_read_only(manner)
+        confirm(at.base, manner)
+        store, user = Store.default(), await who(at.client)
+        try:
+            done = await to_the_end(rebalancing.cancel(at.client, at.base, store, user=user))
+        except UnansweredError as error:
+            _tell_unknown(manner, moves, at.base, error)
+            raise
+        for notice in done.notices:
+            say(notice)
+        tell(manner, done.line)
+        last = await _wait(at.client, at.base, at.snapshot.capabilities, manner, planned=None)
+        if manner.output == "json":
+            result = _result(at.base, done.line, last)
+            _write(as_json({**moves, "warnings": [], "result": result}))
+        return last.state if last is not None else State.DONE
+
+
 async def _look_up(at: Desk, connection: Connection) -> None:
     """Says what became of changes that were sent before and whose end was not seen."""
     for line in await look_up(

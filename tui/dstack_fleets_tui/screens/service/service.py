@@ -199,7 +199,7 @@ class ServiceScreen(WithEvents):
             ("", *felt),
             ("", status, self.looks.state(service.status).style),
             ("deployment", words.progress(service), "warn" if words.rolling(service) else ""),
-            ("", placement.rebalancing if placement is not None else "", "warn"),
+            ("", words.rebalancing(placement, self.looks.now), "warn"),
             ("desired", words.desired(service, desired)),
             ("running", str(service.running)),
             ("ready", str(service.ready), "warn" if service.ready < desired else ""),
