@@ -25,12 +25,12 @@ from dstack_fleets_tui.headless.kinds import KINDS
 from tests.api_client.crowd import VERSIONS, Crowd, Key
 from tests.api_client.shown import show
 from tests.api_client.slips import at_once
-from tests.builders.generation import MANY, PARTS, SEED
+from tests.builders.generation import PARTS, SEED, cases
 
 pytestmark = pytest.mark.usefixtures("no_fault_is_hidden")
 
 #: Slips that are tried, over all versions.
-SLIPS = MANY * 12_000 or 3_200
+SLIPS = cases(12_000)
 #: What is said where nothing has a slip, by version.
 _known: dict[str, dict[Key, Any]] = {}
 #: Seconds between two polls: what is read by turns is read at each.

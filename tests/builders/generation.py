@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-#: How many times the usual number of cases are tried, which takes minutes; 0 is a quarter of it.
+#: How many times the usual number of cases are tried, which takes minutes; 0 is a tenth of it.
 MANY = int(os.environ.get("DSTACK_FLEETS_TESTS_MANY") or 0)
 
 _GIVEN = os.environ.get("DSTACK_FLEETS_TESTS_SEED")
@@ -33,7 +33,7 @@ longest = pytest.mark.skipif(MANY < 2, reason="takes minutes: DSTACK_FLEETS_TEST
 
 def cases(usual: int) -> int:
     """How many cases are tried of what usually has so many."""
-    return MANY * usual if MANY else max(1, usual // 4)
+    return MANY * usual if MANY else max(1, usual // 10)
 
 
 def seeds(usual: int) -> list[int]:
