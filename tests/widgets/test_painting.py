@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import pytest
 from textual import events
+from textual._compositor import Compositor
 from textual.app import App, ComposeResult
 from textual.content import Content
+from textual.css.stylesheet import Stylesheet
+from textual.dom import DOMNode
 from textual.geometry import Region, Size
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
@@ -93,3 +99,41 @@ async def test_a_size_is_laid_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
             await all_painted(app, pilot)
             assert front.query_one("#text").size.width == width
     assert laid_out == [Size(*SIZE), Size(20, 4), Size(*SIZE)]
+
+
+@pytest.mark.parametrize("kind", [Whole, Box])
+async def test_a_new_screen_gives_its_widgets_their_styles_once(
+    kind: type[Screen[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, styled = Stack(), Counter[str | None]()
+    apply = Stylesheet.apply
+
+    def note(stylesheet: Stylesheet, node: DOMNode, **how: Any) -> None:
+        styled[node.id] += 1
+        apply(stylesheet, node, **how)
+
+    monkeypatch.setattr(Stylesheet, "apply", note)
+    async with app.run_test(size=SIZE) as pilot:
+        await app.push_screen(kind())
+        await all_painted(app, pilot)
+        assert styled["text"] == 1
+
+
+async def test_a_layout_is_made_once_however_many_ask_where_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app, made = Stack(), Counter[str]()
+    for name in ("reflow", "_arrange_root"):
+
+        def note(compositor: Compositor, *more: Any, name: str = name, **how: Any) -> Any:
+            made[name] += 1
+            return getattr(Compositor, f"kept_{name}")(compositor, *more, **how)
+
+        monkeypatch.setattr(Compositor, f"kept_{name}", getattr(Compositor, name), raising=False)
+        monkeypatch.setattr(Compositor, name, note)
+    async with app.run_test(size=SIZE) as pilot:
+        await all_painted(app, pilot)
+        made.clear()
+        await app.push_screen(Whole())
+        await all_painted(app, pilot)
+        assert made["reflow"] == made["_arrange_root"] >= 1

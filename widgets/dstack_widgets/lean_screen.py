@@ -7,10 +7,11 @@ from typing import Any
 from rich.cells import cell_len
 from rich.console import Console
 from rich.control import Control
-from textual._compositor import ChopsUpdate, Compositor
+from textual._compositor import ChopsUpdate, Compositor, ReflowResult
 from textual.geometry import Size
 from textual.screen import Screen, ScreenResultType
 from textual.strip import Strip
+from textual.widget import Widget
 
 from .painting import PaintsAll
 
@@ -44,6 +45,12 @@ def _parts_a_sign(strip: Strip, cut: int) -> bool:
 
 class _LeanCompositor(Compositor):
     """Makes lean updates."""
+
+    def reflow(self, parent: Widget, size: Size) -> ReflowResult:
+        """Lays out, and knows where all is: Textual would lay out again for the first who asks."""
+        result = super().reflow(parent, size)
+        self._full_map_invalidated = False
+        return result
 
     def render_partial_update(self) -> ChopsUpdate | None:
         update = super().render_partial_update()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from textual import events
 from textual._styles_cache import StylesCache
 from textual.screen import Screen
 
@@ -31,6 +32,11 @@ class PaintsAll(_Base):
         forget = getattr(StylesCache.get_inner_outer, "cache_clear", None)
         if forget is not None:
             forget()
+
+    def _on_screen_resume(self, event: events.ScreenResume) -> None:
+        """Takes the styles of a new screen as they are: its widgets have just got theirs."""
+        if not self.stack_updates:
+            event.refresh_styles = False
 
     def _on_timer_update(self) -> None:
         if self._repaint_required and self.is_current and not self.app._batch_count:
