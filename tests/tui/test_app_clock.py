@@ -38,6 +38,9 @@ async def test_ages_are_by_the_clock_of_the_server_and_it_is_said_once() -> None
         assert said[0].startswith("This machine's clock is 25 min ahead of the server's.")
         assert app.server_now() == NOW - timedelta(seconds=3)
         await until(lambda: texts(app, "f-gpu")["age"] == "3m")
+        told = app.header_state()
+        assert told.now == NOW - timedelta(seconds=3)
+        assert told.observed_at == NOW - timedelta(seconds=AHEAD + 3)
 
 
 async def test_the_header_goes_on_behind_a_box() -> None:

@@ -89,6 +89,18 @@ async def test_where_there_is_none_it_says_so_and_what_cannot_be_read_is_an_erro
         await look(made)
 
 
+@pytest.mark.parametrize("ahead", [0, 1500, -1500])
+async def test_how_far_back_is_by_the_clock_of_the_server(monkeypatch, ahead):
+    made = server()
+    here = answers.START + timedelta(seconds=90 + ahead)
+    monkeypatch.setattr("dstack_api_client.transport.client.utc_now", lambda: here)
+    async with made.client() as client:
+        client.transport.clock_offset = -ahead
+        asked = Asked("logs", "llm", back=timedelta(minutes=1))
+        read = await kind_named("logs").read(Source(client, Feed(client, "main")), asked)
+    assert [each.line.text for each in read.lines] == ["loading", "ready", "out of memory"]
+
+
 @pytest.mark.parametrize("output", ["table", "json"])
 async def test_lines_are_followed_and_each_is_printed_once(output, capsys):
     made = server()

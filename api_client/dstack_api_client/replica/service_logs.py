@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 
 from dstack_api_client.attempts import Attempts, Failure
-from dstack_api_client.clock import utc_now
 from dstack_api_client.model.labels import replica_name
 from dstack_api_client.model.replica import STARTING, Replica
 from dstack_api_client.replica.logs import LogLine, LogTail
@@ -124,7 +123,7 @@ class ServiceLogs:
         *,
         back: timedelta | None = None,
         kept: int = KEPT_OF_SERVICE,
-        now: Callable[[], datetime] = utc_now,
+        now: Callable[[], datetime],
     ) -> None:
         self.state = ServiceOutput()
         self._client = client

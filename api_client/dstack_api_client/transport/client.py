@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
 
+from dstack_api_client.clock import utc_now
 from dstack_api_client.transport.cordons import Cordons
 from dstack_api_client.transport.events import Events
 from dstack_api_client.transport.fleets import Exports, Fleets, Instances
@@ -93,6 +94,10 @@ class Client:
     def server_time(self, here: datetime) -> datetime:
         """A moment of this machine's clock by the server's, as far as an answer told it."""
         return here + timedelta(seconds=self.clock_offset or 0.0)
+
+    def server_now(self) -> datetime:
+        """The time by the server's clock, as far as an answer told it."""
+        return self.server_time(utc_now())
 
     def refuse_read_only(self) -> None:
         """Makes sure that something may be changed.

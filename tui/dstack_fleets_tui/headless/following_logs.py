@@ -53,7 +53,9 @@ async def follow(source: Source, asked: Asked, show: Print, interval: float) -> 
     feed = source.feed
     snapshot = await poll(feed, full=True)
     service, replicas = kind.chosen(snapshot, asked)
-    logs = ServiceLogs(source.client, snapshot.project, back=asked.back)
+    logs = ServiceLogs(
+        source.client, snapshot.project, back=asked.back, now=source.client.server_now
+    )
     logs.follow(writers(replicas))
     said: set[str] = set()
     output = await kind.whole(logs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from dstack_api_client.clock import seconds_since
@@ -44,7 +44,7 @@ def header_state(
         connection: Where it is connected to, or why that is not known.
         health: How the last polls went.
         snapshot: What was read last.
-        now: The time.
+        now: The time by this machine's clock.
         interval: Seconds between two polls.
         paused: Whether reading was stopped.
         read_only: Whether nothing may be changed.
@@ -59,12 +59,14 @@ def header_state(
         if snapshot.unreadable:
             extra.append(f"{len(snapshot.unreadable)} unreadable")
     late = last is not None and seconds_since(last, now) > _INTERVALS * interval
+    # By the server's clock, as the times of events beside it.
+    ahead = timedelta(seconds=snapshot.clock_ahead if snapshot is not None else 0)
     return HeaderState(
         project=project_of(connection),
         host=host_of(connection),
-        now=now.astimezone(),
+        now=(now + ahead).astimezone(),
         connection=_state_word(connection, health, paused=paused, late=late),
-        observed_at=last.astimezone() if last else None,
+        observed_at=(last + ahead).astimezone() if last else None,
         version=(snapshot.server.version or "") if snapshot else "",
         extra=f" {dot} ".join(filter(None, extra)),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dstack_api_client import errors
-from dstack_api_client.clock import utc_now
 from dstack_api_client.events.log import Awaits, EventLog
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.requests import PAGE
@@ -31,7 +30,7 @@ class RunEvents:
         """Reads what is new, and tells what submissions wait for before requests reach them."""
         if not self._kept:
             return {}
-        server_time = self._client.server_time(utc_now())
+        server_time = self._client.server_now()
         if self._known:
             async for page in self._client.events.since(
                 self._log.since(server_time), self._filters

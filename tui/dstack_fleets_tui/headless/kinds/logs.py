@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from zlib import crc32
 
-from dstack_api_client.clock import utc_now
 from dstack_api_client.model.labels import group_label
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.service import Service
@@ -103,7 +102,9 @@ def notes_of(output: ServiceOutput) -> list[str]:
 async def _read(source: Source, asked: Asked) -> Look:
     look = await read_project(source, asked)
     _, replicas = chosen(look.snapshot, asked)
-    logs = ServiceLogs(source.client, look.snapshot.project, back=asked.back, now=utc_now)
+    logs = ServiceLogs(
+        source.client, look.snapshot.project, back=asked.back, now=source.client.server_now
+    )
     logs.follow(writers(replicas))
     output = await whole(logs)
     if output.failure is not None and not output.lines:
