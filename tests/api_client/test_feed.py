@@ -59,6 +59,12 @@ async def test_an_event_has_only_what_it_names_read_again() -> None:
         assert len(updates[0].difference.services.changed) == 1
 
 
+async def test_the_backends_of_the_project_are_known() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        assert followed.snapshot.backends == ("aws",)
+
+
 async def test_a_job_that_ends_frees_its_blocks_on_screen() -> None:
     async with following(small()) as followed:
         await followed.poll()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dstack_api_client.problems.model import Severity
@@ -30,6 +32,24 @@ def test_a_backend_that_starts_nothing_ahead(
     (problem,) = problems_of(projects.project(fleets=[fleet]), projects.NOW)
     assert (problem.severity, problem.text) == (severity, text)
     assert problem.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("of_project", "severity", "text"),
+    [
+        (("kubernetes",), Severity.NOTICE, "kubernetes starts instances with jobs only"),
+        (("runpod", "vastai"), Severity.NOTICE, "runpod, vastai start instances with jobs only"),
+        (("aws", "kubernetes"), Severity.WARNING, ""),
+    ],
+)
+def test_a_fleet_that_names_no_backend_has_those_of_its_project(
+    of_project: tuple[str, ...], severity: Severity, text: str
+) -> None:
+    fleet = projects.fleet("k", nodes_min=1, backends=(), instance_ids=(), states={})
+    shot = replace(projects.project(fleets=[fleet]), backends=of_project)
+    (problem,) = problems_of(shot, projects.NOW)
+    assert problem.severity is severity
+    assert problem.text == "0 of at least 1 node" + (f": {text}" if text else "")
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,13 @@ class FakeServer:
         if path == "/api/server/get_info":
             return _ok({"server_version": self.version})
         if path == "/api/projects/main/get":
-            return _ok({"project_id": answers.ident(1), "project_name": "main", "backends": []})
+            return _ok(
+                {
+                    "project_id": answers.ident(1),
+                    "project_name": "main",
+                    "backends": [{"name": "aws"}],
+                }
+            )
         if path == "/api/fleets/list":
             page = _page(self.fleets, query, "created_at", "prev_created_at", "prev_id")
             return _ok([self._fleet(fleet) for fleet in page])

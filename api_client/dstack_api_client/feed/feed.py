@@ -245,14 +245,15 @@ class Feed:
                 " which is too old.",
                 "Update the server to 0.20 or newer.",
             )
-        project_id = (await self._client.projects.get(self.project)).project_id
-        if project_id != self._project_id:  # another project of the same name, made meanwhile
-            self._project_id = project_id
+        project = await self._client.projects.get(self.project)
+        if project.project_id != self._project_id:  # another of the same name, made meanwhile
+            self._project_id = project.project_id
             self._known = Known(self.project)
             self._rereading = Rereading(
                 self._client, self.project, self._known, monotonic=self._monotonic
             )
             self._complete = False
+        self._known.put_project(project)
         await self._ask_what_it_can()
         self._met = True
 
@@ -390,6 +391,7 @@ class Feed:
             or self._cordons.failure,
             unreadable=self._client.unreadable.messages,
             clock_ahead=self._clock.ahead,
+            backends=self._known.backends,
         )
         if self._routers is None:
             return snapshot

@@ -142,7 +142,7 @@ class Pass:
         return not self._stages
 
     async def _read_project(self) -> bool:
-        await self._client.projects.get(self._project)
+        self._known.put_project(await self._client.projects.get(self._project))
         return True
 
     async def _read_fleets(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from dstack_api_client.events.log import Awaits, EventLog
 from dstack_api_client.join.join import Answers
 from dstack_api_client.model.replica import FINISHED
+from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 
 #: Most runs that ended that are kept.
@@ -53,6 +54,7 @@ class Known:
 
     def __init__(self, project: str) -> None:
         self.events = EventLog(project)
+        self.backends: tuple[str, ...] = ()
         self.touched: set[str] = set()
         """Ids of fleets and runs that an answer was about since this was last emptied."""
         self._fleets: _Kept[wire.Fleet] = _Kept()
@@ -97,6 +99,10 @@ class Known:
         if any(part is not kept for part, kept in zip(parts, self._parts, strict=True)):
             self._parts, self._answers = parts, Answers(*parts)
         return self._answers
+
+    def put_project(self, project: wire.Project) -> None:
+        """Takes what the project itself says."""
+        self.backends = tuple(sorted(one_line(each.name) for each in project.backends or ()))
 
     def put_fleet(self, fleet: wire.Fleet) -> None:
         """Takes a fleet with all of its instances."""

@@ -60,6 +60,8 @@ class Snapshot:
     """A sentence for each record of the server's lists that could not be read."""
     clock_ahead: int = 0
     """Seconds that the server's clock, by which all times here are, is ahead of this machine's."""
+    backends: tuple[str, ...] = ()
+    """Those that the project has, by name; none where the server does not say."""
 
     def replicas_of(self, run: Service | OtherRun) -> list[Replica]:
         """The replicas of a service, or the jobs of another run, by number."""

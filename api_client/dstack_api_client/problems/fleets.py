@@ -94,7 +94,7 @@ def of_fleets(snapshot: Snapshot, now: datetime, since: Since) -> Fleets:
         fleet = snapshot.fleets.get(fleet_id or "")
         problems += _of_instances(snapshot, fleet, here, now, since)
         if fleet is not None:
-            problems += _of_fleet(fleet, here, now, since)
+            problems += _of_fleet(snapshot, fleet, here, now, since)
     return Fleets(tuple(problems), frozenset(unreachable))
 
 
@@ -200,7 +200,9 @@ def unreachable_hint(snapshot: Snapshot, fleet: Fleet | None, instances: Iterabl
     return f"{text}, and starts elsewhere." if again else f"{text}."
 
 
-def _of_fleet(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterator[Problem]:
+def _of_fleet(
+    snapshot: Snapshot, fleet: Fleet, here: _Found, now: datetime, since: Since
+) -> Iterator[Problem]:
     if fleet.status == "failed":
         yield Problem(
             key=f"fleet:{fleet.id}",
@@ -222,7 +224,9 @@ def _of_fleet(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterat
     least = fleet.nodes_min or 0
     if here.usable < least and now - fleet.created_at > NEW:
         # Jobs run there all the same: nothing is short.
-        never = bool(fleet.backends) and WITH_JOBS_ONLY.issuperset(fleet.backends)
+        backends = fleet.backends or snapshot.backends
+        never = bool(backends) and WITH_JOBS_ONLY.issuperset(backends)
+        verb = "starts" if len(backends) == 1 else "start"
         most = "" if fleet.nodes_max is None else fleet.nodes_max
         yield Problem(
             key=f"nodes:{fleet.id}",
@@ -230,7 +234,7 @@ def _of_fleet(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterat
             severity=Severity.NOTICE if never else Severity.WARNING,
             subject=fleet.name,
             text=f"{here.usable} of at least {counted(least, 'node')}"
-            + (f": {listed(fleet.backends)} starts instances with jobs only" if never else ""),
+            + (f": {listed(backends)} {verb} instances with jobs only" if never else ""),
             hint=f"A minimum has no effect there; write nodes: 0..{most}."
             if never
             else "dstack tries again, at longer and longer intervals; its events tell how often.",

@@ -373,11 +373,18 @@ class Event(Timed):
     targets: list[EventTarget] | None = None
 
 
+class ProjectBackend(Answer):
+    """A backend of a project, without how it is configured."""
+
+    name: str
+
+
 class Project(Answer):
-    """A project, without what it holds."""
+    """A project, with little of what it holds."""
 
     project_id: str
     project_name: str
+    backends: list[ProjectBackend] | None = None
 
 
 class User(Answer):
