@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from dstack_api_client.events.guests import Guests
 from dstack_api_client.join.join import Answers, build
 from dstack_api_client.model.labels import job_name
 from dstack_api_client.model.occupants import Unseen, namesakes, unseen
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.problems.watch import problems_of
+from dstack_api_client.transport import wire
 from dstack_fleets_tui import words
 from dstack_fleets_tui.headless.kinds import instances as printed
 from dstack_fleets_tui.tables import fleets, instances
@@ -152,3 +155,49 @@ def test_who_deletes_a_fleet_that_is_lent_learns_that_it_is_in_use() -> None:
     assert line.startswith("1 of 2 instances is busy with no run of this project")
     idle = joined({**BUSY, "status": "idle", "busy_blocks": 0})
     assert list(words.used_by_others(next(iter(idle.fleets.values())), idle)) == []
+
+
+def used(
+    message: str, second: int, *, project: str = "guest", job: str = "train-0-0"
+) -> wire.Event:
+    """An event of a job and of the instance of `BUSY`."""
+    targets = [
+        wire.EventTarget("job", answers.ident(1000 + len(job)), job, project),
+        wire.EventTarget("instance", answers.as_instance(BUSY).id, "h7", answers.PROJECT),
+    ]
+    return wire.Event(
+        f"{second}", message, answers.START + timedelta(seconds=second), None, targets
+    )
+
+
+ASSIGNED = "Job assigned to instance. Instance blocks: 1/1 busy"
+UNASSIGNED = "Job unassigned from instance. Instance blocks: 0/1 busy"
+
+
+@pytest.mark.parametrize(
+    ("told_of", "runs"),
+    [
+        ([used(ASSIGNED, 1)], "guest/train"),
+        ([used(ASSIGNED, 1), used(ASSIGNED, 2, job="train-0-10")], "guest/train"),
+        ([used(ASSIGNED, 1), used(ASSIGNED, 2, project="lab", job="x-1-0")], "guest/train, lab/x"),
+        ([used(ASSIGNED, 1), used(UNASSIGNED, 2)], "no run of this project"),
+        ([used(UNASSIGNED, 2), used(ASSIGNED, 1)], "no run of this project"),
+        ([used(ASSIGNED, 1, project=answers.PROJECT)], "no run of this project"),
+    ],
+)
+def test_events_tell_who_of_another_project_uses_a_host(
+    told_of: list[wire.Event], runs: str
+) -> None:
+    guests = Guests(answers.PROJECT)
+    for event in told_of:
+        guests.learn(event)
+    made = replace(joined(BUSY), guests=guests.by_instance)
+    (instance,), (fleet,) = made.instances.values(), made.fleets.values()
+    assert words.runs_on(instance, made) == printed.cells(instance, made)[-1] == runs
+    known = "/" in runs
+    assert printed.item(instance, made)["busy_with"] == ("another project" if known else "unknown")
+    assert {each["project"] for each in printed.item(instance, made)["guests"]} == {
+        each.split("/")[0] for each in runs.split(", ") if known
+    }
+    (line,) = words.used_by_others(fleet, made)
+    assert (f"busy with {runs} of another project: the server" in line) is known

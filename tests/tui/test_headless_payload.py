@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dstack_api_client.model.cordon import Cordon, Occupant
+from dstack_api_client.model.guest import Guest
 from dstack_fleets_tui.headless.get import collect, table
 from dstack_fleets_tui.headless.kinds import KINDS
 from dstack_fleets_tui.headless.looking import Look
@@ -43,8 +44,14 @@ def cordoned(look: Look) -> Look:
     return replace(look, snapshot=replace(made, cordons=cordons))
 
 
+def lent(look: Look) -> Look:
+    """The look with jobs of another project on its busy instances."""
+    guests = {each.id: (Guest("guest", "train-0-0"),) for each in look.snapshot.instances.values()}
+    return replace(look, snapshot=replace(look.snapshot, guests=guests))
+
+
 def items(kind: str) -> list[dict[str, Any]]:
-    collected: list[dict[str, Any]] = collect(cordoned(LOOK), asked(kind, ended=True))[kind]
+    collected: list[dict[str, Any]] = collect(lent(cordoned(LOOK)), asked(kind, ended=True))[kind]
     return collected
 
 

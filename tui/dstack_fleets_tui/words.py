@@ -41,10 +41,14 @@ _UNSEEN = {
 
 
 def runs_on(instance: Instance, snapshot: Snapshot) -> str:
-    """The jobs on an instance; of a busy one without, who uses it; empty where nothing runs."""
+    """The jobs on an instance, those of other projects as `project/run`.
+
+    Of a busy one without, who uses it; empty where nothing runs.
+    """
     jobs = [snapshot.replicas[key] for key in instance.jobs if key in snapshot.replicas]
-    if jobs:
-        return ", ".join(map(job_name, jobs))
+    guests = dict.fromkeys(guest.run for guest in snapshot.guests_on(instance))
+    if jobs or guests:
+        return ", ".join([*map(job_name, jobs), *guests])
     who = unseen(instance, snapshot)
     return _UNSEEN[who] if who is not None else ""
 
@@ -52,12 +56,22 @@ def runs_on(instance: Instance, snapshot: Snapshot) -> str:
 def used_by_others(fleet: Fleet, snapshot: Snapshot) -> Iterator[str]:
     """That instances of a fleet are busy with what is none of this project's runs."""
     here = [snapshot.instances[key] for key in fleet.instance_ids if key in snapshot.instances]
-    busy = sum(unseen(each, snapshot) not in (None, Unseen.OF_FLEET) for each in here)
+    guests = [snapshot.guests_on(each) for each in here]
+    refused = "the server will refuse until nothing runs there."
+    if with_guests := sum(map(bool, guests)):
+        runs = sorted({guest.run for on_it in guests for guest in on_it})
+        yield (
+            f"{share_of(with_guests, len(here), 'instance')} busy with {listed(runs)} of another"
+            f" project: {refused}"
+        )
+    busy = sum(
+        not snapshot.guests_on(each) and unseen(each, snapshot) not in (None, Unseen.OF_FLEET)
+        for each in here
+    )
     if busy:
         yield (
             f"{share_of(busy, len(here), 'instance')} busy with no run of this project, maybe with"
-            " one of a project that borrows the fleet: the server will refuse until nothing runs"
-            " there."
+            f" one of a project that borrows the fleet: {refused}"
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 
+from dstack_api_client.events.guests import Guests
 from dstack_api_client.events.messages import RUNS, Subject, told
 from dstack_api_client.transport import wire
 
@@ -60,6 +61,7 @@ class EventLog:
         idle_since: When an instance became idle.
         running_since: When a submission of a job began to run.
         version: Another number whenever any of these or `awaits` may be another.
+        guests: Jobs of other projects on the project's instances.
     """
 
     def __init__(self, project: str) -> None:
@@ -70,6 +72,7 @@ class EventLog:
         self.links: dict[str, str] = {}
         self.idle_since: dict[str, datetime] = {}
         self.running_since: dict[str, datetime] = {}
+        self.guests = Guests(project)
         self._linked_at: dict[str, datetime] = {}
         self._taken_in: set[str] = set()
         self._at_gateway: set[str] = set()
@@ -168,6 +171,7 @@ class EventLog:
     def learn(self, event: wire.Event) -> None:
         """Learns where and since when a job runs, and since when an instance is idle."""
         self.version += 1
+        self.guests.learn(event)
         jobs = [target.id for target in event.targets or () if target.type == "job"]
         said = told(event.message)
         if said == RUNS:
@@ -200,6 +204,7 @@ class EventLog:
         self.running_since = {job: at for job, at in self.running_since.items() if job in jobs}
         self._taken_in.intersection_update(jobs)
         self._at_gateway.intersection_update(jobs)
+        self.guests.forget_all_but(instances)
         self.idle_since = {key: at for key, at in self.idle_since.items() if key in instances}
 
 

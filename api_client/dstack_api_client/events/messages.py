@@ -21,6 +21,8 @@ class Subject(Enum):
     JOB_UNREACHABLE = "job unreachable"
     """The server can't reach a job, and gives it up 2 minutes later."""
     JOB_REACHABLE = "job reachable"
+    UNASSIGNED = "unassigned"
+    """A job has left its instance."""
     TAKEN_IN = "taken in"
     """The proxy sends a replica requests, since 0.21."""
     REGISTERED_AT_LAST = "registered at last"
@@ -43,6 +45,7 @@ _BEGIN = {
     "Instance became unreachable": Subject.UNREACHABLE,
     "Job became unreachable": Subject.JOB_UNREACHABLE,
     "Job became reachable": Subject.JOB_REACHABLE,
+    "Job unassigned from instance": Subject.UNASSIGNED,
     "Service replica ready to receive": Subject.TAKEN_IN,
     "Service replica registered to receive": Subject.REGISTERED_AT_LAST,
     "Run updated. Deployment: ": Subject.DEPLOYMENT,

@@ -392,6 +392,7 @@ class Feed:
             unreadable=self._client.unreadable.messages,
             clock_ahead=self._clock.ahead,
             backends=self._known.backends,
+            guests=self._known.events.guests.by_instance,
         )
         if self._routers is None:
             return snapshot

@@ -13,6 +13,7 @@ from dstack_api_client.events.log import Named
 from dstack_api_client.feed.budget import Allowance
 from dstack_api_client.join.store import Known
 from dstack_api_client.model.fleet import SETUP_FAILED
+from dstack_api_client.model.occupants import Unseen, unseen
 from dstack_api_client.model.replica import FINISHED, Link
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
@@ -309,7 +310,10 @@ class Rereading:
         return (known.project_name if known is not None else None) or self._project
 
     async def unknown(self, snapshot: Snapshot, focus: Focus) -> None:
-        """Asks the events for the instances of jobs and for idle times that are not known yet."""
+        """Asks the events for what is not known yet.
+
+        That is the instances of jobs, since when instances are idle, and who uses a busy one.
+        """
         through = (snapshot.replicas, snapshot.instances, focus.opened_fleet)
         if len(through) == len(self._told) and all(map(is_, through, self._told)):
             return
@@ -333,6 +337,14 @@ class Rereading:
             instance.id
             for instance in idle
             if (few or instance.fleet_id == focus.opened_fleet) and instance.id not in self._asked
+        ]
+        hosts = self._known.events.guests.by_instance
+        instances += [
+            each.id
+            for each in snapshot.instances.values()
+            if each.id not in self._asked
+            and unseen(each, snapshot) in (Unseen.NOT_KNOWN, Unseen.OTHER_PROJECT)
+            and each.id not in hosts
         ]
         questions = [("target_jobs", group) for group in in_groups(jobs, FILTER_ITEMS)]
         questions += [("target_instances", group) for group in in_groups(instances, FILTER_ITEMS)]

@@ -23,6 +23,8 @@ def unseen(instance: Instance, snapshot: Snapshot) -> Unseen | None:
     """Who uses an instance that is busy without a known job; None for others."""
     if instance.status != "busy" or instance.jobs or not snapshot.complete:
         return None
+    if snapshot.guests_on(instance):
+        return Unseen.OTHER_PROJECT
     fleet = snapshot.fleets.get(instance.fleet_id or "")
     if fleet is not None and fleet.unplaced:
         return Unseen.OF_FLEET

@@ -14,6 +14,7 @@ from datetime import datetime
 from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
 from dstack_api_client.model.cordon import Cordon
 from dstack_api_client.model.fleet import Fleet, Instance
+from dstack_api_client.model.guest import Guest
 from dstack_api_client.model.placement import Drain, Placement
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.router import RouterView
@@ -62,6 +63,8 @@ class Snapshot:
     """Seconds that the server's clock, by which all times here are, is ahead of this machine's."""
     backends: tuple[str, ...] = ()
     """Those that the project has, by name; none where the server does not say."""
+    guests: Mapping[str, tuple[Guest, ...]] = field(default_factory=dict)
+    """Jobs of other projects by the id of their instance, as far as events told of them."""
 
     def replicas_of(self, run: Service | OtherRun) -> list[Replica]:
         """The replicas of a service, or the jobs of another run, by number."""
@@ -71,6 +74,10 @@ class Snapshot:
     def active_in(self, run: Service | OtherRun) -> list[Replica]:
         """Those of them that have not ended."""
         return [replica for replica in self.replicas_of(run) if replica.active]
+
+    def guests_on(self, instance: Instance) -> tuple[Guest, ...]:
+        """The jobs of other projects on an instance, as far as events told of them."""
+        return self.guests.get(instance.id, ()) if instance.status == "busy" else ()
 
     def cordon_of(self, thing: Fleet | Instance) -> Cordon | None:
         """The cordon on a fleet or an instance; of an instance its own, else its fleet's.

@@ -108,6 +108,7 @@ def _host(replica: Replica, snapshot: Snapshot, looks: Looks) -> Iterator[Fact |
         for key in instance.jobs
         if key != replica.key and key in snapshot.replicas
     ]
+    others += dict.fromkeys(guest.run for guest in snapshot.guests_on(instance))
     if others:
         yield Fact("beside it", ", ".join(others))
 

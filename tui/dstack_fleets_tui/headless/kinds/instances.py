@@ -96,6 +96,9 @@ def item(instance: Instance, snapshot: Snapshot) -> Item:
             for job in jobs
         ],
         "busy_with": who.value if (who := unseen(instance, snapshot)) is not None else None,
+        "guests": [
+            {"project": guest.project, "job": guest.job} for guest in snapshot.guests_on(instance)
+        ],
         "created_at": time(instance.created_at),
         "finished_at": optional_time(instance.finished_at),
         "idle_since": optional_time(instance.idle_since),
