@@ -213,6 +213,17 @@ def test_a_long_field_takes_one_line_and_no_more_than_there_is(width: int, text:
     assert lines[2].plain.startswith("  c")
 
 
+def test_long_names_keep_what_tells_them_apart() -> None:
+    names = [f"the-first-group-of-the-service-with-a-{number}" for number in (1, 2)]
+    grid = EditGrid()
+    grid.show(
+        GridRow(name, (GridCell("", name, left=True), GridCell("n", "1", True)), "groups")
+        for name in names
+    )
+    lines = [line.plain for line in grid.lines(36)]
+    assert [line[2:].split()[0] for line in lines] == [f"the-first-gr…ce-with-a-{n}" for n in (1, 2)]
+
+
 def test_a_note_gives_way_before_a_field_is_cut() -> None:
     grid = EditGrid()
     grid.show(_long("x" * 90, note="was " + "y" * 200))

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from .glyphs import UNICODE, Glyphs
 from .lines import Lines
 from .palette import style_of
-from .text import literal, shorten
+from .text import literal, shorten, shorten_name
 
 #: By key, how far down and to the right the cursor goes.
 _MOVES = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
@@ -478,7 +478,9 @@ class EditGrid(Lines, can_focus=True):
         if cell_len(text) <= room:
             return text
         if self._typed is None or self._place != Place(row.key, cell.key):
-            return shorten(text, room, self._glyphs.ellipsis)
+            # What is no field is a name, such as a lane's fleet: its end tells it from others.
+            cut = shorten if cell.editable or row.heading else shorten_name
+            return cut(text, room, self._glyphs.ellipsis)
         seen, room = text, room - cell_len(self._glyphs.ellipsis)
         while seen and cell_len(seen) > room:
             seen = seen[1:]
