@@ -117,7 +117,9 @@ def test_a_replica_of_several_blocks_does_not_start_in_too_few() -> None:
     assert three.lanes[0].room == 1
     (trap, *_) = warnings_of(edit.with_replicas("0", 3), three, snapshot, now=NOW)
     assert (trap.key, trap.risk) == ("kill-trap", Risk.DANGER)
-    assert trap.line.startswith("1 replica can't start (shared has no room, a replica takes 4 of")
+    assert trap.line.startswith(
+        "1 replica can't start (shared has room for 1 more only, a replica takes 4 of"
+    )
     assert warned(edit.with_replicas("0", 2), snapshot) == [("no-retry", Risk.WARNING)]
 
 

@@ -92,7 +92,7 @@ def test_what_fits_nowhere_is_pending_and_says_why() -> None:
     plan = next_actions(service(lanes, 3, room={"b": Room(1, why="nodes.max is 1")}), now=NOW)
     last = plan.replicas[2]
     assert (last.action, last.reason) == (Action.PENDING, Reason.PENDING)
-    assert last.why == "a is at its maximum of 1; b has no room, nodes.max is 1"
+    assert last.why == "a is at its maximum of 1; b has room for 1 more only, nodes.max is 1"
 
 
 def test_room_that_is_not_known_is_unlimited_and_said() -> None:

@@ -221,7 +221,9 @@ def test_long_names_keep_what_tells_them_apart() -> None:
         for name in names
     )
     lines = [line.plain for line in grid.lines(36)]
-    assert [line[2:].split()[0] for line in lines] == [f"the-first-gr…ce-with-a-{n}" for n in (1, 2)]
+    assert [line[2:].split()[0] for line in lines] == [
+        f"the-first-gr…ce-with-a-{n}" for n in (1, 2)
+    ]
 
 
 def test_a_note_gives_way_before_a_field_is_cut() -> None:

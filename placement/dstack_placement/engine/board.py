@@ -52,6 +52,14 @@ class Rooms:
             for group in limits:
                 limits[group] -= 1
 
+    def at_first(self, fleet: str, group: str = "") -> int:
+        """How many more fitted before any was placed; 0 where that was not known."""
+        room = self._service.rooms.get(fleet)
+        if room is None:
+            return 0
+        limits = (room.more, room.more_of.get(group))
+        return max(0, min((limit for limit in limits if limit is not None), default=0))
+
     def why(self, fleet: str, group: str = "") -> str:
         """What the caller said of there being no more, for a group where it told."""
         room = self._service.rooms.get(fleet)

@@ -49,16 +49,28 @@ def clock(time: datetime) -> str:
     return time.strftime("%H:%M:%S")
 
 
-def blocked(board: Board, count: LaneCount, block: Block, group: str = "") -> str:
-    """Why a lane is skipped: `gpu-a is in cooldown until 14:05:30, no capacity in us-east-1`."""
+def blocked(
+    board: Board, count: LaneCount, block: Block, group: str = "", *, counted: bool = False
+) -> str:
+    """Why a lane is skipped: `gpu-a is in cooldown until 14:05:30, no capacity in us-east-1`.
+
+    Args:
+        board: The board.
+        count: The lane.
+        block: What is in the way.
+        group: Whose replica it is.
+        counted: Whether to say how much room others of the plan have taken.
+    """
     fleet = count.lane.fleet
     if block is Block.MAXIMUM:
         return f"{fleet} is at its maximum of {count.lane.max_replicas}"
     if block is Block.COOLDOWN and count.cooldown is not None:
         text = f"{fleet} is in cooldown until {clock(count.cooldown.until)}"
         return f"{text}, {count.cooldown.cause}" if count.cooldown.cause else text
+    at_first = board.rooms.at_first(fleet, group) if counted else 0
+    room = f"{fleet} has room for {at_first} more only" if at_first else f"{fleet} has no room"
     why = board.rooms.why(fleet, group)
-    return f"{fleet} has no room, {why}" if why else f"{fleet} has no room"
+    return f"{room}, {why}" if why else room
 
 
 def none_idle(states: Sequence[str]) -> str:
@@ -82,14 +94,16 @@ def surplus(number: int, wanted: int) -> str:
     return f"{number} replica{'' if number == 1 else 's'}, {wanted or 'none'} desired"
 
 
-def passed_over(board: Board, counts: Iterable[LaneCount], group: str) -> tuple[str, bool]:
+def passed_over(
+    board: Board, counts: Iterable[LaneCount], group: str, *, counted: bool = False
+) -> tuple[str, bool]:
     """Why lanes take no further replica of a group, and whether room or a cooldown is a reason."""
     parts = []
     lacking = False
     for count in counts:
         block = board.block(count, group)
         if block is not None:
-            parts.append(blocked(board, count, block, group))
+            parts.append(blocked(board, count, block, group, counted=counted))
             lacking = lacking or block is not Block.MAXIMUM
     return "; ".join(parts), lacking
 

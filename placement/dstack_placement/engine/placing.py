@@ -190,7 +190,9 @@ def _fill_by_priority(
             at += 1
         skipped[group] = at
         if (group, at) not in causes:
-            causes[group, at] = passed_over(board, pool.lanes[:at], group)
+            # Of one that waits, it says how many have found room before it.
+            waits = at == len(pool.lanes)
+            causes[group, at] = passed_over(board, pool.lanes[:at], group, counted=waits)
         cause, lacking = causes[group, at]
         if at == len(pool.lanes):
             placed.append(_exceed(board, pool, replica, cause, lacking=lacking))
