@@ -186,6 +186,27 @@ class TestRouted:
         ]
         assert of(replicas, [*groups, group("router", router="smg")]) == "DOWN"
 
+    def test_so_it_does_while_the_only_one_of_a_part_can_not_be_reached(self) -> None:
+        replicas = [
+            replica(0, group="prefill", role="prefill"),
+            replica(1, group="decode", role="decode"),
+            ROUTES,
+        ]
+        groups = [replace(group(name), role=name) for name in ("prefill", "decode")]
+        found = service(replicas, [*groups, group("router", router="smg")])
+        hosts = list(instances("gpu", "busy", "busy"))
+        assert str(health(found, replicas, hosts=hosts)) == "OK"
+        hosts[0] = replace(hosts[0], unreachable=True, jobs=(replicas[0].key,))
+        assert str(health(found, replicas, hosts=hosts)) == "DOWN"
+        (problem,) = [
+            each
+            for each in problems_of(project((found, replicas), hosts=hosts), NOW)
+            if each.kind is Kind.INSTANCE
+        ]
+        assert problem.text.endswith(
+            "no prefill worker of chat can be reached: every request fails"
+        )
+
 
 class TestFleets:
     """What of a fleet can be used, and what is left of it."""

@@ -11,7 +11,7 @@ from dstack_api_client.analysis.rollout import SURGE
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
 from dstack_api_client.model.replica import Replica, ReplicaKey
-from dstack_api_client.model.roles import every_request_fails, roles_of, without_workers
+from dstack_api_client.model.roles import every_request_fails, lacking, roles_of
 from dstack_api_client.model.router import RouterStatus, RouterView, Sync, Worker
 from dstack_api_client.model.service import Group, Service
 from dstack_api_client.model.snapshot import Snapshot
@@ -104,7 +104,7 @@ def service_health(snapshot: Snapshot, service: Service, since: Since = _NEVER) 
     desired = desired_of(snapshot, service)
     takes = [each for each in serving if not each.is_router]
     to_serve = sum(_desired(each, service, replicas) for each in service.groups if not each.router)
-    if to_serve and (not takes or not _passes(service, view, serving)):
+    if to_serve and (not takes or not _passes(snapshot, service, view, serving)):
         starts = (
             not service.stopping
             and snapshot.observed_at - service.submitted_at <= FIRST_START
@@ -152,8 +152,7 @@ def _serves(
 ) -> bool:
     if not replica.ready:
         return False
-    instance = snapshot.instances.get(replica.instance_id or "")
-    if instance is not None and instance.unreachable:
+    if out_of_reach(snapshot, replica):
         return False
     if replica.is_router or not listed:
         return True
@@ -161,7 +160,28 @@ def _serves(
     return worker is not None and worker.router_health == "ready" and worker.sync is not Sync.DRIFT
 
 
-def _passes(service: Service, view: RouterView | None, serving: list[Replica]) -> bool:
+def out_of_reach(snapshot: Snapshot, replica: Replica) -> bool:
+    """Whether the server can't reach the instance of a replica."""
+    instance = snapshot.instances.get(replica.instance_id or "")
+    return instance is not None and instance.unreachable
+
+
+def lost_parts(snapshot: Snapshot, service: Service) -> tuple[str, ...]:
+    """The parts of a service for which no replica that can be reached runs while others do."""
+    if service.finished or not service.jobs_known:
+        return ()
+    role_of = {group.name: group.role for group in service.groups if group.role}
+    running = {
+        role_of[each.group]
+        for each in snapshot.replicas_of(service)
+        if each.group in role_of and each.status == "running" and not out_of_reach(snapshot, each)
+    }
+    return lacking(roles_of(service.groups), running)
+
+
+def _passes(
+    snapshot: Snapshot, service: Service, view: RouterView | None, serving: list[Replica]
+) -> bool:
     """Whether requests come from the router to a worker of each part."""
     if not any(group.router for group in service.groups):
         return True
@@ -169,7 +189,7 @@ def _passes(service: Service, view: RouterView | None, serving: list[Replica]) -
         return False
     if view is not None and view.status in _ROUTES_NOTHING:
         return False
-    lost = view.lacking if view is not None else without_workers(service)
+    lost = {*lost_parts(snapshot, service), *(view.lacking if view is not None else ())}
     return not (lost and every_request_fails(lost, roles_of(service.groups)))
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from dstack_api_client.analysis.endings import ends_with_host
+from dstack_api_client.analysis.health import lost_parts
 from dstack_api_client.analysis.losses import breaks_something
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
 from dstack_api_client.model.labels import counted, job_name, listed
 from dstack_api_client.model.occupants import namesakes
-from dstack_api_client.model.replica import ReplicaKey
+from dstack_api_client.model.replica import Replica, ReplicaKey
+from dstack_api_client.model.roles import consequence, named, roles_of, without_workers
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Kind, Problem, Severity
 from dstack_placement.engine import mapping
@@ -152,6 +154,8 @@ def _together(
     jobs = [job for key in keys if (job := snapshot.replicas.get(key)) is not None]
     if jobs:
         text += f"; on it: {listed(job_name(job) for job in jobs)}"
+    if what == "unreachable":
+        text += "".join(_without(snapshot, jobs))
     breaks = breaks_something(snapshot, jobs, given_up=what == "unreachable")
     loud = Severity.CRITICAL if breaks else Severity.WARNING
     return Problem(
@@ -167,6 +171,20 @@ def _together(
         row=first.id,
         run_ids=tuple(dict.fromkeys(job.key.run_id for job in jobs)),
     )
+
+
+def _without(snapshot: Snapshot, jobs: Iterable[Replica]) -> Iterator[str]:
+    """That a disaggregated service has no worker of some part without replicas out of reach."""
+    for run_id in dict.fromkeys(job.key.run_id for job in jobs):
+        service = snapshot.services.get(run_id)
+        if service is None:
+            continue
+        told = without_workers(service)  # by the router's problem, once dstack gives them up
+        lost = [part for part in lost_parts(snapshot, service) if part not in told]
+        if not lost:
+            continue
+        becomes = consequence(lost, roles_of(service.groups))
+        yield f"; {named(lost)} of {service.name} can be reached: {becomes}"
 
 
 def unreachable_hint(snapshot: Snapshot, fleet: Fleet | None, instances: Iterable[Instance]) -> str:
