@@ -212,3 +212,21 @@ async def _course(source: random.Random) -> None:
             await settled(app, pilot)
             assert app.is_running, said
             assert not course.terminal.grid.difference(drawn_whole(app)), said
+
+
+async def test_a_box_is_painted_though_something_behind_it_changes_in_the_same_turn() -> None:
+    """The whole box, as when it is new: once it stood there and was not to be seen."""
+    app = app_on(GivenFeed(live(snapshot())))
+    app.driver_class = Terminal
+    app.animation_level = "none"
+    async with app.run_test(size=SIZES[0], headless=False) as pilot:
+        await filled(app)
+        box = AskScreen("What becomes of it", [literal("as it was")], [Choice("no", "No")])
+        app.push_screen(box)
+        await settled(app, pilot)
+        for widget in box.walk_children():
+            widget.styles.background = "red"
+        box.refresh(Region(0, 0, 10, 1))  # as the screen behind has it done
+        await settled(app, pilot)
+        assert isinstance(app._driver, Terminal)
+        assert not app._driver.grid.difference(drawn_whole(app))
