@@ -18,6 +18,7 @@ from dstack_simulator import Simulator
 from dstack_widgets.choices import Choices
 from dstack_widgets.flow import Flow
 from dstack_widgets.live_table import LiveTable
+from screenshots.field import SCENARIO, field
 from screenshots.picture import HERE
 from screenshots.record import Recording
 from screenshots.walk import Walk, walking
@@ -194,7 +195,7 @@ def _all_in_sync(walk: Walk) -> bool:
 
 async def main() -> int:
     """Starts the scenarios, waits until each runs, and takes the pictures."""
-    for scenario, take in (("demo", stock), ("lanes", lanes)):
+    for scenario, take in (("demo", stock), ("lanes", lanes), (SCENARIO, field)):
         async with Simulator(scenario, port=PORT) as sim:
             await sim.settled()
             await take(sim)
