@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +26,7 @@ def why(
     configuration: dict[str, Any],
     *hosts: tuple[InstanceStatus, bool],
     health: HealthStatus = HealthStatus.HEALTHY,
+    groups: Sequence[str] = ("0",),
 ) -> str:
     """What is said of a fleet of some instances in which no offer is to be had."""
     spec = FleetSpec.model_validate(
@@ -41,7 +43,9 @@ def why(
     monkeypatch.setattr(plan, "get_instance_offers_from_instances", lambda **about: [])
     monkeypatch.setattr(plan, "get_run_profile_and_requirements_in_fleet", lambda **about: None)
     job: Any = object()
-    return rooms.room_of(fleet, run, {"0": job}, 0).why
+    room = rooms.room_of(fleet, run, dict.fromkeys(groups, job), 0)
+    assert bool(room.why) is (room.more == 0)
+    return room.why
 
 
 @pytest.mark.parametrize(
@@ -61,6 +65,24 @@ def test_a_fleet_without_room_says_what_its_instances_are(
     monkeypatch: pytest.MonkeyPatch, configuration: Any, hosts: Any, said: str
 ) -> None:
     assert why(monkeypatch, configuration, *hosts) == said
+
+
+@pytest.mark.parametrize(
+    ("configuration", "hosts", "said"),
+    [
+        (CLOUD, [BUSY, BUSY], "2 of at most 2 nodes exist, none is idle"),
+        (CLOUD, [BUSY], ""),
+        (CLOUD, [BUSY, (InstanceStatus.IDLE, False)], ""),
+        ({"nodes": "0.."}, [BUSY], ""),
+        (SSH, [BUSY, BUSY], "all 2 hosts are busy"),
+        (SSH, [BUSY, (InstanceStatus.IDLE, False)], ""),
+    ],
+)
+def test_a_full_fleet_is_full_for_a_service_at_zero_too(
+    monkeypatch: pytest.MonkeyPatch, configuration: Any, hosts: Any, said: str
+) -> None:
+    """No job says what its replicas need: else the room is not known."""
+    assert why(monkeypatch, configuration, *hosts, groups=()) == said
 
 
 def test_a_host_that_fails_its_health_check_is_not_called_idle(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dstack._internal.core.models.instances import InstanceStatus
 from dstack._internal.core.models.profiles import CreationPolicy
@@ -40,6 +40,8 @@ def room_of(
         for instance in fleet.instances
         if _may_be_free(instance) and cordoned.of_instance(instance) is None
     ]
+    if not samples:
+        return _room_of_any(fleet, free, cordoned)
     idle = {group: _idle(free, run_spec, job) for group, job in samples.items()}
     new: dict[str, int | None] = {}
     why = ""
@@ -98,7 +100,24 @@ def _creatable(
         )
     except ValueError:
         return 0, "its resources or policies do not match those of the service"
-    nodes = spec.configuration.nodes
+    return _more_nodes(fleet, cordoned)
+
+
+def _room_of_any(
+    fleet: FleetModel, free: Sequence[InstanceModel], cordoned: cordons.Cordons
+) -> Room:
+    """That there is none, whatever a replica needs: no job tells it of a service at zero."""
+    if free:
+        return Room()
+    if spec_of(fleet).configuration.ssh_config is not None:
+        return Room(0, why=_of_hosts(fleet, cordoned))
+    more, why = _more_nodes(fleet, cordoned)
+    return Room(0, why=why) if more == 0 else Room()
+
+
+def _more_nodes(fleet: FleetModel, cordoned: cordons.Cordons) -> tuple[int | None, str]:
+    """How many more a fleet's maximum allows, None for no limit; and why there are none."""
+    nodes = spec_of(fleet).configuration.nodes
     if nodes is None or nodes.max is None:
         return None, ""
     states = _states(fleet, cordoned)
