@@ -4,8 +4,9 @@ What needs no server comes first. Screens wait for what is drawn and stories for
 both have more processes than there are cores. The first phase that fails is the last.
 
 Each process reads all modules that it is given, which takes it seconds, so a phase leaves out those
-that have nothing for it. To load dstack takes as long again: the few modules that do, and need no
-server, have one process beside the others.
+that have nothing for it. Without a server, screens have several processes, since they wait; what
+draws nothing has one beside them. To load dstack takes as long again: the few modules that do have
+one process too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import IO
 
@@ -39,15 +42,27 @@ _LOADS = re.compile(
 )
 
 
+#: Folders of what runs in apps.
+_SCREENS = ("tui", "widgets")
+
+
+class _Kind(Enum):
+    """What a module without a server needs."""
+
+    SCREENS = "screens"
+    PLAIN = "plain"
+    LOADS = "loads"
+
+
 @dataclass(frozen=True)
 class _Phase:
     what: str
     arguments: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
     on_servers: bool = False
-    loads: bool | None = None
-    """Whether it has the modules that load dstack, or those that do not; None for both."""
-    beside: _Phase | None = None
+    kind: _Kind | None = None
+    """The modules that it has; None for all."""
+    beside: tuple[_Phase, ...] = ()
     """What runs at the same time, and is reported after it."""
 
     def left_out(self) -> Iterable[Path]:
@@ -59,33 +74,41 @@ class _Phase:
         here = Path(__file__).parent
         for folder in sorted({path.parent for path in here.rglob("test_*.py")}):
             modules = sorted(folder.glob("test_*.py"))
-            without = [path for path in modules if not self._has(path.read_text("utf-8"))]
+            without = [path for path in modules if not self._has(path)]
             yield from [folder] if without == modules else without
 
-    def _has(self, module: str) -> bool:
+    def _has(self, path: Path) -> bool:
+        module = path.read_text("utf-8")
         if self.on_servers:
             return _SOME.search(module) is not None
         if _ALL.search(module):
             return False
-        return self.loads is None or self.loads is (_LOADS.search(module) is not None)
+        if self.kind is None:
+            return True
+        if _LOADS.search(module):
+            return self.kind is _Kind.LOADS
+        screens = path.parent.name in _SCREENS
+        return self.kind is (_Kind.SCREENS if screens else _Kind.PLAIN)
 
 
-_WITHOUT_SERVER = ("-n", str(3 * (os.cpu_count() or 1)), "--dist", "worksteal")
+def _many_processes(*, beside: int = 0) -> tuple[str, ...]:
+    """Processes for what waits: three for each core, less those that are beside them."""
+    return ("-n", str(3 * (os.cpu_count() or 1) - beside), "--dist", "worksteal")
+
+
 # The longest groups begin first; pytest-xdist would put those of most tests first.
 _WITH_SERVER = ("-n", str(_STORIES), "--dist", "loadgroup", "--no-loadscope-reorder")
 _NO_SERVER = "not e2e and not versions"
 #: Generated tests try many times as many cases, and more of them where that is asked for.
 _MANY = {"DSTACK_FLEETS_TESTS_MANY": os.environ.get("DSTACK_FLEETS_TESTS_MANY") or "1"}
-_LOADED = _Phase(
-    "tests that load dstack",
-    ("-n", "0", "-m", f"{_NO_SERVER} and not slow"),
-    loads=True,
-)
+_FAST_ONES = f"{_NO_SERVER} and not slow"
+_LOADED = _Phase("tests that load dstack", ("-n", "0", "-m", _FAST_ONES), kind=_Kind.LOADS)
+_PLAIN = _Phase("tests that draw nothing", ("-n", "0", "-m", _FAST_ONES), kind=_Kind.PLAIN)
 _FAST = _Phase(
-    "tests without a server",
-    (*_WITHOUT_SERVER, "-m", f"{_NO_SERVER} and not slow"),
-    loads=False,
-    beside=_LOADED,
+    "tests of screens and commands",
+    (*_many_processes(beside=1), "-m", _FAST_ONES),
+    kind=_Kind.SCREENS,
+    beside=(_PLAIN, _LOADED),
 )
 _PHASES = {
     "fast": (_FAST,),
@@ -97,7 +120,7 @@ _PHASES = {
         _Phase(
             "generated tests, many cases",
             (
-                *_WITHOUT_SERVER,
+                *_many_processes(),
                 "-m",
                 "(generated or hypothesis or slow) and not e2e and not versions",
             ),
@@ -137,12 +160,15 @@ def _codes(phase: _Phase, arguments: list[str]) -> Iterator[int]:
     if any(Path(argument.partition("::")[0]).exists() for argument in arguments):
         yield _begun(phase, arguments, left_out=()).wait()
         return
-    with tempfile.TemporaryFile() as output:
-        more = phase.beside
-        beside = more and _begun(more, arguments, left_out=more.left_out(), output=output)
+    with ExitStack() as files:
+        beside = []
+        for more in phase.beside:
+            output = files.enter_context(tempfile.TemporaryFile())
+            begun = _begun(more, arguments, left_out=more.left_out(), output=output)
+            beside.append((more, begun, output))
         yield _begun(phase, arguments, left_out=phase.left_out()).wait()
-        if more and beside:
-            code = beside.wait()
+        for more, begun, output in beside:
+            code = begun.wait()
             output.seek(0)
             _say(f"== {more.what}\n{output.read().decode()}")
             yield code
