@@ -114,9 +114,11 @@ async def test_a_new_screen_gives_its_widgets_their_styles_once(
 
     monkeypatch.setattr(Stylesheet, "apply", note)
     async with app.run_test(size=SIZE) as pilot:
-        await app.push_screen(kind())
+        screen = kind()
+        await app.push_screen(screen)
         await all_painted(app, pilot)
         assert styled["text"] == 1
+        assert screen.styles.align_horizontal == ("center" if kind is Box else "left")
 
 
 async def test_a_layout_is_made_once_however_many_ask_where_they_are(

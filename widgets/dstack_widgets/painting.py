@@ -34,9 +34,13 @@ class PaintsAll(_Base):
             forget()
 
     def _on_screen_resume(self, event: events.ScreenResume) -> None:
-        """Takes the styles of a new screen as they are: its widgets have just got theirs."""
+        """Styles of a new screen only itself: its widgets have just got theirs.
+
+        Itself, since its stylesheet is read after it was made and before they are.
+        """
         if not self.stack_updates:
             event.refresh_styles = False
+            self.app.stylesheet.apply(self)
 
     def _on_timer_update(self) -> None:
         if self._repaint_required and self.is_current and not self.app._batch_count:
