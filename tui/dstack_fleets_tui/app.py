@@ -37,6 +37,7 @@ from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.text import one_line
+from dstack_api_client.trends.watch import TrendWatch
 from dstack_fleets_tui import actions, faults, words
 from dstack_fleets_tui.changes.cordons import CordonChanges
 from dstack_fleets_tui.changes.fleet import FleetChanges
@@ -225,6 +226,8 @@ class FleetsApp(Host):
         where = (self._connection.url, self._connection.project)
         if where != self._where:
             # What was read elsewhere must not stand under this name.
+            if self._where is not None:
+                self.trends = TrendWatch()
             self._where = where
             self.source = None
             self.snapshot = None
@@ -324,6 +327,7 @@ class FleetsApp(Host):
                 _spare_the_collector(again=self._loaded)
                 self._loaded = True
             before, self.snapshot = self.snapshot, update.snapshot
+            self.trends.look(update.snapshot, update.difference, self.events_read)
             new = self.lookout.look(update, before, self.server_now(), self.events_read)
             self._alert(new)
             self._show_title()

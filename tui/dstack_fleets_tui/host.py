@@ -25,6 +25,7 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
+from dstack_api_client.trends.watch import TrendWatch
 from dstack_fleets_tui import faults
 from dstack_fleets_tui.commands import all_aliases
 from dstack_fleets_tui.demo import Demo
@@ -94,6 +95,7 @@ class Host(ThemedApp):
         snapshot: The latest snapshot.
         health: The state of the connection.
         lookout: Looks for what is wrong.
+        trends: What the last 30 minutes were.
         paused: Whether nothing is read now.
         touches: How many keys were pressed that some screen took.
         said: The messages.
@@ -126,6 +128,7 @@ class Host(ThemedApp):
         self.source: Source | None = None
         self.snapshot: Snapshot | None = None
         self.lookout = Lookout(losses=settings.loss_problems)
+        self.trends = TrendWatch()
         self.said = StatusLine()
         self.trail = Trail()
         self.demo = Demo.of(os.environ)

@@ -6,7 +6,8 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from textual.content import Content
@@ -229,6 +230,8 @@ def sparkline(
     top: float | None = None,
     style: str = "accent",
     glyphs: Glyphs = UNICODE,
+    *,
+    loud: Callable[[float], str] | None = None,
 ) -> Content:
     """Draws the course of a value, the newest at the right.
 
@@ -238,6 +241,7 @@ def sparkline(
         top: The value of the highest level; without it, the highest of those drawn.
         style: A name in the palette.
         glyphs: The signs to draw.
+        loud: Gives the style of a value that is to stand out; empty for any other.
 
     Returns:
         One character for each value, and blanks before them where they are too few.
@@ -247,11 +251,15 @@ def sparkline(
         top if top is not None else max((each for each in drawn if each is not None), default=0)
     )
     last = len(glyphs.spark) - 1
-    line = ""
+    signs = [(" " * (width - len(drawn)), style)]
     for value in drawn:
         if value is None:
-            line += " "
-        else:
-            level = value / highest if highest > 0 else 0
-            line += glyphs.spark[max(0, min(last, round(level * last)))]
-    return literal(line.rjust(width), style_of(style))
+            signs.append((" ", style))
+            continue
+        level = value / highest if highest > 0 else 0
+        sign = glyphs.spark[max(0, min(last, round(level * last)))]
+        signs.append((sign, (loud(value) if loud is not None else "") or style))
+    return Content("").join(
+        literal("".join(sign for sign, _ in alike), style_of(each))
+        for each, alike in groupby(signs, key=lambda sign: sign[1])
+    )

@@ -7,7 +7,7 @@ said the same; and two of the placement add-on.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -51,7 +51,7 @@ _BEGIN = {
     "Run updated. Deployment: ": Subject.DEPLOYMENT,
 }
 _AT_GATEWAY = "Service replica registered"
-_NEW = re.compile(r"-> ([A-Z]+)")
+_NEW = re.compile(r"(?:([A-Z]+) )?-> ([A-Z]+)")
 #: Digits of the number of a deployment.
 _LONGEST = 9
 _FIELDS = re.compile(r" ?Changed fields: (.+)$")
@@ -80,6 +80,7 @@ class Told:
         deployment: The number of a deployment; None where none is named.
         replica: The number of a replica; None where none is named.
         fields: The fields of a spec that a deployment changed, as the server names them.
+        before: The status before the new one, written small; empty where none is named.
     """
 
     subject: Subject
@@ -87,6 +88,7 @@ class Told:
     deployment: int | None = None
     replica: int | None = None
     fields: tuple[str, ...] = ()
+    before: str = field(default="", compare=False)
 
 
 #: What tells that a job has begun to run.
@@ -114,7 +116,9 @@ def told(message: str) -> Told:
             fields=tuple(fields[1].split(", ")) if fields is not None else (),
         )
     new = _NEW.search(message)
-    return Told(subject, new[1].lower() if new is not None else "")
+    if new is None:
+        return Told(subject)
+    return Told(subject, new[2].lower(), before=(new[1] or "").lower())
 
 
 def short(message: str) -> str:

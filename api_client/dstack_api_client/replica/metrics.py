@@ -40,6 +40,7 @@ class Use:
         gpu_memory: Bytes of all its GPUs.
         gpus: Percent of each GPU.
         gpus_memory: Bytes of each GPU.
+        times: When the values of each series were taken.
     """
 
     at: datetime
@@ -50,6 +51,7 @@ class Use:
     gpu_memory: Series | None = None
     gpus: tuple[Series, ...] = ()
     gpus_memory: tuple[Series, ...] = ()
+    times: tuple[datetime, ...] = ()
 
 
 def use_of(answer: wire.JobMetrics) -> Use | None:
@@ -80,6 +82,7 @@ def use_of(answer: wire.JobMetrics) -> Use | None:
         gpu_memory=_sum(gpus_memory) if gpus_memory else None,
         gpus=gpus,
         gpus_memory=gpus_memory,
+        times=tuple(reversed(times)),
     )
 
 

@@ -18,7 +18,7 @@ from dstack_fleets_tui import actions
 from dstack_fleets_tui.screens.parts.columns import columns_of, is_wide
 from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.screens.parts.paned import Paned
-from dstack_fleets_tui.tables import details, fleets, services
+from dstack_fleets_tui.tables import details, fleets, services, trends
 from dstack_fleets_tui.tables.totals import totals
 from dstack_widgets.cells import Cells, Column
 from dstack_widgets.detail_pane import Details
@@ -127,6 +127,9 @@ _WIDE = 110
 class TotalsScreen(ListScreen):
     """A list below a line on the whole project."""
 
+    wide: ClassVar[int]
+    """Cells from which there is room for what the last 30 minutes were."""
+
     def body(self) -> Iterable[Widget]:
         """The totals, then the table."""
         yield Flow(id="totals", most=1, glyphs=self.fleets_app.glyphs)
@@ -134,6 +137,9 @@ class TotalsScreen(ListScreen):
 
     def fill(self) -> None:
         """Fills the table, and adds the project up."""
+        columns = trends.columns_for(self.columns, wide=self.table_width >= self.wide)
+        if columns != self.table.columns:
+            self.table.set_columns(columns)
         super().fill()
         snapshot = self.snapshot
         told = totals(snapshot, self.fleets_app.lookout.healths) if snapshot is not None else []
@@ -147,14 +153,18 @@ class FleetsScreen(TotalsScreen):
 
     name_of_screen = actions.FLEETS
     columns = fleets.COLUMNS
+    wide = trends.WIDER
     thing = "fleets"
     BINDINGS = list(actions.bindings(actions.FLEETS))
 
     def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
         """A row per fleet."""
         looks = self.looks
-        found = snapshot.fleets.items()
-        return {key: fleets.cells(fleet, snapshot, looks) for key, fleet in found}
+        watch = self.fleets_app.trends
+        return {
+            key: fleets.cells(fleet, snapshot, looks, trends.busy(fleet, watch, looks.glyphs))
+            for key, fleet in snapshot.fleets.items()
+        }
 
     def wrong(self, snapshot: Snapshot) -> Collection[str]:
         """The fleets that have a problem."""
@@ -203,6 +213,7 @@ class ServicesScreen(TotalsScreen):
 
     name_of_screen = actions.SERVICES
     columns = services.COLUMNS
+    wide = trends.WIDE
     thing = "services"
     BINDINGS = list(actions.bindings(actions.SERVICES))
 
@@ -229,6 +240,7 @@ class ServicesScreen(TotalsScreen):
                     snapshot.routers.get(each.id),
                     problems.get(each.name, ()),
                     bar,
+                    trends.ready(each, self.fleets_app.trends, looks.glyphs),
                 ),
             )
             for each in ordered

@@ -14,6 +14,7 @@ from dstack_api_client.model.labels import counted
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import age
+from dstack_fleets_tui.tables import trends
 from dstack_fleets_tui.tables.health import cell
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.bars import state_bar
@@ -32,6 +33,7 @@ COLUMNS = (
     Column("instances", "INSTANCES", min_width=24, max_width=70, priority=9, flexible=True),
     Column("room", "ROOM", priority=8),
     Column("gpu", "GPU", justify="right", priority=7, max_width=24),
+    trends.column("trend", "BUSY 30 MIN", 4),
     Column("replicas", "REPL", justify="right", priority=7),
     Column("spot", "SPOT", priority=3),
     Column("backends", "BACKENDS", priority=2, max_width=20),
@@ -41,13 +43,14 @@ COLUMNS = (
 )
 
 
-def cells(fleet: Fleet, snapshot: Snapshot, looks: Looks) -> Sequence[Cell]:
+def cells(fleet: Fleet, snapshot: Snapshot, looks: Looks, trend: Cell = "") -> Sequence[Cell]:
     """The row of one fleet.
 
     Args:
         fleet: The fleet.
         snapshot: Where its instances are.
         looks: Time and glyphs to show it with.
+        trend: How much of it was busy.
 
     Returns:
         One cell per column of `COLUMNS`.
@@ -61,6 +64,7 @@ def cells(fleet: Fleet, snapshot: Snapshot, looks: Looks) -> Sequence[Cell]:
         looks.bar(_instances(fleet, looks, snapshot.cordons_in(fleet)), len(fleet.instance_ids)),
         _room(fleet, snapshot, looks),
         looks.text(words.gpus(fleet), sort=fleet.gpus_total),
+        trend,
         looks.number(fleet.replicas),
         looks.word(fleet.spot_policy),
         looks.word(", ".join(fleet.backends)),

@@ -16,7 +16,7 @@ from dstack_api_client.model.service import Service
 from dstack_api_client.problems.model import Problem, Severity
 from dstack_fleets_tui import words
 from dstack_fleets_tui.formatting import span
-from dstack_fleets_tui.tables import health
+from dstack_fleets_tui.tables import health, trends
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.bars import Share, share_bar
 from dstack_widgets.cells import Cell, Column
@@ -33,6 +33,7 @@ COLUMNS = (
     Column("wanted", "DESIRED", justify="right", priority=7),
     Column("running", "RUN", justify="right", priority=5),
     Column("ready", "READY", justify="right", priority=10),
+    trends.column("trend", "READY 30 MIN", 4),
     Column("fleets", "FLEETS", min_width=20, max_width=60, priority=10, flexible=True),
     Column("router", "ROUTER", priority=8, max_width=24),
     Column("status", "STATUS", priority=4),
@@ -56,6 +57,7 @@ class Known(NamedTuple):
         router: Its router, where that was looked at.
         problems: What is wrong with it.
         bar: Whether there is room to draw how it is spread.
+        trend: How much of it was ready.
     """
 
     desired: int = 0
@@ -64,6 +66,7 @@ class Known(NamedTuple):
     router: RouterView | None = None
     problems: Sequence[Problem] = ()
     bar: bool = True
+    trend: Cell = ""
 
 
 def cells(service: Service, looks: Looks, known: Known | None = None) -> Sequence[Cell]:
@@ -80,6 +83,7 @@ def cells(service: Service, looks: Looks, known: Known | None = None) -> Sequenc
         looks.text(words.desired(service, known.desired), sort=known.desired),
         looks.number(service.running),
         looks.number(service.ready, "warn" if short else "ok" if known.desired else "dim"),
+        known.trend,
         looks.bar(_distribution(service, looks, bar=known.bar), service.active),
         _router(service, known.router, looks),
         looks.state(service.status),

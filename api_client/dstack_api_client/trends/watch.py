@@ -1,0 +1,156 @@
+"""Follows the snapshots of a project, and keeps what their figures were."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from dstack_api_client.analysis.health import desired_of
+from dstack_api_client.join.difference import Difference
+from dstack_api_client.model.fleet import Fleet
+from dstack_api_client.model.replica import ReplicaKey
+from dstack_api_client.model.router import RouterView
+from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.replica.metrics import Use
+from dstack_api_client.transport import wire
+from dstack_api_client.trends import past
+from dstack_api_client.trends.trend import (
+    Measure,
+    Subject,
+    Trend,
+    Trends,
+    fleet_named,
+    replica_of,
+    service_named,
+)
+
+
+class TrendWatch:
+    """Notes what changes at each snapshot, and all of it once a step.
+
+    A service or a fleet that is made again under its name goes on in its trend: who looks at it
+    wants to see what was before.
+    """
+
+    def __init__(self) -> None:
+        self._trends = Trends()
+        self._runs: dict[str, str] = {}
+        self._is_filled = False
+
+    @property
+    def step(self) -> int | None:
+        """The number of the step that goes on: nothing that is shown changes within it."""
+        return self._trends.step
+
+    def look(
+        self, snapshot: Snapshot, difference: Difference, events: Collection[wire.Event] = ()
+    ) -> None:
+        """Takes a snapshot.
+
+        Args:
+            snapshot: What is; one that is not complete is left out.
+            difference: What changed since the one before.
+            events: All that were read so far; they fill the time before the first snapshot.
+        """
+        if not snapshot.complete:
+            return
+        began = self._trends.reach(snapshot.observed_at)
+        # Those that came and went change what stands behind a name.
+        if began or difference.services.added or difference.services.gone:
+            self._runs = {each.name: each.id for each in _in_turn(snapshot.services.values())}
+        if began:
+            self._note_services(snapshot, snapshot.services)
+            self._note_fleets(snapshot.fleets.values())
+            self._note_loads(snapshot.routers.values())
+        elif difference:
+            changes = (difference.services, difference.placements)
+            changed = [key for each in changes for key in (*each.added, *each.changed)]
+            self._note_services(snapshot, changed)
+            fleets = (*difference.fleets.added, *difference.fleets.changed)
+            self._note_fleets(snapshot.fleets[key] for key in fleets)
+            routers = (*difference.routers.added, *difference.routers.changed)
+            self._note_loads(snapshot.routers[key] for key in routers)
+        if not self._is_filled and events:
+            self._is_filled = True
+            self.learn(snapshot, events)
+
+    def learn(
+        self,
+        snapshot: Snapshot,
+        events: Collection[wire.Event],
+        *,
+        services: Iterable[Service] | None = None,
+        fleets: Iterable[Fleet] | None = None,
+    ) -> None:
+        """Fills steps of which nothing is known with what events tell of them.
+
+        Args:
+            snapshot: What is.
+            events: Events without a gap between the oldest of them and now.
+            services: Of which services; of all without it.
+            fleets: Of which fleets; of all without it.
+        """
+        if self._trends.step is None or not events:
+            return
+        told = past.Past(events, self._trends.step, snapshot)
+        for service in snapshot.services.values() if services is None else services:
+            if self._runs.get(service.name) == service.id:
+                for measure, points in told.of_service(service).items():
+                    self._trends.fill(service_named(service.name), measure, points)
+        for fleet in snapshot.fleets.values() if fleets is None else fleets:
+            for measure, points in told.of_fleet(fleet).items():
+                self._trends.fill(fleet_named(fleet.name), measure, points)
+
+    def take(self, uses: Mapping[ReplicaKey, Use | None]) -> None:
+        """Takes what replicas make use of."""
+        for key, use in uses.items():
+            if use is not None and use.gpu is not None:
+                known = zip(use.times, use.gpu.values, strict=False)
+                points = ((at, value) for at, value in known if value is not None)
+                self._trends.fill(replica_of(key), Measure.GPU, points)
+
+    def of_service(self, service: Service, measure: Measure) -> Trend:
+        """A trend of a service; of a run that another has followed, none."""
+        known = self._runs.get(service.name) == service.id
+        return self._trends.trend(service_named(service.name if known else ""), measure)
+
+    def of_fleet(self, fleet: Fleet, measure: Measure) -> Trend:
+        """A trend of a fleet."""
+        return self._trends.trend(fleet_named(fleet.name), measure)
+
+    def of_replica(self, key: ReplicaKey, measure: Measure) -> Trend:
+        """A trend of a replica."""
+        return self._trends.trend(replica_of(key), measure)
+
+    def _note_services(self, snapshot: Snapshot, keys: Iterable[str]) -> None:
+        for key in keys:
+            service = snapshot.services.get(key)
+            if service is None or self._runs.get(service.name) != key or not service.jobs_known:
+                continue
+            subject = service_named(service.name)
+            self._note(subject, Measure.READY, service.ready)
+            self._note(subject, Measure.DESIRED, desired_of(snapshot, service))
+            self._note(subject, Measure.PRICE, service.price)
+
+    def _note_fleets(self, fleets: Iterable[Fleet]) -> None:
+        for fleet in fleets:
+            subject = fleet_named(fleet.name)
+            gpus = bool(fleet.gpus_total)
+            self._note(subject, Measure.BUSY, fleet.gpus_busy if gpus else fleet.blocks_busy)
+            self._note(subject, Measure.TOTAL, fleet.gpus_total if gpus else fleet.blocks_total)
+            self._note(subject, Measure.PRICE, fleet.price)
+            self._note(subject, Measure.REPLICAS, fleet.replicas)
+
+    def _note_loads(self, views: Iterable[RouterView]) -> None:
+        for view in views:
+            for worker in view.workers:
+                if worker.replica is not None and worker.load is not None:
+                    self._note(replica_of(worker.replica), Measure.LOAD, worker.load)
+
+    def _note(self, subject: Subject, measure: Measure, value: float) -> None:
+        self._trends.note(subject, measure, value)
+
+
+def _in_turn(services: Iterable[Service]) -> list[Service]:
+    """Services such that the last of a name is the one that people mean by it."""
+    return sorted(services, key=lambda each: (not each.finished, each.submitted_at))

@@ -1,0 +1,100 @@
+"""Sparklines of the last 30 minutes in lists."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from dstack_api_client.join.difference import diff
+from dstack_api_client.trends.trend import STEP, STEPS
+from dstack_api_client.trends.watch import TrendWatch
+from dstack_fleets_tui.tables import trends
+from dstack_widgets.cells import plain_text
+from dstack_widgets.glyphs import ASCII, UNICODE
+from tests.builders.apps import GivenFeed, app_on, live
+from tests.builders.snapshots import fleet, service, snapshot
+from tests.builders.trending import app_with_trends
+from tests.waiting import until, until_equal
+
+#: The beginning of two minutes.
+NOW = snapshot().observed_at.replace(minute=2, second=0)
+CHAT = service(ready=4, replicas_min=4, replicas_max=4, groups=(), active=4)
+
+
+def watched(*ready, desired=4):
+    """A watch that was shown a service in so many steps, the last of them complete."""
+    watch, before = TrendWatch(), None
+    for step, count in enumerate((*ready, ready[-1])):
+        group = replace(service().groups[0], replicas_min=desired, replicas_max=desired)
+        shot = snapshot([fleet(gpus_busy=count, gpus_total=4)], services=[
+            replace(CHAT, ready=count, groups=(group,))
+        ])  # fmt: skip
+        shot = replace(shot, observed_at=NOW + timedelta(seconds=STEP * step))
+        watch.look(shot, diff(before, shot))
+        before = shot
+    return watch
+
+
+@pytest.mark.parametrize(
+    ("glyphs", "drawn"), [(UNICODE, "█▅▁█"), (ASCII, "#-_#")], ids=["unicode", "ascii"]
+)
+def test_the_worst_of_two_minutes_counts(glyphs, drawn):
+    watch = watched(4, 4, 4, 4, 4, 2, 2, 4, 0, 0, 4, 4, 4, 4, 4, 4)
+    cell = trends.ready(CHAT, watch, glyphs)
+    assert plain_text(cell) == drawn.rjust(trends.SIGNS)
+    styles = [cell.text.plain[span.start : span.end].strip() for span in cell.text.spans]
+    assert [each for each in styles if each] == list(drawn)  # what was less stands out
+
+
+def test_a_service_that_should_have_none_draws_nothing():
+    watch = watched(0, 0, 0, desired=0)
+    assert not plain_text(trends.ready(CHAT, watch, UNICODE)).strip()
+
+
+def test_the_most_of_two_minutes_counts_for_a_fleet():
+    watch = watched(4, 0, 0, 0, 0, 2, 0, 0)
+    assert plain_text(trends.busy(fleet(), watch, UNICODE)).strip() == "█▅"
+
+
+def test_a_sign_stays_as_it_is_while_it_goes_to_the_left():
+    steps = [4, 4, 2, 2] * 15
+    before, after = (
+        plain_text(trends.ready(CHAT, watched(*(steps * 2)[:count]), UNICODE))
+        for count in (STEPS + 4, STEPS + 8)
+    )
+    assert before == after
+
+
+async def test_a_list_has_sparklines_where_it_is_wide():
+    app = app_with_trends()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: app.snapshot is not None)
+        await pilot.press("2")
+        await until(lambda: app.screen.table.row_count > 0)
+        for width, shown in ((80, False), (110, False), (120, True), (140, True)):
+            await pilot.resize_terminal(width, 24)
+            await until_equal(lambda: "trend" in app.screen.table.visible_columns, shown)
+            assert {"ready", "fleets", "health"} <= set(app.screen.table.visible_columns)
+
+
+async def test_within_a_step_no_sparkline_changes():
+    shot = snapshot()
+    app = app_on(GivenFeed(live(shot)))
+    async with app.run_test(size=(140, 24)) as pilot:
+        await until(lambda: app.snapshot is not None)
+        await pilot.press("2")
+        await until(lambda: app.screen.table.row_count > 0)
+        at = [column.key for column in app.screen.table.columns].index("trend")
+        drawn = []
+        for seconds, ready in ((1, 0), (STEP + 1, 1), (STEP * 2, 1)):
+            later = replace(
+                shot,
+                observed_at=shot.observed_at + timedelta(seconds=seconds),
+                services={"s-chat": service(ready=ready)},
+            )
+            app.post_message(app.Read(live(later, app.snapshot), app._connection))
+            await until(lambda later=later: app.snapshot is later)
+            drawn.append(plain_text(app.screen.table.cells("s-chat")[at]).strip())
+    assert drawn == ["", "▁", "▁"]

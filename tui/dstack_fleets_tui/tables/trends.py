@@ -1,0 +1,110 @@
+"""What the last 30 minutes were, in a cell: 15 signs of two minutes each.
+
+Only steps that are complete are drawn, so a cell changes at most once a step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+from textual.content import Content
+
+from dstack_api_client.model.fleet import Fleet
+from dstack_api_client.model.replica import ReplicaKey
+from dstack_api_client.model.service import Service
+from dstack_api_client.trends.trend import NO_TREND, STEPS, Measure, Trend
+from dstack_api_client.trends.watch import TrendWatch
+from dstack_widgets.bars import sparkline
+from dstack_widgets.cells import CellValue, Column
+from dstack_widgets.glyphs import Glyphs
+
+#: The keys of columns of sparklines.
+COLUMN_KEYS = frozenset({"trend", "gpu_trend", "load_trend"})
+#: Signs of a sparkline, and the steps of each.
+SIGNS = 15
+_STEPS = STEPS // SIGNS
+#: Cells from which there is room for sparklines in the list of services, and in that of fleets.
+WIDE, WIDER = 120, 132
+
+
+def column(key: str, title: str, priority: int) -> Column:
+    """A column of sparklines."""
+    return Column(key, title, width=SIGNS, priority=priority)
+
+
+@lru_cache
+def columns_for(columns: tuple[Column, ...], *, wide: bool) -> tuple[Column, ...]:
+    """The columns of a table: without its sparklines where it is not wide."""
+    return tuple(
+        replace(each, hidden=not wide) if each.key in COLUMN_KEYS else each for each in columns
+    )
+
+
+def ready(service: Service, trends: TrendWatch, glyphs: Glyphs) -> CellValue:
+    """Ready out of desired replicas; a full sign where all of them are ready."""
+    of_ready = trends.of_service(service, Measure.READY)
+    desired = trends.of_service(service, Measure.DESIRED)
+    return CellValue(_drawn_share(of_ready, desired, True, glyphs), "", of_ready.last)
+
+
+def busy(fleet: Fleet, trends: TrendWatch, glyphs: Glyphs) -> CellValue:
+    """GPUs in use out of all."""
+    of_busy = trends.of_fleet(fleet, Measure.BUSY)
+    total = trends.of_fleet(fleet, Measure.TOTAL)
+    return CellValue(_drawn_share(of_busy, total, False, glyphs), "", of_busy.last)
+
+
+def gpu(replica: ReplicaKey, trends: TrendWatch, glyphs: Glyphs) -> CellValue:
+    """Percent of the GPUs of a replica."""
+    trend = trends.of_replica(replica, Measure.GPU)
+    return CellValue(_drawn(trend, 100.0, glyphs), "", trend.last)
+
+
+def load(replica: ReplicaKey, trends: TrendWatch, top: float, glyphs: Glyphs) -> CellValue:
+    """Requests that a router has a worker work on, on a scale that all workers share."""
+    trend = trends.of_replica(replica, Measure.LOAD)
+    return CellValue(_drawn(trend, top, glyphs), "", trend.last)
+
+
+@lru_cache(maxsize=4096)
+def _drawn_share(part: Trend, whole: Trend, is_promise: bool, glyphs: Glyphs) -> Content:
+    shares = [
+        None if of is None or all_ is None or not (of or all_) else min(1.0, of / (all_ or of))
+        for of, all_ in zip(part.values, whole.values, strict=True)
+    ]
+    values = by_sign(shares, part.number, least=is_promise)
+    return sparkline(values, SIGNS, 1.0, glyphs=glyphs, loud=_loud if is_promise else None)
+
+
+@lru_cache(maxsize=4096)
+def _drawn(trend: Trend, top: float, glyphs: Glyphs) -> Content:
+    return sparkline(by_sign(trend.values, trend.number), SIGNS, top, glyphs=glyphs)
+
+
+def _loud(share: float) -> str:
+    """The style of a time in which not all was ready."""
+    return "" if share >= 1 else "warn" if share else "bad"
+
+
+def by_sign(
+    values: tuple[float | None, ...] | list[float | None], number: int, *, least: bool = False
+) -> list[float | None]:
+    """One value for each sign; signs begin at even minutes, so that they do not change as they go.
+
+    Args:
+        values: One for each step, the oldest first.
+        number: The number of the newest step.
+        least: Whether the least of a sign's steps counts, and not the most.
+    """
+    if values is NO_TREND.values:
+        return [None] * SIGNS
+    first = number - len(values) + 1
+    found: dict[int, float] = {}
+    for at, value in enumerate(values):
+        if value is not None:
+            sign = (first + at) // _STEPS
+            known = found.get(sign, value)
+            found[sign] = min(known, value) if least else max(known, value)
+    newest = number // _STEPS
+    return [found.get(sign) for sign in range(newest - SIGNS + 1, newest + 1)]
