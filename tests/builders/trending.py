@@ -7,8 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from dstack_api_client.join.difference import Difference
+from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.transport import wire
 from dstack_api_client.trends.trend import STEP, STEPS
 from dstack_api_client.trends.watch import TrendWatch
 from dstack_fleets_tui.app import FleetsApp
@@ -25,7 +27,9 @@ def app_with_trends(
     settings: Settings | None = None, client: GivenClient | None = None
 ) -> FleetsApp:
     """The app on the recorded demo, which it has watched for half an hour."""
-    shot = load()
+    shot = _routed(load())
+    client = client or GivenClient()
+    client.measured = busy_gpus(shot)
     app = app_on(GivenFeed(live(shot)), settings, client)
     app.now = lambda: shot.observed_at + timedelta(seconds=1)
     watch_half_an_hour(app.trends, shot)
@@ -61,6 +65,27 @@ def _before(shot: Snapshot, back: int) -> Snapshot:
         for key, view in shot.routers.items()
     }
     return replace(shot, services=services, fleets=fleets, routers=routers)
+
+
+def _routed(shot: Snapshot) -> Snapshot:
+    """The demo with the list of the router of chat-70b."""
+    chat = shot.service_named("chat-70b")
+    assert chat is not None
+    workers = tuple(
+        Worker(each.submission_id, Sync.IN_SYNC, "ready", load=4 + number, replica=each.key)
+        for number, each in enumerate(shot.replicas_of(chat))
+        if not each.is_router
+    )
+    view = RouterView(chat.id, "smg", RouterStatus.READY, Source.SERVER, workers=workers,
+                      observed_at=shot.observed_at, ready=3, expected=3)  # fmt: skip
+    return replace(shot, routers={chat.id: view})
+
+
+def busy_gpus(shot: Snapshot) -> wire.JobMetrics:
+    """Metrics of half an hour, the newest of the moment of a snapshot."""
+    values = [round(60 + 35 * math.sin(number / 20)) for number in range(6 * 30)]
+    times = [shot.observed_at - timedelta(seconds=10 * number) for number in range(len(values))]
+    return wire.JobMetrics([wire.Metric("gpu_util_percent_gpu0", times, values)])
 
 
 def _part(service: Service) -> int:

@@ -22,12 +22,16 @@ DETAILS = (*CONFIGURED, REPLICA)
 #: Where something is changed: the fields of an edit, its plan, and what comes of it.
 EDIT, FLEET_EDIT, PLAN, APPLY = "edit", "fleet edit", "plan", "apply"
 EDITORS = (EDIT, FLEET_EDIT)
+#: Charts of a service or a fleet, which a key opens.
+CHARTS = "charts"
 #: Where there is a table, or one may come to the front.
 TABLES = (*LISTS, RUNS, WHATIF, *DETAILS)
 #: What can be edited is listed or open here.
 EDITABLE = (FLEETS, SERVICES, *CONFIGURED)
 #: Where there is something to read, which can be filtered and copied.
 READ = (*TABLES, LOGS)
+#: From where one goes anywhere, and reading can be paused.
+WATCHING = (*READ, CHARTS)
 #: Where rows lead somewhere.
 OPENING = (*LISTS, RUNS, WHATIF, SERVICE, FLEET, REPLICA)
 #: Where details stand beside the list.
@@ -69,7 +73,7 @@ class Action:
 
     def typed_on(self, screen: str) -> bool:
         """Whether its command can be typed on a screen."""
-        return self.on(screen) or (self.anywhere and screen in READ)
+        return self.on(screen) or (self.anywhere and screen in WATCHING)
 
     def in_footer(self, screen: str) -> bool:
         """Whether the footer of a screen shows it."""
@@ -77,20 +81,20 @@ class Action:
 
 
 ACTIONS: tuple[Action, ...] = (
-    Action("fleets", ("1",), "fleets", "Show the fleets, or open one.", READ, "NAME"),
-    Action("services", ("2",), "services", "Show the services, or open one.", READ, "NAME"),
-    Action("problems", ("3",), "problems", "Show what is wrong, worst first.", READ),
+    Action("fleets", ("1",), "fleets", "Show the fleets, or open one.", WATCHING, "NAME"),
+    Action("services", ("2",), "services", "Show the services, or open one.", WATCHING, "NAME"),
+    Action("problems", ("3",), "problems", "Show what is wrong, worst first.", WATCHING),
     Action(
         "events",
         ("4",),
         "events",
         "Show what happened in the project, or to a service, fleet or replica.",
-        READ,
+        WATCHING,
         "NAME",
     ),
-    Action("runs", (), "runs", "Show all runs: services, tasks and dev environments.", READ),
-    Action("project", (), "project", "Switch to another project.", READ, "NAME"),
-    Action("replica", (), "replica", "Open a replica.", READ, "SERVICE/NUMBER"),
+    Action("runs", (), "runs", "Show all runs: services, tasks and dev environments.", WATCHING),
+    Action("project", (), "project", "Switch to another project.", WATCHING, "NAME"),
+    Action("replica", (), "replica", "Open a replica.", WATCHING, "SERVICE/NUMBER"),
     Action(
         "open",
         ("enter",),
@@ -107,16 +111,16 @@ ACTIONS: tuple[Action, ...] = (
         ("left_square_bracket",),
         "earlier view",
         "Go to the view that you came from, as in a browser.",
-        READ,
+        WATCHING,
     ),
     Action(
         "later",
         ("right_square_bracket",),
         "later view",
         "Go forward again, after going back.",
-        READ,
+        WATCHING,
     ),
-    Action("last", ("minus",), "last view", "Go to the last view, and back again.", READ),
+    Action("last", ("minus",), "last view", "Go to the last view, and back again.", WATCHING),
     Action("instances", ("i",), "Instances", "Show the instances of the fleet.", (FLEET,)),
     Action(
         "distribution",
@@ -266,6 +270,15 @@ ACTIONS: tuple[Action, ...] = (
         (WHATIF,),
     ),
     Action(
+        "charts",
+        ("T",),
+        "trends",
+        "Show charts of the last 30 minutes.",
+        (*EDITABLE, CHARTS),
+        "NAME",
+        anywhere=True,
+    ),
+    Action(
         "plan",
         ("p",),
         "plan",
@@ -393,7 +406,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("more_details", ("plus",), "more", "Give the details more room.", PANED),
     Action("fewer_details", ("underscore",), "less", "Give the details less room.", PANED),
     Action("refresh", ("ctrl+r",), "refresh", "Refresh everything now."),
-    Action("pause", ("p",), "pause", "Pause polling, or go on.", READ, "", True),
+    Action("pause", ("p",), "pause", "Pause polling, or go on.", WATCHING, "", True),
     Action("command", ("colon",), "command", "Type a command by its name.", (), "", True),
     Action("fault", (), "fault", "Have something go wrong in the demo.", TABLES, "NAME"),
     Action("messages", (), "messages", "Show the last messages of the line above the footer."),

@@ -37,6 +37,7 @@ from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.text import one_line
+from dstack_api_client.trends.trend import Kind, fleet_named, service_named
 from dstack_api_client.trends.watch import TrendWatch
 from dstack_fleets_tui import actions, faults, words
 from dstack_fleets_tui.changes.cordons import CordonChanges
@@ -51,6 +52,7 @@ from dstack_fleets_tui.live.source import Source, open_source
 from dstack_fleets_tui.projects import Projects
 from dstack_fleets_tui.quitting import Quitting
 from dstack_fleets_tui.screens.card import CardScreen
+from dstack_fleets_tui.screens.charts import ChartsScreen, named
 from dstack_fleets_tui.screens.events import EventsScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.help import HelpScreen
@@ -645,6 +647,19 @@ class FleetsApp(Host):
         """Shows what would be left without what is open or under the cursor."""
         if isinstance(self.screen, LiveScreen):
             ask_what_if(self.screen, argument)
+
+    def do_charts(self, argument: str) -> None:
+        """Shows charts of what is open or under the cursor, or of what is named."""
+        fleet, service = self._fleet_at_hand(), self._service_at_hand()
+        if argument:
+            first = Kind.SERVICE if fleet is None else Kind.FLEET
+            self.push_screen(ChartsScreen(named(argument, self.snapshot, first)))
+        elif fleet is not None:
+            self.push_screen(ChartsScreen(fleet_named(fleet.name)))
+        elif service is not None:
+            self.push_screen(ChartsScreen(service_named(service[0])))
+        else:
+            self.notify("There is no service and no fleet here to show charts of.", markup=False)
 
     def _change_service(self, action: CordonAction, reason: str) -> None:
         fleet = self._fleet_at_hand()

@@ -155,6 +155,7 @@ NAMES: Mapping[str, Callable[[Snapshot], Sequence[str]]] = {
     "fleets": fleet_names,
     "services": service_names,
     "events": _any_names,
+    "charts": lambda snapshot: [*service_names(snapshot), *fleet_names(snapshot)],
     "logs": lambda snapshot: [*run_names(snapshot), *replica_names(snapshot)],
     "replica": replica_names,
     "shell": replica_names,

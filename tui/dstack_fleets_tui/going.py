@@ -84,7 +84,7 @@ class Going:
             app.switch_mode(place.mode)
         for depth, screen in enumerate(reversed(app.screen_stack)):
             # What is being changed is not left by itself.
-            if not isinstance(screen, LiveScreen) or screen.name_of_screen not in actions.READ:
+            if not isinstance(screen, LiveScreen) or screen.name_of_screen not in actions.WATCHING:
                 break
             if screen.place is not None and place.same_screen(screen.place):
                 for _ in range(depth):

@@ -19,6 +19,7 @@ from dstack_fleets_tui.screens.help import (
 _MANY = {
     actions.TABLES: "where there are lists",
     actions.READ: "where there are lists, and in logs",
+    actions.WATCHING: "where there are lists, in logs and charts",
 }
 
 

@@ -51,6 +51,12 @@ class Glyphs:
     """A bar's segment: nothing there."""
     fills: str
     """Fillings that tell the parts of a bar apart, one character each."""
+    axes: str
+    """Of a chart: a value's mark, its axis, the corner, the axis of time and a mark on that."""
+    solid: str
+    """A line in the legend of a chart."""
+    dotted: str
+    """A dotted line in the legend of a chart."""
     spark: str
     """Levels of a sparkline from the lowest to the highest, one character each."""
 
@@ -81,6 +87,9 @@ UNICODE = Glyphs(
     bar_ending="▚",
     bar_empty="·",
     fills="█▓▒░",
+    axes="┤│└─┬",
+    solid="━━",
+    dotted="┄┄",
     spark="▁▂▃▄▅▆▇█",
 )
 """For terminals with UTF-8."""
@@ -107,6 +116,9 @@ ASCII = Glyphs(
     bar_ending="%",
     bar_empty=".",
     fills="#=+-",
+    axes="||+-+",
+    solid="**",
+    dotted="..",
     spark="_.-=*#",
 )
 """For every other terminal, and for `--ascii`."""
