@@ -18,11 +18,13 @@ class Metrics:
 
     def __init__(self) -> None:
         self.asked: list[int] = []
+        self.limits: list[int] = []
         self.fails = False
         self.metrics = SimpleNamespace(job=self._of_job)
 
-    async def _of_job(self, project, run_name, *, replica_num, **_):
+    async def _of_job(self, project, run_name, *, replica_num, limit, **_):
         self.asked.append(replica_num)
+        self.limits.append(limit)
         if self.fails:
             raise errors.CannotConnectError("It is away.", "Wait.")
         times = [START, START - timedelta(seconds=10)]
@@ -35,9 +37,9 @@ async def polled(watch, **how):
     return [read async for read in watch.poll(**how)]
 
 
-def watching(replicas):
+def watching(replicas, **how):
     client, moment = Metrics(), [START]
-    watch = UseWatch(client, "main", lambda: replicas, now=lambda: moment[0])
+    watch = UseWatch(client, "main", lambda: replicas, now=lambda: moment[0], **how)
     return client, moment, watch
 
 
@@ -52,6 +54,14 @@ async def test_a_few_at_each_poll_and_each_in_its_turn():
     moment[0] += timedelta(seconds=11)
     await polled(watch)
     assert client.asked[6:] == [0, 1, 2, 3]
+
+
+async def test_the_past_of_each_is_read_once_where_it_is_wanted():
+    client, moment, watch = watching([snapshots.replica("chat", 0)], past=lambda: 180)
+    for _ in range(2):
+        await polled(watch)
+        moment[0] += timedelta(seconds=11)
+    assert client.limits == [180, 2]
 
 
 async def test_only_what_runs_and_is_on_screen_is_asked_for():

@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from dstack_api_client.join.difference import diff
+from dstack_api_client.join.difference import Difference, diff
+from dstack_api_client.model.replica import ReplicaKey
+from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.trends.trend import STEP, STEPS
 from dstack_api_client.trends.watch import TrendWatch
 from dstack_fleets_tui.tables import trends
@@ -77,6 +79,43 @@ async def test_a_list_has_sparklines_where_it_is_wide():
             await pilot.resize_terminal(width, 24)
             await until_equal(lambda: "trend" in app.screen.table.visible_columns, shown)
             assert {"ready", "fleets", "health"} <= set(app.screen.table.visible_columns)
+
+
+async def test_replicas_and_workers_have_sparklines():
+    app = app_with_trends()
+
+    def drawn(column):
+        table = app.screen.table
+        if column not in table.visible_columns or not table.row_count:
+            return []
+        at = [each.key for each in table.columns].index(column)
+        return [plain_text(table.cells(key)[at]).strip() for key in table.keys]
+
+    async with app.run_test(size=(140, 24)) as pilot:
+        await until(lambda: app.snapshot is not None)
+        await pilot.press("2", "enter", "r")
+        # Metrics of the past are read with the first look.
+        await until(lambda: [len(each) for each in drawn("gpu_trend")] == [trends.SIGNS] * 4)
+        await pilot.press("o")
+        await until(lambda: len(drawn("load_trend")) == 3)
+        assert "█" in "".join(drawn("load_trend"))
+        assert {len(each) for each in drawn("load_trend")} == {trends.SIGNS}
+        await pilot.resize_terminal(80, 24)
+        await until(lambda: "load_trend" not in app.screen.table.visible_columns)
+
+
+def test_workers_share_one_scale():
+    watch = TrendWatch()
+    workers = [
+        Worker(f"w{load}", Sync.IN_SYNC, load=load, replica=ReplicaKey("s-chat", load, 0))
+        for load in (8, 4, 0)
+    ]
+    view = RouterView("s-chat", "smg", RouterStatus.READY, Source.SERVER, workers=(*workers,))
+    for step in range(2):
+        at = NOW + timedelta(seconds=STEP * step)
+        watch.look(replace(snapshot(), routers={"s-chat": view}, observed_at=at), Difference())
+    drawn = trends.loads(workers, watch, UNICODE)
+    assert [plain_text(drawn[each.key]).strip() for each in workers] == ["█", "▅", "▁"]
 
 
 async def test_within_a_step_no_sparkline_changes():

@@ -33,6 +33,7 @@ class UseWatch:
         project: The project's name.
         on_screen: Gives the replicas that are on screen, in their order.
         now: The clock.
+        past: Gives how many values of each metric are read of a replica at first.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class UseWatch:
         on_screen: Callable[[], Sequence[Replica]],
         *,
         now: Callable[[], datetime] = utc_now,
+        past: Callable[[], int] = lambda: 0,
     ) -> None:
         self._client = client
         self._project = project
         self._on_screen = on_screen
         self._now = now
+        self._past = past
         self._read_at: dict[str, datetime] = {}
         self._attempts = Attempts(now)
 
@@ -66,6 +69,7 @@ class UseWatch:
         """
         read: dict[ReplicaKey, Use | None] = {}
         for replica in self._due(full=full)[:_AT_ONCE]:
+            first = self._past() if replica.submission_id not in self._read_at else 0
             self._read_at[replica.submission_id] = self._now()
             answer = await self._attempts.of(
                 self._client.metrics.job(
@@ -74,7 +78,7 @@ class UseWatch:
                     run_id=replica.key.run_id,
                     replica_num=replica.key.replica_num,
                     job_num=replica.key.job_num,
-                    limit=_VALUES,
+                    limit=max(first, _VALUES),
                 )
             )
             if answer is None:

@@ -15,7 +15,7 @@ from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_fleets_tui import actions
-from dstack_fleets_tui.screens.parts.columns import columns_of, is_wide
+from dstack_fleets_tui.screens.parts.columns import columns_of, fitting_columns, is_wide
 from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.screens.parts.paned import Paned
 from dstack_fleets_tui.tables import details, fleets, services, trends
@@ -137,7 +137,12 @@ class TotalsScreen(ListScreen):
 
     def fill(self) -> None:
         """Fills the table, and adds the project up."""
-        columns = trends.columns_for(self.columns, wide=self.table_width >= self.wide)
+        columns = fitting_columns(
+            self.fleets_app,
+            self.name_of_screen,
+            self.columns,
+            wide=self.table_width >= self.wide,
+        )
         if columns != self.table.columns:
             self.table.set_columns(columns)
         super().fill()

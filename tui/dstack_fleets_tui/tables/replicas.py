@@ -19,7 +19,7 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Kind, Problem
 from dstack_api_client.replica.metrics import Series, Use
 from dstack_fleets_tui.formatting import NOTHING
-from dstack_fleets_tui.tables import workers
+from dstack_fleets_tui.tables import trends, workers
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.tables.problems import finding
 from dstack_fleets_tui.tables.workers import loudness
@@ -39,6 +39,7 @@ COLUMNS = (
     Column("router", "ROUTER", priority=8, min_width=8, flexible=True),
     Column("gpu", "GPU", priority=3),
     Column("gpu_use", "GPU%", justify="right", priority=4),
+    trends.column("gpu_trend", "GPU% 30 MIN", 2),
     Column("gpu_memory", "GPU GB", justify="right", priority=3),
     Column("memory", "MEM GB", justify="right", priority=1),
     Column("deployment", "DEPL", justify="right", priority=5),
@@ -84,6 +85,7 @@ class Seen(NamedTuple):
         use: What it makes use of; None while that was not read.
         drain: What it does instead of its state, `draining 41 s, 3 open`; empty if it does not.
         next_step: What comes next where it does not serve; empty where it does.
+        gpu_trend: What its GPUs did; None where that is not shown.
     """
 
     replica: Replica
@@ -97,6 +99,7 @@ class Seen(NamedTuple):
     use: Use | None
     drain: str = ""
     next_step: str = ""
+    gpu_trend: CellValue | None = None
 
 
 def columns(
@@ -176,6 +179,7 @@ def cells(seen: Seen, looks: Looks) -> Sequence[Cell]:
     made += [
         looks.word(str(replica.gpus) if replica.gpus else None),
         _share(use.gpu if use else None, 1, looks),
+        seen.gpu_trend or CellValue(""),
         _share(use.gpu_memory if use else None, _GB, looks),
         _share(use.memory if use else None, _GB, looks),
         looks.number(replica.deployment_num, "warn" if outdated else ""),

@@ -5,6 +5,7 @@ Only steps that are complete are drawn, so a cell changes at most once a step.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -12,6 +13,7 @@ from textual.content import Content
 
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.replica import ReplicaKey
+from dstack_api_client.model.router import Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.trends.trend import NO_TREND, STEPS, Measure, Trend
 from dstack_api_client.trends.watch import TrendWatch
@@ -61,10 +63,22 @@ def gpu(replica: ReplicaKey, trends: TrendWatch, glyphs: Glyphs) -> CellValue:
     return CellValue(_drawn(trend, 100.0, glyphs), "", trend.last)
 
 
-def load(replica: ReplicaKey, trends: TrendWatch, top: float, glyphs: Glyphs) -> CellValue:
-    """Requests that a router has a worker work on, on a scale that all workers share."""
-    trend = trends.of_replica(replica, Measure.LOAD)
-    return CellValue(_drawn(trend, top, glyphs), "", trend.last)
+def loads(workers: Iterable[Worker], trends: TrendWatch, glyphs: Glyphs) -> dict[str, CellValue]:
+    """What a router had its workers work on, by their keys, on a scale that all of them share."""
+    known = {
+        worker.key: trends.of_replica(worker.replica, Measure.LOAD)
+        for worker in workers
+        if worker.replica is not None
+    }
+    top = max(map(_peak, known.values()), default=0) or 1.0
+    return {
+        key: CellValue(_drawn(trend, top, glyphs), "", trend.last) for key, trend in known.items()
+    }
+
+
+@lru_cache(maxsize=4096)
+def _peak(trend: Trend) -> float:
+    return max(trend.known, default=0)
 
 
 @lru_cache(maxsize=4096)

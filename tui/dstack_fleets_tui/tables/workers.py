@@ -12,6 +12,7 @@ from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.roles import named
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_fleets_tui.formatting import age
+from dstack_fleets_tui.tables import trends
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.cells import Cell, CellValue, Column
 from dstack_widgets.findings import Finding
@@ -25,6 +26,7 @@ COLUMNS = (
     Column("probes", "PROBES", priority=2),
     Column("role", "ROLE", priority=5),
     Column("load", "LOAD", justify="right", priority=7),
+    trends.column("load_trend", "LOAD 30 MIN", 4),
     Column("replica", "REPLICA", priority=9, min_width=8, max_width=24, names=True),
     Column("fleet", "FLEET", priority=6, min_width=8, max_width=24, names=True),
     Column("address", "ADDRESS", priority=8, min_width=14, max_width=48, names=True),
@@ -83,8 +85,17 @@ def aged(view: RouterView) -> RouterView:
     )
 
 
-def cells(worker: Worker, names: Mapping[ReplicaKey, Replica], looks: Looks) -> Sequence[Cell]:
-    """The row of one worker: one cell per column of `COLUMNS`."""
+def cells(
+    worker: Worker, names: Mapping[ReplicaKey, Replica], looks: Looks, trend: Cell = ""
+) -> Sequence[Cell]:
+    """The row of one worker: one cell per column of `COLUMNS`.
+
+    Args:
+        worker: The worker.
+        names: The replicas, for their names.
+        looks: Time and glyphs to show it with.
+        trend: What it worked on.
+    """
     return (
         _sync(worker, looks),
         _health(worker, looks),
@@ -92,6 +103,7 @@ def cells(worker: Worker, names: Mapping[ReplicaKey, Replica], looks: Looks) -> 
         _probes(worker, looks),
         looks.word(worker.role),
         looks.number(worker.load),
+        trend,
         looks.word(worker_name(worker, names)),
         looks.word(worker.fleet),
         looks.word(address(worker)),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from dstack_api_client.text import one_line
 from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.tables import trends
 from dstack_widgets.cells import Column
 
 #: What stands for all columns, which scroll where they do not fit.
@@ -56,6 +57,27 @@ def columns_of(
             f"`columns` in the settings: {name} has no column {', '.join(unknown)}. It has: {keys}."
         )
     return chosen(columns, wish)
+
+
+def has_trends(app: Host, name: str, *, wide: bool) -> bool:
+    """Whether a list may show sparklines: where it has room, and where the settings say columns."""
+    return wide or app.columns.get(name) is not None
+
+
+def fitting_columns(
+    app: Host, name: str, columns: Sequence[Column], known: Sequence[Column] = (), *, wide: bool
+) -> tuple[Column, ...]:
+    """As `columns_of`, without sparklines where there is no room for them.
+
+    Args:
+        app: The app.
+        name: The list, as the settings name it.
+        columns: All of its columns.
+        known: Those that it may have at another time too.
+        wide: Whether there is room for sparklines.
+    """
+    shown = trends.columns_for((*columns,), wide=has_trends(app, name, wide=wide))
+    return (*columns_of(app, name, shown, known),)
 
 
 def is_wide(app: Host, name: str) -> bool:

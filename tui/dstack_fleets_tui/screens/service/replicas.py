@@ -15,16 +15,18 @@ from dstack_api_client.problems.model import Problem
 from dstack_api_client.problems.replicas import of_replicas_in
 from dstack_api_client.replica.metrics import Use
 from dstack_api_client.replica.metrics_watch import UseWatch
+from dstack_api_client.trends.reads import PAST_VALUES
 from dstack_fleets_tui import actions, formatting
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.screens.parts.columns import columns_of, is_wide
+from dstack_fleets_tui.screens.parts.columns import fitting_columns, has_trends, is_wide
 from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
 from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.tables import replicas as table
+from dstack_fleets_tui.tables import trends
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.tables.next_steps import next_step
-from dstack_widgets.cells import Cell
+from dstack_widgets.cells import Cell, CellValue
 from dstack_widgets.glyphs import Glyphs
 
 #: Cells from which what comes next of a replica is never cut.
@@ -78,7 +80,9 @@ class ReplicasView(ServiceView):
         wide = self.size.width >= _WIDE
         every_column = table.columns(service, waits=waits, explained=explained, wide=wide)
         app = self.fleets_app
-        columns = tuple(columns_of(app, "replicas", every_column, table.COLUMNS))
+        columns = fitting_columns(
+            app, "replicas", every_column, table.COLUMNS, wide=self.size.width >= trends.WIDER
+        )
         if columns != self.table.columns:
             if not self.table.columns:
                 self.table.show_all_columns = is_wide(app, "replicas")
@@ -122,12 +126,23 @@ class ReplicasView(ServiceView):
             self._uses.get(replica.key) if replica.status == "running" else None,
             drain.told(snapshot.observed_at) if drain is not None else "",
             next_step(replica, service, instance, self.fleets_app.since, looks.now),
+            self._trend(replica, looks),
         )
         told = formatting.age(replica.since, looks.now)
         made = self._made.get(row)
         if made is None or made[0] != told or made[1] != seen:
             made = self._made[row] = (told, seen, table.cells(seen, looks))
         return made[2]
+
+    @property
+    def _shows_trends(self) -> bool:
+        return has_trends(self.fleets_app, "replicas", wide=self.size.width >= trends.WIDER)
+
+    def _trend(self, replica: Replica, looks: Looks) -> CellValue | None:
+        """What the GPUs of a replica did, once its metrics are read."""
+        if not self._shows_trends or replica.key not in self._uses:
+            return None
+        return trends.gpu(replica.key, self.fleets_app.trends, looks.glyphs)
 
     # What replicas make use of ------------------------------------------------------------
 
@@ -137,7 +152,11 @@ class ReplicasView(ServiceView):
         if source is not None and source is not self._source:
             self._source = source
             self._watch = UseWatch(
-                source.client, source.project, self._on_screen, now=self.fleets_app.now
+                source.client,
+                source.project,
+                self._on_screen,
+                now=self.fleets_app.now,
+                past=lambda: PAST_VALUES if self._shows_trends else 0,
             )
             self._reads.start(self._watch)
 
@@ -148,6 +167,7 @@ class ReplicasView(ServiceView):
     def _take(self, read: Mapping[ReplicaKey, Use | None]) -> None:
         """Shows what was read, in the rows that it is of."""
         self._uses.update(read)
+        self.fleets_app.trends.take(read)
         if self._shown is None:
             return
         rows = {}

@@ -9,9 +9,10 @@ from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterView, Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui.screens.parts.columns import columns_of, is_wide
+from dstack_fleets_tui.screens.parts.columns import fitting_columns, has_trends, is_wide
 from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.screens.service.view import ServiceView
+from dstack_fleets_tui.tables import trends
 from dstack_fleets_tui.tables import workers as table
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.glyphs import Glyphs
@@ -59,9 +60,13 @@ class WorkersView(ServiceView):
 
     def fill(self, service: Service, snapshot: Snapshot, looks: Looks) -> None:
         """Shows the router's view beside dstack's."""
-        if not self.table.columns:
-            self.table.set_columns(columns_of(self.fleets_app, "workers", table.COLUMNS))
-            self.table.show_all_columns = is_wide(self.fleets_app, "workers")
+        app = self.fleets_app
+        wide = self.size.width >= trends.WIDE
+        columns = fitting_columns(app, "workers", table.COLUMNS, wide=wide)
+        if columns != self.table.columns:
+            if not self.table.columns:
+                self.table.show_all_columns = is_wide(app, "workers")
+            self.table.set_columns(columns)
         self._snapshot = snapshot
         view = self._view = snapshot.routers.get(service.id)
         if view is None:
@@ -76,7 +81,15 @@ class WorkersView(ServiceView):
             view = self._view = table.aged(view)
         names = snapshot.replicas
         self.line.show(table.head(view, looks))
-        rows = {worker.key: table.cells(worker, names, looks) for worker in view.workers}
+        drawn = (
+            trends.loads(view.workers, app.trends, looks.glyphs)
+            if has_trends(app, "workers", wide=wide)
+            else {}
+        )
+        rows = {
+            worker.key: table.cells(worker, names, looks, drawn.get(worker.key, ""))
+            for worker in view.workers
+        }
         wrong = {each.key for each in view.workers if each.wrong}
         self.table.set_rows(self.only_wrong.of(rows, wrong))
         none = "The router has no workers, and none are expected."
