@@ -50,6 +50,12 @@ def test_the_worst_of_two_minutes_counts(glyphs, drawn):
     assert [each for each in styles if each] == list(drawn)  # what was less stands out
 
 
+def test_details_say_from_what_to_what_it_went():
+    section = trends.section_of_service(CHAT, watched(4, 4, 2, 4), UNICODE)
+    assert [line.plain.split("  ")[-1] for line in section.lines] == ["2 to 4", "98.32"]
+    assert not trends.section_of_service(CHAT, TrendWatch(), UNICODE).lines
+
+
 def test_a_service_that_should_have_none_draws_nothing():
     watch = watched(0, 0, 0, desired=0)
     assert not plain_text(trends.ready(CHAT, watch, UNICODE)).strip()
@@ -75,7 +81,7 @@ async def test_a_list_has_sparklines_where_it_is_wide():
         await until(lambda: app.snapshot is not None)
         await pilot.press("2")
         await until(lambda: app.screen.table.row_count > 0)
-        for width, shown in ((80, False), (110, False), (120, True), (140, True)):
+        for width, shown in ((80, False), (110, False), (114, True), (140, True)):
             await pilot.resize_terminal(width, 24)
             await until_equal(lambda: "trend" in app.screen.table.visible_columns, shown)
             assert {"ready", "fleets", "health"} <= set(app.screen.table.visible_columns)

@@ -21,7 +21,7 @@ from dstack_fleets_tui.screens.parts.paned import Paned
 from dstack_fleets_tui.tables import details, fleets, services, trends
 from dstack_fleets_tui.tables.totals import totals
 from dstack_widgets.cells import Cells, Column
-from dstack_widgets.detail_pane import Details
+from dstack_widgets.detail_pane import Details, Section
 from dstack_widgets.flow import Flow
 from dstack_widgets.live_table import LiveTable
 from dstack_widgets.palette import style_of
@@ -188,7 +188,14 @@ class FleetsScreen(TotalsScreen):
             return None
         problems = [each for each in self.fleets_app.problems if each.fleet_id == key]
         read = self.fleets_app.events_read
-        return lambda width: details.of_fleet(fleet, snapshot, problems, read, looks, width)
+        watch, shown = self.fleets_app.trends, self.is_beside
+
+        def made(width: int) -> Sequence[Section]:
+            parts = details.of_fleet(fleet, snapshot, problems, read, looks, width)
+            was = trends.section_of_fleet(fleet, watch, looks.glyphs)
+            return [*parts[:-1], was, parts[-1]] if shown else parts
+
+        return made
 
     def open(self, key: str) -> None:
         """Opens the fleet."""
@@ -269,9 +276,14 @@ class ServicesScreen(TotalsScreen):
         problems = details.problems_of(service, self.fleets_app.problems)
         known = self.fleets_app.lookout.healths.get(key)
         read = self.fleets_app.events_read
-        return lambda width: details.of_service(
-            service, snapshot, known, problems, read, looks, width
-        )
+        watch, shown = self.fleets_app.trends, self.is_beside
+
+        def made(width: int) -> Sequence[Section]:
+            parts = details.of_service(service, snapshot, known, problems, read, looks, width)
+            was = trends.section_of_service(service, watch, looks.glyphs)
+            return [*parts[:-1], was, parts[-1]] if shown else parts
+
+        return made
 
     def open(self, key: str) -> None:
         """Opens the service."""

@@ -5,7 +5,7 @@ Only steps that are complete are drawn, so a cell changes at most once a step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -17,9 +17,13 @@ from dstack_api_client.model.router import Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.trends.trend import NO_TREND, STEPS, Measure, Trend
 from dstack_api_client.trends.watch import TrendWatch
+from dstack_fleets_tui import formatting
 from dstack_widgets.bars import sparkline
 from dstack_widgets.cells import CellValue, Column
+from dstack_widgets.detail_pane import Section
 from dstack_widgets.glyphs import Glyphs
+from dstack_widgets.palette import style_of
+from dstack_widgets.text import literal
 
 #: The keys of columns of sparklines.
 COLUMN_KEYS = frozenset({"trend", "gpu_trend", "load_trend"})
@@ -27,7 +31,7 @@ COLUMN_KEYS = frozenset({"trend", "gpu_trend", "load_trend"})
 SIGNS = 15
 _STEPS = STEPS // SIGNS
 #: Cells from which there is room for sparklines in the list of services, and in that of fleets.
-WIDE, WIDER = 120, 132
+WIDE, WIDER = 114, 132
 
 
 def column(key: str, title: str, priority: int) -> Column:
@@ -45,9 +49,13 @@ def columns_for(columns: tuple[Column, ...], *, wide: bool) -> tuple[Column, ...
 
 def ready(service: Service, trends: TrendWatch, glyphs: Glyphs) -> CellValue:
     """Ready out of desired replicas; a full sign where all of them are ready."""
+    last = trends.of_service(service, Measure.READY).last
+    return CellValue(_drawn_ready(service, trends, glyphs), "", last)
+
+
+def _drawn_ready(service: Service, trends: TrendWatch, glyphs: Glyphs) -> Content:
     of_ready = trends.of_service(service, Measure.READY)
-    desired = trends.of_service(service, Measure.DESIRED)
-    return CellValue(_drawn_share(of_ready, desired, True, glyphs), "", of_ready.last)
+    return _drawn_share(of_ready, trends.of_service(service, Measure.DESIRED), True, glyphs)
 
 
 def busy(fleet: Fleet, trends: TrendWatch, glyphs: Glyphs) -> CellValue:
@@ -74,6 +82,44 @@ def loads(workers: Iterable[Worker], trends: TrendWatch, glyphs: Glyphs) -> dict
     return {
         key: CellValue(_drawn(trend, top, glyphs), "", trend.last) for key, trend in known.items()
     }
+
+
+def section_of_service(service: Service, trends: TrendWatch, glyphs: Glyphs) -> Section:
+    """What a service was, for the details of it."""
+    ready = trends.of_service(service, Measure.READY)
+    price = trends.of_service(service, Measure.PRICE)
+    drawn = _drawn_ready(service, trends, glyphs)
+    return _section(
+        [("ready", drawn, ready, formatting.count), ("$/h", None, price, formatting.price)], glyphs
+    )
+
+
+def section_of_fleet(fleet: Fleet, trends: TrendWatch, glyphs: Glyphs) -> Section:
+    """What a fleet was, for the details of it."""
+    of_busy = trends.of_fleet(fleet, Measure.BUSY)
+    price = trends.of_fleet(fleet, Measure.PRICE)
+    total = trends.of_fleet(fleet, Measure.TOTAL)
+    drawn = _drawn_share(of_busy, total, False, glyphs)
+    name = "GPUs busy" if fleet.gpus_total else "blocks busy"
+    return _section(
+        [(name, drawn, of_busy, formatting.count), ("$/h", None, price, formatting.price)], glyphs
+    )
+
+
+def _section(
+    rows: Sequence[tuple[str, Content | None, Trend, Callable[[float], str]]], glyphs: Glyphs
+) -> Section:
+    """Names, sparklines and numbers; nothing of what is not known or was 0 all the time."""
+    shown = [row for row in rows if any(row[2].known)]
+    wide = max((len(name) for name, _, _, _ in shown), default=0)
+    lines = []
+    for name, drawn, trend, told in shown:
+        known = trend.known
+        low, high = told(min(known)), told(max(known))
+        text = low if low == high else f"{low} to {high}"
+        line = drawn if drawn is not None else _drawn(trend, max(known), glyphs)
+        lines.append(literal(f"{name:<{wide}}  ", style_of("dim")) + line + literal(f"  {text}"))
+    return Section("Last 30 minutes, T for charts", lines)
 
 
 @lru_cache(maxsize=4096)

@@ -43,12 +43,13 @@ class Paned(LiveScreen):
     def table_width(self) -> int:
         """Cells that the table has beside the details."""
         width = self.app.size.width
-        if not (self._beside and self._has_room):
+        if not (self.is_beside and self._has_room):
             return width
         return width * (100 - (self.fleets_app.views.now.beside or BESIDE)) // 100
 
     @property
-    def _beside(self) -> bool:
+    def is_beside(self) -> bool:
+        """Whether the details stand beside the table, where they have all of the height."""
         return self.app.size.width >= _BESIDE
 
     def footer_keys(self) -> list[tuple[str, str]]:
@@ -63,8 +64,8 @@ class Paned(LiveScreen):
         views = self.fleets_app.views.now
         self.query_one(TableWithPane).show_pane(
             shown=details is not None,
-            beside=self._beside,
-            percent=views.beside if self._beside else views.below,
+            beside=self.is_beside,
+            percent=views.beside if self.is_beside else views.below,
         )
         self.query_one(DetailPane).show(details)
 
@@ -97,7 +98,7 @@ class Paned(LiveScreen):
             self._give(moved(self.query_one(TableWithPane).percent, steps))
 
     def _give(self, percent: int | None) -> None:
-        self.fleets_app.views.change(**{"beside" if self._beside else "below": percent})
+        self.fleets_app.views.change(**{"beside" if self.is_beside else "below": percent})
         self.fill()
 
 
