@@ -136,7 +136,7 @@ def _legend(title: Content, chart: Chart, width: int, glyphs: Glyphs) -> Content
         known = [value for value in curve.values if value is not None]
         sign = glyphs.dotted if curve.dotted else glyphs.solid
         told = chart.told(known[-1]) if curve.values and curve.values[-1] is not None else "?"
-        part = literal(f"  {sign}", style_of(curve.style)) + literal(f" {curve.name} {told}")
+        part = literal(f"  {sign * 2}", style_of(curve.style)) + literal(f" {curve.name} {told}")
         if title.cell_length + part.cell_length <= width:
             title += part
     return title
@@ -210,7 +210,7 @@ def _drawn(
             for curve, quarters in drawn:
                 here = quarters[row][cell]
                 if here and not filled:
-                    style, sign = curve.style, (glyphs.dotted if curve.dotted else glyphs.solid)[0]
+                    style, sign = curve.style, glyphs.dotted if curve.dotted else glyphs.solid
                 filled |= here
             if filled and not sign.isascii():
                 sign = _BLOCKS[filled]

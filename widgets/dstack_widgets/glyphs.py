@@ -88,8 +88,8 @@ UNICODE = Glyphs(
     bar_empty="·",
     fills="█▓▒░",
     axes="┤│└─┬",
-    solid="━━",
-    dotted="┄┄",
+    solid="━",
+    dotted="┄",
     spark="▁▂▃▄▅▆▇█",
 )
 """For terminals with UTF-8."""
@@ -117,8 +117,8 @@ ASCII = Glyphs(
     bar_empty=".",
     fills="#=+-",
     axes="||+-+",
-    solid="**",
-    dotted="..",
+    solid="*",
+    dotted=".",
     spark="_.-=*#",
 )
 """For every other terminal, and for `--ascii`."""

@@ -26,7 +26,7 @@ COLUMNS = (
     Column("probes", "PROBES", priority=2),
     Column("role", "ROLE", priority=5),
     Column("load", "LOAD", justify="right", priority=7),
-    trends.column("load_trend", "LOAD 30 MIN", 4),
+    trends.column("load_trend", "LOAD 30 MIN", 1),
     Column("replica", "REPLICA", priority=9, min_width=8, max_width=24, names=True),
     Column("fleet", "FLEET", priority=6, min_width=8, max_width=24, names=True),
     Column("address", "ADDRESS", priority=8, min_width=14, max_width=48, names=True),

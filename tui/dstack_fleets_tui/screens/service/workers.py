@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from dstack_api_client.clock import seconds_since
 from dstack_api_client.model.replica import ReplicaKey
@@ -15,6 +15,7 @@ from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.tables import trends
 from dstack_fleets_tui.tables import workers as table
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.cells import CellValue
 from dstack_widgets.glyphs import Glyphs
 
 #: So many polls after a look, nothing counts as in sync any more.
@@ -26,6 +27,7 @@ class WorkersView(ServiceView):
 
     _view: RouterView | None = None
     _snapshot: Snapshot | None = None
+    _drawn: tuple[object, Mapping[str, CellValue]] | None = None
 
     def __init__(
         self,
@@ -61,7 +63,7 @@ class WorkersView(ServiceView):
     def fill(self, service: Service, snapshot: Snapshot, looks: Looks) -> None:
         """Shows the router's view beside dstack's."""
         app = self.fleets_app
-        wide = self.size.width >= trends.WIDE
+        wide = self.size.width >= trends.WIDER
         columns = fitting_columns(app, "workers", table.COLUMNS, wide=wide)
         if columns != self.table.columns:
             if not self.table.columns:
@@ -81,11 +83,8 @@ class WorkersView(ServiceView):
             view = self._view = table.aged(view)
         names = snapshot.replicas
         self.line.show(table.head(view, looks))
-        drawn = (
-            trends.loads(view.workers, app.trends, looks.glyphs)
-            if has_trends(app, "workers", wide=wide)
-            else {}
-        )
+        shown = has_trends(app, "workers", wide=wide)
+        drawn = self._loads(view, looks) if shown else {}
         rows = {
             worker.key: table.cells(worker, names, looks, drawn.get(worker.key, ""))
             for worker in view.workers
@@ -100,6 +99,14 @@ class WorkersView(ServiceView):
     def notes(self) -> Iterable[str]:
         """Tells that only some are shown."""
         yield from self.only_wrong.notes()
+
+    def _loads(self, view: RouterView, looks: Looks) -> Mapping[str, CellValue]:
+        """What the workers worked on; that of the last time where no step has ended since."""
+        watch = self.fleets_app.trends
+        of = (watch, watch.step, tuple(worker.key for worker in view.workers))
+        if self._drawn is None or self._drawn[0] != of:
+            self._drawn = of, trends.loads(view.workers, watch, looks.glyphs)
+        return self._drawn[1]
 
     def _worker(self, key: str) -> Worker | None:
         workers = self._view.workers if self._view else ()
