@@ -47,6 +47,7 @@ from dstack_fleets_tui.changes.shells import Shells
 from dstack_fleets_tui.commands import CommandError, wrong_aliases
 from dstack_fleets_tui.going import Going
 from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.keys_in_turn import KeysInTurn
 from dstack_fleets_tui.live.poller import Poller
 from dstack_fleets_tui.live.source import Source, open_source
 from dstack_fleets_tui.projects import Projects
@@ -190,6 +191,7 @@ class FleetsApp(Host):
         self._projects = projects
         self._switching = Switching(self, projects, self._quitting.in_the_way, self._connect_to)
         self._shells = Shells(self, self.changing)
+        self._keys = KeysInTurn(self, self._hand_on)
         self._clocks_told = False
         self._ended_by: int | None = None
 
@@ -198,6 +200,7 @@ class FleetsApp(Host):
     def on_mount(self) -> None:
         """Starts to read; the first paint does not wait for it."""
         self.set_interval(LOOK_EVERY, self._leave_with_terminal)
+        self.screen_change_signal.subscribe(self, self._keys.screen_changed, immediate=True)
         theme = self._settings.theme
         if theme in self.available_themes:
             self.theme = theme
@@ -384,12 +387,25 @@ class FleetsApp(Host):
         """
         if isinstance(event, (events.Key, events.Paste, events.MouseDown, events.MouseScrollDown)):
             self.lookout.somebody_is_there = True
-        if isinstance(event, (events.Key, events.Paste, events.MouseDown)) and not self._counts(
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
+            await self._keys.take(event)
+        elif isinstance(event, (events.Key, events.Paste, events.MouseDown)) and not self._counts(
             event
         ):
             event.stop()
-            return
-        await super().on_event(event)
+        else:
+            await super().on_event(event)
+
+    async def _hand_on(self, event: events.Key | events.Paste) -> None:
+        """Gives a key to the screen in front, if it is meant for it."""
+        if self._counts(event):
+            await super().on_event(event)
+        else:
+            event.stop()
+
+    async def on_keys_in_turn_passed(self, message: KeysInTurn.Passed) -> None:
+        """Goes on with the keys that wait."""
+        await self._keys.passed(message)
 
     def _counts(self, event: events.Key | events.Paste | events.MouseDown) -> bool:
         """Whether what was pressed is meant for the screen in front."""
@@ -400,11 +416,13 @@ class FleetsApp(Host):
             # A widget had it and left it to the bindings, which are those of the screen in front.
             meant = self._meant_for.get(event) if isinstance(event, events.Key) else None
             return meant is None or meant is screen
-        if event.time < self._answered_at:
+        key = event.key if isinstance(event, events.Key) else ""
+        if event.time < self._answered_at and self._answered_by in ("", key):
             return False
         if isinstance(screen, Asking) and not screen.takes(event.time):
             return False
         self.touches += 1
+        self._handed_on = key
         if isinstance(event, events.Key) and screen is not None:
             self._meant_for[event] = screen
         return True

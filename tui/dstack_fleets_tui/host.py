@@ -119,7 +119,8 @@ class Host(ThemedApp):
         self._settings = settings
         self._poller: Poller[Update] | None = None
         self._noticed: dict[str, bool] = {}
-        self._answered_at = 0.0
+        self._answered_at, self._answered_by = 0.0, ""
+        self._handed_on = ""
         self.now = now
         self.ascii = settings.ascii
         self.glyphs = ASCII if settings.ascii else UNICODE
@@ -199,9 +200,14 @@ class Host(ThemedApp):
         except ScreenStackError:
             return None
 
-    def was_answered(self) -> None:
-        """Has what was pressed before now count no more: a screen that asked is closing."""
+    def was_answered(self, *, asked: bool = True) -> None:
+        """Has what was pressed before now count no more: a screen that asked is closing.
+
+        Args:
+            asked: Whether it did. If not, only the key that closed it counts no more.
+        """
         self._answered_at = time.monotonic()
+        self._answered_by = "" if asked else self._handed_on
 
     def focus_on(
         self,

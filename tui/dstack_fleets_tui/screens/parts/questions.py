@@ -33,9 +33,11 @@ class Asking(PaintsAll):
 
     Attributes:
         guard: Seconds from being drawn to the first key that counts.
+        asks: Whether a key that is meant for it could do harm behind it.
     """
 
     guard: ClassVar[float] = GUARD
+    asks: ClassVar[bool] = True
     _drawn_at: float | None = None
     _overdue: Timer
     _answered = False
@@ -67,6 +69,8 @@ class Asking(PaintsAll):
         Args:
             pressed: When it was pressed, by the monotonic clock.
         """
+        if not self.asks:
+            return not self._answered
         drawn = self._drawn_at
         return not self._answered and drawn is not None and pressed >= drawn + self.guard
 
@@ -79,7 +83,7 @@ class Asking(PaintsAll):
         if self._answered or not self.is_active:
             return False
         self._answered = True
-        cast("Host", self.app).was_answered()
+        cast("Host", self.app).was_answered(asked=self.asks)
         return True
 
     def answer(self, result: Any = None) -> None:

@@ -26,6 +26,7 @@ class ReadingScreen(Asking, ModalScreen[None]):
         Binding("escape,question_mark,q,enter", "close", "close", show=False, id="reading.close")
     ]
     guard = 0.0
+    asks = False
 
     def __init__(self, *, ascii_only: bool = False) -> None:
         super().__init__(classes="-ascii" if ascii_only else None)
