@@ -97,10 +97,14 @@ async def test_a_line_that_goes_on_is_there_once():
     client = GivenClient()
     client.logs_by = {"j-0": [(START, b"load")], "j-1": []}
     logs = given(client=client)
-    assert told(await read(logs)) == ["0: load"]
+    first = await read(logs)
+    assert told(first) == ["0: load"]
+    assert [line.text for line in first.unfinished] == ["load"]
     client.write("between", at=1, by="j-1")
     client.logs_by["j-0"].append((START + timedelta(seconds=2), b"ing\n"))
-    assert told(await read(logs)) == ["decode 1: between", "0: loading"]
+    then = await read(logs)
+    assert told(then) == ["decode 1: between", "0: loading"]
+    assert (then.replaced, then.unfinished) == (first.unfinished, [])
 
 
 async def test_a_submission_that_was_replaced_is_read_once_more_and_stays():

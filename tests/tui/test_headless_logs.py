@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import httpx
 import pytest
 
 from dstack_api_client.feed.feed import Feed
+from dstack_api_client.replica.logs import LogLine
+from dstack_api_client.replica.service_logs import ServiceOutput
 from dstack_fleets_tui.cli.main import main
 from dstack_fleets_tui.headless import following_logs
 from dstack_fleets_tui.headless.get import collect, table
@@ -133,6 +135,31 @@ async def test_lines_are_followed_and_each_is_printed_once(output, capsys):
             "2026-03-01T12:01:01.000Z  decode 1   out of memory",
             "2026-03-01T12:01:02.000Z  prefill 0  later [red]",
         ]
+
+
+def test_a_line_that_is_not_finished_is_printed_once():
+    at = datetime(2026, 3, 1, tzinfo=timezone.utc)
+    printing = following_logs._Unfinished()
+
+    def line(text: str) -> LogLine:
+        return LogLine(0, at, text, of="0")
+
+    def printed(lines, unfinished=(), replaced=()) -> list[str]:
+        output = ServiceOutput(unfinished=unfinished, replaced=replaced)
+        return [each.text for each in printing.of(output, lines)]
+
+    half, more, whole = line("load"), line("loading"), line("loading done")
+    assert printed([line("ready"), half], [half]) == ["ready"]
+    assert printed([more], [more], [half]) == []
+    assert printed([whole], (), [more]) == ["loading done"]
+    question, answered = line("Go on? "), line("Go on? y")
+    assert printed([question], [question]) == []
+    assert printed([], [question]) == ["Go on? "], "nothing was added to it"
+    assert printed([], [question]) == []
+    assert printed([answered, line("next")], (), [question]) == ["y", "next"]
+    last = line("bye")
+    assert printed([last], [last]) == []
+    assert [each.text for each in printing.rest()] == ["bye"]
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,11 @@ class LogTail:
         """The lines that are kept, the oldest first."""
         return tuple(self._lines)
 
+    @property
+    def unfinished(self) -> LogLine | None:
+        """The last line, where more of it may come."""
+        return self._lines[-1] if self._unfinished and self._lines else None
+
     async def read(self) -> bool:
         """Looks for newer lines.
 

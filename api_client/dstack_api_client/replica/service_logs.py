@@ -55,6 +55,8 @@ class ServiceOutput:
         lines: The oldest first; the same list as before where the poll brought none.
         changed_from: Where it is another list: lines of before this moment are as they were.
         added: The lines that the poll brought, in the order of time.
+        replaced: Lines of before that were not finished, and are among those by now.
+        unfinished: Lines of which more may come.
         dropped: How many older lines were read and are not kept.
         unread: Replicas that were not read yet.
         read_at: When some were last read; None if never.
@@ -65,6 +67,8 @@ class ServiceOutput:
     lines: Sequence[LogLine] = ()
     changed_from: datetime | None = None
     added: Sequence[LogLine] = ()
+    replaced: Sequence[LogLine] = ()
+    unfinished: Sequence[LogLine] = ()
     dropped: int = 0
     unread: int = 0
     read_at: datetime | None = None
@@ -187,11 +191,11 @@ class ServiceLogs:
         every = self._followed.values()
         # Sorting is stable: lines of one replica at one moment stay in their order.
         added = sorted((line for each in read for line in each.tail.added), key=_AT)
-        replaced = {id(each.tail.replaced) for each in read if each.tail.replaced is not None}
+        begun = [each.tail.replaced for each in read if each.tail.replaced is not None]
+        replaced = set(map(id, begun))
         lines, dropped, changed_from = self.state.lines, self.state.dropped, None
         if added:
             # A line that replaces an unfinished one is no older than that.
-            begun = [each.tail.replaced for each in read if each.tail.replaced is not None]
             changed_from = min(map(_AT, (*added, *begun)))
             kept_from = bisect_left(lines, changed_from, key=_AT)
             newer = [line for line in lines[kept_from:] if id(line) not in replaced]
@@ -205,6 +209,12 @@ class ServiceLogs:
             lines,
             changed_from,
             added,
+            begun,
+            [
+                each.tail.unfinished
+                for each in every
+                if not each.is_done and each.tail.unfinished is not None
+            ],
             dropped,
             sum(each.turn < 0 for each in every),
             max(reads, default=self.state.read_at),

@@ -8,10 +8,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from dstack_api_client.connect.connection import Connection
 from dstack_api_client.feed.feed import ConnectionState, Feed
-from dstack_api_client.replica.service_logs import ServiceLogs, writers
+from dstack_api_client.replica.logs import LogLine
+from dstack_api_client.replica.service_logs import ServiceLogs, ServiceOutput, writers
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless.get import Output, printed
 from dstack_fleets_tui.headless.kinds import logs as kind
@@ -59,7 +61,8 @@ async def follow(source: Source, asked: Asked, show: Print, interval: float) -> 
     logs.follow(writers(replicas))
     said: set[str] = set()
     output = await kind.whole(logs)
-    show(kind.written(output.lines, replicas))
+    printing = _Unfinished()
+    show(kind.written(printing.of(output, output.lines), replicas))
     while True:
         for note in (*kind.notes_of(logs.state), feed.health.message or ""):
             if note and note not in said:
@@ -71,12 +74,55 @@ async def follow(source: Source, asked: Asked, show: Print, interval: float) -> 
             continue
         if feed.snapshot is not None and feed.health.state is ConnectionState.LIVE:
             if service.id not in feed.snapshot.services:
+                show(kind.written(printing.rest(), replicas))
                 return
             with suppress(NoSuchNameError):  # the one that was named may come again
                 replicas = kind.chosen(feed.snapshot, asked)[1]
             logs.follow(writers(replicas))
         async for output in logs.poll():
-            show(kind.written(output.added, replicas))
+            show(kind.written(printing.of(output, output.added), replicas))
+
+
+class _Unfinished:
+    """Keeps a line back until it is finished, so that it is printed once.
+
+    One that nothing is added to between two reads, such as a question, is printed as it is; what
+    comes behind it later is a line of its own.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[int, LogLine] = {}
+        self._printed: dict[int, LogLine] = {}
+
+    def of(self, output: ServiceOutput, lines: Sequence[LogLine]) -> list[LogLine]:
+        """Those of some lines to be printed now, and those kept back that are due.
+
+        Args:
+            output: What the last poll brought.
+            lines: The lines that are new.
+        """
+        unfinished = {id(line): line for line in output.unfinished}
+        replaced = set(map(id, output.replaced))
+        stood_still = [line for key, line in self._kept.items() if key not in replaced]
+        begun = {line.of: line for key, line in self._printed.items() if key in replaced}
+        new = [line for line in lines if id(line) not in unfinished]
+        was_printed = {**self._printed, **{id(line): line for line in stood_still}}
+        self._printed = {key: line for key, line in was_printed.items() if key in unfinished}
+        self._kept = {key: line for key, line in unfinished.items() if key not in self._printed}
+        return [*stood_still, *(line for each in new if (line := _behind(each, begun)))]
+
+    def rest(self) -> list[LogLine]:
+        """The lines that are kept back still."""
+        return [*self._kept.values()]
+
+
+def _behind(line: LogLine, begun: dict[str, LogLine]) -> LogLine | None:
+    """A line without what of it was printed before; None where that is all of it."""
+    before = begun.pop(line.of, None)
+    if before is None or not line.text.startswith(before.text):
+        return line
+    text = line.text.removeprefix(before.text)
+    return replace(line, text=text) if text else None
 
 
 def _as_json(written: Sequence[Written]) -> None:
