@@ -15,6 +15,7 @@ from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.screens.logs import LogsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
+from dstack_fleets_tui.tables.service_logs import colours
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.memory_client import START, GivenClient
 from tests.builders.snapshots import instance, replica, service, snapshot
@@ -194,6 +195,18 @@ async def test_a_line_is_copied_all_that_is_shown_is_saved_and_failures_are_said
         await until(lambda: "may not read logs" in summary(it.app))
         await it.says("3 of 3 can't be read")
         assert len(it.texts) == 4
+
+
+async def test_names_take_the_colours_of_another_theme_though_nothing_is_read():
+    async with opened() as it:
+        it.app.do_pause("")
+        before = it.app.screen._margin.colours
+        it.app.theme = "textual-light"
+
+        def fitting():
+            return colours(it.app.theme_variables, it.app.current_theme)
+
+        await until(lambda: it.app.screen._margin.colours == fitting() != before, what="colours")
 
 
 async def test_it_goes_further_back_when_asked():

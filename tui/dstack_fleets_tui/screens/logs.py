@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
+from textual.theme import Theme
 from textual.widget import Widget
 
 from dstack_api_client.model.every_run import Run
@@ -74,7 +75,14 @@ class LogsScreen(LiveScreen):
 
     def on_mount(self) -> None:
         """Begins with what it was opened for."""
+        self.app.theme_changed_signal.subscribe(self, self._take_colours)
+        self._take_colours(self.app.current_theme)
         self._narrow()
+
+    def _take_colours(self, theme: Theme) -> None:
+        """Gives the names of replicas colours that fit the theme."""
+        self._margin.colours = colours(self.app.theme_variables, theme)
+        self.log_lines.lay_out_again()
 
     def body(self) -> Iterable[Widget]:
         """A line on what is shown, and the lines."""
@@ -157,7 +165,6 @@ class LogsScreen(LiveScreen):
 
     def _show(self) -> None:
         log, margin = self.log_lines, self._margin
-        margin.colours = colours(self.app.theme_variables, self.app.current_theme)
         wider = margin.learn(self._labels)
         log.empty_text = self._empty_text()
         log.show(self._output.lines)
