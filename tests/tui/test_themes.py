@@ -6,7 +6,8 @@ import pytest
 from textual.theme import BUILTIN_THEMES
 
 from dstack_api_client.edits.store.keeping import Store
-from dstack_fleets_tui.themes.files import chosen_theme, keep_chosen, read_themes
+from dstack_fleets_tui.kept_views import KeptViews
+from dstack_fleets_tui.themes.files import read_themes
 from dstack_fleets_tui.themes.showing import DARK, LIGHT
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import snapshot
@@ -52,11 +53,12 @@ def test_no_folder_is_no_theme(tmp_path):
     assert read_themes(tmp_path / "none") == ([], [])
 
 
-def test_a_chosen_theme_is_kept(tmp_path):
-    state = tmp_path / "state"
-    assert chosen_theme(state) is None
-    keep_chosen(state, "nord")
-    assert chosen_theme(state) == "nord"
+def test_a_chosen_theme_is_kept_beside_what_another_dashboard_chose(tmp_path):
+    ours, another = KeptViews(tmp_path / "state"), KeptViews(tmp_path / "state")
+    ours.change(theme="nord")
+    another.change(beside=40)
+    kept = KeptViews(tmp_path / "state").now
+    assert (kept.theme, kept.beside) == ("nord", 40)
 
 
 async def test_the_theme_follows_the_background_until_one_is_chosen(tmp_path):
@@ -73,5 +75,5 @@ async def test_the_theme_follows_the_background_until_one_is_chosen(tmp_path):
         await until(lambda: app.theme == "nord", what="the chosen theme")
         app.background_is(0.0)
         assert app.theme == "nord"
-    assert chosen_theme(tmp_path) == "nord"
+    assert KeptViews(tmp_path).now.theme == "nord"
     assert "nord" in BUILTIN_THEMES

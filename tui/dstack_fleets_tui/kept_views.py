@@ -19,12 +19,14 @@ class Views(msgspec.Struct, frozen=True, omit_defaults=True):
         beside: The part of the width that they have, in percent; None for the usual one.
         below: The part of the height that they have below the list.
         card: Whether the card of the demo was put away.
+        theme: The name of the one that was chosen last.
     """
 
     details: bool = True
     beside: int | None = None
     below: int | None = None
     card: bool = False
+    theme: str | None = None
 
 
 class KeptViews:
@@ -39,10 +41,7 @@ class KeptViews:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "views.json"
-        try:
-            self._views = msgspec.json.decode(self._path.read_bytes(), type=Views)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-            self._views = Views()
+        self._views = self._read()
 
     @property
     def now(self) -> Views:
@@ -50,8 +49,15 @@ class KeptViews:
         return self._views
 
     def change(self, **choices: Any) -> None:
-        """Takes other choices, by their names."""
+        """Takes other choices, by their names; what another dashboard chose stays."""
         self._views = msgspec.structs.replace(self._views, **choices)
+        kept = msgspec.structs.replace(self._read(), **choices)
         with suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            replace_whole(self._path, msgspec.json.encode(self._views))
+            replace_whole(self._path, msgspec.json.encode(kept))
+
+    def _read(self) -> Views:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Views)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return Views()

@@ -14,6 +14,7 @@ from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.private_folder import remove_left_behind
 from dstack_api_client.routers.watch import OverSsh
 from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.kept_views import KeptViews
 from dstack_fleets_tui.live.source import Source, open_source
 from dstack_fleets_tui.projects import Projects
 from dstack_fleets_tui.settings import Settings
@@ -24,7 +25,7 @@ from dstack_fleets_tui.terminal import (
     theme_of,
 )
 from dstack_fleets_tui.terminal_driver import say_last
-from dstack_fleets_tui.themes.files import chosen_theme, read_themes, themes_folder
+from dstack_fleets_tui.themes.files import read_themes, themes_folder
 
 #: Signals that end the dashboard in order.
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
@@ -51,7 +52,8 @@ def run(
     let_hang_up_end_us()
     store = Store.default()
     themes, notices = read_themes(themes_folder())
-    theme = settings.theme or theme_of(chosen_theme(store.folder), few_colours=has_few_colours())
+    chosen = KeptViews(store.folder).now.theme
+    theme = settings.theme or theme_of(chosen, few_colours=has_few_colours())
     changed = {"theme": theme, "notices": (*settings.notices, *notices)}
     settings = settings.model_copy(update=changed)
 

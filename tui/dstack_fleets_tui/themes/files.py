@@ -1,4 +1,4 @@
-"""Themes in files of the user, and the name of the one that was chosen last."""
+"""Themes in files of the user."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
-from dstack_api_client.edits.store.files import replace_whole
 from dstack_api_client.text import one_line
 from dstack_api_client.yaml_text import YamlError, read_yaml
 from dstack_widgets.tones import is_light, luminance
-
-#: The file in the state folder with the name of the theme that was chosen in the palette.
-_CHOSEN = "theme"
 
 
 def _is_colour(text: str) -> str:
@@ -99,29 +95,3 @@ def _read(path: Path) -> Theme:
     light = said.background is not None and is_light(luminance(Color.parse(said.background)))
     dark = not light if said.dark is None else said.dark
     return Theme(path.stem, **{**said.model_dump(), "dark": dark})
-
-
-def chosen_theme(state: Path) -> str | None:
-    """The theme that was chosen in the palette, if one was.
-
-    Args:
-        state: The state folder.
-    """
-    try:
-        return (state / _CHOSEN).read_text(encoding="utf-8").strip() or None
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def keep_chosen(state: Path, name: str) -> None:
-    """Keeps the theme that was chosen in the palette.
-
-    Args:
-        state: The state folder.
-        name: Of the theme.
-
-    Raises:
-        OSError: It could not be written.
-    """
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    replace_whole(state / _CHOSEN, f"{name}\n".encode())
