@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dstack_fleets_tui import demo
+from dstack_fleets_tui.actions import BY_ID, PROBLEMS
 from dstack_fleets_tui.commands import CommandError
 from dstack_fleets_tui.demo import Demo
 from dstack_fleets_tui.kept_views import KeptViews
@@ -64,8 +65,13 @@ async def test_the_card_comes_once_and_its_keys_lead_on(tmp_path: Path) -> None:
         await on_screen(app, ProblemsScreen)
         await until(lambda: KeptViews(tmp_path).now.card, what="that it was put away")
         assert "fault spot-interrupted" in app.screen.complete("fault ")
+        assert app.screen.complete("faul") == ["fault"]
+        assert BY_ID["fault"] in app.offered(PROBLEMS)
         app.screen.action_do("fault", "spot-interrupted")
         assert app.said.log[-1].message.startswith("The demo does not answer: ")
     app = begun()
     async with app.run_test(size=(80, 24)):
         await on_screen(app, ProblemsScreen)
+        app.demo = Demo()
+        assert app.screen.complete("faul") == []
+        assert BY_ID["fault"] not in app.offered(PROBLEMS)

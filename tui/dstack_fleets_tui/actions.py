@@ -55,6 +55,7 @@ class Action:
         writes: Whether it changes something on the server.
         anywhere: Whether its command can be typed wherever something is read, where its key does
             nothing too.
+        demo: Whether it is for the demo only.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Action:
     footer: bool | tuple[str, ...] = False
     writes: bool = False
     anywhere: bool = False
+    demo: bool = False
 
     def on(self, screen: str) -> bool:
         """Whether the action exists on a screen."""
@@ -408,13 +410,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("refresh", ("ctrl+r",), "refresh", "Refresh everything now."),
     Action("pause", ("p",), "pause", "Pause polling, or go on.", WATCHING, "", True),
     Action("command", ("colon",), "command", "Type a command by its name.", (), "", True),
-    Action("fault", (), "fault", "Have something go wrong in the demo.", TABLES, "NAME"),
+    Action("fault", (), "fault", "Have something go wrong in the demo.", TABLES, "NAME", demo=True),
     Action("messages", (), "messages", "Show the last messages of the line above the footer."),
     Action("help", ("question_mark",), "help", "Show the keys."),
     Action("quit", ("q",), "quit", "Quit; asks where an edit or a change is open.", (), "", True),
 )
 
 BY_ID = {action.id: action for action in ACTIONS}
+#: The ids of those that are for the demo only.
+OF_THE_DEMO = frozenset(action.id for action in ACTIONS if action.demo)
 
 #: How a key is written for people.
 _KEY_NAMES = {

@@ -79,7 +79,6 @@ from dstack_fleets_tui.terminal import (
     terminal_is_gone,
 )
 from dstack_fleets_tui.terminal_driver import TerminalDriver
-from dstack_fleets_tui.themes.files import keep_chosen
 from dstack_fleets_tui.themes.showing import Themes
 from dstack_widgets.scroll_bars import AsciiScrollBars
 from dstack_widgets.text import shorten
@@ -210,7 +209,7 @@ class FleetsApp(Host):
         for notice in (*self._settings.notices, *wrong_aliases(self._settings.aliases)):
             self.warn(notice)
         self._connect()
-        if self.demo.pipe is not None and not self.views.now.card:
+        if self.demo.is_there and not self.views.now.card:
             # Nothing else comes up by itself over it.
             self.lookout.somebody_is_there = True
             self.call_after_refresh(self._show_card)
@@ -728,7 +727,7 @@ class FleetsApp(Host):
 
     def show_help(self, screen: str) -> None:
         """Shows the keys of a screen."""
-        self.push_screen(HelpScreen(screen, ascii_only=self.ascii, writes=not self.read_only))
+        self.push_screen(HelpScreen(screen, self.offered(screen), ascii_only=self.ascii))
 
     def do_fault(self, argument: str) -> None:
         """Has something go wrong in the demo."""
@@ -753,10 +752,7 @@ class FleetsApp(Host):
     def chose_theme(self, name: str) -> None:
         """Shows a theme, and the next time too."""
         self.theme = name
-        try:
-            keep_chosen(self.changing.store.folder, name)
-        except OSError as error:
-            self.warn(f"The theme is not kept for the next time: {error.strerror}.")
+        self.views.change(theme=name)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offers the actions of the screen in front in the palette, and the choice of a theme.
@@ -768,7 +764,9 @@ class FleetsApp(Host):
             return lambda: command() if screen.is_active else None
 
         if isinstance(screen, LiveScreen):
-            for action in actions.on_screen(screen.name_of_screen, writes=not self.read_only):
+            for action in self.offered(screen.name_of_screen):
+                if not action.on(screen.name_of_screen):
+                    continue
                 keys = " ".join(map(actions.key_name, action.keys))
                 yield SystemCommand(
                     action.title.capitalize(),

@@ -36,6 +36,11 @@ class Demo:
             return cls()
         return cls(Path(environ[PIPE]) if environ.get(PIPE) else None, faults)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the dashboard runs on a demo."""
+        return self.pipe is not None
+
     def set_fault(self, name: str) -> str:
         """Has something go wrong.
 

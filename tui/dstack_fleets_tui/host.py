@@ -26,7 +26,8 @@ from dstack_api_client.problems.model import Problem
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.trends.watch import TrendWatch
-from dstack_fleets_tui import faults
+from dstack_fleets_tui import actions, faults
+from dstack_fleets_tui.actions import Action
 from dstack_fleets_tui.commands import all_aliases
 from dstack_fleets_tui.demo import Demo
 from dstack_fleets_tui.editing.texts import Editing
@@ -374,6 +375,16 @@ class Host(ThemedApp):
     def project_names(self) -> Sequence[str]:
         """The projects that one can switch to."""
         return ()
+
+    def offered(self, screen: str) -> Sequence[Action]:
+        """The actions whose commands can be typed on a screen, as things are."""
+        return [
+            action
+            for action in actions.ACTIONS
+            if action.typed_on(screen)
+            and not (action.writes and self.read_only)
+            and not (action.demo and not self.demo.is_there)
+        ]
 
     def show_help(self, screen: str) -> None:
         """Shows the keys of a screen."""

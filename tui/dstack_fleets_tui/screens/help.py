@@ -73,23 +73,21 @@ class HelpScreen(ReadingScreen):
 
     Args:
         screen: The screen.
+        offered: Its actions.
         ascii_only: Whether only ASCII is drawn.
-        writes: Whether what changes something is listed.
     """
 
-    def __init__(self, screen: str, *, ascii_only: bool = False, writes: bool = True) -> None:
+    def __init__(
+        self, screen: str, offered: Sequence[actions.Action], *, ascii_only: bool = False
+    ) -> None:
         super().__init__(ascii_only=ascii_only)
         self._screen_name = screen
-        self._writes = writes
+        self._offered = offered
         self._glyphs = ASCII if ascii_only else UNICODE
 
     def facts(self) -> Iterator[Fact | Heading]:
         """The keys, with their commands."""
-        rows = [
-            (self._keys(action), *_command(action))
-            for action in actions.ACTIONS
-            if action.typed_on(self._screen_name) and (self._writes or not action.writes)
-        ]
+        rows = [(self._keys(action), *_command(action)) for action in self._offered]
         moves: Keys = _ASCII_TABLE_KEYS if self._ascii else TABLE_KEYS
         general = GENERAL_KEYS if self._ascii else (*PALETTE_KEYS, *GENERAL_KEYS)
         title, moves = self._own(moves)

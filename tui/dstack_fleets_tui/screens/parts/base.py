@@ -357,7 +357,10 @@ class LiveScreen(LeanScreen[None]):
 
     def complete(self, text: str) -> Sequence[str]:
         """The commands that a typed text may become."""
-        return complete(text, self.name_of_screen, self.arguments, self.fleets_app.aliases)
+        found = complete(text, self.name_of_screen, self.arguments, self.fleets_app.aliases)
+        if self.fleets_app.demo.is_there:
+            return found
+        return [line for line in found if line.partition(" ")[0] not in actions.OF_THE_DEMO]
 
     def do_filter(self, argument: str) -> None:
         """Opens the filter line, or filters by the argument."""
