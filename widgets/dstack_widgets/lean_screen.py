@@ -8,12 +8,16 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.control import Control
 from textual._compositor import ChopsUpdate, Compositor, ReflowResult
-from textual.geometry import Size
+from textual.errors import NoWidget
+from textual.geometry import Offset, Size
+from textual.reactive import var
 from textual.screen import Screen, ScreenResultType
+from textual.selection import SelectState
 from textual.strip import Strip
 from textual.widget import Widget
 
 from .painting import PaintsAll
+from .table_selection import SelectsText
 
 
 class _LeanUpdate(ChopsUpdate):
@@ -44,7 +48,16 @@ def _parts_a_sign(strip: Strip, cut: int) -> bool:
 
 
 class _LeanCompositor(Compositor):
-    """Makes lean updates."""
+    """Makes lean updates, and asks a table where in its text the pointer is."""
+
+    def get_widget_and_offset_at(self, x: int, y: int) -> tuple[Widget | None, Offset | None]:
+        try:
+            widget, region = self.get_widget_at(x, y)
+        except NoWidget:
+            return None, None
+        if isinstance(widget, SelectsText):
+            return widget, widget.place_in_text(x - region.x, y - region.y)
+        return super().get_widget_and_offset_at(x, y)
 
     def reflow(self, parent: Widget, size: Size) -> ReflowResult:
         """Lays out, and knows where all is: Textual would lay out again for the first who asks."""
@@ -62,6 +75,10 @@ class _LeanCompositor(Compositor):
 class LeanScreen(PaintsAll, Screen[ScreenResultType]):
     """A screen for slow lines: of a line that changed in part, only that part is written."""
 
+    # Textual has the whole screen painted where it changes, twice at each click. Widgets paint by
+    # themselves what is selected.
+    _select_state: var[SelectState | None] = var(None)
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Makes a screen.
 
@@ -71,6 +88,13 @@ class LeanScreen(PaintsAll, Screen[ScreenResultType]):
         """
         super().__init__(*args, **kwargs)
         self._compositor = _LeanCompositor()
+
+    def _watch__select_state(self, select_state: SelectState | None) -> None:
+        """Follows the mouse."""
+        if select_state is None:
+            self._selecting = False
+        else:
+            super()._watch__select_state(select_state)
 
     def _screen_resized(self, size: Size) -> None:
         """Lays out for another size; what else is to be laid out waits for the next frame.

@@ -370,6 +370,8 @@ class LiveTable(TableView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Moves the cursor, opens a row or reports a header."""
+        if self.text_selection is not None:
+            return  # the end of a selection, not a click
         offset = event.get_content_offset(self)
         if offset is None:
             return

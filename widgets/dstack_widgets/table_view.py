@@ -7,7 +7,6 @@ from typing import ClassVar, NamedTuple
 
 from textual.geometry import Region, Size
 from textual.reactive import var
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.style import Style
 from textual.widget import Widget
@@ -18,6 +17,7 @@ from .lean_screen import LeanScreen
 from .table_layout import MORE, ColumnWidths, Layout, Place, arrange
 from .table_paint import Painter
 from .table_rows import TableRows
+from .table_selection import SelectsText
 from .text import literal
 
 #: Lines above the rows.
@@ -39,7 +39,7 @@ class _Shown(NamedTuple):
     cells: Cells
 
 
-class TableView(ScrollView, inherit_bindings=False):
+class TableView(SelectsText, inherit_bindings=False):
     """The part of a table that draws. What happens on keys and clicks is `LiveTable`'s."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -85,8 +85,6 @@ class TableView(ScrollView, inherit_bindings=False):
         }
     }
     """
-
-    ALLOW_SELECT = False
 
     empty_text: var[str] = var("", init=False)
     """Stands where the rows would, when there are none."""
@@ -341,6 +339,26 @@ class TableView(ScrollView, inherit_bindings=False):
         Args:
             y: The line, counted from the top of the table.
         """
+        return self.with_selection(y, self._draw(y))
+
+    @property
+    def fixed_lines(self) -> int:
+        """The headings."""
+        return HEADER_LINES
+
+    def whole_line(self, number: int) -> Strip | None:
+        """The headings, or any of the rows, as they are drawn where they are in the window."""
+        painter = self._get_painter()
+        if number < HEADER_LINES:
+            return self._header(painter)
+        order = self._rows.order
+        if number - HEADER_LINES >= len(order):
+            return None
+        shown = self._show(order[number - HEADER_LINES])
+        row = painter.row(self._placed, shown.component, shown.gutter, shown.cells, self._room)
+        return self._window(row)
+
+    def _draw(self, y: int) -> Strip:
         width = self._room
         painter = self._get_painter()
         layout = self._placed
