@@ -26,7 +26,7 @@ from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings import ProjectValues, Settings
 from dstack_simulator.handle import Handle
 from dstack_widgets.choices import Choices
-from dstack_widgets.edit_grid import EditGrid
+from dstack_widgets.edit_grid import EditGrid, Place
 from dstack_widgets.flow import Flow
 from tests.builders.audit_log import ends
 from tests.painting import all_painted
@@ -92,7 +92,9 @@ async def editor(app: FleetsApp, pilot: Pilot[int]) -> EditScreen:
 
 
 def fields(app: FleetsApp) -> list[str]:
-    return [line.plain.rstrip() for line in app.screen.query_one(EditGrid).lines(70)]
+    """The lanes, from their heading on."""
+    lines = [line.plain.rstrip() for line in app.screen.query_one(EditGrid).lines(70)]
+    return lines[next(at for at, line in enumerate(lines) if "PRIO" in line) :]
 
 
 async def plan_shown(app: FleetsApp, pilot: Pilot[int]) -> None:
@@ -122,7 +124,8 @@ async def test_an_edit_is_planned_applied_followed_and_taken_back(desk, tmp_path
     async with dashboard(desk, store) as (app, pilot), requests.flowing():
         await editor(app, pilot)
         # The second lane is filled first, holds two, and the service gets a third replica.
-        await pilot.press("down", "K", "right", "2", "enter", "down", "down")
+        await pilot.press("down", "K", "right", "2", "enter")
+        app.screen.grid.go_to(Place("group ", "replicas"))
         await pilot.press("3", "enter")
         await until(lambda: fields(app)[1].startswith("  [  10]  desk-spot"), what="the order")
         follows = "desk-spot        1 →   2  start 1"

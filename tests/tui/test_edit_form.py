@@ -52,7 +52,10 @@ def row(rows: list[GridRow], key: str) -> GridRow:
 def test_lanes_stand_in_the_order_of_filling_with_what_they_were():
     changed = plain().with_lane("", "gpu-spot", priority=20, min_replicas=2)
     rows = form.rows(changed)
-    assert [each.key for each in rows][:3] == ["head ", "lane  gpu-spot", "lane  gpu-reserved"]
+    assert [each.key for each in rows] == [
+        "group ", "run", "gap lanes", "head lanes", "lane  gpu-spot", "lane  gpu-reserved",
+    ]  # fmt: skip
+    assert form.first_place(changed) == Place("lane  gpu-spot", "priority")
     spot = row(rows, "lane  gpu-spot")
     assert texts(spot) == ["20", "gpu-spot", "2", "–"]
     assert spot.note == "was priority 0, min 0"
@@ -76,10 +79,12 @@ def test_a_service_without_lanes_says_where_its_replicas_go():
 
 def test_groups_have_their_own_rows_and_lanes():
     rows = form.rows(grouped())
-    assert row(rows, "head ").note == "lanes of decode"
-    assert row(rows, "head prefill").note == "lanes of prefill"
+    assert [each.key for each in rows if each.heading] == ["head groups", "head lanes"]
+    assert texts(row(rows, "head lanes")) == ["GROUP", "PRIO", "FLEET", "MIN", "MAX"]
+    whose = {each.key: texts(each)[0] for each in rows if each.section == "lanes"}
+    assert whose.pop("head lanes") == "GROUP"
+    assert sorted(whose.values()) == ["decode", "prefill", "prefill"]
     assert texts(row(rows, "group decode")) == ["decode", "1..4", "spot", "–"]
-    assert row(rows, "group prefill").note == "lanes of its own"
 
 
 def test_the_spot_policy_in_force_is_shown_with_where_it_comes_from():
@@ -206,9 +211,9 @@ def test_a_group_without_a_name_says_what_it_does():
     rows = form.rows(begun)
     told = [row(rows, f"group {key}") for key in ("0", "1", "fast", "front")]
     assert [each.cells[0].text for each in told] == ["0 router", "1 prefill", "fast", "front"]
-    assert [each.note for each in told] == ["", "lanes of its own", "", "router"]
-    assert row(rows, "head ").note == "lanes of 0 router, fast, front"
-    assert row(rows, "head 1").note == "lanes of 1 prefill"
+    assert [each.note for each in told] == ["", "", "", "router"]
+    whose = {texts(each)[0] for each in rows if each.section == "lanes" and not each.heading}
+    assert whose == {"0 router, fast, front", "1 prefill"}
     labels = labels_in(begun.spec)
     assert form.subject(FieldName("min_replicas", "1", "cpu"), labels) == "1 prefill/cpu"
     assert form.subject(FieldName("replicas", "1"), labels) == "1 prefill"

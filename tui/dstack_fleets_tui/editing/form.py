@@ -26,6 +26,8 @@ _RECLAIMS = {
     Reclaim.LOWER: "minimums take places from services of lower priority",
     Reclaim.ANY: "minimums take places from any service",
 }
+#: The section of all lanes: they share their columns.
+_LANES = "lanes"
 _SPOT_POLICIES = tuple(policy.value for policy in SpotPolicy)
 
 
@@ -40,11 +42,20 @@ def rows(
         glyphs: The signs to draw.
     """
     wrong = {problem.field for problem in problems}
-    found = [row for pool in edit.pools for row in _of_pool(edit, pool, wrong, glyphs)]
-    found += [*_of_groups(edit, wrong, glyphs), _of_run(edit, wrong)]
+    found = [*_of_groups(edit, wrong, glyphs), _of_run(edit, wrong)]
     if edit.knows_reclaim or FieldName("reclaim") in wrong:
         found.append(_of_reclaim(edit, wrong))
-    return found
+    found += [GridRow("gap lanes", ()), _head_of_lanes(edit)]
+    return found + [row for pool in edit.pools for row in _of_pool(edit, pool, wrong, glyphs)]
+
+
+def first_place(edit: ServiceEdit) -> Place | None:
+    """Where the cursor is at first: on the lane that is filled first; None without lanes."""
+    lanes = [(pool, lane) for pool in edit.pools for lane in edit.filled(pool)]
+    if not lanes or not edit.can_edit_lanes:
+        return None
+    pool, lane = lanes[0]
+    return place_of(FieldName(LANE_COLUMNS[0].name, pool, lane.fleet))
 
 
 def typed(edit: ServiceEdit, field: FieldName, text: str) -> ServiceEdit | Problem:
@@ -118,35 +129,47 @@ def subject(field: FieldName, labels: Mapping[str, str]) -> str:
     return {"run_priority": "priority", "": ""}.get(field.name, pool or field.name)
 
 
+def _head_of_lanes(edit: ServiceEdit) -> GridRow:
+    titles = (GridCell(each.name, each.title, editable=True) for each in LANE_COLUMNS)
+    head = _behind_first(GridCell("fleet", "FLEET", left=True), titles)
+    groups = (GridCell("group", "GROUP", left=True),) if _has_groups(edit) else ()
+    return GridRow("head lanes", (*groups, *head), _LANES, heading=True)
+
+
+def _has_groups(edit: ServiceEdit) -> bool:
+    return any(group.named for group in edit.groups)
+
+
+def _whose(edit: ServiceEdit, pool: str) -> tuple[GridCell, ...]:
+    """Which groups have the lanes of a pool, in a cell where there are groups."""
+    if not _has_groups(edit):
+        return ()
+    labels = edit.read.labels
+    shared = [labels.get(each.name, each.name) for each in edit.groups if not each.own_lanes]
+    whose = "all" if len(shared) == len(edit.groups) else ", ".join(shared) or "no group"
+    text = labels.get(pool, pool) if pool else whose
+    return (GridCell("group", text, left=True),)
+
+
 def _of_pool(
     edit: ServiceEdit, pool: str, wrong: Collection[FieldName], glyphs: Glyphs
 ) -> Iterator[GridRow]:
-    section = "lanes"
-    labels = edit.read.labels
-    title = f"lanes of {labels.get(pool, pool)}" if pool else ""
-    if not pool and len(edit.pools) > 1:
-        shared = [labels.get(each.name, each.name) for each in edit.groups if not each.own_lanes]
-        title = f"lanes of {', '.join(shared)}" if shared else "lanes that no group uses"
-    titles = (GridCell(each.name, each.title, editable=True) for each in LANE_COLUMNS)
-    head = _behind_first(GridCell("fleet", "FLEET", left=True), titles)
-    yield GridRow(f"head {pool}", head, section, heading=True, note=title)
     lanes = edit.filled(pool)
     for lane in lanes:
-        yield _of_lane(edit, pool, lane, section, wrong, glyphs)
+        yield _of_lane(edit, pool, lane, wrong, glyphs)
     there = {lane.fleet for lane in lanes}
     for lane in edit.begun.filled(pool):
         if lane.fleet not in there:
-            yield _gone(lane, pool, section, glyphs)
+            yield _gone(edit, lane, pool, glyphs)
     if not lanes:
         text = "no lanes: dstack puts all replicas into one fleet that has room"
-        yield GridRow(f"none {pool}", (GridCell("", ""),), section, note=text)
+        yield GridRow(f"none {pool}", _whose(edit, pool), f"none {pool}", note=text)
 
 
 def _of_lane(
     edit: ServiceEdit,
     pool: str,
     lane: Lane,
-    section: str,
     wrong: Collection[FieldName],
     glyphs: Glyphs,
 ) -> GridRow:
@@ -165,10 +188,13 @@ def _of_lane(
     style = "bad" if bad else "accent" if was is None else ""
     return GridRow(
         f"lane {pool} {lane.fleet}",
-        _behind_first(
-            GridCell("fleet", lane.fleet, style=style, left=True), map(cell, LANE_COLUMNS)
+        (
+            *_whose(edit, pool),
+            *_behind_first(
+                GridCell("fleet", lane.fleet, style=style, left=True), map(cell, LANE_COLUMNS)
+            ),
         ),
-        section,
+        _LANES,
         note=_was(lane, was, glyphs),
     )
 
@@ -195,23 +221,21 @@ def _was(lane: Lane, was: Lane | None, glyphs: Glyphs) -> str:
     return f"was {', '.join(parts)}" if parts else ""
 
 
-def _gone(lane: Lane, pool: str, section: str, glyphs: Glyphs) -> GridRow:
+def _gone(edit: ServiceEdit, lane: Lane, pool: str, glyphs: Glyphs) -> GridRow:
     cells = (
         GridCell(field.name, f" {_number(lane, field, glyphs)} ", style="dim")
         for field in LANE_COLUMNS
     )
     fleet = GridCell("fleet", lane.fleet, style="dim", left=True)
-    return GridRow(
-        f"gone {pool} {lane.fleet}", _behind_first(fleet, cells), section, note="removed"
-    )
+    row = (*_whose(edit, pool), *_behind_first(fleet, cells))
+    return GridRow(f"gone {pool} {lane.fleet}", row, _LANES, note="removed")
 
 
 def _of_groups(
     edit: ServiceEdit, wrong: Collection[FieldName], glyphs: Glyphs
 ) -> Iterator[GridRow]:
     before = {group.name: group for group in edit.begun.groups}
-    named = any(group.named for group in edit.groups)
-    yield GridRow("gap groups", ())
+    named = _has_groups(edit)
     if named:
         head = (
             GridCell("group", "GROUP", left=True),
@@ -248,7 +272,6 @@ def _of_group(
         cells.append(_policy(edit, group, was, wrong))
         cells.append(_reservation(edit, group, was, wrong, glyphs))
     notes = ["router"] if group.router and label == group.name else []
-    notes += ["lanes of its own"] if group.own_lanes else []
     if was is not None and _counts(was) != _counts(group):
         notes.append(f"was {_counts(was)}")
     return GridRow(f"group {pool}", tuple(cells), "groups", note=", ".join(notes))

@@ -16,6 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from dstack_api_client.edits.base.base import Base, Kind
+from dstack_api_client.edits.base.difference import difference
 from dstack_api_client.edits.base.merging import ConflictError
 from dstack_api_client.edits.errors import EditError, InvalidEditError
 from dstack_api_client.edits.fleet.fleet import FleetEdit
@@ -26,6 +27,8 @@ from dstack_api_client.edits.service.checks import FieldName, Problem
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.errors import ApiError
+from dstack_api_client.model.capabilities import UNKNOWN
+from dstack_api_client.model.labels import counted
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui import actions, formatting
 from dstack_fleets_tui.editing.texts import Editing
@@ -133,6 +136,10 @@ class EditorScreen(LiveScreen, Generic[E]):
         """The edit with what was typed into a field."""
         raise NotImplementedError
 
+    def _first_place(self, edit: E) -> Place | None:
+        """Where the cursor is at first; None for the first field."""
+        return None
+
     def _field_at(self, edit: E, place: Place) -> FieldName:
         """Which field stands at a place."""
         raise NotImplementedError
@@ -200,6 +207,7 @@ class EditorScreen(LiveScreen, Generic[E]):
     def on_resize(self, event: Resize) -> None:
         """Puts the outlook below the fields where there is no room beside them."""
         self._arrange(event.size.width)
+        self.fill()
 
     def _arrange(self, width: int) -> None:
         self.query_one("#both").set_class(width < _WIDE, "-narrow")
@@ -266,14 +274,19 @@ class EditorScreen(LiveScreen, Generic[E]):
         if not self.is_laid_out:
             return  # it was left while an answer was awaited
         self._show_head()
-        self.show_keys()
         edit = self._provisional or self.edit
         if edit is None:
+            self.show_keys()
             text = self._failure or f"Reading {self._subject}."
             self.query_one("#follows", Static).update(literal(text))
             return
         problems = [*self._problems(edit), *([self._typing] if self._typing else ())]
+        begins = self.grid.place is None
         self.grid.show(self._rows(edit, problems))
+        first = self._first_place(edit) if begins else None
+        if first is not None:
+            self.grid.go_to(first)
+        self.show_keys()
         self._show_findings(edit, problems)
         self._show_outlook(edit, problems)
 
@@ -283,15 +296,21 @@ class EditorScreen(LiveScreen, Generic[E]):
             age = formatting.age(self.edit.base.read_at, self.fleets_app.now())
             text = f"{self._told_of(self.edit.base)}read {age} ago"
             parts.append(literal(text, style_of("dim")))
-            if not self.edit.changed:
-                parts.append(literal("nothing changed yet", style_of("dim")))
-            elif self._drafts.kept_at is not None:
+            changes = self._changes(self._provisional or self.edit)
+            told = counted(changes, "change") if changes else "nothing changed yet"
+            parts.append(literal(told, style_of("accent" if changes else "dim")))
+            if self.edit.changed and self._drafts.kept_at is not None:
                 parts.append(
                     literal(f"draft kept {self._drafts.kept_at:%H:%M:%S}", style_of("dim"))
                 )
         if self._planning:
             parts.append(literal("asking the server for its plan", style_of("starting")))
         self.query_one("#head", Flow).show(parts)
+
+    def _changes(self, edit: E) -> int:
+        """How many fields of the spec the edit changes."""
+        # What the server can do decides what a change means, not whether it is one.
+        return len(difference(edit.base.spec, edit.spec, self.kind, UNKNOWN))
 
     def _show_findings(self, edit: E, problems: Sequence[Problem]) -> None:
         here = self._field()
@@ -319,8 +338,11 @@ class EditorScreen(LiveScreen, Generic[E]):
                 lines = self._outlook(edit, snapshot)
             except InvalidEditError as error:
                 lines = [literal(str(error), style_of("bad"))]
-        title = literal(f"now {self.fleets_app.glyphs.arrow} after", style_of("dim"))
-        content = Content("\n").join([title, *lines])
+        if not self.query_one("#both").has_class("-narrow"):
+            # Below the fields each line counts, and the arrows say it.
+            title = literal(f"now {self.fleets_app.glyphs.arrow} after", style_of("dim"))
+            lines = [title, *lines]
+        content = Content("\n").join(lines)
         if not content.is_same(follows.content):  # type: ignore[arg-type]
             follows.update(content)
 

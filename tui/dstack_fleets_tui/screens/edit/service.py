@@ -59,6 +59,9 @@ class EditScreen(EditorScreen[ServiceEdit]):
     def _field_at(self, edit: ServiceEdit, place: Place) -> FieldName:
         return form.field_at(edit, place)
 
+    def _first_place(self, edit: ServiceEdit) -> Place | None:
+        return form.first_place(edit)
+
     def _place_of(self, field: FieldName) -> Place:
         return form.place_of(field)
 
