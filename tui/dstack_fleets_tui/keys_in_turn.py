@@ -9,11 +9,15 @@ from typing import Any, TypeAlias
 from textual.events import Key, Paste
 from textual.message import Message
 from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input
 
 from dstack_fleets_tui.host import Host
 
 Typed: TypeAlias = "Key | Paste"
 
+#: Keys that lead elsewhere.
+_LEADING = frozenset({"enter", "escape", "backspace", "tab", "shift+tab"})
 #: How often all must be done that lies before the app: a key comes back from its widget, has
 #: something sent, which opens a screen.
 _ROUNDS = 4
@@ -46,10 +50,11 @@ class KeysInTurn:
         self._waiting: deque[Typed] = deque()
         self._turn = 0
         self._rounds = 0
+        self._last: tuple[Typed | None, Widget | None] = (None, None)
 
     async def take(self, typed: Typed) -> None:
         """Hands a key on, or keeps it until it is its turn."""
-        if not self._rounds and not self._waiting:
+        if not self._waiting and (not self._rounds or self._goes_behind(typed)):
             await self._hand(typed)
             return
         if not self._waiting:
@@ -73,23 +78,46 @@ class KeysInTurn:
         if self._rounds:
             self._begin()
 
+    def _goes_behind(self, typed: Typed) -> bool:
+        """Whether it goes the way of the last one, and comes in its order without being held back.
+
+        A key that is held down does, and the letters of a text.
+        """
+        last, target = self._last
+        if not (isinstance(last, Key) and isinstance(typed, Key)) or typed.key in _LEADING:
+            return False
+        if last.key == typed.key:
+            return True
+        letters = last.is_printable and typed.is_printable
+        return letters and isinstance(target, Input) and target is self._target
+
+    @property
+    def _target(self) -> Widget | None:
+        """What takes a key that is no binding."""
+        screen = self._app.front
+        return screen if screen is None else screen.focused or screen
+
     def _begin(self) -> None:
         self._turn += 1
         self._rounds = _ROUNDS
         self._ask()
 
     def _ask(self) -> None:
-        screen = self._app.front
-        target = screen if screen is None else screen.focused or screen
+        target = self._target
         if target is None or not target.post_message(self.Passed(self._turn)):
             self._rounds = 0
 
     async def _hand(self, typed: Typed) -> None:
+        self._last = typed, self._target
         await self._hand_on(typed)
-        self._begin()
+        if self._rounds:
+            # One is on its way, before this key; as many follow behind it.
+            self._rounds = _ROUNDS + 1
+        else:
+            self._begin()
 
     async def _next(self) -> None:
-        while self._waiting and not self._rounds:
+        while self._waiting and (not self._rounds or self._goes_behind(self._waiting[0])):
             await self._hand(self._waiting.popleft())
 
     def _look_after(self) -> None:
