@@ -19,6 +19,7 @@ from dstack_widgets.choices import Choices
 from dstack_widgets.flow import Flow
 from dstack_widgets.live_table import LiveTable
 from screenshots.field import SCENARIO, field
+from screenshots.incident import incident
 from screenshots.picture import HERE
 from screenshots.record import Recording
 from screenshots.walk import Walk, walking
@@ -51,6 +52,12 @@ async def stock(sim: Simulator) -> None:
         await walk.press("r")
         await walk.front("service")
         walk.picture("service")
+
+
+async def lanes_and_incident(sim: Simulator) -> None:
+    """What the add-on makes possible; at the end, two things go wrong."""
+    await lanes(sim)
+    await incident(sim)
 
 
 async def lanes(sim: Simulator) -> None:
@@ -195,7 +202,7 @@ def _all_in_sync(walk: Walk) -> bool:
 
 async def main() -> int:
     """Starts the scenarios, waits until each runs, and takes the pictures."""
-    for scenario, take in (("demo", stock), ("lanes", lanes), (SCENARIO, field)):
+    for scenario, take in (("demo", stock), ("lanes", lanes_and_incident), (SCENARIO, field)):
         async with Simulator(scenario, port=PORT) as sim:
             await sim.settled()
             await take(sim)

@@ -15,21 +15,25 @@ FONTS = HERE / "fonts"
 _ZOOM = 1.5
 
 
-def save(app: App[Any], name: str, folder: Path = HERE) -> Path:
-    """Saves the screen in front as `NAME.svg` and `NAME.png`.
+def save(app: App[Any], name: str, folder: Path = HERE, *, drawn: bool = True) -> Path:
+    """Saves the screen in front as `NAME.svg`, and drawn as `NAME.png`.
 
     Args:
         app: A running app.
         name: The name of the files, without an ending.
         folder: Where they go.
+        drawn: Whether there is to be a PNG, which is four times as large.
 
     Returns:
-        The path of the PNG.
+        The path of the PNG, or of the SVG without one.
     """
     svg = app.export_screenshot()
     # The export numbers its CSS classes at random; a fixed number keeps equal pictures equal.
     svg = re.sub(r"terminal-\d+", "terminal-0", svg)
-    (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+    path = folder / f"{name}.svg"
+    path.write_text(svg, encoding="utf-8")
+    if not drawn:
+        return path
     png = folder / f"{name}.png"
     png.write_bytes(to_png(svg))
     return png

@@ -91,9 +91,9 @@ class Walk:
         await self.press("colon", *f"open {name}", "enter")
         await self.front(screen)
 
-    def picture(self, name: str) -> None:
-        """Saves what is shown."""
-        print(save(self.app, name).name)  # noqa: T201 - it says what it made
+    def picture(self, name: str, *, drawn: bool = True) -> None:
+        """Saves what is shown; without a PNG if it is not to be drawn."""
+        print(save(self.app, name, drawn=drawn).name)  # noqa: T201 - it says what it made
 
 
 @asynccontextmanager
