@@ -322,6 +322,7 @@ class EditorScreen(LiveScreen, Generic[E]):
         findings = self.query_one(Findings)
         findings.limit(_FINDINGS)
         findings.show(found)
+        findings.display = bool(found)
 
     def _show_outlook(self, edit: E, problems: Sequence[Problem]) -> None:
         follows = self.query_one("#follows", Static)
