@@ -97,10 +97,10 @@ def test_of_a_fleet_the_worst_instances_come_first() -> None:
     hosts = instances("gpu", *["busy"] * 70, "unreachable")
     there = fleet("gpu", instance_ids=tuple(each.id for each in hosts))
     shot = project(fleets=[there], hosts=hosts)
-    sections = details.of_fleet(there, shot, (), (), Looks(NOW), 100)
+    sections = details.of_fleet(there, shot, (), (), Looks(NOW), 100, 40)
     told = next(section for section in sections if section.title == "Instances")
     assert "unreachable" in told.lines[1].plain
-    assert (len(told.lines), told.left) == (61, 11)
+    assert (len(told.lines), told.left) == (1 + 40, 31)
 
 
 def test_the_last_events_of_a_service_are_those_of_its_jobs_too() -> None:

@@ -34,8 +34,8 @@ class Section(NamedTuple):
     """How many more lines there would be."""
 
 
-#: Makes the details for a number of cells.
-Details = Callable[[int], Sequence[Section]]
+#: Makes the details for a number of cells and lines; of what is more than that the count will do.
+Details = Callable[[int, int], Sequence[Section]]
 
 
 def detail_lines(
@@ -104,7 +104,7 @@ class DetailPane(Lines):
         super().__init__()
         self._glyphs = glyphs
         self._details: Details | None = None
-        self._made: tuple[int, Sequence[Section]] | None = None
+        self._made: tuple[tuple[int, int], Sequence[Section]] | None = None
         self.ruled = False
 
     @property
@@ -122,9 +122,9 @@ class DetailPane(Lines):
         """The details, and blank lines below them."""
         if not width or not self.size.height or self._details is None:
             return [Content("")] * self.size.height
-        if self._made is None or self._made[0] != width:
-            self._made = width, self._details(width)
         height = self.size.height - self.ruled
+        if self._made is None or self._made[0] != (width, height):
+            self._made = (width, height), self._details(width, height)
         lines = detail_lines(self._made[1], height, self._glyphs)
         rule = [literal(self._glyphs.rule * width, style_of("dim"))] if self.ruled else []
         return [*rule, *lines]

@@ -19,6 +19,7 @@ from dstack_fleets_tui.screens.parts.columns import columns_of, fitting_columns,
 from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.screens.parts.paned import Paned
 from dstack_fleets_tui.tables import details, fleets, services, trends
+from dstack_fleets_tui.tables.kept_rows import KeptRows
 from dstack_fleets_tui.tables.totals import totals
 from dstack_widgets.cells import Cells, Column
 from dstack_widgets.detail_pane import Details, Section
@@ -38,6 +39,7 @@ class ListScreen(Paned):
     def __init__(self) -> None:
         super().__init__()
         self.only_wrong = OnlyWrong()
+        self.kept = KeptRows()
 
     def body(self) -> Iterable[Widget]:
         """The table."""
@@ -166,10 +168,16 @@ class FleetsScreen(TotalsScreen):
         """A row per fleet."""
         looks = self.looks
         watch = self.fleets_app.trends
-        return {
-            key: fleets.cells(fleet, snapshot, looks, trends.busy(fleet, watch, looks.glyphs))
+        busy = {
+            key: trends.busy(fleet, watch, looks.glyphs) for key, fleet in snapshot.fleets.items()
+        }
+        made_of = {
+            key: fleets.made_of(fleet, snapshot, looks, busy[key])
             for key, fleet in snapshot.fleets.items()
         }
+        return self.kept.of(
+            made_of, lambda key: fleets.cells(snapshot.fleets[key], snapshot, looks, busy[key])
+        )
 
     def wrong(self, snapshot: Snapshot) -> Collection[str]:
         """The fleets that have a problem."""
@@ -190,8 +198,8 @@ class FleetsScreen(TotalsScreen):
         read = self.fleets_app.events_read
         watch, shown = self.fleets_app.trends, self.is_beside
 
-        def made(width: int) -> Sequence[Section]:
-            parts = details.of_fleet(fleet, snapshot, problems, read, looks, width)
+        def made(width: int, height: int) -> Sequence[Section]:
+            parts = details.of_fleet(fleet, snapshot, problems, read, looks, width, height)
             was = trends.section_of_fleet(fleet, watch, looks.glyphs)
             return [*parts[:-1], was, parts[-1]] if shown else parts
 
@@ -241,22 +249,22 @@ class ServicesScreen(TotalsScreen):
         for problem in self.fleets_app.problems:
             for affected in problem.affects:
                 problems.setdefault(affected.name, []).append(problem)
-        return {
-            each.id: services.cells(
-                each,
-                looks,
-                services.Known(
-                    desired_of(snapshot, each),
-                    snapshot.placements.get(each.id),
-                    healths.get(each.id),
-                    snapshot.routers.get(each.id),
-                    problems.get(each.name, ()),
-                    bar,
-                    trends.ready(each, self.fleets_app.trends, looks.glyphs),
-                ),
+        known = {
+            each.id: services.Known(
+                desired_of(snapshot, each),
+                snapshot.placements.get(each.id),
+                healths.get(each.id),
+                snapshot.routers.get(each.id),
+                problems.get(each.name, ()),
+                bar,
+                trends.ready(each, self.fleets_app.trends, looks.glyphs),
             )
             for each in ordered
         }
+        made_of = {each.id: services.made_of(each, looks, known[each.id]) for each in ordered}
+        return self.kept.of(
+            made_of, lambda key: services.cells(snapshot.services[key], looks, known[key])
+        )
 
     def wrong(self, snapshot: Snapshot) -> Collection[str]:
         """The services that have failed, or that a problem concerns."""
@@ -278,7 +286,7 @@ class ServicesScreen(TotalsScreen):
         read = self.fleets_app.events_read
         watch, shown = self.fleets_app.trends, self.is_beside
 
-        def made(width: int) -> Sequence[Section]:
+        def made(width: int, _: int) -> Sequence[Section]:
             parts = details.of_service(service, snapshot, known, problems, read, looks, width)
             was = trends.section_of_service(service, watch, looks.glyphs)
             return [*parts[:-1], was, parts[-1]] if shown else parts

@@ -60,11 +60,11 @@ class ProblemsScreen(ListScreen):
         enter = actions.key_name("enter", ascii_only=self.fleets_app.ascii)
         read, table, worst = self.fleets_app.events_read, self.table, self.fleets_app.problems[0]
 
-        def made(width: int) -> list[Section]:
+        def made(width: int, height: int) -> list[Section]:
             # A cause is said once on a screen.
             told = bool(found.hint) and table.shows_whole(key, "problem")
             return details.of_problem(
-                found, snapshot, read, looks, width, worst=worst, told=told, key=enter
+                found, snapshot, read, looks, width, height, worst=worst, told=told, key=enter
             )
 
         return made

@@ -35,8 +35,8 @@ from dstack_widgets.palette import style_of
 from dstack_widgets.table_lines import table_lines
 from dstack_widgets.text import literal
 
-#: Events of one thing that are told, and instances.
-_EVENTS, _INSTANCES = 8, 60
+#: Events of one thing that are told.
+_EVENTS = 8
 #: Columns of lanes for which there is no room here.
 _NOT_HERE = ("stopping", "price")
 
@@ -86,10 +86,11 @@ def of_fleet(
     read: Sequence[wire.Event],
     looks: Looks,
     width: int,
+    height: int,
 ) -> list[Section]:
     """How a fleet is, what is wrong with it, its room and its instances, and what happened.
 
-    Arguments as for `of_service`.
+    Arguments as for `of_service`, and `height`: instances are told for so many lines.
     """
     cordon = snapshot.cordon_of(fleet)
     told = fleets.summary(fleet, looks, cordon).split("  ")[1:]
@@ -97,7 +98,7 @@ def of_fleet(
     return [
         _head(fleet.name, fleet_health(snapshot, fleet), facts, looks, width),
         _problems(problems, fleet.name, looks, width),
-        _instances(fleet, snapshot, looks, width),
+        _instances(fleet, snapshot, looks, width, height),
         _events(read, _of_fleet(fleet), looks, width),
     ]
 
@@ -108,6 +109,7 @@ def of_problem(
     read: Sequence[wire.Event],
     looks: Looks,
     width: int,
+    height: int,
     *,
     worst: Problem | None,
     told: bool,
@@ -121,6 +123,7 @@ def of_problem(
         read: The events that were read so far, the oldest first.
         looks: Time and glyphs to show it with.
         width: Cells of a line.
+        height: Lines for which instances are told.
         worst: The first of all.
         told: Whether the list says already, in full, what is wrong.
         key: The key that goes there.
@@ -145,7 +148,7 @@ def of_problem(
         found.append(_lanes(service, snapshot, looks, width, brief=True))
         found.append(_events(read, _of_service(service), looks, width))
     elif fleet is not None:
-        found.append(_instances(fleet, snapshot, looks, width))
+        found.append(_instances(fleet, snapshot, looks, width, height))
         found.append(_events(read, _of_fleet(fleet), looks, width))
     if worst is not None and worst.key != problem.key and worst.severity is Severity.CRITICAL:
         # What can be done about it stays in sight.
@@ -215,9 +218,9 @@ def _lanes(
     return Section(title, lines if rows else ())
 
 
-def _instances(fleet: Fleet, snapshot: Snapshot, looks: Looks, width: int) -> Section:
+def _instances(fleet: Fleet, snapshot: Snapshot, looks: Looks, width: int, most: int) -> Section:
     here = sorted(instances.of_fleet(fleet, snapshot).values(), key=_worst_first)
-    rows = [instances.cells(each, snapshot, looks) for each in here[:_INSTANCES]]
+    rows = [instances.cells(each, snapshot, looks) for each in here[:most]]
     lines = table_lines(instances.COLUMNS, rows, width, glyphs=looks.glyphs) if rows else ()
     return Section("Instances", lines, len(here) - len(rows))
 

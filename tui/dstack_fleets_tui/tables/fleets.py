@@ -74,6 +74,13 @@ def cells(fleet: Fleet, snapshot: Snapshot, looks: Looks, trend: Cell = "") -> S
     )
 
 
+def made_of(fleet: Fleet, snapshot: Snapshot, looks: Looks, trend: Cell) -> tuple[object, ...]:
+    """All that `cells` makes of the same arguments, for `KeptRows`."""
+    members = map(snapshot.instances.get, fleet.instance_ids)
+    since = looks.age(fleet.created_at)
+    return (fleet, *members, snapshot.cordons_in(fleet), trend, since, looks.glyphs)
+
+
 def _instances(fleet: Fleet, looks: Looks, cordons: Sequence[Cordon]) -> Content:
     bar = state_bar(fleet.states, width=_BAR, glyphs=looks.glyphs)
     told = [f"{fleet.unhealthy} unhealthy"] if fleet.unhealthy else []
