@@ -225,6 +225,10 @@ class Somebody:
             self._app.post_message(Key(key, key if len(key) == 1 else None))
             for _ in range(_TURNS):
                 await turn()
+        app = self._app
+        await until(
+            lambda: not app.message_queue_size and app._keys.at_rest, limit=30, what="the keys"
+        )
 
     async def _pause(self) -> None:
         await self._press("p", "ctrl+r")

@@ -53,8 +53,9 @@ class Dashboard:
     @property
     def kept(self) -> str:
         """All that it keeps, but for its locks."""
-        files = sorted(self.state.rglob("*"))
-        return "\n".join(file.read_text() for file in files if file.is_file())
+        # What is being written has a dot before its name, until it takes the place of what was.
+        files = sorted(each for each in self.state.rglob("[!.]*") if each.is_file())
+        return "\n".join(file.read_text() for file in files)
 
     async def shows(self, text: str, *, limit: float = 20) -> None:
         """Waits for a text."""

@@ -52,6 +52,11 @@ class KeysInTurn:
         self._rounds = 0
         self._last: tuple[Typed | None, Widget | None] = (None, None)
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether all that was typed is worked off."""
+        return not self._rounds and not self._waiting
+
     async def take(self, typed: Typed) -> None:
         """Hands a key on, or keeps it until it is its turn."""
         if not self._waiting and (not self._rounds or self._goes_behind(typed)):
