@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from textual.content import Content
 
@@ -85,7 +86,11 @@ def _content(cell: Cell) -> Content:
     if isinstance(cell, CellValue):
         style = style_of(cell.style)
         cell = cell.text
-    return literal(cell, style) if isinstance(cell, str) else safe(cell)
+    return _styled(cell, style) if isinstance(cell, str) else safe(cell)
+
+
+#: Most cells of a table say what they said at the last look.
+_styled = lru_cache(maxsize=4096)(literal)
 
 
 def _fit(cell: Cell, column: Column, width: int, glyphs: Glyphs) -> Content:
@@ -102,7 +107,10 @@ def _fit(cell: Cell, column: Column, width: int, glyphs: Glyphs) -> Content:
 
 
 def _line(parts: Sequence[tuple[int, Content]]) -> Content:
-    line = Content("")
+    pieces, end = [], 0
     for x, content in parts:
-        line = line.pad_right(max(0, x - line.cell_length)) + content
-    return line
+        if x > end:
+            pieces.append(Content(" " * (x - end)))
+        pieces.append(content)
+        end = max(x, end) + content.cell_length
+    return Content("").join(pieces)
