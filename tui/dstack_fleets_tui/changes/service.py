@@ -225,14 +225,15 @@ class Changing:
         if source is None or snapshot is None:
             return
         base = await bases.read_service(source.client, source.project, name)
+        found = await rebalancing.prospect(source.client, base, snapshot)
+        if found.moves == ():
+            # One that has only to end may be told as under way for some seconds.
+            text = f"Nothing to move: the replicas of {name} are where their lanes say."
+            self._app.notify(text, markup=False)
+            return
         placement = snapshot.placements.get(base.id)
         if placement is not None and placement.rebalancing:
             self._ask_to_cancel(source, base, placement, question)
-            return
-        found = await rebalancing.prospect(source.client, base, snapshot)
-        if found.moves == ():
-            text = f"Nothing to move: the replicas of {name} are where their lanes say."
-            self._app.notify(text, markup=False)
             return
 
         def answered(key: str | None) -> None:
