@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.transport import wire
+from dstack_api_client.transport.client import Client
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,28 @@ class Use:
     gpus: tuple[Series, ...] = ()
     gpus_memory: tuple[Series, ...] = ()
     times: tuple[datetime, ...] = ()
+
+
+def metrics_of(
+    client: Client, project: str, run_name: str, key: ReplicaKey, *, limit: int
+) -> Awaitable[wire.JobMetrics]:
+    """Asks for the metrics of one replica.
+
+    Args:
+        client: The client to read with.
+        project: The project's name.
+        run_name: The name of its run.
+        key: The replica.
+        limit: How many values of each metric, the newest.
+    """
+    return client.metrics.job(
+        project,
+        run_name,
+        run_id=key.run_id,
+        replica_num=key.replica_num,
+        job_num=key.job_num,
+        limit=limit,
+    )
 
 
 def use_of(answer: wire.JobMetrics) -> Use | None:

@@ -7,14 +7,13 @@ screen costs the server does not grow with the service.
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 
 from dstack_api_client.attempts import Attempts, Failure
 from dstack_api_client.clock import seconds_since, utc_now
 from dstack_api_client.model.replica import Replica, ReplicaKey
-from dstack_api_client.replica.metrics import Use, use_of
+from dstack_api_client.replica.metrics import Use, metrics_of, use_of
 from dstack_api_client.transport.client import Client
 
 #: Requests at each poll.
@@ -23,6 +22,43 @@ _AT_ONCE = 4
 _AGAIN = 10.0
 #: Values of each metric: the use of CPUs is a difference of two.
 _VALUES = 2
+
+
+class Turns:
+    """When replicas were read, to read those that were not for longest."""
+
+    def __init__(self) -> None:
+        self._read_at: dict[str, datetime] = {}
+
+    def __len__(self) -> int:
+        return len(self._read_at)
+
+    def __contains__(self, replica: Replica) -> bool:
+        return replica.submission_id in self._read_at
+
+    def read(self, replica: Replica, now: datetime) -> None:
+        """Notes that a replica is read now."""
+        self._read_at[replica.submission_id] = now
+
+    def due(self, replicas: Sequence[Replica], now: datetime, *, again: float) -> list[Replica]:
+        """Those that are to be read, the longest unread first; all others are forgotten.
+
+        Args:
+            replicas: Those that are read at all.
+            now: The time.
+            again: Seconds after which one is read again.
+        """
+        known = self._read_at
+        self._read_at = {
+            each.submission_id: known[each.submission_id] for each in replicas if each in self
+        }
+
+        def unread(replica: Replica) -> float:
+            at = self._read_at.get(replica.submission_id)
+            return float("inf") if at is None else seconds_since(at, now)
+
+        due = [replica for replica in replicas if unread(replica) >= again]
+        return sorted(due, key=unread, reverse=True)
 
 
 class UseWatch:
@@ -50,7 +86,7 @@ class UseWatch:
         self._on_screen = on_screen
         self._now = now
         self._past = past
-        self._read_at: dict[str, datetime] = {}
+        self._turns = Turns()
         self._attempts = Attempts(now)
 
     @property
@@ -69,15 +105,14 @@ class UseWatch:
         """
         read: dict[ReplicaKey, Use | None] = {}
         for replica in self._due(full=full)[:_AT_ONCE]:
-            first = self._past() if replica.submission_id not in self._read_at else 0
-            self._read_at[replica.submission_id] = self._now()
+            first = self._past() if replica not in self._turns else 0
+            self._turns.read(replica, self._now())
             answer = await self._attempts.of(
-                self._client.metrics.job(
+                metrics_of(
+                    self._client,
                     self._project,
                     replica.run_name,
-                    run_id=replica.key.run_id,
-                    replica_num=replica.key.replica_num,
-                    job_num=replica.key.job_num,
+                    replica.key,
                     limit=max(first, _VALUES),
                 )
             )
@@ -90,17 +125,4 @@ class UseWatch:
     def _due(self, *, full: bool) -> list[Replica]:
         """The running replicas on screen that are to be read, the longest unread first."""
         running = [replica for replica in self._on_screen() if replica.status == "running"]
-        known = self._read_at
-        self._read_at = {
-            each.submission_id: known[each.submission_id]
-            for each in running
-            if each.submission_id in known
-        }
-        now = self._now()
-        due = [replica for replica in running if full or self._unread(replica, now) >= _AGAIN]
-        return sorted(due, key=lambda replica: -self._unread(replica, now))
-
-    def _unread(self, replica: Replica, now: datetime) -> float:
-        """Seconds since a replica was read."""
-        at = self._read_at.get(replica.submission_id)
-        return math.inf if at is None else seconds_since(at, now)
+        return self._turns.due(running, self._now(), again=float("-inf") if full else _AGAIN)

@@ -14,7 +14,7 @@ from dstack_api_client.attempts import Attempts, Failure
 from dstack_api_client.clock import seconds_since, utc_now
 from dstack_api_client.model.replica import FINISHED, Replica, ReplicaKey
 from dstack_api_client.replica.logs import LogLine, LogTail
-from dstack_api_client.replica.metrics import Use, use_of
+from dstack_api_client.replica.metrics import Use, metrics_of, use_of
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
@@ -173,14 +173,7 @@ class ReplicaWatch:
     async def _read_metrics(self, replica: Replica) -> Closely:
         attempts = self._attempts["metrics"]
         answer = await attempts.of(
-            self._client.metrics.job(
-                self._project,
-                replica.run_name,
-                run_id=self._key.run_id,
-                replica_num=self._key.replica_num,
-                job_num=self._key.job_num,
-                limit=_VALUES,
-            )
+            metrics_of(self._client, self._project, replica.run_name, self._key, limit=_VALUES)
         )
         use = self.state.metrics.use if answer is None else use_of(answer)
         return self._now_with(metrics=Metrics(use, attempts.read_at, attempts.failure))

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 
 from dstack_api_client import errors
 from dstack_api_client.attempts import Attempts, Failure
-from dstack_api_client.clock import seconds_since, utc_now
+from dstack_api_client.clock import utc_now
 from dstack_api_client.model.replica import Replica, ReplicaKey
-from dstack_api_client.replica.metrics import Use, use_of
+from dstack_api_client.replica.metrics import Use, metrics_of, use_of
+from dstack_api_client.replica.metrics_watch import Turns
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.requests import PAGE
@@ -75,7 +76,7 @@ class PastReads:
         self._replicas = replicas
         self._now = now
         self._server_now = server_now
-        self._read_at: dict[str, datetime] = {}
+        self._turns = Turns()
         self._are_events_read = False
         self._of_events = Attempts(now)
         self._of_metrics = Attempts(now)
@@ -103,7 +104,7 @@ class PastReads:
         uses: Mapping[ReplicaKey, Use | None] | None = None,
     ) -> PastRead:
         failure = self._of_events.failure or self._of_metrics.failure
-        return PastRead(events, uses or {}, len(self._read_at), failure)
+        return PastRead(events, uses or {}, len(self._turns), failure)
 
     async def _events(self) -> list[wire.Event]:
         """The events of the last 30 minutes, and one from before where there is one."""
@@ -124,20 +125,18 @@ class PastReads:
     async def _metrics(self, due: Sequence[Replica]) -> dict[ReplicaKey, Use | None]:
         uses: dict[ReplicaKey, Use | None] = {}
         for replica in due:
-            is_new = replica.submission_id not in self._read_at
             answer = await self._of_metrics.of(
-                self._client.metrics.job(
+                metrics_of(
+                    self._client,
                     self._project,
                     replica.run_name,
-                    run_id=replica.key.run_id,
-                    replica_num=replica.key.replica_num,
-                    job_num=replica.key.job_num,
-                    limit=PAST_VALUES if is_new else _NEW_VALUES,
+                    replica.key,
+                    limit=_NEW_VALUES if replica in self._turns else PAST_VALUES,
                 )
             )
             if answer is None:
                 break
-            self._read_at[replica.submission_id] = self._now()
+            self._turns.read(replica, self._now())
             uses[replica.key] = use_of(answer)
         return uses
 
@@ -146,15 +145,4 @@ class PastReads:
         measured = [
             each for each in self._replicas() if each.status == "running" and each.gpus is not None
         ][:MOST_JOBS]
-        known, now = self._read_at, self._now()
-        self._read_at = {
-            each.submission_id: known[each.submission_id]
-            for each in measured
-            if each.submission_id in known
-        }
-
-        def unread(replica: Replica) -> float:
-            at = self._read_at.get(replica.submission_id)
-            return float("inf") if at is None else seconds_since(at, now)
-
-        return sorted((e for e in measured if unread(e) >= _AGAIN), key=unread, reverse=True)
+        return self._turns.due(measured, self._now(), again=_AGAIN)

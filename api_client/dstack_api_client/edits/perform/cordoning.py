@@ -11,9 +11,8 @@ from dstack_api_client import errors
 from dstack_api_client.edits.base.base import Base
 from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.perform.performing import Performed
-from dstack_api_client.edits.perform.requesting import requested
+from dstack_api_client.edits.perform.requesting import begun, requested
 from dstack_api_client.edits.store.keeping import Store
-from dstack_api_client.edits.store.recording import Record
 from dstack_api_client.model.capabilities import CORDONS, Capabilities
 from dstack_api_client.model.cordon import Cordon, DrainPlan
 from dstack_api_client.text import one_line
@@ -112,9 +111,7 @@ async def carry_out(
         UnansweredError: It was sent, and whether it was done is not known.
         ApiError: The server refused it, or it could not be sent.
     """
-    client.refuse_read_only()
-    record = Record(store, base.target, user=user, action=change.action)
-    record.send()
+    record = begun(client, store, base.target, user=user, action=change.action)
     what = f"The {change.action} of {change.name}"
     project = base.target.project
 

@@ -12,10 +12,9 @@ from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.outlook.dryrun import DryRun, dry_run
 from dstack_api_client.edits.outlook.warnings import PlanWarning, of_addresses
 from dstack_api_client.edits.perform.performing import Performed
-from dstack_api_client.edits.perform.requesting import requested
+from dstack_api_client.edits.perform.requesting import begun, requested
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.store.keeping import Store
-from dstack_api_client.edits.store.recording import Record
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.labels import counted
 from dstack_api_client.model.snapshot import Snapshot
@@ -103,9 +102,7 @@ async def rebalance(client: Client, base: Base, store: Store, *, user: str = "")
     """
     target = base.target
     name = one_line(target.name)
-    client.refuse_read_only()
-    record = Record(store, target, user=user, action=REBALANCE)
-    record.send()
+    record = begun(client, store, target, user=user, action=REBALANCE)
 
     async def ask() -> _Answer:
         body = await client.placements.rebalance(target.project, target.name)
@@ -165,9 +162,7 @@ async def cancel(client: Client, base: Base, store: Store, *, user: str = "") ->
         ApiError: The server refused it, or it could not be sent.
     """
     target = base.target
-    client.refuse_read_only()
-    record = Record(store, target, user=user, action=REBALANCE)
-    record.send()
+    record = begun(client, store, target, user=user, action=REBALANCE)
 
     async def ask() -> None:
         await client.placements.rebalance(target.project, target.name, cancel=True)

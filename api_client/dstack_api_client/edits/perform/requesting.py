@@ -6,9 +6,31 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from dstack_api_client import errors
+from dstack_api_client.edits.base.base import Target
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.edits.store.recording import Record, doubt_of, told, unknown_of
+from dstack_api_client.transport.client import Client
 
 T = TypeVar("T")
+
+
+def begun(client: Client, store: Store, target: Target, *, user: str, action: str) -> Record:
+    """Begins the record of a request: it says by now that it is sent.
+
+    Args:
+        client: Where it goes.
+        store: Where the audit log is.
+        target: What it changes.
+        user: The server's user.
+        action: What it is called in the audit log.
+
+    Raises:
+        ReadOnlyError: The client only reads; nothing was written down.
+    """
+    client.refuse_read_only()
+    record = Record(store, target, user=user, action=action)
+    record.send()
+    return record
 
 
 async def requested(
