@@ -154,6 +154,8 @@ async def test_the_wheel_reads_older_ones_too():
         await filled(app)
         await pilot.press("4")
         await shown(app, 100)
+        # The table knows how far it scrolls once the rows are laid out.
+        await until(lambda: table(app).max_scroll_y > 0, what="room to scroll")
         table(app).scroll_to(y=90, animate=False)
         await shown(app, 200)
 

@@ -65,6 +65,7 @@ class Opened:
         await filled(self.app)
         self.app.open_replica(self.replica.key)
         await on_screen(self.app, ReplicaScreen)
+        await until(lambda: self.app.screen.query_one("#head", Flow).text, what="its first lines")
         return self
 
     async def __aexit__(self, *told):
