@@ -112,15 +112,8 @@ async def _apply(
         refuse_read_only(manner)
         confirm(at.base, manner)
         user = await who(at.client)
-        try:
-            done = await to_the_end(
-                perform(at.client, plan, Store.default(), user=user, action=action, on_notice=say)
-            )
-        except (UnknownOutcomeError, UnansweredError) as error:
-            _tell_unknown(manner, item, at.base, error)
-            raise
-        for notice in done.notices:
-            say(notice)
+        asked = perform(at.client, plan, Store.default(), user=user, action=action, on_notice=say)
+        done = await _answer_to(asked, manner, item, at.base)
         line = _line(done)
         tell(manner, line)
         last = await _wait(
@@ -160,13 +153,8 @@ async def _rebalance(connection: Connection, service: str, manner: Manner) -> St
         refuse_read_only(manner)
         confirm(at.base, manner)
         store, user = Store.default(), await who(at.client)
-        try:
-            done = await to_the_end(rebalancing.rebalance(at.client, at.base, store, user=user))
-        except (UnknownOutcomeError, UnansweredError) as error:
-            _tell_unknown(manner, _moves(service, planned or ()), at.base, error)
-            raise
-        for notice in done.notices:
-            say(notice)
+        asked = rebalancing.rebalance(at.client, at.base, store, user=user)
+        done = await _answer_to(asked, manner, _moves(service, planned or ()), at.base)
         if done.moves != planned:
             tell(manner, _moving(done.moves))
         tell(manner, done.line)
@@ -205,19 +193,28 @@ async def _cancel_rebalancing(connection: Connection, service: str, manner: Mann
         refuse_read_only(manner)
         confirm(at.base, manner)
         store, user = Store.default(), await who(at.client)
-        try:
-            done = await to_the_end(rebalancing.cancel(at.client, at.base, store, user=user))
-        except UnansweredError as error:
-            _tell_unknown(manner, moves, at.base, error)
-            raise
-        for notice in done.notices:
-            say(notice)
+        asked = rebalancing.cancel(at.client, at.base, store, user=user)
+        done = await _answer_to(asked, manner, moves, at.base)
         tell(manner, done.line)
         last = await _wait(at.client, at.base, at.snapshot.capabilities, manner, planned=None)
         if manner.output == "json":
             result = _result(at.base, done.line, last)
             _write(as_json({**moves, "warnings": [], "result": result}))
         return last.state if last is not None else State.DONE
+
+
+async def _answer_to(
+    change: Coroutine[Any, Any, P], manner: Manner, item: dict[str, Any], base: Base
+) -> P:
+    """What came of a change; says the notices, and where nobody knows what came of it, that."""
+    try:
+        done = await to_the_end(change)
+    except (UnknownOutcomeError, UnansweredError) as error:
+        _tell_unknown(manner, item, base, error)
+        raise
+    for notice in done.notices:
+        say(notice)
+    return done
 
 
 async def _look_up(at: Desk, connection: Connection) -> None:

@@ -39,7 +39,7 @@ class ListScreen(Paned):
     def __init__(self) -> None:
         super().__init__()
         self.only_wrong = OnlyWrong()
-        self.kept = KeptRows()
+        self.kept: KeptRows[tuple[object, ...]] = KeptRows()
 
     def body(self) -> Iterable[Widget]:
         """The table."""

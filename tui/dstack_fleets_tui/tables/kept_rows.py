@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Generic, TypeVar
 
 from dstack_widgets.cells import Cells
 
+P = TypeVar("P")
 
-class KeptRows:
+
+class KeptRows(Generic[P]):
     """The rows of one list, made again only where they would look different.
 
     A poll that brings nothing new then costs a comparison for each row. What a row is made of has
@@ -15,20 +19,40 @@ class KeptRows:
     """
 
     def __init__(self) -> None:
-        self._rows: dict[str, tuple[tuple[object, ...], Cells]] = {}
+        self._rows: dict[str, tuple[P, Cells]] = {}
 
-    def of(
-        self, made_of: Mapping[str, tuple[object, ...]], make: Callable[[str], Cells]
-    ) -> dict[str, Cells]:
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def row(self, key: str, parts: P, make: Callable[[], Cells]) -> Cells:
+        """Gives one row.
+
+        Args:
+            key: Its key.
+            parts: What it is made of.
+            make: Makes it.
+        """
+        known = self._rows.get(key)
+        if known is None or known[0] != parts:
+            known = self._rows[key] = (parts, make())
+        return known[1]
+
+    def of(self, made_of: Mapping[str, P], make: Callable[[str], Cells]) -> dict[str, Cells]:
         """Gives the rows of a list, and forgets all others.
 
         Args:
             made_of: What each row is made of, by its key and in the order of the rows.
             make: Makes the row of a key.
         """
-        rows = {}
-        for key, parts in made_of.items():
-            known = self._rows.get(key)
-            rows[key] = known if known and known[0] == parts else (parts, make(key))
-        self._rows = rows
-        return {key: cells for key, (_, cells) in rows.items()}
+        self.forget_all_but(made_of.keys())
+        return {key: self.row(key, parts, partial(make, key)) for key, parts in made_of.items()}
+
+    def parts(self, key: str) -> P | None:
+        """What a row was made of; None where it is not kept."""
+        known = self._rows.get(key)
+        return known[0] if known is not None else None
+
+    def forget_all_but(self, keys: Collection[str]) -> None:
+        """Keeps only some rows."""
+        if self._rows.keys() - keys:
+            self._rows = {key: kept for key, kept in self._rows.items() if key in keys}

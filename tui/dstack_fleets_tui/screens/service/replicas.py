@@ -18,12 +18,13 @@ from dstack_api_client.replica.metrics_watch import UseWatch
 from dstack_api_client.trends.reads import PAST_VALUES
 from dstack_fleets_tui import actions, formatting
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.screens.parts.columns import fitting_columns, has_trends, is_wide
+from dstack_fleets_tui.screens.parts.columns import has_trends
 from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
 from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.tables import replicas as table
 from dstack_fleets_tui.tables import trends
+from dstack_fleets_tui.tables.kept_rows import KeptRows
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.tables.next_steps import next_step
 from dstack_widgets.cells import Cell, CellValue
@@ -51,7 +52,7 @@ class ReplicasView(ServiceView):
         self._workers: dict[ReplicaKey, Worker] = {}
         self._placed: dict[str, ReplicaPlacement] = {}
         self._uses: dict[ReplicaKey, Use | None] = {}
-        self._made: dict[str, tuple[str, table.Seen, Sequence[Cell]]] = {}
+        self._made: KeptRows[tuple[str, table.Seen]] = KeptRows()
         self._problems: tuple[tuple[str, int], tuple[Problem, ...]] | None = None
         self._source: Source | None = None
         self._watch: UseWatch | None = None
@@ -76,20 +77,13 @@ class ReplicasView(ServiceView):
             if wrong or not self.only_wrong.on:
                 row = replica_row(replica.key)
                 rows[row] = self._cells(replica, service, snapshot, looks)
-                waits = max(waits, len(self._made[row][1].next_step))
+                waits = max(waits, len(self._next_step(row)))
         wide = self.size.width >= _WIDE
         every_column = table.columns(service, waits=waits, explained=explained, wide=wide)
-        app = self.fleets_app
-        columns = fitting_columns(
-            app, "replicas", every_column, table.COLUMNS, wide=self.size.width >= trends.WIDER
-        )
-        if columns != self.table.columns:
-            if not self.table.columns:
-                self.table.show_all_columns = is_wide(app, "replicas")
-            self.table.set_columns(columns)
+        self.show_columns("replicas", every_column, table.COLUMNS)
         self.only_wrong.count(found, len(every))
         if len(self._made) > len(every):
-            self._made = {row: made for row, made in self._made.items() if row in rows}
+            self._made.forget_all_but(rows)
             self._uses = {key: use for key, use in self._uses.items() if replica_row(key) in rows}
         self.table.empty_text = self._empty_text(service)
         self.table.set_rows(rows)
@@ -129,14 +123,16 @@ class ReplicasView(ServiceView):
             self._trend(replica, looks),
         )
         told = formatting.age(replica.since, looks.now)
-        made = self._made.get(row)
-        if made is None or made[0] != told or made[1] != seen:
-            made = self._made[row] = (told, seen, table.cells(seen, looks))
-        return made[2]
+        return self._made.row(row, (told, seen), lambda: table.cells(seen, looks))
+
+    def _next_step(self, row: str) -> str:
+        """What comes next of the replica of a row, as it was last shown."""
+        made = self._made.parts(row)
+        return made[1].next_step if made is not None else ""
 
     @property
     def _shows_trends(self) -> bool:
-        return has_trends(self.fleets_app, "replicas", wide=self.size.width >= trends.WIDER)
+        return has_trends(self.fleets_app, "replicas", wide=self.fits_trends)
 
     def _trend(self, replica: Replica, looks: Looks) -> CellValue | None:
         """What the GPUs of a replica did, once its metrics are read."""
@@ -201,8 +197,7 @@ class ReplicasView(ServiceView):
         replica = self._replica(key)
         if replica is None:
             return ""
-        made = self._made.get(key)
-        coming = made[1].next_step if made and not self.table.shows_whole(key, "next") else ""
+        coming = "" if self.table.shows_whole(key, "next") else self._next_step(key)
         return table.summary(replica, self._placed.get(replica.submission_id), coming)
 
     def open(self, key: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol, cast
 
 from textual.app import ComposeResult
@@ -13,7 +13,10 @@ from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.screens.parts.columns import fitting_columns, is_wide
+from dstack_fleets_tui.tables import trends
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_widgets.cells import Column
 from dstack_widgets.findings import Findings
 from dstack_widgets.flow import Flow
 from dstack_widgets.glyphs import Glyphs
@@ -103,6 +106,28 @@ class ServiceView(Vertical):
     def fill(self, service: Service, snapshot: Snapshot, looks: Looks) -> None:
         """Fills the table and what stands around it."""
         raise NotImplementedError
+
+    @property
+    def fits_trends(self) -> bool:
+        """Whether there is room for sparklines."""
+        return self.size.width >= trends.WIDER
+
+    def show_columns(
+        self, name: str, columns: Sequence[Column], known: Sequence[Column] = ()
+    ) -> None:
+        """Gives the table the columns that fit, as the settings want them.
+
+        Args:
+            name: The table, as the settings name it.
+            columns: All of its columns.
+            known: Those that it may have at another time too.
+        """
+        app, table = self.fleets_app, self.table
+        shown = fitting_columns(app, name, columns, known, wide=self.fits_trends)
+        if shown != table.columns:
+            if not table.columns:
+                table.show_all_columns = is_wide(app, name)
+            table.set_columns(shown)
 
     def summary(self, key: str) -> str:
         """One line on the row under the cursor."""

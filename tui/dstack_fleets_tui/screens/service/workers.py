@@ -9,7 +9,7 @@ from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterView, Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui.screens.parts.columns import fitting_columns, has_trends, is_wide
+from dstack_fleets_tui.screens.parts.columns import has_trends
 from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.tables import trends
@@ -62,13 +62,7 @@ class WorkersView(ServiceView):
 
     def fill(self, service: Service, snapshot: Snapshot, looks: Looks) -> None:
         """Shows the router's view beside dstack's."""
-        app = self.fleets_app
-        wide = self.size.width >= trends.WIDER
-        columns = fitting_columns(app, "workers", table.COLUMNS, wide=wide)
-        if columns != self.table.columns:
-            if not self.table.columns:
-                self.table.show_all_columns = is_wide(app, "workers")
-            self.table.set_columns(columns)
+        self.show_columns("workers", table.COLUMNS)
         self._snapshot = snapshot
         view = self._view = snapshot.routers.get(service.id)
         if view is None:
@@ -83,7 +77,7 @@ class WorkersView(ServiceView):
             view = self._view = table.aged(view)
         names = snapshot.replicas
         self.line.show(table.head(view, looks))
-        shown = has_trends(app, "workers", wide=wide)
+        shown = has_trends(self.fleets_app, "workers", wide=self.fits_trends)
         drawn = self._loads(view, looks) if shown else {}
         rows = {
             worker.key: table.cells(worker, names, looks, drawn.get(worker.key, ""))
