@@ -17,20 +17,17 @@ from typing import Any
 
 import httpx
 
-from dstack_api_client.connect.connection import Connection
-from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import Feed, Update
 from dstack_api_client.routers.watch import OverSsh, RouterWatch
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.settings import Settings
 from tests.builders import answers
-from tests.builders.apps import CONNECTION
+from tests.builders.apps import app_reading
 from tests.builders.followed_feed import Clock
 from tests.servers.fake_server import FakeServer
 from tests.waiting import until
 
+from .soak import turn
 from .table import Table
 
 REPLICAS = (100, 1_000, 10_000)
@@ -122,19 +119,7 @@ async def dashboard(replicas: int, folder: Path) -> AsyncIterator[tuple[FleetsAp
     ):
         feed = SteppedFeed(client, server, routers)
 
-        @asynccontextmanager
-        async def opened(connection: Connection) -> AsyncIterator[Source]:
-            yield Source(feed, client, connection.project)
-
-        app = FleetsApp(
-            CONNECTION,
-            Settings().model_copy(update={"interval": 0.0}),
-            now=clock.now,
-            open_source=opened,
-            terminal_is_gone=lambda: False,
-            store=Store(folder),
-        )
-        app.lookout.somebody_is_there = True
+        app = app_reading(feed, client, folder, interval=0.0, now=clock.now)
         async with app.run_test(size=SIZE):
             yield app, feed
 
@@ -149,15 +134,8 @@ async def step(app: FleetsApp, feed: SteppedFeed) -> float:
     began = time.process_time()
     feed.go.set()
     while feed.polls == polls or app.message_queue_size or app.screen.message_queue_size:
-        await _turn()
+        await turn()
     return time.process_time() - began - (feed.server.seconds - served)
-
-
-async def _turn() -> None:
-    loop = asyncio.get_running_loop()
-    done = loop.create_future()
-    loop.call_soon(done.set_result, None)
-    await done
 
 
 async def measure(replicas: int) -> tuple[float, float, float]:

@@ -24,15 +24,11 @@ from textual.events import Key, Resize
 from textual.geometry import Size
 from textual.pilot import Pilot
 
-from dstack_api_client.connect.connection import Connection
-from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import Feed, Update
 from dstack_api_client.routers.watch import OverSsh, RouterWatch
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.settings import Settings
-from tests.builders.apps import CONNECTION
+from tests.builders.apps import app_reading
 from tests.builders.followed_feed import Clock
 from tests.servers.churn import Churn, ChurningServer
 from tests.waiting import until
@@ -260,20 +256,8 @@ async def dashboard(
     ):
         feed = ChurningFeed(client, churn, clock, routers)
 
-        @asynccontextmanager
-        async def opened(connection: Connection) -> AsyncIterator[Source]:
-            yield Source(feed, client, connection.project)
-
-        app = FleetsApp(
-            CONNECTION,
-            Settings().model_copy(update={"interval": 0.0}),
-            now=clock.now,
-            open_source=opened,
-            terminal_is_gone=lambda: False,
-            store=Store(folder),
-        )
+        app = app_reading(feed, client, folder, interval=0.0, now=clock.now)
         feed.app = app
-        app.lookout.somebody_is_there = True
         async with app.run_test(size=SIZE) as pilot:
             yield app, pilot, feed, churn
 

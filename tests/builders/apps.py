@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 
+from dstack_api_client.clock import utc_now
 from dstack_api_client.connect.connection import Connection, Sources
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import ConnectionState, Health, Update
 from dstack_api_client.join.difference import Difference, diff
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport import wire
+from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.live.poller import Polled
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.settings import Settings
 from dstack_fleets_tui.status_line import StatusLine
@@ -73,6 +78,40 @@ def failing(
     """The update of a poll that failed, the last data kept."""
     last = NOW - timedelta(seconds=90) if kept else None
     return Update(kept, Difference(), Health(state, NOW, message, hint, last))
+
+
+def app_reading(
+    feed: Polled,
+    client: Client,
+    folder: Path,
+    *,
+    interval: float,
+    now: Callable[[], datetime] = utc_now,
+) -> FleetsApp:
+    """The app on a feed that reads a server, as if somebody had pressed a key.
+
+    Args:
+        feed: What it polls.
+        client: What is read beside the feed.
+        folder: Where it keeps what it keeps.
+        interval: Seconds between polls.
+        now: The clock.
+    """
+
+    @asynccontextmanager
+    async def opened(connection: Connection) -> AsyncIterator[Source]:
+        yield Source(feed, client, connection.project)
+
+    app = FleetsApp(
+        CONNECTION,
+        Settings().model_copy(update={"interval": interval}),
+        now=now,
+        open_source=opened,
+        terminal_is_gone=lambda: False,
+        store=Store(folder),
+    )
+    app.lookout.somebody_is_there = True
+    return app
 
 
 def app_on(

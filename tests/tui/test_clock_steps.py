@@ -10,16 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from dstack_api_client.connect.connection import Connection
-from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import Feed, Update
 from dstack_fleets_tui.app import FleetsApp
 from dstack_fleets_tui.live.lookout import Lookout
-from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.lists import FleetsScreen
-from dstack_fleets_tui.settings import Settings
 from tests.builders import answers
-from tests.builders.apps import CONNECTION, GivenFeed, app_on, live
+from tests.builders.apps import GivenFeed, app_on, app_reading, live
 from tests.builders.changing_server import ChangingServer
 from tests.builders.snapshots import NOW, instance, snapshot
 from tests.screens import SIZE, filled, header, texts
@@ -58,19 +54,7 @@ async def dashboard(
     async with server.client() as client:
         feed = CountedFeed(client, "main", now=clock.now)
 
-        @asynccontextmanager
-        async def opened(connection: Connection) -> AsyncIterator[Source]:
-            yield Source(feed, client, connection.project)
-
-        app = FleetsApp(
-            CONNECTION,
-            Settings().model_copy(update={"interval": 0.05}),
-            now=clock.now,
-            open_source=opened,
-            terminal_is_gone=lambda: False,
-            store=Store(folder),
-        )
-        app.lookout.somebody_is_there = True
+        app = app_reading(feed, client, folder, interval=0.05, now=clock.now)
         async with app.run_test(size=SIZE):
             await until(lambda: isinstance(app.screen, FleetsScreen), what="the fleets")
             await filled(app)

@@ -9,17 +9,12 @@ from typing import Any
 
 import httpx
 
-from dstack_api_client.connect.connection import Connection
-from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import Feed
-from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_fleets_tui.settings import Settings
 from tests.builders import answers
-from tests.builders.apps import CONNECTION
+from tests.builders.apps import app_reading
 from tests.screens import screen_text
 from tests.servers.dashboards import shown
 from tests.servers.networked_server import NetworkedServer
@@ -57,25 +52,14 @@ class RebalancingServer(NetworkedServer):
 async def service_of(server: RebalancingServer, folder: Path) -> AsyncIterator[tuple[Any, Any]]:
     """The dashboard on the service."""
 
-    @asynccontextmanager
-    async def opened(connection: Connection) -> AsyncIterator[Source]:
-        async with server.client() as client:
-            yield Source(Feed(client, connection.project), client, connection.project)
-
-    app = FleetsApp(
-        CONNECTION,
-        Settings(interval=0.5),
-        open_source=opened,
-        terminal_is_gone=lambda: False,
-        store=Store(folder),
-    )
-    app.lookout.somebody_is_there = True
-    async with app.run_test(size=(120, 32)) as pilot:
-        await until(lambda: app.snapshot is not None and app.snapshot.complete, what="data")
-        app.open_service(server.runs[0]["id"])
-        await shown(app, ServiceScreen)
-        await until(lambda: app.snapshot.placements, what="the placement")
-        yield app, pilot
+    async with server.client() as client:
+        app = app_reading(Feed(client, "main"), client, folder, interval=0.5)
+        async with app.run_test(size=(120, 32)) as pilot:
+            await until(lambda: app.snapshot is not None and app.snapshot.complete, what="data")
+            app.open_service(server.runs[0]["id"])
+            await shown(app, ServiceScreen)
+            await until(lambda: app.snapshot is not None and app.snapshot.placements)
+            yield app, pilot
 
 
 async def test_it_is_ended_after_a_question_and_not_where_nothing_is_left(tmp_path: Path) -> None:
