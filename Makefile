@@ -63,8 +63,8 @@ screenshots: $(READY) ## pictures of the running demo, as SVG and PNG
 	$(BIN)/python -m screenshots.make
 
 docs: $(READY) ## pages that are written from the code
-	$(BIN)/python -m dstack_fleets_tui.keys_page > docs/keys.md
-	$(BIN)/python -m dstack_fleets_tui.man_page > docs/dstack-fleets-tui.1
+	$(BIN)/python -m dstack_fleets_tui.pages.keys_page > docs/keys.md
+	$(BIN)/python -m dstack_fleets_tui.pages.man_page > docs/dstack-fleets-tui.1
 	$(BIN)/python -m tests.lint.rooms > docs/rooms.md
 
 clean: ## remove what make made

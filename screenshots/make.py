@@ -15,9 +15,9 @@ from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_simulator import Simulator
-from dstack_widgets.choices import Choices
-from dstack_widgets.flow import Flow
-from dstack_widgets.live_table import LiveTable
+from dstack_widgets.inputs.choices import Choices
+from dstack_widgets.panels.flow import Flow
+from dstack_widgets.table.live_table import LiveTable
 from screenshots.field import SCENARIO, field
 from screenshots.incident import incident
 from screenshots.picture import HERE

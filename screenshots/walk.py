@@ -14,9 +14,9 @@ from textual.screen import Screen
 
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.edits.store.keeping import Store
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.parts.base import LiveScreen
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.settings.settings import Settings
 from dstack_simulator import Simulator
 from screenshots.picture import save
 

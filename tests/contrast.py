@@ -10,7 +10,7 @@ from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
 from dstack_fleets_tui.themes.own import OWN
-from dstack_widgets.tones import LEAST_CONTRAST, READABLE, contrast, dimmed, tones
+from dstack_widgets.drawing.tones import LEAST_CONTRAST, READABLE, contrast, dimmed, tones
 
 #: All themes that have colours of their own.
 THEMES = {name: theme for name, theme in BUILTIN_THEMES.items() if not theme.ansi}

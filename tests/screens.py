@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from textual.widgets import Static
 
-from dstack_fleets_tui.app import FleetsApp
-from dstack_widgets.cells import plain_text
-from dstack_widgets.status_header import StatusHeader
+from dstack_fleets_tui.app.app import FleetsApp
+from dstack_widgets.screen.status_header import StatusHeader
+from dstack_widgets.table.cells import plain_text
 from tests.builders.apps import CONNECTION, live
 from tests.painting import all_painted
 from tests.waiting import until

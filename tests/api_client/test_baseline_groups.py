@@ -15,7 +15,7 @@ from dstack_fleets_tui.headless.kinds import distribution, replicas
 from dstack_fleets_tui.tables import group_rows as table
 from dstack_fleets_tui.tables import replicas as list_of_replicas
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import plain_text
+from dstack_widgets.table.cells import plain_text
 from tests.builders import answers, baseline_and_overflow
 from tests.builders.baseline_and_overflow import NO_OFFERS, groups, snapshot
 

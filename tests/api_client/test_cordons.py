@@ -23,13 +23,13 @@ from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
 from dstack_api_client.model.cordon import BrokenMinimum, Cordon, DrainPlan, Occupant
 from dstack_api_client.transport.client import Client
 from dstack_api_client.whatif import DrainPrice
-from dstack_fleets_tui import words
 from dstack_fleets_tui.headless.kinds import fleets as printed_fleets
 from dstack_fleets_tui.headless.kinds import instances as printed_instances
 from dstack_fleets_tui.output.cordons import left_line, plan_lines
 from dstack_fleets_tui.tables import fleets, instances
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import plain_text
+from dstack_fleets_tui.words import words
+from dstack_widgets.table.cells import plain_text
 from tests.builders import projects
 from tests.builders.audit_log import ends
 from tests.builders.service_edits import base

@@ -24,8 +24,8 @@ from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.router import Sync
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.wire_preview import Preview
-from dstack_fleets_tui import words
 from dstack_fleets_tui.output.plans import three_way_lines
+from dstack_fleets_tui.words import words
 from dstack_placement.engine import Code, Line, code_of
 from tests.builders import projects, service_edits
 from tests.builders.projects import ADDON, NOW, STOCK

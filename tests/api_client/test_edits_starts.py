@@ -14,9 +14,9 @@ import pytest
 
 from dstack_api_client.edits.base.difference import difference
 from dstack_api_client.edits.outlook.dryrun import DryRun, dry_run_here
-from dstack_api_client.edits.outlook.surging import rolled_groups, surges
+from dstack_api_client.edits.outlook.retrying import DEFAULT_DURATION, Retry, retry_of
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk, warnings_of
-from dstack_api_client.edits.service.retrying import DEFAULT_DURATION, Retry, retry_of
+from dstack_api_client.edits.plan.surging import rolled_groups, surges
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.service import Group

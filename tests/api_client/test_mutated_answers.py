@@ -27,11 +27,11 @@ from dstack_api_client.replica.watch import ReplicaWatch
 from dstack_api_client.routers.watch import OverSsh, read_router
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless.kinds import KINDS
-from dstack_fleets_tui.selection import NoSuchNameError
-from tests.api_client.shown import show
-from tests.api_client.slips import Slips, at_once, whole_project
+from dstack_fleets_tui.names.selection import NoSuchNameError
 from tests.builders import answers
 from tests.builders.generation import PARTS, SEED, cases
+from tests.builders.shown import show
+from tests.builders.slips import Slips, at_once, whole_project
 
 pytestmark = pytest.mark.usefixtures("no_fault_is_hidden")
 

@@ -27,9 +27,9 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.editing import plan_text
 from dstack_fleets_tui.output import plans
-from tests.api_client.slips import Slips, at_once
 from tests.builders import answers
 from tests.builders.generation import PARTS, SEED, cases
+from tests.builders.slips import Slips, at_once
 from tests.servers.networked_server import NetworkedServer
 
 MUTATIONS = cases(1_200)

@@ -22,10 +22,10 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.routers.watch import OverSsh, read_router
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless.kinds import KINDS
-from tests.api_client.crowd import VERSIONS, Crowd, Key
-from tests.api_client.shown import show
-from tests.api_client.slips import at_once
+from tests.builders.crowd import VERSIONS, Crowd, Key
 from tests.builders.generation import PARTS, SEED, cases
+from tests.builders.shown import show
+from tests.builders.slips import at_once
 
 pytestmark = pytest.mark.usefixtures("no_fault_is_hidden")
 

@@ -15,11 +15,11 @@ from dstack_api_client.model.occupants import Unseen, namesakes, unseen
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.problems.watch import problems_of
 from dstack_api_client.transport import wire
-from dstack_fleets_tui import words
 from dstack_fleets_tui.headless.kinds import instances as printed
 from dstack_fleets_tui.tables import fleets, instances
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import plain_text
+from dstack_fleets_tui.words import words
+from dstack_widgets.table.cells import plain_text
 from tests.builders import answers, projects
 from tests.builders.projects import NOW
 

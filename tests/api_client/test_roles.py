@@ -18,10 +18,10 @@ from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.problems.model import Kind, Severity
 from dstack_api_client.problems.watch import ProblemWatch, problems_of
 from dstack_api_client.routers.sync import judge
-from dstack_fleets_tui import words
 from dstack_fleets_tui.headless.kinds import router, services
 from dstack_fleets_tui.tables import workers as table
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_fleets_tui.words import words
 from tests.builders import answers, projects, router_cases
 from tests.builders.projects import NOW
 

@@ -17,8 +17,8 @@ from dstack_fleets_tui.tables import distribution as table
 from dstack_fleets_tui.tables import replicas as list_of_replicas
 from dstack_fleets_tui.tables import services
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import plain_text
-from dstack_widgets.text import told_apart
+from dstack_widgets.drawing.text import told_apart
+from dstack_widgets.table.cells import plain_text
 from tests.builders import projects
 from tests.builders.projects import NOW
 

@@ -14,7 +14,7 @@ from dstack_api_client.connect.connection import ConfigError
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.service import texts
 from dstack_api_client.yaml_text import YamlError, read_yaml
-from dstack_fleets_tui import settings
+from dstack_fleets_tui.settings import settings
 from tests.builders.generation import SEED
 
 WRONG = [

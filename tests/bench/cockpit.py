@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from textual.pilot import Pilot
 
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from tests.bench.livetable import CountingDriver
 from tests.builders import crowded_service

@@ -21,8 +21,8 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import DataTable
 
-from dstack_widgets.lean_screen import LeanScreen
-from dstack_widgets.live_table import CellValue, Column, LiveTable
+from dstack_widgets.screen.lean_screen import LeanScreen
+from dstack_widgets.table.live_table import CellValue, Column, LiveTable
 
 from .table import Table
 

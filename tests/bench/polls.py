@@ -20,7 +20,7 @@ import httpx
 from dstack_api_client.feed.feed import Feed, Update
 from dstack_api_client.routers.watch import OverSsh, RouterWatch
 from dstack_api_client.transport.client import Client
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from tests.builders import answers
 from tests.builders.apps import app_reading
 from tests.builders.followed_feed import Clock

@@ -27,7 +27,7 @@ from textual.pilot import Pilot
 from dstack_api_client.feed.feed import Feed, Update
 from dstack_api_client.routers.watch import OverSsh, RouterWatch
 from dstack_api_client.transport.client import Client
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from tests.builders.apps import app_reading
 from tests.builders.followed_feed import Clock
 from tests.servers.churn import Churn, ChurningServer

@@ -15,12 +15,12 @@ from dstack_api_client.join.difference import Difference, diff
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
+from dstack_fleets_tui.host.status_line import StatusLine
 from dstack_fleets_tui.live.poller import Polled
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.settings import Settings
-from dstack_fleets_tui.status_line import StatusLine
-from dstack_widgets.command_line import History
+from dstack_fleets_tui.settings.settings import Settings
+from dstack_widgets.inputs.command_line import History
 from tests.builders.memory_client import GivenClient
 from tests.builders.snapshots import NOW
 

@@ -57,12 +57,12 @@ RULES: dict[str, tuple[str, ...]] = {
         f"{_PIPELINES}.fleets:_instance_matches_fleet_spec",
         f"{_PIPELINES}.fleets:_maintain_fleet_nodes_in_min_max_range",
     ),
-    "edits.service.retrying": (
+    "edits.outlook.retrying": (
         f"{_PIPELINES}.runs.active:_should_retry_job",
         f"{_PIPELINES}.runs.active:_is_retry_duration_exceeded",
         f"{_MODELS}.profiles:DEFAULT_RETRY_DURATION",
     ),
-    "edits.outlook.surging": (f"{_PIPELINES}.runs.active:ROLLING_DEPLOYMENT_MAX_SURGE",),
+    "edits.plan.surging": (f"{_PIPELINES}.runs.active:ROLLING_DEPLOYMENT_MAX_SURGE",),
     "edits.outlook.warnings": (f"{_SERVICES}.jobs.configurators.base:JobConfigurator._probes",),
     "events.messages": (
         f"{_SERVICES}.runs:emit_run_status_change_event",

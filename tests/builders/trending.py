@@ -13,8 +13,8 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport import wire
 from dstack_api_client.trends.trend import STEP, STEPS
 from dstack_api_client.trends.watch import TrendWatch
-from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.app.app import FleetsApp
+from dstack_fleets_tui.settings.settings import Settings
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.memory_client import GivenClient
 from tests.builders.recorded_demo import load

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal
 
-from dstack_widgets.bars import Share, ratio, share_bar, sparkline, state_bar
-from dstack_widgets.cells import Cell, CellValue, Column
-from dstack_widgets.command_line import CommandLine, FilterLine
-from dstack_widgets.facts import Fact, Facts, Heading, YamlView
-from dstack_widgets.glyphs import UNICODE, Glyphs
-from dstack_widgets.live_table import LiveTable
-from dstack_widgets.status_header import HeaderState, KeysFooter, StatusHeader, Tab, TabsLine
+from dstack_widgets.drawing.bars import Share, ratio, share_bar, sparkline, state_bar
+from dstack_widgets.drawing.glyphs import UNICODE, Glyphs
+from dstack_widgets.inputs.command_line import CommandLine, FilterLine
+from dstack_widgets.panels.facts import Fact, Facts, Heading, YamlView
+from dstack_widgets.screen.status_header import HeaderState, KeysFooter, StatusHeader, Tab, TabsLine
+from dstack_widgets.table.cells import Cell, CellValue, Column
+from dstack_widgets.table.live_table import LiveTable
 
 NOW = datetime(2026, 1, 2, 14, 2, 31)
 

@@ -14,7 +14,7 @@ from textual.widgets import TextArea
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import ConnectionState
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
@@ -23,11 +23,11 @@ from dstack_fleets_tui.screens.edit.text import TextScreen
 from dstack_fleets_tui.screens.lists import ServicesScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_fleets_tui.settings import ProjectValues, Settings
+from dstack_fleets_tui.settings.settings import ProjectValues, Settings
 from dstack_simulator.handle import Handle
-from dstack_widgets.choices import Choices
-from dstack_widgets.edit_grid import EditGrid, Place
-from dstack_widgets.flow import Flow
+from dstack_widgets.inputs.choices import Choices
+from dstack_widgets.inputs.edit_grid import EditGrid, Place
+from dstack_widgets.panels.flow import Flow
 from tests.builders.audit_log import ends
 from tests.painting import all_painted
 from tests.screens import screen_text

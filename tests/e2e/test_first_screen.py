@@ -13,11 +13,11 @@ from dstack_api_client.clock import utc_now
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.model.router import RouterStatus, Sync
 from dstack_api_client.routers.watch import OverSsh, RouterWatch
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.settings.settings import Settings
 from dstack_simulator.handle import Handle
 from dstack_simulator.scenario import Scenario
 from tests.conftest import project_name

@@ -17,7 +17,7 @@ from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.errors import ReadOnlyError
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.transport.client import Client
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
 from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
@@ -26,11 +26,11 @@ from dstack_fleets_tui.screens.edit.text import TextScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.settings.settings import Settings
 from dstack_simulator.handle import Handle
-from dstack_widgets.choices import Choices
-from dstack_widgets.edit_grid import Place
-from dstack_widgets.flow import Flow
+from dstack_widgets.inputs.choices import Choices
+from dstack_widgets.inputs.edit_grid import Place
+from dstack_widgets.panels.flow import Flow
 from tests.builders.audit_log import ends
 from tests.painting import all_painted
 from tests.servers.dashboards import ended, findings, shown, text

@@ -12,8 +12,8 @@ from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_simulator.handle import Handle
-from dstack_widgets.cells import plain_text
-from dstack_widgets.facts import Fact, Facts
+from dstack_widgets.panels.facts import Fact, Facts
+from dstack_widgets.table.cells import plain_text
 from tests.e2e.test_screens import complete, dashboard, opened, row, rows, table
 from tests.waiting import until
 

@@ -8,20 +8,20 @@ import pytest
 from textual.widgets import Static
 
 from dstack_api_client.connect.connection import Connection, Sources
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.parts.detail import DetailScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.settings.settings import Settings
 from dstack_simulator.handle import Handle
-from dstack_widgets.cells import plain_text
-from dstack_widgets.facts import Facts, YamlView
-from dstack_widgets.findings import Findings
-from dstack_widgets.flow import Flow
-from dstack_widgets.live_table import LiveTable
-from dstack_widgets.status_header import StatusHeader
+from dstack_widgets.panels.facts import Facts, YamlView
+from dstack_widgets.panels.findings import Findings
+from dstack_widgets.panels.flow import Flow
+from dstack_widgets.screen.status_header import StatusHeader
+from dstack_widgets.table.cells import plain_text
+from dstack_widgets.table.live_table import LiveTable
 from tests.servers.dashboards import shown
 from tests.waiting import until
 

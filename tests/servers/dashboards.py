@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from textual.widgets import Static
 
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.parts.questions import Asking
-from dstack_widgets.findings import Findings
-from dstack_widgets.flow import Flow
+from dstack_widgets.panels.findings import Findings
+from dstack_widgets.panels.flow import Flow
 from tests.waiting import until
 
 

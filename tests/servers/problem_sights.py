@@ -24,17 +24,17 @@ from dstack_api_client.problems.model import Problem
 from dstack_api_client.problems.watch import problems_of
 from dstack_api_client.routers import pacing
 from dstack_api_client.routers.watch import OverSsh
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.headless.get import collect, observe
 from dstack_fleets_tui.headless.kinds import problems
 from dstack_fleets_tui.headless.looking import Asked
 from dstack_fleets_tui.live.source import open_source
 from dstack_fleets_tui.screens.problems import ProblemsScreen
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.settings.settings import Settings
 from dstack_simulator.handle import Handle
-from dstack_widgets.cells import plain_text
-from dstack_widgets.findings import Findings
-from dstack_widgets.live_table import LiveTable
+from dstack_widgets.panels.findings import Findings
+from dstack_widgets.table.cells import plain_text
+from dstack_widgets.table.live_table import LiveTable
 from tests.servers.commands import here
 from tests.servers.router_sights import connection_to
 from tests.waiting import until

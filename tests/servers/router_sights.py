@@ -14,15 +14,15 @@ from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.router import RouterStatus, Sync
 from dstack_api_client.routers.watch import OverSsh
 from dstack_api_client.transport.client import Client
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.headless.get import collect, observe
 from dstack_fleets_tui.headless.looking import Asked
 from dstack_fleets_tui.live.source import Source, open_source
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.screens.service.workers import WorkersView
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.settings.settings import Settings
 from dstack_simulator.handle import Handle
-from dstack_widgets.cells import plain_text
+from dstack_widgets.table.cells import plain_text
 from tests.servers.routed_services import StockWatch
 from tests.waiting import until
 

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from dstack_fleets_tui import actions
-from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.commands import CommandError, parse
-from dstack_fleets_tui.keys_page import page
+from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions.commands import CommandError, parse
+from dstack_fleets_tui.app.app import FleetsApp
+from dstack_fleets_tui.pages.keys_page import page
 from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
 from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.events import EventsScreen

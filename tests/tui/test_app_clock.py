@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.help import HelpScreen
-from dstack_fleets_tui.settings import Settings
-from dstack_widgets.status_header import StatusHeader
+from dstack_fleets_tui.settings.settings import Settings
+from dstack_widgets.screen.status_header import StatusHeader
 from tests.builders.apps import CONNECTION, GivenFeed, app_on, live
 from tests.builders.snapshots import NOW, fleet, snapshot
 from tests.screens import SIZE, filled, on_screen, texts

@@ -7,8 +7,8 @@ from textual.events import Key
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
-from dstack_widgets.command_line import CommandLine
-from dstack_widgets.facts import Fact, Facts
+from dstack_widgets.inputs.command_line import CommandLine
+from dstack_widgets.panels.facts import Fact, Facts
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import fleet, snapshot
 from tests.screens import SIZE, filled, header, on_screen, screen_text, table

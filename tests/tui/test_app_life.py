@@ -12,13 +12,13 @@ from textual.widgets import Static
 from dstack_api_client.connect.connection import ConfigError
 from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.capabilities import ROUTER, Capabilities
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
-from dstack_fleets_tui.settings import Settings
-from dstack_widgets.status_header import StatusHeader
+from dstack_fleets_tui.settings.settings import Settings
+from dstack_widgets.screen.status_header import StatusHeader
 from tests.builders.apps import CONNECTION, GivenFeed, app_on, failing, live
 from tests.builders.snapshots import NOW, snapshot
 from tests.screens import SIZE, filled, header, on_screen, screen_text, summary, table
@@ -118,7 +118,7 @@ async def test_q_leaves_with_zero():
 
 
 async def test_it_leaves_when_its_terminal_goes_away(monkeypatch):
-    monkeypatch.setattr("dstack_fleets_tui.app.LOOK_EVERY", 0.02)
+    monkeypatch.setattr("dstack_fleets_tui.app.app.LOOK_EVERY", 0.02)
     app = app_on(GivenFeed())
     app._terminal_is_gone = lambda: True
     async with app.run_test(size=SIZE):

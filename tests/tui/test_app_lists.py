@@ -7,8 +7,8 @@ from textual.widgets import ContentSwitcher
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_widgets.facts import YamlView
-from dstack_widgets.flow import Flow
+from dstack_widgets.panels.facts import YamlView
+from dstack_widgets.panels.flow import Flow
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import fleet, instance, service, snapshot
 from tests.screens import SIZE, filled, header, on_screen, summary, table, texts

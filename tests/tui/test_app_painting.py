@@ -8,14 +8,14 @@ import pytest
 from textual._compositor import CompositorUpdate
 
 from dstack_api_client.model.replica import ReplicaKey
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.edit.text import TextScreen
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_fleets_tui.settings import Settings
-from dstack_widgets.status_header import StatusHeader
+from dstack_fleets_tui.settings.settings import Settings
+from dstack_widgets.screen.status_header import StatusHeader
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import NOW, fleet, instance, replica, service, snapshot
 from tests.builders.terminal_driver import Terminal, drawn_whole

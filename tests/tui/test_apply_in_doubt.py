@@ -20,8 +20,8 @@ from dstack_fleets_tui.cli import edits as cli_edits
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_fleets_tui.settings import load
-from dstack_widgets.status_header import KeysFooter
+from dstack_fleets_tui.settings.settings import load
+from dstack_widgets.screen.status_header import KeysFooter
 from tests.builders.apps import CONNECTION, GivenFeed, app_on, live
 from tests.builders.audit_log import ends
 from tests.builders.changing_server import ChangingServer

@@ -14,7 +14,7 @@ from textual.screen import Screen
 from dstack_api_client.edits.base.merging import ConflictError, three_way
 from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
-from dstack_widgets.choices import Choice, Choices
+from dstack_widgets.inputs.choices import Choice, Choices
 from tests.builders.service_edits import base
 from tests.waiting import until, until_equal
 

@@ -11,7 +11,7 @@ from dstack_api_client.trends.watch import TrendWatch
 from dstack_fleets_tui.screens.charts import ChartsScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.tables import charts
-from dstack_widgets.charts import Charts
+from dstack_widgets.panels.charts import Charts
 from tests.builders.apps import live
 from tests.builders.memory_client import GivenClient
 from tests.builders.snapshots import service, snapshot

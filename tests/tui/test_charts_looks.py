@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dstack_fleets_tui.screens.charts import ChartsScreen
-from dstack_fleets_tui.settings import Settings
-from dstack_widgets.charts import Charts
+from dstack_fleets_tui.settings.settings import Settings
+from dstack_widgets.panels.charts import Charts
 from tests.builders.trending import app_with_trends
 from tests.pictures import sized
 from tests.screens import on_screen

@@ -23,8 +23,8 @@ from dstack_fleets_tui.cli.main import main
 from dstack_fleets_tui.headless import get as get_module
 from dstack_fleets_tui.headless.kinds import KINDS
 from dstack_fleets_tui.headless.looking import Asked, Look
-from dstack_fleets_tui.projects import Projects
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.settings.projects import Projects
+from dstack_fleets_tui.settings.settings import Settings
 from tests.builders.sample_look import LOOK
 
 TOKEN = "token-of-the-test"
@@ -76,7 +76,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Settings, Callable[[
             assert projects.connect("another").project == "another"  # type: ignore[union-attr]
         return 0
 
-    monkeypatch.setitem(sys.modules, "dstack_fleets_tui.run", SimpleNamespace(run=run))
+    monkeypatch.setitem(sys.modules, "dstack_fleets_tui.app.run", SimpleNamespace(run=run))
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     return calls

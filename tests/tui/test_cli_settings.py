@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dstack_fleets_tui.settings import ENVIRONMENT, Values, load, settings_path, with_known_projects
+from dstack_fleets_tui.settings.settings import (
+    ENVIRONMENT,
+    Values,
+    load,
+    settings_path,
+    with_known_projects,
+)
 
 
 @pytest.fixture

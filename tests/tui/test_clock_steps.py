@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dstack_api_client.feed.feed import Feed, Update
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.live.lookout import Lookout
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from tests.builders import answers

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.parts.asking import PickScreen
 from dstack_fleets_tui.screens.parts.columns import chosen
-from dstack_fleets_tui.settings import Settings, load
-from dstack_widgets.cells import Column
+from dstack_fleets_tui.settings.settings import Settings, load
+from dstack_widgets.table.cells import Column
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import fleet, snapshot
 from tests.screens import SIZE, filled, on_screen, screen_text, table

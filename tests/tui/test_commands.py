@@ -9,7 +9,7 @@ from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.logs import LogsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_widgets.command_line import CommandLine
+from dstack_widgets.inputs.command_line import CommandLine
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.sample_project import SNAPSHOT
 from tests.screens import SIZE, filled, on_screen

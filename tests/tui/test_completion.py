@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from dstack_fleets_tui.cli.main import main
-from dstack_fleets_tui.man_page import page
-from dstack_fleets_tui.settings import Values, load
+from dstack_fleets_tui.pages.man_page import page
+from dstack_fleets_tui.settings.settings import Values, load
 from tests import ROOT
 from tests.servers.faulty_proxy import proxy_in_a_thread
 from tests.servers.networked_server import NetworkedServer

@@ -11,9 +11,9 @@ from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 from textual.color import Color, rgb_to_lab
 
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.settings.settings import Settings
 from dstack_fleets_tui.themes.own import OWN
-from dstack_widgets.tones import READABLE, Alarm, contrast, tones
+from dstack_widgets.drawing.tones import READABLE, Alarm, contrast, tones
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.recorded_demo import load
 from tests.contrast import GROUNDS, THEMES, others, shown, weights

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dstack_fleets_tui.app import FleetsApp
-from dstack_fleets_tui.terminal import clipboard_sequence
+from dstack_fleets_tui.app.app import FleetsApp
+from dstack_fleets_tui.terminal.terminal import clipboard_sequence
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import snapshot
 from tests.screens import filled

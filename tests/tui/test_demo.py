@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dstack_fleets_tui import demo
-from dstack_fleets_tui.actions import BY_ID, PROBLEMS
-from dstack_fleets_tui.commands import CommandError
-from dstack_fleets_tui.demo import Demo
-from dstack_fleets_tui.kept_views import KeptViews
+from dstack_fleets_tui.actions.actions import BY_ID, PROBLEMS
+from dstack_fleets_tui.actions.commands import CommandError
+from dstack_fleets_tui.host import demo
+from dstack_fleets_tui.host.demo import Demo
 from dstack_fleets_tui.screens.card import CardScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
+from dstack_fleets_tui.settings.kept_views import KeptViews
 from dstack_simulator import asked_faults, scenario
 from tests.builders import routed_service
 from tests.builders.apps import GivenFeed, app_on, live

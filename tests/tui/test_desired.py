@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dstack_fleets_tui import words
+from dstack_fleets_tui.words import words
 from tests.builders.snapshots import service
 
 

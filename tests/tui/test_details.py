@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from dstack_api_client.transport import wire
-from dstack_fleets_tui.kept_views import KeptViews, Views
+from dstack_fleets_tui.settings.kept_views import KeptViews, Views
 from dstack_fleets_tui.tables import details
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.detail_pane import DetailPane
+from dstack_widgets.panels.detail_pane import DetailPane
 from tests.builders import routed_service
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.projects import ago, fleet, instances, project

@@ -14,7 +14,7 @@ from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.spec.group_roles import labels_in
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_fleets_tui.editing import form
-from dstack_widgets.edit_grid import EditGrid, GridRow, Place
+from dstack_widgets.inputs.edit_grid import EditGrid, GridRow, Place
 
 ADDON = Capabilities("0.22.5", lanes=True, placement_version="0.1.0")
 LANES = [

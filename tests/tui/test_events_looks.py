@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.settings.settings import Settings
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.memory_client import START, GivenClient, event
 from tests.builders.snapshots import snapshot

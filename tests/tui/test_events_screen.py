@@ -15,7 +15,7 @@ from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.settings.settings import Settings
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.memory_client import START, GivenClient, event
 from tests.builders.snapshots import replica, snapshot

@@ -8,8 +8,8 @@ import pytest
 
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.service import OtherRun
-from dstack_fleets_tui import actions, finding
-from dstack_fleets_tui.commands import (
+from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions.commands import (
     ALIASES,
     CommandError,
     all_aliases,
@@ -17,7 +17,8 @@ from dstack_fleets_tui.commands import (
     parse,
     wrong_aliases,
 )
-from dstack_fleets_tui.selection import NoSuchNameError
+from dstack_fleets_tui.names import finding
+from dstack_fleets_tui.names.selection import NoSuchNameError
 from tests.builders.snapshots import NOW, fleet, instance, replica, service, snapshot
 
 NODE = ReplicaKey("r-train", 0, 1)

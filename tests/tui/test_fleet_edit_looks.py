@@ -10,8 +10,8 @@ from dstack_api_client.edits.fleet.fleets import FleetPlan
 from dstack_api_client.edits.offers.prices import PlanOffer
 from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
-from dstack_fleets_tui.settings import Settings
-from dstack_widgets.edit_grid import Place
+from dstack_fleets_tui.settings.settings import Settings
+from dstack_widgets.inputs.edit_grid import Place
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.cloud_fleet_edit import edit, snapshot
 from tests.builders.fleet_plans import fleet_plan

@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from dstack_api_client.edits.store import files, keeping
 from dstack_api_client.edits.store.keeping import Store
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.edit.service import EditScreen

@@ -18,7 +18,7 @@ from dstack_fleets_tui.headless import following_logs
 from dstack_fleets_tui.headless.get import collect, table
 from dstack_fleets_tui.headless.kinds import kind_named
 from dstack_fleets_tui.headless.looking import Asked, Source, UnavailableError
-from dstack_fleets_tui.selection import NoSuchNameError
+from dstack_fleets_tui.names.selection import NoSuchNameError
 from tests.builders import answers
 from tests.servers.fake_server import FakeServer
 from tests.waiting import until

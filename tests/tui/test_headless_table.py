@@ -12,8 +12,8 @@ from dstack_api_client.problems.watch import Severity
 from dstack_fleets_tui.headless.get import collect, printed, table
 from dstack_fleets_tui.headless.kinds import KINDS
 from dstack_fleets_tui.headless.looking import Look
+from dstack_fleets_tui.names.selection import NoSuchNameError
 from dstack_fleets_tui.output.table import Column, render
-from dstack_fleets_tui.selection import NoSuchNameError
 from tests.builders.sample_look import LOOK, asked
 
 COLOUR = re.compile("\x1b\\[[0-9;]*m")

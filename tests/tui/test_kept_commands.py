@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dstack_fleets_tui.kept_commands import KeptCommands
+from dstack_fleets_tui.settings.kept_commands import KeptCommands
 
 
 def test_the_next_start_has_the_commands_of_the_last_and_of_another_dashboard(tmp_path):

@@ -18,7 +18,7 @@ from textual.geometry import Size
 
 from dstack_api_client import fault_log
 from dstack_api_client.edits.store.keeping import Store
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from tests.builders.changing_server import ChangingServer
 from tests.builders.generation import PARTS, seeds

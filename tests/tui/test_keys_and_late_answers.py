@@ -20,8 +20,8 @@ from dstack_api_client.connect.connection import Connection
 from dstack_api_client.edits.base.base import read_service
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import Feed
-from dstack_fleets_tui.actions import BY_ID
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.actions.actions import BY_ID
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
@@ -35,9 +35,9 @@ from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
-from dstack_fleets_tui.settings import Settings
-from dstack_widgets.choices import Choices
-from dstack_widgets.lean_screen import LeanScreen
+from dstack_fleets_tui.settings.settings import Settings
+from dstack_widgets.inputs.choices import Choices
+from dstack_widgets.screen.lean_screen import LeanScreen
 from tests.builders.apps import CONNECTION
 from tests.builders.changing_server import ChangingServer
 from tests.waiting import until, until_equal

@@ -10,7 +10,7 @@ from textual.color import Color
 
 from dstack_fleets_tui.screens.logs import LogsScreen
 from dstack_fleets_tui.tables.service_logs import colours
-from dstack_widgets.tones import READABLE, contrast
+from dstack_widgets.drawing.tones import READABLE, contrast
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.memory_client import START, GivenClient
 from tests.builders.snapshots import instance, replica, service, snapshot

@@ -11,7 +11,7 @@ from typing import Any
 
 from dstack_api_client import errors
 from dstack_api_client.edits.store.keeping import Store
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.logs import LogsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen

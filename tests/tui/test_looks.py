@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from dstack_api_client.feed.feed import ConnectionState
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.settings.settings import Settings
 from tests.builders.apps import GivenFeed, app_on, failing, live
 from tests.builders.recorded_demo import load
 from tests.pictures import sized

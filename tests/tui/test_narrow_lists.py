@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dstack_api_client.model.service import FleetShare
-from dstack_fleets_tui import words
 from dstack_fleets_tui.tables import services
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import plain_text
-from dstack_widgets.table_layout import ColumnWidths, arrange
+from dstack_fleets_tui.words import words
+from dstack_widgets.table.cells import plain_text
+from dstack_widgets.table.table_layout import ColumnWidths, arrange
 from tests.builders.projects import NOW, fleet, instances, project, replica, service
 
 

@@ -19,13 +19,13 @@ from dstack_api_client.edits.plan import applying
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import ConnectionState, Feed, Update
 from dstack_api_client.transport.client import Client
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.settings.settings import Settings
 from tests.builders import answers
 from tests.builders.audit_log import ends
 from tests.builders.hurried_edits import hurry, no_sleep

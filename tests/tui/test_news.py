@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 
 from dstack_api_client.problems.model import Kind, Problem, Severity
-from dstack_fleets_tui import app as app_module
+from dstack_fleets_tui.app import app as app_module
 from dstack_fleets_tui.live.news import News
-from dstack_fleets_tui.settings import Settings
-from dstack_fleets_tui.terminal import notification, title
-from dstack_widgets.status_header import TabsLine
+from dstack_fleets_tui.settings.settings import Settings
+from dstack_fleets_tui.terminal.terminal import notification, title
+from dstack_widgets.screen.status_header import TabsLine
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import NOW, service, snapshot
 from tests.screens import SIZE, filled, table, texts

@@ -16,7 +16,7 @@ from dstack_fleets_tui.tables import replicas as table
 from dstack_fleets_tui.tables import workers
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.tables.next_steps import next_step
-from dstack_widgets.cells import CellValue, plain_text
+from dstack_widgets.table.cells import CellValue, plain_text
 from tests.builders import projects
 from tests.builders.projects import NOW, ago, group, instances, replica, router, service, worker
 

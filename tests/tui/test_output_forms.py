@@ -11,12 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dstack_api_client.text import one_line
 from dstack_fleets_tui.cli.main import main
-from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.headless.get import Output, for_programs, table
 from dstack_fleets_tui.headless.kinds import KINDS, kind_named
 from dstack_fleets_tui.headless.kinds.metrics import HELP
 from dstack_fleets_tui.output.forms import as_csv, as_markdown
 from dstack_fleets_tui.output.table import Column
+from dstack_fleets_tui.words.formatting import NOTHING
 from tests.builders.sample_look import LOOK, asked
 
 _COLUMNS = (Column("NAME"), Column("$/H", right=True))

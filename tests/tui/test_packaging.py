@@ -77,7 +77,7 @@ def test_what_is_built_runs_in_an_environment_of_its_own(built: Path, tmp_path: 
     assert '"interval"' in run(program, "schema", home=tmp_path)
     assert (venv / "share" / "man" / "man1" / "dstack-fleets-tui.1").is_file()
     # The dashboard with all that it loads, and no more than what the wheel asks for.
-    loads = "import dstack_fleets_tui.app, importlib.util as u; print(u.find_spec('dstack'))"
+    loads = "import dstack_fleets_tui.app.app, importlib.util as u; print(u.find_spec('dstack'))"
     assert run(python, "-c", loads, home=tmp_path) == "None\n"
     failed = subprocess.run([program, "demo"], capture_output=True, text=True, cwd=tmp_path)
     assert failed.returncode != 0

@@ -16,12 +16,12 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.palette import Palette
-from dstack_widgets.choices import Choice
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.inputs.choices import Choice
 from tests.builders.apps import CONNECTION, GivenFeed, app_on, live
 from tests.builders.generation import PARTS, seeds
 from tests.builders.snapshots import NOW, fleet, instance, replica, service, snapshot

@@ -7,14 +7,14 @@ from pathlib import Path
 from textual.widgets import Static
 
 from dstack_api_client.edits.store.keeping import Store
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_fleets_tui.settings import ProjectValues, Settings
-from dstack_widgets.status_header import KeysFooter
+from dstack_fleets_tui.settings.settings import ProjectValues, Settings
+from dstack_widgets.screen.status_header import KeysFooter
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.changing_server import ChangingServer
 from tests.tui.test_fleet_edit_looks import EDITS, SHOT, plan, planning

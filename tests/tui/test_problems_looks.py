@@ -10,7 +10,7 @@ import pytest
 from dstack_api_client.analysis.health import Health, HealthState
 from dstack_api_client.model.router import RouterStatus, RouterView, Source
 from dstack_api_client.problems.model import Affected, Kind, Problem, Severity
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.settings.settings import Settings
 from tests.builders import routed_service
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.recorded_demo import load

@@ -15,9 +15,9 @@ from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_widgets.detail_pane import DetailPane
-from dstack_widgets.findings import Findings
-from dstack_widgets.flow import Flow
+from dstack_widgets.panels.detail_pane import DetailPane
+from dstack_widgets.panels.findings import Findings
+from dstack_widgets.panels.flow import Flow
 from tests.builders import routed_service
 from tests.builders.apps import GivenFeed, app_on, failing, live
 from tests.builders.snapshots import NOW, fleet, instance, replica, service, snapshot

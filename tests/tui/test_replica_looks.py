@@ -8,7 +8,7 @@ from math import sin
 
 import pytest
 
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.settings.settings import Settings
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.memory_client import START, GivenClient, event, metrics, run, submission
 from tests.builders.snapshots import instance, replica, service, snapshot

@@ -9,16 +9,16 @@ from textual._compositor import CompositorUpdate
 
 from dstack_api_client import errors
 from dstack_api_client.model.replica import NO_CAPACITY, Attempt, Link
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.logs import LogsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_fleets_tui.settings import Settings
-from dstack_widgets.cells import plain_text
-from dstack_widgets.facts import Fact, Facts
-from dstack_widgets.flow import Flow
+from dstack_fleets_tui.settings.settings import Settings
+from dstack_widgets.panels.facts import Fact, Facts
+from dstack_widgets.panels.flow import Flow
+from dstack_widgets.table.cells import plain_text
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.memory_client import START, GivenClient, event, metrics, run, submission
 from tests.builders.snapshots import instance, replica, service, snapshot

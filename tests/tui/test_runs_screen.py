@@ -7,7 +7,7 @@ from dataclasses import replace
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.service import OtherRun
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import actions
+from dstack_fleets_tui.actions import actions
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.logs import LogsScreen

@@ -13,19 +13,19 @@ from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterStatus, Source
 from dstack_api_client.transport import wire
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service import replicas
 from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.settings.settings import Settings
 from dstack_placement import engine
-from dstack_widgets.cells import plain_text
-from dstack_widgets.findings import Findings
-from dstack_widgets.flow import Flow
-from dstack_widgets.status_header import TabsLine
+from dstack_widgets.panels.findings import Findings
+from dstack_widgets.panels.flow import Flow
+from dstack_widgets.screen.status_header import TabsLine
+from dstack_widgets.table.cells import plain_text
 from tests.builders import crowded_service, projects, routed_service, snapshots
 from tests.builders.apps import GivenFeed, app_on, failing, live
 from tests.builders.memory_client import GivenClient

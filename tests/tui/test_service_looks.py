@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from dstack_fleets_tui import words
-from dstack_fleets_tui.settings import Settings
+from dstack_fleets_tui.settings.settings import Settings
 from dstack_fleets_tui.tables import services
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_fleets_tui.words import words
 from tests.builders import baseline_and_overflow, crowded_service, projects, routed_service
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.pictures import sized

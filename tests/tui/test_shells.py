@@ -12,7 +12,7 @@ from dstack_api_client.edits.store import audit_log
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_fleets_tui.settings import ProjectValues, Settings
+from dstack_fleets_tui.settings.settings import ProjectValues, Settings
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.shells import reachable_client
 from tests.builders.snapshots import replica, snapshot

@@ -5,10 +5,10 @@ from __future__ import annotations
 from textual.widgets import Static
 
 from dstack_api_client.feed.feed import ConnectionState
+from dstack_fleets_tui.host.status_line import KEPT, Said, StatusLine
 from dstack_fleets_tui.screens.messages import MessagesScreen
-from dstack_fleets_tui.status_line import KEPT, Said, StatusLine
-from dstack_widgets.cells import plain_text
-from dstack_widgets.facts import Fact, Facts
+from dstack_widgets.panels.facts import Fact, Facts
+from dstack_widgets.table.cells import plain_text
 from tests.builders.apps import GivenFeed, app_on, failing, live
 from tests.builders.recorded_demo import load
 from tests.builders.snapshots import NOW

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dstack_api_client.connect.connection import ConfigError
-from dstack_fleets_tui.projects import Projects
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.parts.asking import PickScreen
-from dstack_fleets_tui.settings import ProjectValues, Settings
-from dstack_widgets.command_line import CommandLine
+from dstack_fleets_tui.settings.projects import Projects
+from dstack_fleets_tui.settings.settings import ProjectValues, Settings
+from dstack_widgets.inputs.command_line import CommandLine
 from tests.builders.apps import CONNECTION, GivenFeed, app_on, live
 from tests.builders.snapshots import fleet, snapshot
 from tests.screens import SIZE, filled, header, on_screen, table

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from textual.theme import BUILTIN_THEMES
 
-from dstack_fleets_tui.terminal import (
+from dstack_fleets_tui.terminal.terminal import (
     THEME_OF_FEW_COLOURS,
     has_few_colours,
     takes_mouse,

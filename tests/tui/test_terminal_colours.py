@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dstack_fleets_tui.terminal_colours import PATIENCE, QUESTION, Answers
+from dstack_fleets_tui.terminal.terminal_colours import PATIENCE, QUESTION, Answers
 
 _WHITE = "\x1b]11;rgb:ffff/ffff/ffff\x1b\\"
 _DARK = "\x1b]11;rgb:1e/1e/2e\x07"

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from dstack_fleets_tui.terminal_driver import TerminalOutput, say_last
+from dstack_fleets_tui.terminal.terminal_driver import TerminalOutput, say_last
 from tests.waiting import until
 
 _SCREEN = "x" * 4000

@@ -6,7 +6,7 @@ import pytest
 from textual.theme import BUILTIN_THEMES
 
 from dstack_api_client.edits.store.keeping import Store
-from dstack_fleets_tui.kept_views import KeptViews
+from dstack_fleets_tui.settings.kept_views import KeptViews
 from dstack_fleets_tui.themes.files import read_themes
 from dstack_fleets_tui.themes.showing import DARK, LIGHT
 from tests.builders.apps import GivenFeed, app_on, live

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dstack_fleets_tui.trail import Place, Trail
+from dstack_fleets_tui.host.trail import Place, Trail
 
 A, B, C, D = (Place(name, "services") for name in "ABCD")
 

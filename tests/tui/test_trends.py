@@ -13,8 +13,8 @@ from dstack_api_client.model.router import RouterStatus, RouterView, Source, Syn
 from dstack_api_client.trends.trend import STEP, STEPS
 from dstack_api_client.trends.watch import TrendWatch
 from dstack_fleets_tui.tables import trends
-from dstack_widgets.cells import plain_text
-from dstack_widgets.glyphs import ASCII, UNICODE
+from dstack_widgets.drawing.glyphs import ASCII, UNICODE
+from dstack_widgets.table.cells import plain_text
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import fleet, service, snapshot
 from tests.builders.trending import app_with_trends

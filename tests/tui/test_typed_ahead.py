@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from textual.events import Key
 
-from dstack_fleets_tui.actions import FLEETS, SERVICES
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.actions.actions import FLEETS, SERVICES
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.parts.base import LiveScreen
-from dstack_widgets.command_line import CommandLine, FilterLine
+from dstack_widgets.inputs.command_line import CommandLine, FilterLine
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import fleet, service, snapshot
 from tests.screens import SIZE, filled, on_screen

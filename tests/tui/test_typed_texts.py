@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.pilot import Pilot
 from textual.widgets import Static, TextArea
 
-from dstack_fleets_tui.app import FleetsApp
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.edit.service import EditScreen
@@ -20,7 +20,7 @@ from dstack_fleets_tui.screens.edit.text import TextScreen, Written
 from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
-from dstack_widgets.choices import Choices
+from dstack_widgets.inputs.choices import Choices
 from tests.builders.changing_server import ChangingServer
 from tests.tui.test_keys_and_late_answers import dashboard, settled, shown
 from tests.waiting import until

@@ -10,8 +10,8 @@ import pytest
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.cli.main import main
 from dstack_fleets_tui.headless.whatif import collect, text
-from dstack_fleets_tui.selection import NoSuchNameError
-from dstack_fleets_tui.whatif_question import Question, answer
+from dstack_fleets_tui.names.selection import NoSuchNameError
+from dstack_fleets_tui.names.whatif_question import Question, answer
 from tests.builders.documented_keys import documented, walk
 from tests.builders.two_fleets import contended, project, with_lanes
 

@@ -13,9 +13,9 @@ from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.parts.asking import PickScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.screens.whatif import WhatIfScreen
-from dstack_widgets.command_line import CommandLine
-from dstack_widgets.findings import Findings
-from dstack_widgets.flow import Flow
+from dstack_widgets.inputs.command_line import CommandLine
+from dstack_widgets.panels.findings import Findings
+from dstack_widgets.panels.flow import Flow
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.two_fleets import project, service_on, spec, with_lanes
 from tests.pictures import sized

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from dstack_widgets.bars import (
+from dstack_widgets.drawing.bars import (
     Filling,
     Share,
     filled_bar,
@@ -17,7 +17,7 @@ from dstack_widgets.bars import (
     sparkline,
     state_bar,
 )
-from dstack_widgets.glyphs import ASCII, UNICODE, Glyphs
+from dstack_widgets.drawing.glyphs import ASCII, UNICODE, Glyphs
 
 
 @pytest.mark.parametrize("glyphs", [UNICODE, ASCII])

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from dstack_widgets.charts import Chart, Curve, Strip, chart_lines, grid_lines, nice_top, squeezed
-from dstack_widgets.glyphs import ASCII
+from dstack_widgets.drawing.glyphs import ASCII
+from dstack_widgets.panels.charts import (
+    Chart,
+    Curve,
+    Strip,
+    chart_lines,
+    grid_lines,
+    nice_top,
+    squeezed,
+)
 
 TIMES = ("13:32", "14:02")
 

@@ -6,8 +6,8 @@ from textual.app import App, ComposeResult
 from textual.message import Message
 from textual.widgets import Input
 
-from dstack_widgets.command_line import CommandLine, FilterLine
-from dstack_widgets.live_table import Column, LiveTable
+from dstack_widgets.inputs.command_line import CommandLine, FilterLine
+from dstack_widgets.table.live_table import Column, LiveTable
 from tests.waiting import until, until_equal
 
 COMMANDS = ["fleets", "service chat-7b", "service chat-70b", "services", "[red]quit"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from dstack_widgets.cells import CellValue, Column
-from dstack_widgets.detail_pane import Section, detail_lines
-from dstack_widgets.table_lines import table_lines
+from dstack_widgets.panels.detail_pane import Section, detail_lines
+from dstack_widgets.table.cells import CellValue, Column
+from dstack_widgets.table.table_lines import table_lines
 
 COLUMNS = (
     Column("fleet", "FLEET", priority=10, names=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from textual.app import App
 
-from dstack_widgets.edit_grid import EditGrid, GridCell, GridRow, Place
+from dstack_widgets.inputs.edit_grid import EditGrid, GridCell, GridRow, Place
 from tests.waiting import until, until_equal
 
 HEAD = GridRow("head", (GridCell("prio", "PRIO", True), GridCell("max", "MAX", True)), heading=True)

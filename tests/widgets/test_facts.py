@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal
 
-from dstack_widgets.cells import CellValue
-from dstack_widgets.facts import Fact, Facts, Heading, YamlView, fact_lines, yaml_content
-from dstack_widgets.glyphs import ASCII
+from dstack_widgets.drawing.glyphs import ASCII
+from dstack_widgets.panels.facts import Fact, Facts, Heading, YamlView, fact_lines, yaml_content
+from dstack_widgets.table.cells import CellValue
 from tests.waiting import until, until_equal
 
 FACTS = [

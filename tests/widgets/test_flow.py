@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from dstack_widgets.flow import flow_lines
+from dstack_widgets.panels.flow import flow_lines
 
 
 def plain(parts, width):

@@ -6,11 +6,11 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.screen import Screen
 
-from dstack_widgets.findings import Finding, Findings, finding_lines
-from dstack_widgets.flow import Flow
-from dstack_widgets.glyphs import ASCII
-from dstack_widgets.lean_screen import LeanScreen
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.glyphs import ASCII
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.panels.findings import Finding, Findings, finding_lines
+from dstack_widgets.panels.flow import Flow
+from dstack_widgets.screen.lean_screen import LeanScreen
 from tests.builders.terminal_driver import Terminal
 from tests.painting import all_painted
 

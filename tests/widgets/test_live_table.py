@@ -11,8 +11,8 @@ from textual.events import MouseScrollDown
 from textual.message import Message
 from textual.pilot import Pilot
 
-from dstack_widgets.glyphs import ASCII
-from dstack_widgets.live_table import CellValue, Column, LiveTable, Row
+from dstack_widgets.drawing.glyphs import ASCII
+from dstack_widgets.table.live_table import CellValue, Column, LiveTable, Row
 from tests.waiting import until, until_equal
 
 COLUMNS = (

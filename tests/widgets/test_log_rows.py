@@ -9,8 +9,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from rich.cells import cell_len
 
-from dstack_widgets.log_rows import Passing, pieces, window
-from dstack_widgets.patterns import Pattern
+from dstack_widgets.logs.log_rows import Passing, pieces, window
+from dstack_widgets.search.patterns import Pattern
 from tests.builders.generation import seeds
 
 START = datetime(2026, 3, 14, tzinfo=timezone.utc)

@@ -16,8 +16,8 @@ from textual.geometry import Region, Size
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from dstack_widgets.lean_screen import LeanScreen
-from dstack_widgets.painting import PaintsAll
+from dstack_widgets.screen.lean_screen import LeanScreen
+from dstack_widgets.screen.painting import PaintsAll
 from tests.builders.terminal_driver import Terminal
 from tests.painting import all_painted
 

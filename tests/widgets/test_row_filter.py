@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dstack_widgets.cells import Column
-from dstack_widgets.table_rows import TableRows
+from dstack_widgets.table.cells import Column
+from dstack_widgets.table.table_rows import TableRows
 
 COLUMNS = [Column("name", "NAME"), Column("state", "STATE"), Column("price", "$/H")]
 ROWS = {

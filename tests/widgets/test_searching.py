@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from dstack_widgets.patterns import Pattern
-from dstack_widgets.searching import Search
+from dstack_widgets.search.patterns import Pattern
+from dstack_widgets.search.searching import Search
 
 LINES = [Content(text) for text in ("type: fleet", "nodes: 2", "Node: x", "", "a node of nodes")]
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from dstack_widgets.command_line import CommandLine, FilterLine
-from dstack_widgets.facts import YamlView
-from dstack_widgets.glyphs import ASCII
+from dstack_widgets.drawing.glyphs import ASCII
+from dstack_widgets.inputs.command_line import CommandLine, FilterLine
+from dstack_widgets.panels.facts import YamlView
 from tests.builders.widget_gallery import Gallery, HostileTable
 
 SIZES = [(80, 24), (120, 40)]

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from textual.app import App, ComposeResult
 
-from dstack_widgets.command_line import CommandLine
-from dstack_widgets.glyphs import ASCII
-from dstack_widgets.status_header import (
+from dstack_widgets.drawing.glyphs import ASCII
+from dstack_widgets.inputs.command_line import CommandLine
+from dstack_widgets.screen.status_header import (
     HeaderState,
     KeysFooter,
     StatusHeader,

@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dstack_widgets.cells import CellValue, Column
-from dstack_widgets.table_layout import SHRINK_AFTER, ColumnWidths, arrange, cell_width
+from dstack_widgets.table.cells import CellValue, Column
+from dstack_widgets.table.table_layout import SHRINK_AFTER, ColumnWidths, arrange, cell_width
 
 
 def shown(layout: object) -> list[str]:

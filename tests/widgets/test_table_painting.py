@@ -13,10 +13,10 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.strip import Strip
 
-from dstack_widgets.lean_screen import LeanScreen
-from dstack_widgets.live_table import CellValue, Column, LiveTable
-from dstack_widgets.status_header import HeaderState, StatusHeader
-from dstack_widgets.table_paint import Painter
+from dstack_widgets.screen.lean_screen import LeanScreen
+from dstack_widgets.screen.status_header import HeaderState, StatusHeader
+from dstack_widgets.table.live_table import CellValue, Column, LiveTable
+from dstack_widgets.table.table_paint import Painter
 from tests.builders.generation import SEED, cases
 from tests.builders.terminal_driver import Terminal
 from tests.painting import all_painted

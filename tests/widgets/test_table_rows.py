@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.content import Content
 
-from dstack_widgets.cells import CellValue, Column, Row, same_cell, sort_value
-from dstack_widgets.table_rows import TableRows, follow
+from dstack_widgets.table.cells import CellValue, Column, Row, same_cell, sort_value
+from dstack_widgets.table.table_rows import TableRows, follow
 
 COLUMNS = (Column("name", "NAME"), Column("price", "$/H", justify="right"))
 

@@ -8,8 +8,8 @@ from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.screen import Screen
 
-from dstack_widgets.lean_screen import LeanScreen
-from dstack_widgets.live_table import Column, LiveTable
+from dstack_widgets.screen.lean_screen import LeanScreen
+from dstack_widgets.table.live_table import Column, LiveTable
 from tests.waiting import until, until_equal
 
 ROWS = {f"r{number}": (f"name-{number:02}", f"日本 {number}") for number in range(40)}

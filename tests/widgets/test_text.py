@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.content import Content
 
-from dstack_widgets.text import changed_stretches, clean, literal, safe, shorten, shorten_name
+from dstack_widgets.drawing.text import (
+    changed_stretches,
+    clean,
+    literal,
+    safe,
+    shorten,
+    shorten_name,
+)
 
 HOSTILE = [
     "[/x]",

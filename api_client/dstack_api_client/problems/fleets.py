@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from dstack_api_client.analysis.endings import ends_with_host
 from dstack_api_client.analysis.health import lost_parts
-from dstack_api_client.analysis.losses import breaks_something
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
 from dstack_api_client.model.labels import counted, job_name, listed
@@ -16,6 +15,7 @@ from dstack_api_client.model.occupants import namesakes
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.roles import consequence, named, roles_of, without_workers
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.problems.losses import breaks_something
 from dstack_api_client.problems.model import Kind, Problem, Severity
 from dstack_placement.engine import mapping
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from dstack_api_client.analysis.losses import breaks_something
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.fleet import Instance
 from dstack_api_client.model.labels import listed, replica_name, replica_row
@@ -14,6 +13,7 @@ from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.fleets import HEALTH_HINT, unreachable_hint
+from dstack_api_client.problems.losses import breaks_something
 from dstack_api_client.problems.model import Kind, Problem, Severity
 from dstack_api_client.problems.services import of_services
 

@@ -4,16 +4,23 @@ The server asks `place` for one replica, `next_actions` for all, and `stopping_o
 first. A client asks `preview` what an edit would do. docs/placement-engine.md states the rules.
 """
 
-from .addresses import HeldAddress, held_addresses
-from .cooldown import Cooldown, after_failure
-from .draining import DEFAULT_DRAIN, LONGEST_DRAIN, Drain
-from .explain import LaneWhy, none_idle
-from .foresight import Contenders, Foresight, GivingWay, foresee
-from .lanes import LANE_COLUMNS, LANE_FIELDS, Lane, LaneField, LanesError, parse_lanes
-from .lines import Code, Line, code_of
-from .model import SHARED, Group, Replica, ReplicaState, Room, Service
-from .placing import Placing, Reason, place
-from .planning import (
+from dstack_placement.engine.addresses import HeldAddress, held_addresses
+from dstack_placement.engine.cooldown import Cooldown, after_failure
+from dstack_placement.engine.draining import DEFAULT_DRAIN, LONGEST_DRAIN, Drain
+from dstack_placement.engine.explain import LaneWhy, none_idle
+from dstack_placement.engine.foresight import Contenders, Foresight, GivingWay, foresee
+from dstack_placement.engine.lanes import (
+    LANE_COLUMNS,
+    LANE_FIELDS,
+    Lane,
+    LaneField,
+    LanesError,
+    parse_lanes,
+)
+from dstack_placement.engine.lines import Code, Line, code_of
+from dstack_placement.engine.model import SHARED, Group, Replica, ReplicaState, Room, Service
+from dstack_placement.engine.placing import Placing, Reason, place
+from dstack_placement.engine.planning import (
     Action,
     LanePlan,
     Plan,
@@ -22,7 +29,7 @@ from .planning import (
     next_actions,
     preview,
 )
-from .reclaim import (
+from dstack_placement.engine.reclaim import (
     Contender,
     Occupant,
     Reclaim,
@@ -31,7 +38,7 @@ from .reclaim import (
     needs_places,
     next_reclaim,
 )
-from .specification import (
+from dstack_placement.engine.specification import (
     ONLY_GROUP,
     GroupSpec,
     ServiceSpec,
@@ -40,8 +47,8 @@ from .specification import (
     read_configuration,
     read_stored,
 )
-from .stopping import stopping_order
-from .targets import targets
+from dstack_placement.engine.stopping import stopping_order
+from dstack_placement.engine.targets import targets
 
 __all__ = [
     "DEFAULT_DRAIN",

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum
 
-from .cooldown import Cooldown
-from .lanes import Lane, in_order
-from .model import SHARED, Group, Replica, ReplicaState, Service
+from dstack_placement.engine.cooldown import Cooldown
+from dstack_placement.engine.lanes import Lane, in_order
+from dstack_placement.engine.model import SHARED, Group, Replica, ReplicaState, Service
 
 
 class Block(Enum):

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from .board import Block, Board, LaneCount, Pool
-from .lines import Code
-from .model import ReplicaState
+from dstack_placement.engine.board import Block, Board, LaneCount, Pool
+from dstack_placement.engine.lines import Code
+from dstack_placement.engine.model import ReplicaState
 
 _BLOCKS = {
     Block.MAXIMUM: Code.AT_MAXIMUM,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .lines import Code, Line
+from dstack_placement.engine.lines import Code, Line
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from .board import Board, LaneCount, Pool
-from .model import Group, Replica
-from .stopping import drained_lanes, lane_giving_way, lane_to_relieve
+from dstack_placement.engine.board import Board, LaneCount, Pool
+from dstack_placement.engine.model import Group, Replica
+from dstack_placement.engine.stopping import drained_lanes, lane_giving_way, lane_to_relieve
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from .board import Block, Board, LaneCount, Pool
-from .explain import passed_over
-from .model import Replica, Service
-from .stopping import next_out_of_date
+from dstack_placement.engine.board import Block, Board, LaneCount, Pool
+from dstack_placement.engine.explain import passed_over
+from dstack_placement.engine.model import Replica, Service
+from dstack_placement.engine.stopping import next_out_of_date
 
 
 class Reason(str, Enum):

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
-from .board import Board, Pool
-from .explain import LaneWhy, lane_why, passed_over, surplus
-from .lanes import Lane
-from .lines import Code, Line
-from .model import SHARED, Replica, ReplicaState, Service
-from .moving import next_move
-from .placing import Placing, Reason, new_replicas, place_waiting
-from .stopping import kept_until_ready, take_surplus
-from .targets import targets
+from dstack_placement.engine.board import Board, Pool
+from dstack_placement.engine.explain import LaneWhy, lane_why, passed_over, surplus
+from dstack_placement.engine.lanes import Lane
+from dstack_placement.engine.lines import Code, Line
+from dstack_placement.engine.model import SHARED, Replica, ReplicaState, Service
+from dstack_placement.engine.moving import next_move
+from dstack_placement.engine.placing import Placing, Reason, new_replicas, place_waiting
+from dstack_placement.engine.stopping import kept_until_ready, take_surplus
+from dstack_placement.engine.targets import targets
 
 
 class Action(str, Enum):

@@ -6,10 +6,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .lanes import Lane, LanesError, check_counts, check_known, read_lanes, sets_lanes
-from .lines import Code, Line
-from .model import SHARED
-from .reclaim import Reclaim
+from dstack_placement.engine.lanes import (
+    Lane,
+    LanesError,
+    check_counts,
+    check_known,
+    read_lanes,
+    sets_lanes,
+)
+from dstack_placement.engine.lines import Code, Line
+from dstack_placement.engine.model import SHARED
+from dstack_placement.engine.reclaim import Reclaim
 
 #: The group that dstack gives the replicas of a service without `groups`.
 ONLY_GROUP = "0"

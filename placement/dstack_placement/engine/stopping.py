@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from .board import Board, LaneCount, Pool, stopping_key
-from .model import Replica, ReplicaState, Service
+from dstack_placement.engine.board import Board, LaneCount, Pool, stopping_key
+from dstack_placement.engine.model import Replica, ReplicaState, Service
 
 
 def stopping_order(service: Service, group: str, *, now: datetime) -> list[Replica]:

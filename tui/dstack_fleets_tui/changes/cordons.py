@@ -13,14 +13,14 @@ from dstack_api_client.edits.perform.performing import Performed, who
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.whatif import price_of_drain
 from dstack_fleets_tui.changes.service import Changing
-from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.output.cordons import plan_lines
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.parts.questions import Question, ask
-from dstack_widgets.choices import Choice
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.inputs.choices import Choice
 
 
 class CordonChanges:

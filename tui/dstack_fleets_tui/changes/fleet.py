@@ -24,21 +24,21 @@ from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.labels import counted
 from dstack_api_client.model.occupants import namesakes
 from dstack_api_client.model.service import Service
-from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.changes.service import Changing
 from dstack_fleets_tui.editing.texts import Editing
-from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.parts.questions import Question, ask
+from dstack_fleets_tui.words import formatting, words
 from dstack_placement.engine import ServiceSpec
-from dstack_widgets.choices import Choice
-from dstack_widgets.command_line import CommandLine
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.inputs.choices import Choice
+from dstack_widgets.inputs.command_line import CommandLine
 
 #: Instances that are named where some are deleted; the others are counted.
 _NAMED = 12

@@ -28,7 +28,7 @@ from dstack_api_client.text import one_line
 from dstack_fleets_tui.changes.text import TextChanges
 from dstack_fleets_tui.editing import outlook, plan_text
 from dstack_fleets_tui.editing.texts import Editing
-from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
@@ -36,8 +36,8 @@ from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.parts.questions import Question, ask
-from dstack_widgets.choices import Choice
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.inputs.choices import Choice
 
 #: The group of the tasks that read for a change; each ends by itself.
 GROUP = "changing"

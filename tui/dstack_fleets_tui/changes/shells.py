@@ -15,12 +15,12 @@ from dstack_api_client.model.replica import Replica
 from dstack_api_client.replica.shell import Shell, attach_command, shell_in
 from dstack_api_client.text import one_line
 from dstack_fleets_tui.changes.service import Changing
-from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.parts.outside import Signalled, run_outside
 from dstack_fleets_tui.screens.parts.questions import ask
-from dstack_widgets.choices import Choice
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.inputs.choices import Choice
 
 #: What OpenSSH ends with where it did not get there, or lost the connection.
 _NO_CONNECTION = 255

@@ -9,7 +9,7 @@ from dstack_api_client.edits.errors import InvalidEditError, NotKeptError
 from dstack_api_client.edits.service import texts
 from dstack_api_client.errors import ApiError
 from dstack_fleets_tui.editing.texts import Editing
-from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.edit.text import (
     EditorError,
@@ -21,8 +21,8 @@ from dstack_fleets_tui.screens.edit.text import (
 )
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.parts.questions import Question, ask
-from dstack_widgets.choices import Choice
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.inputs.choices import Choice
 
 T = TypeVar("T")
 

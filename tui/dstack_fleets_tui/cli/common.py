@@ -12,7 +12,7 @@ from dstack_fleets_tui.output.notices import say
 
 if TYPE_CHECKING:
     from dstack_api_client.connect.connection import ConfigError, Connection
-    from dstack_fleets_tui.settings import Settings
+    from dstack_fleets_tui.settings.settings import Settings
 
 DONE = 0
 FAILED = 1
@@ -57,7 +57,7 @@ class Parser(argparse.ArgumentParser):
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """The settings that count for a command."""
-    from dstack_fleets_tui.settings import load
+    from dstack_fleets_tui.settings.settings import load
 
     settings = load({name: getattr(args, name, None) for name in _SETTINGS})
     if settings.sources["ascii"] == "default" and not shows_unicode(os.environ):
@@ -102,7 +102,7 @@ def connection_of(
 def guarded(settings: Settings, connection: Connection | ConfigError) -> Settings:
     """The settings once it is known which projects there are."""
     from dstack_api_client.connect.connection import ConfigError
-    from dstack_fleets_tui.settings import with_known_projects
+    from dstack_fleets_tui.settings.settings import with_known_projects
 
     if isinstance(connection, ConfigError) or not settings.projects:
         return settings
@@ -124,7 +124,7 @@ def debug_settings(connection: Connection | ConfigError, settings: Settings) -> 
     """Prints where each value comes from."""
     from dstack_api_client.connect.connection import ConfigError
     from dstack_fleets_tui.output.table import Column, render
-    from dstack_fleets_tui.settings import settings_path
+    from dstack_fleets_tui.settings.settings import settings_path
 
     rows = [
         (name, str(getattr(settings, name)), source) for name, source in settings.sources.items()

@@ -10,7 +10,7 @@ from dstack_fleets_tui.cli.edits import change_parsers, edit, ended, manner_of
 
 if TYPE_CHECKING:
     from dstack_api_client.connect.connection import Connection
-    from dstack_fleets_tui.settings import Settings
+    from dstack_fleets_tui.settings.settings import Settings
 
 _CORDON = (
     "Has a server with the placement add-on place nothing new on an instance or in a fleet: no"

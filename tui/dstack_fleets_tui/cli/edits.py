@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dstack_api_client.connect.connection import Connection
     from dstack_fleets_tui.headless.apply import Manner
     from dstack_fleets_tui.headless.plan import Wanted
-    from dstack_fleets_tui.settings import Settings
+    from dstack_fleets_tui.settings.settings import Settings
 
 
 def add_edits(commands: Any, connection: Parser) -> None:

@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             streams.give_up_output()
             say(f"The output can't be written: {why}.")
             return FAILED
-        from dstack_fleets_tui.faults import line_of
+        from dstack_fleets_tui.words.faults import line_of
 
         say(line_of(error))
         return FAILED
@@ -262,8 +262,8 @@ def _dashboard(args: argparse.Namespace) -> int:
             f"In scripts and pipes use `{PROGRAM} get`.",
             FAILED,
         )
-    from dstack_fleets_tui.projects import Projects
-    from dstack_fleets_tui.run import run
+    from dstack_fleets_tui.app.run import run
+    from dstack_fleets_tui.settings.projects import Projects
 
     projects = Projects(known_projects, lambda name: connection_of(args, settings, name), guarded)
     return run(connection, settings, again=lambda: connection_of(args, settings), projects=projects)
@@ -302,7 +302,7 @@ def _get(args: argparse.Namespace) -> int:
     from dstack_fleets_tui.headless.get import get
     from dstack_fleets_tui.headless.looking import Asked, UnavailableError
     from dstack_fleets_tui.headless.watching import watch
-    from dstack_fleets_tui.selection import NoSuchNameError
+    from dstack_fleets_tui.names.selection import NoSuchNameError
 
     severity = Severity[args.severity.upper()]
     asked = Asked(

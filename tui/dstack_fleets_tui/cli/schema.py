@@ -24,7 +24,7 @@ def add_schema(commands: Any) -> None:
 
 
 def _schema(args: argparse.Namespace) -> int:
-    from dstack_fleets_tui.settings import Values
+    from dstack_fleets_tui.settings.settings import Values
 
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -64,8 +64,8 @@ def _whatif(args: argparse.Namespace) -> int:
     connection, settings = begin
     from dstack_api_client.errors import ApiError
     from dstack_fleets_tui.headless.whatif import whatif
-    from dstack_fleets_tui.selection import NoSuchNameError
-    from dstack_fleets_tui.whatif_question import Question
+    from dstack_fleets_tui.names.selection import NoSuchNameError
+    from dstack_fleets_tui.names.whatif_question import Question
 
     question = Question(args.without, args.replicas, args.service)
     try:

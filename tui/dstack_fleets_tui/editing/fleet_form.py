@@ -10,10 +10,10 @@ from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes
 from dstack_api_client.edits.service.checks import FieldName, Problem, whole_number
 from dstack_api_client.model.configuration import GPU_PARTS, MASK, gpu_parts, readable
 from dstack_api_client.model.profile import MARK, in_profile
-from dstack_fleets_tui import formatting
+from dstack_fleets_tui.words import formatting
 from dstack_placement.engine import mapping
-from dstack_widgets.edit_grid import GridCell, GridRow, Place
-from dstack_widgets.glyphs import UNICODE, Glyphs
+from dstack_widgets.drawing.glyphs import UNICODE, Glyphs
+from dstack_widgets.inputs.edit_grid import GridCell, GridRow, Place
 
 #: Where the fleet's configuration says nothing; the server takes on-demand then.
 DEFAULT = "on-demand (default)"

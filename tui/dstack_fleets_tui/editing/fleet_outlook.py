@@ -8,10 +8,10 @@ from textual.content import Content
 
 from dstack_api_client.edits.fleet.fleet_effects import Effects
 from dstack_api_client.model.fleet import Instance
-from dstack_fleets_tui import formatting
-from dstack_widgets.glyphs import UNICODE, Glyphs
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_fleets_tui.words import formatting
+from dstack_widgets.drawing.glyphs import UNICODE, Glyphs
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
 
 #: Ending instances that are named; the others are counted.
 _NAMED = 6

@@ -15,10 +15,10 @@ from dstack_api_client.edits.service.checks import (
 )
 from dstack_api_client.edits.service.service import SERVICE, GroupView, ServiceEdit
 from dstack_api_client.model.labels import lane_name
-from dstack_fleets_tui import formatting
+from dstack_fleets_tui.words import formatting
 from dstack_placement.engine import LANE_COLUMNS, ONLY_GROUP, Lane, LaneField, Reclaim, mapping
-from dstack_widgets.edit_grid import GridCell, GridRow, Place
-from dstack_widgets.glyphs import UNICODE, Glyphs
+from dstack_widgets.drawing.glyphs import UNICODE, Glyphs
+from dstack_widgets.inputs.edit_grid import GridCell, GridRow, Place
 
 #: What a full fleet does for a minimum.
 _RECLAIMS = {

@@ -9,10 +9,10 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from dstack_api_client.edits.outlook.dryrun import DryRun, LaneOutlook, ReplicaOutlook
-from dstack_fleets_tui import formatting, words
-from dstack_widgets.glyphs import UNICODE, Glyphs
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_fleets_tui.words import formatting, words
+from dstack_widgets.drawing.glyphs import UNICODE, Glyphs
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
 
 
 def lanes(outlook: DryRun, glyphs: Glyphs = UNICODE) -> list[Content]:

@@ -13,14 +13,14 @@ from dstack_api_client.edits.offers.prices import PlanOffer
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
 from dstack_api_client.edits.plan.planning import Plan
 from dstack_api_client.model.configuration import as_yaml
-from dstack_fleets_tui import formatting
 from dstack_fleets_tui.editing import outlook
 from dstack_fleets_tui.output.offers import NONE, TITLE, of_starts
 from dstack_fleets_tui.output.offers import lines as offer_lines
+from dstack_fleets_tui.words import formatting
 from dstack_placement.engine import mapping
-from dstack_widgets.glyphs import UNICODE, Glyphs
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.glyphs import UNICODE, Glyphs
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
 
 _KINDS = {
     ChangeKind.NO_RESTART: "ok",

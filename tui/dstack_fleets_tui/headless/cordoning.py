@@ -20,18 +20,19 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
 from dstack_api_client.whatif import price_of_drain
-from dstack_fleets_tui import selection, words
 from dstack_fleets_tui.headless import ending
 from dstack_fleets_tui.headless.apply import Manner, confirm, refuse_read_only, tell, to_the_end
 from dstack_fleets_tui.headless.get import as_json
 from dstack_fleets_tui.headless.looking import poll
 from dstack_fleets_tui.headless.plan import say, write
+from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.cordons import (
     left_line,
     occupants,
     plan_item,
     plan_lines,
 )
+from dstack_fleets_tui.words import words
 
 #: Seconds between two looks at a drain.
 _LOOK_EVERY = 2.0

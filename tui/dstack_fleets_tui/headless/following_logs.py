@@ -18,9 +18,9 @@ from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless.get import Output, printed
 from dstack_fleets_tui.headless.kinds import logs as kind
 from dstack_fleets_tui.headless.looking import Asked, Source, Written, poll
+from dstack_fleets_tui.names.selection import NoSuchNameError
 from dstack_fleets_tui.output.notices import say
 from dstack_fleets_tui.output.table import render
-from dstack_fleets_tui.selection import NoSuchNameError
 
 Print = Callable[[Sequence[Written]], None]
 

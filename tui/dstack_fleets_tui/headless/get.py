@@ -19,10 +19,10 @@ from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless.kinds import kind_named
 from dstack_fleets_tui.headless.looking import Asked, Look, Source, UnavailableError
+from dstack_fleets_tui.names.selection import NoSuchNameError
 from dstack_fleets_tui.output import forms, payload
 from dstack_fleets_tui.output.notices import say
 from dstack_fleets_tui.output.table import render
-from dstack_fleets_tui.selection import NoSuchNameError
 
 Output: TypeAlias = Literal["table", "json", "yaml", "csv", "md", "name", "prometheus"]
 

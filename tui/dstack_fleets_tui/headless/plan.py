@@ -24,9 +24,9 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.routers.watch import read_router
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
-from dstack_fleets_tui import selection
 from dstack_fleets_tui.headless.get import as_json
 from dstack_fleets_tui.headless.looking import UnavailableError, poll
+from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.plans import plan_item, plan_text
 
 Output: TypeAlias = Literal["table", "json"]

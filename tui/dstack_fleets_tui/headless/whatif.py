@@ -10,14 +10,14 @@ from typing import Any
 from dstack_api_client.connect.connection import Connection
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.whatif import Loss, Outcome
-from dstack_fleets_tui import whatif_words
-from dstack_fleets_tui.formatting import NOTHING, price
 from dstack_fleets_tui.headless.get import as_json, observe, printed
 from dstack_fleets_tui.headless.looking import Asked
+from dstack_fleets_tui.names.whatif_question import Question, answer
 from dstack_fleets_tui.output.colours import colour
 from dstack_fleets_tui.output.payload import VERSION, number, optional_number, time
 from dstack_fleets_tui.output.table import Column, render
-from dstack_fleets_tui.whatif_question import Question, answer
+from dstack_fleets_tui.words import whatif_words
+from dstack_fleets_tui.words.formatting import NOTHING, price
 
 _COLUMNS = (
     Column("SERVICE"),

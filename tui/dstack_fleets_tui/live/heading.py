@@ -9,9 +9,9 @@ from dstack_api_client.clock import seconds_since
 from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.feed.feed import ConnectionState, Health
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import words
-from dstack_widgets.status_header import Connection as ConnectionWord
-from dstack_widgets.status_header import HeaderState
+from dstack_fleets_tui.words import words
+from dstack_widgets.screen.status_header import Connection as ConnectionWord
+from dstack_widgets.screen.status_header import HeaderState
 
 #: What the header says of a state of the connection.
 _WORDS: dict[ConnectionState, ConnectionWord] = {

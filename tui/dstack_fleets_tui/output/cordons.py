@@ -9,8 +9,8 @@ from dstack_api_client.edits.perform.cordoning import CordonChange
 from dstack_api_client.model.cordon import BrokenMinimum, Cordon, DrainPlan, Occupant
 from dstack_api_client.model.labels import counted
 from dstack_api_client.whatif import DrainPrice
-from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.output.payload import VERSION, Item, optional_number, optional_time, time
+from dstack_fleets_tui.words import formatting, words
 
 
 def plan_lines(

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from dstack_api_client.text import one_line
-from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.output.table import Column
+from dstack_fleets_tui.words.formatting import NOTHING
 
 #: What would be read as more than a text in a cell of Markdown.
 _SIGNS = re.compile(r"([\\`*_{}\[\]<>|#~])")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dstack_api_client.edits.offers.prices import PlanOffer
 from dstack_api_client.edits.plan.planning import Plan
 from dstack_api_client.text import one_line
-from dstack_fleets_tui import formatting
+from dstack_fleets_tui.words import formatting
 from dstack_placement.engine import ONLY_GROUP
 
 #: Offers that are shown; the cheapest come first.

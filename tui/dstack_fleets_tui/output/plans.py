@@ -12,10 +12,10 @@ from dstack_api_client.edits.outlook.dryrun import DryRun, LaneOutlook, ReplicaO
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
 from dstack_api_client.edits.plan.planning import Plan
 from dstack_api_client.text import one_line
-from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.output import offers
 from dstack_fleets_tui.output.payload import VERSION, optional_number, optional_time, time
 from dstack_fleets_tui.output.table import Column, render
+from dstack_fleets_tui.words import formatting, words
 from dstack_placement.engine import LANE_COLUMNS
 
 _RISKS = {Risk.DANGER: "DANGER: ", Risk.WARNING: "! ", Risk.NOTE: "note: "}

@@ -7,10 +7,10 @@ from typing import cast
 
 from textual.binding import Binding
 
-from dstack_fleets_tui import actions
-from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.screens.parts.reading import ReadingScreen
-from dstack_widgets.facts import Fact, Heading
+from dstack_widgets.panels.facts import Fact, Heading
 
 
 class CardScreen(ReadingScreen):

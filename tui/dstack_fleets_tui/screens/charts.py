@@ -13,16 +13,16 @@ from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.trends.reads import PastRead, PastReads
 from dstack_api_client.trends.trend import Kind, Subject, fleet_named, service_named
-from dstack_fleets_tui import actions
-from dstack_fleets_tui.commands import CommandError
+from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions.commands import CommandError
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
 from dstack_fleets_tui.tables import charts, health
-from dstack_widgets.charts import Charts
-from dstack_widgets.flow import Flow
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.panels.charts import Charts
+from dstack_widgets.panels.flow import Flow
 
 _NO_REQUESTS = "Requests per second are not shown: nothing in the server's API tells them."
 

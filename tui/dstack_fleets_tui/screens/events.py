@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from textual.widget import Widget
 
 from dstack_api_client.events.stream import Event
-from dstack_fleets_tui import actions
+from dstack_fleets_tui.actions import actions
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.tables import events
-from dstack_widgets.live_table import LiveTable
+from dstack_widgets.table.live_table import LiveTable
 
 
 class EventsScreen(LiveScreen):

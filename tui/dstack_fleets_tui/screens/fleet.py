@@ -11,7 +11,7 @@ from dstack_api_client.analysis.fleet_facts import fleet_facts
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import actions, formatting, words
+from dstack_fleets_tui.actions import actions
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts import own_reads
 from dstack_fleets_tui.screens.parts.columns import columns_of, is_wide
@@ -19,8 +19,9 @@ from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW, WithEvents
 from dstack_fleets_tui.tables import instances
-from dstack_widgets.facts import Fact, Facts, YamlView
-from dstack_widgets.live_table import LiveTable
+from dstack_fleets_tui.words import formatting, words
+from dstack_widgets.panels.facts import Fact, Facts, YamlView
+from dstack_widgets.table.live_table import LiveTable
 
 
 class FleetScreen(WithEvents):

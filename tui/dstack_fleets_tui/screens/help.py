@@ -7,11 +7,11 @@ from typing import TypeAlias
 
 from rich.cells import cell_len
 
-from dstack_fleets_tui import actions
+from dstack_fleets_tui.actions import actions
 from dstack_fleets_tui.screens.parts.reading import ReadingScreen
-from dstack_widgets.cells import CellValue
-from dstack_widgets.facts import Fact, Heading
-from dstack_widgets.glyphs import ASCII, UNICODE
+from dstack_widgets.drawing.glyphs import ASCII, UNICODE
+from dstack_widgets.panels.facts import Fact, Heading
+from dstack_widgets.table.cells import CellValue
 
 Keys: TypeAlias = "Sequence[tuple[str, str]]"
 

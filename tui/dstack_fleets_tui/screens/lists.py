@@ -14,19 +14,19 @@ from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
-from dstack_fleets_tui import actions
+from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.screens.paned import Paned
 from dstack_fleets_tui.screens.parts.columns import columns_of, fitting_columns, is_wide
 from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
-from dstack_fleets_tui.screens.parts.paned import Paned
 from dstack_fleets_tui.tables import details, fleets, services, trends
 from dstack_fleets_tui.tables.kept_rows import KeptRows
 from dstack_fleets_tui.tables.totals import totals
-from dstack_widgets.cells import Cells, Column
-from dstack_widgets.detail_pane import Details, Section
-from dstack_widgets.flow import Flow
-from dstack_widgets.live_table import LiveTable
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.panels.detail_pane import Details, Section
+from dstack_widgets.panels.flow import Flow
+from dstack_widgets.table.cells import Cells, Column
+from dstack_widgets.table.live_table import LiveTable
 
 
 class ListScreen(Paned):

@@ -20,19 +20,19 @@ from dstack_api_client.replica.service_logs import (
     writer_name,
     writers,
 )
-from dstack_fleets_tui import actions
-from dstack_fleets_tui.commands import CommandError
+from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions.commands import CommandError
+from dstack_fleets_tui.host.trail import Place
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
 from dstack_fleets_tui.tables.service_logs import Margin, colours
-from dstack_fleets_tui.trail import Place
-from dstack_widgets.flow import Flow
-from dstack_widgets.log_lines import LogLines
-from dstack_widgets.log_rows import Entry
-from dstack_widgets.palette import style_of
-from dstack_widgets.patterns import Pattern
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.logs.log_lines import LogLines
+from dstack_widgets.logs.log_rows import Entry
+from dstack_widgets.panels.flow import Flow
+from dstack_widgets.search.patterns import Pattern
 
 #: How far back one can look, by what is typed; and how it is said.
 _BACK = {

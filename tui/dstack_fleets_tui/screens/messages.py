@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from dstack_fleets_tui.host.status_line import Said
 from dstack_fleets_tui.screens.parts.reading import ReadingScreen
-from dstack_fleets_tui.status_line import Said
-from dstack_widgets.cells import CellValue
-from dstack_widgets.facts import Fact, Heading
+from dstack_widgets.panels.facts import Fact, Heading
+from dstack_widgets.table.cells import CellValue
 
 
 class MessagesScreen(ReadingScreen):

@@ -10,15 +10,15 @@ from dstack_api_client.feed.feed import ConnectionState
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.problems.routers import unread
-from dstack_fleets_tui import actions
+from dstack_fleets_tui.actions import actions
 from dstack_fleets_tui.screens.lists import ListScreen
 from dstack_fleets_tui.tables import details, problems
-from dstack_widgets.cells import Cells
-from dstack_widgets.detail_pane import Details, Section
-from dstack_widgets.findings import Findings
-from dstack_widgets.flow import Flow
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.panels.detail_pane import Details, Section
+from dstack_widgets.panels.findings import Findings
+from dstack_widgets.panels.flow import Flow
+from dstack_widgets.table.cells import Cells
 
 
 class ProblemsScreen(ListScreen):

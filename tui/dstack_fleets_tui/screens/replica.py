@@ -11,17 +11,18 @@ from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.replica.service_logs import writer_name
 from dstack_api_client.replica.watch import Closely, ReplicaWatch
-from dstack_fleets_tui import actions, formatting, words
-from dstack_fleets_tui.finding import Thing
+from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.host.trail import Place
 from dstack_fleets_tui.live.source import Source
+from dstack_fleets_tui.names.finding import Thing
+from dstack_fleets_tui.screens.logs_view import LogsView
 from dstack_fleets_tui.screens.parts.events_view import EventsView
-from dstack_fleets_tui.screens.parts.logs_view import LogsView
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
 from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW, WithEvents
 from dstack_fleets_tui.tables import overview, replicas, submissions
-from dstack_fleets_tui.trail import Place
-from dstack_widgets.facts import Fact, Facts
-from dstack_widgets.live_table import LiveTable
+from dstack_fleets_tui.words import formatting, words
+from dstack_widgets.panels.facts import Fact, Facts
+from dstack_widgets.table.live_table import LiveTable
 
 #: Most ids that a filter of the server takes.
 _MOST_FILTERED = 16

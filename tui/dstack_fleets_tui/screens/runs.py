@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping
 from dstack_api_client.model.every_run import Run, every_run
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import actions
+from dstack_fleets_tui.actions import actions
 from dstack_fleets_tui.screens.lists import ListScreen, wrong_runs
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.tables import runs
-from dstack_widgets.cells import Cells
+from dstack_widgets.table.cells import Cells
 
 
 class RunsScreen(ListScreen):

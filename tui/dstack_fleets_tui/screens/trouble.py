@@ -10,10 +10,10 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from dstack_fleets_tui.actions import BY_ID
+from dstack_fleets_tui.actions.actions import BY_ID
 from dstack_fleets_tui.screens.parts.closing import ClosesItself
-from dstack_widgets.painting import PaintsAll
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.screen.painting import PaintsAll
 
 
 class TroubleScreen(ClosesItself, PaintsAll, ModalScreen[None]):

@@ -14,19 +14,19 @@ from dstack_api_client.model.labels import counted, labels_of, share_of
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.whatif import Loss, Outcome, loss_of, places_of
-from dstack_fleets_tui import actions
-from dstack_fleets_tui.commands import CommandError
+from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions.commands import CommandError
+from dstack_fleets_tui.names.whatif_question import Question, answer
 from dstack_fleets_tui.screens.lists import ListScreen
 from dstack_fleets_tui.screens.parts.asking import PickScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.tables import whatif
-from dstack_fleets_tui.whatif_question import Question, answer
-from dstack_widgets.cells import Cells
-from dstack_widgets.command_line import CommandLine
-from dstack_widgets.findings import Findings
-from dstack_widgets.flow import Flow
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.inputs.command_line import CommandLine
+from dstack_widgets.panels.findings import Findings
+from dstack_widgets.panels.flow import Flow
+from dstack_widgets.table.cells import Cells
 
 #: An answer that takes longer than so many seconds is not made again for so many times that long.
 _SLOW, _PAUSE = 0.05, 20

@@ -14,8 +14,8 @@ from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.trends.trend import STEP, STEPS, Measure, Trend
 from dstack_api_client.trends.watch import TrendWatch
-from dstack_fleets_tui import formatting
-from dstack_widgets.charts import Chart, Curve, Strip
+from dstack_fleets_tui.words import formatting
+from dstack_widgets.panels.charts import Chart, Curve, Strip
 
 #: Marks on the axis of time.
 _MARKS = 4

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from dstack_api_client.analysis.rollout import Deployment, Rollout
-from dstack_fleets_tui.formatting import age, length
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.bars import Filling, filled_bar, ratio
-from dstack_widgets.cells import Cell, CellValue, Column
-from dstack_widgets.findings import Finding
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_fleets_tui.words.formatting import age, length
+from dstack_widgets.drawing.bars import Filling, filled_bar, ratio
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.panels.findings import Finding
+from dstack_widgets.table.cells import Cell, CellValue, Column
 
 #: Cells of the bar of a deployment, and of that of the progress.
 _BAR, _PROGRESS = 24, 12

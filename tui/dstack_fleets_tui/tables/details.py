@@ -15,7 +15,6 @@ from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Kind, Problem, Severity
 from dstack_api_client.transport import wire
-from dstack_fleets_tui import words
 from dstack_fleets_tui.tables import (
     distribution,
     events,
@@ -27,13 +26,14 @@ from dstack_fleets_tui.tables import (
 )
 from dstack_fleets_tui.tables import problems as problem_list
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import Cells, Column
-from dstack_widgets.detail_pane import Section
-from dstack_widgets.findings import finding_lines
-from dstack_widgets.flow import flow_lines
-from dstack_widgets.palette import style_of
-from dstack_widgets.table_lines import table_lines
-from dstack_widgets.text import literal
+from dstack_fleets_tui.words import words
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.panels.detail_pane import Section
+from dstack_widgets.panels.findings import finding_lines
+from dstack_widgets.panels.flow import flow_lines
+from dstack_widgets.table.cells import Cells, Column
+from dstack_widgets.table.table_lines import table_lines
 
 #: Events of one thing that are told.
 _EVENTS = 8

@@ -12,15 +12,15 @@ from textual.content import Content
 from dstack_api_client.analysis.distribution import Cell as GroupCell
 from dstack_api_client.analysis.distribution import Distribution, FleetRow
 from dstack_api_client.model.labels import counted, lane_name, lane_row
-from dstack_fleets_tui.formatting import age
 from dstack_fleets_tui.tables.looks import Looks
+from dstack_fleets_tui.words.formatting import age
 from dstack_placement.engine import LANE_COLUMNS
-from dstack_widgets.bars import Filling, Share, filled_bar, share_bar
-from dstack_widgets.cells import Cell, CellValue, Column
-from dstack_widgets.findings import Finding
-from dstack_widgets.glyphs import UNICODE
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal, told_apart
+from dstack_widgets.drawing.bars import Filling, Share, filled_bar, share_bar
+from dstack_widgets.drawing.glyphs import UNICODE
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal, told_apart
+from dstack_widgets.panels.findings import Finding
+from dstack_widgets.table.cells import Cell, CellValue, Column
 
 #: Cells of the bar of replicas.
 _BAR = 8

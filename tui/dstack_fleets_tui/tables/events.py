@@ -9,7 +9,7 @@ from dstack_api_client.events.stream import Event, Target
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import CellValue, Column, Row
+from dstack_widgets.table.cells import CellValue, Column, Row
 
 COLUMNS = (
     Column("time", "TIME", priority=9),

@@ -12,15 +12,15 @@ from dstack_api_client.model.cordon import Cordon
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.labels import counted
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import words
-from dstack_fleets_tui.formatting import age
 from dstack_fleets_tui.tables import trends
 from dstack_fleets_tui.tables.health import cell
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.bars import state_bar
-from dstack_widgets.cells import Cell, Column
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_fleets_tui.words import words
+from dstack_fleets_tui.words.formatting import age
+from dstack_widgets.drawing.bars import state_bar
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.table.cells import Cell, Column
 
 #: Cells of the bar of instances.
 _BAR = 8

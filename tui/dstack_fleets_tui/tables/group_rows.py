@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dstack_api_client.analysis.distribution import Distribution
 from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.model.purchases import purchase_of
-from dstack_fleets_tui import words
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.bars import Filling, filled_bar
-from dstack_widgets.cells import Cell, CellValue, Column
-from dstack_widgets.findings import Finding
-from dstack_widgets.text import literal
+from dstack_fleets_tui.words import words
+from dstack_widgets.drawing.bars import Filling, filled_bar
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.panels.findings import Finding
+from dstack_widgets.table.cells import Cell, CellValue, Column
 
 #: Cells of the bar of replicas.
 _BAR = 8

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dstack_api_client.analysis.health import Health, HealthState
 from dstack_api_client.problems.model import Affected
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import CellValue
+from dstack_widgets.table.cells import CellValue
 
 #: Of each state: its style in the palette and the glyph before it.
 _STATES: Mapping[HealthState, tuple[str, str]] = {

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import formatting, words
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import Cell, CellValue, Column
+from dstack_fleets_tui.words import formatting, words
+from dstack_widgets.table.cells import Cell, CellValue, Column
 
 COLUMNS = (
     Column("num", "NUM", justify="right", priority=10),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Generic, TypeVar
 
-from dstack_widgets.cells import Cells
+from dstack_widgets.table.cells import Cells
 
 P = TypeVar("P")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dstack_api_client.replica.logs import LogLine
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import Cell, CellValue, Column
+from dstack_widgets.table.cells import Cell, CellValue, Column
 
 COLUMNS = (
     Column("time", "TIME", priority=9),

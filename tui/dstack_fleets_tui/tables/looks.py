@@ -7,9 +7,9 @@ from datetime import datetime
 
 from textual.content import Content
 
-from dstack_fleets_tui import formatting
-from dstack_widgets.cells import CellValue
-from dstack_widgets.glyphs import UNICODE, Glyphs
+from dstack_fleets_tui.words import formatting
+from dstack_widgets.drawing.glyphs import UNICODE, Glyphs
+from dstack_widgets.table.cells import CellValue
 
 #: Statuses of runs, jobs and instances: style in the palette and which glyph stands before them.
 _STATES: dict[str, tuple[str, str]] = {

@@ -10,7 +10,7 @@ from dstack_api_client.model.fleet import Instance
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.retries import event_of, starts_again
 from dstack_api_client.model.service import Service
-from dstack_fleets_tui.formatting import age
+from dstack_fleets_tui.words.formatting import age
 
 
 def next_step(

@@ -10,13 +10,13 @@ from dstack_api_client.model.replica import Link, Replica
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.replica.metrics import Series, Use
 from dstack_api_client.replica.watch import Closely, Metrics, Output
-from dstack_fleets_tui import words
 from dstack_fleets_tui.tables import replicas
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.bars import sparkline
-from dstack_widgets.cells import CellValue
-from dstack_widgets.facts import Fact, Heading
-from dstack_widgets.text import literal, shorten
+from dstack_fleets_tui.words import words
+from dstack_widgets.drawing.bars import sparkline
+from dstack_widgets.drawing.text import literal, shorten
+from dstack_widgets.panels.facts import Fact, Heading
+from dstack_widgets.table.cells import CellValue
 
 #: Lines of output at the end.
 _LINES = 8

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dstack_api_client.problems.model import Problem, Severity
-from dstack_fleets_tui import formatting
 from dstack_fleets_tui.tables import health
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import Cell, CellValue, Column
-from dstack_widgets.findings import Finding
+from dstack_fleets_tui.words import formatting
+from dstack_widgets.panels.findings import Finding
+from dstack_widgets.table.cells import Cell, CellValue, Column
 
 #: Of each severity: its word, its style in the palette and the glyph before it.
 _SEVERITIES = {

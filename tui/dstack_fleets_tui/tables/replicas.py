@@ -18,13 +18,13 @@ from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Kind, Problem
 from dstack_api_client.replica.metrics import Series, Use
-from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.tables import trends, workers
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.tables.problems import finding
 from dstack_fleets_tui.tables.workers import loudness
-from dstack_widgets.cells import Cell, CellValue, Column
-from dstack_widgets.findings import Finding
+from dstack_fleets_tui.words.formatting import NOTHING
+from dstack_widgets.panels.findings import Finding
+from dstack_widgets.table.cells import Cell, CellValue, Column
 
 COLUMNS = (
     Column("replica", "REPL", justify="right", priority=10),

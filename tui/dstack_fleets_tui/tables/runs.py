@@ -15,7 +15,7 @@ from dstack_api_client.model.every_run import (
 from dstack_api_client.model.labels import counted
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import Cell, Column
+from dstack_widgets.table.cells import Cell, Column
 
 COLUMNS = (
     Column("run", "RUN", min_width=8, max_width=30, priority=10, names=True),

@@ -8,10 +8,10 @@ from textual.color import Color
 from textual.theme import Theme
 
 from dstack_api_client.replica.logs import LogLine
-from dstack_widgets.glyphs import Glyphs
-from dstack_widgets.log_rows import Entry
-from dstack_widgets.text import shorten_name
-from dstack_widgets.tones import lit, luminance
+from dstack_widgets.drawing.glyphs import Glyphs
+from dstack_widgets.drawing.text import shorten_name
+from dstack_widgets.drawing.tones import lit, luminance
+from dstack_widgets.logs.log_rows import Entry
 
 #: Most cells of a replica's name.
 _LONGEST = 14

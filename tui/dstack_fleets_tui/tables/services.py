@@ -14,12 +14,12 @@ from dstack_api_client.model.roles import without_workers
 from dstack_api_client.model.router import RouterStatus, RouterView
 from dstack_api_client.model.service import Service
 from dstack_api_client.problems.model import Problem, Severity
-from dstack_fleets_tui import words
-from dstack_fleets_tui.formatting import span
 from dstack_fleets_tui.tables import health, trends
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.bars import Share, share_bar
-from dstack_widgets.cells import Cell, Column
+from dstack_fleets_tui.words import words
+from dstack_fleets_tui.words.formatting import span
+from dstack_widgets.drawing.bars import Share, share_bar
+from dstack_widgets.table.cells import Cell, Column
 
 #: Cells of the bar of fleets.
 _BAR = 6

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dstack_api_client.replica.watch import Submission
-from dstack_fleets_tui import formatting
 from dstack_fleets_tui.tables.events import time_of
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import Cell, CellValue, Column
+from dstack_fleets_tui.words import formatting
+from dstack_widgets.table.cells import Cell, CellValue, Column
 
 COLUMNS = (
     Column("submission", "SUBM", justify="right", priority=10),

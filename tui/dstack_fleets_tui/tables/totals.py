@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dstack_api_client.analysis.health import Health, HealthState
 from dstack_api_client.model.labels import counted
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import formatting
 from dstack_fleets_tui.tables import health
+from dstack_fleets_tui.words import formatting
 
 
 def totals(snapshot: Snapshot, healths: Mapping[str, Health]) -> list[tuple[str, str]]:

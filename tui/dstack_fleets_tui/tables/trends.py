@@ -17,13 +17,13 @@ from dstack_api_client.model.router import Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.trends.trend import NO_TREND, STEPS, Measure, Trend
 from dstack_api_client.trends.watch import TrendWatch
-from dstack_fleets_tui import formatting
-from dstack_widgets.bars import sparkline
-from dstack_widgets.cells import CellValue, Column
-from dstack_widgets.detail_pane import Section
-from dstack_widgets.glyphs import Glyphs
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_fleets_tui.words import formatting
+from dstack_widgets.drawing.bars import sparkline
+from dstack_widgets.drawing.glyphs import Glyphs
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.panels.detail_pane import Section
+from dstack_widgets.table.cells import CellValue, Column
 
 #: The keys of columns of sparklines.
 COLUMN_KEYS = frozenset({"trend", "gpu_trend", "load_trend"})

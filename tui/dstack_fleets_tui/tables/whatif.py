@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from dstack_api_client.model.labels import counted
 from dstack_api_client.whatif import Loss, Outcome
-from dstack_fleets_tui import formatting, whatif_words
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import Cell, Column
-from dstack_widgets.findings import Finding
+from dstack_fleets_tui.words import formatting, whatif_words
+from dstack_widgets.panels.findings import Finding
+from dstack_widgets.table.cells import Cell, Column
 
 COLUMNS = (
     Column("service", "SERVICE", min_width=8, max_width=30, priority=10, names=True),

@@ -11,13 +11,13 @@ from dstack_api_client.model.labels import counted, listed, replica_name
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.roles import named
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
-from dstack_fleets_tui.formatting import age
 from dstack_fleets_tui.tables import trends
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import Cell, CellValue, Column
-from dstack_widgets.findings import Finding
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_fleets_tui.words.formatting import age
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.panels.findings import Finding
+from dstack_widgets.table.cells import Cell, CellValue, Column
 
 COLUMNS = (
     Column("sync", "SYNC", priority=10),

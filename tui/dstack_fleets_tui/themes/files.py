@@ -13,7 +13,7 @@ from textual.theme import Theme
 
 from dstack_api_client.text import one_line
 from dstack_api_client.yaml_text import YamlError, read_yaml
-from dstack_widgets.tones import is_light, luminance
+from dstack_widgets.drawing.tones import is_light, luminance
 
 
 def _is_colour(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.theme import Theme
 
-from dstack_widgets.tones import LEAST_CONTRAST, PLAIN_CONTRAST
+from dstack_widgets.drawing.tones import LEAST_CONTRAST, PLAIN_CONTRAST
 
 OWN = (
     Theme(

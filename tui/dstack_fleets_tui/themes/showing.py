@@ -10,7 +10,7 @@ from textual.app import App
 from textual.theme import ThemeProvider
 
 from dstack_fleets_tui.themes.own import OWN
-from dstack_widgets.tones import LEAST_CONTRAST, READABLE, Alarm, Dimmer, is_light, tones
+from dstack_widgets.drawing.tones import LEAST_CONTRAST, READABLE, Alarm, Dimmer, is_light, tones
 
 #: What is shown where nobody chose a theme, on a dark and on a light terminal.
 DARK, LIGHT = "textual-dark", "textual-light"

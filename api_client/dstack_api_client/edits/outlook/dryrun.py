@@ -15,12 +15,12 @@ from typing import Any
 from dstack_api_client.analysis.lane_input import NOT_ASKED, Offered
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.offers.prices import PlanOffer, Prices
+from dstack_api_client.edits.outlook.fleetless import waited_for
 from dstack_api_client.edits.outlook.giving_way import foreseen
+from dstack_api_client.edits.outlook.spots import barred_fleets, changed_policies
 from dstack_api_client.edits.service.checks import too_many
-from dstack_api_client.edits.service.fleetless import waited_for
 from dstack_api_client.edits.service.service import SERVICE, ServiceEdit
 from dstack_api_client.edits.service.situation import managed, situation
-from dstack_api_client.edits.service.spots import barred_fleets, changed_policies
 from dstack_api_client.errors import NotFoundError, RefusedError, WrongShapeError
 from dstack_api_client.model.capabilities import PREVIEW_RECLAIM
 from dstack_api_client.model.labels import lane_name

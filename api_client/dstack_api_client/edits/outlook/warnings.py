@@ -10,10 +10,10 @@ from enum import Enum
 from dstack_api_client.analysis.rollout import out_of_date
 from dstack_api_client.edits.outlook.addresses import lost_addresses
 from dstack_api_client.edits.outlook.dryrun import NEVER, DryRun, ReplicaOutlook
+from dstack_api_client.edits.outlook.retrying import Retry, retry_of
+from dstack_api_client.edits.outlook.spots import barred_fleets
 from dstack_api_client.edits.service import checks
-from dstack_api_client.edits.service.retrying import Retry, retry_of
 from dstack_api_client.edits.service.service import ServiceEdit
-from dstack_api_client.edits.service.spots import barred_fleets
 from dstack_api_client.edits.spec.configuration_file import LOCAL
 from dstack_api_client.edits.spec.group_roles import roles_in
 from dstack_api_client.model.labels import labels_of, listed

@@ -10,11 +10,11 @@ from dstack_api_client.edits.store.audit_log import AuditLine
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.model.labels import counted
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
-from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import Asked, Look, Source
 from dstack_fleets_tui.output.payload import Item, time
 from dstack_fleets_tui.output.table import Column
+from dstack_fleets_tui.words.formatting import NOTHING
 
 COLUMNS = (
     Column("TIME"),

@@ -15,13 +15,14 @@ from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.model.purchases import purchase_of
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import selection, words
-from dstack_fleets_tui.formatting import NOTHING, age, price
 from dstack_fleets_tui.headless.kinds.record import Kind, count
 from dstack_fleets_tui.headless.looking import Asked, Look, Source, placed, poll
+from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.colours import RED
 from dstack_fleets_tui.output.payload import Item, number, optional_time, time
 from dstack_fleets_tui.output.table import Column
+from dstack_fleets_tui.words import words
+from dstack_fleets_tui.words.formatting import NOTHING, age, price
 from dstack_placement.engine import LANE_COLUMNS
 
 _LOUD = "BASELINE"

@@ -8,12 +8,12 @@ from dstack_api_client.events.stream import Event, Filters, event_of
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.requests import PAGE
-from dstack_fleets_tui import selection
-from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import Asked, Look, Source, poll
+from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.payload import Item, time
 from dstack_fleets_tui.output.table import Column
+from dstack_fleets_tui.words.formatting import NOTHING
 
 COLUMNS = (
     Column("TIME"),

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dstack_api_client.analysis.health import fleet_health, fleet_room
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import selection, words
-from dstack_fleets_tui.formatting import NOTHING, age, price
 from dstack_fleets_tui.headless.kinds.record import Kind
+from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.colours import colour, health_colour
 from dstack_fleets_tui.output.cordons import cordon_item
 from dstack_fleets_tui.output.payload import Item, health, number, time
 from dstack_fleets_tui.output.table import Column
+from dstack_fleets_tui.words import words
+from dstack_fleets_tui.words.formatting import NOTHING, age, price
 
 COLUMNS = (
     Column("FLEET"),

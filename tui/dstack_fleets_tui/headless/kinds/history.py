@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dstack_api_client.events import messages
 from dstack_api_client.events.stream import Event
 from dstack_api_client.transport.events import FILTER_ITEMS, in_groups
-from dstack_fleets_tui import selection
-from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.headless.kinds import events
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import Asked, Look, Source, poll
+from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.payload import Item, time
 from dstack_fleets_tui.output.table import Column
+from dstack_fleets_tui.words.formatting import NOTHING
 
 COLUMNS = (
     Column("TIME"),

@@ -17,7 +17,6 @@ from dstack_api_client.replica.service_logs import (
     writer_name,
     writers,
 )
-from dstack_fleets_tui import selection
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import (
     Asked,
@@ -27,6 +26,7 @@ from dstack_fleets_tui.headless.looking import (
     Written,
     read_project,
 )
+from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.payload import Item, time
 from dstack_fleets_tui.output.table import Column
 

@@ -13,14 +13,14 @@ from dstack_api_client.model.router import RouterStatus, RouterView
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Severity
-from dstack_fleets_tui import selection
-from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.headless.kinds import problems
 from dstack_fleets_tui.headless.kinds.fleets import INSTANCE_STATES
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import Asked, Look
+from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.payload import Item, number
 from dstack_fleets_tui.output.table import Column
+from dstack_fleets_tui.words.formatting import NOTHING
 
 COLUMNS = (
     Column("METRIC"),

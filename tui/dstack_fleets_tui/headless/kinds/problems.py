@@ -13,13 +13,14 @@ from dstack_api_client.problems.watch import problems_of
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.events import FILTER_ITEMS, in_groups
 from dstack_api_client.whatif import not_survived
-from dstack_fleets_tui import selection, words
-from dstack_fleets_tui.formatting import age, price
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import Asked, Look, Source, placed, poll, read_routers
+from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.colours import colour, health_colour
 from dstack_fleets_tui.output.payload import Item, health, optional_number, optional_time
 from dstack_fleets_tui.output.table import Column
+from dstack_fleets_tui.words import words
+from dstack_fleets_tui.words.formatting import age, price
 
 #: Instances of which is asked since when something is wrong with them.
 _MOST_DATED = 20 * FILTER_ITEMS

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui.formatting import NOTHING
 from dstack_fleets_tui.headless.looking import Asked, Look, Source, read_project
 from dstack_fleets_tui.output.payload import Item
 from dstack_fleets_tui.output.table import Column
+from dstack_fleets_tui.words.formatting import NOTHING
 
 
 @dataclass(frozen=True)

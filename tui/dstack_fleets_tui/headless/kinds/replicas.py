@@ -10,13 +10,13 @@ from dstack_api_client.model.pulls import Pull
 from dstack_api_client.model.purchases import replica_purchase
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import selection
-from dstack_fleets_tui.formatting import NOTHING, age, price
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import Asked, Look
+from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.colours import colour
 from dstack_fleets_tui.output.payload import Item, gpu, optional_number, optional_time, time
 from dstack_fleets_tui.output.table import Column
+from dstack_fleets_tui.words.formatting import NOTHING, age, price
 
 COLUMNS = (
     Column("SERVICE"),

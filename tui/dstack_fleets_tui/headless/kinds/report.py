@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dstack_fleets_tui import selection
-from dstack_fleets_tui.formatting import NOTHING, age
 from dstack_fleets_tui.headless.kinds import (
     distribution,
     events,
@@ -16,8 +14,10 @@ from dstack_fleets_tui.headless.kinds import (
 )
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import Asked, Look, Source
+from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.forms import as_markdown, markdown
 from dstack_fleets_tui.output.payload import time
+from dstack_fleets_tui.words.formatting import NOTHING, age
 
 
 async def _read(source: Source, asked: Asked) -> Look:

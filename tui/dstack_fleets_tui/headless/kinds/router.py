@@ -10,13 +10,13 @@ from dstack_api_client.model.roles import named
 from dstack_api_client.model.router import RouterView, Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import selection
-from dstack_fleets_tui.formatting import NOTHING, age
 from dstack_fleets_tui.headless.kinds.record import Kind, count
 from dstack_fleets_tui.headless.looking import Asked, Look, Source, poll, read_routers
+from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.colours import colour
 from dstack_fleets_tui.output.payload import Item, optional_time
 from dstack_fleets_tui.output.table import Column
+from dstack_fleets_tui.words.formatting import NOTHING, age
 
 COLUMNS = (
     Column("SERVICE"),

@@ -12,12 +12,12 @@ from dstack_api_client.model.every_run import (
     running_jobs,
 )
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import selection
-from dstack_fleets_tui.formatting import NOTHING, age, price
 from dstack_fleets_tui.headless.kinds.record import Kind
+from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.colours import colour
 from dstack_fleets_tui.output.payload import Item, number, time
 from dstack_fleets_tui.output.table import Column
+from dstack_fleets_tui.words.formatting import NOTHING, age, price
 
 COLUMNS = (
     Column("RUN"),

@@ -8,13 +8,14 @@ from typing import NamedTuple
 from dstack_api_client.analysis.health import Health, desired_of
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import selection, words
-from dstack_fleets_tui.formatting import NOTHING, age, price
 from dstack_fleets_tui.headless.kinds.record import Kind
 from dstack_fleets_tui.headless.looking import Asked, Look
+from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.colours import colour, health_colour
 from dstack_fleets_tui.output.payload import Item, health, number, time
 from dstack_fleets_tui.output.table import Column
+from dstack_fleets_tui.words import words
+from dstack_fleets_tui.words.formatting import NOTHING, age, price
 
 COLUMNS = (
     Column("SERVICE"),

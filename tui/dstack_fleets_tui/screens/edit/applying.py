@@ -23,12 +23,13 @@ from dstack_api_client.edits.outlook.dryrun import DryRun
 from dstack_api_client.edits.perform.performing import Performed
 from dstack_api_client.errors import ApiError
 from dstack_api_client.model.fleet import Fleet
-from dstack_fleets_tui import actions, words
+from dstack_fleets_tui.actions import actions
 from dstack_fleets_tui.screens.parts.base import LiveScreen
-from dstack_widgets.bars import Filling, filled_bar
-from dstack_widgets.flow import Flow
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_fleets_tui.words import words
+from dstack_widgets.drawing.bars import Filling, filled_bar
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.panels.flow import Flow
 
 #: Seconds for which a fleet is followed, like a service.
 _LIMIT = 600.0

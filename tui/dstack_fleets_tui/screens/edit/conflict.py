@@ -17,9 +17,9 @@ from dstack_api_client.edits.base.merging import ConflictError
 from dstack_fleets_tui.output.table import Column, render
 from dstack_fleets_tui.screens.parts.boxes import SCROLLING, Boxed
 from dstack_fleets_tui.screens.parts.questions import Asking
-from dstack_widgets.choices import Choice, Choices
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.inputs.choices import Choice, Choices
 
 
 class ConflictScreen(Boxed, Asking, ModalScreen[dict[str, Any] | None]):

@@ -16,11 +16,11 @@ from dstack_api_client.edits.perform.undoing import Draft
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.store.keeping import Kept
 from dstack_api_client.model.capabilities import UNKNOWN
-from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.screens.parts.asking import AskScreen
-from dstack_widgets.choices import Choice
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.inputs.choices import Choice
 
 E = TypeVar("E", bound=ServiceEdit | FleetEdit)
 

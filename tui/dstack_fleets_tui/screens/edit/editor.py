@@ -30,7 +30,7 @@ from dstack_api_client.errors import ApiError
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.labels import counted
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import actions, formatting
+from dstack_fleets_tui.actions import actions
 from dstack_fleets_tui.editing.texts import Editing
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
@@ -38,11 +38,12 @@ from dstack_fleets_tui.screens.edit.drafts import Drafts
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.questions import Question, ask
-from dstack_widgets.edit_grid import EditGrid, GridRow, Place
-from dstack_widgets.findings import Finding, Findings
-from dstack_widgets.flow import Flow
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_fleets_tui.words import formatting
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.inputs.edit_grid import EditGrid, GridRow, Place
+from dstack_widgets.panels.findings import Finding, Findings
+from dstack_widgets.panels.flow import Flow
 
 #: Cells from which the outlook stands beside the fields.
 _WIDE = 110

@@ -18,12 +18,12 @@ from dstack_api_client.edits.service.checks import FieldName, Problem
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.model.labels import in_status
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import actions
+from dstack_fleets_tui.actions import actions
 from dstack_fleets_tui.editing import fleet_form, fleet_outlook
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.edit.editor import Begun, EditorScreen
-from dstack_widgets.edit_grid import GridRow, Place
-from dstack_widgets.findings import Finding
+from dstack_widgets.inputs.edit_grid import GridRow, Place
+from dstack_widgets.panels.findings import Finding
 
 
 class FleetEditScreen(EditorScreen[FleetEdit]):

@@ -13,16 +13,17 @@ from textual.widgets import Static
 
 from dstack_api_client.edits.fleet.fleets import FleetPlan
 from dstack_api_client.edits.plan.planning import Plan
-from dstack_fleets_tui import actions, formatting
+from dstack_fleets_tui.actions import actions
 from dstack_fleets_tui.editing import plan_text
 from dstack_fleets_tui.output.plans import plan_item
 from dstack_fleets_tui.screens.parts.asking import Typed
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.questions import Asking
-from dstack_widgets.choices import Choice, Choices
-from dstack_widgets.flow import Flow
-from dstack_widgets.palette import style_of
-from dstack_widgets.text import literal
+from dstack_fleets_tui.words import formatting
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.inputs.choices import Choice, Choices
+from dstack_widgets.panels.flow import Flow
 
 
 class PlanScreen(Asking, LiveScreen):

@@ -18,13 +18,14 @@ from dstack_api_client.edits.service.service import ServiceEdit, what_is_missing
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.model.labels import in_status
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui import actions, formatting
+from dstack_fleets_tui.actions import actions
 from dstack_fleets_tui.editing import form, outlook
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.edit.editor import Begun, EditorScreen
 from dstack_fleets_tui.screens.parts.asking import PickScreen
-from dstack_widgets.edit_grid import GridRow, Place
-from dstack_widgets.findings import Finding
+from dstack_fleets_tui.words import formatting
+from dstack_widgets.inputs.edit_grid import GridRow, Place
+from dstack_widgets.panels.findings import Finding
 
 
 class EditScreen(EditorScreen[ServiceEdit]):

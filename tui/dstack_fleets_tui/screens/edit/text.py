@@ -19,12 +19,12 @@ from textual.widgets import Static, TextArea
 
 from dstack_api_client.private_folder import PrivateFolder
 from dstack_api_client.text import one_line
-from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.screens.parts.base import said_content
 from dstack_fleets_tui.screens.parts.outside import Signalled, run_outside
 from dstack_fleets_tui.screens.parts.questions import Asking
-from dstack_widgets.glyphs import ASCII, UNICODE
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.glyphs import ASCII, UNICODE
+from dstack_widgets.drawing.text import literal
 
 
 class EditorError(Exception):

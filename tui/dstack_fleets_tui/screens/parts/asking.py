@@ -18,8 +18,8 @@ from textual.widgets.option_list import Option
 
 from dstack_fleets_tui.screens.parts.boxes import SCROLLING, Boxed
 from dstack_fleets_tui.screens.parts.questions import Asking
-from dstack_widgets.choices import Choice, Choices
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.inputs.choices import Choice, Choices
 
 #: Why a name has to be typed where nothing else is said.
 PROTECTED = "The project is protected."

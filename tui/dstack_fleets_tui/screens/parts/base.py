@@ -16,22 +16,23 @@ from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.whatif import places_of
-from dstack_fleets_tui import actions, words
-from dstack_fleets_tui.commands import CommandError, complete, parse
-from dstack_fleets_tui.finding import NAMES
-from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions.commands import CommandError, complete, parse
+from dstack_fleets_tui.host.host import Host
+from dstack_fleets_tui.host.trail import Place
+from dstack_fleets_tui.names.finding import NAMES
+from dstack_fleets_tui.names.selection import NoSuchNameError
 from dstack_fleets_tui.screens.parts.asking import PickScreen
-from dstack_fleets_tui.selection import NoSuchNameError
 from dstack_fleets_tui.tables import problems
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_fleets_tui.trail import Place
-from dstack_widgets.cells import plain_text
-from dstack_widgets.command_line import CommandLine, FilterLine
-from dstack_widgets.lean_screen import LeanScreen
-from dstack_widgets.live_table import LiveTable
-from dstack_widgets.palette import style_of
-from dstack_widgets.status_header import KeysFooter, StatusHeader, Tab, TabsLine
-from dstack_widgets.text import literal
+from dstack_fleets_tui.words import words
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.inputs.command_line import CommandLine, FilterLine
+from dstack_widgets.screen.lean_screen import LeanScreen
+from dstack_widgets.screen.status_header import KeysFooter, StatusHeader, Tab, TabsLine
+from dstack_widgets.table.cells import plain_text
+from dstack_widgets.table.live_table import LiveTable
 
 #: The lists, by the key that goes there; each is an action, and a mode of the app.
 TABS = {

@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from dstack_widgets.choices import Choices
+from dstack_widgets.inputs.choices import Choices
 
 if TYPE_CHECKING:
     _Base = Screen[Any]

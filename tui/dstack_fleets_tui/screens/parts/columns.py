@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dstack_api_client.text import one_line
-from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.tables import trends
-from dstack_widgets.cells import Column
+from dstack_widgets.table.cells import Column
 
 #: What stands for all columns, which scroll where they do not fit.
 WIDE = "wide"

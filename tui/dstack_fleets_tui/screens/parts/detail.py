@@ -10,18 +10,18 @@ from textual.widgets import ContentSwitcher
 
 from dstack_api_client.model.fleet import Instance
 from dstack_api_client.model.replica import Replica
-from dstack_fleets_tui.actions import BY_ID
-from dstack_fleets_tui.commands import CommandError
-from dstack_fleets_tui.finding import Thing
-from dstack_fleets_tui.formatting import NOTHING
+from dstack_fleets_tui.actions.actions import BY_ID
+from dstack_fleets_tui.actions.commands import CommandError
+from dstack_fleets_tui.host.trail import Place
+from dstack_fleets_tui.names.finding import Thing
 from dstack_fleets_tui.screens.parts.base import LiveScreen
-from dstack_fleets_tui.trail import Place
-from dstack_widgets.facts import Panel, YamlView
-from dstack_widgets.flow import Flow
-from dstack_widgets.live_table import LiveTable
-from dstack_widgets.palette import style_of
-from dstack_widgets.status_header import Tab, TabsLine
-from dstack_widgets.text import literal
+from dstack_fleets_tui.words.formatting import NOTHING
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.panels.facts import Panel, YamlView
+from dstack_widgets.panels.flow import Flow
+from dstack_widgets.screen.status_header import Tab, TabsLine
+from dstack_widgets.table.live_table import LiveTable
 
 #: Lines that the head takes at most, and where the terminal has fewer lines than that.
 _HEAD, _HEAD_LOW, _LOW = 8, 2, 30

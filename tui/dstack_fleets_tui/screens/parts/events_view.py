@@ -11,15 +11,15 @@ from textual.containers import Vertical
 from textual.message import Message
 
 from dstack_api_client.events.stream import MOST_EVENTS, Event, Events, EventStream, Filters
-from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts.columns import columns_of, is_wide
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
 from dstack_fleets_tui.tables import events
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import Row
-from dstack_widgets.glyphs import Glyphs
-from dstack_widgets.live_table import LiveTable
+from dstack_widgets.drawing.glyphs import Glyphs
+from dstack_widgets.table.cells import Row
+from dstack_widgets.table.live_table import LiveTable
 
 #: So many rows before the last one that is loaded, older ones are asked for.
 _AHEAD = 20

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar, cast
 from textual.widget import Widget
 from textual.worker import Worker
 
-from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.live.poller import Pollable, Poller, WhileWanted
 
 T = TypeVar("T")

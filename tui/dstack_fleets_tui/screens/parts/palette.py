@@ -10,12 +10,12 @@ from textual.command import CommandList, CommandPalette, Hit, Hits, Provider
 from textual.worker import Worker
 
 from dstack_api_client.model.every_run import every_run, run_type
-from dstack_fleets_tui.commands import CommandError
-from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.actions.commands import CommandError
+from dstack_fleets_tui.host.host import Host
+from dstack_fleets_tui.names.selection import NoSuchNameError
 from dstack_fleets_tui.screens.parts.closing import ClosesItself
-from dstack_fleets_tui.selection import NoSuchNameError
-from dstack_widgets.painting import PaintsAll
-from dstack_widgets.text import literal
+from dstack_widgets.drawing.text import literal
+from dstack_widgets.screen.painting import PaintsAll
 
 #: So many names are offered, the likeliest first.
 _MOST = 20

@@ -19,8 +19,8 @@ from textual.events import Resize
 from textual.screen import Screen
 from textual.timer import Timer
 
-from dstack_fleets_tui.host import Host
-from dstack_widgets.painting import PaintsAll
+from dstack_fleets_tui.host.host import Host
+from dstack_widgets.screen.painting import PaintsAll
 
 #: Seconds after it was drawn from which a screen that asks takes keys: nobody reads faster.
 GUARD = 0.25

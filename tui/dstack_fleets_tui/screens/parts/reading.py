@@ -10,8 +10,8 @@ from textual.binding import Binding
 from textual.screen import ModalScreen
 
 from dstack_fleets_tui.screens.parts.questions import Asking
-from dstack_widgets.facts import Fact, Facts, Heading
-from dstack_widgets.glyphs import ASCII, UNICODE
+from dstack_widgets.drawing.glyphs import ASCII, UNICODE
+from dstack_widgets.panels.facts import Fact, Facts, Heading
 
 
 class ReadingScreen(Asking, ModalScreen[None]):

@@ -12,7 +12,7 @@ from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.tables import distribution as table
 from dstack_fleets_tui.tables import group_rows
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import Cell, Column
+from dstack_widgets.table.cells import Cell, Column
 
 
 class DistributionView(ServiceView):

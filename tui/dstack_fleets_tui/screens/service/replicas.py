@@ -16,7 +16,7 @@ from dstack_api_client.problems.replicas import of_replicas_in
 from dstack_api_client.replica.metrics import Use
 from dstack_api_client.replica.metrics_watch import UseWatch
 from dstack_api_client.trends.reads import PAST_VALUES
-from dstack_fleets_tui import actions, formatting
+from dstack_fleets_tui.actions import actions
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts.columns import has_trends
 from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
@@ -27,8 +27,9 @@ from dstack_fleets_tui.tables import trends
 from dstack_fleets_tui.tables.kept_rows import KeptRows
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.tables.next_steps import next_step
-from dstack_widgets.cells import Cell, CellValue
-from dstack_widgets.glyphs import Glyphs
+from dstack_fleets_tui.words import formatting
+from dstack_widgets.drawing.glyphs import Glyphs
+from dstack_widgets.table.cells import Cell, CellValue
 
 #: Cells from which what comes next of a replica is never cut.
 _WIDE = 110

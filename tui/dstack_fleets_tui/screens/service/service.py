@@ -10,7 +10,7 @@ from dstack_api_client.analysis.health import desired_of
 from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.service import Service
-from dstack_fleets_tui import actions, formatting, words
+from dstack_fleets_tui.actions import actions
 from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW, WithEvents
 from dstack_fleets_tui.screens.service.distribution import DistributionView
@@ -19,9 +19,10 @@ from dstack_fleets_tui.screens.service.rollout import RolloutView
 from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.screens.service.workers import WorkersView
 from dstack_fleets_tui.tables import health, services
-from dstack_widgets.facts import YamlView
-from dstack_widgets.live_table import LiveTable
-from dstack_widgets.status_header import TabsLine
+from dstack_fleets_tui.words import formatting, words
+from dstack_widgets.panels.facts import YamlView
+from dstack_widgets.screen.status_header import TabsLine
+from dstack_widgets.table.live_table import LiveTable
 
 _VIEWS: Mapping[str, type[ServiceView]] = {
     "distribution": DistributionView,

@@ -12,15 +12,15 @@ from textual.widget import Widget
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui.host import Host
+from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.screens.parts.columns import fitting_columns, is_wide
 from dstack_fleets_tui.tables import trends
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import Column
-from dstack_widgets.findings import Findings
-from dstack_widgets.flow import Flow
-from dstack_widgets.glyphs import Glyphs
-from dstack_widgets.live_table import LiveTable
+from dstack_widgets.drawing.glyphs import Glyphs
+from dstack_widgets.panels.findings import Findings
+from dstack_widgets.panels.flow import Flow
+from dstack_widgets.table.cells import Column
+from dstack_widgets.table.live_table import LiveTable
 
 #: Cells at the left and the right of the lines around the table.
 _SIDES = 2

@@ -15,8 +15,8 @@ from dstack_fleets_tui.screens.service.view import ServiceView
 from dstack_fleets_tui.tables import trends
 from dstack_fleets_tui.tables import workers as table
 from dstack_fleets_tui.tables.looks import Looks
-from dstack_widgets.cells import CellValue
-from dstack_widgets.glyphs import Glyphs
+from dstack_widgets.drawing.glyphs import Glyphs
+from dstack_widgets.table.cells import CellValue
 
 #: So many polls after a look, nothing counts as in sync any more.
 _POLLS = 3

@@ -1,0 +1,1 @@
+"""Actions: every key and command, and what a typed command means."""

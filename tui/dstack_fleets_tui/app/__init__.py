@@ -1,0 +1,1 @@
+"""The dashboard: one app, what its actions do, and how it starts and ends."""

@@ -1,0 +1,1 @@
+"""What screens and changes need of the app that they are in."""

@@ -1,0 +1,1 @@
+"""What names mean that people type: which things of a snapshot."""

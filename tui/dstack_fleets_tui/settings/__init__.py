@@ -1,0 +1,1 @@
+"""What the user sets, and what is kept from one start to the next."""

@@ -1,0 +1,1 @@
+"""The terminal: what it can do, its colours, and leaving when it goes away."""

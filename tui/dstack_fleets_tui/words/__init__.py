@@ -1,0 +1,1 @@
+"""How things, figures and faults are put into words, on screens and for commands."""

@@ -1,0 +1,1 @@
+"""What widgets draw with: signs, colours, bars, and texts that are cleaned and measured."""

@@ -1,0 +1,1 @@
+"""Panels of text: facts, findings, details, charts."""

@@ -1,0 +1,1 @@
+"""A screen that paints only what changed, and what is around it."""

@@ -1,0 +1,1 @@
+"""Looking for a text: what is looked for, and where it is."""

@@ -1,0 +1,1 @@
+"""A table for lists that change all the time, and a small one of lines."""
