@@ -16,7 +16,7 @@ NEW_VENV = $(PYTHON) -m venv --clear $(VENV) && \
 INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 endif
 
-.PHONY: help demo test test-fast test-slow lint bench screenshots docs format clean
+.PHONY: help demo test test-fast test-slow lint bench screenshots release docs format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -56,11 +56,15 @@ format: $(READY) ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## speed and bytes, as ratios measured in one run
-	$(BIN)/python -m tests.bench
+bench: $(READY) ## speed and bytes, as ratios measured in one run; writes docs/performance.md
+	$(BIN)/python -m tests.bench $(ARGS)
 
 screenshots: $(READY) ## pictures of the running demo, as SVG and PNG
 	$(BIN)/python -m screenshots.make
+
+release: $(READY) ## the wheel and the sdist of the release that is checked out, in dist/
+	$(BIN)/python -m tests.lint.releases
+	$(BIN)/python -m uv build -q --clear --out-dir dist
 
 docs: $(READY) ## pages that are written from the code
 	$(BIN)/python -m dstack_fleets_tui.pages.keys_page > docs/keys.md

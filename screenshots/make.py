@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast
 
 from textual.widgets import Static
 
+from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.model.router import Sync
+from dstack_api_client.recordings.replay import Replay
+from dstack_fleets_tui.app.run import app_playing
+from dstack_fleets_tui.recorded import INCIDENT, read_named
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
+from dstack_fleets_tui.settings.settings import Settings
 from dstack_simulator import Simulator
 from dstack_widgets.inputs.choices import Choices
 from dstack_widgets.panels.flow import Flow
@@ -91,7 +98,7 @@ async def lanes(sim: Simulator) -> None:
 
 
 async def losses(walk: Walk) -> None:
-    """What would be left without a fleet, and the plan of its drain."""
+    """What would be left without a fleet, and the plan of the drain of one of its instances."""
     await walk.press("1")
     await walk.front("fleets")
     walk.app.screen.query_one(LiveTable).move_cursor_to(_fleet(walk, "gpu-reserved"))
@@ -101,9 +108,14 @@ async def losses(walk: Walk) -> None:
     walk.picture("whatif")
     await walk.press("escape")
     await walk.front("fleets")
+    await walk.open("gpu-reserved", "fleet")
+    # Its minimum takes a place from another service.
+    walk.app.screen.query_one(LiveTable).move_cursor_to(_instance_of(walk, "vision"))
     await walk.press("X")
     await walk.until(lambda: _asks(walk), "plan of the drain")
     walk.picture("drain")
+    await walk.press("escape")
+    await walk.front("fleet")
     await walk.press("escape")
     await walk.front("fleets")
 
@@ -116,6 +128,15 @@ def _fleet(walk: Walk, name: str) -> str:
     snapshot = walk.app.snapshot
     fleet = snapshot.fleet_named(name) if snapshot is not None else None
     return fleet.id if fleet is not None else ""
+
+
+def _instance_of(walk: Walk, name: str) -> str:
+    snapshot = walk.app.snapshot
+    service = snapshot.service_named(name) if snapshot is not None else None
+    if snapshot is None or service is None:
+        return ""
+    held = (each for each in snapshot.active_in(service) if each.fleet_name == "gpu-reserved")
+    return next((each.instance_id or "" for each in held), "")
 
 
 async def _edit(walk: Walk, recording: Recording) -> None:
@@ -200,8 +221,32 @@ def _all_in_sync(walk: Walk) -> bool:
     return all(w.sync is Sync.IN_SYNC and w.load is not None for w in router.workers)
 
 
+async def replayed() -> None:
+    """A moment of the incident that is shipped, and the charts near its end."""
+    replay = Replay(read_named(INCIDENT))
+    with TemporaryDirectory() as folder:
+        app = app_playing(
+            replay, Settings(), store=Store(Path(folder)), terminal_is_gone=lambda: False
+        )
+        async with app.run_test(size=_HIGH) as pilot:
+            walk = Walk(app, pilot)
+            await walk.press("p", "2")
+            await walk.front("services")
+            await walk.press("colon", *"at +190s", "enter")
+            await walk.until(lambda: "DEGRADED" in walk.text, "service that lacks a replica")
+            await walk.open("chat-70b", "service")
+            await walk.until(lambda: "no fleet yet" in walk.text, "replica without a place")
+            walk.picture("replay", drawn=False)
+            await walk.press("colon", *"at +500s", "enter", "T")
+            for size in ((80, 24), (160, 45)):
+                await pilot.resize_terminal(*size)
+                await walk.until(lambda: "ready" in walk.text.lower(), "charts of the service")
+                walk.picture(f"charts-{size[0]}x{size[1]}", drawn=False)
+
+
 async def main() -> int:
     """Starts the scenarios, waits until each runs, and takes the pictures."""
+    await replayed()
     for scenario, take in (("demo", stock), ("lanes", lanes_and_incident), (SCENARIO, field)):
         async with Simulator(scenario, port=PORT) as sim:
             await sim.settled()

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -75,11 +76,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_finish() -> None:
     """Spares the collector of garbage all that was loaded: it would go through that each time.
 
-    It comes as seldom as in the dashboard, which leaves many small objects too.
+    It comes as seldom as in the dashboard, which leaves many small objects too. An app of a test
+    doesn't do the same once more: what earlier tests left would stay in memory for good, and one
+    that reads another project would walk through all of it (10 s of CPU at the end of a phase).
     """
     gc.enable()
     gc.freeze()
     gc.set_threshold(10_000, 20, 5)
+    if app := sys.modules.get("dstack_fleets_tui.app.app"):
+        app._spare_the_collector = lambda *, again: None  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -1,1 +1,26 @@
 """What is known about a dstack server, without a terminal."""
+
+__all__ = [
+    "analysis",
+    "attempts",
+    "clock",
+    "connect",
+    "edits",
+    "errors",
+    "events",
+    "fault_log",
+    "feed",
+    "model",
+    "private_folder",
+    "problems",
+    "recordings",
+    "replica",
+    "routers",
+    "secrets",
+    "text",
+    "transport",
+    "trends",
+    "waking",
+    "whatif",
+    "yaml_text",
+]

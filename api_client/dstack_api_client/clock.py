@@ -93,8 +93,8 @@ def difference(ahead: int) -> str:
         return ""
     way = "behind" if ahead > 0 else "ahead of"
     return (
-        f"This machine's clock is {_span(abs(ahead))} {way} the server's. Ages are by the server's"
-        " clock; set this one."
+        f"This machine's clock is {_span(abs(ahead))} {way} the server's. Ages use the server's"
+        " clock; correct this one."
     )
 
 

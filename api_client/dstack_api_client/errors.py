@@ -101,6 +101,18 @@ class ReadOnlyError(ApiError):
     """Something was to be changed, and this client only reads."""
 
 
+class RecordingError(ApiError):
+    """A recording that can't be written or played."""
+
+    unsent = True
+
+
+class NotRecordedError(ApiError):
+    """Something was to be read that a recording does not hold."""
+
+    unsent = True
+
+
 class UnansweredError(ApiError):
     """A change was sent and no answer came: whether it was made is not known."""
 

@@ -73,3 +73,14 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def is_missing(path: Path) -> bool:
+    """Whether there is no such file; one that can't be looked at may be there."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False

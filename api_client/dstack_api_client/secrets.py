@@ -25,7 +25,9 @@ _RISKY = frozenset(
     | {"rate_limits", "url", "ssh_config"}
 )
 #: Lists and mappings whose next step is a name that somebody chose, not a field.
-_NAMED = frozenset({"fleets", "groups", "replicas"})
+_NAMED = frozenset({"fleets", "groups", "replicas", "hosts"})
+#: The hosts of a fleet, each a value of its own below.
+_HOSTS = ("configuration", "ssh_config", "hosts")
 #: What is below these has names that somebody chose.
 _CHOSEN = "tags"
 
@@ -92,7 +94,7 @@ def is_secret_field(steps: Sequence[str]) -> bool:
 def may_be_kept(path: Sequence[str]) -> bool:
     """Whether a field's value may be written to disk."""
     steps = fields_in(path)
-    if _CHOSEN in steps:
+    if _CHOSEN in steps or (tuple(path[:3]) == _HOSTS and len(path) == len(_HOSTS) + 1):
         return True
     # Of the kinds of what is secret nothing is kept either.
     if _SECRET.intersection(steps) or _RISKY.intersection(steps):
@@ -103,8 +105,20 @@ def may_be_kept(path: Sequence[str]) -> bool:
 def keepable(values: Mapping[tuple[str, ...], Any]) -> dict[tuple[str, ...], Any]:
     """Those of the fields whose values may be written to disk."""
     return {
-        path: value for path, value in values.items() if may_be_kept(path) and not has_secret(value)
+        path: value
+        for path, value in values.items()
+        if may_be_kept(path) and not has_secret(value) and not names_secret(value)
     }
+
+
+def names_secret(value: Any) -> bool:
+    """Whether a value has a field below it that is secret by its name, such as a host's key."""
+    if isinstance(value, Mapping):
+        return any(
+            (item is not None and is_secret_field([str(key)])) or names_secret(item)
+            for key, item in value.items()
+        )
+    return isinstance(value, list | tuple) and any(map(names_secret, value))
 
 
 def has_secret(value: Any) -> bool:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from dstack_api_client.text import one_line
 
+#: Bytes of the longest file that is read: none that people write is longer.
+LONGEST = 1 << 20
 #: Levels, and values with all that aliases repeat, that a text may have.
 _DEEPEST, _MOST_VALUES = 64, 200_000
-_TOO_MUCH = f"it stands for more than {_MOST_VALUES} values"
+_TOO_MUCH = f"it expands to more than {_MOST_VALUES} values"
 #: Numbers beyond these are none that a server takes.
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _STRING = "tag:yaml.org,2002:str"
@@ -39,14 +42,33 @@ class YamlError(ValueError):
         super().__init__(f"not valid YAML{where}: {self.problem}")
 
 
-def read_yaml(text: str | bytes) -> Any:
+def read_yaml_file(path: Path, *, names_once: bool = False) -> Any:
+    """Reads a file; arguments and errors as of `read_yaml`.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    with path.open("rb") as file:
+        text = file.read(LONGEST + 1)
+    if len(text) > LONGEST:
+        raise YamlError(f"it is longer than {LONGEST >> 20} MiB", None)
+    return read_yaml(text, names_once=names_once)
+
+
+def read_yaml(text: str | bytes, *, names_once: bool = False) -> Any:
     """Reads YAML into what JSON can hold: names are text, and so are dates.
+
+    Args:
+        text: The text.
+        names_once: Whether a name that appears twice in a mapping is refused, instead of the last
+            one being taken.
 
     Raises:
         YamlError: It can't be read.
     """
     try:
         loader = _Loader(text)
+        loader.names_once = names_once
         try:
             data = loader.get_single_data()
         finally:
@@ -55,7 +77,7 @@ def read_yaml(text: str | bytes) -> Any:
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         lines = before.count(b"\n") if isinstance(before, bytes) else before.count("\n")
-        raise YamlError("it has characters that no text has", lines + 1) from None
+        raise YamlError("it has characters that no text can have", lines + 1) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         problem = getattr(error, "problem", None) or "it can't be read"
@@ -63,7 +85,7 @@ def read_yaml(text: str | bytes) -> Any:
     except YamlError:
         raise
     except (ValueError, OverflowError):
-        raise YamlError("it has an escape of no character", loader.line + 1) from None
+        raise YamlError("it has an invalid escape", loader.line + 1) from None
     except RecursionError:
         raise YamlError("it is nested too deeply", None) from None
     return data
@@ -72,8 +94,22 @@ def read_yaml(text: str | bytes) -> Any:
 class _Loader(yaml.SafeLoader):
     """Reads what JSON can hold, and says where something else stands."""
 
+    names_once = False
+
     _taken_in = 0
     """Values that mappings have taken in from others so far."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Reads a mapping; what it merges is not in it yet."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        if self.names_once:
+            known = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+                    if key.value in known:
+                        raise _error(f"{one_line(key.value)} appears twice", key)
+                    known.add(key.value)
+        return node
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Takes in what `<<` names: few levels of it may stand for more than a machine holds."""
@@ -103,7 +139,7 @@ class _Loader(yaml.SafeLoader):
         if isinstance(value, float) and not math.isfinite(value):
             raise _error("a number has to be finite", node)
         if isinstance(value, str) and not value.isascii() and not _encodable(value):
-            raise _error("a text has characters that no text has", node)
+            raise _error("a text has characters that no text can have", node)
         return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

@@ -1,1 +1,3 @@
 """Placement of the replicas of one service over several fleets."""
+
+__all__ = ["engine"]

@@ -52,7 +52,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
         print(f"There is no program {command[0]}. Check the command.", file=sys.stderr)  # noqa: T201
         return _NOT_FOUND
     scenario = scenarios.load(options.scenario)
-    fault = None if options.fault is None else scenario.fault_named(options.fault)
+    faults = [scenario.fault_named(name) for name in options.fault]
     simulator = Simulator(
         options.scenario, port=options.port, folder=options.folder, launcher=options.launcher
     )
@@ -67,9 +67,9 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
         with _progress("Waiting for the server" if not command else starting):
             simulator.wait_ready()
         if command:
-            return _run_command(simulator, command, fault)
+            return _run_command(simulator, command, faults)
         try:
-            _serve(simulator, fault)
+            _serve(simulator, faults)
         except KeyboardInterrupt:
             _say("Ending.")
         return 0
@@ -78,9 +78,9 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
 
 
 def _run_command(
-    simulator: Simulator, command: list[str], fault: scenarios.NamedFault | None
+    simulator: Simulator, command: list[str], wanted: Sequence[scenarios.NamedFault]
 ) -> int:
-    # The scenario goes on being applied beside; what becomes of it is for the log, as the
+    # The scenario goes on being applied beside; what happens to it is for the log, as the
     # terminal is the command's.
     log = simulator.folder.command_log
 
@@ -88,7 +88,8 @@ def _run_command(
         try:
             simulator.wait_settled()
             log.write_text("The scenario is there.\n")
-            _set(simulator, fault)
+            for fault in wanted:
+                _set(simulator, fault)
         except (SimulatorError, OSError) as error:
             if log.parent.exists():
                 log.write_text(f"{error}\n")
@@ -114,8 +115,8 @@ def _run_command(
     return code if code >= 0 else 128 - code
 
 
-def _set(simulator: Simulator, fault: scenarios.NamedFault | None) -> None:
-    for call in fault.calls if fault is not None else ():
+def _set(simulator: Simulator, fault: scenarios.NamedFault) -> None:
+    for call in fault.calls:
         simulator.control.call(f"{simulator.project}/faults/{call.fault}", call.arguments)
 
 
@@ -147,7 +148,7 @@ def _progress(text: str) -> Iterator[None]:
         print(file=sys.stderr)  # noqa: T201
 
 
-def _serve(simulator: Simulator, fault: scenarios.NamedFault | None) -> None:
+def _serve(simulator: Simulator, wanted: Sequence[scenarios.NamedFault]) -> None:
     _say(
         f"url      {simulator.url}\n"
         f"token    {simulator.token}\n"
@@ -165,7 +166,7 @@ def _serve(simulator: Simulator, fault: scenarios.NamedFault | None) -> None:
         _say("Applying the scenario ...")
         simulator.wait_settled()
         _say("The scenario is there.")
-    if fault is not None:
+    for fault in wanted:
         _set(simulator, fault)
         _say(f"{fault.description[:1].upper()}{fault.description[1:]}.")
     threading.Event().wait()
@@ -197,8 +198,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="list the scenarios and exit")
     parser.add_argument(
         "--fault",
+        action="append",
+        default=[],
         metavar="NAME",
-        help="a fault of the scenario, set once all of it is there; an unknown name lists them",
+        help="a fault of the scenario, set once all of it is there; may be given several times,"
+        " and an unknown name lists them",
     )
     parser.add_argument("--port", type=int, help="the server's port (default: any free one)")
     parser.add_argument(

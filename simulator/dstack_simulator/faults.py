@@ -95,9 +95,14 @@ class Faults:
         """Ends a server, or kills it."""
         await self._set("server_end", graceful=graceful, server=server)
 
-    async def server_start(self, *, server: int = 1) -> None:
-        """Starts a server that has been ended, and waits until it answers."""
-        await self._set("server_start", limit=180, server=server)
+    async def server_start(self, *, server: int = 1, limit: float = 180.0) -> None:
+        """Starts a server that has been ended, and waits until it answers.
+
+        Args:
+            server: Its number.
+            limit: Seconds that it takes at most.
+        """
+        await self._set("server_start", limit=limit, server=server)
         await self._ready()
 
     async def server_slow(self, seconds: float, *, server: int = 1) -> None:

@@ -3,7 +3,8 @@
 `python -m dstack_simulator.launcher [--before MODULE ...] [--pace PACE] -- ARGUMENTS` imports the
 named modules, then registers the emulated cloud through dstack's hook for more configurators, then
 runs dstack's command line with the arguments. The package stays as it is installed; a module that
-must come before everything else of dstack is named with `--before`.
+must come before everything else of dstack is named with `--before`. With `--preload` it loads
+dstack, and runs the command line in a fork for each line of arguments that it reads.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 from typing import get_args
 
 from dstack_simulator.folder import MARK_VARIABLE
+from dstack_simulator.forks import next_fork
 from dstack_simulator.processes import end_marked, when_input_ends
 from dstack_simulator.scenario import Pace
 
@@ -31,12 +33,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="dstack_simulator.launcher", description=__doc__)
     parser.add_argument("--before", action="append", default=[], metavar="MODULE")
     parser.add_argument("--pace", choices=get_args(Pace), default="real")
+    parser.add_argument("--preload", action="store_true")
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     arguments = options.arguments
     if arguments[:1] == ["--"]:
         arguments = arguments[1:]
-    when_input_ends(_end)
+    if not options.preload:
+        when_input_ends(_end)
 
     # dstack wants this before anything that may import grpc.
     from dstack._internal.server import bootstrap
@@ -59,6 +63,10 @@ def main() -> None:
 
     # Looking for garbage takes servers in tests a seventh of their time as Python sets it.
     gc.set_threshold(10_000, 20, 50)
+    if options.preload:
+        importlib.import_module("dstack._internal.server.main")
+        arguments = next_fork(_end)
+        when_input_ends(_end)
     sys.argv = ["dstack", *arguments]
     dstack()
 

@@ -48,7 +48,7 @@ def test_each_group_says_how_it_is_bought_and_within_which_limits() -> None:
         "baseline 2 (on-demand, reservation cr-77aa)",
         "overflow 1 (spot)",
     ]
-    groups = distribution.item(shown, steady(made))["groups"]
+    groups = distribution.item(shown, steady(made), made)["groups"]
     assert [(each["name"], each["baseline"], each["min"], each["max"]) for each in groups] == [
         ("baseline", True, 2, 2),
         ("overflow", False, 1, 3),

@@ -15,7 +15,10 @@ from anyio import lowlevel
 from dstack_api_client import errors
 from dstack_api_client.attempts import Attempts
 from dstack_api_client.connect.connection import ConfigError
-from dstack_api_client.feed.feed import ConnectionState, Feed
+from dstack_api_client.feed.feed import Feed
+from dstack_api_client.feed.full_read import PageSize
+from dstack_api_client.feed.update import ConnectionState
+from dstack_api_client.model.traffic import Traffic
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
 from tests.builders import answers
@@ -212,6 +215,38 @@ async def test_pages_go_on_after_a_bad_record_wherever_it_stands(place: int) -> 
         assert len(feed.snapshot.services) == 4
 
 
+@pytest.mark.parametrize("without", [{"created_at": None}, {"created_at": None, "id": 5}])
+@pytest.mark.parametrize("number", range(4))
+async def test_pages_go_on_after_bad_records_that_do_not_tell_where_they_stand(
+    number: int, without: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is not listed is asked for by itself; a fleet is not."""
+    monkeypatch.setattr(PageSize, "fitting", lambda *_: 1)
+    server = FakeServer()
+    server.fleets = [answers.fleet(number) for number in range(8)]
+    async with server.client() as client:
+        feed = Feed(client, "main")
+        async for _ in feed.poll(full=True):
+            pass
+        bad = [fleet["id"] for fleet in server.fleets[number : number + 4]]
+        right_one = server._fleet
+        monkeypatch.setattr(
+            server,
+            "_fleet",
+            lambda each: {**right_one(each), **(without if each["id"] in bad else {})},
+        )
+        for _ in range(2):
+            async for _ in feed.poll(full=True):
+                pass
+        assert feed.snapshot is not None
+        assert feed.health.state is ConnectionState.LIVE
+        there = {*range(8)}
+        if "id" in without:  # nothing tells which ones can't be read
+            there -= {*range(number, number + 4)}
+        names = {fleet.name for fleet in feed.snapshot.fleets.values()}
+        assert names == {f"fleet-{each}" for each in there}
+
+
 async def test_a_time_without_a_zone_is_utc() -> None:
     run = answers.run(1, submitted_at="2026-03-01T12:00:01")
     async with client_of(lambda request: httpx.Response(200, json=[run])) as client:
@@ -228,7 +263,7 @@ async def test_an_id_that_is_none_costs_its_record() -> None:
         for _ in range(2):
             updates = [update async for update in feed.poll()]
         assert updates[-1].health.state is ConnectionState.LIVE
-        assert any("no UUID" in message for message in updates[-1].snapshot.unreadable)
+        assert any("not a UUID" in message for message in updates[-1].snapshot.unreadable)
 
 
 async def test_a_fault_of_this_client_is_a_state_and_logged_without_values(
@@ -363,8 +398,21 @@ async def test_a_bad_summary_of_a_placement_costs_itself(bad: dict[str, Any]) ->
     right = {"run_id": answers.ident(2), "managed": True}
     answer = {"runs": [{"run_id": answers.ident(1), **bad}, right], "placements": []}
     async with client_of(lambda request: httpx.Response(200, json=answer)) as client:
-        found, _ = await client.placements.list("main", [])
-        assert [each.run_id for each in found] == [right["run_id"]]
+        found = await client.placements.list("main", [])
+        assert [each.run_id for each in found.summaries] == [right["run_id"]]
+        assert len(client.unreadable.messages) == 1
+
+
+@pytest.mark.parametrize(
+    "bad", [{"requests": -1}, {"window": 0}, {"request_time": "x"}, {"run_id": None}], ids=str
+)
+async def test_bad_traffic_costs_itself(bad: dict[str, Any]) -> None:
+    right = {"run_id": answers.ident(2), "requests": 90, "window": 60, "request_time": 0.41}
+    counted = [{**right, "run_id": answers.ident(1), **bad}, right]
+    answer = {"runs": [], "placements": [], "traffic": counted}
+    async with client_of(lambda request: httpx.Response(200, json=answer)) as client:
+        found = await client.placements.list("main", [])
+        assert found.traffic == {right["run_id"]: Traffic(90, 60, 0.41)}
         assert len(client.unreadable.messages) == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from dstack_api_client import errors
 from dstack_api_client.edits.service.service import what_is_missing
-from dstack_api_client.feed.feed import ConnectionState
+from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
 from tests.builders.followed_feed import following
 from tests.builders.unusable import UNUSABLE

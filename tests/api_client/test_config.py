@@ -191,7 +191,7 @@ def test_an_empty_config(tmp_path: Path, text: str) -> None:
         ("projects: [\x1b]", "not valid YAML"),
         ("just text", "the top level"),
         ("projects: 3", "projects is wrong"),
-        ("projects: [{name: a, url: u}]", "projects[0].token is wrong (field required)"),
+        ("projects: [{name: a, url: u}]", "projects[0].token is wrong (it is missing)"),
         ("projects: [{name: [], url: u, token: token-main}]", "projects[0].name"),
         ("projects: [{name: a, url: u, token: {token-main: 1}}]", "projects[0].token"),
     ],

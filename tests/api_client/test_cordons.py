@@ -20,12 +20,12 @@ from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.cordons import KnownCordons
 from dstack_api_client.join.difference import diff
 from dstack_api_client.model.capabilities import UNKNOWN, Capabilities
-from dstack_api_client.model.cordon import BrokenMinimum, Cordon, DrainPlan, Occupant
+from dstack_api_client.model.cordon import BrokenMinimum, Cordon, DrainPlan, Occupant, left_line
 from dstack_api_client.transport.client import Client
-from dstack_api_client.whatif import DrainPrice
+from dstack_api_client.whatif import DrainOutcome, DrainPrice, GivingWay
 from dstack_fleets_tui.headless.kinds import fleets as printed_fleets
 from dstack_fleets_tui.headless.kinds import instances as printed_instances
-from dstack_fleets_tui.output.cordons import left_line, plan_lines
+from dstack_fleets_tui.output.cordons import plan_lines
 from dstack_fleets_tui.tables import fleets, instances
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.words import words
@@ -96,6 +96,25 @@ async def test_what_was_known_stays_after_a_failure() -> None:
     assert known.failure
 
 
+async def test_they_are_read_more_often_while_a_fleet_is_open() -> None:
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(200, json={"cordons": [sent()]})
+
+    at = 0.0
+    async with client(answer) as one:
+        known = KnownCordons(one, "main", monotonic=lambda: at)
+        await known.read(ABLE)
+        known._spent = 3.0  # which would be worth a minute
+        for seconds, opened, reads in ((6, False, 1), (6, True, 2), (8, True, 2), (36, False, 3)):
+            at = float(seconds)
+            await known.read(ABLE, opened=opened)
+            known._spent = 3.0
+            assert len(asked) == reads, (seconds, opened)
+
+
 async def test_a_change_is_sent_and_logged(tmp_path: Path) -> None:
     bodies = []
 
@@ -138,6 +157,42 @@ async def test_what_failed_is_logged_too(
     assert entry["result"].startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("change", "now", "known"),
+    [
+        (DRAIN, {}, True),
+        (DRAIN, {"reason": "old driver"}, False),
+        (replace(DRAIN, reason=""), {"reason": "old driver"}, True),
+        (DRAIN, {"draining_since": None}, False),
+        (replace(DRAIN, force=True), {}, False),
+        (replace(DRAIN, force=True), {"force": True}, True),
+        (replace(DRAIN, action="cordon"), {"reason": "old driver"}, False),
+        (replace(DRAIN, action="cordon"), {"draining_since": None}, True),
+        (replace(DRAIN, action="uncordon"), {}, False),
+    ],
+)
+async def test_what_was_cordoned_before_is_no_word_on_a_change_that_nobody_answered(
+    tmp_path: Path, change: CordonChange, now: dict[str, Any], known: bool
+) -> None:
+    there = {**sent(), "project": base().target.project, **now}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/cordons"):
+            return httpx.Response(200, json={"cordons": [there]})
+        raise httpx.ReadError("it broke", request=request)
+
+    store = Store(tmp_path)
+    async with client(answer) as one:
+        if known:
+            done = await cordoning.carry_out(one, base(), change, store)
+            assert done.line == change.done
+        else:
+            with pytest.raises(errors.UnansweredError, match="no answer says whether"):
+                await cordoning.carry_out(one, base(), change, store)
+    (entry,) = ends(store.audit_path)
+    assert entry["result"].startswith("not known: ") != known
+
+
 async def test_read_only_sends_nothing(tmp_path: Path) -> None:
     async with client(lambda _: httpx.Response(500), read_only=True) as one:
         with pytest.raises(errors.ReadOnlyError):
@@ -162,8 +217,17 @@ def test_a_plan_says_what_moves_what_stays_and_what_breaks() -> None:
     ]
     costs = "The services there cost 30.00 $/h now"
     for after, line in ((24.0, f"{costs} and 24.00 $/h afterwards."), (None, f"{costs}; what")):
-        assert [*plan_lines(DRAIN, None, plan, DrainPrice(30.0, after))][-1].startswith(line)
-    assert len([*plan_lines(DRAIN, None, plan, DrainPrice(0.0, 0.0))]) == 4, "hosts cost nothing"
+        assert [*plan_lines(DRAIN, None, plan, DrainOutcome(price=DrainPrice(30.0, after)))][
+            -1
+        ].startswith(line)
+    free = DrainOutcome((GivingWay("train", 3, "gpu", "spot", "chat"),), DrainPrice(0.0, 0.0))
+    gives = "replica 3 of train gives way in gpu and moves to spot: chat gets its minimum back"
+    assert [*plan_lines(DRAIN, None, plan, free)][4:] == [gives], "hosts cost nothing"
+    cost = replace(free, price=DrainPrice(30.0, 24.0))
+    assert [*plan_lines(DRAIN, None, plan, cost)][4:] == [
+        gives,
+        "The services above cost 30.00 $/h now and 24.00 $/h afterwards.",
+    ]
     back = CordonChange("uncordon", "gpu")
     (line,) = plan_lines(back, cordon(draining_since=SINCE))
     assert line.endswith("The drain ends; a move that is under way is finished.")

@@ -180,7 +180,7 @@ class TestPlacedByTheServer:
                 placement(
                     lane("new"),
                     pools={"0": "", "alone": None},
-                    # What is no lane any more is told by its id.
+                    # What is no longer a lane is told by its id.
                     replicas=[placed(0, "f-old")],
                 )
             ],
@@ -361,7 +361,8 @@ class TestWithoutLanes:
         chat = service(replicas, groups, fleet_name="gpu")
         found = spread(project((chat, replicas), fleets=[fleet("gpu")]))
         assert by_fleet(found)["gpu"].reason == (
-            f"one fleet is to hold all replicas; 1 replica without a place: prefill 1: {full}"
+            "one fleet is to hold all replicas; 1 replica without a place: prefill 1: no capacity"
+            f" ({full})"
         )
 
     def test_the_chosen_fleet_stands_there_before_it_holds_anything(self) -> None:
@@ -407,6 +408,36 @@ class TestWithoutLanes:
         ended = service(replicas, [group("0", 3)], status="failed", fleet_name="gpu")
         found = spread(project((ended, replicas)))
         assert (found.wanted, found.rows) == (0, ())
+
+    @pytest.mark.parametrize("lanes", ["told", "worked out", "none"])
+    def test_a_service_that_is_ending_starts_nothing(self, lanes: str) -> None:
+        """It said what its lanes would start, and that others look for a place."""
+        spec = with_lanes([{"name": "gpu", "min_replicas": 2}, "spot"], 3)
+        replicas = [
+            replica(0, "gpu", "terminating"),
+            replica(1, None, "submitted", ready=False),
+            replica(2, None, "failed", ready=False, termination_reason=NO_CAPACITY),
+        ]
+        ending = service(
+            replicas,
+            [group("0", 3)],
+            status="terminating",
+            fleet_name="gpu",
+            **({} if lanes == "none" else {"spec": spec}),
+        )
+        told = [placement(lane("gpu", deficit=2, target=3, reason="1 more to come"))]
+        found = spread(
+            project(
+                (ending, replicas),
+                fleets=[fleet("gpu"), fleet("spot")],
+                capabilities=ADDON,
+                placements=told if lanes == "told" else [],
+            )
+        )
+        assert (found.wanted, sum(row.stopping for row in found.rows)) == (0, 1)
+        assert {row.target for row in found.rows} <= {0, None}
+        assert [row.reason for row in found.rows if row.reason or row.deficit] == []
+        assert found.notes == ("The service is ending: its replicas stop, and none is started.",)
 
 
 STATUSES = ("submitted", "provisioning", "pulling", "running", "terminating", "failed")

@@ -91,7 +91,7 @@ def test_a_worker_that_drains_is_shown_so_in_the_list_and_out_of_it() -> None:
     for status in ("ready", "draining"):
         listed = only(stops, entry(1, status=status))
         assert (listed.sync, listed.router_health) == (Sync.DRAINING, status)
-        assert "has been asked to let it go; dstack ends it after 60 s at most." in listed.message
+        assert "has been asked to drop it; dstack ends it after 60 s at most." in listed.message
         assert listed.replica == stops.key
     out = only(stops)
     assert (out.sync, out.router_health) == (Sync.DRAINING, None)

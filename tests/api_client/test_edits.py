@@ -237,6 +237,7 @@ def test_warnings_of_the_engine() -> None:
         ("gpu-new.priority=5", ("fleets", "gpu-new", "priority"), 5),
         ("other/gpu.priority=5", ("fleets", "other/gpu", "priority"), 5),
         ("priority=7", ("priority",), 7),
+        ("replicas=3", ("replicas",), {"min": 3, "max": 3}),
     ],
 )
 def test_assignments(text: str, path: tuple[str, ...], value: object) -> None:
@@ -254,12 +255,17 @@ def test_assignments_to_groups() -> None:
     assert changed.filled("decode")[0].priority == 10
     with pytest.raises(EditError, match=r"GROUP\.replicas=3"):
         assignments.with_replicas(begun, "3")
+    with pytest.raises(EditError, match="without replica groups can't be changed in place"):
+        assignments.assign(edit(), assignments.parse("spot_policy=spot"))
+    for text in ("replicas=3", "spot_policy=spot"):
+        with pytest.raises(EditError, match=rf"GROUP\.{text}, with one of: front, decode"):
+            assignments.assign(begun, assignments.parse(text))
     assert assignments.remove(changed, "decode/gpu-spot").lanes("decode")[0].fleet == "gpu-reserved"
 
 
 @pytest.mark.parametrize(
     "text",
-    ["gpu-spot", "gpu-spot.min=1", "=3", "gpu-spot.=3", "replicas=3", "gpu-spot.min_replicas"],
+    ["gpu-spot", "gpu-spot.min=1", "=3", "gpu-spot.=3", "max_replicas=3", "gpu-spot.min_replicas"],
 )
 def test_assignments_that_say_nothing(text: str) -> None:
     with pytest.raises(EditError, match=r"Write FLEET\.FIELD=VALUE"):
@@ -315,6 +321,58 @@ def test_differences_are_masked_and_told_once() -> None:
     assert SECRET not in repr(told)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ({}, {"replicas": 3}, {"replicas": ("1 (default)", "3")}),
+        ({"replicas": 3}, {"replicas": None}, {"replicas": ("3", "1 (default)")}),
+        (
+            {"replicas": 3},
+            {"groups": [group("a")]},
+            {"replicas": ("3", "–"), "groups order": ("–", "a")},
+        ),
+        ({"priority": None}, {"priority": 7}, {"priority": ("0 (default)", "7")}),
+        ({}, {"retry": True}, {"retry": ("false (default)", "true")}),
+        ({"docker": None}, {"docker": True}, {"docker": ("false (default)", "true")}),
+        ({}, {"image": "acme/x"}, {"image": ("–", "acme/x")}),
+        ({}, {"stop_duration": 90}, {"stop_duration": ("10m (profile)", "90s")}),
+        (
+            {"scaling": {"metric": "rps", "target": 10, "window": None}},
+            {"scaling": {"metric": "rps", "target": 10, "window": 300}},
+            {"scaling window": ("1m (default)", "5m")},
+        ),
+        (
+            {"fleets": [{"name": "a", "priority": None}]},
+            {"fleets": [{"name": "a", "priority": 5}]},
+            {"fleets a priority": ("0 (default)", "5")},
+        ),
+        (
+            {"groups": [group("a"), group("b", spot_policy="spot")]},
+            {"groups": [group("a", spot_policy="auto"), group("b")]},
+            {
+                "groups a spot_policy": ("on-demand (default)", "auto"),
+                "groups b spot_policy": ("spot", "on-demand (default)"),
+            },
+        ),
+        (
+            {"image": "acme/x", "groups": [group("a", image=None)]},
+            {"image": "acme/x", "groups": [group("a", image="acme/y")]},
+            {"groups a image": ("acme/x (service)", "acme/y")},
+        ),
+    ],
+)
+def test_what_is_left_out_is_shown_as_what_is_in_force(
+    before: dict[str, Any], after: dict[str, Any], said: dict[str, tuple[str, str]]
+) -> None:
+    old, new = (
+        {"configuration": {"type": "service", **each}, "profile": {"stop_duration": 600}}
+        for each in (before, after)
+    )
+    found = difference(old, new, "service", WITH_LANES)
+    told = {change.name: (change.old, change.new) for change in found}
+    assert said.items() <= told.items()
+
+
 def test_three_ways() -> None:
     was = base()
     mine = edit().with_lane("", "gpu-spot", priority=5).with_priority(7)
@@ -327,6 +385,11 @@ def test_three_ways() -> None:
     assert (both.run_priority, both.lanes()[1].priority, both.lanes()[1].min_replicas) == (7, 5, 1)
     assert ServiceEdit(now, WITH_LANES, found.merged(keep="theirs")).run_priority == 9
     assert not any(ORDER in row.path for row in found.rows)
+    assert {row.label: row.texts for row in found.rows} == {
+        "priority": ("0", "9", "7"),
+        "fleets gpu-spot priority": ("0 (default)", "0 (default)", "5"),
+        "fleets gpu-spot min_replicas": ("0 (default)", "1", "0 (default)"),
+    }
 
 
 def _counted(name: str, count: int, **changes: Any) -> dict[str, Any]:

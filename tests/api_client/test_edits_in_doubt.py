@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal as signals
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +14,26 @@ import httpx
 import pytest
 
 from dstack_api_client import errors
-from dstack_api_client.edits.base.base import Target, read_fleet, read_service
+from dstack_api_client.edits.base.base import Target, read_fleet, read_run, read_service
 from dstack_api_client.edits.base.outcome import UnknownOutcomeError
-from dstack_api_client.edits.fleet import new_fleets
-from dstack_api_client.edits.fleet.fleet import FleetEdit
-from dstack_api_client.edits.fleet.fleets import FleetPlan, plan_fleet
 from dstack_api_client.edits.perform.deleting import delete
 from dstack_api_client.edits.perform.performing import perform, settle
 from dstack_api_client.edits.perform.rebalancing import rebalance
+from dstack_api_client.edits.perform.stopping import StopAction, carry_out
 from dstack_api_client.edits.perform.undoing import undo
 from dstack_api_client.edits.plan import applying
-from dstack_api_client.edits.plan.planning import Plan, make_plan
-from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.store.keeping import Sent, Store, kept_of
 from dstack_api_client.edits.store.recovering import look_up
 from dstack_api_client.errors import UnansweredError
-from dstack_api_client.model.capabilities import Capabilities
-from dstack_api_client.transport.client import Client
 from tests.builders import answers
 from tests.builders.audit_log import ends, lines
 from tests.builders.changing_server import ChangingServer, Fault
 from tests.builders.generation import combined
 from tests.builders.hurried_edits import hurry, no_sleep
+from tests.builders.sent_plans import PLANS, STOCK, fleet_plan, new_fleet_plan, service_plan
 from tests.waiting import until
 
 CHAT = Target("http://server", "main", "service", "chat")
-STOCK = Capabilities("0.22.5")
 
 
 def _is(status: int, **answer: Any) -> Fault:
@@ -88,29 +83,6 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     hurry(monkeypatch)
 
 
-async def service_plan(client: Client) -> Plan:
-    base = await read_service(client, "main", "chat")
-    return await make_plan(client, ServiceEdit.begin(base, STOCK).with_priority(7))
-
-
-async def fleet_plan(client: Client) -> FleetPlan:
-    base = await read_fleet(client, "main", "fleet-1")
-    edit = FleetEdit.begin(base).with_values({("configuration", "nodes", "max"): 9})
-    return await plan_fleet(client, edit)
-
-
-async def new_fleet_plan(client: Client) -> FleetPlan:
-    text = "type: fleet\nname: fresh\nnodes: {min: 0, max: 1}\n"
-    return await new_fleets.plan_new_fleet(client, "main", text, {})
-
-
-PLANS: dict[str, tuple[Callable[[Client], Awaitable[Plan | FleetPlan]], str, str]] = {
-    "service": (service_plan, "runs/apply", "runs/get"),
-    "fleet": (fleet_plan, "fleets/apply", "fleets/get"),
-    "new fleet": (new_fleet_plan, "fleets/apply", "fleets/get"),
-}
-
-
 @pytest.mark.parametrize(("what", "fault"), combined([*PLANS], [*FAULTS]))
 async def test_what_was_applied_is_found_though_the_answer_is_wrong(
     server: ChangingServer, tmp_path: Path, what: str, fault: str
@@ -126,6 +98,31 @@ async def test_what_was_applied_is_found_though_the_answer_is_wrong(
     assert "applied" in end["result"]
     if plan.base is not None:
         assert store.applied(plan.base.target) is not None
+
+
+#: `null` is what the server answers to the end of a run.
+ENDS_IN_DOUBT = [each for each in FAULTS if each != "null"]
+
+
+@pytest.mark.parametrize("was_done", [True, False])
+@pytest.mark.parametrize(("action", "fault"), combined(["stop", "abort", "delete"], ENDS_IN_DOUBT))
+async def test_nothing_wrong_is_said_of_the_end_of_a_run(
+    server: ChangingServer, tmp_path: Path, action: StopAction, fault: str, was_done: bool
+) -> None:
+    store, server.deaf = Store(tmp_path), not was_done
+    if action == "delete":
+        server.runs[0]["status"] = "failed"
+    async with server.client() as client:
+        run = await read_run(client, "main", "chat")
+        server.faults["/runs/delete" if action == "delete" else "/runs/stop"] = FAULTS[fault]
+        with suppress(UnansweredError):
+            await carry_out(client, run, action, store)
+    assert len(server.writes) == 1
+    sent, end = lines(store.audit_path)
+    assert (sent["result"], sent["sent"]) == ("sent", end["sent"])
+    known = end["result"] == f"The {action} of chat is sent."
+    assert known == (was_done and action != "delete"), "nobody knows of one that can't be read"
+    assert known or end["result"].startswith("not known: ")
 
 
 @pytest.mark.parametrize(
@@ -270,7 +267,8 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.edits.perform.performing import perform
-from tests.api_client.test_edits_in_doubt import ChangingServer, service_plan
+from tests.builders.changing_server import ChangingServer
+from tests.builders.sent_plans import service_plan
 from tests.waiting import until
 
 async def main():

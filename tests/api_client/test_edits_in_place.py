@@ -18,11 +18,12 @@ from dstack_api_client.edits.outlook.dryrun import NEVER
 from dstack_api_client.edits.outlook.warnings import Risk, of_addresses, warnings_of
 from dstack_api_client.edits.spec.fields import Path, with_fields
 from dstack_api_client.model.capabilities import Capabilities
+from dstack_api_client.model.replica import NO_CAPACITY
 from dstack_api_client.problems.watch import Severity, problems_of
 from dstack_api_client.transport.client import Client
 from dstack_placement.engine import HeldAddress, held_addresses
-from tests.api_client.test_edits_outlook import begun, outlook
 from tests.builders import projects
+from tests.builders.outlooks import begun, outlook
 from tests.builders.service_edits import group
 
 STOCK = Capabilities("0.22.5")
@@ -211,6 +212,95 @@ def test_what_starts_from_zero(
     assert "kill-trap" not in {each.key for each in warned}
 
 
+def test_what_starts_beside_replicas_that_have_no_place_yet() -> None:
+    """No fleet is known: those that wait are no reason to leave out those that start."""
+    waits = [
+        projects.replica(number, None, "submitted", ready=False, group="a") for number in (0, 1)
+    ]
+    service = projects.service(waits, [projects.group("a", 2)], status="submitted", shares=())
+    fleets = [projects.fleet(name) for name in ("bay", "pond")]
+    snapshot = projects.project((service, waits), fleets=fleets)
+    groups = [group("a", replicas={"min": 2, "max": 2})]
+    edit = begun(lanes=False, groups=groups, replicas=None, retry=True, fleets=[])
+    found = outlook(_with(edit, a=4, b=1), snapshot)
+    assert [(row.number, row.group, row.action, row.to) for row in found.replicas] == [
+        (0, "a", "stay", None),
+        (1, "a", "stay", None),
+        (2, "a", "start", None),
+        (3, "a", "start", None),
+        (4, "b", "start", None),
+    ]
+    assert found.price_after is None
+    assert {row.action for row in outlook(_with(edit, a=2), snapshot).replicas} == {"stay"}
+    fewer = outlook(_with(edit, a=1, b=1), snapshot)
+    assert [(row.number, row.group, row.action, row.why) for row in fewer.replicas] == [
+        (0, "a", "stay", ""),
+        (1, "a", "stop", "2 replicas, 1 desired"),
+        (2, "b", "start", "the server chooses its fleet"),
+    ]
+    assert not any("has no lanes" in note for note in fewer.notes), "nor does any other"
+    none = outlook(_with(edit, a=0), snapshot)
+    assert [row.action for row in none.replicas] == ["stop", "stop"]
+    assert none.price_change == 0.0
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        {"status": "failed", "termination_reason": NO_CAPACITY},
+        {"status": "terminating", "termination_reason": NO_CAPACITY},
+        {"status": "failed", "termination_reason": "interrupted_by_no_capacity"},
+    ],
+    ids=["failed", "about to", "interrupted"],
+)
+@pytest.mark.parametrize("named", [True, False], ids=["in a fleet", "without fleets"])
+def test_what_dstack_starts_again_counts_as_what_waits(ended: dict[str, str], named: bool) -> None:
+    """It does so before it scales: 3 to 5 are two more, whatever moment it is."""
+    status = ended["status"]
+    replicas = [
+        projects.replica(0, None, "submitted", ready=False),
+        projects.replica(1, None, status, ready=False, **{**ended, "status": status}),
+        projects.replica(2, None, status, ready=False, **{**ended, "status": status}),
+    ]
+    fleet_name = "bay" if named else None
+    service = projects.service(
+        replicas, [projects.group("0", 3)], status="submitted", shares=(), fleet_name=fleet_name
+    )
+    snapshot = projects.project((service, replicas), fleets=[projects.fleet("bay", nodes_max=4)])
+    edit = begun(
+        lanes=False, replicas={"min": 3, "max": 3}, retry=True, fleets=[fleet_name] * named
+    )
+
+    def told(count: int) -> list[tuple[int, bool, str]]:
+        found = outlook(edit.with_replicas("0", count), snapshot)
+        return [(row.number, row.new, row.action) for row in found.replicas]
+
+    here = "start" if named else "stay"
+    more = [(3, True, "start"), (4, True, "pending" if named else "start")]
+    assert told(5) == [(0, False, here), (1, False, here), (2, False, here), *more]
+    assert [action for *_, action in told(2)].count("stop") == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (4, ("2 replicas to start", "2 replicas to be made")),
+        (1, ("1 replica too many", "1 replica to start")),
+    ],
+)
+def test_what_is_waited_for_where_no_fleet_is_known(count: int, expected: tuple[str, ...]) -> None:
+    waits = [
+        projects.replica(number, None, "submitted", ready=False, group="a") for number in (0, 1)
+    ]
+    service = projects.service(waits, [projects.group("a", count)], status="submitted", shares=())
+    fleets = [projects.fleet(name) for name in ("bay", "pond")]
+    snapshot = projects.project((service, waits), fleets=fleets)
+    edit = _with(begun(lanes=False, replicas=None, retry=True, fleets=[]), a=count)
+    edit = replace(edit, base=replace(edit.base, spec=edit.spec))
+    found = progress(edit.base, edit.base, snapshot, outlook(edit, snapshot))
+    assert (found.state, found.waiting[1:]) == (State.MOVING, expected)
+
+
 def test_what_the_start_from_zero_costs_is_told_by_the_offers() -> None:
     edit, snapshot = _at_zero(None, fleets=["bay", "pond"])
     changed = _with(edit, a=0, b=2)
@@ -272,3 +362,17 @@ def test_what_waits_for_replica_0_is_not_done() -> None:
     both = projects.service((first, there), [projects.group("a", 1), projects.group("b", 1)])
     with_first = projects.project((both, (first, there)))
     assert not [each for each in problems_of(with_first, projects.NOW) if "ever" in each.text]
+
+
+@pytest.mark.parametrize(
+    ("reason", "waits"), [(NO_CAPACITY, False), ("scaled_down", True)], ids=["failed", "stopped"]
+)
+def test_a_replica_0_that_is_tried_again_is_waited_for_a_while(reason: str, waits: bool) -> None:
+    """Between two attempts it stops for a moment: nothing waits for ever meanwhile."""
+    first = projects.replica(
+        0, None, "terminating", ready=False, group="a", termination_reason=reason
+    )
+    there = projects.replica(1, None, "submitted", ready=False, group="b")
+    both = projects.service((first, there), [projects.group("a", 1), projects.group("b", 1)])
+    found = problems_of(projects.project((both, (first, there))), projects.NOW)
+    assert any("ever" in each.text for each in found) == waits

@@ -90,7 +90,7 @@ def test_secrets_are_left_out_and_named(tmp_path: Path) -> None:
 
 def test_nothing_to_undo(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    with pytest.raises(NotKeptError, match="Nothing is known here"):
+    with pytest.raises(NotKeptError, match="could be undone is known here"):
         undo(store, base(), WITH_LANES)
     changed = edit().with_priority(7)
     store.keep_applied(changed.base, _after(changed))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,7 +14,7 @@ from dstack_api_client.edits.base.merging import three_way
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.follow.following import State, progress
 from dstack_api_client.edits.offers.prices import PlanOffer
-from dstack_api_client.edits.outlook.dryrun import DryRun, ReplicaOutlook, Source, dry_run_here
+from dstack_api_client.edits.outlook.dryrun import ReplicaOutlook, Source, dry_run_here
 from dstack_api_client.edits.outlook.warnings import Risk, is_probed, warnings_of
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.spec.group_roles import labels_in
@@ -28,34 +27,8 @@ from dstack_fleets_tui.output.plans import three_way_lines
 from dstack_fleets_tui.words import words
 from dstack_placement.engine import Code, Line, code_of
 from tests.builders import projects, service_edits
-from tests.builders.projects import ADDON, NOW, STOCK
-
-TWO = [{"name": "reserved", "min_replicas": 1, "max_replicas": 2, "priority": 10}, {"name": "spot"}]
-
-
-def begun(*, lanes: bool = True, fleets: Sequence[Any] = TWO, **changes: Any) -> ServiceEdit:
-    """An edit of the service chat of two replicas."""
-    base = service_edits.base(fleets=list(fleets), **changes)
-    return ServiceEdit.begin(replace(base, id="s-chat"), ADDON if lanes else STOCK)
-
-
-def project(*replicas: Replica, **changes: Any) -> Snapshot:
-    """The service with two fleets: two of at most four nodes are left in each."""
-    fleets = changes.pop("fleets", None) or [
-        projects.fleet("reserved", nodes_max=3), projects.fleet("spot", nodes_max=9),
-    ]  # fmt: skip
-    about = {key: changes.pop(key) for key in ("placements", "routers") if key in changes}
-    service = projects.service(replicas, [projects.group("0", 2)], **changes)
-    return projects.project((service, replicas), fleets=fleets, capabilities=ADDON, **about)
-
-
-BOTH = (projects.replica(0, "reserved", price=98.0), projects.replica(1, "spot", price=31.0))
-
-
-def outlook(edit: ServiceEdit, snapshot: Snapshot, **options: Any) -> DryRun:
-    found = dry_run_here(edit, snapshot, **options)
-    assert found is not None
-    return found
+from tests.builders.outlooks import BOTH, TWO, begun, outlook, project
+from tests.builders.projects import NOW
 
 
 def test_now_and_after_with_the_price() -> None:
@@ -80,6 +53,26 @@ def test_a_price_that_is_not_known_is_named_until_an_offer_tells() -> None:
     dear = replace(offer, price=20.0, availability="not_available")
     priced = outlook(edit, snapshot, offers=[dear, offer])
     assert priced.price_change == pytest.approx(50.0 - 31.0)
+
+
+@pytest.mark.parametrize("lanes", [True, False])
+def test_a_service_that_waits_for_its_time_starts_nothing_now(lanes: bool) -> None:
+    """Neither is there a danger in the room of now, nor anything to wait for once it is applied."""
+    edit = begun(lanes=lanes).with_replicas("0", 30)
+    (service,) = project().services.values()
+    spec = {"configuration": {"schedule": {"cron": "0 8 * * *"}}}
+    waits = replace(service, status="pending", spec=spec)
+    snapshot = replace(project(), services={waits.id: waits})
+    found = outlook(edit, snapshot)
+    assert {row.action for row in found.replicas} == {"pending"}
+    assert {(lane.start, lane.after, lane.deficit) for lane in found.lanes} == {(0, 0, 0)}
+    risks = {each.key: each.risk for each in warnings_of(edit, found, snapshot, now=NOW)}
+    assert risks["at-its-time"] is Risk.NOTE
+    assert Risk.DANGER not in risks.values()
+    base = replace(edit.base, deployment=edit.base.deployment)
+    assert progress(base, base, snapshot, found).state is State.DONE
+    begins = replace(waits, status="submitted")
+    assert outlook(edit, replace(snapshot, services={waits.id: begins})).count("start") > 0
 
 
 def test_fleets_that_are_left() -> None:
@@ -167,12 +160,28 @@ def _keys(edit: ServiceEdit, snapshot: Snapshot) -> list[str]:
     return [warning.key for warning in found]
 
 
+def test_a_rolling_deployment_of_several_groups_is_said_once() -> None:
+    found = [projects.replica(n, "reserved", group="decode" if n else "prefill") for n in range(3)]
+    groups = [projects.group("prefill", 1), projects.group("decode", 2)]
+    run = projects.service(found, groups, id=begun().base.id, deployment_num=1)
+    snapshot = projects.project((run, found))
+    said = warnings_of(begun(), outlook(begun(), project(*BOTH)), snapshot, now=NOW)
+    told = (
+        "A rolling deployment is under way (3 replicas to go: prefill 1, decode 2): until it ends"
+    )
+    lines = [warning.line for warning in said if warning.key == "rollout"]
+    assert lines == [f"{told}, counts and lanes are not followed."]
+
+
 def test_warnings() -> None:
     snapshot = project(*BOTH)
     assert _keys(begun(), snapshot) == []
     assert _keys(begun().with_replicas("0", 3), snapshot) == ["no-retry", "no-probes"]
     none = begun().with_lane("", "reserved", min_replicas=0).with_replicas("0", 0)
     assert _keys(none, snapshot) == ["last-replica"]
+    at_zero = replace(none.base, spec=none.spec)
+    other = replace(none, base=at_zero).with_lane("", "spot", priority=9)
+    assert _keys(other, snapshot) == [], "none is left by what stood at zero before"
     behind = replace(BOTH[1], deployment_num=0)
     ahead = replace(BOTH[0], deployment_num=1)
     assert "rollout" in _keys(begun(), project(ahead, behind, deployment_num=1))
@@ -202,7 +211,7 @@ def test_notes_of_an_older_addon_get_their_codes_from_their_words() -> None:
 
 
 def test_a_router_without_workers_answers_nothing() -> None:
-    """The router itself stays, and is no worker."""
+    """The router itself stays, and is not a worker."""
     groups = [service_edits.group("router", router={"type": "smg"}), service_edits.group("worker")]
     edit = begun(lanes=False, fleets=["spot"], groups=groups, replicas=None)
     replicas = [
@@ -234,12 +243,14 @@ def _now(edit: ServiceEdit, **changes: Any) -> Base:
     return replace(edit.base, **{"deployment": 4, **changes})
 
 
-def _state(*replicas: Replica, **changes: Any) -> tuple[State, tuple[str, ...]]:
+def _state(
+    *replicas: Replica, restarts: bool = True, **changes: Any
+) -> tuple[State, tuple[str, ...]]:
     edit = begun()
     now = _now(edit, **changes)
     current = tuple(replace(each, deployment_num=each.deployment_num or 4) for each in replicas)
     snapshot = project(*current, deployment_num=4)
-    found = progress(_now(edit), now, snapshot, outlook(edit, snapshot))
+    found = progress(_now(edit), now, snapshot, outlook(edit, snapshot), restarts=restarts)
     return found.state, found.waiting
 
 
@@ -275,6 +286,8 @@ def test_progress() -> None:
     assert (state, waiting) == (State.MOVING, ("1 replica to start in reserved",))
     behind = replace(BOTH[1], deployment_num=3)
     assert _state(BOTH[0], behind)[1][0] == "1 replica of an earlier deployment"
+    renumbered = "1 replica to be renumbered to deployment 4"
+    assert _state(BOTH[0], behind, restarts=False) == (State.MOVING, (renumbered,))
     assert _state(*BOTH, status="failed", resource={"error": "no_capacity"}) == (
         State.FAILED,
         ("The service has failed: no capacity.",),
@@ -341,6 +354,9 @@ def test_the_last_worker_of_a_part_is_a_danger(group: str, says: str) -> None:
         ("last-replica", Risk.DANGER, says)
     ]
     assert not warnings_of(_disaggregated().with_replicas(group, 1), None, None, now=NOW)
+    without = _disaggregated().with_replicas(group, 0)
+    other = replace(without, base=replace(without.base, spec=without.spec)).with_priority(5)
+    assert not warnings_of(other, None, None, now=NOW), "it was so before"
 
 
 def test_a_plan_calls_groups_without_names_by_what_they_do() -> None:

@@ -168,7 +168,7 @@ async def test_what_is_not_possible_in_place_is_shown_with_the_rest_of_the_edit(
     said = str(refused.value)
     assert said.startswith("registry_auth password, max_duration can't be changed while the")
     assert f"registry_auth password: {MASK} -> {MASK} (not possible in place)" in said
-    assert "max_duration: – -> 1m (not possible in place)" in said
+    assert "max_duration: off (default) -> 1m (not possible in place)" in said
     assert "priority: 0 -> 7 (no restart)" in said
     assert SECRET not in said
     assert "another" not in said

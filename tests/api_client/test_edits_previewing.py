@@ -1,10 +1,9 @@
-"""What the placement add-on is asked for a dry run, and what becomes of its answer."""
+"""What the placement add-on is asked for a dry run, and what happens to its answer."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -13,21 +12,13 @@ import pytest
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.outlook.dryrun import DryRun, Source, dry_run
 from dstack_api_client.edits.service.service import ServiceEdit
-from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.transport.client import Client
 from dstack_placement import engine
 from dstack_placement.engine import code_of
 from tests.builders import projects, service_edits
+from tests.builders.previewed_edits import LANES, PREVIEWS, begun
 
-PREVIEWS = Capabilities("0.22.5", True, "1.0", frozenset({"lanes", "preview"}))
-LANES = [{"name": "reserved", "min_replicas": 1}, {"name": "spot"}]
 LINE = "Fleet reserved in `fleets` does not exist. Use one of: spot."
-
-
-def begun(**changes: Any) -> ServiceEdit:
-    """An edit of the service chat of two replicas."""
-    base = service_edits.base(**{"fleets": LANES, **changes})
-    return ServiceEdit.begin(replace(base, id="s-chat"), PREVIEWS)
 
 
 async def asked(

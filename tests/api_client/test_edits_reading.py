@@ -12,7 +12,7 @@ from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_fleets_tui.editing import form
 from dstack_placement.engine import ServiceSpec
 from dstack_widgets.drawing.glyphs import UNICODE
-from tests.api_client.test_edits_outlook import BOTH, begun, project
+from tests.builders.outlooks import BOTH, begun, project
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def rows(edit: ServiceEdit, snapshot: Snapshot) -> list[tuple[str, str, str | No
 def test_a_rolling_deployment_on_a_full_fleet_is_the_trap(path: tuple[str, ...]) -> None:
     edit = begun().with_values({path: "new"})
     assert rows(edit, project(2)) == [("0", "pending", None)]
-    assert outlook(edit, project(2)).starting == {"0"}, "its offers matter"
+    assert outlook(edit, project(2)).starts == {("0", None)}, "its offers matter"
     (trap,) = warned(edit, project(2))
     assert (trap.key, trap.risk) == ("kill-trap", Risk.DANGER)
     assert "2 of at most 2 nodes exist, none is idle" in trap.line
@@ -262,3 +262,15 @@ def test_with_lanes_a_retry_does_not_run_out_for_lack_of_room() -> None:
     edit, snapshot = _with_lanes(1, 1)
     retried = edit.with_values({("configuration", "retry"): True})
     assert warned(retried, snapshot) == []
+
+
+def test_without_the_add_on_requests_of_what_stops_may_be_cut() -> None:
+    for lanes, told in ((False, 1), (True, 0)):
+        edit, snapshot = begun(lanes=lanes).with_replicas("0", 1), project(2)
+        found = warnings_of(edit, outlook(edit, snapshot), snapshot, now=NOW)
+        lines = [warning.line for warning in found if warning.key == "cut"]
+        assert len(lines) == told
+        assert all("without the placement add-on a replica stops with" in line for line in lines)
+    more, snapshot = begun().with_replicas("0", 3), project(2)
+    found = warnings_of(more, outlook(more, snapshot), snapshot, now=NOW)
+    assert "cut" not in {warning.key for warning in found}

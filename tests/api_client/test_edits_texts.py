@@ -13,7 +13,7 @@ from dstack_api_client.edits.base.base import fleet_of
 from dstack_api_client.edits.base.difference import NotInPlaceError
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.fleet.fleet import FleetEdit, why_not
-from dstack_api_client.edits.fleet.new_fleets import with_keys
+from dstack_api_client.edits.fleet.host_keys import with_keys
 from dstack_api_client.edits.service import texts
 from dstack_api_client.model.configuration import MASK, readable
 from dstack_api_client.transport.client import Client
@@ -118,16 +118,19 @@ def _fleet(client: Client, **resource: Any) -> Any:
 
 def test_fleets_that_can_not_be_edited(client: Client) -> None:
     ssh = _fleet(client, spec={"configuration": {"ssh_config": {"hosts": ["a"]}}})
-    with pytest.raises(NotInPlaceError, match="does not give back"):
+    with pytest.raises(NotInPlaceError, match="no file is named for that of a"):
         FleetEdit.begin(ssh)
     imported = _fleet(client, project_name="other", spec={"configuration": {}})
     assert why_not(imported) == ("lab belongs to project other.", "Change it there.")
     assert why_not(_fleet(client, spec={"configuration": {"nodes": {"min": 0}}})) is None
 
 
+PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\nprivate\n"
+
+
 def test_keys_are_read_where_hosts_have_their_own(tmp_path: Any) -> None:
     key = tmp_path / "key"
-    key.write_text("private")
+    key.write_text(PRIVATE)
     key.with_name("key.pub").write_text("public")
     jump = {"hostname": "j", "identity_file": str(key)}
     ssh = {
@@ -135,7 +138,7 @@ def test_keys_are_read_where_hosts_have_their_own(tmp_path: Any) -> None:
         "hosts": ["a", {"hostname": "b", "identity_file": str(key), "proxy_jump": jump}],
     }
     made = with_keys({"type": "fleet", "ssh_config": ssh})["ssh_config"]
-    pair = {"public": "public", "private": "private"}
+    pair = {"public": "public", "private": PRIVATE}
     assert made["ssh_key"] == pair
     assert made["hosts"][0] == "a"
     assert made["hosts"][1]["ssh_key"] == made["hosts"][1]["proxy_jump"]["ssh_key"] == pair

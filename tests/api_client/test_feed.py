@@ -7,15 +7,43 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_api_client.feed.feed import ConnectionState
+from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.model.replica import Link
 from dstack_api_client.problems.watch import problems_of
 from tests.builders import answers
 from tests.builders.followed_feed import following, small, submission_of
+from tests.servers.fake_server import FakeServer
+
+
+def takes_time(server: FakeServer, seconds: float) -> None:
+    """Has each answer take so long."""
+
+    def answered(path: str) -> None:
+        server.now += seconds
+
+    server.fail = answered
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(0.5, 9), (0.05, 3), (0.0, 2)])
+async def test_everything_is_shown_twice_a_second_while_it_is_read(
+    seconds: float, most: int
+) -> None:
+    server = small()
+    for number in range(20, 45):
+        server.runs.append(answers.run(number, answers.job(0), name=f"more-{number}"))
+    takes_time(server, seconds)
+    async with following(server) as followed:
+        began = server.now
+        updates = await followed.poll()
+        assert 2 <= len(updates) <= most
+        assert len(updates) <= (server.now - began) * 2 + 2
+        assert not updates[0].snapshot.complete  # the first page at once
+        assert updates[-1].snapshot.complete
 
 
 async def test_the_first_poll_reads_everything_and_shows_it_as_it_comes() -> None:
     server = small()
+    takes_time(server, 0.5)
     for number in range(20, 45):
         server.runs.append(answers.run(number, answers.job(0), name=f"more-{number}"))
     async with following(server) as followed:
@@ -304,6 +332,17 @@ async def test_an_imported_fleet_is_asked_of_the_project_that_shares_it() -> Non
         assert followed.snapshot.instances[server.instances[1]["id"]].status == "terminating"
 
 
+async def test_a_read_in_the_background_that_brings_nothing_is_no_update() -> None:
+    async with following(small()) as followed:
+        await followed.poll()
+        asked = 0
+        for _ in range(100):
+            updates = await followed.poll()
+            assert len(updates) == 1
+            asked += followed.server.asked["runs/list"]
+        assert asked > 1
+
+
 async def test_what_no_event_tells_is_read_in_the_background() -> None:
     async with following(small()) as followed:
         await followed.poll()
@@ -324,6 +363,7 @@ async def test_a_refresh_reads_everything_now() -> None:
     async with following(small()) as followed:
         await followed.poll()
         followed.server.fleets[0]["status_message"] = "changed"
+        takes_time(followed.server, 0.5)
         updates = await followed.poll(full=True)
         assert len(updates) > 2
         assert followed.snapshot.fleets[followed.server.fleets[0]["id"]].status_message == "changed"

@@ -9,12 +9,19 @@ import pytest
 
 from dstack_api_client.edits.fleet.fleet import Nodes
 from dstack_api_client.edits.follow.following import State
-from dstack_api_client.edits.follow.following_fleets import FleetGoal, fleet_progress, goal_of
+from dstack_api_client.edits.follow.following_fleets import (
+    FleetGoal,
+    fleet_progress,
+    follow_fleet,
+    goal_of,
+)
+from dstack_api_client.errors import ApiError
+from dstack_api_client.model.cordon import Cordon, Occupant
 from dstack_api_client.model.snapshot import Snapshot
 from tests.builders import projects
 from tests.builders.fleet_edits import BUSY, edit, idle, shot
 from tests.builders.fleet_plans import fleet_plan
-from tests.builders.projects import fleet_of, project
+from tests.builders.projects import NOW, fleet_of, project
 
 GPU = next(iter(fleet_of().fleets))
 
@@ -115,3 +122,46 @@ def test_a_new_fleet_of_hosts_is_there_when_all_of_them_are() -> None:
     hosts: dict[str, Any] = {"ssh_config": {"hosts": ["10.0.0.1", {"hostname": "10.0.0.2"}]}}
     made = fleet_plan(edit(), shot(), new=True)
     assert goal_of(replace(made, expected={"configuration": hosts})) == FleetGoal(2)
+
+
+def test_a_drain_is_done_when_nothing_is_left_and_names_what_can_not_move() -> None:
+    snapshot = there("busy", "busy")
+    moves = Occupant("main", "chat", "service", 1, 0, "0", "gpu-0", "move", "spot", "")
+    stays = replace(moves, replica=2, action="stay", to=None, why="spot has no room")
+    cordon = Cordon(GPU, "gpu", None, "ada", "", NOW, draining_since=NOW, left=(moves, stays))
+    goal = FleetGoal(empties=GPU)
+    none = fleet_progress(goal, GPU, snapshot, seen=False)
+    assert (none.state, none.seen) == (State.MOVING, False)
+    assert state(goal, snapshot) == (State.FAILED, "The drain was cancelled.")
+    left = "2 jobs left: 1 on the way, 1 can't move."
+    for found, expected in (
+        (replace(cordon, draining_since=None), (State.FAILED, "The drain was cancelled.")),
+        (cordon, (State.MOVING, f"{left} replica 2 of chat on gpu-0 stays: spot has no room.")),
+        (replace(cordon, left=()), (State.DONE, "")),
+    ):
+        assert state(goal, replace(snapshot, cordons={GPU: found})) == expected
+
+
+async def test_a_server_that_can_not_be_read_for_a_while_is_asked_again() -> None:
+    answers: list[Snapshot | ApiError] = [
+        there("idle"),
+        ApiError("The server does not answer.", ""),
+        there("idle", "busy"),
+    ]
+
+    async def read() -> Snapshot:
+        answer = answers.pop(0)
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+    async def at_once(seconds: float) -> None:
+        assert seconds > 0
+
+    plan = fleet_plan(edit().with_nodes(Nodes(2, 2, 4)), shot(idle()))
+    seen = [each async for each in follow_fleet(read, plan, GPU, sleep=at_once)]
+    assert [(each.state, each.trouble) for each in seen] == [
+        (State.MOVING, ""),
+        (State.MOVING, "The server does not answer."),
+        (State.DONE, ""),
+    ]

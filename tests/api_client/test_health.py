@@ -7,14 +7,17 @@ from typing import Any
 
 import pytest
 
+from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.analysis.health import (
     FleetRoom,
     Health,
     HealthState,
+    desired_of,
     fleet_health,
     fleet_room,
     service_healths,
 )
+from dstack_api_client.analysis.rollout import rollout_of
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.router import RouterStatus, RouterView, Sync
@@ -22,6 +25,7 @@ from dstack_api_client.model.service import Group, Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Impact, Kind
 from dstack_api_client.problems.watch import problems_of
+from dstack_fleets_tui.headless.kinds.services import Known, cells
 from tests.builders.projects import (
     NOW,
     ago,
@@ -79,6 +83,33 @@ class TestServices:
         hosts = instances("gpu", "busy", "busy")
         lost = [hosts[0], replace(hosts[1], unreachable=True)]
         assert str(health(service(replicas), replicas, hosts=lost)) == "DEGRADED 1/2"
+        assert of([replica(0), replica(1, cut_off=True)]) == "DEGRADED 1/2", "as soon as it is cut"
+
+    @pytest.mark.parametrize("by_host", [True, False], ids=["host", "replica"])
+    def test_one_that_can_not_be_reached_is_nowhere_counted_as_ready(self, by_host: bool) -> None:
+        groups = [
+            replace(group("firm", 2), reservation="cr-1"),
+            replace(group("more", 1), spot_policy="spot"),
+        ]
+        replicas = [
+            replica(0, group="firm"),
+            replica(1, group="firm", cut_off=not by_host),
+            replica(2, group="more"),
+        ]
+        hosts = instances("gpu", *["busy"] * 3)
+        hosts[1] = replace(hosts[1], unreachable=by_host, jobs=(replicas[1].key,))
+        chat = service(replicas, groups)
+        shot = project((chat, replicas), fleets=[fleet("gpu")], hosts=hosts)
+        found = distribution_of(shot, chat)
+        assert (found.running, found.ready, found.serving) == (3, 3, 2)
+        assert [row.serving for row in found.rows] == [2]
+        assert found.rows[0].groups["firm"].serving == 1
+        assert [each.serving for each in found.by_group] == [1, 1]
+        assert [each.serving for each in rollout_of(shot, chat).deployments] == [2]
+        assert cells(Known(chat, None), shot)[6] == "2", "get services"
+        firm = "baseline 1 of 2 (on-demand, reservation cr-1): firm 1: the server can't reach it"
+        lost = [each.text for each in problems_of(shot, NOW) if each.kind is Kind.BASELINE]
+        assert lost == ([] if by_host else [firm]), "of the host a problem tells"
 
     def test_the_extra_replica_of_a_rollout_is_not_missed(self) -> None:
         replicas = [replica(0), replica(1), replica(2, deployment_num=1, ready=False)]
@@ -112,6 +143,13 @@ class TestServices:
     ) -> None:
         found = health(service([], [group("0", 2)], **changes), [])
         assert (found.state if found else None) is state
+
+    def test_none_is_desired_of_one_that_waits_for_its_time(self) -> None:
+        timed = {"configuration": {"schedule": {"cron": "0 3 * * *"}}}
+        waits = service([], [group("0", 2)], status="pending", spec=timed)
+        assert desired_of(project((waits, [])), waits) == 0
+        runs = replace(waits, status="submitted")
+        assert desired_of(project((runs, [])), runs) == 2
 
     def test_one_that_failed_and_runs_again_is_told_of_once(self) -> None:
         failed = service([], [group()], id="s-old", status="failed", ended_at=ago(hours=1))

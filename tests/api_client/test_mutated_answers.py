@@ -19,7 +19,8 @@ from dstack_api_client import fault_log
 from dstack_api_client.edits.base.base import fleet_of, service_of
 from dstack_api_client.errors import ApiError
 from dstack_api_client.events.stream import EventStream
-from dstack_api_client.feed.feed import ConnectionState, Feed
+from dstack_api_client.feed.feed import Feed
+from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.model.configuration import as_yaml
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot

@@ -26,10 +26,10 @@ from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.errors import ApiError
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.editing import fleet_form, form, outlook
-from tests.api_client.test_edits_previewing import PREVIEWS, begun
 from tests.builders import answers, projects
 from tests.builders.generation import PARTS, SEED, cases
 from tests.builders.mutations import mutated
+from tests.builders.previewed_edits import PREVIEWS, begun
 from tests.builders.service_edits import CONFIGURATION, WITH_LANES, group
 from tests.servers.addon_answers import lane
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from dstack_api_client import fault_log
-from dstack_api_client.feed.feed import ConnectionState, Feed
+from dstack_api_client.feed.feed import Feed
+from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.replica import FINISHED
 from dstack_api_client.model.service import Service

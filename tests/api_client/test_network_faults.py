@@ -19,13 +19,14 @@ from dstack_api_client.edits.perform.performing import perform
 from dstack_api_client.edits.perform.rebalancing import rebalance
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.errors import UnansweredError
-from dstack_api_client.feed.feed import ConnectionState, Feed, Update
+from dstack_api_client.feed.feed import Feed
+from dstack_api_client.feed.update import ConnectionState, Update
 from dstack_api_client.transport.client import Client
-from tests.api_client.test_edits_in_doubt import PLANS
 from tests.builders import answers
 from tests.builders.audit_log import ends
 from tests.builders.generation import combined
 from tests.builders.hurried_edits import hurry, no_sleep
+from tests.builders.sent_plans import PLANS
 from tests.servers.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.servers.network_faults import HARMLESS, LONG, SHORT, TRIED, Line
 

@@ -84,6 +84,12 @@ def test_where_the_host_of_a_job_is_not_known_it_may_be_any() -> None:
     assert unseen(instance, made) is Unseen.OF_FLEET
 
 
+def test_one_that_dstack_took_a_job_from_twice_is_idle() -> None:
+    made = joined({**BUSY, "status": "idle", "busy_blocks": -1})
+    (instance,) = made.instances.values()
+    assert instance.busy_blocks == 0
+
+
 def test_an_idle_host_is_used_by_nobody() -> None:
     made = joined({**BUSY, "status": "idle", "busy_blocks": 0}, lent=True)
     assert told(made) == [""]

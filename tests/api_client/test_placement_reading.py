@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from dstack_api_client.analysis.distribution import distribution_of
-from dstack_api_client.feed.feed import ConnectionState
+from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.problems.routers import unread
 from tests.builders import answers
 from tests.builders.followed_feed import following, small

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.replica import NO_CAPACITY, Attempt, Replica
 from dstack_api_client.model.router import RouterStatus, Sync
 from dstack_api_client.problems.watch import Kind, Severity, problems_of
 from tests.builders.projects import (
@@ -82,6 +82,32 @@ class TestOneCauseOneProblem:
         (found,) = problems_of(chat(READY, *waiting, other), NOW)
         assert found.text == "1, 2, 3 and 3 more: no place yet: no capacity (5 of them)"
         assert found.row == "1.0"
+
+    @pytest.mark.parametrize(
+        ("message", "said"),
+        [
+            (None, "no capacity"),
+            ("Fleet is at capacity", "no capacity (Fleet is at capacity)"),
+            ("No matching fleet found.", "no fleets (No matching fleet found)"),
+            ("No spot capacity in us-east-1", "No spot capacity in us-east-1"),
+        ],
+    )
+    def test_one_cause_has_one_wording_at_each_stage(self, message: str | None, said: str) -> None:
+        ended = {"termination_reason": NO_CAPACITY, "termination_message": message}
+        before = Attempt(ago(minutes=9), NO_CAPACITY, message or "")
+        waiting = [
+            stuck(1, "terminating", status_message="terminating", **ended),
+            stuck(2, "failed", status_message="no capacity", **ended),
+            stuck(3, "submitted", status_message="submitted", submission_num=1, earlier=(before,)),
+        ]
+        (found,) = problems_of(chat(READY, *waiting, low=4), NOW)
+        assert found.text == f"1, 2, 3: no place yet: {said}"
+
+    def test_a_cause_that_is_told_goes_before_none(self) -> None:
+        waiting = [stuck(num, "submitted") for num in range(1, 4)]
+        told = stuck(4, "submitted", status_message="no capacity")
+        (found,) = problems_of(chat(READY, *waiting, told), NOW)
+        assert found.text == "1, 2, 3 and 1 more: no place yet: no capacity (1 of them)"
 
     def test_a_failed_worker_is_told_by_its_router_alone(self) -> None:
         snapshot = chat(

@@ -93,7 +93,7 @@ def test_a_pull_that_hangs_is_one_until_it_goes_on() -> None:
 def test_one_look_can_not_tell_whether_bytes_move() -> None:
     (found,) = problems_of(pulling(), NOW)
     assert found.severity is Severity.NOTICE
-    assert found.hint == "One look can't tell whether bytes move: look again."
+    assert found.hint == "A single read can't show whether bytes move: refresh to compare."
     assert problems_of(pulling(minutes=14), NOW) == ()
 
 

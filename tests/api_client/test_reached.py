@@ -17,6 +17,7 @@ from tests.builders.joined_answers import FLEET, joined, known
 RUNNING = "Job status changed PULLING -> RUNNING"
 TAKEN_IN = "Service replica ready to receive requests"
 AT_GATEWAY = "Service replica registered"
+LOST, BACK = "Job became unreachable", "Job became reachable"
 BOTH = "Service replica registered to receive requests"
 
 
@@ -36,6 +37,9 @@ def events(*messages: str, first: int = 0) -> list[wire.Event]:
         ((RUNNING, TAKEN_IN), {"a": Awaits.GATEWAY}),
         ((RUNNING, TAKEN_IN, AT_GATEWAY), {}),
         ((RUNNING, BOTH), {}),
+        ((RUNNING, BOTH, LOST), {"a": Awaits.HOST}),
+        ((RUNNING, BOTH, LOST, BACK), {}),
+        ((LOST,), {"a": Awaits.HOST}),
     ],
 )
 def test_events_tell_what_it_waits_for(messages: Any, awaits: Any) -> None:
@@ -65,6 +69,11 @@ def replica(awaits: Awaits | None, **changes: Any) -> Replica:
         assert [group.ready for group in service.groups] == [int(found.ready)]
         assert [share.ready for share in service.shares] == [int(found.ready)]
     return found
+
+
+def test_one_that_the_server_can_not_reach_is_cut_off_while_it_runs() -> None:
+    assert replica(Awaits.HOST).cut_off
+    assert not replica(None).cut_off
 
 
 GATEWAY = {"service": {"url": "https://llm.example.com/", "model": None, "options": {}}}

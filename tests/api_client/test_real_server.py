@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from dstack_api_client.feed.feed import ConnectionState, Feed
+from dstack_api_client.feed.feed import Feed
+from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.model.replica import Link
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
+from dstack_api_client.analysis.health import lost_parts
 from dstack_api_client.join.join import Answers, build
 from dstack_api_client.model.engines import disaggregates, engine_of
 from dstack_api_client.model.replica import NO_CAPACITY, Attempt, Replica
-from dstack_api_client.model.roles import consequence, lacking, roles_of, without_workers
+from dstack_api_client.model.roles import consequence, lacking, roles_of
 from dstack_api_client.model.router import RouterStatus, RouterView, Source
 from dstack_api_client.model.service import Group, Service
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
 from dstack_api_client.problems.model import Kind, Severity
 from dstack_api_client.problems.watch import ProblemWatch, problems_of
 from dstack_api_client.routers.sync import judge
-from dstack_fleets_tui.headless.kinds import router, services
+from dstack_fleets_tui.headless.kinds import replicas, router, services
 from dstack_fleets_tui.tables import workers as table
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.words import words
@@ -195,8 +196,9 @@ def test_problems_say_that_every_request_fails(lost: Replica | None, stale: bool
 
 def test_a_prefill_worker_that_the_router_calls_failed() -> None:
     found = problems_of(incident(prefill("running"), judged(prefill_row="failed")), NOW)
-    (text,) = [each.text for each in found if each.key == "roles:s-chat"]
-    assert text == "no prefill worker is ready: every request fails"
+    (first,) = [each for each in found if each.key == "roles:s-chat"]
+    assert first.text == "no prefill worker is ready: every request fails"
+    assert (first.view, first.row) == ("router", "1.0"), "the worker, whose log is worth a look"
 
 
 def test_a_first_start_is_no_problem_yet() -> None:
@@ -227,7 +229,9 @@ def test_one_that_loads_again_after_its_loss_is_not_there_yet() -> None:
 def test_one_between_two_attempts_has_found_no_place() -> None:
     full = {"termination_reason": NO_CAPACITY, "termination_message": "Fleet is at capacity"}
     found = problems_of(incident(prefill("failed", submission_num=1, **full), judged()), NOW)
-    assert found[0].hint.endswith("prefill 1 has found no place: Fleet is at capacity.")
+    assert found[0].hint.endswith(
+        "prefill 1 has found no place: no capacity (Fleet is at capacity)."
+    )
     broken = prefill("failed", termination_message="out of memory", submission_num=1)
     found = problems_of(incident(broken, judged()), NOW)
     assert found[0].hint.endswith("prefill 1 has failed: out of memory.")
@@ -262,13 +266,34 @@ def test_it_is_said_on_every_list() -> None:
     snapshot = incident(prefill("submitted", submission_num=1), judged(stale=True))
     service: Service = snapshot.services["s-chat"]
     view = snapshot.routers["s-chat"]
-    assert without_workers(service) == ("prefill",)
-    assert words.router(service) == "smg, no prefill worker"
-    head = "  ".join(part.plain for part in table.head(view, Looks(NOW)))
+    lost = lost_parts(snapshot, service)
+    assert lost == ("prefill",)
+    assert words.router(service, None, lost) == "smg, no prefill worker"
+    head = "  ".join(part.plain for part in table.head(view, Looks(NOW), lost))
     assert "4 of 4 workers ready  no prefill worker" in head
     line = router.line(view, service, snapshot)
     assert "4 of 4 workers ready, no prefill worker, read" in line
-    item = router.item(view, service)
+    item = router.item(view, service, snapshot)
     assert (item["lacking_roles"], item["breakers"]) == (["prefill"], "not known")
-    roles = [group["role"] for group in services.item(services.Known(service, None))["groups"]]
+    roles = [
+        group["role"] for group in services.item(services.Known(service, None), snapshot)["groups"]
+    ]
     assert roles == [None, "prefill", "decode"]
+
+
+def test_a_worker_that_can_not_be_reached_is_none_on_every_list() -> None:
+    """dstack calls it running until it gives it up, and the router may call it ready."""
+    view = projects.router(*(projects.worker(num) for num in range(1, 6)))
+    there = incident(prefill("running", ready=True), view)
+    service = there.services["s-chat"]
+    (host,) = projects.instances("gpu", "busy", unreachable=True)
+    away = replace(host, id=there.replicas_of(service)[1].instance_id or "")
+    lost = replace(there, instances={away.id: away})
+    cut = incident(prefill("running", ready=True, cut_off=True), view)
+    none = (["prefill"], ", no prefill worker")
+    for snapshot, parts, said in ((there, [], ""), (lost, *none), (cut, *none)):
+        assert services.cells(services.Known(service, None), snapshot)[8] == f"smg ready{said}"
+        assert f"5 of 5 workers ready{said}, read" in router.line(view, service, snapshot)
+        assert router.item(view, service, snapshot)["lacking_roles"] == parts
+        (worker,) = (each for each in snapshot.replicas.values() if each.group == "prefill")
+        assert replicas.cells(worker, snapshot)[6] == ("unreachable" if parts else "running")

@@ -197,8 +197,7 @@ def test_a_stranger_is_foreign() -> None:
     assert (row.sync, row.replica, row.job_status) == (Sync.FOREIGN, None, None)
     assert "never removes it" in row.message
     assert (
-        "deletes it with the next sync"
-        in only(None, entry(7, job=""), deletes_foreign=True).message
+        "deletes it at the next sync" in only(None, entry(7, job=""), deletes_foreign=True).message
     )
 
 

@@ -212,5 +212,5 @@ async def test_harmful_characters_do_not_reach_the_text_and_stay_as_they_were() 
 
 def test_a_value_that_is_empty_or_says_nothing_is_none() -> None:
     for value in ([], {}, {"privileged": False}):
-        assert shown(("configuration", "docker"), value) == "none"
-    assert shown(("configuration", "privileged"), False) == "false"
+        assert shown(("configuration", "docker"), value, {}) == "none"
+    assert shown(("configuration", "privileged"), False, {}) == "false"

@@ -37,9 +37,9 @@ def test_a_configuration_has_the_numbers_that_people_write(
 
 
 def test_fields_of_a_plan_have_them_too() -> None:
-    assert shown(("configuration", "resources", "shm_size"), 16.0) == "16GB"
-    assert shown(("configuration", "max_price"), 4.0) == "4"
-    assert shown(("configuration", "scaling"), {"metric": "rps", "target": 10.0}) == (
+    assert shown(("configuration", "resources", "shm_size"), 16.0, {}) == "16GB"
+    assert shown(("configuration", "max_price"), 4.0, {}) == "4"
+    assert shown(("configuration", "scaling"), {"metric": "rps", "target": 10.0}, {}) == (
         "metric rps, target 10"
     )
 

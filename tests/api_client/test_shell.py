@@ -91,7 +91,7 @@ async def test_only_what_dstack_wrote_and_the_server_confirms_is_used(
 
 async def test_without_openssh_it_says_so(tmp_path: Path) -> None:
     client: Any = reachable_client()
-    with pytest.raises(NoShellError, match="There is no nossh on this machine"):
+    with pytest.raises(NoShellError, match="nossh is not installed on this machine"):
         await shell_in(client, "main", REPLICA, program="nossh", parent=tmp_path)
 
 

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dstack_api_client.join.difference import diff
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.replica.metrics import Series, Use
-from dstack_api_client.trends.trend import STEP, STEPS, Measure, Trends, replica_of, service_named
+from dstack_api_client.trends.past import Past, _Span
+from dstack_api_client.trends.trend import (
+    STEP,
+    STEPS,
+    Measure,
+    Trends,
+    replica_of,
+    service_named,
+    step_of,
+)
 from dstack_api_client.trends.watch import TrendWatch
+from tests.builders.generation import seeds
 from tests.builders.memory_client import START, event
 from tests.builders.snapshots import fleet, instance, replica, service, snapshot
 
@@ -51,7 +64,9 @@ class Looks:
 
     def show(self, shot, steps):
         shot = replace(shot, observed_at=later(steps))
-        self.watch.look(shot, diff(self._before, shot), self._events)
+        self.watch.look(shot, diff(self._before, shot))
+        for _ in self.watch.fill(shot, self._events) or ():
+            continue
         self._before = shot
         return shot
 
@@ -88,6 +103,22 @@ def test_a_trend_is_the_same_object_until_a_step_ends():
     assert trends.trend(CHAT, Measure.READY) is before
     trends.reach(later(3))
     assert trends.trend(CHAT, Measure.READY) is not before
+
+
+@given(st.lists(st.tuples(st.sampled_from(["reach", "note", "fill"]), st.integers(-2, 4))))
+def test_a_trend_is_another_only_with_another_version(acts):
+    trends, at, measures = noted(1, 2), 2.0, (Measure.READY, Measure.PRICE)
+    for act, number in acts:
+        before = trends.version, [trends.trend(CHAT, each) for each in measures]
+        if act == "reach":
+            at += number
+            trends.reach(later(at))
+        elif act == "note":
+            trends.note(CHAT, measures[number % 2], number)
+        else:
+            trends.fill(CHAT, measures[number % 2], [(later(at - number - 0.5), 7.0)])
+        after = trends.version, [trends.trend(CHAT, each) for each in measures]
+        assert after[0] != before[0] or after[1] == before[1]
 
 
 def test_a_late_poll_is_no_gap_and_an_hour_asleep_is_one():
@@ -343,3 +374,23 @@ def test_of_an_instance_in_parts_events_do_not_tell_how_many_were_busy():
 def test_steps_are_of_the_clock_of_the_server():
     assert NOW.timestamp() % STEP == 0
     assert START.tzinfo is timezone.utc
+
+
+@pytest.mark.parametrize("seed", seeds(100))
+def test_what_is_added_up_once_is_what_each_moment_adds_up_to(seed):
+    rng = random.Random(seed)
+    past = Past([event(0, seconds=0)], step_of(NOW), snapshot())
+    spans = [
+        _Span(
+            later(begin := rng.uniform(-1.3 * STEPS, 0.1)),
+            rng.choice((None, later(begin + rng.uniform(-0.1, STEPS)))),
+            rng.choice((0.1, 1.0, 98.32)),
+        )
+        for _ in range(rng.randrange(9))
+    ]
+    begin = later(rng.uniform(-STEPS, 0))
+    found = past._counted(spans, begin)
+    assert [at for at, _ in found] == [at for at in past._moments if at >= begin]
+    for at, value in found:
+        here = [each for each in spans if each.begin <= at and not (each.end and each.end <= at)]
+        assert value == pytest.approx(sum(each.amount for each in here))

@@ -16,7 +16,8 @@ from dstack_api_client.edits.plan.applying import apply
 from dstack_api_client.edits.plan.planning import make_plan
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.spec import fields
-from dstack_api_client.feed.feed import ConnectionState, Feed
+from dstack_api_client.feed.feed import Feed
+from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.replica import Link
 from dstack_api_client.transport import wire

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dstack_api_client.model.cordon import Cordon
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.whatif import (
     Broken,
@@ -49,6 +50,16 @@ def test_a_minimum_that_a_loss_breaks_is_told_and_one_that_is_not_held_now_is_no
     none = project(with_lanes(["spot", "spot"]), most={"spot": 2, "own": 0})
     (outcome,) = _without(none, "spot/0")
     assert outcome.broken == ()
+
+
+def test_an_idle_instance_that_is_cordoned_takes_nothing() -> None:
+    snapshot = project(
+        with_lanes(["own", "own", "own"]), idle={"own": 2}, most={"own": 5, "spot": 0}
+    )
+    one = next(each for each in snapshot.instances.values() if each.status == "idle")
+    cordon = Cordon(one.id, "own", one.num, "ada", "", snapshot.observed_at)
+    (outcome,) = _without(replace(snapshot, cordons={one.id: cordon}), "own/0", "own/1")
+    assert (outcome.starts, outcome.waits) == ((Start("own", "0", 1, True),), 1)
 
 
 def test_an_instance_is_replaced_where_another_may_be_beside_it() -> None:

@@ -28,11 +28,11 @@ WRONG = [
     ("b: !!binary aGk=", 1, None),
     ("b: !!python/object:os.system x", 1, None),
     ("b: !!int hello", 1, "put it in quotes"),
-    ('a: 1\nb: "\\ud800"', 2, "no text has"),
-    ('a: 1\nb: "\\U00110000"', 2, "escape of no character"),
-    ('b: "\\UFFFFFFFF"', 1, "escape of no character"),
-    ("a: 1\nb: \x07", 2, "no text has"),
-    (b"a: 1\nb: \xff", 2, "no text has"),
+    ('a: 1\nb: "\\ud800"', 2, "no text can have"),
+    ('a: 1\nb: "\\U00110000"', 2, "an invalid escape"),
+    ('b: "\\UFFFFFFFF"', 1, "an invalid escape"),
+    ("a: 1\nb: \x07", 2, "no text can have"),
+    (b"a: 1\nb: \xff", 2, "no text can have"),
     ("a: [", 1, None),
     ("? [1]\n: 2", 1, None),
     ("a: &x [*x]", None, "nested too deeply"),
@@ -41,11 +41,11 @@ WRONG = [
     ("a: &a [1,1,1,1,1,1,1,1]\n" + "".join(
         f"{new}: &{new} [{','.join([f'*{old}'] * 8)}]\n" for old, new in zip("abcdefg", "bcdefgh",
                                                                             strict=True)
-    ), None, "stands for more"),
+    ), None, "expands to more"),
     ("a: &a {x: 1}\n" + "".join(
         f"{new}: &{new} {{<<: [{','.join([f'*{old}'] * 10)}]}}\n" for old, new in zip(
             "abcdefgh", "bcdefghi", strict=True)
-    ), 7, "stands for more"),
+    ), 7, "expands to more"),
     ("a: &a {x: 1, <<: *a}", None, "nested too deeply"),
 ]  # fmt: skip
 

@@ -9,10 +9,12 @@ import tempfile
 
 from tests import ROOT
 
+from .figures import Figure
 from .table import Table
 
 _REPLICAS = (10, 200, 1000)
 _ROUNDS = 15
+_BEFORE = {10: 184.0, 200: 265.0, 1000: 369.0}
 
 
 def run() -> Table:
@@ -27,7 +29,7 @@ def run() -> Table:
             stdout=subprocess.PIPE,
             check=True,
         )
-    rows = []
+    rows, figures = [], []
     for replicas, took in zip(_REPLICAS, json.loads(measured.stdout), strict=True):
         stock, ours = took["stock"], took["with the add-on"]
         rows.append(
@@ -39,9 +41,18 @@ def run() -> Table:
                 f"{ours / stock:.2f}",
             )
         )
+        figures.append(
+            Figure(
+                f"a look of the add-on at {replicas:,} replicas, over the stock server's",
+                ours - stock,
+                goal=10,
+                before=_BEFORE[replicas],
+            )
+        )
     return Table(
         title="A look at a service in two lanes, with 395 instances in their fleets",
         columns=("what", "stock server", "with the add-on", "more", "ratio"),
         rows=rows,
         note=f"Processor time of the server's process, the median of {_ROUNDS} looks.",
+        figures=figures,
     )

@@ -18,6 +18,7 @@ from dstack_placement.engine import (
     stopping_order,
 )
 
+from .figures import Figure
 from .table import Cases, Table, grown
 
 _NOW = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -66,6 +67,7 @@ def _cases(count: int) -> Cases:
 
 
 def run() -> Table:
+    cases = grown(_cases(_REPLICAS // _SMALLER), _cases(_REPLICAS), _ROUNDS)
     return Table(
         title=f"Placement over {_LANES} lanes",
         columns=(
@@ -74,6 +76,12 @@ def run() -> Table:
             f"{_REPLICAS} replicas",
             "ratio",
         ),
-        rows=grown(_cases(_REPLICAS // _SMALLER), _cases(_REPLICAS), _ROUNDS),
+        rows=[case.row for case in cases],
         note=f"A ratio of up to {_SMALLER} grows no faster than the number of replicas.",
+        figures=[
+            Figure(
+                f"placement of {_REPLICAS:,} replicas over {_LANES} lanes: {case.name}", case.large
+            )
+            for case in cases
+        ],
     )

@@ -12,12 +12,15 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 
-from dstack_api_client.feed.feed import Feed, Update
+from dstack_api_client.feed.feed import Feed
+from dstack_api_client.feed.update import Update
 from dstack_api_client.routers.watch import OverSsh, RouterWatch
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.app.app import FleetsApp
@@ -27,12 +30,15 @@ from tests.builders.followed_feed import Clock
 from tests.servers.fake_server import FakeServer
 from tests.waiting import until
 
+from .figures import Figure
 from .soak import turn
 from .table import Table
 
 REPLICAS = (100, 1_000, 10_000)
 POLLS = 40
 SIZE = (140, 40)
+#: What dstack's server takes for its answers, measured: 0.9 s for 11 MB.
+_SECONDS_A_BYTE = 0.9 / 11e6
 _PER_SERVICE = 100
 _PER_FLEET = 50
 
@@ -84,9 +90,15 @@ class LargeServer(FakeServer):
         try:
             # As it comes over a line, so that the client counts what it reads.
             content = super().__call__(request).content
+            self.now += len(content) * _SECONDS_A_BYTE
             return httpx.Response(200, stream=httpx.ByteStream(content))
         finally:
             self.seconds += time.process_time() - began
+
+    async def over_a_line(self, request: httpx.Request) -> httpx.Response:
+        """Answers after others had their turn, as they have while a socket is waited for."""
+        await turn()
+        return self(request)
 
 
 class SteppedFeed(Feed):
@@ -98,12 +110,14 @@ class SteppedFeed(Feed):
         self.server = server
         self.go = asyncio.Event()
         self.polls = 0
+        self.updates = 0
 
     async def poll(self, *, full: bool = False) -> AsyncIterator[Update]:
         await self.go.wait()
         self.go.clear()
         self.server.now += 2.0
         async for update in super().poll(full=full):
+            self.updates += 1
             yield update
         self.polls += 1
 
@@ -114,7 +128,9 @@ async def dashboard(replicas: int, folder: Path) -> AsyncIterator[tuple[FleetsAp
     server = LargeServer(replicas)
     clock = Clock(server)
     async with (
-        server.client(monotonic=clock.monotonic) as client,
+        server.client(
+            monotonic=clock.monotonic, transport=httpx.MockTransport(server.over_a_line)
+        ) as client,
         RouterWatch(client, "main", over_ssh=OverSsh.NONE, now=clock.now) as routers,
     ):
         feed = SteppedFeed(client, server, routers)
@@ -122,6 +138,54 @@ async def dashboard(replicas: int, folder: Path) -> AsyncIterator[tuple[FleetsAp
         app = app_reading(feed, client, folder, interval=0.0, now=clock.now)
         async with app.run_test(size=SIZE):
             yield app, feed
+
+
+class Callbacks:
+    """The longest callback of the event loop, in milliseconds of processor time.
+
+    What the server in this process takes is left out.
+    """
+
+    def __init__(self, server: LargeServer) -> None:
+        self._server = server
+        self.longest = 0.0
+
+    def __enter__(self) -> Callbacks:
+        run = asyncio.events.Handle._run
+
+        def timed(handle: asyncio.events.Handle) -> None:
+            served, began = self._server.seconds, time.thread_time()
+            run(handle)
+            took = time.thread_time() - began - (self._server.seconds - served)
+            self.longest = max(self.longest, took * 1000)
+
+        self._patch = mock.patch.object(asyncio.events.Handle, "_run", timed)
+        self._patch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._patch.stop()
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Milliseconds of processor time.
+
+    Attributes:
+        first: The first read.
+        updates: How often it was shown.
+        loading: The longest callback in it.
+        median: The middle one of the polls after it.
+        dearest: The dearest of those.
+        quiet: The longest callback in them.
+    """
+
+    first: float
+    updates: int
+    loading: float
+    median: float
+    dearest: float
+    quiet: float
 
 
 async def step(app: FleetsApp, feed: SteppedFeed) -> float:
@@ -138,33 +202,70 @@ async def step(app: FleetsApp, feed: SteppedFeed) -> float:
     return time.process_time() - began - (feed.server.seconds - served)
 
 
-async def measure(replicas: int) -> tuple[float, float, float]:
-    """The first read, and the middle and the dearest of the polls after it, in milliseconds."""
+async def measure(replicas: int) -> Taken:
+    """The first read, and the polls after it."""
     with tempfile.TemporaryDirectory() as folder:
         async with dashboard(replicas, Path(folder)) as (app, feed):
             first = 0.0
-            while app.snapshot is None or not app.snapshot.complete:
-                first += await step(app, feed)
+            with Callbacks(feed.server) as loading:
+                while app.snapshot is None or not app.snapshot.complete:
+                    first += await step(app, feed)
+            updates = feed.updates
             await until(lambda: len(app.screen.query("LiveTable")) > 0, what="the list")
             for _ in range(5):
                 await step(app, feed)
-            took = [await step(app, feed) * 1000 for _ in range(POLLS)]
-            return first * 1000, statistics.median(took), max(took)
+            with Callbacks(feed.server) as quiet:
+                took = [await step(app, feed) * 1000 for _ in range(POLLS)]
+            return Taken(
+                first * 1000,
+                updates,
+                loading.longest,
+                statistics.median(took),
+                max(took),
+                quiet.longest,
+            )
 
 
 def run() -> Table:
-    rows = []
-    base: tuple[float, ...] | None = None
-    for replicas in REPLICAS:
-        found = asyncio.run(measure(replicas))
-        base = base or found
-        cells = [
-            f"{value:,.1f} ms ({value / one:.1f})" for value, one in zip(found, base, strict=True)
-        ]
-        rows.append((f"{replicas:,} replicas", *cells))
+    found = {replicas: asyncio.run(measure(replicas)) for replicas in REPLICAS}
+    least = found[REPLICAS[0]]
+    rows = [
+        (
+            f"{replicas:,} replicas",
+            *(
+                f"{value:,.1f} ms ({value / one:.1f})"
+                for value, one in (
+                    (taken.first, least.first),
+                    (taken.median, least.median),
+                    (taken.dearest, least.dearest),
+                )
+            ),
+            f"{taken.updates}",
+            f"{taken.loading:.1f} ms",
+            f"{taken.quiet:.1f} ms",
+        )
+        for replicas, taken in found.items()
+    ]
+    most, fewer = found[10_000], found[1_000]
     return Table(
         "Processor time of the dashboard for polls of a project in which nothing changes",
-        ("", "first read", "poll, median", "poll, dearest"),
+        (
+            *("", "first read", "poll, median", "poll, dearest", "updates of the first read"),
+            *("longest callback, loading", "quiet"),
+        ),
         rows,
         "In brackets: times as much as with the fewest replicas.",
+        [
+            Figure("a poll that changes nothing, 1,000 replicas", fewer.median, goal=5, before=14),
+            Figure("a poll that changes nothing, 10,000 replicas", most.median, goal=5, before=136),
+            Figure("the first read of 10,000 replicas", most.first, before=11_300),
+            Figure(
+                "the first read, from 1,000 to 10,000 replicas",
+                *(most.first / fewer.first, "times"),
+                goal=10,
+                before=27,
+            ),
+            Figure("longest callback, loading 10,000", most.loading, goal=20, before=235),
+            Figure("longest callback, quiet with 10,000", most.quiet, goal=20, before=129),
+        ],
     )

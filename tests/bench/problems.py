@@ -26,6 +26,7 @@ from tests.builders.projects import (
     worker,
 )
 
+from .figures import Figure
 from .table import Cases, Table, grown
 
 _SERVICES, _REPLICAS, _FLEETS = 100, 30, 10
@@ -86,6 +87,7 @@ def _cases(services: int) -> Cases:
 
 
 def run() -> Table:
+    cases = grown(_cases(_SERVICES // _SMALLER), _cases(_SERVICES), _ROUNDS)
     return Table(
         title=f"What is wrong, over services of {_REPLICAS} replicas",
         columns=(
@@ -94,6 +96,10 @@ def run() -> Table:
             f"{_SERVICES} services",
             "times",
         ),
-        rows=grown(_cases(_SERVICES // _SMALLER), _cases(_SERVICES), _ROUNDS),
+        rows=[case.row for case in cases],
         note=f"Linear would be {_SMALLER} times.",
+        figures=[
+            Figure(f"problems of {_SERVICES * _REPLICAS:,} replicas: {case.name}", case.large)
+            for case in cases
+        ],
     )

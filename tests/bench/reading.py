@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dstack_api_client.feed.feed import Feed, Update
+from dstack_api_client.feed.feed import Feed
+from dstack_api_client.feed.update import Update
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
@@ -22,12 +23,15 @@ from dstack_api_client.transport.transport import Meter
 from dstack_fleets_tui.live.poller import Poller
 from dstack_simulator import Simulator
 
+from .figures import Figure
 from .table import Table
 
 INTERVAL = 2.0
 POLLS = 150
 CHANGES = 5
 LISTED = 20
+_FIRST = "the server's time for the first read against one plain read"
+_POLL = "a poll with its background read"
 
 
 class Clock:
@@ -73,13 +77,14 @@ def spent(now: Meter, before: Meter) -> Cost:
 
 
 async def polled(client: Client, feed: Feed) -> tuple[list[Update], list[Cost]]:
-    """The updates of a poll, and what each cost."""
+    """The updates of a poll, what each cost, and what came after the last."""
     updates, costs, before = [], [], replace(client.meter)
     async for update in feed.poll():
         updates.append(update)
         costs.append(spent(client.meter, before))
         before = replace(client.meter)
-    return updates, costs
+    # A read in the background that brings nothing is no update.
+    return updates, [*costs, spent(client.meter, before)]
 
 
 async def follow(client: Client, feed: Feed, clock: Clock) -> Polls:
@@ -145,6 +150,8 @@ async def measure(sim: Simulator) -> Table:
         snapshot = updates[-1].snapshot
         assert snapshot is not None
         first = added(costs)
+        plainly = statistics.median(cost.seconds for cost in plain)
+        means, largest = [], []
         rows = [
             row("plain full read", plain, statistics.median),
             row("first read of the feed, page by page", [first], mean),
@@ -164,6 +171,8 @@ async def measure(sim: Simulator) -> Table:
             rows.append(row(f"a poll, {name}: mean", polls.alone, mean))
             rows.append(row("  with the background read: mean", polls.all, mean))
             rows.append(row("  with the background read: largest", polls.all, max))
+            means.append(mean([cost.bytes for cost in polls.all]) / 1000)
+            largest.append(max(cost.bytes for cost in polls.all) / 1000)
         feed.focus(services=shown)
         seen = await changes_seen(feed, sim, services[:CHANGES])
     return Table(
@@ -172,6 +181,11 @@ async def measure(sim: Simulator) -> Table:
         rows,
         f"Another client's change was shown after {', '.join(f'{each:.1f}' for each in seen)} s"
         f" (most: {max(seen):.1f} s).",
+        [
+            Figure(_FIRST, first.seconds / plainly, "times", goal=1.2, before=2.3),
+            Figure(f"{_POLL}, mean of the dearest list", max(means), "kB", goal=50, before=91),
+            Figure(f"{_POLL}, the largest", max(largest), "kB", goal=300, before=820),
+        ],
     )
 
 

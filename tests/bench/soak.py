@@ -24,7 +24,8 @@ from textual.events import Key, Resize
 from textual.geometry import Size
 from textual.pilot import Pilot
 
-from dstack_api_client.feed.feed import Feed, Update
+from dstack_api_client.feed.feed import Feed
+from dstack_api_client.feed.update import Update
 from dstack_api_client.routers.watch import OverSsh, RouterWatch
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.app.app import FleetsApp
@@ -43,6 +44,8 @@ ONLY_IF_NAMED = True
 #: Polls between two things that somebody does.
 _EVERY = 12
 _TURNS = 10
+#: Seconds that some polls take at most: on a busy machine, where this gives way, minutes.
+_LIMIT = 300
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,7 @@ class Somebody:
                 await self._press("1")
             return len(app.screen_stack) == 1 and app.current_mode == "fleets"
 
-        await until(at_rest, limit=30, what="the list of the fleets")
+        await until(at_rest, limit=_LIMIT, what="the list of the fleets")
         app = self._app
         for show in (app.do_services, app.do_problems, app.do_events, app.do_fleets):
             show("")  # each list is made when it is first gone to, and stays
@@ -223,7 +226,7 @@ class Somebody:
                 await turn()
         app = self._app
         await until(
-            lambda: not app.message_queue_size and app._keys.at_rest, limit=30, what="the keys"
+            lambda: not app.message_queue_size and app._keys.at_rest, limit=_LIMIT, what="the keys"
         )
 
     async def _pause(self) -> None:
@@ -290,7 +293,7 @@ async def soak(polls: int, seed: int, *, early: float = 0.2) -> Soaked:
                     feed.go_on(min(_EVERY, end - feed.polls))
                     await somebody.act()
                     try:
-                        await until(lambda: feed.stands_still, limit=30, what="the polls")
+                        await until(lambda: feed.stands_still, limit=_LIMIT, what="the polls")
                     except AssertionError as error:
                         here = f"{feed.polls} polls, {app.front!r}, paused: {app.paused}"
                         raise AssertionError(f"{error}: {here}, {app.return_value!r}") from None

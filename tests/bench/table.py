@@ -6,15 +6,28 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from .figures import Figure
+
 Cases = Mapping[str, Callable[[], object]]
 
 
 @dataclass(frozen=True)
 class Table:
+    """What a benchmark found.
+
+    Attributes:
+        title: What it measured.
+        columns: The heads of the columns.
+        rows: Their cells.
+        note: How it was measured.
+        figures: What of it is kept and compared.
+    """
+
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    figures: Sequence[Figure] = ()
 
     def __str__(self) -> str:
         widths = [
@@ -34,20 +47,35 @@ class Table:
 
 
 def best(work: Callable[[], object], rounds: int) -> float:
-    """The shortest of several rounds, in milliseconds."""
+    """The least of several rounds, in milliseconds of processor time."""
     times = []
     for _ in range(rounds):
-        start = time.perf_counter()
+        start = time.process_time()
         work()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return min(times) * 1000
 
 
-def grown(small: Cases, large: Cases, rounds: int) -> list[tuple[str, str, str, str]]:
-    """Rows of what each case takes when small, when large, and the ratio."""
+@dataclass(frozen=True)
+class Grown:
+    """What a case takes when it is small and when it is large, in milliseconds."""
+
+    name: str
+    small: float
+    large: float
+
+    @property
+    def times(self) -> float:
+        """How many times as much the large one takes."""
+        return self.large / self.small
+
+    @property
+    def row(self) -> tuple[str, str, str, str]:
+        """Both and the ratio, as cells."""
+        return self.name, f"{self.small:.2f} ms", f"{self.large:.2f} ms", f"{self.times:.1f}"
+
+
+def grown(small: Cases, large: Cases, rounds: int) -> list[Grown]:
+    """What each case takes when small and when large."""
     before = {name: best(work, rounds) for name, work in small.items()}
-    after = {name: best(work, rounds) for name, work in large.items()}
-    return [
-        (name, f"{before[name]:.2f} ms", f"{took:.2f} ms", f"{took / before[name]:.1f}")
-        for name, took in after.items()
-    ]
+    return [Grown(name, before[name], best(work, rounds)) for name, work in large.items()]

@@ -10,7 +10,7 @@ from pathlib import Path
 from dstack_api_client.clock import utc_now
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.edits.store.keeping import Store
-from dstack_api_client.feed.feed import ConnectionState, Health, Update
+from dstack_api_client.feed.update import ConnectionState, Health, Update
 from dstack_api_client.join.difference import Difference, diff
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport import wire
@@ -19,7 +19,7 @@ from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.host.status_line import StatusLine
 from dstack_fleets_tui.live.poller import Polled
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.settings.settings import Settings
+from dstack_fleets_tui.settings.settings import ProjectValues, Settings
 from dstack_widgets.inputs.command_line import History
 from tests.builders.memory_client import GivenClient
 from tests.builders.snapshots import NOW
@@ -87,6 +87,7 @@ def app_reading(
     *,
     interval: float,
     now: Callable[[], datetime] = utc_now,
+    protected: bool = False,
 ) -> FleetsApp:
     """The app on a feed that reads a server, as if somebody had pressed a key.
 
@@ -96,15 +97,18 @@ def app_reading(
         folder: Where it keeps what it keeps.
         interval: Seconds between polls.
         now: The clock.
+        protected: Whether the project is protected.
     """
 
     @asynccontextmanager
     async def opened(connection: Connection) -> AsyncIterator[Source]:
         yield Source(feed, client, connection.project)
 
+    projects = {CONNECTION.project: ProjectValues(protected=True)} if protected else {}
+
     app = FleetsApp(
         CONNECTION,
-        Settings().model_copy(update={"interval": interval}),
+        Settings(projects=projects, interval=interval),
         now=now,
         open_source=opened,
         terminal_is_gone=lambda: False,
@@ -120,6 +124,7 @@ def app_on(
     client: GivenClient | None = None,
     *,
     untouched: bool = False,
+    kind: type[FleetsApp] = FleetsApp,
 ) -> FleetsApp:
     """The app on a given feed and a given client, at a given moment.
 
@@ -130,7 +135,7 @@ def app_on(
     async def opened(connection: Connection) -> AsyncIterator[Source]:
         yield Source(feed, client or GivenClient(), connection.project)
 
-    app = FleetsApp(
+    app = kind(
         CONNECTION,
         settings or Settings(),
         now=lambda: NOW,

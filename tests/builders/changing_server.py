@@ -24,6 +24,7 @@ class ChangingServer(FakeServer):
         held: By how a path ends, what its answers wait for.
         faults: By how a path ends, what answers in place of the server once it has done its part.
         writes: The paths of the requests that change something, in their order.
+        deaf: Whether runs go on that were to end.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class ChangingServer(FakeServer):
         self.held: dict[str, asyncio.Event] = {}
         self.faults: dict[str, Fault] = {}
         self.writes: list[str] = []
+        self.deaf = False
 
     def hold(self, path: str) -> asyncio.Event:
         """Has answers of a kind wait until the event is set."""
@@ -72,6 +74,11 @@ class ChangingServer(FakeServer):
             run["run_spec"] = copy.deepcopy(query["plan"]["run_spec"])
             run["deployment_num"] += 1
             return httpx.Response(200, json=run)
+        if path.endswith(("/runs/stop", "/runs/delete")):
+            self.writes.append(path)
+            if not self.deaf:
+                self._end(query["runs_names"], deleted=path.endswith("/delete"))
+            return httpx.Response(200, content=b"null")
         if path.endswith("/fleets/get") and "name" in query:
             found = [fleet for fleet in self.fleets if fleet["name"] == query["name"]]
             if found:
@@ -100,6 +107,13 @@ class ChangingServer(FakeServer):
             self.writes.append(path)
             return httpx.Response(200, json={"moves": []})
         return super()._answer(path, query)
+
+    def _end(self, names: list[str], *, deleted: bool) -> None:
+        for run in [each for each in self.runs if each["run_spec"]["run_name"] in names]:
+            if deleted:
+                self.runs.remove(run)
+            else:
+                run["status"] = "terminating"
 
     def _apply_fleet(self, spec: dict[str, Any]) -> httpx.Response:
         name = spec["configuration"]["name"]

@@ -99,8 +99,9 @@ class ContendedFleets:
     def seen(self, name: str) -> Service:
         """A service with the room that there is for it, and its replicas that give way."""
         taken: Counter[str | None] = Counter()
-        for other in self.services:
-            taken += self.workers(other)
+        for other in self.services.values():
+            # Those on hosts that are drained have none of the places that are left.
+            taken += Counter(each.fleet for each in other.replicas if not each.leaves)
         kept = Counter(claim.fleet for claim in self.claims if claim.short != name)
         gives = {claim.key: claim.short for claim in self.claims if claim.giver == name}
         return replace(
@@ -152,7 +153,11 @@ class ContendedFleets:
     def contender(self, name: str, fleet: str) -> Contender:
         """A service as another one in a fleet sees it."""
         seen = self.seen(name)
-        there = {replica.key: Occupant(NOW) for replica in seen.replicas if replica.fleet == fleet}
+        there = {
+            replica.key: Occupant(NOW)
+            for replica in seen.replicas
+            if replica.fleet == fleet and not replica.leaves
+        }
         return Contender(name, self.priorities.get(name, 0), seen, there)
 
 

@@ -27,7 +27,7 @@ from tests.builders.mutations import slipped
 from tests.servers.addon_answers import FEATURES, lane, summary
 
 VERSIONS = ("0.20.29", "0.21.5", "0.22.5")
-_FILE = Path(__file__).parents[1] / "builders" / "data" / "recorded_answers.json"
+_FILE = Path(__file__).parent / "data" / "recorded_answers.json"
 #: How many times each recorded project is there.
 _TIMES = 6
 #: Events that are new with each poll.

@@ -22,6 +22,7 @@ RULES: dict[str, tuple[str, ...]] = {
         f"{_PIPELINES}.runs.active:_apply_replica_analysis",
         f"{_PIPELINES}.runs.active:_get_active_run_transition",
     ),
+    "analysis.lane_input": (f"{_PIPELINES}.runs.active:process_active_run",),
     "analysis.requirements": (
         f"{_SERVICES}.instances:filter_instances",
         f"{_SERVICES}.instances:get_shared_instances_with_offers",
@@ -57,6 +58,14 @@ RULES: dict[str, tuple[str, ...]] = {
         f"{_PIPELINES}.fleets:_instance_matches_fleet_spec",
         f"{_PIPELINES}.fleets:_maintain_fleet_nodes_in_min_max_range",
     ),
+    "edits.fleet.hosts": (f"{_SERVICES}.fleets:_check_can_update_ssh_config",),
+    "edits.spec.defaults": (
+        f"{_MODELS}.configurations:ServiceConfigurationParams",
+        f"{_MODELS}.configurations:ReplicaGroup",
+        f"{_MODELS}.configurations:ScalingSpec",
+        f"{_MODELS}.profiles:ProfileParams",
+    ),
+    "edits.follow.following_ends": (f"{_PIPELINES}.runs:RunWorker.process",),
     "edits.outlook.retrying": (
         f"{_PIPELINES}.runs.active:_should_retry_job",
         f"{_PIPELINES}.runs.active:_is_retry_duration_exceeded",

@@ -20,6 +20,8 @@ from tests.waiting import until
 
 QUICK = Timings(pulling=0.05, creating=0.02, loading=0.05, stopping=0.0)
 H100 = GpuSpec("H100", 80, 8)
+#: Of a socket's flags in /proc/net/unix: somebody listens (`__SO_ACCEPTCON` of the kernel).
+_LISTENS = 0x10000
 
 
 @contextmanager
@@ -80,7 +82,7 @@ class Site:
         process = await asyncio.create_subprocess_exec(*command)
         try:
             await until(
-                lambda: process.returncode is not None or all(p.exists() for p in sockets.values()),
+                lambda: process.returncode is not None or _listened().issuperset(sockets.values()),
                 what="the tunnel",
             )
             assert process.returncode is None, "ssh could not open the tunnel"
@@ -89,6 +91,12 @@ class Site:
             if process.returncode is None:
                 process.terminate()
                 await process.wait()
+
+
+def _listened() -> set[Path]:
+    """Unix sockets that take connections; one is there a moment before it does."""
+    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    return {Path(line[7]) for line in lines if len(line) > 7 and int(line[3], 16) & _LISTENS}
 
 
 @asynccontextmanager

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from dstack_api_client.feed.feed import Feed, Update
+from dstack_api_client.feed.feed import Feed
+from dstack_api_client.feed.update import Update
 from dstack_api_client.model.snapshot import Snapshot
 from tests.builders import answers
 from tests.servers.fake_server import FakeServer

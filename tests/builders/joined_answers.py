@@ -74,7 +74,7 @@ def projects(draw: st.DrawFn) -> Answers:
             draw(st.sampled_from([*_FLEETS, None])),
             hostname=draw(_HOSTS),
             status=draw(st.sampled_from(["idle", "busy", "terminating", "pending"])),
-            busy_blocks=draw(st.integers(0, 8)),
+            busy_blocks=draw(st.integers(-1, 8)),
         )
         for number in range(draw(st.integers(0, 4)))
     ]

@@ -39,16 +39,30 @@ class LosingFleets:
         """What is lost, as `--without` names it."""
         return [f"{fleet}/{number}" for fleet, numbers in self.lost.items() for number in numbers]
 
+    @property
+    def there(self) -> Collection[str]:
+        """The keys of the replicas on those hosts."""
+        found = {self.hosts[fleet][number] for fleet in self.lost for number in self.lost[fleet]}
+        return found - {""}
+
     def play(self) -> None:
         """Loses the hosts; then what can start does, and then who is short takes places."""
-        played = self.fleets
-        gone = {self.hosts[fleet][number] for fleet in self.lost for number in self.lost[fleet]}
-        for name, state in played.services.items():
-            left = (each for each in state.replicas if each.key not in gone)
-            played.services[name] = replace(state, replicas=tuple(left))
+        for name, state in self.fleets.services.items():
+            left = (each for each in state.replicas if each.key not in self.there)
+            self.fleets.services[name] = replace(state, replicas=tuple(left))
+        self._settle_without_hosts()
+
+    def drain(self) -> None:
+        """Drains the hosts; then what can move does, and then who is short takes places."""
+        for name, state in self.fleets.services.items():
+            replicas = (replace(each, leaves=each.key in self.there) for each in state.replicas)
+            self.fleets.services[name] = replace(state, replicas=tuple(replicas))
+        self._settle_without_hosts()
+
+    def _settle_without_hosts(self) -> None:
         for fleet, numbers in self.lost.items():
-            played.sizes[fleet] -= len(numbers)
-        _settle(played)
+            self.fleets.sizes[fleet] -= len(numbers)
+        _settle(self.fleets)
 
     def snapshot(self) -> Snapshot:
         """What a client reads of it before anything is lost."""
@@ -124,8 +138,13 @@ def _settle(played: ContendedFleets) -> None:
 
 
 @st.composite
-def losing_fleets(draw: st.DrawFn) -> LosingFleets:
-    """Services at rest on three fleets, of which one loses some of its hosts."""
+def losing_fleets(draw: st.DrawFn, *, whole_or_one: bool = False) -> LosingFleets:
+    """Services at rest on three fleets, of which one loses some of its hosts.
+
+    Args:
+        draw: What is drawn with.
+        whole_or_one: Whether it loses all of them or one.
+    """
     names = [f"s{number}" for number in range(draw(st.integers(2, 4)))]
     services, priorities = {}, {}
     # In the order in which dstack looks at them.
@@ -159,6 +178,8 @@ def losing_fleets(draw: st.DrawFn) -> LosingFleets:
     else:
         loser = draw(st.sampled_from(_FLEETS))
         lost = draw(st.sets(st.integers(0, sizes[loser] - 1), min_size=1))
+        if whole_or_one and len(lost) > 1:
+            lost = {*range(sizes[loser])}
     return LosingFleets(fleets, hosts, {loser: sorted(lost)}, len(fleets.claimed))
 
 

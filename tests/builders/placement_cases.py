@@ -50,7 +50,12 @@ rooms = st.fixed_dictionaries(
 
 @st.composite
 def services(
-    draw: st.DrawFn, *, several: bool = True, placed: bool = False, cooling: bool = True
+    draw: st.DrawFn,
+    *,
+    several: bool = True,
+    placed: bool = False,
+    cooling: bool = True,
+    some_without: bool = False,
 ) -> Service:
     """A service in any state, such as edits, interruptions and failed starts leave behind.
 
@@ -59,15 +64,18 @@ def services(
         several: With several groups, some with lanes of their own, and perhaps a router.
         placed: All replicas have a fleet of the lanes and are ready, of one deployment.
         cooling: Lanes may cool down.
+        some_without: The service may have no lanes, so that only groups with their own have any.
     """
-    lanes = draw(lane_lists())
+    lanes = () if some_without and draw(st.booleans()) else draw(lane_lists())
     names = ["one", "two", "router"][: draw(st.integers(1, 3))] if several else ["one"]
     groups = tuple(
         Group(
             name,
             wanted=1 if name == "router" else draw(st.integers(0, 6)),
             router=name == "router",
-            lanes=draw(st.none() | lane_lists()) if several else None,
+            lanes=draw(lane_lists() if not lanes and name == "one" else st.none() | lane_lists())
+            if several
+            else None,
         )
         for name in names
     )

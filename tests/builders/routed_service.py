@@ -207,7 +207,7 @@ def stock(shot: Snapshot) -> Snapshot:
     view = shot.routers[RUN]
     workers = tuple(
         replace(each, sync=Sync.UNKNOWN, router_health=None, load=None, model=None, wrong=1,
-                message="Whether the router has it is not known: the router's list could not be"
+                message="It is not known whether the router has it: the router's list could not be"
                 " read.")
         for each in view.workers
         if each.replica is not None

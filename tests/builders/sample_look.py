@@ -10,6 +10,7 @@ from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.model.placement import Drain, LanePlacement, Placement, ReplicaPlacement
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
+from dstack_api_client.model.traffic import Traffic
 from dstack_api_client.problems.model import Affected
 from dstack_api_client.problems.watch import Kind as ProblemKind
 from dstack_api_client.problems.watch import Problem, Severity, problems_of
@@ -38,6 +39,8 @@ _PLACEMENT = Placement(
         ReplicaPlacement(3, "decode", "j-chat-3", None, None, "every lane is full", None),
     ),
     notes=("Group decode is in a rolling deployment.",),
+    rebalancing_since=ago(minutes=4),
+    rebalancing_left=2,
     draining=(
         Drain("j-chat-4", ago(seconds=41), 60, 3),
         Drain("j-chat-5", ago(seconds=2), 1800, None),
@@ -89,6 +92,7 @@ SNAPSHOT = replace(
     capabilities=Capabilities("0.22.5", True, "1.0", frozenset({"placement", "router"})),
     placements={"chat-id": _PLACEMENT},
     routers={"chat-id": _ROUTER, "plain-id": _SELF_MANAGED},
+    traffic={"chat-id": Traffic(192, 60, 0.41)},
 )
 LOOK = Look(
     SNAPSHOT,
@@ -118,6 +122,19 @@ LOOK = Look(
         Written(LogLine(1, ago(minutes=1), "out of memory", left_out=True, of="decode 9"), None),
     ),
 )  # fmt: skip
+#: The same where no way led to the router of `plain`.
+UNREAD = replace(
+    LOOK,
+    snapshot=replace(
+        SNAPSHOT,
+        routers={
+            "chat-id": _ROUTER,
+            "plain-id": RouterView(
+                "plain-id", "smg", RouterStatus.UNKNOWN, Source.NONE, "No way there."
+            ),
+        },
+    ),
+)
 
 
 def asked(kind: str, name: str | None = None, *, ended: bool = False) -> Asked:

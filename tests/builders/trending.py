@@ -1,4 +1,4 @@
-"""A project with half an hour behind it: replicas that were lost, and a router's workers."""
+"""A project with half an hour behind it: lost replicas, a router's workers and a gateway."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dstack_api_client.join.difference import Difference
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.model.traffic import Traffic
 from dstack_api_client.transport import wire
 from dstack_api_client.trends.trend import STEP, STEPS
 from dstack_api_client.trends.watch import TrendWatch
@@ -64,11 +65,15 @@ def _before(shot: Snapshot, back: int) -> Snapshot:
         )
         for key, view in shot.routers.items()
     }
-    return replace(shot, services=services, fleets=fleets, routers=routers)
+    traffic = {
+        key: replace(each, requests=round(150 + 90 * math.sin(back / 9)))
+        for key, each in shot.traffic.items()
+    }
+    return replace(shot, services=services, fleets=fleets, routers=routers, traffic=traffic)
 
 
 def _routed(shot: Snapshot) -> Snapshot:
-    """The demo with the list of the router of chat-70b."""
+    """The demo with the list of the router of chat-70b, which is behind a gateway."""
     chat = shot.service_named("chat-70b")
     assert chat is not None
     workers = tuple(
@@ -78,7 +83,9 @@ def _routed(shot: Snapshot) -> Snapshot:
     )
     view = RouterView(chat.id, "smg", RouterStatus.READY, Source.SERVER, workers=workers,
                       observed_at=shot.observed_at, ready=3, expected=3)  # fmt: skip
-    return replace(shot, routers={chat.id: view})
+    services = {**shot.services, chat.id: replace(chat, on_gateway=True)}
+    traffic = {chat.id: Traffic(requests=192, window=60, request_time=0.41)}
+    return replace(shot, services=services, routers={chat.id: view}, traffic=traffic)
 
 
 def busy_gpus(shot: Snapshot) -> wire.JobMetrics:

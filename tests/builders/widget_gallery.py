@@ -121,7 +121,14 @@ class Gallery(App[None]):
         )
         yield FilterLine()
         yield KeysFooter(
-            [("enter", "open"), ("e", "edit"), ("/", "filter"), ("s", "sort"), (":", "command")]
+            [
+                ("enter", "open"),
+                ("e", "edit"),
+                ("/", "filter"),
+                ("s", "sort"),
+                (":", "command"),
+                ("?", "help"),
+            ]
         )
 
     def on_mount(self) -> None:

@@ -34,7 +34,7 @@ async def test_a_service_that_ends_for_want_of_room(edit_stock: Handle, tmp_path
     *_, last = done.stdout.splitlines()
     assert last.startswith("It failed after ")
     assert "s: The service is " in last
-    assert "snap-full has no room" in last, "the reason"
+    assert "without room: snap-full has" in last, "the reason"
     refused = await command(sim, tmp_path, "rebalance", "grouped", "--yes")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "This server can't rebalance services" in refused.stderr
@@ -67,4 +67,4 @@ async def test_the_router_is_looked_at_on_a_stock_server(demo_sim: Handle, tmp_p
     assert "does not reach" not in well.stdout
     blind = await command(sim, tmp_path, *change, PATH=str(tmp_path))
     assert blind.returncode == 2
-    assert "Whether the router reaches its workers is not known." in blind.stderr
+    assert "It is not known whether the router reaches its workers." in blind.stderr

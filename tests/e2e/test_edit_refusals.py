@@ -85,7 +85,7 @@ REFUSED: dict[str, Refusal] = {
     "the same fleet twice": Refusal(
         lambda edit: _raw(edit, [{"name": "still-spot", "priority": 1}, {"name": "still-spot"}]),
         "fleet",
-        "stands twice",
+        "appears twice",
     ),
     "maximum below minimum": Refusal(
         lambda edit: edit.with_lane("", "still-spot", min_replicas=2, max_replicas=1),
@@ -98,32 +98,32 @@ REFUSED: dict[str, Refusal] = {
         "is below its `min_replicas`",
         name="parts",
     ),
-    "minimums above the greatest count": Refusal(
+    "minimums above the maximum count": Refusal(
         lambda edit: edit.with_lane("", "still-spot", min_replicas=5),
         "min_replicas",
-        "above the greatest replica count of 2",
+        "above the maximum replica count of 2",
     ),
     "minimums of a group above its greatest count": Refusal(
         lambda edit: _own(edit, min_replicas=2),
         "min_replicas",
-        "of `fleets` of group back add up to 2, above the greatest replica count of 1",
+        "of `fleets` of group back add up to 2, above the maximum replica count of 1",
         name="parts",
     ),
-    "maximums below the least count": Refusal(
+    "maximums below the minimum count": Refusal(
         lambda edit: edit.with_lane("", "still-spot", max_replicas=0),
         "max_replicas",
-        "below the least replica count of 2",
+        "below the minimum replica count of 2",
     ),
     "maximums of a group below its least count": Refusal(
         lambda edit: _own(edit, max_replicas=0),
         "max_replicas",
-        "of `fleets` of group back add up to 0, below the least replica count of 1",
+        "of `fleets` of group back add up to 0, below the minimum replica count of 1",
         name="parts",
     ),
     "maximums with the router's replica": Refusal(
         lambda edit: edit.with_lane("", "dice-spot", max_replicas=2),
         "max_replicas",
-        "below the least replica count of 3",
+        "below the minimum replica count of 3",
         name="parts",
     ),
     "negative priority": Refusal(

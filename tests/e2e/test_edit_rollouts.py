@@ -66,7 +66,7 @@ async def _full(rolling: Handle) -> None:
         assert plan.dry_run is not None
         assert plan.dry_run.still, "the outlook itself has no deployment in it"
         assert [(row.group, row.action) for row in plan.dry_run.surges] == [("0", "pending")]
-        assert plan.dry_run.starting == {"0"}
+        assert {group for group, _ in plan.dry_run.starts} == {"0"}
         assert [(warning.key, warning.risk) for warning in plan.warnings] == [
             ("kill-trap", Risk.DANGER)
         ]

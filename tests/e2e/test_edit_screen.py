@@ -13,7 +13,7 @@ from textual.widgets import TextArea
 
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.edits.store.keeping import Store
-from dstack_api_client.feed.feed import ConnectionState
+from dstack_api_client.feed.update import ConnectionState
 from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
@@ -305,7 +305,7 @@ async def test_nothing_can_be_changed_in_read_only_mode(desk, tmp_path):
         await pilot.press("e")
         await all_painted(app, pilot)
         assert isinstance(app.screen, ServiceScreen)
-        assert "read-only" in app.header_state().extra
+        assert app.header_state().mode == "READ-ONLY"
         keys = [key for key, _ in app.screen.query_one("KeysFooter")._keys]
         assert "e" not in keys
 

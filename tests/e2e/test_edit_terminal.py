@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from dstack_simulator.handle import Handle
 from tests.builders.generation import longest
-from tests.e2e.test_terminal import Terminal, connecting, terminal
+from tests.servers.bare_terminal import Terminal, connecting, terminal
 from tests.servers.edited_services import PROBES, client_of, look, service
 from tests.servers.real_terminal import real_terminal, shown
 from tests.servers.request_flow import Requests
@@ -141,7 +141,7 @@ async def test_a_draft_survives_a_closed_terminal(shell: Handle, tmp_path: Path)
         await editor(program)
         await until(lambda: program.shows("A draft of shell is kept"), limit=20, what="the offer")
         await until(lambda: program.shows("to 4711"), limit=20, what="what the draft changes")
-        program.written = b""
+        program.forget()
         await pressed(lambda: program.press("\r"), lambda: program.shows("draft kept"))
         await until(lambda: program.shows("4711"), limit=20, what="what was typed")
     assert await lanes(shell) == stored

@@ -233,13 +233,15 @@ async def test_a_fleet_is_edited_as_text(yard, tmp_path, monkeypatch):
         await pilot.press("R", "escape")
 
 
-async def test_a_fleet_of_ssh_hosts_says_why_it_can_not_be_edited(yard, tmp_path):
+async def test_a_fleet_of_ssh_hosts_is_edited_by_its_hosts(yard, tmp_path):
     await yard.apply({"type": "fleet", "name": "rack", "ssh_config": {"hosts": ["rack-1"]}})
     async with dashboard(yard, Store(tmp_path), name="rack") as (app, pilot):
         await pilot.press("e")
-        await shown(app, AskScreen)
-        assert "the server does not give back" in asked(app)
-        await pilot.press("enter")
+        await shown(app, FleetEditScreen)
+        edit = await until(lambda: app.screen.edit, what="what the fleet has")
+        (host,) = edit.hosts
+        assert host.name.startswith("127."), "the simulator gives each host an address"
+        await pilot.press("escape")
         await shown(app, FleetsScreen)
 
 

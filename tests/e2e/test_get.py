@@ -11,13 +11,9 @@ import pytest
 import yaml
 
 from dstack_simulator.handle import Handle
-from tests.servers.commands import here, program
+from tests.servers.commands import KINDS, SECRET, here, program
 
 pytestmark = pytest.mark.e2e
-
-KINDS = ("fleets", "instances", "services", "replicas")
-#: In the scenario, as the value of an environment variable.
-SECRET = "hf_not_for_anyone"
 
 
 def get(simulator: Handle, kind: str, *arguments: str) -> dict[str, dict[str, Any]]:

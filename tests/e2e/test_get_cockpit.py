@@ -14,8 +14,7 @@ from dstack_fleets_tui.headless.get import observe
 from dstack_fleets_tui.headless.looking import Asked
 from dstack_simulator.handle import Handle
 from tests.builders.generation import longest
-from tests.e2e.test_get import SECRET
-from tests.servers.commands import here, program
+from tests.servers.commands import SECRET, here, program
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e

@@ -12,8 +12,7 @@ import pytest
 import yaml
 
 from dstack_simulator.handle import Handle
-from tests.e2e.test_get import KINDS
-from tests.servers.commands import here
+from tests.servers.commands import KINDS, here
 
 pytestmark = pytest.mark.e2e
 

@@ -131,6 +131,7 @@ async def test_a_worker_that_the_router_calls_failed_and_a_router_without_a_read
     assert wrong_now(sim, "chat", 0) == []
 
 
+@longest
 async def test_a_worker_that_was_deleted_drains_and_one_that_can_not_be_dialled_is_missing(
     sim: Handle, both: dict[Source, Looking]
 ) -> None:
@@ -162,7 +163,7 @@ async def test_a_worker_that_was_deleted_drains_and_one_that_can_not_be_dialled_
         # SMG keeps it for its drain of 5 s, and dstack registers it again: whoever has not looked
         # in that time gets another chance.
         looks = asyncio.create_task(each(both, workers2=Sync.DRAINING))
-        told = asyncio.create_task(seen.both(let_go, "workers 2: let go by the router though"))
+        told = asyncio.create_task(seen.both(let_go, "workers 2: dropped by the router though"))
         await deleted_for(looks, told)
         for source, view in (await looks).items():
             worker = row(view, "workers2")

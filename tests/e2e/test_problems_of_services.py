@@ -186,6 +186,7 @@ async def test_a_replica_that_finds_no_place(sim: Handle) -> None:
         await seen.neither(pending)
 
 
+@longest
 async def test_a_rollout_that_a_probe_holds_up(sim: Handle) -> None:
     rollout = await key_of(sim, "rollout", "vision", "only")
     async with eyes(sim) as seen:

@@ -14,7 +14,7 @@ from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_simulator.handle import Handle
 from dstack_widgets.panels.facts import Fact, Facts
 from dstack_widgets.table.cells import plain_text
-from tests.e2e.test_screens import complete, dashboard, opened, row, rows, table
+from tests.servers.demo_dashboard import complete, dashboard, opened, row, rows, table
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e

@@ -2,70 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-
 import pytest
 from textual.widgets import Static
 
-from dstack_api_client.connect.connection import Connection, Sources
-from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
-from dstack_fleets_tui.screens.parts.detail import DetailScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
-from dstack_fleets_tui.settings.settings import Settings
 from dstack_simulator.handle import Handle
 from dstack_widgets.panels.facts import Facts, YamlView
 from dstack_widgets.panels.findings import Findings
 from dstack_widgets.panels.flow import Flow
 from dstack_widgets.screen.status_header import StatusHeader
 from dstack_widgets.table.cells import plain_text
-from dstack_widgets.table.live_table import LiveTable
+from tests.servers.commands import SECRET
 from tests.servers.dashboards import shown
+from tests.servers.demo_dashboard import complete, dashboard, opened, rows, table
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
-
-SIZE = (200, 40)
-#: Stands in the scenario's environment variables and must never be shown.
-SECRET = "hf_not_for_anyone"
-
-
-@asynccontextmanager
-async def dashboard(sim: Handle, *, token: str | None = None, project: str | None = None):
-    here = Sources("test", "test", "test")
-    connection = Connection(sim.url, project or sim.project, token or sim.token, here)
-    app = FleetsApp(connection, Settings(interval=1), terminal_is_gone=lambda: False)
-    async with app.run_test(size=SIZE) as pilot:
-        # Somebody is at the keys, so the problems of the demo do not come up by themselves.
-        await pilot.press("1")
-        yield app, pilot
-
-
-def table(app):
-    screen = app.screen
-    return screen.table if isinstance(screen, DetailScreen) else screen.query_one(LiveTable)
-
-
-def row(app, key):
-    cells = table(app).get_cells(key)
-    return {c.key: plain_text(cell) for c, cell in zip(table(app).columns, cells, strict=True)}
-
-
-def rows(app, column):
-    """The rows by what stands in one column."""
-    return {row(app, key)[column]: row(app, key) for key in table(app).keys}
-
-
-async def complete(app):
-    await until(lambda: app.snapshot is not None and app.snapshot.complete, what="a full read")
-
-
-async def opened(app, pilot, kind, name):
-    await complete(app)
-    await pilot.press("colon", *f"open {name}", "enter")
-    await until(lambda: isinstance(app.screen, kind), what=f"{kind.__name__} of {name}")
 
 
 async def test_fleets(demo_sim: Handle):
@@ -277,7 +232,7 @@ async def test_a_server_that_goes_away_is_said_and_it_comes_back_by_itself(demo_
 
 async def test_a_wrong_token_is_said_with_how_to_fix_it(demo_sim: Handle):
     async with dashboard(demo_sim, token="wrong") as (app, _):
-        await until(lambda: isinstance(app.screen, TroubleScreen), what="the trouble")
+        await shown(app, TroubleScreen)
         what = str(app.screen.query_one("#what", Static).content)
         assert "token" in what
         assert "wrong" not in what

@@ -2,113 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import signal
-import struct
-import subprocess
-import sys
-import termios
-from collections.abc import Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from dstack_simulator.handle import Handle
+from tests.servers.bare_terminal import connecting, terminal
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
-
-
-class Terminal:
-    """A program on a pseudo-terminal, and what it has written so far.
-
-    Args:
-        arguments: Of the program.
-        within: What the program is started by, such as tmux.
-        ignore_hangup: Whether it is started with SIGHUP ignored.
-        environment: What its environment has beside that of the tests.
-    """
-
-    def __init__(
-        self,
-        *arguments: str,
-        within: Sequence[str] = (),
-        ignore_hangup: bool = False,
-        **environment: str,
-    ) -> None:
-        self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        os.set_blocking(self.master, False)
-        before = signal.getsignal(signal.SIGHUP)
-        if ignore_hangup:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a child inherits what is ignored
-        try:
-            self.process = subprocess.Popen(
-                [*within, sys.executable, "-m", "dstack_fleets_tui", *arguments],
-                stdin=slave,
-                stdout=slave,
-                stderr=slave,
-                start_new_session=True,
-                # Only a controlling terminal sends SIGHUP when it goes.
-                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-                env={**os.environ, "TERM": "xterm-256color", **environment},
-            )
-        finally:
-            signal.signal(signal.SIGHUP, before)
-            os.close(slave)
-        self.written = b""
-        self._unread = 0
-
-    def shows(self, text: str) -> bool:
-        """Whether the program has written a text."""
-        try:
-            while chunk := os.read(self.master, 65536):
-                self.written += chunk
-        except (BlockingIOError, OSError):
-            pass
-        return text.encode() in self.written
-
-    def is_stopped(self) -> bool:
-        """Whether a signal stopped the process."""
-        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
-        return stat.rpartition(")")[2].split()[0] == "T"
-
-    def is_full(self) -> bool:
-        """Whether the terminal holds what nobody reads, and takes no more since the last look."""
-        (unread,) = struct.unpack("i", fcntl.ioctl(self.master, termios.FIONREAD, bytes(4)))
-        before, self._unread = self._unread, unread
-        return 0 < unread == before
-
-    def press(self, keys: str) -> None:
-        os.write(self.master, keys.encode())
-
-    def hang_up(self) -> None:
-        os.close(self.master)
-        self.master = -1
-
-    def end(self) -> None:
-        if self.master >= 0:
-            self.hang_up()
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-
-
-@asynccontextmanager
-async def terminal(*arguments: str, ignore_hangup: bool = False, **environment: str):
-    program = Terminal(*arguments, ignore_hangup=ignore_hangup, **environment)
-    try:
-        yield program
-    finally:
-        program.end()
-
-
-def connecting(sim: Handle) -> dict[str, str]:
-    home = str(sim.folder.home)
-    return {**sim.environment, "HOME": home, "XDG_CONFIG_HOME": home}
 
 
 async def test_it_draws_answers_keys_and_leaves_with_zero(demo_sim: Handle):
@@ -138,7 +40,7 @@ async def test_it_goes_on_after_a_stop(demo_sim: Handle, stop: signal.Signals):
         await until(lambda: program.shows("rerank"), limit=30, what="the problems")
         program.process.send_signal(stop)
         await until(program.is_stopped, what="the stop")
-        program.written = b""
+        program.forget()
         program.process.send_signal(signal.SIGCONT)
         await until(lambda: program.shows("rerank"), what="the problems again")
         program.press("1")
@@ -150,7 +52,7 @@ async def test_it_goes_on_after_a_stop(demo_sim: Handle, stop: signal.Signals):
 
 async def test_a_signal_ends_it_though_its_terminal_takes_no_text(demo_sim: Handle):
     """As where the connection of an SSH session stalls."""
-    async with terminal(**connecting(demo_sim)) as program:
+    async with terminal(unread=True, **connecting(demo_sim)) as program:
         await until(lambda: program.shows("rerank"), limit=30, what="the problems")
         program.press("12" * 50)  # more screens than may wait for the terminal
         await until(program.is_full, what="a full terminal", every=0.5)

@@ -1,4 +1,4 @@
-"""Checks how tests wait, how modules hang together, words and links: `python -m tests.lint`.
+"""Checks tests, how modules hang together, words and documents: `python -m tests.lint`.
 
 `allowed.txt` beside this file lists places that may stay, one `file:function` to a line. A line
 that allows nothing any more is an error too.
@@ -10,7 +10,20 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from tests.lint import addresses, circles, clocks, links, looks, sleeps, words
+from tests.lint import (
+    addresses,
+    circles,
+    clocks,
+    faces,
+    imported,
+    links,
+    looks,
+    proofs,
+    releases,
+    sleeps,
+    words,
+)
+from tests.lint.imports import imports
 from tests.lint.source import Finding, Module, read
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +32,7 @@ CHECKS: tuple[Callable[[list[Module]], Iterator[Finding]], ...] = (
     sleeps.check,
     looks.check,
     clocks.check,
+    imported.check,
 )
 
 
@@ -47,8 +61,11 @@ def main() -> int:
     of_code = [
         *words.check(ROOT),
         *links.check(ROOT),
+        *proofs.check(ROOT),
+        *releases.check(ROOT),
         *addresses.check(ROOT),
-        *circles.check(),
+        *circles.check(imports()),
+        *faces.check(ROOT, imports()),
     ]
     found = [*findings(read(ROOT)), *of_code]
     said = judged(found, allowed(ALLOWED.read_text()))

@@ -8,9 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 
-import grimp
-
-from tests.lint.circles import PACKAGES
+from tests.lint.faces import needed
+from tests.lint.imports import PACKAGES, folders, imports
 
 _HEAD = """\
 # The rooms, from what they import
@@ -18,24 +17,62 @@ _HEAD = """\
 Written by `make docs` from the import graph. An arrow goes from a folder to what it needs; one that
 follows from others is left out. [design.md](design.md) says what each of them holds.
 """
+_FIGURES = """\
+## In figures
+
+Arrows are all that go between folders and modules at a package's root. A module is public that
+`__all__` of its folder names: those outside of the folder may import it, and somebody does.
+
+| package | modules | at its root | folders | arrows | public modules |
+| --- | ---: | ---: | ---: | ---: | ---: |
+"""
 
 
 def page() -> str:
     """The page."""
-    graph = grimp.build_graph(*PACKAGES, cache_dir=None)
-    imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
-    parts = [_HEAD, *_drawn("The packages", _arrows(imports, 1, ""))]
+    graph = imports()
+    parts = [_HEAD, *_drawn("The packages", _arrows(graph, 1, "")), *_figures(graph)]
     for package in sorted(PACKAGES):
-        parts += _drawn(f"`{package}`", _arrows(imports, 2, f"{package}."))
+        parts += _drawn(f"`{package}`", _arrows(graph, 2, f"{package}."))
     edits = "dstack_api_client.edits"
-    parts += _drawn(f"`{edits}`", _arrows(imports, 3, f"{edits}."))
+    parts += _drawn(f"`{edits}`", _arrows(graph, 3, f"{edits}."))
     return "\n".join(parts)
 
 
-def _arrows(imports: Mapping[str, set[str]], depth: int, prefix: str) -> dict[str, set[str]]:
+def _figures(graph: Mapping[str, set[str]]) -> Iterator[str]:
+    """A table of the packages, and one line of the folders of each."""
+    inner = folders(graph)
+    public = {
+        f"{folder}.{name}" for folder, names in needed(graph).items() for name in names
+    } - inner
+    rows, lines = [], []
+    for package in sorted(PACKAGES):
+        below = {name for name in graph if name.startswith(f"{package}.")}
+        modules = below - inner
+        at_root = {name for name in modules if name.count(".") == 1}
+        arrows = _arrows(graph, 2, f"{package}.").values()
+        figures = (
+            len(modules),
+            len(at_root),
+            len(below & inner),
+            sum(map(len, arrows)),
+            len(modules & public),
+        )
+        rows.append(f"| `{package}` | {' | '.join(map(str, figures))} |\n")
+        counts = [
+            f"`{folder.partition('.')[2]}` {len(here & public)} of {len(here)}"
+            for folder in sorted(below & inner)
+            if (here := {name for name in modules if name.rpartition(".")[0] == folder})
+        ]
+        if counts:
+            lines.append(f"- `{package}`: {', '.join(counts)}\n")
+    yield f"{_FIGURES}{''.join(rows)}\nPublic modules of each folder:\n\n{''.join(lines)}"
+
+
+def _arrows(graph: Mapping[str, set[str]], depth: int, prefix: str) -> dict[str, set[str]]:
     """What each folder under a prefix imports of the others, at a depth of names."""
     found: dict[str, set[str]] = {}
-    for name, targets in imports.items():
+    for name, targets in graph.items():
         for start in _at(name, depth, prefix):
             ends = {end for target in targets for end in _at(target, depth, prefix)}
             found.setdefault(start, set()).update(ends - {start})

@@ -59,6 +59,16 @@ class Module:
         """As in an import."""
         return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
+    def imports(self) -> Iterator[tuple[int, str]]:
+        """Each name that is imported in full, or a module, and the line that it is on."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.ImportFrom):
+                source = self._absolute(node)
+                yield node.lineno, source
+                yield from ((node.lineno, f"{source}.{each.name}") for each in node.names)
+            elif isinstance(node, ast.Import):
+                yield from ((node.lineno, each.name) for each in node.names)
+
     def dotted(self, node: ast.expr) -> str:
         """The full name of a function or class that is called, as far as imports say it."""
         if isinstance(node, ast.Attribute):

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 from tests import ROOT
-from tests.lint import addresses, circles, clocks, links, looks, rooms, sleeps, words
+from tests.lint import (
+    addresses,
+    circles,
+    clocks,
+    faces,
+    imported,
+    links,
+    looks,
+    proofs,
+    releases,
+    rooms,
+    sleeps,
+    words,
+)
 from tests.lint.__main__ import allowed, judged
 from tests.lint.source import Finding, Module
 
@@ -212,6 +226,130 @@ def test_circles_are_found_each_once() -> None:
     assert circles.circles({**imports, "c": {"d"}, "e": set()}) == []
 
 
+def test_a_folder_names_the_modules_that_others_import_and_no_more() -> None:
+    imports = {
+        "a": set(),
+        "a.one": {"a.two", "b.shown", "b.deep.inner"},
+        "a.two": {"a.one"},
+        "b": {"b.shown"},
+        "b.shown": {"b.hidden"},
+        "b.hidden": {"b.deep.inner"},
+        "b.deep": set(),
+        "b.deep.inner": set(),
+    }
+    good = {"a": set(), "b": {"shown", "deep"}, "b.deep": {"inner"}}
+    assert list(faces.found(imports, good)) == []
+    assert [
+        (each.path, each.message)
+        for each in faces.found(imports, {"a": {"two"}, "b": {"shown", "hidden"}, "b.deep": set()})
+    ] == [
+        ("a.two", "is in `__all__` of a, and nobody outside of it imports it"),
+        ("b.deep", "is imported by a.one, and is not in `__all__` of b"),
+        ("b.hidden", "is in `__all__` of b, and nobody outside of it imports it"),
+        ("b.deep.inner", "is imported by a.one, and is not in `__all__` of b.deep"),
+    ]
+
+
+def test_what_a_folder_defines_is_no_module_of_it() -> None:
+    code = """
+    from .inner import given
+    HERE = 1
+    def made(): ...
+    if TYPE_CHECKING:
+        from .late import later
+    __all__ = ["HERE", "a_module", "given", "later", "made"]
+    """
+    assert faces.named_in(dedent(code)) == {"a_module"}
+
+
 def test_the_picture_of_the_rooms_is_what_they_import() -> None:
     written = (ROOT / "docs" / "rooms.md").read_text()
     assert written == rooms.page(), "docs/rooms.md is out of date: run `make docs`"
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("from tests.tui.test_other import opened", 1),
+        ("from tests.tui import test_other", 1),
+        ("import tests.e2e.test_other", 1),
+        ("from .test_other import opened", 1),
+        ("from tests.builders.apps import app_on", 0),
+        ("from tests.builders.contest_cases import cases", 0),
+    ],
+)
+def test_a_test_module_that_another_imports(code: str, found: int) -> None:
+    lines = {each.line for each in imported.check([module(code)])}
+    assert len(lines) == found
+
+
+def test_a_table_of_proofs_names_each_test_module_and_no_other(tmp_path: Path) -> None:
+    for name in ("tui/test_keys", "tui/test_keys_late", "widgets/test_table", "e2e/test_get"):
+        file = tmp_path / "tests" / f"{name}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / proofs.PAGE
+    head = "## What proves what\n\n| capability | pure | stories |\n| --- | --- | --- |\n"
+
+    def told(*rows: str) -> list[str]:
+        page.write_text(head + "\n".join(rows))
+        return [each.message for each in proofs.check(tmp_path)]
+
+    assert (
+        told("| Keys | tui: keys (more in test-slow), keys_* | e2e: get |", "| Rows | widgets | |")
+        == []
+    )
+    assert told("| Keys | widgets; tui: keys, mouse | e2e: get |") == [
+        "names tests that are not there: tui: mouse",
+        "has no row for tests: tui: keys_late",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("headings", "wrong"),
+    [
+        ("## [Unreleased]\n", []),
+        ("## [Unreleased]\n## [1.2.0] - 2026-01-31\n## [1.1.0] - 2025-12-01\n", []),
+        ("## [1.2.0] - 2026-01-31\n", ["its first heading is not [Unreleased]"]),
+        (
+            "## [Unreleased]\n## [1.1.0]\n",
+            [
+                "a release has its date: ## [1.2.0] - 2026-01-31",
+                "the newest release is not 1.2.0 of pyproject.toml",
+            ],
+        ),
+    ],
+)
+def test_the_changelog_and_the_version_agree(
+    tmp_path: Path, headings: str, wrong: list[str]
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.0"\n')
+    (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n{headings}")
+    assert [each.message for each in releases.check(tmp_path)] == wrong
+
+
+def test_a_release_has_its_heading_and_its_tag_and_nothing_else_in_its_files(
+    tmp_path: Path,
+) -> None:
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=ada", "-c", "user.email=ada@localhost")
+        subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True)
+
+    def changelog(headings: str) -> None:
+        (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## [Unreleased]\n{headings}")
+
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.0"\n')
+    changelog("")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "Begin")
+    missing = ["CHANGELOG.md has no heading of 1.2.0.", "The commit has no tag v1.2.0."]
+    assert [*releases.unreleased(tmp_path)] == missing
+    changelog("\n## [1.2.0] - 2026-01-31\n")
+    assert [*releases.unreleased(tmp_path)] == [missing[1], "Files differ from the commit."]
+    git("commit", "-qam", "Release 1.2.0")
+    git("tag", "-a", "v1.2.0", "-m", "1.2.0")
+    assert [*releases.unreleased(tmp_path)] == []
+    git("commit", "-q", "--allow-empty", "-m", "Go on")
+    assert [*releases.unreleased(tmp_path)] == [missing[1]]

@@ -27,6 +27,12 @@ _WORDS = {
     r"the engine here": "this client",
     r"without use": "unused",
     r"nothing is to do": "there is nothing to do",
+    r"(?<!here )is no (colour|key|lane|mapping|number|port|price|service|tag)": "is not a",
+    r"stands? twice": "appears twice, is listed twice",
+    r"(events|logs|lines|servers?) (do not tell|tells?)": "say, report",
+    r"(least|greatest) (replica )?counts?": "minimum, maximum",
+    r"in the same moment": "at the same moment",
+    r"asks? nobody": "do not ask for confirmation",
 }
 _ANY = re.compile(r"\b(" + "|".join(_WORDS) + r")\b", re.IGNORECASE)
 

@@ -73,7 +73,7 @@ def test_fleets_that_are_not_known_yet_are_not_checked() -> None:
 @pytest.mark.parametrize("second", ["spot", "main/spot", {"project": "main", "name": "spot"}])
 def test_the_same_fleet_twice(second: object) -> None:
     assert refused(service({"name": "spot", "priority": 1}, second)) == [
-        "Fleet spot stands twice in `fleets`. Keep one of the entries."
+        "Fleet spot appears twice in `fleets`. Keep one of the entries."
     ]
 
 
@@ -104,7 +104,7 @@ def test_minimums_above_the_greatest_replica_count() -> None:
     lanes = ({"name": "spot", "min_replicas": 3}, {"name": "reserved", "min_replicas": 2})
     assert refused(service(*lanes)) == [
         (
-            "The `min_replicas` of `fleets` add up to 5, above the greatest replica count of 4."
+            "The `min_replicas` of `fleets` add up to 5, above the maximum replica count of 4."
             " Lower them or raise `replicas`."
         )
     ]
@@ -114,7 +114,7 @@ def test_maximums_below_the_least_replica_count() -> None:
     lanes = ({"name": "spot", "max_replicas": 1}, {"name": "reserved", "max_replicas": 1})
     assert refused(service(*lanes, replicas="3..4")) == [
         (
-            "The `max_replicas` of `fleets` add up to 2, below the least replica count of 3."
+            "The `max_replicas` of `fleets` add up to 2, below the minimum replica count of 3."
             " Raise them or lower `replicas`."
         )
     ]
@@ -125,7 +125,7 @@ def test_minimums_above_the_least_replica_count_are_a_warning() -> None:
     read = read_configuration(service({"name": "spot", "min_replicas": 2}), known=KNOWN)
     assert read.warnings == (
         (
-            "The `min_replicas` of `fleets` add up to 2, above the least replica count of 1:"
+            "The `min_replicas` of `fleets` add up to 2, above the minimum replica count of 1:"
             " scaling down to it breaks the baseline."
         ),
     )
@@ -200,7 +200,7 @@ def test_fleets_of_a_group_are_lanes_be_they_names_only() -> None:
         )
     ]
     assert refused(asked("spot", "spot")) == [
-        "Fleet spot stands twice in `fleets` of group decode. Keep one of the entries."
+        "Fleet spot appears twice in `fleets` of group decode. Keep one of the entries."
     ]
     assert read_configuration(asked("spot"), known=KNOWN).has_lanes
 
@@ -213,11 +213,11 @@ def test_a_group_is_checked_against_its_own_counts() -> None:
     ]
     assert refused(service({"name": "reserved", "min_replicas": 4}, groups=groups)) == [
         (
-            "The `min_replicas` of `fleets` add up to 4, above the greatest replica count of 3."
+            "The `min_replicas` of `fleets` add up to 4, above the maximum replica count of 3."
             " Lower them or raise `replicas`."
         ),
         (
-            "The `min_replicas` of `fleets` of group prefill add up to 2, above the greatest"
+            "The `min_replicas` of `fleets` of group prefill add up to 2, above the maximum"
             " replica count of 1. Lower them or raise `replicas`."
         ),
     ]
@@ -230,7 +230,7 @@ def test_a_router_needs_a_place_below_the_maximums() -> None:
     ]
     assert refused(service({"name": "spot", "max_replicas": 1}, groups=groups)) == [
         (
-            "The `max_replicas` of `fleets` add up to 1, below the least replica count of 2."
+            "The `max_replicas` of `fleets` add up to 1, below the minimum replica count of 2."
             " Raise them or lower `replicas`."
         )
     ]

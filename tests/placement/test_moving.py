@@ -113,7 +113,7 @@ def test_a_removed_lane_is_left() -> None:
     state = service(BURST, 2, "gone gone")
     plan = next_actions(state, now=NOW)
     assert where(plan) == {"r0": "stay", "r1": "move reserved"}
-    assert plan.replicas[1].why == "gone is no lane of the service"
+    assert plan.replicas[1].why == "gone is not a lane of the service"
     assert counts(settle(state)) == {"reserved": 2}
 
 

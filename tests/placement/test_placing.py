@@ -42,7 +42,10 @@ from tests.builders.placement_services import (
 def test_the_baseline_comes_before_the_overflow() -> None:
     plan = next_actions(service(BURST, 2, room={"reserved": 1}), now=NOW)
     assert where(plan) == {"new-0": "start reserved (baseline)", "new-1": "start spot (fallback)"}
-    assert [row.why for row in plan.replicas] == ["baseline 1 of 1", "reserved has no room"]
+    assert [row.why for row in plan.replicas] == [
+        "baseline 1 of 1",
+        "reserved has room for 1 more only",
+    ]
 
 
 def test_the_rest_goes_by_priority_up_to_the_maximum() -> None:
@@ -241,6 +244,24 @@ def test_no_start_breaks_a_maximum_or_the_room(state: Service) -> None:
         assert not (here and lane.until is not None)
         if lane.lane.max_replicas is not None and here and not rolling:
             assert lane.after <= lane.lane.max_replicas or lane.placed > lane.lane.max_replicas
+
+
+def test_nothing_takes_the_place_of_what_stays_until_its_relief_is_ready() -> None:
+    state = Service(
+        lanes=(Lane("a", max_replicas=1), Lane("b"), Lane("d", min_replicas=1)),
+        groups=(Group("one", 1), Group("two", 1)),
+        replicas=(
+            Replica("r0", 0, "two", ReplicaState.STARTING, "d"),
+            Replica("r1", 1, "two", ReplicaState.READY, "a"),
+        ),
+    )
+    plan = next_actions(state, now=NOW)
+    assert {row.replica.key: (row.action, row.to) for row in plan.replicas} == {
+        "new-2": (Action.START, "b"),
+        "r0": (Action.STAY, None),
+        "r1": (Action.STAY, None),
+    }
+    assert [lane.after for lane in plan.lanes] == [1, 1, 1]
 
 
 def _shared(state: Service, group: str) -> bool:

@@ -14,6 +14,7 @@ from dstack_placement.engine import (
     Group,
     Lane,
     LaneWhy,
+    Replica,
     ReplicaState,
     Room,
     Service,
@@ -176,7 +177,26 @@ def test_every_replica_has_one_line_and_what_is_new_adds_up(state: Service) -> N
             assert (row.to is not None) == (row.action in (Action.START, Action.MOVE))
 
 
-@cases(services())
+def test_the_server_places_and_stops_by_its_own_rule_what_has_no_lanes() -> None:
+    groups = (Group("one", 1, lanes=(Lane("a"),)), Group("two", 3), Group("three", 1))
+    there = [
+        Replica("r0", 0, "one", fleet="a"),
+        Replica("r1", 1, "two", ReplicaState.PENDING),
+        Replica("r2", 2, "three", fleet="b"),
+        Replica("r3", 3, "three", ReplicaState.PENDING),
+    ]
+    state = Service((), groups, tuple(there))
+    stay = {"r0": "stay", "r1": "stay", "r2": "stay"}
+    assert where(preview(state, now=NOW)) == {
+        **stay,
+        "new-4": "start",
+        "new-5": "start",
+        "r3": "stop",
+    }
+    assert where(next_actions(state, now=NOW)) == {**stay, "r3": "stay"}, "it does so itself"
+
+
+@cases(services(some_without=True))
 def test_groups_end_up_with_what_they_want(state: Service) -> None:
     plan = preview(state, now=NOW)
     rolling = {

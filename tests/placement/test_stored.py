@@ -52,7 +52,7 @@ def test_a_minimum_above_the_replicas_is_met_as_far_as_they_go() -> None:
 def test_maximums_below_the_replicas_leave_some_pending() -> None:
     stored = service({"name": "near", "max_replicas": 1})
     read = read_stored(stored)
-    assert "add up to 1, below the least replica count of 2" in read.warnings[0]
+    assert "add up to 1, below the minimum replica count of 2" in read.warnings[0]
     plan = preview(as_placed(read), now=NOW)
     assert [row.action for row in plan.replicas] == [Action.START, Action.PENDING]
 
@@ -76,7 +76,7 @@ def test_maximums_below_the_replicas_leave_some_pending() -> None:
         (
             [{"name": "a", "priority": 1}, "b", "a"],
             (Lane("a", priority=1), Lane("b")),
-            "Fleet a stands twice",
+            "Fleet a appears twice",
         ),
         ([{"name": "a", "priority": 1}, {"min_replicas": 1}], (Lane("a", priority=1),), "Entry 2"),
         ([{"name": "a", "priority": 1}, "a/b/c", 7], (Lane("a", priority=1),), "Entry 3"),

@@ -32,7 +32,7 @@ def _task(name: str, where: str) -> dict[str, Any]:
 
 
 async def _nothing_new(sim: Handle) -> None:
-    """A cordon keeps replicas with lanes, a service without and a task away; uncordon lets them."""
+    """A cordon keeps replicas with lanes, a task and a dev environment away; uncordon lets them."""
     await sim.apply(fleet("barred", "us-east-1", "on-demand", 1))
     await sim.apply(fleet("spare", "us-west-1", "spot", "0..2"))
     await until(lambda: all_idle(sim, "barred", 1), limit=120, every=0.5, what="a host is idle")
@@ -42,18 +42,22 @@ async def _nothing_new(sim: Handle) -> None:
 
     lanes = [{"name": "barred", "min_replicas": 1, "priority": 10}, "spare"]
     await sim.apply(service("kept-off", replicas=1, fleets=lanes))
+    tasks = ("no-host", "no-desk")
     await sim.apply(_task("no-host", "barred"))
+    desk = {"type": "dev-environment", "name": "no-desk", "ide": "vscode", "fleets": ["barred"]}
+    await sim.apply({**desk, "resources": {"gpu": "H100:8"}})
     await settled(sim, "kept-off", {"spare": 1}, limit=120)
     seen = await ask(sim, "get", run_name="kept-off")
     assert "1 of at most 1 node exists, none is idle, 1 cordoned" in seen["lanes"][0]["reason"]
 
-    async def ended() -> dict[str, Any]:
-        run: dict[str, Any] = await sim.run("no-host")
-        return run if run["status"] == "failed" else {}
+    async def ended() -> list[dict[str, Any]]:
+        runs = [await sim.run(name) for name in tasks]
+        return runs if all(run["status"] == "failed" for run in runs) else []
 
-    run = await until(ended, limit=120, every=0.5, what="the task finds no host")
-    told = run["jobs"][0]["job_submissions"][-1]["termination_reason_message"]
-    assert told == "No other instance was found: instance barred-0 is cordoned by admin: new driver"
+    for run in await until(ended, limit=120, every=0.5, what="neither finds a host"):
+        told = run["jobs"][0]["job_submissions"][-1]["termination_reason_message"]
+        why = "instance barred-0 is cordoned by admin: new driver"
+        assert told == f"No other instance was found: {why}"
 
     assert (await ask(sim, "uncordon", fleet="barred", instance_num=0))["changed"]
     assert not (await ask(sim, "uncordon", fleet="barred", instance_num=0))["changed"]

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
 
 from dstack_placement.engine import read_configuration
 from dstack_placement.server.overrides import OVERRIDES
-from tests.servers.lanes import DOCS, EXAMPLES, in_process
+from tests.servers.findings import findings
+from tests.servers.lanes import DOCS, EXAMPLES
 
 
-def test_the_examples_are_accepted() -> None:
+def test_the_examples_are_accepted(tmp_path_factory: pytest.TempPathFactory) -> None:
     configurations: list[dict[str, Any]] = [yaml.safe_load(example) for example in EXAMPLES]
     assert len(configurations) == 3
     for configuration in configurations:
         read = read_configuration(configuration, known={"cpu", "gpu-reserved", "gpu-spot"})
         assert read.has_lanes
         assert read.warnings == ()
-    code = (
-        "from dstack_placement.server import schema\nschema.install()\n"
-        "from dstack._internal.core.models.configurations import DstackConfiguration\n"
-        f"given = {configurations!r}\n"
-        "answer = [DstackConfiguration.model_validate(each).root.name for each in given]\n"
-    )
-    assert in_process(code) == [each["name"] for each in configurations]
+    found = findings(tmp_path_factory, "read_specs")
+    assert found["examples"] == [each["name"] for each in configurations]
 
 
 def test_the_page_lists_the_overrides() -> None:

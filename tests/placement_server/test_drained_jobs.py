@@ -20,6 +20,7 @@ def test_a_drain_goes_on_on_another_server_and_ends_once(found: dict[str, Any]) 
     drains = found["drains"]
     assert drains["came"] == [False, False, True, True]
     assert drains["told"] == ["Replica 3 drained in 41 s"]
+    assert drains["specs read"] == 1, "once, however often it is looked at"
     assert drains["ended"] == [[3, True]] * 2, "and again where dstack did not get to it"
 
 
@@ -36,6 +37,10 @@ def test_a_limit_ends_it_and_off_leaves_it_to_dstack(found: dict[str, Any]) -> N
     assert limits["came"][:4] == [False, False, True, True]
     assert limits["ended"][:2] == [[1, True], [0, False]]
     assert limits["told"][:1] == ["Replica 1 stopped with 2 requests open after 6 s"]
+
+
+def test_an_edit_that_shortens_the_limit_ends_what_is_under_way(found: dict[str, Any]) -> None:
+    assert found["limits"]["shortened"] == [False, False, True]
 
 
 def test_what_can_t_be_looked_at_ends_all_the_same(found: dict[str, Any]) -> None:

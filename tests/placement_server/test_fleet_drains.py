@@ -45,7 +45,7 @@ async def _a_stock_service(sim: Handle) -> None:
     (occupant,) = plan["occupants"]
     assert (occupant["action"], occupant["why"]) == (
         "stay",
-        "the service has no lanes, so that all its replicas are in one fleet",
+        "the service has no lanes, so all its replicas are in one fleet",
     )
     assert await is_idle(sim, "flat", free)
     await ask(sim, "uncordon", fleet="flat", instance_num=free)

@@ -22,7 +22,7 @@ from tests.servers.findings import findings
 from tests.servers.postgres import Postgres
 
 MINIMUMS = (
-    "The `min_replicas` of `fleets` add up to 5, above the greatest replica count of 2. Lower them"
+    "The `min_replicas` of `fleets` add up to 5, above the maximum replica count of 2. Lower them"
     " or raise `replicas`."
 )
 

@@ -21,7 +21,7 @@ from dstack_fleets_tui.headless.looking import Asked
 from dstack_simulator import Simulator
 from dstack_simulator.handle import Handle
 from tests.builders.generation import SEED
-from tests.servers.kills import Story, say
+from tests.servers.kills import START_LIMIT, Story, say
 from tests.servers.lanes import STOCK, ask, events, service, settled, update
 from tests.servers.many_replicas import Lane, scenario
 from tests.servers.postgres import Postgres
@@ -51,7 +51,13 @@ async def story(postgres: Postgres) -> AsyncIterator[Story]:
     launcher = ("tests.servers.addon_or_stock", "tests.servers.impatient_server")
     fleets = scenario(_FLEETS)
     async with Simulator(
-        fleets, launcher=launcher, database=url, servers=2, pace="quick", start_limit=150
+        fleets,
+        launcher=launcher,
+        database=url,
+        servers=2,
+        pace="quick",
+        start_limit=START_LIMIT,
+        preloaded=True,
     ) as sim:
         await sim.settled()
         chat = {
@@ -103,7 +109,8 @@ async def test_a_server_without_the_addon_beside_is_reported(story: Story) -> No
 
     mark = sim.folder.of_server(2) / STOCK
     mark.touch()
-    await sim.faults.server_restart(server=2, graceful=False)
+    # Ended gracefully, it loads dstack again: with the add-on or without it.
+    await sim.faults.server_restart(server=2)
     try:
         # Whichever server is faster places a replica: the one with the add-on is gone for a while.
         await update(sim, "beside", replicas=4)
@@ -123,7 +130,7 @@ async def test_a_server_without_the_addon_beside_is_reported(story: Story) -> No
         assert not edited["managed"], "a stock server knows no lanes, so it stores none"
     finally:
         mark.unlink()
-        await sim.faults.server_restart(server=2, graceful=False)
+        await sim.faults.server_restart(server=2)
 
 
 def _placed(sim: Handle, replicas: int) -> Callable[[], Awaitable[bool]]:

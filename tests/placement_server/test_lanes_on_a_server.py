@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from dstack_simulator.handle import Handle
+from tests.builders.generation import longest
 from tests.servers.lanes import (
     PAIRS,
     active,
@@ -161,6 +162,7 @@ async def test_a_baseline_and_an_overflow(stories: Stories) -> None:
     await stories["overflow"]
 
 
+@longest
 async def test_a_service_without_lanes_is_as_on_the_stock_server(stories: Stories) -> None:
     ours, theirs = await stories["without lanes"], await stories["without the add-on"]
     assert ours == theirs

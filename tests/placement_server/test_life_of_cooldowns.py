@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dstack_simulator.handle import Handle
+from tests.builders.generation import longest
 from tests.servers.lanes import events, service
 from tests.servers.stories import FLEETS, Look, Stories, Story, Watch, alive, pair_of_lanes, placed
 from tests.waiting import until
@@ -70,5 +71,6 @@ async def test_a_move_without_capacity_is_given_up(life_stories: Stories) -> Non
     await life_stories["vain"]
 
 
+@longest
 async def test_a_lane_gets_new_replicas_after_its_cool_down(life_stories: Stories) -> None:
     await life_stories["cool"]

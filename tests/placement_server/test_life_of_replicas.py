@@ -69,8 +69,9 @@ async def _full(sim: Handle) -> None:
     for message in fallen:
         # The first two may have been given their places, and no instances yet.
         assert re.fullmatch(
-            "Replica falls back to fleet full-spot: full-reserved has no room, (0|1|2) of at most"
-            " 2 nodes exist, none is idle(, (1|2) promised to replicas that start)?",
+            "Replica falls back to fleet full-spot: full-reserved has (no room|room for (1|2) more"
+            " only), (0|1|2) of at most 2 nodes exist, none is idle"
+            "(, (1|2) promised to replicas that start)?",
             message,
         ), message
 

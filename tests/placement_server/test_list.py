@@ -19,7 +19,7 @@ def lists(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 def test_more_services_cost_no_more_queries(lists: list[dict[str, Any]]) -> None:
     few, many = lists
     assert (len(few["runs"]), len(many["runs"])) == (2, 12)
-    assert few["statements"] == many["statements"] <= 11
+    assert few["statements"] == many["statements"] <= 12
 
 
 def test_what_is_told_of_a_service(lists: list[dict[str, Any]]) -> None:
@@ -36,3 +36,10 @@ def test_what_is_told_of_a_service(lists: list[dict[str, Any]]) -> None:
     assert (pending["replica_num"], pending["why"]) == (0, "no room")
     assert run["rebalancing"]["left"] == 2
     assert run["warnings"] == ["Fleet near is skipped."]
+
+
+def test_what_all_machines_of_a_gateway_counted_is_told(lists: list[dict[str, Any]]) -> None:
+    for found in lists:
+        run_id = found["runs"][0]["run_id"]
+        counted = {"window": 60, "requests": 120, "request_time": 0.3}
+        assert found["traffic"] == [{"run_id": run_id, **counted}], "of the others nothing is known"

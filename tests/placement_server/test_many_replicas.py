@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from dstack_simulator import Simulator
-from tests.builders.generation import longest
 from tests.servers.addon import LAUNCHER
 from tests.servers.lanes import service
 from tests.servers.many_replicas import Lane, Watch, reading, scenario
@@ -21,7 +20,6 @@ _LANES = {
 }
 
 
-@longest
 async def test_two_hundred_replicas_over_four_fleets() -> None:
     async with Simulator(scenario(_LANES), launcher=LAUNCHER) as sim:
         await sim.settled()

@@ -40,7 +40,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "the same fleet twice": (
         {"fleets": ["gpu-spot", {"name": "gpu-spot", "priority": 1}]},
-        "Fleet gpu-spot stands twice in `fleets`. Keep one of the entries.",
+        "Fleet gpu-spot appears twice in `fleets`. Keep one of the entries.",
     ),
     "maximum below the minimum": (
         {"fleets": [{"name": "gpu-spot", "min_replicas": 2, "max_replicas": 1}]},
@@ -49,25 +49,25 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             " the other."
         ),
     ),
-    "minimums above the greatest replica count": (
+    "minimums above the maximum replica count": (
         {"fleets": [{"name": "gpu-spot", "min_replicas": 3}]},
         (
-            "The `min_replicas` of `fleets` add up to 3, above the greatest replica count of 2."
+            "The `min_replicas` of `fleets` add up to 3, above the maximum replica count of 2."
             " Lower them or raise `replicas`."
         ),
     ),
     "minimums of a group": (
         _with_group(fleets=[{"name": "gpu-spot", "min_replicas": 2}]),
         (
-            "The `min_replicas` of `fleets` of group one add up to 2, above the greatest replica"
+            "The `min_replicas` of `fleets` of group one add up to 2, above the maximum replica"
             " count of 1. Lower them or raise `replicas`."
         ),
     ),
-    "maximums below the least replica count": (
+    "maximums below the minimum replica count": (
         {"fleets": [{"name": "gpu-spot", "max_replicas": 1}]},
         (
-            "The `max_replicas` of `fleets` add up to 1, below the least replica count of 2. Raise"
-            " them or lower `replicas`."
+            "The `max_replicas` of `fleets` add up to 1, below the minimum replica count of 2."
+            " Raise them or lower `replicas`."
         ),
     ),
     "negative priority": (

@@ -18,7 +18,7 @@ from tests.waiting import until
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 _MINIMUMS = (
-    "The `min_replicas` of `fleets` add up to 5, above the greatest replica count of 2. Lower them"
+    "The `min_replicas` of `fleets` add up to 5, above the maximum replica count of 2. Lower them"
     " or raise `replicas`."
 )
 

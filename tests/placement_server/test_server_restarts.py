@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest_asyncio
 from dstack_api_client.edits.plan import planning
 from dstack_simulator import Simulator
 from dstack_simulator.handle import Handle
+from dstack_simulator.scenario import Scenario
 from tests.builders.generation import longest
 from tests.servers import edited_services
 from tests.servers.lanes import (
@@ -22,6 +24,7 @@ from tests.servers.lanes import (
     ask,
     events,
     fleet,
+    is_idle,
     places,
     rebalanced_fleets,
     rebalanced_lanes,
@@ -31,6 +34,8 @@ from tests.servers.lanes import (
     update,
 )
 from tests.servers.many_replicas import Lane, Watch, containers, reading
+from tests.servers.sharing import emptied
+from tests.servers.streams import Streams, cpu_cloud
 from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -188,3 +193,96 @@ async def test_a_drain_goes_on_after_a_restart(addon: Handle) -> None:
     assert cordon["draining_since"] == begun["cordon"]["draining_since"]
     await ask(addon, "uncordon", fleet="leave-reserved")
     await addon.stop_run("leave")
+
+
+def _four_hosts() -> Scenario:
+    """A fleet of four hosts, on each of them one: a replica, a router, its worker and a task."""
+    small = {"resources": {"gpu": 0}}
+    lanes = [{"name": "pool", "min_replicas": 1, "priority": 10}, "other"]
+    of_all = {"type": "service", "port": 8000, "model": "acme/chat-8b", "drain": "90s", **small}
+    engine = "python -m sglang.launch_server --model acme/chat-8b --port 8000"
+    router = {
+        "name": "router",
+        "replicas": 1,
+        "router": {"type": "smg"},
+        "commands": ["smg launch --host 0.0.0.0 --port 8000 --enable-igw"],
+    }
+    workers = {"name": "workers", "replicas": 1, "commands": [engine], "fleets": lanes}
+    runs = [
+        {**of_all, "name": "chat", "commands": ["vllm serve acme/chat-8b"], "fleets": lanes},
+        {**of_all, "name": "routed", "groups": [router, workers], "fleets": ["pool"]},
+        {"type": "task", "name": "train", "commands": ["sleep 3600"], "fleets": ["pool"], **small},
+    ]
+    return Scenario.model_validate(
+        {
+            "description": "Four hosts, all of them in use",
+            "cloud": cpu_cloud(12),
+            "steps": [
+                {"apply": {**fleet("pool", "us-east-1", "on-demand", 4), **small}},
+                {"apply": {**fleet("other", "us-east-1", "on-demand", "0..4"), **small}},
+                {"until": {"fleets": {"pool": {"instances": {"idle": 4}}}}},
+                *({"apply": run} for run in runs),
+            ],
+            "expect": {
+                "runs": {
+                    "chat": {"status": "running", "replicas": {"running": 1}},
+                    "routed": {"status": "running", "replicas": {"running": 2}},
+                    "train": {"status": "running"},
+                }
+            },
+        }
+    )
+
+
+@longest
+async def test_four_hosts_are_drained_one_after_the_other_over_a_restart(addon: Handle) -> None:
+    """What can move does, without a request that is cut; what can't says why; one is cancelled."""
+    sim = await addon.add_project("hosts", _four_hosts())
+    await sim.settled()
+    clients = [Streams(sim, name) for name in ("chat", "routed")]
+    for each in clients:
+        await each.answers()
+    plan = await ask(sim, "drain_plan", fleet="pool")
+    there = {
+        (each["run_name"], each["group"]): int(each["instance"].removeprefix("pool-"))
+        for each in plan["occupants"]
+    }
+    assert sorted(there.values()) == [0, 1, 2, 3]
+    broken = {(each["run_name"], each["replicas"]) for each in plan["broken_minimums"]}
+    assert broken == {("chat", 0), ("routed", 0)}
+    chat, worker, router, task = (
+        there[at]
+        for at in (("chat", "0"), ("routed", "workers"), ("routed", "router"), ("train", ""))
+    )
+
+    async with AsyncExitStack() as flows:
+        for each in clients:
+            await flows.enter_async_context(each.flowing(4, 15))
+        await ask(sim, "drain", fleet="pool", instance_num=chat, reason="new driver")
+        await settled(sim, "chat", {"other": 1}, limit=180)
+        await until(lambda: is_idle(sim, "pool", chat), limit=120, every=0.5, what="it is empty")
+    # Requests through the server's own proxy end with it.
+    await ask(sim, "drain", fleet="pool", instance_num=worker)
+    await sim.faults.server_restart()
+    await settled(sim, "routed", {"pool": 1, "other": 1}, limit=240)
+    async with AsyncExitStack() as flows:
+        for each in clients:
+            await each.answers()
+            await flows.enter_async_context(each.flowing(4, 15))
+        for number in (router, task):
+            await ask(sim, "drain", fleet="pool", instance_num=number)
+        left = {
+            each["instance_num"]: [one["why"] for one in each["left"]]
+            for each in (await ask(sim, "cordons"))["cordons"]
+        }
+        assert left == {
+            chat: [],
+            worker: [],
+            router: ["a router stays where it is"],
+            task: ["a task is not moved"],
+        }
+        assert (await ask(sim, "uncordon", fleet="pool", instance_num=router))["changed"]
+        drained = {each["instance_num"] for each in (await ask(sim, "cordons"))["cordons"]}
+        assert drained == {chat, worker, task}
+    assert [set(each.ends) for each in clients] == [{"whole"}] * 2, [each.ends for each in clients]
+    await emptied(sim)

@@ -25,28 +25,28 @@ def test_a_preview_judges_the_lanes_by_the_counts_that_it_tries(told: dict[str, 
     assert found["more than stored"]["notes"] == []
     assert sum(found["more than stored"]["after"].values()) == 4
     assert (
-        found["fewer than stored"] == f"{_WHERE} 2, above the greatest replica count of 1. {_LOWER}"
+        found["fewer than stored"] == f"{_WHERE} 2, above the maximum replica count of 1. {_LOWER}"
     )
-    assert found["as stored"] == f"{_WHERE} 3, above the greatest replica count of 2. {_LOWER}"
+    assert found["as stored"] == f"{_WHERE} 3, above the maximum replica count of 2. {_LOWER}"
     assert found["stored still"] == {"min": 2, "max": 2}
 
 
 def test_a_preview_tries_ranges(told: dict[str, Any]) -> None:
     found = told["previews"]
     assert found["a range"]["notes"] == [
-        f"{_WHERE} 3, above the least replica count of 1: {_BREAKS}"
+        f"{_WHERE} 3, above the minimum replica count of 1: {_BREAKS}"
     ]
     assert sum(found["a range"]["after"].values()) == 2, "two are wanted, and may stay so"
-    refused = f"{_WHERE} 5, above the greatest replica count of 4. {_LOWER}"
+    refused = f"{_WHERE} 5, above the maximum replica count of 4. {_LOWER}"
     assert found["a range that is too small"] == refused
     assert sum(found["another range"]["after"].values()) == 3, "two are wanted, and three the least"
-    assert found["another range"]["notes"][0].startswith(f"{_WHERE} 6, above the least")
+    assert found["another range"]["notes"][0].startswith(f"{_WHERE} 6, above the minimum")
 
 
 def test_a_count_that_the_autoscaler_may_choose_keeps_the_range(told: dict[str, Any]) -> None:
     found = told["previews"]
     assert sum(found["of a scaled service"]["after"].values()) == 2
-    assert found["of a scaled service"]["notes"][0].startswith(f"{_WHERE} 4, above the least")
+    assert found["of a scaled service"]["notes"][0].startswith(f"{_WHERE} 4, above the minimum")
     assert sum(found["above the range"]["after"].values()) == 6
     assert found["negative"] == "The count of group 0 is negative (-1). Write 0 or more."
 
@@ -55,6 +55,16 @@ def test_a_preview_tries_counts_of_a_group(told: dict[str, Any]) -> None:
     found = told["previews"]
     assert found["of a group"] == {"after": {"near": 2, "far": 0}, "notes": []}
     assert found["of a group, too few"].startswith("The `min_replicas` of `fleets` of group one")
+
+
+def test_a_preview_counts_what_dstack_starts_again(told: dict[str, Any]) -> None:
+    """It does so before it scales: 3 to 5 are two more, whatever moment it is."""
+    found = told["retried"]
+    again = [[0, False, "stay"], [1, False, "start"], [2, False, "start"]]
+    assert found["3"] == again
+    assert found["5"][:3] == again
+    assert [row[1:] for row in found["5"][3:]] == [[True, "start"]] * 2
+    assert sorted(action for *_, action in found["2"]) == ["start", "stay", "stop"]
 
 
 def test_a_waiting_replica_of_a_removed_group(told: dict[str, Any]) -> None:
@@ -75,7 +85,7 @@ def test_replicas_older_than_the_lanes_have_no_reason(told: dict[str, Any]) -> N
 
 def test_a_warning_is_an_event_of_each_edit_that_is_applied(told: dict[str, Any]) -> None:
     found = told["warned"]
-    line = f"{_WHERE} 3, above the least replica count of 1: {_BREAKS}"
+    line = f"{_WHERE} 3, above the minimum replica count of 1: {_BREAKS}"
     assert found["once"] == [line.rstrip(".")]
     assert found["twice"] == 2
     assert found["refused"] == [["Resource has been changed."], 2], "what is refused tells nothing"
@@ -84,7 +94,7 @@ def test_a_warning_is_an_event_of_each_edit_that_is_applied(told: dict[str, Any]
 
 def test_a_warning_stands_in_the_list_the_placement_and_the_preview(told: dict[str, Any]) -> None:
     found = told["warned"]
-    line = f"{_WHERE} 3, above the least replica count of 1: {_BREAKS}"
+    line = f"{_WHERE} 3, above the minimum replica count of 1: {_BREAKS}"
     assert found["list"] == {"not-warned": [], "warned": [line]}
     assert found["get"] == [line]
     assert found["preview"] == [line]
@@ -103,6 +113,7 @@ def test_a_run_that_has_ended_has_no_plan(told: dict[str, Any]) -> None:
     assert (ended["managed"], ended["lanes"], ended["replicas"]) == (True, [], [])
     assert ended["groups"] == [{"name": "0", "desired": 0, "pool": ""}]
     assert ended["notes"] == ["The run has ended."]
+    assert told["ended"]["ending"] == [["The run is ending."], [], [0]]
     assert told["ended"]["lives"] == [["near", 2]]
 
 

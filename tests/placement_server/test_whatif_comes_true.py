@@ -1,7 +1,7 @@
 """What `whatif` says of lost hosts and spot instances is what then happens on a server.
 
-Ten situations, each with fleets, regions and services of its own, are lost at once: what takes time
-on a server takes it once.
+Each of ten situations has a project of its own with fleets and services, and loses hosts or spot
+instances. Some go on at the same time, since most of it is waiting.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import pytest
 import pytest_asyncio
@@ -24,7 +24,7 @@ from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
-from dstack_api_client.whatif import Outcome, loss_of, what_if
+from dstack_api_client.whatif import Loss, loss_of, what_if
 from dstack_fleets_tui.headless.kinds import kind_named
 from dstack_fleets_tui.headless.looking import Asked, Source, UnavailableError
 from dstack_placement import engine
@@ -34,19 +34,17 @@ from dstack_simulator.scenario import Scenario
 from tests.builders.generation import SEED, longest
 from tests.conftest import project_name
 from tests.servers.lanes import eight_gpus, fleet, service
+from tests.servers.sharing import emptied
 from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, longest]
 
-#: The region of each situation's spot fleet.
-_REGIONS = (
-    "us-east-2", "us-west-1", "ca-central-1", "eu-west-2", "eu-west-3",
-    "eu-north-1", "ap-south-1", "ap-northeast-1", "ap-southeast-2", "sa-east-1",
-)  # fmt: skip
-#: The region of all fleets on demand, of which nothing is lost.
-_SAFE = "us-east-1"
+#: The regions of the spot fleet, and of the fleet on demand, of which nothing is lost.
+_SPOT, _SAFE = "us-east-2", "us-east-1"
 #: So many looks in a row have to find the same, for it to be at rest.
 _AT_REST = 4
+#: Situations that go on at the same time.
+_AT_ONCE = 3
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,6 @@ class Situation:
 
     Attributes:
         number: Its number.
-        region: The region of its spot fleet.
         hosts: How many hosts its SSH fleet has.
         spots: How many nodes its spot fleet has at most.
         safe: How many its fleet on demand has at most.
@@ -64,21 +61,16 @@ class Situation:
     """
 
     number: int
-    region: str
     hosts: int
     spots: int
     safe: int
     loses: str
-    services: tuple[Mapping[str, Any], ...] = field(repr=False)
-
-    def named(self, kind: str) -> str:
-        """The name of its fleet of a kind: `ssh`, `spot` or `safe`."""
-        return f"{kind}-{self.number}"
+    services: tuple[Mapping[str, Any], ...]
 
     @property
-    def names(self) -> list[str]:
-        """Its services."""
-        return [each["name"] for each in self.services]
+    def lost(self) -> str:
+        """The fleet that loses instances, `ssh` or `spot`."""
+        return "ssh" if self.loses.startswith("host") else "spot"
 
 
 def _situation(number: int) -> Situation:
@@ -92,58 +84,55 @@ def _situation(number: int) -> Situation:
         if not at:
             # So that it has something to lose.
             kinds = [lost, *(each for each in kinds if each != lost)]
-        lanes: list[dict[str, Any]] = [{"name": f"{kind}-{number}"} for kind in kinds]
+        lanes: list[dict[str, Any]] = [{"name": kind} for kind in kinds]
         replicas = chance.randint(1, 2)
         lanes[0] |= {"min_replicas": chance.randint(0, replicas), "priority": 9}
         if chance.random() < 0.3:
             lanes[0]["max_replicas"] = max(1, lanes[0]["min_replicas"])
-        name = f"s{number}-{'ab'[at]}"
+        priority = chance.randint(1, 99)
         services.append(
-            service(name, fleets=lanes, replicas=replicas, priority=chance.randint(1, 99))
+            service(("one", "two")[at], fleets=lanes, replicas=replicas, priority=priority)
         )
-    return Situation(number, _REGIONS[number], hosts, spots, safe, loses, tuple(services))
+    return Situation(number, hosts, spots, safe, loses, tuple(services))
 
 
-_SITUATIONS = [_situation(number) for number in range(len(_REGIONS))]
+_SITUATIONS = [_situation(number) for number in range(10)]
 _SAID = f"DSTACK_FLEETS_TESTS_SEED={SEED}"
 
 
-def _scenario() -> Scenario:
-    steps: list[dict[str, Any]] = []
-    hosts = []
-    for each in _SITUATIONS:
-        host = f"rack{each.number}"
-        machine = {"cpus": 192, "memory_gib": 2048, "disk_gib": 7000}
-        gpu = {"name": "H100", "memory_gib": 80, "count": 8}
-        hosts.append({"name": host, "count": each.hosts, "gpu": gpu, **machine})
-        names = [f"{host}-{at}" for at in range(1, each.hosts + 1)]
-        ssh = {"name": each.named("ssh"), "ssh_config": {"hosts": names}}
-        steps.append({"apply": {"type": "fleet", **ssh}})
-        spot = fleet(each.named("spot"), each.region, "spot", f"0..{each.spots}")
-        steps.append({"apply": spot})
-        safe = fleet(each.named("safe"), _SAFE, "on-demand", f"0..{each.safe}")
-        steps.append({"apply": safe})
-    racks = {each.named("ssh"): {"instances": {"idle": each.hosts}} for each in _SITUATIONS}
-    steps.append({"until": {"fleets": racks}})
-    steps += [{"apply": one} for each in _SITUATIONS for one in each.services]
-    regions = {region: {"spot": 31.05} for region in _REGIONS}
-    offers = [eight_gpus({**regions, _SAFE: {"on_demand": 98.32}})]
+def _scenario(situation: Situation) -> Scenario:
+    machine = {"cpus": 192, "memory_gib": 2048, "disk_gib": 7000}
+    gpu = {"name": "H100", "memory_gib": 80, "count": 8}
+    names = [f"rack-{at}" for at in range(1, situation.hosts + 1)]
+    fleets = [
+        {"type": "fleet", "name": "ssh", "ssh_config": {"hosts": names}},
+        fleet("spot", _SPOT, "spot", f"0..{situation.spots}"),
+        fleet("safe", _SAFE, "on-demand", f"0..{situation.safe}"),
+    ]
+    offers = [eight_gpus({_SPOT: {"spot": 31.05}, _SAFE: {"on_demand": 98.32}})]
     return Scenario.model_validate(
         {
-            "description": "Ten situations",
-            "hosts": hosts,
+            "description": "Fleets that lose instances",
+            "hosts": [{"name": "rack", "count": situation.hosts, "gpu": gpu, **machine}],
             "cloud": {"start_seconds": 0.2, "offers": offers},
-            "steps": steps,
+            "steps": [
+                *({"apply": each} for each in fleets),
+                {"until": {"fleets": {"ssh": {"instances": {"idle": situation.hosts}}}}},
+                *({"apply": each} for each in situation.services),
+            ],
         }
     )
 
 
-@pytest_asyncio.fixture(scope="module")
-async def situations(addon_server: Handle, request: pytest.FixtureRequest) -> Handle:
-    """A project in which all of them are there."""
-    project = await addon_server.add_project(project_name(request, "losses"), _scenario())
-    await project.settled()
-    return project
+@asynccontextmanager
+async def _played(server: Handle, name: str, situation: Situation) -> AsyncIterator[Handle]:
+    """A project in which a situation is there."""
+    project = await server.add_project(f"{name}-{situation.number}", _scenario(situation))
+    try:
+        await project.settled()
+        yield project
+    finally:
+        await emptied(project)
 
 
 class _Looks:
@@ -224,8 +213,7 @@ def _broken(snapshot: Snapshot, service: Service, before: Counter[str]) -> set[s
 
 def _lost(snapshot: Snapshot, situation: Situation) -> tuple[list[str], list[str]]:
     """What is lost, as `--without` names it, and the names of the instances."""
-    kind = "ssh" if situation.loses.startswith("host") else "spot"
-    fleet = snapshot.fleet_named(situation.named(kind))
+    fleet = snapshot.fleet_named(situation.lost)
     assert fleet is not None
     there = [snapshot.instances[key] for key in fleet.instance_ids]
     used = sorted((each for each in there if each.status == "busy"), key=lambda each: each.num)
@@ -234,77 +222,101 @@ def _lost(snapshot: Snapshot, situation: Situation) -> tuple[list[str], list[str
     return [f"{fleet.name}/{each.num}" for each in used[:1]], [each.name for each in used[:1]]
 
 
-def _foretold(now: Counter[str], outcome: Outcome, lost: Counter[str]) -> Counter[str]:
-    """Where its replicas run once all is over."""
-    if outcome.ending is not None:
-        return Counter()
-    then = now - lost
-    for start in outcome.starts:
-        then[str(start.fleet)] += start.count
-    return +then
+#: By service, in which fleets how many replicas run, and the minimums that break.
+_Ends: TypeAlias = dict[str, tuple[Counter[str], set[str]]]
 
 
-@pytest.mark.timeout(1200)
-async def test_what_was_foretold_of_losses_comes_true(situations: Handle) -> None:
-    sim = situations
-    async with _looking(sim) as looks:
-        await until(looks.rests, limit=240, every=0.5, what=f"{_SAID}: everything rests")
+def _foretold(snapshot: Snapshot, loss: Loss) -> _Ends:
+    """What becomes of all services once all is over."""
+    outcomes = {each.service.name: each for each in what_if(snapshot, loss)}
+    assert outcomes, f"{_SAID}: something is lost"
+    told: _Ends = {}
+    for each in snapshot.services.values():
+        outcome = outcomes.get(each.name)
+        now = _running(snapshot, each)
+        if outcome is None:
+            told[each.name] = (now, set())
+            continue
+        lost = [one for one in snapshot.active_in(each) if loss.takes(one)]
+        then = now - Counter(str(one.fleet_name) for one in lost)
+        for start in outcome.starts:
+            then[str(start.fleet)] += start.count
+        ended = outcome.ending is not None
+        broken = {one.fleet for one in outcome.broken}
+        told[each.name] = (Counter() if ended else +then, broken)
+    return told
+
+
+def _found(snapshot: Snapshot, before: Snapshot) -> _Ends:
+    """What has become of them."""
+    return {
+        each.name: (
+            _running(snapshot, each),
+            _broken(snapshot, each, _running(before, before.services[each.id])),
+        )
+        for each in snapshot.services.values()
+    }
+
+
+async def _comes_true(server: Handle, name: str, situation: Situation) -> None:
+    """Plays a situation, and compares what was foretold with what has come of it."""
+    async with _played(server, name, situation) as sim, _looking(sim) as looks:
+        await until(looks.rests, limit=120, every=0.5, what=f"{_SAID}: everything rests")
         before = looks.snapshot
-        wanted: dict[str, tuple[Counter[str], set[str]]] = {}
-        cut: list[tuple[Situation, list[str]]] = []
-        concerned, held = set(), {}
-        for situation in _SITUATIONS:
-            names, instances = _lost(before, situation)
-            loss = loss_of(before, names)
-            outcomes = {each.service.name: each for each in what_if(before, loss)}
-            concerned |= {situation.number for _ in outcomes}
-            cut.append((situation, instances))
-            for name in situation.names:
-                one = before.service_named(name)
-                assert one is not None
-                held[name] = _running(before, one)
-                now, broken = _running(before, one), set[str]()
-                if (outcome := outcomes.get(name)) is not None:
-                    gone = [each for each in before.active_in(one) if loss.takes(each)]
-                    lost = Counter(str(each.fleet_name) for each in gone)
-                    now = _foretold(now, outcome, lost)
-                    broken = {each.fleet for each in outcome.broken}
-                wanted[name] = (now, broken)
-        assert len(concerned) >= 8, f"{_SAID}: most situations lose replicas"
-        for situation, instances in cut:
-            if situation.loses == "spot":
-                await sim.faults.no_capacity(situation.region)
-            ssh = situation.loses.startswith("host")
-            take = sim.faults.host_unreachable if ssh else sim.faults.spot_interrupted
-            await asyncio.gather(*(take(each) for each in instances))
-
-        found: dict[str, tuple[Counter[str], set[str]]] = {}
-        row: list[bool] = []
+        names, instances = _lost(before, situation)
+        foretold = _foretold(before, loss_of(before, names))
+        hosts = situation.lost == "ssh"
+        if situation.loses == "spot":
+            await sim.faults.no_capacity(_SPOT)
+        take = sim.faults.host_unreachable if hosts else sim.faults.spot_interrupted
+        await asyncio.gather(*(take(each) for each in instances))
+        found: _Ends = {}
+        as_foretold = 0
 
         async def came_true() -> bool:
-            snapshot = await looks.look()
-            for name in wanted:
-                one = snapshot.service_named(name)
-                assert one is not None
-                found[name] = (_running(snapshot, one), _broken(snapshot, one, held[name]))
-            row.append(found == wanted)
-            return len(row) >= _AT_REST and all(row[-_AT_REST:])
+            nonlocal found, as_foretold
+            found = _found(await looks.look(), before)
+            as_foretold = as_foretold + 1 if found == foretold else 0
+            return as_foretold >= _AT_REST
 
         try:
-            await until(came_true, limit=150, every=0.5)
+            await until(came_true, limit=120, every=0.5)
         except AssertionError:
-            wrong = {
-                name: f"foretold {told}, found {found[name]}"
-                for name, told in wanted.items()
-                if told != found[name]
-            }
-            by_name = {name: each for each in _SITUATIONS for name in each.names}
-            raise AssertionError(
-                "\n".join(
-                    f"{_SAID}: {name}: {text}; {by_name[name]} {by_name[name].services}"
-                    for name, text in wrong.items()
-                )
-            ) from None
+            wrong = (
+                f"{_SAID}: {service}: foretold {told}, found {found[service]}; {situation}"
+                for service, told in foretold.items()
+                if told != found[service]
+            )
+            raise AssertionError("\n".join(wrong)) from None
         finally:
-            hosts = [each for one, each in cut if one.loses.startswith("host")]
-            await asyncio.gather(*(sim.faults.host_back(name) for each in hosts for name in each))
+            if hosts:
+                await asyncio.gather(*(sim.faults.host_back(each) for each in instances))
+
+
+@pytest_asyncio.fixture(scope="module")
+async def plays(
+    addon_server: Handle, request: pytest.FixtureRequest
+) -> AsyncIterator[Mapping[int, asyncio.Task[None]]]:
+    """The situations of the tests that are run, by their numbers."""
+    name = project_name(request, "losses")
+    at_once = asyncio.Semaphore(_AT_ONCE)
+
+    async def play(situation: Situation) -> None:
+        async with at_once:
+            await _comes_true(addon_server, name, situation)
+
+    items = [each for each in request.session.items if each.path == request.node.path]
+    wanted = [each.callspec.params["situation"] for each in items]  # type: ignore[attr-defined]
+    begun = {each.number: asyncio.create_task(play(each)) for each in wanted}
+    yield begun
+    for task in begun.values():
+        task.cancel()
+    await asyncio.gather(*begun.values(), return_exceptions=True)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("situation", _SITUATIONS, ids=lambda each: f"{each.number}-{each.loses}")
+async def test_what_was_foretold_of_a_loss_comes_true(
+    plays: Mapping[int, asyncio.Task[None]], situation: Situation
+) -> None:
+    await plays[situation.number]

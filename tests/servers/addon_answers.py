@@ -20,6 +20,7 @@ class AddonServer(FakeServer):
         features: What the add-on can do.
         placements: Its answers about runs, by name.
         summaries: What it says of all of them in short.
+        traffic: What gateways counted, as it says it.
         routers: Its answers about routers, by the name of the run.
         wanted: The names that were asked for in full with each list.
     """
@@ -29,6 +30,7 @@ class AddonServer(FakeServer):
         self.features = list(FEATURES)
         self.placements: dict[str, dict[str, Any]] = {}
         self.routers: dict[str, dict[str, Any]] = {}
+        self.traffic: list[dict[str, Any]] = []
         self.wanted: list[list[str]] = []
         self.lane_schema: dict[str, Any] = {
             "properties": {"name": {}, "min_replicas": {}, "max_replicas": {}, "priority": {}}
@@ -67,6 +69,8 @@ class AddonServer(FakeServer):
             runs = [summary(placed) for placed in self.placements.values()]
             full = [self.placements[n] for n in query["run_names"] if n in self.placements]
             answer = {"observed_at": answers.at(self.now), "runs": runs, "placements": full}
+            if "traffic" in self.features:
+                answer["traffic"] = self.traffic
             return httpx.Response(200, json=answer)
         return super()._answer(path, query)
 

@@ -20,6 +20,11 @@ from dstack_simulator.handle import Handle
 
 Ended = subprocess.CompletedProcess[str]
 
+#: What is read of the scenario `demo` in each form.
+KINDS = ("fleets", "instances", "services", "replicas")
+#: In that scenario, as the value of an environment variable that is never to be shown.
+SECRET = "hf_not_for_anyone"
+
 
 def environment(sim: Handle, home: Path | None = None, **more: str) -> dict[str, str]:
     """The server's, with a home of the test's own: this user's settings are theirs."""

@@ -18,16 +18,41 @@ from dstack_placement.server import schema
 
 schema.install()
 
+from dstack._internal.core.models.backends.base import BackendType  # noqa: E402
 from dstack._internal.core.models.configurations import ServiceConfiguration  # noqa: E402
 from dstack._internal.core.models.runs import JobStatus, RunStatus  # noqa: E402
+from dstack._internal.proxy.gateway.schemas.stats import Stat  # noqa: E402
 from dstack._internal.server.db import Database  # noqa: E402
 from dstack._internal.server.models import BaseModel, ProjectModel  # noqa: E402
 from dstack._internal.server.services import encryption  # noqa: E402, F401
+from dstack._internal.server.services.gateways.pool import gateway_connections_pool  # noqa: E402
 from dstack._internal.server.testing import common  # noqa: E402
 from dstack._internal.utils.common import get_current_datetime  # noqa: E402
 from sqlalchemy import event  # noqa: E402
 
-from dstack_placement.server import answers, listing, specs, state, tables  # noqa: E402
+from dstack_placement.server import answers, editions, listing, specs, tables  # noqa: E402
+
+
+class _Connection:
+    """What dstack has read from a machine of a gateway: requests to the first service."""
+
+    def __init__(self, address: str, requests: int, request_time: float) -> None:
+        self.ip_address = address
+        counted = {60: Stat(requests=requests, request_time=request_time)}
+        self.stats = {("test_project", "service-0"): counted}
+
+
+async def _add_gateway(session: Any, project: Any) -> Any:
+    """A gateway of two machines, one of them as older releases of dstack kept it."""
+    backend = await common.create_backend(session, project.id, BackendType.AWS)
+    gateway = await common.create_gateway(session, project.id, backend.id)
+    await common.create_gateway_replica(session, backend, gateway.id, "10.9.0.1")
+    older = await common.create_gateway_replica(session, backend, None, "10.9.0.2")
+    gateway.gateway_replica_id = older.id
+    for connection in (_Connection("10.9.0.1", 100, 0.2), _Connection("10.9.0.2", 20, 0.8)):
+        known: Any = gateway_connections_pool._connections
+        known[connection.ip_address] = connection
+    return gateway
 
 
 async def _fill(session: Any, services: int, replicas: int) -> Any:
@@ -36,6 +61,7 @@ async def _fill(session: Any, services: int, replicas: int) -> Any:
     project = await common.create_project(session, owner=user)
     repo = await common.create_repo(session, project_id=project.id)
     near = await common.create_fleet(session, project, name="near")
+    gateway = await _add_gateway(session, project)
     configuration = ServiceConfiguration.model_validate(
         {
             "type": "service",
@@ -49,7 +75,14 @@ async def _fill(session: Any, services: int, replicas: int) -> Any:
         name = f"service-{number}"
         spec = common.get_run_spec(repo.name, run_name=name, configuration=configuration)
         run = await common.create_run(
-            session, project, repo, user, run_name=name, status=RunStatus.RUNNING, run_spec=spec
+            session,
+            project,
+            repo,
+            user,
+            run_name=name,
+            status=RunStatus.RUNNING,
+            run_spec=spec,
+            gateway=gateway,
         )
         for replica in range(replicas):
             job = await common.create_job(
@@ -74,7 +107,7 @@ async def _fill(session: Any, services: int, replicas: int) -> Any:
         cools = {"failures": 1, "until": now + timedelta(minutes=1), "cause": "no capacity"}
         lanes = specs.lanes_of(spec, project.name)
         assert lanes is not None
-        edition = state.editions_of(lanes, {"near": near})["", "near"]
+        edition = editions.editions_of(lanes, {"near": near})["", "near"]
         session.add(tables.CooldownRow(**at, **cools, edition=edition))
         edited = {**at, "fleet": "far", "edition": "of lanes that were edited since"}
         session.add(tables.CooldownRow(**edited, **cools))
@@ -108,6 +141,7 @@ async def _measure(folder: str, services: int, replicas: int) -> dict[str, Any]:
         "statements": len(statements),
         "seconds": seconds,
         "runs": [json.loads(run.model_dump_json()) for run in found.runs],
+        "traffic": [json.loads(each.model_dump_json()) for each in found.traffic],
     }
 
 

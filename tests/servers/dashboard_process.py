@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.builders.changing_server import ChangingServer
-from tests.e2e.test_terminal import Terminal, terminal
+from tests.servers.bare_terminal import Terminal, terminal
 from tests.servers.faulty_proxy import faulty_proxy
 from tests.waiting import until
 
@@ -66,8 +66,7 @@ class Dashboard:
 
     async def press(self, keys: str, shows: str) -> None:
         """Presses keys, and waits for what comes of them."""
-        self.terminal.shows("")
-        self.terminal.written = b""
+        self.terminal.forget()
         self.terminal.press(keys)
         await self.shows(shows)
 
@@ -86,12 +85,8 @@ class Dashboard:
         """Waits for its end; gives its exit code."""
         process = self.terminal.process
 
-        def look() -> bool:
-            self.terminal.shows("")  # who reads nothing holds it up
-            return process.poll() is not None
-
-        await until(look, limit=25, what="the end")
-        self.terminal.shows("")
+        await until(lambda: process.poll() is not None, limit=25, what="the end")
+        self.terminal.read()
         return int(process.returncode)
 
     @property

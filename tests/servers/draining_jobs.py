@@ -33,6 +33,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from dstack_placement.server import (
+    drain_rules,
     draining,
     drains,
     gateway_rotation,
@@ -110,7 +111,10 @@ async def _told(world: World) -> list[str]:
 async def _drains(world: World) -> dict[str, Any]:
     """A replica with requests, and servers that come to it one after the other."""
     job = await _stopping(world, "gentle", number=3, drain="60s")
-    with mock.patch.dict(open_requests._open, {job.id: 2}):
+    with (
+        mock.patch.dict(open_requests._open, {job.id: 2}),
+        mock.patch.object(drain_rules, "_read", wraps=drain_rules._read) as read,
+    ):
         first = Server()
         came = [await first.comes(job, 0), await first.comes(job, 20)]
         shown = (await drains.draining(world.session, [job.run_id]))[job.run_id][0]
@@ -120,6 +124,7 @@ async def _drains(world: World) -> dict[str, Any]:
     came += [await second.comes(job, 41), await second.comes(job, 43)]
     return {
         "came": came,
+        "specs read": read.call_count,
         "shown": [shown.replica_num, shown.limit, shown.open, shown.in_rotation],
         "since": abs((shown.since - NOW).total_seconds()) < 1,
         "listed": [[each.replica_num for each in run.draining] for run in listed.runs],
@@ -141,7 +146,26 @@ async def _limits(world: World) -> dict[str, Any]:
         broken = await _stopping(world, "broken", number=2, drain="5s")
         for seconds in (0, 14, 16):
             came.append(await _comes_in_vain(server, broken, seconds))
-    return {"came": came, "ended": server.ended, "told": await _told(world)}
+    return {
+        "came": came,
+        "ended": server.ended,
+        "told": await _told(world),
+        "shortened": await _shortened(world),
+    }
+
+
+async def _shortened(world: World) -> list[bool]:
+    """Whether a replica ends before and after an edit that gives it less time than it has had."""
+    job = await _stopping(world, "shortened", number=4, drain="60s")
+    server, run = Server(), await world.session.get(RunModel, job.run_id)
+    with mock.patch.dict(open_requests._open, {job.id: 2}):
+        came = [await server.comes(job, 0), await server.comes(job, 20)]
+        spec = json.loads(run.run_spec)
+        spec["configuration"]["drain"] = "5s"
+        run.run_spec, run.deployment_num = json.dumps(spec), run.deployment_num + 1
+        await world.session.commit()
+        came.append(await server.comes(job, 22))
+    return came
 
 
 async def _comes_in_vain(server: Server, job: JobModel, seconds: float) -> bool:

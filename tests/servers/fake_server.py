@@ -37,9 +37,8 @@ class FakeServer:
             del seconds
 
         options.setdefault("sleep", no_sleep)
-        return Client(
-            "http://server", "secret-token", transport=httpx.MockTransport(self), **options
-        )
+        options.setdefault("transport", httpx.MockTransport(self))
+        return Client("http://server", "secret-token", **options)
 
     def happens(self, message: str, *targets: tuple[str, str, str], late: float = 0.0) -> None:
         """Records an event now, or as if it had been so many seconds ago."""

@@ -6,6 +6,7 @@ To load dstack takes longer than what most of them do: this process loads it, an
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import multiprocessing
@@ -28,6 +29,7 @@ _PROGRAMS: dict[str, tuple[str, ...]] = {
     "stored_runs": (),
     "counted_lists": ("3", "2", "12"),
     "draining_jobs": (),
+    "read_specs": (),
 }
 
 
@@ -63,6 +65,9 @@ def _run(program: str, folder: Path) -> None:
 def _run_all(folder: Path) -> int:
     from tests.servers import guarded_runs  # noqa: F401  # with all that the others load
 
+    # What is loaded is no garbage; each would go through it, and copy it for that.
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 5)
     forks = multiprocessing.get_context("fork")
     programs = [forks.Process(target=_run, args=(name, folder), name=name) for name in _PROGRAMS]
     for program in programs:

@@ -57,6 +57,7 @@ from dstack_placement.server import (
     planning,
     previewing,
     rebalancing,
+    replica_jobs,
     running,
     specs,
     state,
@@ -659,7 +660,7 @@ async def large_specs(world: World) -> dict[str, Any]:
     del data["replica_group"]
     job.job_spec_data = json.dumps(data)
     await world.session.commit()
-    jobs = await state.read_jobs(world.session, run.id)
+    jobs = await replica_jobs.read_jobs(world.session, run.id)
     environment = {"TOKEN": SECRET, "LARGE": "x" * 100_000}
     for number in range(50):
         await world.run(f"large-{number}", env=environment, counts={"0": 2})

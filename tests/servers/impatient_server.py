@@ -15,6 +15,10 @@ from dstack._internal.server.background.pipeline_tasks.base import Pipeline
 
 from dstack_simulator import pace
 
+#: How long a lock outlives its owner, and what of it may pass before a living owner renews it: on a
+#: busy machine a server comes to that seconds late, and two that lose their locks to each other all
+#: the time do nothing.
+_LOCKED, _HEARTBEAT = timedelta(seconds=10), timedelta(seconds=1)
 _GIVEN_UP = timedelta(seconds=20)
 #: Until a replica that is scaled down is ended.
 _ENDED = timedelta(seconds=3)
@@ -23,8 +27,8 @@ _init = Pipeline.__init__
 
 
 def _with_short_locks(self: Any, **settings: Any) -> None:
-    settings["lock_timeout"] = timedelta(seconds=8)
-    settings["heartbeat_trigger"] = timedelta(seconds=5)
+    settings["lock_timeout"] = _LOCKED
+    settings["heartbeat_trigger"] = _LOCKED - _HEARTBEAT
     _init(self, **settings)
 
 

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
+from dstack_placement.engine.cooldown import LONGEST
 from dstack_simulator.errors import SimulatorError
 from dstack_simulator.handle import Handle
 from tests.servers.lanes import update
@@ -30,6 +31,12 @@ _EARLY = 0.2
 
 #: How many times servers are killed in a round, one as soon as the one before answers again.
 _KILLS = (1, 1, 2, 3)
+
+#: Seconds that a server takes to start at most: on a busy machine minutes.
+START_LIMIT = 200.0
+#: How often a lane cools down before what is to be is given up: a start that a killed server left
+#: is a failed one, and on a busy machine others are too late.
+_COOLDOWNS = 3
 
 #: What happens meanwhile; returns what ends it.
 Disturb = Callable[[], Awaitable[Callable[[], Awaitable[None]]]]
@@ -79,15 +86,18 @@ class Story:
             await self._kill(first)
 
             async def start() -> None:
-                await self.sim.faults.server_start(server=first)
+                await self._start(first)
                 for victim in others:
                     await self._kill(victim)
-                    await self.sim.faults.server_start(server=victim)
+                    await self._start(victim)
 
             return start
 
         then = "".join(f", then {victim}" for victim in others)
         await self.disturbed(chance, kill, f"server {first} is killed{then}", asks=3 - first)
+
+    async def _start(self, server: int) -> None:
+        await self.sim.faults.server_start(server=server, limit=START_LIMIT + 30)
 
     async def _kill(self, server: int) -> None:
         await self.sim.faults.server_end(server=server, graceful=False)
@@ -131,7 +141,7 @@ class Story:
         await self.settled()
 
     async def settled(self, limit: float = 120.0) -> None:
-        """Waits until everything is as it has to be."""
+        """Waits until everything is as it has to be; while a lane cools down, that is not yet."""
         left: list[str] = []
 
         async def rests() -> bool:
@@ -139,10 +149,22 @@ class Story:
             left = await self.watch.unsettled()
             return not left
 
-        try:
-            await until(rests, limit=limit, every=0.2, what="everything is settled")
-        except AssertionError as error:
-            raise AssertionError(f"{error}; {left}") from None
+        async def none_cools() -> bool:
+            return await rests() or not await self.watch.cooling()
+
+        for _ in range(_COOLDOWNS):
+            try:
+                await until(rests, limit=limit, every=0.2, what="everything is settled")
+            except AssertionError as error:
+                cooling = await self.watch.cooling()
+                if not cooling:
+                    held = await self.watch.held()
+                    raise AssertionError(f"{error}; {left}; {held}") from None
+                say(f"{left}; these cool down: {cooling}")
+            else:
+                return
+            await until(none_cools, limit=LONGEST.total_seconds(), every=1.0, what="no cooldown")
+        raise AssertionError(f"lanes cooled down again and again; {left}")
 
     async def all_answer(self) -> None:
         """Waits until each server has its database."""
@@ -199,6 +221,6 @@ class Story:
             return ended.done()
 
         try:
-            await until(over, limit=120, every=0.1, what="it is over")
+            await until(over, limit=START_LIMIT, every=0.1, what="it is over")
         finally:
             await ended

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-from tests.e2e.test_terminal import Terminal, terminal
+from tests.servers.bare_terminal import Terminal, terminal
 from tests.waiting import until
 
 #: What a terminal sends for keys that are no letters.

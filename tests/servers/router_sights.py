@@ -31,7 +31,7 @@ Opener = Callable[[Connection], AbstractAsyncContextManager[Source]]
 
 @dataclass(frozen=True)
 class Row:
-    """A worker, called as in other tests: `decode2`, or by its state when it is no replica."""
+    """A worker, called as in other tests: `decode2`, or by its state when it is not a replica."""
 
     name: str
     sync: str

@@ -116,6 +116,24 @@ _REBALANCES = """\
     SELECT run.run_name AS run FROM dstack_fleets_rebalances AS rebalance
     JOIN runs AS run ON run.id = rebalance.run_id
 """
+_COOLDOWNS = """\
+    SELECT run.run_name AS run, cooldown.fleet, cooldown.failures, cooldown.cause,
+        cooldown.until::text AS until
+    FROM dstack_fleets_cooldowns AS cooldown JOIN runs AS run ON run.id = cooldown.run_id
+    WHERE cooldown.until > now() AT TIME ZONE 'UTC'
+"""
+#: When a server last worked on runs, and on replicas that do not run yet or any more, and what
+#: holds others from it.
+_HELD = """\
+    SELECT run_name AS name, status::text AS status, last_processed_at::text AS looked,
+        lock_expires_at::text AS locked, lock_owner AS by, now()::text AS now
+    FROM runs WHERE NOT deleted
+    UNION ALL
+    SELECT job_name, status::text, last_processed_at::text, lock_expires_at::text, lock_owner,
+        now()::text
+    FROM jobs
+    WHERE upper(status::text) IN ('SUBMITTED', 'PROVISIONING', 'PULLING', 'TERMINATING')
+"""
 #: Of a replica that has ended, what is said of it.
 _ENDED = """\
     SELECT job.job_name AS name, job.termination_reason AS reason,
@@ -232,6 +250,14 @@ class SharedWatch:
             if short != told:
                 found.append(f"short: {sorted(short)}, deficits: {sorted(told)}")
         return found
+
+    async def cooling(self) -> list[dict[str, Any]]:
+        """The lanes that are skipped now, since starts failed there."""
+        return [dict(row) for row in await self.query(_COOLDOWNS)]
+
+    async def held(self) -> list[dict[str, Any]]:
+        """When servers last worked on what is not settled, and what holds them from it."""
+        return [dict(row) for row in await self.query(_HELD)]
 
     def _doubled(self) -> Iterable[str]:
         """Jobs of the first submission of a replica of which there is more than one container."""

@@ -105,8 +105,11 @@ class World:
         self.user = await common.create_user(self.session)
         self.project = await common.create_project(self.session, owner=self.user)
         self.lender = await common.create_project(self.session, owner=self.user, name="lender")
+        unlimited = common.get_fleet_spec(common.get_fleet_configuration(nodes=_nodes(None)))
         for name in ("near", "far"):
-            self.fleets[name] = await common.create_fleet(self.session, self.project, name=name)
+            self.fleets[name] = await common.create_fleet(
+                self.session, self.project, name=name, spec=unlimited
+            )
         spec = common.get_fleet_spec(common.get_fleet_configuration(nodes=_nodes(4)))
         self.fleets["lent"] = await common.create_fleet(
             self.session, self.lender, name="lent", spec=spec
@@ -189,7 +192,7 @@ class World:
         return seen.state
 
 
-def _nodes(greatest: int) -> Any:
+def _nodes(greatest: int | None) -> Any:
     from dstack._internal.core.models.fleets import FleetNodesSpec
 
     return FleetNodesSpec(min=0, target=0, max=greatest)
@@ -236,6 +239,30 @@ async def _previews(world: World) -> dict[str, Any]:
         "of a group, too few": await told("grouped", 2, 1, "one"),
         "stored still": get_run_spec(run).configuration.model_dump()["replicas"],
     }
+
+
+async def _retried(world: World) -> dict[str, Any]:
+    """Counts that are tried while replicas are between two attempts, of three that are wanted."""
+    lost = JobTerminationReason.FAILED_TO_START_DUE_TO_NO_CAPACITY
+    run = await world.run("retried", replicas=3, counts={"0": 3})
+    await world.job(run, 0, **world.in_fleet("near"))
+    failed = {"termination_reason": lost}
+    await world.job(run, 1, status=JobStatus.FAILED, **failed)
+    await world.job(run, 1, status=JobStatus.TERMINATING, submission_num=1, **failed)
+    await world.job(run, 2, status=JobStatus.FAILED, **failed)
+    # The relief of a move, and one that dstack stopped.
+    await world.job(run, 3, status=JobStatus.FAILED, **failed)
+    stopped = {"termination_reason": JobTerminationReason.SCALED_DOWN}
+    await world.job(run, 4, status=JobStatus.TERMINATED, **stopped)
+
+    async def told(count: int) -> Any:
+        asked = answers.PreviewRequest.model_validate(
+            {"run_name": "retried", "replicas": {"0": count}, "include_replicas": True}
+        )
+        found = await previewing.preview_of(world.session, world.project, asked)
+        return sorted([row.replica_num, row.new, row.action] for row in found.replicas)
+
+    return {"3": await told(3), "5": await told(5), "2": await told(2)}
 
 
 async def _removed_group(world: World) -> dict[str, Any]:
@@ -291,7 +318,7 @@ async def _removed_group(world: World) -> dict[str, Any]:
 
 
 async def _warned(world: World) -> dict[str, Any]:
-    """Lanes whose minimums are above the least replica count, applied twice and shown."""
+    """Lanes whose minimums are above the minimum replica count, applied twice and shown."""
     lanes = [{"name": "near", "min_replicas": 3}]
     scaling = {"metric": "rps", "target": 10}
     run = await world.run("warned", fleets=lanes, replicas="1..5", scaling=scaling)
@@ -370,12 +397,14 @@ async def _lent(world: World) -> dict[str, Any]:
 async def _ended(world: World) -> dict[str, Any]:
     """A run with a minimum that nothing is left of."""
     lanes = [{"name": "near", "min_replicas": 2}]
-    for status in (RunStatus.FAILED, RunStatus.RUNNING):
+    for status in (RunStatus.FAILED, RunStatus.TERMINATING, RunStatus.RUNNING):
         await world.run(f"run-{status.value}", fleets=lanes, status=status, counts={"0": 2})
     ended = await looking.placement(world.session, world.project, "run-failed")
+    ending = await looking.placement(world.session, world.project, "run-terminating")
     lives = await looking.placement(world.session, world.project, "run-running")
     return {
         "ended": json.loads(ended.model_dump_json()),
+        "ending": [ending.notes, ending.lanes, [group.desired for group in ending.groups]],
         "rebalancing": [rebalancing._begin(1), rebalancing._begin(2)],
         "after an edit": await _rebalanced(world),
         "lives": [[lane.fleet, lane.deficit] for lane in lives.lanes],
@@ -478,6 +507,7 @@ async def _deficits(world: World) -> dict[str, Any]:
 Parts = dict[str, Callable[["World"], Awaitable[dict[str, Any]]]]
 PARTS: Parts = {
     "previews": _previews,
+    "retried": _retried,
     "removed group": _removed_group,
     "warned": _warned,
     "lent": _lent,

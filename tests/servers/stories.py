@@ -228,7 +228,7 @@ def alive(look: Look) -> None:
 
 
 async def placed(sim: Handle, name: str) -> dict[str, Any]:
-    """What the server tells of a run's lanes and of where its replicas are."""
+    """What the server reports of a run's lanes and of where its replicas are."""
     answer: dict[str, Any] = await sim.api("placement/get", {"run_name": name})
     return answer
 

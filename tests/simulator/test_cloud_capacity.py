@@ -147,7 +147,7 @@ async def test_only_spot_instances_are_interrupted(cloud: Cloud) -> None:
     assert await cloud.describe(spot["instance_id"]) == {"state": "gone"}
     with pytest.raises(SimulatorError, match="not a spot instance"):
         await cloud.interrupt(firm["instance_id"])
-    with pytest.raises(SimulatorError, match="no running instance"):
+    with pytest.raises(SimulatorError, match="not a running instance"):
         await cloud.interrupt(spot["instance_id"])
 
 

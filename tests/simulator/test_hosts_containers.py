@@ -180,7 +180,7 @@ async def test_a_pull_gives_what_is_new_and_only_that() -> None:
 async def test_crash_and_failing_health() -> None:
     async with open_site() as site:
         container = await start_job(await site.host(), SERVICE, ["sglang serve"])
-        with pytest.raises(LookupError, match="no router"):
+        with pytest.raises(LookupError, match="is not a router"):
             await container.restart_router()
         await until(lambda: container.runner.worker is not None)
         container.fail_health()

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from dstack_simulator import Simulator
+from dstack_simulator.errors import SimulatorError
 from dstack_simulator.folder import MARK_VARIABLE
 from dstack_simulator.processes import end_marked, marked
 from tests.waiting import until
@@ -25,6 +26,7 @@ _PARENT = """
 import sys
 from pathlib import Path
 from dstack_simulator import Simulator
+from dstack_simulator.errors import SimulatorError
 
 simulator = Simulator(sys.argv[1]).start()
 print(simulator.mark, simulator.folder.root, flush=True)
@@ -138,3 +140,16 @@ def test_what_does_not_carry_the_mark_is_spared() -> None:
             assert psutil.pid_exists(bystander.pid)
         finally:
             bystander.kill()
+
+
+def test_the_log_of_a_server_that_does_not_answer_in_time_stays() -> None:
+    simulator = Simulator("empty", start_limit=0.2)
+    with pytest.raises(SimulatorError) as refused:
+        simulator.start()
+    said = str(refused.value)
+    assert said.startswith("dstack's server did not answer within 0.2 s: ")
+    assert simulator.processes() == []
+    log = Path(said.rpartition("Its log is ")[2].removesuffix("."))
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert list(log.parent.glob(f"{log.name.removesuffix('-server.log')}*")) == [log]
+    log.unlink()

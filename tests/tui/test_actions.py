@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import actions, key_names, places
 from dstack_fleets_tui.actions.commands import CommandError, parse
 from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.pages.keys_page import page
@@ -67,7 +67,7 @@ def test_ids_are_unique():
 
 def test_a_key_that_takes_away_is_harmless_nowhere():
     """Applying a plan is asked for by the plan itself, which is read before."""
-    away = {"delete", "drain", "remove_lane", "own_lanes", "reset"}
+    away = {"delete", "drain", "stop", "remove_lane", "remove_host", "own_lanes", "reset"}
     keys = {key for name in away for key in actions.BY_ID[name].keys}
     for action in actions.ACTIONS:
         assert action.id in away or not keys & set(action.keys), action.id
@@ -85,9 +85,9 @@ def test_a_row_of_the_page_has_the_cells_of_its_table():
 
 
 def test_a_command_may_be_shortened_while_it_is_clear():
-    assert parse("sor price", actions.FLEETS) == ("sort", "price")
-    assert parse("q", actions.FLEETS) == ("quit", "")
-    assert parse("view-back", actions.FLEET) == ("view_back", "")
+    assert parse("sor price", places.FLEETS) == ("sort", "price")
+    assert parse("q", places.FLEETS) == ("quit", "")
+    assert parse("view-back", places.FLEET) == ("view_back", "")
 
 
 @pytest.mark.parametrize(
@@ -96,4 +96,10 @@ def test_a_command_may_be_shortened_while_it_is_clear():
 )
 def test_a_command_that_is_none_says_so(text, part):
     with pytest.raises(CommandError, match=part):
-        parse(text, actions.SERVICES)
+        parse(text, places.SERVICES)
+
+
+def test_keys_that_do_one_thing_are_told_apart_in_ascii_too() -> None:
+    assert key_names.key_names(("left", "right")) == "←→"
+    assert key_names.key_names(("left", "right"), ascii_only=True) == "left right"
+    assert key_names.key_names(("enter",), ascii_only=True) == "enter"

@@ -10,7 +10,7 @@ from textual.command import CommandPalette
 from textual.widgets import Static
 
 from dstack_api_client.connect.connection import ConfigError
-from dstack_api_client.feed.feed import ConnectionState
+from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.model.capabilities import ROUTER, Capabilities
 from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.help import HelpScreen
@@ -230,4 +230,4 @@ async def test_a_poll_that_comes_in_while_it_ends_is_passed_over():
     async with app.run_test():
         await filled(app)
     assert not app.screen_stack
-    app.on_fleets_app_read(FleetsApp.Read(live(known, known), app._connection))
+    app.on_fleets_app_read(FleetsApp.Read(live(known, known), app.session.connection))

@@ -122,7 +122,7 @@ async def test_a_second_that_goes_by_paints_a_few_cells(keys, most):
         app._display = count
         for second in range(1, 4):
             moment[0] = NOW + timedelta(seconds=second)
-            app.post_message(FleetsApp.Read(live(known, known), app._connection))
+            app.post_message(FleetsApp.Read(live(known, known), app.session.connection))
             shown = [each for each in app.screen_stack if isinstance(each, LiveScreen)]
             front = shown[-1].query_one(StatusHeader)
             await until(lambda second=second, front=front: f"live {second} s" in front.text)

@@ -15,6 +15,7 @@ from dstack_api_client.edits.perform import performing
 from dstack_api_client.edits.plan import applying
 from dstack_api_client.edits.store.keeping import Sent, Store
 from dstack_api_client.errors import ApiError, UnansweredError
+from dstack_api_client.feed.update import ConnectionState
 from dstack_fleets_tui.cli import common as cli_common
 from dstack_fleets_tui.cli import edits as cli_edits
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
@@ -24,10 +25,10 @@ from dstack_fleets_tui.settings.settings import load
 from dstack_widgets.screen.status_header import KeysFooter
 from tests.builders.apps import CONNECTION, GivenFeed, app_on, live
 from tests.builders.audit_log import ends
+from tests.builders.changing_dashboard import applied_before, dashboard, shown
 from tests.builders.changing_server import ChangingServer
 from tests.builders.snapshots import snapshot
 from tests.screens import summary
-from tests.tui.test_keys_and_late_answers import applied_before, dashboard, shown
 from tests.waiting import until
 
 
@@ -83,6 +84,36 @@ async def test_what_was_not_sent_is_said_to_be_so(tmp_path: Path) -> None:
     assert not server.writes
     (end,) = ends(store.audit_path)
     assert end["result"].startswith("not applied: ")
+
+
+def _no_server(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("refused", request=request)
+
+
+async def test_a_lost_connection_is_said_once(tmp_path: Path) -> None:
+    server, store = ChangingServer(), Store(tmp_path)
+    await applied_before(server, store)
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await pilot.press("u")
+        await shown(app, PlanScreen)
+        server.faults |= dict.fromkeys(("runs/get", "runs/list", "events/list"), _no_server)
+        await pilot.press("right", "enter")
+        await shown(app, ApplyScreen)
+        await until(lambda: app.health.state is ConnectionState.STALE, what="the loss")
+        await until(lambda: app.health.message in _text(app.screen), what="what it did here")
+        await until(lambda: "Press p" in summary(app), what="what to do instead of it again")
+        server.faults.clear()
+        await until(lambda: app.health.state is ConnectionState.LIVE, what="the server")
+        await pilot.press("p")
+        await shown(app, PlanScreen)
+        await pilot.press("right", "enter")
+        await shown(app, ApplyScreen)
+        await until(lambda: "was applied" in _text(app.screen), what="the change")
+        server.faults |= dict.fromkeys(("runs/get", "runs/list", "events/list"), _no_server)
+        await until(lambda: app.health.state is ConnectionState.STALE, what="the loss once more")
+        lost = app.failure
+        await until(lambda: lost in summary(app), what="why it stands still")
+        await until(lambda: lost.split(":")[0] not in _text(app.screen), what="it once")
 
 
 async def test_what_was_open_at_the_last_start_is_said(tmp_path: Path) -> None:

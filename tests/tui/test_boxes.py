@@ -10,12 +10,18 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.widgets import Input
 
 from dstack_api_client.edits.base.merging import ConflictError, three_way
+from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
-from dstack_fleets_tui.screens.parts.asking import AskScreen
+from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_widgets.inputs.choices import Choice, Choices
+from dstack_widgets.screen.status_header import KeysFooter
+from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.service_edits import base
+from tests.builders.snapshots import snapshot
+from tests.screens import filled
 from tests.waiting import until, until_equal
 
 SIZES = [(120, 32), (60, 20), (40, 10), (30, 8)]
@@ -23,6 +29,9 @@ SIZES = [(120, 32), (60, 20), (40, 10), (30, 8)]
 
 class Host(App[None]):
     def was_answered(self) -> None:
+        """As the dashboard has it."""
+
+    def show_keys(self) -> None:
         """As the dashboard has it."""
 
 
@@ -57,6 +66,18 @@ async def test_every_answer_is_in_sight(size: tuple[int, int]) -> None:
             await _answers_in_sight(app, pilot, make())
 
 
+async def test_a_question_without_a_text_has_no_lines_for_one() -> None:
+    app = Host()
+    async with app.run_test(size=(80, 24)) as pilot:
+        choices = [Choice("stay", "Stay"), Choice("quit", "Quit")]
+        await app.push_screen(AskScreen("Quit", [], choices))
+        await pilot.pause()
+        box = app.screen.query_one("#box")
+        title, answers = app.screen.query_one("#title"), app.screen.query_one(Choices)
+        await until_equal(lambda: answers.region.y - title.region.bottom, 1)
+        assert box.region.height == answers.region.bottom - box.region.y + 2
+
+
 async def _answers_in_sight(app: Host, pilot: Pilot[None], screen: Screen[Any]) -> None:
     app.push_screen(screen)
     await until(lambda: screen.is_active and screen.query(Choices), what="the box")
@@ -89,3 +110,38 @@ async def test_a_box_follows_the_terminal() -> None:
         await pilot.resize_terminal(40, 10)
         await until(lambda: choices.region.height == 3, what="a line each")
         await until(lambda: screen.region.contains_region(choices.region), what="all in sight")
+
+
+def _keys(app: FleetsApp) -> str:
+    """The line of keys of the screen behind all boxes, without blanks around it."""
+    behind = next(screen for screen in reversed(app.screen_stack) if not screen.is_modal)
+    return str(behind.query_one(KeysFooter).render()).strip()
+
+
+async def test_behind_a_box_stand_the_keys_of_the_box() -> None:
+    app = app_on(GivenFeed(live(snapshot())))
+    async with app.run_test(size=(120, 30)) as pilot:
+        await filled(app)
+        await until(lambda: "open  e edit" in _keys(app), what="the keys of the list")
+        of_list = _keys(app)
+        assert of_list.endswith("? help")
+        await pilot.press("question_mark")
+        await until_equal(lambda: _keys(app), "esc close")
+        await pilot.press("escape")
+        await until_equal(lambda: _keys(app), of_list)
+        app.push_screen(_typed())
+        await until_equal(lambda: _keys(app), "esc cancel")
+        await until(lambda: isinstance(app.screen.focused, Input), what="the field")
+        choices = app.screen.query_one(Choices)
+        assert "[" not in choices.render().plain
+        choices.focus()
+        await until_equal(lambda: _keys(app), "←→ choose  ⏎ take  esc cancel")
+        await until(lambda: "[ " in choices.render().plain, what="the answer that Enter takes")
+        app.push_screen(PickScreen("Sort by", [("name", "")]))
+        await until_equal(lambda: _keys(app), "↑↓ choose  ⏎ take  esc cancel")
+        app.pop_screen()
+        await until_equal(lambda: _keys(app), "←→ choose  ⏎ take  esc cancel")
+        app.pop_screen()
+        await until_equal(lambda: _keys(app), of_list)
+        await pilot.press("ctrl+p")
+        await until_equal(lambda: _keys(app), "↑↓ choose  ⏎ take  esc close")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from dstack_api_client.errors import CannotConnectError
+from dstack_api_client.join.difference import Difference
+from dstack_api_client.model.capabilities import Capabilities
+from dstack_api_client.model.traffic import Traffic
+from dstack_api_client.trends.trend import STEP
 from dstack_api_client.trends.watch import TrendWatch
 from dstack_fleets_tui.screens.charts import ChartsScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.tables import charts
 from dstack_widgets.panels.charts import Charts
+from tests.builders import routed_service
 from tests.builders.apps import live
 from tests.builders.memory_client import GivenClient
 from tests.builders.snapshots import service, snapshot
@@ -50,7 +56,7 @@ async def test_charts_open_from_a_list_and_close_again():
         before = app.snapshot
         gone = {key: each for key, each in before.services.items() if each.name != "chat-70b"}
         later = replace(before, services=gone)
-        app.post_message(app.Read(live(later, before), app._connection))
+        app.post_message(app.Read(live(later, before), app.session.connection))
         await until(lambda: "gone" in app.screen.query_one("#head").render().plain)
         assert "Replicas" in titles(app)
 
@@ -74,7 +80,49 @@ async def test_charts_open_from_a_list_and_close_again():
 def test_charts_without_data_say_why(metrics, said):
     made = charts.of_service(service(), snapshot(), TrendWatch(), metrics)
     assert [each.note for each in made] == [
-        "Not known yet: events tell nothing from before.",
-        "Not known yet: what ended before is not priced.",
+        "Not known yet: no earlier events.",
+        "Not known yet: no earlier prices.",
         said,
     ]
+
+
+@pytest.mark.parametrize(
+    ("on_gateway", "features", "counted", "said"),
+    [
+        (False, {"traffic"}, False, "only a gateway counts them"),
+        (True, set(), False, "only the placement add-on reports them"),
+        (True, {"traffic"}, False, "the server has read none from the gateway lately"),
+        (True, {"traffic"}, True, ""),
+    ],
+)
+def test_why_there_are_no_requests_per_second(on_gateway, features, counted, said):
+    chat = service(on_gateway=on_gateway)
+    shot = replace(
+        snapshot(services=[chat]),
+        capabilities=Capabilities(features=frozenset(features)),
+        traffic={chat.id: Traffic(192, 60, 0.41)} if counted else {},
+    )
+    told = charts.no_requests(chat, shot)
+    assert told == (f"Requests per second are not known: {said}." if said else "")
+    watch = TrendWatch()
+    for step in range(2):
+        later = replace(shot, observed_at=shot.observed_at + timedelta(seconds=STEP * step))
+        watch.look(later, Difference())
+    found = [each for each in charts.of_service(chat, shot, watch, charts.Metrics())
+             if each.title == "Requests/s"]  # fmt: skip
+    assert [round(each.curves[0].values[-1], 3) for each in found] == ([3.2] if counted else [])
+
+
+def test_workers_without_a_request_are_said_to_have_none():
+    shot = routed_service.snapshot()
+    idle = {
+        key: replace(view, workers=tuple(replace(each, load=0) for each in view.workers))
+        for key, view in shot.routers.items()
+    }
+    watch = TrendWatch()
+    for step in range(3):
+        at = shot.observed_at + timedelta(seconds=STEP * step)
+        watch.look(replace(shot, routers=idle, observed_at=at), Difference())
+    (of_chat,) = shot.services.values()
+    drawn = charts.of_service(of_chat, shot, watch, charts.Metrics())
+    assert "Requests at each worker, none" in [each.title for each in drawn]

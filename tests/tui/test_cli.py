@@ -18,6 +18,7 @@ import yaml
 
 from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.problems.watch import Severity
+from dstack_api_client.recordings.recorder import Recorder
 from dstack_fleets_tui.cli import version
 from dstack_fleets_tui.cli.main import main
 from dstack_fleets_tui.headless import get as get_module
@@ -69,16 +70,27 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Settings, Callable[[
     calls: list[tuple[Any, Settings, Callable[[], Any]]] = []
 
     def run(
-        connection: Any, settings: Settings, *, again: Callable[[], Any], projects: Projects
+        connection: Any,
+        settings: Settings,
+        *,
+        again: Callable[[], Any],
+        projects: Projects,
+        recorder: Recorder | None,
+        **_: object,
     ) -> int:
         calls.append((connection, settings, again))
+        if recorder is not None:
+            recorder.close()
         if not isinstance(connection, ConfigError):
             assert projects.connect("another").project == "another"  # type: ignore[union-attr]
         return 0
 
-    monkeypatch.setitem(sys.modules, "dstack_fleets_tui.app.run", SimpleNamespace(run=run))
+    monkeypatch.setitem(
+        sys.modules, "dstack_fleets_tui.app.run", SimpleNamespace(run=run, play=None)
+    )
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     return calls
 
 
@@ -124,6 +136,11 @@ SCREEN = {"textual", "dstack", "dstack_widgets"}
         (["--help", "--version", "get --help", "apply --help"], HEAVY, False),
         (["--debug-settings"], {"textual", "httpx", "dstack"}, False),
         (
+            ["get fleets"],
+            SCREEN | {"dstack_api_client.edits", "dstack_api_client.problems.watch"},
+            True,
+        ),
+        (
             [
                 "get fleets",
                 "get replicas -o yaml",
@@ -139,7 +156,7 @@ SCREEN = {"textual", "dstack", "dstack_widgets"}
 def test_only_what_is_needed_is_loaded(commands: list[str], never: set[str], reads: bool) -> None:
     loaded = set(python(LOADED, *commands).stderr.splitlines()[-1].split())
     assert "dstack_fleets_tui.cli.main" in loaded
-    assert not {name for name in loaded if name.partition(".")[0] in never}
+    assert not {name for name in loaded if name in never or name.partition(".")[0] in never}
     assert ("dstack_api_client.feed.feed" in loaded) == reads
 
 
@@ -472,6 +489,38 @@ def test_the_dashboard_opens_without_a_connection(
     assert isinstance(failure, ConfigError)
 
 
+def test_a_dashboard_that_nobody_would_see_is_not_begun(
+    capsys: pytest.CaptureFixture[str],
+    ran: list[tuple[Any, Settings, Callable[[], Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is drawn on stderr: `2>errors.log` left the terminal empty."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    for arguments in (["--project", "prod"], ["--replay", "incident"]):
+        assert main(arguments) == 1
+        assert "The dashboard needs a terminal." in capsys.readouterr().err
+    assert ran == []
+
+
+def test_a_dashboard_is_recorded_and_replayed(
+    capsys: pytest.CaptureFixture[str],
+    ran: list[tuple[Any, Settings, Callable[[], Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    path = str(tmp_path / "it.jsonl.gz")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(["--project", "prod", "--record", path]) == 0
+    assert main(["--project", "prod", "--record", path]) == 1
+    assert f"{path} is there already. Name another file." in capsys.readouterr().err
+    assert main(["--replay", path]) == 1
+    assert "ends before the first poll. There is nothing to play." in capsys.readouterr().err
+    assert main(["--replay", path, "--record", path]) == 2
+    assert "A replay is not recorded. Leave out --record." in capsys.readouterr().err
+    assert len(ran) == 1
+
+
 def test_the_dashboard_needs_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 1
     said = capsys.readouterr().err
@@ -498,12 +547,13 @@ def test_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "execv", execv)
     with pytest.raises(BecameError):
-        main(["demo", "--ascii", "--scenario", "burst"])
+        main(["demo", "--ascii", "--scenario", "burst", "--fault", "one", "--fault", "two"])
     ((path, arguments),) = became
     assert path == sys.executable
     split = arguments.index("--")
     assert arguments[:split] == [
         sys.executable, "-m", "dstack_simulator", "--scenario", "burst",
+        "--fault", "one", "--fault", "two",
     ]  # fmt: skip
     assert arguments[split + 1 :] == [sys.executable, "-m", "dstack_fleets_tui", "--ascii"]
 
@@ -537,7 +587,9 @@ from tests.builders.sample_look import LOOK
 async def observe(connection, asked):
     return LOOK
 get.observe = observe
-sys.exit(main(sys.argv[1:]))
+for command in sys.argv[1:]:
+    if code := main(command.split()):
+        sys.exit(code)
 """
 ROOT = Path(__file__).parents[2]
 
@@ -547,7 +599,7 @@ def test_a_reader_that_goes_away() -> None:
     os.close(reader)
     try:
         process = subprocess.run(
-            [sys.executable, "-c", SHOWN, "get", "replicas", "-o", "json"],
+            [sys.executable, "-c", SHOWN, "get replicas -o json"],
             stdout=writer,
             stderr=subprocess.PIPE,
             timeout=180,
@@ -562,9 +614,10 @@ def test_a_reader_that_goes_away() -> None:
 
 def test_output_that_can_hold_ascii_only() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
-    table = python(SHOWN, "get", "fleets", env=environment, cwd=ROOT)
-    assert (table.returncode, table.stderr) == (0, "")
-    assert table.stdout.isascii()
-    whole = python(SHOWN, "get", "services", "-o", "json", env=environment, cwd=ROOT)
-    assert (whole.returncode, whole.stderr) == (0, "")
-    assert json.loads(whole.stdout)["services"]
+    commands = ("get fleets", "get services -o json")
+    shown = python(SHOWN, *commands, env=environment, cwd=ROOT)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    table, brace, whole = shown.stdout.partition("{")
+    assert "gpu-reserved" in table
+    assert table.isascii()
+    assert json.loads(brace + whole)["services"]

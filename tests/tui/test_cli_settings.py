@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from dstack_fleets_tui.settings.settings import (
     ENVIRONMENT,
     Values,
+    adapter,
     load,
     settings_path,
     with_known_projects,
@@ -24,7 +26,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_defaults(file: Path) -> None:
     settings = load({}, {}, file)
-    assert settings.model_dump(include=set(Values.model_fields)) == {
+    assert {each.name: getattr(settings, each.name) for each in fields(Values)} == {
         "ascii": False,
         "interval": 2.0,
         "theme": None,
@@ -32,6 +34,7 @@ def test_defaults(file: Path) -> None:
         "alert": "bell",
         "insecure_http": False,
         "ca_file": None,
+        "dashboard_projects": None,
         "routers_over_ssh": "opened",
         "loss_problems": False,
         "columns": {},
@@ -57,6 +60,7 @@ def test_order_of_sources(file: Path) -> None:
         "alert": "default",
         "insecure_http": str(file),
         "ca_file": "default",
+        "dashboard_projects": "default",
         "routers_over_ssh": "default",
         "loss_problems": "default",
         "columns": "default",
@@ -98,7 +102,9 @@ def test_one_wrong_value_does_not_take_the_others_along(file: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"interval: 1\n  theme: x\n", "not valid YAML (line 2)"),
+        (b"interval: 1\n  theme: x\n", "not valid YAML in line 2: "),
+        (b"read_only: true\nread_only: false\n", "in line 2: read_only appears twice. It is not"),
+        (b"theme: " + b"x" * 2**20, "it is longer than 1 MiB. It is not used."),
         (b"\xff\xfe\x00", "not valid YAML"),
         (b"- interval", "not a list of"),
         (b"text", "not a list of"),
@@ -152,8 +158,10 @@ def test_the_usual_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 
 def test_every_setting_is_described() -> None:
-    for name, field in Values.model_fields.items():
-        assert field.description, name
+    described = adapter().json_schema()["properties"]
+    assert [*described] == [each.name for each in fields(Values)]
+    for name, said in described.items():
+        assert said["description"], name
 
 
 def test_the_document_lists_every_setting_and_its_default() -> None:
@@ -164,13 +172,13 @@ def test_the_document_lists_every_setting_and_its_default() -> None:
         if "DSTACK_FLEETS_TUI_" in line and line.startswith("|")
     ]
     assert [(name, variable) for name, _, variable, *_ in rows] == [
-        (name, f"{ENVIRONMENT}{name.upper()}") for name in Values.model_fields
+        (name, f"{ENVIRONMENT}{name.upper()}") for name in vars(Values())
     ]
     for name, _, _, default, meaning in rows:
         if default:
-            assert yaml.safe_load(default) == Values.model_fields[name].default
+            assert yaml.safe_load(default) == getattr(Values(), name)
         else:
-            assert Values.model_fields[name].default is None
+            assert getattr(Values(), name) is None
         assert meaning
 
 
@@ -239,7 +247,7 @@ def test_projects_in_the_environment(file: Path) -> None:
     assert load({}, {variable: "{prod: {protected: true}}"}, file).protected_in("prod")
     settings = load({}, {variable: "{prod: ["}, file)
     assert settings.read_only_in("prod")
-    start = f"{variable}: projects is not used (not valid yaml in line 1"
+    start = f"{variable}: projects is not used (not valid YAML in line 1"
     assert settings.notices[0].startswith(start)
 
 

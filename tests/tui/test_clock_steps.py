@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dstack_api_client.feed.feed import Feed, Update
+from dstack_api_client.feed.feed import Feed
+from dstack_api_client.feed.update import Update
 from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.live.lookout import Lookout
 from dstack_fleets_tui.screens.lists import FleetsScreen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.command import CommandList, CommandPalette
 
+from dstack_api_client.trends.trend import Kind
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.logs import LogsScreen
@@ -46,7 +47,7 @@ async def test_commands_open_things_by_name_from_any_screen():
         await typed(pilot, "services nope")
         await until(lambda: "There is no service nope" in app.said.log[-1].message)
         await typed(pilot, "reverse nope")
-        await until(lambda: "takes nothing" in app.said.log[-1].message)
+        await until(lambda: "takes no argument" in app.said.log[-1].message)
         await on_screen(app, FleetScreen)
         await typed(pilot, "fleets")
         await on_screen(app, FleetsScreen)
@@ -92,6 +93,21 @@ async def test_back_and_forth_over_lists_screens_and_views():
         await pilot.press("W")
         await until_equal(lambda: app.screen.name_of_screen, "what if")
         await pilot.press("left_square_bracket")
+        await at("fleets")
+        await until_equal(lambda: len(app.screen_stack), 1)
+        await pilot.press("T")
+        await at("charts")
+        await pilot.press("minus")
+        await at("fleets")
+        await pilot.press("minus")
+        await at("charts")
+        await typed(pilot, f"charts {service.name}")
+        await until_equal(lambda: app.screen.subject.name, service.name)
+        await pilot.press("left_square_bracket")
+        await until_equal(lambda: app.screen.subject.kind, Kind.FLEET)
+        await pilot.press("right_square_bracket")
+        await until_equal(lambda: app.screen.subject.name, service.name)
+        await pilot.press("left_square_bracket", "left_square_bracket")
         await at("fleets")
         await until_equal(lambda: len(app.screen_stack), 1)
 

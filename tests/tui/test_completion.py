@@ -6,15 +6,21 @@ import json
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from dstack_api_client.connect.connection import Connection
+from dstack_api_client.errors import CannotConnectError
+from dstack_fleets_tui.cli import completion
 from dstack_fleets_tui.cli.main import main
 from dstack_fleets_tui.pages.man_page import page
+from dstack_fleets_tui.settings.own_keys import checked
 from dstack_fleets_tui.settings.settings import Values, load
 from tests import ROOT
 from tests.servers.faulty_proxy import proxy_in_a_thread
@@ -94,13 +100,29 @@ def test_commands_options_and_names_are_completed(
     assert sorted(services) == names
     assert sorted(fleets) == kept
     assert beginning == ["chat"]
-    assert projects == ["main", "prod"]
+    assert projects == ["main", "prod", "all"]
 
 
 def test_without_a_server_options_are_completed_and_nothing_is_said(shell: dict[str, str]) -> None:
     names, options = offers(shell, "dstack-fleets-tui undo ch", "dstack-fleets-tui undo --wa")
     assert names == []
     assert options == ["--wait"]
+
+
+def test_names_are_those_of_all_projects_that_are_named(
+    shell: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask(connection: Connection, names: Any) -> list[str]:
+        if connection.project == "prod":
+            raise CannotConnectError("It is away.", "Wait.")
+        return ["chat", connection.project]
+
+    monkeypatch.setenv("HOME", shell["HOME"])
+    monkeypatch.delenv("DSTACK_PROJECT", raising=False)
+    monkeypatch.setattr(completion, "_ask", ask)
+    assert completion.services(Namespace(project="main,prod,nosuch")) == ["chat", "main"]
+    assert completion.services(Namespace(project="main")) == ["chat", "main"]
+    assert completion.services(Namespace(project="prod")) == []
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
@@ -119,9 +141,22 @@ def test_the_manual_page_is_what_the_parser_says(monkeypatch: pytest.MonkeyPatch
 def test_the_schema_of_the_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["schema"]) == 0
     schema: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert set(schema["properties"]) == set(Values.model_fields)
+    assert set(schema["properties"]) == {each.name for each in fields(Values)}
     assert not schema["additionalProperties"]
     assert all(each["description"] for each in schema["properties"].values())
     written = tmp_path / "settings.yml"
     written.write_text("# yaml-language-server: $schema=settings.schema.json\ninterval: 5\n")
     assert load({}, {}, written).interval == 5
+
+
+def test_the_schema_of_the_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", "keys"]) == 0
+    schema: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert not schema["additionalProperties"]
+    named = schema["properties"]
+    assert "rebalance" in named
+    assert not {"open", "back"} & set(named), "they keep their keys"
+    assert all(each["description"] for each in named.values())
+    taken, wrong = checked(dict.fromkeys(named, "f9"))
+    assert not [each for each in wrong if "no such binding" in each or "keeps its keys" in each]
+    assert taken

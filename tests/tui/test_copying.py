@@ -34,6 +34,13 @@ class TestSequence:
     def test_bare(self) -> None:
         assert of(clipboard_sequence("gpu-spot ✓", {"TERM": "xterm-256color"})) == "gpu-spot ✓"
 
+    @pytest.mark.parametrize("term", ["screen", "screen.xterm-256color", "tmux-256color"])
+    def test_through_one_in_the_other_as_the_inner_takes_it(self, term: str) -> None:
+        """In GNU screen within tmux, what is wrapped for tmux would be written on the lines."""
+        said = clipboard_sequence("a", {"TERM": term, "TMUX": "/tmp/t,1,0", "STY": "1.pts-0"})
+        assert said is not None
+        assert said.startswith("\x1bPtmux;") is term.startswith("tmux")
+
     def test_through_tmux(self) -> None:
         said = clipboard_sequence("a", {"TERM": "tmux-256color", "TMUX": "/tmp/tmux-0/default,1,0"})
         assert said is not None

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dstack_fleets_tui.actions.actions import BY_ID, PROBLEMS
+from dstack_fleets_tui.actions.actions import BY_ID
 from dstack_fleets_tui.actions.commands import CommandError
+from dstack_fleets_tui.actions.places import PROBLEMS
 from dstack_fleets_tui.host import demo
 from dstack_fleets_tui.host.demo import Demo
 from dstack_fleets_tui.screens.card import CardScreen

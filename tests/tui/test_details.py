@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from dstack_api_client.errors import CannotConnectError
+from dstack_api_client.replica.service_logs import writer_name
 from dstack_api_client.transport import wire
 from dstack_fleets_tui.settings.kept_views import KeptViews, Views
 from dstack_fleets_tui.tables import details
@@ -13,6 +15,7 @@ from dstack_fleets_tui.tables.looks import Looks
 from dstack_widgets.panels.detail_pane import DetailPane
 from tests.builders import routed_service
 from tests.builders.apps import GivenFeed, app_on, live
+from tests.builders.memory_client import GivenClient
 from tests.builders.projects import ago, fleet, instances, project
 from tests.builders.snapshots import NOW
 from tests.screens import filled, summary
@@ -80,7 +83,14 @@ async def test_the_free_room_shows_the_row_under_the_cursor(tmp_path: Path) -> N
             lambda: "restart the worker" in " ".join(pane(app).text.split()), what="the next one"
         )
 
+        # Rows that are sentences have all of the width, up to a very wide terminal.
         await pilot.resize_terminal(170, 40)
+        table = app.screen.table
+        await until(
+            lambda: all(table.shows_whole(key, "problem") for key in table.keys), what="sentences"
+        )
+        assert where(app) == "below"
+        await pilot.resize_terminal(240, 40)
         await until_equal(lambda: where(app), "beside")
         width = pane(app).region.width
         await pilot.press("plus")
@@ -120,3 +130,33 @@ def test_choices_that_cannot_be_read_count_as_none(tmp_path: Path) -> None:
     kept = KeptViews(tmp_path / "missing" / "folder")
     kept.change(beside=60)
     assert KeptViews(tmp_path / "missing" / "folder").now == Views(beside=60)
+
+
+async def test_of_a_problem_the_last_log_lines_of_its_replica_are_told() -> None:
+    client = GivenClient()
+    app = app_on(GivenFeed(live(ROUTED)), client=client)
+    async with app.run_test(size=(170, 45)) as pilot:
+        await filled(app)
+        about = next(each.replica for each in app.problems if each.replica is not None)
+        replica = ROUTED.replicas[about]
+        client.write("CUDA out of memory", *map(str, range(4)), by=replica.submission_id)
+        await pilot.press("3")
+        problems = app.screen
+        for each in app.problems:
+            if each.replica == about:
+                problems.table.move_cursor_to(each.key)
+                break
+        await until(lambda: "CUDA out of memory" in pane(app).text, what="its log")
+        assert f"Last log lines of {writer_name(replica)}" in pane(app).text
+        asked = client.asked["logs"]
+        problems.fill()
+        assert client.asked["logs"] == asked, "not at every poll"
+        client.failure = CannotConnectError("It is away.", "Wait.")
+        problems.reread()
+        await until(lambda: "Not read. It is away. Wait." in pane(app).text, what="why not")
+        await pilot.press("z")
+        await until_equal(lambda: where(app), "nowhere")
+        asked = client.asked["logs"]
+        problems.reread()
+        await pilot.pause()
+        assert client.asked["logs"] == asked, "nobody sees them"

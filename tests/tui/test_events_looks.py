@@ -16,7 +16,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("frozen")
 
-SIZES = [(80, 24), (120, 30), (160, 40)]
+SIZES = [(80, 24), (120, 30), (200, 50)]
 TOLD = [
     ("Run submitted. Status: SUBMITTED", ["run:chat-70b"], "ada"),
     ("Job created on run submission. Status: SUBMITTED", ["job:chat-70b-0-0"], None),

@@ -21,6 +21,7 @@ from dstack_api_client.problems.routers import unread
 from dstack_fleets_tui.changes import service as changing
 from dstack_fleets_tui.changes import text as changing_texts
 from dstack_fleets_tui.changes.service import Changing
+from dstack_fleets_tui.cli import get
 from dstack_fleets_tui.cli import main as cli
 from dstack_fleets_tui.editing.texts import Editing
 from dstack_fleets_tui.headless.get import collect, table
@@ -116,7 +117,7 @@ def test_a_fault_in_a_command_is_one_line(monkeypatch, capsys):
         password = SECRET
         raise RuntimeError(password)
 
-    monkeypatch.setattr(cli, "_get", broken)
+    monkeypatch.setattr(get, "_get", broken)
     assert cli.main(["get", "fleets"]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
@@ -141,7 +142,7 @@ def test_a_log_that_can_not_be_written_is_no_fault_of_its_own(monkeypatch, tmp_p
 
 @pytest.mark.parametrize("command", ["vi '", 'vi "x', "vi \\"])
 def test_an_editor_that_is_no_command_is_a_sentence(command):
-    with pytest.raises(EditorError, match="EDITOR is no command"):
+    with pytest.raises(EditorError, match="EDITOR is not a command"):
         editor_of({"EDITOR": command})
 
 
@@ -222,7 +223,7 @@ async def test_what_was_typed_is_kept_when_the_dashboard_is_ended(monkeypatch, t
     monkeypatch.setattr(changing_texts, "edit_outside", stops)
     monkeypatch.setenv("VISUAL", "vi")
     app = app_on(GivenFeed(live(snapshot())))
-    app.changing.store = Store(tmp_path / "kept")
+    app.store = Store(tmp_path / "kept")
     app.end = ended.append
     async with app.run_test(size=SIZE):
         await filled(app)
@@ -331,7 +332,7 @@ async def test_a_bad_editor_is_a_notice_and_the_text_is_edited_here(monkeypatch,
     editing = Editing("chat", "k", "a: 1\n", read, lambda made: None)
     written = await Changing(app, Store(tmp_path)).texts._written(editing, "a: 1\n")
     assert written == Written("a: 1\nb: 2\n", used=True)
-    assert app.warned == ["EDITOR is no command: No closing quotation. Fix it, or unset it."]
+    assert app.warned == ["EDITOR is not a command: No closing quotation. Fix it, or unset it."]
 
 
 def test_what_can_not_be_read_is_among_the_notes_of_the_problems():

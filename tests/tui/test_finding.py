@@ -8,7 +8,7 @@ import pytest
 
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.service import OtherRun
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.actions.commands import (
     ALIASES,
     CommandError,
@@ -89,12 +89,12 @@ def test_a_number_of_no_run_says_what_to_write():
         finding.replica_named(SHOT, "5")
 
 
-def offered(text, screen=actions.PROBLEMS):
+def offered(text, screen=places.PROBLEMS):
     return complete(text, screen, lambda action: finding.NAMES[action](SHOT))
 
 
 def test_names_are_completed_on_every_screen_that_is_read():
-    for screen in actions.READ:
+    for screen in places.READ:
         assert offered("svc ch", screen) == ["svc chat-70b"]
         assert offered("fleet ", screen) == ["fleet gpu", "fleet both"]
         assert offered("rep chat", screen) == ["rep chat-70b/5"]
@@ -109,9 +109,9 @@ def test_what_is_within_a_name_comes_after_what_begins_so():
 
 
 def test_no_argument_is_dropped():
-    assert parse("services chat-70b", actions.EVENTS) == ("services", "chat-70b")
-    with pytest.raises(CommandError, match=r":reverse takes nothing after it, so x has no meaning"):
-        parse("reverse x", actions.FLEETS)
+    assert parse("services chat-70b", places.EVENTS) == ("services", "chat-70b")
+    with pytest.raises(CommandError, match=r":reverse takes no argument, but x was given"):
+        parse("reverse x", places.FLEETS)
 
 
 def test_aliases_stand_for_commands_and_for_no_beginning_of_another():
@@ -123,16 +123,16 @@ OWN = all_aliases({"oncall": "svc chat-70b", "Show": "services", "quit": "drain"
 
 
 def test_the_settings_add_short_forms():
-    assert parse("oncall", actions.EVENTS, OWN) == ("services", "chat-70b")
-    assert parse("show chat-70b", actions.EVENTS, OWN) == ("services", "chat-70b")
-    assert complete("on", actions.EVENTS, lambda _: (), OWN) == ["oncall"]
-    assert complete("show bo", actions.EVENTS, lambda action: finding.NAMES[action](SHOT), OWN) == [
+    assert parse("oncall", places.EVENTS, OWN) == ("services", "chat-70b")
+    assert parse("show chat-70b", places.EVENTS, OWN) == ("services", "chat-70b")
+    assert complete("on", places.EVENTS, lambda _: (), OWN) == ["oncall"]
+    assert complete("show bo", places.EVENTS, lambda action: finding.NAMES[action](SHOT), OWN) == [
         "show both"
     ]
 
 
 def test_a_short_form_hides_no_command_and_stands_for_one():
-    assert parse("quit", actions.EVENTS, OWN) == ("quit", "")
+    assert parse("quit", places.EVENTS, OWN) == ("quit", "")
     told = [*wrong_aliases({"quit": "drain", "x": "nope", "a b": "quit", "ok": "reverse"})]
     assert [each.partition(": ")[2] for each in told] == [
         "quit is the name of a command. It is not used.",

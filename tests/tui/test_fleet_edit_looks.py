@@ -6,38 +6,18 @@ import pytest
 from textual.pilot import Pilot
 
 from dstack_api_client.edits.fleet.fleet import FleetEdit, Nodes
-from dstack_api_client.edits.fleet.fleets import FleetPlan
-from dstack_api_client.edits.offers.prices import PlanOffer
 from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
-from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.settings.settings import Settings
 from dstack_widgets.inputs.edit_grid import Place
 from tests.builders.apps import GivenFeed, app_on, live
-from tests.builders.cloud_fleet_edit import edit, snapshot
-from tests.builders.fleet_plans import fleet_plan
-from tests.builders.snapshots import NOW
+from tests.builders.cloud_fleet_edit import edit
+from tests.builders.fleet_edit_looks import EDITS, SHOT, plan, planning
 from tests.pictures import sized
 from tests.waiting import until
 
-SIZES = [(80, 24), (120, 30)]
-SHOT = snapshot()
-EDITS = {
-    "unchanged": edit(),
-    "changed": edit().with_nodes(Nodes(0, 0, 1)).with_field("tags", None),
-    "unfit": edit().with_field("regions", ["eu-west-1"]),
-    "wrong": edit().with_nodes(Nodes(5, 2, 4)),
-}
-OFFERS = tuple(
-    PlanOffer("", "aws", region, "p5.48xlarge", False, 98.32, "available")
-    for region in ("us-east-1", "us-west-2")
-)
+SIZES = [(80, 24), (120, 30), (200, 50)]
 
 pytestmark = pytest.mark.usefixtures("frozen")
-
-
-def plan(change: FleetEdit, *, new: bool = False) -> FleetPlan:
-    """The plan that a server would make of an edit."""
-    return fleet_plan(change, SHOT, new=new, offers=OFFERS, made_at=NOW)
 
 
 def editing(change: FleetEdit):
@@ -49,19 +29,11 @@ def editing(change: FleetEdit):
     return go
 
 
-def planning(made: FleetPlan):
-    async def go(pilot: Pilot[int]) -> None:
-        await until(lambda: pilot.app.snapshot is not None)
-        await pilot.app.push_screen(PlanScreen(made, lambda: None))
-        await pilot.pause()
-
-    return go
-
-
 async def test_form(pictures) -> None:
-    for size in SIZES:
-        app = app_on(GivenFeed(live(SHOT)))
-        async with app.run_test(size=size) as pilot:
+    app = app_on(GivenFeed(live(SHOT)))
+    async with app.run_test(size=SIZES[0]) as pilot:
+        for size in SIZES:
+            await pilot.resize_terminal(*size)
             for name, change in EDITS.items():
                 await editing(change)(pilot)
                 await pictures.take(pilot, f"{name}-{sized(size)}")
@@ -76,9 +48,10 @@ async def test_form_in_ascii(pictures) -> None:
 
 
 async def test_plan(pictures) -> None:
-    for size in SIZES:
-        app = app_on(GivenFeed(live(SHOT)))
-        async with app.run_test(size=size) as pilot:
+    app = app_on(GivenFeed(live(SHOT)))
+    async with app.run_test(size=SIZES[0]) as pilot:
+        for size in SIZES:
+            await pilot.resize_terminal(*size)
             for name in ("changed", "unfit"):
                 await planning(plan(EDITS[name]))(pilot)
                 await pictures.take(pilot, f"{name}-{sized(size)}")

@@ -133,8 +133,8 @@ def test_what_is_typed_as_it_was_changes_nothing():
     [
         ("min", "two", "not a whole number"),
         ("max", "-1", "negative"),
-        ("max_price", "nan", "no price"),
-        ("max_price", "-2", "no price"),
+        ("max_price", "nan", "is not a price"),
+        ("max_price", "-2", "is not a price"),
         ("tags", "team", "key=value"),
         ("cpu", "many", "4.."),
         ("memory", "64", "64GB"),

@@ -96,7 +96,7 @@ def test_an_emptied_field_has_the_value_of_the_profile_again(text: str) -> None:
     assert emptied.configuration["max_price"] is None
     assert cells(emptied)["max_price"][:2] == ("3 (profile)", "was 5")
     (change,) = difference(edit.base.spec, emptied.spec, "fleet", UNKNOWN)
-    assert change.note.startswith("the profile's is used then: 3; ")
+    assert (change.old, change.new) == ("5", "3 (profile)")
     assert cells(typed(begun(spot_policy="auto"), "spot_policy", "spot (profile)"))["spot_policy"][
         :2
     ] == ("spot (profile)", "was auto")

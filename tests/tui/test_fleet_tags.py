@@ -51,7 +51,7 @@ def test_tags_with_spaces_and_signs_are_taken(text: str, tags: dict[str, str] | 
 
 @pytest.mark.parametrize("text", ["team", "=x", "a=b, c", "a=", 'a="x', 'a="x" y'])
 def test_what_is_no_tag_is_refused(text: str) -> None:
-    assert "is no tag. Write key=value" in typed(text)
+    assert "is not a tag. Write key=value" in typed(text)
 
 
 def test_a_mask_that_was_left_alone_is_what_it_was() -> None:

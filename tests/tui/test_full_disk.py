@@ -17,9 +17,9 @@ from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.edit.text import TextScreen
+from tests.builders.changing_dashboard import dashboard, shown
 from tests.builders.changing_server import ChangingServer
 from tests.builders.small_disk import fill, small_disk
-from tests.tui.test_keys_and_late_answers import dashboard, shown
 from tests.waiting import until
 
 #: A disk that is full, a quota that is used up, a disk to be read only, and one that is broken.

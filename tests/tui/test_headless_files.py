@@ -17,10 +17,10 @@ _LIMIT = 1 << 20
 def test_a_file_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
     file = tmp_path / "chat.dstack.yml"
     file.write_text("#" * _LIMIT)
-    assert len(plan._read(str(file))) == _LIMIT
+    assert len(plan.read_file(str(file))) == _LIMIT
     file.write_text("#" * (_LIMIT + 1))
     with pytest.raises(EditError, match="is longer than 1 MiB; nothing of it is used"):
-        plan._read(str(file))
+        plan.read_file(str(file))
 
 
 def test_the_standard_input_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,10 +28,10 @@ def test_the_standard_input_too(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
 
     given("name: chät".encode())
-    assert plan._read("-") == "name: chät"
+    assert plan.read_file("-") == "name: chät"
     given(b"#" * (_LIMIT + 1))
     with pytest.raises(EditError, match="The standard input is longer than 1 MiB"):
-        plan._read("-")
+        plan.read_file("-")
     given(b"\xff")
     with pytest.raises(EditError, match="not text in UTF-8"):
-        plan._read("-")
+        plan.read_file("-")

@@ -167,9 +167,9 @@ def test_a_line_that_is_not_finished_is_printed_once():
     [
         (["logs"], "takes the name of a service"),
         (["logs", "chat", "-f", "-o", "yaml"], "prints a table or JSON"),
-        (["fleets", "-f"], "are of `get logs`"),
-        (["replicas", "chat", "--replica", "1"], "are of `get logs`"),
-        (["events", "--since", "5m"], "are of `get logs`"),
+        (["fleets", "-f"], "only work with `get logs`"),
+        (["replicas", "chat", "--replica", "1"], "only work with `get logs`"),
+        (["events", "--since", "5m"], "only work with `get logs`"),
     ],
 )
 def test_wrong_use_is_said(arguments, said, capsys):

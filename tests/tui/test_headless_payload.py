@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from dstack_api_client.edits.history.past import PastDeployment
+from dstack_api_client.edits.store.audit_log import ChangedField
 from dstack_api_client.model.cordon import Cordon, Occupant
 from dstack_api_client.model.guest import Guest
 from dstack_fleets_tui.headless.get import collect, table
@@ -17,7 +19,7 @@ from dstack_fleets_tui.headless.looking import Look
 from dstack_fleets_tui.output import payload
 from tests.builders import sample_project
 from tests.builders.documented_keys import documented, walk
-from tests.builders.sample_look import LOOK, asked
+from tests.builders.sample_look import LOOK, UNREAD, asked
 
 #: What a documented type lets a value be.
 TYPES = {
@@ -50,8 +52,23 @@ def lent(look: Look) -> Look:
     return replace(look, snapshot=replace(look.snapshot, guests=guests))
 
 
+def remembered(look: Look) -> Look:
+    """The look with a deployment whose spec is kept, and what has changed since."""
+    changed = (ChangedField("priority", "5", "9"),)
+    return replace(
+        look,
+        past={
+            each.id: PastDeployment(7, each, changed, changed, is_latest=False)
+            for each in look.events
+            if "Deployment: 7" in each.message
+        },
+    )
+
+
 def items(kind: str) -> list[dict[str, Any]]:
-    collected: list[dict[str, Any]] = collect(lent(cordoned(LOOK)), asked(kind, ended=True))[kind]
+    collected: list[dict[str, Any]] = collect(
+        remembered(lent(cordoned(LOOK))), asked(kind, ended=True)
+    )[kind]
     return collected
 
 
@@ -132,15 +149,15 @@ def test_since_when_is_not_known_of_a_worker_that_was_so_at_the_first_look() -> 
 
 
 def test_what_could_not_be_read_is_told_beside_the_problems() -> None:
-    said = ["Router not read: plain. It finds its workers itself."]
-    assert collect(LOOK, asked("problems"))["notes"] == said
-    assert collect(LOOK, asked("problems", "plain"))["notes"] == said
-    assert collect(LOOK, asked("problems", "chat"))["notes"] == []
+    said = ["Router not read: plain. No way there."]
+    assert collect(UNREAD, asked("problems"))["notes"] == said
+    assert collect(UNREAD, asked("problems", "plain"))["notes"] == said
+    assert collect(UNREAD, asked("problems", "chat"))["notes"] == []
     # Of a fleet, those of the services that have part in it.
-    plain = LOOK.snapshot.services["plain-id"]
-    for fleet in LOOK.snapshot.fleets.values():
+    plain = UNREAD.snapshot.services["plain-id"]
+    for fleet in UNREAD.snapshot.fleets.values():
         held = fleet.id in {share.fleet_id for share in plain.shares}
-        assert collect(LOOK, asked("problems", fleet.name))["notes"] == (said if held else [])
+        assert collect(UNREAD, asked("problems", fleet.name))["notes"] == (said if held else [])
 
 
 def test_a_service_with_a_router() -> None:
@@ -195,3 +212,10 @@ def test_secrets_stay_inside(kind: str) -> None:
 )
 def test_numbers(value: float, written: str) -> None:
     assert json.dumps(payload.number(value)) == written
+
+
+@pytest.mark.parametrize("kind", ["services", "distribution"])
+def test_a_rebalancing_that_is_under_way(kind: str) -> None:
+    found = {each.get("service", each.get("name")): each["rebalancing"] for each in items(kind)}
+    assert found["chat"] == {"since": "2026-05-01T11:56:00.000Z", "left": 2}
+    assert found["plain"] is None

@@ -1,4 +1,4 @@
-"""What `get distribution chat` asks a server for: that service, its fleets and its placement."""
+"""What `get` of one service asks a server for: that service, its fleets and its placement."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
+import pytest
 
 from dstack_api_client.feed.feed import Feed
 from dstack_fleets_tui.headless.get import collect
@@ -20,14 +21,16 @@ SERVER = ["server/get_info", "projects/main/get", "placement/get_info", "openapi
 LISTS = {"fleets/list", "runs/list", "placement/list"}
 
 
-async def distribution(server: AddonServer, name: str | None = "s-1") -> list[dict[str, Any]]:
+async def distribution(
+    server: AddonServer, name: str | None = "s-1", *, kind: str = "distribution"
+) -> list[dict[str, Any]]:
     """What `get distribution` prints; the clock stands still."""
-    asked = Asked("distribution", name)
+    asked = Asked(kind, name)
     async with server.client(monotonic=lambda: server.now) as client:
         feed = Feed(client, "main", monotonic=lambda: server.now)
-        look = await kind_named("distribution").read(Source(client, feed), asked)
+        look = await kind_named(kind).read(Source(client, feed), asked)
     snapshot = replace(look.snapshot, observed_at=answers.START)
-    found: list[dict[str, Any]] = collect(replace(look, snapshot=snapshot), asked)["distribution"]
+    found: list[dict[str, Any]] = collect(replace(look, snapshot=snapshot), asked)[kind]
     return found
 
 
@@ -118,3 +121,25 @@ async def test_an_add_on_that_fails_is_a_note() -> None:
     server.fail = lambda path: refusal if path.endswith("placement/get") else None
     (printed,) = await distribution(server)
     assert any("could not be read" in note for note in printed["notes"])
+
+
+@pytest.mark.parametrize("kind", ["services", "replicas"])
+async def test_a_service_that_is_named_is_read_alone_with_what_events_tell(kind: str) -> None:
+    server = crowded()
+    server.instances = [answers.instance(7, server.fleets[0])]
+    run = server.run_named("s-1")
+    submission = run["jobs"][0]["job_submissions"][-1]
+    job = ("job", submission["id"], "s-1-0-0")
+    server.happens("Job assigned to instance", job, ("instance", server.instances[0]["id"], "i"))
+    server.happens("Service replica ready to receive requests", job)
+    submission["probes"] = [{"success_streak": 0}]
+    run["jobs"][0]["job_spec"]["probes"] = [{"ready_after": 1}]
+    (alone,) = await distribution(server, kind=kind)
+    asked = {path.removeprefix("/") for path in server.asked}
+    assert asked == {*SERVER, "runs/get", "fleets/get", "placement/get", "events/list"}
+    listed = await distribution(server, None, kind=kind)
+    assert alone == next(
+        item for item in listed if "s-1" in (item.get("name"), item.get("service"))
+    )
+    if kind == "services":
+        assert alone["health"]["state"] == "down", "it has served: no first start"

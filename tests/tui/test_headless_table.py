@@ -14,7 +14,7 @@ from dstack_fleets_tui.headless.kinds import KINDS
 from dstack_fleets_tui.headless.looking import Look
 from dstack_fleets_tui.names.selection import NoSuchNameError
 from dstack_fleets_tui.output.table import Column, render
-from tests.builders.sample_look import LOOK, asked
+from tests.builders.sample_look import LOOK, UNREAD, asked
 
 COLOUR = re.compile("\x1b\\[[0-9;]*m")
 HOSTILE = [
@@ -139,19 +139,24 @@ def lines(kind: str, name: str | None = None) -> list[str]:
 
 
 def test_a_distribution_is_loud_where_a_baseline_is_not_held() -> None:
-    _, reserved, spot, nowhere, blank, note = lines("distribution", "chat")
+    _, reserved, spot, nowhere, blank, *notes = lines("distribution", "chat")
     assert reserved.split()[:7] == ["chat", "10", "gpu-reserved", "–", "3", "4", "3"]
     assert reserved.endswith("BASELINE 2 of 3 for 3m: gpu-reserved has no room")
     assert spot.split()[1:4] == ["0", "gpu-spot", "decode"]
     assert "decode 0+1" in nowhere
     assert nowhere.endswith("every lane is full")
-    assert (blank, note) == ("", "Group decode is in a rolling deployment.")
+    assert blank == ""
+    assert notes[0].endswith("`dstack-fleets-tui rebalance chat --cancel` ends it.")
+    assert notes[1:] == ["Group decode is in a rolling deployment."]
     coloured = table(LOOK, asked("distribution", "chat"), colour=True)
     assert "\x1b[31mBASELINE" in coloured
 
 
 def test_notes_on_several_services_say_on_which() -> None:
-    assert lines("distribution")[-1] == "chat: Group decode is in a rolling deployment."
+    *_, ended, _, chat, plain = lines("distribution")
+    assert ended == "broken: The service has ended."
+    assert chat == "chat: Group decode is in a rolling deployment."
+    assert plain.startswith("plain: No lane of this service")
 
 
 def test_a_router_has_its_line_and_its_workers() -> None:
@@ -174,10 +179,11 @@ def test_the_router_of_a_service_without_one() -> None:
 
 
 def test_problems_the_worst_first() -> None:
-    _, first, *_, last, blank, note = lines("problems")
+    _, first, *_, last = lines("problems")
     assert first.startswith("critical")
-    assert last.startswith("notice")
-    assert (blank, note) == ("", "Router not read: plain. It finds its workers itself.")
+    assert last.startswith("notice"), "a router that finds its workers itself leaves nothing unread"
+    *_, note = table(UNREAD, asked("problems")).splitlines()
+    assert note == "Router not read: plain. No way there."
     of_chat = lines("problems", "chat")[1:]
     assert of_chat
     assert all(line.split()[2] == "chat" for line in of_chat)
@@ -187,18 +193,19 @@ def test_problems_the_worst_first() -> None:
     ]
 
 
-ELSEWHERE = replace(LOOK, problems=LOOK.problems[-1:])
-UNREAD = "\nRouter not read: plain. It finds its workers itself.\n"
-AS_FAR = f"Nothing is wrong, as far as it could be read.\n{UNREAD}"
+NOTE = "\nRouter not read: plain. No way there.\n"
+AS_FAR = f"Nothing is wrong, as far as it could be read.\n{NOTE}"
+NO_PROBLEM, ELSEWHERE = replace(UNREAD, problems=()), replace(UNREAD, problems=LOOK.problems[-1:])
 
 
 @pytest.mark.parametrize(
     ("look", "name", "text"),
     [
-        (replace(LOOK, problems=()), None, AS_FAR),
-        (replace(LOOK, problems=()), "plain", AS_FAR),
-        (replace(LOOK, problems=()), "chat", "Nothing is wrong.\n"),
-        (ELSEWHERE, None, f"No problems at this severity.\n{UNREAD}"),
+        (NO_PROBLEM, None, AS_FAR),
+        (NO_PROBLEM, "plain", AS_FAR),
+        (NO_PROBLEM, "chat", "Nothing is wrong.\n"),
+        (replace(LOOK, problems=()), "plain", "Nothing is wrong.\n"),
+        (ELSEWHERE, None, f"No problems at this severity.\n{NOTE}"),
         # Those of others are none of this one.
         (ELSEWHERE, "chat", "Nothing is wrong.\n"),
     ],

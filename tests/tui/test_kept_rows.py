@@ -38,7 +38,7 @@ def test_a_row_is_made_again_when_what_it_is_made_of_is_another() -> None:
 def test_kept_rows_of_lists_are_those_that_would_be_made(
     history: list[tuple[Answers, int]],
 ) -> None:
-    of_fleets, of_services = KeptRows(), KeptRows()
+    of_fleets, all_fleets, of_services = KeptRows(), KeptRows(), KeptRows()
     now, before = NOW, None
     for answers, hours in history:
         now += timedelta(hours=hours)
@@ -46,8 +46,13 @@ def test_kept_rows_of_lists_are_those_that_would_be_made(
         before = joined(answers, previous=before)
         shot = before.snapshot
         made = {key: fleets.cells(each, shot, looks) for key, each in shot.fleets.items()}
-        parts = {key: fleets.made_of(each, shot, looks, "") for key, each in shot.fleets.items()}
+        parts = {
+            key: fleets.made_of(each, shot, looks, fleets.Was())
+            for key, each in shot.fleets.items()
+        }
         assert of_fleets.of(parts, lambda key: made[key]) == made  # noqa: B023
+        kept = all_fleets.whole(fleets.all_made_of(shot, looks), lambda: made)  # noqa: B023
+        assert kept == made
         known = {key: services.Known(desired_of(shot, each)) for key, each in shot.services.items()}
         wanted = {
             key: services.cells(each, looks, known[key]) for key, each in shot.services.items()

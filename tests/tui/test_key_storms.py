@@ -20,9 +20,9 @@ from dstack_api_client import fault_log
 from dstack_api_client.edits.store.keeping import Store
 from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
+from tests.builders.changing_dashboard import applied_before, dashboard, settled, storm
 from tests.builders.changing_server import ChangingServer
 from tests.builders.generation import PARTS, seeds
-from tests.tui.test_keys_and_late_answers import applied_before, dashboard, settled, storm
 from tests.waiting import until
 
 #: Keys of lists, of editors, of plans and of boxes. None of them leaves the dashboard.

@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from rich.console import RenderableType
-from textual import events
 from textual._compositor import CompositorUpdate
 from textual.command import Command, CommandList, CommandPalette
 from textual.pilot import Pilot
 from textual.screen import ModalScreen, Screen
 
-from dstack_api_client.connect.connection import Connection
 from dstack_api_client.edits.base.base import read_service
 from dstack_api_client.edits.store.keeping import Store
-from dstack_api_client.feed.feed import Feed
 from dstack_fleets_tui.actions.actions import BY_ID
 from dstack_fleets_tui.app.app import FleetsApp
-from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.conflict import ConflictScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.edit.service import EditScreen
 from dstack_fleets_tui.screens.edit.text import TextScreen
+from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.help import HelpScreen
-from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
+from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.parts import questions
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
-from dstack_fleets_tui.settings.settings import Settings
 from dstack_widgets.inputs.choices import Choices
 from dstack_widgets.screen.lean_screen import LeanScreen
-from tests.builders.apps import CONNECTION
+from tests.builders.changing_dashboard import (
+    applied_before,
+    dashboard,
+    in_front,
+    settled,
+    shown,
+    storm,
+)
 from tests.builders.changing_server import ChangingServer
 from tests.waiting import until, until_equal
 
@@ -46,70 +48,6 @@ from tests.waiting import until, until_equal
 @pytest.fixture
 def server() -> ChangingServer:
     return ChangingServer()
-
-
-@asynccontextmanager
-async def dashboard(
-    server: ChangingServer, folder: Path
-) -> AsyncIterator[tuple[FleetsApp, Pilot[int]]]:
-    """The dashboard on a server in memory, with the service open."""
-
-    @asynccontextmanager
-    async def opened(connection: Connection) -> AsyncIterator[Source]:
-        async with server.client() as client:
-            yield Source(Feed(client, connection.project), client, connection.project)
-
-    app = FleetsApp(
-        CONNECTION,
-        Settings(interval=0.5),
-        open_source=opened,
-        terminal_is_gone=lambda: False,
-        store=Store(folder),
-    )
-    app.lookout.somebody_is_there = True
-    async with app.run_test(size=(120, 32)) as pilot:
-        await pilot.press("2")
-        await until(lambda: app.snapshot is not None and app.snapshot.complete, what="data")
-        await until(lambda: isinstance(app.screen, ServicesScreen), what="the list")
-        app.open_service(server.runs[0]["id"])
-        await until(lambda: in_front(app, ServiceScreen), what="the service")
-        yield app, pilot
-
-
-def in_front(app: FleetsApp, kind: type) -> bool:
-    """Whether a screen is in front, drawn, and takes keys."""
-    screen = app.front
-    return (
-        isinstance(screen, kind)
-        and screen.is_mounted
-        and (not isinstance(screen, Asking) or screen.takes_keys)
-    )
-
-
-async def shown(app: FleetsApp, kind: type) -> None:
-    await until(lambda: in_front(app, kind), what=kind.__name__)
-
-
-def storm(app: FleetsApp, *keys: str) -> None:
-    """Presses keys all at once, faster than any screen can change."""
-    for key in keys:
-        app.post_message(events.Key(key, key if len(key) == 1 else None))
-
-
-async def applied_before(server: ChangingServer, store: Store) -> None:
-    """Has something to be taken back."""
-    async with server.client() as client:
-        before = await read_service(client, "main", "chat")
-        server.runs[0]["run_spec"]["configuration"]["priority"] = 7
-        server.runs[0]["deployment_num"] += 1
-        store.keep_applied(before, await read_service(client, "main", "chat"))
-
-
-async def settled(app: FleetsApp, pilot: Pilot[int]) -> None:
-    """Waits until everything that was pressed has done what it does."""
-    await pilot.pause()
-    await pilot.pause()
-    assert app.is_running, "the dashboard has ended"
 
 
 @pytest.mark.parametrize("times", [2, 4, 9])
@@ -186,6 +124,70 @@ async def test_no_key_comes_too_early_for_a_screen(server: ChangingServer, tmp_p
             storm(app, BY_ID[action_id].keys[0])
             await until(lambda screen=screen: screen.is_mounted, what=action_id)
         await settled(app, pilot)
+
+
+def test_a_key_may_come_while_an_editor_has_no_fields_yet_or_no_more() -> None:
+    screen = EditScreen("chat", "run-1")
+    screen._is_mounted = True
+    assert screen.check_action("do", ("back",))
+
+
+async def test_what_is_typed_while_an_editor_reads_waits_for_the_fields(
+    server: ChangingServer, tmp_path: Path
+) -> None:
+    async with dashboard(server, tmp_path) as (app, pilot):
+        release = server.hold("runs/get")
+        await pilot.press("e")
+        await shown(app, EditScreen)
+        editor = app.screen
+        assert isinstance(editor, EditScreen)
+        await pilot.press("4", "p")
+        release.set()
+        await shown(app, PlanScreen)
+        assert editor.edit is not None
+        assert editor.edit.changed
+        assert not server.writes
+
+
+async def test_esc_leaves_an_editor_that_reads_and_takes_no_key_along(
+    server: ChangingServer, tmp_path: Path
+) -> None:
+    async with dashboard(server, tmp_path) as (app, pilot):
+        release = server.hold("runs/get")
+        await pilot.press("e")
+        await shown(app, EditScreen)
+        await pilot.press("4", "escape")
+        await shown(app, ServiceScreen)
+        release.set()
+        await pilot.press("e")
+        await until(
+            lambda: isinstance(app.screen, EditScreen) and app.screen.edit is not None,
+            what="the fields",
+        )
+        assert isinstance(app.screen, EditScreen)
+        assert app.screen.edit is not None
+        assert not app.screen.grid.is_typing
+        assert not app.screen.edit.changed
+
+
+async def test_what_is_typed_before_a_draft_is_offered_goes_into_neither(
+    server: ChangingServer, tmp_path: Path
+) -> None:
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await pilot.press("e", "4", "enter")
+        await until(lambda: isinstance(app.screen, EditScreen) and app.screen.open_work != "")
+        await pilot.press("escape")
+        await shown(app, ServiceScreen)
+        release = server.hold("runs/get")
+        await pilot.press("e")
+        await shown(app, EditScreen)
+        editor = app.screen
+        await pilot.press("5", "p")
+        release.set()
+        await shown(app, AskScreen)
+        assert isinstance(editor, EditScreen)
+        assert not editor.grid.is_typing
+        await until(lambda: "What was typed meanwhile" in str([*app.said.log]), what="the reason")
 
 
 async def test_a_plan_is_cancelled_once(server: ChangingServer, tmp_path: Path) -> None:
@@ -316,6 +318,32 @@ async def test_a_question_that_another_takes_the_place_of_at_once_leaves_nothing
         app.changing.undo("chat")
         await shown(app, PlanScreen)
     gc.collect()
+    assert [str(each.message) for each in recwarn if each.category is RuntimeWarning] == []
+
+
+async def test_a_fleet_that_is_left_at_once_leaves_nothing_behind(
+    server: ChangingServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    """What it would read ends before it has begun."""
+    run_worker = FleetScreen.run_worker
+
+    def leaves(*arguments: Any, **options: Any) -> Any:
+        worker = run_worker(*arguments, **options)
+        worker.cancel()
+        return worker
+
+    monkeypatch.setattr(FleetScreen, "run_worker", leaves)
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await pilot.press("1")
+        await shown(app, FleetsScreen)
+        await until(lambda: app.screen.table.row_count, what="the fleet")
+        await pilot.press("enter")
+        await shown(app, FleetScreen)
+    gc.collect()
+    assert not server.asked["exports/list"]
     assert [str(each.message) for each in recwarn if each.category is RuntimeWarning] == []
 
 

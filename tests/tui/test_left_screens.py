@@ -18,8 +18,8 @@ from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.runs import RunsScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
+from tests.builders.changing_dashboard import dashboard, shown
 from tests.builders.changing_server import ChangingServer
-from tests.tui.test_keys_and_late_answers import dashboard, shown
 from tests.waiting import until
 
 

@@ -89,7 +89,7 @@ async def opened(size=(80, 24), *, write=True, settings=None, tmp_path: Path | N
     app = app_on(GivenFeed(live(given)), settings, client)
     app.now = lambda: NOW
     if tmp_path is not None:
-        app.changing.store = Store(tmp_path)
+        app.store = Store(tmp_path)
     async with app.run_test(size=size) as pilot:
         await until(lambda: app.snapshot is not None)
         await pilot.press("2", "l")
@@ -137,7 +137,7 @@ async def test_lines_are_filtered_and_marked_and_those_of_one_replica_or_group_s
         await it.press("escape", "slash", *"/get.*[23]00/", "enter")
         await it.has("GET /health 200")
         await it.press("escape", "slash", *"/(/", "enter")
-        await it.says("/(/ is no regular expression")
+        await it.says("/(/ is not a regular expression")
         await until(lambda: len(it.texts) == 4)
         await it.press("escape")
         await until(lambda: "expression" not in screen_text(it.app))

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from dstack_api_client.feed.feed import ConnectionState
+from dstack_api_client.feed.update import ConnectionState
 from dstack_fleets_tui.settings.settings import Settings
 from tests.builders.apps import GivenFeed, app_on, failing, live
 from tests.builders.recorded_demo import load
 from tests.pictures import sized
 from tests.waiting import until
 
-SIZES = [(80, 24), (120, 40), (200, 50)]
+SIZES = [(80, 24), (120, 30), (200, 50)]
 #: Keys that lead to each screen from the one before.
 SCREENS = {
     "fleets": (),
@@ -71,6 +71,8 @@ async def test_wrong_token(pictures):
         "Get a new one from whoever runs the server, and put it into ~/.dstack/config.yml.",
     )
     app = app_on(GivenFeed(update))
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=SIZES[0]) as pilot:
         await until(lambda: len(app.screen_stack) > 1)
-        await pictures.take(pilot)
+        for size in SIZES:
+            await pilot.resize_terminal(*size)
+            await pictures.take(pilot, sized(size))

@@ -19,37 +19,13 @@ from dstack_api_client.transport.transport import Transport
 from dstack_fleets_tui.cli.main import main
 from tests.builders.audit_log import ends
 from tests.builders.hurried_edits import hurry, no_sleep
+from tests.builders.network_commands import COMMANDS, WRITES
 from tests.servers.faulty_proxy import FaultyProxy, proxy_in_a_thread
 from tests.servers.network_faults import HARMLESS, SHORT, Line, crossed
 from tests.servers.networked_server import NetworkedServer
 
 TOKEN = "secret-token"
-SET = ["--set", "priority=7"]
-#: Each command by a name, and the code that it ends with where all is well.
-COMMANDS: dict[str, tuple[list[str], int]] = {
-    **{
-        kind: (["get", kind], 4 if kind == "problems" else 0)
-        for kind in (
-            "fleets",
-            "instances",
-            "services",
-            "runs",
-            "replicas",
-            "distribution",
-            "router",
-            "problems",
-            "events",
-        )
-    },
-    "one distribution": (["get", "distribution", "chat"], 0),
-    "plan": (["plan", "chat", *SET], 2),
-    "apply": (["apply", "chat", *SET, "--yes"], 0),
-    "apply --wait": (["apply", "chat", *SET, "--yes", "--wait", "0.01"], 5),
-    "undo": (["undo", "chat", "--yes"], 0),
-    "rebalance": (["rebalance", "chat", "--yes"], 0),
-}
 READS = [name for name, (command, _) in COMMANDS.items() if command[0] in ("get", "plan")]
-WRITES = dict.fromkeys(("apply", "apply --wait", "undo"), "runs/apply")
 WRITES["rebalance"] = "placement/rebalance"
 #: What each kind of command asks for, by the ends of the paths.
 ASKED = [

@@ -17,7 +17,8 @@ from dstack_api_client.edits.base.base import read_service
 from dstack_api_client.edits.perform import performing
 from dstack_api_client.edits.plan import applying
 from dstack_api_client.edits.store.keeping import Store
-from dstack_api_client.feed.feed import ConnectionState, Feed, Update
+from dstack_api_client.feed.feed import Feed
+from dstack_api_client.feed.update import ConnectionState, Update
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.live.source import Source
@@ -28,12 +29,12 @@ from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings.settings import Settings
 from tests.builders import answers
 from tests.builders.audit_log import ends
+from tests.builders.changing_dashboard import in_front, shown
 from tests.builders.hurried_edits import hurry, no_sleep
 from tests.screens import header, screen_text
 from tests.servers.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.servers.network_faults import HARMLESS, SHORT, crossed
 from tests.servers.networked_server import NetworkedServer
-from tests.tui.test_keys_and_late_answers import in_front, shown
 from tests.waiting import until
 
 TOKEN = "secret-token"
@@ -83,7 +84,7 @@ async def on_proxy(
 
         app = FleetsApp(
             Connection(proxy.url, "main", TOKEN, Sources("here", "here", "here")),
-            Settings().model_copy(update={"interval": _INTERVAL}),
+            Settings(interval=_INTERVAL),
             open_source=opened,
             terminal_is_gone=lambda: False,
             store=Store(home),

@@ -34,12 +34,12 @@ def step(one: Replica, since: Since | None = None, /, **changes: Any) -> str:
     [
         (replica(0), ""),
         (replica(0, ready=False, probes=(Probe(0, 1),)), "probes 0/1 for 1h"),
-        (replica(0, None, "submitted", submitted_at=ago(minutes=4)), "looks for a place for 4m"),
+        (replica(0, None, "submitted", submitted_at=ago(minutes=4)), "looking for a place for 4m"),
         (replica(0, "gpu", "provisioning", submitted_at=ago(seconds=20)),
-         "instance starts for 20s"),
-        (replica(0, "gpu", "pulling", submitted_at=ago(minutes=2)), "starts for 2m"),
-        (replica(0, "gpu", "terminating"), "stops"),
-        (replica(0, None, "failed", termination_reason=NO_CAPACITY), "looks for a place for 1h"),
+         "instance starting for 20s"),
+        (replica(0, "gpu", "pulling", submitted_at=ago(minutes=2)), "starting for 2m"),
+        (replica(0, "gpu", "terminating"), "stopping"),
+        (replica(0, None, "failed", termination_reason=NO_CAPACITY), "looking for a place for 1h"),
         (replica(0, "gpu", "failed"), "is not started again"),
     ],
 )  # fmt: skip
@@ -49,6 +49,12 @@ def test_what_comes_next(one: Replica, said: str) -> None:
 
 def test_one_that_failed_starts_again_where_its_retry_says_so() -> None:
     assert step(replica(0, "gpu", "failed"), spec=RETRY) == "starts again"
+
+
+def test_what_lasts_is_said_as_what_is_under_way() -> None:
+    one = replica(0, "gpu", "terminating")
+    since = Since(job_status={one.submission_id: ago(seconds=14)})
+    assert step(one, since) == "stopping for 14s"
 
 
 def test_one_that_took_requests_counts_from_when_it_stopped_to() -> None:
@@ -66,6 +72,9 @@ class TestUnreachable:
         since = Since(unreachable={LOST.id: ago(minutes=3)})
         said = next_step(self.ONE, service([self.ONE]), LOST, since, NOW)
         assert said == "instance unreachable for 3m"
+        cut = replica(1, cut_off=True)
+        told = Since(reach={cut.submission_id: (ago(seconds=20), False)})
+        assert step(cut, told) == "unreachable for 20s"
 
     def test_its_state_does_too_and_it_is_wrong(self) -> None:
         of = service([self.ONE])

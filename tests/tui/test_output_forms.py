@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from markdown_it import MarkdownIt
@@ -11,13 +12,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dstack_api_client.text import one_line
 from dstack_fleets_tui.cli.main import main
+from dstack_fleets_tui.headless.columns import NoSuchColumnError
 from dstack_fleets_tui.headless.get import Output, for_programs, table
 from dstack_fleets_tui.headless.kinds import KINDS, kind_named
 from dstack_fleets_tui.headless.kinds.metrics import HELP
 from dstack_fleets_tui.output.forms import as_csv, as_markdown
 from dstack_fleets_tui.output.table import Column
 from dstack_fleets_tui.words.formatting import NOTHING
-from tests.builders.sample_look import LOOK, asked
+from tests.builders.sample_look import LOOK, UNREAD, asked
 
 _COLUMNS = (Column("NAME"), Column("$/H", right=True))
 _ODD = ('a "b", c', "1|2 *x* <i> `y` [z](u) \\")
@@ -45,6 +47,9 @@ def test_odd_texts_come_out_as_they_are() -> None:
     assert [*csv.reader(as_csv(_COLUMNS, [_ODD]).splitlines())] == [titles, [*_ODD]]
     assert cells(as_markdown(_COLUMNS, [_ODD])) == [titles, [*_ODD]]
     assert as_markdown(_COLUMNS, []) == "| NAME | $/H |\n| --- | ---: |\n"
+    # A channel that shows no Markdown shows the arrow as it is.
+    assert "SUBMITTED -> RUNNING" in as_markdown(_COLUMNS, [("SUBMITTED -> RUNNING", "> 1")])
+    assert r"\> 1" in as_markdown(_COLUMNS, [("", "> 1")])
     assert as_csv(_COLUMNS, [("two\nlines", "\x1b[31m")]).count("\n") == 2
 
 
@@ -88,6 +93,8 @@ def test_metrics_as_prometheus_reads_them() -> None:
     chat, lane = ("service", "chat"), (("fleet", "gpu-reserved"), ("lanes_of", ""))
     assert samples["service_replicas", project, chat, ("state", "ready")] == 2
     assert samples["service_replicas", project, chat, ("state", "desired")] == 3
+    assert samples["service_requests_per_second", project, chat] == 3.2
+    assert samples["service_seconds_per_request", project, chat] == 0.41
     assert samples["service_health", project, chat, ("state", "degraded")] == 1
     assert samples["service_health", project, chat, ("state", "ok")] == 0
     assert samples[("lane_short", *lane, project, chat)] == 1
@@ -103,7 +110,7 @@ def test_metrics_as_prometheus_reads_them() -> None:
 def test_a_report() -> None:
     document = kind_named("report").document
     assert document is not None
-    text = document(LOOK, asked("report", "chat"))
+    text = document(replace(LOOK, done=LOOK.events), asked("report", "chat"))
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert headings == [
         "# chat: DEGRADED 2/3",
@@ -111,6 +118,7 @@ def test_a_report() -> None:
         "## Distribution",
         "## Replicas",
         "## Router",
+        "## Deployments",
         "## Events",
     ]
     assert "- **critical**, for 3m: chat: gpu-reserved: baseline 2 of 3: gpu-reserved has" in text
@@ -120,17 +128,24 @@ def test_a_report() -> None:
         "run chat",
         "Run submitted. Status: SUBMITTED",
     ] in (cells(text))
-    plain = document(LOOK, asked("report", "plain"))
+    assert "| 7 | replicas, priority | Run updated. Deployment: 7. |" in text
+    # It is handed on: a message of the server may name what a command had.
+    told = [replace(each, message="Run updated: TOKEN=hunter2") for each in LOOK.events]
+    spoken = document(replace(LOOK, events=tuple(told), done=tuple(told)), asked("report", "chat"))
+    assert "TOKEN=" in spoken
+    assert "hunter2" not in spoken
+    plain = document(UNREAD, asked("report", "plain"))
     assert "SERVICE" not in plain.partition("## Problems")[2]
-    assert "- Router not read: plain." in plain
+    assert "- Router not read: plain. No way there." in plain
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["services", "-o", "prometheus"], "Only metrics have the form that Prometheus reads"),
-        (["report", "chat", "-o", "json"], "A report is for people"),
-        (["report"], "A report is of one service."),
+        (["services", "-o", "prometheus"], "-o prometheus is for metrics"),
+        (["report", "chat", "-o", "json"], "A report is Markdown"),
+        (["report"], "A report needs the name of a service."),
+        (["fleets", "-o", "json", "--columns", "fleet"], "-o json has no columns."),
     ],
 )
 def test_forms_that_there_are_not(
@@ -138,6 +153,34 @@ def test_forms_that_there_are_not(
 ) -> None:
     assert main(["get", *arguments]) == 2
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind_named(kind).wide])
+def test_a_wide_table_has_what_the_table_has_and_more(kind: str) -> None:
+    wide = [*csv.reader(for_programs(LOOK, replace(asked(kind), wide=True), "csv").splitlines())]
+    usual = [*csv.reader(printed(kind, "csv").splitlines())]
+    assert [row[: len(usual[0])] for row in wide] == usual
+    more = [title for title in wide[0][len(usual[0]) :] if any(row[wide[0].index(title)]
+                                                               for row in wide[1:])]  # fmt: skip
+    assert more or len(wide) == 1
+
+
+def test_columns_by_title_and_by_key() -> None:
+    wanted = replace(asked("services"), columns=("ready", "SERVICE", "replicas.max", "autoscaled"))
+    rows = [*csv.reader(for_programs(LOOK, wanted, "csv").splitlines())]
+    assert rows[:3] == [
+        ["READY", "SERVICE", "REPLICAS MAX", "AUTOSCALED"],
+        ["0", "broken", "", "no"],
+        ["2", "chat", "6", "yes"],
+    ]
+    assert table(LOOK, wanted).splitlines()[0].split()[:2] == ["READY", "SERVICE"]
+
+
+def test_a_column_that_is_not_there_is_answered_with_those_that_are() -> None:
+    with pytest.raises(NoSuchColumnError) as error:
+        table(LOOK, replace(asked("fleets"), columns=("flet",)))
+    assert str(error.value).startswith("No column is named flet. Columns: fleet, health, kind, ")
+    assert "by their keys in JSON: id, name, project," in str(error.value)
 
 
 def test_tables_stay_as_they_are() -> None:
@@ -153,4 +196,6 @@ def test_the_history_of_a_service_is_what_was_done_to_itself() -> None:
         ["ada", "chat", "7", "replicas,"],
         ["server", "chat", "–", "–"],
     ]
-    assert lines[1].endswith("replicas, priority  Run updated. Deployment: 7.")
+    assert lines[1].split("replicas, priority")[1].split() == [
+        "Run", "updated.", "Deployment:", "7.", "–",
+    ]  # fmt: skip

@@ -17,9 +17,9 @@ from dstack_api_client.edits.store.keeping import Store
 from dstack_fleets_tui.cli.main import main
 from tests.builders.audit_log import ends
 from tests.builders.hurried_edits import hurry
+from tests.builders.network_commands import COMMANDS, WRITES
 from tests.servers.faulty_proxy import proxy_in_a_thread
 from tests.servers.networked_server import NetworkedServer
-from tests.tui.test_network_commands import COMMANDS, WRITES
 
 _FULL = OSError(errno.ENOSPC, "No space left on device")
 _UNREAD = BrokenPipeError(errno.EPIPE, "Broken pipe")
@@ -94,6 +94,18 @@ def test_nobody_can_be_asked_over_a_closed_input(
     monkeypatch.setattr(sys, "stdin", None)
     assert main(["apply", "chat", "--set", "priority=7"]) == 1
     assert "There is no terminal to ask on. Give --yes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["apply chat --set priority=7", "stop chat", "rebalance chat"])
+@pytest.mark.parametrize("yes", [[], ["--yes"]])
+def test_a_name_that_is_not_the_one_that_changes_confirms_nothing(
+    server: NetworkedServer, command: str, yes: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the project is not protected, too: a script that was given the wrong name is wrong."""
+    assert main([*command.split(), *yes, "--confirm", "other"]) == 1
+    said = capsys.readouterr().err
+    assert "--confirm names other, but this changes chat. Nothing was changed." in said
+    assert server.writes == []
 
 
 @pytest.mark.usefixtures("server")

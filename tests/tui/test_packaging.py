@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import zipfile
 from email.parser import Parser
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 from tests import ROOT
+from tests.servers.bare_terminal import terminal
+from tests.waiting import until
 
 PACKAGES = {
     "placement/dstack_placement",
@@ -47,6 +52,18 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel alone, without any extra."""
+    (wheel,) = built.glob("*.whl")
+    home = tmp_path_factory.mktemp("installed")
+    run(*UV, "venv", "-q", "--python", sys.executable, home / "venv", home=home)
+    python = home / "venv" / "bin" / "python"
+    install = (*UV, "pip", "install", "-q", "--python", python, "-c", ROOT / "constraints.txt")
+    run(*install, wheel, home=home)
+    return home / "venv"
+
+
 @pytest.mark.slow
 def test_all_files_are_in_the_wheel_and_the_source(built: Path) -> None:
     (wheel,), (source,) = built.glob("*.whl"), built.glob("*.tar.gz")
@@ -65,20 +82,67 @@ def test_all_files_are_in_the_wheel_and_the_source(built: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_built_runs_in_an_environment_of_its_own(built: Path, tmp_path: Path) -> None:
-    (wheel,) = built.glob("*.whl")
+@pytest.mark.parametrize("extra", ["server", "demo"])
+def test_the_extras_of_what_is_built_run(built: Path, tmp_path: Path, extra: str) -> None:
+    (source,) = built.glob("*.tar.gz")
     venv = tmp_path / "venv"
     run(*UV, "venv", "-q", "--python", sys.executable, venv, home=tmp_path)
-    python, program = venv / "bin" / "python", venv / "bin" / "dstack-fleets-tui"
+    python = venv / "bin" / "python"
     install = (*UV, "pip", "install", "-q", "--python", python, "-c", ROOT / "constraints.txt")
-    run(*install, wheel, home=tmp_path)
+    run(*install, f"{source}[{extra}]", home=tmp_path)
+    assert "Bind socket" in run(venv / "bin" / "dstack-fleets", "server", "--help", home=tmp_path)
+    if extra == "demo":
+        told = run(python, "-m", "dstack_simulator", "--help", home=tmp_path)
+        assert "--scenario" in told
+
+
+@pytest.mark.slow
+def test_the_container_file_builds_the_same_wheel(built: Path, tmp_path: Path) -> None:
+    """Its commands, without a container: what it leaves out of the source is not missed."""
+    left_out = (ROOT / ".dockerignore").read_text("utf-8").split()
+    tree = tmp_path / "source"
+    for name in run("git", "-C", ROOT, "ls-files", home=ROOT).splitlines():
+        if name.partition("/")[0] not in left_out:
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / name).write_bytes((ROOT / name).read_bytes())
+    run(*UV, "build", "-q", "--wheel", "--out-dir", tmp_path / "wheels", tree, home=tmp_path)
+    (wheel,), (same,) = built.glob("*.whl"), (tmp_path / "wheels").glob("*.whl")
+    assert zipfile.ZipFile(same).namelist() == zipfile.ZipFile(wheel).namelist()
+
+
+def test_the_container_file_runs_what_there_is() -> None:
+    text = (ROOT / "Containerfile").read_text("utf-8")
+    entry = json.loads(re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)[0])
+    assert entry[0] in entry_points(group="console_scripts").names
+    assert "[server]" in text
+    copied = re.findall(r"^COPY (?!--from)(\S+) ", text, re.MULTILINE)
+    assert all((ROOT / name).exists() for name in copied)
+
+
+@pytest.mark.slow
+def test_what_is_built_runs_in_an_environment_of_its_own(installed: Path, tmp_path: Path) -> None:
+    python, program = installed / "bin" / "python", installed / "bin" / "dstack-fleets-tui"
     assert run(program, "--version", home=tmp_path) == "dstack-fleets-tui 0.1.0\n"
     assert "whatif" in run(program, "--help", home=tmp_path)
     assert '"interval"' in run(program, "schema", home=tmp_path)
-    assert (venv / "share" / "man" / "man1" / "dstack-fleets-tui.1").is_file()
+    assert (installed / "share" / "man" / "man1" / "dstack-fleets-tui.1").is_file()
     # The dashboard with all that it loads, and no more than what the wheel asks for.
     loads = "import dstack_fleets_tui.app.app, importlib.util as u; print(u.find_spec('dstack'))"
     assert run(python, "-c", loads, home=tmp_path) == "None\n"
     failed = subprocess.run([program, "demo"], capture_output=True, text=True, cwd=tmp_path)
     assert failed.returncode != 0
     assert "dstack-fleets-tui[demo]" in failed.stderr
+
+
+@pytest.mark.slow
+async def test_the_shipped_incident_plays_in_what_is_built(installed: Path, tmp_path: Path) -> None:
+    """On a terminal, in an empty home, without a server and without what the demo needs."""
+    folders = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(tmp_path))
+    python = str(installed / "bin" / "python")
+    async with terminal("--replay", "incident", python=python, PYTHONPATH="", **folders) as at:
+        await until(lambda: at.shows("gpu-reserved"), limit=60, what="the fleets")
+        at.press(":at end\r2")
+        await until(lambda: at.shows("DEGRADED"), limit=60, what="what went wrong")
+        at.press("q")
+        await until(lambda: at.process.poll() is not None, limit=30, what="the end")
+        assert at.process.returncode == 0

@@ -23,11 +23,11 @@ from dstack_fleets_tui.screens.parts.palette import Palette
 from dstack_widgets.drawing.text import literal
 from dstack_widgets.inputs.choices import Choice
 from tests.builders.apps import CONNECTION, GivenFeed, app_on, live
+from tests.builders.changing_dashboard import storm
 from tests.builders.generation import PARTS, seeds
 from tests.builders.snapshots import NOW, fleet, instance, replica, service, snapshot
 from tests.builders.terminal_driver import Terminal, drawn_whole
 from tests.screens import filled
-from tests.tui.test_keys_and_late_answers import storm
 from tests.waiting import until
 
 SIZES = [(120, 30), (120, 30), (80, 24), (60, 16), (40, 10), (160, 40)]

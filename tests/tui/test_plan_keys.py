@@ -16,9 +16,10 @@ from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings.settings import ProjectValues, Settings
 from dstack_widgets.screen.status_header import KeysFooter
 from tests.builders.apps import GivenFeed, app_on, live
+from tests.builders.changing_dashboard import applied_before, dashboard, in_front, shown
 from tests.builders.changing_server import ChangingServer
-from tests.tui.test_fleet_edit_looks import EDITS, SHOT, plan, planning
-from tests.tui.test_keys_and_late_answers import applied_before, dashboard, in_front, shown
+from tests.builders.fleet_edit_looks import EDITS, SHOT, plan, planning
+from tests.screens import screen_text
 from tests.waiting import until
 
 
@@ -34,6 +35,11 @@ async def test_y_applies_and_the_keys_after_it_lead_on(tmp_path: Path) -> None:
         await shown(app, PlanScreen)
         assert "←→ choose  ⏎ take" in footer(app)
         assert "y apply  w save" in footer(app)
+        await pilot.press("slash", *"replicas", "enter", "n", "N")
+        await until(lambda: "/replicas  1 of " in screen_text(app), what="what is found")
+        await pilot.press("escape")
+        await until(lambda: "/replicas" not in screen_text(app), what="the end of the search")
+        assert isinstance(app.screen, PlanScreen)
         await pilot.press("y")
         await shown(app, ApplyScreen)
         text = app.screen.query_one("#text", Static)
@@ -69,3 +75,16 @@ async def test_y_goes_around_no_name_that_has_to_be_typed() -> None:
         screen.action_do("apply")
         await pilot.pause()
         assert app.screen is screen
+
+
+async def test_what_is_known_stands_there_before_it_is_looked_at(tmp_path: Path) -> None:
+    server = ChangingServer()
+    await applied_before(server, Store(tmp_path))
+    async with dashboard(server, tmp_path) as (app, pilot):
+        await pilot.press("u")
+        await shown(app, PlanScreen)
+        server.hold("/events/list")
+        await pilot.press("y")
+        await shown(app, ApplyScreen)
+        await until(lambda: "on its way" in screen_text(app), what="how far it has come")
+        assert "no restart: 1 of 1 untouched" in screen_text(app)

@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timezone
 
 import pytest
 
 from dstack_api_client.edits.base.difference import ChangeKind, FieldChange
 from dstack_api_client.edits.follow.following import Progress, State
-from dstack_api_client.edits.offers.prices import PlanOffer
-from dstack_api_client.edits.outlook.dryrun import DryRun, ReplicaOutlook, Source
+from dstack_api_client.edits.outlook.dryrun import ReplicaOutlook
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
-from dstack_api_client.edits.plan.planning import Plan
 from dstack_fleets_tui.editing import plan_text
 from dstack_fleets_tui.output import plans
-from tests.builders.service_edits import edit
-
-OFFERS = tuple(
-    PlanOffer(group, "aws", region, "p5.48xlarge", True, 31.05, "available")
-    for group, region in (
-        ("prefill", "us-east-1"),
-        ("decode", "us-west-2"),
-        ("", "eu-west-1"),
-        ("0", "eu-west-2"),
-    )
-)
-
-
-def plan_of(*replicas: ReplicaOutlook, changes: tuple[FieldChange, ...] = ()) -> Plan:
-    change = edit()
-    return Plan(
-        edit=change,
-        base=change.base,
-        changes=changes,
-        expected=change.spec,
-        action="update",
-        dry_run=DryRun(Source.SERVER, (), replicas),
-        offers=OFFERS,
-        warnings=(),
-        made_at=datetime(2026, 5, 1, tzinfo=timezone.utc),
-    )
+from tests.builders.service_plans import plan_of, replica
 
 
 def told(*replicas: ReplicaOutlook) -> list[str]:
@@ -53,10 +25,6 @@ def printed(*replicas: ReplicaOutlook, plain: bool = False) -> list[str]:
         FieldChange(path, "replicas", "replicas", "1", "2", ChangeKind.NO_RESTART, "", "dstack"),
     )
     return plans.plan_text(plan_of(*replicas, changes=changes), plain=plain).splitlines()
-
-
-def replica(group: str, action: str) -> ReplicaOutlook:
-    return ReplicaOutlook(0, group, False, "gpu-spot", action, "gpu-spot", None, "")
 
 
 def regions(lines: list[str]) -> list[str]:
@@ -74,12 +42,22 @@ def test_a_service_without_groups_has_its_offers():
     assert all(line.startswith("  aws ") for line in lines if "aws" in line)
 
 
+def test_offers_are_of_the_fleets_in_which_something_starts():
+    """A lane that is at its maximum has offers too, and nothing is taken of them."""
+    plan = plan_of(replace(replica("0", "start"), to="gpu-spot"), replica("0", "stay"))
+    east, west = (offer for offer in plan.offers if offer.region.startswith("eu-west"))
+    offers = (replace(east, fleet="gpu-spot"), replace(west, fleet="gpu-reserved"))
+    lines = [line.plain for line in plan_text.of_service(replace(plan, offers=offers))]
+    assert regions(lines) == ["eu-west-1"]
+
+
 def test_where_nothing_starts_no_offers_are_shown():
     assert regions(told(replica("decode", "stop"))) == []
 
 
 def test_the_printed_plan_has_the_same_offers():
     lines = printed(replica("decode", "start"))
+    assert not any(line.startswith("PRIO") for line in lines), "there is no lane to show"
     at = lines.index("offers for what starts")
     words = "aws us-west-2  p5.48xlarge  spot  31.05 $/h  available"
     assert lines[at + 1] == f"  decode  {words}"
@@ -115,7 +93,7 @@ def test_the_end_of_following_says_what_is_waited_for_or_what_failed():
     late = plans.end_text(Progress(State.STILL_WAITING, 61.2, waiting=waiting))
     assert late.startswith(f"Not done after 61 s, still waiting for: {'; '.join(waiting)}. The")
     away = plans.end_text(Progress(State.STILL_WAITING, 61.2, trouble="No connection."))
-    assert away.startswith("Not done after 61 s, still waiting for: No connection. The change")
+    assert away.startswith("Not known after 61 s how far it is: No connection. The change")
     why = ("The service is terminating: job failed.", "1 replica to stop")
     failed = plans.end_text(Progress(State.FAILED, 3, waiting=why))
     assert (
@@ -126,3 +104,13 @@ def test_the_end_of_following_says_what_is_waited_for_or_what_failed():
 def test_a_danger_is_told_from_a_warning_without_colours() -> None:
     found = [PlanWarning("x", Risk.DANGER, "It ends."), PlanWarning("y", Risk.WARNING, "Mind.")]
     assert [line.plain for line in plan_text.warnings(found)] == ["✗ DANGER: It ends.", "! Mind."]
+
+
+def test_what_a_warning_says_is_said_once() -> None:
+    note = "Replica 2 gives way to vision."
+    plan = plan_of(replica("decode", "start"))
+    assert plan.dry_run is not None
+    warning = PlanWarning("note", Risk.NOTE, note)
+    plan = replace(plan, dry_run=replace(plan.dry_run, notes=(note,)), warnings=(warning,))
+    shown = [line.plain for line in plan_text.of_service(plan)]
+    assert sum(note in line for line in shown) == 1

@@ -24,7 +24,7 @@ NO_WAY = (
     "The server has no placement add-on that could read the router's list. It is read over SSH"
     " while the service is open."
 )
-SIZES = [(80, 24), (120, 30), (160, 40)]
+SIZES = [(80, 24), (120, 30), (200, 50)]
 FOUND = (
     Problem(
         "baseline",

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from dstack_api_client.feed.feed import ConnectionState
+from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.problems.model import Kind, Problem, Severity
 from dstack_api_client.problems.watch import problems_of
@@ -296,7 +296,7 @@ async def test_what_to_do_about_the_worst_one_stays_in_sight(monkeypatch):
         await pilot.resize_terminal(*SIZE)
         pane = app.screen.query_one(DetailPane)
         await until(lambda: "! middle  Walk." in pane.text, what="details")
-        assert pane.text.endswith("Worst of all\n✗ worst  worst is wrong. Run for it.")
+        assert pane.text.endswith("Worst of all\n✗ worst  Run for it."), "its row says the rest"
         assert said() == []
         await pilot.press("up")
         await until(lambda: "✗ worst  Run for it." in pane.text, what="those of the worst")

@@ -18,7 +18,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("frozen")
 
-SIZES = [(80, 24), (120, 30), (160, 40)]
+SIZES = [(80, 24), (120, 30), (200, 50)]
 VIEWS = {"overview": "o", "logs": "l", "history": "h", "events": "v"}
 GIB = 1024**3
 _WAVE = [55 + 40 * sin(number / 6) for number in range(60)]

@@ -370,7 +370,7 @@ async def test_a_poll_that_changes_nothing_paints_a_few_cells():
             for second in range(1, 5):
                 moment[0] += timedelta(seconds=1)
                 asked = opened.client.asked["logs"]
-                app.post_message(FleetsApp.Read(live(shot, shot), app._connection))
+                app.post_message(FleetsApp.Read(live(shot, shot), app.session.connection))
                 app.screen.reread()
                 await until(lambda asked=asked: opened.client.asked["logs"] > asked)
                 app.screen.show_state()

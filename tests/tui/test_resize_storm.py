@@ -44,7 +44,6 @@ async def _quiet(at: Dashboard) -> bytes:
     seen: list[list[str]] = []
 
     def same() -> bool:
-        at.terminal.shows("")
         seen.append(_screen(at.terminal.written))
         return len(seen) > 4 and all(each == seen[-1] for each in seen[-4:])
 
@@ -54,7 +53,6 @@ async def _quiet(at: Dashboard) -> bytes:
 
 def _all_there(at: Dashboard) -> bool:
     """Whether the screen has all services: a poll may bring some of them only."""
-    at.terminal.shows("")
     shown = {word for line in _screen(at.terminal.written) for word in line.split()}
     return {f"svc-{number}" for number in range(0, _SIZES, 20)} <= shown
 
@@ -75,14 +73,13 @@ async def test_the_screen_is_whole_after_a_storm_of_sizes(tmp_path: Path) -> Non
             asked = sum(server.asked.values())
             if number % 40 == 0:
                 await until(lambda asked=asked: sum(server.asked.values()) > asked, what="a poll")
-            at.terminal.shows("")
         _resize(at, *_LAST)
         await until(lambda: _all_there(at), limit=20, what="all services")
         after = _screen(await _quiet(at))
 
         _resize(at, _LAST[0] - 1, _LAST[1] - 1)
         await _quiet(at)
-        at.terminal.written = b""
+        at.terminal.forget()
         _resize(at, *_LAST)
         assert after == _screen(await _quiet(at)), "as when it is painted anew"
         assert any("svc-180" in line for line in after)

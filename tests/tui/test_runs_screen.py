@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from dstack_api_client.model.every_run import run_message
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.service import OtherRun
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.logs import LogsScreen
@@ -16,6 +19,7 @@ from dstack_fleets_tui.screens.service.service import ServiceScreen
 from tests.builders import snapshots
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.snapshots import NOW, instance
+from tests.pictures import sized
 from tests.screens import SIZE, filled, on_screen, screen_text, summary, table, texts
 from tests.waiting import until
 
@@ -87,5 +91,32 @@ async def test_a_task_leads_to_its_instance_and_a_service_to_itself():
         await on_screen(app, ServiceScreen)
 
 
-def test_nothing_can_be_changed_there():
-    assert not [action.id for action in actions.on_screen(actions.RUNS) if action.writes]
+def test_runs_are_only_stopped_there():
+    writing = [action.id for action in actions.on_screen(places.RUNS) if action.writes]
+    assert writing == ["stop"]
+
+
+def test_of_a_run_that_failed_its_job_says_why():
+    there = shot()
+    train = replace(there.other_runs["r-train"], status="failed", status_message="failed")
+    first, second = train.replica_keys
+    ends = {
+        first: replace(there.replicas[first], status="terminated"),
+        second: replace(
+            there.replicas[second], status="failed", status_message="failed",
+            termination_reason="failed_to_start_due_to_no_capacity",
+        ),
+    }  # fmt: skip
+    ended = replace(there, replicas={**there.replicas, **ends})
+    assert run_message(train, ended) == "no capacity"
+    assert run_message(replace(train, status="running", status_message="running"), ended) == ""
+
+
+@pytest.mark.usefixtures("frozen")
+async def test_how_it_looks(pictures):
+    app = app_on(GivenFeed(live(shot())))
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(app, pilot)
+        for size in ((80, 24), (120, 30), (200, 50)):
+            await pilot.resize_terminal(*size)
+            await pictures.take(pilot, sized(size))

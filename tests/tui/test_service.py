@@ -9,7 +9,7 @@ import pytest
 from textual._compositor import CompositorUpdate, LayoutUpdate
 
 from dstack_api_client import errors
-from dstack_api_client.feed.feed import ConnectionState
+from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterStatus, Source
 from dstack_api_client.transport import wire
@@ -235,7 +235,7 @@ async def test_a_server_without_the_add_on_says_what_it_can_not_tell():
         assert not columns & {"priority", "min", "max"}
         notes = " ".join(text for style, _, text in said(app) if style == "dim")
         assert "no placement add-on" in notes
-        assert "does not tell how many replicas its autoscaler wants" in notes
+        assert "does not report how many replicas its autoscaler wants" in notes
 
 
 async def test_a_fleet_that_is_lent_says_to_whom_and_asks_once():
@@ -268,7 +268,7 @@ async def test_a_fleet_that_is_lent_says_to_whom_and_asks_once():
         await on_screen(app, FleetsScreen)
         app.do_delete("")
         await on_screen(app, AskScreen)
-        unread = "Which projects it is exported to is not known: The server fails (502)."
+        unread = "It is not known which projects it is exported to: The server fails (502)."
         await until(lambda: unread in screen_text(app))
 
 
@@ -317,11 +317,11 @@ async def test_replicas_that_something_is_wrong_with_are_told_below_the_loudest_
         keys = [each for each in told if each.endswith("Press o for the router's list.")]
         assert keys == [told[1]], "each key is told once"
         # What comes next is never cut here, whatever goes for it.
-        waits = next(key for key, row in rows(app).items() if row["next"].startswith("looks for"))
+        waits = next(key for key, row in rows(app).items() if row["next"].startswith("looking for"))
         assert app.screen.table.shows_whole(waits, "next")
         await pilot.resize_terminal(80, 24)
         app.screen.table.move_cursor_to(waits)
-        await until(lambda: "  looks for a place for 3m" in summary(app))
+        await until(lambda: "  looking for a place for 3m" in summary(app))
         (cut,) = (each for each in told if each.startswith("decode 4: on "))
         assert "which is unreachable. dstack gives the instance back after 20 minutes." in cut
 
@@ -402,7 +402,7 @@ async def test_the_use_of_replicas_on_screen_is_read_and_shown():
         known = routed_service.snapshot()
         failed = replace(known.replicas[ReplicaKey(routed_service.RUN, 6, 0)], status="failed")
         again = replace(known, replicas={**known.replicas, failed.key: failed})
-        app.post_message(FleetsApp.Read(live(again, known), app._connection))
+        app.post_message(FleetsApp.Read(live(again, known), app.session.connection))
         await until(lambda: rows(app)["6.0"]["gpu_use"] == "–")
 
 
@@ -711,7 +711,7 @@ async def test_a_poll_that_changes_nothing_writes_nothing():
                 if turn == 1:
                     painted.clear()  # what was still to be painted of the screen as a whole
                 again = replace(shot, observed_at=NOW + timedelta(seconds=turn))
-                app.post_message(FleetsApp.Read(live(again, shot), app._connection))
+                app.post_message(FleetsApp.Read(live(again, shot), app.session.connection))
                 await all_painted(app, pilot)
             assert painted == [], key
 
@@ -735,7 +735,7 @@ async def test_a_worker_that_changes_paints_its_row_only():
 
         app._display = count
         again = replace(shot, routers={routed_service.RUN: changed})
-        app.post_message(FleetsApp.Read(live(again, shot), app._connection))
+        app.post_message(FleetsApp.Read(live(again, shot), app.session.connection))
         await until(lambda: rows(app)[first.key]["load"] == "7")
         await all_painted(app, pilot)
         assert 0 < sum(painted) < 100

@@ -1,20 +1,27 @@
-"""What the editor of a service looks like, and its plan."""
+"""What the editor of a service looks like, its plan, and what comes of it."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
 from dstack_api_client.edits.base.difference import ChangeKind, FieldChange
+from dstack_api_client.edits.follow.following import LaneProgress, Progress, State
+from dstack_api_client.edits.perform.performing import Performed
+from dstack_api_client.edits.plan.applying import Applied
+from dstack_fleets_tui.screens.edit import applying
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.edit.service import EditScreen
+from dstack_widgets.panels.flow import Flow
 from tests.builders import routed_service
 from tests.builders.apps import GivenFeed, app_on, live
+from tests.builders.memory_client import GivenClient
 from tests.builders.service_edits import edit, group
+from tests.builders.service_plans import plan_of, replica
 from tests.builders.snapshots import NOW
 from tests.pictures import sized
-from tests.tui.test_plan_text import plan_of, replica
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("frozen")
@@ -55,3 +62,33 @@ async def test_editor_and_plan(pictures) -> None:
             await app.push_screen(PlanScreen(plan, lambda: None))
             await pictures.take(pilot, f"plan-{sized(size)}")
             app.pop_screen()
+
+
+async def test_apply(pictures, monkeypatch) -> None:
+    lanes = (
+        LaneProgress("", "gpu-reserved", "gpu-reserved", 3, 3, 0, 0, 3),
+        LaneProgress("", "gpu-spot", "gpu-spot", 1, 2, 1, 0, 4),
+        LaneProgress("prefill", "gpu-spot", "prefill/gpu-spot", 1, 1, 0, 1, 1),
+    )
+    waiting = ("7 replicas to be renumbered to deployment 3", "1 replica to start in gpu-spot")
+
+    async def followed(*_, **__):
+        yield Progress(State.MOVING, 12.0, lanes, 0, 7, waiting)
+
+    monkeypatch.setattr(applying, "follow", followed)
+    app = app_on(GivenFeed(live(SHOT)), client=GivenClient())
+
+    async def done() -> Performed:
+        return Performed(EDIT.base, Applied(EDIT.base.target, EDIT.base, EDIT.base, True, NOW))
+
+    def change() -> asyncio.Future[Performed]:
+        return asyncio.ensure_future(done())
+
+    async with app.run_test(size=SIZES[0]) as pilot:
+        await until(lambda: app.snapshot is not None)
+        screen = applying.ApplyScreen("chat", change, key=routed_service.RUN, restarts=False)
+        await app.push_screen(screen)
+        await until(lambda: "12 s" in screen.query_one("#head", Flow).text, what="how far it is")
+        for size in SIZES:
+            await pilot.resize_terminal(*size)
+            await pictures.take(pilot, sized(size))

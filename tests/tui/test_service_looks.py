@@ -17,7 +17,7 @@ from tests.pictures import sized
 from tests.screens import brought
 from tests.waiting import until
 
-SIZES = [(80, 24), (120, 30), (160, 40)]
+SIZES = [(80, 24), (120, 30), (200, 50)]
 ROUTED = routed_service.snapshot()
 STOCK = routed_service.stock(ROUTED)
 #: A snapshot and the key of the view.

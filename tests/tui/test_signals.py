@@ -106,8 +106,7 @@ async def test_it_goes_on_after_a_stop_at_any_step(tmp_path: Path, step: str) ->
         await _at(at, step)
         at.terminal.process.send_signal(signal.SIGTSTP)
         await until(at.terminal.is_stopped, what="the stop")
-        at.terminal.shows("")
-        at.terminal.written = b""
+        at.terminal.forget()
         at.terminal.process.send_signal(signal.SIGCONT)
         await until(lambda: not at.terminal.is_stopped(), what="that it goes on")
         if step != "editor":  # which has the terminal

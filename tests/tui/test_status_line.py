@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.widgets import Static
 
-from dstack_api_client.feed.feed import ConnectionState
+from dstack_api_client.feed.update import ConnectionState
 from dstack_fleets_tui.host.status_line import KEPT, Said, StatusLine
 from dstack_fleets_tui.screens.messages import MessagesScreen
 from dstack_widgets.panels.facts import Fact, Facts
@@ -63,6 +63,19 @@ def test_an_answer_that_was_read_does_not_come_back() -> None:
     assert line.text == ""
 
 
+def test_a_refusal_does_not_come_back_after_a_newer_one() -> None:
+    line = Line()
+    line.put("The clock is wrong.")
+    line.put("There is no command 'x' here.", 1)
+    line.time = 1.0
+    line.put("There is no command 'y' here.", 2)
+    assert line.text == "There is no command 'y' here."
+    line.time = 7.1
+    assert line.text == "The clock is wrong."
+    line.time = 30.0
+    assert line.text == ""
+
+
 def test_the_same_again_is_said_once() -> None:
     line = Line()
     for touches in range(3):
@@ -89,7 +102,7 @@ async def test_a_message_never_takes_the_place_of_a_failure() -> None:
         app.warn(refusal[2:])
         await until(lambda: summary(app) == refusal, what="the refusal above the footer")
         stale = failing(ConnectionState.STALE, "The server is away.", "Wait.", recorded)
-        app.post_message(app.Read(stale, app._connection))
+        app.post_message(app.Read(stale, app.session.connection))
         both = f"{refusal}\nThe server is away. Wait."
         await until(lambda: summary(app) == both, what="both")
         await all_painted(app, pilot)
@@ -102,3 +115,17 @@ async def test_a_message_never_takes_the_place_of_a_failure() -> None:
         await on_screen(app, MessagesScreen)
         facts = app.screen.query_one(Facts).facts
         assert [plain_text(each.value) for each in facts if isinstance(each, Fact)] == [refusal[2:]]
+
+
+async def test_a_long_message_is_cut_with_a_sign_and_leaves_a_failure_whole() -> None:
+    recorded = load()
+    app = app_on(GivenFeed(live(recorded)))
+    async with app.run_test(size=(40, 10)):
+        await filled(app)
+        app.warn("word " * 60)
+        await until(lambda: summary(app).endswith("word…"), what="the sign")
+        assert len(summary(app).splitlines()) == 5
+        stale = failing(ConnectionState.STALE, "The server is away.", "Wait.", recorded)
+        app.post_message(app.Read(stale, app.session.connection))
+        await until(lambda: summary(app).endswith("…\nThe server is away. Wait."), what="both")
+        assert len(summary(app).splitlines()) == 5

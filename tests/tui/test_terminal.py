@@ -43,6 +43,7 @@ def test_terminals_of_16_colours_are_known(monkeypatch, term, colorterm, few):
         ("auto", {"TERM": "screen.xterm-256color", "STY": "1.pts-0"}, False),
         ("auto", {"TERM": "screen"}, False),
         ("auto", {"TERM": "screen-256color", "TMUX": "/tmp/tmux-0/default,1,0"}, True),
+        ("auto", {"TERM": "screen", "STY": "1.pts-0", "TMUX": "/tmp/tmux-0/default,1,0"}, False),
         ("on", {"TERM": "screen", "STY": "1.pts-0"}, True),
         ("off", {"TERM": "xterm"}, False),
     ],

@@ -6,7 +6,7 @@ import os
 import pty
 import threading
 
-import pytest
+import pytest_asyncio
 
 from dstack_fleets_tui.terminal.terminal_driver import TerminalOutput, say_last
 from tests.waiting import until
@@ -14,11 +14,18 @@ from tests.waiting import until
 _SCREEN = "x" * 4000
 
 
-@pytest.fixture
-def terminal():
+@pytest_asyncio.fixture
+async def terminal():
     master, slave = pty.openpty()
-    with os.fdopen(slave, "w") as file, os.fdopen(master, "rb", 0) as other_end:
-        yield file, other_end
+    with os.fdopen(slave, "w") as file:
+        with os.fdopen(master, "rb", 0) as other_end:
+            yield file, other_end
+        # Who still wrote would go on in the next terminal, which gets the same number.
+        await until(lambda: not writing(), what="the end of what was being written")
+
+
+def writing() -> bool:
+    return any(thread.name == "terminal-output" for thread in threading.enumerate())
 
 
 async def done(work) -> None:

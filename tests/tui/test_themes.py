@@ -30,8 +30,8 @@ def test_own_themes_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("primary: bluish\n", "primary: bluish is no colour"),
-        ("primary: auto\n", "primary: auto is no colour"),
+        ("primary: bluish\n", "primary: bluish is not a colour"),
+        ("primary: auto\n", "primary: auto is not a colour"),
         ("primary: ansi_red\n", "primary: ansi_red is not one colour"),
         ("primary: '#88c0d080'\n", "is not one colour"),
         ("background: black\n", "primary: field required"),
@@ -63,7 +63,7 @@ def test_a_chosen_theme_is_kept_beside_what_another_dashboard_chose(tmp_path):
 
 async def test_the_theme_follows_the_background_until_one_is_chosen(tmp_path):
     app = app_on(GivenFeed(live(snapshot())))
-    app.changing.store = Store(tmp_path)
+    app.store = Store(tmp_path)
     app.asks_background = True
     async with app.run_test() as pilot:
         assert app.theme == DARK

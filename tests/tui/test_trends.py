@@ -10,9 +10,11 @@ import pytest
 from dstack_api_client.join.difference import Difference, diff
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
+from dstack_api_client.model.traffic import Traffic
 from dstack_api_client.trends.trend import STEP, STEPS
 from dstack_api_client.trends.watch import TrendWatch
 from dstack_fleets_tui.tables import trends
+from dstack_fleets_tui.words import words
 from dstack_widgets.drawing.glyphs import ASCII, UNICODE
 from dstack_widgets.table.cells import plain_text
 from tests.builders.apps import GivenFeed, app_on, live
@@ -56,6 +58,34 @@ def test_details_say_from_what_to_what_it_went():
     assert not trends.section_of_service(CHAT, TrendWatch(), UNICODE).lines
 
 
+def test_details_say_how_many_requests_there_were():
+    watch, before = TrendWatch(), None
+    for step, requests in enumerate((30, 192, 0, 0)):
+        counted = {CHAT.id: Traffic(requests, 60, 0.41)}
+        at = NOW + timedelta(seconds=STEP * step)
+        shot = replace(snapshot(services=[CHAT]), observed_at=at, traffic=counted)
+        watch.look(shot, diff(before, shot))
+        before = shot
+    lines = [line.plain for line in trends.section_of_service(CHAT, watch, UNICODE).lines]
+    assert [line.split() for line in lines if "requests" in line] == [
+        ["requests/s", "█", "0", "to", "3.2"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("counted", "said"),
+    [
+        (None, ""),
+        (Traffic(0, 60, None), "0 requests/s"),
+        (Traffic(3, 60, 0.0412), "0.05 requests/s, 0.041 s each"),
+        (Traffic(192, 60, 0.41), "3.2 requests/s, 0.41 s each"),
+        (Traffic(2460, 60, 12.4), "41 requests/s, 12 s each"),
+    ],
+)
+def test_requests_in_words(counted, said):
+    assert words.traffic(counted) == said
+
+
 def test_a_service_that_should_have_none_draws_nothing():
     watch = watched(0, 0, 0, desired=0)
     assert not plain_text(trends.ready(CHAT, watch, UNICODE)).strip()
@@ -64,6 +94,16 @@ def test_a_service_that_should_have_none_draws_nothing():
 def test_the_most_of_two_minutes_counts_for_a_fleet():
     watch = watched(4, 0, 0, 0, 0, 2, 0, 0)
     assert plain_text(trends.busy(fleet(), watch, UNICODE)).strip() == "█▅"
+
+
+def test_what_a_fleet_cost_is_drawn_against_the_most_of_it():
+    watch, before = TrendWatch(), None
+    for step, price in enumerate([8.0] * 4 + [4.0] * 4 + [8.0] * 5):
+        at = NOW + timedelta(seconds=STEP * step)
+        shot = replace(snapshot([fleet(price=price)]), observed_at=at)
+        watch.look(shot, diff(before, shot))
+        before = shot
+    assert plain_text(trends.price(fleet(), watch, UNICODE)).strip() == "█▅█"
 
 
 def test_a_sign_stays_as_it_is_while_it_goes_to_the_left():
@@ -85,6 +125,13 @@ async def test_a_list_has_sparklines_where_it_is_wide():
             await pilot.resize_terminal(width, 24)
             await until_equal(lambda: "trend" in app.screen.table.visible_columns, shown)
             assert {"ready", "fleets", "health"} <= set(app.screen.table.visible_columns)
+        app.views.change(details=False)
+        for key in "21":
+            await pilot.press(key)
+            await until(lambda: app.screen.table.row_count > 0)
+            for width, shown in ((200, True), (160, False)):
+                await pilot.resize_terminal(width, 24)
+                await until_equal(lambda: "price_trend" in app.screen.table.visible_columns, shown)
 
 
 async def test_replicas_and_workers_have_sparklines():
@@ -139,7 +186,7 @@ async def test_within_a_step_no_sparkline_changes():
                 observed_at=shot.observed_at + timedelta(seconds=seconds),
                 services={"s-chat": service(ready=ready)},
             )
-            app.post_message(app.Read(live(later, app.snapshot), app._connection))
+            app.post_message(app.Read(live(later, app.snapshot), app.session.connection))
             await until(lambda later=later: app.snapshot is later)
             drawn.append(plain_text(app.screen.table.cells("s-chat")[at]).strip())
     assert drawn == ["", "▁", "▁"]

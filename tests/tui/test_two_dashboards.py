@@ -29,7 +29,6 @@ async def _type(at: Dashboard, number: int) -> None:
     """Types a number over the field, and waits until it is kept as a draft."""
     at.terminal.press(f"{number}{_ENTER}")
     await until(lambda: str(number) in at.kept, what=f"the draft {number}")
-    at.terminal.shows("")
 
 
 async def test_what_both_type_and_send_is_kept(tmp_path: Path) -> None:

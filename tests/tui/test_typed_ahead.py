@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.events import Key
 
-from dstack_fleets_tui.actions.actions import FLEETS, SERVICES
+from dstack_fleets_tui.actions.places import FLEETS, SERVICES
 from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_widgets.inputs.command_line import CommandLine, FilterLine
@@ -70,3 +70,12 @@ async def test_each_key_goes_to_what_is_in_front_by_then():
             type_at_once(app, typed)
             await until(lambda reached=reached: at(app) == reached, what=f"{typed}: {reached}")
             await go_back(app)
+
+
+async def test_a_key_whose_turn_comes_when_the_app_has_ended_goes_nowhere():
+    app = app_on(GivenFeed(live(snapshot())))
+    async with app.run_test(size=SIZE):
+        await filled(app)
+    assert app.front is None
+    for key in ("down", "ctrl+c"):
+        await app._hand_on(Key(key, None))

@@ -21,8 +21,8 @@ from dstack_fleets_tui.screens.help import HelpScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_widgets.inputs.choices import Choices
+from tests.builders.changing_dashboard import dashboard, settled, shown
 from tests.builders.changing_server import ChangingServer
-from tests.tui.test_keys_and_late_answers import dashboard, settled, shown
 from tests.waiting import until
 
 REFUSED = {"detail": [{"msg": "Access denied", "code": "forbidden"}]}

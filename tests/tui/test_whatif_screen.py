@@ -136,6 +136,6 @@ async def test_how_it_looks(pictures):
         await pilot.press("down", "W")
         await on_screen(app, WhatIfScreen)
         await filled(app)
-        for size in ((120, 30), (80, 24)):
+        for size in ((120, 30), (80, 24), (200, 50)):
             await pilot.resize_terminal(*size)
             await pictures.take(pilot, sized(size))

@@ -81,6 +81,7 @@ def test_a_note_takes_the_place_of_a_plot_or_stands_below_it():
     some = Chart("x", (Curve("a", (None, 2)),), times=TIMES, note="since 13:47: no events")
     assert drawn(some)[-1] == "since 13:47: no events"
     assert drawn(some)[-2].endswith("14:02")
+    assert drawn(some, 16)[-1] == "since 13:47: no…"
 
 
 def test_strips_share_one_scale():

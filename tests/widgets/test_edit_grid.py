@@ -137,14 +137,36 @@ async def test_a_key_that_no_number_has_ends_it_and_acts():
         assert app.others == ["p"]
 
 
+async def test_plus_and_minus_step_a_number():
+    app = Host()
+    async with app.run_test() as pilot:
+        cells = (GridCell("min", "9", True, number=True), GridCell("max", "–", True, number=True))
+        app.grid.show([GridRow("n", cells)])
+        await pilot.press("plus", "plus")
+        await until_equal(lambda: app.grid.typed, "11")
+        await pilot.press("backspace", "minus", "minus")
+        await until_equal(lambda: app.grid.typed, "0")
+        await pilot.press("right", "plus")
+        await until_equal(lambda: (app.grid.place, app.grid.typed), (Place("n", "max"), "1"))
+        # Where no whole number stands, - is the sign of none.
+        await pilot.press(".", ".", "minus")
+        await until_equal(lambda: app.grid.typed, "1..-")
+
+
 async def test_it_says_which_keys_work_in_the_field():
     app = Host()
     async with app.run_test() as pilot:
         app.grid.show([GridRow("n", (GridCell("min", "1", True, number=True),))])
-        assert [title for _, title in app.grid.hints] == ["type", "change", "next"]
+        assert [title for _, title in app.grid.hints] == ["type", "step", "change", "next"]
         await pilot.press("2")
         await until(lambda: app.grid.is_typing)
-        assert [title for _, title in app.grid.hints] == ["type", "end", "take back", "next"]
+        assert [title for _, title in app.grid.hints] == [
+            "type",
+            "step",
+            "end",
+            "take back",
+            "next",
+        ]
         assert not app.grid.takes_text
 
 

@@ -48,7 +48,7 @@ def test_what_is_typed_is_a_part_or_an_expression_or_what_must_not_be_there(type
 
 def test_an_expression_that_is_none_says_so_and_hides_nothing():
     pattern = Pattern("/(/")
-    assert "no regular expression" in pattern.error
+    assert "not a regular expression" in pattern.error
     assert pattern.passes("anything")
     assert not pattern
 

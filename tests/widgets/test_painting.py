@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import Any
 
@@ -16,6 +17,8 @@ from textual.geometry import Region, Size
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
+from dstack_widgets import screen
+from dstack_widgets.screen import lean_compositor
 from dstack_widgets.screen.lean_screen import LeanScreen
 from dstack_widgets.screen.painting import PaintsAll
 from tests.builders.terminal_driver import Terminal
@@ -139,3 +142,27 @@ async def test_a_layout_is_made_once_however_many_ask_where_they_are(
         await app.push_screen(Whole())
         await all_painted(app, pilot)
         assert made["reflow"] == made["_arrange_root"] >= 1
+
+
+@pytest.mark.parametrize("lacking", ["a name", "the module"])
+async def test_a_textual_of_another_shape_paints_as_it_does_itself(
+    lacking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lean_compositor.FITS
+    if lacking == "a name":
+        monkeypatch.delattr(Compositor, "render_partial_update")
+        assert not lean_compositor.fits()
+        monkeypatch.undo()
+        monkeypatch.setattr(lean_compositor, "FITS", False)
+    else:
+        monkeypatch.setitem(sys.modules, lean_compositor.__name__, None)
+        monkeypatch.delattr(screen, "lean_compositor")
+    app = Stack()
+    async with app.run_test(size=SIZE, headless=False) as pilot:
+        front = Whole()
+        assert type(front._compositor) is Compositor
+        await app.push_screen(front)
+        await all_painted(app, pilot)
+        front.query_one("#text", Static).update(Content("changed"))
+        await all_painted(app, pilot)
+        assert "changed" in "".join(app.terminal.lines)

@@ -56,7 +56,7 @@ def test_an_expression_that_is_none_keeps_all_and_says_so() -> None:
     rows.replace(ROWS)
     rows.filter_by("name:/(/")
     assert len(rows.order) == 3
-    assert rows.filter_error.startswith("/(/ is no regular expression: ")
+    assert rows.filter_error.startswith("/(/ is not a regular expression: ")
 
 
 def test_other_columns_are_looked_into_once_they_are_there() -> None:

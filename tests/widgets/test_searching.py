@@ -45,7 +45,7 @@ def test_what_is_not_there_or_no_expression_says_so() -> None:
     found = search("absent")
     assert found.next(1, 0) is None
     assert (found.told, found.marked(LINES)) == ("/absent  not found", LINES)
-    assert search("/(/").told.startswith("/(/ is no regular expression")
+    assert search("/(/").told.startswith("/(/ is not a regular expression")
     assert search("").told == ""
 
 

@@ -138,11 +138,27 @@ async def test_a_shorter_age_keeps_the_room_of_a_longer_one() -> None:
         assert app.lines()[0].endswith("   live 0 s · 14:02:31 ")
 
 
-async def test_tabs_that_do_not_fit_are_cut_and_not_wrapped_away() -> None:
+async def test_tabs_that_do_not_fit_come_closer_and_leave_others_out_then() -> None:
     app = LinesApp()
-    async with app.run_test(size=(16, 5)) as pilot:
+    async with app.run_test(size=(24, 5)) as pilot:
         await pilot.pause()
-        assert app.lines()[1] == " 1 Fleets   2 Se"
+        assert app.lines()[1] == " 1 Fleets  2 Services 2!"
+        await pilot.resize_terminal(16, 5)
+        await until_equal(lambda: app.lines()[1].rstrip(), " 1 Fleets …")
+        tabs = app.query_one(TabsLine)
+        tabs.show([Tab("1", "Fleets"), Tab("2", "Services", "2!")], "2")
+        await until_equal(lambda: app.lines()[1].rstrip(), "… 2 Services 2!")
+        await pilot.click(TabsLine, offset=(0, 0))
+        await pilot.click(TabsLine, offset=(4, 0))
+        await until_equal(lambda: app.clicked, ["2"])
+        five = [Tab(name[0], name) for name in ("one", "two", "six", "ten", "no")]
+        for active, line in (
+            ("o", " o one  t two …"),
+            ("s", "… t two  s six …"),
+            ("n", "… t ten  n no"),
+        ):
+            tabs.show(five, active)
+            await until_equal(lambda: app.lines()[1].rstrip(), line)
 
 
 async def test_tabs_are_clicked_by_key() -> None:
@@ -159,7 +175,7 @@ async def test_tabs_are_clicked_by_key() -> None:
         app.query_one(KeysFooter).show([])
         await pilot.pause()
         await until_equal(lambda: app.lines()[1].rstrip(), " 1 Fleets")
-        await until_equal(lambda: app.lines()[2].rstrip(), " ? help")
+        await until_equal(lambda: app.lines()[2].rstrip(), "")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 4), (20, 12)])

@@ -72,6 +72,11 @@ def test_flexible_columns_give_way_before_others_go() -> None:
     assert layout.dropped == 0
 
 
+def test_a_flexible_column_has_no_more_than_it_needs() -> None:
+    columns = [Column("a", "A", min_width=9), Column("b", "B", min_width=20, flexible=True)]
+    assert ColumnWidths().measure(columns, [("x", "x" * 6)], None) == [9, 6]
+
+
 def test_no_text_takes_all_the_room() -> None:
     layout = arrange([Column("a", "A"), Column("b", "B")], [300, 5], 80, 2, everything=False)
     assert layout.places[0].width == 39

@@ -237,3 +237,16 @@ async def test_drawn_rows_of_a_list_that_goes_on_for_ever_are_few() -> None:
             app.table.set_rows({f"k{number}": (f"fleet-{number}", "running", "10", "note")})
             assert f"fleet-{number}" in app.table.render_line(1).text
         assert len(app.table._strips) <= 256
+
+
+async def test_a_layout_is_not_painted_again_with_the_next_cell_that_changes() -> None:
+    app = PaintApp()
+    async with app.run_test(size=(60, 20), headless=False) as pilot:
+        table = app.table
+        table.set_rows({f"k{key}": (f"row {key}", "running", "1", "") for key in range(10)})
+        for height in (12, 15):
+            table.styles.height = height
+            await all_painted(app, pilot)
+        one = {"k5": ("row 5", "running", "2", "")}
+        assert 0 < await written(app, pilot, lambda: table.update_rows(one)) < 100
+        assert app.terminal.lines == app.drawn_whole()

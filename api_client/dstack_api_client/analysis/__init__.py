@@ -1,1 +1,17 @@
 """What follows from a snapshot: distribution, rollouts, room."""
+
+__all__ = [
+    "distribution",
+    "endings",
+    "fleet_facts",
+    "group_rows",
+    "health",
+    "lane_input",
+    "reach",
+    "requirements",
+    "rollout",
+    "room_input",
+    "since",
+    "spot_policies",
+    "unplaced",
+]

@@ -14,6 +14,7 @@ from dstack_api_client.analysis.lane_input import (
     lanes_of,
     pools_of,
 )
+from dstack_api_client.analysis.reach import serving
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.labels import counted, labels_of, listed, replica_name
 from dstack_api_client.model.placement import LanePlacement, Placement, ReplicaPlacement
@@ -32,6 +33,8 @@ class Cell:
     ready: int = 0
     pending: int = 0
     stopping: int = 0
+    serving: int = 0
+    """Of the ready ones, those that can be reached."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class FleetRow:
         stopping: Replicas that are going.
         groups: The same by replica group, in the service's order; groups without any are left out.
         price: Dollars per hour of these replicas.
+        serving: Of the ready ones, those that can be reached.
         deficit: Replicas that the minimum lacks.
         deficit_since: Since when, where known.
         fallbacks: Replicas that are here because a fleet before it could not take them.
@@ -72,6 +76,7 @@ class FleetRow:
     stopping: int
     groups: dict[str, Cell]
     price: float
+    serving: int = 0
     deficit: int = 0
     deficit_since: datetime | None = None
     fallbacks: int = 0
@@ -112,6 +117,7 @@ class Distribution:
         pending: Over all fleets.
         price: Dollars per hour.
         groups: Replica groups in the service's order.
+        serving: Over all fleets.
         notes: What can't be known on this server and why, and what the server notes.
         labels: What the groups are called, by `naming.labels_of`.
         by_group: The replica groups, where no lanes decide and they are bought in different ways.
@@ -127,6 +133,7 @@ class Distribution:
     pending: int
     price: float
     groups: tuple[str, ...]
+    serving: int = 0
     notes: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     by_group: tuple[GroupRow, ...] = ()
@@ -144,11 +151,35 @@ def distribution_of(snapshot: Snapshot, service: Service) -> Distribution:
         service: The service.
     """
     found = _distribution_of(snapshot, service)
+    if service.gone:
+        return _without_starts(found, service)
     known = service.id in snapshot.placements
     if not snapshot.placement_failure or not (known or service.has_lanes):
         return found
     note = _AS_BEFORE if known else _AS_ESTIMATED
     return replace(found, notes=(*found.notes, f"{note} {snapshot.placement_failure}"))
+
+
+def _without_starts(found: Distribution, service: Service) -> Distribution:
+    """What is left of a service that has ended or is ending: nothing starts, whatever lanes say."""
+    return replace(
+        found,
+        rows=tuple(
+            replace(
+                row,
+                target=None if row.target is None else 0,
+                deficit=0,
+                deficit_since=None,
+                cooldown_until=None,
+                reason="",
+                code="",
+                cause="",
+            )
+            for row in found.rows
+        ),
+        wanted=0,
+        notes=(_ENDED if service.finished else _ENDING,),
+    )
 
 
 def _distribution_of(snapshot: Snapshot, service: Service) -> Distribution:
@@ -181,14 +212,15 @@ class _Held:
     """By group, in the order of a `Cell`."""
     replicas: list[Replica] = field(default_factory=list)
 
-    def add(self, replica: Replica) -> None:
+    def add(self, replica: Replica, snapshot: Snapshot) -> None:
         self.fleet_id = self.fleet_id or replica.fleet_id
         self.price += replica.price or 0.0
         self.replicas.append(replica)
-        counts = self.counts.setdefault(replica.group, [0, 0, 0, 0])
+        counts = self.counts.setdefault(replica.group, [0, 0, 0, 0, 0])
         if replica.status == "running":
             counts[0] += 1
             counts[1] += replica.ready
+            counts[4] += serving(snapshot, [replica])
         else:
             # One that found no place is about to be sought another.
             counts[2 if replica.starting or replica.found_no_place else 3] += 1
@@ -211,6 +243,7 @@ class _Held:
             stopping=sum(cell.stopping for cell in cells.values()),
             groups=cells,
             price=self.price,
+            serving=sum(cell.serving for cell in cells.values()),
         )
 
 
@@ -230,7 +263,7 @@ class _Board:
         for replica in snapshot.active_in(service):
             fleet = assigned.get(replica.submission_id) or replica.fleet_name
             at = _At(pools.get(replica.group) or engine.SHARED, fleet)
-            self.left.setdefault(at, _Held()).add(replica)
+            self.left.setdefault(at, _Held()).add(replica, snapshot)
 
     def take(self, at: _At) -> FleetRow:
         """The row of one place, which is then no longer left."""
@@ -329,7 +362,7 @@ def _previewed(snapshot: Snapshot, service: Service, lanes: engine.ServiceSpec) 
         rows,
         managed=True,
         observed_at=snapshot.observed_at,
-        wanted=0 if service.finished else wanted,
+        wanted=wanted,
         notes=(*notes, *map(str, plan.notes)),
     )
 
@@ -386,7 +419,7 @@ _WORKED_OUT = (
     "Targets are worked out here from the spec and the fleets: the server's own have not been read."
     " Cooldowns, and since when a minimum is not met, are not known."
 )
-_AUTOSCALED = "The server does not tell how many replicas its autoscaler wants now."
+_AUTOSCALED = "The server does not report how many replicas its autoscaler wants now."
 _NO_ADDON = (
     "This server has no placement add-on: one fleet holds all replicas of a service, without"
     " minimum, maximum or priority."
@@ -395,9 +428,11 @@ _GROUPS_NO_ADDON = (
     "This server has no placement add-on: one fleet holds all replicas of a service. Each replica"
     " group has its own minimum and maximum."
 )
-_NOT_ASKED = "Whether this server has the placement add-on is not known."
+_NOT_ASKED = "It is not known whether this server has the placement add-on."
 _AS_BEFORE = "What the placement add-on says is as it was read before."
 _AS_ESTIMATED = "The placement add-on could not be read: targets are estimated here."
+_ENDING = "The service is ending: its replicas stop, and none is started."
+_ENDED = "The service has ended."
 _NO_LANES = (
     "No lane of this service has a minimum, a maximum or a priority: the server's own rule keeps"
     " all replicas in one fleet."
@@ -421,8 +456,6 @@ def _one_fleet(
     wanted = fixed_count(service.groups)
     if placement is not None and placement.desired:
         wanted = sum(placement.desired.values())
-    if service.finished:
-        wanted = 0
     rows = []
     if service.fleet_name is not None and not service.finished:
         rows.append(board.take(_At(engine.SHARED, service.fleet_name)))
@@ -431,7 +464,7 @@ def _one_fleet(
         replace(row, reason=_waiting(replicas, why) if row.fleet is None else _OWN_RULE)
         for row, replicas in board.rest()
     ]
-    waiting = [] if service.finished else _without_place(snapshot, service)
+    waiting = _without_place(snapshot, service)
     named = [row for row in rows if row.fleet is not None]
     if len(named) == 1:  # else it is not told how they share what is wanted
         rows[rows.index(named[0])] = replace(
@@ -503,6 +536,7 @@ def _summed(
         pending=sum(row.pending for row in rows),
         price=sum((row.price for row in rows), 0.0),
         groups=tuple(group.name for group in service.groups),
+        serving=sum(row.serving for row in rows),
         notes=tuple(notes),
         labels=labels_of(service.groups),
         by_group=by_group,

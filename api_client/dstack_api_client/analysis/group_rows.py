@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from dstack_api_client.analysis.reach import serving
 from dstack_api_client.model.labels import listed, replica_name
 from dstack_api_client.model.purchases import baselines, differ
 from dstack_api_client.model.replica import Replica
@@ -24,6 +25,7 @@ class GroupRow:
         fleet_id: The first of these; None without any.
         running: Replicas that run.
         ready: Of those, the ones that are ready.
+        serving: Of these, those that can be reached.
         pending: Replicas that are to run and don't yet.
         stopping: Replicas that are going.
         price: Dollars per hour of these replicas.
@@ -38,6 +40,7 @@ class GroupRow:
     fleet_id: str | None
     running: int
     ready: int
+    serving: int
     pending: int
     stopping: int
     price: float
@@ -65,11 +68,13 @@ def group_rows(snapshot: Snapshot, service: Service) -> tuple[GroupRow, ...]:
         # Between two attempts to find a place: the one has failed, or is about to.
         between = [replica for replica in of_group if replica.found_no_place]
         missing = max(group.replicas_min - len(here), 0)
-        rows.append(_row(service, group, here, between[:missing], is_baseline=group.name in firm))
+        waiting = between[:missing]
+        rows.append(_row(snapshot, service, group, here, waiting, is_baseline=group.name in firm))
     return tuple(rows)
 
 
 def _row(
+    snapshot: Snapshot,
     service: Service,
     group: Group,
     replicas: Sequence[Replica],
@@ -81,14 +86,15 @@ def _row(
     ordered = sorted(fleets, key=lambda fleet: (-fleets[fleet], fleet[0] or ""))
     running = [replica for replica in replicas if replica.status == "running"]
     starting = [replica for replica in replicas if replica.starting]
-    waiting = [*starting, *between]
-    lacks = 0 if service.finished else max(group.replicas_min - len(running), 0)
+    waiting = [] if service.gone else [*starting, *between]
+    lacks = 0 if service.gone else max(group.replicas_min - len(running), 0)
     return GroupRow(
         group=group,
         fleets=tuple(name for name, _ in ordered if name is not None),
         fleet_id=ordered[0][1] if ordered else None,
         running=len(running),
         ready=sum(replica.ready for replica in running),
+        serving=serving(snapshot, running),
         pending=len(waiting),
         stopping=len(replicas) - len(running) - len(starting),
         price=sum((replica.price or 0.0 for replica in replicas), 0.0),

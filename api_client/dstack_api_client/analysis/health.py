@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
+from dstack_api_client.analysis.reach import out_of_reach
 from dstack_api_client.analysis.rollout import SURGE
 from dstack_api_client.analysis.since import Since
+from dstack_api_client.model.engines import ROLES
 from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.roles import every_request_fails, lacking, roles_of
@@ -111,7 +113,7 @@ def service_health(snapshot: Snapshot, service: Service, since: Since = _NEVER) 
             and not any(each.submission_num or since.was_ready(each) for each in replicas)
         )
         state = HealthState.STARTING if starts else HealthState.DOWN
-    elif len(serving) < desired or (view is not None and view.lacking):
+    elif len(serving) < desired or lost_parts(snapshot, service):
         state = HealthState.DEGRADED
     else:
         state = HealthState.OK
@@ -129,7 +131,7 @@ def desired_of(snapshot: Snapshot, service: Service) -> int:
         snapshot: Where it is.
         service: The service.
     """
-    if service.finished:
+    if service.finished or service.waits_for_its_time:
         return 0
     placement = snapshot.placements.get(service.id)
     if placement is not None and placement.desired.keys() >= {g.name for g in service.groups}:
@@ -160,17 +162,30 @@ def _serves(
     return worker is not None and worker.router_health == "ready" and worker.sync is not Sync.DRIFT
 
 
-def out_of_reach(snapshot: Snapshot, replica: Replica) -> bool:
-    """Whether the server can't reach the instance of a replica."""
-    instance = snapshot.instances.get(replica.instance_id or "")
-    return instance is not None and instance.unreachable
-
-
 def lost_parts(snapshot: Snapshot, service: Service) -> tuple[str, ...]:
-    """The parts of a service for which no replica that can be reached runs while others do."""
-    if service.finished or not service.jobs_known:
-        return ()
+    """The parts of a service that no worker plays while others are played.
+
+    No replica of theirs runs that can be reached, or the router calls none ready.
+
+    Args:
+        snapshot: Where it is.
+        service: The service.
+    """
+    view = snapshot.routers.get(service.id)
+    lost = {*unreached_parts(snapshot, service), *(view.lacking if view is not None else ())}
+    return tuple(role for role in ROLES if role in lost)
+
+
+def unreached_parts(snapshot: Snapshot, service: Service) -> tuple[str, ...]:
+    """The parts of a service for which no replica that can be reached runs while others do.
+
+    Args:
+        snapshot: Where it is.
+        service: The service.
+    """
     role_of = {group.name: group.role for group in service.groups if group.role}
+    if not role_of or service.finished or not service.jobs_known:
+        return ()
     running = {
         role_of[each.group]
         for each in snapshot.replicas_of(service)
@@ -189,7 +204,7 @@ def _passes(
         return False
     if view is not None and view.status in _ROUTES_NOTHING:
         return False
-    lost = {*lost_parts(snapshot, service), *(view.lacking if view is not None else ())}
+    lost = lost_parts(snapshot, service)
     return not (lost and every_request_fails(lost, roles_of(service.groups)))
 
 

@@ -88,6 +88,7 @@ def engine_service(
         offered: What the server offers, as far as it was asked.
     """
     here = members(snapshot)
+    between = _between_attempts(snapshot, service)
     if needs is None:
         needs = requirements_of(service.spec)
     return engine.Service(
@@ -101,11 +102,12 @@ def engine_service(
                 key=replica.submission_id,
                 number=replica.key.replica_num,
                 group=replica.group,
-                state=_state(replica),
+                state=engine.ReplicaState.PENDING if replica in between else _state(replica),
                 fleet=replica.fleet_name,
                 out_of_date=replica.deployment_num < service.deployment_num,
             )
-            for replica in snapshot.active_in(service)
+            for replica in snapshot.replicas_of(service)
+            if replica.active or replica in between
         ),
         rooms={
             name: _room(snapshot, name, here, asking, offered.get(name))
@@ -131,6 +133,25 @@ def _wanted(service: Service, group: engine.GroupSpec) -> int:
     active = next((each.active for each in service.groups if each.name == group.name), 0)
     wanted = max(group.least, active)
     return wanted if group.greatest is None else min(wanted, group.greatest)
+
+
+def _between_attempts(snapshot: Snapshot, service: Service) -> list[SnapshotReplica]:
+    """The replicas that failed and that dstack starts again before it scales, as `retry` says.
+
+    It does so before it looks at how many are desired (0.22.5, `process_active_run` in
+    `server/background/pipeline_tasks/runs/active.py`), so that they count as those that wait.
+    """
+    if service.gone:
+        return []
+    found: list[SnapshotReplica] = []
+    for group in service.groups:
+        failed = [
+            replica
+            for replica in snapshot.replicas_of(service)
+            if replica.group == group.name and (not replica.active or replica.found_no_place)
+        ]
+        found += failed[: max(group.replicas_min - group.active, 0)]
+    return found
 
 
 def _state(replica: SnapshotReplica) -> engine.ReplicaState:

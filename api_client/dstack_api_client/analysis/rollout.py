@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from dstack_api_client.analysis.reach import serving
 from dstack_api_client.analysis.since import Event, Since, since_of
 from dstack_api_client.model.engines import ROUTER
 from dstack_api_client.model.labels import counted, group_label, group_name, replica_name
@@ -23,7 +24,8 @@ class Deployment:
 
     number: int
     running: int
-    ready: int
+    serving: int
+    """Of those, the ones that are ready and can be reached."""
     pending: int
     stopping: int
     since: datetime | None
@@ -98,7 +100,7 @@ def rollout_of(
     return Rollout(
         run_id=service.id,
         number=number,
-        deployments=_deployments(number, active),
+        deployments=_deployments(snapshot, number, active),
         at_latest=len(latest),
         total=len(counting),
         under_way=bool(old),
@@ -133,7 +135,9 @@ def out_of_date(replica: Replica, service: Service) -> bool:
     return replica.standing and replica.deployment_num < service.deployment_num
 
 
-def _deployments(number: int, active: Sequence[Replica]) -> tuple[Deployment, ...]:
+def _deployments(
+    snapshot: Snapshot, number: int, active: Sequence[Replica]
+) -> tuple[Deployment, ...]:
     found = []
     for each in sorted({number, *(replica.deployment_num for replica in active)}, reverse=True):
         here = [replica for replica in active if replica.deployment_num == each]
@@ -141,7 +145,7 @@ def _deployments(number: int, active: Sequence[Replica]) -> tuple[Deployment, ..
             Deployment(
                 number=each,
                 running=sum(replica.status == "running" for replica in here),
-                ready=sum(replica.ready for replica in here),
+                serving=serving(snapshot, here),
                 pending=sum(replica.starting for replica in here),
                 stopping=sum(replica.stopping for replica in here),
                 since=min((replica.submitted_at for replica in here), default=None),

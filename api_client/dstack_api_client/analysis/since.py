@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from dstack_api_client.events.messages import Subject, told
+from dstack_api_client.events.messages import REACH, Subject, told
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.snapshot import Snapshot
 
 #: What is told when a replica takes requests: since 0.21, and before.
 _READY = (Subject.TAKEN_IN, Subject.REGISTERED_AT_LAST)
-_REACH = (Subject.JOB_UNREACHABLE, Subject.JOB_REACHABLE)
 
 
 class Target(Protocol):
@@ -74,12 +73,14 @@ class Since:
     reach: dict[str, tuple[datetime, bool]] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set, repr=False)
 
-    def learn(self, events: Collection[Event]) -> None:
-        """Takes events, in any order, some maybe once more."""
-        for event in sorted((e for e in events if e.id not in self._seen), key=_in_time):
+    def learn(self, events: Collection[Event]) -> bool:
+        """Takes events, in any order, some maybe once more; says whether any was new."""
+        new = sorted((e for e in events if e.id not in self._seen), key=_in_time)
+        for event in new:
             self._take(event)
         # Those that are no longer handed in don't come back.
         self._seen = {event.id for event in events}
+        return bool(new)
 
     def watch_pulls(self, snapshot: Snapshot, now: datetime) -> None:
         """Notes which image pulls go on: no event tells."""
@@ -109,9 +110,9 @@ class Since:
         return replica.submission_id in self.ready and not replica.unreached
 
     def cut_off(self, replica: Replica) -> datetime | None:
-        """Since when the server can't reach a replica that runs; None where it does."""
+        """Since when the server can't reach a replica; None where it does, or no event tells."""
         at, reached = self.reach.get(replica.submission_id, (None, True))
-        return at if not reached and replica.status == "running" else None
+        return at if replica.cut_off and not reached else None
 
     def forget_all_but(self, snapshot: Snapshot) -> None:
         """Keeps only what concerns things that still are."""
@@ -148,7 +149,7 @@ class Since:
             _note(self.instance_status, instances, at)
         elif said.subject is Subject.JOB_STATUS:
             _note(self.job_status, jobs, at)
-        elif said.subject in _REACH:
+        elif said.subject in REACH:
             for key in jobs:
                 news = (at, said.subject is Subject.JOB_REACHABLE)
                 self.reach[key] = max(self.reach.get(key, news), news)
@@ -166,7 +167,7 @@ class Since:
 
 
 def since_of(events: Collection[Event]) -> Since:
-    """What events tell of since when things are as they are."""
+    """What events say of since when things are as they are."""
     since = Since()
     since.learn(events)
     return since

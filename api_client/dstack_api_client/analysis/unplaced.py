@@ -9,7 +9,7 @@ from dstack_api_client.model.snapshot import Snapshot
 
 
 def unplaced(snapshot: Snapshot) -> Mapping[str, str]:
-    """Services with lanes whose placement was not read, where the server tells it: names by id."""
+    """Services with lanes whose placement the server has and was not read: names by id."""
     if not snapshot.capabilities.can(PLACEMENT_LIST):
         return {}
     return {

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import ssl
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -52,6 +53,27 @@ class Connection:
             ConfigError: The CA file can't be used.
         """
         return True if self.ca_file is None else trust(self.ca_file)
+
+
+def refuse_shared_token(connections: Iterable[Connection]) -> None:
+    """Keeps one token from being sent to several servers.
+
+    One that comes from where its address does, as in dstack's configuration, is of that server.
+
+    Raises:
+        ConfigError: It would be.
+    """
+    to: dict[str, dict[tuple[object, ...], str]] = {}
+    for each in connections:
+        if each.sources.token != each.sources.url:
+            to.setdefault(each.sources.token, {})[origin(each.url)] = each.url
+    for source, urls in to.items():
+        if len(urls) > 1:
+            raise ConfigError(
+                f"The token from {one_line(source)} would be sent to several servers:"
+                f" {', '.join(map(one_line, sorted(urls.values())))}.",
+                "Name one with --server-url, or leave the token to dstack's configuration.",
+            )
 
 
 def trust(ca_file: Path) -> ssl.SSLContext:
@@ -196,7 +218,7 @@ def _part_problem(parts: SplitResult, port: int | None) -> str | None:
     if port == 0:
         return "has no usable port"
     if parts.username is not None or parts.password is not None:
-        return "carries a user name or password, which a dstack server does not take"
+        return "carries a user name or password, which a dstack server does not accept"
     if parts.query or parts.fragment:
         return "has a query or a fragment"
     return None

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import BaseModel, Field, ValidationError
+import msgspec
 
 from dstack_api_client.connect.connection import (
     ConfigError,
@@ -27,37 +28,49 @@ from dstack_api_client.connect.connection import (
     trust,
 )
 from dstack_api_client.text import one_line
-from dstack_api_client.yaml_text import YamlError, read_yaml
 
 _ADD = "Add one with: dstack project add --name NAME --url URL --token TOKEN"
 #: Bytes of a token file that are read; a token has a few dozen.
 _TOKEN_LIMIT = 4096
+_MISSING = re.compile(r"Object missing required field `(.*)`")
 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What the command line says about where to connect."""
+    """What the command line says about where to connect.
+
+    Attributes:
+        project: The project.
+        project_source: What names it, for messages.
+        server_url: The server's address.
+        token_file: A file with the token.
+        ca_file: Certificates to trust.
+        insecure_http: Whether the token may be sent over plain HTTP.
+    """
 
     project: str | None = None
+    project_source: str = "--project"
     server_url: str | None = None
     token_file: Path | None = None
     ca_file: Path | None = None
     insecure_http: bool = False
 
 
-class ProjectEntry(BaseModel):
+@dataclass(frozen=True, slots=True)
+class ProjectEntry:
     """One project of dstack's configuration file."""
 
     name: str
     url: str
-    token: str = Field(repr=False)
+    token: str = field(repr=False)
     default: bool | None = None
 
 
-class ConfigFile(BaseModel):
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
     """dstack's configuration file, as far as it matters here."""
 
-    projects: list[ProjectEntry] = []
+    projects: Sequence[ProjectEntry] = ()
 
     def select(self, name: str | None, url: str | None) -> ProjectEntry | None:
         """The entry that dstack's client would take.
@@ -103,10 +116,12 @@ def load(path: Path) -> ConfigFile:
     Raises:
         ConfigError: It is missing, can't be read, or is not what dstack writes.
     """
+    from dstack_api_client.yaml_text import YamlError, read_yaml_file
+
     name = one_line(str(path))
     try:
-        data = read_yaml(path.read_bytes())
-        return ConfigFile.model_validate({} if data is None else data)
+        data = read_yaml_file(path)
+        return msgspec.convert({} if data is None else data, ConfigFile)
     except FileNotFoundError:
         raise ConfigError(
             f"There is no dstack configuration at {name}.",
@@ -122,11 +137,10 @@ def load(path: Path) -> ConfigFile:
             f"{name} is not valid YAML{line}: {error.problem}.",
             "Fix the file, or move it away and add the project again.",
         ) from None
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
+    except msgspec.ValidationError as error:
+        where, why = _wrong(str(error))
         raise ConfigError(
-            f"{name} is not a dstack configuration: {one_line(_where(first['loc']))} is wrong "
-            f"({first['msg'].lower()}).",
+            f"{name} is not a dstack configuration: {one_line(where)} is wrong ({one_line(why)}).",
             "Fix the file, or move it away and add the project again.",
         ) from None
 
@@ -148,7 +162,9 @@ def connect(
         ConfigError: Something is missing, wrong or unsafe; its hint says what to do.
     """
     env = os.environ if environ is None else environ
-    project = _first((flags.project, "--project"), (env.get("DSTACK_PROJECT"), "DSTACK_PROJECT"))
+    project = _first(
+        (flags.project, flags.project_source), (env.get("DSTACK_PROJECT"), "DSTACK_PROJECT")
+    )
     flag_url = _first((flags.server_url, "--server-url"))
     env_url = _first((env.get("DSTACK_SERVER_URL"), "DSTACK_SERVER_URL"))
     token = _read_token(flags.token_file)
@@ -197,7 +213,7 @@ def _checked(
         refuse_plain_http(*url)
     if not (token.text.isascii() and token.text.isprintable() and token.text.strip()):
         raise ConfigError(
-            f"The token from {token.source} is empty or has characters that no token has.",
+            f"The token from {token.source} is empty or has characters that no token can have.",
             "Copy it again from the server's user page.",
         )
     if not project.text.isprintable() or "/" in project.text:
@@ -207,7 +223,8 @@ def _checked(
         )
     # httpx trusts SSL_CERT_FILE too, but fails without a clear word when it is broken.
     ca_file = flags.ca_file or (Path(env["SSL_CERT_FILE"]) if env.get("SSL_CERT_FILE") else None)
-    if ca_file is not None:
+    # To read all authorities takes a tenth of a start.
+    if ca_file is not None and (flags.ca_file or url.text.startswith("https:")):
         trust(ca_file)
     return Connection(
         url=url.text,
@@ -290,8 +307,10 @@ def _no_entry(
     )
 
 
-def _where(location: Sequence[int | str]) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.lstrip(".") or "the top level"
+def _wrong(text: str) -> tuple[str, str]:
+    """The place and the reason in what msgspec says: `Expected ... - at `$.projects[0]``."""
+    why, _, place = text.partition(" - at ")
+    where = place.strip("`").removeprefix("$")
+    if found := _MISSING.fullmatch(why):
+        where, why = f"{where}.{found[1]}", "it is missing"
+    return where.lstrip(".") or "the top level", why[:1].lower() + why[1:].replace("`", "")

@@ -26,7 +26,7 @@ class Guests:
     """Where jobs of other projects are on a project's instances.
 
     Whoever may see one target of an event sees all of them, and the assignment of a job has the
-    job and the instance: so the server tells a project that lends a fleet who uses it.
+    job and the instance: so the server shows a project that lends a fleet who uses it.
 
     Args:
         project: The project whose instances they are.

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from enum import Enum
 
 from dstack_api_client.events.guests import Guests
-from dstack_api_client.events.messages import RUNS, Subject, told
+from dstack_api_client.events.messages import REACH, RUNS, Subject, told
 from dstack_api_client.transport import wire
 
 #: How late an event may show up.
@@ -26,6 +26,8 @@ _EVER = datetime.min.replace(tzinfo=timezone.utc)
 class Awaits(Enum):
     """What a replica that runs has still to wait for before requests reach it."""
 
+    HOST = "host"
+    """The server can't reach it."""
     SERVER = "server"
     """The server has not noticed that its probes pass."""
     GATEWAY = "gateway"
@@ -76,6 +78,7 @@ class EventLog:
         self._linked_at: dict[str, datetime] = {}
         self._taken_in: set[str] = set()
         self._at_gateway: set[str] = set()
+        self._reached: dict[str, tuple[datetime, bool]] = {}
         self._unbroken_since: datetime | None = None
         self.version = 0
 
@@ -85,13 +88,16 @@ class EventLog:
 
         One that is not here may be sent requests.
         """
-        if self._unbroken_since is None:
+        start = self._unbroken_since
+        if start is None:
             return {}
-        return {
+        found = {
             job: Awaits.GATEWAY if job in self._taken_in else Awaits.SERVER
             for job, since in self.running_since.items()
-            if since >= self._unbroken_since and job not in self._at_gateway
+            if since >= start and job not in self._at_gateway
         }
+        lost = (job for job, (at, reached) in self._reached.items() if at >= start and not reached)
+        return found | dict.fromkeys(lost, Awaits.HOST)
 
     @property
     def events(self) -> list[wire.Event]:
@@ -183,6 +189,10 @@ class EventLog:
             self._at_gateway.update(jobs)
         elif said.subject is Subject.AT_GATEWAY:
             self._at_gateway.update(jobs)
+        elif said.subject in REACH:
+            for job in jobs:
+                news = (event.recorded_at, said.subject is Subject.JOB_REACHABLE)
+                self._reached[job] = max(self._reached.get(job, news), news)
         instances = [target.id for target in event.targets or () if target.type == "instance"]
         if len(instances) != 1:
             return
@@ -198,12 +208,15 @@ class EventLog:
 
     def forget_all_but(self, jobs: Collection[str], instances: Collection[str]) -> None:
         """Keeps only what concerns jobs and instances that still are."""
-        self.version += 1
+        gone = self.links.keys() - jobs or self.running_since.keys() - jobs
+        if gone or self.idle_since.keys() - instances:
+            self.version += 1
         self.links = {job: at for job, at in self.links.items() if job in jobs}
         self._linked_at = {job: at for job, at in self._linked_at.items() if job in jobs}
         self.running_since = {job: at for job, at in self.running_since.items() if job in jobs}
         self._taken_in.intersection_update(jobs)
         self._at_gateway.intersection_update(jobs)
+        self._reached = {job: at for job, at in self._reached.items() if job in jobs}
         self.guests.forget_all_but(instances)
         self.idle_since = {key: at for key, at in self.idle_since.items() if key in instances}
 

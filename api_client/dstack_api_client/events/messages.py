@@ -29,6 +29,8 @@ class Subject(Enum):
     """The proxy and the gateway do, before 0.21."""
     AT_GATEWAY = "at gateway"
     """A gateway knows a replica, since 0.21; it comes later."""
+    SUBMITTED = "submitted"
+    """A run was submitted: its deployment 0."""
     DEPLOYMENT = "deployment"
     OTHER_SERVER = "other server"
     """The placement add-on has found a replica that a server without it has placed."""
@@ -37,6 +39,8 @@ class Subject(Enum):
     OTHER = "other"
 
 
+#: Whether the server reaches a job.
+REACH = (Subject.JOB_UNREACHABLE, Subject.JOB_REACHABLE)
 #: How messages begin, by what they are about.
 _BEGIN = {
     "Job status changed ": Subject.JOB_STATUS,
@@ -48,6 +52,7 @@ _BEGIN = {
     "Job unassigned from instance": Subject.UNASSIGNED,
     "Service replica ready to receive": Subject.TAKEN_IN,
     "Service replica registered to receive": Subject.REGISTERED_AT_LAST,
+    "Run submitted. ": Subject.SUBMITTED,
     "Run updated. Deployment: ": Subject.DEPLOYMENT,
 }
 _AT_GATEWAY = "Service replica registered"

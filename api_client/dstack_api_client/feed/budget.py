@@ -42,7 +42,7 @@ class Allowance:
 class Pace:
     """When the next page of a full read in the background is due.
 
-    Where events tell of changes, pages are spread over the time until everything is to have been
+    Where events say of changes, pages are spread over the time until everything is to have been
     read again; otherwise all of them are read when that time is over.
     """
 
@@ -70,7 +70,7 @@ class Pace:
             size: How many bytes it brought.
             seconds: How long it took.
             now: The time.
-            spread: Whether events tell of changes; then it may also be rarer for its bytes.
+            spread: Whether events say of changes; then it may also be rarer for its bytes.
         """
         period = seconds / _SHARE
         if spread:

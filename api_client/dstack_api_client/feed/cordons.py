@@ -12,8 +12,8 @@ from dstack_api_client.transport.client import Client
 
 #: The share of time that reading it may take: a drain has the server plan.
 _SHARE = 0.05
-#: Most seconds between two readings.
-_LONGEST = 30.0
+#: Most seconds between two readings, and while a fleet is open, where a drain may be followed.
+_LONGEST, _LONGEST_OPEN = 30.0, 5.0
 
 
 class KnownCordons:
@@ -37,10 +37,15 @@ class KnownCordons:
         self._client = client
         self._project = project
         self._monotonic = monotonic
-        self._due = 0.0
+        self._read_at = float("-inf")
+        self._spent = 0.0
 
-    async def read(self, capabilities: Capabilities) -> None:
+    async def read(self, capabilities: Capabilities, *, opened: bool = False) -> None:
         """Reads them if it is time.
+
+        Args:
+            capabilities: What the server can do.
+            opened: Whether a fleet is open.
 
         Raises:
             CannotConnectError: The server can't be reached.
@@ -49,7 +54,8 @@ class KnownCordons:
         if not capabilities.can(CORDONS):
             self.known, self.failure = {}, ""
             return
-        if self._monotonic() < self._due:
+        longest = _LONGEST_OPEN if opened else _LONGEST
+        if self._monotonic() < self._read_at + min(self._spent / _SHARE, longest):
             return
         before = self._client.meter.seconds
         try:
@@ -58,5 +64,5 @@ class KnownCordons:
             raise
         except errors.ApiError as error:
             self.failure = error.message
-        spent = self._client.meter.seconds - before
-        self._due = self._monotonic() + min(spent / _SHARE, _LONGEST)
+        self._spent = self._client.meter.seconds - before
+        self._read_at = self._monotonic()

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import Enum
+from typing import TYPE_CHECKING
 
 from dstack_api_client import errors
 from dstack_api_client.attempts import unexpected
@@ -22,62 +22,27 @@ from dstack_api_client.feed.cordons import KnownCordons
 from dstack_api_client.feed.full_read import IN_BACKGROUND, WAITED_FOR, PageTime, Pass, Sizes
 from dstack_api_client.feed.placements import Placements
 from dstack_api_client.feed.reread import Focus, Rereading
+from dstack_api_client.feed.update import ConnectionState, Health, Update
 from dstack_api_client.join.difference import Difference, diff
-from dstack_api_client.join.join import Joined, build
+from dstack_api_client.join.join import Answers, Joined, build
 from dstack_api_client.join.store import Known
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.snapshot import ServerInfo, Snapshot
-from dstack_api_client.routers.watch import RouterWatch
 from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.requests import PAGE
 from dstack_api_client.versions import version_of
+
+if TYPE_CHECKING:
+    from dstack_api_client.routers.watch import RouterWatch
 
 #: The oldest server this client is tested with.
 OLDEST_SERVER = (0, 20)
 _UNUSABLE = "The server's answers could not be used"
 #: Pages of events after which reading everything is cheaper than following them.
 _MOST_EVENT_PAGES = 5
-
-
-class ConnectionState(str, Enum):
-    """How things stand with the server."""
-
-    CONNECTING = "connecting"
-    """Nothing was read yet."""
-    LIVE = "live"
-    """The last poll succeeded."""
-    STALE = "stale"
-    """The last poll failed; what is shown is what was known before."""
-    UNAUTHORISED = "unauthorised"
-    """The server does not accept the token."""
-    NO_PROJECT = "no project"
-    """The project is not there, or its user may not see it."""
-    UNSUPPORTED = "unsupported"
-    """The server is too old."""
-
-
-@dataclass(frozen=True)
-class Health:
-    """The state of the connection."""
-
-    state: ConnectionState
-    since: datetime
-    message: str | None = None
-    """What happened, one sentence."""
-    hint: str | None = None
-    """What to do, one sentence."""
-    last_success: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Update:
-    """What a poll brought, or one page of it."""
-
-    snapshot: Snapshot | None
-    difference: Difference
-    """Against the snapshot of the update before."""
-    health: Health
+#: Seconds between two updates while everything is read.
+_SHOWN_EVERY = 0.5
 
 
 class Feed:
@@ -93,6 +58,7 @@ class Feed:
     Attributes:
         project: The project's name.
         snapshot: The latest; None until something was read.
+        answers: What it was joined from.
         health: The state of the connection.
     """
 
@@ -106,6 +72,7 @@ class Feed:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.snapshot: Snapshot | None = None
+        self.answers = Answers({}, {}, {})
         self.health = Health(ConnectionState.CONNECTING, now())
         self._client = client
         self.project = project
@@ -168,8 +135,8 @@ class Feed:
             full: Whether everything is read again.
 
         Yields:
-            Updates, one for each page of a full read and at least one; a failure is an update
-            with that `Health` and the snapshot from before.
+            Updates, at least one and while everything is read two a second; a failure is an
+            update with that `Health` and the snapshot from before.
         """
         try:
             async for _ in self._read(full=full):
@@ -180,8 +147,12 @@ class Feed:
             # A fault of this client; the next poll may see other answers.
             yield self._failed(unexpected(error, _UNUSABLE))
 
-    async def read_service(self, name: str) -> Snapshot | None:
+    async def read_service(self, name: str, *, with_events: bool = False) -> Snapshot | None:
         """Reads one service with its fleets and its placement, and nothing else of the project.
+
+        Args:
+            name: Its name.
+            with_events: Whether the newest events are read too, as with the whole project.
 
         Returns:
             The snapshot; None where no service of that name, or not all of it, can be read so.
@@ -191,6 +162,8 @@ class Feed:
         """
         try:
             await self._meet()
+            if with_events:
+                await self._read_newest_events()
             run_id = await self._rereading.service(name)
             if run_id is None:
                 return None
@@ -222,8 +195,8 @@ class Feed:
                 await self._ask_for_links()
                 await self._read_placements()
                 yield
-                if await self._read_in_background():
-                    yield
+                if await self._read_in_background() and self._known.answers() is not self.answers:
+                    yield  # only where it brought something: to show the same again is dear
                 return
         async for _ in self._read_everything():
             yield
@@ -269,12 +242,13 @@ class Feed:
             await self._ask_what_it_can()
         joined = self._joined or self._build()
         await self._placements.read(joined.snapshot, self._capabilities, self._focus.opened_service)
-        await self._cordons.read(self._capabilities)
+        opened = self._focus.opened_fleet is not None
+        await self._cordons.read(self._capabilities, opened=opened)
 
     async def _read_everything(self) -> AsyncIterator[None]:
         everything = self._new_pass(WAITED_FOR)
         self._behind = True
-        done = False
+        done, next_shown = False, self._monotonic()
         while not done:
             done = await everything.step()
             if done:
@@ -283,8 +257,13 @@ class Feed:
                 self._named = Named()
                 await self._ask_for_links()
                 await self._read_placements()
-            if everything.steps > 1:
+            # The first page with anything on it is shown at once; of those after it, each would
+            # have all that is known joined and painted again.
+            if done or (everything.steps > 1 and self._monotonic() >= next_shown):
+                next_shown = self._monotonic() + _SHOWN_EVERY
                 yield
+            else:
+                self._build()  # a page at a time: the screen has its turn in between
         self._finished(everything)
 
     async def _read_in_background(self) -> bool:
@@ -374,7 +353,8 @@ class Feed:
 
     def _succeeded(self) -> Update:
         before, now = self.snapshot, self._now()
-        self.snapshot = self._whole(self._build().snapshot)
+        joined = self._build()
+        self.snapshot, self.answers = self._whole(joined.snapshot), joined.answers
         since = self.health.since if self.health.state is ConnectionState.LIVE else now
         self.health = Health(ConnectionState.LIVE, since, last_success=now)
         return Update(self.snapshot, diff(before, self.snapshot), self.health)
@@ -385,6 +365,7 @@ class Feed:
             snapshot,
             capabilities=self._capabilities,
             placements=self._placements.known,
+            traffic=self._placements.traffic,
             cordons=self._cordons.known,
             placement_failure=self._capabilities.unread
             or self._placements.failure

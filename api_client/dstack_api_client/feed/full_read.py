@@ -110,6 +110,7 @@ class Pass:
         self._fleets_before = set(known.fleets)
         self._runs_before = set(known.runs)
         self._after: tuple[datetime, str] | None = None
+        self._least = 1
         self._with_jobs: dict[str, datetime] = {}
         self._failed: dict[str, datetime] = {}
         self._stages = [
@@ -133,7 +134,7 @@ class Pass:
         bytes_before, start = self._client.meter.bytes, self._monotonic()
         if await self._stages[0]():
             self._stages.pop(0)
-            self._after = None
+            self._after, self._least = None, 1
         self.steps += 1
         self.seconds += self._monotonic() - start
         self.bytes += self._client.meter.bytes - bytes_before
@@ -146,7 +147,7 @@ class Pass:
         return True
 
     async def _read_fleets(self) -> bool:
-        limit = self._sizes.fleets.fitting(self._page_seconds)
+        limit = max(self._sizes.fleets.fitting(self._page_seconds), self._least)
         start = self._client.meter.seconds
         page = await self._client.fleets.page(self._project, limit=limit, after=self._after)
         self._sizes.fleets.learn(len(page), self._beyond_latency(start))
@@ -154,10 +155,10 @@ class Pass:
             self._known.put_fleet(fleet)
         self._keep(page)
         last = (page[-1].created_at, page[-1].id) if page else None
-        return self._was_last(page, last, limit)
+        return self._was_last(page, last, limit, self._known.fleets)
 
     async def _read_runs(self) -> bool:
-        limit = self._sizes.runs.fitting(self._page_seconds)
+        limit = max(self._sizes.runs.fitting(self._page_seconds), self._least)
         start = self._client.meter.seconds
         page = await self._client.runs.page(self._project, limit=limit, after=self._after)
         self._sizes.runs.learn(len(page), self._beyond_latency(start))
@@ -165,7 +166,7 @@ class Pass:
             self._known.put_run(run)
         self._keep(page)
         last = (page[-1].submitted_at, page[-1].id) if page else None
-        return self._was_last(page, last, limit)
+        return self._was_last(page, last, limit, self._known.runs)
 
     @property
     def _page_seconds(self) -> float:
@@ -203,7 +204,7 @@ class Pass:
         """Reads the runs that ended since the last pass, or that began during this one."""
         for run in self._known.runs.values():
             is_old = run.id in self._runs_before and run.id not in self._known.touched
-            # One whose id is no UUID can't be asked for by itself: not listed, it is gone.
+            # One whose id is not a UUID can't be asked for by itself: not listed, it is gone.
             if is_old and run.status not in FINISHED and is_uuid(run.id):
                 self._with_jobs[run.id] = run.submitted_at
         wanted = {**self._with_jobs, **self._failed}
@@ -221,16 +222,30 @@ class Pass:
         """Has what was known of records stay that can't be read now."""
         self._known.touched |= {each.name.id for each in page.unreadable}
 
-    def _was_last(self, page: Records[Any], last: tuple[datetime, str] | None, limit: int) -> bool:
-        """Whether the pages end here: not a full one, or one that does not lead further back."""
+    def _was_last(
+        self,
+        page: Records[Any],
+        last: tuple[datetime, str] | None,
+        limit: int,
+        known: Collection[str],
+    ) -> bool:
+        """Whether the pages end here: not a full one, or the largest and no way on from it.
+
+        Where the last record does not tell where the next page begins, or leads back, a larger
+        page has another last one.
+        """
         last = page.end or last
-        if page.given < limit or last is None:
+        if page.given < limit:
             return True
-        if self._after is not None and last[0] > self._after[0]:
-            return True
-        repeated = last == self._after
-        self._after = last
-        return repeated
+        after = self._after
+        if last not in (None, after) and (after is None or last[0] <= after[0]):
+            self._after, self._least = last, 1
+            return False
+        if limit < _MOST:
+            self._least = min(2 * limit, _MOST)
+            return False
+        self._known.touched |= {*known}  # what comes after it can't be read: it stays as it was
+        return True
 
     def _forget_gone(self) -> None:
         """Forgets what was known before and not seen since, but for runs known to have ended."""

@@ -8,11 +8,17 @@ from dataclasses import replace
 from datetime import datetime
 
 from dstack_api_client import errors
-from dstack_api_client.model.capabilities import PLACEMENT, PLACEMENT_LIST, Capabilities
+from dstack_api_client.model.capabilities import (
+    PLACEMENT,
+    PLACEMENT_LIST,
+    TRAFFIC,
+    Capabilities,
+)
 from dstack_api_client.model.placement import Placement
 from dstack_api_client.model.replica import FINISHED
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.model.traffic import Traffic
 from dstack_api_client.transport import wire_addon
 from dstack_api_client.transport.client import Client
 
@@ -20,6 +26,8 @@ from dstack_api_client.transport.client import Client
 _SHARE = 0.05
 #: Most seconds between two such readings.
 _LONGEST = 30.0
+#: Least seconds between two of them where no service has lanes: as often as dstack reads gateways.
+_COUNTED_EVERY = 15.0
 #: Services that are read in full with one such reading, besides the one that is open.
 _AT_ONCE = 4
 #: Seconds after which one is read in full though nothing shows that it changed.
@@ -40,6 +48,7 @@ class Placements:
 
     Attributes:
         known: By run id; another mapping whenever something was read.
+        traffic: What gateways counted, by run id; another mapping whenever something of it is.
         failure: Why the last reading brought nothing, a sentence; empty where it did.
     """
 
@@ -47,6 +56,7 @@ class Placements:
         self, client: Client, project: str, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self.known: dict[str, Placement] = {}
+        self.traffic: dict[str, Traffic] = {}
         self.failure = ""
         self._client = client
         self._project = project
@@ -77,7 +87,7 @@ class Placements:
             UnauthorisedError: It does not accept the token any more.
         """
         if not capabilities.can(PLACEMENT):
-            self.known, self.failure = {}, ""
+            self.known, self.traffic, self.failure = {}, {}, ""
             return
         services = {
             run_id: service
@@ -86,24 +96,33 @@ class Placements:
         }
         self._forget_all_but(services)
         lanes = {run_id for run_id, service in services.items() if service.has_lanes}
-        all_due = bool(lanes) and not only_opened and self._monotonic() >= self._due
+        counted: set[str] = set()
+        if capabilities.can(TRAFFIC):
+            counted = {run_id for run_id, service in services.items() if service.on_gateway}
+        if only_opened:
+            all_due = opened in counted
+        else:
+            all_due = bool(lanes or counted) and self._monotonic() >= self._due
         try:
             if all_due and capabilities.can(PLACEMENT_LIST):
-                await self._read_all(services, lanes, opened)
+                await self._read_all(services, set() if only_opened else lanes, opened)
             elif opened in services:
                 await self._read_one(services[opened])
-            elif lanes or opened is not None:
+            elif lanes or counted or opened is not None:
                 return  # nothing was asked: what was told last stays so
             self.failure = ""
         except (errors.CannotConnectError, errors.UnauthorisedError):
             raise
         except errors.ApiError as error:
             self.failure = error.message  # of the add-on's own making: what is known stays
+            self.traffic = {}  # but not what was counted over a minute
             self._due = self._monotonic()
 
     def _forget_all_but(self, services: Mapping[str, Service]) -> None:
         if self.known.keys() - services.keys():
             self.known = {key: value for key, value in self.known.items() if key in services}
+        if self.traffic.keys() - services.keys():
+            self.traffic = {key: each for key, each in self.traffic.items() if key in services}
         for kept in (self._told, self._read):
             for run_id in kept.keys() - services.keys():
                 del kept[run_id]
@@ -115,13 +134,17 @@ class Placements:
         wanted = self._to_be_read(lanes - {opened or ""})
         if opened is not None and opened in services:
             wanted = [opened, *wanted]
-        told, placements = await self._client.placements.list(
+        told, placements, traffic = await self._client.placements.list(
             self._project, [services[run_id].name for run_id in wanted]
         )
         self._told = {each.run_id: each for each in told if each.run_id in services}
         self._take(placements, services)
+        counted = {run_id: each for run_id, each in traffic.items() if run_id in services}
+        if counted != self.traffic:
+            self.traffic = counted
         spent = self._client.meter.seconds - before
-        self._due = self._monotonic() + min(spent / _SHARE, _LONGEST)
+        pause = min(spent / _SHARE, _LONGEST)
+        self._due = self._monotonic() + (pause if lanes else max(pause, _COUNTED_EVERY))
         if self._to_be_read(lanes - {opened or ""}, only_changed=True):
             self._due = self._monotonic()
 

@@ -39,6 +39,8 @@ class Difference:
     """As `placements`."""
     cordons: Changes[str] = field(default_factory=Changes)
     """By the id of the instance or the fleet."""
+    traffic: Changes[str] = field(default_factory=Changes)
+    """By run id."""
 
     def __bool__(self) -> bool:
         return bool(
@@ -50,6 +52,7 @@ class Difference:
             or self.placements
             or self.routers
             or self.cordons
+            or self.traffic
         )
 
 
@@ -73,6 +76,7 @@ def diff(old: Snapshot | None, new: Snapshot) -> Difference:
             placements=Changes(added=frozenset(new.placements)),
             routers=Changes(added=frozenset(new.routers)),
             cordons=Changes(added=frozenset(new.cordons)),
+            traffic=Changes(added=frozenset(new.traffic)),
         )
     return Difference(
         fleets=_changes(old.fleets, new.fleets),
@@ -83,6 +87,7 @@ def diff(old: Snapshot | None, new: Snapshot) -> Difference:
         placements=_changes(old.placements, new.placements),
         routers=_changes(old.routers, new.routers),
         cordons=_changes(old.cordons, new.cordons),
+        traffic=_changes(old.traffic, new.traffic),
     )
 
 

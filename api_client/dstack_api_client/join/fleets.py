@@ -69,7 +69,7 @@ def instance_of(
         spot=resources.spot,
         price=instance.price,
         total_blocks=total,
-        busy_blocks=min(instance.busy_blocks or 0, total),
+        busy_blocks=max(0, min(instance.busy_blocks or 0, total)),
         created_at=instance.created,
         finished_at=instance.finished_at,
         termination_reason=_text(instance.termination_reason),

@@ -72,7 +72,7 @@ def replica_of(
         job: The job.
         latest: Its latest submission.
         place: Where it is.
-        awaits: What it waits for before requests reach it, as far as events tell.
+        awaits: What it waits for before requests reach it, as far as events say.
         fleets: What fleets are called here, by the name that the server's messages have.
     """
     wanted = job.job_spec
@@ -115,6 +115,7 @@ def replica_of(
         probes=probes,
         ready=passes and not unreached,
         unreached=passes and unreached,
+        cut_off=latest.status == "running" and awaits is Awaits.HOST,
         hostname=_text(data.hostname) if data else None,
         backend=data.backend if data else None,
         region=data.region if data else None,
@@ -242,6 +243,7 @@ def service_of(
         spec_digest=raw.digest(),
         ended_at=_ended_at(run, replicas),
         has_lanes=has_lanes,
+        on_gateway=_on_gateway(run),
     )
 
 

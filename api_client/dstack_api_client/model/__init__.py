@@ -1,1 +1,26 @@
 """What is known of a project: values without a server, a clock or a terminal."""
+
+__all__ = [
+    "capabilities",
+    "configuration",
+    "cordon",
+    "engines",
+    "every_run",
+    "fleet",
+    "gpus",
+    "guest",
+    "labels",
+    "occupants",
+    "placement",
+    "profile",
+    "pulls",
+    "purchases",
+    "replica",
+    "retries",
+    "roles",
+    "router",
+    "service",
+    "snapshot",
+    "stranded",
+    "traffic",
+]

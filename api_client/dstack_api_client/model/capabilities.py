@@ -10,6 +10,8 @@ RECLAIM = "reclaim"
 #: That a preview takes a `reclaim` to try.
 PREVIEW_RECLAIM = "preview-reclaim"
 CORDONS = "cordons"
+#: That the list of placements tells what gateways counted.
+TRAFFIC = "traffic"
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Capabilities:
     """What was found out about a server when it was connected to.
 
     Attributes:
-        server_version: dstack's version as the server tells it; None in development.
+        server_version: dstack's version as the server reports it; None in development.
         lanes: Whether its schema lets the `fleets` of a service be lanes.
         placement_version: The version of the placement add-on; None on a stock server.
         features: What the add-on says it can do (`placement`, `preview`, `rebalance`, ...).

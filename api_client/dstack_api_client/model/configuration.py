@@ -179,7 +179,7 @@ def _numbered(key: str, value: float) -> Any:
 
 
 def _amounted(value: float) -> Any:
-    if not abs(value) <= _LARGEST:  # an infinite one and one that is no number too
+    if not abs(value) <= _LARGEST:  # an infinite one and one that is not a number too
         return _number(value)
     return int(value) if value == int(value) else value
 

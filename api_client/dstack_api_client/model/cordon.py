@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+
+from dstack_api_client.model.labels import counted
+
+_RUN_TYPES = {"task": "task", "dev-environment": "dev environment"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,24 @@ class Occupant:
     action: str
     to: str | None
     why: str
+
+    @property
+    def line(self) -> str:
+        """What becomes of it: `replica 1 of chat on gpu-0 moves to gpu-spot`."""
+        kind = _RUN_TYPES.get(self.run_type)
+        who = f"{kind} {self.run}" if kind is not None else f"replica {self.replica} of {self.run}"
+        does = f"moves to {self.to}" if self.action == "move" else f"{self.action}s: {self.why}"
+        return f"{who} on {self.instance} {does}"
+
+
+def left_line(left: Iterable[Occupant]) -> str:
+    """How much is left: `3 jobs left: 2 on the way, 1 can't move`."""
+    every = list(left)
+    stay = sum(each.action == "stay" for each in every)
+    parts = [f"{len(every) - stay} on the way" if len(every) > stay else ""]
+    parts += [f"{stay} can't move" if stay else ""]
+    told = ", ".join(part for part in parts if part)
+    return f"{counted(len(every), 'job')} left: {told}" if every else "It is empty."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +80,7 @@ class Cordon:
         number: The instance's number; None for the whole fleet.
         user: Who cordoned it.
         draining_since: Since when what is there moves away; None while it may stay.
+        force: Whether replicas whose address others hold move away too.
         left: What is left on what is drained.
     """
 
@@ -67,6 +91,7 @@ class Cordon:
     reason: str
     since: datetime
     draining_since: datetime | None = None
+    force: bool = False
     left: tuple[Occupant, ...] = ()
 
     @property

@@ -33,7 +33,12 @@ def fleets_of(jobs: Sequence[Replica]) -> list[str]:
     return sorted({job.fleet_name for job in jobs if job.fleet_name})
 
 
-def run_message(run: Run) -> str:
-    """What the server says of a run beyond its status."""
+def run_message(run: Run, snapshot: Snapshot) -> str:
+    """What the server says of a run beyond its status; of one that failed, why its job did."""
     told = (run.error or "") if isinstance(run, Service) else ""
-    return told or (run.status_message if run.status_message != run.status else "")
+    if not told and run.status_message != run.status:
+        told = run.status_message
+    if told or run.status != "failed":
+        return told
+    jobs = snapshot.replicas_of(run)
+    return next((job.message for job in jobs if job.status == "failed"), "")

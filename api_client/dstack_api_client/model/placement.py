@@ -1,4 +1,4 @@
-"""How a service is placed over fleets, as the placement add-on of a server tells it."""
+"""How a service is placed over fleets, as the placement add-on of a server reports it."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -18,6 +19,12 @@ STARTING = frozenset({"submitted", "provisioning", "pulling"})
 STOPPING = "terminating"
 #: Why a submission ends that found no instance anywhere.
 NO_CAPACITY = "failed_to_start_due_to_no_capacity"
+#: Why one ends of which there is one too many.
+SCALED_DOWN = "scaled_down"
+#: Stands in the server's message where no fleet fits.
+_NO_FLEET = "No matching fleet found"
+#: A message that needs no other word before it: `No spot capacity in us-east-1`.
+_SAYS_SO = re.compile(r"\bno\b.*\bcapacity\b", re.IGNORECASE)
 
 
 class Link(str, Enum):
@@ -35,6 +42,23 @@ class Link(str, Enum):
     """Only the run's fleet is known, not the instance."""
     UNKNOWN = "unknown"
     """Nothing says where the job is, or it has no place yet."""
+
+
+def of_no_place(message: str | None) -> str:
+    """What is said of a submission that found no place, whatever stage of its end it is in.
+
+    dstack says `no capacity` or `no fleets` once it has failed; until then there are the reason's
+    name and at times a message.
+
+    Args:
+        message: What the server told beside the reason.
+    """
+    if not message:
+        return "no capacity"
+    if _SAYS_SO.search(message):
+        return message
+    word = "no fleets" if _NO_FLEET in message else "no capacity"
+    return f"{word} ({message.rstrip('.')})"
 
 
 class ReplicaKey(NamedTuple):
@@ -131,7 +155,7 @@ class Replica:
     error: str | None
     probes: tuple[Probe, ...]
     ready: bool
-    """Running with every probe passed, and sent requests as far as events tell."""
+    """Running with every probe passed, and sent requests as far as events say."""
     hostname: str | None
     backend: str | None
     region: str | None
@@ -160,9 +184,11 @@ class Replica:
     node_group: str | None = None
     """The node group of a task that has several."""
     pull: Pull | None = None
-    """How far its image is, while it is pulled and where the server tells."""
+    """How far its image is, while it is pulled and where the server reports."""
     unreached: bool = False
     """Whether its probes pass and dstack sends it no requests yet."""
+    cut_off: bool = False
+    """Whether it runs and the server can't reach it; later its instance is unreachable too."""
     asked: str | None = None
     """What its group is to be bought as, `on-demand`, `spot` or `auto`; None where the spec of its
     service does not tell of any group."""
@@ -256,11 +282,13 @@ class Replica:
         """What the server says while no place is found, of this attempt or else the one before."""
         if self.message or self.before is None or not self.sought_before:
             return self.message
-        return self.before.message
+        return of_no_place(self.before.message)
 
     @property
     def message(self) -> str:
         """What the server last said of it, in the order of weight."""
+        if self.found_no_place:
+            return of_no_place(self.termination_message or self.error)
         for text in (
             self.termination_message,
             self.error,

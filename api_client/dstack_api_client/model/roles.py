@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from dstack_api_client.model.engines import REGULAR, ROLES
-from dstack_api_client.model.service import Group, Service
+from dstack_api_client.model.service import Group
 
 
 def roles_of(groups: Iterable[Group]) -> frozenset[str]:
@@ -23,14 +23,6 @@ def lacking(needed: Collection[str], served: Collection[str]) -> tuple[str, ...]
     if not served:
         return ()
     return tuple(role for role in ROLES if role in needed and role not in served)
-
-
-def without_workers(service: Service) -> tuple[str, ...]:
-    """The parts of a service for which no replica runs while others do."""
-    if service.finished or not service.jobs_known:
-        return ()
-    running = {group.role for group in service.groups if group.role and group.running}
-    return lacking(roles_of(service.groups), running)
 
 
 def consequence(lacked: Collection[str], needed: Collection[str]) -> str:

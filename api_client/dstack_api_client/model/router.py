@@ -71,12 +71,12 @@ class Worker:
         key: Unique within the view and the same at every look.
         sync: Where it stands.
         router_health: `ready`, `not ready`, `pending`, `failed`, `draining`; None when not listed.
-        job_status: The status of its job; None for one that is no job's.
+        job_status: The status of its job; None for one that is not a job's.
         role: `regular`, `encode`, `prefill` or `decode`; None when unknown.
         load: Requests the router has it work on; None when unknown.
         model: The model as the router names it.
         url: The address in the router's list, else the one it would be registered with.
-        replica: The replica; None for one that is no job's.
+        replica: The replica; None for one that is not a job's.
         group: Its replica group.
         fleet: The name of its fleet.
         probes_passed: Whether dstack's probes find it ready; None when it has none or is not known.

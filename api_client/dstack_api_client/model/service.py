@@ -97,6 +97,8 @@ class Service:
     """When it ended, if it has."""
     has_lanes: bool = False
     """Whether its fleets are lanes, which the placement add-on of a server fills."""
+    on_gateway: bool = False
+    """Whether its requests come through a gateway, which counts them."""
     termination_reason: str | None = None
     """Why dstack ends it, or has ended it, in dstack's word: `job_failed`, `stopped_by_user`."""
 

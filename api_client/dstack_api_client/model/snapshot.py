@@ -19,6 +19,7 @@ from dstack_api_client.model.placement import Drain, Placement
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.router import RouterView
 from dstack_api_client.model.service import OtherRun, Service
+from dstack_api_client.model.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Snapshot:
     """By run id, of services with a router, once it was looked at."""
     cordons: Mapping[str, Cordon] = field(default_factory=dict)
     """By the id of the instance or the fleet, where the server has the placement add-on."""
+    traffic: Mapping[str, Traffic] = field(default_factory=dict)
+    """By run id, of services whose gateway told the server's placement add-on of it lately."""
     unreadable: tuple[str, ...] = ()
     """A sentence for each record of the server's lists that could not be read."""
     clock_ahead: int = 0
@@ -110,7 +113,7 @@ class Snapshot:
         return min(named, key=lambda s: (s.finished, -s.submitted_at.timestamp()), default=None)
 
     def placed_in(self, fleet: str | None) -> str | None:
-        """The name of a fleet that the add-on tells; the id of one that is no lane any more."""
+        """The name of a fleet that the add-on tells; the id of one that is no longer a lane."""
         known = self.fleets.get(fleet) if fleet is not None else None
         return known.name if known is not None else fleet
 

@@ -8,7 +8,7 @@ only with its own group, all others wait.
 
 from __future__ import annotations
 
-from dstack_api_client.model.replica import Replica
+from dstack_api_client.model.replica import SCALED_DOWN, Replica
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 
@@ -23,8 +23,13 @@ def has_no_chooser(snapshot: Snapshot, service: Service) -> bool:
         replica.key.replica_num == 0
         or (replica.active and (replica.fleet_name is not None or replica.status != "submitted"))
         for replica in snapshot.replicas_of(service)
-        if not replica.stopping
+        if not replica.stopping or _is_tried_again(replica)
     )
+
+
+def _is_tried_again(replica: Replica) -> bool:
+    """Whether one that stops does so since it failed; without a `retry` the run would stop too."""
+    return replica.termination_reason not in (None, SCALED_DOWN)
 
 
 def stranded(snapshot: Snapshot, service: Service) -> list[Replica]:

@@ -1,1 +1,3 @@
 """What is wrong, and since when."""
+
+__all__ = ["model", "replicas", "routers", "watch"]

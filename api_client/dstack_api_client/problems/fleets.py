@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from dstack_api_client.analysis.endings import ends_with_host
-from dstack_api_client.analysis.health import lost_parts
+from dstack_api_client.analysis.health import unreached_parts
 from dstack_api_client.analysis.since import Since
 from dstack_api_client.model.fleet import INSTANCE_GONE, Fleet, Instance
 from dstack_api_client.model.labels import counted, job_name, listed
 from dstack_api_client.model.occupants import namesakes
 from dstack_api_client.model.replica import Replica, ReplicaKey
-from dstack_api_client.model.roles import consequence, named, roles_of, without_workers
+from dstack_api_client.model.roles import consequence, named, roles_of
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.losses import breaks_something
 from dstack_api_client.problems.model import Kind, Problem, Severity
@@ -29,7 +30,7 @@ IDLE_LONG = timedelta(minutes=5)
 #: those whose `Compute` can't create instances.
 WITH_JOBS_ONLY = frozenset({"daytona", "kubernetes", "lium", "runpod", "slurm", "vastai"})
 #: What a failure or a warning of an instance's health comes from.
-HEALTH_HINT = "Its accelerators' health check says so; its events tell what was found."
+HEALTH_HINT = "Its accelerators' health check says so; see its events for what was found."
 #: The server looks at a fleet's number of nodes every 15 s; right after it was created it had no
 #: chance to.
 NEW = timedelta(minutes=2)
@@ -71,10 +72,11 @@ def of_fleets(snapshot: Snapshot, now: datetime, since: Since) -> Fleets:
         now: The time, to tell what takes too long.
         since: What events told.
     """
-    found: dict[str | None, _Found] = {fleet_id: _Found() for fleet_id in snapshot.fleets}
+    found: defaultdict[str | None, _Found] = defaultdict(_Found)
+    found.update((fleet_id, _Found()) for fleet_id in snapshot.fleets)
     unreachable: set[ReplicaKey] = set()
     for instance in snapshot.instances.values():
-        here = found.setdefault(instance.fleet_id, _Found())
+        here = found[instance.fleet_id]
         here.on_hosts += 1
         here.hostnames.add(instance.hostname)
         if instance.status in INSTANCE_GONE:
@@ -179,8 +181,9 @@ def _without(snapshot: Snapshot, jobs: Iterable[Replica]) -> Iterator[str]:
         service = snapshot.services.get(run_id)
         if service is None:
             continue
-        told = without_workers(service)  # by the router's problem, once dstack gives them up
-        lost = [part for part in lost_parts(snapshot, service) if part not in told]
+        view = snapshot.routers.get(run_id)
+        told = view.lacking if view is not None else ()  # by the router's problem
+        lost = [part for part in unreached_parts(snapshot, service) if part not in told]
         if not lost:
             continue
         becomes = consequence(lost, roles_of(service.groups))
@@ -255,7 +258,7 @@ def _of_fleet(
             + (f": {listed(backends)} {verb} instances with jobs only" if never else ""),
             hint=f"A minimum has no effect there; write nodes: 0..{most}."
             if never
-            else "dstack tries again, at longer and longer intervals; its events tell how often.",
+            else "dstack tries again at longer and longer intervals; its events say how often.",
             fleet_id=fleet.id,
             view="instances",
         )
@@ -280,7 +283,7 @@ def _of_hosts(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterat
             subject=fleet.name,
             text=f"{count} of {counted(max(hosts, count), 'host')} could not be set up: "
             f"{listed(which)}" + (f" ({cause.rstrip('.')})" if cause else ""),
-            hint=f"dstack does not try again. The fleet is of project {lender}: tell its people."
+            hint=f"dstack does not try again. The fleet is project {lender}'s: ask its owners."
             if lender
             else "dstack does not try again. Check that it can log in there, then "
             + (
@@ -305,7 +308,7 @@ def _of_hosts(fleet: Fleet, here: _Found, now: datetime, since: Since) -> Iterat
             subject=fleet.name,
             text=f"{missing} of {counted(hosts, 'host')} {'has' if missing == 1 else 'have'}"
             f" no instance{named}",
-            hint="Somebody deleted the instance, or dstack gave up on it; the events tell. Apply"
+            hint="Somebody deleted the instance, or dstack gave up on it; see the events. Apply"
             " the fleet without the host, and then with it to use it again.",
             fleet_id=fleet.id,
             view="instances",

@@ -1,4 +1,4 @@
-"""What the loss of jobs means: whether requests fail or a guarantee is broken."""
+"""What the loss of jobs means: whether requests fail or a baseline is broken."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 
 from dstack_api_client.analysis.distribution import distribution_of
 from dstack_api_client.analysis.endings import ends_with_host
+from dstack_api_client.analysis.reach import out_of_reach
 from dstack_api_client.model.purchases import baselines
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.service import Service
@@ -19,7 +20,7 @@ def breaks_something(
     """Whether it is more than a service with fewer replicas when jobs are lost.
 
     It is when one of them routes, when no ready replica does what one did, when a baseline falls
-    below its minimum, and when a job is no service's: nothing else does its work.
+    below its minimum, and when a job is not a service's: nothing else does its work.
 
     Args:
         snapshot: What is.
@@ -45,7 +46,7 @@ def _breaks(
     snapshot: Snapshot, service: Service, jobs: Iterable[Replica], lost: Collection[ReplicaKey]
 ) -> bool:
     found = [each for each in snapshot.replicas_of(service) if each.key not in lost]
-    left = [each for each in found if each.ready and not _cut(each, snapshot)]
+    left = [each for each in found if each.ready and not out_of_reach(snapshot, each)]
     names = baselines(service)
     firm = {group.name: group.replicas_min for group in service.groups if group.name in names}
     minimums: dict[str, int] = {}
@@ -65,9 +66,3 @@ def _breaks(
         ):
             return True
     return False
-
-
-def _cut(replica: Replica, snapshot: Snapshot) -> bool:
-    """Whether a replica is on a host that can't be reached."""
-    instance = snapshot.instances.get(replica.instance_id or "")
-    return instance is not None and instance.unreachable

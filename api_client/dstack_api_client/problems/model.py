@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
 from dstack_api_client.analysis.health import Health
+from dstack_api_client.model.labels import replica_key
+from dstack_api_client.model.replica import ReplicaKey
+
+#: A row that is a replica's, or a worker's that is one.
+_REPLICA_ROW = re.compile(r"(\d+\.\d+)(?:\+.*)?", re.ASCII)
 
 
 class Severity(int, Enum):
@@ -17,7 +23,7 @@ class Severity(int, Enum):
     WARNING = 2
     """Something does not work as it should."""
     CRITICAL = 3
-    """Requests fail or a guarantee is broken, and it does not recover by itself."""
+    """Requests fail or a baseline is broken, and it does not recover by itself."""
 
 
 class Impact(int, Enum):
@@ -105,3 +111,11 @@ class Problem:
     run_ids: tuple[str, ...] = ()
     impact: Impact = Impact.PROMISE
     affects: tuple[Affected, ...] = ()
+
+    @property
+    def replica(self) -> ReplicaKey | None:
+        """The replica that it is about, or the first of several; None where it is about none."""
+        found = _REPLICA_ROW.fullmatch(self.row or "")
+        if found is None or self.service_id is None:
+            return None
+        return replica_key(self.service_id, found[1])

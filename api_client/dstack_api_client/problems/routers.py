@@ -25,8 +25,6 @@ _STATUS = {
     RouterStatus.NOT_READY: (Severity.CRITICAL, "the router has no worker that it calls ready"),
     RouterStatus.REFUSES: (Severity.WARNING, "the router refuses dstack"),
 }
-#: Of these nothing is known of the workers.
-_UNREAD = (RouterStatus.UNKNOWN, RouterStatus.NOT_MANAGED)
 _FAILED, _PROBES, _LET_GO = "failed", "probes failing", "let go"
 #: What is wrong with workers, the worst first.
 _STATES = (
@@ -37,7 +35,7 @@ _STATES = (
     (_PROBES, Severity.WARNING, "ready for the router while dstack's probes fail"),
     (Sync.STALE.value, Severity.WARNING, "listed, and no longer there"),
     (Sync.DUPLICATE.value, Severity.WARNING, "listed more than once"),
-    (_LET_GO, Severity.NOTICE, "let go by the router though they run"),
+    (_LET_GO, Severity.NOTICE, "dropped by the router though they run"),
     (Sync.FOREIGN.value, Severity.NOTICE, "listed, and no replica of this service"),
 )
 #: Of these the replica's own state is the consequence.
@@ -58,8 +56,8 @@ def unread(snapshot: Snapshot, run_ids: Collection[str] | None = None) -> tuple[
     why: dict[str, list[str]] = {}
     for run_id, view in snapshot.routers.items():
         service = snapshot.services.get(run_id)
-        wanted = run_ids is None or run_id in run_ids
-        if wanted and service is not None and _works(service) and view.status in _UNREAD:
+        wanted = view.status is RouterStatus.UNKNOWN and (run_ids is None or run_id in run_ids)
+        if wanted and service is not None and _works(service):
             why.setdefault(view.message, []).append(service.name)
     routers = (
         f"Router{'s' if len(names) > 1 else ''} not read: {listed(sorted(names))}. {message}"
@@ -179,7 +177,7 @@ class Routers:
             continuous=True,
             service_id=service.id,
             view="router" if run else "replicas",
-            row=None if run or not replicas else replica_row(replicas[0].key),
+            row=replica_row(replicas[0].key) if replicas else None,
         )
 
     def _is_explained(

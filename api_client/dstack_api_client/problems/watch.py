@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from dstack_api_client.analysis.health import Health, service_healths
+from dstack_api_client.analysis.health import Health, HealthState, service_healths
 from dstack_api_client.analysis.since import Event, Since
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.fleets import of_fleets
@@ -76,6 +76,7 @@ class ProblemWatch:
         self.problems: tuple[Problem, ...] = ()
         self.healths: Mapping[str, Health] = {}
         self._since = Since()
+        self._last: Snapshot | None = None
         self._seen: dict[str, datetime] = {}
 
     @property
@@ -97,17 +98,27 @@ class ProblemWatch:
             The problems, worst first. Of what nothing tells since when, it is since it was first
             seen here, and `Problem.at_least` says so.
         """
-        self._since.learn(events)
-        self._since.forget_all_but(snapshot)
-        self._since.watch_pulls(snapshot, now)
-        self._since.watch_readiness(snapshot, now)
-        self.healths = service_healths(snapshot, self._since)
+        same = self._saw(snapshot)
+        if self._since.learn(events) or not same:
+            if snapshot.complete:  # what was not read yet is not gone
+                self._since.forget_all_but(snapshot)
+            self._since.watch_pulls(snapshot, now)
+            self._since.watch_readiness(snapshot, now)
+            self.healths = service_healths(snapshot, self._since)
+        elif any(each.state is HealthState.STARTING for each in self.healths.values()):
+            # Nothing else is another by time alone.
+            self.healths = service_healths(snapshot, self._since)
         found = problems_of(snapshot, now, self._since, self.healths, self._others(snapshot))
         self._seen = {
             each.key: min(self._seen.get(each.key, now), each.since or now) for each in found
         }
         self.problems = worst_first(map(self._aged, found))
         return self.problems
+
+    def _saw(self, snapshot: Snapshot) -> bool:
+        """Whether the last look was at the same but for the time."""
+        before, self._last = self._last, snapshot
+        return before is not None and replace(before, observed_at=snapshot.observed_at) == snapshot
 
     def _aged(self, problem: Problem) -> Problem:
         seen = self._seen[problem.key]

@@ -1,6 +1,6 @@
 """What the replicas on screen make use of, a few at a time.
 
-A server tells metrics of one job per request. So only replicas that somebody looks at are asked
+A server reports metrics of one job per request. So only replicas that somebody looks at are asked
 for, in turn, and few at each poll: a screen full of them is known after some polls, and what one
 screen costs the server does not grow with the service.
 """

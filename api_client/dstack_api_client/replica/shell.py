@@ -77,7 +77,9 @@ async def shell_in(
     """
     name = job_name(replica)
     if shutil.which(program) is None:
-        raise NoShellError(f"There is no {program} on this machine.", "Install OpenSSH's client.")
+        raise NoShellError(
+            f"{program} is not installed on this machine.", "Install OpenSSH's client."
+        )
     run = await client.runs.get(project, run_id=replica.key.run_id)
     numbers = (replica.key.replica_num, replica.key.job_num)
     found = (
@@ -104,7 +106,8 @@ async def shell_in(
         except UnsafeNameError as error:
             folder.close()
             raise NoShellError(
-                f"The way to {name} can't be used: {str(error).rstrip('.')}.", "Nothing was opened."
+                f"The SSH address of {name} can't be used: {str(error).rstrip('.')}.",
+                "Nothing was opened.",
             ) from error
         except BaseException:
             folder.close()

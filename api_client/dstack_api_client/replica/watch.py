@@ -12,7 +12,13 @@ from datetime import datetime
 
 from dstack_api_client.attempts import Attempts, Failure
 from dstack_api_client.clock import seconds_since, utc_now
-from dstack_api_client.model.replica import FINISHED, Replica, ReplicaKey
+from dstack_api_client.model.replica import (
+    FINISHED,
+    NO_CAPACITY,
+    Replica,
+    ReplicaKey,
+    of_no_place,
+)
 from dstack_api_client.replica.logs import LogLine, LogTail
 from dstack_api_client.replica.metrics import Use, metrics_of, use_of
 from dstack_api_client.text import one_line
@@ -218,6 +224,8 @@ def _submission(each: wire.JobSubmission) -> Submission:
     told = (each.termination_reason_message, each.error, each.status_message)
     reason = each.termination_reason
     message = next((text for text in told if text and text != each.status), None)
+    if reason == NO_CAPACITY:
+        message = of_no_place(each.termination_reason_message or each.error)
     return Submission(
         id=each.id,
         num=each.submission_num,

@@ -1,1 +1,3 @@
 """Routers of services and the workers they know."""
+
+__all__ = ["logging_in", "ssh", "watch"]

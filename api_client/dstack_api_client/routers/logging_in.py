@@ -42,7 +42,7 @@ def attached_way(job: Replica, login: Login, config: Path | None = None) -> tupl
 
     Args:
         job: Where to.
-        login: The way that the server tells.
+        login: The way that the server reports.
         config: dstack's own SSH configuration; that in the user's home if None.
 
     Returns:

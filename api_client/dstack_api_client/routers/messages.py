@@ -21,7 +21,7 @@ NOT_MANAGED = (
 UNMANAGED_WORKER = (
     "Whether the router has it can't be seen: Dynamo workers register with the router themselves."
 )
-UNSEEN_WORKER = "Whether the router has it is not known: the router's list could not be read."
+UNSEEN_WORKER = "It is not known whether the router has it: the router's list could not be read."
 NO_ANSWER = (
     "The router's process does not answer, though its job runs. dstack goes on asking every few"
     " seconds; look at the log of its replica."
@@ -31,36 +31,36 @@ REFUSES = (
     " workers. Start it without one."
 )
 NOT_YET = "Its job does not run yet. dstack registers it once it does."
-PENDING = "It has just begun to run. dstack registers it as soon as it answers."
+PENDING = "It has just started. dstack registers it as soon as it answers."
 PENDING_IN_ROUTER = "The router has it and has not found it healthy yet; it gets no requests."
 NOT_READY_WORKER = (
     "The router's health check fails and it gets no requests; after some more failures the router"
     " calls it failed. dstack will not repair this."
 )
 PROBES_FAIL = (
-    "The router sends it requests although dstack's probes fail: the router looks once a minute"
-    " only, by default, and wants three failures."
+    "The router sends it requests although dstack's probes fail: by default the router checks"
+    " only once a minute, and needs three failures."
 )
 PROBES_NOT_YET = (
-    "It has begun to run and the router sends it requests; dstack's probes have not passed yet."
+    "It has started and the router sends it requests; dstack's probes have not passed yet."
 )
 DRAINED = (
-    "The router lets it go although its job runs: somebody removed it. dstack registers it again"
-    " when it is gone."
+    "The router is dropping it although its job runs: somebody removed it. dstack registers it"
+    " again when it is gone."
 )
 DRAINING = (
     "The router finishes its last requests and drops it within seconds; there is nothing to do."
 )
 STALE_SOON = "Its job no longer runs. dstack removes it with the next sync, within seconds."
 STALE = (
-    "Its job no longer runs, and dstack has not removed it: requests still sent there fail. Look"
+    "Its job no longer runs, and dstack has not removed it: requests still sent there fail. Check"
     " whether the server's sync runs."
 )
 
 
 def asked_to_drain(drain: Drain, now: datetime, *, listed: bool) -> str:
     """A worker that is to stop, and that the server has taken out of the list."""
-    where = "The router has been asked to let it go" if listed else "It is out of the router's list"
+    where = "The router has been asked to drop it" if listed else "It is out of the router's list"
     return (
         f"It is to stop: {drain.told(now)}. {where}; dstack ends it after {drain.limit} s at most."
     )
@@ -92,11 +92,13 @@ def duplicate(entry: Listed, first: Listed) -> str:
 
 
 def foreign(*, deleted: bool) -> str:
-    """An entry that is no job's."""
+    """An entry that is not a job's."""
     if deleted:
-        return "It is no job of this service. This version of dstack deletes it with the next sync."
+        return (
+            "It is not a job of this service. This version of dstack deletes it at the next sync."
+        )
     return (
-        "It is no job of this service, and requests are sent to it. dstack never removes it:"
+        "It is not a job of this service, and requests are sent to it. dstack never removes it:"
         " delete it from the router if it should not be there."
     )
 
@@ -119,12 +121,12 @@ def missing(
         return "It is vLLM over HTTP, which dstack never registers. Start it with gRPC."
     if worker.engine.asks_key:
         return (
-            "Likely it refuses dstack's check: its command sets an API key. dstack tries again at"
+            "It probably refuses dstack's check: its command sets an API key. dstack tries again at"
             " every sync; start it without a key."
         )
     if probes is False:
         return (
-            "Likely it is not serving yet: its probes fail. dstack registers it as soon as it"
+            "It is probably not serving yet: its probes fail. dstack registers it as soon as it"
             " answers; look at its log."
         )
     network = ""

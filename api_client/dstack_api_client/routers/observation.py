@@ -52,7 +52,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the server tells of a worker beyond what its API shows."""
+    """What the server reports of a worker beyond what its API shows."""
 
     role: str | None
     url: str | None
@@ -74,7 +74,7 @@ class Look:
         ready: Whether it calls itself ready; None when it does not say.
         last_sync_at: When the server last synchronised it.
         sync_interval: Seconds between two syncs.
-        told: What the server tells of workers, by job id.
+        told: What the server reports of workers, by job id.
         size: Bytes of the answer.
         seconds: How long it took.
     """

@@ -121,7 +121,7 @@ class SshSource:
         if shutil.which(self._program) is None:
             return self._failed(
                 Outcome.UNKNOWN,
-                f"There is no program {self._program} on this machine, and the server has no"
+                f"{self._program} is not installed on this machine, and the server has no"
                 " placement add-on. Install the OpenSSH client.",
             )
         login = router.login
@@ -160,7 +160,7 @@ class SshSource:
     async def _open_by_key(
         self, service: Service, router: Replica, login: Login
     ) -> tuple[Tunnel, str | None] | str:
-        """Opens the way that the server tells, with the user's key from it; or says why not."""
+        """Opens the way that the server reports, with the user's key from it; or says why not."""
         text, why = await own_key(self._client, login, service.name, service.user)
         if why:
             return why
@@ -173,7 +173,7 @@ class SshSource:
             way = way_by_key(login, key)
         except UnsafeNameError as error:
             self._folder.remove(name)
-            return f"The way to the router's host can't be used: {str(error).rstrip('.')}"
+            return f"The SSH address of the router's host can't be used: {str(error).rstrip('.')}"
         config = self._folder.write(f"{name}.config", way.config or "")
         return await self._start(way, config), name
 

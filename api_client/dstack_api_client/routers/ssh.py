@@ -81,7 +81,7 @@ def _first_arguments(config: Path | None, own: Mapping[str, str]) -> list[str]:
 
 
 def way_by_key(login: Login, key: Path) -> Way:
-    """The way that the server tells, with a key from a file.
+    """The way that the server reports, with a key from a file.
 
     Raises:
         UnsafeNameError: The server named a host or a user as none is named.
@@ -110,7 +110,7 @@ def way_by_alias(alias: str, login: Login, text: str) -> Way | None:
 
     Args:
         alias: The name that dstack gives to the container.
-        login: The way that the server tells.
+        login: The way that the server reports.
         text: dstack's own SSH configuration.
 
     Returns:
@@ -176,7 +176,7 @@ def _settings(settings: dict[str, str]) -> list[str]:
 
 def _checked(text: str, pattern: re.Pattern[str]) -> str:
     if pattern.fullmatch(text) is None:
-        raise UnsafeNameError(f"{text!r} is no name of a host or a user.")
+        raise UnsafeNameError(f"{text!r} is not a name of a host or a user.")
     return text
 
 

@@ -340,7 +340,7 @@ class _Judgement:
         return known[1], was_listed, lost
 
     def _of_none(self, entry: Listed, expected: Mapping[str, Expected]) -> Worker:
-        """The row of an entry that is no running job's."""
+        """The row of an entry that is not a running job's."""
         worker = expected.get(entry.job_id or "")
         if entry.job_id is None:
             sync, wrong = Sync.FOREIGN, _FOREIGN

@@ -83,6 +83,7 @@ def _cordon(answer: wire_cordons.Cordon, project: str) -> Cordon:
         reason=one_line(answer.reason),
         since=answer.since,
         draining_since=answer.draining_since,
+        force=answer.force,
         left=_occupants(answer.left),
     )
 

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,7 @@ from dstack_api_client.model.placement import (
     ReplicaPlacement,
 )
 from dstack_api_client.model.snapshot import ServerInfo
+from dstack_api_client.model.traffic import Traffic
 from dstack_api_client.text import one_line
 from dstack_api_client.transport import wire_addon
 from dstack_api_client.transport.requests import Resource
@@ -35,6 +36,17 @@ _OF_THE_WHOLE = (errors.CannotConnectError, errors.BusyError, errors.Unauthorise
 _MINIMUM = re.compile(r"^baseline \d+ of \d+(?:[:;] |$)")
 #: What the schema of a lane has, and no other.
 _LANE_WORDS = (b'"name"', b'"min_replicas"', b'"max_replicas"')
+
+
+class PlacementsTold(NamedTuple):
+    """What the add-on tells of a project."""
+
+    summaries: list[wire_addon.PlacementSummary]
+    """All active services in short."""
+    placements: list[Placement]
+    """Those in full that were asked for."""
+    traffic: dict[str, Traffic]
+    """What gateways counted, by run id."""
 
 
 class Placements(Resource):
@@ -141,9 +153,7 @@ class Placements(Resource):
         what = f"the rebalancing of {run_name}"
         return await self._requests.change(in_project(project, "placement/rebalance"), body, what)
 
-    async def list(
-        self, project: str, run_names: Sequence[str]
-    ) -> tuple[list[wire_addon.PlacementSummary], list[Placement]]:
+    async def list(self, project: str, run_names: Sequence[str]) -> PlacementsTold:
         """How all active services are placed in short, and some of them in full.
 
         Args:
@@ -156,7 +166,14 @@ class Placements(Resource):
             wire_addon.PlacementList,
             f"the placement of the services of project {project}",
         )
-        return answer.runs, [_placement(each) for each in answer.placements]
+        return PlacementsTold(
+            answer.runs,
+            [_placement(each) for each in answer.placements],
+            {
+                each.run_id: Traffic(each.requests, each.window, each.request_time)
+                for each in answer.traffic
+            },
+        )
 
 
 def _is_missing(error: errors.ApiError) -> bool:

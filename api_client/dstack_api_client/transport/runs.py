@@ -75,7 +75,7 @@ class Runs(Resource):
         """
         if not is_uuid(run_id):
             raise errors.WrongShapeError(
-                f"The run {one_line(run_id)[:80]} can't be read: its id is no UUID.",
+                f"The run {one_line(run_id)[:80]} can't be read: its id is not a UUID.",
                 "Report this with the server's version.",
             )
         before = str(UUID(int=max(UUID(run_id).int - 1, 0)))
@@ -129,6 +129,24 @@ class Runs(Resource):
         body = {"plan": {"run_spec": spec, "current_resource": current}, "force": False}
         what = f"the change of {_run(spec)}"
         return await self._requests.change(in_project(project, "runs/apply"), body, what)
+
+    async def stop(self, project: str, name: str, *, abort: bool) -> None:
+        """Stops the run of a name that has not ended; the caller has asked for confirmation.
+
+        Args:
+            project: The project's name.
+            name: The run's name: the server takes no id.
+            abort: Whether its processes are not asked to end first.
+        """
+        what = f"the {'abort' if abort else 'stop'} of {name}"
+        body = {"runs_names": [name], "abort": abort}
+        await self._requests.change_silently(in_project(project, "runs/stop"), body, what)
+
+    async def delete(self, project: str, name: str) -> None:
+        """Deletes the run of a name, which the server refuses until it has ended."""
+        body = {"runs_names": [name]}
+        what = f"the deletion of {name}"
+        await self._requests.change_silently(in_project(project, "runs/delete"), body, what)
 
 
 class Metrics(Resource):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 import math
 import random
 import ssl
@@ -49,9 +50,12 @@ WRITES = frozenset(
         "placement/rebalance",
         "placement/uncordon",
         "runs/apply",
+        "runs/delete",
+        "runs/stop",
     }
 )
 _PROJECT = "/api/project/"
+_LOG = logging.getLogger(__name__)
 
 #: Most requests at once.
 _AT_ONCE = 4
@@ -110,6 +114,7 @@ class Transport:
         url: The server's address.
         token: The user's token.
         read_only: Whether every change is refused before anything is sent.
+        changes_only: The project that may be changed; any without it.
         verify: Whether TLS is verified; or the path of a CA file, or a context of one's own.
         timeout: Seconds to wait for each step of a request; all of it may take four times as long.
         largest: Bytes of the largest answer that is read.
@@ -131,6 +136,7 @@ class Transport:
         token: str,
         *,
         read_only: bool = False,
+        changes_only: str | None = None,
         verify: bool | ssl.SSLContext | str | Path = True,
         timeout: float = 30.0,
         largest: int = LARGEST,
@@ -141,6 +147,7 @@ class Transport:
     ) -> None:
         self.url = url.rstrip("/")
         self.read_only = read_only
+        self._changes_only = changes_only
         self.meter = Meter()
         self.clock_offset: float | None = None
         self._dates = ServerDates()
@@ -241,7 +248,7 @@ class Transport:
             The answer's body.
 
         Raises:
-            ReadOnlyError: The client only reads; nothing was sent.
+            ReadOnlyError: The client only reads, or changes another project; nothing was sent.
             UnansweredError: It was sent, and whether it was done is not known.
             UnauthorisedError, ForbiddenError, NotFoundError: The server says so; whether that is
                 its answer to this request only a look at what is there can tell.
@@ -250,6 +257,7 @@ class Transport:
         if not _changes(path):
             raise AssertionError(f"{path} is not among what changes something")
         self.refuse_read_only()
+        self._refuse_other_project(path)
         try:
             async with self._slots:
                 return whole_characters(await self._send(path, body, what, None))
@@ -282,6 +290,14 @@ class Transport:
             raise errors.ReadOnlyError(
                 "Nothing is changed in read-only mode.",
                 "Leave out --read-only, and see `read_only` in the settings file.",
+            )
+
+    def _refuse_other_project(self, path: str) -> None:
+        only = self._changes_only
+        if only is not None and not path.startswith(in_project(only, "")):
+            raise errors.ReadOnlyError(
+                f"This is of another project than {one_line(only)}. Nothing was sent.",
+                "Go back to the list and ask for it again.",
             )
 
     async def _send(
@@ -325,7 +341,10 @@ class Transport:
             broken.unsent = sending.unsent(error)
             raise broken from error
         finally:
-            self.meter.add(size, self._monotonic() - start, answered=answered)
+            seconds = self._monotonic() - start
+            self.meter.add(size, seconds, answered=answered)
+            status = response.status_code if answered else "no answer"
+            _LOG.info("%s: %s, %d bytes, %.3f s", path, status, size, seconds)
         self._look_at_clock(response, sent_at)
         if response.status_code != 200:
             raise errors.from_answer(response.status_code, body, what=what, url=self.url)

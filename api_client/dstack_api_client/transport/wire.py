@@ -93,7 +93,8 @@ class Instance(Timed):
     availability_zone: str | None = None
     price: Dollars | None = None
     total_blocks: Count | None = None
-    busy_blocks: Count | None = 0
+    busy_blocks: Whole | None = 0
+    """Below 0 where dstack took a job from the instance twice, as a slow server does."""
     gpu_driver: GpuDriver | None = None
 
 
@@ -426,7 +427,7 @@ class Metric(Answer):
 
 
 def _measured(value: Any) -> float | None:
-    """A value of a metric; None for what is no number that can be shown."""
+    """A value of a metric; None for what is not a number that can be shown."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if abs(value) < _MOST_MEASURED else None
@@ -456,7 +457,7 @@ class Logs(Parted):
 
     logs: list[LogEvent] = []
     next_token: str | None = None
-    """For the next page; None where there is none, or the server tells of none."""
+    """For the next page; None where there is none, or the server reports none."""
 
 
 _run = msgspec.json.Decoder(Run)

@@ -166,13 +166,26 @@ class PlacementSummary(Answer):
     fault: Fault | None = None
 
 
-class PlacementList(Parted):
-    """All active services in short, and some in full."""
+class Traffic(Answer):
+    """What the gateway of a service counted."""
 
-    parts = {"runs": PlacementSummary, "placements": Placement}
+    run_id: str
+    requests: Count
+    window: Annotated[int, msgspec.Meta(ge=1, le=86400)]
+    request_time: Seconds | None = None
+
+
+class PlacementList(Parted):
+    """All active services in short, and some in full.
+
+    What gateways counted stands apart: it changes far more often than how services are placed.
+    """
+
+    parts = {"runs": PlacementSummary, "placements": Placement, "traffic": Traffic}
 
     runs: list[PlacementSummary]
     placements: list[Placement] = []
+    traffic: list[Traffic] = []
 
 
 class RouterWorker(Answer):

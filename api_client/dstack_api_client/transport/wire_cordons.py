@@ -53,6 +53,7 @@ class Cordon(Timed):
     user: str = ""
     reason: str = ""
     draining_since: datetime | None = None
+    force: bool = False
     left: list[Occupant] = []
 
 

@@ -28,7 +28,7 @@ _DEEPEST = 64
 class LazySpec(Mapping[str, Any]):
     """A spec as received, decoded when something of it is read.
 
-    A configuration or a profile that is no object is an empty one.
+    A configuration or a profile that is not an object is an empty one.
     """
 
     __slots__ = ("_decoded", "raw")
@@ -103,14 +103,25 @@ def a_time(moment: datetime) -> datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
 
 
+def known_time(moment: datetime) -> datetime:
+    """A time of this program's own making, which has its zone.
+
+    Raises:
+        ValueError: It has none, or is of a year that can't be.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("a time has no zone")
+    return a_time(moment)
+
+
 def refuse_odd(raw: bytes) -> None:
     """Makes sure that a spec can be decoded later, and that what walks through it comes to its end.
 
     Raises:
-        msgspec.DecodeError: The spec is no mapping, too deep, or has a number out of range.
+        msgspec.DecodeError: The spec is not a mapping, too deep, or has a number out of range.
     """
     if not raw.startswith(b"{"):
-        raise msgspec.DecodeError("its spec is no mapping")
+        raise msgspec.DecodeError("its spec is not a mapping")
     if _HUGE.search(raw) is not None:
         msgspec.json.decode(raw)
     if raw.count(b"{") + raw.count(b"[") <= _DEEPEST:

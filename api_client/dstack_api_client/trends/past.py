@@ -1,6 +1,6 @@
-"""What was before anybody looked, as far as events tell it.
+"""What was before anybody looked, as far as events say it.
 
-Events tell when replicas began and ceased to take requests, and when instances did. They tell
+Events say when replicas began and ceased to take requests, and when instances did. They tell
 neither the prices of what is gone nor a number that was desired before a change: from there back
 nothing is known, which is left empty.
 """
@@ -8,8 +8,10 @@ nothing is known, which is left empty.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
+from itertools import accumulate
 from typing import NamedTuple
 
 from dstack_api_client.analysis.health import desired_of
@@ -31,6 +33,9 @@ _INSTANCE = re.compile(r"(.+)-\d+")
 #: The statuses of what is counted.
 _ON = frozenset({"running", "busy"})
 
+#: Of a sum of prices.
+_DIGITS = 9
+
 Points = list[tuple[datetime, float]]
 
 
@@ -51,7 +56,7 @@ class _Span(NamedTuple):
 
 
 class Past:
-    """What events tell of the steps before a moment.
+    """What events say of the steps before a moment.
 
     Args:
         events: Events without a gap between the oldest of them and now.
@@ -119,7 +124,12 @@ class Past:
         }
         if all(each.total_blocks <= 1 for each in here):
             # Of an instance in parts, events don't tell how many of them were in use.
-            busy = [span for each in here for span in self._busy(each, changes, fleet)]
+            by_id: dict[str, list[_Change]] = {}
+            for change in changes:
+                by_id.setdefault(change.id, []).append(change)
+            busy = [
+                span for each in here for span in self._busy(each, by_id.get(each.id, ()), fleet)
+            ]
             found[Measure.BUSY] = self._counted(busy, begin)
         return found
 
@@ -151,28 +161,26 @@ class Past:
         ]
 
     def _busy(self, instance: Instance, changes: Iterable[_Change], fleet: Fleet) -> list[_Span]:
-        """When an instance was in use."""
-        own = [
-            each
-            for each in changes
-            if each.id == instance.id and each.said.subject is About.INSTANCE_STATUS
-        ]
+        """When an instance was in use, by what happened to it."""
+        own = [each for each in changes if each.said.subject is About.INSTANCE_STATUS]
         is_busy = instance.status == "busy"
         spans = _spans(own, max(self._begin, instance.created_at), _is_busy, is_on=is_busy)
         return [span._replace(amount=_size(instance, fleet)) for span in spans]
 
     def _counted(self, spans: Collection[_Span], begin: datetime) -> Points:
         """What spans add up to, from a moment on."""
+        moments = self._moments
+        more = [0.0] * (len(moments) + 1)
+        for span in spans:
+            first = bisect_left(moments, span.begin)
+            end = len(moments) if span.end is None else bisect_left(moments, span.end)
+            if first < end:
+                more[first] += span.amount
+                more[end] -= span.amount
+        # What is added and taken away again leaves a rest far behind the point.
         return [
-            (
-                at,
-                sum(
-                    span.amount
-                    for span in spans
-                    if span.begin <= at and (span.end is None or at < span.end)
-                ),
-            )
-            for at in self._moments
+            (at, round(total, _DIGITS))
+            for at, total in zip(moments, accumulate(more), strict=False)
             if at >= begin
         ]
 

@@ -53,6 +53,8 @@ class Measure(str, Enum):
     """Replicas of services in a fleet."""
     LOAD = "load"
     """Requests that a router has a worker work on."""
+    REQUESTS = "requests"
+    """Requests per second that a gateway counted."""
     GPU = "gpu"
     """Percent of the GPUs of a replica."""
 
@@ -122,10 +124,12 @@ class Trends:
 
     Attributes:
         step: The number of the step that goes on, counted since 1970; None before the first.
+        version: Grows whenever what `trend` gives may be another.
     """
 
     def __init__(self) -> None:
         self.step: int | None = None
+        self.version = 0
         self._series: dict[tuple[Subject, Measure], array[float]] = {}
         self._read: dict[tuple[Subject, Measure], Trend] = {}
 
@@ -146,10 +150,12 @@ class Trends:
         number = step_of(at)
         if self.step is None:
             self.step = number
+            self.version += 1
             return True
         if number == self.step or number == self.step - 1:  # two looks at clocks differ
             return False
         self._read.clear()
+        self.version += 1
         if number < self.step:
             self._shift(number)
             return True
@@ -209,6 +215,7 @@ class Trends:
             if math.isnan(series[number % _SLOTS]):
                 series[number % _SLOTS] = sum(values) / len(values)
         self._read.pop((subject, measure), None)
+        self.version += 1
 
     def trend(self, subject: Subject, measure: Measure) -> Trend:
         """The complete steps of a series; the same object until a step ends or is filled."""
@@ -232,6 +239,7 @@ class Trends:
         if found is None and len(self._series) < _MOST:
             found = self._series[key] = array("f", [math.nan]) * _SLOTS
             self._read.pop(key, None)
+            self.version += 1
         return found
 
 

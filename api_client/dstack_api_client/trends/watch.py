@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from dstack_api_client.analysis.health import desired_of
+from dstack_api_client.analysis.reach import serving_of
 from dstack_api_client.join.difference import Difference
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.replica import ReplicaKey
@@ -42,15 +43,17 @@ class TrendWatch:
         """The number of the step that goes on: nothing that is shown changes within it."""
         return self._trends.step
 
-    def look(
-        self, snapshot: Snapshot, difference: Difference, events: Collection[wire.Event] = ()
-    ) -> None:
+    @property
+    def version(self) -> int:
+        """Grows whenever a trend of a fleet or a replica may be another."""
+        return self._trends.version
+
+    def look(self, snapshot: Snapshot, difference: Difference) -> None:
         """Takes a snapshot.
 
         Args:
             snapshot: What is; one that is not complete is left out.
             difference: What changed since the one before.
-            events: All that were read so far; they fill the time before the first snapshot.
         """
         if not snapshot.complete:
             return
@@ -62,17 +65,35 @@ class TrendWatch:
             self._note_services(snapshot, snapshot.services)
             self._note_fleets(snapshot.fleets.values())
             self._note_loads(snapshot.routers.values())
+            self._note_traffic(snapshot, snapshot.traffic)
         elif difference:
             changes = (difference.services, difference.placements)
-            changed = [key for each in changes for key in (*each.added, *each.changed)]
+            changed = {key for each in changes for key in (*each.added, *each.changed)}
+            # Whether a replica is reached changes with it or its instance alone.
+            changed |= {key.run_id for key in difference.replicas.changed}
+            hosts = map(snapshot.instances.__getitem__, difference.instances.changed)
+            changed |= {key.run_id for host in hosts for key in host.jobs}
             self._note_services(snapshot, changed)
             fleets = (*difference.fleets.added, *difference.fleets.changed)
             self._note_fleets(snapshot.fleets[key] for key in fleets)
             routers = (*difference.routers.added, *difference.routers.changed)
             self._note_loads(snapshot.routers[key] for key in routers)
-        if not self._is_filled and events:
-            self._is_filled = True
-            self.learn(snapshot, events)
+            self._note_traffic(snapshot, (*difference.traffic.added, *difference.traffic.changed))
+
+    def fill(self, snapshot: Snapshot, events: Collection[wire.Event]) -> Iterator[None] | None:
+        """Fills the time before the first snapshot, once, a part at each step: all take long.
+
+        Args:
+            snapshot: What is; one that is not complete does not count.
+            events: All that were read so far.
+
+        Returns:
+            The steps; None where there is nothing to fill.
+        """
+        if self._is_filled or not events or not snapshot.complete:
+            return None
+        self._is_filled = True
+        return self._learned(snapshot, events, snapshot.services.values(), snapshot.fleets.values())
 
     def learn(
         self,
@@ -82,7 +103,7 @@ class TrendWatch:
         services: Iterable[Service] | None = None,
         fleets: Iterable[Fleet] | None = None,
     ) -> None:
-        """Fills steps of which nothing is known with what events tell of them.
+        """Fills steps of which nothing is known with what events say of them.
 
         Args:
             snapshot: What is.
@@ -90,16 +111,34 @@ class TrendWatch:
             services: Of which services; of all without it.
             fleets: Of which fleets; of all without it.
         """
+        for _ in self._learned(
+            snapshot,
+            events,
+            snapshot.services.values() if services is None else services,
+            snapshot.fleets.values() if fleets is None else fleets,
+        ):
+            continue
+
+    def _learned(
+        self,
+        snapshot: Snapshot,
+        events: Collection[wire.Event],
+        services: Iterable[Service],
+        fleets: Iterable[Fleet],
+    ) -> Iterator[None]:
         if self._trends.step is None or not events:
             return
         told = past.Past(events, self._trends.step, snapshot)
-        for service in snapshot.services.values() if services is None else services:
+        yield
+        for service in services:
             if self._runs.get(service.name) == service.id:
                 for measure, points in told.of_service(service).items():
                     self._trends.fill(service_named(service.name), measure, points)
-        for fleet in snapshot.fleets.values() if fleets is None else fleets:
+                yield
+        for fleet in fleets:
             for measure, points in told.of_fleet(fleet).items():
                 self._trends.fill(fleet_named(fleet.name), measure, points)
+            yield
 
     def take(self, uses: Mapping[ReplicaKey, Use | None]) -> None:
         """Takes what replicas make use of."""
@@ -128,7 +167,7 @@ class TrendWatch:
             if service is None or self._runs.get(service.name) != key or not service.jobs_known:
                 continue
             subject = service_named(service.name)
-            self._note(subject, Measure.READY, service.ready)
+            self._note(subject, Measure.READY, serving_of(snapshot, service))
             self._note(subject, Measure.DESIRED, desired_of(snapshot, service))
             self._note(subject, Measure.PRICE, service.price)
 
@@ -146,6 +185,13 @@ class TrendWatch:
             for worker in view.workers:
                 if worker.replica is not None and worker.load is not None:
                     self._note(replica_of(worker.replica), Measure.LOAD, worker.load)
+
+    def _note_traffic(self, snapshot: Snapshot, keys: Iterable[str]) -> None:
+        for key in keys:
+            service = snapshot.services.get(key)
+            if service is not None and self._runs.get(service.name) == key:
+                per_second = snapshot.traffic[key].per_second
+                self._note(service_named(service.name), Measure.REQUESTS, per_second)
 
     def _note(self, subject: Subject, measure: Measure, value: float) -> None:
         self._trends.note(subject, measure, value)

@@ -1,13 +1,14 @@
 """What would be left if some capacity went, or more replicas were asked for."""
 
-from dstack_api_client.whatif.drain_price import DrainPrice, price_of_drain
-from dstack_api_client.whatif.loss import Loss, NoSuchPlaceError, loss_of, places_of
-from dstack_api_client.whatif.outcome import Broken, Ending, Outcome, Start, what_if
-from dstack_api_client.whatif.playing import GivingWay
-from dstack_api_client.whatif.survival import Survival, not_survived
+from .drained import DrainOutcome, DrainPrice, outcome_of_drain
+from .loss import Loss, NoSuchPlaceError, loss_of, places_of
+from .outcome import Broken, Ending, Outcome, Start, what_if
+from .playing import GivingWay
+from .survival import Survival, not_survived
 
 __all__ = [
     "Broken",
+    "DrainOutcome",
     "DrainPrice",
     "Ending",
     "GivingWay",
@@ -18,7 +19,7 @@ __all__ = [
     "Survival",
     "loss_of",
     "not_survived",
+    "outcome_of_drain",
     "places_of",
-    "price_of_drain",
     "what_if",
 ]

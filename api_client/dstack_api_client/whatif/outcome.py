@@ -15,13 +15,12 @@ from enum import Enum
 
 from dstack_api_client.analysis.lane_input import stored_lanes_of
 from dstack_api_client.analysis.requirements import Requirements
-from dstack_api_client.edits.offers.prices import Prices
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.retries import RetryEvent, event_of_host, starts_again
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.whatif.loss import Loss
-from dstack_api_client.whatif.playing import GivingWay, Play, Played
+from dstack_api_client.whatif.playing import GivingWay, Play, Played, turn
 from dstack_api_client.whatif.room_left import Left
 from dstack_placement import engine
 from dstack_placement.engine import Action
@@ -128,7 +127,7 @@ def what_if(snapshot: Snapshot, loss: Loss, counts: Counts | None = None) -> lis
     left = Left(snapshot, loss)
     play = Play(snapshot, left)
     found, going = [], []
-    for service in sorted(snapshot.services.values(), key=_turn):
+    for service in sorted(snapshot.services.values(), key=turn):
         asked = (counts or {}).get(service.id, {})
         lost = [each for each in _standing(snapshot, service) if loss.takes(each)]
         if service.gone or not (lost or asked):
@@ -151,10 +150,6 @@ def what_if(snapshot: Snapshot, loss: Loss, counts: Counts | None = None) -> lis
         base = Outcome(played.service, len(standing), 0, len(standing))
         found.append(_outcome(base, played, left))
     return sorted(found, key=lambda each: each.service.name)
-
-
-def _turn(service: Service) -> tuple[int, float, str]:
-    return -service.priority, service.submitted_at.timestamp(), service.name
 
 
 def _standing(snapshot: Snapshot, service: Service) -> list[Replica]:
@@ -209,7 +204,7 @@ def _outcome(base: Outcome, played: Played, left: Left) -> Outcome:
         ),
         reclaims=tuple(played.reclaims),
         gives=tuple(played.gives),
-        price_after=_price_after(left.whole, played, here),
+        price_after=played.price,
     )
 
 
@@ -257,19 +252,3 @@ def _starts(replicas: Iterable[engine.Replica], state: engine.Service) -> tuple[
 def _is_known(state: engine.Service, fleet: str | None) -> bool:
     known = state.rooms.get(fleet) if fleet is not None else None
     return known is not None and known.more is not None
-
-
-def _price_after(
-    snapshot: Snapshot, played: Played, replicas: Iterable[engine.Replica]
-) -> float | None:
-    prices = Prices(played.service, snapshot, played.needs)
-    total = 0.0
-    for each in replicas:
-        if each.fleet == played.homes.get(each.key):
-            price = prices.of_replica(each.group, each.number)
-        else:
-            price = prices.in_fleet(str(each.fleet), each.group)
-        if price is None:
-            return None
-        total += price
-    return total

@@ -13,6 +13,7 @@ from functools import cached_property
 from dstack_api_client.analysis.endings import lanes_decide
 from dstack_api_client.analysis.lane_input import stored_lanes_of
 from dstack_api_client.analysis.requirements import Requirements, requirements_of
+from dstack_api_client.edits.offers.prices import Prices
 from dstack_api_client.edits.outlook.giving_way import would_do
 from dstack_api_client.edits.service.situation import as_it_is
 from dstack_api_client.model.service import Service
@@ -22,6 +23,11 @@ from dstack_placement import engine
 from dstack_placement.engine import Action
 
 _ANY = Requirements()
+
+
+def turn(service: Service) -> tuple[int, float, str]:
+    """Sorts services as dstack looks at them: those of the highest priority first."""
+    return -service.priority, service.submitted_at.timestamp(), service.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,30 @@ class Played:
                 self.put(row.replica, row.to)
             happened |= row.action is Action.STOP or row.to is not None
         return happened
+
+    def drain(self, keys: Collection[str]) -> None:
+        """Has replicas move away from where they are, which takes nothing new any more."""
+        replicas = (
+            replace(each, leaves=each.leaves or each.key in keys) for each in self.state.replicas
+        )
+        self.state = replace(self.state, replicas=tuple(replicas))
+
+    @property
+    def price(self) -> float | None:
+        """Dollars per hour where its replicas are by now; None where a price is not known."""
+        prices = Prices(self.service, self._left.whole, self.needs)
+        total = 0.0
+        for each in self.state.replicas:
+            if each.fleet is None:
+                continue
+            if each.fleet == self.homes.get(each.key):
+                price = prices.of_replica(each.group, each.number)
+            else:
+                price = prices.in_fleet(each.fleet, each.group)
+            if price is None:
+                return None
+            total += price
+        return total
 
     def put(self, replica: engine.Replica, fleet: str) -> None:
         """Places a replica in a fleet, out of which it moves where it is in one."""

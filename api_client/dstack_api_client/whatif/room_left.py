@@ -81,7 +81,11 @@ class Left:
         if fleet is None:
             return None
         idle = next(
-            (each for each in members(self.snapshot).get(fleet.id, []) if need.idle_places(each)),
+            (
+                each
+                for each in members(self.snapshot).get(fleet.id, [])
+                if need.idle_places(each) and self.snapshot.cordon_of(each) is None
+            ),
             None,
         )
         if idle is not None:

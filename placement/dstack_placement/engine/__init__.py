@@ -4,23 +4,27 @@ The server asks `place` for one replica, `next_actions` for all, and `stopping_o
 first. A client asks `preview` what an edit would do. docs/placement-engine.md states the rules.
 """
 
-from dstack_placement.engine.addresses import HeldAddress, held_addresses
-from dstack_placement.engine.cooldown import Cooldown, after_failure
-from dstack_placement.engine.draining import DEFAULT_DRAIN, LONGEST_DRAIN, Drain
-from dstack_placement.engine.explain import LaneWhy, none_idle
-from dstack_placement.engine.foresight import Contenders, Foresight, GivingWay, foresee
-from dstack_placement.engine.lanes import (
+from .addresses import HeldAddress, held_addresses
+from .cooldown import Cooldown, after_failure
+from .draining import DEFAULT_DRAIN, LONGEST_DRAIN, Drain
+from .explain import LaneWhy, none_idle
+from .foresight import Contenders, Foresight, GivingWay, foresee
+from .lanes import (
     LANE_COLUMNS,
     LANE_FIELDS,
     Lane,
     LaneField,
     LanesError,
+    check_counts,
+    check_known,
+    in_order,
     parse_lanes,
+    twice,
 )
-from dstack_placement.engine.lines import Code, Line, code_of
-from dstack_placement.engine.model import SHARED, Group, Replica, ReplicaState, Room, Service
-from dstack_placement.engine.placing import Placing, Reason, place
-from dstack_placement.engine.planning import (
+from .lines import Code, Line, code_of
+from .model import SHARED, Group, Replica, ReplicaState, Room, Service
+from .placing import Placing, Reason, place
+from .planning import (
     Action,
     LanePlan,
     Plan,
@@ -29,7 +33,7 @@ from dstack_placement.engine.planning import (
     next_actions,
     preview,
 )
-from dstack_placement.engine.reclaim import (
+from .reclaim import (
     Contender,
     Occupant,
     Reclaim,
@@ -38,7 +42,7 @@ from dstack_placement.engine.reclaim import (
     needs_places,
     next_reclaim,
 )
-from dstack_placement.engine.specification import (
+from .specification import (
     ONLY_GROUP,
     GroupSpec,
     ServiceSpec,
@@ -47,8 +51,8 @@ from dstack_placement.engine.specification import (
     read_configuration,
     read_stored,
 )
-from dstack_placement.engine.stopping import stopping_order
-from dstack_placement.engine.targets import targets
+from .stopping import stopping_order
+from .targets import targets
 
 __all__ = [
     "DEFAULT_DRAIN",
@@ -88,10 +92,13 @@ __all__ = [
     "ServiceSpec",
     "accepted",
     "after_failure",
+    "check_counts",
+    "check_known",
     "code_of",
     "depends_on_rooms",
     "foresee",
     "held_addresses",
+    "in_order",
     "is_reclaimable",
     "mapping",
     "needs_places",
@@ -105,4 +112,5 @@ __all__ = [
     "read_stored",
     "stopping_order",
     "targets",
+    "twice",
 ]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dstack_placement.engine.specification import ServiceSpec
+from .specification import ServiceSpec
 
 _ADDRESS = re.compile(r"(?<!\$)\$\{\{\s*groups\[(\d+)\]\.replicas\[(\d+)\]\.IP_ADDRESS\s*\}\}")
 _DYNAMO = "dynamo"

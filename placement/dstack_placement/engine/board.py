@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum
 
-from dstack_placement.engine.cooldown import Cooldown
-from dstack_placement.engine.lanes import Lane, in_order
-from dstack_placement.engine.model import SHARED, Group, Replica, ReplicaState, Service
+from .cooldown import Cooldown
+from .lanes import Lane, in_order
+from .model import SHARED, Group, Replica, ReplicaState, Service
 
 
 class Block(Enum):
@@ -134,7 +134,7 @@ class Pool:
         name: `SHARED`, or the name of the group with lanes of its own.
         groups: The groups, in the order of the configuration.
         lanes: The lanes in the order of filling.
-        strays: Replicas in fleets that are no lane, by group, who goes first last.
+        strays: Replicas in fleets that are not lane, by group, who goes first last.
         unplaced: Replicas without a fleet, by group, in the order in which they are placed.
     """
 

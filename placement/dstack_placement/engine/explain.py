@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dstack_placement.engine.board import Block, Board, LaneCount, Pool
-from dstack_placement.engine.lines import Code
-from dstack_placement.engine.model import ReplicaState
+from .board import Block, Board, LaneCount, Pool
+from .lines import Code
+from .model import ReplicaState
 
 _BLOCKS = {
     Block.MAXIMUM: Code.AT_MAXIMUM,
@@ -49,9 +49,7 @@ def clock(time: datetime) -> str:
     return time.strftime("%H:%M:%S")
 
 
-def blocked(
-    board: Board, count: LaneCount, block: Block, group: str = "", *, counted: bool = False
-) -> str:
+def blocked(board: Board, count: LaneCount, block: Block, group: str = "") -> str:
     """Why a lane is skipped: `gpu-a is in cooldown until 14:05:30, no capacity in us-east-1`.
 
     Args:
@@ -59,7 +57,6 @@ def blocked(
         count: The lane.
         block: What is in the way.
         group: Whose replica it is.
-        counted: Whether to say how much room others of the plan have taken.
     """
     fleet = count.lane.fleet
     if block is Block.MAXIMUM:
@@ -67,7 +64,7 @@ def blocked(
     if block is Block.COOLDOWN and count.cooldown is not None:
         text = f"{fleet} is in cooldown until {clock(count.cooldown.until)}"
         return f"{text}, {count.cooldown.cause}" if count.cooldown.cause else text
-    at_first = board.rooms.at_first(fleet, group) if counted else 0
+    at_first = board.rooms.at_first(fleet, group)  # others of the plan have taken it
     room = f"{fleet} has room for {at_first} more only" if at_first else f"{fleet} has no room"
     why = board.rooms.why(fleet, group)
     return f"{room}, {why}" if why else room
@@ -94,16 +91,14 @@ def surplus(number: int, wanted: int) -> str:
     return f"{number} replica{'' if number == 1 else 's'}, {wanted or 'none'} desired"
 
 
-def passed_over(
-    board: Board, counts: Iterable[LaneCount], group: str, *, counted: bool = False
-) -> tuple[str, bool]:
+def passed_over(board: Board, counts: Iterable[LaneCount], group: str) -> tuple[str, bool]:
     """Why lanes take no further replica of a group, and whether room or a cooldown is a reason."""
     parts = []
     lacking = False
     for count in counts:
         block = board.block(count, group)
         if block is not None:
-            parts.append(blocked(board, count, block, group, counted=counted))
+            parts.append(blocked(board, count, block, group))
             lacking = lacking or block is not Block.MAXIMUM
     return "; ".join(parts), lacking
 

@@ -7,16 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from dstack_placement.engine.lines import Code, Line
-from dstack_placement.engine.model import ReplicaState, Room, Service
-from dstack_placement.engine.planning import preview
-from dstack_placement.engine.reclaim import (
-    Contender,
-    Reclaim,
-    Reclaiming,
-    is_reclaimable,
-    next_reclaim,
-)
+from .lines import Code, Line
+from .model import ReplicaState, Room, Service
+from .planning import preview
+from .reclaim import Contender, Reclaim, Reclaiming, is_reclaimable, next_reclaim
 
 #: By fleet, the other services that have replicas there.
 Contenders = Mapping[str, Sequence[Contender]]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dstack_placement.engine.lines import Code, Line
+from .lines import Code, Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,27 +17,49 @@ class LaneField:
         name: In a configuration, in answers and in JSON.
         short: In a sentence, and as the key of a column.
         title: At the head of a column.
+        help: What it is, in a sentence.
         default: What holds where it is not said.
+        unset: What that is called, where it is not a number.
     """
 
     name: str
     short: str
     title: str
+    help: str
     default: int | None = 0
+    unset: str = ""
+
+    @staticmethod
+    def number(value: object) -> int | None:
+        """A value as the number that it says; None for what is none."""
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 #: In the order in which configurations have them.
 LANE_FIELDS = (
-    LaneField("min_replicas", "min", "MIN"),
-    LaneField("max_replicas", "max", "MAX", None),
-    LaneField("priority", "priority", "PRIO"),
+    LaneField("min_replicas", "min", "MIN", "the number of replicas always kept in this fleet"),
+    LaneField(
+        "max_replicas",
+        "max",
+        "MAX",
+        "the maximum number of replicas in this fleet",
+        None,
+        "no maximum",
+    ),
+    LaneField(
+        "priority",
+        "priority",
+        "PRIO",
+        "fleets of higher priority are filled first, fleets of equal priority in the order of the"
+        " list",
+    ),
 )
 #: In the order in which screens and answers have them: what goes first comes first.
 LANE_COLUMNS = tuple(sorted(LANE_FIELDS, key=lambda field: field.name != "priority"))
 _COUNTS = tuple(field.name for field in LANE_FIELDS)
 _KEYS = ("name", "project", *_COUNTS)
 
-#: Most lanes in one list, and the greatest count or priority. No service comes near them; without
+#: Most lanes in one list, and the maximum count or priority. No service comes near them; without
 #: a limit, reading and explaining one could take any time.
 MOST_LANES, GREATEST_COUNT = 200, 1_000_000
 
@@ -171,7 +193,7 @@ def read_lanes(
 
 def twice(fleet: str, where: str) -> Line:
     """The line for a fleet that has two lanes in one list."""
-    return Line(f"Fleet {fleet} stands twice in {where}. Keep one of the entries.", Code.TWICE)
+    return Line(f"Fleet {fleet} appears twice in {where}. Keep one of the entries.", Code.TWICE)
 
 
 def check_known(lanes: Sequence[Lane], known: Collection[str], *, where: str) -> list[Line]:
@@ -216,13 +238,13 @@ def check_counts(
     least, greatest = workers
     if greatest is not None and minimums > greatest:
         line = (
-            f"The `min_replicas` of {where} add up to {minimums}, above the greatest replica"
+            f"The `min_replicas` of {where} add up to {minimums}, above the maximum replica"
             f" count of {greatest}. Lower them or raise `replicas`."
         )
         errors.append(Line(line, Code.MINIMUMS_ABOVE_COUNT, field="min_replicas"))
     elif minimums > least:
         line = (
-            f"The `min_replicas` of {where} add up to {minimums}, above the least replica count"
+            f"The `min_replicas` of {where} add up to {minimums}, above the minimum replica count"
             f" of {least}: scaling down to it breaks the baseline."
         )
         warnings.append(Line(line, Code.MINIMUMS_ABOVE_LEAST, field="min_replicas"))
@@ -231,7 +253,7 @@ def check_counts(
         allowed = sum(most for most in maximums if most is not None)
         if allowed < least + routers[0]:
             line = (
-                f"The `max_replicas` of {where} add up to {allowed}, below the least replica"
+                f"The `max_replicas` of {where} add up to {allowed}, below the minimum replica"
                 f" count of {least + routers[0]}. Raise them or lower `replicas`."
             )
             errors.append(Line(line, Code.MAXIMUMS_BELOW_COUNT, field="max_replicas"))
@@ -255,11 +277,12 @@ def _read_lane(entry: object, what: str, project: str | None) -> tuple[Lane | No
     if not fleet:
         wrong.append(line)
     counts: dict[str, int] = {}
-    for key in _COUNTS:
-        number = entry.get(key)
-        if number is None:
+    for each in LANE_FIELDS:
+        key = each.name
+        if entry.get(key) is None:
             continue
-        if isinstance(number, bool) or not isinstance(number, int):
+        number = each.number(entry[key])
+        if number is None:
             text = f"`{key}` of {fleet or what} is not a whole number. Write 0 or more."
             wrong.append(Line(text, Code.NOT_A_NUMBER, field=key))
         elif number < 0:

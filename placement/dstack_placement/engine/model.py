@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from dstack_placement.engine.cooldown import Cooldown
-from dstack_placement.engine.lanes import Lane
+from .cooldown import Cooldown
+from .lanes import Lane
 
 #: The name of the pool that shares the service's own lanes.
 SHARED = ""

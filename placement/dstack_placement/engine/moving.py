@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from dstack_placement.engine.board import Board, LaneCount, Pool
-from dstack_placement.engine.model import Group, Replica
-from dstack_placement.engine.stopping import drained_lanes, lane_giving_way, lane_to_relieve
+from .board import Board, LaneCount, Pool
+from .model import Group, Replica
+from .stopping import drained_lanes, lane_giving_way, lane_to_relieve
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ def next_move(board: Board, groups: Collection[str], *, rebalance: bool = False)
 
     A move is one more replica, placed by the rules of placing, and one less, chosen by the rules
     of scaling down. It is made when it restores a minimum from what another lane has to spare,
-    when it takes a replica out of a lane above its maximum, or out of a fleet that is no lane any
-    more, and where it gives way to the minimum of another service. With `rebalance` it is made too
+    when it takes a replica out of a lane above its maximum, or out of a fleet that is no longer a
+    lane, and where it gives way to the minimum of another service. With `rebalance` it is made too
     where it brings the lanes nearer to their targets. Routers stay. Before all else, replicas move
     away from instances that are drained, placed as if they were gone already: into their own lane
     where its fleet has room elsewhere.
@@ -88,7 +88,7 @@ def _move(board: Board, pool: Pool, group: Group, *, rebalance: bool) -> Move | 
     if strays:
         gone = strays.pop()
         board.put(to, replace(gone, fleet=to.lane.fleet, gives_way_to=""))
-        return Move(gone, to.lane.fleet, f"{gone.fleet} is no lane of the service")
+        return Move(gone, to.lane.fleet, f"{gone.fleet} is not a lane of the service")
     # Who goes is chosen as it will be chosen then, once the new replica is there.
     missing = to.workers < to.least
     newest = Replica("", 0, group.name)

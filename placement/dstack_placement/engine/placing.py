@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from dstack_placement.engine.board import Block, Board, LaneCount, Pool
-from dstack_placement.engine.explain import passed_over
-from dstack_placement.engine.model import Replica, Service
-from dstack_placement.engine.stopping import next_out_of_date
+from .board import Block, Board, LaneCount, Pool
+from .explain import passed_over
+from .model import Replica, Service
+from .stopping import next_out_of_date
 
 
 class Reason(str, Enum):
@@ -62,15 +62,19 @@ def place(service: Service, key: str, *, now: datetime) -> Placing:
     raise LookupError(f"No replica {key} waits for a lane.")
 
 
-def new_replicas(board: Board) -> list[Replica]:
+def new_replicas(board: Board, *, without_lanes: bool = False) -> list[Replica]:
     """Replicas that are wanted and not there yet, with the numbers they would get.
 
     A group in a rolling deployment gets none: the deployment itself starts what it needs.
+
+    Args:
+        board: The board.
+        without_lanes: Also those of groups without lanes, which the server's own rule places.
     """
     number = max((replica.number for replica in board.service.replicas), default=-1)
     new = []
     for group in board.service.groups:
-        if group.name in board.rolling or group.name not in board.pool_of:
+        if group.name in board.rolling or not (without_lanes or group.name in board.pool_of):
             continue
         for _ in range(group.wanted - len(board.active[group.name])):
             number += 1
@@ -190,9 +194,7 @@ def _fill_by_priority(
             at += 1
         skipped[group] = at
         if (group, at) not in causes:
-            # Of one that waits, it says how many have found room before it.
-            waits = at == len(pool.lanes)
-            causes[group, at] = passed_over(board, pool.lanes[:at], group, counted=waits)
+            causes[group, at] = passed_over(board, pool.lanes[:at], group)
         cause, lacking = causes[group, at]
         if at == len(pool.lanes):
             placed.append(_exceed(board, pool, replica, cause, lacking=lacking))

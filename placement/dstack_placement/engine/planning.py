@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
-from dstack_placement.engine.board import Board, Pool
-from dstack_placement.engine.explain import LaneWhy, lane_why, passed_over, surplus
-from dstack_placement.engine.lanes import Lane
-from dstack_placement.engine.lines import Code, Line
-from dstack_placement.engine.model import SHARED, Replica, ReplicaState, Service
-from dstack_placement.engine.moving import next_move
-from dstack_placement.engine.placing import Placing, Reason, new_replicas, place_waiting
-from dstack_placement.engine.stopping import kept_until_ready, take_surplus
-from dstack_placement.engine.targets import targets
+from .board import Board, Pool, stopping_key
+from .explain import LaneWhy, lane_why, passed_over, surplus
+from .lanes import Lane
+from .lines import Code, Line
+from .model import SHARED, Replica, ReplicaState, Service
+from .moving import next_move
+from .placing import Placing, Reason, new_replicas, place_waiting
+from .stopping import kept_until_ready, take_surplus
+from .targets import targets
 
 
 class Action(str, Enum):
@@ -36,7 +36,7 @@ class ReplicaPlan:
     Attributes:
         replica: The replica as it is; one that does not exist yet has a key `new-NUMBER`.
         action: What it does. A replica that moves stops once a new one in `to` is ready.
-        to: The fleet it starts in or moves to; None for all else.
+        to: The fleet it starts in or moves to; None for all else, and in a group without lanes.
         reason: Why there, for one that starts or is pending.
         why: The reason in words.
         new: Whether the replica is still to be made.
@@ -127,8 +127,8 @@ def depends_on_rooms(service: Service) -> bool:
     """Whether `next_actions` does anything else, or says so of a minimum, with other rooms.
 
     It does while a replica waits, is to be made or gives way, while a lane is below its minimum or
-    above its maximum, while a worker is in a fleet that is no lane, and while one leaves a drained
-    instance. So does any rebalancing.
+    above its maximum, while a worker is in a fleet that is not a lane, and while one leaves a
+    drained instance. So does any rebalancing.
 
     Args:
         service: The service as it is; its rooms play no part.
@@ -188,10 +188,12 @@ def _plan(service: Service, now: datetime, *, rebalance: bool, all_moves: bool) 
 
     busy = _stop_surplus(board, rows, to_the_end=all_moves) or bool(board.removed or board.rolling)
     busy = busy or any(_is_under_way(replica) for replica in service.replicas)
-    new = new_replicas(board)
+    new = new_replicas(board, without_lanes=all_moves)
     made = {replica.key for replica in new}
+    if all_moves:
+        _without_lanes(board, rows, new)
     excluded = set(board.rolling)
-    for placing in place_waiting(board, new):
+    for placing in place_waiting(board, [each for each in new if each.group in board.pool_of]):
         rows[placing.replica.key] = _placed_row(placing, new=placing.replica.key in made)
         if placing.fleet is None:
             excluded.add(placing.replica.group)
@@ -221,6 +223,7 @@ def _stop_surplus(board: Board, rows: dict[str, ReplicaPlan], *, to_the_end: boo
         Whether there was any.
     """
     any_surplus = False
+    staying: list[tuple[Pool, Replica]] = []
     for pool in board.pools:
         # Those with the least choice of lanes choose first, and the others spare what they need.
         for group in sorted(pool.groups, key=lambda group: pool.spread(group.name)):
@@ -235,8 +238,30 @@ def _stop_surplus(board: Board, rows: dict[str, ReplicaPlan], *, to_the_end: boo
                 if replica is kept:
                     why = "stops when as many as desired are ready"
                     action = Action.STOP if to_the_end else Action.STAY
+                    staying.append((pool, replica))
                 rows[replica.key] = ReplicaPlan(replica, action, why=why)
+    if not to_the_end:
+        for pool, replica in staying:
+            # Until then nothing else takes its place below a maximum.
+            count = pool.by_fleet.get(replica.fleet or "")
+            if count is not None:
+                board.count_in(count, replica)
     return any_surplus
+
+
+def _without_lanes(board: Board, rows: dict[str, ReplicaPlan], new: list[Replica]) -> None:
+    """What starts and stops in groups without lanes, by the server's own rule."""
+    for group in board.service.groups:
+        if group.name in board.pool_of or group.name in board.rolling:
+            continue
+        active = board.active[group.name]
+        why = surplus(len(active), group.wanted)
+        for replica in sorted(active, key=stopping_key)[: max(len(active) - group.wanted, 0)]:
+            rows[replica.key] = ReplicaPlan(replica, Action.STOP, why=why)
+    for replica in new:
+        if replica.group not in board.pool_of:
+            why = "the server chooses its fleet"
+            rows[replica.key] = ReplicaPlan(replica, Action.START, why=why, new=True)
 
 
 def _placed_row(placing: Placing, *, new: bool) -> ReplicaPlan:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 
-from dstack_placement.engine.board import Block, Board
-from dstack_placement.engine.model import Room, Service
-from dstack_placement.engine.planning import Action, next_actions, preview
+from .board import Block, Board
+from .model import Room, Service
+from .planning import Action, next_actions, preview
 
 
 class Reclaim(str, Enum):

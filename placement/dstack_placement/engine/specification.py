@@ -6,17 +6,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dstack_placement.engine.lanes import (
-    Lane,
-    LanesError,
-    check_counts,
-    check_known,
-    read_lanes,
-    sets_lanes,
-)
-from dstack_placement.engine.lines import Code, Line
-from dstack_placement.engine.model import SHARED
-from dstack_placement.engine.reclaim import Reclaim
+from .lanes import Lane, LanesError, check_counts, check_known, read_lanes, sets_lanes
+from .lines import Code, Line
+from .model import SHARED
+from .reclaim import Reclaim
 
 #: The group that dstack gives the replicas of a service without `groups`.
 ONLY_GROUP = "0"
@@ -28,8 +21,8 @@ class GroupSpec:
 
     Attributes:
         name: The group's name; its number where it has none.
-        least: Least replica count.
-        greatest: Greatest replica count; None is no limit.
+        least: Minimum replica count.
+        greatest: Maximum replica count; None is no limit.
         router: Whether the group's replica is the service's router.
         lanes: Lanes of its own; None where those of the service apply.
         named: Whether it stands in a list of groups; else it is the whole service.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from dstack_placement.engine.board import Board, LaneCount, Pool, stopping_key
-from dstack_placement.engine.model import Replica, ReplicaState, Service
+from .board import Board, LaneCount, Pool, stopping_key
+from .model import Replica, ReplicaState, Service
 
 
 def stopping_order(service: Service, group: str, *, now: datetime) -> list[Replica]:
@@ -15,7 +15,7 @@ def stopping_order(service: Service, group: str, *, now: datetime) -> list[Repli
     that are out of date come first: the ones without traffic, then lane by lane by priority, the
     order in which `place` replaces what they leave behind. Else, as when scaling down:
 
-    1. those without a lane, and those in fleets that are no lane any more;
+    1. those without a lane, and those in fleets that are no longer lanes;
     2. those that leave a drained instance, then those that give way to another service from lanes
        above their minimum;
     3. from lanes above their maximum, down to it;

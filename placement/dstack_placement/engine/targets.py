@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dstack_placement.engine.lanes import Lane
+from .lanes import Lane
 
 
 def targets(

@@ -35,6 +35,7 @@ CAPABILITIES = (
     "preview-reclaim",
     "cordons",
     "drains",
+    "traffic",
 )
 
 
@@ -299,12 +300,28 @@ class RunSummary(CoreModel):
     fault: Fault | None = None
 
 
+class Traffic(CoreModel):
+    """The requests that the gateway of a service counted over the last `window` seconds.
+
+    `request_time` is how many seconds one took on average, empty where there was none.
+    """
+
+    run_id: uuid.UUID
+    window: int
+    requests: int
+    request_time: float | None
+
+
 class PlacementList(CoreModel):
-    """All active services of a project, and the whole placement of those that were named."""
+    """All active services of a project, and the whole placement of those that were named.
+
+    `traffic` has those services whose gateway told this server of it lately.
+    """
 
     observed_at: datetime
     runs: list[RunSummary]
     placements: list[Placement]
+    traffic: list[Traffic] = []
 
 
 def info() -> Info:

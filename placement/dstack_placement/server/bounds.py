@@ -66,7 +66,7 @@ class _BoundedRequest(Request):
 
 _NUL = rb"\u0000"
 _ODD = ServerClientError(
-    "The request has a number that is not finite or a text with characters that no text has."
+    "The request has a number that is not finite or a text with characters that no text can have."
 )
 
 

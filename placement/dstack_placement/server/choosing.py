@@ -36,7 +36,8 @@ from dstack_placement.server import cordons, specs
 from dstack_placement.server.claims import gave_way
 from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.reach_events import tell_unreachable
-from dstack_placement.server.state import KEPT, Needs, RunState, read_jobs, read_state
+from dstack_placement.server.replica_jobs import read_jobs
+from dstack_placement.server.state import KEPT, Needs, RunState, read_state
 from dstack_placement.server.tables import (
     CooldownRow,
     PlacementRow,

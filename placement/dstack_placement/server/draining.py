@@ -9,31 +9,28 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from dstack._internal.core.models.common import validate_json_extra_ignore
-from dstack._internal.core.models.configurations import ServiceConfiguration
-from dstack._internal.core.models.routers import RouterType
-from dstack._internal.core.models.runs import JobStatus, JobTerminationReason, RunSpec
+from dstack._internal.core.models.runs import JobStatus, JobTerminationReason
 from dstack._internal.server.background.pipeline_tasks.gateway_replicas import _StateSyncPlan
 from dstack._internal.server.db import get_session_ctx
-from dstack._internal.server.models import InstanceModel, JobModel, RunModel
+from dstack._internal.server.models import InstanceModel, JobModel
 from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
 from dstack_placement.engine import Drain
-from dstack_placement.server import gateway_rotation, open_elsewhere, open_requests, specs
+from dstack_placement.server import gateway_rotation, open_elsewhere, open_requests
+from dstack_placement.server.drain_rules import rules_of
 from dstack_placement.server.engine_loads import engine_loads
-from dstack_placement.server.router_looks import RouterStatus, router_looks
+from dstack_placement.server.replica_jobs import group_of
+from dstack_placement.server.router_looks import RouterStatus, job_of, router_looks
 from dstack_placement.server.router_view import jobs_to_reach
-from dstack_placement.server.state import group_of
 from dstack_placement.server.tables import DrainRow
 from dstack_placement.server.telling import tell
 
-_WORKER_LABEL = "dstack.ai/job-id"
 #: So long after the limit, a replica that can't be looked at is ended unseen.
 _OVERDUE = timedelta(seconds=10)
 #: What ended so long ago is deleted when the next drain begins.
@@ -154,34 +151,7 @@ async def _begun(session: AsyncSession, job_model: JobModel) -> DrainRow | None:
 
 async def _limit(session: AsyncSession, job_model: JobModel) -> timedelta:
     """How long a replica may drain; nothing for one that is stopped at once."""
-    configuration = await _configuration(session, job_model)
-    group = group_of(job_model)
-    if configuration is None or _finds_workers_itself(configuration, group):
-        return timedelta(0)
-    return specs.drain_of(configuration, group)
-
-
-async def _configuration(session: AsyncSession, job_model: JobModel) -> ServiceConfiguration | None:
-    text = await session.scalar(select(RunModel.run_spec).where(RunModel.id == job_model.run_id))
-    configuration = validate_json_extra_ignore(RunSpec, str(text)).configuration
-    return configuration if isinstance(configuration, ServiceConfiguration) else None
-
-
-def _router_group(configuration: ServiceConfiguration) -> str | None:
-    return next(
-        (str(group.name) for group in configuration.replica_groups if group.router is not None),
-        None,
-    )
-
-
-def _finds_workers_itself(configuration: ServiceConfiguration, group: str) -> bool:
-    """Whether a worker's router can't be told to leave it alone: its process does that."""
-    return any(
-        entry.router is not None
-        and entry.router.type is not RouterType.SMG
-        and str(entry.name) != group
-        for entry in configuration.replica_groups
-    )
+    return (await rules_of(session, job_model.run_id)).limit(group_of(job_model))
 
 
 async def _ends(job_model: JobModel, drain: Drain) -> bool:
@@ -189,15 +159,19 @@ async def _ends(job_model: JobModel, drain: Drain) -> bool:
     if get_current_datetime() - drain.since > drain.limit + _OVERDUE:
         return await _noted(job_model, drain, _Seen(True, None))
     async with get_session_ctx() as session:
-        configuration = await _configuration(session, job_model)
+        rules = await rules_of(session, job_model.run_id)
         jobs = await jobs_to_reach(session, job_model.run_id)
         gateway = job_model.run.gateway_id
         machines = await gateway_rotation.machines_of(session, gateway) if gateway else []
         elsewhere = await open_elsewhere.count(session, job_model.id)
-    router_group = _router_group(configuration) if configuration is not None else None
-    if router_group not in (None, group_of(job_model)):
+    group = group_of(job_model)
+    # An edit that shortens the limit ends what is under way.
+    drain = replace(drain, limit=min(drain.limit, rules.limit(group)))
+    if rules.router_group not in (None, group):
         routers = [
-            job for job in jobs if group_of(job) == router_group and job.status is JobStatus.RUNNING
+            job
+            for job in jobs
+            if group_of(job) == rules.router_group and job.status is JobStatus.RUNNING
         ]
         seen = await _seen_of_worker(job_model.id, jobs, routers)
     elif gateway is not None:
@@ -217,11 +191,7 @@ async def _seen_of_worker(
     in_rotation = False
     for router in routers:
         look = await router_looks.look(router)
-        listed = [
-            worker
-            for worker in look.workers
-            if (worker.get("labels") or {}).get(_WORKER_LABEL) == str(job_id)
-        ]
+        listed = [worker for worker in look.workers if job_of(worker) == str(job_id)]
         for worker in listed:
             if worker.get("status") != "draining":
                 await router_looks.remove(router, str(worker.get("id")))
@@ -243,6 +213,7 @@ async def _noted(job_model: JobModel, drain: Drain, seen: _Seen) -> bool:
         if row is None or row.ended_at is not None:
             return ends
         row.open, row.in_rotation = seen.open, seen.in_rotation
+        row.limit = int(drain.limit.total_seconds())
         if ends:
             row.ended_at = now
             ended = drain.ended(now, in_rotation=seen.in_rotation, open_requests=seen.open)

@@ -24,7 +24,7 @@ from dstack_placement.server.tables import CordonRow
 _NOT_MOVED = {
     "task": "a task is not moved",
     "dev-environment": "a dev environment is not moved",
-    "service": "the service has no lanes, so that all its replicas are in one fleet",
+    "service": "the service has no lanes, so all its replicas are in one fleet",
 }
 
 
@@ -57,7 +57,7 @@ async def outlook(session: AsyncSession, row: CordonRow, cordons: Cordons) -> Ou
         spec = get_run_spec(run)
         seen = await looking.read_run(session, run.project, run, spec, cordons=cordons)
         if seen.state is None:
-            why = _NOT_MOVED.get(spec.configuration.type, "it is no service with lanes")
+            why = _NOT_MOVED.get(spec.configuration.type, "it is not a service with lanes")
             found.occupants += [_occupant(run, spec, job, "stay", why) for job in own]
             continue
         service = _with_less_room(seen.state, taken)

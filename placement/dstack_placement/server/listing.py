@@ -19,12 +19,13 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import ONLY_GROUP, ServiceSpec
-from dstack_placement.server import answers, bounds, drains, looking, specs
+from dstack_placement.server import answers, bounds, drains, gateway_traffic, looking, specs
+from dstack_placement.server.editions import editions_of
 from dstack_placement.server.faults import faults
 from dstack_placement.server.kept import Kept
 from dstack_placement.server.lane_fleets import fleets_of_lanes
 from dstack_placement.server.other_servers import OTHER_SERVER
-from dstack_placement.server.state import editions_of, groups_of
+from dstack_placement.server.replica_jobs import groups_of
 from dstack_placement.server.tables import (
     Base,
     CooldownRow,
@@ -41,7 +42,7 @@ Row = TypeVar("Row", bound=Base)
 
 @dataclass(frozen=True, slots=True)
 class _Service:
-    """What counts of a run's spec; `least` is empty for what is no service."""
+    """What counts of a run's spec; `least` is empty for what is not a service."""
 
     lanes: ServiceSpec | None
     least: Mapping[str, int]
@@ -93,6 +94,7 @@ async def placements(
             RunModel.deployment_num,
             func.length(RunModel.run_spec).label("length"),
             RunModel.desired_replica_counts,
+            RunModel.gateway_id,
         )
         .where(
             RunModel.project_id == project.id,
@@ -122,6 +124,7 @@ async def placements(
             for name in dict.fromkeys(asked.run_names)
             if name in names
         ],
+        traffic=await gateway_traffic.of_runs(session, project, shown),
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from dstack._internal.core.models.configurations import ServiceConfiguration
-from dstack._internal.core.models.runs import Job, RunSpec
+from dstack._internal.core.models.runs import Job, RunSpec, RunStatus
 from dstack._internal.server.models import InstanceModel, JobModel, ProjectModel, RunModel
 from dstack._internal.server.services.jobs import get_job_spec
 from dstack._internal.server.services.runs import get_run_spec
@@ -30,14 +30,9 @@ from dstack_placement.server.claims import reclaim_notes, with_claims
 from dstack_placement.server.cordons import Cordons
 from dstack_placement.server.faults import faults
 from dstack_placement.server.finding import find_run
-from dstack_placement.server.state import (
-    Needs,
-    ReplicaJob,
-    RunState,
-    desired_counts,
-    read_jobs,
-    read_state,
-)
+from dstack_placement.server.replica_jobs import ReplicaJob, read_jobs, with_retried
+from dstack_placement.server.samples import of_groups
+from dstack_placement.server.state import Needs, RunState, desired_counts, read_state
 from dstack_placement.server.tables import DeficitRow
 from dstack_placement.server.threads import in_thread
 from dstack_placement.server.unreachable import marked, workers_there
@@ -81,11 +76,13 @@ async def _placement(
     session: AsyncSession, project: ProjectModel, model: RunModel
 ) -> answers.Placement:
     run = await read_run(session, project, model, get_run_spec(model))
-    if model.status.is_finished():
+    draining = (await drains.draining(session, [model.id])).get(model.id, [])
+    ended = model.status.is_finished()
+    if ended or model.status is RunStatus.TERMINATING:
         # Nothing starts any more, so no lane has a deficit or anything to come.
         nothing = dict.fromkeys(least_counts(run.spec), 0)
-        return _without_plan(run, nothing, ["The run has ended."])
-    draining = (await drains.draining(session, [model.id])).get(model.id, [])
+        note = "The run has ended." if ended else "The run is ending."
+        return _without_plan(run, nothing, [note], draining)
     if run.state is None:
         return _without_plan(run, desired_counts(model), [], draining)
     plan = await planned(session, run.state.service, run.state.now)
@@ -126,6 +123,8 @@ async def read_run(
     spec: RunSpec,
     changed: Mapping[str, int] | None = None,
     cordons: Cordons | None = None,
+    *,
+    retried: bool = False,
 ) -> SeenRun:
     """Reads the state of a run.
 
@@ -136,12 +135,16 @@ async def read_run(
         spec: Its spec, or another one to try.
         changed: Replicas wanted by group, where it is not as dstack last decided.
         cordons: What is cordoned, where it is not as it is stored.
+        retried: Whether replicas that failed and are started again count as ones that wait.
     """
     lanes = specs.lanes_of(spec, project.name)
     if lanes is None:
         return SeenRun(model, spec, None)
     jobs = await read_jobs(session, model.id)
-    samples = await _samples(session, jobs)
+    if retried:
+        before = {**least_counts(get_run_spec(model)), **desired_counts(model)}
+        jobs = await with_retried(session, model.id, jobs, before)
+    samples = of_groups(spec, await _samples(session, jobs))
     state = await read_state(
         session,
         run=model,
@@ -177,7 +180,7 @@ def groups_without_lanes(
     """The groups of a run without lanes.
 
     Args:
-        least: The least replica count of each, as `least_counts` gives them.
+        least: The minimum replica count of each, as `least_counts` gives them.
         counts: The replicas wanted now, where dstack has decided.
     """
     return [
@@ -187,7 +190,7 @@ def groups_without_lanes(
 
 
 def least_counts(spec: RunSpec) -> dict[str, int]:
-    """The least replica count of each group of a service; none for what is no service."""
+    """The minimum replica count of each group of a service; none for what is not a service."""
     if not isinstance(spec.configuration, ServiceConfiguration):
         return {}
     return {str(group.name): group.replicas.min or 0 for group in spec.configuration.replica_groups}
@@ -219,7 +222,7 @@ def _without_plan(
 
 
 async def _samples(session: AsyncSession, jobs: list[ReplicaJob]) -> dict[str, Job]:
-    """A job of each group that has one; what others need is not known."""
+    """A job of each group that has one."""
     first = {job.group: job.id for job in reversed(jobs)}
     rows = await session.execute(select(JobModel).where(JobModel.id.in_(first.values())))
     specs_of = [get_job_spec(row) for row in rows.scalars()]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from dstack._internal.core.models.runs import JobTerminationReason
 from dstack._internal.server.background.pipeline_tasks.runs.active import (
     ActiveContext,
     ActiveResult,
@@ -33,7 +32,7 @@ from dstack_placement.server.claims import gave_way
 from dstack_placement.server.deficits import tell_deficits
 from dstack_placement.server.faults import faults
 from dstack_placement.server.reach_events import tell_unreachable
-from dstack_placement.server.running import Look
+from dstack_placement.server.running import Look, about_to_stop
 from dstack_placement.server.state import RunState
 from dstack_placement.server.tables import PlacementRow, locked_run
 from dstack_placement.server.telling import tell
@@ -77,11 +76,11 @@ async def carry_out(context: ActiveContext, look: Look, result: ActiveResult) ->
     if record.rebalances or record.claims or depends_on_rooms(service):
         state = await look.with_rooms()
         service = replace(service, rooms=state.service.rooms)
-    elif not (_stops(result) or record.deficits or record.unreachable or state.unreachable):
+    elif not (about_to_stop(result) or record.deficits or record.unreachable or state.unreachable):
         return
     plan = next_actions(service, now=state.now, rebalance=rebalancing.goes_on(state))
-    _keep_until_relieved(context.run_model, plan, result)
-    moves = [] if result.new_job_models or _stops(result) else plan.doing(Action.MOVE)
+    _keep_until_relieved(plan, result)
+    moves = [] if result.new_job_models or about_to_stop(result) else plan.doing(Action.MOVE)
     # Before the lock: dstack may ask a registry for the image.
     reliefs = [(row, await _relief(context, row)) for row in moves]
     async with locked_run(context.run_model.id) as session:
@@ -114,24 +113,15 @@ def _brought_up_to_date(
     )
 
 
-def _stops(result: ActiveResult) -> set[object]:
-    """The jobs that dstack is about to stop because there are too many."""
-    return {
-        job_id
-        for job_id, change in result.job_id_to_update_map.items()
-        if change.get("termination_reason") is JobTerminationReason.SCALED_DOWN
-    }
-
-
-def _keep_until_relieved(run_model: RunModel, plan: Plan, result: ActiveResult) -> None:
-    """Lets a replica stay whose relief is not ready yet, though there is one too many."""
+def _keep_until_relieved(plan: Plan, result: ActiveResult) -> None:
+    """Lets a replica stay whose surge is not ready yet, though there is one past those desired."""
     rows = {row.replica.key: row for row in plan.replicas}
-    for job_model in run_model.jobs:
-        row = rows.get(str(job_model.id))
+    for job_id in about_to_stop(result):
+        row = rows.get(str(job_id))
         if row is None or row.action is not Action.STAY or row.replica.out_of_date:
             continue
-        if row.why and job_model.id in _stops(result):
-            del result.job_id_to_update_map[job_model.id]
+        if row.why:
+            del result.job_id_to_update_map[job_id]
 
 
 def _attach(run_model: RunModel, state: RunState, result: ActiveResult) -> None:

@@ -217,6 +217,15 @@ def _instance_offers(original: Wrapped) -> Wrapped:
 
 def _active_run(original: Wrapped) -> Wrapped:
     async def process_active_run(context: Any) -> Any:
+        from dstack_placement.server import listed_workers
+        from dstack_placement.server.faults import faults
+
+        result = await by_lanes(context)
+        with faults.guarded("keeping workers that its router uses", context.run_model):
+            await listed_workers.keep_used(context.run_model, context.run_spec, result)
+        return result
+
+    async def by_lanes(context: Any) -> Any:
         from dstack_placement.server import moves, running
         from dstack_placement.server.faults import faults
 
@@ -438,7 +447,8 @@ OVERRIDES = (
         _active_run,
         "Before a run with lanes is processed, failed starts are noted; after it, replicas move to"
         " restore a minimum, its own or that of another run, or because somebody asked for it, and"
-        " stay until the new one is ready.",
+        " stay until the new one is ready. A worker of any run with an SMG router stays until the"
+        " router uses the one that comes for it.",
         at=(_ACTIVE,),
     ),
     Override(

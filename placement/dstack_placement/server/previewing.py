@@ -40,7 +40,7 @@ async def preview_of(
     wanted = {**least_counts(spec), **desired_counts(model), **counts}
     bounds.refuse_many_replicas(sum(wanted.values()))
     read = await specs.refuse_wrong_lanes(session, project, spec)
-    run = await read_run(session, project, model, spec, counts)
+    run = await read_run(session, project, model, spec, counts, retried=True)
     if run.state is None:
         return answers.Preview(
             run_id=model.id,

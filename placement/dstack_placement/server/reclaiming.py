@@ -43,6 +43,7 @@ from dstack_placement.server.cordons import Cordons
 from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.faults import faults
 from dstack_placement.server.kept import Kept
+from dstack_placement.server.rooms import free_blocks
 from dstack_placement.server.state import RunState
 from dstack_placement.server.tables import ReclaimRow, active_runs, locked_fleet
 from dstack_placement.server.telling import tell
@@ -359,7 +360,7 @@ def _fits(run_spec: RunSpec, samples: Iterable[Job], occupant: JobModel, cordons
     total = instance.total_blocks or 1
     data = get_job_runtime_data(occupant)
     freed = data.offer.blocks if data is not None and data.offer is not None else total
-    free = total - instance.busy_blocks + freed
+    free = min(free_blocks(instance) + freed, total)
     for sample in samples:
         for _, offer in dstack_plan.get_instance_offers_from_instances(
             instances=[instance], run_spec=run_spec, job=sample, exclude_not_available=False

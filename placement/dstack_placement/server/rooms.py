@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from dstack._internal.core.models.instances import InstanceStatus
 from dstack._internal.core.models.profiles import CreationPolicy
@@ -27,7 +27,7 @@ def room_of(
     Args:
         fleet: The fleet with its instances.
         run_spec: The run's spec.
-        samples: One job of each group that is to be placed.
+        samples: One job of each group.
         kept: Places that are given away and not taken yet.
         cordoned: The cordons: what is under one is not to be had.
     """
@@ -40,16 +40,14 @@ def room_of(
         for instance in fleet.instances
         if _may_be_free(instance) and cordoned.of_instance(instance) is None
     ]
-    if not samples:
-        return _room_of_any(fleet, free, cordoned)
     idle = {group: _idle(free, run_spec, job) for group, job in samples.items()}
     new: dict[str, int | None] = {}
-    why = ""
+    whys: dict[str, str] = {}
     for group, job in samples.items():
         new[group], reason = _creatable(fleet, run_spec, job, cordoned)
-        why = why or reason
-    if why and kept:
-        why = f"{why}, {kept} promised to replicas that start"
+        if reason:
+            whys[group] = f"{reason}, {kept} promised to replicas that start" if kept else reason
+    why = next(iter(whys.values()), "")
     totals = {
         group: None if more is None else max(idle[group] + more - kept, 0)
         for group, more in new.items()
@@ -59,14 +57,25 @@ def room_of(
     else:
         more = max(total for total in totals.values() if total is not None)
     limits = {group: total for group, total in totals.items() if total is not None}
-    return Room(more, limits if len(totals) > 1 else {}, why)
+    others = {group: reason for group, reason in whys.items() if reason != why}
+    return Room(more, limits if len(totals) > 1 else {}, why, others)
 
 
 def _may_be_free(instance: InstanceModel) -> bool:
     """Whether dstack may find it to be free, for a replica that it fits."""
     if (instance.total_blocks or 1) > 1:
-        return bool(instance.busy_blocks < instance.total_blocks)
+        return free_blocks(instance) > 0
     return instance.status is InstanceStatus.IDLE
+
+
+def free_blocks(instance: InstanceModel) -> int:
+    """The blocks that nothing runs on.
+
+    dstack may count them below none that is busy: on a server that is short of time it has taken
+    one job off an instance twice.
+    """
+    total = instance.total_blocks or 1
+    return total - min(max(instance.busy_blocks, 0), total)
 
 
 def _idle(instances: list[InstanceModel], run_spec: RunSpec, job: Job) -> int:
@@ -77,8 +86,7 @@ def _idle(instances: list[InstanceModel], run_spec: RunSpec, job: Job) -> int:
     for instance, offer in offers:
         if (instance.total_blocks or 1) > 1:
             # A shared instance takes as many replicas as there are idle blocks for.
-            idle = (instance.total_blocks or 1) - instance.busy_blocks
-            places += max(idle // max(offer.blocks, 1), 1)
+            places += max(free_blocks(instance) // max(offer.blocks, 1), 1)
         else:
             places += 1
     return places
@@ -101,18 +109,6 @@ def _creatable(
     except ValueError:
         return 0, "its resources or policies do not match those of the service"
     return _more_nodes(fleet, cordoned)
-
-
-def _room_of_any(
-    fleet: FleetModel, free: Sequence[InstanceModel], cordoned: cordons.Cordons
-) -> Room:
-    """That there is none, whatever a replica needs: no job tells it of a service at zero."""
-    if free:
-        return Room()
-    if spec_of(fleet).configuration.ssh_config is not None:
-        return Room(0, why=_of_hosts(fleet, cordoned))
-    more, why = _more_nodes(fleet, cordoned)
-    return Room(0, why=why) if more == 0 else Room()
 
 
 def _more_nodes(fleet: FleetModel, cordoned: cordons.Cordons) -> tuple[int | None, str]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -42,6 +43,8 @@ _SLOW = 2.0
 #: Seconds that a router which can't be reached is left alone at most, twice as long each time.
 _LONGEST_PAUSE = 60.0
 _MAX_READINESS_BYTES = 64 * 1024
+#: Under which dstack registers a worker's job.
+_JOB_LABEL = "dstack.ai/job-id"
 
 
 class RouterStatus(str, Enum):
@@ -72,6 +75,11 @@ class Look:
     observed_at: datetime
     workers: tuple[dict[str, Any], ...] = ()
     ready: bool | None = None
+
+
+def job_of(worker: Mapping[str, Any]) -> str:
+    """The id of the job that a worker of a router's list is; empty for a foreign one."""
+    return str((worker.get("labels") or {}).get(_JOB_LABEL) or "")
 
 
 @dataclass(slots=True)
@@ -262,8 +270,8 @@ def _no_answer(message: str) -> Look:
 def _not_asked() -> Look:
     return Look(
         RouterStatus.NO_ANSWER,
-        "The server has not come to ask the router: it waits for others of the project that do not"
-        " answer. Look at those first.",
+        "The server has not asked the router yet: it waits for other routers of the project that"
+        " do not answer. Check those first.",
         get_current_datetime(),
     )
 

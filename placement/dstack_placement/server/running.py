@@ -13,6 +13,7 @@ from typing import Any
 from dstack._internal.core.models.runs import Job, JobStatus, JobTerminationReason, RunStatus
 from dstack._internal.server.background.pipeline_tasks.runs.active import (
     ActiveContext,
+    ActiveResult,
     _ReplicaAnalysis,
 )
 from dstack._internal.server.db import get_session_ctx
@@ -33,15 +34,9 @@ from dstack_placement.engine import (
 from dstack_placement.server import specs
 from dstack_placement.server.kept import Kept
 from dstack_placement.server.other_servers import note_replicas
-from dstack_placement.server.state import (
-    Needs,
-    ReplicaJob,
-    RunState,
-    glance,
-    group_of,
-    state_of,
-    with_rooms,
-)
+from dstack_placement.server.replica_jobs import ReplicaJob, group_of, state_of
+from dstack_placement.server.samples import of_groups
+from dstack_placement.server.state import Needs, RunState, glance, with_rooms
 from dstack_placement.server.tables import (
     CooldownRow,
     Record,
@@ -106,7 +101,7 @@ async def look(context: ActiveContext) -> Look | None:
     if lanes is None:
         return None
     live = _live_jobs(run_model)
-    needs = Needs(run_model.project, context.run_spec, partial(_samples, run_model))
+    needs = Needs(run_model.project, context.run_spec, partial(_samples, context))
     async with locked_run(run_model.id) as session:
         record = await read_record(session, run_model.id)
         before = _settled.get(run_model.id, record.look_since) or {}
@@ -134,12 +129,13 @@ async def look(context: ActiveContext) -> Look | None:
     return Look(replace(state, service=replace(state.service, cooldowns=cooldowns)), record)
 
 
-def _samples(run_model: RunModel) -> dict[str, Job]:
+def _samples(context: ActiveContext) -> dict[str, Job]:
     """A job of each group."""
-    first = {group_of(job): job for job in reversed(run_model.jobs)}
-    return {
+    first = {group_of(job): job for job in reversed(context.run_model.jobs)}
+    known = {
         group: Job(job_spec=get_job_spec(job), job_submissions=[]) for group, job in first.items()
     }
+    return of_groups(context.run_spec, known)
 
 
 def _newly_settled(state: RunState, jobs: Iterable[ReplicaJob]) -> dict[uuid.UUID, bool]:
@@ -245,6 +241,15 @@ def in_order_of_lanes(group: str | None, active: list[_Entry]) -> list[_Entry]:
     if look is None or group is None or look.state.lanes.pool_of(group) is None:
         return active
     return _InOrderOfLanes(active, look.state, group)
+
+
+def about_to_stop(result: ActiveResult) -> list[uuid.UUID]:
+    """The jobs that dstack is about to stop because there are too many, the first to go first."""
+    return [
+        job_id
+        for job_id, change in result.job_id_to_update_map.items()
+        if change.get("termination_reason") is JobTerminationReason.SCALED_DOWN
+    ]
 
 
 def _live_jobs(run_model: RunModel) -> list[ReplicaJob]:

@@ -10,10 +10,17 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    create_model,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
-from dstack_placement.engine import LONGEST_DRAIN
+from dstack_placement.engine import LANE_FIELDS, LONGEST_DRAIN, LaneField
 from dstack_placement.server.errors import AddonError
 
 _PROFILES = "dstack._internal.core.models.profiles"
@@ -61,38 +68,8 @@ def _extend_profiles() -> None:
     from dstack._internal.core.models import profiles
     from dstack._internal.core.models.common import EntityReference
 
-    class LaneReference(EntityReference):
-        """A fleet, and how many replicas of a service belong there."""
-
-        min_replicas: Annotated[
-            int | None,
-            Field(
-                description=(
-                    "For services: the replicas always kept in this fleet. Defaults to `0`"
-                ),
-                json_schema_extra={"minimum": 0},
-                exclude_if=_not_set,
-            ),
-        ] = None
-        max_replicas: Annotated[
-            int | None,
-            Field(
-                description="For services: the most replicas in this fleet. Defaults to no maximum",
-                json_schema_extra={"minimum": 0},
-                exclude_if=_not_set,
-            ),
-        ] = None
-        priority: Annotated[
-            int | None,
-            Field(
-                description=(
-                    "For services: fleets of higher priority are filled first, fleets of equal"
-                    " priority in the order of the list. Defaults to `0`"
-                ),
-                json_schema_extra={"minimum": 0},
-                exclude_if=_not_set,
-            ),
-        ] = None
+    class NamedFleet(EntityReference):
+        """A fleet by its name, or by its project's and its own."""
 
         @model_validator(mode="before")
         @classmethod
@@ -105,7 +82,15 @@ def _extend_profiles() -> None:
                     return {**value, "project": project, "name": name}
             return value
 
-    reference = Annotated[LaneReference | str, AfterValidator(LaneReference.parse)]
+    fields: dict[str, Any] = {field.name: (_count(field), None) for field in LANE_FIELDS}
+    lane: Any = create_model(
+        "LaneReference",
+        __base__=NamedFleet,
+        __doc__="A fleet, and how many replicas of a service belong there.",
+        __module__=__name__,
+        **fields,
+    )
+    reference = Annotated[lane | str, AfterValidator(lane.parse)]
     annotation = list[reference] | None
     for model in (profiles.ProfileParams, profiles.Profile):
         field: FieldInfo = model.model_fields["fleets"]
@@ -117,6 +102,19 @@ def _extend_profiles() -> None:
         model.model_rebuild(force=True)
     profiles.ProfilesConfig.model_rebuild(force=True)
     profiles.FleetReferenceOrShorthand = reference
+
+
+def _count(field: LaneField) -> Any:
+    """What a field of a lane takes."""
+    unset = field.unset if field.default is None else f"`{field.default}`"
+    return Annotated[
+        int | None,
+        Field(
+            description=f"For services: {field.help}. Defaults to {unset}",
+            json_schema_extra={"minimum": 0},
+            exclude_if=_not_set,
+        ),
+    ]
 
 
 def _extend_services() -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from dstack._internal.core.models.runs import Job, JobStatus, RunSpec
 from dstack._internal.server.models import FleetModel, JobModel, ProjectModel, RunModel
@@ -18,21 +15,19 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import (
-    LANE_FIELDS,
-    ONLY_GROUP,
     Cooldown,
     Group,
-    Lane,
     Replica,
-    ReplicaState,
     Room,
     Service,
     ServiceSpec,
 )
 from dstack_placement.server.cordons import NONE, Cordons, holders, read_cordons
+from dstack_placement.server.editions import editions_of
 from dstack_placement.server.kept import Kept
 from dstack_placement.server.lane_fleets import fleets_of_lanes
 from dstack_placement.server.reachability import unreachable_lanes
+from dstack_placement.server.replica_jobs import ReplicaJob
 from dstack_placement.server.rooms import room_of
 from dstack_placement.server.tables import (
     Claim,
@@ -50,44 +45,6 @@ from dstack_placement.server.unreachable import UnreachableLanes, limited
 #: For how long a lane that was given to a replica is kept for it, until it has an instance; longer
 #: while dstack has the job in hand, as queues and clouds can take their time.
 KEPT = timedelta(seconds=60)
-
-_STATES = {
-    JobStatus.SUBMITTED: ReplicaState.PENDING,
-    JobStatus.PROVISIONING: ReplicaState.STARTING,
-    JobStatus.PULLING: ReplicaState.STARTING,
-    JobStatus.RUNNING: ReplicaState.RUNNING,
-}
-
-
-class ReplicaJob(NamedTuple):
-    """What counts of a replica's job (a service's replica has one).
-
-    Attributes:
-        state: How far it has come; `READY` where it gets traffic.
-        assigned: Whether it has been given an instance.
-        in_hand: Of one without an instance, until when a server has it in hand, if one has.
-        instance_id: Its instance.
-    """
-
-    id: uuid.UUID
-    number: int
-    group: str
-    state: ReplicaState
-    fleet_id: uuid.UUID | None
-    deployment: int
-    assigned: bool
-    in_hand: datetime | None
-    instance_id: uuid.UUID | None
-
-    @property
-    def key(self) -> str:
-        """What names the replica in the engine."""
-        return str(self.id)
-
-    @property
-    def lives(self) -> bool:
-        """Whether it has an instance and is not on its way out."""
-        return self.assigned and self.state is not ReplicaState.STOPPING
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,52 +109,6 @@ class RunState:
         """What gives way in a fleet to the lane of a group; None where nothing does."""
         pool = self.lanes.pool_of(group)
         return self.claims.get((pool[0], fleet)) if pool is not None and fleet else None
-
-
-async def read_jobs(session: AsyncSession, run_id: uuid.UUID) -> list[ReplicaJob]:
-    """The jobs of a run that have not ended."""
-    rows = await session.execute(
-        select(
-            JobModel.id,
-            JobModel.replica_num,
-            JobModel.status,
-            JobModel.ready,
-            JobModel.fleet_id,
-            JobModel.deployment_num,
-            JobModel.instance_assigned,
-            JobModel.lock_expires_at,
-            JobModel.instance_id,
-        )
-        .where(
-            JobModel.run_id == run_id,
-            JobModel.job_num == 0,
-            JobModel.status.not_in(JobStatus.finished_statuses()),
-        )
-        .order_by(JobModel.id)
-    )
-    found = rows.all()
-    groups = await groups_of(session, [row.id for row in found])
-    return [
-        ReplicaJob(
-            id=row.id,
-            number=row.replica_num,
-            group=groups[row.id],
-            state=state_of(row.status, ready=row.ready),
-            fleet_id=row.fleet_id,
-            deployment=row.deployment_num,
-            assigned=row.instance_assigned,
-            in_hand=None if row.instance_assigned else row.lock_expires_at,
-            instance_id=row.instance_id,
-        )
-        for row in found
-    ]
-
-
-def state_of(status: JobStatus, *, ready: bool) -> ReplicaState:
-    """How far a job has come, in the engine's terms."""
-    if status is JobStatus.RUNNING and ready:
-        return ReplicaState.READY
-    return _STATES.get(status, ReplicaState.STOPPING)
 
 
 def desired_counts(run: RunModel) -> dict[str, int]:
@@ -496,48 +407,11 @@ def _names(lanes: ServiceSpec) -> list[str]:
     return [*dict.fromkeys(lane.fleet for pool in lanes.pools.values() for lane in pool)]
 
 
-#: Part of a large text that never changes.
-_group_of_job: Kept[uuid.UUID, str] = Kept(16 * 1024 * 1024)
-#: About what is needed for one of them.
-_GROUP_BYTES = 400
-
-
-async def groups_of(session: AsyncSession, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:
-    """The replica groups of jobs."""
-    found, missing = {}, []
-    for job in ids:
-        group = _group_of_job.get(job, None)
-        if group is not None:
-            found[job] = group
-        else:
-            missing.append(job)
-    if missing:
-        rows = await session.execute(
-            select(JobModel.id, JobModel.job_spec_data).where(JobModel.id.in_(missing))
-        )
-        # A job may have been deleted just now.
-        read = {row.id: _read_group(row.id, row.job_spec_data) for row in rows}
-        found |= {job: read.get(job, ONLY_GROUP) for job in missing}
-    return found
-
-
-def group_of(job: JobModel) -> str:
-    """The replica group of a job whose spec is loaded."""
-    return _group_of_job.get(job.id, None) or _read_group(job.id, job.job_spec_data)
-
-
-def _read_group(job_id: uuid.UUID, spec: str) -> str:
-    # Servers before groups stored none.
-    group = sys.intern(json.loads(spec).get("replica_group") or ONLY_GROUP)
-    _group_of_job.put(job_id, None, group, _GROUP_BYTES)
-    return group
-
-
 def _fleet_of(
     job: ReplicaJob, row: PlacementRow | None, names: Mapping[uuid.UUID, str], now: datetime
 ) -> str | None:
     if job.fleet_id is not None:
-        # A fleet that is no lane any more keeps a name that no lane has.
+        # A fleet that is no longer a lane keeps a name that no lane has.
         return names.get(job.fleet_id, str(job.fleet_id))
     if row is None or row.fleet_id is None:
         return None
@@ -598,24 +472,3 @@ def _cooldowns(
         for row in found
         if editions.get((row.pool, row.fleet)) == row.edition
     }
-
-
-def editions_of(lanes: ServiceSpec, fleets: Mapping[str, FleetModel]) -> dict[tuple[str, str], str]:
-    """A digest of lanes and fleet per lane, by pool and fleet: an edit of either changes it.
-
-    Args:
-        lanes: The lanes of a run.
-        fleets: The fleets that exist, by the lanes' names.
-    """
-    editions = {}
-    for name, pool in lanes.pools.items():
-        text = repr([_written(lane) for lane in pool])
-        for lane in pool:
-            fleet = fleets.get(lane.fleet)
-            spec = fleet.spec if fleet is not None else ""
-            editions[name, lane.fleet] = hashlib.sha256(f"{text}\n{spec}".encode()).hexdigest()
-    return editions
-
-
-def _written(lane: Lane) -> tuple[object, ...]:
-    return (lane.fleet, *map(lane.value, LANE_FIELDS))

@@ -21,7 +21,7 @@ def tried_spec(spec: RunSpec, asked: answers.PreviewRequest) -> RunSpec:
     """The spec with what is asked for in it; the one that was given is not changed.
 
     Raises:
-        ServerClientError: The run is no service, a group does not exist, a count is negative, or
+        ServerClientError: The run is not a service, a group does not exist, a count is negative, or
             the lanes can't be read.
     """
     if not isinstance(spec.configuration, ServiceConfiguration):

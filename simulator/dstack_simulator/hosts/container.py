@@ -160,7 +160,7 @@ class Container:
             LookupError: There is no router here.
         """
         if self.runner.router is None:
-            raise LookupError(f"{self.job_name} is no router. Name the replica that runs smg.")
+            raise LookupError(f"{self.job_name} is not a router. Name the replica that runs smg.")
         await self.runner.restart_router()
 
     def freeze_router(self, frozen: bool = True) -> None:
@@ -170,7 +170,7 @@ class Container:
             LookupError: There is no router here.
         """
         if self.runner.router is None:
-            raise LookupError(f"{self.job_name} is no router. Name the replica that runs smg.")
+            raise LookupError(f"{self.job_name} is not a router. Name the replica that runs smg.")
         self.runner.router.freeze(frozen)
 
     async def wall_off(self, walled: bool = True) -> None:
@@ -251,7 +251,7 @@ class Container:
         return await self.network.connect(port)
 
     async def connect_elsewhere(self, host: str, port: int) -> ProtocolFactory:
-        """A container is no jump host."""
+        """A container is not a jump host."""
         raise ConnectionRefusedError(f"{host}:{port} cannot be reached from a container")
 
     async def ssh(self) -> ProtocolFactory:

@@ -262,7 +262,7 @@ class EmulatedGateway(Machine):
         return await self.network.connect(port)
 
     async def connect_elsewhere(self, host: str, port: int) -> ProtocolFactory:
-        """A gateway is no jump host."""
+        """A gateway is not a jump host."""
         raise ConnectionRefusedError(f"{host}:{port} cannot be reached from a gateway")
 
     def run(self, command: str) -> CommandResult:

@@ -50,6 +50,7 @@ async def _run(folder: Folder, asked: dict[str, Any]) -> None:
     world = World(
         Options(
             folder=folder,
+            kept=not asked["remove_folder"],
             scenario=scenario.Scenario.model_validate(asked["scenario"]),
             mark=asked["mark"],
             control_token=asked["control_token"],
@@ -60,6 +61,7 @@ async def _run(folder: Folder, asked: dict[str, Any]) -> None:
             database=asked["database"],
             servers=asked["servers"],
             pace=asked["pace"],
+            preloaded=asked["preloaded"],
         )
     )
     try:

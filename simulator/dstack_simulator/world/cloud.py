@@ -149,7 +149,7 @@ class Cloud:
         """
         instance = self.instances.get(instance_id)
         if instance is None or instance.state == "gone":
-            raise SimulatorError(f"{instance_id} is no running instance of the emulated cloud.")
+            raise SimulatorError(f"{instance_id} is not a running instance of the emulated cloud.")
         if not instance.spot:
             raise SimulatorError(f"The instance {instance_id} is not a spot instance.")
         await self._end(instance)

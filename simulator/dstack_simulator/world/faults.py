@@ -68,7 +68,7 @@ class SiteFaults:
     async def host_health(self, host: str, health: str, message: str = "") -> None:
         """Sets what a host's health check finds: healthy, warning or failure."""
         if health not in ("healthy", "warning", "failure"):
-            raise SimulatorError(f"{health!r} is no health. Choose healthy, warning or failure.")
+            raise SimulatorError(f"{health!r} is not a health. Choose healthy, warning or failure.")
         try:
             (await self._host(host)).set_health(health, message)  # type: ignore[arg-type]
         except ValueError as error:

@@ -14,6 +14,7 @@ class Options:
 
     Attributes:
         folder: Where everything is kept.
+        kept: Whether the folder outlives the simulator.
         scenario: What exists and what is applied.
         mark: Carried by every process, so that it can be found.
         control_token: What authorises calls of the control API.
@@ -24,9 +25,11 @@ class Options:
         database: The URL of the servers' database; SQLite in the server's folder if None.
         servers: How many servers share the database.
         pace: How often the servers look at what they work on.
+        preloaded: Whether servers are forked from processes that have dstack loaded.
     """
 
     folder: Folder
+    kept: bool
     scenario: scenarios.Scenario
     mark: str
     control_token: str
@@ -37,3 +40,4 @@ class Options:
     database: str | None
     servers: int
     pace: scenarios.Pace
+    preloaded: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from dstack_simulator.scenario import Pace
 
 _LOOK_EVERY = 0.1
 _STARTS = 3
-_GRACE = 30.0
+#: Seconds that a server has to end when it is asked to.
+GRACE = 30.0
 _TAKEN = b"address already in use"
 
 
@@ -38,6 +40,7 @@ class ServerProcess:
         before: Sequence[str],
         pace: Pace,
         limit: float,
+        kept: bool,
     ) -> None:
         """Prepares; starts nothing.
 
@@ -48,6 +51,7 @@ class ServerProcess:
             before: Modules to import before anything of dstack.
             pace: How often it looks at what it works on.
             limit: Seconds within which it must answer.
+            kept: Whether the log outlives the simulator.
         """
         self.port = 0
         self._folder = folder
@@ -56,6 +60,7 @@ class ServerProcess:
         self._before = before
         self._pace = pace
         self._limit = limit
+        self._kept = kept
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -69,13 +74,14 @@ class ServerProcess:
             await self._spawn()
             if await self._answers():
                 return
+            how = f"did not answer within {self._limit:g} s" if self.running else "did not start"
             await self.kill()
             # Between looking for a free port and taking it, another program may have been faster.
             if attempt < _STARTS and await asyncio.to_thread(self._port_was_taken, written):
                 continue
             raise SimulatorError(
-                f"dstack's server did not start: {last_line(self._log, written)}"
-                f" Its log is {self._log}."
+                f"dstack's server {how}: {last_line(self._log, written)}"
+                f" Its log is {await asyncio.to_thread(self._log_to_read)}."
             )
 
     async def end(self, *, graceful: bool) -> None:
@@ -89,7 +95,11 @@ class ServerProcess:
         if graceful and self._process.returncode is None:
             self._process.terminate()
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._process.wait(), _GRACE)
+                await asyncio.wait_for(self._process.wait(), GRACE)
+        await self.kill()
+
+    async def close(self) -> None:
+        """Kills the server, and whatever it is started from."""
         await self.kill()
 
     async def kill(self) -> None:
@@ -109,24 +119,39 @@ class ServerProcess:
         return self._process is not None and self._process.returncode is None
 
     async def _spawn(self) -> None:
-        self.port = _free_port()
+        self.port = free_port()
+        arguments = ("--", "server", "--host", "127.0.0.1", "--port", str(self.port), "-y")
+        self._process = await self._launch(*arguments)
+
+    async def _launch(
+        self, *arguments: str, stdout: int | None = None
+    ) -> asyncio.subprocess.Process:
+        """Starts a launcher; its standard output goes to the log, unless it is told where."""
         before = [argument for module in self._before for argument in ("--before", module)]
         with self._log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "dstack_simulator.launcher",
                 *before,
                 "--pace",
                 self._pace,
-                "--",
-                *("server", "--host", "127.0.0.1", "--port", str(self.port), "-y"),
+                *arguments,
                 stdin=subprocess.PIPE,
-                stdout=log,
+                stdout=log if stdout is None else stdout,
                 stderr=log,
                 env=dict(self._environment),
                 cwd=self._folder,
             )
+
+    def _log_to_read(self) -> Path:
+        """The log, or a copy beside the folder, which goes with the simulator."""
+        if self._kept:
+            return self._log
+        copy = self._log.parent.with_name(f"{self._log.parent.name}-{self._log.name}")
+        copy.touch(mode=0o600)
+        shutil.copyfile(self._log, copy)
+        return copy
 
     def _port_was_taken(self, start: int) -> bool:
         with self._log.open("rb") as file:
@@ -147,7 +172,8 @@ class ServerProcess:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]

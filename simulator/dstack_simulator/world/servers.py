@@ -11,6 +11,7 @@ from dstack_simulator.errors import SimulatorError
 from dstack_simulator.folder import CONTROL_TOKEN_VARIABLE, CONTROL_URL_VARIABLE
 from dstack_simulator.world.front import Front
 from dstack_simulator.world.options import Options
+from dstack_simulator.world.preloaded import PreloadedServer
 from dstack_simulator.world.server import ServerProcess
 
 
@@ -61,13 +62,15 @@ class Servers:
             await front.open(options.port if number == 1 else None)
             own.append(front)
             self._write_config(number)
-            process = ServerProcess(
+            kind = PreloadedServer if options.preloaded else ServerProcess
+            process = kind(
                 folder=options.folder.of_server(number),
                 log=options.folder.log_of_server(number),
                 environment=self._environment(number, f"http://127.0.0.1:{front.port}"),
                 before=options.before,
                 pace=options.pace,
                 limit=options.start_limit,
+                kept=options.kept,
             )
             self._servers.append(_Server(process, [front]))
         return own
@@ -121,7 +124,7 @@ class Servers:
         for server in self._servers:
             for front in server.fronts:
                 await front.close()
-        await asyncio.gather(*(server.process.end(graceful=False) for server in self._servers))
+        await asyncio.gather(*(server.process.close() for server in self._servers))
 
     async def _start(self) -> None:
         if self._options.scenario.seed is not None:

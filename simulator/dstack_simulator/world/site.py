@@ -65,6 +65,7 @@ class Site:
             address_of_instance=self.address_of_instance,
         )
         self._key = key
+        self._key_file = options.folder.root / "login_key"
         self._log = options.folder.server_log
         self._api = Api(self.urls[0], options.server_token, project)
         self._settled: asyncio.Task[None] | None = None
@@ -225,10 +226,14 @@ class Site:
         ssh = configuration["ssh_config"]
         ssh.setdefault("user", "ubuntu")
         ssh.setdefault("network", "127.0.0.0/8")
-        ssh["ssh_key"] = {
-            "public": _public(self._key),
-            "private": self._key.export_private_key().decode(),
-        }
+        private = self._key.export_private_key().decode()
+        ssh["ssh_key"] = {"public": _public(self._key), "private": private}
+        # Whoever edits the fleet reads the key where the configuration names it.
+        ssh["identity_file"] = str(self._key_file)
+        if not self._key_file.exists():
+            self._key_file.touch(mode=0o600)
+            self._key_file.write_text(private)
+            self._key_file.with_suffix(".pub").write_text(_public(self._key))
         filled = []
         for item in ssh.get("hosts", []):
             entry = dict(item) if isinstance(item, dict) else {"hostname": item}

@@ -2,85 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from textual.binding import Binding
 
-#: Screens an action belongs to; an action with none belongs to all.
-FLEETS, FLEET, SERVICES, SERVICE = "fleets", "fleet", "services", "service"
-PROBLEMS, EVENTS, REPLICA = "problems", "events", "replica"
-#: A list that a command opens over what is in front.
-RUNS = "runs"
-#: What a loss would do, over what is in front.
-WHATIF = "what if"
-#: The logs of a service, which a key opens.
-LOGS = "logs"
-LISTS = (FLEETS, SERVICES, PROBLEMS, EVENTS)
-CONFIGURED = (FLEET, SERVICE)
-DETAILS = (*CONFIGURED, REPLICA)
-#: Where something is changed: the fields of an edit, its plan, and what comes of it.
-EDIT, FLEET_EDIT, PLAN, APPLY = "edit", "fleet edit", "plan", "apply"
-EDITORS = (EDIT, FLEET_EDIT)
-#: Charts of a service or a fleet, which a key opens.
-CHARTS = "charts"
-#: Where there is a table, or one may come to the front.
-TABLES = (*LISTS, RUNS, WHATIF, *DETAILS)
-#: What can be edited is listed or open here.
-EDITABLE = (FLEETS, SERVICES, *CONFIGURED)
-#: Where there is something to read, which can be filtered and copied.
-READ = (*TABLES, LOGS)
-#: From where one goes anywhere, and reading can be paused.
-WATCHING = (*READ, CHARTS)
-#: Where rows lead somewhere.
-OPENING = (*LISTS, RUNS, WHATIF, SERVICE, FLEET, REPLICA)
-#: Where details stand beside the list.
-PANED = (FLEETS, SERVICES, PROBLEMS)
-#: Where something is followed as it comes in.
-FOLLOWING = (EVENTS, *DETAILS, LOGS)
-
-
-@dataclass(frozen=True)
-class Action:
-    """One thing a user can ask for.
-
-    Attributes:
-        id: Names it in settings, on the command line (`:`) and in `do_<id>` of the screens.
-        keys: Textual's names of the keys that trigger it.
-        title: The word in the footer.
-        help: One sentence for the help screen and the docs.
-        screens: Where it exists; empty for everywhere.
-        argument: What the command line takes after its name, if anything.
-        footer: Whether the footer shows it, or on which screens.
-        writes: Whether it changes something on the server.
-        anywhere: Whether its command can be typed wherever something is read, where its key does
-            nothing too.
-        demo: Whether it is for the demo only.
-    """
-
-    id: str
-    keys: tuple[str, ...]
-    title: str
-    help: str
-    screens: tuple[str, ...] = ()
-    argument: str = ""
-    footer: bool | tuple[str, ...] = False
-    writes: bool = False
-    anywhere: bool = False
-    demo: bool = False
-
-    def on(self, screen: str) -> bool:
-        """Whether the action exists on a screen."""
-        return not self.screens or screen in self.screens
-
-    def typed_on(self, screen: str) -> bool:
-        """Whether its command can be typed on a screen."""
-        return self.on(screen) or (self.anywhere and screen in WATCHING)
-
-    def in_footer(self, screen: str) -> bool:
-        """Whether the footer of a screen shows it."""
-        return screen in self.footer if isinstance(self.footer, tuple) else self.footer
-
+from dstack_fleets_tui.actions.action import Action
+from dstack_fleets_tui.actions.key_names import key_name
+from dstack_fleets_tui.actions.places import (
+    APPLY,
+    CHARTS,
+    CONFIGURED,
+    DETAILS,
+    EDIT,
+    EDITABLE,
+    EDITORS,
+    EVENTS,
+    FLEET,
+    FLEET_EDIT,
+    FLEETS,
+    FOLLOWING,
+    GONE_THROUGH,
+    LISTS,
+    LOGS,
+    OPENING,
+    PANED,
+    PLAN,
+    PROBLEMS,
+    READ,
+    REPLICA,
+    RUNS,
+    SEARCHED,
+    SERVICE,
+    SERVICES,
+    TABLES,
+    WATCHING,
+    WHATIF,
+)
 
 ACTIONS: tuple[Action, ...] = (
     Action("fleets", ("1",), "fleets", "Show the fleets, or open one.", WATCHING, "NAME"),
@@ -95,7 +53,14 @@ ACTIONS: tuple[Action, ...] = (
         "NAME",
     ),
     Action("runs", (), "runs", "Show all runs: services, tasks and dev environments.", WATCHING),
-    Action("project", (), "project", "Switch to another project.", WATCHING, "NAME"),
+    Action(
+        "project",
+        (),
+        "project",
+        "Switch to another project, or to several: a,b or all.",
+        WATCHING,
+        "NAME",
+    ),
     Action("replica", (), "replica", "Open a replica.", WATCHING, "SERVICE/NUMBER"),
     Action(
         "open",
@@ -146,7 +111,15 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "overview", ("o",), "Overview", "Show the state and the metrics of the replica.", (REPLICA,)
     ),
-    Action("history", ("h",), "History", "Show every submission of the replica.", (REPLICA,)),
+    Action(
+        "history",
+        ("h",),
+        "History",
+        "Show every deployment of the service, or every submission of the replica.",
+        (SERVICE, REPLICA),
+        "NAME",
+        anywhere=True,
+    ),
     Action("events_here", ("v",), "Events", "Show the events of what is open.", DETAILS),
     Action(
         "logs",
@@ -174,7 +147,7 @@ ACTIONS: tuple[Action, ...] = (
         "copy_attach",
         ("c",),
         "copy attach",
-        "Copy the command of dstack that attaches to the replica.",
+        "Copy the dstack command that attaches to the replica.",
         (SERVICE, REPLICA),
         "SERVICE/NUMBER",
         anywhere=True,
@@ -237,6 +210,17 @@ ACTIONS: tuple[Action, ...] = (
         writes=True,
     ),
     Action(
+        "stop",
+        ("D",),
+        "stop",
+        "Stop the service or another run; delete it where it has ended.",
+        (SERVICES, SERVICE, RUNS),
+        "NAME",
+        (RUNS,),
+        writes=True,
+        anywhere=True,
+    ),
+    Action(
         "cordon",
         ("C",),
         "cordon",
@@ -249,7 +233,7 @@ ACTIONS: tuple[Action, ...] = (
         "drain",
         ("X",),
         "drain",
-        "Cordon it, and move replicas away, the new one ready first.",
+        "Cordon it and move replicas away, each once its new one is ready.",
         (FLEETS, FLEET),
         "REASON",
         writes=True,
@@ -312,14 +296,32 @@ ACTIONS: tuple[Action, ...] = (
         "Give the replica group its own lanes, or remove them.",
         (EDIT,),
     ),
+    Action(
+        "add_host",
+        ("a",),
+        "add host",
+        "Add a host to a fleet of SSH hosts: its name, and maybe user=, port= or internal_ip=.",
+        (FLEET_EDIT,),
+        "HOST",
+        True,
+    ),
+    Action(
+        "remove_host",
+        ("D",),
+        "remove host",
+        "Remove the host, or put it back.",
+        (FLEET_EDIT,),
+        "",
+        True,
+    ),
     Action("text", ("E",), "as text", "Edit the configuration as YAML.", EDITORS, "", True),
     Action("reset", ("R",), "reset", "Discard all changes of the edit.", EDITORS),
     Action(
         "filter",
         ("slash",),
         "filter",
-        "Show only rows that match; in YAML and facts, look for a text.",
-        READ,
+        "Show only rows that match; in YAML, facts and plans, look for a text.",
+        SEARCHED,
         "TEXT",
         True,
     ),
@@ -350,8 +352,8 @@ ACTIONS: tuple[Action, ...] = (
         "TEXT",
         True,
     ),
-    Action("next", ("n",), "next", "Go to the next line with what / finds.", (LOGS, *DETAILS)),
-    Action("previous", ("N",), "previous", "Go to the previous line with it.", (LOGS, *DETAILS)),
+    Action("next", ("n",), "next", "Go to the next match.", GONE_THROUGH),
+    Action("previous", ("N",), "previous", "Go to the previous match.", GONE_THROUGH),
     Action("wrap", ("w",), "wrap", "Break long lines, or scroll sideways.", (LOGS,), "", True),
     Action("timestamps", ("t",), "times", "Show or hide times.", (LOGS,), "", True),
     Action(
@@ -370,7 +372,7 @@ ACTIONS: tuple[Action, ...] = (
         "finished",
         ("a",),
         "finished",
-        "Show or hide what has ended well.",
+        "Show or hide what ended without a failure.",
         (SERVICES, RUNS),
         "",
         True,
@@ -397,6 +399,14 @@ ACTIONS: tuple[Action, ...] = (
         READ,
     ),
     Action(
+        "save",
+        ("ctrl+s",),
+        "save view",
+        "Save what is shown to a file: as Markdown, text, CSV, JSON or a picture.",
+        (*TABLES, CHARTS),
+        "md|txt|csv|json|svg FILE",
+    ),
+    Action(
         "details",
         ("z",),
         "details",
@@ -408,44 +418,65 @@ ACTIONS: tuple[Action, ...] = (
     Action("more_details", ("plus",), "more", "Give the details more room.", PANED),
     Action("fewer_details", ("underscore",), "less", "Give the details less room.", PANED),
     Action("refresh", ("ctrl+r",), "refresh", "Refresh everything now."),
-    Action("pause", ("p",), "pause", "Pause polling, or go on.", WATCHING, "", True),
+    Action("pause", ("p",), "pause", "Pause polling, or resume.", WATCHING, "", True),
+    Action(
+        "step",
+        ("full_stop",),
+        "step",
+        "In a replay: show the next poll, and pause.",
+        WATCHING,
+        footer=True,
+        replay=True,
+    ),
+    Action(
+        "step_back",
+        ("comma",),
+        "step back",
+        "In a replay: show the poll before, and pause.",
+        WATCHING,
+        footer=True,
+        replay=True,
+    ),
+    Action(
+        "at",
+        (),
+        "go to",
+        "In a replay: go to a time, or jump forward or back.",
+        WATCHING,
+        "03:12|+1m|-30s|start|end",
+        replay=True,
+    ),
+    Action(
+        "speed",
+        (),
+        "speed",
+        "In a replay: set the speed.",
+        WATCHING,
+        "NUMBER",
+        replay=True,
+    ),
     Action("command", ("colon",), "command", "Type a command by its name.", (), "", True),
-    Action("fault", (), "fault", "Have something go wrong in the demo.", TABLES, "NAME", demo=True),
+    Action("fault", (), "fault", "Make something go wrong in the demo.", TABLES, "NAME", demo=True),
+    Action("reload", (), "reload", "Read the settings, keys and themes again.", WATCHING),
     Action("messages", (), "messages", "Show the last messages of the line above the footer."),
-    Action("help", ("question_mark",), "help", "Show the keys."),
-    Action("quit", ("q",), "quit", "Quit; asks where an edit or a change is open.", (), "", True),
+    Action("columns", (), "columns", "Explain the columns in front.", TABLES),
+    Action("help", ("question_mark",), "help", "Show the keys.", (), "", True),
+    Action(
+        "quit", ("q",), "quit", "Quit; asks first while an edit or a change is open.", (), "", True
+    ),
 )
 
 BY_ID = {action.id: action for action in ACTIONS}
-#: The ids of those that are for the demo only.
-OF_THE_DEMO = frozenset(action.id for action in ACTIONS if action.demo)
 
-#: How a key is written for people.
-_KEY_NAMES = {
-    "enter": "⏎",
-    "escape": "esc",
-    "slash": "/",
-    "colon": ":",
-    "question_mark": "?",
-    "plus": "+",
-    "minus": "-",
-    "underscore": "_",
-    "left_square_bracket": "[",
-    "right_square_bracket": "]",
-    "shift+tab": "⇧tab",
-    "ctrl+r": "^r",
-    "ctrl+s": "^s",
-    "left": "←",
-    "right": "→",
-}
-_ASCII_KEY_NAMES = {key: key for key in ("enter", "shift+tab", "left", "right")}
-
-
-def key_name(key: str, *, ascii_only: bool = False) -> str:
-    """Writes a key for people."""
-    if ascii_only and key in _ASCII_KEY_NAMES:
-        return _ASCII_KEY_NAMES[key]
-    return _KEY_NAMES.get(key, key)
+#: What only changes how a list is shown, or leaves it: of no project in particular.
+OF_VIEW = frozenset(
+    {
+        *("problems", "project", "back", "earlier", "later", "last", "filter", "sort", "order"),
+        *("reverse", "finished", "wrong", "copy", "copy_row", "save", "details", "more_details"),
+        *("fewer_details", "refresh", "pause", "step", "step_back", "at", "speed", "command"),
+        *("reload", "messages", "columns", "help", "quit"),
+    }
+)
 
 
 def on_screen(screen: str, *, writes: bool = True) -> list[Action]:
@@ -484,17 +515,28 @@ def bindings(screen: str) -> Iterator[Binding]:
                 )
 
 
-def footer(screen: str, *, ascii_only: bool = False, writes: bool = True) -> list[tuple[str, str]]:
+def footer(
+    screen: str,
+    *,
+    ascii_only: bool = False,
+    writes: bool = True,
+    replay: bool = False,
+    own: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> list[tuple[str, str]]:
     """Key and title of what the footer shows on a screen.
 
     Args:
         screen: The screen.
         ascii_only: Whether only ASCII is drawn.
         writes: Whether what changes something is shown.
+        replay: Whether what is for a replay is shown.
+        own: The user's own keys, by the id of the action.
     """
     return [
         # Titles of views are written large in their tabs.
-        (key_name(action.keys[0], ascii_only=ascii_only), action.title.lower())
+        (key_name(own.get(action.id, action.keys)[0], ascii_only=ascii_only), action.title.lower())
         for action in on_screen(screen, writes=writes)
-        if action.in_footer(screen) and not (action.id == "back" and screen in LISTS)
+        if action.in_footer(screen)
+        and not (action.id == "back" and screen in LISTS)
+        and (replay or not action.replay)
     ]

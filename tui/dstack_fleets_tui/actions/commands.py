@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from dstack_api_client.text import one_line
 from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions.project_names import offered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 #: Short forms that fingers know from other tools.
 ALIASES = {
@@ -49,7 +53,7 @@ def parse(
     if len(near) == 1:
         argument = f"{given} {rest}".strip()
         if argument and not actions.BY_ID[near[0]].argument:
-            raise CommandError(f":{near[0]} takes nothing after it, so {argument} has no meaning.")
+            raise CommandError(f":{near[0]} takes no argument, but {argument} was given.")
         return near[0], argument
     if near:
         raise CommandError(f"{name} may be {' or '.join(near)}. Type more of it.")
@@ -81,6 +85,8 @@ def complete(
     word, given = _stands_for(name, aliases)
     near = _meant(word, screen)
     known = list(arguments(near[0])) if len(near) == 1 and not given else []
+    if near == ["project"]:
+        known = offered(known, argument)
     first = [each for each in known if each.startswith(argument)]
     within = [each for each in known if argument in each and not each.startswith(argument)]
     return [f"{name} {each}" for each in [*first, *within][:_MOST_OFFERED]]

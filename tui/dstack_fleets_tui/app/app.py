@@ -1,99 +1,63 @@
-"""The dashboard: one app over one feed."""
+"""The dashboard: one app over one feed.
+
+Screens and what reads are imported where they are needed: the first frame needs none of them.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
-from rich.text import Text
-from textual import events, work
-from textual.app import SystemCommand
 from textual.binding import Binding
-from textual.driver import Driver
-from textual.drivers.linux_driver import LinuxDriver
-from textual.markup import escape
 from textual.message import Message
-from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
-from textual.theme import Theme
-from textual.widgets import Input
 
 from dstack_api_client.clock import difference, utc_now
-from dstack_api_client.connect.connection import ConfigError, Connection
-from dstack_api_client.edits.perform.cordoning import CordonAction
-from dstack_api_client.edits.store.keeping import Store
-from dstack_api_client.feed.feed import ConnectionState, Health, Update
-from dstack_api_client.model.fleet import Fleet
-from dstack_api_client.model.replica import ReplicaKey
-from dstack_api_client.model.snapshot import Snapshot
-from dstack_api_client.problems.model import Problem
+from dstack_api_client.connect.connection import ConfigError, Connection, refuse_shared_token
+from dstack_api_client.feed.update import ConnectionState, Health, Update
 from dstack_api_client.text import one_line
-from dstack_api_client.trends.trend import Kind, fleet_named, service_named
-from dstack_api_client.trends.watch import TrendWatch
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import places
 from dstack_fleets_tui.actions.commands import CommandError, wrong_aliases
-from dstack_fleets_tui.app.going import Going
-from dstack_fleets_tui.app.keys_in_turn import KeysInTurn
-from dstack_fleets_tui.app.quitting import Quitting
-from dstack_fleets_tui.app.switching import Switching
-from dstack_fleets_tui.changes.cordons import CordonChanges
-from dstack_fleets_tui.changes.fleet import FleetChanges
-from dstack_fleets_tui.changes.service import Changing
-from dstack_fleets_tui.changes.shells import Shells
-from dstack_fleets_tui.host.host import Host
-from dstack_fleets_tui.live.poller import Poller
-from dstack_fleets_tui.live.source import Source, open_source
-from dstack_fleets_tui.screens.card import CardScreen
-from dstack_fleets_tui.screens.charts import ChartsScreen, named
-from dstack_fleets_tui.screens.events import EventsScreen
-from dstack_fleets_tui.screens.fleet import FleetScreen
-from dstack_fleets_tui.screens.help import HelpScreen
-from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
-from dstack_fleets_tui.screens.logs import LogsScreen
-from dstack_fleets_tui.screens.messages import MessagesScreen
-from dstack_fleets_tui.screens.parts import own_reads
-from dstack_fleets_tui.screens.parts.base import LiveScreen
-from dstack_fleets_tui.screens.parts.palette import Names, Palette
-from dstack_fleets_tui.screens.parts.questions import Asking
-from dstack_fleets_tui.screens.problems import ProblemsScreen
-from dstack_fleets_tui.screens.replica import ReplicaScreen
-from dstack_fleets_tui.screens.runs import RunsScreen
-from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_fleets_tui.screens.trouble import TroubleScreen
-from dstack_fleets_tui.screens.whatif import ask_what_if
-from dstack_fleets_tui.settings.projects import Projects
-from dstack_fleets_tui.settings.settings import Settings
-from dstack_fleets_tui.terminal.terminal import (
-    LOOK_EVERY,
-    clipboard_sequence,
-    notification,
-    terminal_is_gone,
-)
-from dstack_fleets_tui.terminal.terminal_driver import TerminalDriver
-from dstack_fleets_tui.themes.showing import Themes
-from dstack_fleets_tui.words import faults, words
-from dstack_widgets.drawing.text import shorten
+from dstack_fleets_tui.app.keyed import KeyedApp
+from dstack_fleets_tui.live.session import Session
+from dstack_fleets_tui.settings.own_keys import USUAL_KEYS, OwnKeys
+from dstack_fleets_tui.terminal.terminal import LOOK_EVERY, notification, terminal_is_gone
+from dstack_fleets_tui.words import faults
 from dstack_widgets.screen.scroll_bars import AsciiScrollBars
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
+
+    from textual.command import Provider
+    from textual.driver import Driver
+    from textual.screen import Screen
+    from textual.theme import Theme
+    from textual.worker import Worker
+
+    from dstack_api_client.edits.store.keeping import Store
+    from dstack_api_client.model.snapshot import Snapshot
+    from dstack_api_client.problems.model import Problem
+    from dstack_fleets_tui.app.reloading import Own
+    from dstack_fleets_tui.live.source import Source
+    from dstack_fleets_tui.screens.trouble import TroubleScreen
+    from dstack_fleets_tui.settings.projects import Projects
+    from dstack_fleets_tui.settings.settings import Settings
+    from dstack_fleets_tui.terminal.terminal_driver import TerminalDriver
 
 #: States that polling on does not fix: the user has to.
 _TROUBLE = frozenset(
     {ConnectionState.UNAUTHORISED, ConnectionState.NO_PROJECT, ConnectionState.UNSUPPORTED}
 )
 
-#: Cells of a copied text that are shown.
-_COPIED = 60
-
-#: Keys that a screen which asks does not hold back.
-_ALWAYS = frozenset({"ctrl+c", "ctrl+q"})
+#: Seconds between two looks at what is due of a replay.
+REPLAYED = 0.2
 
 
 def _spare_the_collector(*, again: bool) -> None:
@@ -113,7 +77,37 @@ def _spare_the_collector(*, again: bool) -> None:
     gc.set_threshold(10_000, 20, 5)
 
 
-class FleetsApp(Host):
+def _fleets() -> Screen[None]:
+    from dstack_fleets_tui.screens.lists import FleetsScreen
+
+    return FleetsScreen()
+
+
+def _services() -> Screen[None]:
+    from dstack_fleets_tui.screens.lists import ServicesScreen
+
+    return ServicesScreen()
+
+
+def _problems() -> Screen[None]:
+    from dstack_fleets_tui.screens.problems import ProblemsScreen
+
+    return ProblemsScreen()
+
+
+def _events() -> Screen[None]:
+    from dstack_fleets_tui.screens.events import EventsScreen
+
+    return EventsScreen()
+
+
+def _names() -> type[Provider]:
+    from dstack_fleets_tui.screens.parts.palette import Names
+
+    return Names
+
+
+class FleetsApp(KeyedApp):
     """The dashboard.
 
     Args:
@@ -121,28 +115,26 @@ class FleetsApp(Host):
         settings: The user's settings.
         again: Finds the connection again, after the user has fixed something.
         now: The clock.
-        open_source: Opens what is read of a connection.
+        open_source: Opens what is read of a connection; the usual without it.
         terminal_is_gone: Tells when to leave.
         store: Where drafts, the way back and the audit log are kept; the user's without it.
         themes: The user's own.
         projects: How other projects are found; None where there is but one.
-
-    Attributes:
-        changing: Begins changes.
-        fleet_changes: Begins those of fleets.
-        cordon_changes: Takes fleets and instances out of service.
+        keys: The user's own.
+        own: Reads again what the user may set; None where that is given.
+        beside: Further projects, shown in the same lists.
     """
 
     TITLE = "dstack-fleets-tui"
     CSS_PATH = "app.tcss"
     MODES = {
-        actions.FLEETS: FleetsScreen,
-        actions.SERVICES: ServicesScreen,
-        actions.PROBLEMS: ProblemsScreen,
-        actions.EVENTS: EventsScreen,
+        places.FLEETS: _fleets,
+        places.SERVICES: _services,
+        places.PROBLEMS: _problems,
+        places.EVENTS: _events,
     }
-    DEFAULT_MODE = actions.FLEETS
-    COMMANDS = Host.COMMANDS | {Names}
+    DEFAULT_MODE = places.FLEETS
+    COMMANDS = KeyedApp.COMMANDS | {_names}
     # Of an app's bindings, only those of priority count over a box.
     BINDINGS = [Binding("ctrl+c", "copy_or_quit", show=False, priority=True, id="copy_or_quit")]
 
@@ -161,19 +153,26 @@ class FleetsApp(Host):
         *,
         again: Callable[[], Connection | ConfigError] | None = None,
         now: Callable[[], datetime] = utc_now,
-        open_source: Callable[[Connection], AbstractAsyncContextManager[Source]] = open_source,
+        open_source: Callable[[Connection], AbstractAsyncContextManager[Source]] | None = None,
         terminal_is_gone: Callable[[], bool] = terminal_is_gone,
         store: Store | None = None,
         themes: Sequence[Theme] = (),
         projects: Projects | None = None,
+        keys: OwnKeys = USUAL_KEYS,
+        own: Callable[[], Own] | None = None,
+        beside: Sequence[Connection] = (),
     ) -> None:
-        super().__init__(connection, settings, now=now)
+        super().__init__(connection, settings, now=now, store=store, projects=projects)
         for theme in themes:
             self.register_theme(theme)
+        if settings.theme in self.available_themes:
+            self.theme = settings.theme  # before there are styles to be made again
+        self.sessions += map(self._session_of, beside)
+        self._first_keys = keys
+        self._own = own
         self._again = again
         self._open_source = open_source
         self._terminal_is_gone = terminal_is_gone
-        self._where: tuple[str, str] | None = None
         self._trouble: TroubleScreen | None = None
         self._loaded = False
         self._told = ""
@@ -182,17 +181,6 @@ class FleetsApp(Host):
         self.set_class(self.ascii, "-ascii")
         # Every bar asks the class, so one place decides for all of them.
         ScrollBar.renderer = AsciiScrollBars if self.ascii else ScrollBarRender
-        self._meant_for: WeakKeyDictionary[events.Key, Screen[Any]] = WeakKeyDictionary()
-        self.changing: Changing = Changing(self, store or Store.default())
-        self.fleet_changes: FleetChanges = FleetChanges(self, self.changing)
-        self.cordon_changes: CordonChanges = CordonChanges(self, self.changing)
-        self._quitting = Quitting(self, self.changing)
-        self._going = Going(self)
-        self._projects = projects
-        self._switching = Switching(self, projects, self._quitting.in_the_way, self._connect_to)
-        self._shells = Shells(self, self.changing)
-        self._keys = KeysInTurn(self, self._hand_on)
-        self._clocks_told = False
         self._ended_by: int | None = None
 
     # Life ---------------------------------------------------------------------------------
@@ -201,97 +189,216 @@ class FleetsApp(Host):
         """Starts to read; the first paint does not wait for it."""
         self.set_interval(LOOK_EVERY, self._leave_with_terminal)
         self.screen_change_signal.subscribe(self, self._keys.screen_changed, immediate=True)
+        self.use_keys(self._first_keys)
+        self._say_what_is_wrong()
+        self.begin()
+
+    def begin(self) -> None:
+        """Begins to read, and shows what comes first."""
+        if self.replay is not None:
+            self._replaying.begin()
+        self._connect()
+        if self.demo.is_there and not self.views.now.card:
+            # Nothing else comes up by itself over it.
+            self._somebody_is_there()
+            self.call_after_refresh(self._show_card)
+
+    def _say_what_is_wrong(self) -> None:
+        """Says what is wrong with the settings."""
         theme = self._settings.theme
-        if theme in self.available_themes:
-            self.theme = theme
-        elif theme is not None:
+        if theme is not None and theme not in self.available_themes:
             names = ", ".join(sorted(self.available_themes))
             self.warn(f"There is no theme {one_line(theme)}. Themes: {names}.")
         for notice in (*self._settings.notices, *wrong_aliases(self._settings.aliases)):
             self.warn(notice)
-        self._connect()
-        if self.demo.is_there and not self.views.now.card:
-            # Nothing else comes up by itself over it.
-            self.lookout.somebody_is_there = True
-            self.call_after_refresh(self._show_card)
+
+    def do_reload(self, argument: str) -> None:
+        """Takes over what was changed of settings, keys and themes."""
+        if self._own is None:
+            self.notify("There are no settings to read here.", markup=False)
+            return
+        from dstack_fleets_tui.app.reloading import changed
+        from dstack_fleets_tui.screens.parts.base import LiveScreen
+
+        own = self._own()
+        read = own.settings
+        for session in self.sessions:
+            if self._projects is not None and isinstance(session.connection, Connection):
+                read = self._projects.guarded(read, session.connection)
+        found = changed(self._settings, read, self._quitting.in_the_way)
+        for theme in own.themes:
+            self.register_theme(theme)
+        self._settings = found.settings
+        self.__dict__.pop("aliases", None)
+        self.notify(found.told, markup=False)
+        if found.settings.theme in self.available_themes:
+            self.theme = found.settings.theme
+        self._say_what_is_wrong()
+        self.use_keys(own.keys)
+        if found.reads_again:
+            for session in self.sessions:
+                self._find_again(session)
+            self._connect()
+        for stack in self._screen_stacks.values():
+            for screen in stack:
+                if isinstance(screen, LiveScreen) and screen.is_laid_out:
+                    screen.settings_changed()
 
     def _show_card(self) -> None:
+        from dstack_fleets_tui.screens.card import CardScreen
+
         def put_away(_: None) -> None:
             self.views.change(card=True)
 
         self.push_screen(CardScreen(ascii_only=self.ascii), put_away)
 
     def _connect(self) -> None:
-        if isinstance(self._connection, ConfigError):
-            self._show_trouble(self._connection.message, self._connection.hint)
+        if isinstance(self.session.connection, ConfigError):
+            self._show_trouble(self.session.connection.message, self.session.connection.hint)
             return
         self._end_trouble()
-        for warning in self._connection.warnings:
-            self.warn(warning)
-        where = (self._connection.url, self._connection.project)
-        if where != self._where:
-            # What was read elsewhere must not stand under this name.
-            if self._where is not None:
-                self.trends = TrendWatch()
-            self._where = where
-            self.source = None
-            self.snapshot = None
-            self.lookout.begin()
-            self.trail.forget()
-            self._clocks_told = False
-            self.health = Health(ConnectionState.CONNECTING, self.now())
-        self.read(self._connection)
+        for session in self.sessions:
+            if not isinstance(session.connection, ConfigError):
+                self._begin(session, session.connection)
 
-    def _connect_to(self, connection: Connection) -> None:
-        """Goes to another project: what is open of this one is left."""
-        projects, here = self._projects, self.current_mode
+    def _find_again(self, session: Session) -> None:
+        """Finds out again where a project is, after the user has fixed something."""
+        if not self.several:
+            if self._again is not None:
+                session.connection = self._again()
+            return
+        if self._projects is None:
+            return
+        found = self._projects.connect(session.project)
+        others = [each.connection for each in self.sessions if each is not session]
+        try:
+            if isinstance(found, ConfigError):
+                raise found
+            refuse_shared_token([found, *(e for e in others if isinstance(e, Connection))])
+        except ConfigError as error:
+            self.warn(str(error))
+        else:
+            session.connection = found
+
+    def _begin(self, session: Session, connection: Connection) -> None:
+        """Reads a project from now on."""
+        for warning in connection.warnings:
+            self.notice_once(warning) if self.several else self.warn(warning)
+        session.goes_on(connection, self.now())
+        self.read(session, connection)
+
+    def _connect_to(self, connections: Sequence[Connection]) -> None:
+        """Goes to other projects: what is open of these is left."""
+        projects = self._projects
         if projects is not None:
-            self._settings = projects.guarded(self._settings, connection)
-            self._again = lambda: projects.connect(connection.project)
-        for mode in [*self._screen_stacks]:
-            if mode in self.MODES:
+            for connection in connections:
+                self._settings = projects.guarded(self._settings, connection)
+        self._leave_all()
+        for session in self.sessions:
+            if session.reading is not None:
+                session.reading.cancel()
+        self.sessions = [self._session_of(connection) for connection in connections]
+        self._take(self.sessions[0])
+        self._connect()
+        if self._in_front is not None:
+            self._in_front.settings_changed()
+
+    def _session_of(self, connection: Connection) -> Session:
+        session = Session(connection, self.now(), losses=self._settings.loss_problems)
+        session.lookout.somebody_is_there = self.lookout.somebody_is_there
+        return session
+
+    def _leave_all(self) -> None:
+        """Leaves all that is open over the lists."""
+        here = self.current_mode
+        for mode, stack in [*self._screen_stacks.items()]:
+            if mode in self.MODES and len(stack) > 1:
                 self.switch_mode(mode)
                 for _ in self.screen_stack[1:]:
                     self.pop_screen()
         self.switch_mode(here)
-        self._connection = connection
-        self._connect()
-        self.screen.refresh()
 
-    @work(exclusive=True, group="read")
-    async def read(self, connection: Connection) -> None:
-        """Polls the server until the app ends or connects again."""
+    def take_in_hand(self, session: Session) -> None:
+        """Has all that follows be of a project: what is open of the one before is left.
+
+        Raises:
+            CommandError: Something is being changed in that one.
+        """
+        if session is self.session:
+            return
+        for line in self._quitting.in_the_way():
+            raise CommandError(f"{line} Finish or leave it before you go to {session.project}.")
+        self._leave_all()
+        self._take(session)
+
+    def _take(self, session: Session) -> None:
+        self.session = session
+        self.trail.forget()
+        projects = self._projects
+        if projects is not None:
+            self._again = lambda: projects.connect(session.project)
+
+    def read(self, session: Session, connection: Connection) -> None:
+        """Polls the server of a project until the app ends or connects again."""
+        if session.reading is not None:
+            session.reading.cancel()
+        session.reading = self.run_worker(partial(self._read, session, connection), group="read")
+
+    async def _read(self, session: Session, connection: Connection) -> None:
         try:
-            await self._read_from(connection)
+            await self._read_from(session, connection)
         except ConfigError as error:  # such as a CA file that is gone
-            self._show_trouble(error.message, error.hint)
+            if not self.several:
+                self._show_trouble(error.message, error.hint)
+                return
+            session.health = Health(
+                ConnectionState.UNAUTHORISED, self.now(), error.message, error.hint
+            )
+            if self._in_front is not None:
+                self._in_front.show()
 
-    async def _read_from(self, connection: Connection) -> None:
-        async with self._open_source(connection) as source:
-            self.source = source
-            self._poller = Poller(
+    async def _read_from(self, session: Session, connection: Connection) -> None:
+        from dstack_fleets_tui.live.poller import Poller
+        from dstack_fleets_tui.live.source import open_source
+
+        async with (self._open_source or open_source)(connection) as source:
+            session.source = source
+            session.poller = Poller(
                 source.feed,
                 lambda update: self.post_message(self.Read(update, connection)),
-                interval=self._settings.interval,
+                interval=self._settings.interval if self.replay is None else REPLAYED,
                 on_fault=self.fault,
             )
-            self._poller.pause(self.paused)
-            if isinstance(self.screen, LiveScreen):
-                self.screen.focus_on()
-            looking = partial(self.changing.look_up, source, connection.url)
-            self.run_worker(looking, group=own_reads.GROUP)  # type: ignore[arg-type]
+            session.poller.pause(self.paused)
+            if self._in_front is not None:
+                self._in_front.focus_on()
+            looking: Worker[None] | None = None
+            if self.replay is None:
+                look_up = partial(self.changing.look_up, source, connection.url)
+                looking = self.run_worker(look_up)
             try:
-                await self._poller.run()
+                await session.poller.run()
             finally:
-                for worker in list(self.workers):
-                    if worker.group == own_reads.GROUP:
-                        worker.cancel()
+                if looking is not None:
+                    looking.cancel()
+                self._end_own_reads(session)
                 await self.changing.finish(soon=self._ended_by is not None)
+
+    def _end_own_reads(self, session: Session) -> None:
+        """Ends what screens read beside the feed: it is of the project in hand."""
+        from dstack_fleets_tui.screens.parts import own_reads
+
+        if session is self.session or session not in self.sessions:
+            for worker in list(self.workers):
+                if worker.group == own_reads.GROUP:
+                    worker.cancel()
 
     def _fatal_error(self) -> None:
         """Ends the app after a fault, with a line: Textual's own traceback has values in it."""
         error = sys.exc_info()[1] or self._exception
         if error is not None:
+            from rich.text import Text
+
             self.panic(Text(faults.line_of(error)))
 
     def end(self, number: int) -> None:
@@ -303,16 +410,27 @@ class FleetsApp(Host):
 
     def end_soon(self) -> None:
         """Has the end wait but a moment for a terminal that takes no text."""
-        if isinstance(self._driver, TerminalDriver):
-            self._driver.end_soon()
+        if (terminal := self._terminal) is not None:
+            terminal.end_soon()
 
     def get_driver_class(self) -> type[Driver]:
         """The driver of a terminal is ours; any other is as the environment says."""
+        from textual.drivers.linux_driver import LinuxDriver
+
+        from dstack_fleets_tui.terminal.terminal_driver import TerminalDriver
+
         chosen = super().get_driver_class()
         return TerminalDriver if chosen is LinuxDriver else chosen
 
+    @property
+    def _terminal(self) -> TerminalDriver | None:
+        """The driver of a terminal, if there is one."""
+        from dstack_fleets_tui.terminal.terminal_driver import TerminalDriver
+
+        return self._driver if isinstance(self._driver, TerminalDriver) else None
+
     def _leave_with_terminal(self) -> None:
-        if self._terminal_is_gone():
+        if self._terminal_is_gone() and not self.changing.texts.is_keeping:
             self.changing.texts.keep_all()
             self.exit(1)
 
@@ -320,112 +438,111 @@ class FleetsApp(Host):
 
     def on_fleets_app_read(self, message: Read) -> None:
         """Takes over what a poll brought, and has the screen in front show it."""
-        if message.connection is not self._connection or not self.screen_stack:
+        on_it = (each for each in self.sessions if each.connection is message.connection)
+        session = next(on_it, None)
+        if session is None or not self.screen_stack:
             return  # of a connection that was given up meanwhile, or while the app ends
         update = message.update
-        self.health = update.health
+        session.health = update.health
         if update.snapshot is not None:
-            had_all = self.snapshot is not None and self.snapshot.complete
+            had_all = session.snapshot is not None and session.snapshot.complete
             became_complete = update.snapshot.complete and not had_all
             if became_complete:
-                self.lookout.all_was_read()
+                session.lookout.all_was_read()
                 _spare_the_collector(again=self._loaded)
                 self._loaded = True
-            before, self.snapshot = self.snapshot, update.snapshot
-            self.trends.look(update.snapshot, update.difference, self.events_read)
-            new = self.lookout.look(update, before, self.server_now(), self.events_read)
-            self._alert(new)
+            elif not update.snapshot.complete:
+                gc.freeze()  # a collection would walk through all that was read so far
+            before, session.snapshot = session.snapshot, update.snapshot
+            self._alert(session, self._look(session, update, before))
             self._show_title()
             self._notice_unreadable(update.snapshot)
-            self._tell_of_clocks()
-        if update.health.state in _TROUBLE:
+            self._tell_of_clocks(session)
+        if update.health.state in _TROUBLE and not self.several:
             self._show_trouble(update.health.message or "", update.health.hint or "")
             return
         self._end_trouble()
-        if self.lookout.wants_to_the_front(self.snapshot):
-            self.switch_mode(actions.PROBLEMS)
-        if isinstance(self.screen, LiveScreen):
-            self.screen.show()
-            self.screen.focus_on()
+        if session.lookout.wants_to_the_front(session.snapshot):
+            self.switch_mode(places.PROBLEMS)
+        screen = self._in_front
+        if screen is not None and screen.shows(session):
+            screen.show()
+            screen.focus_on()
 
-    def _alert(self, new: Sequence[Problem]) -> None:
+    def _look(self, session: Session, update: Update, before: Snapshot | None) -> Sequence[Problem]:
+        """Has those see an update who keep what was; the critical problems that are new."""
+        new = session.look(update, before, self.now())
+        steps = session.past(update)
+        if steps is not None:
+            self.run_worker(
+                partial(self._fill_trends, session, steps),  # type: ignore[arg-type]
+                group=f"past {session.project}",
+                exclusive=True,
+            )
+        return new
+
+    async def _fill_trends(self, session: Session, steps: Iterator[None]) -> None:
+        """Has trends begin before the dashboard did; keys have their turn in between."""
+        for _ in steps:
+            await asyncio.sleep(0)
+        screen = self._in_front
+        if screen is not None and screen.shows(session):
+            screen.show()
+
+    def _rewind(self, past: Iterable[Update]) -> None:
+        """Shows another moment of a replay: what was seen of others counts no more.
+
+        Args:
+            past: What was before it.
+        """
+        if isinstance(self.session.connection, ConfigError):
+            return
+        # What was read before this, and comes after it, is of another connection.
+        self.session.connection = again = replace(self.session.connection)
+        self.session.forget()
+        before: Snapshot | None = None
+        for update in past:
+            self._look(self.session, update, before)
+            before = update.snapshot
+        self.read(self.session, again)
+
+    def _alert(self, session: Session, new: Sequence[Problem]) -> None:
         """Has the terminal tell of critical problems that are new."""
         if not new or self._settings.alert == "off":
             return
         self.bell()
         if self._settings.alert == "notify" and self._driver is not None:
             more = f" (and {len(new) - 1} more)" if len(new) > 1 else ""
-            text = one_line(f"{self.project}: {new[0].subject} {new[0].text}{more}")
+            text = one_line(f"{session.project}: {new[0].subject} {new[0].text}{more}")
             self._driver.write(notification(text, os.environ))
 
     def _show_title(self) -> None:
         """Shows how many problems there are where terminals are told apart."""
-        if isinstance(self._driver, TerminalDriver):
-            self._driver.show_title(f"{words.problems(self.problems)} {self.project}".strip())
+        from dstack_fleets_tui.words import words
+
+        if (terminal := self._terminal) is not None:
+            projects = ", ".join(each.project for each in self.sessions)
+            terminal.show_title(f"{words.problems(self.all_problems)} {projects}".strip())
 
     def _notice_unreadable(self, snapshot: Snapshot) -> None:
         """Names records that can't be read, and why the placement is not, each once."""
         failure = snapshot.placement_failure
         placement = [f"The placement add-on could not be read. {failure}"] if failure else []
-        messages = [*placement, *snapshot.unreadable]
+        of = f"{snapshot.project}: " if self.several else ""
+        messages = [f"{of}{each}" for each in (*placement, *snapshot.unreadable)]
         new = [message for message in messages if self._is_news(message)]
         if new:
             more = f" {len(new) - 1} more can't be read." if len(new) > 1 else ""
-            self.warn(f"{new[0]}{more} All else is shown.")
+            self.warn(f"{new[0]}{more} Everything else is shown.")
 
-    def _tell_of_clocks(self) -> None:
+    def _tell_of_clocks(self, session: Session) -> None:
         """Says once that this machine's clock is not the server's."""
-        told = difference(self.snapshot.clock_ahead) if self.snapshot is not None else ""
-        if told and not self._clocks_told:
-            self.warn(told)
-        self._clocks_told = bool(told)
-
-    async def on_event(self, event: events.Event) -> None:
-        """Notices that somebody is at the keys: from then on no screen comes up by itself.
-
-        A key goes to the screen that was in front when it was pressed, or nowhere.
-        """
-        if isinstance(event, (events.Key, events.Paste, events.MouseDown, events.MouseScrollDown)):
-            self.lookout.somebody_is_there = True
-        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
-            await self._keys.take(event)
-        elif isinstance(event, (events.Key, events.Paste, events.MouseDown)) and not self._counts(
-            event
-        ):
-            event.stop()
-        else:
-            await super().on_event(event)
-
-    async def _hand_on(self, event: events.Key | events.Paste) -> None:
-        """Gives a key to the screen in front, if it is meant for it."""
-        if self._counts(event):
-            await super().on_event(event)
-        else:
-            event.stop()
-
-    async def on_keys_in_turn_passed(self, message: KeysInTurn.Passed) -> None:
-        """Goes on with the keys that wait."""
-        await self._keys.passed(message)
-
-    def _counts(self, event: events.Key | events.Paste | events.MouseDown) -> bool:
-        """Whether what was pressed is meant for the screen in front."""
-        screen = self.front
-        if isinstance(event, events.Key) and event.key in _ALWAYS:
-            return True
-        if event.is_forwarded:
-            # A widget had it and left it to the bindings, which are those of the screen in front.
-            meant = self._meant_for.get(event) if isinstance(event, events.Key) else None
-            return meant is None or meant is screen
-        key = event.key if isinstance(event, events.Key) else ""
-        if event.time < self._answered_at and self._answered_by in ("", key):
-            return False
-        if isinstance(screen, Asking) and not screen.takes(event.time):
-            return False
-        self.touches += 1
-        self._handed_on = key
-        if isinstance(event, events.Key) and screen is not None:
-            self._meant_for[event] = screen
-        return True
+        if session.snapshot is None or self.replay is not None:
+            return
+        told = difference(session.snapshot.clock_ahead)
+        if told and not session.clocks_told:
+            self.warn(f"{session.project}: {told}" if self.several else told)
+        session.clocks_told = bool(told)
 
     def on_resize(self) -> None:
         """Paints everything again.
@@ -435,38 +552,6 @@ class FleetsApp(Host):
         """
         if self.front is not None:
             self.front.refresh()
-
-    def open_fleet(self, fleet_id: str, view: str = "", row: str | None = None) -> None:
-        """Opens a fleet over what is in front.
-
-        Args:
-            fleet_id: The fleet.
-            view: The view to begin with.
-            row: The key of the row to put the cursor on.
-        """
-        self.push_screen(FleetScreen(fleet_id, view, row))
-
-    def open_service(self, run_id: str, view: str = "", row: str | None = None) -> None:
-        """Opens a service over what is in front; arguments as for `open_fleet`."""
-        self.push_screen(ServiceScreen(run_id, view, row))
-
-    def open_replica(self, key: ReplicaKey, view: str = "") -> None:
-        """Opens a replica over what is in front.
-
-        Args:
-            key: The replica.
-            view: The view to begin with.
-        """
-        self.push_screen(ReplicaScreen(key, view))
-
-    def open_logs(self, run_id: str, only: str = "") -> None:
-        """Opens the logs of a service over what is in front.
-
-        Args:
-            run_id: The service.
-            only: The name of the replica or group to begin with; all for none.
-        """
-        self.push_screen(LogsScreen(run_id, only))
 
     # Trouble that the user has to fix -----------------------------------------------------
 
@@ -480,298 +565,63 @@ class FleetsApp(Host):
                 self.warn(f"{message} {hint}")
             self._told = message
             return
-        if isinstance(self.screen, LiveScreen):
-            self.screen.show_state()  # for the last time: it is behind from now on
+        if self._in_front is not None:
+            self._in_front.show_state()  # for the last time: it is behind from now on
+        from dstack_fleets_tui.screens.trouble import TroubleScreen
+
         self._trouble = TroubleScreen(message, hint, ascii_only=self.ascii)
         self.push_screen(self._trouble)
 
     @property
     def _is_worked_on(self) -> bool:
         """Whether something is typed or read in front that nothing may open over by itself."""
+        from textual.widgets import Input
+
+        from dstack_fleets_tui.screens.parts.base import LiveScreen
+
         screen = self.front
-        at_rest = isinstance(screen, LiveScreen) and screen.name_of_screen in actions.TABLES
+        at_rest = isinstance(screen, LiveScreen) and screen.name_of_screen in places.TABLES
         return not at_rest or isinstance(self.focused, Input)
 
     def _end_trouble(self) -> None:
         self._told = ""
         trouble, self._trouble = self._trouble, None
         if trouble is not None:
+            from dstack_fleets_tui.screens.parts.palette import Palette
+
             # The palette before it offers what can be done there.
             for screen in self.screen_stack:
                 if isinstance(screen, Palette):
                     screen.dismiss()
             trouble.dismiss()
 
-    # Actions ------------------------------------------------------------------------------
-
-    def do_fleets(self, argument: str) -> None:
-        """Shows the fleets, or the named one."""
-        if argument:
-            self._going.fleet(argument)
-        else:
-            self._show_list(actions.FLEETS)
-
-    def do_services(self, argument: str) -> None:
-        """Shows the services, or the named one."""
-        if argument:
-            self._going.service(argument)
-        else:
-            self._show_list(actions.SERVICES)
-
-    def do_replica(self, argument: str) -> None:
-        """Opens the named replica."""
-        self._going.replica(argument)
-
-    def do_earlier(self, argument: str) -> None:
-        """Goes to the view that one came from."""
-        self._going.back_or_forth(-1)
-
-    def do_later(self, argument: str) -> None:
-        """Goes forward again."""
-        self._going.back_or_forth(1)
-
-    def do_last(self, argument: str) -> None:
-        """Goes to the last view."""
-        self._going.last()
-
-    def do_project(self, argument: str) -> None:
-        """Switches to the named project, or lets one be picked."""
-        self._switching.to(argument)
-
-    @property
-    def project_names(self) -> Sequence[str]:
-        """The projects that one can switch to."""
-        return self._switching.names
-
-    def do_shell(self, argument: str) -> None:
-        """Opens a shell in the named replica, or in the one at hand."""
-        self._shells.open(self._going.replica_meant(argument))
-
-    def do_copy_attach(self, argument: str) -> None:
-        """Copies the command that attaches to the named replica, or to the one at hand."""
-        self._shells.copy(self._going.replica_meant(argument))
-
-    def do_open(self, argument: str) -> None:
-        """Opens what is named."""
-        self._going.thing(argument)
-
-    def open_named(self, name: str, kind: str = "") -> None:
-        """Opens whatever has a name over what is in front."""
-        ways = {"fleet": self._going.fleet, "service": self._going.service}
-        ways.get(kind, self._going.thing)(name)
-
-    def do_problems(self, argument: str) -> None:
-        """Shows what is wrong."""
-        self._show_list(actions.PROBLEMS)
-
-    def do_events(self, argument: str) -> None:
-        """Shows what happened, in the project or to what is named."""
-        if argument:
-            self._going.events(argument)
-        else:
-            self._show_list(actions.EVENTS)
-
-    def do_runs(self, argument: str) -> None:
-        """Shows all runs over what is in front, once."""
-        if not isinstance(self.screen, RunsScreen):
-            self.push_screen(RunsScreen())
-
-    def _show_list(self, mode: str) -> None:
-        """Goes to a list where it was left; once there, leaves all that is open over it."""
-        if mode != self.current_mode:
-            self.switch_mode(mode)
-            return
-        for _ in self.screen_stack[1:]:
-            self.pop_screen()
-
-    def copy_to_clipboard(self, text: str) -> None:
-        """Puts a text on the terminal's clipboard; one that no terminal takes, into a file."""
-        self._clipboard = text
-        sequence = clipboard_sequence(text, os.environ)
-        if sequence is not None and self._driver is not None:
-            self._driver.write(sequence)
-            first = shorten(one_line(text), _COPIED, self.glyphs.ellipsis)
-            self.notify(f"Copied: {first}", markup=False)
-            return
-        path = Path(f"copied-{utc_now().astimezone():%Y%m%d-%H%M%S}.txt").resolve()
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            self.warn(f"{path} can't be written: {error.strerror}. Nothing was copied.")
-        else:
-            text = f"This terminal has no clipboard for it: the text is in {path}."
-            self.notify(text, markup=False)
-
-    def do_edit(self, argument: str) -> None:
-        """Edits the service or the fleet that is open or under the cursor."""
-        fleet = self._fleet_at_hand()
-        if fleet is not None:
-            self.fleet_changes.edit(fleet)
-        service = self._service_at_hand()
-        if service is not None:
-            self.changing.edit(*service)
-
-    def do_logs(self, argument: str) -> None:
-        """Shows the logs of what is named, or of the service that is open or under the cursor."""
-        screen = self.screen
-        if argument:
-            self._going.logs(argument)
-            return
-        run_id = screen.run_of_logs() if isinstance(screen, LiveScreen) else None
-        if run_id is not None:
-            self.open_logs(run_id)
-        else:
-            self.notify("There is no service here whose logs could be shown.", markup=False)
-
-    def do_undo(self, argument: str) -> None:
-        """Plans the way back of the service or the fleet that is open."""
-        fleet = self._fleet_at_hand()
-        if fleet is not None:
-            self.fleet_changes.undo(fleet)
-        service = self._service_at_hand()
-        if service is not None:
-            self.changing.undo(service[0])
-
-    def do_rebalance(self, argument: str) -> None:
-        """Moves replicas of the service that is open."""
-        service = self._service_at_hand()
-        if service is not None:
-            self.changing.rebalance(service[0])
-
-    def do_new_fleet(self, argument: str) -> None:
-        """Makes a fleet of a template or of a file."""
-        self.fleet_changes.new(argument)
-
-    def do_delete(self, argument: str) -> None:
-        """Deletes the fleet that is open or under the cursor."""
-        fleet = self._fleet_at_hand()
-        if fleet is not None:
-            self.fleet_changes.delete(fleet)
-
-    def do_cordon(self, argument: str) -> None:
-        """Takes what is open or under the cursor out of service."""
-        self._change_service("cordon", argument)
-
-    def do_drain(self, argument: str) -> None:
-        """Takes it out of service, and has replicas move away."""
-        self._change_service("drain", argument)
-
-    def do_uncordon(self, argument: str) -> None:
-        """Puts it back in service."""
-        self._change_service("uncordon", "")
-
-    def do_whatif(self, argument: str) -> None:
-        """Shows what would be left without what is open or under the cursor."""
-        if isinstance(self.screen, LiveScreen):
-            ask_what_if(self.screen, argument)
-
-    def do_charts(self, argument: str) -> None:
-        """Shows charts of what is open or under the cursor, or of what is named."""
-        fleet, service = self._fleet_at_hand(), self._service_at_hand()
-        if argument:
-            first = Kind.SERVICE if fleet is None else Kind.FLEET
-            self.push_screen(ChartsScreen(named(argument, self.snapshot, first)))
-        elif fleet is not None:
-            self.push_screen(ChartsScreen(fleet_named(fleet.name)))
-        elif service is not None:
-            self.push_screen(ChartsScreen(service_named(service[0])))
-        else:
-            self.notify("There is no service and no fleet here to show charts of.", markup=False)
-
-    def _change_service(self, action: CordonAction, reason: str) -> None:
-        fleet = self._fleet_at_hand()
-        if fleet is not None and isinstance(self.screen, LiveScreen):
-            self.cordon_changes.change(action, fleet, self.screen.instance_at_hand(), reason)
-
-    def _fleet_at_hand(self) -> Fleet | None:
-        return self.screen.fleet_at_hand() if isinstance(self.screen, LiveScreen) else None
-
-    def _service_at_hand(self) -> tuple[str, str] | None:
-        return self.screen.service_at_hand() if isinstance(self.screen, LiveScreen) else None
+    # Reading, as people say -----------------------------------------------------------------
 
     def do_refresh(self, argument: str) -> None:
         """Reads everything again; where nothing was read yet, looks for the connection again."""
-        if self._trouble is not None or self.snapshot is None:
-            if self._again is not None:
-                self._connection = self._again()
+        if not self.several and (self._trouble is not None or self.snapshot is None):
+            self._find_again(self.session)
             self._connect()
-        elif self._poller is not None:
-            self._poller.refresh()
-            # One that is just opening reads by itself.
-            if isinstance(self.screen, LiveScreen) and self.screen.is_laid_out:
-                self.screen.reread()
+            return
+        for session in self.sessions:
+            if session.poller is None or session.health.state in _TROUBLE:
+                self._find_again(session)
+                if isinstance(session.connection, Connection):
+                    self._begin(session, session.connection)
+            else:
+                session.poller.refresh()
+        # One that is just opening reads by itself.
+        screen = self._in_front
+        if self.snapshot is not None and screen is not None and screen.is_laid_out:
+            screen.reread()
 
     def do_pause(self, argument: str) -> None:
         """Stops reading, or goes on."""
         self.paused = not self.paused
-        if self._poller is not None:
-            self._poller.pause(self.paused)
-        if isinstance(self.screen, LiveScreen):
-            self.screen.show_state()
-
-    def do_quit(self, argument: str) -> None:
-        """Leaves; asks where an edit or a change that is followed is open."""
-        self._quitting.quit()
-
-    async def action_quit(self) -> None:
-        """Leaves at Ctrl+Q by the same rules as anywhere."""
-        self._quitting.quit()
-
-    def action_copy_or_quit(self) -> None:
-        """Copies what is selected at Ctrl+C; without that, asks whether to quit."""
-        selected = self.screen.get_selected_text() or getattr(self.focused, "selected_text", "")
-        if selected:
-            self.copy_to_clipboard(selected)
-        else:
-            self._quitting.quit(ask=True)
-
-    def show_help(self, screen: str) -> None:
-        """Shows the keys of a screen."""
-        self.push_screen(HelpScreen(screen, self.offered(screen), ascii_only=self.ascii))
-
-    def do_fault(self, argument: str) -> None:
-        """Has something go wrong in the demo."""
-        try:
-            self.notify(self.demo.set_fault(argument), markup=False)
-        except CommandError as error:
-            self.warn(str(error))
-
-    def do_messages(self, argument: str) -> None:
-        """Shows what was said."""
-        self.push_screen(MessagesScreen([*self.said.log], ascii_only=self.ascii))
-
-    def action_command_palette(self) -> None:
-        """Opens the palette."""
-        if self.use_command_palette and not isinstance(self.screen, Palette):
-            self.push_screen(Palette())
-
-    def search_themes(self) -> None:
-        """Offers the themes."""
-        self.push_screen(Palette(providers=[Themes], placeholder="Search for themes…"))
-
-    def chose_theme(self, name: str) -> None:
-        """Shows a theme, and the next time too."""
-        self.theme = name
-        self.views.change(theme=name)
-
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Offers the actions of the screen in front in the palette, and the choice of a theme.
-
-        What was chosen is done only if the screen is in front again.
-        """
-
-        def there(command: Callable[[], object]) -> Callable[[], object]:
-            return lambda: command() if screen.is_active else None
-
-        if isinstance(screen, LiveScreen):
-            for action in self.offered(screen.name_of_screen):
-                if not action.on(screen.name_of_screen):
-                    continue
-                keys = " ".join(map(actions.key_name, action.keys))
-                yield SystemCommand(
-                    action.title.capitalize(),
-                    escape(f"{keys}  {action.help}" if keys else action.help),
-                    there(partial(screen.action_do, action.id)),
-                )
-        yield SystemCommand("Theme", "Choose another theme.", there(self.action_change_theme))
+        for session in self.sessions:
+            if session.poller is not None:
+                session.poller.pause(self.paused)
+        if self.replay is not None:
+            self.replay.pause(self.paused)
+        if self._in_front is not None:
+            self._in_front.show_state()

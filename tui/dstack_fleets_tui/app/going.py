@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dstack_api_client.model.every_run import Run
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.service import OtherRun, Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.replica.service_logs import writer_name
-from dstack_fleets_tui.actions import actions
+from dstack_api_client.trends.trend import Subject
+from dstack_fleets_tui.actions import places
 from dstack_fleets_tui.actions.commands import CommandError
 from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.host.trail import Place
 from dstack_fleets_tui.names import finding
+from dstack_fleets_tui.screens.charts import ChartsScreen
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.detail import DetailScreen
 from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW
@@ -55,6 +58,13 @@ class Going:
         """Shows what happened to something."""
         self._open(finding.thing_named(self._snapshot, name), EVENTS_VIEW)
 
+    def history(self, name: str) -> None:
+        """Shows the deployments of the service that is named, or of the one at hand."""
+        service = finding.service_named(self._snapshot, name) if name else self._run_at_hand()
+        if not isinstance(service, Service):
+            raise CommandError("Write the service after it, such as :history chat.")
+        self._open(service, "history")
+
     def logs(self, text: str) -> None:
         """Shows the logs of a run, `chat`, or of one of its replicas, `chat/5` or `5` here."""
         snapshot = self._snapshot
@@ -85,7 +95,7 @@ class Going:
             app.switch_mode(place.mode)
         for depth, screen in enumerate(reversed(app.screen_stack)):
             # What is being changed is not left by itself.
-            if not isinstance(screen, LiveScreen) or screen.name_of_screen not in actions.WATCHING:
+            if not isinstance(screen, LiveScreen) or screen.name_of_screen not in places.WATCHING:
                 break
             if screen.place is not None and place.same_screen(screen.place):
                 for _ in range(depth):
@@ -99,16 +109,24 @@ class Going:
         app, key = self._app, place.key
         if isinstance(key, ReplicaKey):
             app.open_replica(key, place.view)
-        elif place.screen == actions.RUNS:
+        elif isinstance(key, Subject):
+            self._charts(key, front)
+        elif place.screen == places.RUNS:
             app.push_screen(RunsScreen())
-        elif key is not None and place.screen == actions.LOGS:
+        elif key is not None and place.screen == places.LOGS:
             app.open_logs(key)
-        elif key is not None and place.screen == actions.FLEET:
+        elif key is not None and place.screen == places.FLEET:
             app.open_fleet(key, place.view)
         elif key is not None:
             app.open_service(key, place.view)
         else:
             front.action_do(place.screen)
+
+    def _charts(self, subject: Subject, front: LiveScreen) -> None:
+        if isinstance(front, ChartsScreen):
+            front.show_of(subject)
+        else:
+            self._app.push_screen(ChartsScreen(subject))
 
     @property
     def _snapshot(self) -> Snapshot:
@@ -124,10 +142,25 @@ class Going:
         """
         if not text:
             return self._at_hand()
+        return finding.replica_named(self._snapshot, text, self._run_at_hand())
+
+    def run_meant(self, text: str) -> Run:
+        """The service or other run that is named, or the one that is open or under the cursor.
+
+        Raises:
+            CommandError: None is.
+        """
+        if text:
+            return finding.run_named(self._snapshot, text)
+        found = self._run_at_hand()
+        if found is None:
+            raise CommandError("There is no run under the cursor. Name one.")
+        return found
+
+    def _run_at_hand(self) -> Run | None:
         snapshot, screen = self._snapshot, self._app.front
         run_id = screen.run_of_logs() if isinstance(screen, LiveScreen) else None
-        here = snapshot.services.get(run_id or "") or snapshot.other_runs.get(run_id or "")
-        return finding.replica_named(snapshot, text, here)
+        return snapshot.services.get(run_id or "") or snapshot.other_runs.get(run_id or "")
 
     def _at_hand(self) -> Replica:
         screen = self._app.front

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from textual.events import Key, Paste
 from textual.message import Message
-from textual.screen import Screen
-from textual.widget import Widget
 from textual.widgets import Input
 
-from dstack_fleets_tui.host.host import Host
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from textual.screen import Screen
+    from textual.widget import Widget
+
+    from dstack_fleets_tui.host.host import Host
 
 Typed: TypeAlias = "Key | Paste"
 
@@ -50,6 +53,7 @@ class KeysInTurn:
         self._waiting: deque[Typed] = deque()
         self._turn = 0
         self._rounds = 0
+        self._held = False
         self._last: tuple[Typed | None, Widget | None] = (None, None)
 
     @property
@@ -57,8 +61,22 @@ class KeysInTurn:
         """Whether all that was typed is worked off."""
         return not self._rounds and not self._waiting
 
+    def hold(self) -> None:
+        """Keeps what comes until it is released: nothing is there yet that it is meant for."""
+        self._held = True
+
+    async def release(self) -> None:
+        """Hands on what was kept, in turn."""
+        self._held = False
+        await self._next()
+        if self._waiting:
+            self._look_after()
+
     async def take(self, typed: Typed) -> None:
         """Hands a key on, or keeps it until it is its turn."""
+        if self._held:
+            self._waiting.append(typed)
+            return
         if not self._waiting and (not self._rounds or self._goes_behind(typed)):
             await self._hand(typed)
             return
@@ -98,7 +116,7 @@ class KeysInTurn:
 
     @property
     def _target(self) -> Widget | None:
-        """What takes a key that is no binding."""
+        """What takes a key that is not a binding."""
         screen = self._app.front
         return screen if screen is None else screen.focused or screen
 

@@ -9,14 +9,11 @@ from dstack_api_client.edits.errors import EditError, EndedError
 from dstack_api_client.edits.follow.following_fleets import FleetGoal
 from dstack_api_client.edits.perform import cordoning
 from dstack_api_client.edits.perform.cordoning import CordonAction, CordonChange
-from dstack_api_client.edits.perform.performing import Performed, who
 from dstack_api_client.model.fleet import Fleet, Instance
-from dstack_api_client.whatif import price_of_drain
+from dstack_api_client.whatif import outcome_of_drain
 from dstack_fleets_tui.changes.service import Changing
 from dstack_fleets_tui.host.host import Host
-from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.output.cordons import plan_lines
-from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen
 from dstack_fleets_tui.screens.parts.questions import Question, ask
 from dstack_widgets.drawing.text import literal
@@ -51,10 +48,13 @@ class CordonChanges:
         number = instance.num if instance is not None else None
         change = CordonChange(action, fleet.name, number, reason)
         sign = f"Asking what the {action} of {change.name} would do."
-        self._changing.begin(partial(self._plan, change, fleet, ask(self._app)), sign)
+        plan = partial(self._plan, change, fleet, instance, ask(self._app))
+        self._changing.begin(plan, sign)
 
-    async def _plan(self, change: CordonChange, fleet: Fleet, question: Question) -> None:
-        source, snapshot = self._app.source, self._app.snapshot
+    async def _plan(
+        self, change: CordonChange, fleet: Fleet, instance: Instance | None, question: Question
+    ) -> None:
+        source, snapshot = question.session.source, question.session.snapshot
         if source is None or snapshot is None:
             return
         cordoning.refuse_unable(snapshot.capabilities)
@@ -68,19 +68,26 @@ class CordonChanges:
                 f"{fleet.name} is another fleet now; nothing was done.", "Look at it first."
             )
         known = await cordoning.cordon_of(source.client, source.project, change)
-        plan, price = None, None
+        plan, outcome = None, None
         if change.action == "drain":
             plan = await cordoning.drain_plan(source.client, source.project, change)
-            price = price_of_drain(snapshot, plan)
+            outcome = outcome_of_drain(snapshot, change.fleet, change.number, plan)
 
         def answered(key: str | None) -> None:
             if key == change.action:
-                self._carry_out(source, base, change)
+                drained = instance.id if instance is not None else fleet.id
+                goal = FleetGoal(empties=drained if change.action == "drain" else None)
+                request = partial(
+                    cordoning.carry_out, source.client, base, change, self._changing.store
+                )
+                self._changing.carry_out(
+                    source, change.name, lambda user: request(user=user), key=base.id, goal=goal
+                )
 
         question.show(
             AskScreen(
                 f"{change.action.capitalize()} {change.name} in {self._app.place}",
-                [literal(line) for line in plan_lines(change, known, plan, price)],
+                [literal(line) for line in plan_lines(change, known, plan, outcome)],
                 (Choice("cancel", "Cancel"), Choice(change.action, change.action.capitalize())),
                 confirm=fleet.name if self._app.protected else None,
                 ascii_only=self._app.ascii,
@@ -88,18 +95,3 @@ class CordonChanges:
             f"The {change.action} of {change.name}",
             answered,
         )
-
-    def _carry_out(self, source: Source, base: bases.Base, change: CordonChange) -> None:
-        async def carry_out() -> Performed:
-            user = await who(source.client)
-            return await cordoning.carry_out(
-                source.client, base, change, self._changing.store, user=user
-            )
-
-        screen = ApplyScreen(
-            change.name,
-            lambda: self._changing.keep(carry_out()),
-            key=base.id,
-            goal=FleetGoal(),
-        )
-        self._app.push_screen(screen)

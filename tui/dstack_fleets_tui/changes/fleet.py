@@ -18,23 +18,24 @@ from dstack_api_client.edits.fleet.new_fleets import TEMPLATES, plan_new_fleet
 from dstack_api_client.edits.follow.following_fleets import FleetGoal
 from dstack_api_client.edits.perform import undoing
 from dstack_api_client.edits.perform.deleting import delete
-from dstack_api_client.edits.perform.performing import Performed, who
+from dstack_api_client.edits.perform.performing import Performed
 from dstack_api_client.errors import ApiError
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.labels import counted
 from dstack_api_client.model.occupants import namesakes
 from dstack_api_client.model.service import Service
+from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.yaml_text import LONGEST
 from dstack_fleets_tui.changes.service import Changing
 from dstack_fleets_tui.editing.texts import Editing
 from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.live.source import Source
-from dstack_fleets_tui.screens.edit.applying import ApplyScreen
 from dstack_fleets_tui.screens.edit.fleet import FleetEditScreen
 from dstack_fleets_tui.screens.edit.plan import PlanScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.parts.questions import Question, ask
 from dstack_fleets_tui.words import formatting, words
-from dstack_placement.engine import ServiceSpec
+from dstack_placement.engine import ServiceSpec, mapping
 from dstack_widgets.drawing.palette import style_of
 from dstack_widgets.drawing.text import literal
 from dstack_widgets.inputs.choices import Choice
@@ -63,8 +64,8 @@ class FleetChanges:
         if not self._changing.may():
             return
         project = self._app.project
-        is_ssh = fleet.kind == "ssh"
-        why = refusal(fleet.name, is_ssh=is_ssh, owner=fleet.project, project=project)
+        configuration = mapping(fleet.spec.get("configuration"))
+        why = refusal(fleet.name, configuration, owner=fleet.project, project=project)
         if why is None:
             self._app.push_screen(FleetEditScreen(fleet.name, fleet.id))
         else:
@@ -75,7 +76,7 @@ class FleetChanges:
         if not self._changing.may():
             return
         project = self._app.project
-        why = refusal(fleet.name, is_ssh=False, owner=fleet.project, project=project)
+        why = refusal(fleet.name, {}, owner=fleet.project, project=project)
         if why is None:
             sign = f"Reading the last change of {fleet.name}."
             self._changing.begin(partial(self._undo, fleet.name, ask(self._app)), sign)
@@ -148,7 +149,7 @@ class FleetChanges:
                 self._delete_instances(fleet, can if what == _CHOSEN else idle)
 
         if len(about) == 1:
-            self._app.notify("No instance that is not in use is selected or there.", markup=False)
+            self._app.notify("There is no unused instance to delete.", markup=False)
         title = f"What to delete of {fleet.name}"
         self._app.push_screen(PickScreen(title, about, ascii_only=self._app.ascii), picked)
 
@@ -158,26 +159,10 @@ class FleetChanges:
         if not self._changing.may():
             return False
         project = self._app.project
-        why = refusal(fleet.name, is_ssh=False, owner=fleet.project, project=project)
+        why = refusal(fleet.name, {}, owner=fleet.project, project=project)
         if why is not None:
             self._refuse(f"{fleet.name} can't be deleted here", why)
         return why is None
-
-    def _about_deletion(self, fleet: Fleet) -> Iterator[str]:
-        states = words.states(fleet)
-        ends = "lets its hosts go" if fleet.kind == "ssh" else "ends them"
-        if states:
-            yield f"Its instances: {states}. The server {ends}."
-        else:
-            yield "It has no instances."
-        if fleet.replicas or fleet.other_jobs:
-            yield "It is in use: the server will refuse until nothing runs there."
-        elif self._app.snapshot is not None:
-            yield from words.used_by_others(fleet, self._app.snapshot)
-        services = self._app.snapshot.services.values() if self._app.snapshot else ()
-        named = sorted(each.name for each in services if _names_fleet(each, fleet.name))
-        if named:
-            yield f"Its name is in `fleets` of {', '.join(named)}."
 
     def _refuse(self, title: str, why: tuple[str, str]) -> None:
         lines = [literal(why[0]), literal(why[1], style_of("dim"))]
@@ -185,13 +170,13 @@ class FleetChanges:
         self._app.push_screen(AskScreen(title, lines, choices, ascii_only=self._app.ascii))
 
     async def _undo(self, name: str, question: Question) -> None:
-        source = self._app.source
+        source, snapshot = question.session.source, question.session.snapshot
         if source is None:
             return
         base = await bases.read_fleet(source.client, source.project, name)
         found = undoing.undo_fleet(self._changing.store, base)
         found.refuse_unkept()
-        plan = await fleets.plan_fleet(source.client, found.edit, snapshot=self._app.snapshot)
+        plan = await fleets.plan_fleet(source.client, found.edit, snapshot=snapshot)
         self._changing.show_way_back(found, plan, question)
 
     # New fleets
@@ -204,9 +189,9 @@ class FleetChanges:
 
     async def _from_file(self, path: Path, question: Question) -> None:
         try:
-            text = await asyncio.to_thread(path.read_text, encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not text"
+            text = await asyncio.to_thread(_text_of, path)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
             line = f"{path} can't be read: {why}. Name a configuration file, or cloud or ssh."
             raise InvalidEditError([line]) from error
         if not question.refuse_late(f"The file {path}"):
@@ -240,22 +225,13 @@ class FleetChanges:
     # Deleting
 
     async def _delete(self, fleet: Fleet, question: Question) -> None:
-        lines = list(self._about_deletion(fleet))
-        lines += await self._about_borrowers(fleet)
+        source, snapshot = question.session.source, question.session.snapshot
+        if source is None or snapshot is None:
+            return
+        lines = list(_about_deletion(fleet, snapshot))
+        lines += await _about_borrowers(fleet, source)
         title = f"Delete fleet {fleet.name} in {self._app.place}"
         self._ask(fleet, title, lines, (), question)
-
-    async def _about_borrowers(self, fleet: Fleet) -> Sequence[str]:
-        source = self._app.source
-        if source is None:
-            return ()
-        try:
-            names = await source.client.exports.borrowers(source.project, fleet.id)
-        except ApiError as error:
-            return (f"Which projects it is exported to is not known: {error}",)
-        if not names:
-            return ()
-        return (f"It is exported to {words.borrowers(names)}, which will lose it.",)
 
     def _delete_instances(self, fleet: Fleet, chosen: Sequence[Instance]) -> None:
         lines = []
@@ -300,7 +276,7 @@ class FleetChanges:
     ) -> None:
         def answered(key: str | None) -> None:
             if key == "delete":
-                self._carry_out(fleet, chosen)
+                self._carry_out(fleet, chosen, question)
 
         question.show(
             AskScreen(
@@ -315,28 +291,48 @@ class FleetChanges:
             answered,
         )
 
-    def _carry_out(self, fleet: Fleet, chosen: Sequence[Instance]) -> None:
-        source = self._app.source
+    def _carry_out(self, fleet: Fleet, chosen: Sequence[Instance], question: Question) -> None:
+        source = question.session.source
         numbers = [instance.num for instance in chosen]
         if source is None:
             return
 
-        async def carry_out() -> Performed:
+        async def request(user: str) -> Performed:
             base = await bases.read_fleet(source.client, source.project, fleet.name)
             if base.id != fleet.id:
                 raise EndedError(
                     f"{fleet.name} is another fleet now; nothing was deleted.", "Look at it first."
                 )
-            user = await who(source.client)
             return await delete(source.client, base, self._changing.store, numbers, user=user)
 
-        screen = ApplyScreen(
-            fleet.name,
-            lambda: self._changing.keep(carry_out()),
-            key=fleet.id,
-            goal=FleetGoal(ends=frozenset(each.id for each in chosen), gone=not chosen),
-        )
-        self._app.push_screen(screen)
+        goal = FleetGoal(ends=frozenset(each.id for each in chosen), gone=not chosen)
+        self._changing.carry_out(source, fleet.name, request, key=fleet.id, goal=goal)
+
+
+def _about_deletion(fleet: Fleet, snapshot: Snapshot) -> Iterator[str]:
+    states = words.states(fleet)
+    ends = "releases its hosts" if fleet.kind == "ssh" else "ends them"
+    if states:
+        yield f"Its instances: {states}. The server {ends}."
+    else:
+        yield "It has no instances."
+    if fleet.replicas or fleet.other_jobs:
+        yield "It is in use: the server will refuse until nothing runs there."
+    else:
+        yield from words.used_by_others(fleet, snapshot)
+    named = sorted(e.name for e in snapshot.services.values() if _names_fleet(e, fleet.name))
+    if named:
+        yield f"Its name is in `fleets` of {', '.join(named)}."
+
+
+async def _about_borrowers(fleet: Fleet, source: Source) -> Sequence[str]:
+    try:
+        names = await source.client.exports.borrowers(source.project, fleet.id)
+    except ApiError as error:
+        return (f"It is not known which projects it is exported to: {error}",)
+    if not names:
+        return ()
+    return (f"It is exported to {words.borrowers(names)}, which will lose it.",)
 
 
 def _names_fleet(service: Service, name: str) -> bool:
@@ -348,3 +344,20 @@ def _names_fleet(service: Service, name: str) -> bool:
 def _names(instances: Sequence[Instance]) -> str:
     names = ", ".join(instance.name for instance in instances[:3])
     return names + (f" and {len(instances) - 3} more" if len(instances) > 3 else "")
+
+
+def _text_of(path: Path) -> str:
+    """The text of a configuration file.
+
+    Raises:
+        OSError: It can't be read.
+        ValueError: It is not text, or too long; the text says which.
+    """
+    with path.open("rb") as file:
+        data = file.read(LONGEST + 1)
+    if len(data) > LONGEST:
+        raise ValueError(f"it is longer than {LONGEST >> 20} MiB")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("it is not text") from None

@@ -11,14 +11,20 @@ from textual.screen import Screen
 from textual.worker import Worker
 
 from dstack_api_client.edits.base import base as bases
-from dstack_api_client.edits.base.difference import ChangeKind
 from dstack_api_client.edits.base.merging import ConflictError
 from dstack_api_client.edits.base.outcome import Check
 from dstack_api_client.edits.fleet.fleet import FleetEdit
 from dstack_api_client.edits.fleet.fleets import FleetPlan
-from dstack_api_client.edits.follow.following_fleets import goal_of
+from dstack_api_client.edits.follow.following_fleets import FleetGoal, goal_of
+from dstack_api_client.edits.history.going_back import way_back
 from dstack_api_client.edits.perform import rebalancing, undoing
-from dstack_api_client.edits.perform.performing import Performed, perform, settle, who
+from dstack_api_client.edits.perform.performing import (
+    Performed,
+    perform,
+    settle,
+    target_of,
+    who,
+)
 from dstack_api_client.edits.plan.planning import Plan, make_plan
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.edits.store.recovering import look_up
@@ -76,6 +82,12 @@ class Changing:
             sign = f"Reading the last change of {name}."
             self.begin(partial(self._undo, name, ask(self._app)), sign)
 
+    def go_back(self, name: str, number: int) -> None:
+        """Plans the way back to an earlier deployment of a service."""
+        if self.may():
+            sign = f"Planning the way back to deployment {number} of {name}."
+            self.begin(partial(self._go_back, name, number, ask(self._app)), sign)
+
     def rebalance(self, name: str) -> None:
         """Has the server move a service's replicas to the lanes of higher priority."""
         if self.may():
@@ -99,7 +111,7 @@ class Changing:
             on_done: Called once it was applied.
         """
         source = self._app.source
-        if source is None:
+        if source is None or not self._is_of(source, plan):
             return
         base = plan.base
 
@@ -122,14 +134,22 @@ class Changing:
             on_conflict=again,
             settle=lambda check: self._settle(source, check, action),
             plan_again=again if base is not None else None,
-            restarts=not isinstance(plan, Plan)
-            or any(change.kind is not ChangeKind.NO_RESTART for change in plan.changes),
+            restarts=not isinstance(plan, Plan) or plan.restarts,
         )
         self._replace(under, screen)
 
     def as_text(self, editing: Editing[Any]) -> None:
         """Has a text edited; what was typed is used, or kept."""
         self.begin(partial(self.texts.edit, editing, ask(self._app)))
+
+    def _is_of(self, source: Source, plan: Plan | FleetPlan) -> bool:
+        """Whether a plan is of the project in hand; says so if it is not."""
+        target = target_of(source.client, plan)
+        if (target.server, target.project) == (source.client.url, source.project):
+            return True
+        of = one_line(target.project)
+        self._app.warn(f"This plan is of project {of}. Nothing was sent. Go back and plan again.")
+        return False
 
     @property
     def under_way(self) -> bool:
@@ -186,7 +206,7 @@ class Changing:
             self._app.notify(sign, markup=False)
 
     async def _undo(self, name: str, question: Question) -> None:
-        source, snapshot = self._app.source, self._app.snapshot
+        source, snapshot = question.session.source, question.session.snapshot
         if source is None or snapshot is None:
             return
         base = await bases.read_service(source.client, source.project, name)
@@ -194,6 +214,20 @@ class Changing:
         found.refuse_unkept()
         plan = await make_plan(source.client, found.edit, snapshot=snapshot)
         self.show_way_back(found, plan, question)
+
+    async def _go_back(self, name: str, number: int, question: Question) -> None:
+        source, snapshot = question.session.source, question.session.snapshot
+        if source is None or snapshot is None:
+            return
+        base = await bases.read_service(source.client, source.project, name)
+        found = way_back(self.store, base, snapshot.capabilities, number)
+        plan = await make_plan(source.client, found.edit, snapshot=snapshot)
+        if not plan.changes:
+            text = f"{name} is as it was at deployment {number}, as far as that is kept."
+            self._app.notify(text, markup=False)
+            return
+        screen = PlanScreen(plan, lambda: self.apply(plan, action="undo"), found.notes)
+        question.show(screen, f"The way back to deployment {number} of {name}")
 
     def show_way_back(
         self, found: undoing.Undo[Any], plan: Plan | FleetPlan, question: Question
@@ -221,7 +255,7 @@ class Changing:
         question.show(screen, f"The undo of {found.edit.base.target.name}")
 
     async def _rebalance(self, name: str, question: Question) -> None:
-        source, snapshot = self._app.source, self._app.snapshot
+        source, snapshot = question.session.source, question.session.snapshot
         if source is None or snapshot is None:
             return
         base = await bases.read_service(source.client, source.project, name)
@@ -238,7 +272,14 @@ class Changing:
 
         def answered(key: str | None) -> None:
             if key == "rebalance":
-                self._rebalance_now(source, base)
+                request = partial(rebalancing.rebalance, source.client, base, self.store)
+                self.carry_out(
+                    source,
+                    base.target.name,
+                    lambda user: request(user=user),
+                    key=base.id,
+                    rebalance=True,
+                )
 
         question.show(
             AskScreen(
@@ -263,7 +304,10 @@ class Changing:
 
         def answered(key: str | None) -> None:
             if key == "end":
-                self._cancel_now(source, base)
+                request = partial(rebalancing.cancel, source.client, base, self.store)
+                self.carry_out(
+                    source, base.target.name, lambda user: request(user=user), key=base.id
+                )
 
         question.show(
             AskScreen(
@@ -280,20 +324,41 @@ class Changing:
             answered,
         )
 
-    def _cancel_now(self, source: Source, base: bases.Base) -> None:
-        async def ask() -> Performed:
-            user = await who(source.client)
-            return await rebalancing.cancel(source.client, base, self.store, user=user)
+    def carry_out(
+        self,
+        source: Source,
+        subject: str,
+        request: Callable[[str], Awaitable[Performed]],
+        *,
+        key: str,
+        goal: FleetGoal | None = None,
+        ends: bool = False,
+        rebalance: bool = False,
+    ) -> None:
+        """Sends what was confirmed and has no plan, and shows what comes of it.
 
-        self._app.push_screen(ApplyScreen(base.target.name, lambda: self.keep(ask()), key=base.id))
+        Args:
+            source: Where it goes.
+            subject: The name of what is changed.
+            request: Sends it; takes the server's user.
+            key: The id of what is changed.
+            goal: What a fleet comes to by it; None for what is not a fleet's.
+            ends: Whether a run ends by it.
+            rebalance: Whether replicas are moved until the lanes have their targets.
+        """
 
-    def _rebalance_now(self, source: Source, base: bases.Base) -> None:
-        async def ask() -> Performed:
-            user = await who(source.client)
-            return await rebalancing.rebalance(source.client, base, self.store, user=user)
+        async def performed() -> Performed:
+            return await request(await who(source.client))
 
         self._app.push_screen(
-            ApplyScreen(base.target.name, lambda: self.keep(ask()), key=base.id, rebalance=True)
+            ApplyScreen(
+                subject,
+                lambda: self.keep(performed()),
+                key=key,
+                goal=goal,
+                ends=ends,
+                rebalance=rebalance,
+            )
         )
 
     async def _perform(self, source: Source, plan: Plan | FleetPlan, action: str) -> Performed:

@@ -65,7 +65,7 @@ class Shells:
         self._app.push_screen(
             AskScreen(
                 f"Open a shell in {job_name(replica)} in {self._app.place}",
-                [literal("What is done there changes a replica that may be serving requests.")],
+                [literal("What you do there affects a replica that may be serving requests.")],
                 (Choice("cancel", "Cancel"), Choice("open", "Open")),
                 confirm=replica.run_name,
                 ascii_only=self._app.ascii,
@@ -78,7 +78,8 @@ class Shells:
         self._changing.begin(partial(self._open, replica), sign)
 
     async def _open(self, replica: Replica) -> None:
-        source, question = self._app.source, ask(self._app)
+        question = ask(self._app)
+        source = question.session.source
         if source is None:
             return
         shell = await shell_in(source.client, source.project, replica)
@@ -111,7 +112,7 @@ class Shells:
         elif failure:
             self._app.warn(failure)
         elif status == _NO_CONNECTION:
-            self._app.warn(f"The connection to {job_name(replica)} was lost, or never came about.")
+            self._app.warn(f"The connection to {job_name(replica)} was lost, or never opened.")
         else:
             self._app.hurry()
 

@@ -36,12 +36,16 @@ class TextChanges:
 
     Args:
         app: The app.
+
+    Attributes:
+        is_keeping: Whether what an editor left, when this program was asked to end, is being kept.
     """
 
     def __init__(self, app: Host) -> None:
         self._app = app
         self._kept: dict[str, tuple[str, str]] = {}
         self._typed: tuple[Editing[Any], TextScreen] | None = None
+        self.is_keeping = False
 
     @property
     def unused(self) -> tuple[str, ...]:
@@ -78,6 +82,7 @@ class TextChanges:
                     written = await self._written(editing, shown)
                 except StoppedError as stopped:
                     await self._keep_ended(editing, source, stopped.text)
+                    self.keep_all()
                     self._app.end(stopped.signal)
                     return
                 question = ask(self._app)
@@ -121,15 +126,18 @@ class TextChanges:
         """Keeps what was written when this program is asked to end, as a draft if that can be."""
         if self._is_original(editing, text):
             return
+        # It is nowhere else if the program ends before that.
+        self._keep(editing, text)
         if editing.drafted:
+            self.is_keeping = True
             try:
                 made = await asyncio.wait_for(editing.read(source, text), _READ_WITHIN)
             except (ApiError, asyncio.TimeoutError):
-                pass  # what can't be read now is kept as it is
-            else:
-                editing.done(made)
-                return
-        self._keep_on_disk(editing.key, text)
+                return  # what can't be read now is kept as it is
+            finally:
+                self.is_keeping = False
+            self.discard(editing.key)
+            editing.done(made)
 
     def keep_all(self) -> None:
         """Keeps what is typed and not used, for the next time: this program is asked to end.

@@ -6,8 +6,10 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
+from dstack_fleets_tui.actions.project_names import ALL
 from dstack_fleets_tui.output.notices import say
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     settings = load({name: getattr(args, name, None) for name in _SETTINGS})
     if settings.sources["ascii"] == "default" and not shows_unicode(os.environ):
         sources = {**settings.sources, "ascii": "locale"}
-        return settings.model_copy(update={"ascii": True, "sources": sources})
+        return replace(settings, ascii=True, sources=sources)
     return settings
 
 
@@ -88,15 +90,21 @@ def connection_of(
 
     flags = Flags(
         project=project or getattr(args, "project", None),
+        project_source=getattr(args, "project_source", "--project"),
         server_url=getattr(args, "server_url", None),
         token_file=getattr(args, "token_file", None),
         ca_file=settings.ca_file,
         insecure_http=settings.insecure_http,
     )
     try:
-        return connect(flags)
+        found = connect(flags)
     except ConfigError as error:
         return error
+    if "log_file" in args:
+        from dstack_fleets_tui.settings.log_file import hide
+
+        hide(found.token)
+    return found
 
 
 def guarded(settings: Settings, connection: Connection | ConfigError) -> Settings:
@@ -109,13 +117,36 @@ def guarded(settings: Settings, connection: Connection | ConfigError) -> Setting
     return with_known_projects(settings, connection.project, known_projects())
 
 
-def known_projects() -> list[str]:
-    """The projects of dstack's configuration; none where it can't be read."""
-    from dstack_api_client.connect.connection import ConfigError
+def named_project(args: argparse.Namespace) -> str:
+    """What `--project` says, or `DSTACK_PROJECT` without it; empty for neither."""
+    text: str = getattr(args, "project", None) or os.environ.get("DSTACK_PROJECT", "")
+    return text.strip()
+
+
+def is_told_where(args: argparse.Namespace) -> bool:
+    """Whether options or the environment name a project or a server."""
+    server = getattr(args, "server_url", None) or os.environ.get("DSTACK_SERVER_URL")
+    return bool(named_project(args) or server)
+
+
+def several(args: argparse.Namespace) -> bool:
+    """Whether several projects are named."""
+    text = named_project(args)
+    return "," in text or (text == ALL and ALL not in known_projects())
+
+
+def known_projects(url: str | None = None) -> list[str]:
+    """The projects of dstack's configuration; none where it can't be read.
+
+    Args:
+        url: Just those of this server.
+    """
+    from dstack_api_client.connect.connection import ConfigError, origin
     from dstack_api_client.connect.discovery import config_path, load
 
     try:
-        return [entry.name for entry in load(config_path()).projects]
+        entries = load(config_path()).projects
+        return [each.name for each in entries if url is None or origin(each.url) == origin(url)]
     except ConfigError:
         return []
 
@@ -164,6 +195,11 @@ def begun(args: argparse.Namespace) -> tuple[Connection, Settings] | int:
     """
     from dstack_api_client.connect.connection import ConfigError
 
+    if several(args):
+        code = getattr(args, "usage_code", USAGE)
+        return fail(
+            "This works on one project, and several are named.", "Use --project NAME.", code
+        )
     settings = settings_of(args)
     connection = connection_of(args, settings)
     settings = guarded(settings, connection)

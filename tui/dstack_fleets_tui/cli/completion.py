@@ -7,9 +7,19 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from dstack_fleets_tui.cli.common import DONE, connection_of, known_projects, settings_of
+from dstack_fleets_tui.actions.project_names import offered
+from dstack_fleets_tui.cli.common import (
+    DONE,
+    connection_of,
+    known_projects,
+    named_project,
+    settings_of,
+    several,
+)
+from dstack_fleets_tui.cli.several import projects_of
 from dstack_fleets_tui.output.notices import PROGRAM
 
 if TYPE_CHECKING:
@@ -56,6 +66,15 @@ def completed(action: argparse.Action, offer: Offer) -> None:
     action.completer = completer  # type: ignore[attr-defined]
 
 
+def completed_by_projects(action: argparse.Action) -> None:
+    """Has an argument completed by the projects of dstack's configuration; it takes several."""
+
+    def completer(prefix: str, **_: Any) -> list[str]:
+        return offered(known_projects(), prefix)
+
+    action.completer = completer  # type: ignore[attr-defined]
+
+
 def complete(parser: argparse.ArgumentParser) -> None:
     """Answers a shell that asks for completions, and ends the process; else does nothing."""
     if _ASKED not in os.environ:
@@ -66,19 +85,24 @@ def complete(parser: argparse.ArgumentParser) -> None:
     argcomplete.autocomplete(parser, always_complete_options=False)
 
 
-def projects(args: argparse.Namespace) -> list[str]:
-    """The projects of dstack's configuration."""
-    return known_projects()
-
-
 def services(args: argparse.Namespace) -> list[str]:
     """The services of the project that have not ended."""
     return _read(args, _services)
 
 
+def runs(args: argparse.Namespace) -> list[str]:
+    """The services and other runs of the project that have not ended."""
+    return _read(args, _runs)
+
+
 def fleets(args: argparse.Namespace) -> list[str]:
     """The fleets of the project, those lent to it included."""
     return _read(args, _fleets)
+
+
+def services_and_fleets(args: argparse.Namespace) -> list[str]:
+    """What `undo` takes a name of."""
+    return [*services(args), *fleets(args)]
 
 
 def fleets_or_services(args: argparse.Namespace) -> list[str]:
@@ -91,20 +115,32 @@ def fleets_or_services(args: argparse.Namespace) -> list[str]:
 
 
 def _read(args: argparse.Namespace, names: Callable[[Client, str], Any]) -> list[str]:
-    """Names that the server has; none where it can't be asked: a prompt is no place to say why."""
+    """Names that the projects have; none of one that can't be asked.
+
+    A prompt is no place to say why.
+    """
     import asyncio
 
     from dstack_api_client.connect.connection import ConfigError
     from dstack_api_client.errors import ApiError
 
-    connection = connection_of(args, settings_of(args))
-    if isinstance(connection, ConfigError):
-        return []
-    try:
-        found: list[str] = asyncio.run(asyncio.wait_for(_ask(connection, names), _PATIENCE))
-    except (ApiError, asyncio.TimeoutError):
-        return []
-    return found
+    settings = settings_of(args)
+    projects = projects_of(args, named_project(args)) if several(args) else [None]
+
+    async def names_in(project: str | None) -> list[str]:
+        connection = connection_of(args, settings, project)
+        if isinstance(connection, ConfigError):
+            return []
+        try:
+            return await asyncio.wait_for(_ask(connection, names), _PATIENCE)
+        except (ApiError, asyncio.TimeoutError):
+            return []
+
+    async def all_names() -> list[str]:
+        found = await asyncio.gather(*map(names_in, projects))
+        return [*dict.fromkeys(chain.from_iterable(found))]
+
+    return asyncio.run(all_names())
 
 
 async def _ask(connection: Connection, names: Callable[[Client, str], Any]) -> list[str]:
@@ -118,6 +154,11 @@ async def _ask(connection: Connection, names: Callable[[Client, str], Any]) -> l
 async def _services(client: Client, project: str) -> list[str | None]:
     runs = await client.runs.page(project, limit=_MOST_NAMES, jobs=False)
     return [run.read_spec.run_name for run in runs if run.read_spec.configuration.type == "service"]
+
+
+async def _runs(client: Client, project: str) -> list[str | None]:
+    found = await client.runs.page(project, limit=_MOST_NAMES, jobs=False)
+    return [run.read_spec.run_name for run in found]
 
 
 async def _fleets(client: Client, project: str) -> list[str | None]:

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from dstack_fleets_tui.settings.settings import Settings
 
 _CORDON = (
-    "Has a server with the placement add-on place nothing new on an instance or in a fleet: no"
-    " replica, no task, no dev environment. What runs there stays."
+    "Places nothing new on an instance or in a fleet: no replica, no task, no dev environment. What"
+    " runs there stays. Needs a server with the placement add-on."
 )
 _DRAIN = (
-    "Cordons an instance or a fleet, and has the server move the replicas of services with lanes"
-    " away, the new one ready first. What can't move stays, and is named with the reason."
+    "Cordons an instance or a fleet, and moves the replicas of services with lanes away, each once"
+    " its new one is ready. What can't move stays, and is named with the reason."
 )
 _UNCORDON = "Puts an instance or a fleet back in service; a drain that is under way ends."
 _COMMANDS = (
@@ -39,7 +39,7 @@ def add_cordons(commands: Any, connection: Parser) -> None:
         command.add_argument("target", metavar="FLEET[/NUMBER]", help="the fleet, or an instance")
         command.set_defaults(run=_run, action=name, reason="", force=False)
         if name != "uncordon":
-            command.add_argument("--reason", metavar="TEXT", help="why, for others to read")
+            command.add_argument("--reason", metavar="TEXT", help="the reason, for others to read")
         if name == "drain":
             command.add_argument(
                 "--force",

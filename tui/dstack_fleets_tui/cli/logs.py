@@ -22,10 +22,13 @@ def add_log_options(get: argparse.ArgumentParser) -> None:
         metavar="TIME",
         type=_back,
         default=BACK,
-        help="so far back: 90s, 15m (the default), 2h, 1d, or start",
+        help="how far back: 90s, 15m (the default), 2h, 1d, or start",
     )
     group.add_argument(
-        "-f", "--follow", action="store_true", help="go on with new lines; JSON has one a line"
+        "-f",
+        "--follow",
+        action="store_true",
+        help="keep running and print new lines; JSON has one object a line",
     )
 
 
@@ -34,7 +37,9 @@ def misused(args: argparse.Namespace) -> str:
     asked = args.follow or args.group is not None or args.replica is not None
     if args.kind != "logs":
         named = asked or args.since is not BACK
-        return "--replica, --group, --since and --follow are of `get logs`." if named else ""
+        return (
+            "--replica, --group, --since and --follow only work with `get logs`." if named else ""
+        )
     if args.name is None:
         return "`get logs` takes the name of a service."
     if args.follow and args.output not in ("table", "json"):

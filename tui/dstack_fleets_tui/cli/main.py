@@ -10,38 +10,29 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from dstack_fleets_tui.cli.common import (
     BROKEN_PIPE,
     DONE,
     FAILED,
     INTERRUPTED,
-    NO_CONNECTION,
     USAGE,
-    WRONG,
     Parser,
-    begun,
-    connection_of,
-    debug_settings,
     fail,
-    guarded,
-    known_projects,
-    settings_of,
 )
 from dstack_fleets_tui.cli.completion import (
     add_completion,
     complete,
-    completed,
-    fleets_or_services,
-    projects,
+    completed_by_projects,
 )
 from dstack_fleets_tui.cli.cordons import add_cordons
+from dstack_fleets_tui.cli.dashboard import add_demo, dashboard, look_options
 from dstack_fleets_tui.cli.edits import add_edits
-from dstack_fleets_tui.cli.logs import add_log_options, misused
+from dstack_fleets_tui.cli.get import add_get
 from dstack_fleets_tui.cli.schema import add_schema
+from dstack_fleets_tui.cli.stopping import add_stopping
 from dstack_fleets_tui.cli.whatif import add_whatif
-from dstack_fleets_tui.headless.kinds import DOCUMENTS, KINDS
 from dstack_fleets_tui.output import streams
 from dstack_fleets_tui.output.notices import PROGRAM, say
 
@@ -50,6 +41,7 @@ _EXAMPLES = """\
 examples:
   dstack-fleets-tui                            the dashboard, on the default project
   dstack-fleets-tui --project prod             the dashboard, on another one
+  dstack-fleets-tui --replay incident          an incident that was recorded, without a server
   dstack-fleets-tui demo                       the dashboard, on an emulated data centre
   dstack-fleets-tui get fleets                 a table
   dstack-fleets-tui get services chat -o json  one service, for programs
@@ -67,8 +59,6 @@ exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 can't connect or not a
 found (`whatif`: a minimum would break or a service would end), 5 applied but not done within
 --wait, 6 sent and not known whether applied; `plan`: 0 nothing to change, 2 changes, 1 refused.
 """
-#: Events that one command may ask a server for.
-_MOST_EVENTS = 10_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     streams.open_closed()
     args = _parse(argv)
     try:
+        if "log_file" in args and (refused := _open_log(args.log_file)):
+            return refused
         code: int = args.run(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -100,7 +92,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         say(line_of(error))
         return FAILED
+    finally:
+        if "log_file" in args:
+            _close_log()
     return code
+
+
+def _close_log() -> None:
+    """Ends the log, and says so where it ended by itself."""
+    from dstack_fleets_tui.settings.log_file import close_log
+
+    lost = close_log()
+    if lost:
+        say(lost)
+
+
+def _open_log(path: Path) -> int:
+    """Begins to write the log; gives an exit code where that can't be."""
+    from dstack_fleets_tui.cli.version import version_text
+    from dstack_fleets_tui.settings.log_file import open_log
+
+    try:
+        open_log(path, version_text(), os.environ)
+    except OSError as error:
+        return fail(f"{path} can't be written: {error.strerror}.", "Name another file.", USAGE)
+    return DONE
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -119,8 +135,12 @@ def command_parser() -> Parser:
     # Nothing is shortened: `--token SECRET` would pass for `--token-file`, and be printed.
     connection = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = connection.add_argument_group("where to connect")
-    project = group.add_argument("--project", metavar="NAME", help="a project of the configuration")
-    completed(project, projects)
+    project = group.add_argument(
+        "--project",
+        metavar="NAME",
+        help="a project of the configuration; the dashboard, `get` and `whatif` take A,B and all",
+    )
+    completed_by_projects(project)
     group.add_argument("--server-url", "--url", metavar="URL", help="the server's address")
     group.add_argument("--token-file", metavar="FILE", type=Path, help="a file with the token")
     group.add_argument("--ca-file", metavar="FILE", type=Path, help="certificates (PEM) to trust")
@@ -129,28 +149,12 @@ def command_parser() -> Parser:
     )
     group.add_argument("--read-only", action="store_true", help="refuse every change")
     group.add_argument(
-        "--debug-settings", action="store_true", help="say where each value comes from, and exit"
-    )
-    looks = Parser(add_help=False, argument_default=argparse.SUPPRESS)
-    group = looks.add_argument_group("the dashboard")
-    group.add_argument("--ascii", action="store_true", help="draw with plain ASCII characters")
-    group.add_argument(
-        "--interval", metavar="SECONDS", type=_interval, help="between two polls (default: 2)"
+        "--debug-settings", action="store_true", help="show where each value comes from, and exit"
     )
     group.add_argument(
-        "--theme", metavar="NAME", help="high-contrast, colour-blind, nord, textual-light, ..."
+        "--log-file", metavar="FILE", type=Path, help="add requests and messages, without secrets"
     )
-    group.add_argument(
-        "--mouse",
-        choices=("on", "off", "auto"),
-        help="whether the mouse is used (default: auto, which is off in GNU screen)",
-    )
-    group.add_argument(
-        "--alert",
-        choices=("off", "bell", "notify"),
-        help="what a new critical problem does; notify also sends a notification (default: bell)",
-    )
-
+    looks = look_options()
     parser = Parser(
         prog=PROGRAM,
         description=_DESCRIPTION,
@@ -160,214 +164,25 @@ def command_parser() -> Parser:
         parents=[connection, looks],
     )
     parser.add_argument("--version", action=_Version, help="show the version, and exit")
-    parser.set_defaults(run=_dashboard)
+    parser.add_argument(
+        "--replay",
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="the dashboard on a recording in place of a server; `incident` is one to try",
+    )
+    parser.set_defaults(run=dashboard)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
-    get = commands.add_parser(
-        "get",
-        allow_abbrev=False,
-        parents=[connection],
-        help="print fleets, services, how they are spread, what is wrong, what happened",
-        description="Prints what the dashboard shows, once.",
-        epilog="kinds:\n"
-        + "".join(f"  {name:<14}{what}\n" for name, what in {**KINDS, **DOCUMENTS}.items())
-        + "\nNAME picks one service or fleet. `get problems` exits with 4 when there are any. The\n"
-        "keys of JSON and YAML are described in docs/json.md.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    get.add_argument(
-        "kind", choices=[*KINDS, *DOCUMENTS], metavar="KIND", help="one of the kinds below"
-    )
-    name = get.add_argument("name", metavar="NAME", nargs="?", help="just this fleet or service")
-    completed(name, fleets_or_services)
-    get.add_argument(
-        "-o",
-        "--output",
-        choices=("table", "json", "yaml", "csv", "md", "name", "prometheus"),
-        default="table",
-        help="the form: a table (the default), JSON, YAML, CSV, Markdown, names alone, or (of"
-        " metrics) what Prometheus reads",
-    )
-    get.add_argument(
-        "-a", "--all", action="store_true", help="services and runs that have ended, too"
-    )
-    get.add_argument(
-        "--limit", metavar="N", type=_limit, default=50, help="at most so many events (default: 50)"
-    )
-    get.add_argument(
-        "--severity",
-        choices=("notice", "warning", "critical"),
-        default="notice",
-        help="problems of at least this severity (default: notice)",
-    )
-    get.add_argument(
-        "--watch",
-        action="store_true",
-        help="of problems: go on, and print each change as a line (with -o json as an object)",
-    )
-    get.add_argument(
-        "--no-ssh",
-        action="store_true",
-        help="read no router over SSH where the server can't read it",
-    )
-    get.add_argument(
-        "--ascii", action="store_true", default=argparse.SUPPRESS, help="tables in plain ASCII"
-    )
-    add_log_options(get)
-    get.set_defaults(run=_get)
-
+    add_get(commands, connection)
     add_edits(commands, connection)
     add_cordons(commands, connection)
+    add_stopping(commands, connection)
     add_whatif(commands, connection)
     add_completion(commands)
     add_schema(commands)
+    add_demo(commands, looks)
 
-    demo = commands.add_parser(
-        "demo",
-        allow_abbrev=False,
-        parents=[looks],
-        help="the dashboard on a real server with emulated hosts",
-        description="Starts a dstack server of its own with emulated hosts, and the dashboard on "
-        "it. Both end when you quit.",
-    )
-    demo.add_argument(
-        "--scenario",
-        metavar="NAME",
-        default="lanes",
-        help="lanes (the default), demo for a stock server, or another of docs/simulator.md",
-    )
-    demo.add_argument(
-        "--fault",
-        metavar="NAME",
-        help="something that goes wrong once all is there: spot-interrupted, router-down, or"
-        " another; an unknown name lists them",
-    )
-    demo.set_defaults(run=_demo)
     return parser
-
-
-def _dashboard(args: argparse.Namespace) -> int:
-    settings = settings_of(args)
-    connection = connection_of(args, settings)
-    settings = guarded(settings, connection)
-    if "debug_settings" in args:
-        return debug_settings(connection, settings)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        from dstack_api_client.connect.connection import ConfigError
-
-        if isinstance(connection, ConfigError):
-            return fail(connection.message, connection.hint, NO_CONNECTION)
-        return fail(
-            "The dashboard needs a terminal.",
-            f"In scripts and pipes use `{PROGRAM} get`.",
-            FAILED,
-        )
-    from dstack_fleets_tui.app.run import run
-    from dstack_fleets_tui.settings.projects import Projects
-
-    projects = Projects(known_projects, lambda name: connection_of(args, settings, name), guarded)
-    return run(connection, settings, again=lambda: connection_of(args, settings), projects=projects)
-
-
-def _get(args: argparse.Namespace) -> int:
-    if args.output == "prometheus" and args.kind != "metrics":
-        return fail(
-            f"Only metrics have the form that Prometheus reads, not {args.kind}.",
-            f"Use `{PROGRAM} get metrics -o prometheus`.",
-            USAGE,
-        )
-    if args.kind in DOCUMENTS and args.output not in ("table", "md"):
-        return fail(
-            "A report is for people: it is Markdown.",
-            f"For programs use `{PROGRAM} get KIND NAME -o json`, with the kinds of `get --help`.",
-            USAGE,
-        )
-    if args.kind in DOCUMENTS and args.name is None:
-        return fail("A report is of one service.", f"Use `{PROGRAM} get report NAME`.", USAGE)
-    if args.watch and (args.kind != "problems" or args.output not in ("table", "json")):
-        return fail(
-            "Only problems are watched, as a table or as JSON.",
-            f"Use `{PROGRAM} get problems --watch`.",
-            USAGE,
-        )
-    wrong_use = misused(args)
-    if wrong_use:
-        return fail(wrong_use, "", USAGE)
-    begin = begun(args)
-    if isinstance(begin, int):
-        return begin
-    connection, settings = begin
-    from dstack_api_client.errors import ApiError
-    from dstack_api_client.problems.model import Severity
-    from dstack_fleets_tui.headless.get import get
-    from dstack_fleets_tui.headless.looking import Asked, UnavailableError
-    from dstack_fleets_tui.headless.watching import watch
-    from dstack_fleets_tui.names.selection import NoSuchNameError
-
-    severity = Severity[args.severity.upper()]
-    asked = Asked(
-        args.kind,
-        args.name,
-        args.all,
-        args.limit,
-        severity,
-        ssh=not args.no_ssh,
-        losses=settings.loss_problems,
-        group=args.group,
-        replica=args.replica,
-        back=args.since if args.kind == "logs" else None,
-    )
-    try:
-        if args.watch:
-            as_json = args.output == "json"
-            interval = settings.interval
-            watch(connection, asked, interval=interval, as_json=as_json, plain=settings.ascii)
-            return DONE
-        if args.follow:
-            from dstack_fleets_tui.headless.following_logs import follow_logs
-
-            follow_logs(connection, asked, args.output, settings.interval, plain=settings.ascii)
-            return DONE
-        wrong = get(connection, asked, args.output, plain=settings.ascii)
-    except UnavailableError as error:
-        return fail(error.message, error.hint, NO_CONNECTION)
-    except NoSuchNameError as error:
-        return fail(error.message, error.hint, FAILED)
-    except ApiError as error:
-        return fail(error.message, error.hint, NO_CONNECTION)
-    return WRONG if wrong else DONE
-
-
-def _demo(args: argparse.Namespace) -> NoReturn:
-    dashboard = [sys.executable, "-m", "dstack_fleets_tui"]
-    if "ascii" in args:
-        dashboard.append("--ascii")
-    for name in ("interval", "theme", "mouse", "alert"):
-        if name in args:
-            dashboard += [f"--{name}", f"{getattr(args, name)}"]
-    simulator = [sys.executable, "-m", "dstack_simulator", "--scenario", args.scenario]
-    if args.fault is not None:
-        simulator += ["--fault", args.fault]
-    sys.stdout.flush()
-    # The simulator takes this process's place, and with it its terminal and its signals; it says
-    # itself what is missing when its extra is not installed.
-    os.execv(sys.executable, [*simulator, "--", *dashboard])
-
-
-def _interval(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.5 <= value <= 3600:
-        raise argparse.ArgumentTypeError("has to be 0.5 to 3600 seconds")
-    return value
-
-
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= _MOST_EVENTS):
-        raise argparse.ArgumentTypeError(f"has to be 1 to {_MOST_EVENTS}")
-    return int(text)
 
 
 class _Version(argparse.Action):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dstack_fleets_tui.cli.common import (
     DONE,
@@ -13,8 +13,13 @@ from dstack_fleets_tui.cli.common import (
     Parser,
     begun,
     fail,
+    several,
 )
 from dstack_fleets_tui.cli.completion import completed, fleets, services
+from dstack_fleets_tui.cli.several import begun_in_several, code_of
+
+if TYPE_CHECKING:
+    from dstack_fleets_tui.names.whatif_question import Question
 
 
 def add_whatif(commands: Any, connection: Parser) -> None:
@@ -23,10 +28,10 @@ def add_whatif(commands: Any, connection: Parser) -> None:
         "whatif",
         allow_abbrev=False,
         parents=[connection],
-        help="what would be left without a fleet, an instance, a region, a backend or spot",
-        description="Says what would become of each service if capacity went, or if more replicas"
-        " were asked for. Changes nothing. Exits with 4 when a minimum would break or a service"
-        " would end, so that a check can run it every night.",
+        help="what happens to services without a fleet, an instance, a region, a backend or spot",
+        description="Shows what happens to each service if capacity is lost, or if more replicas"
+        " are requested. Changes nothing. Exits with 4 when a minimum would break or a service"
+        " would end, so a check can run it every night.",
     )
     without = command.add_argument(
         "--without",
@@ -42,22 +47,24 @@ def add_whatif(commands: Any, connection: Parser) -> None:
         metavar="SERVICE=N",
         action="append",
         default=[],
-        help="replicas asked for (SERVICE/GROUP=N of a group); may be repeated",
+        help="replicas requested (SERVICE/GROUP=N of a group); may be repeated",
     )
     service = command.add_argument("--service", metavar="NAME", help="just this service")
     completed(service, services)
     command.add_argument(
-        "-o", "--output", choices=("table", "json"), default="table", help="the form"
+        "-o", "--output", choices=("table", "json"), default="table", help="the output format"
     )
     command.add_argument(
-        "--ascii", action="store_true", default=argparse.SUPPRESS, help="text in plain ASCII"
+        "--ascii", action="store_true", default=argparse.SUPPRESS, help="plain ASCII text"
     )
     command.set_defaults(run=_whatif, parser=command)
 
 
 def _whatif(args: argparse.Namespace) -> int:
     if not (args.without or args.replicas):
-        args.parser.error("say what is lost with --without, or what is asked for with --replicas")
+        args.parser.error("name what is lost with --without, or what is requested with --replicas")
+    if several(args):
+        return _whatif_of_several(args)
     begin = begun(args)
     if isinstance(begin, int):
         return begin
@@ -65,9 +72,8 @@ def _whatif(args: argparse.Namespace) -> int:
     from dstack_api_client.errors import ApiError
     from dstack_fleets_tui.headless.whatif import whatif
     from dstack_fleets_tui.names.selection import NoSuchNameError
-    from dstack_fleets_tui.names.whatif_question import Question
 
-    question = Question(args.without, args.replicas, args.service)
+    question = _question(args)
     try:
         fails = whatif(connection, question, args.output, plain=settings.ascii)
     except NoSuchNameError as error:
@@ -75,3 +81,25 @@ def _whatif(args: argparse.Namespace) -> int:
     except ApiError as error:
         return fail(error.message, error.hint, NO_CONNECTION)
     return WRONG if fails else DONE
+
+
+def _whatif_of_several(args: argparse.Namespace) -> int:
+    begin = begun_in_several(args)
+    if isinstance(begin, int):
+        return begin
+    connections, settings = begin
+    from dstack_fleets_tui.headless.whatif import whatif_of_several
+    from dstack_fleets_tui.names.selection import NoSuchNameError
+
+    question = _question(args)
+    try:
+        outcome = whatif_of_several(connections, question, args.output, plain=settings.ascii)
+    except NoSuchNameError as error:
+        return fail(error.message, error.hint, FAILED)
+    return code_of(outcome)
+
+
+def _question(args: argparse.Namespace) -> Question:
+    from dstack_fleets_tui.names.whatif_question import Question
+
+    return Question(args.without, args.replicas, args.service)

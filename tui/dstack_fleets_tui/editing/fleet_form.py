@@ -216,7 +216,7 @@ def _typed_nodes(edit: FleetEdit, field: FieldName, text: str) -> FleetEdit | Pr
 def _typed_resource(edit: FleetEdit, field: FieldName, text: str) -> FleetEdit | Problem:
     pattern, examples = _RESOURCES[field.name]
     if text and pattern.fullmatch(text.replace(" ", "")) is None:
-        line = f"{text!r} is no amount of `{field.name}`. Write it as {examples}."
+        line = f"{text!r} is not an amount of `{field.name}`. Write it as {examples}."
         return Problem(field, line)
     resources: dict[str, Any] = {**mapping(edit.configuration.get("resources"))}
     others = _unknown(edit, field.name)
@@ -239,9 +239,9 @@ def _parts(name: str, text: str) -> dict[str, Any]:
 
 def _typed_price(edit: FleetEdit, field: FieldName, text: str) -> FleetEdit | Problem:
     if text and _PRICE.fullmatch(text) is None:
-        return Problem(field, f"{text!r} is no price. Write dollars per hour, such as 2.5.")
+        return Problem(field, f"{text!r} is not a price. Write dollars per hour, such as 2.5.")
     if text and float(text) > _DEAREST:
-        return Problem(field, f"That is no price per hour. Write {_DEAREST:g} or less.")
+        return Problem(field, f"That is not a price per hour. Write {_DEAREST:g} or less.")
     return edit.with_field(field.name, float(text) if text else None)
 
 
@@ -255,7 +255,7 @@ def _typed_tags(edit: FleetEdit, field: FieldName, text: str) -> FleetEdit | Pro
         match = _TAG.match(text, place)
         if match is None:
             word = text[place:].partition(",")[0].strip()
-            line = f"{word!r} is no tag. Write key=value, and commas between; text in quotes may"
+            line = f"{word!r} is not a tag. Write key=value, and commas between; text in quotes may"
             return Problem(field, f"{line} hold commas.")
         key, quoted = match["key"], match["quoted"]
         value = match["plain"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)

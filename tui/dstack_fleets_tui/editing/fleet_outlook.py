@@ -8,6 +8,7 @@ from textual.content import Content
 
 from dstack_api_client.edits.fleet.fleet_effects import Effects
 from dstack_api_client.model.fleet import Instance
+from dstack_api_client.text import one_line
 from dstack_fleets_tui.words import formatting
 from dstack_widgets.drawing.glyphs import UNICODE, Glyphs
 from dstack_widgets.drawing.palette import style_of
@@ -20,21 +21,32 @@ _NAMED = 6
 def whole(found: Effects, glyphs: Glyphs = UNICODE) -> Sequence[Content]:
     """`instances  4 → 2  end 2`, each that ends and why, and what is saved."""
     doing = [f"start {found.starts}"] if found.starts else []
+    doing += [f"add {len(found.added)}"] if found.added else []
     doing += [f"end {len(found.ends)}"] if found.ends else []
     style = "strong" if doing else ""
     line = literal(f"instances  {found.now} {glyphs.arrow} {found.after}", style_of(style))
     line += literal(f"  {', '.join(doing)}" if doing else "", style_of("dim"))
-    return [line, *_ending(found), *_price(found)]
+    return [line, *_adding(found), *_ending(found), *_price(found)]
+
+
+def _adding(found: Effects) -> Iterator[Content]:
+    for name in found.added[:_NAMED]:
+        yield literal(f"  add {one_line(name)}", style_of("accent"))
+    yield from _more(len(found.added))
+
+
+def _more(number: int) -> Iterator[Content]:
+    if number > _NAMED:
+        yield literal(f"  and {number - _NAMED} more", style_of("dim"))
 
 
 def _ending(found: Effects) -> Iterator[Content]:
     reasons = [(each, "no longer fits") for each in found.unfit]
     reasons += [(each, "above `max`") for each in found.above]
+    reasons += [(each, f"host {one_line(each.hostname or '')}") for each in found.removed]
     for instance, why in reasons[:_NAMED]:
         yield _line(instance, why)
-    left = len(reasons) - _NAMED
-    if left > 0:
-        yield literal(f"  and {left} more", style_of("dim"))
+    yield from _more(len(reasons))
 
 
 def _line(instance: Instance, why: str) -> Content:

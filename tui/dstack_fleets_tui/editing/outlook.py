@@ -63,18 +63,18 @@ def replicas(outlook: DryRun) -> list[Content]:
 
 def whole(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Sequence[Content]:
     """All of it, and who tells."""
-    return [*lanes(outlook, glyphs), price(outlook, glyphs), Content(), *_rest(outlook)]
-
-
-def unpriced(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Sequence[Content]:
-    """All of it but the price, and who tells."""
-    return [*lanes(outlook, glyphs), Content(), *_rest(outlook)]
-
-
-def _rest(outlook: DryRun) -> list[Content]:
     notes = [literal(note, style_of("dim")) for note in outlook.notes]
-    told = literal(f"source: {outlook.source.value}", style_of("dim"))
-    return [*replicas(outlook), *notes, told]
+    begun = [*lanes(outlook, glyphs), price(outlook, glyphs), Content(), *replicas(outlook)]
+    return [*begun, *notes, _source(outlook)]
+
+
+def of_plan(outlook: DryRun, glyphs: Glyphs = UNICODE) -> Sequence[Content]:
+    """All of it but the price and the notes, which are warnings of a plan, and who tells."""
+    return [*lanes(outlook, glyphs), Content(), *replicas(outlook), _source(outlook)]
+
+
+def _source(outlook: DryRun) -> Content:
+    return literal(f"source: {outlook.source.value}", style_of("dim"))
 
 
 _VERBS = {"start": "start", "stop": "stop", "move": "move", "pending": "wait", "stay": "stay"}

@@ -13,6 +13,7 @@ from dstack_api_client.edits.offers.prices import PlanOffer
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
 from dstack_api_client.edits.plan.planning import Plan
 from dstack_api_client.model.configuration import as_yaml
+from dstack_api_client.text import one_line
 from dstack_fleets_tui.editing import outlook
 from dstack_fleets_tui.output.offers import NONE, TITLE, of_starts
 from dstack_fleets_tui.output.offers import lines as offer_lines
@@ -35,7 +36,7 @@ def of_service(plan: Plan, glyphs: Glyphs = UNICODE) -> list[Content]:
     """The plan of a service's edit, the warnings first."""
     blocks = _begun(plan, glyphs)
     if plan.dry_run is not None:
-        blocks.append(_titled("replicas", outlook.unpriced(plan.dry_run, glyphs)))
+        blocks.append(_titled("replicas", outlook.of_plan(plan.dry_run, glyphs)))
         blocks.append(_titled("price", [outlook.price(plan.dry_run, glyphs)]))
     starting = of_starts(plan)
     if starting is not None and plan.dry_run is not None:
@@ -49,6 +50,9 @@ def of_fleet(plan: FleetPlan, glyphs: Glyphs = UNICODE) -> list[Content]:
     doing = []
     if plan.starts:
         doing.append(_starting(plan))
+    if plan.added:
+        names = ", ".join(map(one_line, plan.added))
+        doing.append(literal(f"add {len(plan.added)}", style_of("strong")) + literal(f"  {names}"))
     if plan.ends:
         names = ", ".join(instance.name for instance in plan.ends)
         doing.append(literal(f"end {len(plan.ends)}", style_of("strong")) + literal(f"  {names}"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from dstack_api_client import errors
@@ -13,58 +12,32 @@ from dstack_api_client.connect.connection import Connection
 from dstack_api_client.edits.base.base import Base
 from dstack_api_client.edits.base.outcome import UnknownOutcomeError
 from dstack_api_client.edits.errors import EditError
+from dstack_api_client.edits.fleet.fleets import FleetPlan
 from dstack_api_client.edits.follow.following import Progress, State, follow
-from dstack_api_client.edits.outlook.dryrun import DryRun
 from dstack_api_client.edits.perform import rebalancing
 from dstack_api_client.edits.perform.performing import Performed, perform, who
 from dstack_api_client.edits.plan.planning import Plan
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.edits.store.recovering import look_up
 from dstack_api_client.errors import ReadOnlyError, UnansweredError
-from dstack_api_client.model.capabilities import Capabilities
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
 from dstack_fleets_tui.headless import ending
 from dstack_fleets_tui.headless.get import as_json
-from dstack_fleets_tui.headless.plan import Desk, Output, desk, say, write
+from dstack_fleets_tui.headless.manner import Manner, followed, tell, write_told
+from dstack_fleets_tui.headless.plan import Desk, desk, say, write
 from dstack_fleets_tui.output.payload import VERSION
 from dstack_fleets_tui.output.plans import (
-    end_text,
     plan_item,
     plan_text,
     progress_item,
-    progress_text,
     warning_items,
     warning_lines,
 )
-from dstack_fleets_tui.output.streams import give_up_output, unwritten
 
 P = TypeVar("P", bound=Performed)
 #: Makes the plan of what is wanted.
 Planner = Callable[[Desk], Awaitable[Plan]]
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How a change is carried out.
-
-    Attributes:
-        yes: Whether nobody is asked.
-        wait: Seconds to follow it; None does not.
-        output: In which form it is told.
-        plain: Whether text is kept to ASCII where that is not up to names.
-        read_only: Whether every change is refused.
-        protected: Whether the service's name has to be typed.
-        confirmed: The name, where it was typed beforehand.
-    """
-
-    yes: bool = False
-    wait: float | None = None
-    output: Output = "table"
-    plain: bool = False
-    read_only: bool = False
-    protected: bool = False
-    confirmed: str | None = None
 
 
 class NotConfirmedError(EditError):
@@ -97,31 +70,73 @@ async def _apply(
     connection: Connection, service: str, planner: Planner, manner: Manner, action: str
 ) -> State:
     async with desk(connection, service, read_only=manner.read_only) as at:
-        await _look_up(at, connection)
+        await tell_unseen_ends(at.client, connection)
         plan = await planner(at)
-        item = plan_item(plan)
-        if manner.output == "table":
-            write(plan_text(plan, plain=manner.plain))
-        elif plan.changes:
-            # The data comes when all is known; the plan is read before anybody says yes.
-            print(plan_text(plan, plain=manner.plain), end="", file=sys.stderr)  # noqa: T201
-        if not plan.changes:
-            if manner.output == "json":
-                write(as_json({**item, "result": None}))
+        item, text = plan_item(plan), plan_text(plan, plain=manner.plain)
+        done = await carry_out(at.client, at.base, plan, item, text, manner, action=action)
+        if done is None:
             return State.DONE
-        refuse_read_only(manner)
-        confirm(at.base, manner)
-        user = await who(at.client)
-        asked = perform(at.client, plan, Store.default(), user=user, action=action, on_notice=say)
-        done = await _answer_to(asked, manner, item, at.base)
-        line = _line(done)
-        tell(manner, line)
-        last = await _wait(
-            at.client, done.now, at.snapshot.capabilities, manner, planned=plan.dry_run
+        last = await followed(
+            lambda limit: follow(
+                at.client,
+                done.now,
+                at.snapshot.capabilities,
+                planned=plan.dry_run,
+                limit=limit,
+                restarts=plan.restarts,
+            ),
+            manner,
         )
         if manner.output == "json":
-            _write(as_json({**item, "result": _result(done.now, line, last)}))
+            result = result_item(done.now, done_line(done), last)
+            write_told(as_json({**item, "result": result}))
         return last.state if last is not None else State.DONE
+
+
+async def carry_out(
+    client: Client,
+    base: Base,
+    plan: Plan | FleetPlan,
+    item: dict[str, Any],
+    text: str,
+    manner: Manner,
+    *,
+    action: str,
+) -> Performed | None:
+    """Prints a plan, asks, applies it, and tells what came of it.
+
+    Args:
+        client: Where.
+        base: What is changed, as it was read.
+        plan: The plan.
+        item: It as JSON, for what can't be told otherwise.
+        text: It as text.
+        manner: How.
+        action: What it is called in the audit log.
+
+    Returns:
+        What was done; None where there was nothing to change.
+
+    Raises:
+        NotConfirmedError: Nobody said yes.
+        ApiError: It is refused, or the server could not be asked.
+    """
+    if manner.output == "table":
+        write(text)
+    elif plan.changes:
+        # The data comes when all is known; the plan is read before anybody says yes.
+        print(text, end="", file=sys.stderr)  # noqa: T201
+    if not plan.changes:
+        if manner.output == "json":
+            write(as_json({**item, "result": None}))
+        return None
+    refuse_read_only(manner)
+    confirm(base, manner)
+    user = await who(client)
+    asked = perform(client, plan, Store.default(), user=user, action=action, on_notice=say)
+    done = await answer_to(asked, manner, item, base)
+    tell(manner, done_line(done))
+    return done
 
 
 def rebalance(connection: Connection, service: str, manner: Manner) -> State:
@@ -139,7 +154,7 @@ def rebalance(connection: Connection, service: str, manner: Manner) -> State:
 
 async def _rebalance(connection: Connection, service: str, manner: Manner) -> State:
     async with desk(connection, service, read_only=manner.read_only) as at:
-        await _look_up(at, connection)
+        await tell_unseen_ends(at.client, connection)
         name = one_line(service)
         prospect = await rebalancing.prospect(at.client, at.base, at.snapshot)
         planned = prospect.moves
@@ -154,17 +169,18 @@ async def _rebalance(connection: Connection, service: str, manner: Manner) -> St
         confirm(at.base, manner)
         store, user = Store.default(), await who(at.client)
         asked = rebalancing.rebalance(at.client, at.base, store, user=user)
-        done = await _answer_to(asked, manner, _moves(service, planned or ()), at.base)
+        done = await answer_to(asked, manner, _moves(service, planned or ()), at.base)
         if done.moves != planned:
             tell(manner, _moving(done.moves))
         tell(manner, done.line)
-        last = await _wait(
-            at.client, at.base, at.snapshot.capabilities, manner, planned=None, rebalance=True
+        known = at.snapshot.capabilities
+        last = await followed(
+            lambda limit: follow(at.client, at.base, known, limit=limit, rebalance=True), manner
         )
         if manner.output == "json":
-            result = _result(at.base, done.line, last)
+            result = result_item(at.base, done.line, last)
             about = {"warnings": warning_items(prospect.warnings), "result": result}
-            _write(as_json({**_moves(service, done.moves), **about}))
+            write_told(as_json({**_moves(service, done.moves), **about}))
         return last.state if last is not None else State.DONE
 
 
@@ -183,7 +199,7 @@ def cancel_rebalancing(connection: Connection, service: str, manner: Manner) -> 
 
 async def _cancel_rebalancing(connection: Connection, service: str, manner: Manner) -> State:
     async with desk(connection, service, read_only=manner.read_only) as at:
-        await _look_up(at, connection)
+        await tell_unseen_ends(at.client, connection)
         name, moves = one_line(service), _moves(service, ())
         if not await rebalancing.is_under_way(at.client, at.base, at.snapshot.capabilities):
             tell(manner, f"Nothing to cancel: no rebalancing of {name} is under way.")
@@ -194,16 +210,17 @@ async def _cancel_rebalancing(connection: Connection, service: str, manner: Mann
         confirm(at.base, manner)
         store, user = Store.default(), await who(at.client)
         asked = rebalancing.cancel(at.client, at.base, store, user=user)
-        done = await _answer_to(asked, manner, moves, at.base)
+        done = await answer_to(asked, manner, moves, at.base)
         tell(manner, done.line)
-        last = await _wait(at.client, at.base, at.snapshot.capabilities, manner, planned=None)
+        known = at.snapshot.capabilities
+        last = await followed(lambda limit: follow(at.client, at.base, known, limit=limit), manner)
         if manner.output == "json":
-            result = _result(at.base, done.line, last)
-            _write(as_json({**moves, "warnings": [], "result": result}))
+            result = result_item(at.base, done.line, last)
+            write_told(as_json({**moves, "warnings": [], "result": result}))
         return last.state if last is not None else State.DONE
 
 
-async def _answer_to(
+async def answer_to(
     change: Coroutine[Any, Any, P], manner: Manner, item: dict[str, Any], base: Base
 ) -> P:
     """What came of a change; says the notices, and where nobody knows what came of it, that."""
@@ -217,11 +234,9 @@ async def _answer_to(
     return done
 
 
-async def _look_up(at: Desk, connection: Connection) -> None:
+async def tell_unseen_ends(client: Client, connection: Connection) -> None:
     """Says what became of changes that were sent before and whose end was not seen."""
-    for line in await look_up(
-        at.client, connection.project, Store.default(), server=connection.url
-    ):
+    for line in await look_up(client, connection.project, Store.default(), server=connection.url):
         say(line)
 
 
@@ -247,14 +262,24 @@ def refuse_read_only(manner: Manner) -> None:
         )
 
 
-def confirm(base: Base, manner: Manner) -> None:
+def confirm(base: Base, manner: Manner, *, what: str = "Apply this to") -> None:
     """Asks before something is changed.
+
+    Args:
+        base: What is changed.
+        manner: How.
+        what: What is asked about it, before its name.
 
     Raises:
         NotConfirmedError: Nobody could be asked, or the answer was no.
     """
     name, target = one_line(base.target.name), base.target
-    if manner.protected and manner.confirmed == target.name:
+    if manner.confirmed is not None and manner.confirmed != target.name:
+        raise NotConfirmedError(
+            f"--confirm names {one_line(manner.confirmed)}, but this changes {name}.",
+            "Nothing was changed.",
+        )
+    if manner.protected and manner.confirmed is not None:
         return
     if manner.yes and manner.protected:
         raise NotConfirmedError(
@@ -263,12 +288,12 @@ def confirm(base: Base, manner: Manner) -> None:
     if manner.yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise NotConfirmedError("There is no terminal to ask on.", "Give --yes to apply the plan.")
+        raise NotConfirmedError("There is no terminal to ask on.", "Give --yes to go on without.")
     where = f"{name} in {one_line(target.project)} @ {one_line(target.server)}"
     if manner.protected:
         question, wanted = f"The project is protected. Type {name} to change {where}: ", {name}
     else:
-        question, wanted = f"Apply this to {where}? [y/N] ", {"y", "yes"}
+        question, wanted = f"{what} {where}? [y/N] ", {"y", "yes"}
     print(question, end="", file=sys.stderr, flush=True)  # noqa: T201
     with ending.at_once():
         answer = sys.stdin.readline()
@@ -283,65 +308,13 @@ async def to_the_end(change: Coroutine[Any, Any, P]) -> P:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         say("Interrupted while the change is being made; looking what became of it.")
-        say(f"{_line(await task)} It is not followed.")
+        say(f"{done_line(await task)} It is not followed.")
         raise
 
 
-def _line(done: Performed) -> str:
+def done_line(done: Performed) -> str:
     """What was done, one sentence."""
     return done.applied.line if done.applied is not None else done.line
-
-
-async def _wait(
-    client: Client,
-    base: Base,
-    capabilities: Capabilities,
-    manner: Manner,
-    *,
-    planned: DryRun | None,
-    rebalance: bool = False,
-) -> Progress | None:
-    if manner.wait is None:
-        return None
-    last: Progress | None = None
-    told = progress_text(Progress(State.MOVING, 0.0))
-    try:
-        async for last in follow(
-            client, base, capabilities, planned=planned, limit=manner.wait, rebalance=rebalance
-        ):
-            # A line for every change, not for every look.
-            if (what := progress_text(replace(last, elapsed=0.0))) != told:
-                told = what
-                tell(manner, progress_text(last))
-    except asyncio.CancelledError:
-        say("The change stays applied, and the server goes on with it; it is not followed further.")
-        raise
-    if last is not None:
-        tell(manner, end_text(last))
-    return last
-
-
-def tell(manner: Manner, text: str) -> None:
-    """Tells what happens: people on the output, beside it when that is for a program."""
-    if not text:
-        return
-    if manner.output == "json":
-        for line in text.splitlines():
-            say(line)
-    else:
-        _write(f"{text}\n")
-
-
-def _write(text: str) -> None:
-    """Writes what is told of a change that was sent: what comes of it goes on without an output."""
-    try:
-        write(text)
-    except OSError as error:
-        why = unwritten(error)
-        if why is None:
-            raise
-        give_up_output()
-        say(f"The output can't be written: {why}.")
 
 
 def _tell_unknown(
@@ -356,10 +329,11 @@ def _tell_unknown(
             "message": error.message,
             "progress": None,
         }
-        _write(as_json({**item, "result": result}))
+        write_told(as_json({**item, "result": result}))
 
 
-def _result(now: Base, line: str, last: Progress | None) -> dict[str, Any]:
+def result_item(now: Base, line: str, last: Progress | None) -> dict[str, Any]:
+    """What came of a change, for programs."""
     return {
         "id": now.id,
         "applied": True,

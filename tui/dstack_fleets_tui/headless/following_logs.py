@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from dstack_api_client.connect.connection import Connection
-from dstack_api_client.feed.feed import ConnectionState, Feed
+from dstack_api_client.feed.feed import Feed
+from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.replica.logs import LogLine
 from dstack_api_client.replica.service_logs import ServiceLogs, ServiceOutput, writers
 from dstack_api_client.transport.client import Client
-from dstack_fleets_tui.headless.get import Output, printed
+from dstack_fleets_tui.headless.get import Output, in_colour, printed
 from dstack_fleets_tui.headless.kinds import logs as kind
 from dstack_fleets_tui.headless.looking import Asked, Source, Written, poll
 from dstack_fleets_tui.names.selection import NoSuchNameError
 from dstack_fleets_tui.output.notices import say
-from dstack_fleets_tui.output.table import render
+from dstack_fleets_tui.output.table import GrowingTable
 
 Print = Callable[[Sequence[Written]], None]
 
@@ -132,20 +132,13 @@ def _as_json(written: Sequence[Written]) -> None:
 
 
 class _Table:
-    """A table that goes on: its header comes once, and a column never gets narrower."""
+    """A table that goes on."""
 
     def __init__(self, *, plain: bool) -> None:
         self._plain = plain
-        self._width = 0
-        self._is_begun = False
-        self._colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self._table = GrowingTable(kind.COLUMNS, colour=in_colour())
 
     def __call__(self, written: Sequence[Written]) -> None:
-        rows = [row for each in written for row in kind.rows(each)]
-        self._width = max([self._width, *(len(name) for _, name, _ in rows)])
-        padded = [(at, f"{name:<{self._width}}", text) for at, name, text in rows]
-        header, _, lines = render(kind.COLUMNS, padded, colour=self._colour).partition("\n")
-        text = lines if self._is_begun else f"{header}\n{lines}"
-        self._is_begun = True
+        text = self._table.more([row for each in written for row in kind.rows(each)])
         sys.stdout.write(printed(text, plain=self._plain))
         sys.stdout.flush()

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeAlias
 
 import yaml
@@ -17,6 +17,7 @@ from dstack_api_client.errors import ApiError
 from dstack_api_client.feed.feed import Feed
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
+from dstack_fleets_tui.headless.columns import printed_of
 from dstack_fleets_tui.headless.kinds import kind_named
 from dstack_fleets_tui.headless.looking import Asked, Look, Source, UnavailableError
 from dstack_fleets_tui.names.selection import NoSuchNameError
@@ -24,7 +25,7 @@ from dstack_fleets_tui.output import forms, payload
 from dstack_fleets_tui.output.notices import say
 from dstack_fleets_tui.output.table import render
 
-Output: TypeAlias = Literal["table", "json", "yaml", "csv", "md", "name", "prometheus"]
+Output: TypeAlias = Literal["table", "wide", "json", "yaml", "csv", "md", "name", "prometheus"]
 
 #: Forms that have no place for what can't be known.
 _WITHOUT_NOTES = ("csv", "md", "name", "prometheus")
@@ -46,31 +47,40 @@ def get(connection: Connection, asked: Asked, output: Output, *, plain: bool = F
 
     Raises:
         ApiError: The server could not be read, or has nothing of that name.
+        NoSuchColumnError: There is no such column.
     """
     look = asyncio.run(observe(connection, asked))
-    clocks = difference(look.snapshot.clock_ahead)
-    if clocks:
-        sys.stderr.write(f"{clocks}\n")
     kind = kind_named(asked.kind)
     things = kind.choose(look, asked)
     if kind.document is not None:
         text = printed(kind.document(look, asked), plain=plain)
-    elif output == "table":
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        text = printed(table(look, asked, colour=colour), plain=plain)
+    elif output in ("table", "wide"):
+        text = printed(table(look, asked, colour=in_colour()), plain=plain)
     else:
         text = printed(for_programs(look, asked, output))
     sys.stdout.write(text)
-    if output in _WITHOUT_NOTES and kind.notes is not None:
-        for message in kind.notes(look, asked):
-            say(message)
-    failure = look.snapshot.placement_failure
-    if failure and kind.placed:
-        say(f"The placement add-on could not be read. {failure}")
-    if kind.notes is None:  # else they are among them
-        for message in look.snapshot.unreadable:
-            say(message)
+    for line in remarks(look, asked, output):
+        say(line)
     return kind.alarming and bool(things)
+
+
+def remarks(look: Look, asked: Asked, output: Output) -> Iterator[str]:
+    """What is said beside what is printed: what could not be read, and a clock that is wrong."""
+    kind, snapshot = kind_named(asked.kind), look.snapshot
+    clocks = difference(snapshot.clock_ahead)
+    if clocks:
+        yield clocks
+    if output in _WITHOUT_NOTES and kind.notes is not None:
+        yield from kind.notes(look, asked)
+    if snapshot.placement_failure and kind.placed:
+        yield f"The placement add-on could not be read. {snapshot.placement_failure}"
+    if kind.notes is None:  # else they are among them
+        yield from snapshot.unreadable
+
+
+def in_colour() -> bool:
+    """Whether the output is a terminal that takes colours."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 async def observe(connection: Connection, asked: Asked) -> Look:
@@ -95,7 +105,7 @@ def for_programs(look: Look, asked: Asked, output: Output) -> str:
 
     Raises:
         NoSuchNameError: There is nothing of that name.
-        ApiError: The kind has no such form.
+        NoSuchColumnError: There is no such column.
     """
     if output == "json":
         return as_json(collect(look, asked))
@@ -105,12 +115,14 @@ def for_programs(look: Look, asked: Asked, output: Output) -> str:
     things = kind.choose(look, asked)
     if output == "name":
         names = dict.fromkeys(kind.named(kind.item(thing, snapshot)) for thing in things)
-        return _lines([*names])
+        return lines([*names])
     if output == "prometheus":
         assert kind.prometheus is not None, asked.kind
-        return kind.prometheus(things, snapshot.project)
+        return kind.prometheus({snapshot.project: things})
     write = forms.as_csv if output == "csv" else forms.as_markdown
-    return write(kind.columns, [row for thing in things for row in kind.rows(thing, snapshot)])
+    columns = printed_of(kind, asked, ((thing, snapshot) for thing in things))
+    rows = (row for thing in things for row in columns.rows(kind, thing, snapshot))
+    return write(columns.columns, [*rows])
 
 
 def collect(look: Look, asked: Asked) -> dict[str, Any]:
@@ -146,22 +158,25 @@ def table(look: Look, asked: Asked, *, colour: bool = False) -> str:
 
     Raises:
         NoSuchNameError: There is nothing of that name.
+        NoSuchColumnError: There is no such column.
     """
     kind, snapshot = kind_named(asked.kind), look.snapshot
     things = kind.choose(look, asked)
-    rows = [row for thing in things for row in kind.rows(thing, snapshot)]
+    columns = printed_of(kind, asked, ((thing, snapshot) for thing in things))
+    rows = [row for thing in things for row in columns.rows(kind, thing, snapshot)]
     above, below = kind.above(things, snapshot), list(kind.below(things, snapshot))
     if kind.notes is not None:
         below += kind.notes(look, asked)
     if not things and kind.nothing is not None:
-        text = _lines([kind.nothing(look, asked)])
+        text = lines([kind.nothing(look, asked)])
     else:
-        text = render(kind.columns, rows, colour=colour)
-    return _lines([*above, ""] if above else ()) + text + _lines(["", *below] if below else ())
+        text = render(columns.columns, rows, colour=colour)
+    return lines([*above, ""] if above else ()) + text + lines(["", *below] if below else ())
 
 
-def _lines(lines: Sequence[str]) -> str:
-    return "".join(f"{one_line(line)}\n" for line in lines)
+def lines(texts: Iterable[str]) -> str:
+    """Texts, each as a line of its own."""
+    return "".join(f"{one_line(text)}\n" for text in texts)
 
 
 def as_json(whole: dict[str, Any]) -> str:

@@ -14,18 +14,19 @@ from dstack_api_client.analysis.since import Since
 from dstack_api_client.analysis.unplaced import unplaced
 from dstack_api_client.errors import ApiError
 from dstack_api_client.events.stream import Event
-from dstack_api_client.feed.feed import ConnectionState, Feed
+from dstack_api_client.feed.feed import Feed
+from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.router import RouterView
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem, Severity
 from dstack_api_client.replica.logs import LogLine
-from dstack_api_client.routers.watch import OverSsh, read_router
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.requests import PAGE
 
 if TYPE_CHECKING:
+    from dstack_api_client.edits.history.past import PastDeployment
     from dstack_api_client.edits.store.audit_log import AuditLine
 
 #: Routers that are looked at together: each over SSH is a process of its own.
@@ -47,6 +48,8 @@ class Asked:
         group: Just the logs of this replica group.
         replica: Just those of this one.
         back: How far back logs go; to the start for None.
+        columns: Just these columns, by their titles or by keys of the objects in JSON.
+        wide: Whether columns are wanted too for which a table usually has no room.
     """
 
     kind: str
@@ -59,6 +62,8 @@ class Asked:
     group: str | None = None
     replica: int | None = None
     back: timedelta | None = None
+    columns: tuple[str, ...] = ()
+    wide: bool = False
 
 
 class Written(NamedTuple):
@@ -76,19 +81,23 @@ class Look:
         snapshot: The project.
         problems: What is wrong, where that was asked for.
         events: What happened, the oldest first, where that was asked for.
+        done: What was done to a service, the oldest first, where that was asked for beside events.
         lines: What replicas wrote, the oldest first, where that was asked for.
         notes: What could not be read beside the project.
         since: What events told.
         changes: What was changed from this machine, the oldest first, where that was asked for.
+        past: Deployments by the id of the event that made them, where that was asked for.
     """
 
     snapshot: Snapshot
     problems: tuple[Problem, ...] = ()
     events: tuple[Event, ...] = ()
+    done: tuple[Event, ...] = ()
     lines: tuple[Written, ...] = ()
     notes: tuple[str, ...] = ()
     since: Since = field(default_factory=Since)
     changes: tuple[AuditLine, ...] = ()
+    past: Mapping[str, PastDeployment] = field(default_factory=dict)
 
     @cached_property
     def healths(self) -> Mapping[str, Health]:
@@ -107,10 +116,12 @@ class Source:
     Attributes:
         client: Of the server.
         feed: Of the project.
+        again: Whether it was read before, so that what changed since is enough.
     """
 
     client: Client
     feed: Feed
+    again: bool = False
 
     @property
     def since(self) -> Since:
@@ -119,6 +130,14 @@ class Source:
         since.learn(self.feed.events)
         return since
 
+    async def snapshot(self) -> Snapshot:
+        """The project as it is now.
+
+        Raises:
+            UnavailableError: It could not be read, or not to its end.
+        """
+        return await poll(self.feed, full=not self.again)
+
 
 async def read_project(source: Source, asked: Asked) -> Look:
     """Reads the whole project, and nothing beside it.
@@ -126,14 +145,29 @@ async def read_project(source: Source, asked: Asked) -> Look:
     Raises:
         UnavailableError: It could not be read, or not to its end.
     """
-    snapshot = await poll(source.feed, full=True)
+    snapshot = await source.snapshot()
     return Look(snapshot, since=source.since)
+
+
+async def read_service(source: Source, asked: Asked) -> Look:
+    """Reads the service that is named and what belongs to it; the project where that won't do.
+
+    Raises:
+        UnavailableError: It could not be read, or not to its end.
+    """
+    if asked.name is not None:
+        snapshot = await source.feed.read_service(asked.name, with_events=True)
+        if snapshot is not None:
+            return Look(snapshot, since=source.since)
+    return await read_project(source, asked)
 
 
 async def read_routers(
     client: Client, snapshot: Snapshot, services: Iterable[Service], since: Since, *, ssh: bool
 ) -> Snapshot:
     """The snapshot with the routers of services, several of which are read at once."""
+    from dstack_api_client.routers.watch import OverSsh, read_router  # few commands need it
+
     turn = asyncio.Semaphore(_AT_ONCE)
 
     async def look(service: Service) -> RouterView | None:

@@ -24,15 +24,13 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.routers.watch import read_router
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
+from dstack_api_client.yaml_text import LONGEST
 from dstack_fleets_tui.headless.get import as_json
 from dstack_fleets_tui.headless.looking import UnavailableError, poll
 from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.plans import plan_item, plan_text
 
 Output: TypeAlias = Literal["table", "json"]
-
-#: Longest configuration file that is read.
-_LONGEST = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -44,14 +42,14 @@ class Wanted:
         assignments: What `--set` says, in its order.
         removed: What `--remove` says.
         replicas: What `--replicas` says.
-        file: A whole configuration, `-` for the standard input.
+        text: A whole configuration.
     """
 
     service: str
     assignments: tuple[assignments.Assignment, ...] = ()
     removed: tuple[str, ...] = ()
     replicas: str | None = None
-    file: str | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ async def desk(
         snapshot = await poll(feed)
         if snapshot.capabilities.unread:
             raise UnavailableError(
-                "Whether this server has the placement add-on, and what it can do, is not known.",
+                "It is not known whether this server has the placement add-on, and what it can do.",
                 snapshot.capabilities.unread,
             )
         if snapshot.placement_failure:
@@ -108,7 +106,7 @@ async def desk(
         if router is not None:
             snapshot = replace(snapshot, routers={found.id: router})
             if router.status is RouterStatus.UNKNOWN:
-                say(f"Whether the router reaches its workers is not known. {router.message}")
+                say(f"It is not known whether the router reaches its workers. {router.message}")
         base = await read_service(client, connection.project, found.name)
         yield Desk(client, snapshot, base)
 
@@ -146,8 +144,8 @@ async def planned(at: Desk, wanted: Wanted) -> Plan:
     """
     edit = at.edit
     notes: list[PlanWarning] = []
-    if wanted.file is not None:
-        edit = await texts.with_file(at.client, edit, _read(wanted.file), os.environ)
+    if wanted.text is not None:
+        edit = await texts.with_file(at.client, edit, wanted.text, os.environ)
         notes = contents_notes(edit)
     for subject in wanted.removed:
         edit = assignments.remove(edit, subject)
@@ -180,17 +178,22 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
-def _read(name: str) -> str:
+def read_file(name: str) -> str:
+    """Reads a configuration file; `-` is the standard input.
+
+    Raises:
+        EditError: It can't be read.
+    """
     try:
         if name == "-":
-            data = sys.stdin.buffer.read(_LONGEST + 1)
+            data = sys.stdin.buffer.read(LONGEST + 1)
         else:
             with Path(name).open("rb") as file:
-                data = file.read(_LONGEST + 1)
-        if len(data) > _LONGEST:
+                data = file.read(LONGEST + 1)
+        if len(data) > LONGEST:
             what = "The standard input" if name == "-" else one_line(name)
             raise EditError(
-                f"{what} is longer than {_LONGEST >> 20} MiB; nothing of it is used.",
+                f"{what} is longer than {LONGEST >> 20} MiB; nothing of it is used.",
                 "Name a configuration file that is shorter.",
             )
         return data.decode()

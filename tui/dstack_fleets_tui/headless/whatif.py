@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dstack_api_client.connect.connection import Connection
+from dstack_api_client.connect.connection import ConfigError, Connection
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.text import one_line
 from dstack_api_client.whatif import Loss, Outcome
+from dstack_fleets_tui.headless import several
 from dstack_fleets_tui.headless.get import as_json, observe, printed
 from dstack_fleets_tui.headless.looking import Asked
+from dstack_fleets_tui.names.selection import NoSuchNameError
 from dstack_fleets_tui.names.whatif_question import Question, answer
 from dstack_fleets_tui.output.colours import colour
+from dstack_fleets_tui.output.notices import say
 from dstack_fleets_tui.output.payload import VERSION, number, optional_number, time
 from dstack_fleets_tui.output.table import Column, render
 from dstack_fleets_tui.words import whatif_words
 from dstack_fleets_tui.words.formatting import NOTHING, price
 
+_ASKED = Asked("distribution", ssh=False)
 _COLUMNS = (
     Column("SERVICE"),
     Column("NOW", right=True),
@@ -47,7 +52,7 @@ def whatif(connection: Connection, question: Question, output: str, *, plain: bo
     Raises:
         ApiError: The server could not be read, or has nothing of a name.
     """
-    look = asyncio.run(observe(connection, Asked("distribution", ssh=False)))
+    look = asyncio.run(observe(connection, _ASKED))
     snapshot = look.snapshot
     loss, outcomes = answer(snapshot, question)
     if output == "json":
@@ -55,6 +60,58 @@ def whatif(connection: Connection, question: Question, output: str, *, plain: bo
     else:
         sys.stdout.write(printed(text(snapshot, loss, outcomes), plain=plain))
     return any(each.fails for each in outcomes)
+
+
+def whatif_of_several(
+    connections: Mapping[str, Connection | ConfigError],
+    question: Question,
+    output: str,
+    *,
+    plain: bool = False,
+) -> several.Outcome:
+    """Reads projects and prints the answer of each, below its name.
+
+    One that can't be read, or has nothing of a name in the question, is named.
+
+    Args:
+        connections: Where each project is, or why that is not known.
+        question: What is asked of each that has what it names.
+        output: `table` or `json`.
+        plain: Whether a table is kept to ASCII where that is not up to names.
+
+    Returns:
+        Wrong where a minimum would break or a service would end in one of them.
+
+    Raises:
+        NoSuchNameError: None of them has what is named, and all were read.
+    """
+    items: list[dict[str, Any]] = []
+    texts: list[str] = []
+    failures: list[several.Part] = []
+    fails = False
+    for part in asyncio.run(several.read_several(connections, _ASKED)):
+        if part.look is not None:
+            snapshot = part.look.snapshot
+            try:
+                loss, outcomes = answer(snapshot, question)
+            except NoSuchNameError as error:
+                failures.append(several.Part(part.project, failure=error))
+                continue
+            items.append(collect(snapshot, question, outcomes))
+            texts.append(f"{one_line(part.project)}\n{text(snapshot, loss, outcomes)}")
+            fails = fails or any(each.fails for each in outcomes)
+        else:
+            failures.append(part)
+            items.append(several.unread_item(part))
+    if not items:
+        raise NoSuchNameError(" ".join(str(each.failure) for each in failures), "")
+    if output == "json":
+        sys.stdout.write(printed(as_json({"version": VERSION, "projects": items})))
+    else:
+        sys.stdout.write(printed("\n".join(texts), plain=plain))
+    for each in failures:
+        say(f"{each.project}: {each.failure}")
+    return several.Outcome(fails, any(each.unread for each in failures))
 
 
 def collect(snapshot: Snapshot, question: Question, outcomes: Sequence[Outcome]) -> dict[str, Any]:

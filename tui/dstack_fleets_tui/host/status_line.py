@@ -33,7 +33,8 @@ class StatusLine:
     """Which message stands in the line above the footer, and which ones wait for it.
 
     What follows a key is shown at once, since somebody waits for it; a warning that stood there
-    comes back after it. Everything else waits until the one before has had its time.
+    comes back after it, but for one that followed a key before: after a newer refusal, an older
+    one is of no use. Everything else waits until the one before has had its time.
 
     Args:
         clock: Seconds that only grow.
@@ -48,6 +49,8 @@ class StatusLine:
         self._queue: deque[Said] = deque(maxlen=KEPT)
         self._since: float | None = None
         self._touches = 0
+        #: What followed a key last.
+        self._followed: Said | None = None
 
     def say(self, said: Said, touches: int) -> None:
         """Takes a message.
@@ -59,14 +62,17 @@ class StatusLine:
         self.log.append(said)
         shown = self.current
         interrupts = shown is not None and touches != self._touches
-        self._touches = touches
+        follows, self._touches = touches != self._touches, touches
         waiting = [each for each in self._queue if each.message != said.message]
         if interrupts and shown is not None:
-            kept = waiting if shown.warning else [each for each in waiting if each is not shown]
+            comes_back = shown.warning and not (said.warning and shown is self._followed)
+            kept = waiting if comes_back else [each for each in waiting if each is not shown]
             self._queue = deque([said, *kept], KEPT)
             self._since = None
         elif len(waiting) == len(self._queue):
             self._queue.append(said)
+        if follows:
+            self._followed = said
 
     @property
     def current(self) -> Said | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dstack_api_client.model.replica import ReplicaKey
+if TYPE_CHECKING:
+    from dstack_api_client.model.replica import ReplicaKey
+    from dstack_api_client.trends.trend import Subject
 
 #: So many places are remembered.
 _MOST = 100
@@ -23,7 +26,7 @@ class Place:
 
     screen: str
     mode: str
-    key: str | ReplicaKey | None = None
+    key: str | ReplicaKey | Subject | None = None
     view: str = ""
 
     def same_screen(self, other: Place) -> bool:

@@ -1,1 +1,3 @@
 """What keeps the screens up to date."""
+
+__all__ = ["heading", "lookout", "poller", "session", "source"]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dstack_api_client.clock import seconds_since
 from dstack_api_client.connect.connection import ConfigError, Connection
-from dstack_api_client.feed.feed import ConnectionState, Health
-from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui.words import words
+from dstack_api_client.feed.update import ConnectionState, Health
+from dstack_fleets_tui.live.session import Session, project_of
 from dstack_widgets.screen.status_header import Connection as ConnectionWord
 from dstack_widgets.screen.status_header import HeaderState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dstack_api_client.model.snapshot import Snapshot
+    from dstack_api_client.recordings.replay import Replay
 
 #: What the header says of a state of the connection.
 _WORDS: dict[ConnectionState, ConnectionWord] = {
@@ -22,6 +28,19 @@ _WORDS: dict[ConnectionState, ConnectionWord] = {
     ConnectionState.NO_PROJECT: "no project",
     ConnectionState.UNSUPPORTED: "too old",
 }
+
+#: The words, the worst last.
+_BADNESS: Sequence[ConnectionWord] = (
+    "live",
+    "paused",
+    "connecting",
+    "late",
+    "stale",
+    "unreachable",
+    "too old",
+    "no project",
+    "unauthorised",
+)
 
 #: Intervals after which what is shown is late.
 _INTERVALS = 3
@@ -35,8 +54,8 @@ def header_state(
     now: datetime,
     interval: float,
     paused: bool,
-    read_only: bool,
     dot: str,
+    mode: str = "",
 ) -> HeaderState:
     """What the header shows.
 
@@ -47,12 +66,14 @@ def header_state(
         now: The time by this machine's clock.
         interval: Seconds between two polls.
         paused: Whether reading was stopped.
-        read_only: Whether nothing may be changed.
         dot: What stands between two things.
+        mode: What is said loudly.
     """
     last = health.last_success
-    extra = ["read-only"] if read_only else []
+    extra: list[str] = []
     if snapshot is not None:
+        from dstack_fleets_tui.words import words
+
         extra.append(words.abilities(snapshot.capabilities, dot))
         if snapshot.placement_failure:
             extra.append("placement not read")
@@ -69,12 +90,58 @@ def header_state(
         observed_at=(last + ahead).astimezone() if last else None,
         version=(snapshot.server.version or "") if snapshot else "",
         extra=f" {dot} ".join(filter(None, extra)),
+        mode=mode,
     )
 
 
-def project_of(connection: Connection | ConfigError) -> str:
-    """The project's name, as far as known."""
-    return "" if isinstance(connection, ConfigError) else connection.project
+def of_several(
+    sessions: Sequence[Session],
+    *,
+    now: datetime,
+    interval: float,
+    paused: bool,
+    mode: str,
+) -> HeaderState:
+    """What the header shows of several projects: the worst of their connections, and which failed.
+
+    Args:
+        sessions: They.
+        now: The time by this machine's clock.
+        interval: Seconds between two polls.
+        paused: Whether reading was stopped.
+        mode: What is said loudly.
+    """
+    states = [_state_of(each, now, interval, paused=paused) for each in sessions]
+    names = (
+        each.project if word in ("live", "paused") else f"{each.project} ({word})"
+        for each, word in zip(sessions, states, strict=True)
+    )
+    read = [each.health.last_success for each in sessions]
+    hosts = {host_of(each.connection) for each in sessions}
+    return HeaderState(
+        project=", ".join(names),
+        host=hosts.pop() if len(hosts) == 1 else "",
+        now=now.astimezone(),
+        connection=max(states, key=_BADNESS.index),
+        observed_at=min((each for each in read if each is not None), default=None),
+        mode=mode,
+    )
+
+
+def _state_of(session: Session, now: datetime, interval: float, *, paused: bool) -> ConnectionWord:
+    last = session.health.last_success
+    late = last is not None and seconds_since(last, now) > _INTERVALS * interval
+    return _state_word(session.connection, session.health, paused=paused, late=late)
+
+
+def replay_word(replay: Replay, *, ascii_only: bool) -> str:
+    """`REPLAY 2026-11-30 x10`, with `end` where all was played."""
+    parts = [f"REPLAY {replay.now().astimezone():%Y-%m-%d}"]
+    if replay.speed != 1:
+        parts.append(f"{'x' if ascii_only else '×'}{replay.speed:g}")
+    if replay.ended:
+        parts.append("end")
+    return " ".join(parts)
 
 
 def host_of(connection: Connection | ConfigError) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from dstack_api_client.analysis.health import Health
 from dstack_api_client.analysis.since import Event, Since
 from dstack_api_client.clock import seconds_since
-from dstack_api_client.feed.feed import Update
+from dstack_api_client.feed.update import Update
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.problems.watch import ProblemWatch

@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Generic, Protocol, TypeVar
 
-from dstack_api_client.feed.feed import Update
+from dstack_api_client.feed.update import Update
 from dstack_api_client.transport import wire
 from dstack_api_client.waking import woken
 

@@ -158,7 +158,9 @@ NAMES: Mapping[str, Callable[[Snapshot], Sequence[str]]] = {
     "charts": lambda snapshot: [*service_names(snapshot), *fleet_names(snapshot)],
     "logs": lambda snapshot: [*run_names(snapshot), *replica_names(snapshot)],
     "replica": replica_names,
+    "history": service_names,
     "shell": replica_names,
+    "stop": run_names,
     "copy_attach": replica_names,
     "open": _any_names,
 }

@@ -125,4 +125,5 @@ def _unknown(kind: str, name: str, where: str, names: Iterable[str]) -> NoSuchNa
     else:
         more = f" and {len(known) - _MOST_NAMES} more" if len(known) > _MOST_NAMES else ""
         hint = f"It has: {', '.join(map(one_line, known[:_MOST_NAMES]))}{more}."
-    return NoSuchNameError(f"There is no {kind} {one_line(name)} in {where}.", hint)
+    shown = one_line(name).strip() or f"'{one_line(name)}'"
+    return NoSuchNameError(f"There is no {kind} {shown} in {where}.", hint)

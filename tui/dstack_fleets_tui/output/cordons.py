@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dstack_api_client.edits.perform.cordoning import CordonChange
 from dstack_api_client.model.cordon import BrokenMinimum, Cordon, DrainPlan, Occupant
-from dstack_api_client.model.labels import counted
-from dstack_api_client.whatif import DrainPrice
 from dstack_fleets_tui.output.payload import VERSION, Item, optional_number, optional_time, time
-from dstack_fleets_tui.words import formatting, words
+from dstack_fleets_tui.words import formatting
+
+if TYPE_CHECKING:
+    from dstack_api_client.edits.perform.cordoning import CordonChange
+    from dstack_api_client.whatif import DrainOutcome, GivingWay
 
 
 def plan_lines(
     change: CordonChange,
     known: Cordon | None,
     plan: DrainPlan | None = None,
-    price: DrainPrice | None = None,
+    outcome: DrainOutcome | None = None,
 ) -> Iterator[str]:
     """What a change would do, a line each.
 
@@ -25,7 +26,7 @@ def plan_lines(
         change: The change.
         known: The cordon that is there.
         plan: What a drain would do.
-        price: What it would do to the price.
+        outcome: What it would bring besides.
     """
     if change.action == "uncordon":
         drains = known is not None and known.draining_since is not None
@@ -39,11 +40,15 @@ def plan_lines(
     if not plan.occupants:
         yield "Nothing is there that has to move."
     for each in plan.occupants:
-        yield words.occupant(each)
+        yield each.line
     for broken in plan.broken:
         yield _broken_line(broken)
+    gives = outcome.gives if outcome is not None else ()
+    yield from map(_giving_line, gives)
+    price = outcome.price if outcome is not None else None
     if price is not None and (price.now or price.after):
-        now = f"The services there cost {formatting.price(price.now)} $/h now"
+        which = "above" if gives else "there"
+        now = f"The services {which} cost {formatting.price(price.now)} $/h now"
         if price.after is None:
             yield f"{now}; what they cost afterwards is not known."
         else:
@@ -57,20 +62,18 @@ def _broken_line(broken: BrokenMinimum) -> str:
     )
 
 
-def left_line(left: Iterable[Occupant]) -> str:
-    """How much is left: `3 left: 2 move, 1 stays`."""
-    every = list(left)
-    stay = sum(each.action == "stay" for each in every)
-    parts = [f"{len(every) - stay} on the way" if len(every) > stay else ""]
-    parts += [f"{stay} can't move" if stay else ""]
-    told = ", ".join(part for part in parts if part)
-    return f"{counted(len(every), 'job')} left: {told}" if every else "It is empty."
+def _giving_line(way: GivingWay) -> str:
+    return (
+        f"replica {way.number} of {way.service} gives way in {way.fleet} and moves to {way.to}:"
+        f" {way.short} gets its minimum back"
+    )
 
 
 def plan_item(
-    change: CordonChange, plan: DrainPlan | None, price: DrainPrice | None = None
+    change: CordonChange, plan: DrainPlan | None, outcome: DrainOutcome | None = None
 ) -> dict[str, Any]:
     """The object that JSON shows of a change, described in docs/json.md."""
+    price = outcome.price if outcome is not None else None
     return {
         "version": VERSION,
         "action": change.action,
@@ -89,6 +92,16 @@ def plan_item(
             }
             for each in (plan.broken if plan is not None else ())
         ],
+        "gives_way": [
+            {
+                "service": way.service,
+                "replica": way.number,
+                "fleet": way.fleet,
+                "to": way.to,
+                "for": way.short,
+            }
+            for way in (outcome.gives if outcome is not None else ())
+        ],
         "price_per_hour": optional_number(price.now if price is not None else None),
         "price_per_hour_after": optional_number(price.after if price is not None else None),
     }
@@ -104,7 +117,7 @@ def cordon_item(cordon: Cordon | None) -> Item | None:
         "reason": cordon.reason,
         "since": time(cordon.since),
         "draining_since": optional_time(cordon.draining_since),
-        "left": [words.occupant(each) for each in cordon.left],
+        "left": [each.line for each in cordon.left],
     }
 
 

@@ -11,8 +11,8 @@ from dstack_api_client.text import one_line
 from dstack_fleets_tui.output.table import Column
 from dstack_fleets_tui.words.formatting import NOTHING
 
-#: What would be read as more than a text in a cell of Markdown.
-_SIGNS = re.compile(r"([\\`*_{}\[\]<>|#~])")
+#: What would be read as more than a text in a cell of Markdown; `>` quotes at the beginning only.
+_SIGNS = re.compile(r"(^>|[\\`*_{}\[\]<|#~])")
 
 
 def as_csv(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> str:

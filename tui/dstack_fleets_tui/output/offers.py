@@ -34,14 +34,17 @@ class OfferLine:
 
 
 def of_starts(plan: Plan) -> list[PlanOffer] | None:
-    """The offers for the groups in which a replica starts; None where none does."""
-    if plan.dry_run is None:
+    """The offers for the groups and in the fleets where a replica starts; None where none does."""
+    starts = plan.dry_run.starts if plan.dry_run is not None else ()
+    if not starts:
         return None
-    starting = plan.dry_run.starting
-    if not starting:
-        return None
-    # The server tells of every group, whether something starts there or not.
-    return [each for each in plan.offers if (each.group or ONLY_GROUP) in starting]
+    # The server has them for every group and lane, whether something starts there or not.
+    return [each for each in plan.offers if any(_is_for(each, *start) for start in starts)]
+
+
+def _is_for(offer: PlanOffer, group: str, fleet: str | None) -> bool:
+    known = bool(offer.fleet) and fleet is not None
+    return (offer.group or ONLY_GROUP) == group and (not known or offer.fleet == fleet)
 
 
 def lines(found: Sequence[PlanOffer], labels: Mapping[str, str]) -> tuple[list[OfferLine], int]:

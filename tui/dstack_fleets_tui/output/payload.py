@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from dstack_api_client.analysis.health import Health
 from dstack_api_client.model.gpus import Gpus
+from dstack_api_client.model.placement import Placement
 from dstack_api_client.model.snapshot import Snapshot
 
 VERSION = 1
@@ -24,6 +25,13 @@ def health(health: Health | None) -> Item | None:
     if health is None:
         return None
     return {"state": health.state.value, "serving": health.serving, "desired": health.desired}
+
+
+def rebalancing(placement: Placement | None) -> Item | None:
+    """The rebalancing of a service that is under way."""
+    if placement is None or placement.rebalancing_since is None:
+        return None
+    return {"since": time(placement.rebalancing_since), "left": placement.rebalancing_left}
 
 
 def envelope(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dstack_api_client.edits.base.difference import FieldChange, shown
+from dstack_api_client.edits.base.difference import FieldChange
 from dstack_api_client.edits.base.merging import ThreeWay
 from dstack_api_client.edits.follow.following import LaneProgress, Progress, State
+from dstack_api_client.edits.offers.prices import PlanOffer
 from dstack_api_client.edits.outlook.dryrun import DryRun, LaneOutlook, ReplicaOutlook
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
 from dstack_api_client.edits.plan.planning import Plan
@@ -50,18 +51,28 @@ def plan_text(plan: Plan, *, plain: bool = False) -> str:
     text = (
         f"Plan for {one_line(base.target.name)} in {where}   base: deployment {base.deployment}\n"
     )
-    if plan.changes:
-        text += f"\n{render(_CHANGES, [_change(change) for change in plan.changes])}"
-    else:
-        text += "Nothing to change.\n"
+    text += changes_text(plan.changes)
     if plan.dry_run is not None:
-        text += f"\n{render(_LANES, [_lane(lane, plan.dry_run) for lane in plan.dry_run.lanes])}"
+        lanes = [_lane(lane, plan.dry_run) for lane in plan.dry_run.lanes]
+        text += f"\n{render(_LANES, lanes) if lanes else ''}"
         text += f"{_summary(plan.dry_run)}\n"
         extra = [words.surge(row, plan.dry_run.labels) for row in plan.dry_run.surges]
         text += "".join(f"{one_line(line)}\n" for line in extra)
     text += _offers(plan)
     text += "".join(f"{line}\n" for line in warning_lines(plan.warnings))
-    return text.translate(_PLAIN) if plain else text
+    return in_plain(text) if plain else text
+
+
+def changes_text(found: Sequence[FieldChange]) -> str:
+    """A line for each field that changes."""
+    if not found:
+        return "Nothing to change.\n"
+    return f"\n{render(_CHANGES, [_change(change) for change in found])}"
+
+
+def in_plain(text: str) -> str:
+    """A plan's text in ASCII, as far as that is not up to names."""
+    return text.translate(_PLAIN)
 
 
 def warning_lines(found: Iterable[PlanWarning]) -> list[str]:
@@ -94,12 +105,12 @@ def three_way_lines(found: ThreeWay) -> list[str]:
     """A line for each field that somebody else changed, or this change wants to."""
     lines = []
     for row in found.rows:
-        base, theirs, mine = (shown(row.path, each) for each in (row.base, row.theirs, row.mine))
+        base, theirs, mine = row.texts
         text = f"{row.label}: was {base}"
         if row.changed_there:
-            text += f", somebody else made it {theirs}"
+            text += f", somebody else set it to {theirs}"
         if row.changed_here:
-            text += f", this makes it {mine}"
+            text += f", this sets it to {mine}"
         lines.append(f"{'CONFLICT ' if row.conflict else ''}{text}")
     return lines
 
@@ -114,13 +125,14 @@ def progress_text(progress: Progress) -> str:
 def end_text(progress: Progress) -> str:
     """How following ended, one or two sentences."""
     why = "; ".join(text.rstrip(".") for text in progress.waiting or (progress.trouble,))
+    goes_on = "The change stays applied, and the server goes on with it."
     if progress.state is State.DONE:
         return f"Done after {progress.elapsed:.0f} s."
+    if progress.state is State.STILL_WAITING and not progress.waiting and progress.trouble:
+        return f"Not known after {progress.elapsed:.0f} s how far it is: {one_line(why)}. {goes_on}"
     if progress.state is State.STILL_WAITING:
-        return (
-            f"Not done after {progress.elapsed:.0f} s, still waiting for: {one_line(why)}."
-            " The change stays applied, and the server goes on with it."
-        )
+        since = f"Not done after {progress.elapsed:.0f} s"
+        return f"{since}, still waiting for: {one_line(why)}. {goes_on}"
     if progress.state is State.SUPERSEDED:
         return f"A later change has taken its place after {progress.elapsed:.0f} s."
     return f"It failed after {progress.elapsed:.0f} s: {one_line(why)}."
@@ -135,33 +147,43 @@ def plan_item(plan: Plan) -> dict[str, Any]:
         "project": base.target.project,
         "service": base.target.name,
         "base": {"id": base.id, "deployment": base.deployment, "read_at": time(base.read_at)},
-        "changes": [
-            {
-                "field": change.name,
-                "old": change.old,
-                "new": change.new,
-                "kind": change.kind.value,
-                "note": change.note,
-                "source": change.source,
-            }
-            for change in plan.changes
-        ],
+        "changes": change_items(plan.changes),
         "dry_run": None if plan.dry_run is None else _outlook(plan.dry_run),
-        "offers": [
-            {
-                "group": offer.group,
-                "fleet": offer.fleet or None,
-                "backend": offer.backend,
-                "region": offer.region,
-                "instance_type": offer.instance,
-                "spot": offer.spot,
-                "price_per_hour": optional_number(offer.price),
-                "availability": offer.availability,
-            }
-            for offer in plan.offers
-        ],
+        "offers": offer_items(plan.offers),
         "warnings": warning_items(plan.warnings),
     }
+
+
+def change_items(found: Iterable[FieldChange]) -> list[dict[str, str]]:
+    """The fields that change, for programs."""
+    return [
+        {
+            "field": change.name,
+            "old": change.old,
+            "new": change.new,
+            "kind": change.kind.value,
+            "note": change.note,
+            "source": change.source,
+        }
+        for change in found
+    ]
+
+
+def offer_items(found: Iterable[PlanOffer]) -> list[dict[str, Any]]:
+    """What could be started, for programs."""
+    return [
+        {
+            "group": offer.group,
+            "fleet": offer.fleet or None,
+            "backend": offer.backend,
+            "region": offer.region,
+            "instance_type": offer.instance,
+            "spot": offer.spot,
+            "price_per_hour": optional_number(offer.price),
+            "availability": offer.availability,
+        }
+        for offer in found
+    ]
 
 
 def progress_item(progress: Progress) -> dict[str, Any]:

@@ -25,7 +25,11 @@ class Column:
 
 
 def render(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]], *, colour: bool = False
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    *,
+    colour: bool = False,
+    least: Sequence[int] = (),
 ) -> str:
     """Writes a table, every cell whole.
 
@@ -33,13 +37,14 @@ def render(
         columns: Its columns.
         rows: Their cells.
         colour: Whether the terminal is to be sent colours.
+        least: Cells that each column has at least.
 
     Returns:
         The table with its header, a line feed after each line.
     """
     lines = [[column.title for column in columns]]
     lines += [[one_line(cell) for cell in row] for row in rows]
-    widths = [max(cell_len(line[i]) for line in lines) for i in range(len(columns))]
+    widths = list(map(max, _widths(lines), least or [0] * len(columns)))
     text = ""
     for number, line in enumerate(lines):
         cells = []
@@ -50,3 +55,33 @@ def render(
             cells.append(blank + painted if column.right else painted + blank)
         text += _GAP.join(cells).rstrip() + "\n"
     return text
+
+
+def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
+    """The cells that the widest text of each column takes."""
+    return [max(map(cell_len, texts)) for texts in zip(*lines, strict=True)]
+
+
+class GrowingTable:
+    """A table that goes on: its header comes once, and a column never gets narrower.
+
+    Args:
+        columns: Its columns.
+        colour: Whether the terminal is to be sent colours.
+    """
+
+    def __init__(self, columns: Sequence[Column], *, colour: bool = False) -> None:
+        self._columns = columns
+        self._colour = colour
+        self._least: list[int] = []
+
+    def more(self, rows: Sequence[Sequence[str]]) -> str:
+        """Writes further rows, below the header where they are the first."""
+        told = [[column.title for column in self._columns]]
+        told += [[one_line(cell) for cell in row] for row in rows]
+        # A last column that grows moves nothing.
+        widths = [*_widths(told)[:-1], 0]
+        begun = bool(self._least)
+        self._least = list(map(max, widths, self._least)) if begun else widths
+        text = render(self._columns, rows, colour=self._colour, least=self._least)
+        return text.partition("\n")[2] if begun else text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import actions, key_names, places
 from dstack_fleets_tui.actions.commands import ALIASES
 from dstack_fleets_tui.screens.help import (
     ANSWER_KEYS,
@@ -17,9 +17,10 @@ from dstack_fleets_tui.screens.help import (
 
 #: Places that are many.
 _MANY = {
-    actions.TABLES: "where there are lists",
-    actions.READ: "where there are lists, and in logs",
-    actions.WATCHING: "where there are lists, in logs and charts",
+    places.TABLES: "where there are lists",
+    places.READ: "where there are lists, and in logs",
+    places.SEARCHED: "where there are lists, in logs and on plans",
+    places.WATCHING: "where there are lists, in logs and charts",
 }
 
 
@@ -43,7 +44,7 @@ def page() -> str:
         "| --- | --- | --- | --- |",
     ]
     for action in actions.ACTIONS:
-        keys = " ".join(f"`{actions.key_name(key)}`" for key in action.keys)
+        keys = " ".join(f"`{key_names.key_name(key)}`" for key in action.keys)
         # A pipe ends a cell of a table, in code too.
         argument = action.argument.replace("|", "\\|")
         command = f"`:{action.id}{' ' + argument if argument else ''}`"

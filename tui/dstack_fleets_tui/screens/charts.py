@@ -13,8 +13,9 @@ from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.trends.reads import PastRead, PastReads
 from dstack_api_client.trends.trend import Kind, Subject, fleet_named, service_named
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.actions.commands import CommandError
+from dstack_fleets_tui.host.trail import Place
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.own_reads import OwnReads
@@ -23,8 +24,6 @@ from dstack_widgets.drawing.palette import style_of
 from dstack_widgets.drawing.text import literal
 from dstack_widgets.panels.charts import Charts
 from dstack_widgets.panels.flow import Flow
-
-_NO_REQUESTS = "Requests per second are not shown: nothing in the server's API tells them."
 
 
 def named(name: str, snapshot: Snapshot | None, first: Kind = Kind.SERVICE) -> Subject:
@@ -57,8 +56,8 @@ class ChartsScreen(LiveScreen):
         subject: The service or the fleet.
     """
 
-    name_of_screen = actions.CHARTS
-    BINDINGS = list(actions.bindings(actions.CHARTS))
+    name_of_screen = places.CHARTS
+    BINDINGS = list(actions.bindings(places.CHARTS))
 
     def __init__(self, subject: Subject) -> None:
         super().__init__()
@@ -79,7 +78,12 @@ class ChartsScreen(LiveScreen):
         """Shows another thing."""
         self.subject, self._thing = subject, None
         self.focus_on()
-        self.fill()
+        self.show()
+
+    @property
+    def place(self) -> Place:
+        """The charts of this service or fleet."""
+        return Place(self.name_of_screen, self.app.current_mode, self.subject)
 
     def focus_on(self) -> None:
         """The thing is open: its replicas are to be known."""
@@ -98,6 +102,11 @@ class ChartsScreen(LiveScreen):
         self._reads.refresh()
 
     # What is shown ------------------------------------------------------------------------
+
+    @property
+    def title_of_view(self) -> str:
+        """What the charts are of."""
+        return f"{self.subject.name}: charts"
 
     @property
     def _found(self) -> Service | Fleet | None:
@@ -124,7 +133,8 @@ class ChartsScreen(LiveScreen):
         )
         self.query_one(Charts).show(made)
         failure = str(self._metrics.failure) if self._metrics.failure is not None else ""
-        self.show_summary(_NO_REQUESTS if isinstance(thing, Service) else "", failure)
+        lacking = charts.no_requests(thing, snapshot) if isinstance(thing, Service) else ""
+        self.show_summary(lacking, failure)
 
     def _show_head(self, *, gone: bool) -> None:
         snapshot, thing = self.snapshot, self._thing
@@ -148,7 +158,7 @@ class ChartsScreen(LiveScreen):
 
     def _notes(self) -> Iterable[str]:
         if self.snapshot is not None and not self.snapshot.complete:
-            yield "reading on"
+            yield "still reading"
 
     # What the server keeps ----------------------------------------------------------------
 

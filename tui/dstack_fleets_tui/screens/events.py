@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from textual.widget import Widget
 
 from dstack_api_client.events.stream import Event
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.tables import events
@@ -17,8 +17,8 @@ from dstack_widgets.table.live_table import LiveTable
 class EventsScreen(LiveScreen):
     """Every event of the project, the newest first."""
 
-    name_of_screen = actions.EVENTS
-    BINDINGS = list(actions.bindings(actions.EVENTS))
+    name_of_screen = places.EVENTS
+    BINDINGS = list(actions.bindings(places.EVENTS))
 
     def body(self) -> Iterable[Widget]:
         """The events."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from textual.widget import Widget
 
@@ -11,7 +12,7 @@ from dstack_api_client.analysis.fleet_facts import fleet_facts
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts import own_reads
 from dstack_fleets_tui.screens.parts.columns import columns_of, is_wide
@@ -27,9 +28,9 @@ from dstack_widgets.table.live_table import LiveTable
 class FleetScreen(WithEvents):
     """One fleet, by its id."""
 
-    name_of_screen = actions.FLEET
+    name_of_screen = places.FLEET
     views = ("instances", "configuration", EVENTS_VIEW, "yaml")
-    BINDINGS = list(actions.bindings(actions.FLEET))
+    BINDINGS = list(actions.bindings(places.FLEET))
 
     _instance: str | None = None
     """The instance whose events are shown; None for all of the fleet."""
@@ -93,7 +94,12 @@ class FleetScreen(WithEvents):
         if source is None or source is self._asked or fleet.project != source.project:
             return
         self._asked = source
-        self.run_worker(self._read_borrowers(source), group=own_reads.GROUP, exit_on_error=False)
+        self.run_worker(
+            # Not as a coroutine: one that is cancelled before it began is never awaited.
+            partial(self._read_borrowers, source),  # type: ignore[arg-type]
+            group=own_reads.GROUP,
+            exit_on_error=False,
+        )
 
     async def _read_borrowers(self, source: Source) -> None:
         try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from rich.cells import cell_len
 
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import action, key_names, places
 from dstack_fleets_tui.screens.parts.reading import ReadingScreen
 from dstack_widgets.drawing.glyphs import ASCII, UNICODE
 from dstack_widgets.panels.facts import Fact, Heading
@@ -41,21 +41,22 @@ _ASCII_LOG_KEYS = (("up down j k", LOG_KEYS[0][1]), LOG_KEYS[1], ("left right", 
                    LOG_KEYS[3])  # fmt: skip
 #: What the fields of an editor listen to.
 FIELD_KEYS = (
-    ("0-9 - .", "type a number; any other key ends it, and acts"),
+    ("0-9 - .", "type a number; any other key ends it and acts"),
+    ("+ -", "step a number up and down"),
     ("enter", "change the field, or end what is typed"),
-    ("esc", "take back what is typed"),
+    ("esc", "discard what is typed"),
     ("tab shift+tab", "the next and the previous field"),
 )
 #: What the answers below a plan listen to.
-ANSWER_KEYS = (("left right", "choose"), ("enter", "take the answer under the cursor"))
+ANSWER_KEYS = (("left right", "choose"), ("enter", "choose the answer under the cursor"))
 #: What is the same on every screen and no action of one.
 GENERAL_KEYS = (("^c", "Copy what the mouse selected; else ask whether to quit."),)
 #: What each sign means, by its name among the glyphs.
 SIGNS = (
     ("cross", "bad", "critical: failed, or can't be used"),
-    ("warning", "warn", "needs a look"),
-    ("bullet", "ok", "at work"),
-    ("circle", "", "not at work: not yet, or not any more"),
+    ("warning", "warn", "needs attention"),
+    ("bullet", "ok", "working"),
+    ("circle", "", "not working: not yet, or no longer"),
     ("check", "ok", "as it should be"),
     ("dot", "dim", "a note"),
     ("mark", "accent", "selected"),
@@ -74,15 +75,22 @@ class HelpScreen(ReadingScreen):
     Args:
         screen: The screen.
         offered: Its actions.
+        own: The user's own keys, by the id of an action.
         ascii_only: Whether only ASCII is drawn.
     """
 
     def __init__(
-        self, screen: str, offered: Sequence[actions.Action], *, ascii_only: bool = False
+        self,
+        screen: str,
+        offered: Sequence[action.Action],
+        own: Mapping[str, tuple[str, ...]],
+        *,
+        ascii_only: bool = False,
     ) -> None:
         super().__init__(ascii_only=ascii_only)
         self._screen_name = screen
         self._offered = offered
+        self._own_keys = own
         self._glyphs = ASCII if ascii_only else UNICODE
 
     def facts(self) -> Iterator[Fact | Heading]:
@@ -103,23 +111,24 @@ class HelpScreen(ReadingScreen):
         for name, style, text in SIGNS:
             yield Fact(getattr(self._glyphs, name), CellValue(text, style))
 
-    def _keys(self, action: actions.Action) -> str:
+    def _keys(self, action: action.Action) -> str:
         """The keys that an action has on this screen, where it has any."""
-        keys = action.keys if action.on(self._screen_name) else ()
-        return " ".join(actions.key_name(key, ascii_only=self._ascii) for key in keys)
+        here = action.on(self._screen_name)
+        keys = self._own_keys.get(action.id, action.keys) if here else ()
+        return " ".join(key_names.key_name(key, ascii_only=self._ascii) for key in keys)
 
     def _own(self, of_table: Keys) -> tuple[str, Keys]:
         """The keys of what has the focus on this screen, with their heading."""
-        if self._screen_name in actions.EDITORS:
+        if self._screen_name in places.EDITORS:
             return "In a field", FIELD_KEYS
-        if self._screen_name == actions.PLAN:
+        if self._screen_name == places.PLAN:
             return "On the answers", ANSWER_KEYS
-        if self._screen_name == actions.LOGS:
+        if self._screen_name == places.LOGS:
             return "In the lines", _ASCII_LOG_KEYS if self._ascii else LOG_KEYS
-        return "In a table", of_table if self._screen_name in actions.TABLES else ()
+        return "In a table", of_table if self._screen_name in places.TABLES else ()
 
 
-def _command(action: actions.Action) -> tuple[str, str]:
+def _command(action: action.Action) -> tuple[str, str]:
     """An action's command, and what it does; a long argument would take the room of all texts."""
     if len(action.argument) <= _BRIEF:
         return f":{action.id} {action.argument}".rstrip(), action.help

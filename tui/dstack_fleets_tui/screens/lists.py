@@ -7,66 +7,222 @@ from typing import ClassVar
 
 from textual.widget import Widget
 
-from dstack_api_client.analysis.health import desired_of
+from dstack_api_client.analysis.health import desired_of, lost_parts
+from dstack_api_client.analysis.reach import serving_of
 from dstack_api_client.edits.fleet.new_fleets import TEMPLATES
 from dstack_api_client.model.every_run import every_run
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
-from dstack_fleets_tui.actions import actions
+from dstack_api_client.trends.watch import TrendWatch
+from dstack_fleets_tui.actions import actions, places
+from dstack_fleets_tui.actions.commands import CommandError
+from dstack_fleets_tui.live.session import Session
 from dstack_fleets_tui.screens.paned import Paned
 from dstack_fleets_tui.screens.parts.columns import columns_of, fitting_columns, is_wide
 from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
 from dstack_fleets_tui.tables import details, fleets, services, trends
 from dstack_fleets_tui.tables.kept_rows import KeptRows
+from dstack_fleets_tui.tables.looks import Looks
+from dstack_fleets_tui.tables.projects import PROJECT, project_cell
 from dstack_fleets_tui.tables.totals import totals
 from dstack_widgets.drawing.palette import style_of
 from dstack_widgets.drawing.text import literal
 from dstack_widgets.panels.detail_pane import Details, Section
 from dstack_widgets.panels.flow import Flow
+from dstack_widgets.screen.status_header import HeaderState
 from dstack_widgets.table.cells import Cells, Column
 from dstack_widgets.table.live_table import LiveTable
 
 
 class ListScreen(Paned):
-    """One table over the whole screen, and a line on the row under the cursor, or its details."""
+    """One table over the whole screen, and a line on the row under the cursor, or its details.
+
+    Where several projects are read it has the rows of all. One of them is in hand: that of the
+    row that was last opened or acted on. Whatever is done to a row takes its project in hand
+    first, so nothing that follows can reach another one.
+    """
 
     columns: ClassVar[Sequence[Column]]
     thing: ClassVar[str]
     """What a row is, in the plural."""
+    of_all: ClassVar[bool] = False
+    """Whether it shows rows of several projects; else it is of the one in hand."""
 
     def __init__(self) -> None:
         super().__init__()
         self.only_wrong = OnlyWrong()
-        self.kept: KeptRows[tuple[object, ...]] = KeptRows()
+        self._kept: dict[str, KeptRows[tuple[object, ...]]] = {}
 
     def body(self) -> Iterable[Widget]:
         """The table."""
         app, name = self.fleets_app, self.name_of_screen
-        columns = columns_of(app, name, self.columns)
-        table = LiveTable(columns, wide=is_wide(app, name), glyphs=app.glyphs)
+        table = LiveTable(self._columns(), wide=is_wide(app, name), glyphs=app.glyphs)
         yield self.with_pane(table)
 
-    def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
-        """The rows to show, by key."""
+    def _columns(self) -> Sequence[Column]:
+        return self.with_project(columns_of(self.fleets_app, self.name_of_screen, self.columns))
+
+    def rows(self, session: Session, snapshot: Snapshot) -> Mapping[str, Cells]:
+        """The rows to show of a project, by key."""
         raise NotImplementedError
 
     def summary(self, snapshot: Snapshot, key: str) -> str:
         """One line on a row."""
         raise NotImplementedError
 
-    def wrong(self, snapshot: Snapshot) -> Collection[str]:
-        """The keys of the rows with which something is wrong."""
+    def wrong(self, snapshot: Snapshot, problems: Sequence[Problem]) -> Collection[str]:
+        """The keys of the rows of a project with which something is wrong."""
         return ()
 
     def open(self, key: str) -> None:
-        """Opens the screen of a row."""
+        """Opens the screen of a row of the project in hand."""
         raise NotImplementedError
 
     def named(self, snapshot: Snapshot) -> Mapping[str, str]:
         """The key of every row by its name."""
         raise NotImplementedError
+
+    def details_of(self, session: Session, snapshot: Snapshot, key: str) -> Details | None:
+        """What to show of a row of a project; None for nothing."""
+        return None
+
+    def tell_feed(self, session: Session, snapshot: Snapshot) -> None:
+        """Tells the feed of a project what of it is on screen."""
+        raise NotImplementedError
+
+    # Several projects ---------------------------------------------------------------------
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The latest snapshot of the project of the row under the cursor."""
+        return self.session_at_hand.snapshot
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether rows of several projects are shown."""
+        return self.of_all and self.fleets_app.several
+
+    @property
+    def shown_sessions(self) -> Sequence[Session]:
+        """The projects of which rows are shown."""
+        app = self.fleets_app
+        return app.sessions if self.shows_all else [app.session]
+
+    def shows(self, session: Session) -> bool:
+        """Whether it shows what is read of a project."""
+        return session in self.shown_sessions
+
+    def key_in(self, session: Session, key: str) -> str:
+        """The key of a row of a project in the table."""
+        return f"{session.project}/{key}" if self.shows_all else key
+
+    def at(self, key: str | None) -> tuple[Session, str] | None:
+        """The project of a row in the table, and the row's key there; None without a row."""
+        if key is None or not self.shows_all:
+            return None if key is None else (self.fleets_app.session, key)
+        project, _, own = key.partition("/")
+        found = next((each for each in self.shown_sessions if each.project == project), None)
+        return None if found is None else (found, own)
+
+    @property
+    def session_at_hand(self) -> Session:
+        """The project of the row under the cursor; without a row the one in hand."""
+        found = self.at(self.table.cursor_key) if self.shows_all and self.is_laid_out else None
+        return found[0] if found is not None else self.fleets_app.session
+
+    @property
+    def own_key(self) -> str | None:
+        """The key of the row under the cursor, if it is of the project in hand."""
+        found = self.at(self.table.cursor_key)
+        return found[1] if found is not None and found[0] is self.fleets_app.session else None
+
+    def with_project(self, columns: Sequence[Column]) -> Sequence[Column]:
+        """The columns, after that of the project where there are several."""
+        return (PROJECT, *columns) if self.shows_all else columns
+
+    def all_rows(self) -> Mapping[str, Cells]:
+        """The rows of all projects, by key; of one alone as they are kept."""
+        session = self.fleets_app.session
+        if not self.shows_all:
+            return {} if session.snapshot is None else self.rows(session, session.snapshot)
+        found: dict[str, Cells] = {}
+        for session in self.shown_sessions:
+            if session.snapshot is None:
+                continue
+            cell = project_cell(session.project, self.looks, read=not session.failure)
+            for key, row in self.rows(session, session.snapshot).items():
+                found[self.key_in(session, key)] = (cell, *row)
+        return found
+
+    def kept(self, session: Session) -> KeptRows[tuple[object, ...]]:
+        """The rows of a project as they were made last."""
+        return self._kept.setdefault(session.project, KeptRows())
+
+    def looks_of(self, session: Session) -> Looks:
+        """What cells of a project are made with now."""
+        app = self.fleets_app
+        return Looks(session.server_now(app.now()), app.glyphs)
+
+    def header_state(self) -> HeaderState:
+        """The state of all projects, and what guards that of the row under the cursor."""
+        app = self.fleets_app
+        return app.header_of_all(self.session_at_hand) if self.shows_all else super().header_state()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be changed in the project of the row under the cursor."""
+        return self.fleets_app.read_only_in(self.session_at_hand.project)
+
+    @property
+    def failing(self) -> str:
+        """Which projects are not read now, and why."""
+        if not self.shows_all:
+            return super().failing
+        failed = (each for each in self.shown_sessions if each.failure)
+        return " ".join(f"{each.project}: {each.failure}" for each in failed)
+
+    def takes_in_hand(self, session: Session | None = None) -> bool:
+        """Has what follows be of a project, or says why not.
+
+        Args:
+            session: The project; without it that of the row under the cursor.
+        """
+        try:
+            self.fleets_app.take_in_hand(session or self.session_at_hand)
+        except CommandError as error:
+            self.fleets_app.warn(str(error))
+            return False
+        return True
+
+    def _act(self, action_id: str, argument: str) -> None:
+        goes_to_list = action_id in (places.FLEETS, places.SERVICES) and not argument
+        of_row = action_id not in actions.OF_VIEW and not goes_to_list
+        if not of_row or self.takes_in_hand():
+            super()._act(action_id, argument)
+
+    def _open_at(self, key: str) -> None:
+        found = self.at(key)
+        if found is not None and self.takes_in_hand(found[0]):
+            self.open(found[1])
+
+    # As every list ------------------------------------------------------------------------
+
+    def details(self, key: str) -> Details | None:
+        """What to show of a row."""
+        found = self.at(key)
+        if found is None or found[0].snapshot is None:
+            return None
+        return self.details_of(found[0], found[0].snapshot, found[1])
+
+    def focus_on(self) -> None:
+        """Tells the feeds what is on screen."""
+        for session in self.shown_sessions:
+            if session.snapshot is not None:
+                self.tell_feed(session, session.snapshot)
+            else:
+                session.focus()
 
     def arguments(self, action_id: str) -> Sequence[str]:
         """Names to open here, before what every screen knows."""
@@ -77,15 +233,36 @@ class ListScreen(Paned):
         """What the list says when it has no rows."""
         return self.fleets_app.empty_text(self.thing)
 
+    def _why_empty(self) -> str:
+        if not self.shows_all:
+            return self.empty_text()
+        projects = ", ".join(each.project for each in self.shown_sessions)
+        if all(each.snapshot and each.snapshot.complete for each in self.shown_sessions):
+            return f"No {self.thing} in {projects}."
+        return f"Reading the {self.thing} of {projects}."
+
     def fill(self) -> None:
         """Fills the table; the cursor stays with its key."""
-        table, snapshot = self.table, self.snapshot
-        if snapshot is not None:
-            rows = self.rows(snapshot)
-            table.set_rows(self.only_wrong.of(rows, self.wrong(snapshot)))
+        table = self.table
+        # Where nothing was read yet: rows of another project are not of this one.
+        table.set_rows(self.only_wrong.of(self.all_rows(), self._all_wrong()))
         thing = self.thing.removesuffix("s")
-        table.empty_text = self.only_wrong.empty_text(thing, self.empty_text())
+        table.empty_text = self.only_wrong.empty_text(thing, self._why_empty())
         self._summarise()
+
+    def _all_wrong(self) -> Collection[str]:
+        return {
+            self.key_in(session, key)
+            for session in self.shown_sessions
+            if session.snapshot is not None
+            for key in self.wrong(session.snapshot, session.problems)
+        }
+
+    def settings_changed(self) -> None:
+        """Shows the columns that the settings want."""
+        self.table.set_columns(self._columns())
+        self.table.show_all_columns = is_wide(self.fleets_app, self.name_of_screen)
+        super().settings_changed()
 
     def do_wrong(self, argument: str) -> None:
         """Shows only what is wrong, or all again."""
@@ -102,32 +279,40 @@ class ListScreen(Paned):
         here = self.named(self.snapshot) if argument and self.snapshot is not None else {}
         if argument and argument not in here:
             self.fleets_app.open_named(argument)
-        elif key := here.get(argument) or self.table.cursor_key:
+        elif key := here.get(argument) or self.own_key:
             self.open(key)
 
     def on_live_table_row_activated(self, message: LiveTable.RowActivated) -> None:
         """Opens the row."""
         message.stop()
-        self.open(message.key)
+        self._open_at(message.key)
 
     def on_live_table_row_highlighted(self, message: LiveTable.RowHighlighted) -> None:
         """Says more of the row under the cursor."""
         message.stop()
         self._summarise()
+        if self.shows_all:
+            self.show_project()
+
+    def show_project(self) -> None:
+        """Shows what is said of the project of the row under the cursor."""
+        self.show_state()
+        self.show_keys()
 
     def _summarise(self) -> None:
-        key = self.table.cursor_key
-        known = self.snapshot is not None and key is not None and not self.shows_details
+        found = self.at(self.table.cursor_key)
+        snapshot = found[0].snapshot if found is not None else None
         self.show_details()
-        self.show_summary(self.summary(self.snapshot, key) if known else "")  # type: ignore[arg-type]
-
-
-#: From this width on there is room for a bar beside the names of fleets.
-_WIDE = 110
+        if found is None or snapshot is None or self.shows_details:
+            self.show_summary("")
+        else:
+            self.show_summary(self.summary(snapshot, found[1]))
 
 
 class TotalsScreen(ListScreen):
     """A list below a line on the whole project."""
+
+    of_all = True
 
     wide: ClassVar[int]
     """Cells from which there is room for what the last 30 minutes were."""
@@ -139,17 +324,30 @@ class TotalsScreen(ListScreen):
 
     def fill(self) -> None:
         """Fills the table, and adds the project up."""
-        columns = fitting_columns(
+        fitting = fitting_columns(
             self.fleets_app,
             self.name_of_screen,
             self.columns,
             wide=self.table_width >= self.wide,
+            widest=self.table_width >= trends.WIDEST,
         )
+        columns = self.with_project(fitting)
         if columns != self.table.columns:
             self.table.set_columns(columns)
         super().fill()
-        snapshot = self.snapshot
-        told = totals(snapshot, self.fleets_app.lookout.healths) if snapshot is not None else []
+        self._show_totals()
+
+    def show_project(self) -> None:
+        """Shows what it adds up to, too."""
+        super().show_project()
+        self._show_totals()
+
+    def _show_totals(self) -> None:
+        session = self.session_at_hand
+        snapshot = session.snapshot
+        told = totals(snapshot, session.lookout.healths) if snapshot is not None else []
+        if told and self.shows_all:
+            told.insert(0, ("strong", session.project))
         line = self.query_one("#totals", Flow)
         line.display = bool(told)
         line.show([literal(text, style_of(style)) for style, text in told])
@@ -158,45 +356,56 @@ class TotalsScreen(ListScreen):
 class FleetsScreen(TotalsScreen):
     """Every fleet of the project."""
 
-    name_of_screen = actions.FLEETS
+    name_of_screen = places.FLEETS
     columns = fleets.COLUMNS
     wide = trends.WIDER
     thing = "fleets"
-    BINDINGS = list(actions.bindings(actions.FLEETS))
+    BINDINGS = list(actions.bindings(places.FLEETS))
 
-    def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
+    def rows(self, session: Session, snapshot: Snapshot) -> Mapping[str, Cells]:
         """A row per fleet."""
-        looks = self.looks
-        watch = self.fleets_app.trends
-        busy = {
-            key: trends.busy(fleet, watch, looks.glyphs) for key, fleet in snapshot.fleets.items()
-        }
-        made_of = {
-            key: fleets.made_of(fleet, snapshot, looks, busy[key])
+        looks, watch = self.looks_of(session), session.trends
+        parts = (fleets.all_made_of(snapshot, looks), watch, watch.version)
+        kept = self.kept(session)
+        return kept.whole(parts, lambda: self._rows(kept, snapshot, looks, watch))
+
+    def _rows(
+        self,
+        kept: KeptRows[tuple[object, ...]],
+        snapshot: Snapshot,
+        looks: Looks,
+        watch: TrendWatch,
+    ) -> Mapping[str, Cells]:
+        glyphs = looks.glyphs
+        was = {
+            key: fleets.Was(trends.busy(fleet, watch, glyphs), trends.price(fleet, watch, glyphs))
             for key, fleet in snapshot.fleets.items()
         }
-        return self.kept.of(
-            made_of, lambda key: fleets.cells(snapshot.fleets[key], snapshot, looks, busy[key])
+        made_of = {
+            key: fleets.made_of(fleet, snapshot, looks, was[key])
+            for key, fleet in snapshot.fleets.items()
+        }
+        return kept.of(
+            made_of, lambda key: fleets.cells(snapshot.fleets[key], snapshot, looks, was[key])
         )
 
-    def wrong(self, snapshot: Snapshot) -> Collection[str]:
+    def wrong(self, snapshot: Snapshot, problems: Sequence[Problem]) -> Collection[str]:
         """The fleets that have a problem."""
-        return {each.fleet_id for each in self.fleets_app.problems if each.fleet_id is not None}
+        return {each.fleet_id for each in problems if each.fleet_id is not None}
 
     def summary(self, snapshot: Snapshot, key: str) -> str:
         """What kind of fleet it is."""
         fleet = snapshot.fleets.get(key)
         return fleets.summary(fleet, self.looks, snapshot.cordon_of(fleet)) if fleet else ""
 
-    def details(self, key: str) -> Details | None:
+    def details_of(self, session: Session, snapshot: Snapshot, key: str) -> Details | None:
         """Its problems, its room, its instances and its last events."""
-        snapshot, looks = self.snapshot, self.looks
-        fleet = snapshot.fleets.get(key) if snapshot is not None else None
-        if snapshot is None or fleet is None:
+        looks, fleet = self.looks_of(session), snapshot.fleets.get(key)
+        if fleet is None:
             return None
-        problems = [each for each in self.fleets_app.problems if each.fleet_id == key]
-        read = self.fleets_app.events_read
-        watch, shown = self.fleets_app.trends, self.is_beside
+        problems = [each for each in session.problems if each.fleet_id == key]
+        read = session.events
+        watch, shown = session.trends, self.is_beside
 
         def made(width: int, height: int) -> Sequence[Section]:
             parts = details.of_fleet(fleet, snapshot, problems, read, looks, width, height)
@@ -215,76 +424,76 @@ class FleetsScreen(TotalsScreen):
 
     def fleet_at_hand(self) -> Fleet | None:
         """The fleet under the cursor."""
-        key = self.table.cursor_key
+        key = self.own_key
         return self.snapshot.fleets.get(key) if self.snapshot and key else None
 
     def arguments(self, action_id: str) -> Sequence[str]:
         """The templates, besides what every list knows."""
         return list(TEMPLATES) if action_id == "new_fleet" else super().arguments(action_id)
 
-    def focus_on(self) -> None:
+    def tell_feed(self, session: Session, snapshot: Snapshot) -> None:
         """All fleets are on screen."""
-        snapshot = self.snapshot
-        self.fleets_app.focus_on(fleets=snapshot.fleets if snapshot else ())
+        session.focus(fleets=snapshot.fleets)
 
 
 class ServicesScreen(TotalsScreen):
     """Every service of the project that runs or has failed; the others on request."""
 
-    name_of_screen = actions.SERVICES
+    name_of_screen = places.SERVICES
     columns = services.COLUMNS
     wide = trends.WIDE
     thing = "services"
-    BINDINGS = list(actions.bindings(actions.SERVICES))
+    BINDINGS = list(actions.bindings(places.SERVICES))
 
     _finished = False
 
-    def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
+    def rows(self, session: Session, snapshot: Snapshot) -> Mapping[str, Cells]:
         """A row per service."""
-        looks = self.looks
+        looks = self.looks_of(session)
         shown = (service for service in snapshot.services.values() if self._shown(service))
         ordered = sorted(shown, key=lambda s: (s.finished, s.name, s.submitted_at))
-        healths, bar = self.fleets_app.lookout.healths, self.table_width >= _WIDE
+        healths = session.lookout.healths
         problems: dict[str, list[Problem]] = {}
-        for problem in self.fleets_app.problems:
+        for problem in session.problems:
             for affected in problem.affects:
                 problems.setdefault(affected.name, []).append(problem)
         known = {
             each.id: services.Known(
                 desired_of(snapshot, each),
+                serving_of(snapshot, each),
                 snapshot.placements.get(each.id),
                 healths.get(each.id),
                 snapshot.routers.get(each.id),
                 problems.get(each.name, ()),
-                bar,
-                trends.ready(each, self.fleets_app.trends, looks.glyphs),
+                trends.ready(each, session.trends, looks.glyphs),
+                trends.price(each, session.trends, looks.glyphs),
+                lost_parts(snapshot, each),
             )
             for each in ordered
         }
         made_of = {each.id: services.made_of(each, looks, known[each.id]) for each in ordered}
-        return self.kept.of(
+        return self.kept(session).of(
             made_of, lambda key: services.cells(snapshot.services[key], looks, known[key])
         )
 
-    def wrong(self, snapshot: Snapshot) -> Collection[str]:
+    def wrong(self, snapshot: Snapshot, problems: Sequence[Problem]) -> Collection[str]:
         """The services that have failed, or that a problem concerns."""
-        return wrong_runs(snapshot, self.fleets_app.problems)
+        return wrong_runs(snapshot, problems)
 
     def summary(self, snapshot: Snapshot, key: str) -> str:
         """Groups, model and what the server last said."""
         service = snapshot.services.get(key)
         return services.summary(service) if service else ""
 
-    def details(self, key: str) -> Details | None:
+    def details_of(self, session: Session, snapshot: Snapshot, key: str) -> Details | None:
         """Its problems, its lanes and its last events."""
-        snapshot, looks = self.snapshot, self.looks
-        service = snapshot.services.get(key) if snapshot is not None else None
-        if snapshot is None or service is None:
+        looks, service = self.looks_of(session), snapshot.services.get(key)
+        if service is None:
             return None
-        problems = details.problems_of(service, self.fleets_app.problems)
-        known = self.fleets_app.lookout.healths.get(key)
-        read = self.fleets_app.events_read
-        watch, shown = self.fleets_app.trends, self.is_beside
+        problems = details.problems_of(service, session.problems)
+        known = session.lookout.healths.get(key)
+        read = session.events
+        watch, shown = session.trends, self.is_beside
 
         def made(width: int, _: int) -> Sequence[Section]:
             parts = details.of_service(service, snapshot, known, problems, read, looks, width)
@@ -305,11 +514,10 @@ class ServicesScreen(TotalsScreen):
             for service in sorted(services, key=lambda s: (not s.finished, s.submitted_at))
         }
 
-    def focus_on(self) -> None:
+    def tell_feed(self, session: Session, snapshot: Snapshot) -> None:
         """The services that are shown are on screen."""
-        snapshot = self.snapshot
-        shown = [s.id for s in snapshot.services.values() if self._shown(s)] if snapshot else ()
-        self.fleets_app.focus_on(services=shown)
+        shown = [each.id for each in snapshot.services.values() if self._shown(each)]
+        session.focus(services=shown)
 
     def empty_text(self) -> str:
         """Tells of services that are there and not shown."""
@@ -320,7 +528,7 @@ class ServicesScreen(TotalsScreen):
 
     def service_at_hand(self) -> tuple[str, str] | None:
         """The service under the cursor."""
-        key = self.table.cursor_key
+        key = self.own_key
         service = self.snapshot.services.get(key) if self.snapshot and key else None
         return (service.name, service.id) if service else None
 

@@ -20,7 +20,7 @@ from dstack_api_client.replica.service_logs import (
     writer_name,
     writers,
 )
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.actions.commands import CommandError
 from dstack_fleets_tui.host.trail import Place
 from dstack_fleets_tui.live.source import Source
@@ -55,8 +55,8 @@ class LogsScreen(LiveScreen):
         only: The name of the replica or group to begin with; all for none.
     """
 
-    name_of_screen = actions.LOGS
-    BINDINGS = list(actions.bindings(actions.LOGS))
+    name_of_screen = places.LOGS
+    BINDINGS = list(actions.bindings(places.LOGS))
 
     def __init__(self, key: str, only: str = "") -> None:
         super().__init__()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dstack_fleets_tui.actions import actions
+from typing import ClassVar
+
+from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.actions.commands import CommandError
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_widgets.panels.detail_pane import BESIDE, DetailPane, Details, TableWithPane, moved
 from dstack_widgets.table.live_table import LiveTable
 
-#: Cells and lines of a terminal from which there are details, and cells from which they stand
-#: right of the table.
-_WIDE, _HIGH, _BESIDE = 100, 30, 160
+#: Cells and lines of a terminal from which there are details.
+_WIDE, _HIGH = 100, 30
 
 
 class Paned(LiveScreen):
     """What such a screen has; a subclass says what the details are."""
+
+    beside_from: ClassVar[int] = 160
+    """Cells of a terminal from which they stand right of the table, else below it."""
 
     def details(self, key: str) -> Details | None:
         """What to show of a row; None for nothing."""
@@ -36,7 +40,7 @@ class Paned(LiveScreen):
 
     @property
     def _has_room(self) -> bool:
-        wanted = self.name_of_screen in actions.PANED and self.fleets_app.views.now.details
+        wanted = self.name_of_screen in places.PANED and self.fleets_app.views.now.details
         return wanted and self._fits
 
     @property
@@ -50,7 +54,7 @@ class Paned(LiveScreen):
     @property
     def is_beside(self) -> bool:
         """Whether the details stand beside the table, where they have all of the height."""
-        return self.app.size.width >= _BESIDE
+        return self.app.size.width >= self.beside_from
 
     def footer_keys(self) -> list[tuple[str, str]]:
         """The keys that work, without that of the details where there is no room for them."""
@@ -106,5 +110,5 @@ def _percent_of(text: str) -> int | None:
     if text == "auto":
         return None
     if not (text.isascii() and text.isdigit()):
-        raise CommandError(f"{text} is no percentage. Use auto, or 20 to 80.")
+        raise CommandError(f"{text} is not a percentage. Use auto, or 20 to 80.")
     return moved(int(text), 0)

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from textual.widget import Widget
 
-from dstack_api_client.feed.feed import ConnectionState
+from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Problem
 from dstack_api_client.problems.routers import unread
-from dstack_fleets_tui.actions import actions
+from dstack_api_client.replica.last_lines import LastLines
+from dstack_fleets_tui.actions import actions, key_names, places
+from dstack_fleets_tui.live.session import Session
+from dstack_fleets_tui.screens.last_lines import RowLogs
 from dstack_fleets_tui.screens.lists import ListScreen
 from dstack_fleets_tui.tables import details, problems
 from dstack_widgets.drawing.palette import style_of
@@ -24,10 +27,18 @@ from dstack_widgets.table.cells import Cells
 class ProblemsScreen(ListScreen):
     """What is wrong now, worst first, and what can be done about it."""
 
-    name_of_screen = actions.PROBLEMS
+    name_of_screen = places.PROBLEMS
     columns = problems.COLUMNS
     thing = "problems"
-    BINDINGS = list(actions.bindings(actions.PROBLEMS))
+    # Its rows are sentences, which are read whole where they have all of the width.
+    beside_from = 240
+    of_all = True
+    BINDINGS = list(actions.bindings(places.PROBLEMS))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._logs = RowLogs(self, self.show_details)
+        self._written: LastLines | None = None
 
     def body(self) -> Iterable[Widget]:
         """How many there are, the table, what is to be said of a row, and what is not known."""
@@ -35,14 +46,26 @@ class ProblemsScreen(ListScreen):
         yield from super().body()
         yield Findings(id="findings", glyphs=self.fleets_app.glyphs)
 
-    def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
+    def rows(self, session: Session, snapshot: Snapshot) -> Mapping[str, Cells]:
         """A row per problem."""
-        looks = self.looks
-        unseen = self.fleets_app.lookout.news.unseen
+        looks = self.looks_of(session)
+        unseen = session.lookout.news.unseen
         return {
             each.key: problems.cells(each, looks, new=each.key in unseen)
-            for each in self.fleets_app.problems
+            for each in session.problems
         }
+
+    def all_rows(self) -> Mapping[str, Cells]:
+        """The problems of all projects, the worst first."""
+        rows = super().all_rows()
+        if not self.shows_all:
+            return rows
+        severity = {
+            self.key_in(session, each.key): each.severity
+            for session in self.shown_sessions
+            for each in session.problems
+        }
+        return dict(sorted(rows.items(), key=lambda row: -severity[row[0]]))
 
     def named(self, snapshot: Snapshot) -> Mapping[str, str]:
         """The problems by what they are about; of several the worst."""
@@ -52,27 +75,51 @@ class ProblemsScreen(ListScreen):
         """Nothing: what is to be said takes more than a line."""
         return ""
 
-    def details(self, key: str) -> Details | None:
-        """The problem in full, what to do, who feels it, and the last events."""
-        snapshot, looks, found = self.snapshot, self.looks, self._problem(key)
-        if snapshot is None or found is None:
+    def details_of(self, session: Session, snapshot: Snapshot, key: str) -> Details | None:
+        """The problem in full, what to do, who feels it, the last events and log lines."""
+        looks, found = self.looks_of(session), problem_in(session, key)
+        if found is None:
             return None
-        enter = actions.key_name("enter", ascii_only=self.fleets_app.ascii)
-        read, table, worst = self.fleets_app.events_read, self.table, self.fleets_app.problems[0]
+        enter = key_names.key_name("enter", ascii_only=self.fleets_app.ascii)
+        read, table, worst = session.events, self.table, self.fleets_app.all_problems[0]
+        written = self._written
 
         def made(width: int, height: int) -> list[Section]:
             # A cause is said once on a screen.
-            told = bool(found.hint) and table.shows_whole(key, "problem")
+            whole = (each for each in table.visible_keys if table.shows_whole(each, "problem"))
+            told = [at[1] for each in whole if (at := self.at(each)) is not None]
             return details.of_problem(
-                found, snapshot, read, looks, width, height, worst=worst, told=told, key=enter
+                found,
+                snapshot,
+                read,
+                looks,
+                width,
+                height,
+                written=written,
+                worst=worst,
+                told=told,
+                key=enter,
             )
 
         return made
 
+    def show_details(self) -> None:
+        """Shows the details, with the log of the replica that the problem is about."""
+        # Logs are read of the project in hand: those of another one once something of it is open.
+        snapshot, key = self.snapshot, self.own_key
+        found = self._problem(key) if self.shows_details and key is not None else None
+        about = found.replica if found is not None else None
+        replicas = snapshot.replicas if snapshot is not None else {}
+        self._written = self._logs.of(replicas.get(about) if about is not None else None)
+        super().show_details()
+
+    def reread(self) -> None:
+        """Reads the last log lines again."""
+        self._logs.refresh()
+
     def text_of_row(self) -> str:
         """The problem under the cursor in full."""
-        key = self.table.cursor_key
-        found = self._problem(key) if key is not None else None
+        found = self._shown
         if found is None:
             return ""
         said = problems.finding(found)
@@ -88,7 +135,7 @@ class ProblemsScreen(ListScreen):
 
     def run_of_logs(self) -> str | None:
         """The service that the problem under the cursor is of, or the first that it affects."""
-        snapshot, key = self.snapshot, self.table.cursor_key
+        snapshot, key = self.snapshot, self.own_key
         found = self._problem(key) if key is not None else None
         if snapshot is None or found is None:
             return None
@@ -96,14 +143,10 @@ class ProblemsScreen(ListScreen):
         runs = (found.service_id, *found.run_ids, *(each.id for each in affected if each))
         return next((each for each in runs if each in snapshot.services), None)
 
-    def focus_on(self) -> None:
+    def tell_feed(self, session: Session, snapshot: Snapshot) -> None:
         """All services and fleets may have problems."""
-        snapshot = self.snapshot
-        if snapshot is None:
-            self.fleets_app.focus_on()
-            return
         running = [each.id for each in snapshot.services.values() if not each.finished]
-        self.fleets_app.focus_on(services=running, fleets=snapshot.fleets)
+        session.focus(services=running, fleets=snapshot.fleets)
 
     def empty_text(self) -> str:
         """Says that nothing is wrong, as far as that is known."""
@@ -124,7 +167,7 @@ class ProblemsScreen(ListScreen):
     def fill(self) -> None:
         """Fills the table and counts."""
         super().fill()
-        told = problems.counts(self.fleets_app.problems)
+        told = problems.counts(self.fleets_app.all_problems)
         line = self.query_one("#counts", Flow)
         line.display = bool(told)
         line.show([literal(text, style_of(style)) for style, text in told])
@@ -135,24 +178,41 @@ class ProblemsScreen(ListScreen):
 
     def on_screen_suspend(self) -> None:
         """What was new has been seen."""
-        self.fleets_app.lookout.news.looked_at()
+        for session in self.shown_sessions:
+            session.lookout.news.looked_at()
 
     def _grow_older(self) -> None:
         if self.is_active and self.snapshot is not None:
-            self.table.set_rows(self.rows(self.snapshot))
+            self.table.set_rows(self.all_rows())
 
     def _problem(self, key: str) -> Problem | None:
-        return next((each for each in self.fleets_app.problems if each.key == key), None)
+        return problem_in(self.fleets_app.session, key)
+
+    @property
+    def _shown(self) -> Problem | None:
+        """The problem under the cursor, whatever project it is of."""
+        found = self.at(self.table.cursor_key)
+        return problem_in(*found) if found is not None else None
 
     def _summarise(self) -> None:
         super()._summarise()
-        key = self.table.cursor_key
-        found = self._problem(key) if key is not None else None
-        worst = self.fleets_app.problems[0] if found is not None else None
-        notes = unread(self.snapshot) if self.snapshot is not None else ()
+        found = self._shown
+        worst = self.fleets_app.all_problems[0] if found is not None else None
         if self.shows_details:
             found = worst = None
-        said = problems.findings(found, worst, notes)
+        said = problems.findings(found, worst, self._unread())
         panel = self.query_one("#findings", Findings)
         panel.display = bool(said)
         panel.show(said)
+
+    def _unread(self) -> Iterable[str]:
+        """What can't be known."""
+        for session in self.shown_sessions:
+            of = f"{session.project}: " if self.shows_all else ""
+            if session.snapshot is not None:
+                yield from (f"{of}{note}" for note in unread(session.snapshot))
+
+
+def problem_in(session: Session, key: str) -> Problem | None:
+    """The problem of a key in a project."""
+    return next((each for each in session.problems if each.key == key), None)

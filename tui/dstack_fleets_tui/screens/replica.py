@@ -11,7 +11,7 @@ from dstack_api_client.model.replica import Replica, ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.replica.service_logs import writer_name
 from dstack_api_client.replica.watch import Closely, ReplicaWatch
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.host.trail import Place
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.names.finding import Thing
@@ -34,9 +34,9 @@ class ReplicaScreen(WithEvents):
     What only this screen shows is read by a task of its own, which ends with it.
     """
 
-    name_of_screen = actions.REPLICA
+    name_of_screen = places.REPLICA
     views = ("overview", "logs", "history", EVENTS_VIEW)
-    BINDINGS = list(actions.bindings(actions.REPLICA))
+    BINDINGS = list(actions.bindings(places.REPLICA))
 
     def __init__(self, replica: ReplicaKey, view: str = "", row: str | None = None) -> None:
         super().__init__(replica.run_id, view, row)

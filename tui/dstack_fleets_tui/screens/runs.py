@@ -1,13 +1,15 @@
-"""All runs of the project, to look at only."""
+"""All runs of the project."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from dstack_api_client.model.every_run import Run, every_run
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui.actions import actions
+from dstack_api_client.problems.model import Problem
+from dstack_fleets_tui.actions import actions, places
+from dstack_fleets_tui.live.session import Session
 from dstack_fleets_tui.screens.lists import ListScreen, wrong_runs
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.tables import runs
@@ -15,23 +17,26 @@ from dstack_widgets.table.cells import Cells
 
 
 class RunsScreen(ListScreen):
-    """Every service, task and dev environment that runs or has failed; the others on request."""
+    """Every service, task and dev environment that runs or has failed; the others on request.
 
-    name_of_screen = actions.RUNS
+    It opens over what is in front, and so is of the project in hand.
+    """
+
+    name_of_screen = places.RUNS
     columns = runs.COLUMNS
     thing = "runs"
-    BINDINGS = list(actions.bindings(actions.RUNS))
+    BINDINGS = list(actions.bindings(places.RUNS))
 
     _finished = False
 
-    def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
+    def rows(self, session: Session, snapshot: Snapshot) -> Mapping[str, Cells]:
         """A row per run."""
-        looks = self.looks
+        looks = self.looks_of(session)
         return {run.id: runs.cells(run, snapshot, looks) for run in self._shown(snapshot)}
 
-    def wrong(self, snapshot: Snapshot) -> Collection[str]:
+    def wrong(self, snapshot: Snapshot, problems: Sequence[Problem]) -> Collection[str]:
         """The runs that have failed, or that a problem concerns."""
-        return wrong_runs(snapshot, self.fleets_app.problems)
+        return wrong_runs(snapshot, problems)
 
     def summary(self, snapshot: Snapshot, key: str) -> str:
         """Whose it is, where it runs and what the server last said."""
@@ -52,11 +57,9 @@ class RunsScreen(ListScreen):
         """The runs' ids by name; of several with one name the one that runs."""
         return {run.name: run.id for run in reversed(every_run(snapshot))}
 
-    def focus_on(self) -> None:
+    def tell_feed(self, session: Session, snapshot: Snapshot) -> None:
         """The runs that are shown are on screen."""
-        snapshot = self.snapshot
-        shown = [run.id for run in self._shown(snapshot)] if snapshot else ()
-        self.fleets_app.focus_on(services=shown)
+        session.focus(services=[run.id for run in self._shown(snapshot)])
 
     def empty_text(self) -> str:
         """Tells of runs that are there and not shown."""

@@ -20,6 +20,7 @@ class TroubleScreen(ClosesItself, PaintsAll, ModalScreen[None]):
     """One sentence on what happened, one on what to do, and the keys that help."""
 
     CSS_PATH = Path(__file__).with_name("trouble.tcss")
+    hints = ((BY_ID["refresh"].keys, "try again"), (BY_ID["quit"].keys[:1], "quit"))
     BINDINGS = [
         Binding(key, f"do('{action.id}')", action.title, show=False, id=f"trouble.{action.id}")
         for action in (BY_ID["refresh"], BY_ID["quit"])

@@ -14,8 +14,9 @@ from dstack_api_client.model.labels import counted, labels_of, share_of
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.whatif import Loss, Outcome, loss_of, places_of
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.actions.commands import CommandError
+from dstack_fleets_tui.live.session import Session
 from dstack_fleets_tui.names.whatif_question import Question, answer
 from dstack_fleets_tui.screens.lists import ListScreen
 from dstack_fleets_tui.screens.parts.asking import PickScreen
@@ -40,10 +41,10 @@ class WhatIfScreen(ListScreen):
         row: The id of the service to put the cursor on.
     """
 
-    name_of_screen = actions.WHATIF
+    name_of_screen = places.WHATIF
     columns = whatif.COLUMNS
     thing = "services"
-    BINDINGS = list(actions.bindings(actions.WHATIF))
+    BINDINGS = list(actions.bindings(places.WHATIF))
 
     def __init__(self, question: Question, row: str | None = None) -> None:
         super().__init__()
@@ -110,7 +111,7 @@ class WhatIfScreen(ListScreen):
             self._loss, outcomes = Loss(), []
         self._outcomes = {each.service.id: each for each in outcomes}
 
-    def rows(self, snapshot: Snapshot) -> Mapping[str, Cells]:
+    def rows(self, session: Session, snapshot: Snapshot) -> Mapping[str, Cells]:
         """A row per service, those that fail first."""
         looks = self.looks
         ordered = sorted(
@@ -221,7 +222,7 @@ def _pick(screen: LiveScreen, snapshot: Snapshot, service: Service | None) -> No
         if name is not None:
             offered[name][1]()
 
-    title = f"What if {service.name} lost this?" if service is not None else "What if this went?"
+    title = f"What if {service.name} lost this?" if service is not None else "What if this is lost?"
     names = [(name, about) for name, (about, _) in offered.items()]
     app.push_screen(PickScreen(title, names, ascii_only=app.ascii), picked)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dstack_api_client.edits.store.files import replace_whole
 from dstack_api_client.secrets import has_secret
 from dstack_api_client.text import one_line
 from dstack_widgets.inputs.command_line import History
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: Bytes of the file that are read: far more than it ever has.
 _MOST_BYTES = 1 << 18

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from dstack_api_client.edits.store.files import replace_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Views(msgspec.Struct, frozen=True, omit_defaults=True):

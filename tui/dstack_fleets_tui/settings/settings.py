@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
+from annotated_types import Interval
 from platformdirs import user_config_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from dstack_api_client.private_folder import is_missing
 from dstack_api_client.text import one_line
-from dstack_api_client.yaml_text import YamlError, read_yaml
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
 
 #: What the name of every variable begins with.
 ENVIRONMENT = "DSTACK_FLEETS_TUI_"
@@ -34,10 +39,11 @@ _ALIKE = 0.75
 _GUARDED = "Until then nothing can be changed."
 
 
-class ProjectValues(BaseModel):
+@dataclass(frozen=True)
+class ProjectValues:
     """What can be set for one project."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    __pydantic_config__: ClassVar = {"extra": "forbid", "use_attribute_docstrings": True}
 
     read_only: bool = False
     """Refuse every change of this project."""
@@ -45,15 +51,16 @@ class ProjectValues(BaseModel):
     """Ask for the name of a service or fleet before it is changed."""
 
 
-class Values(BaseModel):
+@dataclass(frozen=True)
+class Values:
     """What can be set."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    __pydantic_config__: ClassVar = {"use_attribute_docstrings": True}
 
     ascii: bool = False
     """Draw with plain ASCII characters."""
-    interval: Annotated[float, Field(ge=0.5, le=3600, allow_inf_nan=False)] = 2.0
-    """Seconds from the end of one look at the server to the next, 0.5 to 3600."""
+    interval: Annotated[float, Interval(ge=0.5, le=3600)] = 2.0
+    """Seconds from the end of one poll to the next, 0.5 to 3600."""
     theme: str | None = None
     """The name of a theme: of Textual, of this program, or of a file in the folder `themes`."""
     mouse: Literal["on", "off", "auto"] = "auto"
@@ -63,43 +70,31 @@ class Values(BaseModel):
     insecure_http: bool = False
     """Send the token over plain HTTP to other machines."""
     ca_file: Path | None = None
-    """Certificates (PEM) to trust instead of the usual ones; beside the settings file, if there."""
+    """Certificates (PEM) to trust instead of the usual ones; here a path counts from this file."""
 
+    dashboard_projects: str | None = None
+    """What the dashboard opens without `--project`: a project, several as `a,b`, or `all`."""
     routers_over_ssh: Literal["none", "opened", "all"] = "opened"
     """Which routers are read over SSH on a server without the add-on."""
     loss_problems: bool = False
     """Show services with minimums that would not survive the loss of a fleet as notices."""
 
-    columns: dict[ListName, Literal["wide"] | list[str]] = {}
+    columns: dict[ListName, Literal["wide"] | list[str]] = field(default_factory=dict)
     """By a list, the columns that it shows beside its first, or `wide` for all of them."""
-    aliases: dict[str, str] = {}
-    """Short forms of commands, with what they take or without: `oncall: services chat-70b`."""
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Short forms of commands, with or without an argument: `oncall: services chat-70b`."""
 
     read_only: bool = False
     """Refuse every change."""
-    projects: dict[str, ProjectValues] = {}
-    """By a project's name, what holds for it alone."""
-
-    @field_validator("projects", "aliases", "columns", mode="before")
-    @classmethod
-    def _parse(cls, value: Any) -> Any:
-        return read_yaml(value) if isinstance(value, str) else value
-
-    @field_validator("mouse", "alert", mode="before")
-    @classmethod
-    def _word(cls, value: Any) -> Any:
-        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
-
-    @field_validator("ca_file")
-    @classmethod
-    def _expand(cls, value: Path | None) -> Path | None:
-        return value and value.expanduser()
+    projects: dict[str, ProjectValues] = field(default_factory=dict)
+    """By project name, what applies to it alone."""
 
 
+@dataclass(frozen=True)
 class Settings(Values):
     """The settings that count, with what was wrong on the way."""
 
-    sources: dict[str, str] = {}
+    sources: dict[str, str] = field(default_factory=dict)
     """Per setting where its value came from; `default` where nobody set it."""
     notices: tuple[str, ...] = ()
     """What was wrong, each a sentence or two."""
@@ -145,7 +140,7 @@ def load(
         guards.append(f"{problem} {_GUARDED}")
         notices.append(guards[-1])
     values: dict[str, Any] = {}
-    sources = dict.fromkeys(Values.model_fields, "default")
+    sources = dict.fromkeys((each.name for each in fields(Values)), "default")
     layers: tuple[tuple[Iterator[tuple[str, str, Any]], str], ...] = (
         (_from_file(in_file, file), "Fix the settings file."),
         (_from_environment(env), "Fix or unset it."),
@@ -155,8 +150,8 @@ def load(
         for name, source, value in layer:
             if value is None:
                 continue
-            if name not in Values.model_fields:
-                known = ", ".join(Values.model_fields)
+            if name not in sources:
+                known = ", ".join(sources)
                 notice = f"There is no setting {one_line(name)} ({source}). Known: {known}."
                 if _may_be_guard(name):
                     notice += f" It may be meant to keep things from being changed. {_GUARDED}"
@@ -164,9 +159,9 @@ def load(
                 notices.append(notice)
                 continue
             try:
-                values[name] = getattr(Values.model_validate({name: value}), name)
-            except ValidationError as error:
-                notice = f"{source}: {name} is not used ({_what(error)}). {advice}"
+                values[name] = checked(name, value)
+            except ValueError as error:
+                notice = f"{source}: {name} is not used ({error}). {advice}"
                 if name in _GUARDS:
                     notice += f" {_GUARDED}"
                     guards.append(notice)
@@ -204,16 +199,49 @@ def with_known_projects(settings: Settings, project: str, known: Collection[str]
     )
     if notice in settings.guard_notices:
         return settings
-    both = {
-        "notices": (*settings.notices, notice),
-        "guard_notices": (*settings.guard_notices, notice),
-    }
-    return settings.model_copy(update=both)
+    return replace(
+        settings,
+        notices=(*settings.notices, notice),
+        guard_notices=(*settings.guard_notices, notice),
+    )
 
 
 def _may_be_guard(name: str) -> bool:
     word = "".join(sign for sign in name.lower() if sign.isalpha())
     return bool(get_close_matches(word, _GUARD_WORDS, cutoff=_ALIKE))
+
+
+@cache
+def adapter() -> TypeAdapter[Values]:
+    """What checks the values; most people set none, so it is loaded when there is one."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Values)
+
+
+def checked(name: str, value: Any) -> Any:
+    """The value of a setting, in the form that it has to be in.
+
+    Raises:
+        ValueError: It can't be used.
+    """
+    from pydantic import ValidationError
+
+    try:
+        found: Any = getattr(adapter().validate_python({name: _plain(name, value)}), name)
+    except ValidationError as error:
+        raise ValueError(_what(error)) from None
+    return found.expanduser() if isinstance(found, Path) else found
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, str) and name in ("projects", "aliases", "columns"):
+        from dstack_api_client.yaml_text import read_yaml
+
+        return read_yaml(value)
+    if isinstance(value, bool) and name in ("mouse", "alert"):
+        return "on" if value else "off"  # YAML's own reading of the words
+    return value
 
 
 def _what(error: ValidationError) -> str:
@@ -222,16 +250,17 @@ def _what(error: ValidationError) -> str:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str | None]:
+    if is_missing(path):
+        return {}, None
+    from dstack_api_client.yaml_text import YamlError, read_yaml_file
+
     name = one_line(str(path))
     try:
-        data = read_yaml(path.read_bytes())
-    except FileNotFoundError:
-        return {}, None
+        data = read_yaml_file(path, names_once=True)
     except OSError as error:
         return {}, f"The settings file {name} can't be read: {error.strerror}. It is not used."
     except YamlError as error:
-        line = f" (line {error.line})" if error.line is not None else ""
-        return {}, f"The settings file {name} is not valid YAML{line}. It is not used."
+        return {}, f"The settings file {name} is {error}. It is not used."
     if data is None:
         return {}, None
     if not isinstance(data, dict):

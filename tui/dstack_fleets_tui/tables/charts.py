@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from dstack_api_client.attempts import Failure
+from dstack_api_client.model.capabilities import TRAFFIC
 from dstack_api_client.model.fleet import Fleet
 from dstack_api_client.model.labels import counted, replica_name
 from dstack_api_client.model.replica import Replica
@@ -50,6 +51,7 @@ def of_service(
     ready = watch.of_service(service, Measure.READY)
     desired = watch.of_service(service, Measure.DESIRED)
     price = watch.of_service(service, Measure.PRICE)
+    requests = watch.of_service(service, Measure.REQUESTS)
     replicas = snapshot.active_in(service)
     charts = [
         _chart(
@@ -57,11 +59,13 @@ def of_service(
             Curve("ready", ready.values),
             Curve("desired", desired.values, "dim", dotted=True),
             told=formatting.count,
-            note=_since(ready, "events tell nothing from before"),
+            note=_since(ready, "no earlier events"),
         ),
-        _price(price, "what ended before is not priced"),
+        _price(price, "no earlier prices"),
         _gpu(replicas, watch, metrics),
     ]
+    if requests.known:
+        charts.insert(1, _requests(requests))
     if service.router:
         charts.append(_loads(replicas, watch))
     return _timed(charts, ready)
@@ -75,11 +79,7 @@ def of_fleet(fleet: Fleet, snapshot: Snapshot, watch: TrendWatch, metrics: Metri
         for key in fleet.instance_ids
         if (instance := snapshot.instances.get(key)) is not None
     )
-    why = (
-        "events tell nothing of blocks"
-        if in_parts
-        else "events tell nothing from before of what is gone"
-    )
+    why = "no events of blocks" if in_parts else "no earlier events"
     charts = [
         _chart(
             "GPUs" if fleet.gpus_total else "Blocks",
@@ -88,16 +88,29 @@ def of_fleet(fleet: Fleet, snapshot: Snapshot, watch: TrendWatch, metrics: Metri
             told=formatting.count,
             note=_since(busy, why),
         ),
-        _price(watch.of_fleet(fleet, Measure.PRICE), "what ended before is not priced"),
+        _price(watch.of_fleet(fleet, Measure.PRICE), "no earlier prices"),
         _gpu(in_fleet(snapshot, fleet), watch, metrics),
         _chart(
             "Replicas here",
             Curve("replicas", watch.of_fleet(fleet, Measure.REPLICAS).values),
             told=formatting.count,
-            note=_since(watch.of_fleet(fleet, Measure.REPLICAS), "events do not tell"),
+            note=_since(watch.of_fleet(fleet, Measure.REPLICAS), "not in the events"),
         ),
     ]
     return _timed(charts, busy)
+
+
+def no_requests(service: Service, snapshot: Snapshot) -> str:
+    """Why requests per second are not known; empty where they are."""
+    if service.id in snapshot.traffic:
+        return ""
+    if not service.on_gateway:
+        why = "only a gateway counts them"
+    elif not snapshot.capabilities.can(TRAFFIC):
+        why = "only the placement add-on reports them"
+    else:
+        why = "the server has read none from the gateway lately"
+    return f"Requests per second are not known: {why}."
 
 
 def in_fleet(snapshot: Snapshot, fleet: Fleet) -> list[Replica]:
@@ -109,6 +122,15 @@ def in_fleet(snapshot: Snapshot, fleet: Fleet) -> list[Replica]:
 
 def _chart(title: str, *curves: Curve, told: Callable[[float], str], note: str) -> Chart:
     return Chart(title, curves, told=told, note=note)
+
+
+def _requests(trend: Trend) -> Chart:
+    return _chart(
+        "Requests/s",
+        Curve("on the gateway", trend.values),
+        told=formatting.rate,
+        note=_since(trend, "no earlier counts"),
+    )
 
 
 def _price(trend: Trend, why: str) -> Chart:
@@ -161,7 +183,8 @@ def _loads(replicas: Sequence[Replica], watch: TrendWatch) -> Chart:
         key=lambda each: (-(each[1].last or 0), each[0]),
     )
     top = max((max(trend.known) for _, trend in loaded), default=0)
-    title = f"Requests at each worker, 0 to {formatting.count(top)}" if loaded else "Router load"
+    scale = f"0 to {formatting.count(top)}" if top else "none"
+    title = f"Requests at each worker, {scale}" if loaded else "Router load"
     return Chart(
         title,
         strips=tuple(Strip(name, trend.values) for name, trend in loaded),

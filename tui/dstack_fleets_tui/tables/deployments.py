@@ -34,17 +34,19 @@ def cells(deployment: Deployment, rollout: Rollout, looks: Looks) -> Sequence[Ce
     latest = deployment.number == rollout.number
     scale = max(rollout.total, *(_replicas(each) for each in rollout.deployments), 1)
     filling = Filling(
-        deployment.ready,
-        deployment.running - deployment.ready,
+        deployment.serving,
+        deployment.running - deployment.serving,
         deployment.pending,
         deployment.stopping,
     )
-    short = deployment.ready < deployment.running
+    short = deployment.serving < deployment.running
     return (
         looks.number(deployment.number, "strong" if latest else "warn"),
         looks.bar(filled_bar(filling, scale, _BAR, looks.glyphs), _replicas(deployment)),
         looks.number(deployment.running),
-        looks.number(deployment.ready, "warn" if short else "ok" if deployment.ready else "dim"),
+        looks.number(
+            deployment.serving, "warn" if short else "ok" if deployment.serving else "dim"
+        ),
         _count(deployment.pending, "starting", looks),
         _count(deployment.stopping, "ending", looks),
         looks.age(deployment.since),

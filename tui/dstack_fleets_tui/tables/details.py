@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from textual.content import Content
 
@@ -14,6 +14,7 @@ from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.problems.model import Kind, Problem, Severity
+from dstack_api_client.replica.last_lines import LastLines
 from dstack_api_client.transport import wire
 from dstack_fleets_tui.tables import (
     distribution,
@@ -28,7 +29,7 @@ from dstack_fleets_tui.tables import problems as problem_list
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.words import words
 from dstack_widgets.drawing.palette import style_of
-from dstack_widgets.drawing.text import literal
+from dstack_widgets.drawing.text import literal, shorten
 from dstack_widgets.panels.detail_pane import Section
 from dstack_widgets.panels.findings import finding_lines
 from dstack_widgets.panels.flow import flow_lines
@@ -67,6 +68,7 @@ def of_service(
         f"model {service.model}" if service.model else "",
         f"by {service.user}",
         service.url or "",
+        words.traffic(snapshot.traffic.get(service.id)),
     ]
     brief = any(each.kind is Kind.BASELINE for each in problems)
     told = service.error or service.status_message
@@ -111,11 +113,12 @@ def of_problem(
     width: int,
     height: int,
     *,
+    written: LastLines | None,
     worst: Problem | None,
-    told: bool,
+    told: Collection[str],
     key: str,
 ) -> list[Section]:
-    """What is wrong, what can be done, which services feel it, how it is there, what happened.
+    """What is wrong, what can be done, who feels it, how it is there, what happened, what it wrote.
 
     Args:
         problem: The problem.
@@ -124,13 +127,18 @@ def of_problem(
         looks: Time and glyphs to show it with.
         width: Cells of a line.
         height: Lines for which instances are told.
+        written: What the replica that it is about wrote last, where that was read.
         worst: The first of all.
-        told: Whether the list says already, in full, what is wrong.
+        told: The keys of problems of which the list says already, in full, what is wrong.
         key: The key that goes there.
     """
-    said = problem_list.finding(problem)
-    text = problem.hint if told else said.text
-    lines = finding_lines([said._replace(text=text)], width, None, looks.glyphs)
+
+    def lines_of(one: Problem) -> list[Content]:
+        said = problem_list.finding(one)
+        text = one.hint if one.hint and one.key in told else said.text
+        return finding_lines([said._replace(text=text)], width, None, looks.glyphs)
+
+    lines = lines_of(problem)
     service = snapshot.services.get(problem.service_id or "")
     fleet = snapshot.fleets.get(problem.fleet_id or "")
     felt = [each for each in problem.affects if each.name != problem.subject]
@@ -150,10 +158,11 @@ def of_problem(
     elif fleet is not None:
         found.append(_instances(fleet, snapshot, looks, width, height))
         found.append(_events(read, _of_fleet(fleet), looks, width))
+    if written is not None:
+        found.append(_written(written, looks, width))
     if worst is not None and worst.key != problem.key and worst.severity is Severity.CRITICAL:
         # What can be done about it stays in sight.
-        lines = finding_lines([problem_list.finding(worst)], width, None, looks.glyphs)
-        found.append(Section("Worst of all", lines))
+        found.append(Section("Worst of all", lines_of(worst)))
     return found
 
 
@@ -254,3 +263,16 @@ def _events(read: Sequence[wire.Event], about: _About, looks: Looks, width: int)
     rows = [events.row(event, today, looks).cells[:-1] for event in found]
     lines = table_lines(events.COLUMNS[:-1], rows, width, titles=False, glyphs=looks.glyphs)
     return Section("Last events", lines)
+
+
+def _written(read: LastLines, looks: Looks, width: int) -> Section:
+    """The last log lines of a replica, or why they can't be read."""
+    lines: list[Content] = []
+    today = looks.now.astimezone().date()
+    for line in read.lines:
+        time = events.time_of(line.at, today) + "  "
+        text = shorten(line.text, width - len(time), looks.glyphs.ellipsis)
+        lines.append(literal(time, style_of("dim")) + literal(text))
+    if read.failure is not None:
+        lines.append(literal(f"Not read. {read.failure}", style_of("warn")))
+    return Section(f"Last log lines of {read.writer.name}", lines)

@@ -29,7 +29,7 @@ TOTAL = "total"
 #: Sorts after everything, whatever is sorted by.
 _LAST = float("nan")
 #: What the columns of groups begin with.
-_GROUP = "group "
+GROUP = "group "
 #: Cells of the title of a group's column.
 _TITLE = 12
 #: Cells that the other columns want, and a column of a group: below that, groups have a line.
@@ -93,7 +93,7 @@ def shape(distribution: Distribution, width: int, ellipsis: str = UNICODE.ellips
     ]
     labels = [distribution.labels.get(name, name).upper() for name in groups]
     columns += [
-        Column(_GROUP + name, title, justify="right", priority=3, max_width=len(title))
+        Column(GROUP + name, title, justify="right", priority=3, max_width=len(title))
         for name, title in zip(groups, told_apart(labels, _TITLE, ellipsis), strict=True)
     ]
     columns += [
@@ -127,7 +127,7 @@ def cells(row: FleetRow, shape: Shape, looks: Looks, *, brief: bool = True) -> S
         looks: Time and glyphs to show it with.
         brief: As for `why`.
     """
-    short = row.ready < row.running
+    short = row.serving < row.running
     known: dict[str, Cell] = {
         "fleet": _fleet(row, looks),
         "pool": looks.word(shape.labels.get(row.pool, row.pool)),
@@ -139,14 +139,14 @@ def cells(row: FleetRow, shape: Shape, looks: Looks, *, brief: bool = True) -> S
         },
         "target": looks.number(row.target),
         "running": _running(row, shape, looks),
-        "ready": looks.number(row.ready, "warn" if short else "ok" if row.ready else "dim"),
+        "ready": looks.number(row.serving, "warn" if short else "ok" if row.serving else "dim"),
         "pending": _count(row.pending, "starting", looks),
         "stopping": _count(row.stopping, "ending", looks),
         "price": looks.price(row.price),
         "why": CellValue(why(row, looks, brief=brief), _loudness(row)),
     }
     for name in shape.groups:
-        known[_GROUP + name] = _group(row.groups.get(name), looks)
+        known[GROUP + name] = _group(row.groups.get(name), looks)
     return [known[column.key] for column in shape.columns]
 
 
@@ -156,7 +156,7 @@ def total(distribution: Distribution, shape: Shape, looks: Looks) -> Sequence[Ce
         "fleet": ("total", "dim"),
         "target": ("" if distribution.wanted is None else str(distribution.wanted), ""),
         "running": (" " * (_BAR + 1) + str(distribution.running).rjust(shape.digits), ""),
-        "ready": (str(distribution.ready), ""),
+        "ready": (str(distribution.serving), ""),
         "pending": (str(distribution.pending or looks.glyphs.dash), ""),
         "stopping": (
             str(sum(row.stopping for row in distribution.rows) or looks.glyphs.dash),
@@ -166,7 +166,7 @@ def total(distribution: Distribution, shape: Shape, looks: Looks) -> Sequence[Ce
     }
     for name in shape.groups:
         held = [row.groups[name] for row in distribution.rows if name in row.groups]
-        known[_GROUP + name] = (str(sum(cell.running for cell in held)), "")
+        known[GROUP + name] = (str(sum(cell.running for cell in held)), "")
     return [CellValue(*known.get(column.key, ("", "")), sort=_LAST) for column in shape.columns]
 
 
@@ -308,7 +308,7 @@ def _fleet(row: FleetRow, looks: Looks) -> CellValue:
 
 def _running(row: FleetRow, shape: Shape, looks: Looks) -> CellValue:
     missing = max(0, row.minimum - row.running - row.pending)
-    filling = Filling(row.ready, row.running - row.ready, row.pending, row.stopping, missing)
+    filling = Filling(row.serving, row.running - row.serving, row.pending, row.stopping, missing)
     bar = filled_bar(filling, shape.scale, _BAR, looks.glyphs)
     return looks.bar(bar + literal(f" {row.running:>{shape.digits}}"), row.running)
 
@@ -321,13 +321,13 @@ def _count(number: int, style: str, looks: Looks) -> CellValue:
 def group_text(cell: GroupCell) -> str:
     """`5`, with `4/5` where only 4 are ready, and `+1` for one that does not run yet."""
     running = str(cell.running)
-    if cell.ready < cell.running:
-        running = f"{cell.ready}/{cell.running}"
+    if cell.serving < cell.running:
+        running = f"{cell.serving}/{cell.running}"
     return running + (f"+{cell.pending}" if cell.pending else "")
 
 
 def _group(cell: GroupCell | None, looks: Looks) -> CellValue:
     if cell is None or not (cell.running or cell.pending or cell.stopping):
         return CellValue(looks.glyphs.dash, "dim", 0)
-    style = "warn" if cell.ready < cell.running else "starting" if cell.pending else ""
+    style = "warn" if cell.serving < cell.running else "starting" if cell.pending else ""
     return CellValue(group_text(cell), style, cell.running)

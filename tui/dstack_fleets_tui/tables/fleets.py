@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import NamedTuple
 
 from textual.content import Content
 
@@ -38,24 +39,38 @@ COLUMNS = (
     Column("spot", "SPOT", priority=3),
     Column("backends", "BACKENDS", priority=2, max_width=20),
     Column("price", "$/H", justify="right", priority=5),
+    trends.column("price_trend", "$/H 30 MIN", 0),
     Column("status", "STATUS", priority=1),
     Column("age", "AGE", justify="right", priority=4),
 )
 
 
-def cells(fleet: Fleet, snapshot: Snapshot, looks: Looks, trend: Cell = "") -> Sequence[Cell]:
+class Was(NamedTuple):
+    """What a fleet was over the last 30 minutes.
+
+    Attributes:
+        busy: How much of it was busy.
+        price: What it cost.
+    """
+
+    busy: Cell = ""
+    price: Cell = ""
+
+
+def cells(fleet: Fleet, snapshot: Snapshot, looks: Looks, was: Was | None = None) -> Sequence[Cell]:
     """The row of one fleet.
 
     Args:
         fleet: The fleet.
         snapshot: Where its instances are.
         looks: Time and glyphs to show it with.
-        trend: How much of it was busy.
+        was: What it was.
 
     Returns:
         One cell per column of `COLUMNS`.
     """
     health = fleet_health(snapshot, fleet)
+    was = was or Was()
     return (
         looks.text(fleet.name, _weight(fleet, health)),
         cell(health, looks),
@@ -64,21 +79,28 @@ def cells(fleet: Fleet, snapshot: Snapshot, looks: Looks, trend: Cell = "") -> S
         looks.bar(_instances(fleet, looks, snapshot.cordons_in(fleet)), len(fleet.instance_ids)),
         _room(fleet, snapshot, looks),
         looks.text(words.gpus(fleet), sort=fleet.gpus_total),
-        trend,
+        was.busy,
         looks.number(fleet.replicas),
         looks.word(fleet.spot_policy),
         looks.word(", ".join(fleet.backends)),
         looks.price(fleet.price),
+        was.price,
         looks.text(fleet.status, "" if fleet.status == "active" else "warn"),
         looks.age(fleet.created_at),
     )
 
 
-def made_of(fleet: Fleet, snapshot: Snapshot, looks: Looks, trend: Cell) -> tuple[object, ...]:
+def made_of(fleet: Fleet, snapshot: Snapshot, looks: Looks, was: Was) -> tuple[object, ...]:
     """All that `cells` makes of the same arguments, for `KeptRows`."""
     members = map(snapshot.instances.get, fleet.instance_ids)
     since = looks.age(fleet.created_at)
-    return (fleet, *members, snapshot.cordons_in(fleet), trend, since, looks.glyphs)
+    return (fleet, *members, snapshot.cordons_in(fleet), was, since, looks.glyphs)
+
+
+def all_made_of(snapshot: Snapshot, looks: Looks) -> tuple[object, ...]:
+    """All that `made_of` gives of every fleet but the trends, for `KeptRows.whole`."""
+    ages = [age(fleet.created_at, looks.now) for fleet in snapshot.fleets.values()]
+    return (snapshot.fleets, snapshot.instances, snapshot.cordons, ages, looks.glyphs)
 
 
 def _instances(fleet: Fleet, looks: Looks, cordons: Sequence[Cordon]) -> Content:

@@ -60,14 +60,14 @@ def cells(
     """
     label = labels.get(row.group.name, row.group.name)
     lost = row.is_baseline and row.lacks
-    short = row.ready < row.running
+    short = row.serving < row.running
     return (
         CellValue(f"{looks.glyphs.cross} {label}" if lost else label, "bad" if lost else ""),
         looks.text(purchase_of(row.group)),
         looks.number(row.group.replicas_min, "bad" if lost else ""),
         looks.number(row.group.replicas_max),
         _running(row, shown, looks),
-        looks.number(row.ready, "warn" if short else "ok" if row.ready else "dim"),
+        looks.number(row.serving, "warn" if short else "ok" if row.serving else "dim"),
         _count(row.pending, "starting", looks),
         _count(row.stopping, "ending", looks),
         looks.word(", ".join(row.fleets)),
@@ -90,7 +90,7 @@ def total(shown: Distribution, looks: Looks) -> Sequence[Cell]:
         "min": (str(sum(row.group.replicas_min for row in rows)), ""),
         "max": (most, ""),
         "running": (" " * (_BAR + 1) + str(shown.running).rjust(digits), ""),
-        "ready": (str(shown.ready), ""),
+        "ready": (str(shown.serving), ""),
         "pending": (str(sum(row.pending for row in rows) or looks.glyphs.dash), ""),
         "stopping": (str(sum(row.stopping for row in rows) or looks.glyphs.dash), ""),
         "price": (str(looks.price(shown.price).text), ""),
@@ -131,7 +131,7 @@ def findings(shown: Distribution, looks: Looks, told: Collection[str] = ()) -> l
 
 def _running(row: GroupRow, shown: Distribution, looks: Looks) -> CellValue:
     missing = max(0, row.group.replicas_min - row.running - row.pending)
-    filling = Filling(row.ready, row.running - row.ready, row.pending, row.stopping, missing)
+    filling = Filling(row.serving, row.running - row.serving, row.pending, row.stopping, missing)
     scale = max(
         max(each.running + each.pending + each.stopping, each.group.replicas_min)
         for each in shown.by_group

@@ -69,7 +69,7 @@ def _state(instance: Instance, snapshot: Snapshot, looks: Looks) -> CellValue:
 
 
 def summary(instance: Instance, snapshot: Snapshot) -> str:
-    """One line on an instance: what the server last said of it, what runs there, what it is."""
+    """One line on an instance: the last message of the server, what runs there, what it is."""
     memory = formatting.mebibytes(instance.memory_mib)
     parts = (
         instance.name,

@@ -20,6 +20,7 @@ class KeptRows(Generic[P]):
 
     def __init__(self) -> None:
         self._rows: dict[str, tuple[P, Cells]] = {}
+        self._whole: tuple[object, Mapping[str, Cells]] | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -46,6 +47,17 @@ class KeptRows(Generic[P]):
         """
         self.forget_all_but(made_of.keys())
         return {key: self.row(key, parts, partial(make, key)) for key, parts in made_of.items()}
+
+    def whole(self, parts: object, make: Callable[[], Mapping[str, Cells]]) -> Mapping[str, Cells]:
+        """Gives the rows of a list, the same object as long as no row would look different.
+
+        Args:
+            parts: What all of the rows are made of; mappings that are the same object cost nothing.
+            make: Makes the rows.
+        """
+        if self._whole is None or self._whole[0] != parts:
+            self._whole = parts, make()
+        return self._whole[1]
 
     def parts(self, key: str) -> P | None:
         """What a row was made of; None where it is not kept."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -46,9 +47,11 @@ class Looks:
         """A text with a style of the palette and a value to sort by."""
         return CellValue(self.glyphs.dash if text == formatting.NOTHING else text, style, sort)
 
-    def bar(self, bar: Content, sort: float) -> CellValue:
-        """A drawn cell and the number it stands for."""
-        return CellValue(bar, "", sort)
+    def bar(
+        self, bar: Content, sort: float, shorter: Callable[[int], Content] | None = None
+    ) -> CellValue:
+        """A drawn cell, the number it stands for, and what says it where there is less room."""
+        return CellValue(bar, "", sort, shorter)
 
     def word(self, text: str | None, style: str = "") -> CellValue:
         """A text that may be missing."""

@@ -16,7 +16,7 @@ from dstack_fleets_tui.words.formatting import age
 def next_step(
     replica: Replica, service: Service, instance: Instance | None, since: Since, now: datetime
 ) -> str:
-    """`looks for a place for 4m`, `probes 0/1 for 12m`, `starts again`; empty of one that serves.
+    """`looking for a place for 4m`, `probes 0/1 for 12m`, `starts again`; empty of one that serves.
 
     Args:
         replica: The replica.
@@ -28,12 +28,14 @@ def next_step(
     if replica.active and instance is not None and instance.unreachable:
         lost = since.unreachable.get(instance.id)
         return f"instance unreachable{_lasting(lost, now)}"
+    if replica.cut_off:
+        return f"unreachable{_lasting(since.cut_off(replica), now)}"
     if replica.ready:
         return ""
     if replica.found_no_place or replica.status == "submitted":
-        return f"looks for a place{_lasting(replica.since, now)}"
+        return f"looking for a place{_lasting(replica.since, now)}"
     if replica.stopping:
-        return f"stops{_lasting(since.job_status.get(replica.submission_id), now)}"
+        return f"stopping{_lasting(since.job_status.get(replica.submission_id), now)}"
     if not replica.active:
         if not service.lacks(replica):
             return ""
@@ -41,18 +43,18 @@ def next_step(
         return "starts again" if again else "is not started again"
     lasting = _lasting(status_since(replica, since), now)
     if replica.pull is not None and not replica.pull.is_done:
-        return f"pulls its image{lasting}"
+        return f"pulling its image{lasting}"
     if replica.status != "running":
-        return f"{'instance ' * (replica.status == 'provisioning')}starts{lasting}"
+        return f"{'instance ' * (replica.status == 'provisioning')}starting{lasting}"
     if replica.unreached:
-        return f"waits for requests{lasting}"
+        return f"waiting for requests{lasting}"
     unready = since.unready.get(replica.submission_id)
     if unready is not None:
         lasting = _lasting(unready, now)
     streaks = " ".join(
         f"{probe.streak}/{probe.ready_after}" for probe in replica.probes if not probe.passed
     )
-    return f"probes {streaks}{lasting}" if streaks else f"starts{lasting}"
+    return f"probes {streaks}{lasting}" if streaks else f"starting{lasting}"
 
 
 def _lasting(since: datetime | None, now: datetime) -> str:

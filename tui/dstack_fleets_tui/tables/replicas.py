@@ -80,7 +80,7 @@ class Seen(NamedTuple):
         routed: Whether its service has a router.
         grouped: Whether its service has several replica groups, or one with a name.
         bought: Whether the spec of its service says anything of how replicas are bought.
-        worker: How its router sees it; None without a router or for one that is no worker.
+        worker: How its router sees it; None without a router or for one that is not a worker.
         placed: Why it is where it is, where the placement add-on tells.
         use: What it makes use of; None while that was not read.
         drain: What it does instead of its state, `draining 41 s, 3 open`; empty if it does not.
@@ -146,10 +146,10 @@ def is_wrong(
 ) -> bool:
     """Whether a replica does not do what it is there for.
 
-    It is not ready, not at the latest deployment, on an instance that can't be reached, or not
-    used by its router as it should be.
+    It is not ready, not at the latest deployment, can't be reached, or is not used by its router
+    as it should be.
     """
-    if instance is not None and instance.unreachable:
+    if replica.cut_off or (instance is not None and instance.unreachable):
         return True
     if not replica.ready or replica.deployment_num != service.deployment_num:
         return True
@@ -192,9 +192,9 @@ def cells(seen: Seen, looks: Looks) -> Sequence[Cell]:
 
 
 def _state(replica: Replica, instance: Instance | None) -> str:
-    """Its status; what is said of one whose instance can't be reached is from before."""
+    """Its status; what is said of one that can't be reached is from before."""
     lost = replica.active and instance is not None and instance.unreachable
-    return "unreachable" if lost else replica.status
+    return "unreachable" if lost or replica.cut_off else replica.status
 
 
 def _fleet(replica: Replica, placed: ReplicaPlacement | None, looks: Looks) -> CellValue:
@@ -207,7 +207,7 @@ def _fleet(replica: Replica, placed: ReplicaPlacement | None, looks: Looks) -> C
 
 
 def _share(series: Series | None, unit: float, looks: Looks) -> CellValue:
-    """The newest value, out of the most it can be where that is no percentage."""
+    """The newest value, out of the most it can be where that is not a percentage."""
     if series is None or series.last is None:
         return looks.word(None)
     used = f"{series.last / unit:.0f}"

@@ -49,7 +49,7 @@ def cells(run: Run, snapshot: Snapshot, looks: Looks) -> Sequence[Cell]:
         looks.word(", ".join(f"{name}:{count}" for name, count in gpus.items())),
         looks.price(run.price),
         looks.age(run.submitted_at),
-        looks.word(run_message(run)),
+        looks.word(run_message(run, snapshot)),
     )
 
 
@@ -62,6 +62,6 @@ def summary(run: Run, snapshot: Snapshot) -> str:
         f"by {run.user}",
         counted(len(jobs), "job"),
         f"on {', '.join(hosts)}" if hosts else "",
-        run_message(run),
+        run_message(run, snapshot),
     )
     return "  ".join(part for part in parts if part)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from rich.cells import cell_len
 from textual.content import Content
 
 from dstack_api_client.analysis.health import Health
 from dstack_api_client.model.labels import labels_of
 from dstack_api_client.model.placement import Placement
-from dstack_api_client.model.roles import without_workers
+from dstack_api_client.model.roles import named
 from dstack_api_client.model.router import RouterStatus, RouterView
 from dstack_api_client.model.service import Service
 from dstack_api_client.problems.model import Problem, Severity
@@ -19,12 +21,17 @@ from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.words import words
 from dstack_fleets_tui.words.formatting import span
 from dstack_widgets.drawing.bars import Share, share_bar
+from dstack_widgets.drawing.glyphs import Glyphs
+from dstack_widgets.drawing.palette import style_of
+from dstack_widgets.drawing.text import literal
 from dstack_widgets.table.cells import Cell, Column
 
 #: Cells of the bar of fleets.
 _BAR = 6
-#: Cells that the fleets have where there is no room for a bar.
-_NARROW = 22
+#: Where replicas stand that have no fleet.
+_NO_FLEET = "no fleet yet"
+#: Letters of a fleet's name that are left at least.
+_LETTERS = 2
 
 COLUMNS = (
     Column("service", "SERVICE", min_width=8, max_width=30, priority=10, names=True),
@@ -34,12 +41,13 @@ COLUMNS = (
     Column("running", "RUN", justify="right", priority=5),
     Column("ready", "READY", justify="right", priority=10),
     trends.column("trend", "READY 30 MIN", 4),
-    Column("fleets", "FLEETS", min_width=20, max_width=60, priority=10, flexible=True),
-    Column("router", "ROUTER", priority=8, max_width=24),
+    Column("fleets", "FLEETS", min_width=24, max_width=60, priority=10, flexible=True),
+    Column("router", "ROUTER", min_width=9, max_width=24, priority=8, flexible=True),
     Column("status", "STATUS", priority=4),
     Column("rollout", "ROLLOUT", justify="right", priority=5),
     Column("priority", "PRIO", justify="right", priority=3),
     Column("price", "$/H", justify="right", priority=6),
+    trends.column("price_trend", "$/H 30 MIN", 2),
     Column("age", "AGE", justify="right", priority=5),
     Column("url", "URL", priority=1, max_width=60),
     # What is shortened is found by the filter all the same.
@@ -52,21 +60,25 @@ class Known(NamedTuple):
 
     Attributes:
         desired: Replicas that it should have now.
+        serving: Replicas that are ready and can be reached.
         placement: What the add-on tells of it.
         health: How it is, where that can be told.
         router: Its router, where that was looked at.
         problems: What is wrong with it.
-        bar: Whether there is room to draw how it is spread.
         trend: How much of it was ready.
+        price_trend: What it cost.
+        lost: The parts of a request that no worker takes.
     """
 
     desired: int = 0
+    serving: int = 0
     placement: Placement | None = None
     health: Health | None = None
     router: RouterView | None = None
     problems: Sequence[Problem] = ()
-    bar: bool = True
     trend: Cell = ""
+    price_trend: Cell = ""
+    lost: Sequence[str] = ()
 
 
 def cells(service: Service, looks: Looks, known: Known | None = None) -> Sequence[Cell]:
@@ -75,17 +87,17 @@ def cells(service: Service, looks: Looks, known: Known | None = None) -> Sequenc
     placement = known.placement
     rolling = words.rolling(service)
     moving = placement is not None and placement.rebalancing_since is not None
-    short = service.ready < known.desired
+    short = known.serving < known.desired
     return (
         looks.text(service.name, "bad" if service.status == "failed" else ""),
         health.cell(known.health, looks),
         _problems(known.problems, looks),
         looks.text(words.desired(service, known.desired), sort=known.desired),
         looks.number(service.running),
-        looks.number(service.ready, "warn" if short else "ok" if known.desired else "dim"),
+        looks.number(known.serving, "warn" if short else "ok" if known.desired else "dim"),
         known.trend,
-        looks.bar(_distribution(service, looks, bar=known.bar), service.active),
-        _router(service, known.router, looks),
+        _distribution(service, looks),
+        _router(service, known, looks),
         looks.state(service.status),
         looks.text(
             "rebalancing" if moving and not rolling else words.rollout(service),
@@ -94,6 +106,7 @@ def cells(service: Service, looks: Looks, known: Known | None = None) -> Sequenc
         ),
         looks.number(service.priority),
         looks.price(service.price),
+        known.price_trend,
         looks.age(service.submitted_at),
         looks.word(service.url),
         " ".join(share.fleet or "" for share in service.shares),
@@ -113,12 +126,27 @@ _ROUTER = {
 }
 
 
-def _router(service: Service, view: RouterView | None, looks: Looks) -> Cell:
+def _router(service: Service, known: Known, looks: Looks) -> Cell:
     """Its kind and how it is; a part of each request that no worker takes is loud."""
-    loud = "warn" if without_workers(service) else ""
+    view = known.router
+    loud = "warn" if known.lost else ""
     if view is not None:
         loud = _ROUTER.get(view.status, loud or ("warn" if view.ready < view.expected else ""))
-    return looks.word(words.router(service, view), loud)
+    cell = looks.word(words.router(service, view, known.lost), loud)
+    return cell._replace(shorter=_Lost(named(known.lost), loud)) if known.lost else cell
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """Says in less room of a router why requests fail, and not what it says of itself."""
+
+    lost: str
+    style: str
+
+    def __call__(self, room: int) -> Content:
+        """`no prefill worker`, or `no prefill`."""
+        said = self.lost if cell_len(self.lost) <= room else self.lost.removesuffix(" worker")
+        return literal(said, style_of(self.style))
 
 
 def _problems(found: Sequence[Problem], looks: Looks) -> Cell:
@@ -129,30 +157,50 @@ def _problems(found: Sequence[Problem], looks: Looks) -> Cell:
     return looks.text(text, style, len(found)) if text else looks.word(None)
 
 
-def _distribution(service: Service, looks: Looks, *, bar: bool) -> Content:
-    parts = shares(service)
-    if not bar:
-        return share_bar(_shortened(parts), glyphs=looks.glyphs)
+def _distribution(service: Service, looks: Looks) -> Cell:
+    parts, glyphs = shares(service), looks.glyphs
     # A bar of one part says nothing.
-    return share_bar(parts, width=_BAR if len(parts) > 1 else 0, glyphs=looks.glyphs)
+    bar = share_bar(parts, width=_BAR if len(parts) > 1 else 0, glyphs=glyphs)
+    shorter = _Shorter(parts, glyphs) if len(parts) > 1 else None
+    return looks.bar(bar, service.active, shorter)
 
 
-def _shortened(parts: Sequence[Share]) -> list[Share]:
-    """With names so short that the counts of all have room: `spot 5 · res 1 · cpu 1`."""
-    if len(parts) < 2:
-        return list(parts)
-    ends = [part.name.rpartition("-")[2] for part in parts]
-    room = max(3, (_NARROW - 3 * (len(parts) - 1)) // len(parts) - 2)
-    return [
-        part._replace(name=(end if ends.count(end) == 1 else part.name)[:room])
-        for part, end in zip(parts, ends, strict=True)
-    ]
+@dataclass(frozen=True, slots=True)
+class _Shorter:
+    """Says in less room how a service is spread.
+
+    A value, so that cells that would look the same are the same.
+    """
+
+    parts: Sequence[Share]
+    glyphs: Glyphs
+
+    def __call__(self, room: int) -> Content:
+        """Without a bar, with names so short that counts have room: `spot 5 · res 1 · cpu 1`."""
+        ends = [
+            part.name.rpartition("-")[2] if part.name != _NO_FLEET else "none"
+            for part in self.parts
+        ]
+        names = [
+            end if ends.count(end) == 1 else part.name
+            for part, end in zip(self.parts, ends, strict=True)
+        ]
+        found = share_bar(self.parts, glyphs=self.glyphs)
+        longest = max(map(len, names))
+        while found.cell_length > room and longest >= _LETTERS:
+            short = [
+                part._replace(name=name[:longest])
+                for part, name in zip(self.parts, names, strict=True)
+            ]
+            found = share_bar(short, glyphs=self.glyphs)
+            longest -= 1
+        return found
 
 
 def shares(service: Service) -> list[Share]:
     """Per fleet: its name, running replicas and starting ones."""
     return [
-        Share(share.fleet or "no fleet yet", share.running, share.starting)
+        Share(share.fleet or _NO_FLEET, share.running, share.starting)
         for share in service.shares
         if share.active
     ]

@@ -48,7 +48,7 @@ def cells(submission: Submission, looks: Looks) -> Sequence[Cell]:
 
 
 def summary(submission: Submission) -> str:
-    """One line on a submission: what the server last said of it, and when it was."""
+    """One line on a submission: the last message of the server, and when it was."""
     began = submission.submitted_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     ended = submission.finished_at
     until = f" to {ended.astimezone().strftime('%Y-%m-%d %H:%M:%S')}" if ended else ""

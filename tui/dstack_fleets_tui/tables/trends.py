@@ -26,12 +26,14 @@ from dstack_widgets.panels.detail_pane import Section
 from dstack_widgets.table.cells import CellValue, Column
 
 #: The keys of columns of sparklines.
-COLUMN_KEYS = frozenset({"trend", "gpu_trend", "load_trend"})
+COLUMN_KEYS = frozenset({"trend", "gpu_trend", "load_trend", "price_trend"})
 #: Signs of a sparkline, and the steps of each.
 SIGNS = 15
 _STEPS = STEPS // SIGNS
 #: Cells from which there is room for sparklines in the list of services, and in that of fleets.
 WIDE, WIDER = 114, 132
+#: Cells from which both lists have room for what the price was, beside all that is now.
+WIDEST = 176
 
 
 def column(key: str, title: str, priority: int) -> Column:
@@ -40,10 +42,23 @@ def column(key: str, title: str, priority: int) -> Column:
 
 
 @lru_cache
-def columns_for(columns: tuple[Column, ...], *, wide: bool) -> tuple[Column, ...]:
-    """The columns of a table: without its sparklines where it is not wide."""
+def columns_for(
+    columns: tuple[Column, ...], *, wide: bool, widest: bool = False
+) -> tuple[Column, ...]:
+    """The columns of a table: without its sparklines where it is not wide.
+
+    Args:
+        columns: All of them.
+        wide: Whether there is room for sparklines.
+        widest: Whether there is also room for that of the price.
+    """
+
+    def fits(column: Column) -> bool:
+        return widest if column.key == "price_trend" else wide
+
     return tuple(
-        replace(each, hidden=not wide) if each.key in COLUMN_KEYS else each for each in columns
+        replace(each, hidden=not fits(each)) if each.key in COLUMN_KEYS else each
+        for each in columns
     )
 
 
@@ -63,6 +78,15 @@ def busy(fleet: Fleet, trends: TrendWatch, glyphs: Glyphs) -> CellValue:
     of_busy = trends.of_fleet(fleet, Measure.BUSY)
     total = trends.of_fleet(fleet, Measure.TOTAL)
     return CellValue(_drawn_share(of_busy, total, False, glyphs), "", of_busy.last)
+
+
+def price(subject: Service | Fleet, trends: TrendWatch, glyphs: Glyphs) -> CellValue:
+    """What it cost per hour, against the most that it did."""
+    if isinstance(subject, Service):
+        trend = trends.of_service(subject, Measure.PRICE)
+    else:
+        trend = trends.of_fleet(subject, Measure.PRICE)
+    return CellValue(_drawn(trend, _peak(trend) or 1.0, glyphs), "", trend.last)
 
 
 def gpu(replica: ReplicaKey, trends: TrendWatch, glyphs: Glyphs) -> CellValue:
@@ -88,9 +112,15 @@ def section_of_service(service: Service, trends: TrendWatch, glyphs: Glyphs) -> 
     """What a service was, for the details of it."""
     ready = trends.of_service(service, Measure.READY)
     price = trends.of_service(service, Measure.PRICE)
+    requests = trends.of_service(service, Measure.REQUESTS)
     drawn = _drawn_ready(service, trends, glyphs)
     return _section(
-        [("ready", drawn, ready, formatting.count), ("$/h", None, price, formatting.price)], glyphs
+        [
+            ("ready", drawn, ready, formatting.count),
+            ("requests/s", None, requests, formatting.rate),
+            ("$/h", None, price, formatting.price),
+        ],
+        glyphs,
     )
 
 

@@ -113,7 +113,7 @@ def cells(
 
 
 def worker_name(worker: Worker, names: Mapping[ReplicaKey, Replica]) -> str:
-    """`decode 3`; empty for a worker that is no replica."""
+    """`decode 3`; empty for a worker that is not a replica."""
     if worker.replica is None:
         return ""
     replica = names.get(worker.replica)
@@ -139,8 +139,14 @@ def summary(worker: Worker, names: Mapping[ReplicaKey, Replica]) -> str:
     return "  ".join(dict.fromkeys(part for part in parts if part))
 
 
-def head(view: RouterView, looks: Looks) -> list[Content]:
-    """The line above the workers: which router, how it is, and how old the look is."""
+def head(view: RouterView, looks: Looks, lost: Sequence[str] = ()) -> list[Content]:
+    """The line above the workers: which router, how it is, and how old the look is.
+
+    Args:
+        view: The router and its workers.
+        looks: How things look.
+        lost: The parts that no worker plays.
+    """
     kind = literal(view.kind, style_of("strong"))
     parts = [kind + literal(f"  {view.status.value}", style_of(_STATUS[view.status]))]
     listed = view.status in (RouterStatus.READY, RouterStatus.NOT_READY)
@@ -149,8 +155,8 @@ def head(view: RouterView, looks: Looks) -> list[Content]:
         parts.append(literal(text, style_of("warn") if view.ready < view.expected else ""))
     elif view.expected:
         parts.append(literal(f"{counted(view.expected, 'worker')} expected"))
-    if view.lacking:
-        parts.append(literal(named(view.lacking), style_of("bad")))
+    if lost:
+        parts.append(literal(named(lost), style_of("bad")))
     dim = style_of("dim")
     if view.status is RouterStatus.NOT_MANAGED:
         return parts  # nobody asks it

@@ -69,12 +69,12 @@ def title(text: str, environ: Mapping[str, str]) -> str:
 
 def _handed_on(sequence: str, environ: Mapping[str, str]) -> str:
     """A sequence as tmux and GNU screen hand it on to the terminal that they are in."""
-    if environ.get("TMUX"):
-        doubled = sequence.replace("\x1b", "\x1b\x1b")
-        return f"\x1bPtmux;{doubled}\x1b\\"
     if _is_gnu_screen(environ):
         parts = (sequence[at : at + _OF_SCREEN] for at in range(0, len(sequence), _OF_SCREEN))
         return "".join(f"\x1bP{part}\x1b\\" for part in parts)
+    if environ.get("TMUX"):
+        doubled = sequence.replace("\x1b", "\x1b\x1b")
+        return f"\x1bPtmux;{doubled}\x1b\\"
     return sequence
 
 
@@ -87,14 +87,18 @@ def takes_mouse(setting: Literal["on", "off", "auto"], environ: Mapping[str, str
     """
     if setting != "auto":
         return setting == "on"
-    return not _is_gnu_screen(environ)
+    # With tmux, too, it stands between: which of them is the inner one can't be told.
+    return not (environ.get("STY") or _is_gnu_screen(environ))
 
 
 def _is_gnu_screen(environ: Mapping[str, str]) -> bool:
-    """Whether it is GNU screen; tmux has terminals of that name too."""
-    if environ.get("TMUX"):
-        return False
-    return bool(environ.get("STY")) or environ.get("TERM", "").startswith("screen")
+    """Whether it is GNU screen; tmux has terminals of that name too.
+
+    Of one in the other the inner one counts. Where its name may be of either it is taken for
+    screen: tmux drops what is meant for screen, which would write out what is meant for tmux.
+    """
+    in_screen, named = bool(environ.get("STY")), environ.get("TERM", "").startswith("screen")
+    return in_screen and named if environ.get("TMUX") else in_screen or named
 
 
 def let_hang_up_end_us() -> None:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from textual.app import App
-from textual.theme import ThemeProvider
+from textual.cache import LRUCache
+from textual.theme import Theme, ThemeProvider
 
 from dstack_fleets_tui.themes.own import OWN
 from dstack_widgets.drawing.tones import LEAST_CONTRAST, READABLE, Alarm, Dimmer, is_light, tones
+from dstack_widgets.screen.styles import ParsedStyles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: What is shown where nobody chose a theme, on a dark and on a light terminal.
 DARK, LIGHT = "textual-dark", "textual-light"
+
+#: The variables of the last themes, with the theme and whether there are no colours: Textual asks
+#: for them several times before the first frame.
+_VARIABLES: LRUCache[int, tuple[Theme, bool, dict[str, str]]] = LRUCache(4)
 
 
 class ThemedApp(App[int]):
@@ -26,6 +34,7 @@ class ThemedApp(App[int]):
     def __init__(self) -> None:
         self._dimmer, self._alarm = Dimmer(), Alarm()
         super().__init__()
+        self.stylesheet = ParsedStyles(variables=self.stylesheet._variables)
         # Before Textual's own, which would mix dim texts without a look at their contrast.
         self._filters[:0] = [self._dimmer, self._alarm]
         for theme in OWN:
@@ -34,9 +43,15 @@ class ThemedApp(App[int]):
 
     def get_css_variables(self) -> dict[str, str]:
         """The variables of the theme, those of texts as loud as what they say."""
-        variables = super().get_css_variables()
         theme = self.current_theme
-        variables |= tones(variables, dark=theme.dark, ansi=theme.ansi, colourless=self.no_color)
+        kept = _VARIABLES.get(id(theme))
+        if kept is not None and kept[0] is theme and kept[1] == self.no_color:
+            variables = {**kept[2]}
+        else:
+            plain = super().get_css_variables()
+            looks = tones(plain, dark=theme.dark, ansi=theme.ansi, colourless=self.no_color)
+            variables = plain | looks
+            _VARIABLES.set(id(theme), (theme, self.no_color, {**variables}))
         self._dimmer.least = float(variables.get(LEAST_CONTRAST, READABLE))
         self._dimmer.enabled, self._alarm.enabled = not theme.ansi, theme.ansi
         self.theme_variables = variables

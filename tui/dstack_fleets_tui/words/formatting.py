@@ -47,6 +47,19 @@ def count(number: float) -> str:
     return f"{number:.1f}".removesuffix(".0")
 
 
+def rate(number: float) -> str:
+    """Writes how many there are per second: `0.05`, `3.2`, `41`."""
+    if 0 < number < 1:
+        return f"{number:.2f}"
+    return f"{number:.0f}" if number >= 10 else count(number)
+
+
+def seconds(number: float) -> str:
+    """Writes how long something takes: `0.041 s`, `0.41 s`, `4.1 s`, `41 s`."""
+    digits = 3 if number < 0.1 else 2 if number < 1 else 1 if number < 10 else 0
+    return f"{number:.{digits}f} s"
+
+
 def mebibytes(amount: int) -> str:
     """Writes MiB as GB the way dstack does: 81920 is `80GB`."""
     return f"{amount / 1024:.1f}".removesuffix(".0") + "GB"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from dstack_api_client.analysis.group_rows import GroupRow
 from dstack_api_client.analysis.health import fleet_room
-from dstack_api_client.edits.outlook.dryrun import ReplicaOutlook
 from dstack_api_client.model.capabilities import Capabilities
-from dstack_api_client.model.cordon import Cordon, Occupant
+from dstack_api_client.model.cordon import Cordon
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.labels import (
     counted,
@@ -22,12 +22,16 @@ from dstack_api_client.model.labels import (
 )
 from dstack_api_client.model.occupants import Unseen, namesakes, unseen
 from dstack_api_client.model.placement import Placement
-from dstack_api_client.model.roles import named, without_workers
+from dstack_api_client.model.roles import named
 from dstack_api_client.model.router import RouterStatus, RouterView
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.model.traffic import Traffic
 from dstack_api_client.problems.model import Problem, Severity
-from dstack_fleets_tui.words.formatting import NOTHING, age, count, span
+from dstack_fleets_tui.words.formatting import NOTHING, age, count, rate, seconds, span
+
+if TYPE_CHECKING:
+    from dstack_api_client.edits.outlook.dryrun import ReplicaOutlook
 
 #: A job on an instance, a replica in its service and a replica group are named as everywhere.
 job, replica, group = job_name, replica_name, group_name
@@ -123,17 +127,6 @@ def cordoned(cordon: Cordon, now: datetime) -> str:
     return f"{cordon.word} by {cordon.user} {age(since, now)} ago{reason}"
 
 
-_RUN_TYPES = {"task": "task", "dev-environment": "dev environment"}
-
-
-def occupant(each: Occupant) -> str:
-    """What becomes of a job under a drain: `replica 1 of chat on gpu-0 moves to gpu-spot`."""
-    kind = _RUN_TYPES.get(each.run_type)
-    who = f"{kind} {each.run}" if kind is not None else f"replica {each.replica} of {each.run}"
-    does = f"moves to {each.to}" if each.action == "move" else f"{each.action}s: {each.why}"
-    return f"{who} on {each.instance} {does}"
-
-
 def states(fleet: Fleet) -> str:
     """`2 busy, 1 idle, 1 not set up (1 unhealthy)`: by state; empty without any."""
     states = {**fleet.states, "not set up": len(fleet.failed)}
@@ -167,17 +160,28 @@ def gpus(fleet: Fleet) -> str:
 
 
 def desired(service: Service, number: int) -> str:
-    """`3`, `3 of 2..6` where the number may change, `3 +1 surge` while there is one more.
+    """`3`, `3 of 2..6` where the number may change, `3 +1 surge`, `3, 2 to stop`.
+
+    A surge is a replica more while another one moves or is replaced; else those that are more are
+    about to stop.
 
     Args:
         service: The service.
         number: How many replicas it should have now.
     """
     more = service.active - number
-    surge = f" +{more} surge" if more > 0 and not service.finished else ""
+    extra = ""
+    if more > 0 and not service.finished:
+        extra = f" +{more} surge" if _is_surge(service, more) else f", {more} to stop"
     if service.replicas_min == service.replicas_max:
-        return f"{number}{surge}"
-    return f"{number} of {span(service.replicas_min, service.replicas_max)}{surge}"
+        return f"{number}{extra}"
+    return f"{number} of {span(service.replicas_min, service.replicas_max)}{extra}"
+
+
+def _is_surge(service: Service, more: int) -> bool:
+    """Whether replicas past those desired may be there for a move or a rolling deployment."""
+    replaced = 0 < service.at_deployment < service.active
+    return more <= len(service.groups) and (replaced or service.ready < service.active)
 
 
 #: Of these the router's list of workers says more than the word.
@@ -186,19 +190,19 @@ _LISTED = (RouterStatus.READY, RouterStatus.NOT_READY)
 _UNREAD = (RouterStatus.UNKNOWN, RouterStatus.NOT_MANAGED)
 
 
-def router(service: Service, view: RouterView | None = None) -> str:
+def router(service: Service, view: RouterView | None = None, lost: Sequence[str] = ()) -> str:
     """`smg`, `smg ready`, `smg not ready 4/5`: its kind, and how it is where that was looked at.
 
     Args:
         service: The service.
         view: Its router, where it was looked at.
+        lost: The parts that no worker plays.
     """
     text = service.router or ""
     if view is not None and view.status not in _UNREAD:
         text = f"{text} {view.status.value}"
         if view.status in _LISTED and view.ready < view.expected:
             text += f" {view.ready}/{view.expected}"
-    lost = without_workers(service)
     return ", ".join(filter(None, (text, named(lost) if lost else "")))
 
 
@@ -226,6 +230,14 @@ def progress(service: Service) -> str:
     if service.finished or not service.active:
         return str(service.deployment_num)
     return f"{service.deployment_num} ({service.at_deployment} of {service.active})"
+
+
+def traffic(known: Traffic | None) -> str:
+    """`3.2 requests/s, 0.41 s each`; empty where nothing is known."""
+    if known is None:
+        return ""
+    told = f"{rate(known.per_second)} requests/s"
+    return told if known.request_time is None else f"{told}, {seconds(known.request_time)} each"
 
 
 def group_why(row: GroupRow, now: datetime, *, brief: bool = False) -> str:

@@ -32,7 +32,7 @@ class Glyphs:
     check: str
     """It is as it should be."""
     warning: str
-    """It needs a look."""
+    """It needs attention."""
     cross: str
     """It failed, or can't be used."""
     arrow: str

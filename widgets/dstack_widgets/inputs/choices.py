@@ -106,12 +106,11 @@ class Choices(Widget, can_focus=True):
         """Takes the answer."""
         self.post_message(self.Chosen(self, self.current))
 
-    def on_focus(self) -> None:
-        """Shows where the keys go."""
-        self.refresh()
+    def on_mount(self) -> None:
+        """Shows where the keys go, as long as it is there."""
+        self.watch(self.screen, "focused", self._focus_moved, init=False)
 
-    def on_blur(self) -> None:
-        """Shows that the keys go elsewhere."""
+    def _focus_moved(self) -> None:
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
@@ -156,6 +155,7 @@ class Choices(Widget, can_focus=True):
         title = shorten(choice.title, max(width - _BRACKETS, 1)) if width else choice.title
         if not choice.enabled:
             return literal(f"  {title}  ", style_of("dim"))
-        if number == self._at:
+        # Where another widget takes the keys, none is chosen: Enter would not take it.
+        if number == self._at and self.screen.focused in (None, self):
             return literal(f"[ {title} ]", "bold reverse" if self.has_focus else "bold")
         return literal(f"  {title}  ")

@@ -34,6 +34,10 @@ _NOTE = 4
 _LEAST_NOTE = 8
 #: Cells that a field has at least, brackets left out.
 _FIELD = 4
+#: Keys that wait for the fields; nobody types more ahead.
+_EARLY = 32
+#: Keys without a sign of their own that a field takes.
+_OWN = {*_MOVES, *_STEPS, "enter", "backspace", "delete"}
 
 
 class GridCell(NamedTuple):
@@ -75,8 +79,9 @@ class Place(NamedTuple):
 class EditGrid(Lines, can_focus=True):
     """Rows with fields to type into.
 
-    Typing a digit begins a new number, Enter goes on with what is there; Enter, Tab or moving away
-    ends it, Esc takes it back. A field with choices goes from one to the next.
+    Typing a digit begins a new number, + and - step to the next one, Enter goes on with what is
+    there; Enter, Tab or moving away ends it, Esc takes it back. A field with choices goes from one
+    to the next.
     """
 
     DEFAULT_CSS = """
@@ -148,6 +153,7 @@ class EditGrid(Lines, can_focus=True):
         self._rows: tuple[GridRow, ...] = ()
         self._place: Place | None = None
         self._typed: str | None = None
+        self._early: list[events.Key] = []
 
     @property
     def place(self) -> Place | None:
@@ -173,7 +179,7 @@ class EditGrid(Lines, can_focus=True):
         following = (("tab",), "next")
         if cell.choices:
             return ((("enter",), "change"), following)
-        kind = ((("0-9",), "type"),) if cell.number else ()
+        kind = ((("0-9",), "type"), (("+-",), "step")) if cell.number else ()
         if self._typed is None:
             return (*kind, (("enter",), "change"), following)
         return (*kind, (("enter",), "end"), (("escape",), "take back"), following)
@@ -249,17 +255,45 @@ class EditGrid(Lines, can_focus=True):
     # Keys ---------------------------------------------------------------------------------
 
     def on_key(self, event: events.Key) -> None:
-        """Types, moves, or hands the key on."""
-        taken = self._take_key(event) or (not self.is_typing and self._other_key(event.key))
-        if taken:
+        """Types, moves, or hands the key on; before there are fields, it waits for them."""
+        if self._take_or_hand_on(event) or self._keep(event):
             event.stop()
             event.prevent_default()
+
+    def catch_up(self) -> None:
+        """Takes the keys that were pressed before there were fields."""
+        early, self._early = self._early, []
+        for event in early:
+            self._take_or_hand_on(event)
+
+    def forget_keys(self) -> int:
+        """Drops the keys that were pressed before there were fields.
+
+        Returns:
+            How many they were.
+        """
+        early, self._early = self._early, []
+        return len(early)
+
+    def _take_or_hand_on(self, event: events.Key) -> bool:
+        return self._take_key(event) or (not self.is_typing and self._other_key(event.key))
+
+    def _keep(self, event: events.Key) -> bool:
+        """Keeps a key until there are fields."""
+        meant = event.is_printable or event.key in _OWN
+        if self._rows or not meant or len(self._early) >= _EARLY:
+            return False
+        self._early.append(event)
+        return True
 
     def _take_key(self, event: events.Key) -> bool:
         """Does what a key of the grid's own does; answers whether it is one."""
         cell = self._cell(self._place) if self._place is not None else None
         if cell is None:
             return False
+        if cell.number and (stepped := self._stepped(cell, event.key)):
+            self._type(stepped)
+            return True
         if self._typed is None:
             return self._begin(event, cell) or self._go(event.key)
         if event.key == "escape":
@@ -276,6 +310,14 @@ class EditGrid(Lines, can_focus=True):
         else:
             return self._go(event.key)
         return True
+
+    def _stepped(self, cell: GridCell, key: str) -> str:
+        """The number that a key steps to; empty where it does not, or there is none."""
+        by = {"plus": 1, "minus": -1}.get(key, 0)
+        text = cell.text if self._typed is None else self._typed
+        if by > 0 and text in ("", self._glyphs.dash):
+            return "1"
+        return str(max(0, int(text) + by)) if by and text.isdecimal() else ""
 
     def _begin(self, event: events.Key, cell: GridCell) -> bool:
         """Begins to type, where a key is the beginning of that."""
@@ -478,7 +520,7 @@ class EditGrid(Lines, can_focus=True):
         if cell_len(text) <= room:
             return text
         if self._typed is None or self._place != Place(row.key, cell.key):
-            # What is no field is a name, such as a lane's fleet: its end tells it from others.
+            # What is not a field is a name, such as a lane's fleet: its end tells it from others.
             cut = shorten if cell.editable or row.heading else shorten_name
             return cut(text, room, self._glyphs.ellipsis)
         seen, room = text, room - cell_len(self._glyphs.ellipsis)

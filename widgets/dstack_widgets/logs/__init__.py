@@ -1,1 +1,3 @@
 """A log to read and to follow."""
+
+__all__ = ["log_lines", "log_rows"]

@@ -111,8 +111,15 @@ class LogLines(LogView, can_focus=True):
         for _ in range(_WHEEL_LINES):
             self.action_move(-1)
 
+    def on_mouse_down(self) -> None:
+        """Has the lines stay where they are while the mouse selects."""
+        self._follows = False
+        self.post_message(self.Moved(self))
+
     def on_click(self, event: events.Click) -> None:
         """Puts the cursor on a line."""
+        if self.text_selection is not None:
+            return  # the end of a selection, not a click
         offset = event.get_content_offset(self)
         if offset is not None and offset.y < len(self._rows):
             row = self._rows[offset.y]

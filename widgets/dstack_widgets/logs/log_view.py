@@ -10,13 +10,14 @@ from typing import ClassVar, NamedTuple
 from rich.cells import cell_len
 from textual.geometry import Region
 from textual.message import Message
+from textual.selection import Selection
 from textual.strip import Strip
 from textual.style import Style
-from textual.widget import Widget
 
 from dstack_widgets.drawing.glyphs import UNICODE, Glyphs
 from dstack_widgets.drawing.text import clean, fitting
 from dstack_widgets.logs.log_rows import Entry, Passing, pieces, window
+from dstack_widgets.screen.text_selection import SelectsText
 from dstack_widgets.search.patterns import Pattern
 from dstack_widgets.table.table_paint import Line, Painter
 
@@ -38,7 +39,7 @@ class _Row(NamedTuple):
     under_cursor: bool
 
 
-class LogView(Widget):
+class LogView(SelectsText):
     """Lines in the order of time, the newest last; what happens on keys is `LogLines`'s.
 
     Only what is in the window is ever laid out, so tens of thousands of lines cost no more than
@@ -75,8 +76,6 @@ class LogView(Widget):
         }
     }
     """
-
-    ALLOW_SELECT = False
 
     @dataclass
     class Moved(Message):
@@ -248,6 +247,8 @@ class LogView(Widget):
             )
             for index, part in filled.rows
         ]
+        if any(old[:4] != new[:4] for old, new in zip(before, self._rows, strict=False)):
+            self._select_nothing()
         if not self._rows or not before:
             self.refresh()
             return
@@ -270,10 +271,56 @@ class LogView(Widget):
         super().notify_style_update()
         self._painter = None
 
+    # Selecting ----------------------------------------------------------------------------
+
+    @property
+    def fixed_lines(self) -> int:
+        """All: what is selected is selected no more where lines move."""
+        return self.size.height
+
+    def whole_line(self, number: int) -> Strip | None:
+        """A row of the window; None below the last one."""
+        return self._draw(number) if number < len(self._rows) else None
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """The text that is selected; that of a line in one, however often it was broken."""
+        found: list[str] = []
+        for number, row in enumerate(self._rows):
+            span = selection.get_span(number)
+            if span is None:
+                continue
+            begin, end = span
+            before, drawn = self._written(number)
+            if row.first or row.start == _MISSING or not found:
+                found.append(drawn[max(begin, _GUTTER) : end if end >= 0 else None])
+            else:
+                found[-1] += drawn[max(begin, before) : end if end >= 0 else None]
+        return "\n".join(line.rstrip() for line in found), "\n"
+
+    def _written(self, number: int) -> tuple[int, str]:
+        """A row of the window without what fills it, and where in it the text begins."""
+        row, drawn = self._rows[number], self._draw(number).text
+        stands = [text for text, _ in self._before(row.entry)]
+        before = _GUTTER + sum(len(text) if row.first else cell_len(text) for text in stands)
+        if row.start == _MISSING:
+            return _GUTTER, drawn
+        shown = clean(row.entry.text)[row.start : row.end]
+        room = self.size.width - _GUTTER - sum(map(cell_len, stands))
+        if not self._wraps and cell_len(shown) > room:
+            shown = shown[: fitting(shown, room - 1)[0]]
+        return before, drawn[: before + len(shown)]
+
+    def _select_nothing(self) -> None:
+        if self.is_attached and self.text_selection is not None:
+            self.screen.clear_selection()
+
     # Painting -----------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
-        """Draws a row of the window."""
+        """Draws a row of the window, what is selected of it marked."""
+        return self.with_selection(y, self._draw(y))
+
+    def _draw(self, y: int) -> Strip:
         if self._painter is None:
             self._painter = Painter(self._look, self._get_style, self.glyphs)
         painter, width = self._painter, self.size.width

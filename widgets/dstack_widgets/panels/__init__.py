@@ -1,1 +1,3 @@
 """Panels of text: facts, findings, details, charts."""
+
+__all__ = ["charts", "detail_pane", "facts", "findings", "flow", "lines"]

@@ -145,7 +145,8 @@ def _legend(title: Content, chart: Chart, width: int, glyphs: Glyphs) -> Content
 def _plot(chart: Chart, width: int, height: int, glyphs: Glyphs) -> list[Content]:
     """The plot with its axes, and the note below it, if any."""
     mark, axis, corner, line, tick = tuple(glyphs.axes)
-    note = _note(chart.note, width)[:1]
+    told = shorten(chart.note, width, glyphs.ellipsis)
+    note = [literal(told, style_of("dim"))] if told else []
     rows = height - _FRAME + 1 - len(note)
     top = chart.top or nice_top(
         max((value for curve in chart.curves for value in curve.values if value), default=0)

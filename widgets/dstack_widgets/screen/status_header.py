@@ -45,6 +45,8 @@ _STYLES = {
 }
 
 
+#: How what is to be seen before all else is drawn.
+_MODE = "bold reverse $text-accent"
 #: So many cells the right part may be wider than it needs.
 _SPARE = 3
 
@@ -67,6 +69,8 @@ class HeaderState:
     """Of the server."""
     extra: str = ""
     """Such as an add-on and its version."""
+    mode: str = ""
+    """What is to be seen before all else, such as that this is past."""
 
 
 def age_text(seconds: float) -> str:
@@ -110,12 +114,14 @@ def header_parts(
     word = connection_text(state)
     clock = state.now.strftime("%H:%M:%S")
     name = f"{state.project} @ {state.host}" if state.host else state.project
-    # Whatever is left out, one more thing fits; at the end there is only the name and the state.
+    # Whatever is left out, one more thing fits; at the end there is only the name and the state,
+    # and what has to be seen with its time.
+    last = clock if state.mode else ""
     choices = [
         (state.version, state.extra, clock),
         (state.version, "", clock),
-        (state.version, "", ""),
-        ("", "", ""),
+        (state.version, "", last),
+        ("", "", last),
     ]
     for version, extra, time in choices:
         about = f" {glyphs.dot} ".join(part for part in (version, extra) if part)
@@ -123,6 +129,8 @@ def header_parts(
         if about:
             left += literal(f"  {about}", style_of("dim"))
         right = literal(word, style_of(_STYLES[state.connection]))
+        if state.mode:
+            right = literal(f" {state.mode} ", _MODE) + literal("  ") + right
         if time:
             right += literal(f" {glyphs.dot} {time}", style_of("dim"))
         right += literal(" ")
@@ -301,30 +309,59 @@ class TabsLine(Widget):
 
     def render(self) -> Content:
         """Draws the line. The active tab is underlined, so that it needs no colour."""
-        line = Content("").join(self._pieces())
+        line = Content("").join(piece for _, piece in self._shown_pieces())
         room = self.size.width - line.cell_length - 1
         note = shorten(clean(self._note), room, self._glyphs.ellipsis)
         if not note:
             return line
         return line + literal(note, style_of("accent")).pad_left(room - cell_len(note))
 
+    def _shown_pieces(self) -> list[tuple[Tab | None, Content]]:
+        """What is drawn, from the left: the tabs there is room for, the active one among them.
+
+        A sign without a tab stands where others are left out.
+        """
+        pieces = list(zip(self._tabs, self._pieces(), strict=True))
+        width = self.size.width
+        if sum(piece.cell_length for _, piece in pieces) - 1 <= width or not pieces:
+            return list(pieces)
+        active = next((n for n, (tab, _) in enumerate(pieces) if tab.key == self._active), 0)
+        cut = literal(self._glyphs.ellipsis, style_of("dim"))
+
+        def needed(first: int, last: int) -> int:
+            cells = sum(piece.cell_length for _, piece in pieces[first : last + 1])
+            # The blank behind the last one needs no room.
+            behind = cut.cell_length if last + 1 < len(pieces) else -1
+            return cells + behind + (cut.cell_length if first else 0)
+
+        first, last = 0, active
+        while first < active and needed(first, last) > width:
+            first += 1
+        while last + 1 < len(pieces) and needed(first, last + 1) <= width:
+            last += 1
+        shown: list[tuple[Tab | None, Content]] = [(None, cut)] if first else []
+        shown += pieces[first : last + 1]
+        return [*shown, (None, cut)] if last + 1 < len(pieces) else shown
+
     def _pieces(self) -> list[Content]:
+        """The tabs with the blanks around them, fewer where they would not fit."""
         pieces = []
         for tab in self._tabs:
             active = tab.key == self._active
             title = literal(tab.title, "bold underline" if active else "")
             badge = literal(f" {tab.badge}", style_of(tab.style)) if tab.badge else Content("")
-            pieces.append(
-                literal(" ") + literal(tab.key, style_of("dim")) + " " + title + badge + "  "
-            )
-        return pieces
+            pieces.append(literal(" ") + literal(tab.key, style_of("dim")) + " " + title + badge)
+        wide = sum(piece.cell_length + 2 for piece in pieces) - 2
+        gap = "  " if wide <= self.size.width else " "
+        return [piece + gap for piece in pieces]
 
     def on_click(self, event: events.Click) -> None:
         """Reports which tab was clicked."""
         x = event.x
-        for tab, piece in zip(self._tabs, self._pieces(), strict=True):
+        for tab, piece in self._shown_pieces():
             if x < piece.cell_length:
-                self.post_message(self.TabClicked(self, tab.key))
+                if tab is not None:
+                    self.post_message(self.TabClicked(self, tab.key))
                 return
             x -= piece.cell_length
 
@@ -337,16 +374,16 @@ def keys_line(keys: Sequence[tuple[str, str]], width: int) -> Content:
         width: Cells there are.
 
     Returns:
-        The line; it ends with `? help` whatever was left out.
+        The line; the key for help ends it, whatever was left out.
     """
 
     def piece(key: str, title: str) -> Content:
         return literal(key, style_of("accent")) + literal(f" {title}", style_of("dim"))
 
-    help_piece = piece("?", "help")
+    help_piece = next((piece(*each) for each in keys if each[1] == "help"), Content())
     line = Content(" ")
     for key, title in keys:
-        if key == "?":
+        if title == "help":
             continue
         each = piece(key, title) + "  "
         if line.cell_length + each.cell_length + help_piece.cell_length > width:

@@ -1,4 +1,4 @@
-"""Text of a table that the mouse selects."""
+"""Text of a table or a log that the mouse selects."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from rich.cells import get_character_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Offset, Region
-from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
+from textual.widget import Widget
 
 
-class SelectsText(ScrollView):
+class SelectsText(Widget):
     """Lines below fixed ones, over which the mouse is dragged to select what is written there.
 
     Textual finds a place in a text by marks in each segment that is drawn. Here it is counted where

@@ -19,7 +19,7 @@ class Pattern:
         text: As given.
         excludes: Whether it says what a line must not have.
         plain: Whether it is but a part of a line.
-        error: Why it is no regular expression; empty where there is nothing wrong with it.
+        error: Why it is not a regular expression; empty where there is nothing wrong with it.
     """
 
     def __init__(self, text: str = "") -> None:
@@ -36,7 +36,7 @@ class Pattern:
             try:
                 self._found = re.compile(sought[1:-1], re.IGNORECASE)
             except re.error as error:
-                self.error = f"{sought} is no regular expression: {error.msg}"
+                self.error = f"{sought} is not a regular expression: {error.msg}"
         elif sought:
             self.plain = not self.excludes
             self._found = re.compile(re.escape(sought), re.IGNORECASE)

@@ -23,6 +23,8 @@ class CellValue(NamedTuple):
     """A name in the palette; content has styles of its own instead."""
     sort: Any = None
     """What the column sorts by; the text when there is none."""
+    shorter: Callable[[int], Content] | None = None
+    """Says the same in so many cells, where the text has no room."""
 
 
 Cell: TypeAlias = "Content | CellValue | str"
@@ -54,7 +56,7 @@ class Column:
     width: int | None = None
     """In cells; without it, the width follows what is visible."""
     min_width: int = 3
-    """The least that a column of automatic width gets."""
+    """The least that a column of automatic width gets; a flexible one gives way down to it."""
     max_width: int | None = None
     """The most that a column of automatic width gets; without it, half of the table."""
     justify: Literal["left", "right"] = "left"
@@ -68,7 +70,7 @@ class Column:
     hidden: bool = False
     """Never shown, but the filter looks into it."""
     flexible: bool = False
-    """Gives way, down to `min_width`, before any column goes."""
+    """Gives way, down to `min_width`, before any column goes; it has no more than it needs."""
     names: bool = False
     """Its texts are cut in the middle: names of one kind differ at either end."""
 

@@ -86,6 +86,18 @@ class LiveTable(TableView, can_focus=True):
             return self.table
 
     @dataclass
+    class HeaderPointed(Message):
+        """The mouse is over the header of another column, or of none any more."""
+
+        table: LiveTable
+        column_key: str | None
+
+        @property
+        def control(self) -> LiveTable:
+            """The table."""
+            return self.table
+
+    @dataclass
     class SelectionChanged(Message):
         """Rows were selected or are no longer."""
 
@@ -135,6 +147,7 @@ class LiveTable(TableView, can_focus=True):
         self._cursor_index = -1
         self._lost_key: str | None = None
         self._opened_by_click: str | None = None
+        self._pointed: str | None = None
         self.set_reactive(LiveTable.empty_text, empty_text)
         self.set_reactive(LiveTable.show_all_columns, wide)
 
@@ -392,6 +405,21 @@ class LiveTable(TableView, can_focus=True):
             self.post_message(self.RowActivated(self, key))
         else:
             self._move_cursor(index)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Reports the header that the mouse is over."""
+        offset = event.get_content_offset(self)
+        place = self._place_at(offset.x) if offset is not None and offset.y < HEADER_LINES else None
+        self._point(place.column.key if place is not None else None)
+
+    def on_leave(self) -> None:
+        """Reports that the mouse is over none."""
+        self._point(None)
+
+    def _point(self, column_key: str | None) -> None:
+        if column_key != self._pointed:
+            self._pointed = column_key
+            self.post_message(self.HeaderPointed(self, column_key))
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Scrolls three rows down."""

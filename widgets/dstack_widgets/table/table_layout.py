@@ -57,6 +57,13 @@ def cell_width(cell: Cell) -> int:
     return cell_len(clean(cell if isinstance(cell, str) else cell.plain))
 
 
+def fitted(cell: Cell, width: int) -> Cell:
+    """What a cell shows in so many cells."""
+    if not isinstance(cell, CellValue) or cell.shorter is None or cell_width(cell) <= width:
+        return cell
+    return cell._replace(text=cell.shorter(width))
+
+
 class ColumnWidths:
     """Remembers widths: they grow at once and shrink late."""
 
@@ -101,7 +108,7 @@ class ColumnWidths:
         return [
             column.width
             if column.width is not None
-            else self._smoothed(column.key, max(column.min_width, width))
+            else self._smoothed(column.key, max(0 if column.flexible else column.min_width, width))
             for column, width in zip(columns, wanted, strict=True)
         ]
 

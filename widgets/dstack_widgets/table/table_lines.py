@@ -12,7 +12,7 @@ from dstack_widgets.drawing.glyphs import UNICODE, Glyphs
 from dstack_widgets.drawing.palette import style_of
 from dstack_widgets.drawing.text import literal, safe, shorten, shorten_name
 from dstack_widgets.table.cells import Cell, Cells, CellValue, Column, plain_text
-from dstack_widgets.table.table_layout import ColumnWidths, Layout, arrange, cell_width
+from dstack_widgets.table.table_layout import ColumnWidths, Layout, arrange, cell_width, fitted
 
 #: Cells that a text has at least that is wrapped beside the other columns.
 _WRAPPED = 30
@@ -95,6 +95,7 @@ _styled = lru_cache(maxsize=4096)(literal)
 
 def _fit(cell: Cell, column: Column, width: int, glyphs: Glyphs) -> Content:
     """A cell in its column, cut where it is too wide."""
+    cell = fitted(cell, width)
     content = _content(cell)
     if content.cell_length > width:
         if isinstance(cell, Content) or isinstance(getattr(cell, "text", ""), Content):

@@ -15,7 +15,7 @@ from dstack_widgets.drawing.glyphs import Glyphs
 from dstack_widgets.drawing.palette import style_of
 from dstack_widgets.drawing.text import clean, fitting, shorten, shorten_name
 from dstack_widgets.table.cells import Cell, Cells, CellValue
-from dstack_widgets.table.table_layout import Layout, cell_width
+from dstack_widgets.table.table_layout import Layout, cell_width, fitted
 
 #: Cuts a text to a number of cells, with a sign where it was cut.
 _Cut = Callable[[str, int, str], str]
@@ -118,7 +118,7 @@ class Painter:
         for place in layout.places:
             if place.index >= count:
                 continue
-            cell = cells[place.index]
+            cell = fitted(cells[place.index], place.width)
             width = cell_width(cell)
             x = place.x
             if place.column.justify == "right" and width < place.width:

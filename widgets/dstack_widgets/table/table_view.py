@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 
 from textual.geometry import Region, Size
 from textual.reactive import var
+from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.style import Style
 from textual.widget import Widget
@@ -39,7 +40,7 @@ class _Shown(NamedTuple):
     cells: Cells
 
 
-class TableView(SelectsText, inherit_bindings=False):
+class TableView(ScrollView, SelectsText, inherit_bindings=False):
     """The part of a table that draws. What happens on keys and clicks is `LiveTable`'s."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from dstack_api_client import errors
 from dstack_api_client.clock import utc_now
 from dstack_api_client.edits.errors import EndedError
 from dstack_api_client.edits.spec.fields import digest
@@ -21,7 +23,7 @@ from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
 from dstack_placement.engine import ONLY_GROUP
 
-#: What is edited, or (a run that is no service) only audited.
+#: What is edited, or (a run that is not a service) only stopped and audited.
 Kind = Literal["service", "fleet", "run"]
 
 
@@ -112,8 +114,44 @@ async def read_service(client: Client, project: str, name: str) -> Base:
     return service_of(client, project, await client.runs.body(project, name))
 
 
+async def read_run(client: Client, project: str, name: str) -> Base:
+    """Reads a run, whatever it is, to stop or delete it.
+
+    Raises:
+        NotFoundError: There is none of that name.
+    """
+    with _known("run", name):
+        return _run_of(client, project, await client.runs.body(project, name))
+
+
+@contextmanager
+def _known(kind: str, name: str) -> Iterator[None]:
+    """Says of what is not there that it was there before."""
+    try:
+        yield
+    except errors.NotFoundError as error:
+        if error.said_by_server:
+            error.message = f"The {kind} {one_line(name)} is not there any more."
+            error.hint = "Somebody may have deleted it. Look at what is there now."
+        raise
+
+
 def service_of(client: Client, project: str, body: bytes) -> Base:
-    """Makes a base of the server's answer about a run."""
+    """Makes a base of the server's answer about a run.
+
+    Raises:
+        EndedError: It is not a service.
+    """
+    found = _run_of(client, project, body)
+    if found.target.kind != "service":
+        raise EndedError(
+            f"{one_line(found.target.name)} is not a service.",
+            "Name a service; tasks can't be edited here.",
+        )
+    return found
+
+
+def _run_of(client: Client, project: str, body: bytes) -> Base:
     resource = _object(client, body, "the run")
     spec = resource.pop("run_spec", None)
     if not isinstance(spec, dict):
@@ -122,13 +160,10 @@ def service_of(client: Client, project: str, body: bytes) -> Base:
     # The server only looks at the id and the spec; jobs would be most of what is sent back.
     resource["jobs"], resource["latest_job_submission"] = [], None
     configuration = spec.get("configuration")
+    is_service = isinstance(configuration, dict) and configuration.get("type") == "service"
     name = str(spec.get("run_name") or "")
-    if not isinstance(configuration, dict) or configuration.get("type") != "service":
-        raise EndedError(
-            f"{one_line(name)} is not a service.", "Name a service; tasks can't be edited here."
-        )
     return Base(
-        target=Target(client.url, project, "service", name),
+        target=Target(client.url, project, "service" if is_service else "run", name),
         id=str(resource.get("id")),
         status=str(resource.get("status")),
         deployment=_number(resource.get("deployment_num")),
@@ -175,9 +210,10 @@ def fleet_of(client: Client, project: str, body: bytes) -> Base:
 
 async def read_base(client: Client, target: Target) -> Base:
     """Reads again what an edit is about."""
-    if target.kind == "service":
-        return await read_service(client, target.project, target.name)
-    return await read_fleet(client, target.project, target.name)
+    with _known(target.kind, target.name):
+        if target.kind == "service":
+            return await read_service(client, target.project, target.name)
+        return await read_fleet(client, target.project, target.name)
 
 
 def _number(value: Any) -> int:

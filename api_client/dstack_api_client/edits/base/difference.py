@@ -15,6 +15,7 @@ from typing import Any
 from dstack_api_client.edits.base.base import Kind
 from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.spec import fields
+from dstack_api_client.edits.spec.defaults import in_force
 from dstack_api_client.edits.spec.fields import ABSENT, ORDER, Path
 from dstack_api_client.edits.spec.group_roles import GROUPS, label_of, labels_in
 from dstack_api_client.edits.spec.views import configuration_of
@@ -103,6 +104,9 @@ _FLEET_NOTES: Mapping[str, str] = {
     "reservation": "instances to come only",
     "tags": "instances to come only",
 }
+#: Where the hosts of a fleet stand.
+_HOSTS = ("configuration", "ssh_config", "hosts")
+_HOST_KEPT = "a host that is there keeps its settings; remove it, apply, and add it again"
 _UNFIT = "unused instances that no longer fit are ended"
 
 
@@ -117,7 +121,7 @@ def difference(
         kind: What they are of.
         capabilities: What the server can do.
     """
-    found = fields.changes(old, new)
+    found = changed_fields(old, new)
     rule: _RuleOf = _fleet_rules(new)
     labels: Mapping[str, str] = {}
     if kind == "service":
@@ -125,15 +129,34 @@ def difference(
         before, after = configuration_of(old), configuration_of(new)
         rule = _ServiceRules(before, after, capabilities, labels).of
     return tuple(
-        _change(path, was, is_now, rule, labels)
+        _change(path, (was, old), (is_now, new), rule, labels)
         for path, (was, is_now) in found.items()
-        if not _told_elsewhere(path, found)
     )
 
 
-def shown(path: Path, value: Any) -> str:
-    """A field's value on one line, short, as a configuration file has it; secrets are masked."""
-    return _short(_on_one_line(path, value))
+def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[Path, tuple[Any, Any]]:
+    """The fields that `difference` tells of, with their old and new values."""
+    found = fields.changes(old, new)
+    return {path: values for path, values in found.items() if not _told_elsewhere(path, found)}
+
+
+def shown(path: Path, value: Any, spec: Mapping[str, Any]) -> str:
+    """A field's value on one line, short, as a configuration file has it; secrets are masked.
+
+    Args:
+        path: The field.
+        value: Its value; where it has none, what is in force is shown: `1 (default)`.
+        spec: The spec that it is of.
+    """
+    return _short(_in_force(path, value, spec))
+
+
+def _in_force(path: Path, value: Any, spec: Mapping[str, Any]) -> str:
+    found = in_force(path, spec) if value is ABSENT or value is None else None
+    if found is None:
+        return _on_one_line(path, value)
+    value, source = found
+    return f"{_on_one_line(path, value)} ({source})"
 
 
 def _on_one_line(path: Path, value: Any) -> str:
@@ -195,20 +218,25 @@ _Rule = tuple[ChangeKind, str, str]
 _RuleOf = Callable[[Path, Any, Any], _Rule]
 
 
+#: A value and the spec that it is of.
+_ValueOf = tuple[Any, Mapping[str, Any]]
+
+
 def _change(
-    path: Path, was: Any, is_now: Any, rule: _RuleOf, labels: Mapping[str, str]
+    path: Path, old: _ValueOf, new: _ValueOf, rule: _RuleOf, labels: Mapping[str, str]
 ) -> FieldChange:
-    change_kind, note, source = rule(path, was, is_now)
+    change_kind, note, source = rule(path, old[0], new[0])
     secret = is_secret(path)
-    old, new = shown(path, was), shown(path, is_now)
-    if old == new and not secret:
-        old, new = _told_apart(_on_one_line(path, was), _on_one_line(path, is_now))
+    before, after = _in_force(path, *old), _in_force(path, *new)
+    was, is_now = _short(before), _short(after)
+    if was == is_now and not secret:
+        was, is_now = _told_apart(before, after)
     return FieldChange(
         path=path,
         name=one_line(fields.name_of(path)),
         label=label_of(path, labels),
-        old=old,
-        new=new,
+        old=was,
+        new=is_now,
         kind=change_kind,
         note=note,
         source=source,
@@ -305,13 +333,13 @@ def _of_lanes(steps: Path, capabilities: Capabilities) -> _Rule:
 
 
 def _fleet_rules(new: Mapping[str, Any]) -> _RuleOf:
-    """The rules of a fleet, with what of the profile comes in force again."""
+    """The rules of a fleet, with what of the profile comes in force again for a part of a field."""
     added = of_profile(new)
 
     def rule(path: Path, was: Any, is_now: Any) -> _Rule:
         kind, note, source = _of_fleet(path, was, is_now)
-        if path[:1] == ("configuration",) and path[1:2] and path[1] in added:
-            again = f"the profile's is used then: {shown(path[:2], added[path[1]])}"
+        if path[:1] == ("configuration",) and path[2:] and path[1] in added:
+            again = f"the profile's is used then: {shown(path[:2], added[path[1]], new)}"
             note = f"{again}; {note}" if note else again
         return kind, note, source
 
@@ -319,12 +347,22 @@ def _fleet_rules(new: Mapping[str, Any]) -> _RuleOf:
 
 
 def _of_fleet(path: Path, was: Any, is_now: Any) -> _Rule:
+    if path[:3] == _HOSTS and len(path) > len(_HOSTS):
+        return _of_host(was, is_now)
     if path[0] == "configuration" and path[1:] and path[1] in _FLEET_IN_PLACE:
         note = _FLEET_NOTES.get(path[1], _UNFIT)
         return ChangeKind.NO_RESTART, note, _DSTACK
     if path[0] == "configuration_path":
         return ChangeKind.NO_RESTART, "", _DSTACK
     return ChangeKind.NOT_IN_PLACE, "", _DSTACK
+
+
+def _of_host(was: Any, is_now: Any) -> _Rule:
+    if was is ABSENT:
+        return ChangeKind.NO_RESTART, "the server sets the host up", _DSTACK
+    if is_now is ABSENT:
+        return ChangeKind.NO_RESTART, "the server releases the host", _DSTACK
+    return ChangeKind.NOT_IN_PLACE, _HOST_KEPT, _DSTACK
 
 
 def refusal(changes: Sequence[FieldChange], still: str, hint: str) -> NotInPlaceError:

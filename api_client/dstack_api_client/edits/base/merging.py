@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dstack_api_client.edits.base.base import Base
+from dstack_api_client.edits.base.difference import shown
 from dstack_api_client.edits.errors import EditError
 from dstack_api_client.edits.spec import fields
 from dstack_api_client.edits.spec.fields import ABSENT, Path
@@ -23,6 +24,8 @@ class Row:
     base: Any
     theirs: Any
     mine: Any
+    texts: tuple[str, str, str]
+    """The three as they are shown."""
 
     @property
     def changed_here(self) -> bool:
@@ -87,12 +90,15 @@ class ConflictError(EditError):
 
 def three_way(base: Base, theirs: Base, mine: Mapping[str, Any]) -> ThreeWay:
     """Compares what was, what is and what is wanted, field by field."""
-    was, now, wanted = map(fields.fields_of, (base.spec, theirs.spec, mine))
-    labels = labels_in(base.spec, theirs.spec, mine)
+    specs = base.spec, theirs.spec, mine
+    was, now, wanted = map(fields.fields_of, specs)
+    labels = labels_in(*specs)
     rows = []
     for path in dict.fromkeys((*was, *now, *wanted)):
-        values = (known.get(path, ABSENT) for known in (was, now, wanted))
-        row = Row(path, label_of(path, labels), *values)
-        if row.changed_here or row.changed_there:
-            rows.append(row)
+        old, there, here = (known.get(path, ABSENT) for known in (was, now, wanted))
+        if fields.same(old, there) and fields.same(old, here):
+            continue
+        pairs = zip((old, there, here), specs, strict=True)
+        one, two, three = (shown(path, value, spec) for value, spec in pairs)
+        rows.append(Row(path, label_of(path, labels), old, there, here, (one, two, three)))
     return ThreeWay(base, theirs, tuple(rows))

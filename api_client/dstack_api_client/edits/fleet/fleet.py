@@ -1,4 +1,8 @@
-"""The edit of a cloud fleet: an immutable value, as `ServiceEdit` is for services."""
+"""The edit of a fleet: an immutable value, as `ServiceEdit` is for services.
+
+Of a cloud fleet the numbers of instances change, and what they are made of; of an SSH fleet its
+hosts.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,9 @@ from typing import Any, TypeGuard
 
 from dstack_api_client.edits.base.base import Base
 from dstack_api_client.edits.base.difference import NotInPlaceError
+from dstack_api_client.edits.errors import InvalidEditError
+from dstack_api_client.edits.fleet import hosts
+from dstack_api_client.edits.fleet.hosts import Host
 from dstack_api_client.edits.service.checks import MOST, FieldName, Problem
 from dstack_api_client.edits.spec import fields
 from dstack_api_client.edits.spec.views import configuration_of
@@ -28,6 +35,7 @@ IN_PLACE = (
     "tags",
 )
 _CONFIGURATION = ("configuration",)
+_HOSTS = (*_CONFIGURATION, "ssh_config", "hosts")
 _LISTS = ("backends", "regions", "availability_zones", "instance_types")
 
 
@@ -74,7 +82,7 @@ def _unreadable(configuration: Mapping[str, Any]) -> str | None:
 
 @dataclass(frozen=True)
 class FleetEdit:
-    """A cloud fleet's spec with changes; every method gives a new edit.
+    """A fleet's spec with changes; every method gives a new edit.
 
     Attributes:
         base: The fleet that the edit began with.
@@ -114,6 +122,21 @@ class FleetEdit:
         return nodes_of(self.configuration)
 
     @property
+    def is_ssh(self) -> bool:
+        """Whether it is a fleet of hosts that are reached by SSH."""
+        return hosts.is_ssh(self.configuration)
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """The edited hosts, in their order."""
+        return hosts.hosts_of(self.configuration)
+
+    @property
+    def hosts_before(self) -> tuple[Host, ...]:
+        """The hosts of the fleet that the edit began with."""
+        return hosts.hosts_of(self.base.configuration)
+
+    @property
     def changed(self) -> bool:
         """Whether anything differs from the base."""
         return not fields.same(self.spec, self.base.spec)
@@ -142,15 +165,45 @@ class FleetEdit:
         configuration = {**self.configuration, name: value}
         return replace(self, spec={**self.spec, "configuration": configuration})
 
+    def with_host(self, text: str) -> FleetEdit:
+        """Adds a host; one that the fleet has and the edit removed comes back as it was.
+
+        Args:
+            text: Its name, and what else is to be said of it: `10.0.0.7 port=2222`.
+
+        Raises:
+            InvalidEditError: The text can't be understood, or the host is there.
+        """
+        entry = hosts.host_entry(text)
+        name = entry if isinstance(entry, str) else entry["hostname"]
+        if any(host.name == name for host in self.hosts):
+            raise InvalidEditError([f"The fleet has the host {one_line(name)} already."])
+        path = (*_HOSTS, name)
+        known = fields.fields_of(self.base.spec)
+        if path in known:
+            if isinstance(entry, dict):
+                line = f"{one_line(name)} is a host of the fleet, which keeps its settings."
+                raise InvalidEditError([f"{line} Apply without it first, then add it."])
+            entry = known[path]
+        return self.with_values({path: entry})
+
+    def without_host(self, name: str) -> FleetEdit:
+        """Removes a host."""
+        return self.with_values({(*_HOSTS, name): fields.ABSENT})
+
     def with_values(self, values: Mapping[fields.Path, Any]) -> FleetEdit:
         """Sets fields by their paths."""
         return replace(self, spec=fields.with_fields(self.spec, values))
 
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong; the fields are `min`, `target`, `max` and those of `IN_PLACE`."""
+        """What is wrong; the fields are `min`, `target`, `max`, those of `IN_PLACE`, `hosts`."""
         return tuple(self._problems())
 
     def _problems(self) -> Iterator[Problem]:
+        if self.is_ssh:
+            for line in hosts.host_problems(self.configuration):
+                yield _wrong("hosts", line)
+            return
         nodes = self.nodes
         if nodes.least < 0:
             yield _wrong("min", f"`min` is negative ({nodes.least}). Write 0 or more.")
@@ -178,21 +231,23 @@ def _wrong(name: str, line: str) -> Problem:
     return Problem(FieldName(name), line)
 
 
-def refusal(name: str, *, is_ssh: bool, owner: str, project: str) -> tuple[str, str] | None:
+def refusal(
+    name: str, configuration: Mapping[str, Any], *, owner: str, project: str
+) -> tuple[str, str] | None:
     """Why a fleet can't be edited here and what to do, a sentence each; None where it can.
 
     Args:
         name: Its name.
-        is_ssh: Whether its hosts are reached by SSH.
+        configuration: Its configuration.
         owner: The project that it belongs to.
         project: The project in which it is to be edited.
     """
     if owner != project:
         return f"{one_line(name)} belongs to project {one_line(owner)}.", "Change it there."
-    if is_ssh:
-        why = "a change needs their keys, which the server does not give back"
+    if hosts.is_ssh(configuration) and (without := hosts.keyless(configuration)):
+        why = f"a change needs the keys, and no file is named for that of {one_line(without[0])}"
         what = f"{one_line(name)} is a fleet of SSH hosts: {why}."
-        return what, "Change its file and use `dstack apply`."
+        return what, "Name it as `identity_file` in the fleet's file, and use `dstack apply`."
     return None
 
 
@@ -200,7 +255,7 @@ def why_not(base: Base) -> tuple[str, str] | None:
     """Why a fleet can't be edited here and what to do, a sentence each; None where it can."""
     return refusal(
         base.target.name,
-        is_ssh=base.configuration.get("ssh_config") is not None,
+        base.configuration,
         owner=str(base.resource.get("project_name")),
         project=base.target.project,
     )

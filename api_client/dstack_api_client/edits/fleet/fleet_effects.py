@@ -30,6 +30,8 @@ class Effects:
         unfit: Unused instances that end because they no longer fit.
         above: Idle instances that end because there are more than `max`.
         warnings: What else is to be known.
+        added: Hosts that the server sets up.
+        removed: Instances of hosts that the server lets go.
     """
 
     now: int
@@ -37,29 +39,25 @@ class Effects:
     unfit: tuple[Instance, ...]
     above: tuple[Instance, ...]
     warnings: tuple[PlanWarning, ...]
+    added: tuple[str, ...] = ()
+    removed: tuple[Instance, ...] = ()
 
     @property
     def ends(self) -> tuple[Instance, ...]:
         """All that end."""
-        return (*self.unfit, *self.above)
+        return (*self.unfit, *self.above, *self.removed)
 
     @property
     def after(self) -> int:
         """Instances that are there when it is done."""
-        return self.now + self.starts - len(self.ends)
+        return self.now + self.starts + len(self.added) - len(self.ends)
 
 
 def effects(edit: FleetEdit, snapshot: Snapshot) -> Effects | None:
-    """What would follow from an edit now; None where the snapshot does not have the fleet."""
-    fleet = snapshot.fleets.get(edit.base.id)
-    if fleet is None:
+    """What would follow from an edit of a cloud fleet; None where the snapshot has it not."""
+    here = in_fleet(edit, snapshot)
+    if here is None:
         return None
-    here = [
-        instance
-        for each in fleet.instance_ids
-        if (instance := snapshot.instances.get(each)) is not None
-        and instance.status not in INSTANCE_GONE
-    ]
     unfit = tuple(
         instance
         for instance in here
@@ -69,7 +67,7 @@ def effects(edit: FleetEdit, snapshot: Snapshot) -> Effects | None:
     )
     nodes, left = edit.nodes, len(here) - len(unfit)
     too_many = max(left - nodes.greatest, 0) if nodes.greatest is not None else 0
-    idle = [each for each in idle_instances(snapshot, fleet.id) if each not in unfit]
+    idle = [each for each in idle_instances(snapshot, edit.base.id) if each not in unfit]
     found = Effects(
         now=len(here),
         starts=max(nodes.least - left, 0),
@@ -79,6 +77,19 @@ def effects(edit: FleetEdit, snapshot: Snapshot) -> Effects | None:
     )
     warnings = tuple(_warnings(edit, found, too_many - len(found.above)))
     return Effects(found.now, found.starts, found.unfit, found.above, warnings)
+
+
+def in_fleet(edit: FleetEdit, snapshot: Snapshot) -> list[Instance] | None:
+    """The instances of the edited fleet that are there; None where the snapshot has it not."""
+    fleet = snapshot.fleets.get(edit.base.id)
+    if fleet is None:
+        return None
+    return [
+        instance
+        for each in fleet.instance_ids
+        if (instance := snapshot.instances.get(each)) is not None
+        and instance.status not in INSTANCE_GONE
+    ]
 
 
 def idle_instances(snapshot: Snapshot, fleet_id: str) -> tuple[Instance, ...]:

@@ -12,6 +12,7 @@ from dstack_api_client import errors
 from dstack_api_client.clock import utc_now
 from dstack_api_client.edits.base.base import Base, read_base
 from dstack_api_client.edits.base.difference import (
+    ChangeKind,
     FieldChange,
     NotInPlaceError,
     difference,
@@ -20,7 +21,9 @@ from dstack_api_client.edits.base.difference import (
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.fleet.fleet import FleetEdit
 from dstack_api_client.edits.fleet.fleet_effects import Effects, effects
-from dstack_api_client.edits.offers.asking import ask_fleet
+from dstack_api_client.edits.fleet.host_effects import host_effects
+from dstack_api_client.edits.fleet.host_keys import key_files, spec_with_keys
+from dstack_api_client.edits.offers.asking import FleetAnswer, ask_fleet
 from dstack_api_client.edits.offers.prices import PlanOffer
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
 from dstack_api_client.edits.plan.applying import (
@@ -33,6 +36,7 @@ from dstack_api_client.edits.plan.applying import (
 )
 from dstack_api_client.edits.plan.planning import UPDATE, refuse_moved
 from dstack_api_client.edits.service import texts
+from dstack_api_client.edits.spec.configuration_file import variables
 from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.configuration import readable
 from dstack_api_client.model.fleet import Instance
@@ -54,7 +58,7 @@ class FleetPlan:
         base: The fleet as it was read for this plan; None for a new one.
         project: Its project.
         name: Its name.
-        spec: The whole spec that is sent.
+        spec: The whole spec that is sent; of an edit without the keys of hosts.
         expected: The spec that the server says it will store.
         changes: The fields that change; empty for a new one.
         action: The server's word: `update` or `create`; empty where there was nothing to ask.
@@ -64,6 +68,7 @@ class FleetPlan:
         above: Those of them that end because there are more than `max`.
         warnings: What to know before it is applied.
         made_at: When it was made.
+        added: Hosts that the server sets up.
     """
 
     base: Base | None
@@ -79,6 +84,7 @@ class FleetPlan:
     warnings: tuple[PlanWarning, ...]
     made_at: datetime
     above: tuple[Instance, ...] = ()
+    added: tuple[str, ...] = ()
 
     @property
     def applicable(self) -> bool:
@@ -98,19 +104,49 @@ async def with_text(client: Client, edit: FleetEdit, text: str) -> FleetEdit:
         InvalidEditError: The text can't be read, or the server does not accept it.
         ApiError: The server could not be asked.
     """
-    written = texts.parsed(text)
+    written = texts.parsed_for(edit.base.target, text)
     shown = readable(edit.configuration)
     if written == shown:
         return edit
-    name = edit.base.target.name
-    if written.get("type", "fleet") != "fleet" or written.get("name", name) != name:
-        raise InvalidEditError(
-            [f"The text is not of the fleet {one_line(name)}. Leave `type` and `name` alone."]
-        )
     merged = texts.merged(edit.configuration, shown, written)
-    spec = {**edit.spec, "configuration": {**merged, "type": "fleet"}}
-    answer = await ask_fleet(client, edit.base.target.project, spec)
+    return await _with_configuration(client, edit, merged)
+
+
+async def with_file(
+    client: Client, edit: FleetEdit, text: str, environment: Mapping[str, str]
+) -> FleetEdit:
+    """The edit with a whole configuration file, as `dstack apply -f` takes it.
+
+    Args:
+        client: Where.
+        edit: The edit; the file replaces its configuration.
+        text: The file's text.
+        environment: Where variables that the file only names are looked up; one that is not there
+            keeps the value that the fleet has.
+
+    Raises:
+        InvalidEditError: The text or a key can't be read, or the server does not accept it.
+        ApiError: The server could not be asked.
+    """
+    written = texts.parsed_for(edit.base.target, text)
+    written.setdefault("name", edit.base.target.name)
+    if written.get("env"):
+        written["env"] = variables(written["env"], environment, edit.base.configuration.get("env"))
+    return await _with_configuration(client, edit, written)
+
+
+async def _with_configuration(
+    client: Client, edit: FleetEdit, configuration: Mapping[str, Any]
+) -> FleetEdit:
+    """The edit with a configuration as the server reads it."""
+    spec = {**edit.spec, "configuration": {**configuration, "type": "fleet"}}
+    answer = await _asked(client, edit.base.target.project, spec)
     return replace(edit, spec=answer.effective_spec or spec)
+
+
+async def _asked(client: Client, project: str, spec: Mapping[str, Any]) -> FleetAnswer:
+    """The server's plan, for which it wants the keys of hosts."""
+    return await ask_fleet(client, project, await spec_with_keys(spec))
 
 
 async def plan_fleet(
@@ -135,17 +171,13 @@ async def plan_fleet(
     action, expected = "", base.spec
     offers: tuple[PlanOffer, ...] = ()
     if changes:
-        answer = await ask_fleet(client, base.target.project, edit.spec)
+        answer = await _asked(client, base.target.project, edit.spec)
         if answer.action != UPDATE:
-            raise refusal(
-                changes,
-                "while the fleet exists",
-                "Leave it as it was, or make another fleet.",
-            )
+            raise _refusal(edit, changes)
         action, expected = answer.action, answer.effective_spec or edit.spec
         offers = answer.plan_offers
         changes = difference(base.spec, expected, "fleet", UNKNOWN)
-    found = effects(edit, snapshot) if snapshot is not None else None
+    found = effects_of(edit, snapshot) if snapshot is not None else None
     return FleetPlan(
         base=base,
         project=base.target.project,
@@ -157,10 +189,29 @@ async def plan_fleet(
         offers=offers,
         starts=found.starts if found is not None else 0,
         ends=found.ends if found is not None else (),
-        warnings=_warnings(found, offers),
+        warnings=_warnings(found, offers) if changes else (),
         made_at=utc_now(),
         above=found.above if found is not None else (),
+        added=found.added if found is not None else (),
     )
+
+
+def effects_of(edit: FleetEdit, snapshot: Snapshot) -> Effects | None:
+    """What would follow from an edit now; None where the snapshot does not have the fleet."""
+    return host_effects(edit, snapshot) if edit.is_ssh else effects(edit, snapshot)
+
+
+def _refusal(edit: FleetEdit, changes: Sequence[FieldChange]) -> NotInPlaceError:
+    files = key_files(edit.configuration)
+    if files and all(change.kind is ChangeKind.NO_RESTART for change in changes):
+        return NotInPlaceError(
+            f"The server does not change {one_line(edit.base.target.name)} in place: a key that was"
+            " read here, or the public key beside it, is another one than the fleet has"
+            f" ({', '.join(map(one_line, files))}).",
+            "Put the key with which the fleet was made there.",
+            changes,
+        )
+    return refusal(changes, "while the fleet exists", "Leave it as it was, or make another fleet.")
 
 
 async def apply_fleet(
@@ -184,12 +235,13 @@ async def apply_fleet(
     """
     if plan.base is None or not plan.applicable:
         raise NotInPlaceError("This plan can't be applied.", "Change the edit and plan again.")
+    keyed = await spec_with_keys(plan.spec)
     return await send(
         client,
         plan.base,
         (plan.spec, plan.expected),
         lambda base: when_free(
-            lambda: client.fleets.apply(plan.project, plan.spec, base.current), sleep
+            lambda: client.fleets.apply(plan.project, keyed, base.current), sleep
         ),
         sleep=sleep,
         limit=limit,

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
 
 from dstack_api_client import errors
 from dstack_api_client.clock import utc_now
@@ -20,6 +17,7 @@ from dstack_api_client.edits.errors import (
     ReplacedError,
 )
 from dstack_api_client.edits.fleet.fleets import FleetPlan, when_free
+from dstack_api_client.edits.fleet.host_keys import with_keys
 from dstack_api_client.edits.offers.asking import ask_fleet
 from dstack_api_client.edits.outlook.warnings import PlanWarning, Risk
 from dstack_api_client.edits.plan.applying import LIMIT, UNREADABLE_LIMIT, Sleep
@@ -37,7 +35,7 @@ TEMPLATES: Mapping[str, str] = {
     "cloud": """\
 type: fleet
 name: my-fleet
-nodes: 0..4            # least and most instances; they start when replicas need them
+nodes: 0..4            # minimum and maximum; instances start when replicas need them
 resources:
   gpu: 24GB..          # any GPU with at least this memory
 spot_policy: on-demand # or spot, or auto
@@ -55,7 +53,6 @@ ssh_config:
     - 10.0.0.2
 """,
 }
-_KEYGEN_LIMIT = 10.0
 
 
 async def plan_new_fleet(
@@ -173,58 +170,6 @@ async def create_fleet(
         await sleep(0.5)
 
 
-def with_keys(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """A fleet's configuration with the SSH keys of the files that it names.
-
-    Raises:
-        InvalidEditError: A file can't be read.
-    """
-    whole = dict(configuration)
-    ssh = whole.get("ssh_config")
-    if isinstance(ssh, Mapping):
-        whole["ssh_config"] = _with_key(ssh)
-        hosts = ssh.get("hosts")
-        if isinstance(hosts, list):
-            whole["ssh_config"]["hosts"] = [
-                _with_key(host) if isinstance(host, Mapping) else host for host in hosts
-            ]
-    return whole
-
-
-def _with_key(owner: Mapping[str, Any]) -> dict[str, Any]:
-    whole = dict(owner)
-    if isinstance(whole.get("identity_file"), str):
-        whole["ssh_key"] = _read_key(Path(whole["identity_file"]).expanduser())
-    if isinstance(whole.get("proxy_jump"), Mapping):
-        whole["proxy_jump"] = _with_key(whole["proxy_jump"])
-    return whole
-
-
-def _read_key(path: Path) -> dict[str, str]:
-    public = path.with_name(f"{path.name}.pub")
-    try:
-        private = path.read_text()
-        if public.exists():
-            return {"public": public.read_text(), "private": private}
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise InvalidEditError(
-            [f"The SSH key {one_line(str(path))} can't be read: {why}. Name a private key file."]
-        ) from error
-    try:
-        made = subprocess.run(
-            ["ssh-keygen", "-y", "-P", "", "-f", str(path)],
-            capture_output=True,
-            text=True,
-            timeout=_KEYGEN_LIMIT,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        what = f"The SSH key {one_line(str(path))} is not a private key without a passphrase."
-        raise InvalidEditError([f"{what} Name one, or put its public key beside it."]) from error
-    return {"public": made.stdout.strip(), "private": private}
-
-
 async def _there(client: Client, plan: FleetPlan) -> Base | None:
     try:
         return await read_fleet(client, plan.project, plan.name)
@@ -244,7 +189,7 @@ def _refuse_another(plan: FleetPlan, fleet: Base) -> None:
     if wrong:
         raise ReplacedError(
             f"A fleet {one_line(plan.name)} is there, but not the one that was sent.",
-            "Somebody else may have made it in the same moment; look at it.",
+            "Somebody else may have made it at the same moment; look at it.",
         )
 
 

@@ -1,1 +1,3 @@
 """What becomes of a change until it has settled."""
+
+__all__ = ["following", "following_ends", "following_fleets"]

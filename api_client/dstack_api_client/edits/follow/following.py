@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -12,7 +12,7 @@ from dstack_api_client import errors
 from dstack_api_client.clock import ServerClock, utc_now
 from dstack_api_client.edits.base.base import Base, service_of
 from dstack_api_client.edits.follow.run_events import RunEvents
-from dstack_api_client.edits.outlook.dryrun import NEVER, DryRun, LaneOutlook, dry_run
+from dstack_api_client.edits.outlook.dryrun import NEVER, DryRun, LaneOutlook, dry_run, without_room
 from dstack_api_client.edits.service.service import SERVICE, ServiceEdit
 from dstack_api_client.join.join import Answers, Joined, build
 from dstack_api_client.model.capabilities import PLACEMENT, Capabilities
@@ -97,6 +97,7 @@ async def follow(
     every: float = EVERY,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     rebalance: bool = False,
+    restarts: bool = True,
 ) -> AsyncIterator[Progress]:
     """Looks at a service until it has what its spec says.
 
@@ -111,27 +112,60 @@ async def follow(
         every: Seconds between two looks.
         sleep: How to wait.
         rebalance: Whether replicas are moved until the lanes have their targets.
+        restarts: Whether replicas may be started again for the change.
+
+    Yields:
+        How far it has come; the last one is `final`.
+    """
+    joined: Joined | None = None
+    events = RunEvents(client, base.target.project, base.id)
+
+    async def look() -> Progress:
+        nonlocal joined
+        try:
+            now, joined = await _look(client, base, capabilities, joined, events)
+            edit = ServiceEdit.begin(now, capabilities)
+            outlook = await dry_run(client, edit, joined.snapshot, rebalance=rebalance)
+        except errors.NotFoundError as error:
+            # Whatever else fails, what was applied is applied: lanes, too, are judged here with
+            # fleets that may have gone since.
+            if not error.said_by_server:
+                raise
+            return Progress(State.FAILED, 0.0, waiting=("The run is not there any more.",))
+        return progress(base, now, joined.snapshot, outlook, planned, restarts=restarts)
+
+    async for last in polled(look, limit=limit, every=every, sleep=sleep):
+        yield last
+
+
+async def polled(
+    look: Callable[[], Awaitable[Progress]],
+    *,
+    limit: float,
+    every: float,
+    sleep: Callable[[float], Awaitable[None]],
+) -> AsyncIterator[Progress]:
+    """Looks until a look is the last one, or the time is over.
+
+    A server that can't be read is asked again.
+
+    Args:
+        look: Says how far it has come; `elapsed` is set here.
+        limit: Seconds after which looking ends.
+        every: Seconds between two looks.
+        sleep: How to wait.
 
     Yields:
         How far it has come; the last one is `final`.
     """
     loop = asyncio.get_running_loop()
     start = loop.time()
-    joined: Joined | None = None
-    events = RunEvents(client, base.target.project, base.id)
     last = Progress(State.MOVING, 0.0)
     while True:
         try:
-            now, joined = await _look(client, base, capabilities, joined, events)
-            edit = ServiceEdit.begin(now, capabilities)
-            outlook = await dry_run(client, edit, joined.snapshot, rebalance=rebalance)
-            last = progress(base, now, joined.snapshot, outlook, planned)
+            last = await look()
         except errors.ApiError as error:
-            # Whatever it is, what was applied is applied: lanes, too, are judged here with fleets
-            # that may have gone since.
             last = replace(last, trouble=error.message)
-            if isinstance(error, errors.NotFoundError) and error.said_by_server:
-                last = Progress(State.FAILED, 0.0, waiting=("The run is not there any more.",))
         last = replace(last, elapsed=loop.time() - start)
         if not last.final and last.elapsed >= limit:
             last = replace(last, state=State.STILL_WAITING)
@@ -147,6 +181,8 @@ def progress(
     snapshot: Snapshot,
     outlook: DryRun | None,
     planned: DryRun | None = None,
+    *,
+    restarts: bool = True,
 ) -> Progress:
     """How far a change has come, by one look.
 
@@ -156,6 +192,7 @@ def progress(
         snapshot: What is known of the project.
         outlook: What its lanes would still do.
         planned: What the plan said they would do.
+        restarts: Whether replicas may be started again for the change.
     """
     service = snapshot.services.get(base.id)
     if now.id != base.id or service is None:
@@ -163,10 +200,14 @@ def progress(
     active = snapshot.active_in(service)
     standing = [replica for replica in active if replica.standing]
     at_latest = [r for r in standing if r.deployment_num >= now.deployment]
-    behind = len(at_latest) < len(standing)
+    behind = len(standing) - len(at_latest)
     lanes = _lanes(active, planned if behind and planned is not None else outlook)
     coming = 0 if outlook is None else sum(row.new for row in outlook.replicas)
-    waiting = (*_of_replicas(now, service, snapshot, coming), *_of_outlook(outlook))
+    waiting = (
+        *_of_deployments(behind, now.deployment, restarts=restarts),
+        *_of_replicas(service, snapshot, coming),
+        *_of_outlook(outlook),
+    )
     if now.gone:
         state = State.FAILED
         waiting = (_ending(now), *waiting)
@@ -180,14 +221,20 @@ def progress(
     return Progress(state, 0.0, lanes, len(at_latest), len(standing), waiting)
 
 
-def _of_replicas(now: Base, service: Service, snapshot: Snapshot, coming: int) -> tuple[str, ...]:
+def _of_deployments(behind: int, deployment: int, *, restarts: bool) -> Iterable[str]:
+    if behind and restarts:
+        yield f"{_replicas(behind)} of an earlier deployment"
+    elif behind:
+        # dstack gives them the new number a little later, and leaves them as they are.
+        yield f"{_replicas(behind)} to be renumbered to deployment {deployment}"
+
+
+def _of_replicas(service: Service, snapshot: Snapshot, coming: int) -> tuple[str, ...]:
     """What is still to come by the replicas alone: the placement may be older than they are."""
     found = []
     active = snapshot.active_in(service)
     standing = [replica for replica in active if replica.standing]
-    behind = sum(replica.deployment_num < now.deployment for replica in standing)
-    if behind:
-        found.append(f"{_replicas(behind)} of an earlier deployment")
+    starting = sum(replica.starting for replica in standing)
     for group in service.groups:
         number = sum(replica.group == group.name for replica in standing)
         if number < group.replicas_min and not coming:
@@ -195,8 +242,9 @@ def _of_replicas(now: Base, service: Service, snapshot: Snapshot, coming: int) -
             found.append(f"{_replicas(few)} to be made{_in(service, group)}")
         elif group.replicas_max is not None and number > group.replicas_max:
             many = number - group.replicas_max
+            here = sum(r.starting for r in standing if r.group == group.name)
+            starting -= min(many, here)  # what starts goes first
             found.append(f"{_replicas(many)} too many{_in(service, group)}")
-    starting = sum(replica.starting for replica in standing)
     if starting:
         found.append(f"{_replicas(starting)} to start")
     unready = sum(replica.status == "running" and not replica.ready for replica in standing)
@@ -226,7 +274,10 @@ def _of_outlook(outlook: DryRun | None) -> tuple[str, ...]:
     if outlook.still:
         return tuple(one_line(text) for text in found)
     new = Counter(row.to for row in outlook.replicas if row.new and row.action == "start")
-    found += [f"{_replicas(number)} to start in {fleet}" for fleet, number in new.items()]
+    found += [
+        f"{_replicas(number)} to {f'start in {fleet}' if fleet else 'be made'}"
+        for fleet, number in new.items()
+    ]
     for lane in outlook.lanes:
         parts = []
         if lane.enter:
@@ -237,7 +288,7 @@ def _of_outlook(outlook: DryRun | None) -> tuple[str, ...]:
     never = [row for row in outlook.replicas if row.reason == NEVER]
     if never:
         found.append(f"{_replicas(len(never))} that will wait for ever: {never[0].why}")
-    pending = [row for row in outlook.replicas if row.action == "pending" and row.reason != NEVER]
+    pending = without_room(outlook.replicas)
     if pending:
         why = "; ".join(dict.fromkeys(row.why for row in pending if row.why))
         found.append(f"{_replicas(len(pending))} without room" + (f": {why}" if why else ""))

@@ -1,1 +1,3 @@
 """The server's own plan, and what it offers for which price."""
+
+__all__ = ["asking", "prices"]

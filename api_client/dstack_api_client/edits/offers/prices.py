@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from dstack_api_client.analysis.requirements import Requirements
@@ -69,10 +70,7 @@ class Prices:
 
     def of_replica(self, group: str, number: int) -> float | None:
         """Dollars per hour of a replica that runs."""
-        for replica in self._replicas(group):
-            if replica.key.replica_num == number:
-                return replica.price
-        return None
+        return self._by_number.get((group, number))
 
     def in_fleet(self, fleet_name: str, group: str) -> float | None:
         """Dollars per hour of one more replica of a group in a fleet.
@@ -81,15 +79,17 @@ class Prices:
         it, which dstack takes first; else by the cheapest offer; else by an instance of the fleet
         that would hold it. None where none of them tells.
         """
+        at = (fleet_name, group)
+        if at not in self._in_fleet:
+            self._in_fleet[at] = self._price_in_fleet(fleet_name, group)
+        return self._in_fleet[at]
+
+    def _price_in_fleet(self, fleet_name: str, group: str) -> float | None:
         fleet = self.snapshot.fleet_named(fleet_name)
         if fleet is not None and fleet.kind == "ssh":
             return 0.0
         if fleet is not None and group not in self.replaced:
-            own = [
-                replica.price
-                for replica in self._replicas(group)
-                if replica.fleet_id == fleet.id and replica.price is not None
-            ]
+            own = self._own.get((group, fleet.id))
             if own:
                 return sum(own) / len(own)
         need = self.needs.get(group, _ANY)
@@ -115,9 +115,31 @@ class Prices:
         loose = [offer for offer in mine if not offer.fleet and _fits(offer, fleet)]
         return min((offer.price * offer.share for offer in exact or loose), default=None)
 
-    def _replicas(self, group: str) -> list[Replica]:
-        active = self.snapshot.active_in(self.service)
-        return [replica for replica in active if replica.group == group]
+    @cached_property
+    def _active(self) -> list[Replica]:
+        return self.snapshot.active_in(self.service)
+
+    @cached_property
+    def _by_number(self) -> dict[tuple[str, int], float | None]:
+        """What each replica costs, by its group and number."""
+        return {
+            (replica.group, replica.key.replica_num): replica.price
+            for replica in reversed(self._active)
+        }
+
+    @cached_property
+    def _own(self) -> dict[tuple[str, str | None], list[float]]:
+        """What replicas cost, by their group and fleet."""
+        found: dict[tuple[str, str | None], list[float]] = {}
+        for replica in self._active:
+            if replica.price is not None:
+                found.setdefault((replica.group, replica.fleet_id), []).append(replica.price)
+        return found
+
+    @cached_property
+    def _in_fleet(self) -> dict[tuple[str, str], float | None]:
+        """What `in_fleet` found, by fleet and group."""
+        return {}
 
     def _instances(self, fleet: Fleet | None) -> list[Instance]:
         if fleet is None:

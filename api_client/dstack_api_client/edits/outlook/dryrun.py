@@ -6,10 +6,12 @@ only it knows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from dstack_api_client.analysis.lane_input import NOT_ASKED, Offered
@@ -31,6 +33,9 @@ from dstack_placement import engine
 _PREVIEW = "preview"
 #: Why a replica waits for ever: nobody chooses its fleet.
 NEVER = "no_fleet_chosen"
+#: Why a replica waits until the service's `schedule` has it start.
+AT_ITS_TIME = "at_its_time"
+_NOT_ROOM = frozenset({NEVER, AT_ITS_TIME})
 
 
 class Source(str, Enum):
@@ -131,18 +136,31 @@ class DryRun:
 
     def count(self, action: str) -> int:
         """How many replicas do one thing; those that a rolling deployment takes away `replace`."""
-        return sum(self.does(row) == action for row in self.replicas)
+        return self._counts[action]
+
+    @cached_property
+    def _counts(self) -> Counter[str]:
+        """How many replicas do each thing."""
+        return Counter(map(self.does, self.replicas))
+
+    @cached_property
+    def _rolled(self) -> frozenset[str]:
+        """The groups that are rolled out."""
+        return frozenset(surge.group for surge in self.surges)
 
     def does(self, row: ReplicaOutlook) -> str:
         """What a replica does: its action, or `replace` where it stays only until it is rolled."""
-        rolled = any(surge.group == row.group for surge in self.surges)
-        return "replace" if rolled and row.action == "stay" and not row.new else row.action
+        rolled = row.action == "stay" and not row.new and row.group in self._rolled
+        return "replace" if rolled else row.action
 
     @property
-    def starting(self) -> frozenset[str]:
-        """The groups in which a replica starts or would have to: offers for them matter."""
+    def starts(self) -> frozenset[tuple[str, str | None]]:
+        """Where a replica starts or would have to, by group and fleet: offers for them matter.
+
+        The fleet is None where none is known.
+        """
         rows = [row for row in self.replicas if row.action in ("start", "move")]
-        return frozenset(row.group for row in (*rows, *self.surges))
+        return frozenset((row.group, row.to) for row in (*rows, *self.surges))
 
     @property
     def still(self) -> bool:
@@ -195,28 +213,37 @@ def dry_run_here(
     labels = edit.read.labels
     called = labels.get(waited or "", waited)
     why = f"dstack waits for replica 0, of group {called}, to choose the fleet first"
-    rows = _from_zero(rows, why if waited is not None else None, state)
+    held, at_its_time = waited is not None, _starts_at_its_time(edit, snapshot)
+    if at_its_time:
+        held, why = True, "the service starts at the time that its `schedule` sets"
+        rows = _held(rows, AT_ITS_TIME, why)
+    elif held:
+        rows = _held(rows, NEVER, why)
     pools = _pools_here(state)
+    moves = _Moves(rows, pools)
     lanes = [
-        _lane(
+        moves.of(
             LaneOutlook(
                 pool=lane.pool,
                 lane=lane.lane,
                 target=lane.target,
                 now=lane.placed,
-                after=lane.after if waited is None else 0,
+                after=0 if held else lane.after,
                 room=lane.room,
                 cooldown_until=lane.until,
-                reason=lane.reason if waited is None else why,
-            ),
-            rows,
-            pools,
+                reason=why if held else lane.reason,
+            )
         )
         for lane in plan.lanes
     ]
-    notes = (*ways, *plan.notes)
-    outlook = DryRun(Source.ENGINE, tuple(lanes), rows, notes, managed=managed(edit), labels=labels)
-    return _priced(_with_left(outlook, pools), edit, snapshot, offers)
+    is_managed = managed(edit)
+    # Without lanes the server's own rule is the only one: no group has to be named for it.
+    left_out = None if is_managed else engine.Code.NO_LANES
+    notes = (*ways, *(note for note in plan.notes if engine.code_of(note) != left_out))
+    if at_its_time:  # no minimum is broken before
+        lanes = [replace(lane, deficit=0) for lane in lanes]
+    outlook = DryRun(Source.ENGINE, tuple(lanes), rows, notes, managed=is_managed, labels=labels)
+    return _priced(_with_left(outlook, pools, moves), edit, snapshot, offers)
 
 
 def _refuse(edit: ServiceEdit) -> None:
@@ -251,7 +278,7 @@ async def dry_run(
     """
     _refuse(edit)
     found = None
-    if edit.base.id in snapshot.services:
+    if edit.base.id in snapshot.services and not _starts_at_its_time(edit, snapshot):
         found = await _dry_run_there(client, edit, snapshot, rebalance=rebalance, offers=offers)
     if found is not None:
         return found
@@ -297,8 +324,9 @@ async def _dry_run_there(
         for row in answer.replicas
     )
     pools = _pools_of(edit)
+    moves = _Moves(rows, pools)
     lanes = [
-        _lane(
+        moves.of(
             LaneOutlook(
                 pool=lane.pool,
                 lane=lane.lane(),
@@ -308,15 +336,13 @@ async def _dry_run_there(
                 room=lane.room,
                 cooldown_until=lane.cooldown_until,
                 reason=lane.reason,
-            ),
-            rows,
-            pools,
+            )
         )
         for lane in answer.lanes
     ]
     labels = edit.read.labels
     outlook = DryRun(Source.SERVER, tuple(lanes), rows, answer.coded_notes(), labels=labels)
-    return _priced(_with_left(outlook, pools), edit, snapshot, offers)
+    return _priced(_with_left(outlook, pools, moves), edit, snapshot, offers)
 
 
 def _same_groups(edit: ServiceEdit) -> bool:
@@ -354,36 +380,24 @@ def _question(edit: ServiceEdit, rebalance: bool) -> dict[str, Any]:
     return question
 
 
-def _from_zero(
-    rows: tuple[ReplicaOutlook, ...], why: str | None, state: engine.Service
-) -> tuple[ReplicaOutlook, ...]:
-    """With what starts in a service that has no fleet yet, as far as dstack can start it.
+def without_room(rows: Iterable[ReplicaOutlook]) -> list[ReplicaOutlook]:
+    """Those that wait for room, and for nothing else."""
+    return [row for row in rows if row.action == "pending" and row.reason not in _NOT_ROOM]
 
-    Args:
-        rows: What the engine says; nothing where it knows no fleet.
-        why: Why none of it starts, ever; None where it does.
-        state: What the engine was told.
-    """
-    if not state.replicas and not state.lanes:
-        rows = (*rows, *_unplaced(state))
-    if why is None:
-        return rows
+
+def _starts_at_its_time(edit: ServiceEdit, snapshot: Snapshot) -> bool:
+    service = snapshot.services.get(edit.base.id)
+    return service is not None and service.waits_for_its_time
+
+
+def _held(rows: tuple[ReplicaOutlook, ...], reason: str, why: str) -> tuple[ReplicaOutlook, ...]:
+    """With what would start, which something other than a lack of room holds."""
     return tuple(
-        replace(row, action="pending", to=None, reason=NEVER, why=why)
+        replace(row, action="pending", to=None, reason=reason, why=why)
         if row.action in ("start", "pending")
         else row
         for row in rows
     )
-
-
-def _unplaced(state: engine.Service) -> Iterator[ReplicaOutlook]:
-    """Replicas that start where the server finds room."""
-    number = 0
-    for group in state.groups:
-        for _ in range(0 if group.lanes is not None else group.wanted):
-            why = "the server chooses its fleet"
-            yield ReplicaOutlook(number, group.name, True, None, "start", None, None, why)
-            number += 1
 
 
 def _pools_of(edit: ServiceEdit) -> Mapping[str, str]:
@@ -394,23 +408,40 @@ def _pools_here(state: engine.Service) -> Mapping[str, str]:
     return {g.name: g.name if g.lanes is not None else SERVICE for g in state.groups}
 
 
-def _lane(
-    lane: LaneOutlook, rows: Iterable[ReplicaOutlook], pools: Mapping[str, str]
-) -> LaneOutlook:
-    """The lane with what its replicas do counted."""
-    here = [row for row in rows if pools.get(row.group, SERVICE) == lane.pool]
-    return replace(
-        lane,
-        start=sum(row.action == "start" and row.to == lane.fleet for row in here),
-        stop=sum(row.action == "stop" and row.fleet == lane.fleet for row in here),
-        enter=sum(row.action == "move" and row.to == lane.fleet for row in here),
-        leave=sum(row.action == "move" and row.fleet == lane.fleet for row in here),
-        deficit=max(lane.lane.min_replicas - lane.after, 0),
-    )
+class _Moves:
+    """How many replicas start, stop and move in each fleet of each pool.
+
+    Args:
+        rows: What the replicas do.
+        pools: By group, the pool whose lanes serve it.
+    """
+
+    def __init__(self, rows: Iterable[ReplicaOutlook], pools: Mapping[str, str]) -> None:
+        self._counts: Counter[tuple[str, str, tuple[str, str | None]]] = Counter()
+        for row in rows:
+            if row.action == "stay":
+                continue
+            pool = pools.get(row.group, SERVICE)
+            if row.action in ("start", "move"):
+                self._counts["to", row.action, (pool, row.to)] += 1
+            if row.action in ("stop", "move"):
+                self._counts["from", row.action, (pool, row.fleet)] += 1
+
+    def of(self, lane: LaneOutlook) -> LaneOutlook:
+        """The lane with what its replicas do counted."""
+        at = (lane.pool, lane.fleet)
+        return replace(
+            lane,
+            start=self._counts["to", "start", at],
+            stop=self._counts["from", "stop", at],
+            enter=self._counts["to", "move", at],
+            leave=self._counts["from", "move", at],
+            deficit=max(lane.lane.min_replicas - lane.after, 0),
+        )
 
 
-def _with_left(outlook: DryRun, pools: Mapping[str, str]) -> DryRun:
-    """With the fleets that are no lanes (any more) and still have replicas."""
+def _with_left(outlook: DryRun, pools: Mapping[str, str], moves: _Moves) -> DryRun:
+    """With the fleets that are not lanes (any more) and still have replicas."""
     known = {(lane.pool, lane.fleet) for lane in outlook.lanes}
     left: dict[tuple[str, str], list[ReplicaOutlook]] = {}
     for row in outlook.replicas:
@@ -426,9 +457,9 @@ def _with_left(outlook: DryRun, pools: Mapping[str, str]) -> DryRun:
             target=0,
             now=len(rows),
             after=stay,
-            reason=f"{fleet} is no lane",
+            reason=f"{fleet} is not a lane",
         )
-        lanes.append(_lane(lane, rows, pools))
+        lanes.append(moves.of(lane))
     return replace(outlook, lanes=tuple(lanes))
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
 from dstack_api_client.analysis.rollout import out_of_date
 from dstack_api_client.edits.outlook.addresses import lost_addresses
-from dstack_api_client.edits.outlook.dryrun import NEVER, DryRun, ReplicaOutlook
+from dstack_api_client.edits.outlook.dryrun import (
+    AT_ITS_TIME,
+    NEVER,
+    DryRun,
+    ReplicaOutlook,
+    without_room,
+)
 from dstack_api_client.edits.outlook.retrying import Retry, retry_of
 from dstack_api_client.edits.outlook.spots import barred_fleets
 from dstack_api_client.edits.service import checks
@@ -39,8 +46,9 @@ class PlanWarning:
 
     Attributes:
         key: What sort of thing: `kill-trap`, `no-retry`, `no-room-known`, `no-probes`, `rollout`,
-            `baseline`, `never-starts`, `addresses`, `workers`, `below-minimum`, `last-replica`,
-            `rebalancing`, `pending`, `server-changes`, `contents`, `spot`, `cut`, `note`.
+            `baseline`, `never-starts`, `at-its-time`, `addresses`, `workers`, `below-minimum`,
+            `last-replica`, `rebalancing`, `pending`, `server-changes`, `contents`, `spot`, `cut`,
+            `note`.
         risk: How grave.
         line: What it is and what can be done, one line.
     """
@@ -123,8 +131,16 @@ def _of_starts(edit: ServiceEdit, outlook: DryRun, now: datetime) -> Iterator[Pl
     rows = (*outlook.replicas, *outlook.surges)
     coming = sum(row.action in ("start", "move") for row in rows)
     never = [row for row in rows if row.reason == NEVER]
-    pending = [row for row in rows if row.action == "pending" and row.reason != NEVER]
+    later = sum(row.reason == AT_ITS_TIME for row in rows)
+    pending = without_room(rows)
     retry = retry_of(edit)
+    if later:
+        yield PlanWarning(
+            "at-its-time",
+            Risk.NOTE,
+            f"{_replicas(later)} will start at the time that `schedule` sets; what room there is"
+            " then is not known now.",
+        )
     if never:
         groups = one_line(
             listed(dict.fromkeys(outlook.labels.get(row.group, row.group) for row in never))
@@ -229,7 +245,9 @@ def _of_counts(edit: ServiceEdit, outlook: DryRun | None) -> Iterator[PlanWarnin
         yield PlanWarning("below-minimum", Risk.WARNING, str(line))
     # A router answers nothing without workers.
     routers = {group.name for group in edit.groups if group.router}
-    if all(group.greatest == 0 for group in edit.groups if not group.router):
+    if _at_zero(edit):
+        if _at_zero(_before(edit)):
+            return  # it stands at zero already
         what = "No worker is left behind the router" if routers else "No replica is left"
         yield PlanWarning("last-replica", Risk.DANGER, f"{what}: all requests will fail.")
         return
@@ -247,14 +265,27 @@ def _of_counts(edit: ServiceEdit, outlook: DryRun | None) -> Iterator[PlanWarnin
         )
 
 
+def _before(edit: ServiceEdit) -> ServiceEdit:
+    """The same without its changes."""
+    return replace(edit, spec=edit.base.spec)
+
+
+def _at_zero(edit: ServiceEdit) -> bool:
+    return all(group.greatest == 0 for group in edit.groups if not group.router)
+
+
+def _served(edit: ServiceEdit) -> set[str]:
+    """The parts of a disaggregated service that have a worker."""
+    greatest = {group.name: group.greatest for group in edit.groups}
+    return {role for name, role in roles_in(edit.spec).items() if greatest.get(name) != 0}
+
+
 def _of_roles(edit: ServiceEdit) -> Iterator[PlanWarning]:
     """The parts of a disaggregated service that the edit leaves without a worker."""
     before, after = roles_in(edit.base.spec), roles_in(edit.spec)
-    greatest = {group.name: group.greatest for group in edit.groups}
-    served = {role for name, role in after.items() if greatest.get(name) != 0}
     needed = {*before.values(), *after.values()}
-    lacked = lacking(needed, served)
-    if lacked:
+    lacked = lacking(needed, _served(edit))
+    if lacked and lacked != lacking(needed, _served(_before(edit))):
         text = consequence(lacked, needed)
         line = f"{named(lacked)} is left: {text}."
         yield PlanWarning("last-replica", Risk.DANGER, f"{line[:1].upper()}{line[1:]}")
@@ -264,19 +295,21 @@ def _of_rollout(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:
     service = snapshot.services.get(edit.base.id)
     if service is None:
         return
-    behind: dict[str, int] = {}
-    for replica in snapshot.replicas_of(service):
-        if out_of_date(replica, service):
-            behind[replica.group] = behind.get(replica.group, 0) + 1
-    labels = labels_of(service.groups)
-    for group, number in behind.items():
-        which = f" of group {labels.get(group, group)}" if len(service.groups) > 1 else ""
-        yield PlanWarning(
-            "rollout",
-            Risk.WARNING,
-            f"A rolling deployment is under way ({_replicas(number)}{which} to go): until it ends,"
-            " counts and lanes are not followed.",
-        )
+    found = snapshot.replicas_of(service)
+    behind = Counter(replica.group for replica in found if out_of_date(replica, service))
+    if not behind:
+        return
+    to_go = f"{_replicas(behind.total())} to go"
+    if len(service.groups) > 1:
+        labels = labels_of(service.groups)
+        each = (f"{labels.get(group, group)} {number}" for group, number in behind.items())
+        to_go += f": {', '.join(each)}"
+    yield PlanWarning(
+        "rollout",
+        Risk.WARNING,
+        f"A rolling deployment is under way ({to_go}): until it ends,"
+        " counts and lanes are not followed.",
+    )
 
 
 def _of_rebalancing(edit: ServiceEdit, snapshot: Snapshot) -> Iterator[PlanWarning]:

@@ -138,7 +138,11 @@ async def _is_done(client: Client, project: str, change: CordonChange) -> bool:
         return False
     if change.action == "uncordon":
         return found is None
-    return found is not None and (change.action == "cordon" or found.draining_since is not None)
+    if found is None or one_line(change.reason) not in ("", found.reason):
+        return False  # what was cordoned before has the reason of then
+    if change.action == "cordon":
+        return True
+    return found.draining_since is not None and (found.force or not change.force)
 
 
 async def cordon_of(client: Client, project: str, change: CordonChange) -> Cordon | None:

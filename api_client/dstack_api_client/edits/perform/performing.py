@@ -78,7 +78,7 @@ async def perform(
         EditError: As `apply`, `apply_fleet` and `create_fleet` raise.
         ApiError: The same.
     """
-    record = Record(store, _target(client, plan), plan.changes, user=user, action=action)
+    record = Record(store, target_of(client, plan), plan.changes, user=user, action=action)
     try:
         applied, now = await _carry_out(client, plan, record)
     except ReadOnlyError:
@@ -166,7 +166,8 @@ def plan_name(plan: Plan | FleetPlan) -> str:
     return plan.base.target.name if isinstance(plan, Plan) else plan.name
 
 
-def _target(client: Client, plan: Plan | FleetPlan) -> Target:
+def target_of(client: Client, plan: Plan | FleetPlan) -> Target:
+    """What a plan changes; a new fleet is made where the client is connected to."""
     if plan.base is not None:
         return plan.base.target
     return Target(client.url, plan.project, "fleet", plan.name)

@@ -104,7 +104,7 @@ def _undo(store: Store, base: Base, edit: E) -> Undo[E]:
     kept = store.applied(base.target)
     if kept is None or not (kept.steps or kept.left_out):
         raise NotKeptError(
-            f"Nothing is known here of a change to {name} that could be undone.",
+            f"No change to {name} that could be undone is known here.",
             "Changes are known on the machine and to the user that applied them.",
         )
     if kept.id != base.id:

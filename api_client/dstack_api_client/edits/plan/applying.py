@@ -262,7 +262,7 @@ def judged(check: Check, now: Base) -> bool:
 def conflict(base: Base, now: Base, mine: Mapping[str, Any]) -> EditError:
     """What is raised when another change came first, which the server has noticed."""
     return ConflictError(
-        f"Somebody else changed {one_line(base.target.name)} in the same moment; this change was"
+        f"Somebody else changed {one_line(base.target.name)} at the same moment; this change was"
         " not applied.",
         "Look at both changes and plan again.",
         three_way(base, now, mine),
@@ -279,5 +279,5 @@ def _not_applied(check: Check) -> EditError:
     return NotAppliedError(
         f"The change of {name} was sent and no answer came; it is as it was before.",
         "Plan and apply it again; if the request is still on its way, the server refuses one of"
-        " both.",
+        " the two.",
     )

@@ -12,6 +12,7 @@ from dstack_api_client.analysis.lane_input import NOT_ASKED, Offered
 from dstack_api_client.clock import utc_now
 from dstack_api_client.edits.base.base import Base, read_base
 from dstack_api_client.edits.base.difference import (
+    ChangeKind,
     FieldChange,
     NotInPlaceError,
     difference,
@@ -71,6 +72,11 @@ class Plan:
         return self.action == UPDATE and bool(self.changes)
 
     @property
+    def restarts(self) -> bool:
+        """Whether replicas may be started again for it."""
+        return any(change.kind is not ChangeKind.NO_RESTART for change in self.changes)
+
+    @property
     def spec(self) -> Mapping[str, Any]:
         """The whole spec that is sent."""
         return self.edit.spec
@@ -128,7 +134,7 @@ async def make_plan(
     shown = difference(base.spec, expected, "service", edit.capabilities)
     if outlook is not None and snapshot is not None:
         outlook = replace(outlook, surges=surges(edit, snapshot, shown))
-        if outlook.starting:
+        if outlook.starts:
             in_fleets, offered = await _offers_in_fleets(client, edit, outlook, snapshot)
             if offered:
                 offers = in_fleets

@@ -19,8 +19,8 @@ from dstack_placement.engine import ONLY_GROUP, Reclaim
 _GROUP_FIELDS = ("replicas", "spot_policy", "reservation")
 _FORMS = (
     "Write FLEET.FIELD=VALUE or GROUP/FLEET.FIELD=VALUE with the fields"
-    f" {', '.join(LANE_FIELDS)}; GROUP.FIELD=VALUE with {', '.join(_GROUP_FIELDS)};"
-    " or priority=VALUE or reclaim=VALUE."
+    f" {', '.join(LANE_FIELDS)}; GROUP.FIELD=VALUE with {', '.join(_GROUP_FIELDS)},"
+    " or replicas=VALUE where there are none; or priority=VALUE or reclaim=VALUE."
 )
 _RUN_FIELDS = ("priority", "reclaim")
 _NONE = ("", "none", "-")
@@ -33,7 +33,7 @@ class Assignment:
     """One `--set`."""
 
     subject: str
-    """A fleet, `group/fleet` or a group; empty for the run."""
+    """A fleet, `group/fleet` or a group; empty for the run, and where there are no groups."""
     field: str
     value: str
 
@@ -46,14 +46,14 @@ def parse(text: str) -> Assignment:
     """
     left, equals, value = text.partition("=")
     subject, _, field = left.strip().rpartition(".")
-    known = (*LANE_FIELDS, *_GROUP_FIELDS) if subject else _RUN_FIELDS
+    known = (*_GROUP_FIELDS, *(LANE_FIELDS if subject else _RUN_FIELDS))
     if not equals or field not in known:
         raise EditError(f"{text!r} can't be understood.", _FORMS)
     return Assignment(subject, field, value.strip())
 
 
 def assign(edit: ServiceEdit, assignment: Assignment) -> ServiceEdit:
-    """Carries out an assignment; a fleet that is no lane yet becomes one.
+    """Carries out an assignment; a fleet that is not a lane yet becomes one.
 
     Raises:
         EditError: The value can't be one, or there is no such group.
@@ -61,15 +61,16 @@ def assign(edit: ServiceEdit, assignment: Assignment) -> ServiceEdit:
     field, value = assignment.field, assignment.value
     if field == "reclaim":
         return with_reclaim(edit, value)
-    if not assignment.subject:
-        number = _number(value, FieldName("run_priority"), whole_number)
-        return edit.with_priority(number or 0)
     if field == "replicas":
         return with_replicas(edit, value, assignment.subject)
     if field in _GROUP_FIELDS:
         nothing = _INHERITED if field == "spot_policy" else _NONE
         given = None if value.lower() in nothing else value
-        return edit.with_group(assignment.subject, **{field: given})
+        group = assignment.subject or _only_group(edit, field, value)
+        return edit.with_group(group, **{field: given})
+    if not assignment.subject:
+        number = _number(value, FieldName("run_priority"), whole_number)
+        return edit.with_priority(number or 0)
     pool, fleet = _lane(edit, assignment.subject)
     if pool not in edit.pools:
         edit = edit.with_own_lanes(pool, own=True)
@@ -89,16 +90,9 @@ def with_replicas(edit: ServiceEdit, text: str, group: str = "") -> ServiceEdit:
     """Carries out `--replicas 3..10`, or the same for a group.
 
     Raises:
-        EditError: It is no count, or the service has groups and none is named.
+        EditError: It is not a count, or the service has groups and none is named.
     """
-    if not group:
-        if any(view.named for view in edit.groups):
-            names = ", ".join(view.name for view in edit.groups)
-            raise EditError(
-                "The service has replica groups, each with its own count.",
-                f"Write --set GROUP.replicas={text}, with one of: {names}.",
-            )
-        group = ONLY_GROUP
+    group = group or _only_group(edit, "replicas", text)
     counts = replica_range(text, group)
     if isinstance(counts, Problem):
         raise InvalidEditError([counts.line])
@@ -117,6 +111,16 @@ def with_reclaim(edit: ServiceEdit, text: str) -> ServiceEdit:
         known = ", ".join(each.value for each in Reclaim)
         raise InvalidEditError([f"reclaim: {text!r} is none. Use one of: {known}."]) from None
     return edit.with_reclaim(reclaim)
+
+
+def _only_group(edit: ServiceEdit, field: str, value: str) -> str:
+    if any(view.named for view in edit.groups):
+        names = ", ".join(view.name for view in edit.groups)
+        raise EditError(
+            f"The service has replica groups, each with its own {field}.",
+            f"Write --set GROUP.{field}={value}, with one of: {names}.",
+        )
+    return ONLY_GROUP
 
 
 def _lane(edit: ServiceEdit, subject: str) -> tuple[str, str]:

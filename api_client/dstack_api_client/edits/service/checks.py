@@ -21,10 +21,12 @@ from dstack_placement.engine import (
     Lane,
     LanesError,
     accepted,
+    check_counts,
+    check_known,
     code_of,
     parse_lanes,
+    twice,
 )
-from dstack_placement.engine.lanes import check_counts, check_known, twice
 
 #: What dstack takes for a run's priority.
 PRIORITIES = range(101)
@@ -207,7 +209,7 @@ def _of_group(group: GroupView, was: GroupView | None, *, has_gateway: bool) -> 
     field = FieldName("replicas", group.name if group.named else SERVICE)
     least, greatest = group.least, group.greatest
     if greatest is None:
-        yield Problem(field, "`replicas` has no greatest count. Write a range such as 3..10.")
+        yield Problem(field, "`replicas` has no maximum. Write a range such as 3..10.")
     elif least < 0 or greatest < least:
         yield Problem(field, f"`replicas` can't be {least}..{greatest}. Write 0 or more, upwards.")
     elif greatest > MOST:
@@ -239,8 +241,8 @@ def _of_pool(edit: ServiceEdit, pool: str, known: Collection[str] | None) -> lis
     if pool:
         where += f" of group {edit.read.labels.get(pool, pool)}"
     found = []
-    lanes: list[Lane] = []
-    plain = True
+    lanes: dict[str, Lane] = {}
+    plain, all_plain = True, _plain(edit)
     for view, entry in zip(edit.lanes(pool), _entries(edit, pool), strict=True):
         try:
             (lane,) = parse_lanes([entry], where=where, project=project)
@@ -255,18 +257,18 @@ def _of_pool(edit: ServiceEdit, pool: str, known: Collection[str] | None) -> lis
                 line = f"`{key}` of fleet {lane.fleet} is too large. Write {MOST} or less."
                 found.append(Problem(FieldName(key, pool, view.fleet), line))
         plain = plain and lane.plain
-        if any(lane.fleet == other.fleet for other in lanes):
+        if lane.fleet in lanes:
             line = twice(lane.fleet, where)
             found.append(Problem(FieldName("fleet", pool, view.fleet), line))
         elif known is not None and (
-            edit.lane_before(pool, view.fleet) is None or pool or not _plain(edit)
+            edit.lane_before(pool, view.fleet) is None or pool or not all_plain
         ):
             # Of names alone, what is there already is the stock server's affair.
             found += [
                 Problem(FieldName("fleet", pool, view.fleet), line)
                 for line in check_known([lane], known, where=where)
             ]
-        lanes.append(lane)
+        lanes.setdefault(lane.fleet, lane)
     if found or not lanes or (plain and not pool):
         return found
     groups = [
@@ -275,7 +277,7 @@ def _of_pool(edit: ServiceEdit, pool: str, known: Collection[str] | None) -> lis
     if not groups:
         return found
     errors, _ = check_counts(
-        lanes,
+        list(lanes.values()),
         where=where,
         workers=_sum([group for group in groups if not group.router]),
         routers=_sum([group for group in groups if group.router]),

@@ -17,13 +17,10 @@ from dstack_api_client.edits.spec.views import (
     SERVICE,
     GroupView,
     configuration_of,
-    group_view,
-    lane_of,
     whole,
 )
 from dstack_api_client.model.capabilities import RECLAIM, Capabilities
-from dstack_placement.engine import Lane, LanesError, Reclaim, ServiceSpec
-from dstack_placement.engine.lanes import in_order
+from dstack_placement.engine import Lane, LanesError, Reclaim, ServiceSpec, in_order
 
 __all__ = [
     "LANE_FIELDS",
@@ -105,7 +102,7 @@ class ServiceEdit:
     @property
     def groups(self) -> tuple[GroupView, ...]:
         """The replica groups in their order."""
-        return tuple(group_view(group, self.configuration) for group in self.read.lanes.groups)
+        return self.read.groups
 
     @property
     def pools(self) -> tuple[str, ...]:
@@ -129,19 +126,15 @@ class ServiceEdit:
 
     def lanes(self, pool: str = SERVICE) -> tuple[Lane, ...]:
         """The lanes of the service, or of a group with lanes of its own, as they are listed."""
-        return tuple(map(lane_of, self.read.lanes.entries(pool)))
+        return self.read.pool(pool).lanes
 
     def lane_before(self, pool: str, fleet: str) -> Lane | None:
         """A lane before the edit; None for one that was added."""
-        found = (lane_of(entry) for entry in self.base.read.lanes.entries(pool))
-        return next((lane for lane in found if lane.fleet == fleet), None)
+        return self.base.read.pool(pool).by_fleet.get(fleet)
 
     def raw_lane(self, pool: str, fleet: str) -> Mapping[str, Any]:
         """A lane as it stands in the spec; empty for a bare name."""
-        for entry in self.read.lanes.entries(pool):
-            if fields.lane_name(entry) == fleet and isinstance(entry, Mapping):
-                return entry
-        return {}
+        return self.read.pool(pool).entries.get(fleet, {})
 
     def filled(self, pool: str = SERVICE) -> tuple[Lane, ...]:
         """The same in the order in which they are filled."""
@@ -268,7 +261,7 @@ class ServiceEdit:
 
         Args:
             group: The group's name.
-            least: The least count.
+            least: The minimum count.
             greatest: The greatest; the least if None.
 
         Raises:
@@ -362,9 +355,9 @@ class ServiceEdit:
         raise EditError(f"The service has no replica group {name}.", f"It has: {names}.")
 
     def _lane(self, pool: str, fleet: str) -> Lane:
-        for lane in self.lanes(pool):
-            if lane.fleet == fleet:
-                return lane
+        lane = self.read.pool(pool).by_fleet.get(fleet)
+        if lane is not None:
+            return lane
         names = ", ".join(lane.fleet for lane in self.lanes(pool)) or "none"
         raise EditError(f"There is no lane for fleet {fleet}.", f"There are: {names}.")
 
@@ -404,7 +397,7 @@ def what_is_missing(capabilities: Capabilities) -> tuple[str, str]:
             "Update it: pip install -U 'dstack-fleets-tui[server]'.",
         )
     if capabilities.unread:
-        doubt = "Whether this server has the placement add-on, which lanes need, is not known."
+        doubt = "It is not known whether this server has the placement add-on, which lanes need."
         return f"{doubt} {capabilities.unread}", "Begin the edit again when it can be asked."
     return (
         "This server places all replicas of a service in one fleet: it has no placement add-on.",

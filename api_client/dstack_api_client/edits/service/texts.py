@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from dstack_api_client.edits.base.base import Target
 from dstack_api_client.edits.base.difference import NotInPlaceError
 from dstack_api_client.edits.errors import InvalidEditError
 from dstack_api_client.edits.offers.asking import ask_run
@@ -60,6 +61,20 @@ def parsed(text: str) -> dict[str, Any]:
     return data
 
 
+def parsed_for(target: Target, text: str) -> dict[str, Any]:
+    """Reads YAML that somebody wrote for a service or a fleet.
+
+    Raises:
+        InvalidEditError: It is not YAML, no mapping, or of something else.
+    """
+    written = parsed(text)
+    named = (written.get("type", target.kind), written.get("name", target.name))
+    if named != (target.kind, target.name):
+        what = f"the {target.kind} {one_line(target.name)}"
+        raise InvalidEditError([f"The text is not of {what}. Leave `type` and `name` alone."])
+    return written
+
+
 async def with_text(
     client: Client, edit: ServiceEdit, text: str, environment: Mapping[str, str] | None = None
 ) -> ServiceEdit:
@@ -83,11 +98,11 @@ async def with_text(
         NotInPlaceError: The text has lanes, and the server knows none.
         ApiError: The server could not be asked.
     """
-    written = parsed(text)
+    written = parsed_for(edit.base.target, text)
     shown = readable(edit.configuration)
     if written == shown:
         return edit
-    _refuse_other(edit, written)
+    _refuse_locals(edit, written)
     whole = merged(edit.configuration, shown, written)
     if whole.get("env") != edit.configuration.get("env"):
         stored = edit.configuration.get("env")
@@ -114,18 +129,13 @@ async def with_file(
         NotInPlaceError: The text has lanes, and the server knows none.
         ApiError: The server could not be asked.
     """
-    written = parsed(text)
+    written = parsed_for(edit.base.target, text)
     written.setdefault("name", edit.base.target.name)
-    _refuse_other(edit, written)
+    _refuse_locals(edit, written)
     return await _normal(client, edit, as_sent(written, edit.base.configuration, environment))
 
 
-def _refuse_other(edit: ServiceEdit, written: Mapping[str, Any]) -> None:
-    name = edit.base.target.name
-    if written.get("type", "service") != "service" or written.get("name", name) != name:
-        raise InvalidEditError(
-            [f"The text is not of the service {one_line(name)}. Leave `type` and `name` alone."]
-        )
+def _refuse_locals(edit: ServiceEdit, written: Mapping[str, Any]) -> None:
     for key in changed_locals(written, edit.base.configuration):
         raise NotInPlaceError(
             f"`{key}` can't be changed here: what they name has to be sent along.",

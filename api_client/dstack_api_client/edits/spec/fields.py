@@ -1,8 +1,9 @@
 """A spec as fields: a flat mapping of paths to values, by which specs are compared and changed.
 
-Lists of lanes and of replica groups are keyed by the names in them, so that a path goes on meaning
-the same thing when entries come, go or change places: `("configuration", "groups", "decode",
-"fleets", "gpu-spot", "priority")`. The order of such a list is a field of its own, `ORDER`. What is
+Lists of lanes and of replica groups are keyed by the names in them, so that a path goes on
+meaning the same thing when entries come, go or change places: `("configuration", "groups",
+"decode", "fleets", "gpu-spot", "priority")`. The order of such a list is a field of its own,
+`ORDER`. Hosts of a fleet are keyed too: each is one field, and their order means nothing. What is
 not touched stays as it was received, unknown fields included.
 """
 
@@ -15,13 +16,17 @@ from typing import Any, Final
 
 import msgspec
 
+from dstack_placement.engine import mapping
+
 #: Keys and names that lead to a field.
 Path = tuple[str, ...]
 
 #: The last step of the path to the order of a list that is keyed by names.
 ORDER: Final = "(order)"
 #: Lists whose entries have names of their own.
-_KEYED = ("fleets", "groups", "replicas")  # `replicas` is one on dstack 0.20
+_KEYED = ("fleets", "groups", "replicas", "hosts")  # `replicas` is one on dstack 0.20
+#: Those whose entries are whole values: only they come and go.
+_HOSTS = "hosts"
 #: Mappings that people see as one value: `3..10`.
 _RANGE = frozenset({"min", "max", "target"})
 
@@ -44,6 +49,10 @@ ABSENT: Final = _Absent()
 
 class _Named(dict[str, Any]):
     """A list whose entries have names, as a mapping in its order."""
+
+
+class _Values(_Named):
+    """A list whose entries are fields, each a value as a whole; their order is none."""
 
 
 class _Whole(dict[str, Any]):
@@ -125,6 +134,21 @@ def with_fields(spec: Mapping[str, Any], values: Mapping[Path, Any]) -> dict[str
     return whole
 
 
+def entries_of(key: str, value: object) -> Mapping[str, Any]:
+    """The entries of a list by their names; none where it is not one that is keyed by them.
+
+    Args:
+        key: What the list stands behind.
+        value: The list.
+    """
+    if key not in _KEYED or not isinstance(value, list):
+        return {}
+    names = [_entry_name(key, number, entry) for number, entry in enumerate(value)]
+    if not all(names) or len(set(names)) < len(names):
+        return {}
+    return dict(zip(names, value, strict=True))
+
+
 def name_of(path: Path) -> str:
     """A path as people read it: `fleets gpu-spot min_replicas`, `groups decode replicas`."""
     steps = [step for step in path if step != "configuration"]
@@ -140,19 +164,20 @@ def _tree(key: str, value: Any) -> Any:
         if _is_range(value):
             return _Whole(value)
         return {name: _tree(name, item) for name, item in value.items()}
-    if key in _KEYED and isinstance(value, list) and value:
-        names = [_entry_name(key, number, entry) for number, entry in enumerate(value)]
-        if all(names) and len(set(names)) == len(names):
-            return _Named(
-                {name: _tree("", entry) for name, entry in zip(names, value, strict=True)}
-            )
-    return value
+    entries = entries_of(key, value)
+    if not entries:
+        return value
+    if key == _HOSTS:
+        return _Values({name: _value(entry) for name, entry in entries.items()})
+    return _Named({name: _tree("", entry) for name, entry in entries.items()})
 
 
 def _entry_name(key: str, number: int, entry: object) -> str:
     """The name of an entry of a keyed list; empty where it has none."""
     if isinstance(entry, str):
-        return entry if key == "fleets" else ""
+        return entry if key in ("fleets", _HOSTS) else ""
+    if key == _HOSTS:
+        return str(mapping(entry).get("hostname") or "")
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str | None):
         return ""
     if key == "fleets":
@@ -160,12 +185,16 @@ def _entry_name(key: str, number: int, entry: object) -> str:
     return str(entry.get("name") or number)
 
 
+def _value(entry: Any) -> Any:
+    return _Whole(entry) if isinstance(entry, dict) else entry
+
+
 def _is_range(value: Mapping[str, Any]) -> bool:
     return bool(value) and value.keys() <= _RANGE
 
 
 def _leaves(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
-    if isinstance(value, _Named):
+    if isinstance(value, _Named) and not isinstance(value, _Values):
         yield (*path, ORDER), list(value)
     elif not isinstance(value, dict) or not value or isinstance(value, _Whole):
         yield path, _plain(value)
@@ -188,9 +217,11 @@ def _remove(tree: dict[str, Any], path: Path) -> None:
         parents.append((here, step))
         here = here[step]
     for parent, step in reversed(parents):
-        if isinstance(parent, _Named):
+        if isinstance(parent, _Named) and not isinstance(parent, _Values):
             return
         del parent[step]
+        if isinstance(parent, _Values):
+            return
         if parent:
             return
 
@@ -200,7 +231,7 @@ def _set(tree: dict[str, Any], path: Path, value: Any) -> None:
     for step in path[:-1]:
         item = here.get(step)
         if not isinstance(item, dict) or isinstance(item, _Whole):
-            item = here[step] = {}
+            item = here[step] = _Values() if step == _HOSTS else {}
         here = item
     here[path[-1]] = _Whole(value) if isinstance(value, dict) else value
 

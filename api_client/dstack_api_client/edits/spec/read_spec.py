@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from dstack_api_client.analysis.requirements import Requirements, requirements_of
 from dstack_api_client.analysis.spot_policies import PolicyInForce, policies_of
 from dstack_api_client.edits.spec.group_roles import groups_in
+from dstack_api_client.edits.spec.views import GroupView, configuration_of, group_view, lane_of
 from dstack_api_client.model.labels import labels_of
-from dstack_placement.engine import Code, LanesError, ServiceSpec, accepted
+from dstack_placement.engine import Code, Lane, LanesError, ServiceSpec, accepted
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The lanes of one pool. Of those that name a fleet twice, the first is found by its name.
+
+    Attributes:
+        lanes: As they are listed.
+        by_fleet: The same by their fleets.
+        entries: By fleet, what stands in the spec; nothing of a bare name.
+    """
+
+    lanes: tuple[Lane, ...]
+    by_fleet: Mapping[str, Lane]
+    entries: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, entries: Sequence[Any]) -> Pool:
+        """The pool of entries of `fleets`."""
+        lanes = tuple(map(lane_of, entries))
+        both = list(zip(lanes, entries, strict=True))
+        both.reverse()
+        return cls(
+            lanes,
+            {lane.fleet: lane for lane, _ in both},
+            {lane.fleet: entry for lane, entry in both if isinstance(entry, Mapping)},
+        )
 
 
 class ReadSpec:
@@ -25,6 +53,7 @@ class ReadSpec:
     def __init__(self, spec: Mapping[str, Any], project: str) -> None:
         self._spec = spec
         self._project = project
+        self._pools: dict[str, Pool] = {}
 
     @cached_property
     def lanes(self) -> ServiceSpec:
@@ -42,6 +71,19 @@ class ReadSpec:
             return accepted(replace(self.lanes, wrong=tuple(wrong)))
         except LanesError as error:
             return error
+
+    @cached_property
+    def groups(self) -> tuple[GroupView, ...]:
+        """Its replica groups in their order."""
+        configuration = configuration_of(self._spec)
+        return tuple(group_view(group, configuration) for group in self.lanes.groups)
+
+    def pool(self, name: str) -> Pool:
+        """The lanes of the service, or of a group with lanes of its own."""
+        found = self._pools.get(name)
+        if found is None:
+            found = self._pools[name] = Pool.of(self.lanes.entries(name))
+        return found
 
     @cached_property
     def policies(self) -> dict[str, tuple[PolicyInForce, Mapping[str, Any]]]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dstack_api_client.edits.spec import fields
-from dstack_placement.engine import LANE_COLUMNS, SHARED, GroupSpec, Lane
-from dstack_placement.engine.specification import mapping
+from dstack_placement.engine import LANE_COLUMNS, SHARED, GroupSpec, Lane, mapping
 
 #: What a lane says besides its fleet.
 LANE_FIELDS = tuple(each.name for each in LANE_COLUMNS)
@@ -42,7 +41,11 @@ def configuration_of(spec: Mapping[str, Any]) -> Mapping[str, Any]:
 def lane_of(entry: object) -> Lane:
     """A lane as it stands in the spec, be its numbers such that they are refused."""
     values = mapping(entry)
-    said = {name: whole(values[name]) for name in LANE_FIELDS if values.get(name) is not None}
+    said = {
+        field.name: field.number(values[field.name]) or 0
+        for field in LANE_COLUMNS
+        if values.get(field.name) is not None
+    }
     return Lane.of(fields.lane_name(entry), said)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from platformdirs import user_state_path
+
 from dstack_api_client.edits.errors import NotKeptError
 from dstack_api_client.text import one_line
 
@@ -17,6 +19,11 @@ from dstack_api_client.text import one_line
 #: milliseconds, or has stopped.
 LOCK_LIMIT = 0.5
 _LOCK_EVERY = 0.01
+
+
+def state_folder() -> Path:
+    """The user's folder for what is kept from one start to the next."""
+    return user_state_path("dstack-fleets-tui", appauthor=False)
 
 
 @contextmanager

@@ -18,10 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import msgspec
-from platformdirs import user_state_path
 
 from dstack_api_client.clock import utc_now
 from dstack_api_client.edits.base.base import Base, Kind, Target
@@ -29,11 +28,12 @@ from dstack_api_client.edits.base.difference import NOTHING, FieldChange
 from dstack_api_client.edits.spec import fields
 from dstack_api_client.edits.spec.fields import ABSENT
 from dstack_api_client.edits.spec.group_roles import label_of, labels_in
-from dstack_api_client.edits.store import audit_log
+from dstack_api_client.edits.store import audit_log, deployments
 from dstack_api_client.edits.store.audit_log import AuditLine, ChangedField
-from dstack_api_client.edits.store.files import locked, replace_whole, telling, unkept
+from dstack_api_client.edits.store.deployments import KeptSpec
+from dstack_api_client.edits.store.files import locked, replace_whole, state_folder, telling, unkept
 from dstack_api_client.model.configuration import MASK
-from dstack_api_client.secrets import keepable, may_be_kept
+from dstack_api_client.secrets import keepable, may_be_kept, names_secret
 
 #: Drafts of one target that are kept, the newest; each is of another program or time.
 _DRAFTS = 8
@@ -152,7 +152,7 @@ class Store:
     @classmethod
     def default(cls) -> Store:
         """The store of this user."""
-        return cls(user_state_path("dstack-fleets-tui", appauthor=False))
+        return cls(state_folder())
 
     def applied(self, target: Target) -> Kept | None:
         """The last change that was applied to a target, or sent and may have been."""
@@ -198,7 +198,13 @@ class Store:
             if sent is not None:
                 file.has_ended(sent)
             self._drop_applied(file, before.target, kept)
+            if before.target.kind == "service":
+                deployments.keep(self._deployments_path(before.target), (before, after))
         return kept
+
+    def deployments(self, target: Target, run_id: str) -> Mapping[int, KeptSpec]:
+        """The specs of a service that are kept, by the number of the deployment."""
+        return deployments.kept(self._deployments_path(target), run_id)
 
     def keep_sent(self, target: Target, sent: Sent) -> None:
         """Keeps a change that is being sent; the way back of the one before stays.
@@ -243,8 +249,9 @@ class Store:
                 continue  # of another version, or damaged: nothing is known of it
             if (file.server, file.project) != (server, project):
                 continue
-            kind: Kind = "fleet" if file.kind == "fleet" else "service"
-            target = Target(server, project, kind, file.name)
+            if file.kind not in get_args(Kind):
+                continue
+            target = Target(server, project, cast("Kind", file.kind), file.name)
             found += [(target, each) for each in reversed(file.open) if each.is_open]
         return found
 
@@ -360,6 +367,9 @@ class Store:
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12)
         return self.folder / "edits" / f"{digest.hexdigest()}.json"
 
+    def _deployments_path(self, target: Target) -> Path:
+        return self._path(target).with_suffix(".deployments")
+
     def _text_path(self, key: str) -> Path:
         digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=12)
         return self.folder / "edits" / f"{digest.hexdigest()}.yml"
@@ -432,7 +442,7 @@ def _kept(before: Base, spec: Mapping[str, Any], *, deployment: int) -> Kept:
     steps, left_out = [], []
     labels = labels_in(before.spec, spec)
     for path, (old, new) in fields.changes(before.spec, spec).items():
-        if may_be_kept(path):
+        if may_be_kept(path) and not (names_secret(old) or names_secret(new)):
             steps.append(Step(path, _written(old), _written(new)))
         else:
             left_out.append(label_of(path, labels))

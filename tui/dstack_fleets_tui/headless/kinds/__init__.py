@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dstack_fleets_tui.headless.kinds.record import Kind
 
+__all__ = ["DOCUMENTS", "KINDS", "events", "kind_named", "logs", "problems", "record"]
+
 #: Each kind with what `get --help` says of it.
 KINDS = {
     "fleets": "fleets with their nodes, GPUs and prices",
@@ -26,6 +28,8 @@ KINDS = {
 }
 #: The same for what is printed as a document and in no other form.
 DOCUMENTS = {"report": "all of these about one service, as Markdown for an incident's channel"}
+#: What is of one project: a service writes its logs in one.
+OF_ONE = ("logs",)
 
 
 def kind_named(name: str) -> Kind:

@@ -78,4 +78,8 @@ KIND = Kind(
     read=_read,
     notes=lambda look, asked: look.notes,
     nothing=lambda look, asked: "Nothing was changed from this machine.",
+    identity=lambda item: (item["at"], item["name"], item["action"]),
+    past=True,
+    wide=("local_user",),
+    order=lambda line: line.at,
 )

@@ -16,10 +16,10 @@ from dstack_api_client.model.purchases import purchase_of
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.headless.kinds.record import Kind, count
-from dstack_fleets_tui.headless.looking import Asked, Look, Source, placed, poll
+from dstack_fleets_tui.headless.looking import Asked, Look, Source, placed
 from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.colours import RED
-from dstack_fleets_tui.output.payload import Item, number, optional_time, time
+from dstack_fleets_tui.output.payload import Item, number, optional_time, rebalancing, time
 from dstack_fleets_tui.output.table import Column
 from dstack_fleets_tui.words import words
 from dstack_fleets_tui.words.formatting import NOTHING, age, price
@@ -57,7 +57,7 @@ async def _read(source: Source, asked: Asked) -> Look:
         snapshot = await source.feed.read_service(asked.name)
         if snapshot is not None:
             return Look(snapshot)
-    return Look(await placed(source.feed, await poll(source.feed, full=True)))
+    return Look(await placed(source.feed, await source.snapshot()))
 
 
 def _choose(look: Look, asked: Asked) -> list[_Spread]:
@@ -93,7 +93,7 @@ def cells(
             *(count(row.of_lane(field)) for field in _REST),
             count(row.target),
             str(row.running),
-            str(row.ready),
+            str(row.serving),
             str(row.pending),
             ", ".join(
                 _group(distribution.labels.get(name, ""), cell) for name, cell in row.groups.items()
@@ -113,12 +113,12 @@ def _group_cells(
     return (
         service.name,
         NOTHING,
-        ", ".join(row.fleets) or "no fleet yet",
+        ", ".join(row.fleets) or (NOTHING if service.gone else "no fleet yet"),
         NOTHING,
         *(count(of_group.get(field.short)) for field in _REST),
         NOTHING,
         str(row.running),
-        str(row.ready),
+        str(row.serving),
         str(row.pending),
         f"{_group(label, cell)} ({purchase_of(row.group)})",
         price(row.price or None),
@@ -141,7 +141,7 @@ def _group(label: str, cell: Cell) -> str:
     return f"{label} {cell.running}{pending}".strip()
 
 
-def item(distribution: Distribution, service: Service) -> Item:
+def item(distribution: Distribution, service: Service, snapshot: Snapshot) -> Item:
     """A service over its fleets."""
     return {
         "id": service.id,
@@ -155,6 +155,7 @@ def item(distribution: Distribution, service: Service) -> Item:
         "price_per_hour": number(distribution.price),
         "fleets": [_fleet_item(row) for row in distribution.rows],
         "groups": [_group_item(row) for row in distribution.by_group],
+        "rebalancing": rebalancing(snapshot.placements.get(service.id)),
         "notes": list(distribution.notes),
     }
 
@@ -213,7 +214,7 @@ KIND = Kind(
     choose=_choose,
     columns=COLUMNS,
     rows=lambda one, snapshot: cells(one.distribution, one.service, snapshot),
-    item=lambda one, snapshot: item(one.distribution, one.service),
+    item=lambda one, snapshot: item(one.distribution, one.service, snapshot),
     read=_read,
     below=_notes,
     named=lambda item: str(item["service"]),

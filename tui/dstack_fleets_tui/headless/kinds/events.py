@@ -9,7 +9,7 @@ from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.requests import PAGE
 from dstack_fleets_tui.headless.kinds.record import Kind
-from dstack_fleets_tui.headless.looking import Asked, Look, Source, poll
+from dstack_fleets_tui.headless.looking import Asked, Look, Source
 from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.payload import Item, time
 from dstack_fleets_tui.output.table import Column
@@ -47,7 +47,7 @@ def item(event: Event) -> Item:
 
 
 async def _read(source: Source, asked: Asked) -> Look:
-    snapshot = await poll(source.feed, full=True)
+    snapshot = await source.snapshot()
     return Look(snapshot, events=await newest(source.client, snapshot, asked))
 
 
@@ -87,4 +87,7 @@ KIND = Kind(
     item=lambda event, snapshot: item(event),
     read=_read,
     named=lambda item: str(item["id"]),
+    past=True,
+    wide=("id",),
+    order=lambda event: event.recorded_at,
 )

@@ -114,4 +114,5 @@ KIND = Kind(
     columns=COLUMNS,
     rows=lambda fleet, snapshot: [cells(fleet, snapshot)],
     item=item,
+    wide=("project", "reservation", "idle_duration", "other_jobs", "status_message", "id"),
 )

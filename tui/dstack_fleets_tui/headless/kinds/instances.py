@@ -114,4 +114,5 @@ KIND = Kind(
     columns=COLUMNS,
     rows=lambda instance, snapshot: [cells(instance, snapshot)],
     item=item,
+    wide=("name", "availability_zone", "instance_type", "cpus", "gpu_driver", "id"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dstack_api_client.analysis.distribution import distribution_of
@@ -34,8 +34,10 @@ COLUMNS = (
 #: What each figure is.
 HELP = {
     "service_health": "1 for the state that the service is in, 0 for the others",
-    "service_replicas": "Replicas: desired, running, ready, and the least and most of its groups",
+    "service_replicas": "Replicas: desired, running, ready, minimum and maximum of its groups",
     "service_price_dollars_per_hour": "What its replicas cost",
+    "service_requests_per_second": "Requests that its gateway counted, over the last minute",
+    "service_seconds_per_request": "How long one of them took on average",
     "lane_replicas": "Replicas of a service in a fleet, by what they are",
     "lane_minimum": "The minimum of the lane",
     "lane_target": "How many replicas the lane should have now",
@@ -46,8 +48,8 @@ HELP = {
     "fleet_instances": "Instances, each in one state",
     "fleet_gpus": "GPUs: busy ones, and all",
     "fleet_price_dollars_per_hour": "What its instances cost",
-    "problems": "What is wrong, by severity",
-    "read_timestamp_seconds": "When the server said all this",
+    "problems": "Problems, by severity",
+    "read_timestamp_seconds": "When all this was read",
 }
 #: A router of which this is known either takes requests or does not.
 _ROUTER_KNOWN = frozenset({RouterStatus.READY, RouterStatus.NOT_READY, RouterStatus.DOWN})
@@ -113,6 +115,11 @@ def _of_service(service: Service, look: Look) -> Iterator[Figure]:
         if count is not None:
             yield Figure("service_replicas", count, name, state=state)
     yield Figure("service_price_dollars_per_hour", service.price, name)
+    counted = snapshot.traffic.get(service.id)
+    if counted is not None:
+        yield Figure("service_requests_per_second", counted.per_second, name)
+        if counted.request_time is not None:
+            yield Figure("service_seconds_per_request", counted.request_time, name)
     if not service.finished:
         yield from _of_lanes(service, snapshot)
     view = snapshot.routers.get(service.id)
@@ -189,13 +196,13 @@ def item(figure: Figure) -> Item:
     }
 
 
-def as_prometheus(figures: Iterable[Figure], project: str) -> str:
-    """Writes figures in the text format of Prometheus, as a textfile collector takes it."""
+def as_prometheus(figures: Mapping[str, Sequence[Figure]]) -> str:
+    """Writes the figures of projects as a textfile collector of Prometheus takes them."""
     from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
     registry = CollectorRegistry()
     families: dict[str, Gauge] = {}
-    for figure in figures:
+    for project, figure in ((name, each) for name, found in figures.items() for each in found):
         labels = {
             "project": project,
             **{
@@ -211,6 +218,13 @@ def as_prometheus(figures: Iterable[Figure], project: str) -> str:
     return generate_latest(registry).decode()
 
 
+def _identity(item: Item) -> Hashable:
+    """What the figure is of; the time of the look is another at each."""
+    if item["metric"] == "read_timestamp_seconds":
+        return None
+    return tuple(value for key, value in item.items() if key != "value")
+
+
 KIND = Kind(
     choose=_choose,
     columns=COLUMNS,
@@ -220,4 +234,5 @@ KIND = Kind(
     notes=problems.KIND.notes,
     named=lambda item: str(item["metric"]),
     prometheus=as_prometheus,
+    identity=_identity,
 )

@@ -14,7 +14,7 @@ from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.events import FILTER_ITEMS, in_groups
 from dstack_api_client.whatif import not_survived
 from dstack_fleets_tui.headless.kinds.record import Kind
-from dstack_fleets_tui.headless.looking import Asked, Look, Source, placed, poll, read_routers
+from dstack_fleets_tui.headless.looking import Asked, Look, Source, placed, read_routers
 from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.colours import colour, health_colour
 from dstack_fleets_tui.output.payload import Item, health, optional_number, optional_time
@@ -37,15 +37,9 @@ COLUMNS = (
 )
 
 
-async def read(source: Source, asked: Asked, *, full: bool = True) -> Look:
-    """Reads the project and looks for problems.
-
-    Args:
-        source: Where to read.
-        asked: What is asked for.
-        full: Whether all is read; else what changed since.
-    """
-    snapshot = await placed(source.feed, await poll(source.feed, full=full))
+async def read(source: Source, asked: Asked) -> Look:
+    """Reads the project and looks for problems."""
+    snapshot = await placed(source.feed, await source.snapshot())
     since = source.since
     services = selection.services(snapshot, None)
     snapshot = await read_routers(source.client, snapshot, services, since, ssh=asked.ssh)
@@ -68,9 +62,9 @@ async def date(client: Client, snapshot: Snapshot, since: Since) -> tuple[str, .
     except (CannotConnectError, UnauthorisedError):
         raise
     except ApiError as error:
-        return (f"Since when instances are in their state is not known: {error.message}",)
+        return (f"It is not known since when instances are in their state: {error.message}",)
     if len(undated) > _MOST_DATED:
-        return (f"Since when is not known of {len(undated) - _MOST_DATED} of the instances.",)
+        return (f"It is not known since when, for {len(undated) - _MOST_DATED} of the instances.",)
     return ()
 
 
@@ -170,4 +164,7 @@ KIND = Kind(
     nothing=_no_problem,
     alarming=True,
     named=lambda item: str(item["key"]),
+    identity=lambda item: str(item["key"]),
+    wide=("service", "fleet", "impact", "key"),
+    order=lambda problem: -int(problem.severity),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +32,15 @@ class Kind:
             that it was not read.
         alarming: Whether the command fails where there is any.
         named: The name of a thing, by its object.
-        prometheus: Writes the things of a project as Prometheus reads it; None for a kind that has
-            no such form.
+        prometheus: Writes the things of each project as Prometheus reads it; None for a kind that
+            has no such form.
+        identity: What an object is known by from one look to the next; None for what is not
+            watched.
+        past: Whether things are what happened: they are never gone, but for older ones that nobody
+            asked for.
+        wide: Keys of objects that wide tables have as further columns.
+        order: What the things of several projects are put in order by, all of them together; they
+            stay project by project where it is the same.
         document: Writes the whole as Markdown, which is its only form; None for tables.
     """
 
@@ -49,7 +56,11 @@ class Kind:
     placed: bool = False
     alarming: bool = False
     named: Callable[[Item], str] = lambda item: str(item["name"])
-    prometheus: Callable[[Sequence[Any], str], str] | None = None
+    prometheus: Callable[[Mapping[str, Sequence[Any]]], str] | None = None
+    identity: Callable[[Item], Hashable] = lambda item: str(item["id"])
+    past: bool = False
+    wide: Sequence[str] = ()
+    order: Callable[[Any], Any] = lambda thing: 0
     document: Callable[[Look, Asked], str] | None = None
 
 

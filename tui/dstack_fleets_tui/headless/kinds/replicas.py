@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dstack_api_client.analysis.reach import out_of_reach
 from dstack_api_client.model.labels import group_label, labels_of
 from dstack_api_client.model.placement import Drain
 from dstack_api_client.model.pulls import Pull
@@ -11,7 +12,7 @@ from dstack_api_client.model.purchases import replica_purchase
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.headless.kinds.record import Kind
-from dstack_fleets_tui.headless.looking import Asked, Look
+from dstack_fleets_tui.headless.looking import Asked, Look, read_service
 from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.colours import colour
 from dstack_fleets_tui.output.payload import Item, gpu, optional_number, optional_time, time
@@ -53,7 +54,7 @@ def cells(replica: Replica, snapshot: Snapshot) -> Sequence[str]:
         replica.fleet_name or replica.tried_in or NOTHING,
         instance.name if instance else NOTHING,
         replica.hostname or NOTHING,
-        drain.told(snapshot.observed_at) if drain is not None else replica.status,
+        drain.told(snapshot.observed_at) if drain is not None else _state(replica, snapshot),
         _probes(replica),
         replica_purchase(replica) or NOTHING,
         str(replica.gpus or NOTHING),
@@ -62,6 +63,11 @@ def cells(replica: Replica, snapshot: Snapshot) -> Sequence[str]:
         age(replica.since, snapshot.observed_at) + ("+" if replica.since_earlier else ""),
         replica.message,
     )
+
+
+def _state(replica: Replica, snapshot: Snapshot) -> str:
+    """Its status; what is said of one that can't be reached is from before."""
+    return "unreachable" if replica.active and out_of_reach(snapshot, replica) else replica.status
 
 
 def _group(replica: Replica, snapshot: Snapshot) -> str:
@@ -147,6 +153,9 @@ KIND = Kind(
     columns=COLUMNS,
     rows=lambda replica, snapshot: [cells(replica, snapshot)],
     item=item,
+    read=read_service,
     placed=True,
     named=lambda item: f"{item['service']}-{item['job']}-{item['replica']}",
+    identity=lambda item: (item["service"], item["job"], item["replica"]),
+    wide=("job", "submission", "restarts", "backend", "region", "exit_status"),
 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dstack_api_client.secrets import masked
 from dstack_fleets_tui.headless.kinds import (
     distribution,
     events,
+    history,
     problems,
     replicas,
     router,
@@ -19,15 +21,24 @@ from dstack_fleets_tui.output.forms import as_markdown, markdown
 from dstack_fleets_tui.output.payload import time
 from dstack_fleets_tui.words.formatting import NOTHING, age
 
+#: What was last done to the service, so many lines.
+_DONE = 10
+
 
 async def _read(source: Source, asked: Asked) -> Look:
     look = await problems.KIND.read(source, asked)
-    happened = await events.newest(source.client, look.snapshot, asked)
-    return replace(look, events=happened, since=source.since)
+    client, snapshot = source.client, look.snapshot
+    happened = await events.newest(client, snapshot, asked)
+    ids = [each.id for each in selection.services(snapshot, asked.name)]
+    done = await events.newest_of(client, [{"target_runs": ids}], _DONE)
+    return replace(look, events=happened, done=done, since=source.since)
 
 
 def document(look: Look, asked: Asked) -> str:
-    """The report: what is wrong first, then where everything is, then what happened."""
+    """The report: what is wrong first, then where everything is, then what happened.
+
+    It is handed on: what messages of the server hold of secrets is masked, too.
+    """
     service, *_ = selection.services(look.snapshot, asked.name)
     health = look.healths.get(service.id)
     where = f"Project {look.snapshot.project}, {time(look.snapshot.observed_at)}"
@@ -40,6 +51,9 @@ def document(look: Look, asked: Asked) -> str:
     ]
     if service.id in look.snapshot.routers:
         parts.append("## Router\n\n" + _table(router.KIND, look, asked))
+    parts.append(
+        "## Deployments\n\n" + _table(history.KIND, replace(look, events=look.done), asked)
+    )
     parts.append("## Events\n\n" + _table(events.KIND, look, asked))
     return "\n".join(parts)
 
@@ -49,8 +63,8 @@ def _problems(look: Look, asked: Asked) -> str:
     lines = []
     for each in found:
         since = f", for {age(each.since, look.snapshot.observed_at)}" if each.since else ""
-        hint = f" {markdown(each.hint)}" if each.hint else ""
-        said = markdown(f"{each.subject}: {each.text}")
+        hint = f" {markdown(masked(each.hint))}" if each.hint else ""
+        said = markdown(masked(f"{each.subject}: {each.text}"))
         lines.append(f"- **{each.severity.name.lower()}**{since}: {said}.{hint}")
     if not found and problems.KIND.nothing is not None:
         lines.append(problems.KIND.nothing(look, asked))
@@ -69,9 +83,9 @@ def _table(kind: Kind, look: Look, asked: Asked) -> str:
         if column.title != "SERVICE" and any(row[number] not in (NOTHING, "") for row in rows)
     ]
     columns = [kind.columns[number] for number in kept]
-    rows = [[row[number] for number in kept] for row in rows]
-    above = [f"{markdown(line)}\n" for line in kind.above(things, look.snapshot)]
-    below = [f"- {markdown(line)}\n" for line in kind.below(things, look.snapshot)]
+    rows = [[masked(row[number]) for number in kept] for row in rows]
+    above = [f"{markdown(masked(line))}\n" for line in kind.above(things, look.snapshot)]
+    below = [f"- {markdown(masked(line))}\n" for line in kind.below(things, look.snapshot)]
     table = as_markdown(columns, rows) if rows else "None.\n"
     return "\n".join(part for part in ("".join(above), table, "".join(below)) if part)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from dstack_api_client.analysis.health import lost_parts
 from dstack_api_client.model.labels import counted, replica_name
 from dstack_api_client.model.roles import named
 from dstack_api_client.model.router import RouterView, Worker
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.headless.kinds.record import Kind, count
-from dstack_fleets_tui.headless.looking import Asked, Look, Source, poll, read_routers
+from dstack_fleets_tui.headless.looking import Asked, Look, Source, read_routers
 from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.colours import colour
 from dstack_fleets_tui.output.payload import Item, optional_time
@@ -42,7 +43,7 @@ class _Routed:
 
 
 async def _read(source: Source, asked: Asked) -> Look:
-    snapshot = await poll(source.feed, full=True)
+    snapshot = await source.snapshot()
     services = selection.services(snapshot, asked.name)
     return Look(await read_routers(source.client, snapshot, services, source.since, ssh=asked.ssh))
 
@@ -90,14 +91,14 @@ def line(view: RouterView, service: Service, snapshot: Snapshot) -> str:
     text = f"{service.name}: {view.kind} {view.status.value}"
     if way is not None:
         text += f", {view.ready} of {counted(view.expected, 'worker')} ready"
-    if view.lacking:
-        text += f", {named(view.lacking)}"
+    if lost := lost_parts(snapshot, service):
+        text += f", {named(lost)}"
     if way is not None and view.observed_at is not None:
         text += f", read {way} {age(view.observed_at, snapshot.observed_at)} ago"
     return f"{text}. {view.message}".rstrip()
 
 
-def item(view: RouterView, service: Service) -> Item:
+def item(view: RouterView, service: Service, snapshot: Snapshot) -> Item:
     """A service's router and its workers."""
     return {
         "id": service.id,
@@ -110,7 +111,7 @@ def item(view: RouterView, service: Service) -> Item:
         "last_sync_at": optional_time(view.last_sync_at),
         "ready": view.ready,
         "expected": view.expected,
-        "lacking_roles": list(view.lacking),
+        "lacking_roles": list(lost_parts(snapshot, service)),
         "breakers": "not known" if view.kind == "smg" else None,
         "workers": [_worker(worker) for worker in view.workers],
     }
@@ -138,7 +139,7 @@ KIND = Kind(
     choose=_choose,
     columns=COLUMNS,
     rows=lambda one, snapshot: cells(one.view, one.service, snapshot),
-    item=lambda one, snapshot: item(one.view, one.service),
+    item=lambda one, snapshot: item(one.view, one.service, snapshot),
     read=_read,
     above=lambda things, snapshot: [line(one.view, one.service, snapshot) for one in things],
     placed=True,

@@ -44,7 +44,7 @@ def cells(run: Run, snapshot: Snapshot) -> Sequence[str]:
         ", ".join(fleets_of(jobs)) or NOTHING,
         price(run.price or None),
         age(run.submitted_at, snapshot.observed_at),
-        run_message(run) or NOTHING,
+        run_message(run, snapshot) or NOTHING,
     )
 
 
@@ -56,7 +56,7 @@ def item(run: Run, snapshot: Snapshot) -> Item:
         "name": run.name,
         "type": run_type(run),
         "status": run.status,
-        "message": run_message(run) or None,
+        "message": run_message(run, snapshot) or None,
         "user": run.user,
         "jobs": {"active": len(jobs), "running": running_jobs(jobs)},
         "fleets": fleets_of(jobs),
@@ -70,4 +70,5 @@ KIND = Kind(
     columns=COLUMNS,
     rows=lambda run, snapshot: [cells(run, snapshot)],
     item=item,
+    wide=("submitted_at", "id"),
 )

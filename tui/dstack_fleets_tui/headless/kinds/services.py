@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dstack_api_client.analysis.health import Health, desired_of
+from dstack_api_client.analysis.health import Health, desired_of, lost_parts
+from dstack_api_client.analysis.reach import serving_of
 from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.headless.kinds.record import Kind
-from dstack_fleets_tui.headless.looking import Asked, Look
+from dstack_fleets_tui.headless.looking import Asked, Look, read_service
 from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.colours import colour, health_colour
-from dstack_fleets_tui.output.payload import Item, health, number, time
+from dstack_fleets_tui.output.payload import (
+    Item,
+    health,
+    number,
+    optional_number,
+    rebalancing,
+    time,
+)
 from dstack_fleets_tui.output.table import Column
 from dstack_fleets_tui.words import words
 from dstack_fleets_tui.words.formatting import NOTHING, age, price
@@ -49,6 +57,7 @@ def _choose(look: Look, asked: Asked) -> list[Known]:
 def cells(known: Known, snapshot: Snapshot) -> Sequence[str]:
     """One cell per column of `COLUMNS`."""
     service = known.service
+    lost = lost_parts(snapshot, service)
     shares = ", ".join(
         f"{share.fleet or 'no fleet yet'} {share.running}"
         + (f"+{share.starting}" if share.starting else "")
@@ -62,9 +71,9 @@ def cells(known: Known, snapshot: Snapshot) -> Sequence[str]:
         str(service.priority),
         words.desired(service, desired_of(snapshot, service)),
         str(service.running),
-        str(service.ready),
+        str(serving_of(snapshot, service)),
         shares or NOTHING,
-        words.router(service, snapshot.routers.get(service.id)) or NOTHING,
+        words.router(service, snapshot.routers.get(service.id), lost) or NOTHING,
         words.rollout(service),
         price(service.price or None),
         age(service.submitted_at, snapshot.observed_at),
@@ -72,9 +81,10 @@ def cells(known: Known, snapshot: Snapshot) -> Sequence[str]:
     )
 
 
-def item(known: Known) -> Item:
+def item(known: Known, snapshot: Snapshot) -> Item:
     """A service with its replicas by group and by fleet."""
     service = known.service
+    counted = snapshot.traffic.get(service.id)
     return {
         "id": service.id,
         "name": service.name,
@@ -121,7 +131,10 @@ def item(known: Known) -> Item:
         "assigned_fleet": service.fleet_name,
         "router": service.router,
         "deployment": {"number": service.deployment_num, "replicas": service.at_deployment},
+        "rebalancing": rebalancing(snapshot.placements.get(service.id)),
         "price_per_hour": number(service.price),
+        "requests_per_second": None if counted is None else number(round(counted.per_second, 3)),
+        "seconds_per_request": optional_number(counted.request_time if counted else None),
         "url": service.url,
         "model": service.model,
         "submitted_at": time(service.submitted_at),
@@ -133,6 +146,16 @@ KIND = Kind(
     choose=_choose,
     columns=COLUMNS,
     rows=lambda known, snapshot: [cells(known, snapshot)],
-    item=lambda known, snapshot: item(known),
+    item=item,
+    read=read_service,
     placed=True,
+    wide=(
+        "requests_per_second",
+        "user",
+        "model",
+        "deployment.number",
+        "assigned_fleet",
+        "status_message",
+        "id",
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 from rich.cells import cell_len
@@ -17,13 +18,21 @@ from textual.widgets import Static
 from dstack_api_client.edits.base.base import Base
 from dstack_api_client.edits.base.merging import ConflictError
 from dstack_api_client.edits.base.outcome import Check, UnknownOutcomeError
-from dstack_api_client.edits.follow.following import EVERY, LaneProgress, Progress, State, follow
+from dstack_api_client.edits.follow.following import (
+    EVERY,
+    LaneProgress,
+    Progress,
+    State,
+    follow,
+    progress,
+)
+from dstack_api_client.edits.follow.following_ends import follow_end
 from dstack_api_client.edits.follow.following_fleets import FleetGoal, fleet_progress
 from dstack_api_client.edits.outlook.dryrun import DryRun
 from dstack_api_client.edits.perform.performing import Performed
 from dstack_api_client.errors import ApiError
 from dstack_api_client.model.fleet import Fleet
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.screens.parts.base import LiveScreen
 from dstack_fleets_tui.words import words
 from dstack_widgets.drawing.bars import Filling, filled_bar
@@ -56,10 +65,11 @@ class ApplyScreen(LiveScreen):
         settle: Goes on reading what became of a change that got no answer.
         plan_again: Plans it again after it has failed, such as when the server is back.
         restarts: Whether replicas may be started again for it.
+        ends: Whether the run ends by it.
     """
 
-    name_of_screen = actions.APPLY
-    BINDINGS = list(actions.bindings(actions.APPLY))
+    name_of_screen = places.APPLY
+    BINDINGS = list(actions.bindings(places.APPLY))
     CSS_PATH = Path(__file__).with_name("plan.tcss")
 
     def __init__(
@@ -75,6 +85,7 @@ class ApplyScreen(LiveScreen):
         settle: Callable[[Check], Awaitable[Performed]] | None = None,
         plan_again: Callable[[], None] | None = None,
         restarts: bool = True,
+        ends: bool = False,
     ) -> None:
         super().__init__()
         self._subject = name
@@ -87,6 +98,7 @@ class ApplyScreen(LiveScreen):
         self._settle = settle
         self._plan_again = plan_again
         self._restarts = restarts
+        self._ends = ends
         self._before: frozenset[str] = frozenset()
         self._failed = False
         self._sending = True
@@ -165,16 +177,26 @@ class ApplyScreen(LiveScreen):
         source, snapshot = self.fleets_app.source, self.snapshot
         if source is None or snapshot is None:
             return
-        looks = follow(
-            source.client,
-            base,
-            snapshot.capabilities,
-            planned=self._outlook,
-            rebalance=self._rebalance,
+        if not self._ends and base.id in snapshot.services:
+            # What is known stands there while it is read for the first time.
+            known = progress(base, base, snapshot, None, self._outlook, restarts=self._restarts)
+            self._progress = replace(known, state=State.MOVING)
+            self.fill()
+        looks = (
+            follow_end(source.client, base)
+            if self._ends
+            else follow(
+                source.client,
+                base,
+                snapshot.capabilities,
+                planned=self._outlook,
+                rebalance=self._rebalance,
+                restarts=self._restarts,
+            )
         )
         async with aclosing(looks):  # type: ignore[type-var]
-            async for progress in looks:
-                self._progress = progress
+            async for found in looks:
+                self._progress = found
                 self.fill()
 
     def _tell(self, line: Content) -> None:
@@ -188,6 +210,10 @@ class ApplyScreen(LiveScreen):
         else:
             made = self._done.now.id if self._done is not None else None
             self.fleets_app.focus_on(opened_fleet=self._key or made)
+
+    def says_already(self, message: str) -> bool:
+        """Whether the change failed for the same reason, so that what to do counts more."""
+        return self._failed and any(message in line.plain for line in self._told)
 
     def show_note(self) -> None:
         """There is no table here, and nothing to note of one."""
@@ -225,20 +251,20 @@ class ApplyScreen(LiveScreen):
     def footer_keys(self) -> list[tuple[str, str]]:
         """The keys that work; that of the plan only where there is something to plan."""
         found = super().footer_keys()
-        after = {actions.BY_ID[action].title for action in ("edit", "undo", "replicas")}
-        if self._done is None:
+        replicas = actions.BY_ID["replicas"].title.lower()
+        after = {replicas, *(actions.BY_ID[action].title for action in ("edit", "undo"))}
+        if self._done is None or self._ends:
             found = [each for each in found if each[1] not in after]
         elif self._goal is not None:
-            found = [each for each in found if each[1] != actions.BY_ID["replicas"].title]
+            found = [each for each in found if each[1] != replicas]
         if self._failed and self._plan_again is not None:
             plan = actions.BY_ID["plan"]
-            key = actions.key_name(plan.keys[0], ascii_only=self.fleets_app.ascii)
-            found.insert(0, (key, plan.title))
+            found.insert(0, (self.key_of("plan"), plan.title))
         return found
 
     def service_at_hand(self) -> tuple[str, str] | None:
-        """The service that was changed, once it was."""
-        if self._done is None or self._goal is not None or self._key is None:
+        """The service that was changed, once it was and if it goes on."""
+        if self._done is None or self._goal is not None or self._key is None or self._ends:
             return None
         return self._subject, self._key
 
@@ -259,7 +285,7 @@ class ApplyScreen(LiveScreen):
         if self.snapshot is None or (self._progress is not None and self._progress.final):
             return
         found = fleet_progress(goal, key, self.snapshot, seen=self._seen)
-        self._seen = self._seen or key in self.snapshot.fleets
+        self._seen = self._seen or found.seen
         elapsed = asyncio.get_running_loop().time() - self._made_at
         late = found.state is State.MOVING and elapsed >= _LIMIT
         state = State.STILL_WAITING if late else found.state
@@ -283,6 +309,8 @@ class ApplyScreen(LiveScreen):
             yield self._lane(lane, name + " " * (wide - cell_len(name)))
         if self._goal is not None:
             yield from self._fleet_lines()
+        elif self._ends:
+            pass  # what is waited for says it all
         elif not self._restarts and self._before:
             there = len(self._before & self._standing())
             yield literal(f"no restart: {there} of {len(self._before)} untouched", style_of("ok"))
@@ -292,7 +320,7 @@ class ApplyScreen(LiveScreen):
         for waiting in progress.waiting:
             style = "bad" if progress.state is State.FAILED else "starting"
             yield literal(waiting, style_of(style))
-        if progress.trouble:
+        if progress.trouble and progress.trouble != self.fleets_app.health.message:
             yield literal(progress.trouble, style_of("warn"))
 
     def _lane(self, lane: LaneProgress, name: str) -> Content:

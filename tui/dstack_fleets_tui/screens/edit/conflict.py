@@ -12,7 +12,6 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from dstack_api_client.edits.base.difference import shown
 from dstack_api_client.edits.base.merging import ConflictError
 from dstack_fleets_tui.output.table import Column, render
 from dstack_fleets_tui.screens.parts.boxes import SCROLLING, Boxed
@@ -32,6 +31,7 @@ class ConflictScreen(Boxed, Asking, ModalScreen[dict[str, Any] | None]):
 
     CSS_PATH = Path(__file__).with_name("conflict.tcss")
     text_of_box = "#rows"
+    closing = "back"
     BINDINGS = [
         Binding("escape", "back", "Back", show=False, id="conflict.back"),
         *SCROLLING,
@@ -52,19 +52,13 @@ class ConflictScreen(Boxed, Asking, ModalScreen[dict[str, Any] | None]):
     def _lines(self) -> list[Content]:
         columns = [Column(title) for title in ("", "FIELD", "WAS", "THEIRS", "MINE")]
         rows = self._error.three_way.rows
-        table = render(
-            columns,
-            [
-                (
-                    "!" if row.conflict else "",
-                    row.label,
-                    shown(row.path, row.base),
-                    shown(row.path, row.theirs) if row.changed_there else "",
-                    shown(row.path, row.mine) if row.changed_here else "",
-                )
-                for row in rows
-            ],
-        ).splitlines()
+        cells = []
+        for row in rows:
+            base, theirs, mine = row.texts
+            theirs = theirs if row.changed_there else ""
+            mine = mine if row.changed_here else ""
+            cells.append(("!" if row.conflict else "", row.label, base, theirs, mine))
+        table = render(columns, cells).splitlines()
         styles = ["dim", *("bad" if row.conflict else "" for row in rows)]
         return [literal(line, style_of(style)) for line, style in zip(table, styles, strict=True)]
 

@@ -65,7 +65,7 @@ class Drafts(Generic[E]):
         try:
             return read()
         except NotKeptError as error:
-            self._app.warn(f"Whether a draft is kept is not known. {error}")
+            self._app.warn(f"It is not known whether a draft is kept. {error}")
             return None
 
     def offer(self, draft: Draft[Any], go_on: Callable[[E], object]) -> None:

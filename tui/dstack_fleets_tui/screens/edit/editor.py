@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from dstack_api_client.edits.base.base import Base, Kind
-from dstack_api_client.edits.base.difference import difference
+from dstack_api_client.edits.base.difference import changed_fields
 from dstack_api_client.edits.base.merging import ConflictError
 from dstack_api_client.edits.errors import EditError, InvalidEditError
 from dstack_api_client.edits.fleet.fleet import FleetEdit
@@ -27,7 +27,6 @@ from dstack_api_client.edits.service.checks import FieldName, Problem
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.errors import ApiError
-from dstack_api_client.model.capabilities import UNKNOWN
 from dstack_api_client.model.labels import counted
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_fleets_tui.actions import actions
@@ -233,12 +232,27 @@ class EditorScreen(LiveScreen, Generic[E]):
         self.fill()
         draft = begun.draft
         if draft is not None and draft.edit.changed:
+            # The keys were meant for the service as it is, not for what the draft makes of it.
+            if self._forget_keys():
+                self.notify(
+                    "What was typed meanwhile is not taken: there is a draft.", markup=False
+                )
             self._to_offer = draft
             self._offer()
+        else:
+            self._catch_up()
 
     def on_screen_resume(self) -> None:
-        """Offers a draft that was found while another screen was in front."""
+        """Offers a draft that was found while another screen was in front, or goes on with keys."""
         self._offer()
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        if self.edit is not None and self.is_active and self.is_laid_out:
+            self.grid.catch_up()
+
+    def _forget_keys(self) -> int:
+        return self.grid.forget_keys() if self.is_laid_out else 0
 
     def _offer(self) -> None:
         draft = self._to_offer
@@ -247,6 +261,7 @@ class EditorScreen(LiveScreen, Generic[E]):
             self._drafts.offer(draft, self._change)
 
     def _fail(self, text: str) -> None:
+        self._forget_keys()
         self._failure = text
         self.fill()
 
@@ -278,7 +293,8 @@ class EditorScreen(LiveScreen, Generic[E]):
         edit = self._provisional or self.edit
         if edit is None:
             self.show_keys()
-            text = self._failure or f"Reading {self._subject}."
+            reading = f"Reading {self._subject}. Keys that you press now wait for the fields."
+            text = self._failure or reading
             self.query_one("#follows", Static).update(literal(text))
             return
         problems = [*self._problems(edit), *([self._typing] if self._typing else ())]
@@ -310,8 +326,7 @@ class EditorScreen(LiveScreen, Generic[E]):
 
     def _changes(self, edit: E) -> int:
         """How many fields of the spec the edit changes."""
-        # What the server can do decides what a change means, not whether it is one.
-        return len(difference(edit.base.spec, edit.spec, self.kind, UNKNOWN))
+        return len(changed_fields(edit.base.spec, edit.spec))
 
     def _show_findings(self, edit: E, problems: Sequence[Problem]) -> None:
         here = self._field()
@@ -363,7 +378,7 @@ class EditorScreen(LiveScreen, Generic[E]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leaves keys to the fields, which hand on what is not theirs."""
-        if action == "do" and self.is_mounted and self.grid.has_focus:
+        if action == "do" and isinstance(self.focused, EditGrid):
             return False
         return super().check_action(action, parameters)
 
@@ -372,10 +387,17 @@ class EditorScreen(LiveScreen, Generic[E]):
         if key == "backspace":
             return False  # it takes back what is typed, and leaves nothing
         for action in actions.on_screen(self.name_of_screen):
-            if key in action.keys:
+            if key in self.fleets_app.keys_of(action):
+                if self._is_reading and action.screens:
+                    return False  # it is for the fields, and waits for them
                 self.action_do(action.id)
                 return True
         return False
+
+    @property
+    def _is_reading(self) -> bool:
+        """Whether there are no fields yet and will be."""
+        return self.edit is None and not self._failure
 
     def _read_field(self, place: Place, text: str) -> E | Problem:
         if self.edit is None:
@@ -484,7 +506,7 @@ class EditorScreen(LiveScreen, Generic[E]):
 
     @work(exclusive=True, group="edit")
     async def _plan(self, edit: E, question: Question) -> None:
-        source = self.fleets_app.source
+        source = question.session.source
         if source is None:
             return
         self._planning, self._failure = True, ""

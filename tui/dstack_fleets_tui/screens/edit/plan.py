@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from textual.containers import VerticalScroll
@@ -13,7 +14,7 @@ from textual.widgets import Static
 
 from dstack_api_client.edits.fleet.fleets import FleetPlan
 from dstack_api_client.edits.plan.planning import Plan
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.editing import plan_text
 from dstack_fleets_tui.output.plans import plan_item
 from dstack_fleets_tui.screens.parts.asking import Typed
@@ -24,6 +25,8 @@ from dstack_widgets.drawing.palette import style_of
 from dstack_widgets.drawing.text import literal
 from dstack_widgets.inputs.choices import Choice, Choices
 from dstack_widgets.panels.flow import Flow
+from dstack_widgets.search.patterns import Pattern
+from dstack_widgets.search.searching import Search
 
 
 class PlanScreen(Asking, LiveScreen):
@@ -35,8 +38,8 @@ class PlanScreen(Asking, LiveScreen):
         notes: What else is to be known, on top.
     """
 
-    name_of_screen = actions.PLAN
-    BINDINGS = list(actions.bindings(actions.PLAN))
+    name_of_screen = places.PLAN
+    BINDINGS = list(actions.bindings(places.PLAN))
     CSS_PATH = Path(__file__).with_name("plan.tcss")
 
     def __init__(
@@ -46,6 +49,7 @@ class PlanScreen(Asking, LiveScreen):
         self._plan = plan
         self._apply = apply
         self._notes_on_top = notes
+        self._search = Search()
 
     @property
     def _subject(self) -> str:
@@ -58,7 +62,7 @@ class PlanScreen(Asking, LiveScreen):
         app = self.fleets_app
         yield Flow(id="head", most=2, glyphs=app.glyphs)
         with VerticalScroll(id="plan"):
-            yield Static(self._content(), id="text", markup=False)
+            yield Static(Content("\n").join(self._lines), id="text", markup=False)
         wanted = app.protected and self._plan.applicable
         if wanted:
             yield Typed(self._subject)
@@ -69,14 +73,17 @@ class PlanScreen(Asking, LiveScreen):
         if not self.query(Typed):
             self.query_one(Choices).focus()
 
-    def _content(self) -> Content:
+    @cached_property
+    def _lines(self) -> Sequence[Content]:
+        """The plan, line by line."""
         glyphs, plan = self.fleets_app.glyphs, self._plan
         notes = [literal(f"{glyphs.dot} {note}", style_of("warn")) for note in self._notes_on_top]
         if isinstance(plan, Plan):
             lines = plan_text.of_service(plan, glyphs)
         else:
             lines = plan_text.of_fleet(plan, glyphs)
-        return Content("\n").join([*notes, *([Content()] if notes else []), *lines])
+        whole = Content("\n").join([*notes, *([Content()] if notes else []), *lines])
+        return whole.split("\n", allow_blank=True)
 
     def _choices(self, *, typed: bool) -> Sequence[Choice]:
         can = self._plan.applicable and not self.fleets_app.read_only and typed
@@ -92,8 +99,38 @@ class PlanScreen(Asking, LiveScreen):
         elif self._plan.base is not None:
             self.fleets_app.focus_on(opened_fleet=self._plan.base.id)
 
+    @property
+    def filter_text(self) -> str:
+        """What is looked for in the plan."""
+        return self._search.pattern.text
+
+    def filter_by(self, text: str) -> None:
+        """Looks for a text in the plan, and goes to the first line with it."""
+        self._search.look_for(Pattern(text), self._lines)
+        self._go_to_next(1)
+
+    def do_next(self, argument: str) -> None:
+        """Goes to the next line with what is looked for."""
+        self._go_to_next(1)
+
+    def do_previous(self, argument: str) -> None:
+        """Goes to the line before with what is looked for."""
+        self._go_to_next(-1)
+
+    def _go_to_next(self, by: int) -> None:
+        at = self._search.next(by, 0)
+        text = self.query_one("#text", Static)
+        text.update(Content("\n").join(self._search.marked(self._lines)), layout=False)
+        if at is not None:
+            width = max(2, text.content_size.width)
+            row = sum(len(line.wrap(width)) for line in self._lines[:at])
+            plan = self.query_one("#plan", VerticalScroll)
+            plan.scroll_to(y=max(0, row - plan.size.height // 2), animate=False)
+        self.show_note()
+
     def show_note(self) -> None:
-        """There is no table here, and nothing to note of one."""
+        """Tells beside the tabs what is looked for: there is no table here."""
+        self.notes.note(self._search.told)
 
     def fill(self) -> None:
         """Shows how old the plan is."""
@@ -125,7 +162,7 @@ class PlanScreen(Asking, LiveScreen):
         """Cancels, applies, or keeps the plan as a file."""
         message.stop()
         if message.key == "cancel":
-            self.do_back("")
+            self._cancel()
         elif message.key == "apply":
             self._go_ahead()
         elif message.key == "save":
@@ -178,6 +215,12 @@ class PlanScreen(Asking, LiveScreen):
             self.notify(f"The plan is in {path}.", markup=False)
 
     def do_back(self, argument: str) -> None:
-        """Goes back; nothing is changed."""
+        """Ends a search, or goes back; nothing is changed."""
+        if self.filter_text:
+            self.filter_by("")
+        else:
+            self._cancel()
+
+    def _cancel(self) -> None:
         if self.use_up():
             self.app.pop_screen()

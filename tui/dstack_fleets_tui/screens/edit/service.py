@@ -18,7 +18,7 @@ from dstack_api_client.edits.service.service import ServiceEdit, what_is_missing
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.model.labels import in_status
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.editing import form, outlook
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.edit.editor import Begun, EditorScreen
@@ -31,8 +31,8 @@ from dstack_widgets.panels.findings import Finding
 class EditScreen(EditorScreen[ServiceEdit]):
     """Edits one service."""
 
-    name_of_screen = actions.EDIT
-    BINDINGS = list(actions.bindings(actions.EDIT))
+    name_of_screen = places.EDIT
+    BINDINGS = list(actions.bindings(places.EDIT))
     kind = "service"
 
     async def _read(self, source: Source, snapshot: Snapshot, store: Store) -> Begun[ServiceEdit]:

@@ -20,9 +20,9 @@ from textual.widgets import Static, TextArea
 from dstack_api_client.private_folder import PrivateFolder
 from dstack_api_client.text import one_line
 from dstack_fleets_tui.host.host import Host
-from dstack_fleets_tui.screens.parts.base import said_content
 from dstack_fleets_tui.screens.parts.outside import Signalled, run_outside
 from dstack_fleets_tui.screens.parts.questions import Asking
+from dstack_fleets_tui.screens.parts.said_line import said_content
 from dstack_widgets.drawing.glyphs import ASCII, UNICODE
 from dstack_widgets.drawing.text import literal
 
@@ -74,14 +74,14 @@ def editor_of(environ: Mapping[str, str]) -> list[str] | None:
     """The command of the user's editor; None where none is set.
 
     Raises:
-        EditorError: It is no command.
+        EditorError: It is not a command.
     """
     for name in ("VISUAL", "EDITOR"):
         try:
             words = shlex.split(environ.get(name, ""))
         except ValueError as error:
             said = one_line(str(error)).rstrip(".")
-            raise EditorError(f"{name} is no command: {said}", "Fix it, or unset it.") from None
+            raise EditorError(f"{name} is not a command: {said}", "Fix it, or unset it.") from None
         if words:
             return words
     return None

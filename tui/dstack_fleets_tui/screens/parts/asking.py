@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -21,6 +22,10 @@ from dstack_fleets_tui.screens.parts.questions import Asking
 from dstack_widgets.drawing.text import literal
 from dstack_widgets.inputs.choices import Choice, Choices
 
+#: How wide the box is where there is room, and what of that is no text.
+_WIDTH, _AROUND = 90, 10
+#: Cells that what is said of a name has at least.
+_LEAST = 20
 #: Why a name has to be typed where nothing else is said.
 PROTECTED = "The project is protected."
 
@@ -115,7 +120,8 @@ class AskScreen(Boxed, Asking, ModalScreen[str]):
         """The box."""
         with Vertical(id="box"):
             yield Static(literal(self._title), id="title")
-            with VerticalScroll(id="lines", can_focus=False):
+            with VerticalScroll(id="lines", can_focus=False) as lines:
+                lines.display = bool(self._lines)
                 yield Static(Content("\n").join(self._lines), markup=False)
             if self._confirm is not None:
                 yield Typed(self._confirm, self._why)
@@ -164,20 +170,30 @@ class PickScreen(Asking, ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         """The box."""
-        wide = max((len(name) for name, _ in self._names), default=0)
         with Vertical(id="box"):
             yield Static(literal(self._title), id="title")
-            yield OptionList(
-                *(
-                    Option(literal(f"{name:<{wide}}  ") + literal(about, "dim"))
-                    for name, about in self._names
-                )
+            yield OptionList(*map(Option, self._told()))
+
+    def _told(self) -> Iterator[Content]:
+        """Each name with what is said of it beside it, on several lines where it is long."""
+        wide = max((len(name) for name, _ in self._names), default=0) + 2
+        room = min(_WIDTH, self.app.size.width * 95 // 100) - _AROUND - wide
+        for name, about in self._names:
+            first, *more = wrap(about, max(room, _LEAST)) or [""]
+            beside = [first, *(f"{'':<{wide}}{line}" for line in more)]
+            yield literal(f"{name:<{wide}}") + Content("\n").join(
+                literal(line, "dim") for line in beside
             )
 
     def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
         """Answers."""
         message.stop()
         self.answer(self._names[message.option_index][0])
+
+    @property
+    def hints(self) -> Sequence[tuple[tuple[str, ...], str]]:
+        """The keys that do something here, and what they do."""
+        return ((("up", "down"), "choose"), (("enter",), "take"), *super().hints)
 
     def action_none(self) -> None:
         """Picks none."""

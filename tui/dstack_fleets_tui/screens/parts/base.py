@@ -3,72 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, NamedTuple, cast
 
 from textual.app import ComposeResult
-from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
-from dstack_api_client.feed.feed import ConnectionState
+from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.model.fleet import Fleet, Instance
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.whatif import places_of
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import actions, key_names, places
 from dstack_fleets_tui.actions.commands import CommandError, complete, parse
-from dstack_fleets_tui.host.host import Host
 from dstack_fleets_tui.host.trail import Place
+from dstack_fleets_tui.live.session import Session
 from dstack_fleets_tui.names.finding import NAMES
 from dstack_fleets_tui.names.selection import NoSuchNameError
-from dstack_fleets_tui.screens.parts.asking import PickScreen
+from dstack_fleets_tui.screens.parts.said_line import SaidLine, Summary
+from dstack_fleets_tui.screens.parts.saving import FORMS, save_view
+from dstack_fleets_tui.screens.parts.table_screen import TableScreen
 from dstack_fleets_tui.tables import problems
 from dstack_fleets_tui.tables.looks import Looks
 from dstack_fleets_tui.words import words
-from dstack_widgets.drawing.palette import style_of
-from dstack_widgets.drawing.text import literal
 from dstack_widgets.inputs.command_line import CommandLine, FilterLine
-from dstack_widgets.screen.lean_screen import LeanScreen
-from dstack_widgets.screen.status_header import KeysFooter, StatusHeader, Tab, TabsLine
-from dstack_widgets.table.cells import plain_text
-from dstack_widgets.table.live_table import LiveTable
+from dstack_widgets.screen.status_header import HeaderState, KeysFooter, StatusHeader, Tab, TabsLine
 
-#: The lists, by the key that goes there; each is an action, and a mode of the app.
+#: The titles of the lists; each is an action, and a mode of the app.
 TABS = {
-    actions.FLEETS: Tab("1", "Fleets"),
-    actions.SERVICES: Tab("2", "Services"),
-    actions.PROBLEMS: Tab("3", "Problems"),
-    actions.EVENTS: Tab("4", "Events"),
+    places.FLEETS: "Fleets",
+    places.SERVICES: "Services",
+    places.PROBLEMS: "Problems",
+    places.EVENTS: "Events",
 }
 
 
-def said_content(app: Host) -> Content | None:
-    """The message that stands now, as it is drawn; None without one."""
-    said = app.said.current
-    if said is None:
-        return None
-    mark = f"{app.glyphs.warning} " if said.warning else ""
-    content = literal(f"{mark}{said.message}", style_of("warn" if said.warning else "accent"))
-    waiting = app.said.waiting
-    return content + literal(f"  +{waiting} more", style_of("dim")) if waiting else content
-
-
-class _Summary(NamedTuple):
-    """What the line above the footer says while there is no message.
-
-    Attributes:
-        text: One line on what is under the cursor.
-        failure: Why what only this screen reads can't be read.
-        whole: Whether the text may take several lines.
-    """
-
-    text: str = ""
-    failure: str = ""
-    whole: bool = False
-
-
-class LiveScreen(LeanScreen[None]):
+class LiveScreen(TableScreen):
     """A screen over the snapshot.
 
     A subclass names itself as the registry of actions does (`name_of_screen`), composes its own
@@ -76,18 +47,7 @@ class LiveScreen(LeanScreen[None]):
     screen comes to the front.
     """
 
-    name_of_screen: ClassVar[str]
-
     CSS_PATH = Path(__file__).with_name("base.tcss")
-
-    _summary = _Summary()
-    _said_width, _said_lines = 0, 1
-    """Cells that the line above the footer was made for, and the lines that it takes."""
-
-    @property
-    def fleets_app(self) -> Host:
-        """The app, typed."""
-        return cast("Host", self.app)
 
     @property
     def looks(self) -> Looks:
@@ -99,49 +59,97 @@ class LiveScreen(LeanScreen[None]):
         """The latest snapshot."""
         return self.fleets_app.snapshot
 
+    def shows(self, session: Session) -> bool:
+        """Whether it shows what is read of a project."""
+        return session is self.fleets_app.session
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be changed of what is at hand."""
+        return self.fleets_app.read_only
+
+    @property
+    def failing(self) -> str:
+        """Why what was read is old, if it is."""
+        app = self.fleets_app
+        stale = app.health.state is ConnectionState.STALE
+        return app.failure if stale and not self.says_already(app.health.message or "") else ""
+
+    def header_state(self) -> HeaderState:
+        """What the header shows now."""
+        return self.fleets_app.header_state()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._summary = Summary()
+        self._taken_up: set[Place] = set()
+
     def compose(self) -> ComposeResult:
         """Lays out the frame around `body`."""
         glyphs = self.fleets_app.glyphs
         yield StatusHeader(glyphs=glyphs)
         yield TabsLine(self._lists(), self._list_key(), glyphs=glyphs)
         yield from self.body()
-        yield Static(Content(), id="summary", markup=False)
+        yield SaidLine(id="summary")
         yield FilterLine()
         yield CommandLine(self.complete, history=self.fleets_app.typed, glyphs=glyphs)
-        yield KeysFooter(self.footer_keys())
+        yield KeysFooter(self._keys_in_front())
 
     def footer_keys(self) -> list[tuple[str, str]]:
         """The keys that work now with what they do: those of what has the focus come first."""
         app = self.fleets_app
-        found = actions.footer(self.name_of_screen, ascii_only=app.ascii, writes=not app.read_only)
-        hints = getattr(self.focused, "hints", ())
-        own = [
-            ("".join(actions.key_name(key, ascii_only=app.ascii) for key in keys), title)
-            for keys, title in hints
-        ]
+        found = actions.footer(
+            self.name_of_screen,
+            ascii_only=app.ascii,
+            writes=not self.read_only,
+            replay=app.replay is not None,
+            own=app.own_keys,
+        )
+        own = self._named(getattr(self.focused, "hints", ()))
         return [*own, *(each for each in found if each[0] not in dict(own))]
+
+    def _keys_in_front(self) -> list[tuple[str, str]]:
+        """The keys that work now: behind a box those of the box."""
+        front = self.fleets_app.front
+        if front is None or front is self or not front.is_modal:
+            return self.footer_keys()
+        return self._named(getattr(front, "hints", ()))
+
+    def _named(self, hints: Iterable[tuple[Sequence[str], str]]) -> list[tuple[str, str]]:
+        """Keys as people write them, with what they do."""
+        ascii_only = self.fleets_app.ascii
+        return [(key_names.key_names(keys, ascii_only=ascii_only), does) for keys, does in hints]
 
     def show_keys(self) -> None:
         """Shows the keys that work now."""
-        if self.is_laid_out:
-            self.query_one(KeysFooter).show(self.footer_keys())
+        if self.is_in_sight and self.is_laid_out:
+            self.query_one(KeysFooter).show(self._keys_in_front())
 
     def on_descendant_focus(self) -> None:
         """Shows the keys of what has the focus now."""
         self.show_keys()
 
+    def on_screen_suspend(self) -> None:
+        """Shows the keys of the box that came before it."""
+        self.show_keys()
+
     def _lists(self) -> list[Tab]:
         """The tabs; that of the problems says how many there are."""
-        found = self.fleets_app.problems
+        found = self.fleets_app.all_problems
         badge, style = words.problems(found), problems.loudest(found)
-        return [
-            tab._replace(badge=badge, style=style) if mode == actions.PROBLEMS else tab
-            for mode, tab in TABS.items()
-        ]
+        tabs = {mode: Tab(self.key_of(mode), title) for mode, title in TABS.items()}
+        tabs[places.PROBLEMS] = tabs[places.PROBLEMS]._replace(badge=badge, style=style)
+        return [*tabs.values()]
 
     def _list_key(self) -> str:
         """The key of the list that Esc leads back to."""
-        return TABS[self.app.current_mode].key
+        return self.key_of(self.app.current_mode)
+
+    def key_of(self, action_id: str) -> str:
+        """The first key of an action, as people write it."""
+        app = self.fleets_app
+        keys = app.keys_of(actions.BY_ID[action_id])
+        return key_names.key_name(keys[0], ascii_only=app.ascii)
 
     def body(self) -> Iterable[Widget]:
         """The screen's own widgets."""
@@ -184,31 +192,51 @@ class LiveScreen(LeanScreen[None]):
     def reread(self) -> None:
         """Reads again what is read for this screen only, if anything is."""
 
-    @property
-    def table(self) -> LiveTable:
-        """The table that filter and sort work on."""
-        return self.query_one(LiveTable)
-
     def on_mount(self) -> None:
         """Shows what there is, without waiting for the server."""
         self.set_interval(1, self.show_state)
+
+    def settings_changed(self) -> None:
+        """Shows what other settings and keys have shown."""
+        self.show_keys()
+        self.show()
 
     def on_screen_resume(self) -> None:
         """Catches up with what changed while another screen was in front."""
         if self.is_active:
             self.focus_on()
+            self.show_keys()
             self.show()
 
     @property
     def place(self) -> Place | None:
         """Where one is, for going back and forth; None where there is no way back to."""
-        known = self.name_of_screen in (*actions.LISTS, actions.RUNS)
+        known = self.name_of_screen in (*places.LISTS, places.RUNS)
         return Place(self.name_of_screen, self.app.current_mode) if known else None
 
     def came_here(self) -> None:
         """Has the app know that somebody sees this now."""
         if self.is_active and self.is_laid_out and (place := self.place) is not None:
             self.fleets_app.trail.visit(place)
+            self._take_up_filter(place)
+
+    def _take_up_filter(self, place: Place) -> None:
+        """Filters as the same list was when it was left, once for each list of the screen.
+
+        Not where it was opened for one of its rows: that has to be seen.
+        """
+        here = replace(place, mode="")
+        if here in self._taken_up:
+            return
+        self._taken_up.add(here)
+        text = self.fleets_app.filters.get(here)
+        if text and not self.filter_text and not self.wants_row:
+            self.filter_by(text)
+
+    @property
+    def wants_row(self) -> bool:
+        """Whether it was opened for one of its rows."""
+        return False
 
     def show(self) -> None:
         """Shows the state of the connection and the snapshot."""
@@ -244,7 +272,7 @@ class LiveScreen(LeanScreen[None]):
         Not behind a screen that hides it.
         """
         if self.is_in_sight and self.is_laid_out:
-            self.query_one(StatusHeader).show(self.fleets_app.header_state())
+            self.query_one(StatusHeader).show(self.header_state())
             self.show_said()
 
     def show_summary(self, text: str, failure: str = "", *, whole: bool = False) -> None:
@@ -255,62 +283,22 @@ class LiveScreen(LeanScreen[None]):
             whole: Whether it may take up to three lines.
             failure: Why what only this screen reads can't be read.
         """
-        self._summary = _Summary(text, failure, whole)
+        self._summary = Summary(text, failure, whole)
         self.show_said()
 
     def show_said(self) -> None:
-        """Shows the message that stands now, in the line above the footer, or that line itself.
+        """Shows the message that stands now, in the line above the footer, or that line itself."""
+        if self.is_laid_out:
+            self.query_one(SaidLine).show(self._summary, self.failing)
 
-        A message takes the place of the line, but never that of a failure.
-        """
-        if not self.is_laid_out:
-            return
-        app = self.fleets_app
-        text, failure, whole = self._summary
-        if app.health.state is ConnectionState.STALE:
-            failure = app.failure
-        message = said_content(app)
-        parts = [message] if message is not None else []
-        if failure:
-            parts.append(literal(failure, style_of("warn")))
-        elif message is None:
-            parts.append(literal(text))
-        content = Content("\n").join(parts)
-        summary = self.query_one("#summary", Static)
-        if content.is_same(cast("Content", summary.content)) and self._said_width == self._cells:
-            return
-        self._said_width = self._cells
-        wraps = bool(failure) or message is not None or whole
-        lines = len(content.wrap(self._cells)) if wraps else 1
-        summary.set_class(lines > 1, "-whole")
-        summary.update(content, layout=lines != self._said_lines)
-        self._said_lines = lines
-
-    @property
-    def _cells(self) -> int:
-        """Cells of the line above the footer."""
-        return max(2, self.app.size.width - 2)
-
-    def show_note(self) -> None:
-        """Tells beside the tabs why the table does not show everything in its usual order."""
-        self.notes.note(f" {self.fleets_app.glyphs.dot} ".join(self._notes()))
-
-    @property
-    def notes(self) -> TabsLine:
-        """Where notes on the table stand."""
-        return self.query(TabsLine).last()
+    def says_already(self, message: str) -> bool:
+        """Whether the screen's own part says why the data is stale."""
+        return False
 
     def _notes(self) -> Iterable[str]:
-        table = self.table
-        if table.filter_error:
-            yield table.filter_error
-        elif table.filter_text:
-            yield f"/{table.filter_text}  {len(table.keys)} of {table.row_count}, esc shows all"
-        if table.sort_column is not None and table.sort_column not in table.visible_columns:
-            titles = {column.key: column.title for column in table.columns}
-            yield f"sorted by {titles[table.sort_column]}"
+        yield from super()._notes()
         if self.snapshot is not None and not self.snapshot.complete:
-            yield "reading on"
+            yield "still reading"
 
     # Actions ------------------------------------------------------------------------------
 
@@ -352,6 +340,8 @@ class LiveScreen(LeanScreen[None]):
             return places_of(self.snapshot)
         if action_id == "project":
             return self.fleets_app.project_names
+        if action_id == "save":
+            return [*FORMS]
         if action_id in NAMES and self.snapshot is not None:
             return NAMES[action_id](self.snapshot)
         return list(self.fleets_app.demo.faults) if action_id == "fault" else ()
@@ -359,9 +349,8 @@ class LiveScreen(LeanScreen[None]):
     def complete(self, text: str) -> Sequence[str]:
         """The commands that a typed text may become."""
         found = complete(text, self.name_of_screen, self.arguments, self.fleets_app.aliases)
-        if self.fleets_app.demo.is_there:
-            return found
-        return [line for line in found if line.partition(" ")[0] not in actions.OF_THE_DEMO]
+        hidden = {action.id for action in actions.ACTIONS if not self.fleets_app.has(action)}
+        return [line for line in found if line.partition(" ")[0] not in hidden]
 
     def do_filter(self, argument: str) -> None:
         """Opens the filter line, or filters by the argument."""
@@ -378,61 +367,14 @@ class LiveScreen(LeanScreen[None]):
     def filter_by(self, text: str) -> None:
         """Shows only what a filter lets pass; all for an empty one."""
         self.table.filter_text = text
+        if self.place is not None:
+            self.fleets_app.filters[replace(self.place, mode="")] = text
         self.show_note()
-
-    def do_sort(self, argument: str) -> None:
-        """Sorts by the named column, or by the next one of those on screen."""
-        table = self.table
-        keys = [column.key for column in table.columns]
-        if argument:
-            key = next((key for key in keys if key.startswith(argument.lower())), None)
-            if key is None:
-                raise CommandError(f"No column is named {argument}. Columns: {', '.join(keys)}.")
-            table.sort_by(key)
-        else:
-            # The sort mark may take the room of its own column, so it is all of them in order.
-            following = keys.index(table.sort_column) + 1 if table.sort_column else 0
-            shown = table.visible_columns
-            table.sort_by(next((key for key in keys[following:] if key in shown), None))
-        self.show_note()
-
-    def do_order(self, argument: str) -> None:
-        """Offers the columns to sort by; the one it is sorted by is turned around."""
-        table, app = self.table, self.fleets_app
-        arrow = app.glyphs.descending if table.sort_reverse else app.glyphs.ascending
-        offered = {
-            column.title or column.key: (
-                column.key,
-                f"{arrow} turn it around" if column.key == table.sort_column else "",
-            )
-            for column in table.columns
-            if not column.hidden
-        }
-        offered["none"] = ("", "the order in which they come")
-
-        def picked(title: str | None) -> None:
-            if title is None:
-                return
-            key = offered[title][0]
-            table.sort_by(key or None, reverse=key == table.sort_column and not table.sort_reverse)
-            self.show_note()
-
-        names = [(title, about) for title, (_, about) in offered.items()]
-        app.push_screen(PickScreen("Sort by", names, ascii_only=app.ascii), picked)
-
-    def do_reverse(self, argument: str) -> None:
-        """Turns the order around."""
-        table = self.table
-        if table.columns:
-            column = table.sort_column or table.columns[0].key
-            table.sort_by(column, reverse=not table.sort_reverse)
-            self.show_note()
 
     def do_back(self, argument: str) -> None:
         """Takes the filter away, or goes back to the list."""
         if self.table.filter_text:
-            self.table.filter_text = ""
-            self.show_note()
+            self.filter_by("")
         elif len(self.app.screen_stack) > 1:
             self.leave()
 
@@ -441,26 +383,9 @@ class LiveScreen(LeanScreen[None]):
         if self.is_active:
             self.app.pop_screen()
 
-    def do_copy(self, argument: str) -> None:
-        """Copies the name under the cursor."""
-        key = self.table.cursor_key
-        if key is not None:
-            names = (at for at, column in enumerate(self.table.columns) if column.names)
-            self.app.copy_to_clipboard(plain_text(self.table.cells(key)[next(names, 0)]))
-
-    def do_copy_row(self, argument: str) -> None:
-        """Copies the row under the cursor."""
-        text = self.text_of_row()
-        if text:
-            self.app.copy_to_clipboard(text)
-
-    def text_of_row(self) -> str:
-        """The row under the cursor as text, its cells parted by tabs."""
-        key = self.table.cursor_key
-        if key is None:
-            return ""
-        cells = zip(self.table.columns, self.table.cells(key), strict=True)
-        return "\t".join(plain_text(cell) for column, cell in cells if not column.hidden)
+    def do_save(self, argument: str) -> None:
+        """Saves what is shown to a file."""
+        save_view(self.fleets_app, self, self.title_of_view, argument)
 
     def do_command(self, argument: str) -> None:
         """Opens the command line."""
@@ -491,11 +416,4 @@ class LiveScreen(LeanScreen[None]):
     def on_tabs_line_tab_clicked(self, message: TabsLine.TabClicked) -> None:
         """Goes to the list that was clicked."""
         message.stop()
-        self.action_do({tab.key: mode for mode, tab in TABS.items()}[message.key])
-
-    def on_live_table_header_clicked(self, message: LiveTable.HeaderClicked) -> None:
-        """Sorts by the column, or turns its order around."""
-        message.stop()
-        same = self.table.sort_column == message.column_key
-        self.table.sort_by(message.column_key, reverse=same and not self.table.sort_reverse)
-        self.show_note()
+        self.action_do({self.key_of(mode): mode for mode in TABS}[message.key])

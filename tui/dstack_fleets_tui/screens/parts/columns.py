@@ -65,7 +65,13 @@ def has_trends(app: Host, name: str, *, wide: bool) -> bool:
 
 
 def fitting_columns(
-    app: Host, name: str, columns: Sequence[Column], known: Sequence[Column] = (), *, wide: bool
+    app: Host,
+    name: str,
+    columns: Sequence[Column],
+    known: Sequence[Column] = (),
+    *,
+    wide: bool,
+    widest: bool = False,
 ) -> tuple[Column, ...]:
     """As `columns_of`, without sparklines where there is no room for them.
 
@@ -75,8 +81,13 @@ def fitting_columns(
         columns: All of its columns.
         known: Those that it may have at another time too.
         wide: Whether there is room for sparklines.
+        widest: Whether there is also room for that of the price.
     """
-    shown = trends.columns_for((*columns,), wide=has_trends(app, name, wide=wide))
+    shown = trends.columns_for(
+        (*columns,),
+        wide=has_trends(app, name, wide=wide),
+        widest=has_trends(app, name, wide=widest),
+    )
     return (*columns_of(app, name, shown, known),)
 
 

@@ -23,8 +23,8 @@ from dstack_widgets.panels.flow import Flow
 from dstack_widgets.screen.status_header import Tab, TabsLine
 from dstack_widgets.table.live_table import LiveTable
 
-#: Lines that the head takes at most, and where the terminal has fewer lines than that.
-_HEAD, _HEAD_LOW, _LOW = 8, 2, 30
+#: Lines that the head takes at most; what is told first stays.
+_HEAD = 2
 
 
 class DetailScreen(LiveScreen):
@@ -50,29 +50,21 @@ class DetailScreen(LiveScreen):
         self.key = key
         self._first = view if view in self.views else self.views[0]
         self._row = row
+        self._opened_for_row = row is not None
         self._title = ""
 
     def body(self) -> Iterable[Widget]:
         """A head, the names of the views, and the view itself."""
         glyphs = self.fleets_app.glyphs
-        yield Flow(id="head", most=self._head_lines, glyphs=glyphs)
-        yield TabsLine(self._tabs(), BY_ID[self._first].keys[0], id="views", glyphs=glyphs)
+        yield Flow(id="head", most=_HEAD, glyphs=glyphs)
+        yield TabsLine(self._tabs(), self.key_of(self._first), id="views", glyphs=glyphs)
         with ContentSwitcher(id="switcher", initial=self._first):
             yield from self.contents()
-
-    @property
-    def _head_lines(self) -> int:
-        """How many lines of facts a terminal of this height has room for."""
-        return _HEAD_LOW if self.app.size.height < _LOW else _HEAD
-
-    def on_resize(self) -> None:
-        """Fits the head to another height."""
-        self.query_one("#head", Flow).limit(self._head_lines)
 
     def on_screen_resume(self) -> None:
         """Has this one thing read now; Textual calls the base's handler too, which catches up."""
         if not (self.is_active and self.is_laid_out):
-            return  # it was left in the same moment
+            return  # it was left at the same moment
         if self.focused is None:
             self.set_focus(self._focusable(self._first))
         self.fleets_app.hurry()
@@ -111,7 +103,7 @@ class DetailScreen(LiveScreen):
         return widget if widget.can_focus else self._table_of(view) or widget
 
     def _tabs(self) -> list[Tab]:
-        return [Tab(BY_ID[view].keys[0], BY_ID[view].title) for view in self.shown_views]
+        return [Tab(self.key_of(view), BY_ID[view].title) for view in self.shown_views]
 
     def arguments(self, action_id: str) -> Sequence[str]:
         """The views, besides what every screen knows."""
@@ -239,9 +231,24 @@ class DetailScreen(LiveScreen):
         """This view of it."""
         return Place(self.name_of_screen, self.app.current_mode, self.key, self.view)
 
+    @property
+    def title_of_view(self) -> str:
+        """The thing, and which view of it."""
+        return f"{self._title}: {BY_ID[self.view].title}"
+
+    @property
+    def name_of_table(self) -> str:
+        """The view in front, or the first where that has no table."""
+        return self.view if self._table_of(self.view) is not None else self.views[0]
+
     def show_tabs(self) -> None:
         """Shows which views there are; the same again cost nothing."""
-        self.query_one("#views", TabsLine).show(self._tabs(), BY_ID[self.view].keys[0])
+        self.query_one("#views", TabsLine).show(self._tabs(), self.key_of(self.view))
+
+    @property
+    def wants_row(self) -> bool:
+        """Whether it was opened for one of its rows."""
+        return self._opened_for_row
 
     def find_row(self) -> None:
         """Puts the cursor on the row that the screen was opened for, once it is there."""

@@ -82,7 +82,10 @@ class EventsView(Vertical):
         """
         source = self.fleets_app.source
         self._name = name
-        if source is not None and (source is not self._source or filters != self._filters):
+        if source is None and self._source is not None:  # another project, not read yet
+            self._reads.stop()
+            self._source, self._stream, self._state = None, None, Events()
+        elif source is not None and (source is not self._source or filters != self._filters):
             self._source, self._filters, self._rows = source, filters, {}
             seed = source.feed.events if filters is None else ()
             self._stream = EventStream(

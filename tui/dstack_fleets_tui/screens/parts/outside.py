@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -43,7 +44,9 @@ def _run(command: Sequence[str]) -> int:
     """Runs a command to its end, or until this process is asked to end."""
     with _signals_raised(), subprocess.Popen(command) as running:
         try:
-            return running.wait()
+            # With a limit it looks again and again. A signal that another thread takes would not
+            # wake what waits without one.
+            return running.wait(threading.TIMEOUT_MAX)
         except BaseException:
             # An editor that saves what it has does so now; vim does it in its swap file.
             running.terminate()

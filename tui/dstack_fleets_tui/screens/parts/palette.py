@@ -24,6 +24,8 @@ _MOST = 20
 class Palette(ClosesItself, PaintsAll, CommandPalette):
     """Textual's palette, behind which nothing is closed in its place."""
 
+    hints = ((("up", "down"), "choose"), (("enter",), "take"), (("escape",), "close"))
+
     def dismiss(self, result: None = None) -> AwaitComplete:
         """Closes, once, and looks for commands no more."""
         self._cancel_gather_commands()

@@ -11,7 +11,7 @@ Two rules, which every flow with an `await` between a key and a screen keeps:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -20,6 +20,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from dstack_fleets_tui.host.host import Host
+from dstack_fleets_tui.live.session import Session
 from dstack_widgets.screen.painting import PaintsAll
 
 #: Seconds after it was drawn from which a screen that asks takes keys: nobody reads faster.
@@ -34,10 +35,12 @@ class Asking(PaintsAll):
     Attributes:
         guard: Seconds from being drawn to the first key that counts.
         asks: Whether a key that is meant for it could do harm behind it.
+        closing: What Esc does.
     """
 
     guard: ClassVar[float] = GUARD
     asks: ClassVar[bool] = True
+    closing: ClassVar[str] = "cancel"
     _drawn_at: float | None = None
     _overdue: Timer
     _answered = False
@@ -46,6 +49,19 @@ class Asking(PaintsAll):
         """Notes when it is drawn."""
         self.call_after_refresh(self._note_drawn)
         self._overdue = self.set_interval(OVERDUE, self._draw_anyway)
+
+    @property
+    def hints(self) -> Sequence[tuple[tuple[str, ...], str]]:
+        """The keys that do something here, and what they do: those of what has the focus first."""
+        return (*getattr(self.focused, "hints", ()), (("escape",), self.closing))
+
+    def on_descendant_focus(self) -> None:
+        """Has the screen behind it show the keys of what has the focus now."""
+        cast("Host", self.app).show_keys()
+
+    def on_screen_resume(self) -> None:
+        """Has the screen behind it show the keys that work now."""
+        cast("Host", self.app).show_keys()
 
     def _note_drawn(self) -> None:
         if self._drawn_at is None:
@@ -100,11 +116,13 @@ class Question:
         app: Where.
         screen: The screen that was in front then.
         touches: How many keys had been pressed then.
+        session: The project that was in hand then: what is read for the answer is read of it.
     """
 
     app: Host
     screen: Screen[Any] | None
     touches: int
+    session: Session
 
     @property
     def on_screen(self) -> bool:
@@ -114,7 +132,8 @@ class Question:
     @property
     def stands(self) -> bool:
         """Whether an answer may open: nothing was done meanwhile."""
-        return self.on_screen and self.app.touches == self.touches
+        in_hand = self.app.session is self.session
+        return in_hand and self.on_screen and self.app.touches == self.touches
 
     def refuse_late(self, what: str) -> bool:
         """Whether an answer comes too late to open; says so to who is still there.
@@ -156,4 +175,4 @@ class Question:
 
 def ask(app: Host) -> Question:
     """What is asked for now, on the screen in front."""
-    return Question(app, app.front, app.touches)
+    return Question(app, app.front, app.touches, app.session)

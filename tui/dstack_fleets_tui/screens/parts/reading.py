@@ -27,6 +27,7 @@ class ReadingScreen(Asking, ModalScreen[None]):
     ]
     guard = 0.0
     asks = False
+    closing = "close"
 
     def __init__(self, *, ascii_only: bool = False) -> None:
         super().__init__(classes="-ascii" if ascii_only else None)

@@ -1,1 +1,3 @@
 """One service, view by view."""
+
+__all__ = ["service"]

@@ -16,7 +16,7 @@ from dstack_api_client.problems.replicas import of_replicas_in
 from dstack_api_client.replica.metrics import Use
 from dstack_api_client.replica.metrics_watch import UseWatch
 from dstack_api_client.trends.reads import PAST_VALUES
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import key_names
 from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.parts.columns import has_trends
 from dstack_fleets_tui.screens.parts.only_wrong import OnlyWrong
@@ -89,7 +89,7 @@ class ReplicasView(ServiceView):
         self.table.empty_text = self._empty_text(service)
         self.table.set_rows(rows)
         problems = self._problems_of(service, snapshot, looks.now)
-        enter = actions.key_name("enter", ascii_only=self.fleets_app.ascii)
+        enter = key_names.key_name("enter", ascii_only=self.fleets_app.ascii)
         self.findings.show(table.findings(problems, router, snapshot.replicas, enter))
         self.show_line()
         self._read_use()

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from textual.widget import Widget
 
 from dstack_api_client.analysis.health import desired_of
+from dstack_api_client.analysis.reach import serving_of
 from dstack_api_client.model.profile import spec_yaml
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.service import Service
-from dstack_fleets_tui.actions import actions
+from dstack_fleets_tui.actions import actions, places
 from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.screens.parts.with_events import EVENTS_VIEW, WithEvents
 from dstack_fleets_tui.screens.service.distribution import DistributionView
+from dstack_fleets_tui.screens.service.history import HistoryView
 from dstack_fleets_tui.screens.service.replicas import ReplicasView
 from dstack_fleets_tui.screens.service.rollout import RolloutView
 from dstack_fleets_tui.screens.service.view import ServiceView
@@ -29,15 +31,16 @@ _VIEWS: Mapping[str, type[ServiceView]] = {
     "replicas": ReplicasView,
     "router": WorkersView,
     "rollout": RolloutView,
+    "history": HistoryView,
 }
 
 
 class ServiceScreen(WithEvents):
     """One service, by the id of its run."""
 
-    name_of_screen = actions.SERVICE
+    name_of_screen = places.SERVICE
     views = (*_VIEWS, EVENTS_VIEW, "yaml")
-    BINDINGS = list(actions.bindings(actions.SERVICE))
+    BINDINGS = list(actions.bindings(places.SERVICE))
 
     def contents(self) -> Iterable[Widget]:
         """The views, of which only the one in front is filled."""
@@ -195,7 +198,8 @@ class ServiceScreen(WithEvents):
         runs = known is not None and service.status == "running"
         status = told.removeprefix(": ") if runs else service.status + told
         desired = desired_of(snapshot, service) if snapshot is not None else 0
-        # What is told first stays on a low screen.
+        ready = serving_of(snapshot, service) if snapshot is not None else 0
+        # What is told first stays where there is little room.
         return [
             ("", *felt),
             ("", status, self.looks.state(service.status).style),
@@ -203,7 +207,7 @@ class ServiceScreen(WithEvents):
             ("", words.rebalancing(placement, self.looks.now), "warn"),
             ("desired", words.desired(service, desired)),
             ("running", str(service.running)),
-            ("ready", str(service.ready), "warn" if service.ready < desired else ""),
+            ("ready", str(ready), "warn" if ready < desired else ""),
             ("", f"{formatting.price(service.price)} $/h" if service.price else ""),
             ("age", formatting.age(service.submitted_at, self.looks.now)),
             ("priority", str(service.priority or "")),

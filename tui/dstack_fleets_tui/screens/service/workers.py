@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from dstack_api_client.analysis.health import lost_parts
 from dstack_api_client.clock import seconds_since
 from dstack_api_client.model.replica import ReplicaKey
 from dstack_api_client.model.router import RouterView, Worker
@@ -76,7 +77,7 @@ class WorkersView(ServiceView):
         if old:
             view = self._view = table.aged(view)
         names = snapshot.replicas
-        self.line.show(table.head(view, looks))
+        self.line.show(table.head(view, looks, lost_parts(snapshot, service)))
         shown = has_trends(self.fleets_app, "workers", wide=self.fits_trends)
         drawn = self._loads(view, looks) if shown else {}
         rows = {

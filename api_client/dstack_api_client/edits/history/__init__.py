@@ -1,0 +1,3 @@
+"""What a service was before, deployment by deployment, and the way back."""
+
+__all__ = ["going_back", "past"]
