@@ -49,7 +49,10 @@ class Faults:
         await self._set("no_capacity", region=region, on=on)
 
     async def slow_start(self, seconds: float) -> None:
-        """Makes whatever starts from now on take longer; 0 ends it."""
+        """Makes instances, containers and engines take longer to start.
+
+        Those that start already wait with the others, and go on once it is 0 again.
+        """
         await self._set("slow_start", seconds=seconds)
 
     async def slow_tokens(self, seconds: float) -> None:

@@ -231,7 +231,7 @@ async def test_what_is_still_waited_for(edit_addon: Handle, tmp_path: Path) -> N
         await until(rests, limit=120, every=0.5, what="what dice has runs")
         before = await stored(client, sim, "dice")
         number = before.configuration["replicas"]["max"]
-        await sim.faults.slow_start(30)
+        await sim.faults.slow_start(600)
         try:
             waited = await command(
                 sim, tmp_path, "apply", "dice", "--replicas", str(number + 1), "--yes", "--wait=1"

@@ -223,7 +223,6 @@ async def test_what_goes_wrong_with_fleets_services_and_their_replicas(sim: Hand
     one = {"model": None, "retry": None}
     names = ("nap", "tiny", "wide")
     await sim.faults.no_capacity(DRY)
-    await sim.faults.slow_start(8)
     for each_fleet in (*(cloud(name, "0..1") for name in names), cloud("few", "1..1", DRY)):
         await sim.apply(each_fleet)
     lanes = service("held", group("only", ENGINE, 2, resources=WHOLE), fleets=two_lanes(2), **one)
@@ -238,39 +237,37 @@ async def test_what_goes_wrong_with_fleets_services_and_their_replicas(sim: Hand
     baseline = f"baseline:{await run('held')}::tiny"
     late = service("late", group("only", ENGINE, resources=WHOLE), fleets=["nap"], **one)
     async with eyes(sim) as seen:
-        # Last, since it starts for seconds only.
-        await sim.apply(late)
         wanted = {
             f"health failure:{rack}": "health failure",
             f"health warning:{rack}": "health warning",
             f"unreachable:{rack}": "unreachable",
-            f"not up yet:{await fleet('nap')}": "not up yet",
             f"nodes:{await fleet('few')}": "0 of at least 1 node",
-            f"replica:{await run('late')}:starting": "only 0: not ready",
             f"replica:{await run('again')}:failed": "only 0: failed",
             f"replica:{await run('vision')}:unready": "probe 1 has 0 of 1 successes",
             f"service:{broken}": "failed",
             baseline: "tiny: baseline 1 of 2: tiny has no room",
         }
+        await seen.all_of(wanted)
+        # Last, and held where they are: the others would be held up too.
+        await sim.faults.slow_start(600)
+        await sim.apply(late)
+        wanted |= {
+            f"not up yet:{await fleet('nap')}": "not up yet",
+            f"replica:{await run('late')}:starting": "only 0: not ready",
+        }
         found = await seen.all_of(wanted)
-        assert {key: (item["severity"], item["kind"]) for key, item in found.items()} == dict(
-            zip(
-                wanted,
-                (
-                    ("warning", "instance"),
-                    ("notice", "instance"),
-                    ("warning", "instance"),
-                    ("critical", "instance"),
-                    ("warning", "fleet"),
-                    ("critical", "replica"),
-                    ("critical", "replica"),
-                    ("warning", "replica"),
-                    ("critical", "service"),
-                    ("critical", "baseline"),
-                ),
-                strict=True,
-            )
-        )
+        assert [(item["severity"], item["kind"]) for item in (found[key] for key in wanted)] == [
+            ("warning", "instance"),
+            ("notice", "instance"),
+            ("warning", "instance"),
+            ("warning", "fleet"),
+            ("critical", "replica"),
+            ("warning", "replica"),
+            ("critical", "service"),
+            ("critical", "baseline"),
+            ("critical", "instance"),
+            ("critical", "replica"),
+        ]
         assert next(iter(seen.on_screen().values()))["severity"].endswith("critical")
         view = await leads_to(
             seen, next(key for key in wanted if "::tiny" in key), DistributionView
@@ -290,8 +287,13 @@ async def test_what_goes_wrong_with_fleets_services_and_their_replicas(sim: Hand
         await sim.faults.worker_unhealthy("vision-0-0", on=False)
         await sim.apply(service("broken", group("only", ENGINE), **one))
         await sim.touch_run("held", fleets=two_lanes(1))
-        # The next try of the one is minutes off by now. What the other leaves is idle then, and
-        # costs as long as nobody gives it back.
+        # The next try of the one is minutes off by now. What the other leaves is idle then, once it
+        # has run there, and costs as long as nobody gives it back.
+
+        async def late_runs() -> bool:
+            return bool((await sim.run("late"))["status"] == "running")
+
+        await until(late_runs, limit=60, every=0.5, what="late runs")
         await asyncio.gather(stopped(sim, "again"), stopped(sim, "late"))
         idle = f"idle:{await fleet('nap')}"
         (item,) = (await seen.all_of({idle: "1 instance idle above the minimum of 0"})).values()

@@ -390,8 +390,8 @@ async def test_a_router_that_hangs_holds_up_nothing_and_one_that_ends_is_down(
         assert {worker.sync for worker in view.workers} == {Sync.UNKNOWN}
     await until_all(both, seen, RouterStatus.READY, **ALL_WELL)
 
-    # A new one is there within seconds, which who looks seldom on a busy machine would miss.
-    await sim.faults.slow_start(10)
+    # A new one would be there within seconds, and who looks seldom would miss that it was not.
+    await sim.faults.slow_start(600)
     await sim.faults.worker_crash("chat-0-0")
 
     async def ended(looking: Looking) -> RouterView:

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import time
 from pathlib import Path
 from uuid import UUID
 
@@ -336,10 +335,11 @@ async def test_blocks_share_a_host_and_its_accelerators() -> None:
 async def test_slow_start_and_idle_time() -> None:
     async with open_site() as site:
         host = await site.host()
-        host.slow_start(0.3)
-        began = time.monotonic()
-        container = await start_container(host, keys=[site.public])
-        assert time.monotonic() - began >= 0.3
+        site.pool.timings.creating = 600
+        starts = asyncio.create_task(start_container(host, keys=[site.public]))
+        await until(lambda: [each.status for each in host.containers.values()] == ["creating"])
+        site.pool.timings.creating = 0
+        container = await starts
         container.runner.submit(job_json(SERVICE, ["sglang serve"]))
         container.runner.start()
         assert container.runner.no_connections_since is not None

@@ -16,7 +16,6 @@ The public names and their signatures (all in one process and one event loop):
     host.containers: Mapping[str, Container]    # by task id
     await host.set_reachable(bool)
     host.set_health("healthy" | "warning" | "failure", message="")
-    host.slow_start(seconds)                    # added to the start of containers from now on
 
     container.job_name, container.job_id, container.run_name, container.running
     container.fail_health(failing=True)         # the inference worker answers 503
@@ -39,7 +38,7 @@ from dstack_simulator.hosts.host import Host
 from dstack_simulator.hosts.network import NoAddressError
 from dstack_simulator.hosts.pool import HostPool
 from dstack_simulator.hosts.requests import Tally
-from dstack_simulator.hosts.specs import GpuSpec, HostKind, HostSpec, Timings
+from dstack_simulator.hosts.specs import GpuSpec, HostKind, HostSpec, Timings, passed
 
 __all__ = [
     "Container",
@@ -52,4 +51,5 @@ __all__ = [
     "NoAddressError",
     "Tally",
     "Timings",
+    "passed",
 ]

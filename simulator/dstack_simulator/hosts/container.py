@@ -18,7 +18,7 @@ from dstack_simulator.hosts.network import Network
 from dstack_simulator.hosts.requests import Ledger
 from dstack_simulator.hosts.runner import Runner
 from dstack_simulator.hosts.runner_api import serve_runner
-from dstack_simulator.hosts.specs import GpuSpec, HostSpec, Timings
+from dstack_simulator.hosts.specs import GpuSpec, HostSpec, Timings, passed
 from dstack_simulator.hosts.sshd import AuthorizedKeys, serve_in_process
 
 RUNNER_PORT = 10999
@@ -79,7 +79,6 @@ class Container:
         options: asyncssh.SSHServerConnectionOptions,
         folder: Path,
         version: str,
-        extra_start: float,
         ledger: Ledger,
     ) -> None:
         self.request = request
@@ -110,7 +109,6 @@ class Container:
         self._timings = timings
         self._images = images
         self._options = options
-        self._extra_start = extra_start
         self._keys = AuthorizedKeys(request.ssh_keys)
         self._pull_began: float | None = None
         self._connections = 0
@@ -195,7 +193,7 @@ class Container:
             await asyncio.sleep(self._timings.pulling)
             self._images.add(self.request.image)
         self.status = "creating"
-        await asyncio.sleep(self._timings.creating + self._extra_start)
+        await passed(lambda: self._timings.creating)
         try:
             self.network.open_in_process(RUNNER_PORT, serve_runner(self.runner))
         except OSError as error:

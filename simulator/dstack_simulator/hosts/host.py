@@ -55,7 +55,6 @@ class Host(Machine):
         self._keys = AuthorizedKeys(authorized_keys)
         self._listener = SshListener(self, self.network.address, options)
         self._images: set[str] = set()
-        self._slow = 0.0
         self._next_port = _FIRST_MAPPED_PORT
         self._shim_started = False
         self.shim = Shim(
@@ -108,10 +107,6 @@ class Host(Machine):
                 "Name a host with one."
             )
         self.shim.health, self.shim.health_message = level, message
-
-    def slow_start(self, seconds: float) -> None:
-        """Lets containers that start from now on take longer."""
-        self._slow = seconds
 
     # What commands act on.
 
@@ -204,7 +199,6 @@ class Host(Machine):
             options=self._options,
             folder=self.folder / "containers" / request.id,
             version=self._version,
-            extra_start=self._slow,
             ledger=self._ledger,
         )
 

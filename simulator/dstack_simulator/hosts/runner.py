@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +32,7 @@ from dstack_simulator.hosts.script import (
     Workload,
     read_script,
 )
-from dstack_simulator.hosts.specs import Timings
+from dstack_simulator.hosts.specs import Timings, passed
 from dstack_simulator.hosts.worker import Worker
 
 _logger = logging.getLogger("dstack_simulator.runner")
@@ -72,7 +73,6 @@ class Runner:
     ) -> None:
         self.state: RunnerState = "new"
         self.run_name = ""
-        self.extra_loading = 0.0
         self.log = LogBuffer()
         self.worker: Worker | None = None
         self.router: RouterProcess | None = None
@@ -257,7 +257,8 @@ class Runner:
         if isinstance(action, Exit):
             raise _ScriptEndedError(action.status)
         if isinstance(action, Sleep):
-            await self._sleep(action.seconds)
+            seconds = math.inf if action.seconds is None else action.seconds
+            await self._unless_interrupted(passed(lambda: seconds))
             return 0
         if isinstance(action, Finish):
             if action.text:
@@ -269,13 +270,14 @@ class Runner:
             return await self._run_engine(action)
         return await self._run_workload(action)
 
-    async def _sleep(self, seconds: float | None) -> None:
-        """Waits some time, or for ever; a SIGINT ends it."""
-        interrupted = asyncio.ensure_future(self._interrupted.wait())
+    async def _unless_interrupted(self, step: Coroutine[Any, Any, None]) -> None:
+        """Waits for the end of a step, or for a SIGINT."""
+        ends = [asyncio.ensure_future(step), asyncio.ensure_future(self._interrupted.wait())]
         try:
-            await asyncio.wait([interrupted], timeout=seconds)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            interrupted.cancel()
+            for end in ends:
+                end.cancel()
 
     async def _run_engine(self, action: Engine) -> int:
         model = self._configuration.get("model")
@@ -296,7 +298,7 @@ class Runner:
             tally=self._open_tally(self.run_name),
         )
         worker.log_start()
-        await self._sleep(self._timings.loading + self.extra_loading)
+        await self._unless_interrupted(passed(lambda: self._timings.loading))
         if self._interrupted.is_set():
             return _INTERRUPTED_STATUS
         server = worker.serve()
@@ -344,7 +346,7 @@ class Runner:
     async def _run_workload(self, action: Workload) -> int:
         self._meter.profile = WORKLOAD
         self.log.write(f"+ {action.command}")
-        await self._sleep(None)
+        await self._interrupted.wait()
         return 0
 
     def _record(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 HostKind = Literal["ssh", "cloud", "gateway"]
+
+#: Seconds until a step that waits sees that it has been made shorter.
+_LOOK_EVERY = 0.2
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class HostSpec:
 
 @dataclass
 class Timings:
-    """Seconds that the steps of a container take; read whenever a step begins.
+    """Seconds that the steps of a container take; `creating` and `loading` hold for who waits too.
 
     A server looks at a container some 0.07 s after it asked for it, and then only every 10 to 15 s.
     A container that is there at the first look makes a replica run within a second; with the
@@ -56,3 +62,10 @@ class Timings:
     """From the SIGINT to a job's commands until those that have not ended are killed."""
     answering: float = 0.0
     """Of an engine's answer, from its first moment to its last; 0 for as quick as it can."""
+
+
+async def passed(seconds: Callable[[], float]) -> None:
+    """Waits for the end of a step, which comes sooner or later when its seconds change."""
+    began = time.monotonic()
+    while (left := began + seconds() - time.monotonic()) > 0:  # noqa: ASYNC110 - its seconds are plain numbers
+        await asyncio.sleep(min(left, _LOOK_EVERY))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from dstack_simulator import scenario
 from dstack_simulator.errors import SimulatorError
-from dstack_simulator.hosts import GpuSpec, HostPool, HostSpec
+from dstack_simulator.hosts import GpuSpec, HostPool, HostSpec, passed
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ class Cloud:
         return (price.spot_capacity if spot else price.capacity) - used
 
     async def _start(self, instance: Instance, authorized_keys: list[str]) -> None:
-        await asyncio.sleep(self.start_seconds)
+        await passed(lambda: self.start_seconds)
         spec = machine_spec(instance.id, instance.offer, "cloud")
         await self._pool.add(spec, authorized_keys=authorized_keys)
         instance.state = "running"

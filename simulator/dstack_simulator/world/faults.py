@@ -93,10 +93,11 @@ class SiteFaults:
             cloud.without_capacity.difference_update(regions)
 
     async def slow_start(self, seconds: float) -> None:
-        """Makes new instances and new containers take longer to start."""
-        cloud, pool = self._cloud, self._pool
-        cloud.start_seconds = self._scenario.cloud.start_seconds + seconds
-        pool.timings.loading = self._scenario.timing.loading + seconds
+        """Makes instances, containers and engines take longer to start, also those that do now."""
+        timing, timings = self._scenario.timing, self._pool.timings
+        self._cloud.start_seconds = self._scenario.cloud.start_seconds + seconds
+        timings.creating = timing.creating + seconds
+        timings.loading = timing.loading + seconds
 
     async def slow_tokens(self, seconds: float) -> None:
         """Makes answers that begin from now on take so long in all; 0 ends it."""
