@@ -359,6 +359,22 @@ async def test_what_no_event_tells_is_read_in_the_background() -> None:
         assert len(followed.snapshot.fleets) == 1
 
 
+async def test_no_read_in_the_background_brings_much_at_once() -> None:
+    server = small()
+    for number in range(20, 60):
+        jobs = [answers.job(replica) for replica in range(20)]
+        server.runs.append(answers.run(number, *jobs, name=f"more-{number}"))
+    async with following(server) as followed:
+        await followed.poll()
+        brought = []
+        for _ in range(150):
+            before = followed.client.meter.bytes
+            await followed.poll()
+            brought.append(followed.client.meter.bytes - before)
+        assert sum(brought) > 1_000_000, "not everything was read again within 300 seconds"
+        assert max(brought) < 200_000
+
+
 async def test_a_refresh_reads_everything_now() -> None:
     async with following(small()) as followed:
         await followed.poll()

@@ -11,6 +11,7 @@ from typing import Any
 from dstack_api_client.feed.feed import Feed
 from dstack_api_client.feed.update import Update
 from dstack_api_client.model.snapshot import Snapshot
+from dstack_api_client.transport.client import Client
 from tests.builders import answers
 from tests.servers.fake_server import FakeServer
 
@@ -33,6 +34,7 @@ class Followed:
     """A feed on a server in memory."""
 
     server: FakeServer
+    client: Client
     feed: Feed
 
     async def poll(self, *, full: bool = False, after: float = 2.0) -> list[Update]:
@@ -50,7 +52,9 @@ class Followed:
 async def following(server: FakeServer) -> AsyncIterator[Followed]:
     clock = Clock(server)
     async with server.client(monotonic=clock.monotonic) as client:
-        yield Followed(server, Feed(client, "main", now=clock.now, monotonic=clock.monotonic))
+        yield Followed(
+            server, client, Feed(client, "main", now=clock.now, monotonic=clock.monotonic)
+        )
 
 
 def small() -> FakeServer:

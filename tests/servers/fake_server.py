@@ -176,7 +176,9 @@ def _run(run: dict[str, Any], *, jobs: bool) -> dict[str, Any]:
 
 
 def _ok(answer: Any) -> httpx.Response:
-    return httpx.Response(200, json=answer)
+    """An answer that comes over the line: what is given as content counts no bytes."""
+    stream = httpx.ByteStream(json.dumps(answer).encode())
+    return httpx.Response(200, headers={"Content-Type": "application/json"}, stream=stream)
 
 
 def _missing() -> httpx.Response:

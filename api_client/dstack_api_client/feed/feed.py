@@ -19,7 +19,7 @@ from dstack_api_client.clock import ServerClock, utc_now
 from dstack_api_client.events.log import Named
 from dstack_api_client.feed.budget import Pace
 from dstack_api_client.feed.cordons import KnownCordons
-from dstack_api_client.feed.full_read import IN_BACKGROUND, WAITED_FOR, PageTime, Pass, Sizes
+from dstack_api_client.feed.full_read import IN_BACKGROUND, WAITED_FOR, PageCost, Pass, Sizes
 from dstack_api_client.feed.placements import Placements
 from dstack_api_client.feed.reread import Focus, Rereading
 from dstack_api_client.feed.update import ConnectionState, Health, Update
@@ -295,13 +295,13 @@ class Feed:
         if self._has_events:
             await self._rereading.unknown(self._build().snapshot, self._focus)
 
-    def _new_pass(self, page_time: PageTime) -> Pass:
+    def _new_pass(self, page_cost: PageCost) -> Pass:
         return Pass(
             self._client,
             self.project,
             self._known,
             self._sizes,
-            page_time=page_time,
+            page_cost=page_cost,
             monotonic=self._monotonic,
         )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import datetime
+from math import inf
 from typing import Any, NamedTuple
 
 from dstack_api_client import errors
@@ -15,6 +17,7 @@ from dstack_api_client.transport import wire
 from dstack_api_client.transport.client import Client
 from dstack_api_client.transport.records import Records
 from dstack_api_client.transport.runs import is_uuid
+from dstack_api_client.transport.transport import Meter
 
 _MOST = 100
 #: How many of the newest runs are looked at for those that ended, without their jobs.
@@ -23,23 +26,25 @@ _RECENT = 50
 _MOST_ENDED = 20
 
 
-class PageTime(NamedTuple):
-    """How long a page should take."""
+class PageCost(NamedTuple):
+    """What a page should cost."""
 
     seconds: float
-    """At least this."""
+    """It takes at least this."""
     latencies: float
-    """At least so many times what the way to the server and back takes."""
+    """It takes at least so many times what the way to the server and back takes."""
+    bytes: float = inf
+    """It brings at most this, or a single item."""
 
 
 #: When somebody waits for all pages: few enough to lose little on the way.
-WAITED_FOR = PageTime(0.1, 10.0)
-#: When nobody waits: short enough to hold up nothing.
-IN_BACKGROUND = PageTime(0.015, 1.0)
+WAITED_FOR = PageCost(0.1, 10.0)
+#: When nobody waits: short enough to hold up nothing, neither the server nor a slow line.
+IN_BACKGROUND = PageCost(0.015, 1.0, 120_000)
 
 
 class PageSize:
-    """How many items to ask for, so that a page takes about the same time everywhere.
+    """How many items to ask for, so that a page costs about the same everywhere.
 
     Args:
         first: Items of the first page, before it is known what one costs.
@@ -47,23 +52,27 @@ class PageSize:
 
     def __init__(self, first: int) -> None:
         self._first = first
-        self._per_item: float | None = None
+        self._seconds: float | None = None
+        self._bytes = 1.0
 
-    def fitting(self, seconds: float) -> int:
-        """How many items fit into a page that should take so long."""
-        if self._per_item is None:
+    def fitting(self, seconds: float, size: float) -> int:
+        """How many items fit into a page that should take so long and bring so many bytes."""
+        if self._seconds is None:
             return self._first
-        return max(1, min(round(seconds / self._per_item), _MOST))
+        items = min(seconds / self._seconds, size / self._bytes, float(_MOST))
+        return max(1, round(items))
 
-    def learn(self, items: int, seconds: float) -> None:
-        """Takes what a page took, beyond what every request takes."""
+    def learn(self, items: int, seconds: float, size: int) -> None:
+        """Takes what a page took, beyond what every request takes, and how many bytes it was."""
         if not items:
             return
+        # Items differ: one that is larger counts at once, smaller ones over some pages.
+        self._bytes = max(size / items, 0.8 * self._bytes)
         per_item = max(seconds / items, 1e-6)
-        if self._per_item is None:
-            self._per_item = per_item
+        if self._seconds is None:
+            self._seconds = per_item
         else:  # a server that paused for once should not make pages small
-            self._per_item += (min(per_item, 2 * self._per_item) - self._per_item) / 3
+            self._seconds += (min(per_item, 2 * self._seconds) - self._seconds) / 3
 
 
 class Sizes:
@@ -82,7 +91,7 @@ class Pass:
         project: The project's name.
         known: Where the answers go.
         sizes: What fleets and runs cost.
-        page_time: How long a page should take.
+        page_cost: What a page should cost.
         monotonic: A clock for durations.
 
     Attributes:
@@ -98,14 +107,14 @@ class Pass:
         known: Known,
         sizes: Sizes,
         *,
-        page_time: PageTime = WAITED_FOR,
+        page_cost: PageCost = WAITED_FOR,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._project = project
         self._known = known
         self._sizes = sizes
-        self._page_time = page_time
+        self._page_cost = page_cost
         self._monotonic = monotonic
         self._fleets_before = set(known.fleets)
         self._runs_before = set(known.runs)
@@ -147,10 +156,10 @@ class Pass:
         return True
 
     async def _read_fleets(self) -> bool:
-        limit = max(self._sizes.fleets.fitting(self._page_seconds), self._least)
-        start = self._client.meter.seconds
+        limit = self._limit(self._sizes.fleets)
+        before = replace(self._client.meter)
         page = await self._client.fleets.page(self._project, limit=limit, after=self._after)
-        self._sizes.fleets.learn(len(page), self._beyond_latency(start))
+        self._sizes.fleets.learn(len(page), *self._cost_since(before))
         for fleet in page:
             self._known.put_fleet(fleet)
         self._keep(page)
@@ -158,25 +167,27 @@ class Pass:
         return self._was_last(page, last, limit, self._known.fleets)
 
     async def _read_runs(self) -> bool:
-        limit = max(self._sizes.runs.fitting(self._page_seconds), self._least)
-        start = self._client.meter.seconds
+        limit = self._limit(self._sizes.runs)
+        before = replace(self._client.meter)
         page = await self._client.runs.page(self._project, limit=limit, after=self._after)
-        self._sizes.runs.learn(len(page), self._beyond_latency(start))
+        self._sizes.runs.learn(len(page), *self._cost_since(before))
         for run in page:
             self._known.put_run(run)
         self._keep(page)
         last = (page[-1].submitted_at, page[-1].id) if page else None
         return self._was_last(page, last, limit, self._known.runs)
 
-    @property
-    def _page_seconds(self) -> float:
-        latency = self._client.meter.fastest
-        return max(self._page_time.seconds, self._page_time.latencies * latency)
+    def _limit(self, size: PageSize) -> int:
+        """How many items the next page has at most."""
+        cost = self._page_cost
+        seconds = max(cost.seconds, cost.latencies * self._client.meter.fastest)
+        return max(size.fitting(seconds, cost.bytes), self._least)
 
-    def _beyond_latency(self, start: float) -> float:
-        """What requests took since then, less what the fastest request of all took."""
+    def _cost_since(self, before: Meter) -> tuple[float, int]:
+        """Seconds of requests since then, less what the fastest of all took, and their bytes."""
         meter = self._client.meter
-        return max(meter.seconds - start - meter.fastest, 0.0)
+        seconds = max(meter.seconds - before.seconds - meter.fastest, 0.0)
+        return seconds, meter.bytes - before.bytes
 
     async def _read_recent(self) -> bool:
         """Reads the newest runs without jobs, for those that ended; others need their jobs.
