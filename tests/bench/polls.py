@@ -89,7 +89,7 @@ class LargeServer(FakeServer):
         began = time.process_time()
         try:
             # As it comes over a line, so that the client counts what it reads.
-            content = super().__call__(request).content
+            content = super().__call__(request).read()
             self.now += len(content) * _SECONDS_A_BYTE
             return httpx.Response(200, stream=httpx.ByteStream(content))
         finally:
