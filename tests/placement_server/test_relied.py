@@ -46,7 +46,7 @@ def taken(source: str) -> set[str]:
 
 
 def everything() -> set[str]:
-    return set().union(*(taken(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.py")))
+    return set().union(*(taken(path.read_text(encoding="utf-8")) for path in FOLDER.rglob("*.py")))
 
 
 def test_both_ways_of_taking_are_seen() -> None:
