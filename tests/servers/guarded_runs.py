@@ -61,11 +61,11 @@ from dstack_placement.server import (
     running,
     specs,
     state,
-    tables,
     unreachable,
 )
 from dstack_placement.server import rooms as fleet_rooms
-from dstack_placement.server.faults import Faults, faults
+from dstack_placement.server.base import tables
+from dstack_placement.server.base.faults import Faults, faults
 from dstack_placement.server.other_servers import OTHER_SERVER
 from tests.servers.stored_runs import World, made
 

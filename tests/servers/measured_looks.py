@@ -28,7 +28,8 @@ from dstack._internal.server.testing import common
 from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy import insert
 
-from dstack_placement.server import overrides, tables
+from dstack_placement.server import overrides
+from dstack_placement.server.base import tables
 from tests.servers.guarded_runs import made
 from tests.servers.stored_runs import World
 

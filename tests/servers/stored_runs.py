@@ -62,8 +62,8 @@ from dstack_placement.server import (  # noqa: E402
     rebalancing,
     running,
     state,
-    tables,
 )
+from dstack_placement.server.base import tables  # noqa: E402
 
 LANES = [{"name": "near", "min_replicas": 1, "priority": 1}, "far"]
 

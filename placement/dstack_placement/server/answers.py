@@ -11,8 +11,8 @@ from dstack._internal.core.models.common import CoreModel
 from dstack._internal.core.models.resources import Range
 
 from dstack_placement.engine import LanePlan, Reclaim, ReplicaState
-from dstack_placement.server import faults
-from dstack_placement.server.tables import Claim, RebalanceRow
+from dstack_placement.server.base import faults
+from dstack_placement.server.base.tables import Claim, RebalanceRow
 
 _WAITING = (ReplicaState.PENDING, ReplicaState.STARTING)
 

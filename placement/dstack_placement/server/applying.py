@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 
 from dstack_placement.server import specs
-from dstack_placement.server.faults import faults
+from dstack_placement.server.base.faults import faults
 from dstack_placement.server.other_servers import forget_looks
 
 

@@ -33,18 +33,18 @@ from dstack_placement.engine import (
     place,
 )
 from dstack_placement.server import cordons, specs
-from dstack_placement.server.claims import gave_way
-from dstack_placement.server.errors import RunBusyError
-from dstack_placement.server.reach_events import tell_unreachable
-from dstack_placement.server.replica_jobs import read_jobs
-from dstack_placement.server.state import KEPT, Needs, RunState, read_state
-from dstack_placement.server.tables import (
+from dstack_placement.server.base.tables import (
     CooldownRow,
     PlacementRow,
     forget_finished_runs,
     locked_run,
 )
-from dstack_placement.server.telling import tell
+from dstack_placement.server.base.telling import tell
+from dstack_placement.server.claims import gave_way
+from dstack_placement.server.errors import RunBusyError
+from dstack_placement.server.reach_events import tell_unreachable
+from dstack_placement.server.replica_jobs import read_jobs
+from dstack_placement.server.state import KEPT, Needs, RunState, read_state
 
 #: Below dstack's own, so that the level that is set for the server is this one's too.
 logger = get_logger("dstack.placement")

@@ -21,9 +21,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.server import cordon_answers, emptied, leaving
+from dstack_placement.server.base.tables import CordonRow, EmptiedRow
+from dstack_placement.server.base.telling import tell
 from dstack_placement.server.cordons import Cordons, read_cordons
-from dstack_placement.server.tables import CordonRow, EmptiedRow
-from dstack_placement.server.telling import tell
 
 
 @dataclass(frozen=True, slots=True)

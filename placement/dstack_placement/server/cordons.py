@@ -20,8 +20,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import held_addresses
+from dstack_placement.server.base.tables import CordonRow
 from dstack_placement.server.lane_fleets import spec_of
-from dstack_placement.server.tables import CordonRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import LanePlan, Plan, ReplicaState
+from dstack_placement.server.base.tables import DeficitRow
+from dstack_placement.server.base.telling import tell
 from dstack_placement.server.claims import with_claims
 from dstack_placement.server.state import RunState
-from dstack_placement.server.tables import DeficitRow
-from dstack_placement.server.telling import tell
 from dstack_placement.server.unreachable import marked
 
 

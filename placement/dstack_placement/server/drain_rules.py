@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.server import specs
-from dstack_placement.server.kept import Kept
+from dstack_placement.server.base.kept import Kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.server import answers
+from dstack_placement.server.base.tables import DrainRow
 from dstack_placement.server.replica_jobs import groups_of
-from dstack_placement.server.tables import DrainRow
 
 
 async def draining(

@@ -12,8 +12,8 @@ from sqlalchemy import Select, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.server.tables import CordonRow, EmptiedRow
-from dstack_placement.server.telling import tell
+from dstack_placement.server.base.tables import CordonRow, EmptiedRow
+from dstack_placement.server.base.telling import tell
 
 
 async def look(result: Any) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only, selectinload
 
-from dstack_placement.server.kept import Kept
+from dstack_placement.server.base.kept import Kept
 
 # Made once: it is asked at every look, and making it takes longer than asking it.
 _PROJECT: Any = bindparam("project")

@@ -20,13 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import ONLY_GROUP, ServiceSpec
 from dstack_placement.server import answers, bounds, drains, gateway_traffic, looking, specs
-from dstack_placement.server.editions import editions_of
-from dstack_placement.server.faults import faults
-from dstack_placement.server.kept import Kept
-from dstack_placement.server.lane_fleets import fleets_of_lanes
-from dstack_placement.server.other_servers import OTHER_SERVER
-from dstack_placement.server.replica_jobs import groups_of
-from dstack_placement.server.tables import (
+from dstack_placement.server.base.faults import faults
+from dstack_placement.server.base.kept import Kept
+from dstack_placement.server.base.tables import (
     Base,
     CooldownRow,
     DeficitRow,
@@ -35,7 +31,11 @@ from dstack_placement.server.tables import (
     UnreachableRow,
     live_placements,
 )
-from dstack_placement.server.threads import in_thread
+from dstack_placement.server.base.threads import in_thread
+from dstack_placement.server.editions import editions_of
+from dstack_placement.server.lane_fleets import fleets_of_lanes
+from dstack_placement.server.other_servers import OTHER_SERVER
+from dstack_placement.server.replica_jobs import groups_of
 
 Row = TypeVar("Row", bound=Base)
 

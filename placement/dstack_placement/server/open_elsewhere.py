@@ -16,8 +16,8 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.server import open_requests
-from dstack_placement.server.faults import faults
-from dstack_placement.server.tables import DrainRow, OpenRequestsRow
+from dstack_placement.server.base.faults import faults
+from dstack_placement.server.base.tables import DrainRow, OpenRequestsRow
 
 #: This server's process.
 _SERVER = uuid.uuid4()

@@ -20,9 +20,9 @@ from dstack._internal.utils.common import get_current_datetime
 from dstack._internal.utils.logging import get_logger
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from dstack_placement.server.base.tables import LookRow, PlacementRow, Record
 from dstack_placement.server.replica_jobs import ReplicaJob
 from dstack_placement.server.state import RunState
-from dstack_placement.server.tables import LookRow, PlacementRow, Record
 
 logger = get_logger("dstack.placement")
 

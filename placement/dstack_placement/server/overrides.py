@@ -63,7 +63,7 @@ class Override:
 
 def _migrate(original: Wrapped) -> Wrapped:
     async def migrate() -> None:
-        from dstack_placement.server import tables
+        from dstack_placement.server.base import tables
 
         await original()
         await tables.create()
@@ -90,7 +90,7 @@ def _check_first(original: Wrapped) -> Wrapped:
         from dstack._internal.core.errors import ServerClientError
 
         from dstack_placement.server import specs
-        from dstack_placement.server.faults import faults
+        from dstack_placement.server.base.faults import faults
 
         # dstack passes everything by name here.
         run_spec = kwargs["run_spec"]
@@ -134,7 +134,7 @@ def _plan_candidates(original: Wrapped) -> Wrapped:
         session: Any, project: Any, run_model: Any, run_spec: Any
     ) -> Any:
         from dstack_placement.server import cordons, planning
-        from dstack_placement.server.faults import faults
+        from dstack_placement.server.base.faults import faults
 
         with faults.guarded("reading cordons", run_model, run_spec.run_name):
             await cordons.begin(session)
@@ -161,7 +161,7 @@ def _plan_offers(original: Wrapped) -> Wrapped:
 def _job_context(original: Wrapped) -> Wrapped:
     async def _load_submitted_job_context(session: Any, job_model: Any) -> Any:
         from dstack_placement.server import choosing, specs
-        from dstack_placement.server.faults import faults
+        from dstack_placement.server.base.faults import faults
 
         context = await original(session=session, job_model=job_model)
         with faults.guarded("reading a replica's fleet", context.run_model):
@@ -176,7 +176,7 @@ def _job_context(original: Wrapped) -> Wrapped:
 def _assignment(original: Wrapped) -> Wrapped:
     async def _process_assignment(context: Any) -> Any:
         from dstack_placement.server import choosing, cordons, other_servers
-        from dstack_placement.server.faults import faults
+        from dstack_placement.server.base.faults import faults
 
         with faults.guarded("reading cordons", context.run_model):
             await cordons.begin()
@@ -218,7 +218,7 @@ def _instance_offers(original: Wrapped) -> Wrapped:
 def _active_run(original: Wrapped) -> Wrapped:
     async def process_active_run(context: Any) -> Any:
         from dstack_placement.server import listed_workers
-        from dstack_placement.server.faults import faults
+        from dstack_placement.server.base.faults import faults
 
         result = await by_lanes(context)
         with faults.guarded("keeping workers that its router uses", context.run_model):
@@ -227,7 +227,7 @@ def _active_run(original: Wrapped) -> Wrapped:
 
     async def by_lanes(context: Any) -> Any:
         from dstack_placement.server import moves, running
-        from dstack_placement.server.faults import faults
+        from dstack_placement.server.base.faults import faults
 
         run_model = context.run_model
         look = None
@@ -252,7 +252,7 @@ def _active_run(original: Wrapped) -> Wrapped:
 def _replica_analysis(original: Wrapped) -> Wrapped:
     # It is called for each replica: to import them there would take longer than all else.
     from dstack_placement.server import running
-    from dstack_placement.server.faults import faults
+    from dstack_placement.server.base.faults import faults
 
     async def _analyze_active_run_replica(
         run_model: Any, replica_num: int, job_models: list[Any]
@@ -271,7 +271,7 @@ def _replica_analysis(original: Wrapped) -> Wrapped:
 def _replica_client(original: Wrapped) -> Wrapped:
     async def get_service_replica_client(service: Any, repo: Any, service_conn_pool: Any) -> Any:
         from dstack_placement.server import open_elsewhere, open_requests
-        from dstack_placement.server.faults import faults
+        from dstack_placement.server.base.faults import faults
 
         chosen = service
         with faults.guarded("counting requests", None, service.run_name):
@@ -290,7 +290,7 @@ def _termination(original: Wrapped) -> Wrapped:
         )
 
         from dstack_placement.server import draining
-        from dstack_placement.server.faults import faults
+        from dstack_placement.server.base.faults import faults
 
         holds = False
         with faults.guarded("draining a replica", job_model.run):
@@ -306,7 +306,7 @@ def _termination(original: Wrapped) -> Wrapped:
 def _termination_result(original: Wrapped) -> Wrapped:
     async def _apply_process_result(**kwargs: Any) -> Any:
         from dstack_placement.server import emptied
-        from dstack_placement.server.faults import faults
+        from dstack_placement.server.base.faults import faults
 
         applied = await original(**kwargs)
         with faults.guarded("judging whether a drain is over", kwargs["job_model"].run):
@@ -326,7 +326,7 @@ def _gateway_sync(original: Wrapped) -> Wrapped:
         plan: Any,
     ) -> Any:
         from dstack_placement.server import draining
-        from dstack_placement.server.faults import faults
+        from dstack_placement.server.base.faults import faults
 
         with faults.guarded("keeping replicas that drain", None, gateway_model.name):
             await draining.keep_at_gateway(plan)
@@ -340,7 +340,7 @@ def _gateway_sync(original: Wrapped) -> Wrapped:
 def _replica_lists(original: Wrapped) -> Wrapped:
     def build_replica_lists(run_model: Any, group_filter: str | None = None) -> Any:
         from dstack_placement.server import running
-        from dstack_placement.server.faults import faults
+        from dstack_placement.server.base.faults import faults
 
         active, inactive = original(run_model=run_model, group_filter=group_filter)
         ordered = active

@@ -6,9 +6,9 @@ from dstack._internal.server.models import RunModel
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from dstack_placement.server.base.tables import UnreachableRow
+from dstack_placement.server.base.telling import tell
 from dstack_placement.server.state import RunState
-from dstack_placement.server.tables import UnreachableRow
-from dstack_placement.server.telling import tell
 
 
 async def tell_unreachable(session: AsyncSession, run_model: RunModel, state: RunState) -> None:

@@ -19,11 +19,11 @@ from sqlalchemy.orm import lazyload
 
 from dstack_placement.engine import Action, Service, ServiceSpec, preview
 from dstack_placement.server import answers, looking, specs
+from dstack_placement.server.base.tables import RebalanceRow, locked_run
+from dstack_placement.server.base.telling import tell
 from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.finding import find_run
 from dstack_placement.server.state import RunState
-from dstack_placement.server.tables import RebalanceRow, locked_run
-from dstack_placement.server.telling import tell
 
 
 async def rebalance(

@@ -39,15 +39,15 @@ from dstack_placement.engine import (
     preview,
 )
 from dstack_placement.server import looking
+from dstack_placement.server.base.faults import faults
+from dstack_placement.server.base.kept import Kept
+from dstack_placement.server.base.tables import ReclaimRow, active_runs, locked_fleet
+from dstack_placement.server.base.telling import tell
+from dstack_placement.server.base.threads import in_thread
 from dstack_placement.server.cordons import Cordons
 from dstack_placement.server.errors import RunBusyError
-from dstack_placement.server.faults import faults
-from dstack_placement.server.kept import Kept
 from dstack_placement.server.rooms import free_blocks
 from dstack_placement.server.state import RunState
-from dstack_placement.server.tables import ReclaimRow, active_runs, locked_fleet
-from dstack_placement.server.telling import tell
-from dstack_placement.server.threads import in_thread
 
 #: After so long, who gives way is decided again if nothing came of it.
 _LATE = timedelta(seconds=60)

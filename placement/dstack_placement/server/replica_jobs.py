@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import ONLY_GROUP, ReplicaState
-from dstack_placement.server.kept import Kept
+from dstack_placement.server.base.kept import Kept
 
 _STATES = {
     JobStatus.SUBMITTED: ReplicaState.PENDING,

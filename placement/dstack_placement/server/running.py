@@ -32,19 +32,19 @@ from dstack_placement.engine import (
     stopping_order,
 )
 from dstack_placement.server import specs
-from dstack_placement.server.kept import Kept
-from dstack_placement.server.other_servers import note_replicas
-from dstack_placement.server.replica_jobs import ReplicaJob, group_of, state_of
-from dstack_placement.server.samples import of_groups
-from dstack_placement.server.state import Needs, RunState, glance, with_rooms
-from dstack_placement.server.tables import (
+from dstack_placement.server.base.kept import Kept
+from dstack_placement.server.base.tables import (
     CooldownRow,
     Record,
     forget_ended_jobs,
     locked_run,
     read_record,
 )
-from dstack_placement.server.telling import tell
+from dstack_placement.server.base.telling import tell
+from dstack_placement.server.other_servers import note_replicas
+from dstack_placement.server.replica_jobs import ReplicaJob, group_of, state_of
+from dstack_placement.server.samples import of_groups
+from dstack_placement.server.state import Needs, RunState, glance, with_rooms
 
 #: Ends of a job for which its fleet or its cloud is the cause, not the service.
 _LOST_CAPACITY = frozenset(

@@ -28,7 +28,7 @@ _LOG_EVERY = 60.0
 _OVER_AFTER = timedelta(minutes=10)
 #: Most faults, and most log entries, that are remembered.
 _MOST = 1000
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parents[2]
 
 
 class Subject(Protocol):
