@@ -14,9 +14,9 @@ from dstack._internal.server.services.locking import string_to_lock_id
 from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel
 
+from dstack_placement.server.answers.bounds import MOST_BYTES, BoundedRoute
 from dstack_placement.server.base import tables
 from dstack_placement.server.base.kept import Kept
-from dstack_placement.server.bounds import MOST_BYTES, BoundedRoute
 from dstack_placement.server.errors import AddonError, RunBusyError
 from tests.servers.findings import findings
 from tests.servers.postgres import Postgres

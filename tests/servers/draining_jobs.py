@@ -42,7 +42,7 @@ from dstack_placement.server import (
     open_requests,
     overrides,
 )
-from dstack_placement.server.answers import ListRequest
+from dstack_placement.server.answers.answers import ListRequest
 from dstack_placement.server.base import tables
 from dstack_placement.server.gateway_rotation import GatewayLook
 from tests.servers.stored_runs import Parts, World, found_out

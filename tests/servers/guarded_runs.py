@@ -47,7 +47,6 @@ from sqlalchemy.orm import joinedload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from dstack_placement.server import (
-    answers,
     applying,
     choosing,
     listing,
@@ -64,6 +63,7 @@ from dstack_placement.server import (
     unreachable,
 )
 from dstack_placement.server import rooms as fleet_rooms
+from dstack_placement.server.answers import answers
 from dstack_placement.server.base import tables
 from dstack_placement.server.base.faults import Faults, faults
 from dstack_placement.server.other_servers import OTHER_SERVER

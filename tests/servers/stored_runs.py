@@ -52,7 +52,6 @@ from sqlalchemy.ext.asyncio import AsyncSession  # noqa: E402
 
 from dstack_placement.engine import Room, next_actions  # noqa: E402
 from dstack_placement.server import (  # noqa: E402
-    answers,
     applying,
     deficits,
     listing,
@@ -63,6 +62,7 @@ from dstack_placement.server import (  # noqa: E402
     running,
     state,
 )
+from dstack_placement.server.answers import answers  # noqa: E402
 from dstack_placement.server.base import tables  # noqa: E402
 
 LANES = [{"name": "near", "min_replicas": 1, "priority": 1}, "far"]

@@ -15,7 +15,6 @@ from fastapi import APIRouter, Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.server import (
-    answers,
     cordon_answers,
     cordoning,
     listing,
@@ -25,7 +24,8 @@ from dstack_placement.server import (
     router_answers,
     router_view,
 )
-from dstack_placement.server.bounds import BoundedRoute
+from dstack_placement.server.answers import answers
+from dstack_placement.server.answers.bounds import BoundedRoute
 
 root_router = APIRouter(
     prefix="/api/placement",

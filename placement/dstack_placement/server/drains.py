@@ -11,7 +11,7 @@ from dstack._internal.server.models import JobModel
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.server import answers
+from dstack_placement.server.answers import answers
 from dstack_placement.server.base.tables import DrainRow
 from dstack_placement.server.replica_jobs import groups_of
 

@@ -20,7 +20,7 @@ from dstack._internal.server.services.gateways.pool import gateway_connections_p
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.server import answers
+from dstack_placement.server.answers import answers
 
 #: Of the windows that gateways count over, that of a minute.
 _WINDOW = 60

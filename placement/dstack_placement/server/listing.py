@@ -19,7 +19,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import ONLY_GROUP, ServiceSpec
-from dstack_placement.server import answers, bounds, drains, gateway_traffic, looking, specs
+from dstack_placement.server import drains, gateway_traffic, looking, specs
+from dstack_placement.server.answers import answers, bounds
 from dstack_placement.server.base.faults import faults
 from dstack_placement.server.base.kept import Kept
 from dstack_placement.server.base.tables import (

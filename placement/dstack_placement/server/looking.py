@@ -25,7 +25,8 @@ from dstack_placement.engine import (
     code_of,
     preview,
 )
-from dstack_placement.server import answers, drains, specs
+from dstack_placement.server import drains, specs
+from dstack_placement.server.answers import answers
 from dstack_placement.server.base.faults import faults
 from dstack_placement.server.base.tables import DeficitRow
 from dstack_placement.server.base.threads import in_thread

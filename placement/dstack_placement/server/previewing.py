@@ -10,7 +10,8 @@ from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import ReplicaPlan
-from dstack_placement.server import answers, bounds, reclaiming, specs
+from dstack_placement.server import reclaiming, specs
+from dstack_placement.server.answers import answers, bounds
 from dstack_placement.server.finding import find_run
 from dstack_placement.server.looking import (
     lanes_in,

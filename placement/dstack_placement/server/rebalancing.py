@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 
 from dstack_placement.engine import Action, Service, ServiceSpec, preview
-from dstack_placement.server import answers, looking, specs
+from dstack_placement.server import looking, specs
+from dstack_placement.server.answers import answers
 from dstack_placement.server.base.tables import RebalanceRow, locked_run
 from dstack_placement.server.base.telling import tell
 from dstack_placement.server.errors import RunBusyError

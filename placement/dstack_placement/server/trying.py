@@ -11,7 +11,7 @@ from dstack._internal.core.models.resources import Range
 from dstack._internal.core.models.runs import RunSpec
 from pydantic import ValidationError
 
-from dstack_placement.server import answers
+from dstack_placement.server.answers import answers
 
 #: dstack wants a scaling rule beside a range; which one plays no part in a preview.
 _ANY_RULE = {"metric": "rps", "target": 1}

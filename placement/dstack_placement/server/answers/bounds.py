@@ -11,7 +11,7 @@ from dstack._internal.server.utils.routers import get_server_client_error_detail
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 
-from dstack_placement.server import answers
+from dstack_placement.server.answers import answers
 
 #: Bytes of a request's body. A configuration of the largest service is some 100 kB.
 MOST_BYTES = 1024 * 1024
