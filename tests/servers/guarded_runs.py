@@ -56,9 +56,7 @@ from dstack_placement.server import (
     planning,
     previewing,
     rebalancing,
-    replica_jobs,
     running,
-    specs,
     state,
     unreachable,
 )
@@ -67,6 +65,7 @@ from dstack_placement.server.answers import answers
 from dstack_placement.server.base import tables
 from dstack_placement.server.base.faults import Faults, faults
 from dstack_placement.server.other_servers import OTHER_SERVER
+from dstack_placement.server.runs import replica_jobs, specs
 from tests.servers.stored_runs import World, made
 
 REFUSED = [{"name": "near", "min_replicas": 5, "priority": 1}, "far"]

@@ -13,9 +13,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 
-from dstack_placement.server import specs
 from dstack_placement.server.base.faults import faults
 from dstack_placement.server.other_servers import forget_looks
+from dstack_placement.server.runs import specs
 
 
 async def apply_plan(

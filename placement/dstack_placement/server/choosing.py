@@ -32,7 +32,7 @@ from dstack_placement.engine import (
     next_actions,
     place,
 )
-from dstack_placement.server import cordons, specs
+from dstack_placement.server import cordons
 from dstack_placement.server.base.tables import (
     CooldownRow,
     PlacementRow,
@@ -43,7 +43,8 @@ from dstack_placement.server.base.telling import tell
 from dstack_placement.server.claims import gave_way
 from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.reach_events import tell_unreachable
-from dstack_placement.server.replica_jobs import read_jobs
+from dstack_placement.server.runs import specs
+from dstack_placement.server.runs.replica_jobs import read_jobs
 from dstack_placement.server.state import KEPT, Needs, RunState, read_state
 
 #: Below dstack's own, so that the level that is set for the server is this one's too.

@@ -15,8 +15,8 @@ from dstack._internal.server.models import RunModel
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.server import specs
 from dstack_placement.server.base.kept import Kept
+from dstack_placement.server.runs import specs
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,9 @@ from dstack_placement.server.base.tables import DrainRow
 from dstack_placement.server.base.telling import tell
 from dstack_placement.server.drain_rules import rules_of
 from dstack_placement.server.engine_loads import engine_loads
-from dstack_placement.server.replica_jobs import group_of
 from dstack_placement.server.router_looks import RouterStatus, job_of, router_looks
 from dstack_placement.server.router_view import jobs_to_reach
+from dstack_placement.server.runs.replica_jobs import group_of
 
 #: So long after the limit, a replica that can't be looked at is ended unseen.
 _OVERDUE = timedelta(seconds=10)

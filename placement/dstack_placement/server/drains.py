@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.server.answers import answers
 from dstack_placement.server.base.tables import DrainRow
-from dstack_placement.server.replica_jobs import groups_of
+from dstack_placement.server.runs.replica_jobs import groups_of
 
 
 async def draining(

@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import ONLY_GROUP, ServiceSpec
-from dstack_placement.server import drains, gateway_traffic, looking, specs
+from dstack_placement.server import drains, gateway_traffic, looking
 from dstack_placement.server.answers import answers, bounds
 from dstack_placement.server.base.faults import faults
 from dstack_placement.server.base.kept import Kept
@@ -36,7 +36,8 @@ from dstack_placement.server.base.threads import in_thread
 from dstack_placement.server.editions import editions_of
 from dstack_placement.server.lane_fleets import fleets_of_lanes
 from dstack_placement.server.other_servers import OTHER_SERVER
-from dstack_placement.server.replica_jobs import groups_of
+from dstack_placement.server.runs import specs
+from dstack_placement.server.runs.replica_jobs import groups_of
 
 Row = TypeVar("Row", bound=Base)
 

@@ -25,16 +25,17 @@ from dstack_placement.engine import (
     code_of,
     preview,
 )
-from dstack_placement.server import drains, specs
+from dstack_placement.server import drains
 from dstack_placement.server.answers import answers
 from dstack_placement.server.base.faults import faults
 from dstack_placement.server.base.tables import DeficitRow
 from dstack_placement.server.base.threads import in_thread
 from dstack_placement.server.claims import reclaim_notes, with_claims
 from dstack_placement.server.cordons import Cordons
-from dstack_placement.server.finding import find_run
-from dstack_placement.server.replica_jobs import ReplicaJob, read_jobs, with_retried
-from dstack_placement.server.samples import of_groups
+from dstack_placement.server.runs import specs
+from dstack_placement.server.runs.finding import find_run
+from dstack_placement.server.runs.replica_jobs import ReplicaJob, read_jobs, with_retried
+from dstack_placement.server.runs.samples import of_groups
 from dstack_placement.server.state import Needs, RunState, desired_counts, read_state
 from dstack_placement.server.unreachable import marked, workers_there
 

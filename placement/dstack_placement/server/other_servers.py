@@ -21,7 +21,7 @@ from dstack._internal.utils.logging import get_logger
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.server.base.tables import LookRow, PlacementRow, Record
-from dstack_placement.server.replica_jobs import ReplicaJob
+from dstack_placement.server.runs.replica_jobs import ReplicaJob
 from dstack_placement.server.state import RunState
 
 logger = get_logger("dstack.placement")

@@ -89,8 +89,8 @@ def _check_first(original: Wrapped) -> Wrapped:
     async def check_first(*args: Any, **kwargs: Any) -> Any:
         from dstack._internal.core.errors import ServerClientError
 
-        from dstack_placement.server import specs
         from dstack_placement.server.base.faults import faults
+        from dstack_placement.server.runs import specs
 
         # dstack passes everything by name here.
         run_spec = kwargs["run_spec"]
@@ -160,8 +160,9 @@ def _plan_offers(original: Wrapped) -> Wrapped:
 
 def _job_context(original: Wrapped) -> Wrapped:
     async def _load_submitted_job_context(session: Any, job_model: Any) -> Any:
-        from dstack_placement.server import choosing, specs
+        from dstack_placement.server import choosing
         from dstack_placement.server.base.faults import faults
+        from dstack_placement.server.runs import specs
 
         context = await original(session=session, job_model=job_model)
         with faults.guarded("reading a replica's fleet", context.run_model):

@@ -12,8 +12,8 @@ from dstack._internal.server.models import FleetModel
 from dstack._internal.server.services.runs import plan as dstack_plan
 
 from dstack_placement.engine import ServiceSpec
-from dstack_placement.server import specs
 from dstack_placement.server.base.faults import faults
+from dstack_placement.server.runs import specs
 
 
 def has_lanes(run_spec: RunSpec) -> bool:

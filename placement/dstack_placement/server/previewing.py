@@ -10,9 +10,8 @@ from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import ReplicaPlan
-from dstack_placement.server import reclaiming, specs
+from dstack_placement.server import reclaiming
 from dstack_placement.server.answers import answers, bounds
-from dstack_placement.server.finding import find_run
 from dstack_placement.server.looking import (
     lanes_in,
     least_counts,
@@ -20,6 +19,8 @@ from dstack_placement.server.looking import (
     planned,
     read_run,
 )
+from dstack_placement.server.runs import specs
+from dstack_placement.server.runs.finding import find_run
 from dstack_placement.server.state import desired_counts
 from dstack_placement.server.trying import tried_counts, tried_spec
 

@@ -32,9 +32,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, load_only
 
-from dstack_placement.server.finding import find_run
 from dstack_placement.server.router_answers import ExpectedWorker, Router
 from dstack_placement.server.router_looks import Look, RouterStatus, router_looks
+from dstack_placement.server.runs.finding import find_run
 from dstack_placement.server.worker_commands import read_worker_command
 
 

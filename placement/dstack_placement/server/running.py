@@ -31,7 +31,6 @@ from dstack_placement.engine import (
     place,
     stopping_order,
 )
-from dstack_placement.server import specs
 from dstack_placement.server.base.kept import Kept
 from dstack_placement.server.base.tables import (
     CooldownRow,
@@ -42,8 +41,9 @@ from dstack_placement.server.base.tables import (
 )
 from dstack_placement.server.base.telling import tell
 from dstack_placement.server.other_servers import note_replicas
-from dstack_placement.server.replica_jobs import ReplicaJob, group_of, state_of
-from dstack_placement.server.samples import of_groups
+from dstack_placement.server.runs import specs
+from dstack_placement.server.runs.replica_jobs import ReplicaJob, group_of, state_of
+from dstack_placement.server.runs.samples import of_groups
 from dstack_placement.server.state import Needs, RunState, glance, with_rooms
 
 #: Ends of a job for which its fleet or its cloud is the cause, not the service.

@@ -38,8 +38,8 @@ from dstack_placement.server.cordons import NONE, Cordons, holders, read_cordons
 from dstack_placement.server.editions import editions_of
 from dstack_placement.server.lane_fleets import fleets_of_lanes
 from dstack_placement.server.reachability import unreachable_lanes
-from dstack_placement.server.replica_jobs import ReplicaJob
 from dstack_placement.server.rooms import room_of
+from dstack_placement.server.runs.replica_jobs import ReplicaJob
 from dstack_placement.server.unreachable import UnreachableLanes, limited
 
 #: For how long a lane that was given to a replica is kept for it, until it has an instance; longer
