@@ -12,7 +12,7 @@ from dstack._internal.core.models.runs import RunSpec
 from dstack._internal.server.services import backends  # noqa: F401  # fleets can't be imported first
 from dstack._internal.server.services.jobs.configurators.service import ServiceJobConfigurator
 
-from dstack_placement.server import rooms
+from dstack_placement.server.fleets import rooms
 from dstack_placement.server.runs import samples
 
 H100 = {"gpu": "H100:8"}

@@ -60,10 +60,10 @@ from dstack_placement.server import (
     state,
     unreachable,
 )
-from dstack_placement.server import rooms as fleet_rooms
 from dstack_placement.server.answers import answers
 from dstack_placement.server.base import tables
 from dstack_placement.server.base.faults import Faults, faults
+from dstack_placement.server.fleets import rooms as fleet_rooms
 from dstack_placement.server.other_servers import OTHER_SERVER
 from dstack_placement.server.runs import replica_jobs, specs
 from tests.servers.stored_runs import World, made

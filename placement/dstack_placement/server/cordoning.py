@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from dstack_placement.server import cordon_answers, emptied, leaving
 from dstack_placement.server.base.tables import CordonRow, EmptiedRow
 from dstack_placement.server.base.telling import tell
-from dstack_placement.server.cordons import Cordons, read_cordons
+from dstack_placement.server.fleets.cordons import Cordons, read_cordons
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,8 @@ from dstack_placement.server.base.tables import (
     live_placements,
 )
 from dstack_placement.server.base.threads import in_thread
-from dstack_placement.server.editions import editions_of
-from dstack_placement.server.lane_fleets import fleets_of_lanes
+from dstack_placement.server.fleets.editions import editions_of
+from dstack_placement.server.fleets.lane_fleets import fleets_of_lanes
 from dstack_placement.server.other_servers import OTHER_SERVER
 from dstack_placement.server.runs import specs
 from dstack_placement.server.runs.replica_jobs import groups_of

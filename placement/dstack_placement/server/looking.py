@@ -31,7 +31,7 @@ from dstack_placement.server.base.faults import faults
 from dstack_placement.server.base.tables import DeficitRow
 from dstack_placement.server.base.threads import in_thread
 from dstack_placement.server.claims import reclaim_notes, with_claims
-from dstack_placement.server.cordons import Cordons
+from dstack_placement.server.fleets.cordons import Cordons
 from dstack_placement.server.runs import specs
 from dstack_placement.server.runs.finding import find_run
 from dstack_placement.server.runs.replica_jobs import ReplicaJob, read_jobs, with_retried

@@ -133,8 +133,9 @@ def _plan_candidates(original: Wrapped) -> Wrapped:
     async def _select_candidate_fleet_models(
         session: Any, project: Any, run_model: Any, run_spec: Any
     ) -> Any:
-        from dstack_placement.server import cordons, planning
+        from dstack_placement.server import planning
         from dstack_placement.server.base.faults import faults
+        from dstack_placement.server.fleets import cordons
 
         with faults.guarded("reading cordons", run_model, run_spec.run_name):
             await cordons.begin(session)
@@ -176,8 +177,9 @@ def _job_context(original: Wrapped) -> Wrapped:
 
 def _assignment(original: Wrapped) -> Wrapped:
     async def _process_assignment(context: Any) -> Any:
-        from dstack_placement.server import choosing, cordons, other_servers
+        from dstack_placement.server import choosing, other_servers
         from dstack_placement.server.base.faults import faults
+        from dstack_placement.server.fleets import cordons
 
         with faults.guarded("reading cordons", context.run_model):
             await cordons.begin()
@@ -200,7 +202,7 @@ def _assignment(original: Wrapped) -> Wrapped:
 
 def _assignment_fleets(original: Wrapped) -> Wrapped:
     async def _load_assignment_candidate_fleets(context: Any) -> Any:
-        from dstack_placement.server import cordons
+        from dstack_placement.server.fleets import cordons
 
         return cordons.candidates(await original(context=context))
 
@@ -209,7 +211,7 @@ def _assignment_fleets(original: Wrapped) -> Wrapped:
 
 def _instance_offers(original: Wrapped) -> Wrapped:
     def get_instance_offers_from_instances(instances: list[Any], *args: Any, **kwargs: Any) -> Any:
-        from dstack_placement.server import cordons
+        from dstack_placement.server.fleets import cordons
 
         return original(cordons.offered(instances), *args, **kwargs)
 

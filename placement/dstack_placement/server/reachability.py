@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
 
 from dstack_placement.engine import ReplicaState, Service, ServiceSpec, place
-from dstack_placement.server.lane_fleets import spec_of
+from dstack_placement.server.fleets.lane_fleets import spec_of
 from dstack_placement.server.networks import Place, Site
 from dstack_placement.server.unreachable import (
     UnreachableLane,

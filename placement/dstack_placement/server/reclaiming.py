@@ -44,9 +44,9 @@ from dstack_placement.server.base.kept import Kept
 from dstack_placement.server.base.tables import ReclaimRow, active_runs, locked_fleet
 from dstack_placement.server.base.telling import tell
 from dstack_placement.server.base.threads import in_thread
-from dstack_placement.server.cordons import Cordons
 from dstack_placement.server.errors import RunBusyError
-from dstack_placement.server.rooms import free_blocks
+from dstack_placement.server.fleets.cordons import Cordons
+from dstack_placement.server.fleets.rooms import free_blocks
 from dstack_placement.server.state import RunState
 
 #: After so long, who gives way is decided again if nothing came of it.

@@ -34,11 +34,11 @@ from dstack_placement.server.base.tables import (
     placements_that_count,
     unsettled_placements,
 )
-from dstack_placement.server.cordons import NONE, Cordons, holders, read_cordons
-from dstack_placement.server.editions import editions_of
-from dstack_placement.server.lane_fleets import fleets_of_lanes
+from dstack_placement.server.fleets.cordons import NONE, Cordons, holders, read_cordons
+from dstack_placement.server.fleets.editions import editions_of
+from dstack_placement.server.fleets.lane_fleets import fleets_of_lanes
+from dstack_placement.server.fleets.rooms import room_of
 from dstack_placement.server.reachability import unreachable_lanes
-from dstack_placement.server.rooms import room_of
 from dstack_placement.server.runs.replica_jobs import ReplicaJob
 from dstack_placement.server.unreachable import UnreachableLanes, limited
 

@@ -11,8 +11,8 @@ from dstack._internal.server.models import FleetModel, InstanceModel
 from dstack._internal.server.services.runs import plan as dstack_plan
 
 from dstack_placement.engine import Room, none_idle
-from dstack_placement.server import cordons
-from dstack_placement.server.lane_fleets import spec_of
+from dstack_placement.server.fleets import cordons
+from dstack_placement.server.fleets.lane_fleets import spec_of
 
 
 def room_of(

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import held_addresses
 from dstack_placement.server.base.tables import CordonRow
-from dstack_placement.server.lane_fleets import spec_of
+from dstack_placement.server.fleets.lane_fleets import spec_of
 
 
 @dataclass(frozen=True, slots=True)
