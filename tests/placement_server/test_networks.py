@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dstack_placement.server.networks import Place, Reach, Site, reach
+from dstack_placement.server.networks.networks import Place, Reach, Site, reach
 
 EAST, WEST = "us-east-1", "us-west-2"
 

@@ -20,8 +20,8 @@ from dstack_placement.engine import (
     place,
     preview,
 )
-from dstack_placement.server.networks import Place, Site
-from dstack_placement.server.unreachable import (
+from dstack_placement.server.networks.networks import Place, Site
+from dstack_placement.server.networks.unreachable import (
     UnreachableLane,
     is_one_network,
     lanes_out_of_reach,

@@ -58,12 +58,12 @@ from dstack_placement.server import (
     rebalancing,
     running,
     state,
-    unreachable,
 )
 from dstack_placement.server.answers import answers
 from dstack_placement.server.base import tables
 from dstack_placement.server.base.faults import Faults, faults
 from dstack_placement.server.fleets import rooms as fleet_rooms
+from dstack_placement.server.networks import unreachable
 from dstack_placement.server.other_servers import OTHER_SERVER
 from dstack_placement.server.runs import replica_jobs, specs
 from tests.servers.stored_runs import World, made

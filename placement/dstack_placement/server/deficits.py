@@ -14,8 +14,8 @@ from dstack_placement.engine import LanePlan, Plan, ReplicaState
 from dstack_placement.server.base.tables import DeficitRow
 from dstack_placement.server.base.telling import tell
 from dstack_placement.server.claims import with_claims
+from dstack_placement.server.networks.unreachable import marked
 from dstack_placement.server.state import RunState
-from dstack_placement.server.unreachable import marked
 
 
 async def tell_deficits(

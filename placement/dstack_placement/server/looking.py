@@ -32,12 +32,12 @@ from dstack_placement.server.base.tables import DeficitRow
 from dstack_placement.server.base.threads import in_thread
 from dstack_placement.server.claims import reclaim_notes, with_claims
 from dstack_placement.server.fleets.cordons import Cordons
+from dstack_placement.server.networks.unreachable import marked, workers_there
 from dstack_placement.server.runs import specs
 from dstack_placement.server.runs.finding import find_run
 from dstack_placement.server.runs.replica_jobs import ReplicaJob, read_jobs, with_retried
 from dstack_placement.server.runs.samples import of_groups
 from dstack_placement.server.state import Needs, RunState, desired_counts, read_state
-from dstack_placement.server.unreachable import marked, workers_there
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,9 +38,9 @@ from dstack_placement.server.fleets.cordons import NONE, Cordons, holders, read_
 from dstack_placement.server.fleets.editions import editions_of
 from dstack_placement.server.fleets.lane_fleets import fleets_of_lanes
 from dstack_placement.server.fleets.rooms import room_of
-from dstack_placement.server.reachability import unreachable_lanes
+from dstack_placement.server.networks.reachability import unreachable_lanes
+from dstack_placement.server.networks.unreachable import UnreachableLanes, limited
 from dstack_placement.server.runs.replica_jobs import ReplicaJob
-from dstack_placement.server.unreachable import UnreachableLanes, limited
 
 #: For how long a lane that was given to a replica is kept for it, until it has an instance; longer
 #: while dstack has the job in hand, as queues and clouds can take their time.

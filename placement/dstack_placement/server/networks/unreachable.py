@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from dstack_placement.engine import LanePlan, ReplicaState, Room, Service, ServiceSpec
-from dstack_placement.server.networks import Reach, Site, reach
+from dstack_placement.server.networks.networks import Reach, Site, reach
 
 #: Set to 1 where all fleets share a network that dstack does not know of (VPN, peering, routes).
 ONE_NETWORK_VARIABLE = "DSTACK_FLEETS_ONE_NETWORK"

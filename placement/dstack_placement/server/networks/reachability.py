@@ -27,8 +27,8 @@ from sqlalchemy.orm import load_only
 
 from dstack_placement.engine import ReplicaState, Service, ServiceSpec, place
 from dstack_placement.server.fleets.lane_fleets import spec_of
-from dstack_placement.server.networks import Place, Site
-from dstack_placement.server.unreachable import (
+from dstack_placement.server.networks.networks import Place, Site
+from dstack_placement.server.networks.unreachable import (
     UnreachableLane,
     is_one_network,
     lanes_out_of_reach,

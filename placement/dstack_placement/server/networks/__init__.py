@@ -1,0 +1,3 @@
+"""Lanes whose workers a service's router can't reach."""
+
+__all__ = ["reachability", "unreachable"]
