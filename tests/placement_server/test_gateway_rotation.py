@@ -19,8 +19,8 @@ from dstack._internal.proxy.gateway.services.nginx import (
     ServiceConfig,
 )
 
-from dstack_placement.server import gateway_rotation
-from dstack_placement.server.gateway_rotation import GatewayLook, GatewayMachine
+from dstack_placement.server.gateways import gateway_rotation
+from dstack_placement.server.gateways.gateway_rotation import GatewayLook, GatewayMachine
 
 JOBS = [uuid.UUID(int=number) for number in range(3)]
 

@@ -9,8 +9,8 @@ import pytest
 from dstack._internal.proxy.gateway.schemas.stats import Stat
 from dstack._internal.server.services import backends  # noqa: F401  # gateways can't be imported first
 
-from dstack_placement.server import gateway_traffic
-from dstack_placement.server.gateway_traffic import GatewayCounts
+from dstack_placement.server.gateways import gateway_traffic
+from dstack_placement.server.gateways.gateway_traffic import GatewayCounts
 
 RUN, KEY = uuid.UUID(int=1), ("main", "chat")
 

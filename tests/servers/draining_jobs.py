@@ -36,7 +36,6 @@ from dstack_placement.server import (
     drain_rules,
     draining,
     drains,
-    gateway_rotation,
     listing,
     open_elsewhere,
     open_requests,
@@ -44,7 +43,8 @@ from dstack_placement.server import (
 )
 from dstack_placement.server.answers.answers import ListRequest
 from dstack_placement.server.base import tables
-from dstack_placement.server.gateway_rotation import GatewayLook
+from dstack_placement.server.gateways import gateway_rotation
+from dstack_placement.server.gateways.gateway_rotation import GatewayLook
 from tests.servers.stored_runs import Parts, World, found_out
 
 NOW = get_current_datetime()

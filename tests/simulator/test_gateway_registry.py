@@ -16,8 +16,8 @@ from dstack._internal.server.services.gateways import (
 from dstack._internal.server.services.gateways.client import GatewayClient
 from dstack._internal.server.services.gateways.connection import GatewayConnection
 
-from dstack_placement.server import gateway_rotation
-from dstack_placement.server.gateway_rotation import GatewayLook
+from dstack_placement.server.gateways import gateway_rotation
+from dstack_placement.server.gateways.gateway_rotation import GatewayLook
 from dstack_simulator.hosts import EmulatedGateway, HostSpec
 from dstack_simulator.hosts.traffic import Traffic
 from tests.builders.emulated_hosts import Site, open_site, start_job

@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import ONLY_GROUP, ServiceSpec
-from dstack_placement.server import drains, gateway_traffic, looking
+from dstack_placement.server import drains, looking
 from dstack_placement.server.answers import answers, bounds
 from dstack_placement.server.base.faults import faults
 from dstack_placement.server.base.kept import Kept
@@ -35,6 +35,7 @@ from dstack_placement.server.base.tables import (
 from dstack_placement.server.base.threads import in_thread
 from dstack_placement.server.fleets.editions import editions_of
 from dstack_placement.server.fleets.lane_fleets import fleets_of_lanes
+from dstack_placement.server.gateways import gateway_traffic
 from dstack_placement.server.other_servers import OTHER_SERVER
 from dstack_placement.server.runs import specs
 from dstack_placement.server.runs.replica_jobs import groups_of
