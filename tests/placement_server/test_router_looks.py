@@ -14,9 +14,9 @@ import httpx
 import pytest
 from dstack._internal.core.errors import SSHError
 
-from dstack_placement.server import replica_tunnels, router_looks
-from dstack_placement.server.router_looks import Look, RouterLooks, RouterStatus
-from dstack_placement.server.worker_commands import read_worker_command
+from dstack_placement.server.routers import replica_tunnels, router_looks
+from dstack_placement.server.routers.router_looks import Look, RouterLooks, RouterStatus
+from dstack_placement.server.routers.worker_commands import read_worker_command
 from tests.waiting import until
 
 WORKERS = [{"id": "w", "url": "http://10.0.0.1:8000", "labels": {}, "new_in_smg": 1}]

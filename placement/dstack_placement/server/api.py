@@ -21,11 +21,10 @@ from dstack_placement.server import (
     looking,
     previewing,
     rebalancing,
-    router_answers,
-    router_view,
 )
 from dstack_placement.server.answers import answers
 from dstack_placement.server.answers.bounds import BoundedRoute
+from dstack_placement.server.routers import router_answers, router_view
 
 root_router = APIRouter(
     prefix="/api/placement",

@@ -16,7 +16,7 @@ from dstack._internal.server.services.runs.router_worker_sync import (
     _ResponseTooLargeError,
 )
 
-from dstack_placement.server.replica_tunnels import ReplicaTunnels
+from dstack_placement.server.routers.replica_tunnels import ReplicaTunnels
 
 #: Seconds that an engine has for all answers together, its tunnel included.
 _LIMIT = 8.0

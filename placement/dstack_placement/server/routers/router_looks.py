@@ -26,7 +26,7 @@ from dstack._internal.server.services.runs.router_worker_sync import (
 )
 from dstack._internal.utils.common import get_current_datetime
 
-from dstack_placement.server.replica_tunnels import ReplicaTunnels
+from dstack_placement.server.routers.replica_tunnels import ReplicaTunnels
 
 #: Seconds for which one look answers all who ask.
 KEPT = 1.0

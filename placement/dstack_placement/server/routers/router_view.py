@@ -32,10 +32,10 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, load_only
 
-from dstack_placement.server.router_answers import ExpectedWorker, Router
-from dstack_placement.server.router_looks import Look, RouterStatus, router_looks
+from dstack_placement.server.routers.router_answers import ExpectedWorker, Router
+from dstack_placement.server.routers.router_looks import Look, RouterStatus, router_looks
+from dstack_placement.server.routers.worker_commands import read_worker_command
 from dstack_placement.server.runs.finding import find_run
-from dstack_placement.server.worker_commands import read_worker_command
 
 
 async def router_of(session: AsyncSession, project: ProjectModel, run_name: str) -> Router:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from dstack._internal.core.models.common import CoreModel
 
-from dstack_placement.server.router_looks import RouterStatus
-from dstack_placement.server.worker_commands import WorkerRole
+from dstack_placement.server.routers.router_looks import RouterStatus
+from dstack_placement.server.routers.worker_commands import WorkerRole
 
 
 class ExpectedWorker(CoreModel):
