@@ -36,8 +36,8 @@ _ALL = re.compile(r"^pytestmark = .*mark\.(e2e|versions)", re.MULTILINE)
 #: In modules that load dstack, have a process do that for all of them, or load what the hosts of a
 #: simulator are made of.
 _LOADS = re.compile(
-    r"^(from|import) (dstack[. ]|dstack_placement\.server\.engine_loads|tests\.servers\.findings"
-    r"|dstack_simulator\.hosts|tests\.builders\.emulated_hosts|aiohttp|asyncssh)",
+    r"^(from|import) (dstack[. ]|dstack_placement\.server\.drain\.engine_loads"
+    r"|tests\.servers\.findings|dstack_simulator\.hosts|tests\.builders\.emulated_hosts|aiohttp|asyncssh)",
     re.MULTILINE,
 )
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dstack_placement.server.engine_loads import ask_engine
+from dstack_placement.server.drain.engine_loads import ask_engine
 
 VLLM = """\
 # TYPE vllm:num_requests_running gauge

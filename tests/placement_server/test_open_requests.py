@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from dstack._internal.proxy.lib.models import Replica, Service
 
-from dstack_placement.server import open_requests
+from dstack_placement.server.drain import open_requests
 
 REPLICAS = tuple(
     Replica(id=uuid.uuid4().hex, app_port=80, ssh_destination="", ssh_port=22) for _ in range(3)

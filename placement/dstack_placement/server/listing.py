@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import ONLY_GROUP, ServiceSpec
-from dstack_placement.server import drains, looking
+from dstack_placement.server import looking
 from dstack_placement.server.answers import answers, bounds
 from dstack_placement.server.base.faults import faults
 from dstack_placement.server.base.kept import Kept
@@ -33,6 +33,7 @@ from dstack_placement.server.base.tables import (
     live_placements,
 )
 from dstack_placement.server.base.threads import in_thread
+from dstack_placement.server.drain import drains
 from dstack_placement.server.fleets.editions import editions_of
 from dstack_placement.server.fleets.lane_fleets import fleets_of_lanes
 from dstack_placement.server.gateways import gateway_traffic

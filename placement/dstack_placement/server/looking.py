@@ -25,12 +25,12 @@ from dstack_placement.engine import (
     code_of,
     preview,
 )
-from dstack_placement.server import drains
 from dstack_placement.server.answers import answers
 from dstack_placement.server.base.faults import faults
 from dstack_placement.server.base.tables import DeficitRow
 from dstack_placement.server.base.threads import in_thread
 from dstack_placement.server.claims import reclaim_notes, with_claims
+from dstack_placement.server.drain import drains
 from dstack_placement.server.fleets.cordons import Cordons
 from dstack_placement.server.networks.unreachable import marked, workers_there
 from dstack_placement.server.runs import specs

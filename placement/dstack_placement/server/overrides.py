@@ -73,7 +73,8 @@ def _migrate(original: Wrapped) -> Wrapped:
 
 def _routes(original: Wrapped) -> Wrapped:
     def register_routes(app: Any, *args: Any, **kwargs: Any) -> None:
-        from dstack_placement.server import api, open_requests
+        from dstack_placement.server import api
+        from dstack_placement.server.drain import open_requests
 
         # Before dstack's own: the last of those takes every path that is left.
         app.include_router(api.root_router)
@@ -273,8 +274,8 @@ def _replica_analysis(original: Wrapped) -> Wrapped:
 
 def _replica_client(original: Wrapped) -> Wrapped:
     async def get_service_replica_client(service: Any, repo: Any, service_conn_pool: Any) -> Any:
-        from dstack_placement.server import open_elsewhere, open_requests
         from dstack_placement.server.base.faults import faults
+        from dstack_placement.server.drain import open_elsewhere, open_requests
 
         chosen = service
         with faults.guarded("counting requests", None, service.run_name):
@@ -292,8 +293,8 @@ def _termination(original: Wrapped) -> Wrapped:
             _ProcessResult,
         )
 
-        from dstack_placement.server import draining
         from dstack_placement.server.base.faults import faults
+        from dstack_placement.server.drain import draining
 
         holds = False
         with faults.guarded("draining a replica", job_model.run):
@@ -328,8 +329,8 @@ def _gateway_sync(original: Wrapped) -> Wrapped:
         job_models_by_id: Any,
         plan: Any,
     ) -> Any:
-        from dstack_placement.server import draining
         from dstack_placement.server.base.faults import faults
+        from dstack_placement.server.drain import draining
 
         with faults.guarded("keeping replicas that drain", None, gateway_model.name):
             await draining.keep_at_gateway(plan)

@@ -15,9 +15,9 @@ from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.server import open_requests
 from dstack_placement.server.base.faults import faults
 from dstack_placement.server.base.tables import DrainRow, OpenRequestsRow
+from dstack_placement.server.drain import open_requests
 
 #: This server's process.
 _SERVER = uuid.uuid4()

@@ -22,11 +22,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
 from dstack_placement.engine import Drain
-from dstack_placement.server import open_elsewhere, open_requests
 from dstack_placement.server.base.tables import DrainRow
 from dstack_placement.server.base.telling import tell
-from dstack_placement.server.drain_rules import rules_of
-from dstack_placement.server.engine_loads import engine_loads
+from dstack_placement.server.drain import open_elsewhere, open_requests
+from dstack_placement.server.drain.drain_rules import rules_of
+from dstack_placement.server.drain.engine_loads import engine_loads
 from dstack_placement.server.gateways import gateway_rotation
 from dstack_placement.server.routers.router_looks import RouterStatus, job_of, router_looks
 from dstack_placement.server.routers.router_view import jobs_to_reach
