@@ -57,15 +57,15 @@ from dstack_placement.server import (
     previewing,
     rebalancing,
     running,
-    state,
 )
 from dstack_placement.server.answers import answers
 from dstack_placement.server.base import tables
 from dstack_placement.server.base.faults import Faults, faults
 from dstack_placement.server.fleets import rooms as fleet_rooms
 from dstack_placement.server.networks import unreachable
-from dstack_placement.server.other_servers import OTHER_SERVER
 from dstack_placement.server.runs import replica_jobs, specs
+from dstack_placement.server.state import state
+from dstack_placement.server.state.other_servers import OTHER_SERVER
 from tests.servers.stored_runs import World, made
 
 REFUSED = [{"name": "near", "min_replicas": 5, "priority": 1}, "far"]

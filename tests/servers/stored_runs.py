@@ -60,10 +60,10 @@ from dstack_placement.server import (  # noqa: E402
     previewing,
     rebalancing,
     running,
-    state,
 )
 from dstack_placement.server.answers import answers  # noqa: E402
 from dstack_placement.server.base import tables  # noqa: E402
+from dstack_placement.server.state import state  # noqa: E402
 
 LANES = [{"name": "near", "min_replicas": 1, "priority": 1}, "far"]
 

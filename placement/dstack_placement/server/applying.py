@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 
 from dstack_placement.server.base.faults import faults
-from dstack_placement.server.other_servers import forget_looks
 from dstack_placement.server.runs import specs
+from dstack_placement.server.state.other_servers import forget_looks
 
 
 async def apply_plan(

@@ -45,7 +45,7 @@ from dstack_placement.server.fleets import cordons
 from dstack_placement.server.reach_events import tell_unreachable
 from dstack_placement.server.runs import specs
 from dstack_placement.server.runs.replica_jobs import read_jobs
-from dstack_placement.server.state import KEPT, Needs, RunState, read_state
+from dstack_placement.server.state.state import KEPT, Needs, RunState, read_state
 
 #: Below dstack's own, so that the level that is set for the server is this one's too.
 logger = get_logger("dstack.placement")

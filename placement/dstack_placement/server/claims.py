@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dstack_placement.engine import Code, LanePlan, Line, Reclaim
 from dstack_placement.server.base.tables import Claim
-from dstack_placement.server.state import RunState
+from dstack_placement.server.state.state import RunState
 
 _FROM = {
     Reclaim.LOWER: "services of lower run priority",

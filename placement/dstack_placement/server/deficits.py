@@ -15,7 +15,7 @@ from dstack_placement.server.base.tables import DeficitRow
 from dstack_placement.server.base.telling import tell
 from dstack_placement.server.claims import with_claims
 from dstack_placement.server.networks.unreachable import marked
-from dstack_placement.server.state import RunState
+from dstack_placement.server.state.state import RunState
 
 
 async def tell_deficits(

@@ -19,7 +19,7 @@ from dstack_placement.engine import Action, LanePlan, Plan, ReplicaPlan, Service
 from dstack_placement.server import cordon_answers, emptied, looking
 from dstack_placement.server.base.tables import CordonRow
 from dstack_placement.server.fleets.cordons import Cordons
-from dstack_placement.server.state import RunState, held_replicas
+from dstack_placement.server.state.state import RunState, held_replicas
 
 _NOT_MOVED = {
     "task": "a task is not moved",

@@ -37,9 +37,9 @@ from dstack_placement.server.drain import drains
 from dstack_placement.server.fleets.editions import editions_of
 from dstack_placement.server.fleets.lane_fleets import fleets_of_lanes
 from dstack_placement.server.gateways import gateway_traffic
-from dstack_placement.server.other_servers import OTHER_SERVER
 from dstack_placement.server.runs import specs
 from dstack_placement.server.runs.replica_jobs import groups_of
+from dstack_placement.server.state.other_servers import OTHER_SERVER
 
 Row = TypeVar("Row", bound=Base)
 

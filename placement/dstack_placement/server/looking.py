@@ -37,7 +37,7 @@ from dstack_placement.server.runs import specs
 from dstack_placement.server.runs.finding import find_run
 from dstack_placement.server.runs.replica_jobs import ReplicaJob, read_jobs, with_retried
 from dstack_placement.server.runs.samples import of_groups
-from dstack_placement.server.state import Needs, RunState, desired_counts, read_state
+from dstack_placement.server.state.state import Needs, RunState, desired_counts, read_state
 
 
 @dataclass(frozen=True, slots=True)

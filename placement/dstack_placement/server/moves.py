@@ -35,7 +35,7 @@ from dstack_placement.server.claims import gave_way
 from dstack_placement.server.deficits import tell_deficits
 from dstack_placement.server.reach_events import tell_unreachable
 from dstack_placement.server.running import Look, about_to_stop
-from dstack_placement.server.state import RunState
+from dstack_placement.server.state.state import RunState
 
 
 def copy_of(result: ActiveResult) -> ActiveResult:

@@ -178,9 +178,10 @@ def _job_context(original: Wrapped) -> Wrapped:
 
 def _assignment(original: Wrapped) -> Wrapped:
     async def _process_assignment(context: Any) -> Any:
-        from dstack_placement.server import choosing, other_servers
+        from dstack_placement.server import choosing
         from dstack_placement.server.base.faults import faults
         from dstack_placement.server.fleets import cordons
+        from dstack_placement.server.state import other_servers
 
         with faults.guarded("reading cordons", context.run_model):
             await cordons.begin()

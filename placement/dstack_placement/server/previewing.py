@@ -21,7 +21,7 @@ from dstack_placement.server.looking import (
 )
 from dstack_placement.server.runs import specs
 from dstack_placement.server.runs.finding import find_run
-from dstack_placement.server.state import desired_counts
+from dstack_placement.server.state.state import desired_counts
 from dstack_placement.server.trying import tried_counts, tried_spec
 
 

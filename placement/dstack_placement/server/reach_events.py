@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.server.base.tables import UnreachableRow
 from dstack_placement.server.base.telling import tell
-from dstack_placement.server.state import RunState
+from dstack_placement.server.state.state import RunState
 
 
 async def tell_unreachable(session: AsyncSession, run_model: RunModel, state: RunState) -> None:

@@ -25,7 +25,7 @@ from dstack_placement.server.base.telling import tell
 from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.runs import specs
 from dstack_placement.server.runs.finding import find_run
-from dstack_placement.server.state import RunState
+from dstack_placement.server.state.state import RunState
 
 
 async def rebalance(

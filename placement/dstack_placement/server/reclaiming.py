@@ -47,7 +47,7 @@ from dstack_placement.server.base.threads import in_thread
 from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.fleets.cordons import Cordons
 from dstack_placement.server.fleets.rooms import free_blocks
-from dstack_placement.server.state import RunState
+from dstack_placement.server.state.state import RunState
 
 #: After so long, who gives way is decided again if nothing came of it.
 _LATE = timedelta(seconds=60)

@@ -40,11 +40,11 @@ from dstack_placement.server.base.tables import (
     read_record,
 )
 from dstack_placement.server.base.telling import tell
-from dstack_placement.server.other_servers import note_replicas
 from dstack_placement.server.runs import specs
 from dstack_placement.server.runs.replica_jobs import ReplicaJob, group_of, state_of
 from dstack_placement.server.runs.samples import of_groups
-from dstack_placement.server.state import Needs, RunState, glance, with_rooms
+from dstack_placement.server.state.other_servers import note_replicas
+from dstack_placement.server.state.state import Needs, RunState, glance, with_rooms
 
 #: Ends of a job for which its fleet or its cloud is the cause, not the service.
 _LOST_CAPACITY = frozenset(

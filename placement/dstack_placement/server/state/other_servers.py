@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.server.base.tables import LookRow, PlacementRow, Record
 from dstack_placement.server.runs.replica_jobs import ReplicaJob
-from dstack_placement.server.state import RunState
+from dstack_placement.server.state.state import RunState
 
 logger = get_logger("dstack.placement")
 
