@@ -30,11 +30,11 @@ from dstack._internal.server.testing import common  # noqa: E402
 from dstack._internal.utils.common import get_current_datetime  # noqa: E402
 from sqlalchemy import event  # noqa: E402
 
-from dstack_placement.server import listing  # noqa: E402
 from dstack_placement.server.answers import answers  # noqa: E402
 from dstack_placement.server.base import tables  # noqa: E402
 from dstack_placement.server.fleets import editions  # noqa: E402
 from dstack_placement.server.runs import specs  # noqa: E402
+from dstack_placement.server.view import listing  # noqa: E402
 
 
 class _Connection:

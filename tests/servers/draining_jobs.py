@@ -32,7 +32,7 @@ from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from dstack_placement.server import listing, overrides
+from dstack_placement.server import overrides
 from dstack_placement.server.answers.answers import ListRequest
 from dstack_placement.server.base import tables
 from dstack_placement.server.drain import (
@@ -44,6 +44,7 @@ from dstack_placement.server.drain import (
 )
 from dstack_placement.server.gateways import gateway_rotation
 from dstack_placement.server.gateways.gateway_rotation import GatewayLook
+from dstack_placement.server.view import listing
 from tests.servers.stored_runs import Parts, World, found_out
 
 NOW = get_current_datetime()

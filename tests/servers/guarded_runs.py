@@ -49,8 +49,6 @@ from sqlalchemy.orm.attributes import set_committed_value
 from dstack_placement.server import (
     applying,
     choosing,
-    listing,
-    looking,
     moves,
     overrides,
     planning,
@@ -66,6 +64,7 @@ from dstack_placement.server.networks import unreachable
 from dstack_placement.server.runs import replica_jobs, specs
 from dstack_placement.server.state import state
 from dstack_placement.server.state.other_servers import OTHER_SERVER
+from dstack_placement.server.view import listing, looking
 from tests.servers.stored_runs import World, made
 
 REFUSED = [{"name": "near", "min_replicas": 5, "priority": 1}, "far"]

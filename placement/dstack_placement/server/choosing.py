@@ -39,13 +39,13 @@ from dstack_placement.server.base.tables import (
     locked_run,
 )
 from dstack_placement.server.base.telling import tell
-from dstack_placement.server.claims import gave_way
 from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.fleets import cordons
 from dstack_placement.server.reach_events import tell_unreachable
 from dstack_placement.server.runs import specs
 from dstack_placement.server.runs.replica_jobs import read_jobs
 from dstack_placement.server.state.state import KEPT, Needs, RunState, read_state
+from dstack_placement.server.view.claims import gave_way
 
 #: Below dstack's own, so that the level that is set for the server is this one's too.
 logger = get_logger("dstack.placement")

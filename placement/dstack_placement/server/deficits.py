@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from dstack_placement.engine import LanePlan, Plan, ReplicaState
 from dstack_placement.server.base.tables import DeficitRow
 from dstack_placement.server.base.telling import tell
-from dstack_placement.server.claims import with_claims
 from dstack_placement.server.networks.unreachable import marked
 from dstack_placement.server.state.state import RunState
+from dstack_placement.server.view.claims import with_claims
 
 
 async def tell_deficits(

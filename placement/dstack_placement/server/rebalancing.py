@@ -18,7 +18,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 
 from dstack_placement.engine import Action, Service, ServiceSpec, preview
-from dstack_placement.server import looking
 from dstack_placement.server.answers import answers
 from dstack_placement.server.base.tables import RebalanceRow, locked_run
 from dstack_placement.server.base.telling import tell
@@ -26,6 +25,7 @@ from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.runs import specs
 from dstack_placement.server.runs.finding import find_run
 from dstack_placement.server.state.state import RunState
+from dstack_placement.server.view import looking
 
 
 async def rebalance(

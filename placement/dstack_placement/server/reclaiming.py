@@ -38,7 +38,6 @@ from dstack_placement.engine import (
     next_reclaim,
     preview,
 )
-from dstack_placement.server import looking
 from dstack_placement.server.base.faults import faults
 from dstack_placement.server.base.kept import Kept
 from dstack_placement.server.base.tables import ReclaimRow, active_runs, locked_fleet
@@ -48,6 +47,7 @@ from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.fleets.cordons import Cordons
 from dstack_placement.server.fleets.rooms import free_blocks
 from dstack_placement.server.state.state import RunState
+from dstack_placement.server.view import looking
 
 #: After so long, who gives way is decided again if nothing came of it.
 _LATE = timedelta(seconds=60)

@@ -19,7 +19,6 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import ONLY_GROUP, ServiceSpec
-from dstack_placement.server import looking
 from dstack_placement.server.answers import answers, bounds
 from dstack_placement.server.base.faults import faults
 from dstack_placement.server.base.kept import Kept
@@ -40,6 +39,7 @@ from dstack_placement.server.gateways import gateway_traffic
 from dstack_placement.server.runs import specs
 from dstack_placement.server.runs.replica_jobs import groups_of
 from dstack_placement.server.state.other_servers import OTHER_SERVER
+from dstack_placement.server.view import looking
 
 Row = TypeVar("Row", bound=Base)
 

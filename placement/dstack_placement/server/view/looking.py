@@ -29,7 +29,6 @@ from dstack_placement.server.answers import answers
 from dstack_placement.server.base.faults import faults
 from dstack_placement.server.base.tables import DeficitRow
 from dstack_placement.server.base.threads import in_thread
-from dstack_placement.server.claims import reclaim_notes, with_claims
 from dstack_placement.server.drain import drains
 from dstack_placement.server.fleets.cordons import Cordons
 from dstack_placement.server.networks.unreachable import marked, workers_there
@@ -38,6 +37,7 @@ from dstack_placement.server.runs.finding import find_run
 from dstack_placement.server.runs.replica_jobs import ReplicaJob, read_jobs, with_retried
 from dstack_placement.server.runs.samples import of_groups
 from dstack_placement.server.state.state import Needs, RunState, desired_counts, read_state
+from dstack_placement.server.view.claims import reclaim_notes, with_claims
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,3 @@
+"""The placement of runs, as the endpoints show it."""
+
+__all__ = ["claims", "listing", "looking"]
