@@ -12,7 +12,7 @@ from typing import Any
 from dstack._internal.server.background.pipeline_tasks.base import Fetcher, Pipeline
 from dstack._internal.server.background.pipeline_tasks.jobs_submitted import JobSubmittedPipeline
 
-from dstack_placement.server import choosing
+from dstack_placement.server.assignment import choosing
 
 _init = Pipeline.__init__
 _use_fleet = choosing.use_fleet

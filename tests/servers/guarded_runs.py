@@ -46,17 +46,9 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import joinedload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
-from dstack_placement.server import (
-    applying,
-    choosing,
-    moves,
-    overrides,
-    planning,
-    previewing,
-    rebalancing,
-    running,
-)
+from dstack_placement.server import moves, overrides, previewing, rebalancing, running
 from dstack_placement.server.answers import answers
+from dstack_placement.server.assignment import applying, choosing, planning
 from dstack_placement.server.base import tables
 from dstack_placement.server.base.faults import Faults, faults
 from dstack_placement.server.fleets import rooms as fleet_rooms

@@ -21,7 +21,7 @@ from dstack._internal.core.models.configurations import DstackConfiguration
 from dstack._internal.core.models.runs import RunSpec
 from dstack._internal.server.services.runs.spec import check_can_update_run_spec
 
-from dstack_placement.server import planning
+from dstack_placement.server.assignment import planning
 from dstack_placement.server.runs import specs
 from tests.builders.written_services import DRAINING, SPECS, STORED
 from tests.servers.lanes import EXAMPLES

@@ -51,8 +51,9 @@ from sqlalchemy import create_engine, select  # noqa: E402
 from sqlalchemy.ext.asyncio import AsyncSession  # noqa: E402
 
 from dstack_placement.engine import Room, next_actions  # noqa: E402
-from dstack_placement.server import applying, deficits, overrides, previewing, rebalancing, running  # noqa: E402
+from dstack_placement.server import deficits, overrides, previewing, rebalancing, running  # noqa: E402
 from dstack_placement.server.answers import answers  # noqa: E402
+from dstack_placement.server.assignment import applying  # noqa: E402
 from dstack_placement.server.base import tables  # noqa: E402
 from dstack_placement.server.state import state  # noqa: E402
 from dstack_placement.server.view import listing, looking  # noqa: E402

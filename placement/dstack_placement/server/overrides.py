@@ -105,7 +105,7 @@ def _check_first(original: Wrapped) -> Wrapped:
 
 def _apply(original: Wrapped) -> Wrapped:
     async def apply_plan(*args: Any, **kwargs: Any) -> Any:
-        from dstack_placement.server import applying
+        from dstack_placement.server.assignment import applying
 
         return await applying.apply_plan(original, args, kwargs)
 
@@ -114,7 +114,7 @@ def _apply(original: Wrapped) -> Wrapped:
 
 def _check_can_update(original: Wrapped) -> Wrapped:
     def check_can_update_run_spec(current_run_spec: Any, new_run_spec: Any) -> Any:
-        from dstack_placement.server import planning
+        from dstack_placement.server.assignment import planning
 
         return planning.check_can_update(original, current_run_spec, new_run_spec)
 
@@ -123,7 +123,7 @@ def _check_can_update(original: Wrapped) -> Wrapped:
 
 def _nodes_required(original: Wrapped) -> Wrapped:
     def get_nodes_required_num(run_spec: Any) -> int:
-        from dstack_placement.server import planning
+        from dstack_placement.server.assignment import planning
 
         return 1 if planning.has_lanes(run_spec) else int(original(run_spec))
 
@@ -134,7 +134,7 @@ def _plan_candidates(original: Wrapped) -> Wrapped:
     async def _select_candidate_fleet_models(
         session: Any, project: Any, run_model: Any, run_spec: Any
     ) -> Any:
-        from dstack_placement.server import planning
+        from dstack_placement.server.assignment import planning
         from dstack_placement.server.base.faults import faults
         from dstack_placement.server.fleets import cordons
 
@@ -153,7 +153,7 @@ def _plan_candidates(original: Wrapped) -> Wrapped:
 
 def _plan_offers(original: Wrapped) -> Wrapped:
     async def find_optimal_fleet_with_offers(**kwargs: Any) -> Any:
-        from dstack_placement.server import planning
+        from dstack_placement.server.assignment import planning
 
         return await planning.offers_of_lanes(original, kwargs)
 
@@ -162,7 +162,7 @@ def _plan_offers(original: Wrapped) -> Wrapped:
 
 def _job_context(original: Wrapped) -> Wrapped:
     async def _load_submitted_job_context(session: Any, job_model: Any) -> Any:
-        from dstack_placement.server import choosing
+        from dstack_placement.server.assignment import choosing
         from dstack_placement.server.base.faults import faults
         from dstack_placement.server.runs import specs
 
@@ -178,7 +178,7 @@ def _job_context(original: Wrapped) -> Wrapped:
 
 def _assignment(original: Wrapped) -> Wrapped:
     async def _process_assignment(context: Any) -> Any:
-        from dstack_placement.server import choosing
+        from dstack_placement.server.assignment import choosing
         from dstack_placement.server.base.faults import faults
         from dstack_placement.server.fleets import cordons
         from dstack_placement.server.state import other_servers

@@ -32,6 +32,7 @@ from dstack_placement.engine import (
     next_actions,
     place,
 )
+from dstack_placement.server.assignment.reach_events import tell_unreachable
 from dstack_placement.server.base.tables import (
     CooldownRow,
     PlacementRow,
@@ -41,7 +42,6 @@ from dstack_placement.server.base.tables import (
 from dstack_placement.server.base.telling import tell
 from dstack_placement.server.errors import RunBusyError
 from dstack_placement.server.fleets import cordons
-from dstack_placement.server.reach_events import tell_unreachable
 from dstack_placement.server.runs import specs
 from dstack_placement.server.runs.replica_jobs import read_jobs
 from dstack_placement.server.state.state import KEPT, Needs, RunState, read_state
