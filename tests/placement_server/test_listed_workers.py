@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dstack_placement.server.listed_workers import GroupChange, kept
+from dstack_placement.server.active_run.listed_workers import GroupChange, kept
 from dstack_placement.server.routers.router_looks import Look, RouterStatus
 
 OLD, OLDER, NEW, NEWER = (uuid.UUID(int=number) for number in range(4))

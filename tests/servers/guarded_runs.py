@@ -46,7 +46,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import joinedload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
-from dstack_placement.server import moves, overrides, previewing, rebalancing, running
+from dstack_placement.server import moves, overrides, previewing, rebalancing
+from dstack_placement.server.active_run import running
 from dstack_placement.server.answers import answers
 from dstack_placement.server.assignment import applying, choosing, planning
 from dstack_placement.server.base import tables

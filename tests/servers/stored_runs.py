@@ -51,7 +51,8 @@ from sqlalchemy import create_engine, select  # noqa: E402
 from sqlalchemy.ext.asyncio import AsyncSession  # noqa: E402
 
 from dstack_placement.engine import Room, next_actions  # noqa: E402
-from dstack_placement.server import deficits, overrides, previewing, rebalancing, running  # noqa: E402
+from dstack_placement.server import deficits, overrides, previewing, rebalancing  # noqa: E402
+from dstack_placement.server.active_run import running  # noqa: E402
 from dstack_placement.server.answers import answers  # noqa: E402
 from dstack_placement.server.assignment import applying  # noqa: E402
 from dstack_placement.server.base import tables  # noqa: E402

@@ -16,7 +16,7 @@ from dstack_api_client.model.service import Service
 from dstack_api_client.model.snapshot import Snapshot
 
 #: Ends for which the fleet or the cloud is the cause, as the add-on has them (`_LOST_CAPACITY` in
-#: `server/running.py`).
+#: `server/active_run/running.py`).
 _LOST_CAPACITY = frozenset(
     {
         "failed_to_start_due_to_no_capacity",

@@ -222,7 +222,7 @@ def _instance_offers(original: Wrapped) -> Wrapped:
 
 def _active_run(original: Wrapped) -> Wrapped:
     async def process_active_run(context: Any) -> Any:
-        from dstack_placement.server import listed_workers
+        from dstack_placement.server.active_run import listed_workers
         from dstack_placement.server.base.faults import faults
 
         result = await by_lanes(context)
@@ -231,7 +231,8 @@ def _active_run(original: Wrapped) -> Wrapped:
         return result
 
     async def by_lanes(context: Any) -> Any:
-        from dstack_placement.server import moves, running
+        from dstack_placement.server import moves
+        from dstack_placement.server.active_run import running
         from dstack_placement.server.base.faults import faults
 
         run_model = context.run_model
@@ -256,7 +257,7 @@ def _active_run(original: Wrapped) -> Wrapped:
 
 def _replica_analysis(original: Wrapped) -> Wrapped:
     # It is called for each replica: to import them there would take longer than all else.
-    from dstack_placement.server import running
+    from dstack_placement.server.active_run import running
     from dstack_placement.server.base.faults import faults
 
     async def _analyze_active_run_replica(
@@ -344,7 +345,7 @@ def _gateway_sync(original: Wrapped) -> Wrapped:
 
 def _replica_lists(original: Wrapped) -> Wrapped:
     def build_replica_lists(run_model: Any, group_filter: str | None = None) -> Any:
-        from dstack_placement.server import running
+        from dstack_placement.server.active_run import running
         from dstack_placement.server.base.faults import faults
 
         active, inactive = original(run_model=run_model, group_filter=group_filter)

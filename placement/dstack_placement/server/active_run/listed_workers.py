@@ -22,9 +22,9 @@ from dstack._internal.server.db import get_session_ctx
 from dstack._internal.server.models import JobModel, RunModel
 from dstack._internal.utils.common import get_current_datetime
 
+from dstack_placement.server.active_run.running import about_to_stop
 from dstack_placement.server.routers.router_looks import Look, RouterStatus, job_of, router_looks
 from dstack_placement.server.routers.router_view import jobs_to_reach
-from dstack_placement.server.running import about_to_stop
 from dstack_placement.server.runs.replica_jobs import group_of
 
 #: A worker that its router has not used for so long is not waited for any more.

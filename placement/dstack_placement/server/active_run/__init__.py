@@ -1,0 +1,3 @@
+"""Lanes in dstack's regular pass over an active run."""
+
+__all__ = ["listed_workers", "running"]
