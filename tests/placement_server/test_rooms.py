@@ -11,8 +11,8 @@ from dstack._internal.core.models.health import HealthStatus
 from dstack._internal.core.models.instances import InstanceStatus
 from dstack._internal.server.services import backends  # noqa: F401  # fleets can't be imported first
 
-from dstack_placement.server import reclaiming
 from dstack_placement.server.fleets import cordons, rooms
+from dstack_placement.server.moving import reclaiming
 
 SSH = {"ssh_config": {"user": "ada", "hosts": ["a", "b"]}}
 CLOUD = {"nodes": "0..2"}

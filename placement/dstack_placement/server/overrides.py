@@ -231,9 +231,9 @@ def _active_run(original: Wrapped) -> Wrapped:
         return result
 
     async def by_lanes(context: Any) -> Any:
-        from dstack_placement.server import moves
         from dstack_placement.server.active_run import running
         from dstack_placement.server.base.faults import faults
+        from dstack_placement.server.moving import moves
 
         run_model = context.run_model
         look = None

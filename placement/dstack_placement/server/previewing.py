@@ -10,8 +10,8 @@ from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import ReplicaPlan
-from dstack_placement.server import reclaiming
 from dstack_placement.server.answers import answers, bounds
+from dstack_placement.server.moving import reclaiming
 from dstack_placement.server.runs import specs
 from dstack_placement.server.runs.finding import find_run
 from dstack_placement.server.state.state import desired_counts

@@ -27,13 +27,13 @@ from dstack_placement.engine import (
     depends_on_rooms,
     next_actions,
 )
-from dstack_placement.server import rebalancing, reclaiming
 from dstack_placement.server.active_run.running import Look, about_to_stop
 from dstack_placement.server.assignment.reach_events import tell_unreachable
 from dstack_placement.server.base.faults import faults
 from dstack_placement.server.base.tables import PlacementRow, locked_run
 from dstack_placement.server.base.telling import tell
-from dstack_placement.server.deficits import tell_deficits
+from dstack_placement.server.moving import rebalancing, reclaiming
+from dstack_placement.server.moving.deficits import tell_deficits
 from dstack_placement.server.state.state import RunState
 from dstack_placement.server.view.claims import gave_way
 
