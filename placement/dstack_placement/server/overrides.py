@@ -311,8 +311,8 @@ def _termination(original: Wrapped) -> Wrapped:
 
 def _termination_result(original: Wrapped) -> Wrapped:
     async def _apply_process_result(**kwargs: Any) -> Any:
-        from dstack_placement.server import emptied
         from dstack_placement.server.base.faults import faults
+        from dstack_placement.server.cordon import emptied
 
         applied = await original(**kwargs)
         with faults.guarded("judging whether a drain is over", kwargs["job_model"].run):

@@ -20,9 +20,9 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.server import cordon_answers, emptied, leaving
 from dstack_placement.server.base.tables import CordonRow, EmptiedRow
 from dstack_placement.server.base.telling import tell
+from dstack_placement.server.cordon import cordon_answers, emptied, leaving
 from dstack_placement.server.fleets.cordons import Cordons, read_cordons
 
 

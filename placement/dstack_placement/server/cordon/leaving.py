@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, lazyload
 
 from dstack_placement.engine import Action, LanePlan, Plan, ReplicaPlan, Service
-from dstack_placement.server import cordon_answers, emptied
 from dstack_placement.server.base.tables import CordonRow
+from dstack_placement.server.cordon import cordon_answers, emptied
 from dstack_placement.server.fleets.cordons import Cordons
 from dstack_placement.server.state.state import RunState, held_replicas
 from dstack_placement.server.view import looking
