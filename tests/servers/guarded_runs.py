@@ -46,9 +46,10 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import joinedload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
-from dstack_placement.server import overrides, previewing
+from dstack_placement.server import overrides
 from dstack_placement.server.active_run import running
 from dstack_placement.server.answers import answers
+from dstack_placement.server.api import previewing
 from dstack_placement.server.assignment import applying, choosing, planning
 from dstack_placement.server.base import tables
 from dstack_placement.server.base.faults import Faults, faults

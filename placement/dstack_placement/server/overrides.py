@@ -73,7 +73,7 @@ def _migrate(original: Wrapped) -> Wrapped:
 
 def _routes(original: Wrapped) -> Wrapped:
     def register_routes(app: Any, *args: Any, **kwargs: Any) -> None:
-        from dstack_placement.server import api
+        from dstack_placement.server.api import api
         from dstack_placement.server.drain import open_requests
 
         # Before dstack's own: the last of those takes every path that is left.

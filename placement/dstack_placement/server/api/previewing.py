@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from dstack_placement.engine import ReplicaPlan
 from dstack_placement.server.answers import answers, bounds
+from dstack_placement.server.api.trying import tried_counts, tried_spec
 from dstack_placement.server.moving import reclaiming
 from dstack_placement.server.runs import specs
 from dstack_placement.server.runs.finding import find_run
 from dstack_placement.server.state.state import desired_counts
-from dstack_placement.server.trying import tried_counts, tried_spec
 from dstack_placement.server.view.looking import (
     lanes_in,
     least_counts,

@@ -14,9 +14,9 @@ from dstack._internal.server.utils.routers import (
 from fastapi import APIRouter, Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dstack_placement.server import previewing
 from dstack_placement.server.answers import answers
 from dstack_placement.server.answers.bounds import BoundedRoute
+from dstack_placement.server.api import previewing
 from dstack_placement.server.cordon import cordon_answers, cordoning
 from dstack_placement.server.moving import rebalancing
 from dstack_placement.server.routers import router_answers, router_view
