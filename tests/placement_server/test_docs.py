@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dstack_placement.engine import read_configuration
-from dstack_placement.server.overrides import OVERRIDES
+from dstack_placement.server.compat.overrides import OVERRIDES
 from tests.servers.findings import findings
 from tests.servers.lanes import DOCS, EXAMPLES
 

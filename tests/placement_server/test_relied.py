@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 
 import dstack_placement.server
-from dstack_placement.server import relied, shapes
-from dstack_placement.server.overrides import used
+from dstack_placement.server import shapes
+from dstack_placement.server.compat import relied
+from dstack_placement.server.compat.overrides import used
 from tests import ROOT
 
 FOLDER = Path(dstack_placement.server.__file__).parent

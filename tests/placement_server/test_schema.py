@@ -20,7 +20,7 @@ answer = {"refused": "", "dump": [
     validate_extra_ignore(RunSpec, {"configuration": each}).model_dump_json()
     for each in given
 ]}
-from dstack_placement.server import schema
+from dstack_placement.server.compat import schema
 from dstack_placement.server.errors import AddonError
 try:
     schema.install()

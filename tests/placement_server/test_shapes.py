@@ -10,9 +10,10 @@ from importlib import metadata
 
 import pytest
 
-from dstack_placement.server import relied, shapes
+from dstack_placement.server import shapes
+from dstack_placement.server.compat import relied
+from dstack_placement.server.compat.overrides import OVERRIDES, used
 from dstack_placement.server.errors import AddonError
-from dstack_placement.server.overrides import OVERRIDES, used
 
 NAMES = used()
 ONE = "dstack._internal.server.services.runs.replicas:build_replica_lists"

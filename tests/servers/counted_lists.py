@@ -14,7 +14,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from dstack_placement.server import schema
+from dstack_placement.server.compat import schema
 
 schema.install()
 

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 from unittest import mock
 
-from dstack_placement.server import schema
+from dstack_placement.server.compat import schema
 
 schema.install()
 
@@ -32,9 +32,9 @@ from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from dstack_placement.server import overrides
 from dstack_placement.server.answers.answers import ListRequest
 from dstack_placement.server.base import tables
+from dstack_placement.server.compat import overrides
 from dstack_placement.server.drain import (
     drain_rules,
     draining,

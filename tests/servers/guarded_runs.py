@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from dstack_placement.server import schema
+from dstack_placement.server.compat import schema
 
 schema.install()
 
@@ -46,13 +46,13 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import joinedload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
-from dstack_placement.server import overrides
 from dstack_placement.server.active_run import running
 from dstack_placement.server.answers import answers
 from dstack_placement.server.api import previewing
 from dstack_placement.server.assignment import applying, choosing, planning
 from dstack_placement.server.base import tables
 from dstack_placement.server.base.faults import Faults, faults
+from dstack_placement.server.compat import overrides
 from dstack_placement.server.fleets import rooms as fleet_rooms
 from dstack_placement.server.moving import moves, rebalancing
 from dstack_placement.server.networks import unreachable

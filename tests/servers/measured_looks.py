@@ -15,7 +15,7 @@ import time
 import uuid
 from typing import Any
 
-from dstack_placement.server import schema
+from dstack_placement.server.compat import schema
 
 schema.install()
 
@@ -28,8 +28,8 @@ from dstack._internal.server.testing import common
 from dstack._internal.utils.common import get_current_datetime
 from sqlalchemy import insert
 
-from dstack_placement.server import overrides
 from dstack_placement.server.base import tables
+from dstack_placement.server.compat import overrides
 from tests.servers.guarded_runs import made
 from tests.servers.stored_runs import World
 

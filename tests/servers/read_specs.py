@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from dstack_placement.server import schema
+from dstack_placement.server.compat import schema
 
 schema.install()
 

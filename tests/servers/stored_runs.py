@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from dstack_placement.server import schema
+from dstack_placement.server.compat import schema
 
 schema.install()
 
@@ -51,12 +51,12 @@ from sqlalchemy import create_engine, select  # noqa: E402
 from sqlalchemy.ext.asyncio import AsyncSession  # noqa: E402
 
 from dstack_placement.engine import Room, next_actions  # noqa: E402
-from dstack_placement.server import overrides  # noqa: E402
 from dstack_placement.server.active_run import running  # noqa: E402
 from dstack_placement.server.answers import answers  # noqa: E402
 from dstack_placement.server.api import previewing  # noqa: E402
 from dstack_placement.server.assignment import applying  # noqa: E402
 from dstack_placement.server.base import tables  # noqa: E402
+from dstack_placement.server.compat import overrides  # noqa: E402
 from dstack_placement.server.moving import deficits, rebalancing  # noqa: E402
 from dstack_placement.server.state import state  # noqa: E402
 from dstack_placement.server.view import listing, looking  # noqa: E402

@@ -26,7 +26,8 @@ def prepare(*, server: bool) -> None:
             "dstack is not installed. Install it with the add-on:"
             " pip install 'dstack-fleets-tui[server]'"
         )
-    from dstack_placement.server import overrides, schema, shapes
+    from dstack_placement.server import shapes
+    from dstack_placement.server.compat import overrides, schema
 
     shapes.check(overrides.used())
     # dstack wants this before anything that may import grpc.

@@ -166,7 +166,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _main() -> None:
     """Writes the shapes of the installed dstack, once the add-on was read against it."""
-    from dstack_placement.server.overrides import used
+    from dstack_placement.server.compat.overrides import used
 
     names = used()
     missing = [name for name in names if shape_of(name) is None]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dstack_placement.server import relied
+from dstack_placement.server.compat import relied
 from dstack_placement.server.errors import AddonError
 
 _RUNS = "dstack._internal.server.services.runs"
