@@ -34,8 +34,8 @@ def page() -> str:
     parts = [_HEAD, *_drawn("The packages", _arrows(graph, 1, "")), *_figures(graph)]
     for package in sorted(PACKAGES):
         parts += _drawn(f"`{package}`", _arrows(graph, 2, f"{package}."))
-    edits = "dstack_api_client.edits"
-    parts += _drawn(f"`{edits}`", _arrows(graph, 3, f"{edits}."))
+    for folder in ("dstack_api_client.edits", "dstack_placement.server"):
+        parts += _drawn(f"`{folder}`", _arrows(graph, 3, f"{folder}."))
     return "\n".join(parts)
 
 
