@@ -13,7 +13,7 @@ from typing import Any
 from dstack._internal.server.background.pipeline_tasks import jobs_running, jobs_terminating
 from dstack._internal.server.background.pipeline_tasks.base import Pipeline
 
-from dstack_simulator import pace
+from dstack_simulator.launch import pace
 
 #: How long a lock outlives its owner, and what of it may pass before a living owner renews it: on a
 #: busy machine a server comes to that seconds late, and two that lose their locks to each other all

@@ -9,7 +9,7 @@ import sys
 
 _PROGRAM = """
 import sys, time
-from dstack_simulator.forks import next_fork
+from dstack_simulator.launch.forks import next_fork
 arguments = next_fork(lambda: print("over", flush=True))
 print(arguments, file=sys.stderr, flush=True)
 time.sleep(60)

@@ -18,7 +18,7 @@ from dstack._internal.server.background import scheduled_tasks
 from dstack._internal.server.background.pipeline_tasks import PipelineManager
 from dstack._internal.server.background.pipeline_tasks import jobs_terminating
 from dstack._internal.server.background.pipeline_tasks.runs import pending
-from dstack_simulator.pace import quicken
+from dstack_simulator.launch.pace import quicken
 
 def look():
     found = {}
@@ -47,7 +47,7 @@ answer["quick"] = look()
 import asyncio, sqlite3, tempfile, time
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
-from dstack_simulator import fetches
+from dstack_simulator.launch import fetches
 
 async def spared():
     file = tempfile.mkdtemp() + "/a b.sqlite"

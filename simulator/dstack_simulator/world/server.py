@@ -132,7 +132,7 @@ class ServerProcess:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "dstack_simulator.launcher",
+                "dstack_simulator.launch.launcher",
                 *before,
                 "--pace",
                 self._pace,

@@ -1,10 +1,11 @@
 """Starts dstack's own server command with the emulated cloud registered in it.
 
-`python -m dstack_simulator.launcher [--before MODULE ...] [--pace PACE] -- ARGUMENTS` imports the
-named modules, then registers the emulated cloud through dstack's hook for more configurators, then
-runs dstack's command line with the arguments. The package stays as it is installed; a module that
-must come before everything else of dstack is named with `--before`. With `--preload` it loads
-dstack, and runs the command line in a fork for each line of arguments that it reads.
+`python -m dstack_simulator.launch.launcher [--before MODULE ...] [--pace PACE] -- ARGUMENTS`
+imports the named modules, then registers the emulated cloud through dstack's hook for more
+configurators, then runs dstack's command line with the arguments. The package stays as it is
+installed; a module that must come before everything else of dstack is named with `--before`. With
+`--preload` it loads dstack, and runs the command line in a fork for each line of arguments that it
+reads.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 from typing import get_args
 
 from dstack_simulator.folder import MARK_VARIABLE
-from dstack_simulator.forks import next_fork
+from dstack_simulator.launch.forks import next_fork
 from dstack_simulator.processes import end_marked, when_input_ends
 from dstack_simulator.scenario import Pace
 
@@ -30,7 +31,7 @@ def _end() -> None:
 
 def main() -> None:
     """Runs the launcher; returns when the server has ended."""
-    parser = argparse.ArgumentParser(prog="dstack_simulator.launcher", description=__doc__)
+    parser = argparse.ArgumentParser(prog="dstack_simulator.launch.launcher", description=__doc__)
     parser.add_argument("--before", action="append", default=[], metavar="MODULE")
     parser.add_argument("--pace", choices=get_args(Pace), default="real")
     parser.add_argument("--preload", action="store_true")
@@ -49,13 +50,13 @@ def main() -> None:
     for module in options.before:
         importlib.import_module(module)
     if options.pace == "quick":
-        from dstack_simulator.pace import quicken
+        from dstack_simulator.launch.pace import quicken
 
         quicken()
 
     from dstack._internal.core.backends.configurators import register_configurator
 
-    from dstack_simulator.backend import EmulatedConfigurator
+    from dstack_simulator.launch.backend import EmulatedConfigurator
 
     register_configurator(EmulatedConfigurator)
 

@@ -12,7 +12,7 @@ import importlib
 from datetime import timedelta
 from typing import Any
 
-from dstack_simulator import fetches
+from dstack_simulator.launch import fetches
 
 _BACKGROUND = "dstack._internal.server.background"
 
