@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from dstack_simulator import asked_faults
-from dstack_simulator import scenario as scenarios
 from dstack_simulator.errors import SimulatorError
+from dstack_simulator.scenarios import asked_faults
+from dstack_simulator.scenarios import scenario as scenarios
 from dstack_simulator.simulator import Simulator
 
 _FAILED = 1

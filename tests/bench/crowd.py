@@ -22,7 +22,7 @@ from typing import Any
 from dstack_simulator import Simulator
 from dstack_simulator.errors import SimulatorError
 from dstack_simulator.hosts.engine import DRAINS_VARIABLE
-from dstack_simulator.scenario import Scenario
+from dstack_simulator.scenarios.scenario import Scenario
 from tests.servers import postgres
 from tests.servers.addon import LAUNCHER
 from tests.servers.lanes import active, ask, fleet, places

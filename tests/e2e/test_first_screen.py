@@ -19,7 +19,7 @@ from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.settings.settings import Settings
 from dstack_simulator.handle import Handle
-from dstack_simulator.scenario import Scenario
+from dstack_simulator.scenarios.scenario import Scenario
 from tests.conftest import project_name
 from tests.servers.routed_services import (
     BIG,

@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync
 from dstack_simulator.handle import Handle
-from dstack_simulator.scenario import Scenario
+from dstack_simulator.scenarios.scenario import Scenario
 from tests.builders.generation import longest
 from tests.conftest import project_name
 from tests.servers.problem_sights import eyes, key_of, wrong_now

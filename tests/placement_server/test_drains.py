@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from dstack_simulator.handle import Handle
 from dstack_simulator.hosts.engine import DRAINS_VARIABLE
-from dstack_simulator.scenario import Scenario
+from dstack_simulator.scenarios.scenario import Scenario
 from tests.builders.generation import longest
 from tests.conftest import project_name
 from tests.servers.lanes import events, fleet

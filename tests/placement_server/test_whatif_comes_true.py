@@ -30,7 +30,7 @@ from dstack_fleets_tui.headless.looking import Asked, Source, UnavailableError
 from dstack_placement import engine
 from dstack_placement.engine import Action
 from dstack_simulator.handle import Handle
-from dstack_simulator.scenario import Scenario
+from dstack_simulator.scenarios.scenario import Scenario
 from tests.builders.generation import SEED, longest
 from tests.conftest import project_name
 from tests.servers.lanes import eight_gpus, fleet, service

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dstack_simulator.handle import Handle
-from dstack_simulator.scenario import Scenario
+from dstack_simulator.scenarios.scenario import Scenario
 from tests.waiting import until
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -23,7 +23,7 @@ from dstack_simulator.hosts.engine import EngineOptions
 from dstack_simulator.hosts.load import Load
 from dstack_simulator.hosts.logs import LogBuffer
 from dstack_simulator.hosts.worker import Worker as Engine
-from dstack_simulator.scenario import Scenario
+from dstack_simulator.scenarios.scenario import Scenario
 from tests.waiting import until
 
 SMG = "smg launch --host 0.0.0.0 --port 8000 --enable-igw"

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from dstack_simulator import Simulator
-from dstack_simulator import scenario as scenarios
 from dstack_simulator.errors import SimulatorError
 from dstack_simulator.handle import Handle
+from dstack_simulator.scenarios import scenario as scenarios
 from tests.servers.addon import LAUNCHER
 from tests.servers.stopping import stopped
 from tests.waiting import until

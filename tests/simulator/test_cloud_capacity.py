@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from dstack_simulator import SimulatorError
 from dstack_simulator.hosts import HostPool
-from dstack_simulator.scenario import Cloud as Description
+from dstack_simulator.scenarios.scenario import Cloud as Description
 from dstack_simulator.world.cloud import Cloud
 from tests.waiting import until
 

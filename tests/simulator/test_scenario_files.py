@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dstack_simulator import ScenarioError
-from dstack_simulator import scenario as scenarios
 from dstack_simulator.faults import Faults
+from dstack_simulator.scenarios import scenario as scenarios
 
 
 @pytest.mark.parametrize(

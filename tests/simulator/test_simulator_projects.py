@@ -7,7 +7,7 @@ import pytest
 
 from dstack_simulator import SimulatorError
 from dstack_simulator.handle import Handle
-from dstack_simulator.scenario import Scenario
+from dstack_simulator.scenarios.scenario import Scenario
 
 pytestmark = pytest.mark.e2e
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dstack_simulator import scenario as scenarios
 from dstack_simulator.handle import Handle
+from dstack_simulator.scenarios import scenario as scenarios
 from tests.servers.stopping import stopped
 from tests.waiting import until
 

@@ -15,7 +15,7 @@ from dstack_fleets_tui.host.demo import Demo
 from dstack_fleets_tui.screens.card import CardScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.settings.kept_views import KeptViews
-from dstack_simulator import asked_faults, scenario
+from dstack_simulator.scenarios import asked_faults, scenario
 from tests.builders import routed_service
 from tests.builders.apps import GivenFeed, app_on, live
 from tests.screens import on_screen

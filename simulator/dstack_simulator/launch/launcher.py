@@ -21,7 +21,7 @@ from typing import get_args
 from dstack_simulator.folder import MARK_VARIABLE
 from dstack_simulator.launch.forks import next_fork
 from dstack_simulator.processes import end_marked, when_input_ends
-from dstack_simulator.scenario import Pace
+from dstack_simulator.scenarios.scenario import Pace
 
 
 def _end() -> None:

@@ -16,10 +16,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dstack_simulator import scenario
 from dstack_simulator.errors import PortTakenError, SimulatorError
 from dstack_simulator.folder import Folder
 from dstack_simulator.processes import end_marked, when_input_ends
+from dstack_simulator.scenarios import scenario
 from dstack_simulator.world.options import Options
 from dstack_simulator.world.world import World
 

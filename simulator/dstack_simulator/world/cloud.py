@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dstack_simulator import scenario
 from dstack_simulator.errors import SimulatorError
 from dstack_simulator.hosts import GpuSpec, HostPool, HostSpec, passed
+from dstack_simulator.scenarios import scenario
 
 logger = logging.getLogger(__name__)
 

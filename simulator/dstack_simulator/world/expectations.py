@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from dstack_simulator.scenario import Expectation, FleetExpectation, RunExpectation
+from dstack_simulator.scenarios.scenario import Expectation, FleetExpectation, RunExpectation
 from dstack_simulator.world.api import Api
 
 

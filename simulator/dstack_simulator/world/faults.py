@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from dstack_simulator import scenario as scenarios
 from dstack_simulator.errors import SimulatorError
 from dstack_simulator.hosts import Container, Host, HostPool
+from dstack_simulator.scenarios import scenario as scenarios
 from dstack_simulator.world.cloud import Cloud
 from dstack_simulator.world.front import Front
 from dstack_simulator.world.servers import Servers

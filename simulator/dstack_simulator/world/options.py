@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dstack_simulator import scenario as scenarios
 from dstack_simulator.folder import Folder
+from dstack_simulator.scenarios import scenario as scenarios
 
 
 @dataclass(frozen=True)

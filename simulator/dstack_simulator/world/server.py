@@ -15,7 +15,7 @@ import aiohttp
 
 from dstack_simulator.errors import SimulatorError
 from dstack_simulator.folder import last_line
-from dstack_simulator.scenario import Pace
+from dstack_simulator.scenarios.scenario import Pace
 
 _LOOK_EVERY = 0.1
 _STARTS = 3

@@ -11,9 +11,9 @@ from typing import Any
 import asyncssh
 import yaml
 
-from dstack_simulator import scenario as scenarios
 from dstack_simulator.errors import SimulatorError
 from dstack_simulator.hosts import HostPool, Timings
+from dstack_simulator.scenarios import scenario as scenarios
 from dstack_simulator.world.api import Api
 from dstack_simulator.world.cloud import Cloud, machine_spec
 from dstack_simulator.world.expectations import missing

@@ -8,8 +8,8 @@ from typing import Any
 import asyncssh
 from pydantic import ValidationError
 
-from dstack_simulator import scenario as scenarios
 from dstack_simulator.errors import SimulatorError
+from dstack_simulator.scenarios import scenario as scenarios
 from dstack_simulator.world.api import Api
 from dstack_simulator.world.control import Control
 from dstack_simulator.world.front import Front

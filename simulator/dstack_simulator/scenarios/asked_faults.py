@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dstack_simulator.scenario import NamedFault
+from dstack_simulator.scenarios.scenario import NamedFault
 
 #: The variables that the command finds: the pipe that takes names, and the names with what each
 #: is, as JSON.
