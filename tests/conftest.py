@@ -17,7 +17,7 @@ import pytest_asyncio
 from hypothesis import settings
 from syrupy.assertion import SnapshotAssertion
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.scenarios import scenario as scenarios
 from tests import LEFT_OUT
 from tests.builders.generation import GENERATED_LIMIT, MANY, REPEATED, cases

@@ -1,7 +1,7 @@
 """A real dstack server with emulated hosts and cloud.
 
-`Simulator` is imported from `dstack_simulator.simulator` when it is first asked for, so that the
-processes a simulator starts do not load what only its handle needs.
+`Simulator` is imported from `dstack_simulator.handle.simulator` when it is first asked for, so that
+the processes a simulator starts do not load what only its handle needs.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dstack_simulator.errors import PortTakenError, ScenarioError, SimulatorError
-    from dstack_simulator.simulator import Simulator
+    from dstack_simulator.handle.simulator import Simulator
 
 __all__ = ["PortTakenError", "ScenarioError", "Simulator", "SimulatorError"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "Simulator":
-        from dstack_simulator.simulator import Simulator
+        from dstack_simulator.handle.simulator import Simulator
 
         return Simulator
     if name in __all__:

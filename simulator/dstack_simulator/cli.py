@@ -16,9 +16,9 @@ from pathlib import Path
 from types import FrameType
 
 from dstack_simulator.errors import SimulatorError
+from dstack_simulator.handle.simulator import Simulator
 from dstack_simulator.scenarios import asked_faults
 from dstack_simulator.scenarios import scenario as scenarios
-from dstack_simulator.simulator import Simulator
 
 _FAILED = 1
 _NOT_FOUND = 127

@@ -13,7 +13,7 @@ from dstack_api_client.feed.update import ConnectionState
 from dstack_api_client.model.replica import Link
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from dstack_api_client.model.router import Source
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.conftest import project_name
 from tests.servers.edited_services import routed_service, scenario, seed_service, service
 from tests.servers.routed_services import Looking, StockWatch, looking

@@ -19,7 +19,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.scenarios import scenario as scenarios
 from tests.builders.documented_commands import DOCUMENTS, arguments, shell_commands
 from tests.builders.generation import longest

@@ -18,7 +18,7 @@ from dstack_api_client.edits.service import texts
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.errors import ReadOnlyError
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.builders.audit_log import ends
 from tests.servers.edited_services import SECRET, Losing, begin, client_of, held_back, stored
 from tests.servers.stopping import stopped

@@ -19,7 +19,7 @@ import yaml
 from dstack_api_client.edits.base.base import read_service
 from dstack_api_client.edits.follow import following
 from dstack_fleets_tui.cli.main import main
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.builders.audit_log import ends
 from tests.builders.generation import longest
 from tests.servers.commands import environment

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.edited_services import PROBES, client_of, command, service, stored
 from tests.waiting import until
 

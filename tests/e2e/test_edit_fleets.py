@@ -22,7 +22,7 @@ from dstack_api_client.edits.perform.performing import perform
 from dstack_api_client.edits.spec import fields
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.transport.client import Client
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.builders.audit_log import ends
 from tests.servers.edited_services import Losing, client_of, look
 from tests.waiting import until

@@ -16,7 +16,7 @@ from dstack_api_client.edits.service import checks
 from dstack_api_client.edits.service.service import LANE_FIELDS, ServiceEdit
 from dstack_api_client.edits.spec.fields import same, with_fields
 from dstack_api_client.transport.client import Client
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.builders.generation import MANY, SEED, cases
 from tests.servers.edited_services import (
     FLEETS,

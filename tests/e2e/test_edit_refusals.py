@@ -19,7 +19,7 @@ from dstack_api_client.edits.plan.planning import make_plan
 from dstack_api_client.edits.service import checks, texts
 from dstack_api_client.edits.service.service import LANE_FIELDS, ServiceEdit
 from dstack_api_client.text import one_line
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.edited_services import begin, client_of, server_says, service, stored
 from tests.waiting import until
 

@@ -15,7 +15,7 @@ from dstack_api_client.edits.plan.planning import make_plan
 from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.edited_services import begin, client_of, service, stored
 from tests.waiting import until
 

@@ -24,7 +24,7 @@ from dstack_fleets_tui.screens.lists import ServicesScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings.settings import ProjectValues, Settings
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_widgets.inputs.choices import Choices
 from dstack_widgets.inputs.edit_grid import EditGrid, Place
 from dstack_widgets.panels.flow import Flow

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.builders.generation import longest
 from tests.servers.bare_terminal import Terminal, connecting, terminal
 from tests.servers.edited_services import PROBES, client_of, look, service

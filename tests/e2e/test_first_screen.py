@@ -18,7 +18,7 @@ from dstack_fleets_tui.live.source import Source
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.settings.settings import Settings
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.scenarios.scenario import Scenario
 from tests.conftest import project_name
 from tests.servers.routed_services import (

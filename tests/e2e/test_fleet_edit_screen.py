@@ -27,7 +27,7 @@ from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
 from dstack_fleets_tui.settings.settings import Settings
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_widgets.inputs.choices import Choices
 from dstack_widgets.inputs.edit_grid import Place
 from dstack_widgets.panels.flow import Flow

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.commands import KINDS, SECRET, here, program
 
 pytestmark = pytest.mark.e2e

@@ -12,7 +12,7 @@ from dstack_api_client.connect.connection import Connection, Sources
 from dstack_api_client.problems.watch import Problem, problems_of
 from dstack_fleets_tui.headless.get import observe
 from dstack_fleets_tui.headless.looking import Asked
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.builders.generation import longest
 from tests.servers.commands import SECRET, here, program
 from tests.waiting import until

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.commands import KINDS, here
 
 pytestmark = pytest.mark.e2e

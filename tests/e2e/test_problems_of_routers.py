@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.scenarios.scenario import Scenario
 from tests.builders.generation import longest
 from tests.conftest import project_name

@@ -20,7 +20,7 @@ from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.service.distribution import DistributionView
 from dstack_fleets_tui.screens.service.rollout import RolloutView
 from dstack_fleets_tui.screens.service.view import ServiceView
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.scenarios.scenario import Scenario
 from dstack_widgets.table.cells import plain_text
 from tests.builders.generation import longest

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from dstack_api_client.model.router import RouterStatus, Sync
 from dstack_api_client.routers.watch import OverSsh
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.builders.generation import longest
 from tests.servers.commands import here
 from tests.servers.problem_sights import Seen, eyes, key_of

@@ -11,7 +11,7 @@ from dstack_fleets_tui.screens.parts.events_view import EventsView
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.screens.replica import ReplicaScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_widgets.panels.facts import Fact, Facts
 from dstack_widgets.table.cells import plain_text
 from tests.servers.demo_dashboard import complete, dashboard, opened, row, rows, table

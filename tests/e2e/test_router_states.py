@@ -19,7 +19,7 @@ import pytest_asyncio
 
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.routers.sources import SshSource
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.builders.generation import longest
 from tests.conftest import project_name
 from tests.servers.commands import program

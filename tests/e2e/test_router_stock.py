@@ -18,7 +18,7 @@ from dstack_api_client.model.replica import Login
 from dstack_api_client.model.router import RouterStatus, Source, Sync
 from dstack_api_client.routers.sources import SshSource
 from dstack_api_client.routers.watch import OverSsh
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.routed_services import living, looking, slot
 from tests.waiting import until
 

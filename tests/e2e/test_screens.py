@@ -9,7 +9,7 @@ from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen, ServicesScreen
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.screens.trouble import TroubleScreen
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_widgets.panels.facts import Facts, YamlView
 from dstack_widgets.panels.findings import Findings
 from dstack_widgets.panels.flow import Flow

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dstack_api_client import errors
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.edited_services import client_of, command, service
 from tests.waiting import until
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.bare_terminal import connecting, terminal
 from tests.waiting import until
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.conftest import project_name
 from tests.servers import stories
 from tests.servers.lanes import ENDED, lanes, scenario, service

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from dstack_simulator import Simulator
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.addon import LAUNCHER
 from tests.servers.lanes import events, places, scenario, service, settled
 from tests.waiting import until

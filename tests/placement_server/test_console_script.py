@@ -14,7 +14,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.lanes import command
 from tests.waiting import until
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.hosts.engine import DRAINS_VARIABLE
 from dstack_simulator.scenarios.scenario import Scenario
 from tests.builders.generation import longest

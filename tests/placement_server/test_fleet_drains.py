@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.builders.generation import longest
 from tests.servers.lanes import (
     all_idle,

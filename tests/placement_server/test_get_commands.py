@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.commands import here
 from tests.servers.lanes import PAIRS, fleet, service, settled
 from tests.servers.lanes import command as dstack_fleets

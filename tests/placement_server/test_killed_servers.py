@@ -19,7 +19,7 @@ from dstack_api_client.problems.model import Problem
 from dstack_fleets_tui.headless.get import observe
 from dstack_fleets_tui.headless.looking import Asked
 from dstack_simulator import Simulator
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.builders.generation import SEED
 from tests.servers.kills import START_LIMIT, Story, say
 from tests.servers.lanes import STOCK, ask, events, service, settled, update

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.builders.generation import longest
 from tests.servers.lanes import (
     PAIRS,

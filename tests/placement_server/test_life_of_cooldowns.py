@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.builders.generation import longest
 from tests.servers.lanes import events, service
 from tests.servers.stories import FLEETS, Look, Stories, Story, Watch, alive, pair_of_lanes, placed

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.lanes import service
 from tests.servers.stories import PROBES, Look, Stories, Story, Watch, fleet_of, placed
 from tests.waiting import until

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.lanes import EXAMPLES, events, service
 from tests.servers.stories import FLEETS, PROBES, Look, Stories, Story, Watch, pair_of_lanes, placed
 from tests.waiting import until

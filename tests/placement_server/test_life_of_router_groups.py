@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.lanes import EXAMPLES
 from tests.servers.stories import Look, Stories, Story, Watch, answers, by_group
 

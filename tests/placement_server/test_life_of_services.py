@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.lanes import events, service
 from tests.servers.request_flow import Requests
 from tests.servers.stories import PROBES, Look, Stories, Story, Watch

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.lanes import (
     ask,
     events,

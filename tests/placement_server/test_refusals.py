@@ -10,7 +10,7 @@ import pytest_asyncio
 import yaml
 
 from dstack_simulator import SimulatorError
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.lanes import command, commands, events, service
 
 pytestmark = pytest.mark.e2e

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.scenarios.scenario import Scenario
 from tests.servers.lanes import ask, service, settled, update
 from tests.servers.sharing import emptied

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.lanes import ask, events, fleet, service
 from tests.servers.stopping import stopped
 from tests.servers.stories import Stories, Story

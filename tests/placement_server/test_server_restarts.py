@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from dstack_api_client.edits.plan import planning
 from dstack_simulator import Simulator
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.scenarios.scenario import Scenario
 from tests.builders.generation import longest
 from tests.servers import edited_services

@@ -29,7 +29,7 @@ from dstack_fleets_tui.headless.kinds import kind_named
 from dstack_fleets_tui.headless.looking import Asked, Source, UnavailableError
 from dstack_placement import engine
 from dstack_placement.engine import Action
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.scenarios.scenario import Scenario
 from tests.builders.generation import SEED, longest
 from tests.conftest import project_name

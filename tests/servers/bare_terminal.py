@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 
 
 class Terminal:

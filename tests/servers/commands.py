@@ -16,7 +16,7 @@ from pathlib import Path
 from unittest import mock
 
 from dstack_fleets_tui.cli.main import main
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 
 Ended = subprocess.CompletedProcess[str]
 

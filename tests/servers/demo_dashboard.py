@@ -8,7 +8,7 @@ from dstack_api_client.connect.connection import Connection, Sources
 from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.parts.detail import DetailScreen
 from dstack_fleets_tui.settings.settings import Settings
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_widgets.table.cells import plain_text
 from dstack_widgets.table.live_table import LiveTable
 from tests.waiting import until

@@ -22,7 +22,7 @@ from dstack_api_client.edits.service.service import ServiceEdit
 from dstack_api_client.feed.feed import Feed
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.transport.client import Client
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.scenarios.scenario import Scenario
 from tests.servers.commands import environment
 from tests.servers.lanes import eight_gpus

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.scenarios.scenario import Scenario
 from tests.servers.lanes import ask, eight_gpus, fleet, service
 from tests.waiting import until

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from dstack_placement.engine.cooldown import LONGEST
 from dstack_simulator.errors import SimulatorError
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.lanes import update
 from tests.servers.many_replicas import Lane
 from tests.servers.shared_lanes import SharedWatch, Want

@@ -31,7 +31,7 @@ from dstack_fleets_tui.headless.looking import Asked
 from dstack_fleets_tui.live.source import open_source
 from dstack_fleets_tui.screens.problems import ProblemsScreen
 from dstack_fleets_tui.settings.settings import Settings
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_widgets.panels.findings import Findings
 from dstack_widgets.table.cells import plain_text
 from dstack_widgets.table.live_table import LiveTable

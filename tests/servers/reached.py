@@ -5,7 +5,7 @@ from __future__ import annotations
 from dstack_api_client.connect.connection import Connection, Sources
 from dstack_fleets_tui.headless.get import observe
 from dstack_fleets_tui.headless.looking import Asked
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.waiting import until
 
 

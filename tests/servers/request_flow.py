@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.waiting import until
 
 #: Clients that ask a service all the time, and seconds between two requests of one.

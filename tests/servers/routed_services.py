@@ -18,7 +18,7 @@ from dstack_api_client.model.router import RouterStatus, RouterView, Sync, Worke
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.routers.watch import RouterWatch
 from dstack_api_client.transport.client import Client
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.hosts.engine import EngineOptions
 from dstack_simulator.hosts.load import Load
 from dstack_simulator.hosts.logs import LogBuffer

@@ -21,7 +21,7 @@ from dstack_fleets_tui.live.source import Source, open_source
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.screens.service.workers import WorkersView
 from dstack_fleets_tui.settings.settings import Settings
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_widgets.table.cells import plain_text
 from tests.servers.routed_services import StockWatch
 from tests.waiting import until

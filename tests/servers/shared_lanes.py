@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.servers.many_replicas import Lane, Query
 
 _PRIORITIES = (0, 0, 5, 10, 20)

@@ -19,7 +19,7 @@ from typing import Any
 
 from dstack_simulator import Simulator
 from dstack_simulator.errors import SimulatorError
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.scenarios import scenario as scenarios
 from tests.servers.addon import LAUNCHER
 from tests.servers.stopping import stopped

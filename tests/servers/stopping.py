@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dstack_api_client.model.replica import FINISHED
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.waiting import until
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.waiting import until
 
 _BODY = {

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e

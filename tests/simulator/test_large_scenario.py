@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dstack_simulator import SimulatorError
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from dstack_simulator import SimulatorError
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.world.expectations import is_ready
 from tests.waiting import until
 

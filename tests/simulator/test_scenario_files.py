@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dstack_simulator import ScenarioError
-from dstack_simulator.faults import Faults
+from dstack_simulator.handle.faults import Faults
 from dstack_simulator.scenarios import scenario as scenarios
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.scenarios import scenario as scenarios
 from tests.servers.lanes import events
 from tests.servers.sharing import emptied

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from dstack_simulator import SimulatorError
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.scenarios.scenario import Scenario
 
 pytestmark = pytest.mark.e2e

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.scenarios import scenario as scenarios
 from tests.servers.stopping import stopped
 from tests.waiting import until

@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 
-from dstack_simulator.control import ControlClient
 from dstack_simulator.errors import BUSY_TRIES, BUSY_WAIT, SimulatorError, is_busy
-from dstack_simulator.faults import Faults
 from dstack_simulator.folder import Folder
+from dstack_simulator.handle.control import ControlClient
+from dstack_simulator.handle.faults import Faults
 from dstack_simulator.scenarios import scenario as scenarios
 
 #: As long as SQLite lets a write wait on the server.

@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from dstack_simulator.control import ControlClient
 from dstack_simulator.errors import PortTakenError, SimulatorError
 from dstack_simulator.folder import Folder, find_ssh, last_line
-from dstack_simulator.handle import Handle
+from dstack_simulator.handle.control import ControlClient
+from dstack_simulator.handle.handle import Handle
 from dstack_simulator.scenarios import scenario as scenarios
 
 _EXTRA_MODULES = ("dstack", "fastapi", "boto3", "asyncssh", "aiohttp", "psutil", "smg")

@@ -1,0 +1,1 @@
+"""A running simulator, in the hands of tests and the command line."""
