@@ -1,1 +1,3 @@
 """A running simulator, in the hands of tests and the command line."""
+
+__all__ = ["simulator"]
