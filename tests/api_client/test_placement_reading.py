@@ -17,6 +17,8 @@ from tests.builders.unusable import UNUSABLE
 from tests.servers.addon_answers import LANES, AddonServer, lane
 from tests.servers.fake_server import FakeServer
 
+WHOLE = "baseline 2 of 9: no room"
+
 
 @pytest.mark.parametrize(
     ("configuration", "lanes"),
@@ -110,23 +112,53 @@ async def test_what_is_told_only_in_short_is_added() -> None:
     server.placements["s-0"]["replicas"] = [
         {"replica_num": n, "group": "0", "job_id": f"j{n}", "state": "ready", "fleet": "fleet-2",
          "instance": None, "reason": reason, "why": f"baseline {n} of 9: no room",
-         "since": answers.at(1)}
+         "since": answers.at(1), "cause": "no room"}
         for n, reason in enumerate(["fallback", "priority", "fallback"])
     ]  # fmt: skip
+    del server.placements["s-0"]["replicas"][2]["cause"]  # an older add-on placed it
     server.placements["s-0"]["rebalancing"] = {"since": answers.at(9), "left": 2}
     async with following(server) as followed:
         await followed.poll()
         (placement,) = followed.snapshot.placements.values()
         first, second = placement.lanes
         assert (first.deficit, first.reason) == (1, "baseline 0 of 1: no room")
-        assert (first.code, first.cause) == ("", "no room"), "an older add-on tells no cause"
+        whole = (first.code, first.cause, first.why) == ("", first.reason, None)
+        assert whole, "an older add-on tells no cause"
         assert first.deficit_since is not None
         assert answers.seconds(first.deficit_since.isoformat()) == 5
         assert (first.fallbacks, second.fallbacks) == (0, 2)
-        assert {each.cause for each in placement.replicas} == {"no room"}
+        assert [each.cause for each in placement.replicas] == ["no room", "no room", WHOLE]
         assert (second.deficit, second.deficit_since) == (0, None)
         assert placement.rebalancing_left == 2
         assert placement.rebalancing_since is not None
+
+
+@pytest.mark.parametrize(
+    ("held", "code", "here"),
+    [
+        (1, "cooldown", "baseline 1 of 2: in cooldown until 12:00:09, no capacity; 1 more to come"),
+        (1, "from_a_newer_one", None),
+        (None, "cooldown", None),
+    ],
+)
+async def test_reasons_are_read_as_codes(held: int | None, code: str, here: str | None) -> None:
+    server = placed(1)
+    causes = [
+        {"code": code, "fleet": "fleet-1", "number": 0, "limit": 0,
+         "until": "2026-05-01T12:00:09Z", "detail": "no capacity\n"},
+        {"code": "more_to_come", "fleet": "", "number": 1, "until": None, "detail": ""},
+    ]  # fmt: skip
+    server.placements["s-0"]["lanes"][0].update(
+        min_replicas=2, code="below_minimum", reason="all of it", held=held, causes=causes
+    )
+    async with following(server) as followed:
+        await followed.poll()
+        (placement,) = followed.snapshot.placements.values()
+        why = placement.lanes[0].why
+        assert (why and why.here) == here
+        (service,) = (each for each in followed.snapshot.services.values() if each.has_lanes)
+        row = distribution_of(followed.snapshot, service).rows[0]
+        assert row.reason_here == (here or "all of it")
 
 
 async def test_a_fault_of_the_addon_is_read() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from dstack_api_client.model.capabilities import Capabilities
@@ -14,7 +14,7 @@ from dstack_api_client.model.replica import Link, Probe, Replica
 from dstack_api_client.model.router import RouterStatus, RouterView, Source, Sync, Worker
 from dstack_api_client.model.service import FleetShare, Group
 from dstack_api_client.model.snapshot import Snapshot
-from dstack_placement.engine import Lane
+from dstack_placement.engine import Cause, Code, Lane, LaneWhy
 from tests.builders import snapshots
 from tests.builders.snapshots import NOW
 
@@ -26,6 +26,8 @@ ADDON = Capabilities(
 )
 #: The service, and its group that is rolled out.
 NAME, RUN = "chat-70b", "s-chat-70b"
+_COOLS = Cause(Code.COOLDOWN, "gpu-reserved", until=datetime(2026, 1, 1, 14, 5, 30),
+               detail="no capacity in us-east-1")  # fmt: skip
 NO_ROOM = "gpu-reserved is in cooldown until 14:05:30, no capacity in us-east-1"
 
 
@@ -82,15 +84,22 @@ def placement(members: Sequence[Replica]) -> Placement:
         lanes=(
             LanePlacement("", Lane("gpu-reserved", 3, 4, 10), 3, 1, 1, 1, 1,
                           NOW - timedelta(minutes=3), 0, 0, NOW + timedelta(minutes=3),
-                          f"baseline 2 of 3: {NO_ROOM}", cause=NO_ROOM),
+                          f"baseline 2 of 3: {NO_ROOM}", cause=NO_ROOM,
+                          why=LaneWhy(Code.BELOW_MINIMUM, 2, 3, (_COOLS,))),
             LanePlacement("", Lane("gpu-spot"), 5, 5, 4, 0, 0, None, 1, 7, None,
-                          "gpu-spot has room for 7 more"),
+                          "gpu-spot has room for 7 more",
+                          why=_without_minimum(Cause(Code.HAS_ROOM, "gpu-spot", 7))),
             LanePlacement("", Lane("edge-cpu", 0, 1, -5), 1, 1, 1, 0, 0, None, 0, 0, None,
-                          "edge-cpu is at its maximum of 1"),
+                          "edge-cpu is at its maximum of 1",
+                          why=_without_minimum(Cause(Code.AT_MAXIMUM, "edge-cpu", 1))),
         ),
         replicas=tuple(_placed(each) for each in members),
         notes=("The room in gpu-spot is not known and counts as unlimited.",),
     )  # fmt: skip
+
+
+def _without_minimum(cause: Cause) -> LaneWhy:
+    return LaneWhy(cause.code, causes=(cause,))
 
 
 def _placed(each: Replica) -> ReplicaPlacement:

@@ -16,10 +16,15 @@ from dstack_api_client.problems.watch import Kind as ProblemKind
 from dstack_api_client.problems.watch import Problem, Severity, problems_of
 from dstack_api_client.replica.logs import LogLine
 from dstack_fleets_tui.headless.looking import Asked, Look, Written
-from dstack_placement.engine import Lane
+from dstack_placement.engine import Cause, Code, Lane, LaneWhy
 from tests.builders import sample_project
 from tests.builders.sample_project import NOW, ago
 
+_CAUSES = (
+    Cause(Code.FULL, "gpu-reserved"),
+    Cause(Code.MORE_TO_COME, number=1),
+    Cause(Code.COOLDOWN, "gpu-reserved", until=ago(minutes=-1)),
+)
 _PLACEMENT = Placement(
     run_id="chat-id",
     managed=True,
@@ -29,7 +34,8 @@ _PLACEMENT = Placement(
     lanes=(
         LanePlacement("", Lane("gpu-reserved", 3, 4, 10), 3, 2, 2, 0, 1, ago(minutes=3), 0, 0,
                       ago(minutes=-1), "baseline 2 of 3: gpu-reserved has no room",
-                      code="below_minimum", cause="gpu-reserved has no room"),
+                      code="below_minimum", cause="gpu-reserved has no room",
+                      why=LaneWhy(Code.BELOW_MINIMUM, 2, 3, _CAUSES)),
         LanePlacement("decode", Lane("gpu-spot"), 2, 1, 0, 0, 0, None, 1, 3, None,
                       "gpu-spot has room for 3 more"),
     ),

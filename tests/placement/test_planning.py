@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dstack_placement.engine import (
     Action,
+    Cause,
     Code,
     Group,
     Lane,
@@ -115,23 +116,55 @@ def test_the_line_of_a_lane(lane: Lane, wanted: int, now: str, room: int | None,
 @pytest.mark.parametrize(
     ("lane", "wanted", "now", "room", "why"),
     [
-        (Lane("a"), 1, "a", 2, LaneWhy(Code.HAS_ROOM, 0, 0, "a has room for 2 more")),
-        (Lane("a"), 1, "a", 0, LaneWhy(Code.FULL, 0, 0, "a has no room, it is gone", "it is gone")),
-        (Lane("a", 0, 1), 1, "a", 4, LaneWhy(Code.AT_MAXIMUM, 0, 0, "a is at its maximum of 1")),
-        (Lane("a", 0, 1), 2, "a a", 4, LaneWhy(Code.ABOVE_MAXIMUM, 0, 0, "2 of at most 1")),
-        (Lane("a", 2), 1, "a", 4, LaneWhy(Code.BELOW_MINIMUM, 1, 2, "only 1 desired")),
+        (Lane("a"), 1, "a", 2, LaneWhy(Code.HAS_ROOM, 0, 0, (Cause(Code.HAS_ROOM, "a", 2),))),
+        (Lane("a"), 1, "a", 0,
+         LaneWhy(Code.FULL, 0, 0, (Cause(Code.FULL, "a", detail="it is gone"),))),
+        (Lane("a", 0, 1), 1, "a", 4,
+         LaneWhy(Code.AT_MAXIMUM, 0, 0, (Cause(Code.AT_MAXIMUM, "a", 1),))),
+        (Lane("a", 0, 1), 2, "a a", 4,
+         LaneWhy(Code.ABOVE_MAXIMUM, 0, 0, (Cause(Code.ABOVE_MAXIMUM, number=2, limit=1),))),
+        (Lane("a", 2), 1, "a", 4,
+         LaneWhy(Code.BELOW_MINIMUM, 1, 2, (Cause(Code.FEW_DESIRED, number=1),))),
         (Lane("a", 1), 1, "a/starting", 4,
-         LaneWhy(Code.RESTORING, 0, 1, "being restored, 1 starting")),
+         LaneWhy(Code.RESTORING, 0, 1, (Cause(Code.RESTORING, number=1),))),
         (Lane("a"), 1, "a", None,
-         LaneWhy(Code.ROOM_NOT_KNOWN, 0, 0, "the room in a is not known and counts as unlimited")),
+         LaneWhy(Code.ROOM_NOT_KNOWN, 0, 0, (Cause(Code.ROOM_NOT_KNOWN, "a"),))),
     ],
 )  # fmt: skip
 def test_why_a_lane_stands_so_for_programs(
     lane: Lane, wanted: int, now: str, room: int | None, why: LaneWhy
 ) -> None:
     state = service((lane,), wanted, now)
-    state = replace(state, rooms={"a": Room(room, why=why.room)})
+    state = replace(state, rooms={"a": Room(room, why="it is gone")})
     assert next_actions(state, now=NOW).lanes[0].why == why
+
+
+@pytest.mark.parametrize(
+    ("causes", "text", "here"),
+    [
+        ((Cause(Code.FULL, "is", 2, detail="none is idle"),),
+         "is has room for 2 more only, none is idle", "room for 2 more only, none is idle"),
+        ((Cause(Code.RESTORING, number=1), Cause(Code.COOLDOWN, "a", until=NOW)),
+         "being restored, 1 starting; a is in cooldown until 14:04:30",
+         "being restored, 1 starting; in cooldown until 14:04:30"),
+        ((Cause(Code.OUT_OF_REACH, detail="a is another network"),), *["a is another network"] * 2),
+    ],
+)  # fmt: skip
+def test_beside_its_name_a_fleet_is_not_named_again(
+    causes: tuple[Cause, ...], text: str, here: str
+) -> None:
+    why = LaneWhy(Code.BELOW_MINIMUM, 1, 2, causes)
+    assert (str(why), why.here) == (f"baseline 1 of 2: {text}", f"baseline 1 of 2: {here}")
+    assert (why.cause, why.cause_here) == (text, here)
+
+
+def test_a_fallback_of_a_minimum_has_its_cause_apart() -> None:
+    state = replace(service((Lane("a", 2), Lane("b")), 2, ""), rooms={"a": Room(0), "b": Room(9)})
+    rows = [row for row in next_actions(state, now=NOW).replicas if row.to == "b"]
+    assert [(row.why, row.cause) for row in rows] == [
+        ("baseline 1 of 2: a has no room", "a has no room"),
+        ("baseline 2 of 2: a has no room", "a has no room"),
+    ]
 
 
 def test_a_baseline_that_too_few_are_wanted_for() -> None:

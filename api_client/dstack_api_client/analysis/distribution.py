@@ -61,6 +61,7 @@ class FleetRow:
         reason: Why it is as it is, one line.
         code: What of that counts most, as the engine's `Code` has it; empty where nothing tells.
         cause: The line without how many of the minimum there are.
+        why: The reason of its lane as codes; None where only its text is known.
         fallback_causes: Why those that fell back did, one line for each.
         causes_fallen: The same once per cause, for whichever replica of a minimum it was.
     """
@@ -84,6 +85,7 @@ class FleetRow:
     reason: str = ""
     code: str = ""
     cause: str = ""
+    why: engine.LaneWhy | None = None
     fallback_causes: tuple[str, ...] = ()
     causes_fallen: tuple[str, ...] = ()
 
@@ -95,6 +97,16 @@ class FleetRow:
     def minimum(self) -> int:
         """The replicas always kept here; 0 where there is no lane."""
         return self.lane.min_replicas if self.lane is not None else 0
+
+    @property
+    def reason_here(self) -> str:
+        """The reason beside the fleet's name."""
+        return self.reason if self.why is None else self.why.here
+
+    @property
+    def cause_here(self) -> str:
+        """The cause beside the fleet's name."""
+        return self.cause if self.why is None else self.why.cause_here
 
     @property
     def held(self) -> int:
@@ -174,6 +186,7 @@ def _without_starts(found: Distribution, service: Service) -> Distribution:
                 reason="",
                 code="",
                 cause="",
+                why=None,
             )
             for row in found.rows
         ),
@@ -298,6 +311,7 @@ def _placed(snapshot: Snapshot, service: Service, placement: Placement) -> Distr
             reason=lane.reason,
             code=lane.code,
             cause=lane.cause,
+            why=lane.why,
             fallback_causes=tuple(dict.fromkeys(each.why or "" for each in fallen)),
             causes_fallen=tuple(dict.fromkeys(each.cause or each.why or "" for each in fallen)),
         )
@@ -349,6 +363,7 @@ def _previewed(snapshot: Snapshot, service: Service, lanes: engine.ServiceSpec) 
             reason=lane.reason,
             code=lane.why.code.value,
             cause=lane.why.cause,
+            why=lane.why,
         )
         for lane in plan.lanes
     ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from dstack_api_client.model.labels import counted
-from dstack_placement.engine import Lane
+from dstack_placement.engine import Lane, LaneWhy
 
 #: The reason of a replica that a server without the add-on has placed.
 OTHER_SERVER = "other-server"
@@ -39,7 +39,9 @@ class LanePlacement:
     code: str = ""
     """What of that counts most, as the engine's `Code` has it; empty for an older add-on."""
     cause: str = ""
-    """The line without how many of the minimum there are."""
+    """The line without how many of the minimum there are; all of it for an older add-on."""
+    why: LaneWhy | None = None
+    """The reason as codes; None for an older add-on."""
 
     @property
     def fleet(self) -> str:
@@ -62,7 +64,7 @@ class ReplicaPlacement:
     why: str | None
     since: datetime | None
     cause: str = ""
-    """Why, without for which replica of a minimum."""
+    """Why, without for which replica of a minimum; all of it where that is not kept apart."""
 
 
 @dataclass(frozen=True)

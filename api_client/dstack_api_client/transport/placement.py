@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,15 +24,13 @@ from dstack_api_client.transport import wire_addon
 from dstack_api_client.transport.requests import Resource
 from dstack_api_client.transport.transport import in_project
 from dstack_api_client.transport.wire_preview import Preview
+from dstack_placement.engine import Cause, Code, LaneWhy
 
 #: What a server without an endpoint answers: 404 or, where other methods have the path, 405.
 _NOT_THERE = (404, 405)
 #: What says something about all that is read, not about the add-on.
 _OF_THE_WHOLE = (errors.CannotConnectError, errors.BusyError, errors.UnauthorisedError)
 
-#: What a reason begins with that is about a minimum, where no cause is told apart from it: that of
-#: a replica, and an older add-on's of a lane.
-_MINIMUM = re.compile(r"^baseline \d+ of \d+(?:[:;] |$)")
 #: What the schema of a lane has, and no other.
 _LANE_WORDS = (b'"name"', b'"min_replicas"', b'"max_replicas"')
 
@@ -222,7 +219,7 @@ def _placement(answer: wire_addon.Placement) -> Placement:
                 reason=replica.reason,
                 why=one_line(replica.why) if replica.why is not None else None,
                 since=replica.since,
-                cause=one_line(_MINIMUM.sub("", replica.why or "")),
+                cause=one_line(replica.why or "" if replica.cause is None else replica.cause),
             )
             for replica in answer.replicas
         ),
@@ -252,5 +249,28 @@ def _lane(lane: wire_addon.PlacementLane, fallbacks: int) -> LanePlacement:
         cooldown_until=lane.cooldown_until,
         reason=one_line(lane.reason),
         code=one_line(lane.code),
-        cause=one_line(_MINIMUM.sub("", lane.reason) if lane.cause is None else lane.cause),
+        cause=one_line(lane.reason if lane.cause is None else lane.cause),
+        why=_why(lane),
+    )
+
+
+def _why(lane: wire_addon.PlacementLane) -> LaneWhy | None:
+    """The reason as codes; None of an add-on that has none, or others than this client knows."""
+    if lane.held is None or not lane.causes:
+        return None
+    try:
+        causes = tuple(_cause(each) for each in lane.causes)
+        return LaneWhy(Code(lane.code), lane.held, lane.min_replicas, causes)
+    except ValueError:
+        return None
+
+
+def _cause(cause: wire_addon.LaneCause) -> Cause:
+    return Cause(
+        Code(cause.code),
+        one_line(cause.fleet),
+        cause.number,
+        cause.limit,
+        cause.until,
+        one_line(cause.detail),
     )

@@ -37,6 +37,19 @@ class PlacementGroup(Answer):
     pool: str | None = None
 
 
+class LaneCause(Timed):
+    """One reason in a lane of the add-on's answer."""
+
+    times = ("until",)
+
+    code: str
+    fleet: str = ""
+    number: Count = 0
+    limit: Count = 0
+    until: datetime | None = None
+    detail: str = ""
+
+
 class PlacementLane(Timed):
     """A lane in the add-on's answer."""
 
@@ -59,6 +72,9 @@ class PlacementLane(Timed):
     code: str = ""
     cause: str | None = None
     """None of an older add-on."""
+    held: Count | None = None
+    """None of an older add-on."""
+    causes: list[LaneCause] = []
 
     def lane(self) -> Lane:
         """The lane that it is about."""
@@ -78,6 +94,7 @@ class PlacementReplica(Timed):
     fleet: str | None = None
     reason: str | None = None
     why: str | None = None
+    cause: str | None = None
     since: datetime | None = None
 
 

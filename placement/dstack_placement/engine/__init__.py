@@ -5,6 +5,7 @@ first. A client asks `preview` what an edit would do. docs/placement-engine.md s
 """
 
 from .addresses import HeldAddress, held_addresses
+from .causes import Cause
 from .cooldown import Cooldown, after_failure
 from .draining import DEFAULT_DRAIN, LONGEST_DRAIN, Drain
 from .explain import LaneWhy, none_idle
@@ -62,6 +63,7 @@ __all__ = [
     "ONLY_GROUP",
     "SHARED",
     "Action",
+    "Cause",
     "Code",
     "Contender",
     "Contenders",

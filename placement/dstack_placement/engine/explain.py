@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from .board import Block, Board, LaneCount, Pool
+from .causes import Cause, joined
 from .lines import Code
 from .model import ReplicaState
 
@@ -26,30 +26,41 @@ class LaneWhy:
         code: What counts most.
         held: How many of the minimum there are.
         minimum: The lane's minimum.
-        cause: The rest in words.
-        room: What the caller said of there being no room, where that is a reason.
+        causes: The rest.
     """
 
     code: Code
     held: int = 0
     minimum: int = 0
-    cause: str = ""
-    room: str = ""
+    causes: tuple[Cause, ...] = ()
 
     def __str__(self) -> str:
         """All of it on one line."""
+        return self._with_minimum(self.cause)
+
+    @property
+    def here(self) -> str:
+        """The same beside the name of the lane's fleet."""
+        return self._with_minimum(self.cause_here)
+
+    @property
+    def cause(self) -> str:
+        """The line without how many of the minimum there are."""
+        return joined(self.causes)
+
+    @property
+    def cause_here(self) -> str:
+        """The cause beside the name of the lane's fleet."""
+        return joined(each.here for each in self.causes)
+
+    def _with_minimum(self, cause: str) -> str:
         if not self.minimum:
-            return self.cause
+            return cause
         short = self.code in (Code.BELOW_MINIMUM, Code.RESTORING, Code.RECLAIMING)
-        return f"baseline {self.held} of {self.minimum}{':' if short else ';'} {self.cause}"
+        return f"baseline {self.held} of {self.minimum}{':' if short else ';'} {cause}"
 
 
-def clock(time: datetime) -> str:
-    """A time of day, in the time zone that the time carries."""
-    return time.strftime("%H:%M:%S")
-
-
-def blocked(board: Board, count: LaneCount, block: Block, group: str = "") -> str:
+def blocked(board: Board, count: LaneCount, block: Block, group: str = "") -> Cause:
     """Why a lane is skipped: `gpu-a is in cooldown until 14:05:30, no capacity in us-east-1`.
 
     Args:
@@ -60,14 +71,12 @@ def blocked(board: Board, count: LaneCount, block: Block, group: str = "") -> st
     """
     fleet = count.lane.fleet
     if block is Block.MAXIMUM:
-        return f"{fleet} is at its maximum of {count.lane.max_replicas}"
+        return Cause(Code.AT_MAXIMUM, fleet, count.lane.max_replicas or 0)
     if block is Block.COOLDOWN and count.cooldown is not None:
-        text = f"{fleet} is in cooldown until {clock(count.cooldown.until)}"
-        return f"{text}, {count.cooldown.cause}" if count.cooldown.cause else text
+        cooldown = count.cooldown
+        return Cause(Code.COOLDOWN, fleet, until=cooldown.until, detail=cooldown.cause)
     at_first = board.rooms.at_first(fleet, group)  # others of the plan have taken it
-    room = f"{fleet} has room for {at_first} more only" if at_first else f"{fleet} has no room"
-    why = board.rooms.why(fleet, group)
-    return f"{room}, {why}" if why else room
+    return Cause(Code.FULL, fleet, at_first or 0, detail=board.rooms.why(fleet, group))
 
 
 def none_idle(states: Sequence[str]) -> str:
@@ -100,7 +109,7 @@ def passed_over(board: Board, counts: Iterable[LaneCount], group: str) -> tuple[
         if block is not None:
             parts.append(blocked(board, count, block, group))
             lacking = lacking or block is not Block.MAXIMUM
-    return "; ".join(parts), lacking
+    return joined(parts), lacking
 
 
 def lane_why(board: Board, pool: Pool, count: LaneCount, *, wanted: int, coming: int) -> LaneWhy:
@@ -114,55 +123,49 @@ def lane_why(board: Board, pool: Pool, count: LaneCount, *, wanted: int, coming:
         coming: Replicas that start or move here.
     """
     lane = count.lane
-    parts = []
+    parts: list[Cause] = []
     block = _room_block(board, count)
     starting = _starting(board, count)
     held, code = lane.min_replicas, _BLOCKS[block] if block is not None else Code.HAS_ROOM
     if count.workers < lane.min_replicas:
         held, code = count.workers, Code.BELOW_MINIMUM
-        parts.append(_deficit(board, pool, count, block, wanted=wanted, coming=coming))
+        parts += _deficit(board, pool, count, block, wanted=wanted, coming=coming)
     elif count.workers - starting < lane.min_replicas:
         held, code = count.workers - starting, Code.RESTORING
-        parts.append(f"being restored, {starting} starting")
+        parts.append(Cause(Code.RESTORING, number=starting))
         if coming:
-            parts.append(f"{coming} more to come")
+            parts.append(Cause(Code.MORE_TO_COME, number=coming))
     else:
         if count.above_maximum:
             code = Code.ABOVE_MAXIMUM
-            parts.append(f"{count.count} of at most {lane.max_replicas}")
+            limit = lane.max_replicas or 0
+            parts.append(Cause(Code.ABOVE_MAXIMUM, number=count.count, limit=limit))
         elif block is not None:
             parts.append(blocked(board, count, block))
         else:
             more = board.rooms.more(lane.fleet)
             code = code if more is not None else Code.ROOM_NOT_KNOWN
-            parts.append(
-                f"{lane.fleet} has room for {more} more"
-                if more is not None
-                else f"the room in {lane.fleet} is not known and counts as unlimited"
-            )
+            parts.append(Cause(code, lane.fleet, more or 0))
         if coming:
-            parts.append(f"{coming} more to come")
-    room = board.rooms.why(lane.fleet) if block is Block.FULL else ""
-    return LaneWhy(code, held, lane.min_replicas, "; ".join(parts), room)
+            parts.append(Cause(Code.MORE_TO_COME, number=coming))
+    return LaneWhy(code, held, lane.min_replicas, tuple(parts))
 
 
 def _deficit(
     board: Board, pool: Pool, count: LaneCount, block: Block | None, *, wanted: int, coming: int
-) -> str:
+) -> Iterator[Cause]:
+    if starting := _starting(board, count):
+        yield Cause(Code.RESTORING, number=starting)
     if block is not None:
-        cause = blocked(board, count, block)
+        yield blocked(board, count, block)
     elif coming:
-        cause = f"{coming} more to come"
+        yield Cause(Code.MORE_TO_COME, number=coming)
     elif wanted < sum(other.least for other in pool.lanes):
-        cause = f"only {wanted} desired"
+        yield Cause(Code.FEW_DESIRED, number=wanted)
     elif any(group.name in board.rolling for group in pool.groups):
-        cause = "the rolling deployment goes first"
+        yield Cause(Code.ROLLOUT)
     else:
-        cause = "no other lane has a replica to spare"
-    starting = _starting(board, count)
-    if starting:
-        cause = f"being restored, {starting} starting; {cause}"
-    return cause
+        yield Cause(Code.NONE_TO_SPARE)
 
 
 def _starting(board: Board, count: LaneCount) -> int:

@@ -37,6 +37,9 @@ class Code(str, Enum):
     FULL = "full"
     HAS_ROOM = "has_room"
     ROOM_NOT_KNOWN = "room_not_known"
+    MORE_TO_COME = "more_to_come"
+    FEW_DESIRED = "few_desired"
+    NONE_TO_SPARE = "none_to_spare"
     # Notes on a plan.
     ROOM_UNKNOWN = "room_unknown"
     ROLLOUT = "rollout"

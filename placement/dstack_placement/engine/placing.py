@@ -31,12 +31,14 @@ class Placing:
         fleet: The lane's fleet; None while it fits nowhere.
         reason: Why there.
         why: The same in words, with the cause.
+        cause: The cause alone: of one for a minimum, without which of how many it is.
     """
 
     replica: Replica
     fleet: str | None
     reason: Reason
     why: str
+    cause: str
 
 
 def place(service: Service, key: str, *, now: datetime) -> Placing:
@@ -104,7 +106,7 @@ def place_waiting(
         queues[pool.name] = deque(waiting)
         _discount_leaving(board, pool)
     placed: list[Placing] = []
-    fallen: dict[str, deque[str]] = {}
+    fallen: dict[str, deque[tuple[str, str]]] = {}
     for pool in board.pools:
         fallen[pool.name] = deque()
         _fill_minimums(board, pool, queues[pool.name], placed, fallen[pool.name])
@@ -126,7 +128,7 @@ def _fill_routers(
     board: Board,
     queues: dict[str, deque[Replica]],
     placed: list[Placing],
-    fallen: dict[str, deque[str]],
+    fallen: dict[str, deque[tuple[str, str]]],
 ) -> None:
     """Takes the routers out of the queues and places them, so that workers can follow them."""
     for pool in board.pools:
@@ -148,9 +150,16 @@ def _discount_leaving(board: Board, pool: Pool) -> None:
 
 
 def _fill_minimums(
-    board: Board, pool: Pool, queue: deque[Replica], placed: list[Placing], fallen: deque[str]
+    board: Board,
+    pool: Pool,
+    queue: deque[Replica],
+    placed: list[Placing],
+    fallen: deque[tuple[str, str]],
 ) -> None:
-    """Minimums first, by priority, while replicas last; `fallen` gets what could not be filled."""
+    """Minimums first, by priority, while replicas last.
+
+    `fallen` gets what could not be filled: why, and the cause.
+    """
     for count in pool.lanes:
         passed: list[Replica] = []
         while count.missing and queue:
@@ -168,7 +177,7 @@ def _fill_minimums(
             board.put(count, replica)
             least = count.lane.min_replicas
             why = f"baseline {least - count.missing} of {least}"
-            placed.append(Placing(replica, count.lane.fleet, Reason.BASELINE, why))
+            placed.append(Placing(replica, count.lane.fleet, Reason.BASELINE, why, ""))
         queue.extendleft(reversed(passed))
         short = min(count.missing, len(queue))
         if short:
@@ -178,11 +187,15 @@ def _fill_minimums(
                 continue
             least = count.lane.min_replicas
             for nth in range(least - count.missing + 1, least - count.missing + 1 + short):
-                fallen.append(f"baseline {nth} of {least}: {cause}")
+                fallen.append((f"baseline {nth} of {least}: {cause}", cause))
 
 
 def _fill_by_priority(
-    board: Board, pool: Pool, queue: deque[Replica], placed: list[Placing], fallen: deque[str]
+    board: Board,
+    pool: Pool,
+    queue: deque[Replica],
+    placed: list[Placing],
+    fallen: deque[tuple[str, str]],
 ) -> None:
     """The rest by priority; lanes that are skipped stay so, as they only get fuller."""
     skipped: dict[str, int] = {}
@@ -202,11 +215,12 @@ def _fill_by_priority(
         count = pool.lanes[at]
         board.put(count, replica)
         reason, why = Reason.PRIORITY, cause or "first by priority"
+        because = why
         if fallen and not board.groups[group].router:
-            reason, why = Reason.FALLBACK, fallen.popleft()
+            reason, (why, because) = Reason.FALLBACK, fallen.popleft()
         elif lacking:
             reason = Reason.FALLBACK
-        placed.append(Placing(replica, count.lane.fleet, reason, why))
+        placed.append(Placing(replica, count.lane.fleet, reason, why, because))
 
 
 def _exceed(board: Board, pool: Pool, replica: Replica, cause: str, *, lacking: bool) -> Placing:
@@ -222,8 +236,8 @@ def _exceed(board: Board, pool: Pool, replica: Replica, cause: str, *, lacking: 
                 board.put(count, replica)
                 why = f"{cause}; one above it while the deployment replaces a replica there"
                 reason = Reason.FALLBACK if lacking else Reason.PRIORITY
-                return Placing(replica, count.lane.fleet, reason, why)
-    return Placing(replica, None, Reason.PENDING, cause)
+                return Placing(replica, count.lane.fleet, reason, why, why)
+    return Placing(replica, None, Reason.PENDING, cause, cause)
 
 
 def _may_exceed(board: Board, count: LaneCount, group: str) -> bool:

@@ -39,6 +39,7 @@ class ReplicaPlan:
         to: The fleet it starts in or moves to; None for all else, and in a group without lanes.
         reason: Why there, for one that starts or is pending.
         why: The reason in words.
+        cause: The cause alone, for one that starts or is pending (`Placing.cause`).
         new: Whether the replica is still to be made.
     """
 
@@ -47,6 +48,7 @@ class ReplicaPlan:
     to: str | None = None
     reason: Reason | None = None
     why: str = ""
+    cause: str = ""
     new: bool = False
 
 
@@ -266,7 +268,9 @@ def _without_lanes(board: Board, rows: dict[str, ReplicaPlan], new: list[Replica
 
 def _placed_row(placing: Placing, *, new: bool) -> ReplicaPlan:
     action = Action.PENDING if placing.fleet is None else Action.START
-    return ReplicaPlan(placing.replica, action, placing.fleet, placing.reason, placing.why, new=new)
+    return ReplicaPlan(
+        placing.replica, action, placing.fleet, placing.reason, placing.why, placing.cause, new=new
+    )
 
 
 def _move(
@@ -283,7 +287,7 @@ def _move(
         if row.to is None:
             row = ReplicaPlan(move.replica, Action.MOVE, move.fleet, why=move.why)
         else:  # what starts or moves already ends up elsewhere
-            row = replace(row, to=move.fleet, why=move.why)
+            row = replace(row, to=move.fleet, why=move.why, cause=move.why)
         rows[move.replica.key] = row
         if not all_moves:
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -180,9 +179,9 @@ def why(row: FleetRow, looks: Looks, *, brief: bool = False) -> str:
     """
     fallen = _fallen(row, brief=brief) if row.fallbacks else ""
     if not row.deficit or row.lane is None:
-        return "; ".join(part for part in (fallen, _without_name(row, row.reason)) if part)
+        return "; ".join(part for part in (fallen, row.reason_here) if part)
     since = f" for {age(row.deficit_since, looks.now)}" if row.deficit_since else ""
-    cause = "" if brief else _without_name(row, row.cause)
+    cause = "" if brief else row.cause_here
     told = f"BASELINE {row.held} of {row.minimum}{since}" + (f": {cause}" if cause else "")
     return "; ".join(part for part in (told, fallen) if part)
 
@@ -248,7 +247,7 @@ def findings(distribution: Distribution, looks: Looks, told: Collection[str] = (
     ]
     said.update(cause for row in rows for cause in row.causes_fallen)
     waiting = [
-        Finding("warn", _lane(row, labels), _without_name(row, row.reason))
+        Finding("warn", _lane(row, labels), row.reason_here)
         for row in rows
         if _waits(row, looks.now) and row.reason not in said and row_key(row) not in told
     ]
@@ -264,13 +263,6 @@ def has_finding(row: FleetRow, now: datetime) -> bool:
 def _waits(row: FleetRow, now: datetime) -> bool:
     """Whether replicas wait for a place there, or the lane is in cooldown."""
     return bool(row.reason and not row.deficit) and (row.fleet is None or _cools(row, now))
-
-
-def _without_name(row: FleetRow, reason: str) -> str:
-    """A reason without the name of the fleet, which stands before it: `in cooldown until …`."""
-    if row.fleet is None:
-        return reason
-    return re.sub(rf"(^|[:;] ){re.escape(row.fleet)} (?:is|has) ", r"\1", reason)
 
 
 def _name(row: FleetRow) -> str:

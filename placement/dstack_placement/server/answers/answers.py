@@ -10,7 +10,7 @@ from typing import Any
 from dstack._internal.core.models.common import CoreModel
 from dstack._internal.core.models.resources import Range
 
-from dstack_placement.engine import LanePlan, Reclaim, ReplicaState
+from dstack_placement.engine import Cause, LanePlan, Reclaim, ReplicaState
 from dstack_placement.server.base import faults
 from dstack_placement.server.base.tables import Claim, RebalanceRow
 
@@ -101,11 +101,22 @@ class Reclaiming(CoreModel):
     freed: bool
 
 
+class LaneCause(CoreModel):
+    """One reason why a lane stands as it does: a code, and what its text is made of."""
+
+    code: str
+    fleet: str
+    number: int
+    limit: int
+    until: datetime | None
+    detail: str
+
+
 class PlacementLane(CoreModel):
     """One lane; `pool` is empty for the service's own, else the group's name.
 
     `reason` is one line on all of it, `code` what counts most, `cause` the line without how many
-    of the minimum there are.
+    of the minimum there are. `held` says how many, and `causes` has the cause as codes.
     """
 
     pool: str
@@ -124,12 +135,17 @@ class PlacementLane(CoreModel):
     reason: str
     code: str
     cause: str
+    held: int
+    causes: list[LaneCause]
     after: int
     reclaiming: Reclaiming | None = None
 
 
 class PlacementReplica(CoreModel):
-    """One replica that has not ended: where it is, since when, and why there."""
+    """One replica that has not ended: where it is, since when, and why there.
+
+    `cause` is why without for which replica of a minimum; empty where that is not kept.
+    """
 
     replica_num: int
     group: str
@@ -139,6 +155,7 @@ class PlacementReplica(CoreModel):
     instance: str | None
     reason: str | None
     why: str | None
+    cause: str | None
     since: datetime | None
     gives_way_to: str | None = None
 
@@ -360,8 +377,21 @@ def lane(
         reason=plan.reason,
         code=plan.why.code.value,
         cause=plan.why.cause,
+        held=plan.why.held,
+        causes=[_cause(each) for each in plan.why.causes],
         after=plan.after,
         reclaiming=_reclaiming(claim) if claim is not None else None,
+    )
+
+
+def _cause(cause: Cause) -> LaneCause:
+    return LaneCause(
+        code=cause.code.value,
+        fleet=cause.fleet,
+        number=cause.number,
+        limit=cause.limit,
+        until=cause.until,
+        detail=cause.detail,
     )
 
 

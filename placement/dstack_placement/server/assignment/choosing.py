@@ -184,7 +184,7 @@ async def _choose_for_others(session: AsyncSession, state: RunState, first: Plac
     )
     service = replace(state.service, replicas=replicas, rooms=rooms)
     placings = {
-        row.replica.key: Placing(row.replica, row.to, row.reason, row.why)
+        row.replica.key: Placing(row.replica, row.to, row.reason, row.why, row.cause)
         for row in next_actions(service, now=state.now).doing(Action.START)
         if row.reason is not None and not row.new and row.replica.group == group
     }
@@ -261,7 +261,8 @@ def _keep(session: AsyncSession, state: RunState, placing: Placing, job_model: J
     row.fleet = placing.fleet
     row.fleet_id = fleet.id if fleet is not None else None
     row.reason = placing.reason.value
-    row.why = placing.why + gave_way(state.claim_on(placing.replica.group, placing.fleet))
+    gone = gave_way(state.claim_on(placing.replica.group, placing.fleet))
+    row.why, row.cause = placing.why + gone, placing.cause + gone
     row.since = since
     row.outcome = None
     if not told:

@@ -17,6 +17,7 @@ from dstack._internal.server.models import JobModel, NaiveDateTime, RunModel
 from dstack._internal.server.services.locking import get_locker, string_to_lock_id
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Select,
     String,
     Text,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
+    inspect,
     or_,
     select,
     text,
@@ -61,6 +63,8 @@ class PlacementRow(Base):
         reason: Why there: one of the engine's reasons, `move`, or `reclaim` for one that takes the
             place of a replica that gives way to another service.
         why: The same in words.
+        cause: The cause alone, where one is chosen for a minimum (`Placing.cause`); None for what
+            an older add-on has placed, and for all else.
         since: When it was decided.
         outcome: `started` once it ran, `failed` when it could not be started, None before.
     """
@@ -73,6 +77,7 @@ class PlacementRow(Base):
     fleet_id: Mapped[uuid.UUID | None] = mapped_column(Uuid, index=True)
     reason: Mapped[str] = mapped_column(String(20))
     why: Mapped[str] = mapped_column(Text)
+    cause: Mapped[str | None] = mapped_column(Text)
     since: Mapped[datetime] = mapped_column(NaiveDateTime)
     outcome: Mapped[str | None] = mapped_column(String(20))
 
@@ -318,6 +323,19 @@ async def create() -> None:
                 " this one again."
             )
         await connection.run_sync(Base.metadata.create_all)
+        await connection.run_sync(add_columns)
+
+
+def add_columns(connection: Connection) -> None:
+    """Adds what tables of an older add-on lack: columns that may be empty."""
+    inspector = inspect(connection)
+    for table in Base.metadata.sorted_tables:
+        there = {column["name"] for column in inspector.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                kind = column.type.compile(connection.dialect)
+                statement = f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"
+                connection.execute(text(statement))
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from dstack_placement.engine import LanePlan, ReplicaState, Room, Service, ServiceSpec
+from dstack_placement.engine import Cause, Code, LanePlan, ReplicaState, Room, Service, ServiceSpec
 from dstack_placement.server.networks.networks import Reach, Site, reach
 
 #: Set to 1 where all fleets share a network that dstack does not know of (VPN, peering, routes).
@@ -131,6 +131,7 @@ def marked(lanes: Iterable[LanePlan], unreachable: UnreachableLanes) -> list[Lan
     for lane in lanes:
         found = unreachable.get((lane.pool, lane.fleet))
         if found is not None and found.why not in lane.why.cause:
-            lane = replace(lane, why=replace(lane.why, cause=f"{lane.why.cause}; {found.why}"))
+            cause = Cause(Code.OUT_OF_REACH, detail=found.why)
+            lane = replace(lane, why=replace(lane.why, causes=(*lane.why.causes, cause)))
         shown.append(lane)
     return shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from dstack_placement.engine import Code, LanePlan, Line, Reclaim
+from dstack_placement.engine import Cause, Code, LanePlan, Line, Reclaim
 from dstack_placement.server.base.tables import Claim
 from dstack_placement.server.state.state import RunState
 
@@ -28,7 +28,7 @@ def with_claims(
     for lane in lanes:
         claim = claims.get((lane.pool, lane.fleet))
         if claim is not None and lane.deficit:
-            why = replace(lane.why, code=Code.RECLAIMING, cause=_cause(claim), room="")
+            why = replace(lane.why, code=Code.RECLAIMING, causes=(_cause(claim),))
             lane = replace(lane, why=why)
         shown.append(lane)
     return shown
@@ -49,11 +49,12 @@ def reclaim_notes(state: RunState) -> list[Line]:
     return notes
 
 
-def _cause(claim: Claim) -> str:
+def _cause(claim: Claim) -> Cause:
     who = f"replica {claim.row.replica_num} of {claim.row.run_name}"
     if claim.freed:
-        return f"being restored, {who} gave way"
-    return f"being restored, {who} gives way and moves to {claim.row.to}"
+        return Cause(Code.RECLAIMING, detail=f"being restored, {who} gave way")
+    to = claim.row.to
+    return Cause(Code.RECLAIMING, detail=f"being restored, {who} gives way and moves to {to}")
 
 
 def gave_way(claim: Claim | None) -> str:

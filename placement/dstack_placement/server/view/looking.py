@@ -305,6 +305,7 @@ async def _replicas(session: AsyncSession, state: RunState) -> list[answers.Plac
                 instance=instances.get(job.id),
                 reason=row.reason if row is not None else None,
                 why=row.why if row is not None else None,
+                cause=row.cause if row is not None else None,
                 since=row.since if row is not None else None,
                 gives_way_to=state.gives[job.id].for_run_name if job.id in state.gives else None,
             )

@@ -23,7 +23,7 @@ from dstack_fleets_tui.output.payload import Item, number, optional_time, rebala
 from dstack_fleets_tui.output.table import Column
 from dstack_fleets_tui.words import words
 from dstack_fleets_tui.words.formatting import NOTHING, age, price
-from dstack_placement.engine import LANE_COLUMNS
+from dstack_placement.engine import LANE_COLUMNS, Cause
 
 _LOUD = "BASELINE"
 _FIRST, *_REST = LANE_COLUMNS
@@ -178,6 +178,7 @@ def _fleet_item(row: FleetRow) -> Item:
         "price_per_hour": number(row.price),
         "reason": row.reason,
         "reason_code": row.code or None,
+        "causes": [_cause_item(each) for each in row.why.causes] if row.why else [],
         "groups": [
             {
                 "name": name,
@@ -188,6 +189,17 @@ def _fleet_item(row: FleetRow) -> Item:
             }
             for name, cell in row.groups.items()
         ],
+    }
+
+
+def _cause_item(cause: Cause) -> Item:
+    return {
+        "code": cause.code.value,
+        "fleet": cause.fleet or None,
+        "number": cause.number,
+        "limit": cause.limit,
+        "until": optional_time(cause.until),
+        "detail": cause.detail,
     }
 
 
