@@ -83,7 +83,7 @@ def pytest_collection_finish() -> None:
     gc.enable()
     gc.freeze()
     gc.set_threshold(10_000, 20, 5)
-    if app := sys.modules.get("dstack_fleets_tui.app.app"):
+    if app := sys.modules.get("dstack_fleets_tui.app.reading"):
         app._spare_the_collector = lambda *, again: None  # type: ignore[attr-defined]
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from dstack_api_client.problems.model import Kind, Problem, Severity
-from dstack_fleets_tui.app import app as app_module
+from dstack_fleets_tui.app import in_terminal
 from dstack_fleets_tui.live.news import News
 from dstack_fleets_tui.settings.settings import Settings
 from dstack_fleets_tui.terminal.terminal import notification, title
@@ -54,7 +54,7 @@ def badges(app):
 
 @pytest.mark.parametrize("alert", ["off", "bell", "notify"])
 async def test_a_new_critical_problem_is_told_of(monkeypatch, alert):
-    monkeypatch.setattr(app_module, "notification", lambda text, environ: f"told: {text}")
+    monkeypatch.setattr(in_terminal, "notification", lambda text, environ: f"told: {text}")
     before = snapshot(services=[service("chat")])
     feed = GivenFeed(live(before))
     app = app_on(feed, Settings(alert=alert))

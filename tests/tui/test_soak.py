@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from textual.strip import Strip
 
-from dstack_fleets_tui.app.app import _spare_the_collector
+from dstack_fleets_tui.app.reading import _spare_the_collector
 from tests.bench.soak import soak
 from tests.builders import routed_service
 from tests.builders.apps import GivenFeed, app_on, live
