@@ -24,26 +24,20 @@ from dstack_placement.server.compat import schema
 schema.install()
 
 from dstack._internal.core.errors import ServerClientError
-from dstack._internal.core.models.instances import InstanceStatus
-from dstack._internal.core.models.runs import JobStatus, JobTerminationReason, RunSpec
+from dstack._internal.core.models.runs import JobStatus, RunSpec
 from dstack._internal.server.background.pipeline_tasks.runs import active
 from dstack._internal.server.db import Database, get_session_ctx, override_db
 from dstack._internal.server.models import (
     EventModel,
-    GatewayModel,
-    InstanceModel,
     JobModel,
     RunModel,
 )
-from dstack._internal.server.services.jobs import get_job_spec
 from dstack._internal.server.services.runs import get_run_spec, run_model_to_run
 from dstack._internal.server.services.runs import spec as dstack_spec
-from dstack._internal.server.testing import common
 from dstack._internal.utils.common import get_current_datetime
-from sqlalchemy import AsyncAdaptedQueuePool, event, func, insert, select
+from sqlalchemy import AsyncAdaptedQueuePool, func, insert, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import joinedload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from dstack_placement.server.active_run import running
@@ -53,62 +47,18 @@ from dstack_placement.server.assignment import applying, choosing, planning
 from dstack_placement.server.base import tables
 from dstack_placement.server.base.faults import Faults, faults
 from dstack_placement.server.compat import overrides
-from dstack_placement.server.fleets import rooms as fleet_rooms
 from dstack_placement.server.moving import moves, rebalancing
 from dstack_placement.server.networks import unreachable
 from dstack_placement.server.runs import replica_jobs, specs
-from dstack_placement.server.state import state
 from dstack_placement.server.state.other_servers import OTHER_SERVER
 from dstack_placement.server.view import listing, looking
+from tests.servers.guarded_rooms import rooms
+from tests.servers.processed_runs import active_context, counted, process, submitted
 from tests.servers.stored_runs import World, made
 
 REFUSED = [{"name": "near", "min_replicas": 5, "priority": 1}, "far"]
 COUNTS = "desired_replica_counts"
 SECRET = "hunter2-of-the-environment"
-
-
-async def active_context(run: RunModel) -> active.ActiveContext:
-    """dstack's context of a run that it is about to process."""
-    async with get_session_ctx() as session:
-        found = await session.execute(
-            select(RunModel)
-            .where(RunModel.id == run.id)
-            .options(
-                joinedload(RunModel.project),
-                selectinload(RunModel.jobs).joinedload(JobModel.instance),
-                selectinload(RunModel.jobs).selectinload(JobModel.service_replica_registrations),
-                selectinload(RunModel.service_registrations),
-                joinedload(RunModel.gateway).selectinload(GatewayModel.gateway_replicas),
-            )
-        )
-        model = found.unique().scalar_one()
-    return active.ActiveContext(model, get_run_spec(model), {}, set())
-
-
-async def process(run: RunModel) -> active.ActiveResult:
-    """Processes a run once, as dstack's pipeline does."""
-    return await overrides._active_run(active.process_active_run)(await active_context(run))
-
-
-async def submitted(world: World, run: RunModel, job: JobModel) -> Any:
-    """What counts of dstack's context of a submitted job."""
-    async with get_session_ctx() as session:
-        found = await session.execute(
-            select(RunModel)
-            .where(RunModel.id == run.id)
-            .options(joinedload(RunModel.project), selectinload(RunModel.jobs))
-        )
-        model = found.unique().scalar_one()
-        (own,) = [each for each in model.jobs if each.id == job.id]
-    spec = get_job_spec(own)
-    return SimpleNamespace(
-        job_model=own,
-        run_model=model,
-        project=world.project,
-        run=SimpleNamespace(run_spec=get_run_spec(model)),
-        job=SimpleNamespace(job_spec=spec, job_submissions=[]),
-        fleet_model=None,
-    )
 
 
 async def listed(world: World, *names: str) -> dict[str, Any]:
@@ -447,7 +397,7 @@ async def old_rows(world: World) -> dict[str, Any]:
         tables.CooldownRow(run_id=run.id, pool="", fleet="near", edition=spec, **cools)
     )
     await world.session.commit()
-    loaded, statements = _counted(world)
+    loaded, statements = counted(world)
     told: dict[str, Any] = {"looks": []}
 
     async def look() -> None:
@@ -473,99 +423,6 @@ async def old_rows(world: World) -> dict[str, Any]:
     return told
 
 
-async def rooms(world: World) -> dict[str, Any]:
-    """At which looks it is asked how much room the fleets have, and what a quiet one asks."""
-    near, far, lent = (world.in_fleet(name) for name in ("near", "far", "lent"))
-    waits: dict[str, Any] = {"status": JobStatus.SUBMITTED}
-    lost = {
-        "status": JobStatus.FAILED,
-        "termination_reason": JobTerminationReason.FAILED_TO_START_DUE_TO_NO_CAPACITY,
-    }
-    most_one = [{"name": "near", "max_replicas": 1}, "far"]
-    seen = {
-        "quiet": await _asked(world, "quiet", [near, far]),
-        "starts": await _asked(world, "starts", [{**near, "status": JobStatus.PROVISIONING}, far]),
-        "too many": await _asked(world, "many", [near, far, far]),
-        "waits": await _asked(world, "waits", [near, waits]),
-        "is to be made": await _asked(world, "made", [near]),
-        "below its minimum": await _asked(world, "short", [far, far]),
-        "above its maximum": await _asked(world, "above", [near, near], fleets=most_one),
-        "in no lane": await _asked(world, "stray", [near, lent]),
-        "found none": await _asked(world, "none", [lost]),
-        "rebalances": await _asked(world, "rebalances", [near, far], rebalances=True),
-    }
-    _, statements = _counted(world)
-    instances: list[Any] = []
-    event.listen(InstanceModel, "load", lambda row, _: instances.append(row))
-    found = await world.session.execute(select(RunModel).where(RunModel.run_name == "quiet"))
-    context = await active_context(found.unique().scalar_one())
-    statements.clear()
-    await overrides._active_run(active.process_active_run)(context)
-    return {
-        "asked": seen,
-        "statements": len(statements),
-        "instances": len(instances),
-        "of a fleet": await _rooms_of_lent(world),
-    }
-
-
-async def _rooms_of_lent(world: World) -> list[Any]:
-    """The room in a fleet with idle and busy nodes: for a look, a start, and all instances."""
-    free = {"status": InstanceStatus.IDLE}
-    shared = {"status": InstanceStatus.BUSY, "total_blocks": 2, "busy_blocks": 1}
-    for more in (free, shared, {"status": InstanceStatus.BUSY}):
-        fleet = world.fleets["lent"]
-        await common.create_instance(world.session, world.lender, fleet=fleet, **more)
-    resources = {"cpu": 1, "memory": "1GB..", "disk": "1GB.."}
-    lanes = [{"name": "lender/lent", "min_replicas": 1}]
-    run = await world.run("rooms", fleets=lanes, counts={"0": 1}, resources=resources)
-    job = await world.job(run, 0, status=JobStatus.SUBMITTED)
-    look = await running.look(await active_context(run))
-    assert look is not None
-    seen = await look.with_rooms()
-    start = await state.read_state(
-        world.session,
-        run=run,
-        lanes=seen.lanes,
-        jobs=[*seen.jobs.values()],
-        needs=seen.needs,
-        placing=job.id,
-    )
-    with mock.patch.object(fleet_rooms, "_may_be_free", return_value=True):
-        all_compared = await state.with_rooms(world.session, start)
-    states = (seen, start, all_compared)
-    return [each.service.rooms["lender/lent"].more for each in states]
-
-
-async def _asked(
-    world: World,
-    name: str,
-    jobs: list[dict[str, Any]],
-    fleets: list[Any] | None = None,
-    rebalances: bool = False,
-) -> bool:
-    """Whether a look at a service of two replicas asks for rooms, once it knows the service."""
-    run = await world.run(name, fleets=fleets, counts={"0": 2})
-    for number, job in enumerate(jobs):
-        await world.job(run, number, **job)
-    await process(run)
-    await process(run)
-    if rebalances:
-        now = get_current_datetime()
-        edition = rebalancing._edition((await world.state_of(run, world.project)).lanes)
-        row = tables.RebalanceRow(run_id=run.id, since=now, edition=edition, left=1)
-        world.session.add(row)
-        await world.session.commit()
-    judged = overrides._replica_analysis(active._analyze_active_run_replica)
-    with (
-        mock.patch.object(active, "_analyze_active_run_replica", judged),
-        mock.patch.object(state, "room_of", wraps=state.room_of) as asked,
-    ):
-        await process(run)
-    assert faults.of(run.id) is None
-    return bool(asked.called)
-
-
 async def _latest(run: RunModel) -> active.ActiveContext:
     """dstack's context, which has the latest submission of each replica only."""
     context = await active_context(run)
@@ -576,25 +433,6 @@ async def _latest(run: RunModel) -> active.ActiveContext:
     newest[first.replica_num] = first
     set_committed_value(context.run_model, "jobs", list(newest.values()))
     return context
-
-
-def _counted(world: World) -> tuple[list[Any], list[str]]:
-    """The placements that are loaded from now on, and the statements."""
-    loaded: list[Any] = []
-    statements: list[str] = []
-
-    @event.listens_for(tables.PlacementRow, "load")
-    def _load(row: Any, _: Any) -> None:
-        loaded.append(row)
-
-    engine = world.session.bind.sync_engine
-
-    @event.listens_for(engine, "before_cursor_execute")
-    def _count(connection: Any, cursor: Any, statement: str, *others: Any) -> None:
-        if not statement.startswith("PRAGMA"):
-            statements.append(statement)
-
-    return loaded, statements
 
 
 async def one_connection(folder: str) -> dict[str, Any]:

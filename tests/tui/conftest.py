@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,3 +27,16 @@ def frozen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+@pytest.fixture
+def command_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own, and an environment that says where to connect."""
+    for name in list(os.environ):
+        if name.startswith(("DSTACK_", "XDG_", "SSL_CERT_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DSTACK_SERVER_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("DSTACK_TOKEN", "token-of-the-test")
+    monkeypatch.setenv("DSTACK_PROJECT", "main")
+    return tmp_path

@@ -1,82 +1,29 @@
-"""The screen of a service: what its views show, and what keys do there."""
+"""The screen of a service: its lanes, its views in turn, and what keys do there."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
 from textual._compositor import CompositorUpdate, LayoutUpdate
 
 from dstack_api_client import errors
-from dstack_api_client.feed.update import ConnectionState
-from dstack_api_client.model.replica import ReplicaKey
-from dstack_api_client.model.router import RouterStatus, Source
-from dstack_api_client.transport import wire
 from dstack_fleets_tui.app.app import FleetsApp
 from dstack_fleets_tui.screens.fleet import FleetScreen
 from dstack_fleets_tui.screens.lists import FleetsScreen
 from dstack_fleets_tui.screens.parts.asking import AskScreen, PickScreen
-from dstack_fleets_tui.screens.replica import ReplicaScreen
-from dstack_fleets_tui.screens.service import replicas
 from dstack_fleets_tui.screens.service.service import ServiceScreen
 from dstack_fleets_tui.settings.settings import Settings
 from dstack_placement import engine
-from dstack_widgets.panels.findings import Findings
 from dstack_widgets.panels.flow import Flow
-from dstack_widgets.screen.status_header import TabsLine
-from dstack_widgets.table.cells import plain_text
 from tests.builders import crowded_service, projects, routed_service, snapshots
-from tests.builders.apps import GivenFeed, app_on, failing, live
+from tests.builders.apps import GivenFeed, app_on, live
 from tests.builders.memory_client import GivenClient
+from tests.builders.service_screen import SIZE, line, opened, pressed, rows, said
 from tests.builders.snapshots import NOW
 from tests.painting import all_painted
 from tests.screens import brought, on_screen, screen_text, summary
 from tests.waiting import until, until_equal
-
-SIZE = (160, 40)
-
-
-async def opened(app, pilot, *keys, view="", row=None):
-    """Opens the service of the cockpit and presses some keys there."""
-    await until(lambda: app.snapshot is not None, what="a snapshot")
-    app.open_service(routed_service.RUN, view, row)
-    await on_screen(app, ServiceScreen)
-    await pilot.pause()
-    for key in keys:
-        await pressed(app, pilot, key)
-
-
-async def pressed(app, pilot, *keys):
-    """Presses keys, and waits until the view in front is filled: it is when it has its size."""
-    await pilot.press(*keys)
-    await pilot.pause()
-    await until(
-        lambda: (view := getattr(app.screen, "_in_front", None)) is None or view.table.columns
-    )
-
-
-def rows(app):
-    """The rows in front, each with its texts by column."""
-    table = app.screen.table
-    return {
-        key: {
-            column.key: plain_text(cell).strip()
-            for column, cell in zip(table.columns, table.get_cells(key), strict=True)
-        }
-        for key in table.keys
-    }
-
-
-def said(app):
-    """What is said below the table in front."""
-    findings = app.screen.query_one(f"#{app.screen.view}").query_one(Findings).findings
-    return [(each.style, each.subject, each.text) for each in findings]
-
-
-def line(app):
-    """The line above the table in front."""
-    return app.screen.query_one(f"#{app.screen.view}").query_one(Flow).text
 
 
 async def test_it_opens_on_the_distribution_and_says_what_counts_first():
@@ -292,63 +239,6 @@ async def test_a_fleet_lists_the_hosts_that_could_not_be_set_up_and_why():
         assert "lab-failed-0  not set up" in screen_text(app)
 
 
-async def test_replicas_that_something_is_wrong_with_are_told_below_the_loudest_first():
-    shot = routed_service.snapshot()
-    host = snapshots.instance("gpu-spot-4", fleet_name="gpu-spot", num=4, unreachable=True)
-    key = ReplicaKey(routed_service.RUN, 4, 0)
-    jobs = {**shot.replicas, key: replace(shot.replicas[key], instance_id=host.id)}
-    host = replace(host, jobs=(key,))
-    shot = replace(shot, replicas=jobs, instances={**shot.instances, host.id: host})
-    app = app_on(GivenFeed(live(shot)))
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot, "r")
-        styles = [style for style, _, _ in said(app)]
-        assert styles == sorted(styles), "bad comes before warn"
-        told = [f"{subject} {text}".strip() for _, subject, text in said(app)]
-        assert told[0].startswith("decode 4: on "), "dstack ends the service with its host"
-        assert told[1].startswith("decode 5: failed The router can't reach it")
-        assert any(each.startswith("prefill 2: missing ") for each in told)
-        (unready,) = (each for each in told if each.startswith("decode 6: not ready: it runs"))
-        assert unready.endswith(
-            "Its router may go on sending it requests; dstack does not restart it."
-            " Press ⏎ on its row, then l, for its logs."
-        )
-        assert told[0].endswith("Press ⏎ on its row, then i, for its instance.")
-        keys = [each for each in told if each.endswith("Press o for the router's list.")]
-        assert keys == [told[1]], "each key is told once"
-        # What comes next is never cut here, whatever goes for it.
-        waits = next(key for key, row in rows(app).items() if row["next"].startswith("looking for"))
-        assert app.screen.table.shows_whole(waits, "next")
-        await pilot.resize_terminal(80, 24)
-        app.screen.table.move_cursor_to(waits)
-        await until(lambda: "  looking for a place for 3m" in summary(app))
-        (cut,) = (each for each in told if each.startswith("decode 4: on "))
-        assert "which is unreachable. dstack gives the instance back after 20 minutes." in cut
-
-
-async def test_problems_of_replicas_are_found_once_per_change(monkeypatch):
-    found = []
-
-    def count(snapshot, service, now, since):
-        found.append(snapshot)
-        return ()
-
-    monkeypatch.setattr(replicas, "of_replicas_in", count)
-    shot = routed_service.snapshot()
-    feed = GivenFeed(live(shot))
-    app = app_on(feed, Settings(interval=0.5))
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot, "r")
-        await until(lambda: found)
-        polls = len(feed.polls)
-        feed.waiting.append(live(shot, shot))
-        await until(lambda: not feed.waiting and len(feed.polls) > polls + 1)
-        await pressed(app, pilot, "w")
-        assert len(found) == 1
-        feed.waiting.append(live(routed_service.snapshot(), None))
-        await until(lambda: len(found) == 2, what="the look at a snapshot that differs")
-
-
 async def test_enter_on_a_lane_opens_its_fleet_and_escape_comes_back():
     app = app_on(GivenFeed(live(routed_service.snapshot())))
     async with app.run_test(size=SIZE) as pilot:
@@ -361,244 +251,6 @@ async def test_enter_on_a_lane_opens_its_fleet_and_escape_comes_back():
         await pilot.press("colon", *"open edge-cpu", "enter")
         await on_screen(app, FleetScreen)
         assert app.screen.key == "f-edge-cpu"
-
-
-async def test_replicas_say_where_they_are_why_and_what_the_router_makes_of_them():
-    app = app_on(GivenFeed(live(routed_service.snapshot())))
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot, "r")
-        shown = rows(app)
-        assert shown["6.0"]["fleet"] == "gpu-spot (fallback)"
-        assert shown["6.0"]["probes"] == "! 1/3"
-        assert shown["6.0"]["restarts"] == "2"
-        assert shown["5.0"]["router"] == "failed"
-        assert shown["2.0"]["router"] == "missing"
-        assert shown["1.0"]["role"] == "prefill"
-        assert shown["0.0"]["role"] == "router"
-        app.screen.table.move_cursor_to("6.0")
-        await pilot.pause()
-        assert "fallback: gpu-reserved is in cooldown" in screen_text(app)
-
-
-async def test_the_use_of_replicas_on_screen_is_read_and_shown():
-    client = GivenClient()
-    times = [NOW, NOW - timedelta(seconds=10)]
-    client.measured = wire.JobMetrics(
-        metrics=[
-            wire.Metric("gpu_util_percent_gpu0", times, [87, 80]),
-            wire.Metric("gpu_memory_total_bytes", times, [80 * 1024**3, 80 * 1024**3]),
-            wire.Metric("gpu_memory_usage_bytes_gpu0", times, [61 * 1024**3, 60 * 1024**3]),
-        ]
-    )
-    app = app_on(GivenFeed(live(routed_service.snapshot())), Settings(interval=0.5), client)
-    async with app.run_test(size=(200, 40)) as pilot:
-        await opened(app, pilot, "r")
-        # More than one poll reads, and those that do not run are not asked for.
-        await until(lambda: rows(app)["6.0"]["gpu_use"] == "87")
-        shown = rows(app)
-        assert shown["1.0"]["gpu_memory"] == "61/80"
-        assert shown["7.0"]["gpu_use"] == "–"
-        # What a replica made use of before it failed is not what it makes use of.
-        known = routed_service.snapshot()
-        failed = replace(known.replicas[ReplicaKey(routed_service.RUN, 6, 0)], status="failed")
-        again = replace(known, replicas={**known.replicas, failed.key: failed})
-        app.post_message(FleetsApp.Read(live(again, known), app.session.connection))
-        await until(lambda: rows(app)["6.0"]["gpu_use"] == "–")
-
-
-async def test_w_shows_only_what_is_wrong_and_says_so():
-    app = app_on(GivenFeed(live(routed_service.snapshot())))
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot, "w")
-        assert app.screen.view == "replicas"
-        assert list(rows(app)) == ["2.0", "3.0", "5.0", "6.0", "7.0", "8.0"]
-        note = "wrong: 6 of 9, w shows all"
-        assert note in screen_text(app)
-        await pilot.press("w")
-        await until_equal(lambda: len(rows(app)), 9)
-        await until(lambda: note not in screen_text(app))
-
-
-async def test_w_on_a_service_with_nothing_wrong_says_that():
-    app = app_on(GivenFeed(live(snapshots.snapshot())))
-    async with app.run_test(size=SIZE) as pilot:
-        await until(lambda: app.snapshot is not None)
-        app.open_service("s-chat")
-        await pilot.pause()
-        await pilot.press("w")
-        await until(lambda: "Nothing is wrong with any replica" in app.screen.table.empty_text)
-        await pilot.press("w")
-        await until_equal(lambda: list(rows(app)), ["0.0"])
-
-
-async def test_enter_on_a_replica_opens_it():
-    app = app_on(GivenFeed(live(routed_service.snapshot())))
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot)
-        for key in ("r", "o"):
-            await pressed(app, pilot, key)
-            app.screen.table.move_cursor_to("5.0")
-            await pilot.press("enter")
-            await on_screen(app, ReplicaScreen)
-            assert app.screen.replica == ReplicaKey(routed_service.RUN, 5, 0), key
-            await pilot.press("escape")
-            await on_screen(app, ServiceScreen)
-
-
-async def test_the_router_the_list_and_the_jobs_are_told_apart():
-    app = app_on(GivenFeed(live(routed_service.snapshot())))
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot, "o")
-        assert line(app) == (
-            "smg  ready  4 of 7 workers ready  read through the server 2s ago"
-            "  dstack's last sync 4s ago  circuit breakers not known"
-        )
-        shown = list(rows(app).values())
-        told = [(row["sync"], row["router"], row["dstack"], row["replica"]) for row in shown]
-        assert told[:4] == [
-            ("in sync", "✗ failed", "● running", "decode 5"),
-            ("✗ missing", "–", "● running", "prefill 2"),
-            ("✗ address drift", "● ready", "● running", "decode 3"),
-            ("! foreign", "● ready", "–", "–"),
-        ]
-        assert shown[-1]["sync"] == "in sync"
-        assert shown[0]["address"] == "10.0.3.9:8000"
-        sentences = {subject: (style, text) for style, subject, text in said(app)}
-        assert sentences["decode 5: failed"] == ("bad", routed_service.FAILED)
-        assert sentences["prefill 2: missing"] == ("bad", routed_service.MISSING)
-        assert sentences["10.9.9.9:8000: foreign"][0] == "warn"
-        assert sentences["decode 7: pending"][0] == "dim"
-
-
-async def test_the_loudest_sentence_can_be_read_in_full_on_a_small_screen():
-    app = app_on(GivenFeed(live(routed_service.snapshot())))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(app, pilot, "o")
-        text = " ".join(screen_text(app).split())
-        assert routed_service.FAILED in text
-        assert "more" in text
-
-
-async def test_an_unknown_router_says_why_and_lists_what_the_jobs_tell():
-    app = app_on(GivenFeed(live(routed_service.stock(routed_service.snapshot()))))
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot, "o")
-        assert line(app) == "smg  unknown  7 workers expected  its list was not read"
-        assert {row["sync"] for row in rows(app).values()} == {"unknown"}
-        style, _, text = said(app)[0]
-        assert style == "warn"
-        assert "SSH to the router failed" in text
-        assert said(app)[1][1] == "decode 5, prefill 2, decode 3 and 4 more: unknown"
-
-
-READ = "read over SSH 2s ago  circuit breakers not known"
-ROUTERS = [
-    (RouterStatus.READY, f"smg  ready  4 of 7 workers ready  {READ}"),
-    (RouterStatus.NOT_READY, f"smg  not ready  4 of 7 workers ready  {READ}"),
-    (RouterStatus.DOWN, "smg  down  7 workers expected  asked over SSH 2s ago"),
-    (RouterStatus.REFUSES, "smg  refuses  7 workers expected  asked over SSH 2s ago"),
-    (RouterStatus.UNKNOWN, "smg  unknown  7 workers expected  asked over SSH 2s ago"),
-    (RouterStatus.NOT_MANAGED, "smg  not managed  7 workers expected"),
-]
-
-
-async def test_every_state_of_a_router_says_what_is_known():
-    shot = routed_service.snapshot()
-    app = app_on(GivenFeed(live(shot)))
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot, "o")
-        for status, told in ROUTERS:
-            view = replace(
-                shot.routers[routed_service.RUN],
-                status=status,
-                source=Source.SSH,
-                message="Why it is so.",
-                last_sync_at=None,
-            )
-            await brought(app, pilot, replace(shot, routers={routed_service.RUN: view}))
-            assert line(app) == told
-            loud = {RouterStatus.DOWN: "bad", RouterStatus.REFUSES: "bad"}
-            styles = {**loud, RouterStatus.NOT_MANAGED: "dim"}
-            assert said(app)[0] == (styles.get(status, "warn"), "smg", "Why it is so."), status
-
-
-async def test_a_service_without_a_router_has_no_such_view():
-    app = app_on(GivenFeed(live(snapshots.snapshot())))
-    async with app.run_test(size=SIZE) as pilot:
-        await until(lambda: app.snapshot is not None)
-        app.open_service("s-chat")
-        await pilot.pause()
-        assert "Router" not in str(app.screen.query_one("#views", TabsLine).render())
-        await pilot.press("o")
-        await until(lambda: [n for n in app.said.log if "no replica group" in n.message])
-        assert app.screen.view == "distribution"
-
-
-@pytest.mark.parametrize("how", ["stale", "paused"])
-async def test_nothing_is_called_in_sync_from_an_old_look(how):
-    shot = routed_service.snapshot()
-    moment = [NOW]
-    feed = GivenFeed(live(shot))
-    app = app_on(feed, Settings(interval=2))
-    app.now = lambda: moment[0]
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot, "o")
-        if how == "stale":
-            feed.waiting.append(failing(ConnectionState.STALE, kept=shot))
-            await pilot.press("ctrl+r")
-        else:
-            await pilot.press("p")
-        await pilot.pause()
-        await until(lambda: "in sync" in {row["sync"].lstrip("✗! ") for row in rows(app).values()})
-        moment[0] = NOW + timedelta(seconds=5)
-        await until(lambda: {row["sync"] for row in rows(app).values()} == {"unknown"})
-        assert "too old" in said(app)[0][2]
-        assert line(app).startswith("smg  unknown  7 workers expected")
-        assert {row["load"] for row in rows(app).values()} == {"–"}
-        moment[0] = NOW + timedelta(seconds=9)
-        await until(lambda: "asked through the server 11s ago" in line(app), what="its age")
-
-
-@pytest.mark.parametrize("step", [timedelta(seconds=9), timedelta(minutes=-25)])
-async def test_nothing_is_called_in_sync_while_a_read_hangs_or_the_clock_was_set_back(step):
-    """Neither tells how old the look is, and the header does not say live."""
-    moment = [NOW]
-    app = app_on(GivenFeed(live(routed_service.snapshot())), Settings(interval=2))
-    app.now = lambda: moment[0]
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot, "o")
-        assert "in sync" in {row["sync"] for row in rows(app).values()}
-        moment[0] = NOW + step
-        assert app.header_state().connection == "late"
-        await until(lambda: {row["sync"] for row in rows(app).values()} == {"unknown"})
-
-
-async def test_a_rollout_shows_deployments_side_by_side_and_what_holds_it_up():
-    app = app_on(GivenFeed(live(routed_service.rolling())))
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot, "t")
-        shown = rows(app)
-        assert list(shown) == ["8", "7"]
-        assert (shown["8"]["running"], shown["8"]["ready"]) == ("3", "2")
-        assert "4/9 replicas  under way" in line(app)
-        texts = [text for _, _, text in said(app)]
-        assert any("decode 6 is not ready" in text and "(for " in text for text in texts)
-
-
-async def test_a_rollout_counts_from_the_edit_where_an_event_tells_of_it():
-    feed = GivenFeed(live(routed_service.rolling()))
-    feed.events = [
-        wire.Event(
-            id="e-1",
-            message="Run updated. Deployment: 8. Changed fields: image",
-            recorded_at=NOW - timedelta(minutes=12),
-            targets=[wire.EventTarget("run", routed_service.RUN, routed_service.NAME, "main")],
-        )
-    ]
-    app = app_on(feed)
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot, "t")
-        assert "under way for 12m" in line(app)
 
 
 async def test_views_by_name_and_in_turn():
@@ -714,31 +366,6 @@ async def test_a_poll_that_changes_nothing_writes_nothing():
                 app.post_message(FleetsApp.Read(live(again, shot), app.session.connection))
                 await all_painted(app, pilot)
             assert painted == [], key
-
-
-async def test_a_worker_that_changes_paints_its_row_only():
-    shot = crowded_service.snapshot()
-    app = app_on(GivenFeed(live(shot)))
-    async with app.run_test(size=SIZE) as pilot:
-        await opened(app, pilot, "o")
-        await all_painted(app, pilot)
-        view = shot.routers[routed_service.RUN]
-        first = replace(view.workers[0], load=7)
-        changed = replace(view, workers=(first, *view.workers[1:]))
-        painted = []
-        paint = app._display
-
-        def count(screen, renderable):
-            if isinstance(renderable, CompositorUpdate):
-                painted.append(len(renderable.render_segments(app.console)))
-            paint(screen, renderable)
-
-        app._display = count
-        again = replace(shot, routers={routed_service.RUN: changed})
-        app.post_message(FleetsApp.Read(live(again, shot), app.session.connection))
-        await until(lambda: rows(app)[first.key]["load"] == "7")
-        await all_painted(app, pilot)
-        assert 0 < sum(painted) < 100
 
 
 async def test_why_uses_all_of_the_width_there_is():
