@@ -9,12 +9,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from dstack_api_client.edits.follow.following_drains import follow_drain
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.transport.transport import Transport
 from dstack_fleets_tui.cli.main import main
@@ -215,7 +217,7 @@ def test_what_is_followed_is_looked_at_again_where_it_can_not_be_read(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The change was made: a code that says that nothing can be reached is not its code."""
-    monkeypatch.setattr(cordoning, "_LOOK_EVERY", 0.0)
+    monkeypatch.setattr(cordoning, "follow_drain", partial(follow_drain, every=0.0))
     command, _, done = desk.prepare(name)
     desk.server.then = lambda: desk.proxy.fails("HTML 502", reads)
     assert desk.run(command, "--wait", "0.1", "-o", "json") == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from dstack_api_client.edits.follow.following import State
+from dstack_api_client.edits.follow.following_drains import follow_drain
 from dstack_api_client.errors import ReadOnlyError
 from dstack_fleets_tui.headless import cordoning
 from dstack_fleets_tui.headless.manner import Manner
@@ -44,7 +46,8 @@ class DrainingServer(CordoningServer):
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(cordoning, "_LOOK_EVERY", 0.0)
+    follow = partial(follow_drain, every=0.0)
+    monkeypatch.setattr(cordoning, "follow_drain", follow)
 
 
 def _drain(

@@ -26,6 +26,16 @@ class Cordons(Resource):
         found = (_cordon(each, project) for each in answer.cordons)
         return {each.key: each for each in found}
 
+    async def on(self, project: str, name: str) -> Cordon | None:
+        """The cordon on an instance or a fleet, as the server has it now.
+
+        Args:
+            project: The project.
+            name: As `Cordon.name` has it.
+        """
+        cordons = await self.list(project)
+        return next((each for each in cordons.values() if each.name == name), None)
+
     async def drain_plan(
         self, project: str, fleet: str, number: int | None, *, force: bool
     ) -> DrainPlan:

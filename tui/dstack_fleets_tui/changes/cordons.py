@@ -67,7 +67,7 @@ class CordonChanges:
             raise EndedError(
                 f"{fleet.name} is another fleet now; nothing was done.", "Look at it first."
             )
-        known = await cordoning.cordon_of(source.client, source.project, change)
+        known = await source.client.cordons.on(source.project, change.name)
         plan, outcome = None, None
         if change.action == "drain":
             plan = await cordoning.drain_plan(source.client, source.project, change)

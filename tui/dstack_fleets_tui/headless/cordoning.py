@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Sequence
-
-from dstack_api_client import errors
 from dstack_api_client.connect.connection import Connection
-from dstack_api_client.edits.base.base import Base, read_fleet
-from dstack_api_client.edits.follow.following import State
+from dstack_api_client.edits.base.base import read_fleet
+from dstack_api_client.edits.follow.following import Progress, State
+from dstack_api_client.edits.follow.following_drains import follow_drain
 from dstack_api_client.edits.perform import cordoning
 from dstack_api_client.edits.perform.cordoning import CordonAction, CordonChange
 from dstack_api_client.edits.perform.performing import who
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.feed.feed import Feed
-from dstack_api_client.model.cordon import Occupant, left_line
+from dstack_api_client.model.cordon import left_line
 from dstack_api_client.model.snapshot import Snapshot
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
@@ -29,15 +25,12 @@ from dstack_fleets_tui.headless.apply import (
 )
 from dstack_fleets_tui.headless.get import as_json
 from dstack_fleets_tui.headless.looking import poll
-from dstack_fleets_tui.headless.manner import Manner, tell, write_told
+from dstack_fleets_tui.headless.manner import Manner, followed, tell, write_told
 from dstack_fleets_tui.headless.plan import say
 from dstack_fleets_tui.names import selection
 from dstack_fleets_tui.output.cordons import occupants, plan_item, plan_lines
 
-#: Seconds between two looks at a drain.
-_LOOK_EVERY = 2.0
-#: Looks in a row at which all that is left stays, after which it is not waited for.
-_STUCK = 3
+_GOES_ON = "The server goes on with the drain as room comes, until it is uncordoned."
 
 
 def change_service_of(
@@ -85,7 +78,7 @@ async def _change(
         change = _asked(snapshot, action, name, reason, force)
         cordoning.refuse_unable(snapshot.capabilities)
         base = await read_fleet(client, connection.project, change.fleet)
-        known = await cordoning.cordon_of(client, connection.project, change)
+        known = await client.cordons.on(connection.project, change.name)
         plan, outcome = None, None
         if action == "drain":
             plan = await cordoning.drain_plan(client, connection.project, change)
@@ -101,15 +94,20 @@ async def _change(
         for notice in done.notices:
             say(notice)
         tell(manner, done.line)
-        left: Sequence[Occupant] = ()
-        state = State.DONE
-        if action == "drain" and manner.wait is not None:
-            try:
-                there = plan.occupants if plan is not None else ()
-                left, state = await _follow(client, base, change, manner, there)
-            except asyncio.CancelledError:
-                say("The drain goes on on the server; it is not followed further.")
-                raise
+        last = None
+        if action == "drain":
+            there = plan.occupants if plan is not None else ()
+            last = await followed(
+                lambda limit: follow_drain(
+                    client, connection.project, change.name, there=there, limit=limit
+                ),
+                manner,
+                left="The drain goes on on the server; it is not followed further.",
+                line=_line,
+                end=_end,
+            )
+        state = State.DONE if last is None else last.state
+        left = () if last is None else last.left
         if manner.output == "json":
             result = {"message": done.line, "left": occupants(left), "state": state.value}
             write_told(as_json({**item, "result": result}))
@@ -138,39 +136,16 @@ def _asked(
     return CordonChange(action, fleet.name, None, reason, force)
 
 
-async def _follow(
-    client: Client, base: Base, change: CordonChange, manner: Manner, there: Sequence[Occupant]
-) -> tuple[Sequence[Occupant], State]:
-    """Follows a drain until nothing is left, nothing moves, or the time is over.
+def _line(progress: Progress) -> str:
+    """How much is left, or why that is not known."""
+    return progress.trouble or "; ".join(progress.waiting)
 
-    Args:
-        client: Where.
-        base: The fleet.
-        change: The drain.
-        manner: How.
-        there: What was there when it was planned.
-    """
-    end = time.monotonic() + (manner.wait or 0.0)
-    told, stuck, left = "", 0, there
-    while True:
-        try:
-            cordon = await cordoning.cordon_of(client, base.target.project, change)
-        except errors.ApiError as error:  # asked again: the drain goes on without being looked at
-            line, stuck = error.message, 0
-        else:
-            if cordon is None or cordon.draining_since is None:
-                say(f"The drain of {change.name} was cancelled.")
-                return (), State.FAILED
-            left, line = cordon.left, left_line(cordon.left)
-            stuck = stuck + 1 if all(each.action == "stay" for each in left) else 0
-            if not left:
-                tell(manner, line)
-                return (), State.DONE
-        if line != told:
-            told = line
-            tell(manner, line)
-        if stuck >= _STUCK or time.monotonic() >= end:
-            tell(manner, "\n".join(one_line(each.line) for each in left))
-            tell(manner, "The server goes on with the drain as room comes, until it is uncordoned.")
-            return left, State.STILL_WAITING
-        await asyncio.sleep(_LOOK_EVERY)
+
+def _end(progress: Progress) -> str:
+    """How following a drain ended."""
+    if progress.state is State.DONE:
+        return left_line(progress.left)
+    if progress.state is State.FAILED:
+        return _line(progress)
+    lines = [progress.trouble, *(one_line(each.line) for each in progress.left), _GOES_ON]
+    return "\n".join(filter(None, lines))

@@ -38,7 +38,12 @@ class Manner:
 
 
 async def followed(
-    looks: Callable[[float], AsyncIterator[Progress]], manner: Manner, *, left: str = _STAYS
+    looks: Callable[[float], AsyncIterator[Progress]],
+    manner: Manner,
+    *,
+    left: str = _STAYS,
+    line: Callable[[Progress], str] = progress_text,
+    end: Callable[[Progress], str] = end_text,
 ) -> Progress | None:
     """Follows what was asked for and reports it, a line for every change.
 
@@ -46,6 +51,8 @@ async def followed(
         looks: Looks at it for so many seconds.
         manner: How.
         left: What is said where it is interrupted.
+        line: What is said of a look.
+        end: What is said of the last one.
 
     Returns:
         The last look; None where it is not waited for.
@@ -53,18 +60,18 @@ async def followed(
     if manner.wait is None:
         return None
     last = Progress(State.MOVING, 0.0)
-    shown = progress_text(last)
+    shown = line(last)
     try:
         async for last in looks(manner.wait):
             # Of the last look only what its lanes came to: why it is the last is said below.
             says = bool(last.lanes) or not last.final
-            if says and (what := progress_text(replace(last, elapsed=0.0))) != shown:
+            if says and (what := line(replace(last, elapsed=0.0))) != shown:
                 shown = what
-                tell(manner, progress_text(last))
+                tell(manner, line(last))
     except asyncio.CancelledError:
         say(left)
         raise
-    tell(manner, end_text(last))
+    tell(manner, end(last))
     return last
 
 

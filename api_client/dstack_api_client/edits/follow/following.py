@@ -16,6 +16,7 @@ from dstack_api_client.edits.outlook.dryrun import NEVER, DryRun, LaneOutlook, d
 from dstack_api_client.edits.service.service import SERVICE, ServiceEdit
 from dstack_api_client.join.join import Answers, Joined, build
 from dstack_api_client.model.capabilities import PLACEMENT, Capabilities
+from dstack_api_client.model.cordon import Occupant
 from dstack_api_client.model.labels import counted, in_status, labels_of
 from dstack_api_client.model.replica import Replica
 from dstack_api_client.model.service import Group, Service
@@ -71,6 +72,7 @@ class Progress:
         active: Active replicas.
         waiting: What is waited for, a line each; of a failure, why.
         trouble: Why the last look failed; empty when it went well.
+        left: Of a drain, what is still there.
     """
 
     state: State
@@ -80,6 +82,7 @@ class Progress:
     active: int = 0
     waiting: tuple[str, ...] = ()
     trouble: str = ""
+    left: tuple[Occupant, ...] = ()
 
     @property
     def final(self) -> bool:

@@ -14,7 +14,7 @@ from dstack_api_client.edits.perform.performing import Performed
 from dstack_api_client.edits.perform.requesting import begun, requested
 from dstack_api_client.edits.store.keeping import Store
 from dstack_api_client.model.capabilities import CORDONS, Capabilities
-from dstack_api_client.model.cordon import Cordon, DrainPlan
+from dstack_api_client.model.cordon import DrainPlan
 from dstack_api_client.text import one_line
 from dstack_api_client.transport.client import Client
 
@@ -133,7 +133,7 @@ async def carry_out(
 async def _is_done(client: Client, project: str, change: CordonChange) -> bool:
     """Whether the server can be read and is as it was asked to be."""
     try:
-        found = await cordon_of(client, project, change)
+        found = await client.cordons.on(project, change.name)
     except errors.ApiError:
         return False
     if change.action == "uncordon":
@@ -143,16 +143,6 @@ async def _is_done(client: Client, project: str, change: CordonChange) -> bool:
     if change.action == "cordon":
         return True
     return found.draining_since is not None and (found.force or not change.force)
-
-
-async def cordon_of(client: Client, project: str, change: CordonChange) -> Cordon | None:
-    """The cordon on what a change is about, as the server has it now.
-
-    Raises:
-        ApiError: The server could not be asked.
-    """
-    cordons = await client.cordons.list(project)
-    return next((each for each in cordons.values() if each.name == change.name), None)
 
 
 class _Answer(msgspec.Struct):
