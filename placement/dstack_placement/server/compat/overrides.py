@@ -384,7 +384,7 @@ OVERRIDES = (
         "apply_plan",
         _apply,
         "Lanes that can't be accepted are refused before a run is submitted or updated; what is"
-        " accepted with a warning is told as an event of the run.",
+        " accepted with a warning gets an event of the run that says so.",
         at=(_RUNS,),
     ),
     Override(
