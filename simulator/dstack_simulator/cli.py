@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, command: list[str]) -> int:
     if command and shutil.which(command[0]) is None:
-        print(f"There is no program {command[0]}. Check the command.", file=sys.stderr)  # noqa: T201
+        print(f"The program {command[0]} was not found. Check the command.", file=sys.stderr)  # noqa: T201
         return _NOT_FOUND
     scenario = scenarios.load(options.scenario)
     faults = [scenario.fault_named(name) for name in options.fault]
@@ -201,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help="a fault of the scenario, set once all of it is there; may be given several times,"
+        help="a fault of the scenario, set once that is complete; may be given several times,"
         " and an unknown name lists them",
     )
     parser.add_argument("--port", type=int, help="the server's port (default: any free one)")

@@ -170,7 +170,7 @@ async def test_what_is_not_there_is_named(demo_sim: Handle) -> None:
         await demo_sim.faults.worker_crash("nobody")
     with pytest.raises(SimulatorError, match="has no region mars"):
         await demo_sim.faults.no_capacity("mars")
-    with pytest.raises(SimulatorError, match="is not a health"):
+    with pytest.raises(SimulatorError, match="is no state of health"):
         await demo_sim.faults.host_health("rack7-1", "fine")  # type: ignore[arg-type]
     with pytest.raises(SimulatorError, match="not a spot instance"):
         await demo_sim.faults.spot_interrupted("edge-l4-0")

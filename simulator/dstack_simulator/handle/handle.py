@@ -204,7 +204,9 @@ class Handle:
         configuration.update(changes or {"priority": (configuration["priority"] or 0) % 100 + 1})
         plan = await self.api("runs/get_plan", {"run_spec": spec})
         if plan["action"] != "update":
-            raise SimulatorError(f"The run {name} can't be changed like this in place.")
+            raise SimulatorError(
+                f"Run {name} can't be changed like this in place. Submit it again."
+            )
         await self.api(
             "runs/apply",
             {

@@ -149,9 +149,13 @@ class Cloud:
         """
         instance = self.instances.get(instance_id)
         if instance is None or instance.state == "gone":
-            raise SimulatorError(f"{instance_id} is not a running instance of the emulated cloud.")
+            raise SimulatorError(
+                f"{instance_id} is not a running instance of the emulated cloud. Name one that is."
+            )
         if not instance.spot:
-            raise SimulatorError(f"The instance {instance_id} is not a spot instance.")
+            raise SimulatorError(
+                f"Instance {instance_id} is not a spot instance. Name one that is."
+            )
         await self._end(instance)
 
     async def create_gateway(self, authorized_keys: list[str]) -> dict[str, Any]:

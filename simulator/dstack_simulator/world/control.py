@@ -79,7 +79,7 @@ class Control:
         name = request.match_info["project"]
         site = self._sites.get(name)
         if site is None:
-            raise SimulatorError(f"The simulator has no project {name}.")
+            raise SimulatorError(f"The simulator has no project {name}. Add it first.")
         return site
 
     async def _call(self, request: web.Request, calls: Mapping[str, Call]) -> web.StreamResponse:

@@ -17,7 +17,7 @@ async def missing(api: Api, expected: Expectation) -> list[str]:
         gateways = await api.project("gateways/list", {})
         states = {gateway["name"]: gateway["status"] for gateway in gateways}
         problems += [
-            f"gateway {name} is {states.get(name, 'not there')}"
+            f"gateway {name} is {states.get(name, 'missing')}"
             for name in expected.gateways
             if states.get(name) != "running"
         ]
@@ -25,13 +25,13 @@ async def missing(api: Api, expected: Expectation) -> list[str]:
         fleets = {fleet["name"]: fleet for fleet in await api.project("fleets/list", {})}
         for name, fleet_expected in expected.fleets.items():
             if name not in fleets:
-                problems.append(f"fleet {name} is not there")
+                problems.append(f"fleet {name} does not exist")
             else:
                 problems += _fleet_problems(name, fleets[name], fleet_expected)
     for name, run_expected in expected.runs.items():
         run = await find_run(api, name)
         if run is None:
-            problems.append(f"run {name} is not there")
+            problems.append(f"run {name} does not exist")
         else:
             problems += _run_problems(name, run, run_expected)
     return problems

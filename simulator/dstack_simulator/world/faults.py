@@ -68,7 +68,9 @@ class SiteFaults:
     async def host_health(self, host: str, health: str, message: str = "") -> None:
         """Sets what a host's health check finds: healthy, warning or failure."""
         if health not in ("healthy", "warning", "failure"):
-            raise SimulatorError(f"{health!r} is not a health. Choose healthy, warning or failure.")
+            raise SimulatorError(
+                f"{health!r} is no state of health. Use healthy, warning or failure."
+            )
         try:
             (await self._host(host)).set_health(health, message)  # type: ignore[arg-type]
         except ValueError as error:
@@ -122,7 +124,7 @@ class SiteFaults:
         """Ends a replica's container from outside, as when it can't be created."""
         containers = [c for c in self._pool.containers(replica) if c.status != "terminated"]
         if not containers:
-            raise SimulatorError(f"There is no container of {replica}.")
+            raise SimulatorError(f"{replica} has no container. Name a running replica.")
         for container in containers:
             await container.terminate("creating_container_error", message)
 
@@ -166,7 +168,7 @@ class SiteFaults:
         """Sets the requests per second that gateways report for a service."""
         gateways = list(self._pool.gateways.values())
         if not gateways:
-            raise SimulatorError("There is no gateway that could report requests.")
+            raise SimulatorError("No gateway is there to report requests. Create one first.")
         for gateway in gateways:
             gateway.set_rps(service, rps)
 
@@ -198,5 +200,5 @@ class SiteFaults:
     async def _containers(self, text: str) -> list[Container]:
         containers = [c for c in self._pool.containers(text) if c.running]
         if not containers:
-            raise SimulatorError(f"No container of {text} runs.")
+            raise SimulatorError(f"No container of {text} runs. Name a running replica.")
         return containers

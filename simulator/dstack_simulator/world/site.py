@@ -149,9 +149,9 @@ class Site:
             try:
                 configuration = yaml.safe_load(configuration)
             except yaml.YAMLError as error:
-                raise SimulatorError(f"The configuration is not YAML: {error}") from error
+                raise SimulatorError(f"The configuration is not YAML: {error}. Fix it.") from error
         if not isinstance(configuration, dict):
-            raise SimulatorError("A configuration is a mapping with a type.")
+            raise SimulatorError("A configuration must be a mapping with a `type`. Fix it.")
         return await self._api.apply(self._with_hosts(configuration))
 
     async def address_of_instance(self, name: str) -> str | None:
@@ -189,14 +189,15 @@ class Site:
     async def _set_fault(self, name: str, arguments: dict[str, Any]) -> None:
         call = self.faults.calls().get(name)
         if call is None:
-            raise SimulatorError(f"There is no fault {name}.")
+            known = ", ".join(sorted(self.faults.calls()))
+            raise SimulatorError(f"There is no fault {name}. Use one of: {known}.")
         await call(**arguments)
 
     async def _wait_for(self, expected: scenarios.Expectation, end: float) -> None:
         while problems := await self._missing(expected):
             if asyncio.get_running_loop().time() > end:
                 raise SimulatorError(
-                    f"The scenario is not there after {self.scenario.limit:g} s:"
+                    f"The scenario is not complete after {self.scenario.limit:g} s:"
                     f" {'; '.join(problems)}. The server's log is {self._log}."
                 )
             await asyncio.sleep(_LOOK_EVERY)
