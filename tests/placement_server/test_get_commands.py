@@ -13,7 +13,7 @@ import yaml
 
 from dstack_simulator.handle.handle import Handle
 from tests.servers.commands import here
-from tests.servers.lanes import PAIRS, fleet, service, settled
+from tests.servers.lanes import PAIRS, ask, fleet, service, settled
 from tests.servers.lanes import command as dstack_fleets
 from tests.waiting import until
 
@@ -70,7 +70,15 @@ async def test_a_baseline_that_is_not_held_is_told_until_it_is(short: Handle) ->
     assert reserved["reason"].startswith("baseline 1 of 2: tiny-reserved has no room")
     assert (spot["running"], spot["fallbacks"], spot["max_replicas"]) == (1, 1, None)
     (cause,) = spot["fallback_causes"]
-    assert re.search("tiny-reserved has (no room|room for 1 more only), ", cause)
+    told = re.search("tiny-reserved has (no room|room for 1 more only), .*", cause)
+    assert told is not None
+    # Without the count of the minimum, and beside the fleet without its name.
+    whole = await ask(short, "get", run_name="short")
+    (fell,) = (each for each in whole["replicas"] if each["reason"] == "fallback")
+    assert (fell["why"], fell["cause"]) == (cause, told.group())
+    (full,) = reserved["causes"]
+    assert (full["code"], full["fleet"], full["number"]) == ("full", "tiny-reserved", 0)
+    assert reserved["reason"].endswith(f"has no room, {full['detail']}")
     table = here(short, "get", "distribution", "short").stdout
     assert "BASELINE 1 of 2 for " in table
 

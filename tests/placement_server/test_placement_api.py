@@ -109,7 +109,13 @@ async def test_the_placement_of_a_run_and_a_preview(addon: Handle) -> None:
     assert (reserved["running"], spot["running"], spot["room"]) == (1, 1, 7)
     assert reserved["reason"].startswith("baseline 1 of 1")
     replicas = {replica["fleet"]: replica for replica in seen["replicas"]}
-    assert replicas["shown-reserved"]["reason"] == "baseline"
+    minimum = replicas["shown-reserved"]
+    assert (minimum["reason"], minimum["why"], minimum["cause"]) == (
+        "baseline",
+        "baseline 1 of 1",
+        "",
+    )
+    assert (reserved["held"], [each["code"] for each in spot["causes"]]) == (1, ["has_room"])
     assert replicas["shown-spot"]["instance"] == "shown-spot-0"
 
     edited = lanes("shown")
