@@ -139,4 +139,4 @@ def super_client(server: FakeServer, options: dict[str, Any]) -> Client:
 
 def body(response: httpx.Response) -> Any:
     """What an answer says."""
-    return json.loads(response.content)
+    return json.loads(response.read())

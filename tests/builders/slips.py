@@ -93,7 +93,7 @@ class Slips:
                     "POST", f"http://server{path}", content=asked, headers=_AUTHORISED
                 )
                 response = self._server(request)
-                found = response.status_code, response.content
+                found = response.status_code, response.read()
             else:
                 found = 200, msgspec.json.encode(known)
             if len(self._right) < _MOST:

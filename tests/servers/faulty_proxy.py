@@ -72,6 +72,7 @@ class FaultyProxy:
         self.asked.append(path)
         request = httpx.Request(method, f"http://server{path}", headers=headers, content=content)
         answer = await self.server.answer(request)
+        await answer.aread()
         await (self.fault if self.hits(request.url.path) else right)(line, answer)
 
     async def stranger(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

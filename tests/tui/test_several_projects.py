@@ -61,7 +61,7 @@ class ServerOf(CordoningServer):
         )
         answer = super().__call__(asked)
         self.writes = [each.replace("/main/", f"/{self.project}/") for each in self.writes]
-        own = _PROJECT.sub(rf'\1"{self.project}"', answer.text)
+        own = _PROJECT.sub(rf'\1"{self.project}"', answer.read().decode())
         return httpx.Response(answer.status_code, text=own)
 
 
