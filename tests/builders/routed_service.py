@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from dstack_api_client.model.capabilities import Capabilities
@@ -26,8 +26,12 @@ ADDON = Capabilities(
 )
 #: The service, and its group that is rolled out.
 NAME, RUN = "chat-70b", "s-chat-70b"
-_COOLS = Cause(Code.COOLDOWN, "gpu-reserved", until=datetime(2026, 1, 1, 14, 5, 30),
-               detail="no capacity in us-east-1")  # fmt: skip
+_COOLS = Cause(
+    Code.COOLDOWN,
+    "gpu-reserved",
+    until=datetime(2026, 1, 1, 14, 5, 30, tzinfo=timezone.utc),
+    detail="no capacity in us-east-1",
+)
 NO_ROOM = "gpu-reserved is in cooldown until 14:05:30, no capacity in us-east-1"
 
 
