@@ -49,6 +49,7 @@ def every_request_fails(lacked: Collection[str], needed: Collection[str]) -> boo
     return REGULAR not in needed and set(lacked) != {"encode"}
 
 
-def named(lacked: Iterable[str]) -> str:
-    """`no prefill and no decode worker`."""
-    return f"{' and '.join(f'no {role}' for role in lacked)} worker"
+def named(lacked: Iterable[str], *, briefly: bool = False) -> str:
+    """`no prefill and no decode worker`; without the last word where it is said briefly."""
+    roles = " and ".join(f"no {role}" for role in lacked)
+    return roles if briefly else f"{roles} worker"

@@ -11,7 +11,7 @@ from dstack_api_client.model.engines import ROUTER
 from dstack_api_client.model.fleet import Instance
 from dstack_api_client.model.labels import group_label, labels_of, replica_key
 from dstack_api_client.model.placement import ReplicaPlacement
-from dstack_api_client.model.purchases import is_told, replica_purchase
+from dstack_api_client.model.purchases import RESERVED, is_told, replica_purchase
 from dstack_api_client.model.replica import Link, Replica, ReplicaKey
 from dstack_api_client.model.router import RouterView, Sync, Worker
 from dstack_api_client.model.service import Service
@@ -327,10 +327,11 @@ def summary(replica: Replica, placed: ReplicaPlacement | None = None, coming: st
         place = f"found no instance in {replica.tried_in}"
     # Of an SSH host both are "remote".
     where = " ".join(dict.fromkeys(part for part in (replica.backend, replica.region) if part))
-    spot = replica_purchase(replica) or ""
+    bought = replica_purchase(replica)
     if replica.reservation:
-        spot = f"{spot} reservation {replica.reservation}".removeprefix("reserved ").strip()
+        held = f"reservation {replica.reservation}"
+        bought = f"{bought} {held}" if bought not in (None, RESERVED) else held
     ended = "" if replica.exit_status is None else f"exit status {replica.exit_status}"
     reason = f"{placed.reason}: {placed.why}" if placed and placed.reason and placed.why else ""
-    parts = (replica.job_name, coming, where, spot, reason, place, ended, replica.message)
+    parts = (replica.job_name, coming, where, bought, reason, place, ended, replica.message)
     return "  ".join(part for part in parts if part)

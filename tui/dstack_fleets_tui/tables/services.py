@@ -133,19 +133,20 @@ def _router(service: Service, known: Known, looks: Looks) -> Cell:
     if view is not None:
         loud = _ROUTER.get(view.status, loud or ("warn" if view.ready < view.expected else ""))
     cell = looks.word(words.router(service, view, known.lost), loud)
-    return cell._replace(shorter=_Lost(named(known.lost), loud)) if known.lost else cell
+    return cell._replace(shorter=_Lost(known.lost, loud)) if known.lost else cell
 
 
 @dataclass(frozen=True, slots=True)
 class _Lost:
     """Says in less room of a router why requests fail, and not what it says of itself."""
 
-    lost: str
+    lost: Sequence[str]
     style: str
 
     def __call__(self, room: int) -> Content:
         """`no prefill worker`, or `no prefill`."""
-        said = self.lost if cell_len(self.lost) <= room else self.lost.removesuffix(" worker")
+        whole = named(self.lost)
+        said = whole if cell_len(whole) <= room else named(self.lost, briefly=True)
         return literal(said, style_of(self.style))
 
 

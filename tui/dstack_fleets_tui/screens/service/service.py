@@ -189,14 +189,14 @@ class ServiceScreen(WithEvents):
 
     def _head(self, service: Service) -> list[tuple[str, str] | tuple[str, str, str]]:
         message = service.error or service.status_message
-        told = "" if message in ("", service.status) else f": {message}"
+        told = [message] if message not in ("", service.status) else []
         snapshot = self.fleets_app.snapshot
         placement = snapshot.placements.get(service.id) if snapshot is not None else None
         known = self.fleets_app.lookout.healths.get(service.id)
         felt = (health.text(known, self.looks), health.style(known.state)) if known else ("", "")
         # That it runs says less than how it is.
         runs = known is not None and service.status == "running"
-        status = told.removeprefix(": ") if runs else service.status + told
+        status = ": ".join(told if runs else [service.status, *told])
         desired = desired_of(snapshot, service) if snapshot is not None else 0
         ready = serving_of(snapshot, service) if snapshot is not None else 0
         # What is told first stays where there is little room.
