@@ -332,6 +332,28 @@ async def test_an_imported_fleet_is_asked_of_the_project_that_shares_it() -> Non
         assert followed.snapshot.instances[server.instances[1]["id"]].status == "terminating"
 
 
+async def test_a_lent_fleet_that_the_server_fails_to_give_alone_is_read_in_a_list() -> None:
+    """dstack 0.22.5 does where one of its instances was started for another project."""
+    server = small()
+    server.fleets[0]["project_name"] = "shared"
+    name, key = server.fleets[0]["name"], server.fleets[0]["id"]
+    async with following(server) as followed:
+        await followed.poll()
+        server.fail = lambda path: (
+            httpx.Response(500) if path == "/api/project/shared/fleets/get" else None
+        )
+        followed.feed.focus(opened_fleet=key)
+        server.instances[0]["busy_blocks"] = 5
+        updates = await followed.poll()
+        assert updates[-1].health.state is ConnectionState.LIVE
+        assert followed.snapshot.fleets[key].name == f"shared/{name}"
+        assert followed.snapshot.instances[server.instances[0]["id"]].busy_blocks == 5
+        # The list fails too: that is the server's failure.
+        server.fail = lambda path: httpx.Response(500) if "fleets" in path else None
+        updates = await followed.poll()
+        assert updates[-1].health.state is ConnectionState.STALE
+
+
 async def test_a_read_in_the_background_that_brings_nothing_is_no_update() -> None:
     async with following(small()) as followed:
         await followed.poll()

@@ -160,3 +160,44 @@ async def test_of_a_problem_the_last_log_lines_of_its_replica_are_told() -> None
         problems.reread()
         await pilot.pause()
         assert client.asked["logs"] == asked, "nobody sees them"
+
+
+def told_of(sections):
+    """What the events are about that the details tell."""
+    (section,) = [each for each in sections if each.title == "Last events"]
+    return [line.plain.split()[1] for line in section.lines]
+
+
+def of_fleet(there, shot, read):
+    return told_of(details.of_fleet(there, shot, (), read, Looks(NOW), 100, 40))
+
+
+def of(kind, key, name):
+    target = wire.EventTarget(type=kind, id=key, name=name)
+    return wire.Event(id=key, message="x", recorded_at=ago(minutes=9), targets=[target])
+
+
+def test_an_own_fleet_and_a_lent_one_of_its_name_have_events_of_their_own() -> None:
+    own = fleet("gpu", instance_ids=("i-own",))
+    lent = fleet("lab/gpu", project="lab", instance_ids=("i-lent",))
+    shot = project(fleets=[own, lent])
+    # dstack names an instance of a lent fleet without its project.
+    read = [of("instance", key, "gpu-0") for key in ("i-own", "i-lent", "i-gone")]
+    assert of_fleet(own, shot, read[:1]) == ["gpu-0"]
+    assert of_fleet(own, shot, read[1:]) == []
+    assert of_fleet(lent, shot, read[1:]) == ["gpu-0"]
+    assert of_fleet(lent, shot, [read[0], read[2]]) == []
+    # Where the name is one fleet's, an instance that is gone is known by it.
+    assert of_fleet(lent, project(fleets=[lent]), read[2:]) == ["gpu-0"]
+
+
+def test_a_name_alone_says_only_of_a_thing_of_its_kind_whose_it_is() -> None:
+    fleets = [fleet("chat"), fleet("chat-0")]
+    shot = project(fleets=fleets)
+    read = [of("fleet", "f-0", "chat-0"), of("run", "r-0", "chat-0"), of("job", "j", "chat-0-0")]
+    assert of_fleet(fleets[0], shot, read) == []
+    chat = ROUTED.services[routed_service.RUN]
+    instance = of("instance", "i-0", f"{chat.name}-0-0")
+    read = [instance, of("job", "j", f"{chat.name}-1-0")]
+    sections = details.of_service(chat, ROUTED, None, (), read, Looks(NOW), 100)
+    assert told_of(sections) == [f"{chat.name}-1-0"]

@@ -223,7 +223,7 @@ class Rereading:
     async def _read_fleet(self, fleet_id: str) -> None:
         known = self._known.fleets.get(fleet_id)
         try:
-            fleet = await self._client.fleets.get(self._owner(known), fleet_id=fleet_id)
+            fleet = await self._fleet(self._owner(known), fleet_id=fleet_id)
         except (errors.NotFoundError, errors.ForbiddenError):
             self._known.drop_fleet(fleet_id)
             return
@@ -236,13 +236,31 @@ class Rereading:
         """Reads a fleet as a lane names it: one of another project with that project's name."""
         owner, _, own_name = name.rpartition("/")
         try:
-            fleet = await self._client.fleets.get(owner or self._project, name=own_name)
+            fleet = await self._fleet(owner or self._project, name=own_name)
         except (errors.NotFoundError, errors.ForbiddenError):
             return
         except errors.WrongShapeError as error:
             self._note(name, own_name, "the fleets", error)
             return
         self._known.put_fleet(fleet)
+
+    async def _fleet(
+        self, owner: str, *, fleet_id: str | None = None, name: str | None = None
+    ) -> wire.Fleet:
+        """One fleet of a project.
+
+        dstack 0.22.5 fails to give alone one that has an instance started for a borrower; its
+        lists hold it.
+        """
+        try:
+            return await self._client.fleets.get(owner, fleet_id=fleet_id, name=name)
+        except errors.BusyError:
+            raise
+        except errors.ServerFailedError:
+            for fleet in await self._client.fleets.list(self._project):
+                if fleet.project_name == owner and (fleet.id == fleet_id or fleet.name == name):
+                    return fleet
+            raise
 
     async def _read_instance(self, instance_id: str) -> None:
         known = self._known.instances.get(instance_id)

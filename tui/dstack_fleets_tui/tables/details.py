@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from textual.content import Content
 
@@ -101,7 +102,7 @@ def of_fleet(
         _head(fleet.name, fleet_health(snapshot, fleet), facts, looks, width),
         _problems(problems, fleet.name, looks, width),
         _instances(fleet, snapshot, looks, width, height),
-        _events(read, _of_fleet(fleet), looks, width),
+        _events(read, _of_fleet(fleet, snapshot), looks, width),
     ]
 
 
@@ -157,7 +158,7 @@ def of_problem(
         found.append(_events(read, _of_service(service), looks, width))
     elif fleet is not None:
         found.append(_instances(fleet, snapshot, looks, width, height))
-        found.append(_events(read, _of_fleet(fleet), looks, width))
+        found.append(_events(read, _of_fleet(fleet, snapshot), looks, width))
     if written is not None:
         found.append(_written(written, looks, width))
     if worst is not None and worst.key != problem.key and worst.severity is Severity.CRITICAL:
@@ -238,24 +239,46 @@ def _worst_first(instance: Instance) -> tuple[bool, bool, int]:
     return (instance.state != "unreachable", instance.health == "healthy", instance.num)
 
 
-#: Ids of what an event is about, and what names of it look like.
-_About = tuple[frozenset[str], "re.Pattern[str]"]
+@dataclass(frozen=True)
+class _About:
+    """What tells the events of a thing: its ids, and how what is gone of it was named."""
+
+    ids: frozenset[str]
+    kind: str
+    """The kind of target that has such a name."""
+    name: re.Pattern[str] | None
+    """None where two things have such names."""
+
+    def has(self, target: wire.EventTarget) -> bool:
+        if target.id in self.ids:
+            return True
+        if self.name is None or target.type != self.kind:
+            return False
+        return self.name.fullmatch(target.name) is not None
 
 
 def _of_service(service: Service) -> _About:
-    return frozenset({service.id}), re.compile(rf"{re.escape(service.name)}-\d+-\d+")
+    name = re.compile(rf"{re.escape(service.name)}-\d+-\d+")
+    return _About(frozenset({service.id}), "job", name)
 
 
-def _of_fleet(fleet: Fleet) -> _About:
-    return frozenset({fleet.id, *fleet.instance_ids}), re.compile(rf"{re.escape(fleet.name)}-\d+")
+def _of_fleet(fleet: Fleet, snapshot: Snapshot) -> _About:
+    # dstack names an instance of a lent fleet without its project, as one of an own fleet.
+    own_name = _own_name(fleet)
+    shared = any(_own_name(each) == own_name for each in snapshot.fleets.values() if each != fleet)
+    name = None if shared else re.compile(rf"{re.escape(own_name)}-\d+")
+    return _About(frozenset({fleet.id, *fleet.instance_ids}), "instance", name)
+
+
+def _own_name(fleet: Fleet) -> str:
+    return fleet.name.rpartition("/")[2]
 
 
 def _events(read: Sequence[wire.Event], about: _About, looks: Looks, width: int) -> Section:
     """The last events of a thing, the newest first, out of those that were read anyway."""
     found = []
-    ids, names = about
     for event in reversed(read):
-        if any(target.id in ids or names.fullmatch(target.name) for target in event.targets or ()):
+        if any(about.has(target) for target in event.targets or ()):
             found.append(event_of(event))
             if len(found) == _EVENTS:
                 break
